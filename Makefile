@@ -1,0 +1,59 @@
+# Everything sets itself up: Python 3.11, pip, make and git are enough. `make` alone says what there is.
+
+PYTHON  ?= python3.11
+VENV    ?= .venv
+BIN     := $(VENV)/bin
+READY   := $(VENV)/.ready
+
+CATALOG   ?= embedded
+SCHEDULER ?= local
+ROOT      ?= shards
+REGION    ?= all
+SEASON    ?= all
+LIMIT     ?=
+
+WHERE := --catalog $(CATALOG) --region $(REGION) --root $(ROOT)
+FLAGS := $(if $(LIMIT),--limit $(LIMIT)) $(if $(UNKNOWN_LABELS),--allow-unknown-labels)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup ssl4eo-s12-ml test test-slow lint types check bench clean
+
+help: ## Say what there is
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+	@echo
+	@echo "  make <dataset> takes CATALOG SCHEDULER ROOT REGION SEASON LIMIT (now: $(CATALOG) $(SCHEDULER) $(ROOT) $(REGION) $(SEASON) $(LIMIT))"
+
+setup: $(READY) ## Install into .venv what everything else needs
+
+$(READY): pyproject.toml .constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint .constraints.txt torch
+	$(BIN)/pip install --quiet --constraint .constraints.txt --editable '.[dev]'
+	touch $@
+
+ssl4eo-s12-ml: $(READY) ## Make the SSL4EO-S12-ML dataset (CATALOG=planetary-computer for the real thing)
+	$(BIN)/curate --dataset $@ $(WHERE) --season $(SEASON) --scheduler $(SCHEDULER) $(FLAGS)
+	$(BIN)/curate pack --dataset $@ $(WHERE) --scheduler $(SCHEDULER)
+	$(BIN)/curate verify --dataset $@ --root $(ROOT)
+	$(BIN)/curate report --dataset $@ --root $(ROOT)
+
+test: $(READY) ## Run the tests
+	$(BIN)/pytest
+
+test-slow: $(READY) ## Run the slow tests: crashes, clusters, the whole job
+	$(BIN)/pytest -m slow
+
+lint: $(READY) ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## Check types
+	$(BIN)/mypy
+
+check: lint types test ## All that is fast
+
+bench: $(READY) ## Measure (see tests/benchmarks)
+	$(BIN)/python -m tests.benchmarks.main_job
+
+clean: ## Remove what tests and builds left (not the datasets)
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

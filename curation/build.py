@@ -1,0 +1,520 @@
+"""One slab: scenes in, pixels and facts out, published and hashed. Runs on a worker.
+
+Masks are read first, bands only of scenes that won. A patch stores all of its sources or none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import resource
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from curation import clouds, cube, labels, radiometry, select, shift, zarrshard
+from curation.cube import Cube
+from curation.ledger import SlabRecord, StoredObject
+from curation.model import (
+    STATIC,
+    Code,
+    DamageError,
+    Location,
+    PatchOutcome,
+    ReadError,
+    Reject,
+    Scene,
+    SourceOutcome,
+    Status,
+)
+from curation.read.cog import Asset, Reader
+from curation.recipe import Dataset
+from curation.sources import ArraySpec, CatalogForm, SourceSpec
+from curation.store import Receipt, Store
+
+log = logging.getLogger(__name__)
+Pixels = dict[str, NDArray[Any]]
+"""Array name → (band, y, x)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What select says of one source of one patch."""
+
+    scenes: tuple[str, ...] = ()
+    """Ids of scenes that may be used, best first."""
+    code: Code | None = None
+    """Why there is none."""
+    value: float | None = None
+    """What was measured and decided that."""
+    status: Status = Status.REJECTED
+    direction: str | None = None
+    """The location's orbit direction."""
+
+    def check(self) -> None:
+        """Passes where there are candidates. Raises Reject otherwise."""
+        if self.code is not None:
+            raise Reject(self.code, self.value, status=self.status)
+
+
+@dataclass(frozen=True, slots=True)
+class SlabJob:
+    """One slab to build: small values only, hrefs unsigned."""
+
+    dataset: Dataset
+    region: str
+    season: str
+    slab: int
+    locations: tuple[Location, ...]
+    """All of the slab's, in order of slot."""
+    todo: tuple[str, ...]
+    """Ids of those to be built now."""
+    scenes: dict[str, dict[str, Scene]]
+    """Source → id → scene."""
+    candidates: dict[str, dict[str, Candidates]]
+    """Source → location id → candidates."""
+    forms: dict[str, CatalogForm | None]
+    """Source → how the catalog offers it."""
+    base: str
+    """What relative hrefs are told from."""
+    store: Store
+    prior: SlabRecord | None = None
+    """What was committed of the slab before."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlabReceipt:
+    """What a worker did."""
+
+    record: SlabRecord
+    etags: dict[str, str]
+    """Key → the store's mark of this very writing."""
+    seconds: float
+    worker_bytes: int
+    """Highest resident memory of the worker's process so far."""
+
+
+@dataclass(slots=True)
+class _Patch:
+    """What is known of a patch while it is built."""
+
+    location: Location
+    pixels: Pixels = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    sources: dict[str, SourceOutcome] = field(default_factory=dict)
+
+
+def build_slab(job: SlabJob) -> SlabReceipt:
+    """Builds the patches of `job.todo`, keeps those committed before byte for byte, and publishes the slab.
+
+    Raises:
+        DamageError: what was committed before is not there any more, or is another.
+    """
+    started = time.perf_counter()
+    # Only this slab's locations: schema and keys follow from the recipe and the slab's number.
+    here = Cube(job.dataset, job.region, job.season, job.locations)
+    chunks, rows, outcomes = _kept(job, here)
+    with Reader(job.base) as reader:
+        for slot, location in enumerate(job.locations):
+            if location.id not in job.todo:
+                continue
+            patch, outcome = _build_patch(job, reader, location)
+            hashes = {}
+            if outcome.status is Status.OK:
+                for name, pixels in patch.pixels.items():
+                    chunk = here.encode(name, pixels)
+                    chunks[name][slot] = chunk
+                    hashes[name] = cube.chunk_hash(chunk)
+            outcome = dataclasses.replace(outcome, chunks=hashes)
+            outcomes[location.id] = outcome
+            rows[slot] = patch.facts | {"status": int(outcome.status), "reason": outcome.reason}
+            log.debug("%s/%s/%s: %s", job.region, job.season, location.id, outcome.reason)
+    receipts = [job.store.publish(k, data) for k, data in here.slab_objects(job.slab, chunks, rows).items()]
+    record = SlabRecord(
+        job.slab,
+        tuple(outcomes[p.id] for p in job.locations if p.id in outcomes),
+        tuple(map(StoredObject.of, receipts)),
+    )
+    return SlabReceipt(record, _etags(receipts), time.perf_counter() - started, _peak_bytes())
+
+
+def _etags(receipts: Sequence[Receipt]) -> dict[str, str]:
+    return {r.key: r.etag for r in receipts}
+
+
+def _peak_bytes() -> int:
+    """Highest resident set of this process: ru_maxrss is in KiB on Linux, in bytes on macOS."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _kept(
+    job: SlabJob, here: Cube
+) -> tuple[dict[str, dict[int, bytes]], list[dict[str, Any]], dict[str, PatchOutcome]]:
+    """What was committed before and is not built again: chunks, facts and outcomes.
+
+    Raises:
+        DamageError: a committed chunk is missing or changed.
+    """
+    chunks: dict[str, dict[int, bytes]] = {name: {} for name in here.arrays}
+    rows: list[dict[str, Any]] = [{} for _ in job.locations]
+    if job.prior is None:
+        return chunks, rows, {}
+    outcomes = {p.id: p for p in job.prior.patches if p.id not in job.todo}
+    slots = {p.id: slot for slot, p in enumerate(job.locations)}
+    before = here.read_facts(job.store, job.slab, len(job.locations)) if job.prior.objects else rows
+    for outcome in outcomes.values():
+        rows[slots[outcome.id]] = before[slots[outcome.id]]
+    for name in here.arrays:
+        wanted = {slots[p.id]: p.chunks[name] for p in outcomes.values() if name in p.chunks}
+        if not wanted:
+            continue
+        key = here.array_key(name, job.slab)
+        try:
+            stored = zarrshard.parse(job.store.get(key), here.slab_patches, job.store.where(key))
+        except FileNotFoundError as err:
+            raise DamageError(
+                f"{job.store.where(key)}: is committed but not there; `curate verify` names all holes"
+            ) from err
+        for slot, expected in wanted.items():
+            if slot not in stored or cube.chunk_hash(stored[slot]) != expected:
+                raise DamageError(
+                    f"{job.store.where(key)} slot {slot}: is not the chunk that was committed; `curate verify` names all"
+                )
+            chunks[name][slot] = stored[slot]
+    return chunks, rows, outcomes
+
+
+def _build_patch(job: SlabJob, reader: Reader, location: Location) -> tuple[_Patch, PatchOutcome]:
+    """A patch's pixels, facts and outcome. Pixels are kept only where the patch is ok."""
+    patch = _Patch(location)
+    required = {n for n, use in job.dataset.recipe.sources.items() if use.required}
+    try:
+        if job.season == STATIC:
+            for spec in job.dataset.sources(STATIC):
+                with _outcome_of(patch, spec):
+                    _read_mosaic(job, reader, patch, spec)
+        else:
+            _build_seasonal(job, reader, patch, required)
+    except _SourceError as err:
+        cause = err.__cause__ or err
+        patch.sources[err.source] = SourceOutcome(Status.FAILED, type(cause).__name__, cause=one_line(cause))
+        log.warning("%s/%s/%s: %s failed: %s", job.region, job.season, location.id, err.source, one_line(cause))
+    status = _patch_status(patch, required, [s.name for s in job.dataset.sources(job.season)])
+    for name, outcome in patch.sources.items():
+        patch.facts |= {f"{name}_status": int(outcome.status), f"{name}_reason": outcome.code or ""}
+        patch.facts[f"{name}_scenes"] = " ".join(outcome.scenes)
+    return patch, PatchOutcome(location.id, status, patch.sources)
+
+
+def one_line(err: BaseException) -> str:
+    """One line on an error, each URL in it without its query (signatures stand there)."""
+    line = (str(err).splitlines() or [""])[0]
+    return f"{type(err).__name__}: " + " ".join(w.split("?")[0] for w in line.split(" "))[:500]
+
+
+def _patch_status(patch: _Patch, required: set[str], names: Sequence[str]) -> Status:
+    """The patch's status; sources that end unstored because of another are marked as such."""
+    have = patch.sources
+    if any(o.status is Status.FAILED for o in have.values()):
+        status = Status.FAILED
+    else:
+        bad = [have[n].status for n in names if n in required and n in have and have[n].status is not Status.OK]
+        status = Status.OK if not bad else Status.ABSENT if set(bad) <= {Status.ABSENT} else Status.REJECTED
+    for name in names:
+        if name not in have or (status is not Status.OK and have[name].status is Status.OK):
+            patch.sources[name] = SourceOutcome(
+                Status.FAILED if status is Status.FAILED else Status.REJECTED, Code.UPSTREAM
+            )
+    return status
+
+
+class _SourceError(Exception):
+    """Reading a source failed; the cause is the error it is raised from."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
+        self.source = source
+
+
+@contextlib.contextmanager
+def _outcome_of(patch: _Patch, spec: SourceSpec) -> Iterator[None]:
+    """A Reject inside becomes the source's outcome; an error inside is told as the source's, and ends the patch."""
+    try:
+        yield
+    except Reject as why:
+        patch.sources[spec.name] = SourceOutcome(why.status, why.code, why.value)
+    except _SourceError:
+        raise
+    except Exception as err:
+        raise _SourceError(spec.name) from err
+
+
+def _build_seasonal(job: SlabJob, reader: Reader, patch: _Patch, required: set[str]) -> None:
+    specs = job.dataset.sources(job.season)
+    anchor = next(s for s in specs if s.pick == "clearest")
+    followers = [s for s in specs if s.pick == "nearest"]
+    matched = [s for s in specs if s.pick == "same-acquisition"]
+    chosen: Scene | None = None
+    with _outcome_of(patch, anchor):
+        chosen = _walk(job, reader, patch, anchor, [f for f in followers if f.name in required])
+    if chosen is None:
+        return
+    for spec in followers:
+        if spec.name not in patch.sources:
+            with _outcome_of(patch, spec):
+                _read_nearest(job, reader, patch, spec, chosen)
+                _measure_shift(job, patch, anchor, spec)
+    for spec in matched:
+        with _outcome_of(patch, spec):
+            _read_matched(job, reader, patch, spec, chosen)
+
+
+def _walk(job: SlabJob, reader: Reader, patch: _Patch, anchor: SourceSpec, followers: Sequence[SourceSpec]) -> Scene:
+    """The first candidate that passes on the patch, read; its required followers are read with it.
+
+    A candidate passes where each follower has a scene near enough in time, its mask is clear and valid enough, the
+    followers are valid, and its own bands are. The rejection told is that of the candidate that came furthest.
+
+    Raises:
+        Reject: none passes.
+    """
+    mine = job.candidates[anchor.name][patch.location.id]
+    mine.check()
+    quality = job.dataset.recipe.quality
+    furthest: tuple[int, float, SourceSpec, Reject] | None = None
+
+    for scene_id in mine.scenes[: quality.max_candidates]:
+        scene = job.scenes[anchor.name][scene_id]
+        trial = _Patch(patch.location)
+        stage, blame = 0, anchor
+        try:
+            for blame in followers:
+                _ranked(job, patch.location, blame, scene)
+            stage, blame = 1, anchor
+            _read_mask(job, reader, trial, anchor, scene)
+            stage = 2
+            for blame in followers:
+                _read_nearest(job, reader, trial, blame, scene)
+            stage, blame = 3, anchor
+            _read_bands(job, reader, trial, anchor, scene)
+        except Reject as reject:
+            patch.facts = _better(patch.facts, trial.facts, anchor)
+            rank = (stage, reject.value if reject.value is not None else 0.0)
+            if furthest is None or rank > furthest[:2]:
+                furthest = (*rank, blame, reject)
+            continue
+        except Exception as err:
+            raise _SourceError(blame.name) from err
+        for spec in followers:
+            _measure_shift(job, trial, anchor, spec)
+        patch.pixels |= trial.pixels
+        patch.facts = trial.facts
+        patch.sources |= trial.sources
+        return scene
+    assert furthest is not None, "candidates without a code hold at least one scene"
+    _, _, spec, why = furthest
+    if spec is not anchor:
+        patch.sources[spec.name] = SourceOutcome(why.status, why.code, why.value)
+        raise Reject(Code.UPSTREAM)
+    raise why
+
+
+def _better(old: dict[str, Any], new: dict[str, Any], anchor: SourceSpec) -> dict[str, Any]:
+    """Of two candidates that failed, the facts of the clearer one."""
+    name = f"{anchor.name}_clear_fraction"
+    return new if new.get(name, -1.0) > old.get(name, -1.0) else old
+
+
+def _read_mask(job: SlabJob, reader: Reader, patch: _Patch, spec: SourceSpec, scene: Scene) -> None:
+    quality = job.dataset.recipe.quality
+    name, array = next((n, a) for n, a in job.dataset.arrays[spec.name].items() if a.role == "mask")
+    pixels, _ = _read_array(job, reader, patch.location, spec, array, [scene])
+    clear, doubtful = clouds.fraction(pixels, spec.clear), clouds.fraction(pixels, spec.doubtful)
+    valid = 1 - clouds.fraction(pixels, spec.invalid)
+    patch.facts |= {
+        f"{spec.name}_clear_fraction": clear,
+        f"{spec.name}_doubtful_fraction": doubtful,
+        f"{spec.name}_valid_fraction": valid,
+        f"{spec.name}_cloud_pct": scene.cloud_pct,
+        f"{spec.name}_time": scene.time.timestamp(),
+        f"{spec.name}_baseline": scene.baseline or "",
+        f"{spec.name}_offset_dn": scene.offset_dn,
+    }
+    if valid < quality.min_valid:
+        raise Reject(Code.NODATA, valid)
+    if clear < quality.min_clear:
+        raise Reject(Code.CLOUDY, clear)
+    if doubtful > quality.max_doubtful:
+        raise Reject(Code.DOUBTFUL, doubtful)
+    patch.pixels[name] = pixels
+
+
+def _read_bands(job: SlabJob, reader: Reader, patch: _Patch, spec: SourceSpec, scene: Scene) -> None:
+    warped = False
+    valid = patch.facts[f"{spec.name}_valid_fraction"]
+    for name, array in job.dataset.arrays[spec.name].items():
+        if array.role == "mask":
+            continue
+        pixels, was_warped = _read_array(job, reader, patch.location, spec, array, [scene])
+        radiometry.check_offset(pixels, scene.offset_dn, array.nodata)
+        patch.pixels[name] = radiometry.harmonised(pixels, scene.offset_dn, array.nodata)
+        valid = min(valid, _valid_fraction(pixels, array))
+        warped |= was_warped
+    patch.facts |= {f"{spec.name}_valid_fraction": valid, f"{spec.name}_warped": int(warped)}
+    if valid < job.dataset.recipe.quality.min_valid:
+        raise Reject(Code.NODATA, valid)
+    patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=(scene.id,))
+
+
+def _ranked(job: SlabJob, location: Location, spec: SourceSpec, anchor: Scene) -> list[Scene]:
+    mine = job.candidates[spec.name][location.id]
+    mine.check()
+    scenes = [job.scenes[spec.name][i] for i in mine.scenes]
+    return select.rank_nearest(scenes, location, anchor.time, mine.direction, job.dataset.recipe.quality.max_gap_days)
+
+
+def _read_nearest(job: SlabJob, reader: Reader, patch: _Patch, spec: SourceSpec, to: Scene) -> None:
+    """The nearest scene with enough valid pixels."""
+    quality = job.dataset.recipe.quality
+    best = 0.0
+    for scene in _ranked(job, patch.location, spec, to)[: quality.max_candidates]:
+        pixels, warped, valid = _read_all(job, reader, patch.location, spec, [scene])
+        best = max(best, valid)
+        if valid < quality.min_valid:
+            continue
+        patch.pixels |= pixels
+        patch.facts |= {
+            f"{spec.name}_time": scene.time.timestamp(),
+            f"{spec.name}_gap_days": (scene.time - to.time).total_seconds() / 86_400,
+            f"{spec.name}_valid_fraction": valid,
+            f"{spec.name}_warped": int(warped),
+        }
+        if spec.one_orbit_direction:
+            patch.facts[f"{spec.name}_orbit_state"] = scene.orbit_state or ""
+            patch.facts[f"{spec.name}_relative_orbit"] = (
+                scene.relative_orbit if scene.relative_orbit is not None else -1
+            )
+        patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=(scene.id,))
+        return
+    raise Reject(Code.NODATA, best)
+
+
+def _read_matched(job: SlabJob, reader: Reader, patch: _Patch, spec: SourceSpec, to: Scene) -> None:
+    """The map of the very acquisition; it is sparse by nature, so gaps are kept and told, not refused."""
+    mine = job.candidates[spec.name][patch.location.id]
+    mine.check()
+    scene = select.same_acquisition([job.scenes[spec.name][i] for i in mine.scenes], to)[0]
+    pixels, warped, valid = _read_all(job, reader, patch.location, spec, [scene])
+    patch.pixels |= pixels
+    patch.facts |= {
+        f"{spec.name}_time": scene.time.timestamp(),
+        f"{spec.name}_valid_fraction": valid,
+        f"{spec.name}_warped": int(warped),
+    }
+    _class_facts(job.dataset, patch, spec)
+    patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=(scene.id,))
+
+
+def _read_mosaic(job: SlabJob, reader: Reader, patch: _Patch, spec: SourceSpec) -> None:
+    mine = job.candidates[spec.name][patch.location.id]
+    if spec.hole_value is None:
+        mine.check()
+    scenes = [job.scenes[spec.name][i] for i in mine.scenes]
+    pixels, warped, valid = _read_all(job, reader, patch.location, spec, scenes)
+    patch.facts |= {f"{spec.name}_valid_fraction": valid, f"{spec.name}_warped": int(warped)}
+    if spec.hole_value is not None:
+        for name, array in job.dataset.arrays[spec.name].items():
+            hole = pixels[name] == array.nodata
+            patch.facts[f"{spec.name}_hole_fraction"] = float(hole.mean())
+            pixels[name] = np.where(hole, pixels[name].dtype.type(spec.hole_value), pixels[name])
+    elif valid < job.dataset.recipe.quality.min_valid and not spec.classes:
+        raise Reject(Code.NODATA, valid)
+    patch.pixels |= pixels
+    if spec.classes:
+        _class_facts(job.dataset, patch, spec)
+    if spec.elevation:
+        name, array = next(iter(job.dataset.arrays[spec.name].items()))
+        patch.facts |= elevation_facts(pixels[name][0], array.res_m)
+    patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=tuple(s.id for s in scenes))
+
+
+def _class_facts(dataset: Dataset, patch: _Patch, spec: SourceSpec) -> None:
+    name, array = next(iter(dataset.arrays[spec.name].items()))
+    shares, valid = labels.class_fractions(patch.pixels[name], spec.classes, array.nodata)
+    patch.facts |= {f"{spec.name}_fraction": shares, f"{spec.name}_valid_fraction": valid}
+
+
+def elevation_facts(height: NDArray[Any], res_m: float) -> dict[str, float]:
+    """Mean, least and greatest height in metres and mean slope in degrees of heights (y, x)."""
+    gy, gx = np.gradient(height.astype(np.float64), res_m)
+    return {
+        "elevation_mean_m": float(height.mean()),
+        "elevation_min_m": float(height.min()),
+        "elevation_max_m": float(height.max()),
+        "slope_mean_deg": float(np.degrees(np.arctan(np.hypot(gx, gy))).mean()),
+    }
+
+
+def _measure_shift(job: SlabJob, patch: _Patch, anchor: SourceSpec, spec: SourceSpec) -> None:
+    """Measures how far a follower lies from the anchor, on their finest arrays of equal resolution."""
+    finest = {n: a for n, a in job.dataset.arrays[anchor.name].items() if a.role == "data"}
+    for name, array in job.dataset.arrays[spec.name].items():
+        for other, reference in finest.items():
+            if reference.res_m == array.res_m and min(patch.pixels[name].shape[1:]) >= 4 * shift.MAX_SHIFT_PX:
+                x, y, peak = shift.shift_px(
+                    patch.pixels[other].mean(axis=0), np.log(np.maximum(patch.pixels[name].mean(axis=0), 1e-5))
+                )
+                patch.facts |= {
+                    f"{spec.name}_shift_x_px": x,
+                    f"{spec.name}_shift_y_px": y,
+                    f"{spec.name}_shift_peak": peak,
+                }
+                return
+
+
+def _read_all(
+    job: SlabJob, reader: Reader, location: Location, spec: SourceSpec, scenes: Sequence[Scene]
+) -> tuple[Pixels, bool, float]:
+    """All arrays of a source, whether any was warped, and the least valid fraction."""
+    pixels, warped, valid = {}, False, 1.0
+    for name, array in job.dataset.arrays[spec.name].items():
+        pixels[name], was_warped = _read_array(job, reader, location, spec, array, scenes)
+        warped |= was_warped
+        valid = min(valid, _valid_fraction(pixels[name], array))
+    return pixels, warped, valid
+
+
+def _valid_fraction(pixels: NDArray[Any], array: ArraySpec) -> float:
+    """Share of pixels that have data in every band."""
+    return float((pixels != array.nodata).all(axis=0).mean())
+
+
+def _read_array(
+    job: SlabJob, reader: Reader, location: Location, spec: SourceSpec, array: ArraySpec, scenes: Sequence[Scene]
+) -> tuple[NDArray[Any], bool]:
+    """(band, y, x) of an array, and whether any band was warped."""
+    form = job.forms[spec.name]
+    sign = form.sign if form else "none"
+    bands, warped = [], False
+    for band in array.bands:
+        index = form.asset_bands.get(band, 1) if form else 1
+        assets = [Asset(s.hrefs[band], sign, index) for s in scenes]
+        pixels, was_warped = reader.read(assets, array, location, zero_is_nodata=spec.zero_is_nodata)
+        if np.issubdtype(pixels.dtype, np.floating) and not np.isfinite(pixels).all():
+            raise ReadError(f"{assets[0].href}: holds NaN or infinity, expected finite values or {array.nodata:g}")
+        bands.append(pixels)
+        warped |= was_warped
+    return np.stack(bands), warped
+
+
+def without_geometry(scenes: Mapping[str, Scene]) -> dict[str, Scene]:
+    """Scenes as they cross to a worker, which needs no footprints."""
+    return {i: dataclasses.replace(s, geometry=shapely.Point()) for i, s in scenes.items()}

@@ -1,0 +1,131 @@
+"""Who is asked for scenes: `--catalog` resolved to an endpoint or a file, and to the form its items have."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import RootModel
+
+from curation import resources
+from curation.model import ConfigError
+from curation.recipe import Dataset, read_toml
+from curation.sources import CatalogForm, SourceSpec, Strict
+
+DEFAULT_FORM = "planetary-computer"
+"""How the items of an unnamed catalog are read."""
+
+
+class CatalogSpec(Strict):
+    """One entry of `stac_queries/catalogs.toml`."""
+
+    title: str
+    url: str | None = None
+    form: str | None = None
+    """The named catalog whose form its items have; its own name where left out."""
+
+
+class CatalogTable(RootModel[dict[str, CatalogSpec]]):
+    """All of `stac_queries/catalogs.toml`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """A catalog that can be asked."""
+
+    identity: str
+    """What it is in digests: its name or URL, or the digest of its file's content. Never a port or a path."""
+    form: str
+    """The named catalog whose form its items have."""
+    location: str
+    """URL of the API, or path of the file; for the embedded Earth set when it is served."""
+    is_file: bool
+    own: bool
+    """Not one of the public ones: it may have what they lack."""
+
+    @property
+    def base(self) -> str:
+        """What relative hrefs are told from: the API's origin, or the file's folder."""
+        if self.is_file:
+            return str(Path(self.location).resolve().parent)
+        parts = urlsplit(self.location)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def slug(self) -> str:
+        """Its identity as a folder name."""
+        text = self.identity.split("://")[-1].lower()
+        return "".join(c if c.isalnum() else "-" for c in text).strip("-")
+
+    def form_of(self, spec: SourceSpec) -> CatalogForm | None:
+        """How this catalog offers a source; None where it does not."""
+        form = spec.catalogs.get(self.form)
+        return form or (spec.catalogs.get("*") if self.own else None)
+
+
+def resolve(text: str, served_at: str | None = None) -> Catalog:
+    """The catalog that `--catalog` names: a name, a STAC API's URL, or an ItemCollection or STAC-GeoParquet file.
+
+    A `form+` before a URL or path says whose form its items have (`earth-search+https://…`).
+
+    Args:
+        text: what the user gave.
+        served_at: where the embedded Earth answers.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    table = read_toml(resources.folder("stac_queries") / "catalogs.toml", CatalogTable).root
+    if text in table:
+        spec = table[text]
+        url = spec.url or served_at
+        if url is None:
+            raise ConfigError(f"catalog {text!r} is not being served; use it through `curate --catalog {text}`")
+        return Catalog(text, spec.form or text, url, is_file=False, own=spec.url is None)
+    form, rest = DEFAULT_FORM, text
+    head, plus, tail = text.partition("+")
+    if plus and head in table:
+        form, rest = table[head].form or head, tail
+    if "://" in rest:
+        if not rest.startswith(("http://", "https://")):
+            raise ConfigError(
+                f"catalog {text!r}: expected an http(s) URL of a STAC API, a path, or one of {sorted(table)}"
+            )
+        return Catalog(rest.rstrip("/"), form, rest.rstrip("/"), is_file=False, own=True)
+    path = Path(rest)
+    if not path.is_file():
+        raise ConfigError(
+            f"catalog {text!r}: neither a known catalog ({', '.join(sorted(table))}), nor a URL, nor a file that exists"
+        )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Catalog(f"file-{digest[:16]}", form, str(path), is_file=True, own=True)
+
+
+def missing_labels(dataset: Dataset, catalog: Catalog, collections: set[str]) -> list[str]:
+    """The recipe's label sources that the catalog does not have.
+
+    Args:
+        dataset: the recipe.
+        catalog: the catalog.
+        collections: ids of the collections it answered to have.
+
+    Raises:
+        ConfigError: it lacks a source that is no label source.
+    """
+    labels = {dataset.recipe.labels.annual, dataset.recipe.labels.seasonal} - {None}
+    missing = []
+    for name, spec in dataset.specs.items():
+        form = catalog.form_of(spec)
+        if form is not None and form.collection in collections:
+            continue
+        if name in labels and not dataset.recipe.sources[name].required:
+            missing.append(name)
+            continue
+        wanted = form.collection if form else "no form of it in stac_queries/"
+        raise ConfigError(
+            f"catalog {catalog.identity}: has no {spec.title!r} (source {name!r}: {wanted}); "
+            f"forms exist for: {', '.join(sorted(spec.catalogs))}. Choose another catalog, or take the source out of the recipe"
+        )
+    return missing

@@ -1,0 +1,354 @@
+"""The command `curate`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+import curation
+from curation import catalogs, cluster, pipeline
+from curation.catalogs import Catalog
+from curation.model import ConfigError, CurationError
+from curation.recipe import Dataset, load_dataset
+from curation.search import Endpoint
+from curation.store import Store
+
+log = logging.getLogger(__name__)
+
+OK, FAILED, USAGE = 0, 1, 2
+"""Exit codes: all settled; some failed or damaged (rerun, or look at what is named); bad usage or configuration."""
+
+DEFAULT_DATASET = "ssl4eo-s12-ml"
+
+EPILOG = """\
+examples:
+  curate --region lower-rhine --season summer --catalog embedded --limit 8
+      builds eight patches from the Earth that comes with the command: no network, no account
+  curate --region europe --season all --scheduler tcp://10.0.0.1:8786 --root s3://bucket/datasets
+      builds a region on a Dask cluster into a bucket
+  curate pack && curate verify && curate report
+      makes the shards, proves them, and draws what is in them
+
+exit codes: 0 all settled, 1 some failed (run the same command again), 2 bad usage or configuration
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and gives its exit code."""
+    args = _parser().parse_args(_with_verb(list(sys.argv[1:] if argv is None else argv)))
+    _logging(args.verbose)
+    try:
+        code: int = args.run(args)
+    except ConfigError as err:
+        print(f"curate: {_one_line(err)}", file=sys.stderr)
+        return USAGE
+    except CurationError as err:
+        print(f"curate: {_one_line(err)}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("curate: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return code
+
+
+def _one_line(err: BaseException) -> str:
+    return " ".join(str(err).split())
+
+
+VERBS = ("build", "locate", "pack", "verify", "report", "show", "init")
+
+
+def _with_verb(argv: list[str]) -> list[str]:
+    """`build` is what a call without a verb means."""
+    if argv and (argv[0] in VERBS or argv[0] in ("-h", "--help", "--version")):
+        return argv
+    return ["build", *argv]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="curate",
+        description="Makes Earth-observation training sets from a recipe. Without a verb it builds.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"curate {curation.__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--dataset",
+        default=DEFAULT_DATASET,
+        metavar="NAME|PATH",
+        help="a dataset under manifests/, or the path of a recipe.toml (default: %(default)s)",
+    )
+    common.add_argument(
+        "--root", default="shards", metavar="PATH|URL", help="where everything is written (default: ./%(default)s)"
+    )
+    common.add_argument("-v", "--verbose", action="store_true", help="also a line per patch")
+
+    where = argparse.ArgumentParser(add_help=False)
+    where.add_argument(
+        "--region",
+        default="all",
+        metavar="R",
+        help="a name of stac_queries/regions.toml (several: a+b), a bbox W,S,E,N, or a GeoJSON, GeoPackage or GeoParquet "
+        "file; all: the recipe's (default)",
+    )
+    where.add_argument(
+        "--catalog",
+        metavar="C",
+        help="planetary-computer, earth-search, cdse, embedded, the URL of a STAC API, or the path of a STAC "
+        "ItemCollection or STAC-GeoParquet file (default: the recipe's)",
+    )
+    work = argparse.ArgumentParser(add_help=False)
+    work.add_argument(
+        "--scheduler",
+        default="local",
+        metavar="S",
+        help="local: a Dask cluster on this machine (default); none: this process; or a scheduler's address",
+    )
+    work.add_argument(
+        "--workers", type=_positive, metavar="N", help="processes of a local cluster (default: one per core)"
+    )
+
+    build = verbs.add_parser(
+        "build",
+        parents=[common, where, work],
+        help="search scenes and build cubes (the default)",
+        description="Searches scenes and builds the cubes of a region and season. Safe to stop and to run again.",
+    )
+    build.add_argument(
+        "--season",
+        default="all",
+        metavar="S",
+        help="a season of the recipe, several with commas, static, or all (default); missing static slabs come first",
+    )
+    build.add_argument(
+        "--limit", type=_positive, metavar="N", help="only the first N locations of each cube; the rest stays pending"
+    )
+    build.add_argument("--dry-run", action="store_true", help="say what would be searched, read and written")
+    build.add_argument("--refresh-search", action="store_true", help="ask the catalog again and show what changed")
+    build.add_argument(
+        "--allow-unknown-labels", action="store_true", help="go on where the catalog lacks a source of labels"
+    )
+    build.set_defaults(run=_build)
+
+    locate = verbs.add_parser(
+        "locate",
+        parents=[common, where],
+        help="draw the locations",
+        description="Draws the recipe's locations (GeoParquet under <root>/<dataset>/manifest) and counts them by region.",
+    )
+    locate.set_defaults(run=_locate)
+
+    pack = verbs.add_parser(
+        "pack",
+        parents=[common, where, work],
+        help="make WebDataset shards of what is built",
+        description="Makes shards of the complete locations; index and release last.",
+    )
+    pack.set_defaults(run=_pack)
+
+    verify = verbs.add_parser(
+        "verify",
+        parents=[common],
+        help="prove cubes and shards from their bytes",
+        description="Reads every byte again: ledgers, cubes and shards. Names every hole; exit code 1 where there is one.",
+    )
+    verify.set_defaults(run=_verify)
+
+    report = verbs.add_parser(
+        "report",
+        parents=[common],
+        help="draw one HTML page",
+        description="Draws what is in the dataset as one HTML page.",
+    )
+    report.add_argument("--out", type=Path, metavar="FILE", help="default: <root>/<dataset>/report.html")
+    report.set_defaults(run=_report)
+
+    show = verbs.add_parser(
+        "show", parents=[common], help="draw one patch", description="Draws one patch of a cube as a PNG."
+    )
+    show.add_argument("patch", metavar="REGION/SEASON/ID", help="as ledgers and logs name it")
+    show.add_argument("--out", type=Path, metavar="FILE", help="default: <ID>-<SEASON>.png")
+    show.set_defaults(run=_show)
+
+    init = verbs.add_parser(
+        "init", help="write a commented recipe to start from", description="Writes a commented recipe to start from."
+    )
+    init.add_argument("folder", type=Path, metavar="FOLDER", help="is made; its name becomes the dataset's")
+    init.add_argument("-v", "--verbose", action="store_true", help=argparse.SUPPRESS)
+    init.set_defaults(run=_init)
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 1 on")
+    return value
+
+
+def _logging(verbose: bool) -> None:
+    """Progress on standard error, results on standard output."""
+    handler: logging.Handler
+    if sys.stderr.isatty():
+        handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False, markup=False)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    else:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    root = logging.getLogger("curation")
+    root.handlers[:] = [handler]
+    root.propagate = False
+    root.setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def _store(args: argparse.Namespace, dataset: Dataset) -> Store:
+    try:
+        return Store(args.root).child(dataset.name)
+    except ValueError as err:
+        raise ConfigError(f"--root {args.root}: {err}") from err
+
+
+@contextlib.contextmanager
+def _catalog(args: argparse.Namespace, dataset: Dataset, *, serve: bool) -> Iterator[Catalog]:
+    """The catalog asked for; the embedded Earth is served meanwhile where `serve` says so."""
+    name = args.catalog or dataset.recipe.catalog
+    if name != "embedded":
+        yield catalogs.resolve(name)
+        return
+    if not serve:
+        yield catalogs.resolve(name, served_at="http://127.0.0.1")
+        return
+    from curation import embedded  # not where another catalog is asked
+
+    with embedded.serve() as url:
+        log.info("embedded Earth: %s", url)
+        yield catalogs.resolve(name, served_at=url)
+
+
+def _build(args: argparse.Namespace) -> int:
+    dataset = load_dataset(args.dataset)
+    seasons = pipeline.asked_seasons(dataset, args.season)
+    store = _store(args, dataset)
+    with _catalog(args, dataset, serve=not args.dry_run) as catalog:
+        asked = pipeline.asked_regions(dataset, catalog, args.region)
+        run = pipeline.Run(dataset, catalog, store, None, args.limit, args.refresh_search)
+        if args.dry_run:
+            from curation import estimate
+
+            print(estimate.table(run, asked, seasons))
+            return OK
+        _say_unknown_labels(dataset, catalog, allowed=args.allow_unknown_labels)
+        with cluster.connect(args.scheduler, args.workers) as client:
+            run = pipeline.Run(dataset, catalog, store, client, args.limit, args.refresh_search)
+            results = list(pipeline.build(run, asked, seasons))
+    _print_built(results)
+    failed = sum(b.failed for b in results)
+    if failed:
+        print(f"{failed} patches failed; their causes are in {store.where('ledger')}. Run the same command again.")
+    return FAILED if failed else OK
+
+
+def _say_unknown_labels(dataset: Dataset, catalog: Catalog, *, allowed: bool) -> None:
+    missing = catalogs.missing_labels(dataset, catalog, Endpoint(catalog).collections())
+    for name in missing:
+        has = sorted(set(dataset.specs[name].catalogs) - {"*"})
+        supply = (
+            f"{', '.join(has)} have it" if has else "a STAC catalog of your own with such items, or the embedded Earth"
+        )
+        log.warning(
+            "labels: catalog %s has no %s, so labels from it will be unknown; what supplies them: %s",
+            catalog.identity,
+            dataset.specs[name].title,
+            supply,
+        )
+    if missing and not allowed:
+        raise ConfigError(
+            f"catalog {catalog.identity}: cannot give labels from {', '.join(missing)}; "
+            "take another catalog, or say --allow-unknown-labels to go on with these labels unknown"
+        )
+
+
+def _print_built(results: Sequence[pipeline.Built]) -> None:
+    total: Counter[str] = Counter()
+    for built in results:
+        total += built.counts
+        print(f"{built.region}/{built.season}: " + ", ".join(f"{k} {v}" for k, v in built.counts.most_common()))
+    seconds = sum(b.seconds for b in results)
+    fresh = sum(b.built for b in results)
+    if fresh:
+        memory = max(b.worker_bytes for b in results) / 2**20
+        print(f"built {fresh} patches in {seconds:.0f} worker seconds; a worker's highest memory {memory:.0f} MiB")
+    print("all: " + ", ".join(f"{k} {v}" for k, v in total.most_common()))
+
+
+def _locate(args: argparse.Namespace) -> int:
+    dataset = load_dataset(args.dataset)
+    store = _store(args, dataset)
+    with _catalog(args, dataset, serve=False) as catalog:
+        for region in pipeline.asked_regions(dataset, catalog, args.region):
+            found = pipeline.locations(dataset, store, region)
+            splits = Counter(p.split for p in found)
+            print(f"{region.name}: {len(found)} locations ({', '.join(f'{k} {v}' for k, v in sorted(splits.items()))})")
+    print(f"written below {store.where('manifest')}")
+    return OK
+
+
+def _pack(args: argparse.Namespace) -> int:
+    from curation import shards
+
+    dataset = load_dataset(args.dataset)
+    store = _store(args, dataset)
+    with _catalog(args, dataset, serve=False) as catalog, cluster.connect(args.scheduler, args.workers) as client:
+        asked = pipeline.asked_regions(dataset, catalog, args.region)
+        packed = shards.pack(pipeline.Run(dataset, catalog, store, client), asked)
+    print(packed.summary())
+    return OK
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from curation import verify
+
+    dataset = load_dataset(args.dataset)
+    store = _store(args, dataset)
+    found = verify.verify(dataset, store)
+    for fault in found.faults:
+        print(f"FAULT {fault}")
+    print(found.summary())
+    return FAILED if found.faults else OK
+
+
+def _report(args: argparse.Namespace) -> int:
+    from curation import report
+
+    dataset = load_dataset(args.dataset)
+    store = _store(args, dataset)
+    print(report.write(dataset, store, args.out))
+    return OK
+
+
+def _show(args: argparse.Namespace) -> int:
+    from curation import show
+
+    dataset = load_dataset(args.dataset)
+    store = _store(args, dataset)
+    print(show.write(dataset, store, args.patch, args.out))
+    return OK
+
+
+def _init(args: argparse.Namespace) -> int:
+    from curation import starter
+
+    print(f"wrote {starter.write(args.folder)}; build it with: curate --dataset {args.folder} --dry-run")
+    return OK

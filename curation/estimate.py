@@ -1,0 +1,97 @@
+"""What a build would search, read and write: `--dry-run`. Asks no catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from curation import grid, pipeline
+from curation.ledger import Ledger
+from curation.model import STATIC
+from curation.regions import Region
+from curation.search import cell_of
+from curation.sources import ArraySpec
+
+BLOCK_PX = 512
+"""Block side of the COGs that the public catalogs serve."""
+
+PACKED = 0.65
+"""Size of a compressed block over its raw size, for uint16 reflectance with deflate and predictor (measured: 0.6 to 0.7)."""
+
+MASKS_PER_PATCH = 2.0
+"""Masks read until one is clear enough."""
+
+REQUESTS_PER_WINDOW = 1.5
+"""Range requests per band read; header requests are shared by the patches of a slab."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What one cube takes."""
+
+    region: str
+    season: str
+    locations: int
+    todo: int
+    """Patches to build."""
+    searches: int
+    scenes: float
+    """Scene reads: of winners, masks and maps, a scene counted once per patch."""
+    requests: float
+    read_bytes: float
+    disk_bytes: float
+
+
+def of_cube(run: pipeline.Run, region: Region, season: str) -> Estimate:
+    """The estimate for one cube as it stands."""
+    here = pipeline.cube_for(run, region, season)
+    settled = {o.id for o in Ledger.replay(run.store, region.name, season).outcomes() if o.status in pipeline.SETTLED}
+    todo = [p for p in here.locations[: run.limit] if p.id not in settled]
+    searches = len({cell_of(p) for p in todo}) * len(pipeline.searched(run.dataset, season))
+    scenes = requests = read = disk = 0.0
+    for spec in here.sources:
+        scenes += len(todo) * (MASKS_PER_PATCH if spec.mask else 1)
+        for array in run.dataset.arrays[spec.name].values():
+            times = MASKS_PER_PATCH if array.role == "mask" else 1
+            windows = len(todo) * len(array.bands) * times
+            requests += windows * REQUESTS_PER_WINDOW
+            read += windows * _window_bytes(run.dataset.recipe.grid.size_m, array)
+            px = grid.size_px(run.dataset.recipe.grid.size_m, array.res_m)
+            disk += len(todo) * len(array.bands) * px * px * np.dtype(array.dtype).itemsize * PACKED
+    return Estimate(region.name, season, len(here.locations), len(todo), searches, scenes, requests, read, disk)
+
+
+def _window_bytes(size_m: float, array: ArraySpec) -> float:
+    """Bytes of the blocks that a patch touches on average: a window of w pixels touches (1 + w / block)² blocks."""
+    blocks = (1 + grid.size_px(size_m, array.res_m) / BLOCK_PX) ** 2
+    return blocks * BLOCK_PX**2 * np.dtype(array.dtype).itemsize * PACKED
+
+
+def table(run: pipeline.Run, asked: Sequence[Region], seasons: Sequence[str]) -> str:
+    """All cubes, a line each, and what they come to."""
+    rows = [of_cube(run, region, season) for region in asked for season in seasons]
+    head = ("cube", "locations", "to build", "searches", "scene reads", "requests", "read", "disk")
+    lines = [head, *(_line(f"{r.region}/{r.season}", [r]) for r in rows), _line("all", rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    text = "\n".join(
+        "  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
+        for line in lines
+    )
+    note = f"\n{STATIC} is built before seasons. Estimates; nothing was searched, read or written but the draw of locations."
+    return text + note
+
+
+def _line(name: str, rows: Sequence[Estimate]) -> tuple[str, ...]:
+    total = [sum(getattr(r, f) for r in rows) for f in ("locations", "todo", "searches", "scenes", "requests")]
+    sizes = [sum(getattr(r, f) for r in rows) for f in ("read_bytes", "disk_bytes")]
+    return (name, *(f"{round(n):,}" for n in total), *map(_size, sizes))
+
+
+def _size(n: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if n < 1000:
+            return f"{n:.1f} {unit}"
+        n /= 1000
+    return f"{n:.1f} TB"

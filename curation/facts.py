@@ -1,0 +1,119 @@
+"""What is measured of a patch beside its pixels: the cube's measured coordinates. Pure: names, types and meanings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.model import Status
+from curation.recipe import Dataset
+from curation.sources import SourceSpec
+
+FactType = Literal["float32", "time", "string", "uint8", "int16"]
+
+FILL: dict[str, Any] = {"float32": np.nan, "time": np.nan, "string": "", "uint8": 0, "int16": -1}
+"""What stands where nothing was measured."""
+
+DTYPE: dict[str, str] = {"float32": "float32", "time": "float64", "string": "str", "uint8": "uint8", "int16": "int16"}
+"""How each type is stored; times are seconds since 1970 in float64, whose NaN opens as NaT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One measured coordinate."""
+
+    name: str
+    type: FactType
+    meaning: str
+    """One sentence, with unit."""
+    axis: str | None = None
+    """A second dimension, where it has one."""
+    length: int = 1
+    """Its length."""
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Its Zarr attributes."""
+        out: dict[str, Any] = {"long_name": self.meaning}
+        if self.type == "time":
+            out |= {"units": "seconds since 1970-01-01", "calendar": "proleptic_gregorian"}
+        if self.name.endswith("status"):
+            out |= {
+                "flag_values": [int(s) for s in Status],
+                "flag_meanings": " ".join(s.name.lower() for s in Status),
+            }
+        return out
+
+    def column(self, rows: Sequence[Any | None], length: int) -> NDArray[Any]:
+        """The fact of a slab's patches as stored: (length,) or (length, axis), filled where a row is None."""
+        dtype = object if self.type == "string" else DTYPE[self.type]
+        shape = (length,) if self.axis is None else (length, self.length)
+        out = np.full(shape, FILL[self.type], dtype)
+        for slot, value in enumerate(rows):
+            if value is not None:
+                out[slot] = value
+        return out
+
+
+def facts_of(spec: SourceSpec) -> list[Fact]:
+    """What is measured of a source."""
+    s = spec.name
+    out = [
+        Fact(f"{s}_status", "uint8", f"what became of {s}"),
+        Fact(f"{s}_reason", "string", f"why {s} was rejected, is absent or failed"),
+        Fact(f"{s}_scenes", "string", "ids of the scenes its pixels come from, separated by spaces"),
+        Fact(f"{s}_warped", "uint8", "1 where pixels were resampled from another grid, 0 where all were cropped"),
+        Fact(f"{s}_valid_fraction", "float32", "share of the patch's pixels with data, 0 to 1"),
+    ]
+    if spec.season == "seasonal":
+        out.append(Fact(f"{s}_time", "time", "acquisition time, UTC"))
+    if spec.pick == "clearest":
+        out += [
+            Fact(f"{s}_clear_fraction", "float32", "share of the patch's pixels that the mask calls clear, 0 to 1"),
+            Fact(
+                f"{s}_doubtful_fraction", "float32", "share of the patch's pixels of which the mask is unsure, 0 to 1"
+            ),
+            Fact(f"{s}_cloud_pct", "float32", "cloud cover of the whole scene, percent"),
+            Fact(f"{s}_baseline", "string", "processing baseline"),
+            Fact(f"{s}_offset_dn", "int16", "digital numbers that were subtracted (clipped at 1)"),
+        ]
+    if spec.pick == "nearest":
+        out += [
+            Fact(f"{s}_gap_days", "float32", f"days from the {spec.goes_with} scene, negative where earlier"),
+            Fact(f"{s}_shift_x_px", "float32", f"measured shift against {spec.goes_with}, 10 m pixels east"),
+            Fact(f"{s}_shift_y_px", "float32", f"measured shift against {spec.goes_with}, 10 m pixels south"),
+            Fact(f"{s}_shift_peak", "float32", "sharpness of that measurement; below about 5 it says little"),
+        ]
+    if spec.one_orbit_direction:
+        out += [
+            Fact(f"{s}_orbit_state", "string", "ascending or descending"),
+            Fact(f"{s}_relative_orbit", "int16", "number of the orbit within the repeat cycle; -1 where unknown"),
+        ]
+    if spec.classes:
+        out.append(
+            Fact(
+                f"{s}_fraction", "float32", "share of each class among labelled pixels", f"{s}_class", len(spec.classes)
+            )
+        )
+    if spec.elevation:
+        out += [
+            Fact("elevation_mean_m", "float32", "mean height, metres"),
+            Fact("elevation_min_m", "float32", "least height, metres"),
+            Fact("elevation_max_m", "float32", "greatest height, metres"),
+            Fact("slope_mean_deg", "float32", "mean slope, degrees"),
+        ]
+    if spec.hole_value is not None:
+        out.append(
+            Fact(f"{s}_hole_fraction", "float32", f"share of pixels that no scene holds, set to {spec.hole_value:g}")
+        )
+    return out
+
+
+def schema(dataset: Dataset, season: str) -> list[Fact]:
+    """All measured coordinates of a season's cube."""
+    own = [Fact("status", "uint8", "what became of the patch"), Fact("reason", "string", "ok, or code:source")]
+    return own + [f for spec in dataset.sources(season) for f in facts_of(spec)]

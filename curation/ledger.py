@@ -1,0 +1,257 @@
+"""The append-only record of what happened to each patch of one cube.
+
+JSON Lines in numbered segments. Each segment is published only where its number is free, which fences a second writer; it
+states the hash of the one before, and ends with a line that counts and hashes what it holds: a lost line, a torn tail and
+a lost segment are all seen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+from curation.model import ConfigError, DamageError, PatchOutcome, SourceOutcome, Status
+from curation.store import Receipt, Store
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object that must exist, with its content's digest."""
+
+    key: str
+    """Below the dataset's folder."""
+    size: int
+    """Bytes."""
+    sha256: str
+
+    @classmethod
+    def of(cls, receipt: Receipt) -> StoredObject:
+        """What a receipt says, without the store's mark."""
+        return cls(receipt.key, receipt.size, receipt.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class SlabRecord:
+    """One line: what became of the patches of a slab, and the objects that hold them. A later line replaces it."""
+
+    slab: int
+    patches: tuple[PatchOutcome, ...]
+    """Those decided so far; the others are pending."""
+    objects: tuple[StoredObject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who writes."""
+
+    user: str
+    host: str
+    pid: int
+    started: float
+    """When the process began, so that a pid used again is not taken for it."""
+
+    @classmethod
+    def me(cls) -> Writer:
+        """This process."""
+        return cls(getpass.getuser(), socket.gethostname(), os.getpid(), psutil.Process().create_time())
+
+    def alive(self) -> bool:
+        """True where the process is known to run: it is on this host, and not this very process."""
+        if self.host != socket.gethostname() or self.pid == os.getpid():
+            return False
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.started) < 1
+        except psutil.NoSuchProcess:
+            return False
+
+    def __str__(self) -> str:
+        return f"{self.user} on {self.host} (pid {self.pid})"
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The record of one cube, replayed."""
+
+    store: Store
+    prefix: str
+    """Folder of its segments, below the dataset's folder."""
+    binding: dict[str, Any] = field(default_factory=dict)
+    """What the cube is: dataset, region, season and digests. Fixed by the first segment."""
+    cube_objects: tuple[StoredObject, ...] = ()
+    """The cube's own objects, written at its creation."""
+    slabs: dict[int, SlabRecord] = field(default_factory=dict)
+    """Slab → its last record."""
+    segments: int = 0
+    head: str | None = None
+    """sha256 of the last segment."""
+    writer: Writer | None = None
+    """Who wrote the last segment."""
+
+    @classmethod
+    def replay(cls, store: Store, region: str, season: str) -> Ledger:
+        """The ledger of a cube as it stands; empty where nothing was recorded.
+
+        Raises:
+            DamageError: a segment is missing, torn, changed or out of the chain.
+        """
+        ledger = cls(store, f"ledger/{region}/{season}")
+        stored = [s.key for s in store.list(ledger.prefix)]
+        expected = [ledger._key(n) for n in range(len(stored))]
+        if stored != expected:
+            lost = sorted(set(expected) - set(stored))
+            raise DamageError(
+                f"{store.where(ledger.prefix)}: segments {lost or stored} are missing or foreign; expected "
+                f"{len(stored)} numbered without a gap. Restore them; without them nobody knows what is committed"
+            )
+        for number, key in enumerate(stored):
+            ledger._apply(number, store.get(key))
+        return ledger
+
+    def outcomes(self) -> Iterator[PatchOutcome]:
+        """Every decided patch, slab by slab."""
+        for slab in sorted(self.slabs):
+            yield from self.slabs[slab].patches
+
+    def acquire(self, binding: dict[str, Any]) -> None:
+        """Makes this process the one that writes; from here on every other one is fenced.
+
+        Raises:
+            ConfigError: the ledger is bound to something else (both values are told), or its writer is at work.
+        """
+        self.check(binding)
+        if self.writer is not None and self.writer.alive():
+            raise ConfigError(f"{self.store.where(self.prefix)}: is being written by {self.writer}; wait, or stop it")
+        self.binding = binding
+        self._publish([])
+
+    def check(self, binding: dict[str, Any]) -> None:
+        """Passes where the ledger is bound to this, or to nothing yet.
+
+        Raises:
+            ConfigError: it is bound to something else; both values are told.
+        """
+        for name in sorted(self.binding.keys() | binding.keys()) if self.segments else []:
+            old, new = self.binding.get(name), binding.get(name)
+            if old != new:
+                raise ConfigError(
+                    f"{self.store.where(self.prefix)}: {name} is {old!r}, but now {new!r}: the recipe, a source or the "
+                    "catalog has changed since this cube was begun. Restore it, or choose another --root"
+                )
+
+    def record_cube(self, objects: Sequence[Receipt]) -> None:
+        """Records the objects made at the cube's creation."""
+        self.cube_objects = tuple(map(StoredObject.of, objects))
+        self._publish([{"cube": [dataclasses.asdict(o) for o in self.cube_objects]}])
+
+    def append(self, records: Sequence[SlabRecord]) -> None:
+        """Records slabs, durably, in one segment.
+
+        Raises:
+            DamageError: another writer has taken over since.
+        """
+        self._publish([_encode(r) for r in records])
+        for record in records:
+            self.slabs[record.slab] = record
+
+    def _key(self, number: int) -> str:
+        return f"{self.prefix}/{number:06d}.jsonl"
+
+    def _publish(self, records: list[dict[str, Any]]) -> None:
+        me = Writer.me()
+        first = {"segment": self.segments, "prev": self.head, "writer": dataclasses.asdict(me), "binding": self.binding}
+        body = b"".join(_line(r) for r in [first, *records])
+        data = body + _line({"end": len(records), "sha256": hashlib.sha256(body).hexdigest()})
+        key = self._key(self.segments)
+        try:
+            receipt = self.store.publish_new(key, data)
+        except FileExistsError:
+            other = json.loads(self.store.get(key).split(b"\n", 1)[0])["writer"]
+            raise DamageError(
+                f"{self.store.where(key)}: {Writer(**other)} has taken over this cube; this run stops. "
+                "Run only one at a time for a region and season"
+            ) from None
+        self.segments, self.head, self.writer = self.segments + 1, receipt.sha256, me
+
+    def _apply(self, number: int, data: bytes) -> None:
+        where = self.store.where(self._key(number))
+        body, _, tail = data.removesuffix(b"\n").rpartition(b"\n")
+        try:
+            end = json.loads(tail)
+            lines = [json.loads(line) for line in body.split(b"\n")]
+            first, records = lines[0], lines[1:]
+            counted, digest = end["end"], end["sha256"]
+        except (ValueError, KeyError, TypeError, IndexError) as err:
+            raise DamageError(f"{where}: torn: its last line is not a count and a hash; restore the segment") from err
+        found = hashlib.sha256(body + b"\n").hexdigest()
+        if not data.endswith(b"\n") or counted != len(records) or digest != found:
+            raise DamageError(
+                f"{where}: holds {len(records)} records with sha256 {found[:12]}…, its last line says {counted} with "
+                f"{digest[:12]}…: a line was lost or changed; restore the segment"
+            )
+        if first["segment"] != number or first["prev"] != self.head:
+            raise DamageError(
+                f"{where}: follows segment {str(first['prev'])[:12]}…, but the one before is {str(self.head)[:12]}…: "
+                "a segment was replaced; restore it"
+            )
+        self.binding, self.writer = first["binding"], Writer(**first["writer"])
+        for record in records:
+            if "cube" in record:
+                self.cube_objects = tuple(StoredObject(**o) for o in record["cube"])
+            else:
+                slab = _decode(record)
+                self.slabs[slab.slab] = slab
+        self.segments, self.head = number + 1, hashlib.sha256(data).hexdigest()
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def _encode(record: SlabRecord) -> dict[str, Any]:
+    return {
+        "slab": record.slab,
+        "patches": [
+            {
+                "id": p.id,
+                "status": p.status.name.lower(),
+                "chunks": p.chunks,
+                "sources": {
+                    name: {k: v for k, v in dataclasses.asdict(o).items() if v not in (None, ())}
+                    | {"status": o.status.name.lower()}
+                    for name, o in p.sources.items()
+                },
+            }
+            for p in record.patches
+        ],
+        "objects": [dataclasses.asdict(o) for o in record.objects],
+    }
+
+
+def _decode(value: dict[str, Any]) -> SlabRecord:
+    return SlabRecord(
+        slab=value["slab"],
+        patches=tuple(
+            PatchOutcome(
+                id=p["id"],
+                status=Status[p["status"].upper()],
+                chunks=p["chunks"],
+                sources={
+                    name: SourceOutcome(
+                        **o | {"status": Status[o["status"].upper()], "scenes": tuple(o.get("scenes", ()))}
+                    )
+                    for name, o in p["sources"].items()
+                },
+            )
+            for p in value["patches"]
+        ),
+        objects=tuple(StoredObject(**o) for o in value["objects"]),
+    )

@@ -1,0 +1,252 @@
+"""Where locations are: the recipe's one ordered draw, the selection from it, and its record in GeoParquet.
+
+The samplers `gaussian-cities` and `uniform` draw over land, on the whole globe, whatever region is asked for; `file` takes
+what the file gives. Regions select from these afterwards. Only `grid` makes places for the regions asked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from curation import given, lattice, overlap, places, regions, sampling, split
+from curation.model import ConfigError, DamageError, Location
+from curation.places import Floats, Places
+from curation.recipe import Dataset
+from curation.regions import Region
+from curation.store import Receipt, Store
+
+NOWHERE = ""
+"""The region of a location that none of the regions holds."""
+
+_ABOUT = b"curation"
+"""Key of our own record in the file's metadata."""
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("lon", pa.float64(), nullable=False),
+        pa.field("lat", pa.float64(), nullable=False),
+        pa.field("epsg", pa.int32(), nullable=False),
+        pa.field("x0_m", pa.float64(), nullable=False),
+        pa.field("y0_m", pa.float64(), nullable=False),
+        pa.field("size_m", pa.float64(), nullable=False),
+        pa.field("region", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("rank", pa.int64(), nullable=False),
+        pa.field("parent", pa.string()),
+        pa.field("geometry", pa.binary(), nullable=False),
+    ]
+)
+_COLUMNS = [f.name for f in dataclasses.fields(Location)]
+
+
+def draw(dataset: Dataset, asked: Sequence[Region] | None = None) -> list[Location]:
+    """The locations of a recipe, ordered by rank, which is the place in the order of the draw (0 first).
+
+    `gaussian-cities` and `uniform` give exactly `count` locations over the land of the globe (the 1 km mask of
+    global-land-mask, at the grid's centre), of which no two footprints overlap. `file` gives the file's places in its order.
+    Without `asked` all of them are returned, each with the first of the recipe's own regions that holds its centre (`""`
+    where none does); with it, only those that one of the asked regions holds, as `select` does: rank, grid and split are
+    the same.
+
+    `grid` covers each asked region, one after the other; a cell that two of them need is the first one's. Its cells may
+    overlap at seams of UTM zones (`lattice.covering`).
+
+    Raises:
+        ConfigError: the sampler is `grid` and no region is asked for; or as the samplers say.
+    """
+    if dataset.recipe.places.sampler == "grid":
+        return _cover(dataset, asked)
+    ids, found = _everywhere(dataset)
+    own = [regions.find(name) for name in dataset.recipe.places.regions] if asked is None else asked
+    names = _names(found.lon, found.lat, own)
+    made = _locations(dataset, ids, found, names)
+    return made if asked is None else [location for location in made if location.region != NOWHERE]
+
+
+def select(locations: Sequence[Location], asked: Sequence[Region]) -> list[Location]:
+    """The locations whose centre one of the regions holds, each with the first that does as its region; order is kept."""
+    names = _names(np.array([c.lon for c in locations]), np.array([c.lat for c in locations]), asked)
+    pairs = zip(locations, names.tolist(), strict=True)
+    return [dataclasses.replace(location, region=name) for location, name in pairs if name != NOWHERE]
+
+
+def _everywhere(dataset: Dataset) -> tuple[list[str], Places]:
+    """Ids and places of a draw that does not depend on regions."""
+    recipe, size_m = dataset.recipe, dataset.recipe.grid.size_m
+    if recipe.places.sampler == "file":
+        found = given.read(dataset.places_file(), size_m)
+        return found.ids, found.places
+    drawn = sampling.drawn(recipe.places, recipe.seed, size_m)
+    return given.ids_of(drawn, size_m), drawn
+
+
+def _cover(dataset: Dataset, asked: Sequence[Region] | None) -> list[Location]:
+    if asked is None:
+        raise ConfigError(
+            f"{dataset.path}: [places] sampler = 'grid' covers regions and none is given; say --region (name, bbox or file)"
+        )
+    size_m = dataset.recipe.grid.size_m
+    parts = [lattice.covering(region, size_m) for region in asked]
+    names = np.repeat(np.array([r.name for r in asked], dtype=object), [len(p) for p in parts])
+    found = places.joined(parts)
+    ids = given.ids_of(found, size_m)
+    _, first = np.unique(np.array(ids, dtype=object), return_index=True)
+    first.sort()
+    return _locations(dataset, [ids[k] for k in first], found.take(first), names[first])
+
+
+def _names(lon: Floats, lat: Floats, asked: Sequence[Region]) -> NDArray[np.object_]:
+    """Name of the first region that holds each point; `""` where none does."""
+    names = np.full(len(lon), NOWHERE, dtype=object)
+    for region in asked:
+        todo = np.flatnonzero(names == NOWHERE)
+        names[todo[region.contains(lon[todo], lat[todo])]] = region.name
+    return names
+
+
+def _locations(dataset: Dataset, ids: list[str], found: Places, names: NDArray[np.object_]) -> list[Location]:
+    recipe = dataset.recipe
+    splits = split.splits_of(found.lon, found.lat, recipe.seed, recipe.split)
+    columns = (found.lon, found.lat, found.epsg, found.x0_m, found.y0_m, names, splits)
+    rows = zip(ids, *(column.tolist() for column in columns), strict=True)
+    return [
+        Location(name, lon, lat, epsg, x0, y0, recipe.grid.size_m, region, side, rank)
+        for rank, (name, lon, lat, epsg, x0, y0, region, side) in enumerate(rows)
+    ]
+
+
+def curve_order(locations: Sequence[Location]) -> list[Location]:
+    """The locations zone by zone, along a Hilbert curve over the kilometres of their centres: neighbours share scenes.
+
+    Depends on the set alone, not on the order given; ties (one kilometre cell) go by id.
+    """
+    epsg = np.array([c.epsg for c in locations], dtype=np.int64)
+    x_km = np.array([(c.x0_m + c.size_m / 2) // 1000 for c in locations], dtype=np.int64)
+    y_km = np.array([(c.y0_m - c.size_m / 2) // 1000 for c in locations], dtype=np.int64)
+    ids = np.array([c.id for c in locations], dtype=str)
+    along = hilbert(x_km + _HALF, y_km + _HALF, _ORDER)
+    return [locations[k] for k in np.lexsort([ids, along, epsg])]
+
+
+_ORDER = 16
+_HALF = 1 << (_ORDER - 1)
+"""Coordinates from -32,768 to 32,767 km fit: more than any CRS of the Earth in metres has."""
+
+
+def hilbert(x: NDArray[np.int64], y: NDArray[np.int64], order: int) -> NDArray[np.int64]:
+    """Place along the Hilbert curve of cells (x, y), both in 0 <= v < 2**order.
+
+    Raises:
+        ValueError: a cell lies outside.
+    """
+    if len(x) and not (min(x.min(), y.min()) >= 0 and max(x.max(), y.max()) < 1 << order):
+        raise ValueError(f"cells x {x.min()}..{x.max()}, y {y.min()}..{y.max()}: expected 0 <= v < {1 << order}")
+    x, y, along = x.copy(), y.copy(), np.zeros_like(x)
+    for bit in range(order - 1, -1, -1):
+        right, up = (x >> bit) & 1, (y >> bit) & 1
+        along += ((3 * right) ^ up) << (2 * bit)
+        # Within the quadrant the curve is turned: the lower two are mirrored on a diagonal.
+        low = (1 << bit) - 1
+        x, y = x & low, y & low
+        flip = (up == 0) & (right == 1)
+        x[flip], y[flip] = low - x[flip], low - y[flip]
+        swap = up == 0
+        x[swap], y[swap] = y[swap], x[swap].copy()
+    return along
+
+
+def save(locations: Sequence[Location], store: Store, key: str, dataset: Dataset) -> Receipt:
+    """The receipt of the locations as one GeoParquet object, in the order given; same locations, same bytes.
+
+    Geometry is the footprint in EPSG:4326 by its corners (for maps: the grid itself is in the columns), cut at the
+    antimeridian.
+    """
+    columns = {name: [getattr(c, name) for c in locations] for name in _COLUMNS}
+    shapes = _footprints(locations)
+    table = pa.table({**columns, "geometry": shapely.to_wkb(shapes)}, schema=_SCHEMA)
+    about = {
+        "dataset": dataset.name,
+        "places_digest": dataset.places_digest(),
+        "seed": dataset.recipe.seed,
+        "count": len(locations),
+    }
+    metadata = {_ABOUT: json.dumps(about, sort_keys=True).encode(), b"geo": _geo(shapes)}
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table.replace_schema_metadata(metadata),
+        sink,
+        compression="zstd",
+        write_page_checksum=True,
+        row_group_size=65_536,
+    )
+    return store.publish(key, sink.getvalue().to_pybytes())
+
+
+def load(store: Store, key: str, dataset: Dataset) -> list[Location]:
+    """The locations that `save` wrote for this recipe, in order.
+
+    Raises:
+        FileNotFoundError: there are none.
+        DamageError: the object is not what was written.
+        ConfigError: it was drawn for another dataset, or for other places, seed, size, split or file of it.
+    """
+    where, data = store.where(key), pa.BufferReader(store.get(key))
+    try:
+        table = pq.read_table(data, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as err:
+        raise DamageError(f"{where}: not a readable GeoParquet file: {err}; delete it and locate again") from err
+    about = json.loads((table.schema.metadata or {}).get(_ABOUT, b"null"))
+    if about is None or table.schema.names != _SCHEMA.names:
+        raise DamageError(f"{where}: not written by `curate`: columns {table.schema.names}, expected {_SCHEMA.names}")
+    for what, want in (("dataset", dataset.name), ("places_digest", dataset.places_digest())):
+        if about[what] != want:
+            raise ConfigError(
+                f"{where}: drawn for {what} {about[what]}, the recipe {dataset.path} has {want}; "
+                "restore the recipe it was drawn with, or delete the file and locate again"
+            )
+    if len(table) != about["count"]:
+        raise DamageError(f"{where}: {len(table)} rows, expected {about['count']}; delete it and locate again")
+    rows = zip(*(table.column(name).to_pylist() for name in _COLUMNS), strict=True)
+    return [Location(*row) for row in rows]
+
+
+def _geo(shapes: NDArray[np.object_]) -> bytes:
+    """The GeoParquet metadata (1.1.0) of the geometry column."""
+    column = {
+        "encoding": "WKB",
+        "geometry_types": sorted(set(shapely.get_type_id(shapes).tolist())),
+        "crs": CRS.from_epsg(4326).to_json_dict(),
+        "bbox": shapely.total_bounds(shapes).tolist() if len(shapes) else [],
+    }
+    column["geometry_types"] = [{3: "Polygon", 6: "MultiPolygon"}[kind] for kind in column["geometry_types"]]
+    if not len(shapes):
+        del column["bbox"]
+    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
+    return json.dumps(geo, sort_keys=True).encode()
+
+
+def _footprints(locations: Sequence[Location]) -> NDArray[np.object_]:
+    """The corners' polygons in lon/lat, those across the antimeridian cut in two."""
+    epsg = np.array([c.epsg for c in locations], dtype=np.int64)
+    x0, y0 = np.array([c.x0_m for c in locations]), np.array([c.y0_m for c in locations])
+    size = np.array([c.size_m for c in locations])
+    shapes = np.empty(len(locations), dtype=object)
+    for size_m in np.unique(size):
+        rows = np.flatnonzero(size == size_m)
+        lon, lat = overlap.outlines(epsg[rows], x0[rows], y0[rows], float(size_m), points_per_side=1)
+        lon = np.unwrap(lon, period=360, axis=1)
+        shapes[rows] = shapely.polygons(np.stack([lon, lat], axis=-1))
+    bounds = shapely.bounds(shapes).reshape(-1, 4)
+    for k in np.flatnonzero((bounds[:, 0] < -180) | (bounds[:, 2] > 180)):
+        shapes[k] = regions.wrapped(shapes[k])
+    return shapes

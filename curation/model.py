@@ -1,0 +1,264 @@
+"""What things are: the values every other module passes on. No I/O.
+
+The words are the project's vocabulary (README, "Words"): scene, location, season, patch, slab, cube, sample, shard.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from dataclasses import asdict, dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Any
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+STATIC = "static"
+"""The season of sources without time."""
+
+LOCATION_ID = re.compile(r"[a-z0-9_-]+")
+"""What an id may be: it becomes a key in a tar, which WebDataset cuts at the first dot and reads in lower case."""
+
+
+class CurationError(Exception):
+    """An error that says where, what was found, what was expected and what to do."""
+
+
+class ConfigError(CurationError, ValueError):
+    """Bad usage or configuration: the command ends with exit code 2."""
+
+
+class ReadError(CurationError, OSError):
+    """Pixels that should be there could not be read. Never turned into nodata."""
+
+
+class DamageError(CurationError):
+    """Something written earlier is not what was recorded of it."""
+
+
+class Status(IntEnum):
+    """What became of a source of a patch, or of the patch. The numbers are flag values in the cube: never renumber."""
+
+    PENDING = 0
+    OK = 1
+    REJECTED = 2
+    FAILED = 3
+    ABSENT = 4
+
+
+class Code(StrEnum):
+    """Why something was rejected or is absent. Stable: they stand in ledgers and releases."""
+
+    NO_SCENE = "no_scene"
+    """The catalog has no scene of the source that touches the patch in the season."""
+    PARTIAL_COVERAGE = "partial_coverage"
+    """Scenes touch the patch, none covers it wholly."""
+    CLOUDY = "cloudy"
+    """No covering scene reaches the recipe's clear fraction on the patch."""
+    DOUBTFUL = "doubtful"
+    """Clear by its mask, which is itself unsure of too much of the patch."""
+    NODATA = "nodata"
+    """No covering scene reaches the recipe's valid fraction on the patch."""
+    TIME_GAP = "time_gap"
+    """The nearest scene is further in time from the scene it goes with than the recipe allows."""
+    NO_ORBIT = "no_orbit"
+    """Scenes exist, none in the orbit direction fixed for the location."""
+    NO_MATCH = "no_match"
+    """No scene of the same acquisition (labels that belong to one image)."""
+    OFFSET_CONFLICT = "offset_conflict"
+    """Metadata says that the pixels carry the +1000 offset, the pixels say that they do not."""
+    UPSTREAM = "upstream"
+    """Not looked at, because the source it goes with was rejected."""
+
+
+CODE_HELP: dict[Code, str] = {
+    Code.NO_SCENE: "no scene touches the patch in the season",
+    Code.PARTIAL_COVERAGE: "scenes touch the patch, none covers it wholly",
+    Code.CLOUDY: "no covering scene is clear enough on the patch",
+    Code.DOUBTFUL: "the mask is unsure of too much of the patch (unclassified, or snow that may be cloud)",
+    Code.NODATA: "no covering scene has enough valid pixels on the patch",
+    Code.TIME_GAP: "the nearest scene is too far in time from the one it goes with",
+    Code.NO_ORBIT: "no scene in the orbit direction fixed for the location",
+    Code.NO_MATCH: "no scene of the same acquisition",
+    Code.OFFSET_CONFLICT: "metadata and pixels disagree on the +1000 offset",
+    Code.UPSTREAM: "not looked at: the source it goes with was rejected",
+}
+"""One line for a person on each code, for reports."""
+
+
+class Reject(Exception):  # noqa: N818 - it is an expected outcome, not an error
+    """An expected refusal of one source of one patch, with the value that decided it."""
+
+    def __init__(self, code: Code, value: float | None = None, *, status: Status = Status.REJECTED) -> None:
+        super().__init__(code, value)
+        self.code = code
+        self.value = value
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place, fixed for ever."""
+
+    id: str
+    """Follows from its grid (`utm32n-501360-5629040`: zone, west and south edge in metres), or given; `[a-z0-9_-]+`."""
+    lon: float
+    """Centre, degrees east, WGS 84."""
+    lat: float
+    """Centre, degrees north, WGS 84."""
+    epsg: int
+    """CRS of its grid."""
+    x0_m: float
+    """West edge of its grid: the outer edge of the first column, in CRS units."""
+    y0_m: float
+    """North edge of its grid: the outer edge of the first row, in CRS units."""
+    size_m: float
+    """Side of its square footprint, in CRS units."""
+    region: str
+    """Name of the region it was selected by."""
+    split: str
+    """`train`, `val`, or `buffer` (too near to the other split to be used)."""
+    rank: int = 0
+    """Place in the ordered draw: pack takes the first complete ones."""
+    parent: str | None = None
+    """Id of the location it belongs to."""
+
+    def __post_init__(self) -> None:
+        if not LOCATION_ID.fullmatch(self.id):
+            raise ConfigError(
+                f"location id {self.id!r}: expected only a-z, 0-9, '_' and '-' (it becomes a key in a tar, "
+                "which WebDataset cuts at the first dot and reads in lower case); rename it"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Season:
+    """A named half-open UTC window."""
+
+    name: str
+    """As in the recipe; `static` for sources without time."""
+    start: dt.datetime
+    """First instant, UTC."""
+    end: dt.datetime
+    """First instant after it, UTC."""
+    anchor: dt.datetime
+    """The instant that scenes should lie near to, UTC."""
+
+    def holds(self, time: dt.datetime) -> bool:
+        """True where `time` lies in the window."""
+        return self.start <= time < self.end
+
+    @property
+    def interval(self) -> str:
+        """The window as a STAC `datetime`, which is closed: it ends a millisecond early."""
+        last = self.end - dt.timedelta(milliseconds=1)
+        return f"{iso(self.start)}/{last.strftime('%Y-%m-%dT%H:%M:%S')}.999Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One STAC item of a source, reduced to what is needed, with unsigned hrefs."""
+
+    id: str
+    """The item's id."""
+    source: str
+    """Name of the source it was found for."""
+    time: dt.datetime
+    """Acquisition (or reference) time, UTC."""
+    geometry: BaseGeometry = field(compare=False)
+    """Footprint of valid data as the item states it, lon/lat."""
+    hrefs: dict[str, str] = field(compare=False)
+    """Band name → unsigned href; relative to the catalog's base where it lies under that."""
+    epsg: int | None = None
+    """CRS of its pixels where the item says so."""
+    cloud_pct: float | None = None
+    """Cloud cover of the whole scene, percent."""
+    baseline: str | None = None
+    """Processing baseline, such as `05.00`."""
+    offset_dn: int = 0
+    """What its pixels carry on top of the source's harmonised digital numbers; subtracted on reading."""
+    orbit_state: str | None = None
+    """`ascending` or `descending`."""
+    relative_orbit: int | None = None
+    """Number of the orbit within the repeat cycle."""
+    platform: str | None = None
+    """The satellite."""
+    tile: str | None = None
+    """Name of the provider's cell of the scene (`32ULC`), which tells reprocessed duplicates from neighbours."""
+    datatake: str | None = None
+    """What names the acquisition it was cut from, where the catalog says so."""
+    version: str | None = None
+    """Product version of an annual map."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The scene as plain JSON values; `from_json` reads it back equal."""
+        out = {k: v for k, v in asdict(self).items() if v is not None}
+        out["time"] = iso(self.time)
+        out["geometry"] = shapely.geometry.mapping(self.geometry)
+        return out
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Scene:
+        """The scene that `to_json` gave."""
+        return cls(
+            **{
+                **value,
+                "time": parse_time(value["time"]),
+                "geometry": shapely.geometry.shape(value["geometry"]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOutcome:
+    """What became of one source of one patch: one entry of a ledger line."""
+
+    status: Status
+    """Never `PENDING`."""
+    code: str | None = None
+    """Why, where it is rejected or absent (a `Code`); the error's class where it failed."""
+    value: float | None = None
+    """What was measured and decided it, such as the best clear fraction."""
+    cause: str | None = None
+    """What went wrong where it failed: one line, without signed URLs."""
+    scenes: tuple[str, ...] = ()
+    """Ids of the scenes its pixels come from."""
+
+
+@dataclass(frozen=True, slots=True)
+class PatchOutcome:
+    """What became of one patch."""
+
+    id: str
+    """Its location."""
+    status: Status
+    """Follows from the recipe's required sources."""
+    sources: dict[str, SourceOutcome]
+    """By name of the source."""
+    chunks: dict[str, str] = field(default_factory=dict)
+    """Array → xxh3-128 of the stored chunk, where pixels are stored."""
+
+    @property
+    def reason(self) -> str:
+        """`code:source` of the first source that keeps the patch from being ok; `ok` where none does."""
+        if self.status is Status.OK:
+            return "ok"
+        ranked = sorted(
+            self.sources.items(), key=lambda kv: (kv[1].code == Code.UPSTREAM, kv[1].status is not self.status)
+        )
+        for name, outcome in ranked:
+            if outcome.status is not Status.OK:
+                return f"{outcome.code}:{name}"
+        raise AssertionError(f"patch {self.id} is {self.status.name} but each of its sources is ok")
+
+
+def parse_time(text: str) -> dt.datetime:
+    """The instant that an RFC 3339 or ISO 8601 text names, in UTC; a text without a zone is UTC."""
+    time = dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time.astimezone(dt.UTC)
+
+
+def iso(time: dt.datetime) -> str:
+    """`time` as `2021-06-15T10:36:29Z`, with microseconds only where there are some."""
+    return time.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,346 @@
+"""The one file that puts the steps in order: locate, search, select, build; pack is in `shards`.
+
+Stage boundaries are files, never futures: each stage may be stopped at any instant and run again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from distributed import Client
+
+from curation import cluster, cube, locate, regions, select
+from curation.build import Candidates, SlabJob, SlabReceipt, build_slab, one_line, without_geometry
+from curation.catalogs import Catalog
+from curation.cube import Cube
+from curation.ledger import Ledger, SlabRecord
+from curation.model import (
+    STATIC,
+    CurationError,
+    DamageError,
+    Location,
+    PatchOutcome,
+    Reject,
+    Scene,
+    Season,
+    SourceOutcome,
+    Status,
+)
+from curation.progress import Counting
+from curation.recipe import Dataset
+from curation.regions import Region
+from curation.search import SearchCell, Searches, cell_of
+from curation.sources import SourceSpec
+from curation.store import Store
+
+log = logging.getLogger(__name__)
+
+SETTLED = (Status.OK, Status.REJECTED, Status.ABSENT)
+"""A patch that ended so is not looked at again; one that failed is."""
+
+BROKEN_AFTER_SLABS = 5
+"""So many slabs in a row of which every patch failed: the code, the network or the catalog is broken, not the patches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the stages share."""
+
+    dataset: Dataset
+    catalog: Catalog
+    store: Store
+    """The dataset's folder: `<root>/<dataset>`."""
+    client: Client | None = None
+    """None: work in this process."""
+    limit: int | None = None
+    """Only the first so many locations of each cube."""
+    refresh_search: bool = False
+
+
+@dataclass(slots=True)
+class Built:
+    """What building one cube came to."""
+
+    region: str
+    season: str
+    locations: int
+    counts: Counter[str] = field(default_factory=Counter)
+    """Reason → patches of those asked for, earlier runs' included."""
+    built: int = 0
+    """Patches built by this run."""
+    seconds: float = 0.0
+    """Worker seconds spent on them."""
+    worker_bytes: int = 0
+    """Highest resident memory of a worker."""
+
+    @property
+    def failed(self) -> int:
+        """Patches that failed: a rerun tries them again."""
+        return sum(n for reason, n in self.counts.items() if reason.startswith("failed"))
+
+
+def asked_regions(dataset: Dataset, catalog: Catalog, text: str) -> list[Region]:
+    """The regions that `--region` names: `all` (the recipe's, for this catalog), or names, a bbox or a file.
+
+    Several names are separated by `+`; a comma belongs to a bbox.
+    """
+    if text == regions.ALL:
+        places = dataset.recipe.places
+        return [regions.find(n) for n in places.regions_of.get(catalog.identity, places.regions)]
+    if "," in text:
+        return [regions.find(text)]
+    return [regions.find(n) for n in text.split("+")]
+
+
+def asked_seasons(dataset: Dataset, text: str) -> list[str]:
+    """The seasons that `--season` names: `all` (static first), or names separated by commas.
+
+    Raises:
+        ConfigError: the recipe has no such season.
+    """
+    has_static = any(s.season == STATIC for s in dataset.specs.values())
+    if text == regions.ALL:
+        return ([STATIC] if has_static else []) + dataset.season_names()
+    names = list(dict.fromkeys(text.split(",")))
+    for name in names:
+        dataset.recipe.season(name)
+    # Labels and elevation come from the static cube, so its missing slabs are built first.
+    return ([STATIC] if has_static else []) + [n for n in names if n != STATIC]
+
+
+def locations(dataset: Dataset, store: Store, region: Region) -> list[Location]:
+    """The region's locations in the order of the draw; the draw is made once and kept as GeoParquet."""
+    if dataset.recipe.places.sampler == "grid":
+        key = f"manifest/locations-{region.name}.parquet"
+        if store.head(key) is None:
+            locate.save(locate.draw(dataset, [region]), store, key, dataset)
+        return locate.load(store, key, dataset)
+    return locate.select(drawn(dataset, store), [region])
+
+
+def drawn(dataset: Dataset, store: Store) -> list[Location]:
+    """The recipe's whole draw, made at first use."""
+    key = "manifest/locations.parquet"
+    if store.head(key) is None:
+        log.info(
+            "locate: drawing %s locations", f"{dataset.recipe.places.count:,}" if dataset.recipe.places.count else "all"
+        )
+        locate.save(locate.draw(dataset), store, key, dataset)
+    return locate.load(store, key, dataset)
+
+
+def cube_for(run: Run, region: Region, season: str) -> Cube:
+    """The cube of a region and season, over the region's locations along a space-filling curve."""
+    found = locate.curve_order(locations(run.dataset, run.store, region))
+    return cube.cube_of(run.dataset, region.name, season, found)
+
+
+def build(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> Iterator[Built]:
+    """Builds every asked patch that is not settled, cube by cube.
+
+    Raises:
+        ConfigError: a ledger is bound to another recipe or catalog, or the catalog cannot be reached.
+        CurationError: everything fails.
+    """
+    for region in asked:
+        for season in seasons:
+            yield build_cube(run, cube_for(run, region, season))
+
+
+def build_cube(run: Run, here: Cube) -> Built:
+    """Builds the patches of one cube that are not settled."""
+    digest = run.dataset.pixels_digest(run.catalog.identity)
+    ledger = Ledger.replay(run.store, here.region, here.season)
+    wanted = {p.id for p in here.locations[: run.limit]}
+    todo = _todo(here, ledger, wanted)
+    if todo or not ledger.segments:
+        ledger.acquire(here.binding(digest))
+        if not ledger.cube_objects:
+            ledger.record_cube(here.create(run.store, digest))
+        searches = Searches(run.dataset, run.catalog, run.store)
+        search(run, here, searches, [p for ids in todo.values() for p in ids])
+        built = _build_slabs(run, here, ledger, searches, todo)
+    else:
+        ledger.check(here.binding(digest))
+        built = Built(here.region, here.season, len(wanted))
+    outcomes = {o.id: o for o in ledger.outcomes()}
+    built.counts = Counter(told(outcomes.get(i)) for i in sorted(wanted))
+    return built
+
+
+def told(outcome: PatchOutcome | None) -> str:
+    """A patch's outcome in a word or two, as counts show it."""
+    if outcome is None:
+        return "pending"
+    return f"failed {outcome.reason}" if outcome.status is Status.FAILED else outcome.reason
+
+
+def _todo(here: Cube, ledger: Ledger, wanted: set[str]) -> dict[int, list[Location]]:
+    """Slab → locations to build: those wanted that are not settled."""
+    settled = {o.id for o in ledger.outcomes() if o.status in SETTLED}
+    todo: dict[int, list[Location]] = {}
+    for n, location in enumerate(here.locations):
+        if location.id in wanted and location.id not in settled:
+            todo.setdefault(n // here.slab_patches, []).append(location)
+    return todo
+
+
+def search(run: Run, here: Cube, searches: Searches, places: Sequence[Location]) -> None:
+    """Runs the searches that the places need and that are not saved; tells what a refresh changed."""
+    cells = sorted({cell_of(p) for p in places})
+    wanted = [(s, season, c) for s, season in searched(run.dataset, here.season) for c in cells]
+    with Counting(f"search {here.region}/{here.season}", len(wanted), "searches") as count:
+        for line in searches.run(
+            wanted, refresh=run.refresh_search, progress=lambda done, _: count.step(done - count.done)
+        ):
+            log.info("refreshed: %s", line)
+        count.step(len(wanted) - count.done)  # those that were saved
+
+
+def searched(dataset: Dataset, season: str) -> list[tuple[SourceSpec, Season]]:
+    """Sources and seasons to search for a season's cube.
+
+    A source of one orbit direction is searched in all seasons: the direction follows from their counts together.
+    """
+    out = []
+    for spec in dataset.sources(season):
+        names = dataset.season_names() if spec.one_orbit_direction else [season]
+        out += [(spec, dataset.recipe.season(n)) for n in names]
+    return out
+
+
+def _build_slabs(run: Run, here: Cube, ledger: Ledger, searches: Searches, todo: dict[int, list[Location]]) -> Built:
+    total = sum(map(len, todo.values()))
+    built = Built(here.region, here.season, len(here.locations))
+    broken = 0
+    jobs = (slab_job(run, here, searches, slab, places, ledger.slabs.get(slab)) for slab, places in todo.items())
+    with Counting(f"build {here.region}/{here.season}", total, "patches") as count:
+        for batch in cluster.stream(run.client, build_slab, jobs):
+            records = []
+            for job, result in batch:
+                record = _record(run, job, result)
+                records.append(record)
+                fresh = [o for o in record.patches if o.id in job.todo]
+                count.add(told(o) for o in fresh)
+                built.built += len(fresh)
+                if isinstance(result, SlabReceipt):
+                    built.seconds += result.seconds
+                    built.worker_bytes = max(built.worker_bytes, result.worker_bytes)
+                broken = broken + 1 if all(o.status is Status.FAILED for o in fresh) else 0
+            ledger.append(records)
+            if broken >= BROKEN_AFTER_SLABS:
+                causes = Counter(s.cause for r in records for o in r.patches for s in o.sources.values() if s.cause)
+                raise CurationError(
+                    f"{here.region}/{here.season}: every patch of {broken} slabs in a row failed; likely the network, the "
+                    f"catalog or the recipe is at fault, not the patches. Last cause: {next(iter(causes), 'unknown')}"
+                )
+    return built
+
+
+def _record(run: Run, job: SlabJob, result: SlabReceipt | BaseException) -> SlabRecord:
+    """What to record of a slab: the task's receipt, checked against the store; or its failure."""
+    if isinstance(result, SlabReceipt):
+        try:
+            _check_stored(run.store, result)
+        except DamageError as err:
+            result = err
+        else:
+            return result.record
+    cause = one_line(result)
+    log.warning("%s/%s slab %d: %s", job.region, job.season, job.slab, cause)
+    names = [s.name for s in job.dataset.sources(job.season)]
+    failed = {n: SourceOutcome(Status.FAILED, type(result).__name__, cause=cause) for n in names}
+    kept = {o.id: o for o in job.prior.patches} if job.prior else {}
+    fresh = {i: PatchOutcome(i, Status.FAILED, failed) for i in job.todo}
+    return SlabRecord(
+        job.slab,
+        tuple(o for p in job.locations if (o := (kept | fresh).get(p.id)) is not None),
+        job.prior.objects if job.prior else (),
+    )
+
+
+def _check_stored(store: Store, receipt: SlabReceipt) -> None:
+    """Passes where the store holds what the task wrote.
+
+    Raises:
+        DamageError: another, presumed dead task has written since.
+    """
+    for stored in receipt.record.objects:
+        stat = store.head(stored.key)
+        if stat is None or stat.size != stored.size or stat.etag != receipt.etags[stored.key]:
+            raise DamageError(
+                f"{store.where(stored.key)}: is not what the task wrote: another writer came between; rerun to settle it"
+            )
+
+
+def slab_job(
+    run: Run, here: Cube, searches: Searches, slab: int, places: Sequence[Location], prior: SlabRecord | None
+) -> SlabJob:
+    """One slab's task: candidates chosen, scenes reduced to what a worker needs."""
+    dataset = run.dataset
+    candidates: dict[str, dict[str, Candidates]] = {}
+    scenes: dict[str, dict[str, Scene]] = {}
+    for spec in dataset.sources(here.season):
+        found = _found(dataset, searches, spec, here.season, places)
+        candidates[spec.name] = _candidates(dataset, searches, spec, here.season, places, found)
+        used = set(itertools.chain.from_iterable(c.scenes for c in candidates[spec.name].values()))
+        scenes[spec.name] = without_geometry({s.id: s for group in found.values() for s in group if s.id in used})
+    return SlabJob(
+        dataset=dataset,
+        region=here.region,
+        season=here.season,
+        slab=slab,
+        locations=here.slab(slab),
+        todo=tuple(p.id for p in places),
+        scenes=scenes,
+        candidates=candidates,
+        forms={s.name: run.catalog.form_of(s) for s in dataset.sources(here.season)},
+        base=run.catalog.base,
+        store=run.store,
+        prior=prior,
+    )
+
+
+def _found(
+    dataset: Dataset, searches: Searches, spec: SourceSpec, season: str, places: Sequence[Location]
+) -> dict[SearchCell, list[Scene]]:
+    """Search cell → its scenes, without those that were processed again."""
+    window = dataset.recipe.season(season)
+    cells = {cell_of(p) for p in places}
+    found = {c: searches.scenes(spec, window, c) for c in cells}
+    return found if spec.pick == "mosaic" else {c: select.newest(s) for c, s in found.items()}
+
+
+def _candidates(
+    dataset: Dataset,
+    searches: Searches,
+    spec: SourceSpec,
+    season: str,
+    places: Sequence[Location],
+    found: dict[SearchCell, list[Scene]],
+) -> dict[str, Candidates]:
+    """Location id → candidates of a source, best first."""
+    out: dict[str, Candidates] = {}
+    scenes: dict[str, list[Scene]] = {}
+    pick = select.covering if spec.pick in ("clearest", "nearest") else select.touching
+    for place in places:
+        try:
+            scenes[place.id] = pick(found[cell_of(place)], place)
+        except Reject as why:
+            out[place.id] = Candidates(code=why.code, value=why.value, status=why.status)
+    shared = select.shared_counts(scenes.values())
+    for place in places:
+        if place.id not in scenes:
+            continue
+        mine, direction = scenes[place.id], None
+        if spec.pick == "clearest":
+            mine = select.rank_clearest(mine, place, dataset.recipe.season(season), shared)
+        if spec.one_orbit_direction:
+            seasons = [dataset.recipe.season(n) for n in dataset.season_names()]
+            direction = select.orbit_direction([searches.scenes(spec, s, cell_of(place)) for s in seasons], place)
+        out[place.id] = Candidates(tuple(s.id for s in mine), direction=direction)
+    return out

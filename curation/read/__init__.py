@@ -1,0 +1,1 @@
+"""Scenes to pixels on a location's grid."""

@@ -1,0 +1,393 @@
+"""What dataset to make, as `recipe.toml` states it, and its two digests. No I/O but reading the files named."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+
+from curation import resources
+from curation.model import STATIC, ConfigError, Season
+from curation.sources import ArraySpec, Name, SourceSpec, Strict
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def _utc(value: dt.datetime | dt.date) -> dt.datetime:
+    if not isinstance(value, dt.datetime):
+        return dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
+    if value.tzinfo is None:
+        raise ValueError("a time wants its zone: write 2021-03-01 or 2021-03-01T00:00:00Z")
+    return value.astimezone(dt.UTC)
+
+
+Day = Annotated[dt.date | dt.datetime, AfterValidator(_utc)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class GridSpec(Strict):
+    """The footprint of a location."""
+
+    size_m: float = Field(gt=0)
+    """Side of the square footprint; a multiple of 60 m unless places are given."""
+
+
+class PlacesSpec(Strict):
+    """Where locations are: one global, seeded, ordered draw, or places that are given."""
+
+    sampler: Literal["gaussian-cities", "uniform", "grid", "file"]
+    count: int | None = Field(default=None, gt=0)
+    """How many locations to draw, the reserve included (gaussian-cities, uniform)."""
+    cities: int = Field(default=10_000, gt=0)
+    """Draw around this many of the most populous cities."""
+    std_km: float = Field(default=50.0, gt=0)
+    """Standard deviation of the distance from a city, east and north alike."""
+    file: str | None = None
+    """CSV or GeoParquet of points or footprints, relative to the recipe."""
+    regions: list[str] = Field(min_length=1)
+    """What `--region all` means: names from regions.toml, in order; a location belongs to the first that holds it."""
+    regions_of: dict[str, list[str]] = Field(default_factory=dict)
+    """By catalog: what `--region all` means there."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.sampler in ("gaussian-cities", "uniform") and self.count is None:
+            raise ValueError(f"sampler {self.sampler!r} wants 'count': how many locations to draw")
+        if (self.sampler == "file") != (self.file is not None):
+            raise ValueError("'file' goes with sampler 'file', and only with it")
+        return self
+
+
+class SeasonSpec(Strict):
+    """A half-open UTC window."""
+
+    start: Day
+    end: Day
+    anchor: Day | None = None
+    """The day that scenes should lie near to; the middle where left out."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.start < self.end:
+            raise ValueError(f"start {self.start:%Y-%m-%d} is not before end {self.end:%Y-%m-%d}")
+        if self.anchor is not None and not self.start <= self.anchor < self.end:
+            raise ValueError(f"anchor {self.anchor:%Y-%m-%d} lies outside the season")
+        return self
+
+
+class UseSpec(Strict):
+    """How a recipe uses a source."""
+
+    required: bool = True
+    """Whether a patch without it is rejected."""
+    bands: list[str] | None = None
+    """Only these bands (all where left out)."""
+    res_m: float | None = Field(default=None, gt=0)
+    """Put every band of the source on one grid of this resolution (native groups where left out)."""
+
+
+class QualitySpec(Strict):
+    """What a patch must be, measured on the patch, not on the scene."""
+
+    min_clear: Fraction = 0.9
+    """Least fraction of clear pixels."""
+    max_doubtful: Fraction = 0.5
+    """Most of the patch that its mask may leave doubtful."""
+    min_valid: Fraction = 1.0
+    """Least fraction of pixels with data."""
+    max_gap_days: float = Field(default=12.0, gt=0)
+    """Most days between a scene and the one it goes with."""
+    max_scene_cloud_pct: float = Field(default=90.0, ge=0, le=100)
+    """Scenes cloudier than this as a whole are not looked at."""
+    max_candidates: int = Field(default=8, gt=0)
+    """Most scenes per patch whose mask is read."""
+
+
+class LabelsSpec(Strict):
+    """Multi-hot scene labels from class fractions."""
+
+    annual: str | None = None
+    """Static source with a legend, one label vector per location."""
+    seasonal: str | None = None
+    """Seasonal source with a legend, one label vector per patch."""
+    min_fraction: Fraction = 0.05
+    """Least share of the labelled pixels for a class to be present."""
+    min_valid: Fraction = 0.5
+    """Least share of labelled pixels; below it the labels are unknown."""
+
+
+class SplitSpec(Strict):
+    """Train and validation by split blocks on the sphere."""
+
+    val_fraction: Fraction = 0.05
+    block_deg: float = Field(default=1.0, gt=0, le=30)
+    """Side of a split block, degrees of latitude (and about as much on the ground east to west)."""
+    buffer_km: float = Field(default=5.0, ge=0)
+    """Locations nearer than this to a block of the other split are used for neither."""
+
+
+class CubeSpec(Strict):
+    """How cubes are cut."""
+
+    slab_patches: int = Field(default=16, gt=0, le=4096)
+    """Patches per slab: one Dask task, one Zarr shard per pixel array, one commit."""
+
+
+class PackSpec(Strict):
+    """How samples and shards are made."""
+
+    complete: Literal["all", "any"] = "all"
+    """Which locations become samples: those with every season, or with at least one."""
+    target: int | None = Field(default=None, gt=0)
+    """How many samples; the first complete locations in the order of the draw. All where left out."""
+    samples_per_shard: int = Field(default=64, gt=0)
+    radar: Literal["centidb", "float32"] = "centidb"
+    """Backscatter as int16 hundredths of a decibel, or as float32 linear power."""
+
+
+class Recipe(Strict):
+    """A dataset that anyone can make again."""
+
+    name: Name
+    title: str
+    seed: int = Field(ge=0)
+    catalog: str = "planetary-computer"
+    """The catalog asked where `--catalog` is not given."""
+    grid: GridSpec
+    places: PlacesSpec
+    seasons: dict[str, SeasonSpec] = Field(min_length=1)
+    sources: dict[str, UseSpec] = Field(min_length=1)
+    quality: QualitySpec = QualitySpec()
+    labels: LabelsSpec = LabelsSpec()
+    split: SplitSpec = SplitSpec()
+    cube: CubeSpec = CubeSpec()
+    pack: PackSpec = PackSpec()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name in self.seasons:
+            if name == STATIC or not re.fullmatch(r"[a-z0-9_-]+", name):
+                raise ValueError(f"season {name!r}: expected a-z, 0-9, '_' and '-', and not {STATIC!r}")
+        for key, source in (("annual", self.labels.annual), ("seasonal", self.labels.seasonal)):
+            if source is not None and source not in self.sources:
+                raise ValueError(f"labels.{key} = {source!r} is not in [sources]: {sorted(self.sources)}")
+        return self
+
+    def season(self, name: str) -> Season:
+        """The season called `name`; `static` spans all of the recipe's windows.
+
+        Raises:
+            ConfigError: the recipe has no such season.
+        """
+        windows = {k: _season(k, s) for k, s in self.seasons.items()}
+        if name == STATIC:
+            start, end = min(s.start for s in windows.values()), max(s.end for s in windows.values())
+            return Season(STATIC, start, end, start + (end - start) / 2)
+        if name not in windows:
+            raise ConfigError(
+                f"season {name!r}: not in recipe {self.name!r}; expected one of {', '.join(windows)}, static or all"
+            )
+        return windows[name]
+
+
+def _season(name: str, spec: SeasonSpec) -> Season:
+    start, end = _utc(spec.start), _utc(spec.end)
+    return Season(name, start, end, _utc(spec.anchor) if spec.anchor else start + (end - start) / 2)
+
+
+class Dataset:
+    """A recipe together with the sources it uses, resolved: what every stage is given.
+
+    `arrays` has, per source, the arrays as the recipe wants them (bands chosen, one grid where asked for).
+    """
+
+    def __init__(self, recipe: Recipe, specs: dict[str, SourceSpec], path: Path) -> None:
+        self.recipe = recipe
+        self.specs = {name: specs[name] for name in recipe.sources}
+        self.path = path
+        self.arrays: dict[str, dict[str, ArraySpec]] = {
+            name: _arrays(spec, recipe.sources[name], path) for name, spec in self.specs.items()
+        }
+        for name, spec in self.specs.items():
+            if spec.goes_with and spec.goes_with not in self.specs:
+                raise ConfigError(
+                    f"{path}: [sources.{name}] is chosen by {spec.goes_with!r}, which the recipe does not use; add it"
+                )
+        for key, source in (("annual", recipe.labels.annual), ("seasonal", recipe.labels.seasonal)):
+            want = STATIC if key == "annual" else "seasonal"
+            if source and (not self.specs[source].classes or self.specs[source].season != want):
+                raise ConfigError(f"{path}: [labels] {key} = {source!r}: expected a {want} source with classes")
+        for spec in self.specs.values():
+            for array in self.arrays[spec.name].values():
+                if recipe.grid.size_m % array.res_m:
+                    raise ConfigError(
+                        f"{path}: [grid] size_m = {recipe.grid.size_m:g} is no multiple of {array.res_m:g} m "
+                        f"({spec.name} {array.bands}); choose another size, or leave these bands out"
+                    )
+
+    @property
+    def name(self) -> str:
+        """Name of the dataset."""
+        return self.recipe.name
+
+    def sources(self, season: str) -> list[SourceSpec]:
+        """The sources of a season's cube: those without time for `static`, else those with; deciding ones first."""
+        kind = STATIC if season == STATIC else "seasonal"
+        found = [s for s in self.specs.values() if s.season == kind]
+        return sorted(found, key=lambda s: s.goes_with is not None)
+
+    def season_names(self) -> list[str]:
+        """The recipe's seasons in order, without `static`."""
+        return list(self.recipe.seasons)
+
+    def pixels_digest(self, catalog: str) -> str:
+        """Digest of all that changes a cube, given the catalog's identity."""
+        r = self.recipe
+        return _digest(
+            {
+                "catalog": catalog,
+                "grid": r.grid.model_dump(mode="json"),
+                "seasons": {k: s.model_dump(mode="json") for k, s in r.seasons.items()},
+                "sources": {
+                    name: [use.model_dump(mode="json"), self.specs[name].model_dump(mode="json")]
+                    for name, use in r.sources.items()
+                },
+                "quality": r.quality.model_dump(mode="json"),
+                "cube": r.cube.model_dump(mode="json"),
+            }
+        )
+
+    def release_digest(self) -> str:
+        """Digest of all that changes shards on top of the cubes: labels, split, packing, seed."""
+        r = self.recipe
+        return _digest(
+            {k: getattr(r, k).model_dump(mode="json") for k in ("labels", "split", "pack")} | {"seed": r.seed}
+        )
+
+    def places_digest(self) -> str:
+        """Digest of all that changes the draw of locations, a given file's content included."""
+        r = self.recipe
+        content = self.places_file().read_bytes() if r.places.file else b""
+        return _digest(
+            {
+                "places": r.places.model_dump(mode="json", exclude={"regions_of"}),
+                "size_m": r.grid.size_m,
+                "seed": r.seed,
+                "split": r.split.model_dump(mode="json"),
+                "file": hashlib.sha256(content).hexdigest(),
+            }
+        )
+
+    def places_file(self) -> Path:
+        """The file of given places, beside the recipe.
+
+        Raises:
+            ConfigError: it is not there.
+        """
+        assert self.recipe.places.file is not None
+        path = (self.path.parent / self.recipe.places.file).resolve()
+        if not path.is_file():
+            raise ConfigError(f"{self.path}: [places] file = {self.recipe.places.file!r}: no such file {path}")
+        return path
+
+
+def _arrays(spec: SourceSpec, use: UseSpec, path: Path) -> dict[str, ArraySpec]:
+    known = [b for a in spec.arrays for b in a.bands]
+    if use.bands is not None and (unknown := [b for b in use.bands if b not in known]):
+        raise ConfigError(f"{path}: [sources.{spec.name}] bands: no band {unknown}; known bands: {known}")
+    chosen = []
+    for array in spec.arrays:
+        bands = [b for b in array.bands if use.bands is None or b in use.bands or array.role == "mask"]
+        if bands:
+            res_m = use.res_m if use.res_m and array.role == "data" else array.res_m
+            chosen.append(array.model_copy(update={"bands": bands, "res_m": res_m}))
+    merged: dict[str, ArraySpec] = {}
+    for array in chosen:
+        name = spec.array_name(array)
+        if name in merged:
+            array = array.model_copy(update={"bands": merged[name].bands + array.bands})
+        merged[name] = array
+    return merged
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load_dataset(name_or_path: str) -> Dataset:
+    """The dataset of a recipe: a name under `manifests/`, or a path to a `recipe.toml` (or to its folder).
+
+    Raises:
+        ConfigError: there is no such recipe, or it or one of its sources says something impossible.
+    """
+    path = _recipe_path(name_or_path)
+    recipe = read_toml(path, Recipe)
+    queries = resources.folder("stac_queries")
+    known = sorted(p.stem for p in queries.glob("*.toml") if p.stem not in ("regions", "catalogs"))
+    specs = {}
+    for source in recipe.sources:
+        if source not in known:
+            raise ConfigError(f"{path}: [sources.{source}]: no such source; known sources: {', '.join(known)}")
+        specs[source] = read_toml(queries / f"{source}.toml", SourceSpec)
+    return Dataset(recipe, specs, path)
+
+
+def _recipe_path(name_or_path: str) -> Path:
+    given = Path(name_or_path)
+    if given.suffix == ".toml" or given.is_dir():
+        path = given / "recipe.toml" if given.is_dir() else given
+        if not path.is_file():
+            raise ConfigError(f"--dataset {name_or_path}: no file {path}; write one with `curate init {name_or_path}`")
+        return path
+    path = resources.folder("manifests") / name_or_path / "recipe.toml"
+    if not path.is_file():
+        known = sorted(p.parent.name for p in path.parent.parent.glob("*/recipe.toml"))
+        raise ConfigError(
+            f"--dataset {name_or_path}: no such dataset; known: {', '.join(known)}; or give a path to a recipe.toml"
+        )
+    return path
+
+
+def read_toml(path: Path, kind: type[T]) -> T:
+    """The file read as `kind`; an error names file, key, value and what is allowed.
+
+    Raises:
+        ConfigError: the file is not TOML, or has an unknown key or an impossible value.
+    """
+    try:
+        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except tomllib.TOMLDecodeError as err:
+        raise ConfigError(f"{path}: not TOML: {err}") from err
+    except ValidationError as err:
+        raise ConfigError("; ".join(_say(path, kind, e) for e in err.errors())) from err
+
+
+def _say(path: Path, kind: type[BaseModel], error: Any) -> str:
+    *table, key = [str(p) for p in error["loc"]] or [""]
+    where = f"{path}: [{'.'.join(table)}] {key}" if table else f"{path}: {key}" if key else f"{path}:"
+    if error["type"] == "extra_forbidden":
+        allowed = _fields(kind, table)
+        return f"{where}: no such key; known keys: {', '.join(allowed)}" if allowed else f"{where}: no such key"
+    if error["type"] == "missing":
+        return f"{where}: missing; add it"
+    message = error["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
+    return f"{where}{shown}: {message}"
+
+
+def _fields(kind: type[BaseModel], table: list[str]) -> list[str]:
+    """Known keys of the table at a path of keys below `kind`."""
+    here: Any = kind
+    for key in table:
+        if isinstance(here, type) and issubclass(here, BaseModel):
+            here = here.model_fields[key].annotation if key in here.model_fields else None
+        else:  # dict[str, Model] or list[Model]: step over the key
+            here = next((a for a in getattr(here, "__args__", ())[::-1] if isinstance(a, type)), None)
+    return sorted(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []

@@ -1,0 +1,250 @@
+"""Regions: named selections of places, read from regions.toml, from a bbox, or from a vector file.
+
+The only I/O is reading regions.toml and the file that a person names.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import logging
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import geopandas as gpd
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pydantic import Field, RootModel, model_validator
+from shapely import affinity
+from shapely.geometry.base import BaseGeometry
+
+from curation import resources
+from curation.grid import MAX_LAT, MIN_LAT
+from curation.model import ConfigError
+from curation.recipe import read_toml
+from curation.sources import Strict
+
+log = logging.getLogger(__name__)
+
+SLUG = re.compile(r"[a-z0-9_-]+")
+"""What a region's name may be: it becomes a folder."""
+
+ALL = "all"
+"""The word that means the recipe's own regions; no region may be called so."""
+
+FILE_SUFFIXES = (".geojson", ".json", ".gpkg", ".parquet", ".geoparquet")
+"""Endings by which a text is taken for a file, whether or not it exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A named selection of places."""
+
+    name: str
+    """Usable as a folder: `[a-z0-9_-]+`."""
+    geometry: shapely.MultiPolygon = field(compare=False, repr=False)
+    """Lon/lat, EPSG:4326, within -180..180 (cut at the antimeridian) and 80°S..84°N; edges straight in lon/lat."""
+
+    def __post_init__(self) -> None:
+        if not SLUG.fullmatch(self.name) or self.name == ALL:
+            raise ConfigError(f"region {self.name!r}: expected a-z, 0-9, '_' and '-', and not {ALL!r}; rename it")
+        shapely.prepare(self.geometry)
+
+    def contains(self, lon: float | NDArray[np.float64], lat: float | NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether each point lies in the region, as bool of the points' shape.
+
+        The edge belongs to the region, so that no point between two adjoining regions is lost (a point on a shared edge
+        is in both; who wants one takes the first). Longitudes may run beyond ±180; 180° itself is -180°.
+        """
+        east = (np.asarray(lon, dtype=np.float64) + 180.0) % 360.0
+        east = np.where(east < 360.0, east, 0.0)  # the remainder of a tiny negative number rounds to 360
+        return np.asarray(shapely.intersects_xy(self.geometry, east - 180.0, np.asarray(lat, dtype=np.float64)))
+
+
+BBox = tuple[float, float, float, float]
+
+
+class RegionSpec(Strict):
+    """One table of regions.toml."""
+
+    bbox: BBox | None = None
+    """West, south, east, north in degrees; west > east runs across the antimeridian."""
+    bboxes: list[BBox] | None = Field(default=None, min_length=1)
+    """Several of them, whose union is the region."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if (self.bbox is None) == (self.bboxes is None):
+            raise ValueError("expected either 'bbox' or 'bboxes'")
+        for box in self.boxes:
+            if fault := _bbox_fault(*box):
+                raise ValueError(f"bbox {list(box)}: {fault}")
+        return self
+
+    @property
+    def boxes(self) -> list[BBox]:
+        """Its boxes, one or several."""
+        return [self.bbox] if self.bbox is not None else self.bboxes or []
+
+
+class _RegionsToml(RootModel[dict[str, RegionSpec]]):
+    @model_validator(mode="after")
+    def _slugs(self) -> Self:
+        if bad := [n for n in self.root if not SLUG.fullmatch(n) or n == ALL]:
+            raise ValueError(f"region names {bad}: expected a-z, 0-9, '_' and '-', and not {ALL!r}")
+        return self
+
+
+def find(text: str) -> Region:
+    """The region that a text names: a bbox `W,S,E,N`, the path of a vector file, or a name in regions.toml.
+
+    A text with a comma is a bbox unless such a file exists; one that ends like a vector file (or exists) is a file.
+
+    Raises:
+        ConfigError: it is none of these, or lies where there is no UTM grid.
+    """
+    path = Path(text).expanduser()
+    if path.suffix.lower() in FILE_SUFFIXES or path.is_file():
+        return from_file(path)
+    if "," in text:
+        return from_bbox(text)
+    known = named()
+    if text not in known:
+        near = difflib.get_close_matches(text, known, n=3)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ConfigError(
+            f"region {text!r}: no such region; {hint}known: {', '.join(sorted(known))}; "
+            "or give a bbox W,S,E,N or the path of a GeoJSON, GeoPackage or GeoParquet file"
+        )
+    return _region(text, shapely.union_all([_box(*box) for box in known[text].boxes]))
+
+
+def named(path: Path | None = None) -> dict[str, RegionSpec]:
+    """What regions.toml has, by name; an error names file, key, value and what is allowed."""
+    return read_toml(path or resources.folder("stac_queries") / "regions.toml", _RegionsToml).root
+
+
+def from_bbox(text: str) -> Region:
+    """The region of `W,S,E,N` in degrees; west > east runs across the antimeridian.
+
+    Raises:
+        ConfigError: it is malformed, empty, or lies wholly beyond UTM's limits.
+    """
+    try:
+        west, south, east, north = (float(part) for part in text.split(","))
+    except ValueError as err:
+        raise ConfigError(
+            f"region {text!r}: not a bbox: expected four numbers W,S,E,N in degrees, such as 5.78,51.14,6.24,51.48"
+        ) from err
+    if fault := _bbox_fault(west, south, east, north):
+        raise ConfigError(f"region {text!r}: {fault}")
+    numbers = (f"{v:.10g}".replace(".", "p").replace("-", "m") for v in (west, south, east, north))
+    return _region("bbox-" + "-".join(numbers), _box(west, south, east, north))
+
+
+def from_file(path: Path) -> Region:
+    """The union of the polygons in a GeoJSON, GeoPackage or (Geo)Parquet file of any CRS.
+
+    Its name is the file's stem and eight hex digits of its content's sha256: another content is another region. In a
+    projected CRS edges are densified before they are put into lon/lat, where they are curved.
+
+    Raises:
+        ConfigError: no such file, not readable as a vector file, without CRS, without polygons, or around a pole.
+    """
+    if not path.is_file():
+        raise ConfigError(f"region {path}: no such file; expected one of {', '.join(FILE_SUFFIXES)}")
+    frame = _read(path)
+    if frame.crs is None:
+        raise ConfigError(f"region {path}: the file says no CRS; set one (geopandas: set_crs)")
+    polygons = frame.geometry.dropna()
+    polygons = polygons[polygons.geom_type.isin(["Polygon", "MultiPolygon"])]
+    if polygons.empty:
+        kinds = sorted(set(frame.geom_type.dropna()))
+        raise ConfigError(f"region {path}: geometries are {kinds or 'none'}, expected polygons; buffer points or lines")
+    stem = re.sub(r"[^a-z0-9_-]+", "-", path.stem.lower()).strip("-") or "file"
+    name = f"{stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
+    if frame.crs.is_projected:
+        west, south, east, north = polygons.total_bounds
+        polygons = polygons.segmentize(max(east - west, north - south) / 200).to_crs(4326)
+        rings = [_unfolded(p, path) for p in shapely.get_parts(polygons.to_numpy())]
+    else:
+        rings = list(shapely.get_parts(polygons.to_crs(4326).to_numpy()))
+    return _region(name, shapely.union_all([wrapped(shapely.make_valid(p)) for p in rings]))
+
+
+def _read(path: Path) -> gpd.GeoDataFrame:
+    try:
+        if path.suffix.lower() in (".parquet", ".geoparquet"):
+            return gpd.read_parquet(path)
+        return gpd.read_file(path)
+    except Exception as err:  # each of the readers' libraries has error classes of its own
+        raise ConfigError(f"region {path}: not readable as a vector file: {err}") from err
+
+
+def _bbox_fault(west: float, south: float, east: float, north: float) -> str | None:
+    """What is wrong with a bbox, and what to do; None where nothing is."""
+    if not all(math.isfinite(v) for v in (west, south, east, north)):
+        return "expected four finite numbers W,S,E,N"
+    if not (-180 <= west <= 180 and -180 <= east <= 180):
+        return f"longitudes {west:g} and {east:g}: expected -180 to 180; across the antimeridian write west > east"
+    if not (-90 <= south <= 90 and -90 <= north <= 90):
+        return f"latitudes {south:g} and {north:g}: expected -90 to 90; the order is W,S,E,N"
+    if south >= north:
+        return f"south {south:g} is not below north {north:g}; the order is W,S,E,N"
+    if west == east:
+        return f"west and east are both {west:g}: it is empty; the whole circle is -180 to 180"
+    return None
+
+
+def _box(west: float, south: float, east: float, north: float) -> BaseGeometry:
+    return wrapped(shapely.box(west, south, east if west < east else east + 360, north))
+
+
+def _region(name: str, geometry: BaseGeometry) -> Region:
+    """The region of a geometry within -180..180, clipped to where there is a UTM grid."""
+    _, south, _, north = geometry.bounds
+    limits = f"UTM reaches from {-MIN_LAT:g}°S to {MAX_LAT:g}°N, and Sentinel-2 has no scenes on another grid"
+    if south >= MAX_LAT or north <= MIN_LAT:
+        raise ConfigError(f"region {name}: latitudes {south:g} to {north:g}: {limits}; choose a place within them")
+    if south < MIN_LAT or north > MAX_LAT:
+        log.warning("region %s: latitudes %g to %g are clipped: %s", name, south, north, limits)
+        geometry = shapely.intersection(geometry, shapely.box(-180, MIN_LAT, 180, MAX_LAT))
+    polygons = [p for p in shapely.get_parts(geometry) if p.geom_type == "Polygon" and p.area > 0]
+    if not polygons:
+        raise ConfigError(f"region {name}: it has no area; expected polygons")
+    return Region(name, shapely.MultiPolygon(polygons))
+
+
+def wrapped(geometry: BaseGeometry) -> BaseGeometry:
+    """A lon/lat geometry whose longitudes may run beyond ±180, cut at the antimeridian and moved within."""
+    west, _, east, _ = geometry.bounds
+    parts = []
+    for turn in range(math.floor((west + 180) / 360), math.ceil((east + 180) / 360)):
+        world = shapely.box(-180 + 360 * turn, -90, 180 + 360 * turn, 90)
+        cut = shapely.intersection(geometry, world)
+        parts.append(affinity.translate(cut, xoff=-360.0 * turn))
+    return shapely.union_all(parts)
+
+
+def _unfolded(polygon: shapely.Polygon, path: Path) -> BaseGeometry:
+    """The polygon with longitudes that run on across the antimeridian, where a reprojection made them jump by 360°."""
+    shell = wrapped(shapely.make_valid(shapely.Polygon(_running(polygon.exterior, path))))
+    holes = [wrapped(shapely.make_valid(shapely.Polygon(_running(ring, path)))) for ring in polygon.interiors]
+    return shapely.difference(shell, shapely.union_all(holes)) if holes else shell
+
+
+def _running(ring: shapely.LinearRing, path: Path) -> NDArray[np.float64]:
+    xy = shapely.get_coordinates(ring)
+    if not np.isfinite(xy).all():
+        raise ConfigError(f"region {path}: some of it has no longitude and latitude; check the file's CRS")
+    xy[:, 0] = np.unwrap(xy[:, 0], period=360)
+    if abs(xy[0, 0] - xy[-1, 0]) > 180:
+        raise ConfigError(
+            f"region {path}: a polygon runs around a pole, so its outline in lon/lat has no inside; "
+            "give the region in EPSG:4326 with an edge along the pole"
+        )
+    return xy

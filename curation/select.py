@@ -1,0 +1,168 @@
+"""Which scenes a patch may use, best first. Pure: the last word needs pixels, and is `build`'s."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import shapely
+
+from curation import grid
+from curation.model import Code, Location, Reject, Scene, Season, Status
+
+COVER_TOLERANCE_DEG = 0.0005
+"""Footprints in items are drawn with few points: a patch may stick out of one by some 50 m. Pixels decide in the end."""
+
+CLOUD_STEP_PCT = 10
+"""Scenes within one step of cloud cover are equally good: the number is of the whole scene, not of the patch."""
+
+ANCHOR_STEP_DAYS = 10
+"""Scenes within one step of days from the season's anchor are equally good."""
+
+SAME_ACQUISITION_S = 60
+"""Products cut from one acquisition state times that differ by seconds."""
+
+
+def newest(scenes: Iterable[Scene]) -> list[Scene]:
+    """Scenes without those that were processed again: of one acquisition and tile the newest baseline stays.
+
+    Two items of one acquisition, tile and baseline are the two halves of a split datastrip: both stay.
+    """
+    groups: dict[tuple[object, ...], list[Scene]] = {}
+    for scene in scenes:
+        key = (scene.platform, scene.datatake or scene.time, scene.tile or scene.id, scene.relative_orbit)
+        groups.setdefault(key, []).append(scene)
+    kept = []
+    for group in groups.values():
+        best = max(_baseline(s) for s in group)
+        kept += [s for s in group if _baseline(s) == best]
+    return sorted(kept, key=lambda s: (s.time, s.id))
+
+
+def _baseline(scene: Scene) -> float:
+    return float(scene.baseline) if scene.baseline else 0.0
+
+
+def covering(scenes: Iterable[Scene], location: Location) -> list[Scene]:
+    """Scenes whose footprint covers the whole of the location's.
+
+    Raises:
+        Reject: `no_scene` (absent) where none touches it, `partial_coverage` with the largest covered share where some do.
+    """
+    outline = grid.footprint(location)
+    scenes = list(scenes)
+    shapes = [_beside(s.geometry, location.lon) for s in scenes]
+    inner = outline.buffer(-COVER_TOLERANCE_DEG)
+    found = [s for s, shape in zip(scenes, shapes, strict=True) if shape.covers(inner)]
+    if found:
+        return found
+    shares = [shape.intersection(outline).area / outline.area for shape in shapes]
+    if not any(shares):
+        raise Reject(Code.NO_SCENE, status=Status.ABSENT)
+    raise Reject(Code.PARTIAL_COVERAGE, round(max(shares), 4))
+
+
+def touching(scenes: Iterable[Scene], location: Location) -> list[Scene]:
+    """Scenes whose footprint touches the location's, newest version first (the pieces of a mosaic).
+
+    Raises:
+        Reject: `no_scene` (absent) where there is none.
+    """
+    outline = grid.footprint(location)
+    found = [s for s in scenes if _beside(s.geometry, location.lon).intersects(outline)]
+    if not found:
+        raise Reject(Code.NO_SCENE, status=Status.ABSENT)
+    return sorted(found, key=lambda s: (_reversed(s.version), s.id))
+
+
+def _reversed(version: str | None) -> tuple[int, ...]:
+    return tuple(-int(p) for p in (version or "0").lstrip("v").split(".") if p.isdigit())
+
+
+def _beside(shape: shapely.geometry.base.BaseGeometry, lon: float) -> shapely.geometry.base.BaseGeometry:
+    """The shape together with itself a turn east or west, where that lies nearer: for places at the antimeridian."""
+    if lon < -178:
+        return shapely.union_all([shape, shapely.affinity.translate(shape, -360)])
+    if lon > 178:
+        return shapely.union_all([shape, shapely.affinity.translate(shape, 360)])
+    return shape
+
+
+def orbit_direction(scenes_by_season: Sequence[Sequence[Scene]], location: Location) -> str | None:
+    """The one orbit direction of a location: the one that serves most seasons, then has most scenes, then by name.
+
+    Fixed from the scenes of all of the recipe's seasons, so that every season agrees. None where no scene states one.
+    """
+    seasons: Counter[str] = Counter()
+    scenes: Counter[str] = Counter()
+    outline = grid.footprint(location).buffer(-COVER_TOLERANCE_DEG)
+    for found in scenes_by_season:
+        here = [s.orbit_state for s in found if s.orbit_state and _beside(s.geometry, location.lon).covers(outline)]
+        scenes.update(here)
+        seasons.update(set(here))
+    return min(scenes, key=lambda d: (-seasons[d], -scenes[d], d), default=None)
+
+
+def rank_clearest(scenes: Sequence[Scene], location: Location, season: Season, shared: Counter[str]) -> list[Scene]:
+    """Covering scenes, best first: same zone (an exact crop), clearest, nearest to the anchor, most shared, then by id.
+
+    Args:
+        scenes: candidates that cover the location.
+        location: the place.
+        season: its anchor is what scenes should lie near to.
+        shared: id → number of the slab's patches that the scene covers.
+    """
+
+    def key(scene: Scene) -> tuple[bool, int, int, int, str]:
+        cloud = int((scene.cloud_pct if scene.cloud_pct is not None else 100.0) // CLOUD_STEP_PCT)
+        days = abs(scene.time - season.anchor) / dt.timedelta(days=ANCHOR_STEP_DAYS)
+        return (scene.epsg != location.epsg, cloud, int(days), -shared[scene.id], scene.id)
+
+    return sorted(scenes, key=key)
+
+
+def rank_nearest(
+    scenes: Sequence[Scene], location: Location, time: dt.datetime, direction: str | None, max_gap_days: float
+) -> list[Scene]:
+    """Covering scenes of the location's orbit direction, same zone first among those of one day, nearest in time first.
+
+    Raises:
+        Reject: `no_orbit` where none is of the direction, `time_gap` with the least gap in days where all are too far.
+    """
+    if direction is not None:
+        scenes = [s for s in scenes if s.orbit_state == direction]
+        if not scenes:
+            raise Reject(Code.NO_ORBIT)
+    least = min(gap_days(s, time) for s in scenes)
+    if least > max_gap_days:
+        raise Reject(Code.TIME_GAP, round(least, 3))
+    near = [s for s in scenes if gap_days(s, time) <= max_gap_days]
+    return sorted(near, key=lambda s: (int(gap_days(s, time)), s.epsg != location.epsg, gap_days(s, time), s.id))
+
+
+def same_acquisition(scenes: Sequence[Scene], of: Scene) -> list[Scene]:
+    """Scenes cut from the acquisition of another, its own tile first.
+
+    Raises:
+        Reject: `no_match` (absent) where there is none.
+    """
+    found = [
+        s
+        for s in scenes
+        if (s.datatake is not None and s.datatake == of.datatake)
+        or abs((s.time - of.time).total_seconds()) <= SAME_ACQUISITION_S
+    ]
+    if not found:
+        raise Reject(Code.NO_MATCH, status=Status.ABSENT)
+    return sorted(found, key=lambda s: (s.tile != of.tile, s.id))
+
+
+def gap_days(scene: Scene, time: dt.datetime) -> float:
+    """Days between a scene and an instant, unsigned."""
+    return abs((scene.time - time).total_seconds()) / 86_400
+
+
+def shared_counts(candidates: Iterable[Iterable[Scene]]) -> Counter[str]:
+    """Scene id → number of patches it is a candidate of."""
+    return Counter(s.id for scenes in candidates for s in scenes)

@@ -1,0 +1,797 @@
+"""The shard format, version 1: what `shards/README.md` specifies, as code that packer, `verify` and reader share.
+
+Nothing here knows Dask, torch or a store: bytes in, bytes out. The same values give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import re
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Literal, TypeVar, cast
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+from numpy.typing import NDArray
+
+from curation.model import LOCATION_ID, STATIC, ConfigError, DamageError
+
+FORMAT = "curation-shards"
+VERSION = 1
+INDEX = "index.json"
+META = "meta.json"
+"""Suffix of the first member of every sample."""
+
+BLOCK = tarfile.BLOCKSIZE
+RECORD = tarfile.RECORDSIZE
+_NAME_LIMIT = 100
+"""Bytes that a ustar header has for a name without folders."""
+
+DTYPES = ("uint8", "uint16", "int16", "float32")
+
+_MEMBER_FIELDS: tuple[tuple[str, np.dtype[Any], Any], ...] = (
+    ("sample", np.dtype("<i4"), pa.int32()),
+    ("member", np.dtype("<i2"), pa.int16()),
+    ("shard", np.dtype("<i4"), pa.int32()),
+    ("offset", np.dtype("<i8"), pa.int64()),
+    ("size", np.dtype("<i8"), pa.int64()),
+    ("xxh3", np.dtype("<u8"), pa.uint64()),
+)
+
+K = TypeVar("K")
+
+
+# ---- index.json ------------------------------------------------------------------------------------------------------
+
+
+class _Table:
+    """A JSON object read strictly: each key asked for must be there, and none may be left over."""
+
+    def __init__(self, value: Any, where: str) -> None:
+        if not isinstance(value, dict):
+            raise DamageError(f"{where}: got {type(value).__name__}, expected an object; pack the dataset again")
+        self.left = dict(value)
+        self.where = where
+
+    def take(self, key: str) -> Any:
+        if key not in self.left:
+            raise DamageError(f"{self.where}: no key {key!r}; the index is not whole: pack the dataset again")
+        return self.left.pop(key)
+
+    def _typed(self, key: str, kind: type[K] | tuple[type[K], ...], expected: str) -> K:
+        value = self.take(key)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise DamageError(f"{self.where}.{key}: got {value!r}, expected {expected}; pack the dataset again")
+        return value
+
+    def text(self, key: str) -> str:
+        return self._typed(key, str, "a text")
+
+    def count(self, key: str) -> int:
+        value = self._typed(key, int, "a whole number ≥ 0")
+        if value < 0:
+            raise DamageError(f"{self.where}.{key}: got {value}, expected ≥ 0; pack the dataset again")
+        return value
+
+    def number(self, key: str) -> float:
+        return float(self._typed(key, (int, float), "a number"))
+
+    def number_or_null(self, key: str) -> float | None:
+        if self.left.get(key, 0) is None:
+            return cast(None, self.take(key))
+        return self.number(key)
+
+    def items(self, key: str) -> list[Any]:
+        return self._typed(key, list, "a list")
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        values = self.items(key)
+        if not all(isinstance(v, str) for v in values):
+            raise DamageError(f"{self.where}.{key}: got {values!r}, expected texts; pack the dataset again")
+        return tuple(values)
+
+    def table(self, key: str) -> dict[str, Any]:
+        return self._typed(key, dict, "an object")
+
+    def done(self) -> None:
+        if self.left:
+            raise DamageError(
+                f"{self.where}: unknown keys {sorted(self.left)}; format version {VERSION} does not have them: "
+                "pack the dataset again, or read it with the software that wrote it"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One file beside the index."""
+
+    name: str
+    """Its path, relative to the folder of `index.json`."""
+    size: int
+    """Bytes."""
+    sha256: str
+    """Of all its bytes, lower-case hexadecimal."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry as plain JSON values."""
+        return {"name": self.name, "size": self.size, "sha256": self.sha256}
+
+    @classmethod
+    def from_json(cls, value: Any, where: str) -> FileEntry:
+        """The entry that `to_json` gave. Raises DamageError naming the key that is wrong."""
+        t = _Table(value, where)
+        entry = cls(_file_name(t), t.count("size"), t.text("sha256"))
+        t.done()
+        return entry
+
+
+@dataclass(frozen=True, slots=True)
+class ShardEntry:
+    """One tar."""
+
+    name: str
+    """Its path, relative to the folder of `index.json`."""
+    size: int
+    """Bytes."""
+    sha256: str
+    """Of all its bytes, lower-case hexadecimal."""
+    samples: int
+    """How many samples it holds."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry as plain JSON values."""
+        return {"name": self.name, "size": self.size, "sha256": self.sha256, "samples": self.samples}
+
+    @classmethod
+    def from_json(cls, value: Any, where: str) -> ShardEntry:
+        """The entry that `to_json` gave. Raises DamageError naming the key that is wrong."""
+        t = _Table(value, where)
+        entry = cls(_file_name(t), t.count("size"), t.text("sha256"), t.count("samples"))
+        t.done()
+        return entry
+
+
+def _file_name(t: _Table) -> str:
+    name = t.text("name")
+    if not name or name.startswith("/") or ".." in name.split("/") or "://" in name:
+        raise DamageError(f"{t.where}.name: got {name!r}, expected a path below the folder of {INDEX}")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class SplitEntry:
+    """One split: its shards in order and its two tables."""
+
+    samples: int
+    """Samples of all its shards."""
+    shards: tuple[ShardEntry, ...]
+    """In order; sample rows count through them."""
+    members: FileEntry
+    """The member table (`read_members`)."""
+    samples_table: FileEntry
+    """The samples table (GeoParquet): one row per sample, in order."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry as plain JSON values."""
+        return {
+            "samples": self.samples,
+            "shards": [s.to_json() for s in self.shards],
+            "members": self.members.to_json(),
+            "samples_table": self.samples_table.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, value: Any, where: str) -> SplitEntry:
+        """The entry that `to_json` gave. Raises DamageError naming the key that is wrong."""
+        t = _Table(value, where)
+        entry = cls(
+            t.count("samples"),
+            tuple(ShardEntry.from_json(s, f"{where}.shards[{i}]") for i, s in enumerate(t.items("shards"))),
+            FileEntry.from_json(t.take("members"), f"{where}.members"),
+            FileEntry.from_json(t.take("samples_table"), f"{where}.samples_table"),
+        )
+        t.done()
+        if (total := sum(s.samples for s in entry.shards)) != entry.samples:
+            raise DamageError(f"{where}.samples: got {entry.samples}, expected {total}, the sum over its shards")
+        return entry
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayEntry:
+    """One array of a sample: what every member of that name holds."""
+
+    source: str
+    season: Literal["static", "seasonal"]
+    """`static`: one member per sample; `seasonal`: one per sample and season that it has."""
+    bands: tuple[str, ...]
+    """Names along the first axis."""
+    shape: tuple[int, int, int]
+    """(band, y, x)."""
+    dtype: str
+    """`uint8`, `uint16`, `int16` or `float32`, little-endian."""
+    unit: str
+    nodata: float
+    """The stored value that means 'no data'; NaN is written as the text "nan"."""
+    res_m: float
+    """Side of a pixel, metres."""
+    role: Literal["data", "mask", "classes"]
+    """`mask` and `classes` hold codes, which are never interpolated or averaged."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry as plain JSON values."""
+        return {
+            "source": self.source,
+            "season": self.season,
+            "bands": list(self.bands),
+            "shape": list(self.shape),
+            "dtype": self.dtype,
+            "unit": self.unit,
+            "nodata": "nan" if math.isnan(self.nodata) else self.nodata,
+            "res_m": self.res_m,
+            "role": self.role,
+        }
+
+    @classmethod
+    def from_json(cls, value: Any, where: str) -> ArrayEntry:
+        """The entry that `to_json` gave. Raises DamageError naming the key that is wrong."""
+        t = _Table(value, where)
+        season = _one_of(t, "season", ("static", "seasonal"))
+        dtype = _one_of(t, "dtype", DTYPES)
+        role = _one_of(t, "role", ("data", "mask", "classes"))
+        bands, shape = t.texts("bands"), t.items("shape")
+        if len(shape) != 3 or not all(type(n) is int and n > 0 for n in shape) or shape[0] != len(bands):
+            raise DamageError(f"{where}.shape: got {shape}, expected [{len(bands)} bands, height, width]")
+        if t.left.get("nodata") == "nan":
+            t.left["nodata"] = math.nan
+        entry = cls(
+            source=t.text("source"),
+            season=cast(Literal["static", "seasonal"], season),
+            bands=bands,
+            shape=(shape[0], shape[1], shape[2]),
+            dtype=dtype,
+            unit=t.text("unit"),
+            nodata=t.number("nodata"),
+            res_m=t.number("res_m"),
+            role=cast(Literal["data", "mask", "classes"], role),
+        )
+        t.done()
+        return entry
+
+
+def _one_of(t: _Table, key: str, allowed: tuple[str, ...]) -> str:
+    value = t.text(key)
+    if value not in allowed:
+        raise DamageError(f"{t.where}.{key}: got {value!r}, expected one of {', '.join(allowed)}")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class BandStatistics:
+    """Statistics of one band over the valid pixels of the train split, in units as stored."""
+
+    mean: float | None
+    std: float | None
+    """Population standard deviation."""
+    min: float | None
+    max: float | None
+    count: int
+    """Valid pixels; where 0, the others are None."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The statistics as plain JSON values."""
+        return {"mean": self.mean, "std": self.std, "min": self.min, "max": self.max, "count": self.count}
+
+    @classmethod
+    def from_json(cls, value: Any, where: str) -> BandStatistics:
+        """The statistics that `to_json` gave. Raises DamageError naming the key that is wrong."""
+        t = _Table(value, where)
+        mean, std, low, high = (t.number_or_null(k) for k in ("mean", "std", "min", "max"))
+        entry = cls(mean, std, low, high, t.count("count"))
+        t.done()
+        return entry
+
+
+@dataclass(frozen=True, slots=True)
+class SourceEntry:
+    """What a person must know of a source that pixels come from."""
+
+    title: str
+    licence: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry as plain JSON values."""
+        return {"title": self.title, "licence": self.licence}
+
+    @classmethod
+    def from_json(cls, value: Any, where: str) -> SourceEntry:
+        """The entry that `to_json` gave. Raises DamageError naming the key that is wrong."""
+        t = _Table(value, where)
+        entry = cls(t.text("title"), t.text("licence"))
+        t.done()
+        return entry
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """All of `index.json`, which is published last: where it is, the dataset is complete."""
+
+    dataset: str
+    title: str
+    pixels_digest: str
+    """Of the part of the recipe that changes pixels."""
+    release_digest: str
+    """Of the part that changes labels, split and packing on top of it."""
+    content_sha256: str
+    """Over decoded arrays and labels (`ContentHash`)."""
+    seasons: tuple[str, ...]
+    """In order."""
+    label_names: tuple[str, ...]
+    """Meaning of the entries of every label vector, in order; empty where the recipe makes no labels."""
+    arrays: dict[str, ArrayEntry]
+    """By name."""
+    splits: dict[str, SplitEntry]
+    """By name."""
+    statistics: dict[str, dict[str, BandStatistics]]
+    """Array → band → statistics."""
+    sources: dict[str, SourceEntry]
+    """By name."""
+    counts: dict[str, Any]
+    """What became of patches and samples, by reason; free form."""
+    written_by: dict[str, Any]
+    """Versions of what wrote it; free form, without times, hosts or paths."""
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Suffixes of a sample's members in order; the member table's `member` counts in them."""
+        return member_names(self.arrays, self.seasons)
+
+    def to_json(self) -> dict[str, Any]:
+        """The index as plain JSON values."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "dataset": self.dataset,
+            "title": self.title,
+            "digests": {"pixels": self.pixels_digest, "release": self.release_digest},
+            "content_sha256": self.content_sha256,
+            "seasons": list(self.seasons),
+            "label_names": list(self.label_names),
+            "arrays": {k: v.to_json() for k, v in self.arrays.items()},
+            "members": list(self.members),
+            "splits": {k: v.to_json() for k, v in self.splits.items()},
+            "statistics": {a: {b: s.to_json() for b, s in bands.items()} for a, bands in self.statistics.items()},
+            "sources": {k: v.to_json() for k, v in self.sources.items()},
+            "counts": self.counts,
+            "written_by": self.written_by,
+        }
+
+    @classmethod
+    def from_json(cls, value: Any, where: str = INDEX) -> Index:
+        """The index that `to_json` gave.
+
+        Raises:
+            ConfigError: it is of a newer version than this software knows.
+            DamageError: it is not such an index; the key that is wrong is named.
+        """
+        t = _Table(value, where)
+        if (got := t.text("format")) != FORMAT:
+            raise DamageError(f"{where}: format {got!r}, expected {FORMAT!r}: this is not an index of shards")
+        version = t.count("version")
+        if version > VERSION:
+            raise ConfigError(
+                f"{where}: format version {version}, this software reads up to {VERSION}: update curation to read it"
+            )
+        if version != VERSION:
+            raise DamageError(f"{where}: format version {version}, expected {VERSION}; pack the dataset again")
+        digests = _Table(t.take("digests"), f"{where}: digests")
+        index = cls(
+            dataset=t.text("dataset"),
+            title=t.text("title"),
+            pixels_digest=digests.text("pixels"),
+            release_digest=digests.text("release"),
+            content_sha256=t.text("content_sha256"),
+            seasons=t.texts("seasons"),
+            label_names=t.texts("label_names"),
+            arrays={k: ArrayEntry.from_json(v, f"{where}: arrays.{k}") for k, v in t.table("arrays").items()},
+            splits={k: SplitEntry.from_json(v, f"{where}: splits.{k}") for k, v in t.table("splits").items()},
+            statistics={
+                a: {b: BandStatistics.from_json(s, f"{where}: statistics.{a}.{b}") for b, s in bands.items()}
+                for a, bands in t.table("statistics").items()
+            },
+            sources={k: SourceEntry.from_json(v, f"{where}: sources.{k}") for k, v in t.table("sources").items()},
+            counts=t.table("counts"),
+            written_by=t.table("written_by"),
+        )
+        digests.done()
+        if (got_members := t.texts("members")) != index.members:
+            raise DamageError(f"{where}: members: got {list(got_members)}, expected {list(index.members)}")
+        t.done()
+        return index
+
+    def to_bytes(self) -> bytes:
+        """The file's bytes: UTF-8, keys sorted, indent 1, one newline at the end."""
+        text = json.dumps(self.to_json(), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+        return text.encode() + b"\n"
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str = INDEX) -> Index:
+        """The index that `to_bytes` gave. Raises as `from_json` does."""
+        try:
+            value = json.loads(data)
+        except ValueError as err:
+            raise DamageError(f"{where}: not JSON ({err}); pack the dataset again") from err
+        return cls.from_json(value, where)
+
+
+def array_of(member: str) -> tuple[str, str | None]:
+    """(array, season) that a member's suffix names; the season is None for a static array."""
+    array, _, season = member.removesuffix(".npy").partition(".")
+    return array, season or None
+
+
+def member_names(arrays: Mapping[str, ArrayEntry], seasons: Sequence[str]) -> tuple[str, ...]:
+    """Suffixes of a sample's members in order: `meta.json`, static arrays, then per season its seasonal arrays.
+
+    Arrays are in order of name, seasons in the order given.
+    """
+    static = [name for name in sorted(arrays) if arrays[name].season == "static"]
+    seasonal = [name for name in sorted(arrays) if arrays[name].season == "seasonal"]
+    return (META, *(f"{n}.npy" for n in static), *(f"{n}.{s}.npy" for s in seasons for n in seasonal))
+
+
+# ---- members ---------------------------------------------------------------------------------------------------------
+
+
+def npy_bytes(array: NDArray[Any]) -> bytes:
+    """The array as a .npy file, format 1.0: C order, little-endian, never pickled.
+
+    Raises:
+        ConfigError: its dtype is none that the format has.
+    """
+    if array.dtype.name not in DTYPES:
+        raise ConfigError(f"npy member: dtype {array.dtype}, expected one of {', '.join(DTYPES)}; convert it first")
+    plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    out = io.BytesIO()
+    np.lib.format.write_array(out, plain, version=(1, 0), allow_pickle=False)
+    return out.getvalue()
+
+
+def meta_bytes(meta: Mapping[str, Any]) -> bytes:
+    """A sample's `meta.json`: UTF-8, keys sorted, compact, one newline at the end. Raises ValueError for a NaN."""
+    text = json.dumps(meta, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode() + b"\n"
+
+
+# ---- tars ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One key of a tar."""
+
+    key: str
+    """The location's id."""
+    members: Mapping[str, bytes]
+    """Suffix → payload, in the order of `member_names`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """Where one member lies in its tar, and the hash of its payload."""
+
+    key: str
+    """The sample."""
+    member: str
+    """Suffix."""
+    offset: int
+    """First byte of the payload in the tar."""
+    size: int
+    """Bytes of the payload."""
+    xxh3: int
+    """xxh3_64 of the payload, seed 0."""
+
+
+def write_tar(samples: Iterable[Sample]) -> tuple[bytes, list[MemberRow]]:
+    """(bytes of the tar, its members in order): ustar, no times, owners or links, ended by two zero blocks.
+
+    Raises:
+        ConfigError: a key that is not `[a-z0-9_-]+` or comes twice, a suffix that WebDataset would not give back, members
+            out of order, or a name too long for ustar.
+    """
+    out = io.BytesIO()
+    rows: list[MemberRow] = []
+    seen: set[str] = set()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for sample in samples:
+            if not LOCATION_ID.fullmatch(sample.key):
+                raise ConfigError(
+                    f"sample key {sample.key!r}: expected only a-z, 0-9, '_' and '-' (WebDataset cuts a name at its "
+                    "first dot, so that a dotted key would merge with others); rename the location"
+                )
+            if sample.key in seen:
+                raise ConfigError(f"sample key {sample.key!r}: twice in one tar; expected once")
+            seen.add(sample.key)
+            _check_order(sample)
+            for member, payload in sample.members.items():
+                info = tarfile.TarInfo(f"{sample.key}.{member}")
+                if len(info.name.encode()) > _NAME_LIMIT:
+                    raise ConfigError(
+                        f"member {info.name!r}: {len(info.name)} bytes, expected at most {_NAME_LIMIT} (ustar); "
+                        "shorten the location's id or the season's name"
+                    )
+                info.size = len(payload)
+                info.mode = 0o644
+                tar.addfile(info, io.BytesIO(payload))
+                offset = out.tell() - _padded(info.size)
+                rows.append(MemberRow(sample.key, member, offset, info.size, xxhash.xxh3_64_intdigest(payload)))
+    return out.getvalue(), rows
+
+
+_SUFFIX = re.compile(r"meta\.json|[a-z0-9_-]+(\.[a-z0-9_-]+)?\.npy")
+
+
+def _check_order(sample: Sample) -> None:
+    """Raises ConfigError unless: meta first, then static members, then seasons, each one run, arrays in order of name."""
+    names = list(sample.members)
+    if not names or names[0] != META:
+        raise ConfigError(f"sample {sample.key}: first member is {names[:1]}, expected {META!r}")
+    if wrong := [n for n in names if not _SUFFIX.fullmatch(n)]:
+        raise ConfigError(f"sample {sample.key}: members {wrong}: expected <array>.npy or <array>.<season>.npy")
+    parts = [array_of(n) for n in names[1:]]
+    rank = {season: i for i, season in enumerate(dict.fromkeys([None, *(season for _, season in parts)]))}
+    if parts != sorted(parts, key=lambda p: (rank[p[1]], p[0])):
+        raise ConfigError(
+            f"sample {sample.key}: members {names}: expected {META}, static arrays, then season by season, each in "
+            "order of name: build them in the order of member_names()"
+        )
+
+
+def _padded(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK
+
+
+def scan_tar(file: bytes | BinaryIO, where: str) -> list[MemberRow]:
+    """The members of a tar as its own bytes say, in order, each payload hashed; nothing else is trusted.
+
+    Stricter than tar readers, which take a cut tar for a shorter one: the end must be there and nothing beyond it.
+
+    Args:
+        file: the tar, or a file at its first byte; read once, from there to its end.
+        where: how a person names it, for errors.
+
+    Raises:
+        DamageError: the tar is cut, zeroed or changed; the byte and the member are named.
+    """
+    stream: BinaryIO = io.BytesIO(file) if isinstance(file, bytes) else file
+    rows: list[MemberRow] = []
+    done: set[str] = set()
+    names: set[str] = set()
+    key, at = "", 0
+    while True:
+        header = stream.read(BLOCK)
+        last = f"after {rows[-1].key}.{rows[-1].member}" if rows else "at its start"
+        if len(header) < BLOCK:
+            what = f"inside a header ({len(header)} of {BLOCK} bytes)" if header else "without the two zero blocks"
+            raise DamageError(f"{where}: ends at byte {at + len(header)} {what}, {last}: the tar is cut; pack it again")
+        if header == bytes(BLOCK):
+            break
+        try:
+            info = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
+        except (tarfile.HeaderError, UnicodeDecodeError) as err:
+            raise DamageError(f"{where}: no tar header at byte {at}, {last}: {err}; pack it again") from err
+        if not info.isreg():
+            raise DamageError(f"{where}: {info.name!r} at byte {at} is no regular file; the format has only those")
+        at += BLOCK
+        digest, left = xxhash.xxh3_64(), info.size
+        while left and (piece := stream.read(min(left, 1 << 20))):
+            digest.update(piece)
+            left -= len(piece)
+        padding = stream.read(_padded(info.size) - info.size) if not left else b""
+        if left or len(padding) != _padded(info.size) - info.size:
+            have = info.size - left + len(padding)
+            raise DamageError(
+                f"{where}: ends at byte {at + have} inside member {info.name!r}, which has {info.size} bytes from byte "
+                f"{at}: the tar is cut; pack it again"
+            )
+        if any(padding):
+            raise DamageError(f"{where}: bytes after member {info.name!r} at byte {at + info.size}, expected zeros")
+        name, _, suffix = info.name.partition(".")
+        if name != key:
+            if name in done:
+                raise DamageError(f"{where}: key {name!r} again at byte {at}: members of a key must be contiguous")
+            done.add(name)
+            key = name
+        if info.name in names:
+            raise DamageError(f"{where}: member {info.name!r} twice, again at byte {at}; pack it again")
+        names.add(info.name)
+        rows.append(MemberRow(name, suffix, at, info.size, digest.intdigest()))
+        at += _padded(info.size)
+    # Only the whole trailer is accepted: a tail that was zeroed leaves more zeros than a writer does.
+    tail = -(-(at + 2 * BLOCK) // RECORD) * RECORD - at - BLOCK
+    rest = stream.read(tail + 1)
+    if rest != bytes(tail):
+        got = "other bytes" if any(rest) else f"{len(rest)} or more" if len(rest) > tail else str(len(rest))
+        raise DamageError(
+            f"{where}: its end begins at byte {at}, {last}; after that block expected {tail} zero bytes, got {got}: "
+            "the tar is cut, zeroed or was appended to; pack it again"
+        )
+    return rows
+
+
+# ---- the member table ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MemberTable:
+    """Columns of a split's member table, sorted by (sample, member); they may be views of a mapped file."""
+
+    sample: NDArray[np.int32]
+    """Row in the samples table."""
+    member: NDArray[np.int16]
+    """Position in the index's `members`."""
+    shard: NDArray[np.int32]
+    """Position in the split's `shards`."""
+    offset: NDArray[np.int64]
+    """First byte of the payload in the tar."""
+    size: NDArray[np.int64]
+    """Bytes of the payload."""
+    xxh3: NDArray[np.uint64]
+    """xxh3_64 of the payload."""
+
+
+def members_to_arrow(shards: Iterable[Iterable[MemberRow]], members: Sequence[str]) -> bytes:
+    """A split's member table as an Arrow IPC file: uncompressed, one record batch, the same rows give the same bytes.
+
+    Args:
+        shards: per shard of the split, in order, its rows as `write_tar` or `scan_tar` gave them.
+        members: `Index.members`: what the `member` column counts in.
+
+    Raises:
+        DamageError: a member that `members` does not have, or members of a sample out of order or twice.
+    """
+    number = {name: i for i, name in enumerate(members)}
+    parts: list[list[NDArray[Any]]] = []
+    sample = -1
+    for shard, rows in enumerate(shards):
+        key, last, values = None, -1, []
+        for row in rows:
+            if row.member not in number:
+                raise DamageError(
+                    f"shard {shard}, sample {row.key}: member {row.member!r} is none of the index's: {list(members)}"
+                )
+            if row.key != key:
+                key, last, sample = row.key, -1, sample + 1
+            if number[row.member] <= last:
+                raise DamageError(f"shard {shard}, sample {row.key}: member {row.member!r} out of order or twice")
+            last = number[row.member]
+            values.append((sample, last, shard, row.offset, row.size, row.xxh3))
+        columns = list(zip(*values, strict=True)) or [()] * len(_MEMBER_FIELDS)
+        parts.append([np.array(c, dtype=d) for c, (_, d, _) in zip(columns, _MEMBER_FIELDS, strict=True)])
+    joined = [
+        np.concatenate([np.empty(0, d), *(p[i] for p in parts)]).astype(d) for i, (_, d, _) in enumerate(_MEMBER_FIELDS)
+    ]
+    schema = pa.schema([pa.field(name, kind, nullable=False) for name, _, kind in _MEMBER_FIELDS])
+    batch = pa.record_batch([pa.array(c) for c in joined], schema=schema)
+    out = io.BytesIO()
+    with pa.ipc.new_file(out, schema, options=pa.ipc.IpcWriteOptions(compression=None)) as writer:
+        writer.write_batch(batch)
+    return out.getvalue()
+
+
+def read_members(buffer: Any, where: str, index: Index, split: str) -> MemberTable:
+    """The columns of a member table, without copying them, after checking that they can be true of the index.
+
+    Args:
+        buffer: the file's bytes, or a `pyarrow.MemoryMappedFile` of it.
+        where: how a person names the file, for errors.
+        index: what it belongs to.
+        split: the split that it is the table of.
+
+    Raises:
+        DamageError: it is no such table, or says something that the index denies.
+    """
+    try:
+        batches = pa.ipc.open_file(pa.py_buffer(buffer) if isinstance(buffer, bytes) else buffer)
+        one = batches.get_batch(0) if batches.num_record_batches == 1 else None
+    except pa.ArrowInvalid as err:
+        raise DamageError(f"{where}: not an Arrow IPC file ({err}); pack the dataset again") from err
+    got = [(f.name, str(f.type)) for f in batches.schema]
+    expected = [(name, str(kind)) for name, _, kind in _MEMBER_FIELDS]
+    if one is None or got != expected:
+        raise DamageError(
+            f"{where}: {batches.num_record_batches} record batches of {got}, expected 1 of {expected}; pack it again"
+        )
+    table = MemberTable(*(one.column(name).to_numpy(zero_copy_only=True) for name, _, _ in _MEMBER_FIELDS))
+    _check_members(table, where, index, split)
+    return table
+
+
+def _check_members(table: MemberTable, where: str, index: Index, split: str) -> None:
+    entry = index.splits[split]
+    sizes = np.array([s.size for s in entry.shards], dtype=np.int64)
+    shard_of_sample = np.repeat(np.arange(len(entry.shards)), [s.samples for s in entry.shards])
+    step = np.diff(table.sample)
+    first = np.concatenate([[True], step > 0]) if table.sample.size else np.empty(0, bool)
+    problems: list[tuple[str, Callable[[], bool]]] = [
+        (
+            f"has {int(first.sum())} samples, the index says {entry.samples}",
+            lambda: int(first.sum()) == entry.samples and bool(np.all((step == 0) | (step == 1))),
+        ),
+        ("does not count samples from 0", lambda: not table.sample.size or int(table.sample[0]) == 0),
+        (
+            "names members that the index does not have",
+            lambda: bool(np.all((table.member >= 0) & (table.member < len(index.members)))),
+        ),
+        ("is not sorted by (sample, member)", lambda: bool(np.all((step > 0) | (np.diff(table.member) > 0)))),
+        (f"has samples without {META}", lambda: bool(np.all(table.member[first] == 0))),
+        (
+            "puts samples into other shards than the index",
+            lambda: bool(np.array_equal(table.shard, shard_of_sample[table.sample])),
+        ),
+        (
+            "places members outside their shards",
+            lambda: bool(
+                np.all((table.offset >= BLOCK) & (table.size > 0) & (table.offset + table.size <= sizes[table.shard]))
+            ),
+        ),
+    ]
+    for problem, holds in problems:  # in order: each may rely on those before it
+        if not holds():
+            raise DamageError(f"{where}: {problem}; table and index do not belong together: pack the dataset again")
+
+
+# ---- the content hash ------------------------------------------------------------------------------------------------
+
+
+def sample_digest(key: str, arrays: Iterable[tuple[str, NDArray[Any]]], meta: Mapping[str, Any]) -> str:
+    """sha256 over a sample's decoded arrays and labels, hexadecimal: what stays when a codec changes.
+
+    Args:
+        key: the sample.
+        arrays: (suffix without `.npy`, array) in the order of the members.
+        meta: its `meta.json`, of which only the labels count.
+    """
+    digest = hashlib.sha256(f"{key}\n".encode())
+    for name, array in arrays:
+        plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        digest.update(f"{name} {plain.dtype.name} {','.join(map(str, plain.shape))}\n".encode())
+        digest.update(plain.data)
+    labels = {STATIC: meta["static"].get("labels")}
+    labels |= {season: facts.get("labels") for season, facts in meta["seasons"].items()}
+    digest.update(meta_bytes(labels))
+    return digest.hexdigest()
+
+
+class ContentHash:
+    """The dataset's `content_sha256`, from sample digests that workers made.
+
+    Split by split in order of name, within a split in order of row; how samples are cut into shards does not count.
+    """
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._split = ""
+
+    def add(self, split: str, key: str, digest: str) -> None:
+        """Takes up the next sample. Raises ValueError where splits do not come in order of name."""
+        if split < self._split:
+            raise ValueError(f"content hash: split {split!r} after {self._split!r}; expected splits in order of name")
+        self._split = split
+        self._hash.update(f"{split} {key} {digest}\n".encode())
+
+    def hexdigest(self) -> str:
+        """The hash of what was added so far."""
+        return self._hash.hexdigest()
+
+
+def iter_arrays(members: Mapping[str, bytes]) -> Iterator[tuple[str, NDArray[Any]]]:
+    """(suffix without `.npy`, array) of each array among a sample's members, in order: what `sample_digest` takes."""
+    for name, payload in members.items():
+        if name != META:
+            yield name.removesuffix(".npy"), np.lib.format.read_array(io.BytesIO(payload), allow_pickle=False)

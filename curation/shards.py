@@ -1,0 +1,702 @@
+"""Cubes to shards: a pure plan over the ledgers, one task per shard, index and release last."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import io
+import itertools
+import json
+import logging
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+
+from curation import cluster, grid, labels, pipeline, shardformat
+from curation.build import one_line
+from curation.cube import Cube
+from curation.ledger import Ledger
+from curation.model import STATIC, ConfigError, CurationError, Location, PatchOutcome, Status, iso, parse_time
+from curation.progress import Counting
+from curation.recipe import Dataset
+from curation.regions import Region
+from curation.shardformat import ArrayEntry, BandStatistics, FileEntry, Index, ShardEntry, SourceEntry, SplitEntry
+from curation.sources import ArraySpec, SourceSpec
+from curation.store import Receipt, Store
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("train", "val")
+FOLDER = "shards"
+PARTS = "packing"
+"""Where receipts of single shards lie, so that a pack that was stopped does not make them again."""
+
+CENTIDB_NODATA = -32768
+CENTIDB_FLOOR = 1e-10
+"""Backscatter below -100 dB is written as that: log of nothing is not a number."""
+
+READ_THREADS = 8
+"""Facts are many small objects: so many are read at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One season of one sample: where it is, and what is known of it."""
+
+    season: str
+    patch: int
+    """Its number in the cube."""
+    outcome: PatchOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One sample to be: a location and its seasons."""
+
+    location: Location
+    parts: tuple[Part, ...]
+    """`static` first, then in the recipe's order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A location that became no sample."""
+
+    location: Location
+    reason: str
+    """`incomplete:<season>` (with the patch's own reason), `buffer` (too near to the other split), or `target`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which samples, in which shards."""
+
+    shards: dict[str, list[list[Member]]]
+    """Split → shards → samples in order."""
+    dropped: list[Dropped]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardJob:
+    """One shard to write."""
+
+    dataset: Dataset
+    store: Store
+    split: str
+    number: int
+    members: tuple[Member, ...]
+    facts: tuple[dict[str, dict[str, Any]], ...]
+    """Per sample, season → facts."""
+
+    @property
+    def key(self) -> str:
+        """The tar's path below the shards' folder."""
+        return f"{self.split}/{self.dataset.name}-{self.split}-{self.number:06d}.tar"
+
+    @property
+    def digest(self) -> str:
+        """What the tar's bytes follow from."""
+        value = [
+            shardformat.VERSION,
+            self.dataset.release_digest(),
+            [[m.location.id, m.location.split, [[p.season, p.outcome.chunks] for p in m.parts]] for m in self.members],
+        ]
+        text = json.dumps([value, self.facts], sort_keys=True, default=_plain)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPart:
+    """What writing one shard gave: small enough to keep, enough to make the index."""
+
+    digest: str
+    """Of the job."""
+    receipt: Receipt
+    rows: list[shardformat.MemberRow]
+    contents: list[str]
+    """Per sample, the digest of its decoded arrays and labels."""
+    sums: dict[str, dict[str, list[float]]]
+    """Array → band → count, sum, sum of squares, min, max over valid pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What packing came to."""
+
+    index: Index
+    where: str
+    dropped: Counter[str]
+    mixing: float | None
+    reused: int
+
+    def summary(self) -> str:
+        """For a person."""
+        lines = [
+            f"{split}: {e.samples} samples in {len(e.shards)} shards, {sum(s.size for s in e.shards) / 1e6:.1f} MB"
+            for split, e in self.index.splits.items()
+        ]
+        lines.append("dropped: " + (", ".join(f"{k} {v}" for k, v in self.dropped.most_common()) or "none"))
+        if self.mixing is not None:
+            lines.append(
+                f"geography: neighbours in a shard lie {self.mixing:.2f} times as far apart as random pairs do"
+            )
+        lines.append(f"content sha256 {self.index.content_sha256}")
+        lines.append(f"{self.where} ({self.reused} shards were there already)")
+        return "\n".join(lines)
+
+
+def plan(
+    dataset: Dataset,
+    cubes: Mapping[str, Mapping[str, Cube]],
+    outcomes: Mapping[str, Mapping[str, Mapping[str, PatchOutcome]]],
+) -> Plan:
+    """Which samples go into which shard. Pure: follows from recipe and ledgers, whatever order they were written in.
+
+    The first `target` complete locations of the draw; then ordered by a seeded hash of their id, so that each shard mixes
+    the whole geography.
+
+    Args:
+        dataset: the recipe.
+        cubes: region → season → cube.
+        outcomes: region → season → location id → outcome.
+    """
+    recipe = dataset.recipe
+    seasons = dataset.season_names()
+    has_static = any(s.season == STATIC for s in dataset.specs.values())
+    complete: list[Member] = []
+    dropped: list[Dropped] = []
+    seen: set[str] = set()
+    for region, by_season in cubes.items():
+        some = next(iter(by_season.values()))
+        number = {p.id: n for n, p in enumerate(some.locations)}
+        for location in some.locations:
+            if location.id in seen:
+                continue  # regions may overlap: the first asked for has it
+            seen.add(location.id)
+            have = {s: outcomes[region][s].get(location.id) for s in ([STATIC] if has_static else []) + seasons}
+            parts = tuple(
+                Part(s, number[location.id], o) for s, o in have.items() if o is not None and o.status is Status.OK
+            )
+            reason = _incomplete(recipe.pack.complete, have)
+            if reason is None and location.split not in SPLITS:
+                reason = location.split
+            if reason is None:
+                complete.append(Member(location, parts))
+            else:
+                dropped.append(Dropped(location, reason))
+    complete.sort(key=lambda m: m.location.rank)
+    target = recipe.pack.target
+    if target is not None:
+        dropped += [Dropped(m.location, "target") for m in complete[target:]]
+        complete = complete[:target]
+    complete.sort(key=lambda m: hashlib.sha256(f"{recipe.seed}:{m.location.id}".encode()).digest())
+    n = recipe.pack.samples_per_shard
+    shards = {}
+    for split in SPLITS:
+        mine = [m for m in complete if m.location.split == split]
+        shards[split] = [mine[i : i + n] for i in range(0, len(mine), n)]
+    return Plan(shards, sorted(dropped, key=lambda d: d.location.rank))
+
+
+def _incomplete(rule: str, have: Mapping[str, PatchOutcome | None]) -> str | None:
+    """Why a location is no sample; None where it is one."""
+    bad = {s: pipeline.told(o) for s, o in have.items() if o is None or o.status is not Status.OK}
+    seasonal = [s for s in have if s != STATIC]
+    if STATIC in bad:
+        return f"incomplete:{STATIC} ({bad[STATIC]})"
+    if rule == "all" and bad:
+        season, why = next(iter(bad.items()))
+        return f"incomplete:{season} ({why})"
+    return f"incomplete:{seasonal[0]} ({bad[seasonal[0]]})" if len(bad) == len(seasonal) else None
+
+
+def pack(run: pipeline.Run, asked: Sequence[Region]) -> Packed:
+    """Makes the shards of all complete locations of the regions; index and release last.
+
+    Raises:
+        ConfigError: a cube was built by another recipe or catalog, or there is nothing to pack.
+        CurationError: a shard could not be written.
+    """
+    dataset, store = run.dataset, run.store.child(FOLDER)
+    cubes, outcomes = _cubes(run, asked)
+    made = plan(dataset, cubes, outcomes)
+    if not any(made.shards.values()):
+        why = Counter(d.reason for d in made.dropped).most_common(3)
+        raise ConfigError(
+            f"{run.store.where('')}: no location is complete, of {len(made.dropped)}: {why}; build more, or relax the recipe"
+        )
+    jobs = list(_jobs(run, cubes, made))
+    parts, reused = _write(run, jobs)
+    index, files = _index(dataset, run, jobs, parts, made, outcomes)
+    data = index.to_bytes()
+    for key, content in files.items():
+        store.publish(key, content)
+    dropped = Counter(d.reason for d in made.dropped)
+    run.store.publish("manifest/dropped.parquet", _dropped_table(made.dropped))
+    store.publish(shardformat.INDEX, data)
+    run.store.publish("manifest/release.json", _release(index, data))
+    _forget(store, index)
+    return Packed(index, store.where(""), dropped, mixing(made), reused)
+
+
+def _cubes(
+    run: pipeline.Run, asked: Sequence[Region]
+) -> tuple[dict[str, dict[str, Cube]], dict[str, dict[str, dict[str, PatchOutcome]]]]:
+    """Cubes and outcomes of the regions, each bound to this recipe."""
+    dataset, digest = run.dataset, run.dataset.pixels_digest(run.catalog.identity)
+    has_static = any(s.season == STATIC for s in dataset.specs.values())
+    cubes: dict[str, dict[str, Cube]] = {}
+    outcomes: dict[str, dict[str, dict[str, PatchOutcome]]] = {}
+    for region in asked:
+        cubes[region.name], outcomes[region.name] = {}, {}
+        for season in ([STATIC] if has_static else []) + dataset.season_names():
+            here = pipeline.cube_for(run, region, season)
+            ledger = Ledger.replay(run.store, region.name, season)
+            ledger.check(here.binding(digest))
+            cubes[region.name][season] = here
+            outcomes[region.name][season] = {o.id: o for o in ledger.outcomes()}
+    return cubes, outcomes
+
+
+def _jobs(run: pipeline.Run, cubes: Mapping[str, Mapping[str, Cube]], made: Plan) -> Iterable[ShardJob]:
+    wanted: dict[tuple[str, str], set[int]] = {}
+    for shards in made.shards.values():
+        for member in (m for members in shards for m in members):
+            for part in member.parts:
+                slab = part.patch // run.dataset.recipe.cube.slab_patches
+                wanted.setdefault((member.location.region, part.season), set()).add(slab)
+    facts = _facts(run, cubes, wanted)
+    for split, shards in made.shards.items():
+        for number, members in enumerate(shards):
+            known = tuple({p.season: facts[m.location.region, p.season, p.patch] for p in m.parts} for m in members)
+            yield ShardJob(run.dataset, run.store, split, number, tuple(members), known)
+
+
+def _facts(
+    run: pipeline.Run, cubes: Mapping[str, Mapping[str, Cube]], wanted: Mapping[tuple[str, str], set[int]]
+) -> dict[tuple[str, str, int], dict[str, Any]]:
+    """(region, season, patch) → facts, of the slabs wanted."""
+    todo = [(region, season, slab) for (region, season), slabs in wanted.items() for slab in sorted(slabs)]
+
+    def read(job: tuple[str, str, int]) -> list[dict[str, Any]]:
+        region, season, slab = job
+        here = cubes[region][season]
+        return here.read_facts(run.store, slab, len(here.slab(slab)))
+
+    out = {}
+    with ThreadPoolExecutor(READ_THREADS) as pool, Counting("pack: facts", len(todo), "slabs") as count:
+        for (region, season, slab), rows in zip(todo, pool.map(read, todo), strict=True):
+            first = slab * cubes[region][season].slab_patches
+            out.update({(region, season, first + i): row for i, row in enumerate(rows)})
+            count.step()
+    return out
+
+
+def _write(run: pipeline.Run, jobs: Sequence[ShardJob]) -> tuple[list[ShardPart], int]:
+    """The parts of all shards, in order; those that an earlier run made are not made again."""
+    done: dict[str, ShardPart] = {}
+    for job in jobs:
+        part = _made_before(run.store, job)
+        if part is not None:
+            done[job.key] = part
+    reused = len(done)
+    todo = [j for j in jobs if j.key not in done]
+    if todo:
+        run.store.delete(f"{FOLDER}/{shardformat.INDEX}")  # from here until it is back, the dataset is not complete
+    failed = []
+    with Counting("pack: shards", len(todo), "shards") as count:
+        for batch in cluster.stream(run.client, write_shard, todo):
+            for job, result in batch:
+                if isinstance(result, BaseException):
+                    failed.append(f"{job.key}: {one_line(result)}")
+                else:
+                    done[job.key] = result
+            count.step(len(batch))
+    if failed:
+        raise CurationError(f"{len(failed)} shards could not be written; rerun to try again. First: {failed[0]}")
+    return [done[j.key] for j in jobs], reused
+
+
+def _part_key(job: ShardJob) -> str:
+    return f"{PARTS}/{job.split}-{job.number:06d}.json"
+
+
+def _made_before(store: Store, job: ShardJob) -> ShardPart | None:
+    """The shard's part, where an earlier run made it from the very same chunks, facts and rules and it still stands."""
+    try:
+        value = json.loads(store.get(_part_key(job)))
+    except FileNotFoundError:
+        return None
+    stat = store.head(f"{FOLDER}/{job.key}")
+    receipt = Receipt(**value["receipt"])
+    if value["digest"] != job.digest or stat is None or (stat.size, stat.etag) != (receipt.size, receipt.etag):
+        return None
+    return ShardPart(
+        value["digest"],
+        receipt,
+        [shardformat.MemberRow(*row) for row in value["rows"]],
+        value["contents"],
+        value["sums"],
+    )
+
+
+def write_shard(job: ShardJob) -> ShardPart:
+    """Writes one shard and its receipt. Runs on a worker; the same job gives the same bytes."""
+    contents: list[str] = []
+    sums: dict[str, dict[str, list[float]]] = {}
+    entries = array_entries(job.dataset)
+
+    def samples() -> Iterable[shardformat.Sample]:
+        for member, facts in zip(job.members, job.facts, strict=True):
+            arrays = dict(_arrays(job, member, entries))
+            meta = _meta(job.dataset, member, facts)
+            contents.append(shardformat.sample_digest(member.location.id, arrays.items(), meta))
+            for name, pixels in arrays.items():
+                _add_sums(sums, name.partition(".")[0], pixels, entries)
+            members = {shardformat.META: shardformat.meta_bytes(meta)}
+            members |= {f"{name}.npy": shardformat.npy_bytes(pixels) for name, pixels in arrays.items()}
+            yield shardformat.Sample(member.location.id, members)
+
+    data, rows = shardformat.write_tar(samples())
+    receipt = job.store.publish(f"{FOLDER}/{job.key}", data)
+    part = ShardPart(job.digest, receipt, rows, contents, sums)
+    value = dataclasses.asdict(part) | {"rows": [dataclasses.astuple(r) for r in rows]}
+    job.store.publish(_part_key(job), json.dumps(value).encode())
+    return part
+
+
+def _arrays(job: ShardJob, member: Member, entries: Mapping[str, ArrayEntry]) -> Iterable[tuple[str, NDArray[Any]]]:
+    """(suffix without `.npy`, array) in the order of the format, each chunk checked against the ledger's hash."""
+    by_season = {p.season: p for p in member.parts}
+    for suffix in shardformat.member_names(entries, job.dataset.season_names())[1:]:
+        name, season = shardformat.array_of(suffix)
+        part = by_season.get(season or STATIC)
+        if part is None or name not in part.outcome.chunks:
+            continue
+        here = Cube(job.dataset, member.location.region, part.season, ())
+        pixels = here.read_chunk(job.store, name, part.patch, part.outcome.chunks[name])
+        spec, array = here.arrays[name]
+        yield suffix.removesuffix(".npy"), _as_stored(pixels, spec, array, job.dataset.recipe.pack.radar)
+
+
+def _as_stored(pixels: NDArray[Any], spec: SourceSpec, array: ArraySpec, radar: str) -> NDArray[Any]:
+    return centidb(pixels, array.nodata) if spec.radar and radar == "centidb" else pixels
+
+
+def centidb(power: NDArray[Any], nodata: float) -> NDArray[np.int16]:
+    """Linear power as int16 hundredths of a decibel, nodata -32768; shape as given."""
+    db = np.round(1000 * np.log10(np.maximum(power.astype(np.float64), CENTIDB_FLOOR)))
+    return np.where(power == nodata, CENTIDB_NODATA, np.clip(db, -32767, 32767)).astype(np.int16)
+
+
+def array_entries(dataset: Dataset) -> dict[str, ArrayEntry]:
+    """What the index says of each array."""
+    out = {}
+    for spec in dataset.specs.values():
+        for name, array in dataset.arrays[spec.name].items():
+            px = grid.size_px(dataset.recipe.grid.size_m, array.res_m)
+            in_db = spec.radar and dataset.recipe.pack.radar == "centidb"
+            out[name] = ArrayEntry(
+                source=spec.name,
+                season="static" if spec.season == STATIC else "seasonal",
+                bands=tuple(array.bands),
+                shape=(len(array.bands), px, px),
+                dtype="int16" if in_db else array.dtype,
+                unit="gamma0, hundredths of a dB" if in_db else array.unit,
+                nodata=float(CENTIDB_NODATA if in_db else array.nodata),
+                res_m=array.res_m,
+                role=array.role,
+            )
+    return out
+
+
+def _add_sums(
+    sums: dict[str, dict[str, list[float]]], name: str, pixels: NDArray[Any], entries: Mapping[str, ArrayEntry]
+) -> None:
+    entry = entries[name]
+    if entry.role != "data":
+        return
+    for band, plane in zip(entry.bands, pixels, strict=True):
+        valid = plane[plane != entry.nodata].astype(np.float64)
+        if not valid.size:
+            continue
+        one = [valid.size, valid.sum(), np.square(valid).sum(), valid.min(), valid.max()]
+        have = sums.setdefault(name, {}).setdefault(band, [0, 0.0, 0.0, math.inf, -math.inf])
+        sums[name][band] = [
+            int(have[0] + one[0]),
+            float(have[1] + one[1]),
+            float(have[2] + one[2]),
+            float(min(have[3], one[3])),
+            float(max(have[4], one[4])),
+        ]
+
+
+def _statistics(entries: Mapping[str, ArrayEntry], parts: Iterable[ShardPart]) -> dict[str, dict[str, BandStatistics]]:
+    """Band statistics over the parts; sums are added in order of shard, so that they are the same every time."""
+    parts = list(parts)
+    out: dict[str, dict[str, BandStatistics]] = {}
+    for name, entry in entries.items():
+        if entry.role != "data":
+            continue
+        out[name] = {}
+        for band in entry.bands:
+            found = [p.sums[name][band] for p in parts if band in p.sums.get(name, {})]
+            count = int(sum(f[0] for f in found))
+            if not count:
+                out[name][band] = BandStatistics(None, None, None, None, 0)
+                continue
+            mean = sum(f[1] for f in found) / count
+            variance = max(sum(f[2] for f in found) / count - mean**2, 0.0)
+            low, high = min(f[3] for f in found), max(f[4] for f in found)
+            out[name][band] = BandStatistics(mean, math.sqrt(variance), low, high, count)
+    return out
+
+
+def label_names(dataset: Dataset) -> list[str]:
+    """The scene labels, in order: the seasonal source's, or the annual one's."""
+    rules = dataset.recipe.labels
+    source = rules.seasonal or rules.annual
+    return dataset.specs[source].labels if source else []
+
+
+def _meta(dataset: Dataset, member: Member, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """A sample's `meta.json`."""
+    place = member.location
+    meta: dict[str, Any] = {
+        "id": place.id,
+        "lon": place.lon,
+        "lat": place.lat,
+        "epsg": place.epsg,
+        "x0_m": place.x0_m,
+        "y0_m": place.y0_m,
+        "size_m": place.size_m,
+        "region": place.region,
+        "split": place.split,
+        "static": {"sources": {}, "labels": None},
+        "seasons": {},
+    }
+    if place.parent is not None:
+        meta["parent"] = place.parent
+    for part in member.parts:
+        known = facts[part.season]
+        sources = {
+            name: _source_facts(name, known) | {"scenes": list(outcome.scenes)}
+            for name, outcome in part.outcome.sources.items()
+            if outcome.status is Status.OK
+        }
+        rules = dataset.recipe.labels
+        source = rules.annual if part.season == STATIC else rules.seasonal
+        entry = {"sources": sources, "labels": _labels(dataset, source, known) if source in sources else None}
+        if part.season == STATIC:
+            heights = ("elevation_mean_m", "elevation_min_m", "elevation_max_m", "slope_mean_deg")
+            entry["elevation"] = {k: _plain(known[k]) for k in heights if known.get(k) is not None}
+            meta["static"] = entry
+        else:
+            paired = [n for n in sources if known.get(f"{n}_gap_days") is not None]
+            entry["gap_days"] = {n: _plain(known[f"{n}_gap_days"]) for n in paired}
+            entry["shift_px"] = {
+                n: {a: _plain(known.get(f"{n}_shift_{b}")) for a, b in (("x", "x_px"), ("y", "y_px"), ("peak", "peak"))}
+                for n in paired
+            }
+            meta["seasons"][part.season] = entry
+    return meta
+
+
+def _source_facts(name: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    """A source's facts without its name; what stands elsewhere in `meta.json` is left out."""
+    elsewhere = ("status", "reason", "scenes", "gap_days", "fraction")
+    out: dict[str, Any] = {}
+    for key, value in known.items():
+        short = key.removeprefix(f"{name}_")
+        if short == key or short in elsewhere or short.startswith("shift_") or value is None:
+            continue
+        out[short] = iso(parse_time_s(value)) if short == "time" else _plain(value)
+    return out
+
+
+def parse_time_s(seconds: float) -> Any:
+    """The instant of seconds since 1970, UTC."""
+    return parse_time(str(np.datetime64(round(seconds * 1000), "ms")))
+
+
+def _labels(dataset: Dataset, source: str | None, known: Mapping[str, Any]) -> dict[str, Any] | None:
+    if source is None:
+        return None
+    rules, spec = dataset.recipe.labels, dataset.specs[source]
+    shares, valid = known.get(f"{source}_fraction"), known.get(f"{source}_valid_fraction")
+    if shares is None or valid is None:
+        return {"fractions": None, "valid_fraction": _plain(valid) if valid is not None else 0.0, "multi_hot": None}
+    fractions = labels.label_fractions(np.asarray(shares), spec.classes, label_names(dataset))
+    return {
+        "fractions": [_plain(f) for f in fractions],
+        "valid_fraction": _plain(valid),
+        "multi_hot": labels.multi_hot(fractions, valid, rules.min_fraction, rules.min_valid),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A number as JSON has it: six digits are far below what is measured, and read well."""
+    if isinstance(value, np.ndarray):
+        return [_plain(v) for v in value]
+    if isinstance(value, float | np.floating):
+        return float(f"{float(value):.6g}") if math.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _index(
+    dataset: Dataset,
+    run: pipeline.Run,
+    jobs: Sequence[ShardJob],
+    parts: Sequence[ShardPart],
+    made: Plan,
+    outcomes: Mapping[str, Mapping[str, Mapping[str, PatchOutcome]]],
+) -> tuple[Index, dict[str, bytes]]:
+    """The index, and the tables it names: key → bytes."""
+    entries = array_entries(dataset)
+    seasons = dataset.season_names()
+    names = shardformat.member_names(entries, seasons)
+    splits: dict[str, SplitEntry] = {}
+    files: dict[str, bytes] = {}
+    content = shardformat.ContentHash()
+    for split in sorted(SPLITS):
+        mine = [(j, p) for j, p in zip(jobs, parts, strict=True) if j.split == split]
+        members = shardformat.members_to_arrow((p.rows for _, p in mine), names)
+        table = _samples_table(dataset, [j for j, _ in mine])
+        files |= {f"{split}/members.arrow": members, f"{split}/samples.parquet": table}
+        for job, part in mine:
+            for member, digest in zip(job.members, part.contents, strict=True):
+                content.add(split, member.location.id, digest)
+        splits[split] = SplitEntry(
+            samples=sum(len(j.members) for j, _ in mine),
+            shards=tuple(ShardEntry(j.key, p.receipt.size, p.receipt.sha256, len(j.members)) for j, p in mine),
+            members=_entry(f"{split}/members.arrow", members),
+            samples_table=_entry(f"{split}/samples.parquet", table),
+        )
+    patches = {
+        region: {season: dict(Counter(pipeline.told(o) for o in found.values())) for season, found in by.items()}
+        for region, by in outcomes.items()
+    }
+    index = Index(
+        dataset=dataset.name,
+        title=dataset.recipe.title,
+        pixels_digest=dataset.pixels_digest(run.catalog.identity),
+        release_digest=dataset.release_digest(),
+        content_sha256=content.hexdigest(),
+        seasons=tuple(seasons),
+        label_names=tuple(label_names(dataset)),
+        arrays=entries,
+        splits=splits,
+        statistics=_statistics(entries, [p for j, p in zip(jobs, parts, strict=True) if j.split == "train"]),
+        sources={s.name: SourceEntry(s.title, s.licence) for s in dataset.specs.values()},
+        counts={"patches": patches, "dropped": dict(sorted(Counter(d.reason for d in made.dropped).items()))},
+        written_by=versions(),
+    )
+    return index, files
+
+
+def versions() -> dict[str, str]:
+    """Versions of what pixels and bytes depend on."""
+    packages = ("curation", "numpy", "zarr", "numcodecs", "rasterio", "pyproj")
+    return {p: importlib.metadata.version(p) for p in packages} | {"gdal": rasterio.__gdal_version__}
+
+
+def _entry(name: str, data: bytes) -> FileEntry:
+    return FileEntry(name, len(data), hashlib.sha256(data).hexdigest())
+
+
+def _samples_table(dataset: Dataset, jobs: Sequence[ShardJob]) -> bytes:
+    """One row per sample with its labels, as GeoParquet of footprints."""
+    names = label_names(dataset)
+    rows = []
+    for shard, job in enumerate(jobs):
+        for member, facts in zip(job.members, job.facts, strict=True):
+            place, meta = member.location, _meta(dataset, member, facts)
+            row = {"id": place.id, "lon": place.lon, "lat": place.lat, "region": place.region, "shard": shard}
+            vectors = {STATIC: meta["static"]["labels"]} | {s: e["labels"] for s, e in meta["seasons"].items()}
+            for season in [STATIC, *dataset.season_names()]:
+                hot = (vectors.get(season) or {}).get("multi_hot")
+                row[f"labels_{season}"] = None if hot is None else [n for n, h in zip(names, hot, strict=True) if h]
+            rows.append(row)
+    columns = ["id", "lon", "lat", "region", "shard", *[f"labels_{s}" for s in [STATIC, *dataset.season_names()]]]
+    return _geoparquet({c: [r[c] for r in rows] for c in columns}, [m.location for j in jobs for m in j.members])
+
+
+def _dropped_table(dropped: Sequence[Dropped]) -> bytes:
+    places = [d.location for d in dropped]
+    columns = {
+        "id": [p.id for p in places],
+        "region": [p.region for p in places],
+        "reason": [d.reason for d in dropped],
+    }
+    return _geoparquet(columns, places)
+
+
+def _geoparquet(columns: Mapping[str, list[Any]], places: Sequence[Location]) -> bytes:
+    frame = gpd.GeoDataFrame(dict(columns), geometry=[grid.footprint(p, 1) for p in places], crs=4326)
+    if "shard" in frame:
+        frame["shard"] = frame["shard"].astype("int32")
+    out = io.BytesIO()
+    frame.to_parquet(out, compression="zstd")
+    return out.getvalue()
+
+
+def _release(index: Index, data: bytes) -> bytes:
+    """What is committed of a dataset once it is made: enough to prove any copy of it."""
+    value = index.to_json()
+    release = {
+        "dataset": index.dataset,
+        "title": index.title,
+        "index_sha256": hashlib.sha256(data).hexdigest(),
+        "content_sha256": index.content_sha256,
+        **{k: value[k] for k in ("digests", "counts", "statistics", "sources", "written_by")},
+        "samples": {split: e.samples for split, e in index.splits.items()},
+        "shards": {s.name: s.sha256 for e in index.splits.values() for s in e.shards},
+    }
+    return (json.dumps(release, sort_keys=True, indent=1) + "\n").encode()
+
+
+def _forget(store: Store, index: Index) -> None:
+    """Removes shards of an earlier packing that the index does not name."""
+    named = {shardformat.INDEX}
+    for entry in index.splits.values():
+        named |= {entry.members.name, entry.samples_table.name, *(s.name for s in entry.shards)}
+    for stat in list(store.list()):
+        if stat.key not in named and stat.key.endswith(".tar"):
+            log.info("pack: removing %s, of an earlier packing", store.where(stat.key))
+            store.delete(stat.key)
+
+
+def mixing(made: Plan) -> float | None:
+    """Mean distance of neighbours within shards over that of random pairs: 1 is perfectly mixed, 0 is sorted.
+
+    None where there are too few samples to tell.
+    """
+    members = [m for shards in made.shards.values() for s in shards for m in s]
+    near: list[float] = []
+    for shards in made.shards.values():
+        for shard in shards:
+            near += [_chord(a, b) for a, b in itertools.pairwise(shard)]
+    if len(near) < 10:
+        return None
+    draws = np.random.default_rng(0).integers(0, len(members), (2000, 2))
+    apart = np.mean([_chord(members[a], members[b]) for a, b in draws if a != b])
+    return float(np.mean(near) / apart) if apart > 0 else None
+
+
+def _chord(a: Member, b: Member) -> float:
+    """Straight distance through a unit sphere."""
+    return math.dist(_xyz(a), _xyz(b))
+
+
+def _xyz(member: Member) -> tuple[float, float, float]:
+    lon, lat = math.radians(member.location.lon), math.radians(member.location.lat)
+    return math.cos(lat) * math.cos(lon), math.cos(lat) * math.sin(lon), math.sin(lat)

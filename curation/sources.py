@@ -1,0 +1,148 @@
+"""What a source is, as `stac_queries/<source>.toml` states it. No I/O.
+
+One file per source says what its pixels are (arrays, bands, units, nodata, resampling) and, per catalog, how to find them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Dtype = Literal["uint8", "uint16", "int16", "float32"]
+Resampling = Literal["nearest", "bilinear", "average", "mode"]
+
+
+def _name(value: str) -> str:
+    if not value.replace("-", "").isalnum() or value != value.lower():
+        raise ValueError(f"{value!r}: expected lower-case letters, digits and '-'")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+
+
+class Strict(BaseModel):
+    """A table of a TOML file: an unknown key is an error, and a value once read never changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ArraySpec(Strict):
+    """One pixel array of a source: bands of one resolution, dtype and meaning."""
+
+    res_m: float = Field(gt=0)
+    """Native pixel size, metres (for EPSG:4326 sources: the size the grid takes)."""
+    bands: list[str] = Field(min_length=1)
+    """Band names in the order of the band axis."""
+    dtype: Dtype
+    nodata: float
+    """The value that means 'no data'; mandatory, since a read without a rule for it cannot tell a hole."""
+    unit: str
+    up: Resampling = "bilinear"
+    """Resampling where the target is finer than, or as fine as, the scene."""
+    down: Resampling = "average"
+    """Resampling where the target is coarser than the scene."""
+    role: Literal["data", "mask", "classes"] = "data"
+    """`mask` is read first and decides; `classes` holds codes and is never interpolated."""
+    suffix: str = ""
+    """Told after the source's name in the array's name, where two arrays would share one."""
+
+    @model_validator(mode="after")
+    def _classes_are_not_interpolated(self) -> Self:
+        if self.role != "data" and {self.up, self.down} & {"bilinear", "average"}:
+            raise ValueError(f"role {self.role!r} holds codes: resample with 'nearest' or 'mode'")
+        return self
+
+
+class ClassSpec(Strict):
+    """One class of a class map."""
+
+    code: int
+    name: str
+    label: str | None = None
+    """The scene label it counts as; the class's own name where left out."""
+
+
+class CatalogForm(Strict):
+    """How one catalog offers the source."""
+
+    collection: str
+    query: dict[str, dict[str, float | str | list[str]]] = {}
+    """STAC `query` conditions; applied again on our side, since servers have been seen to ignore them."""
+    assets: dict[str, str] = {}
+    """Band → asset key, where they differ."""
+    asset_bands: dict[str, int] = {}
+    """Band → 1-based band of its asset's file, where it is not the first."""
+    sign: Literal["none", "planetary-computer"] = "none"
+    """Who signs hrefs, in the worker at read time."""
+    properties: dict[str, str] = {}
+    """Field of a scene (`baseline`, `tile`, `datatake`, `version` …) → item property."""
+    offset: Literal["none", "baseline", "raster-bands", "earth-search"] = "none"
+    """How to know whether the +1000 offset of Sentinel-2 baseline 04.00 is in the pixels."""
+
+
+class SourceSpec(Strict):
+    """One kind of pixels."""
+
+    name: Name
+    title: str
+    season: Literal["seasonal", "static"]
+    pick: Literal["clearest", "nearest", "same-acquisition", "mosaic"]
+    """How scenes are chosen: clearest on the patch; nearest in time to `goes_with`; of its very acquisition; or all
+    scenes that touch the patch, the later in order filling what the earlier leave open."""
+    goes_with: str | None = None
+    """The source whose chosen scene this one is chosen by."""
+    one_orbit_direction: bool = False
+    """Only one orbit direction per location, fixed from the counts over all seasons."""
+    reader: Literal["cog"] = "cog"
+    arrays: list[ArraySpec] = Field(min_length=1)
+    clear: list[int] = []
+    """Codes of the mask that count as clear."""
+    doubtful: list[int] = []
+    """Codes among the clear ones by which the mask says that it does not know, or that it is known to mistake."""
+    invalid: list[int] = []
+    """Codes of the mask that count as no valid pixel."""
+    classes: list[ClassSpec] = []
+    """Legend of a class map; a code outside it is an error."""
+    zero_is_nodata: bool = False
+    """Exact zeros are border noise, not data (Sentinel-1 RTC swath edges)."""
+    radar: bool = False
+    """Linear backscatter power: shards take it as decibels."""
+    elevation: bool = False
+    """Heights in metres, of which the elevation facts are taken."""
+    hole_value: float | None = None
+    """What a place without any scene of a mosaic is (sea in GLO-30: 0 m); flagged, never silent."""
+    licence: str
+    catalogs: dict[str, CatalogForm]
+    """By name of the catalog; `*` is any STAC API or file of the user's own, and the embedded Earth."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [self.array_name(a) for a in self.arrays]
+        if len(set(names)) != len(names):
+            raise ValueError(f"arrays share a name: {names}; tell them apart with 'suffix'")
+        bands = [b for a in self.arrays for b in a.bands]
+        if len(set(bands)) != len(bands):
+            raise ValueError(f"bands named twice: {sorted({b for b in bands if bands.count(b) > 1})}")
+        if self.pick in ("nearest", "same-acquisition") and not self.goes_with:
+            raise ValueError(f"pick = {self.pick!r} wants 'goes_with': the source whose scene it is chosen by")
+        if self.pick == "clearest" and (self.mask is None or not self.clear):
+            raise ValueError("pick = 'clearest' wants an array with role 'mask' and its 'clear' codes")
+        if (self.pick == "mosaic") != (self.season == "static"):
+            raise ValueError("static sources are picked as 'mosaic', and only they")
+        return self
+
+    def array_name(self, array: ArraySpec) -> str:
+        """The array's name in cubes and shards: `<source>[_<suffix>]_<res>m`."""
+        return "_".join(filter(None, [self.name, array.suffix, f"{array.res_m:g}m"]))
+
+    @property
+    def mask(self) -> ArraySpec | None:
+        """The array that is read first and decides, where there is one."""
+        return next((a for a in self.arrays if a.role == "mask"), None)
+
+    @property
+    def labels(self) -> list[str]:
+        """The scene labels that its classes count as, each once, in order of the legend."""
+        return list(dict.fromkeys(c.label or c.name for c in self.classes))

