@@ -125,7 +125,7 @@ def missing_labels(dataset: Dataset, catalog: Catalog, collections: set[str]) ->
             continue
         wanted = form.collection if form else "no form of it in stac_queries/"
         raise ConfigError(
-            f"catalog {catalog.identity}: has no {spec.title!r} (source {name!r}: {wanted}); "
-            f"forms exist for: {', '.join(sorted(spec.catalogs))}. Choose another catalog, or take the source out of the recipe"
+            f"catalog {catalog.identity}: has no {spec.title!r} (source {name!r}: {wanted}); forms exist for: "
+            f"{', '.join(sorted(spec.catalogs))}. Choose another catalog, or take the source out of the recipe"
         )
     return missing

@@ -58,17 +58,18 @@ def verify(dataset: Dataset, store: Store) -> Verified:
         raise ConfigError(
             f"{store.where('')}: nothing is built there; build it first, or give its --root and --dataset"
         )
+    unknown: list[str] = []
     for region, season in names:
         try:
             ledger = Ledger.replay(store, region, season)
         except DamageError as err:
             found.faults.append(str(err))
+            unknown.append(f"cubes/{region}/{season}.zarr/")  # what it recorded of this cube is not known
             continue
         found.cubes += 1
         recorded |= _cube(store, ledger, Cube(dataset, region, season, ()), found)
-    damaged = {f"cubes/{r}/{s}.zarr/" for r, s in names} if any("ledger/" in f for f in found.faults) else set()
     for stat in store.list("cubes"):
-        if stat.key not in recorded and not any(stat.key.startswith(d) for d in damaged):
+        if stat.key not in recorded and not stat.key.startswith(tuple(unknown)):
             found.faults.append(
                 f"{store.where(stat.key)}: nobody recorded it; build again to settle its slab, or delete it"
             )
@@ -107,8 +108,8 @@ def _object(store: Store, item: StoredObject, found: Verified) -> bytes | None:
     found.size += len(data)
     if len(data) != item.size or hashlib.sha256(data).hexdigest() != item.sha256:
         found.faults.append(
-            f"{store.where(item.key)}: {len(data)} bytes with sha256 {hashlib.sha256(data).hexdigest()[:12]}…, recorded were "
-            f"{item.size} with {item.sha256[:12]}…"
+            f"{store.where(item.key)}: has {len(data)} bytes with sha256 {hashlib.sha256(data).hexdigest()[:12]}…, "
+            f"recorded were {item.size} with {item.sha256[:12]}…"
         )
         return None
     return data
@@ -146,9 +147,7 @@ def _slab(store: Store, here: Cube, record: SlabRecord, slots: dict[str, int], f
         for slot in sorted(set(chunks) | set(expected)):
             outcome = expected.get(slot)
             if outcome is None:
-                found.faults.append(
-                    f"{store.where(key)}: slot {slot} (patch {first + slot}) holds pixels that nobody recorded"
-                )
+                found.faults.append(f"{store.where(key)}: slot {slot} holds pixels that nobody recorded")
             elif slot not in chunks or chunk_hash(chunks[slot]) != outcome.chunks[name]:
                 wrong.add(outcome.id)
                 found.faults.append(f"{store.where(key)}: slot {slot} is not the chunk recorded of {outcome.id}")
@@ -176,8 +175,8 @@ def _shards(store: Store, dataset_store: Store, found: Verified) -> None:
             content.add(split, key, digest)
     if content.hexdigest() != index.content_sha256:
         found.faults.append(
-            f"{store.where(shardformat.INDEX)}: decoded arrays and labels hash to {content.hexdigest()[:12]}…, the index says "
-            f"{index.content_sha256[:12]}…"
+            f"{store.where(shardformat.INDEX)}: decoded arrays and labels hash to {content.hexdigest()[:12]}…, "
+            f"the index says {index.content_sha256[:12]}…"
         )
     found.faults += [f"{store.where(key)}: the index does not name it" for key in sorted(set(present) - named)]
 

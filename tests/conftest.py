@@ -10,6 +10,24 @@ from typing import Any
 
 import pytest
 
+from tests import world as tiny
+from tests.run import Curate
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> tiny.World:
+    """The tiny world with known answers; nobody changes it."""
+    return tiny.make(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="session")
+def built(world: tiny.World, tmp_path_factory: pytest.TempPathFactory) -> Curate:
+    """The tiny world built and packed, once; tests that change it take a copy (`built.copy`)."""
+    curate = Curate(world, tmp_path_factory.mktemp("built"))
+    assert curate() == 0
+    assert curate("pack") == 0
+    return curate
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

@@ -279,6 +279,7 @@ def test_a_member_table_reads_back_and_counts_samples_across_shards():
         (r.offset, r.size, r.xxh3) for r in flat
     ]
     assert not table.offset.flags.owndata
+    assert all(getattr(table, name).tobytes() in data for name in ("sample", "offset", "xxh3"))  # mapped as it lies
 
 
 def test_an_empty_split_has_an_empty_table():

@@ -94,3 +94,12 @@ def rolled(field: Floats, shape: tuple[int, int], seed: int) -> Floats:
     rows = (np.arange(shape[0]) + r0) % field.shape[0]
     cols = (np.arange(shape[1]) + c0) % field.shape[1]
     return field[rows][:, cols]
+
+
+def normal_like(shape: tuple[int, int], seed: int) -> Floats:
+    """White Gaussian noise of a large shape, dealt in strips: float32, a new array."""
+    out = np.empty(shape, dtype=np.float32)
+    for start in range(0, shape[0], 256):
+        stop = min(start + 256, shape[0])
+        out[start:stop] = normal((stop - start, shape[1]), seed_of(seed, "rows", start))
+    return out

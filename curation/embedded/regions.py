@@ -133,6 +133,11 @@ REGIONS = (
 )
 
 
+def by_name(name: str) -> Region:
+    """The region of that name."""
+    return next(r for r in REGIONS if r.name == name)
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """The one metric grid that a region's ground is made in."""

@@ -50,6 +50,9 @@ GDAL_ENV = {
 ATTEMPTS = 4
 """How often a read is tried; the pause before try n is about 2^n / 2 seconds."""
 
+EXACT_PX = 1e-9
+"""Transformer tolerance, source pixels: as good as none. (rasterio 1.4 makes no warp at all of a tolerance of 0.)"""
+
 _MARGIN_PX = 3
 """Source pixels kept around a crop that will be warped: bilinear needs one, averaging its half footprint."""
 
@@ -161,7 +164,8 @@ class Reader:
 
     def _dataset(self, asset: Asset) -> DatasetReader:
         if asset.href not in self._open:
-            href = asset.href if "://" in asset.href else f"{self.base.rstrip('/')}/{asset.href}"
+            whole = "://" in asset.href or asset.href.startswith("/")
+            href = asset.href if whole else f"{self.base.rstrip('/')}/{asset.href}"
             if asset.sign == "planetary-computer":
                 href = planetary_computer.sign_url(href)
             self._open[asset.href] = rasterio.open(href)
@@ -306,7 +310,7 @@ def _warp(piece: Piece, array: ArraySpec, location: Location) -> NDArray[Any]:
                 resampling=resampling(array, piece.crs, piece.transform, location),
                 src_nodata=array.nodata,
                 nodata=array.nodata,
-                tolerance=0,
+                tolerance=EXACT_PX,
             ) as vrt,
         ):
             pixels: NDArray[Any] = vrt.read(1)

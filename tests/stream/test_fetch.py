@@ -95,6 +95,8 @@ def test_a_forked_process_reads_through_a_helper_and_gets_its_errors(packed, ser
 def test_a_helper_ends_when_its_owner_is_gone(server):
     helper = fetch._Helper(f"{server[0]}/shards")
     assert bytes(helper.get_range("index.json", 0, 2)) == b"{\n"
+    helper._process.send_signal(signal.SIGINT)  # Ctrl-C reaches it too, while its owner may still be reading
+    assert len(helper.get_range("index.json", 0, 9)) == 9
     helper._process.stdin.close()
     assert helper._process.wait(timeout=10) == 0
     helper._process.stdout.close()

@@ -1,0 +1,109 @@
+import warnings
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from curation.cube import Cube, chunk_hash
+from curation.facts import FILL, Fact
+from curation.model import DamageError, Status
+from tests import world as tiny
+from tests.run import Curate
+
+
+def here(built: Curate, season: str = "summer") -> Cube:
+    return Cube(built.dataset, "europe", season, ())
+
+
+@pytest.mark.parametrize("season", ["static", "summer", "autumn"])
+def test_xarray_alone_opens_it_without_a_warning(built: Curate, season: str):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        opened = xr.open_zarr(built.folder / "cubes" / "europe" / f"{season}.zarr")
+    assert dict(opened.sizes)["patch"] == 25
+    if season != "static":
+        assert opened.s2l2a_10m.dtype == "uint16"
+        assert opened.s2l2a_time.dtype.kind == "M"
+        assert list(opened.s2l2a_10m_band.values) == tiny.BANDS[10]
+
+
+def test_identity_coordinates_say_where_each_patch_is(built: Curate):
+    opened = xr.open_zarr(built.folder / "cubes" / "europe" / "summer.zarr")
+    corners = {
+        (str(i), float(x), float(y))
+        for i, x, y in zip(opened.id.values, opened.x0_m.values, opened.y0_m.values, strict=True)
+    }
+    assert corners == {(tiny.name(r, c), *tiny.corner(r, c)) for r in range(5) for c in range(5)}
+
+
+def test_a_patch_without_pixels_reads_as_nodata_and_says_so(built: Curate):
+    opened = xr.open_zarr(built.folder / "cubes" / "europe" / "summer.zarr").set_index(patch="id")
+    cloudy = opened.sel(patch=tiny.name(0, 3))
+    assert int(cloudy.status) == Status.REJECTED
+    assert (cloudy.s2l2a_10m.values == opened.s2l2a_10m.attrs["nodata"]).all()
+
+
+@given(pixels=hnp.arrays("uint16", (4, 48, 48)))
+def test_a_chunk_decodes_to_what_was_encoded_with_the_same_bytes_each_time(built: Curate, pixels: np.ndarray):
+    chunk = here(built).encode("s2l2a_10m", pixels)
+    np.testing.assert_array_equal(here(built).decode("s2l2a_10m", chunk), pixels)
+    assert here(built).encode("s2l2a_10m", pixels.copy()) == chunk
+
+
+def test_a_chunk_of_nothing_but_nodata_is_stored(built: Curate):
+    assert here(built).encode("s2l2a_10m", np.zeros((4, 48, 48), "uint16"))
+
+
+@given(
+    rows=st.lists(
+        st.fixed_dictionaries(
+            {
+                "status": st.sampled_from([int(s) for s in Status]),
+                "reason": st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12),
+                "s2l2a_time": st.none() | st.floats(0, 2e9),
+                "s2l2a_clear_fraction": st.none() | st.floats(0, 1, width=32),
+                "s1rtc_relative_orbit": st.integers(-1, 175),
+            }
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_facts_come_back_as_they_were_given(built: Curate, tmp_path_factory: pytest.TempPathFactory, rows: list[dict]):
+    from curation.store import Store
+
+    store = Store(tmp_path_factory.mktemp("facts"))
+    for key, data in here(built).slab_objects(3, {}, rows).items():
+        store.publish(key, data)
+    found = here(built).read_facts(store, 3, len(rows))
+    for given_row, row in zip(rows, found, strict=True):
+        assert given_row == {k: row[k] for k in given_row}
+
+
+def test_a_fact_not_measured_is_filled():
+    column = Fact("f", "float32", "a fact").column([0.5, None], 4)
+    np.testing.assert_array_equal(column, np.array([0.5, FILL["float32"], np.nan, np.nan], "float32"))
+
+
+def test_a_chunk_that_is_not_what_was_committed_is_refused(built: Curate, tmp_path):
+    mine = built.copy(tmp_path)
+    cube = here(mine)
+    ids = cube.read_ids(mine.store)
+    patch = ids.index(tiny.name(1, 1))
+    good = cube.read_chunk(
+        built.store, "s2l2a_10m", patch, chunk_hash(cube.encode("s2l2a_10m", _pixels(mine, tiny.name(1, 1))))
+    )
+    np.testing.assert_array_equal(good, _pixels(mine, tiny.name(1, 1)))
+    with pytest.raises(DamageError, match="chunk has hash"):
+        cube.read_chunk(mine.store, "s2l2a_10m", patch, "0" * 32)
+    (mine.folder / cube.array_key("s2l2a_10m", patch // cube.slab_patches)).unlink()
+    with pytest.raises(DamageError, match="committed but not there"):
+        cube.read_chunk(mine.store, "s2l2a_10m", patch, "0" * 32)
+
+
+def _pixels(built: Curate, name: str) -> np.ndarray:
+    opened = xr.open_zarr(built.folder / "cubes" / "europe" / "summer.zarr").set_index(patch="id")
+    return opened.s2l2a_10m.sel(patch=name).values

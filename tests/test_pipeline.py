@@ -1,0 +1,206 @@
+"""Stopping, rerunning, limiting and failing: each ends where an undisturbed run ends."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import pytest
+import rasterio
+
+from curation import pipeline
+from curation.ledger import Ledger
+from curation.model import Status
+from curation.read import cog
+from tests import world as tiny
+from tests.run import Curate
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every file that is opened for reading scenes, by its path."""
+    seen: list[str] = []
+    real = rasterio.open
+
+    def spy(path, *args, **kwargs):
+        seen.append(str(path))
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(cog.rasterio, "open", spy)
+    return seen
+
+
+def objects(curate: Curate) -> dict[str, bytes]:
+    """All cube objects."""
+    return {s.key: curate.store.get(s.key) for s in curate.store.list("cubes")}
+
+
+def own(world: tiny.World, tmp_path: Path) -> tiny.World:
+    """A copy of the world that a test may damage."""
+    shutil.copytree(world.folder, tmp_path / "own")
+    mine = tiny.World(tmp_path / "own")
+    return mine
+
+
+def test_a_rerun_reads_no_scene_and_changes_no_byte(built: Curate, tmp_path: Path, opened: list[str]):
+    mine = built.copy(tmp_path)
+    before = objects(mine)
+    assert mine() == 0
+    assert opened == []
+    assert objects(mine) == before
+
+
+def test_a_rerun_asks_no_catalog_again(built: Curate, tmp_path: Path):
+    # The searches are saved: other slabs of the same cells are built without asking, which is told by the catalog's
+    # content not mattering any more than by its identity.
+    searches = sorted(s.key for s in built.store.list("scenes"))
+    assert len(searches) == len({*searches})
+    assert any("/s1rtc/autumn/" in key for key in searches)
+    assert any("/dem/static/" in key for key in searches)
+
+
+@pytest.mark.parametrize("limit", [1, 6, 24])
+def test_a_limit_leaves_the_rest_pending_and_the_rest_comes_to_the_same(built: Curate, tmp_path: Path, limit: int):
+    mine = Curate(built.world, tmp_path)
+    assert mine("build", "--limit", str(limit)) == 0
+    decided = list(Ledger.replay(mine.store, "europe", "summer").outcomes())
+    assert len(decided) == limit
+    assert mine() == 0
+    assert objects(mine) == objects(built)
+
+
+def test_seasons_may_be_built_one_by_one_static_comes_first(built: Curate, tmp_path: Path):
+    mine = Curate(built.world, tmp_path)
+    assert mine("build", "--season", "autumn") == 0
+    assert {s.key.split("/")[2] for s in mine.store.list("ledger")} == {"static", "autumn"}
+    assert mine("build", "--season", "summer") == 0
+    assert objects(mine) == objects(built)
+
+
+def test_a_failed_read_is_recorded_with_its_cause_and_tried_again(
+    world: tiny.World, built: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cog.time, "sleep", lambda s: None)
+    mine = own(world, tmp_path)
+    curate = Curate(mine, tmp_path / "root")
+    victim = next(mine.folder.glob("s2/*20210710*N0500*/B11.tif"))
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[: len(whole) // 2])
+    assert curate() == 1
+    ledger = Ledger.replay(curate.store, "europe", "summer")
+    failed = [o for o in ledger.outcomes() if o.status is Status.FAILED]
+    assert failed
+    for outcome in failed:
+        assert outcome.sources["s2l2a"].code == "ReadError"
+        assert "B11.tif" in str(outcome.sources["s2l2a"].cause)
+        assert outcome.chunks == {}
+    before = {o.id: o for o in ledger.outcomes() if o.status is Status.OK}
+    victim.write_bytes(whole)
+    assert curate() == 0
+    after = {o.id: o for o in Ledger.replay(curate.store, "europe", "summer").outcomes()}
+    assert {i: after[i] for i in before} == before
+    assert objects(curate) == objects(built)
+
+
+def test_a_rewritten_slab_reads_only_what_failed(
+    world: tiny.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: list[str]
+):
+    monkeypatch.setattr(cog.time, "sleep", lambda s: None)
+    mine = own(world, tmp_path)
+    curate = Curate(mine, tmp_path / "root")
+    victim = mine.folder / "dem" / "height.tif"
+    whole = victim.read_bytes()
+    victim.unlink()
+    assert curate("build", "--season", "static") == 1  # the four places in the sea need no DEM
+    victim.write_bytes(whole)
+    opened.clear()
+    assert curate("build", "--season", "static") == 0
+    ok_before = 5
+    assert len([p for p in opened if p.endswith("map.tif")]) <= 25 - ok_before
+    assert Ledger.replay(curate.store, "europe", "static").slabs
+
+
+def test_when_everything_fails_it_stops_and_says_so(world: tiny.World, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setattr(cog.time, "sleep", lambda s: None)
+    mine = own(world, tmp_path)
+    for file in mine.folder.glob("s2/*/SCL.tif"):
+        file.unlink()
+    places = (mine.folder / "places.csv").read_text().splitlines()
+    (mine.folder / "places.csv").write_text("\n".join(p for p in places if "304680" not in p) + "\n")
+    assert Curate(mine, tmp_path / "root")("build", "--season", "summer") == 1
+    said = capsys.readouterr().err
+    assert "every patch of 5 slabs in a row failed" in said
+    assert "SCL.tif" in said
+
+
+def test_another_recipe_is_refused_with_both_values(built: Curate, world: tiny.World, tmp_path: Path, capsys):
+    mine = own(world, tmp_path)
+    mine.recipe.write_text(tiny.RECIPE.replace("max_gap_days = 12", "max_gap_days = 11"))
+    curate = Curate(mine, tmp_path / "root")
+    shutil.copytree(built.root, curate.root)
+    assert curate() == 2
+    said = capsys.readouterr().err
+    digests = built.dataset.pixels_digest(built.catalog.identity), curate.dataset.pixels_digest(curate.catalog.identity)
+    assert digests[0] != digests[1]
+    for digest in digests:
+        assert digest in said
+
+
+def test_another_order_or_list_of_places_is_refused(built: Curate, world: tiny.World, tmp_path: Path, capsys):
+    mine = own(world, tmp_path)
+    lines = (mine.folder / "places.csv").read_text().splitlines()
+    (mine.folder / "places.csv").write_text("\n".join(lines[:-1]) + "\n")
+    curate = Curate(mine, tmp_path / "root")
+    shutil.copytree(built.root, curate.root)
+    assert curate() == 2
+    assert "places_digest" in capsys.readouterr().err
+
+
+def test_a_task_that_another_writer_overtook_is_not_recorded_as_done(built: Curate, tmp_path: Path, monkeypatch):
+    # A worker presumed dead wakes up and writes after the slab was built again, before the client records it.
+    mine = Curate(built.world, tmp_path)
+    real = pipeline.build_slab
+
+    def late(job):
+        receipt = real(job)
+        key = next(iter(receipt.etags))
+        job.store.publish(key, job.store.get(key))
+        return receipt
+
+    monkeypatch.setattr(pipeline, "build_slab", late)
+    assert mine("build", "--season", "static") == 1
+    causes = {
+        s.cause for o in Ledger.replay(mine.store, "europe", "static").outcomes() for s in o.sources.values() if s.cause
+    }
+    assert any("another writer came between" in c for c in causes)
+    monkeypatch.undo()
+    assert mine("build") == 0
+    assert objects(mine) == objects(built)
+
+
+def test_receipts_are_small(built: Curate, tmp_path: Path, monkeypatch):
+    # Only small values cross the scheduler: no arrays, and nothing of the scenes that a patch cannot use.
+    import pickle
+
+    sizes = []
+    real = pipeline.build_slab
+
+    def measured(job):
+        receipt = real(job)
+        sizes.append((len(pickle.dumps(job)), len(pickle.dumps(receipt))))
+        return receipt
+
+    monkeypatch.setattr(pipeline, "build_slab", measured)
+    Curate(built.world, tmp_path)("build")
+    assert sizes
+    assert max(max(s) for s in sizes) < 100_000
+
+
+def test_asked_seasons_put_static_first(built: Curate):
+    assert pipeline.asked_seasons(built.dataset, "all") == ["static", "summer", "autumn"]
+    assert pipeline.asked_seasons(built.dataset, "autumn") == ["static", "autumn"]
+
+
+def test_told_names_failures_apart(built: Curate):
+    outcome = next(iter(Ledger.replay(built.store, "europe", "summer").outcomes()))
+    assert pipeline.told(None) == "pending"
+    assert pipeline.told(dataclasses.replace(outcome, status=Status.OK)) == "ok"

@@ -1,0 +1,223 @@
+import hashlib
+import io
+import json
+import random
+import tarfile
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import webdataset as wds
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curation import shards
+from curation.cube import Cube
+from curation.ledger import Ledger
+from curation.model import Location, PatchOutcome, SourceOutcome, Status
+from curation.stream import open_shards
+from tests import world as tiny
+from tests.run import Curate
+
+COMPLETE = {tiny.name(r, c) for r in (0, 1) for c in range(4)} - {tiny.name(0, 3)}
+
+
+def opened(built: Curate, season: str) -> xr.Dataset:
+    return xr.open_zarr(built.folder / "cubes" / "europe" / f"{season}.zarr").set_index(patch="id")
+
+
+def test_samples_are_the_places_with_every_season(built: Curate):
+    assert {s["key"] for s in open_shards(str(built.folder / "shards"), "train")} == COMPLETE
+
+
+# webdataset leaves the last file it read to the garbage collector.
+@pytest.mark.filterwarnings("ignore:unclosed file", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_stock_webdataset_reads_what_the_cubes_hold(built: Curate):
+    tars = sorted(str(p) for p in (built.folder / "shards" / "train").glob("*.tar"))
+    found = {s["__key__"]: s for s in wds.WebDataset(tars, shardshuffle=False).decode()}
+    assert set(found) == COMPLETE
+    for key, sample in found.items():
+        for season in ("summer", "autumn"):
+            cube = opened(built, season).sel(patch=key)
+            for array in ("s2l2a_10m", "s2l2a_20m", "s2l2a_60m", "s2l2a_scl_20m"):
+                np.testing.assert_array_equal(sample[f"{array}.{season}.npy"], cube[array].values)
+            db = np.round(1000 * np.log10(cube.s1rtc_10m.values.astype("float64"))).astype("int16")
+            np.testing.assert_array_equal(sample[f"s1rtc_10m.{season}.npy"], db)
+        np.testing.assert_array_equal(sample["dem_30m.npy"], opened(built, "static").dem_30m.sel(patch=key).values)
+
+
+def test_labels_are_told_per_season_and_per_place_and_unknown_is_null(built: Curate):
+    with tarfile.open(next((built.folder / "shards" / "train").glob("*.tar"))) as tar:
+        metas = [json.load(tar.extractfile(m)) for m in tar if m.name.endswith("meta.json")]
+    assert metas
+    for meta in metas:
+        summer, autumn = meta["seasons"]["summer"]["labels"], meta["seasons"]["autumn"]["labels"]
+        assert summer["multi_hot"] == [0, 1, 0, 0, 1, 0, 0, 0, 0]  # trees and crops
+        assert summer["fractions"][1] == 0.75
+        assert autumn is None  # no Dynamic World of that acquisition
+        assert meta["seasons"]["summer"]["sources"]["s2l2a"]["time"].startswith("2021-07-1")
+        assert meta["static"]["elevation"]["elevation_mean_m"] == 123
+
+
+def test_nothing_secret_or_fleeting_stands_in_a_shard(built: Curate):
+    index = (built.folder / "shards" / "index.json").read_text()
+    for word in ("127.0.0.1", str(built.root), str(built.world.folder), "sig=", "http"):
+        assert word not in index
+
+
+def test_band_statistics_are_those_of_the_train_pixels(built: Curate):
+    index = json.loads((built.folder / "shards" / "index.json").read_text())
+    pixels = np.concatenate([opened(built, s).s2l2a_20m.sel(patch=sorted(COMPLETE)).values for s in ("summer", "autumn")])
+    for n, band in enumerate(tiny.BANDS[20]):
+        told = index["statistics"]["s2l2a_20m"][band]
+        assert told["count"] == pixels[:, n].size
+        assert told["mean"] == pytest.approx(pixels[:, n].mean())
+        assert told["std"] == pytest.approx(pixels[:, n].std())
+        assert (told["min"], told["max"]) == (pixels[:, n].min(), pixels[:, n].max())
+
+
+def test_packing_again_makes_nothing_again_and_changes_nothing(built: Curate, tmp_path, capsys):
+    mine = built.copy(tmp_path)
+    before = mine.hashes()
+    assert mine("pack") == 0
+    assert mine.hashes() == before
+    # A copy has other file marks than the receipts tell, so shards are made anew once, and then stand.
+    capsys.readouterr()
+    assert mine("pack") == 0
+    assert "2 shards were there already" in capsys.readouterr().out
+
+
+def test_relabelling_repacks_without_reading_a_scene(built: Curate, world: tiny.World, tmp_path):
+    import shutil
+
+    shutil.copytree(world.folder, tmp_path / "own")
+    mine = tiny.World(tmp_path / "own")
+    mine.recipe.write_text(tiny.RECIPE.replace('seasonal = "dynamicworld"', 'seasonal = "dynamicworld"\nmin_fraction = 0.5'))
+    for tif in mine.folder.rglob("*.tif"):
+        tif.unlink()
+    curate = Curate(mine, tmp_path / "root")
+    shutil.copytree(built.root, curate.root)
+    assert curate("pack") == 0
+    sample = next(iter(open_shards(str(curate.folder / "shards"), "train")))
+    assert sample["labels"][0].tolist() == [0, 1, 0, 0, 0, 0, 0, 0, 0]
+    assert curate("verify") == 0
+
+
+def test_an_earlier_packing_s_leftover_shards_are_removed(built: Curate, tmp_path):
+    mine = built.copy(tmp_path)
+    stray = mine.folder / "shards" / "train" / "tiny-train-000009.tar"
+    stray.write_bytes(b"left over")
+    assert mine("pack") == 0
+    assert not stray.exists()
+
+
+def test_the_dropped_are_listed_with_their_reason(built: Curate):
+    dropped = gpd.read_parquet(built.folder / "manifest" / "dropped.parquet")
+    assert len(dropped) == 25 - len(COMPLETE)
+    reasons = dict(zip(dropped.id, dropped.reason, strict=True))
+    assert reasons[tiny.name(0, 3)] == "incomplete:summer (cloudy:s2l2a)"
+    assert reasons[tiny.name(2, 0)] == "incomplete:autumn (time_gap:s1rtc)"
+
+
+def test_the_samples_table_opens_with_geopandas(built: Curate):
+    table = gpd.read_parquet(built.folder / "shards" / "train" / "samples.parquet")
+    assert set(table.id) == COMPLETE
+    assert table.crs.to_epsg() == 4326
+    assert list(table.labels_summer.iloc[0]) == ["trees", "crops"]
+
+
+def test_nothing_complete_is_an_error_that_says_why(built: Curate, world: tiny.World, tmp_path, capsys):
+    curate = Curate(world, tmp_path)
+    assert curate("build", "--season", "static") == 0
+    assert curate("pack") == 2
+    assert "no location is complete" in capsys.readouterr().err
+
+
+@given(st.lists(st.floats(2**-20, 2**10, width=32), min_size=1))
+def test_centidb_is_within_half_a_hundredth_of_a_decibel(power):
+    back = 10 ** (shards.centidb(np.array(power, "float32"), -32768) / 1000)
+    assert np.abs(10 * np.log10(back / np.array(power, "float32").astype("float64"))).max() <= 0.00501
+
+
+def test_centidb_keeps_nodata_and_survives_zero():
+    assert shards.centidb(np.array([-32768, 0, 1], "float32"), -32768).tolist() == [-32768, -10000, 0]
+
+
+# ---- the plan ----
+
+
+def planned(built: Curate, statuses: list[list[bool]], order: random.Random, target: int | None = None):
+    """A plan over made-up outcomes: statuses[place][season]."""
+    dataset = built.dataset
+    dataset.recipe = dataset.recipe.model_copy(
+        update={"pack": dataset.recipe.pack.model_copy(update={"target": target, "samples_per_shard": 3})}
+    )
+    places = [
+        Location(f"p{i}", i * 0.1, 50.0, 32632, 0, 0, 480, "r", ["train", "val", "buffer"][i % 3], rank=i)
+        for i in range(len(statuses))
+    ]
+    seasons = ["static", "summer", "autumn"]
+    outcomes = {
+        season: {
+            p.id: PatchOutcome(p.id, Status.OK, {})
+            if ok[n]
+            else PatchOutcome(p.id, Status.REJECTED, {"s2l2a": SourceOutcome(Status.REJECTED, "cloudy")})
+            for p, ok in zip(places, statuses, strict=True)
+        }
+        for n, season in enumerate(seasons)
+    }
+    for season in seasons:
+        items = list(outcomes[season].items())
+        order.shuffle(items)
+        outcomes[season] = dict(items)
+    cubes = {"r": {s: Cube(dataset, "r", s, tuple(places)) for s in seasons}}
+    return shards.plan(dataset, cubes, {"r": outcomes}), places
+
+
+@given(
+    statuses=st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=40),
+    seed=st.integers(0, 9),
+    target=st.none() | st.integers(1, 20),
+)
+def test_a_plan_puts_each_place_into_one_shard_or_drops_it_with_a_reason(built, statuses, seed, target):
+    made, places = planned(built, statuses, random.Random(seed), target)
+    used = [m.location.id for split in made.shards.values() for shard in split for m in shard]
+    dropped = [d.location.id for d in made.dropped]
+    assert sorted(used + dropped) == sorted(p.id for p in places)
+    complete = [p for p, ok in zip(places, statuses, strict=True) if all(ok) and p.split != "buffer"]
+    assert set(used) == {p.id for p in complete[:target]}  # the first of the draw
+    assert all(len(s) == 3 for split in made.shards.values() for s in split[:-1])
+    assert all(d.reason for d in made.dropped)
+    again, _ = planned(built, statuses, random.Random(seed + 1), target)
+    assert again == made  # whatever order ledgers were written in
+
+
+def test_neighbours_in_a_shard_are_no_nearer_than_random_pairs(built: Curate):
+    made, _ = planned(built, [[True] * 3] * 600, random.Random(0))
+    assert shards.mixing(made) == pytest.approx(1, abs=0.15)
+    ordered = shards.Plan({k: [sorted((m for s in v for m in s), key=lambda m: m.location.rank)] for k, v in made.shards.items()}, [])
+    assert shards.mixing(ordered) < 0.05  # the measure tells sorted from mixed
+
+
+def test_a_shard_s_bytes_do_not_depend_on_when_or_where_it_is_made(built: Curate, tmp_path):
+    mine = Curate(built.world, tmp_path / "elsewhere")
+    assert mine() == 0
+    assert mine("pack") == 0
+    assert mine.hashes() == built.hashes()
+
+
+def test_the_release_tells_every_shard(built: Curate):
+    release = json.loads((built.folder / "manifest" / "release.json").read_text())
+    assert release["shards"] == {
+        k.removeprefix("shards/"): v for k, v in built.hashes().items() if k.endswith(".tar")
+    }
+    assert release["index_sha256"] == hashlib.sha256((built.folder / "shards" / "index.json").read_bytes()).hexdigest()
+
+
+def test_members_are_plain_npy(built: Curate):
+    with tarfile.open(next((built.folder / "shards" / "train").glob("*.tar"))) as tar:
+        names = tar.getnames()
+        array = np.load(io.BytesIO(tar.extractfile(next(n for n in names if n.endswith("dem_30m.npy"))).read()), allow_pickle=False)
+    assert array.shape == (1, 16, 16)
+    assert Ledger.replay(built.store, "europe", "static").cube_objects

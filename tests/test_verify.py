@@ -1,0 +1,181 @@
+"""Each kind of damage is done to a real dataset, and must be named."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from curation import shardformat
+from curation.ledger import Ledger
+from curation.model import Status
+from tests.run import Curate
+
+
+@pytest.fixture
+def mine(built: Curate, tmp_path: Path) -> Curate:
+    return built.copy(tmp_path)
+
+
+def faults(curate: Curate, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    capsys.readouterr()
+    code = curate("verify")
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAULT")]
+    assert code == (1 if said else 0)
+    return said
+
+
+def some(curate: Curate, pattern: str) -> Path:
+    return sorted(curate.folder.glob(pattern))[0]
+
+
+def test_an_undamaged_dataset_has_no_fault(mine: Curate, capsys):
+    assert faults(mine, capsys) == []
+
+
+@pytest.mark.parametrize("pattern", ["cubes/*/*.zarr/s2l2a_20m/c/*/0/0/0", "cubes/*/*.zarr/reason/c/*", "cubes/*/*.zarr/zarr.json"])
+def test_a_deleted_zarr_object(mine: Curate, capsys, pattern: str):
+    victim = some(mine, pattern)
+    victim.unlink()
+    found = faults(mine, capsys)
+    assert any(str(victim) in f and "not there" in f for f in found)
+
+
+@pytest.mark.parametrize("where", [0, -1])
+def test_a_flipped_byte_in_a_zarr_object(mine: Curate, capsys, where: int):
+    victim = some(mine, "cubes/*/summer.zarr/s2l2a_10m/c/*/0/0/0")
+    data = bytearray(victim.read_bytes())
+    data[where] ^= 1
+    victim.write_bytes(data)
+    assert any(str(victim) in f and "sha256" in f for f in faults(mine, capsys))
+
+
+def test_an_object_nobody_recorded(mine: Curate, capsys):
+    stray = some(mine, "cubes/*/summer.zarr/s2l2a_10m/c/*/0/0/0").parents[3] / "77" / "0" / "0" / "0"
+    stray.parent.mkdir(parents=True)
+    stray.write_bytes(b"stray")
+    found = faults(mine, capsys)
+    assert len(found) == 1
+    assert str(stray) in found[0]
+    assert "nobody recorded" in found[0]
+
+
+def test_a_stray_file_among_the_shards(mine: Curate, capsys):
+    stray = mine.folder / "shards" / "train" / "tiny-train-000099.tar"
+    stray.write_bytes(b"stray")
+    assert [f for f in faults(mine, capsys) if str(stray) in f]
+
+
+def test_a_flipped_byte_in_a_shard_s_payload(mine: Curate, capsys):
+    victim = some(mine, "shards/train/*.tar")
+    data = bytearray(victim.read_bytes())
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        member = tar.getmembers()[3]
+    data[member.offset_data + member.size // 2] ^= 1
+    victim.write_bytes(data)
+    assert any(str(victim) in f and "sha256" in f for f in faults(mine, capsys))
+
+
+@pytest.mark.parametrize("keep", ["sample boundary", "inside a header", "mid payload", "zeroed tail"])
+def test_a_truncated_tar(mine: Curate, capsys, keep: str):
+    victim = some(mine, "shards/train/*.tar")
+    data = victim.read_bytes()
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        metas = [m for m in tar.getmembers() if m.name.endswith(shardformat.META)]
+    at = {"sample boundary": metas[1].offset, "inside a header": metas[1].offset + 100}.get(keep, metas[1].offset_data + 9)
+    victim.write_bytes(data[:at] + (b"\0" * (len(data) - at) if keep == "zeroed tail" else b""))
+    assert any(str(victim) in f for f in faults(mine, capsys))
+
+
+def test_an_index_that_tells_another_tar_is_not_believed(mine: Curate, capsys):
+    # The tar and the index agree on a wrong tar: only recomputing the content from the tar's own bytes shows it.
+    import hashlib
+    import json
+
+    victim = some(mine, "shards/train/*.tar")
+    with tarfile.open(victim) as tar:
+        member = next(m for m in tar.getmembers() if m.name.endswith("dem_30m.npy"))
+    data = bytearray(victim.read_bytes())
+    data[member.offset_data + member.size - 1] ^= 1
+    victim.write_bytes(data)
+    path = mine.folder / "shards" / "index.json"
+    index = json.loads(path.read_text())
+    index["splits"]["train"]["shards"][0]["sha256"] = hashlib.sha256(data).hexdigest()
+    path.write_text(json.dumps(index, sort_keys=True, indent=1) + "\n")
+    found = faults(mine, capsys)
+    assert any("decoded arrays and labels hash to" in f for f in found)
+    assert any("members.arrow" in f for f in found)
+    assert any("release.json" in f for f in found)
+
+
+def test_a_lost_ledger_line(mine: Curate, capsys):
+    victim = next(p for p in sorted(mine.folder.glob("ledger/*/summer/*.jsonl")) if len(p.read_bytes().splitlines()) > 2)
+    lines = victim.read_bytes().splitlines(keepends=True)
+    victim.write_bytes(b"".join(lines[:1] + lines[2:]))
+    assert any(str(victim) in f and "lost" in f for f in faults(mine, capsys))
+
+
+def test_a_torn_ledger_tail(mine: Curate, capsys):
+    victim = sorted(mine.folder.glob("ledger/*/summer/*.jsonl"))[-1]
+    victim.write_bytes(victim.read_bytes()[:-7])
+    assert any(str(victim) in f and "torn" in f for f in faults(mine, capsys))
+
+
+def test_a_lost_ledger_segment(mine: Curate, capsys):
+    segments = sorted(mine.folder.glob("ledger/*/summer/*.jsonl"))
+    segments[1].unlink()
+    assert any("missing" in f for f in faults(mine, capsys))
+
+
+def test_the_last_ledger_segment_lost_leaves_objects_that_nobody_recorded(mine: Curate, capsys):
+    sorted(mine.folder.glob("ledger/*/summer/*.jsonl"))[-1].unlink()
+    found = faults(mine, capsys)
+    assert found
+    assert all("nobody recorded" in f for f in found)
+
+
+def test_a_chunk_swapped_within_its_shard(mine: Curate, capsys):
+    # Same object size, right index, chunks of two patches exchanged: only the ledger's chunk hashes can tell whose is whose.
+    import hashlib
+    import json
+
+    from curation import zarrshard
+    from curation.cube import Cube
+
+    here = Cube(mine.dataset, "europe", "summer", ())
+    ledger = Ledger.replay(mine.store, "europe", "summer")
+    slab = next(n for n, r in ledger.slabs.items() if sum(o.status is Status.OK for o in r.patches) >= 2)
+    key = here.array_key("s2l2a_10m", slab)
+    path = mine.folder / key
+    chunks = zarrshard.parse(path.read_bytes(), here.slab_patches, key)
+    a, b = sorted(chunks)[:2]
+    chunks[a], chunks[b] = chunks[b], chunks[a]
+    data = zarrshard.assemble(chunks, here.slab_patches)
+    old = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.write_bytes(data)
+    # Whoever does this on purpose mends the object's digest too, and every later segment's chain.
+    prev = None
+    for segment in sorted(mine.folder.glob("ledger/*/summer/*.jsonl")):
+        lines = segment.read_bytes().replace(old.encode(), hashlib.sha256(data).hexdigest().encode()).splitlines()
+        first, records = json.loads(lines[0]), lines[1:-1]
+        first["prev"] = prev
+        body = b"".join(
+            line + b"\n" for line in [json.dumps(first, sort_keys=True, separators=(",", ":")).encode(), *records]
+        )
+        end = {"end": len(records), "sha256": hashlib.sha256(body).hexdigest()}
+        whole = body + json.dumps(end, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+        whole = whole.replace(f'"size":{len(path.read_bytes())}'.encode(), f'"size":{len(data)}'.encode())
+        segment.write_bytes(whole)
+        prev = hashlib.sha256(whole).hexdigest()
+    found = faults(mine, capsys)
+    assert len([f for f in found if "is not the chunk recorded of" in f]) == 2
+
+
+def test_a_missing_index(mine: Curate, capsys):
+    (mine.folder / "shards" / "index.json").unlink()
+    assert any("pack again" in f for f in faults(mine, capsys))
+
+
+def test_nothing_to_verify_is_a_usage_error(built: Curate, tmp_path, capsys):
+    assert Curate(built.world, tmp_path)("verify") == 2
+    assert "nothing is built there" in capsys.readouterr().err
