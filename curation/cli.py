@@ -297,10 +297,10 @@ def _locate(args: argparse.Namespace) -> int:
     dataset = load_dataset(args.dataset)
     store = _store(args, dataset)
     with _catalog(args, dataset, serve=False) as catalog:
-        for region in pipeline.asked_regions(dataset, catalog, args.region):
-            found = pipeline.locations(dataset, store, region)
+        asked = pipeline.asked_regions(dataset, catalog, args.region)
+        for region, found in pipeline.locations(dataset, store, asked).items():
             splits = Counter(p.split for p in found)
-            print(f"{region.name}: {len(found)} locations ({', '.join(f'{k} {v}' for k, v in sorted(splits.items()))})")
+            print(f"{region}: {len(found)} locations ({', '.join(f'{k} {v}' for k, v in sorted(splits.items()))})")
     print(f"written below {store.where('manifest')}")
     return OK
 

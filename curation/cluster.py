@@ -12,9 +12,10 @@ from typing import TypeVar
 import dask
 import psutil
 from distributed import Client, LocalCluster, as_completed
+from distributed.client import ClosedClientError, FutureCancelledError
 
 import curation
-from curation.model import ConfigError
+from curation.model import ConfigError, CurationError
 
 log = logging.getLogger(__name__)
 A = TypeVar("A")
@@ -28,6 +29,9 @@ CONFIG = {
     "distributed.comm.timeouts.connect": "20s",
     "distributed.worker.daemon": True,
 }
+
+LOST = (ClosedClientError, FutureCancelledError)
+"""What Dask raises when its scheduler is gone."""
 
 THREADS_PER_WORKER = 2
 """Reading waits for the network and decodes without the GIL: a second thread fills the waits. Memory grows with it."""
@@ -74,7 +78,12 @@ def connect(scheduler: str, workers: int | None = None) -> Iterator[Client | Non
                 raise ConfigError(f"--scheduler {scheduler}: does not answer ({type(err).__name__}: {err})") from err
             _check_versions(client, scheduler)
         log.info("dask: %s, dashboard %s", client.scheduler.address, client.dashboard_link)
-        yield client
+        try:
+            yield client
+        except LOST as err:
+            raise CurationError(
+                f"--scheduler {scheduler}: was lost ({type(err).__name__}); what is committed stays, rerun the command to go on"
+            ) from err
 
 
 def _version() -> str:
@@ -131,7 +140,9 @@ def stream(
         finished: list[tuple[A, R | BaseException]] = []
         for future in batch:
             item = flying.pop(future)
-            finished.append((item, future.exception() if future.status != "finished" else future.result()))
+            if future.status in ("cancelled", "lost"):
+                raise FutureCancelledError(future.key, f"the scheduler has {future.status} the task")
+            finished.append((item, future.exception() if future.status == "error" else future.result()))
             for following in itertools.islice(waiting, 1):
                 done.add(submit(following))
         yield finished

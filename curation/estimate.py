@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation import grid, pipeline
+from curation import cube, grid, pipeline
+from curation.cube import Cube
 from curation.ledger import Ledger
 from curation.model import STATIC
 from curation.regions import Region
@@ -44,10 +45,10 @@ class Estimate:
     disk_bytes: float
 
 
-def of_cube(run: pipeline.Run, region: Region, season: str) -> Estimate:
+def of_cube(run: pipeline.Run, here: Cube) -> Estimate:
     """The estimate for one cube as it stands."""
-    here = pipeline.cube_for(run, region, season)
-    settled = {o.id for o in Ledger.replay(run.store, region.name, season).outcomes() if o.status in pipeline.SETTLED}
+    region, season = here.region, here.season
+    settled = {o.id for o in Ledger.replay(run.store, region, season).outcomes() if o.status in pipeline.SETTLED}
     todo = [p for p in here.locations[: run.limit] if p.id not in settled]
     searches = len({cell_of(p) for p in todo}) * len(pipeline.searched(run.dataset, season))
     scenes = requests = read = disk = 0.0
@@ -60,7 +61,7 @@ def of_cube(run: pipeline.Run, region: Region, season: str) -> Estimate:
             read += windows * _window_bytes(run.dataset.recipe.grid.size_m, array)
             px = grid.size_px(run.dataset.recipe.grid.size_m, array.res_m)
             disk += len(todo) * len(array.bands) * px * px * np.dtype(array.dtype).itemsize * PACKED
-    return Estimate(region.name, season, len(here.locations), len(todo), searches, scenes, requests, read, disk)
+    return Estimate(region, season, len(here.locations), len(todo), searches, scenes, requests, read, disk)
 
 
 def _window_bytes(size_m: float, array: ArraySpec) -> float:
@@ -71,7 +72,8 @@ def _window_bytes(size_m: float, array: ArraySpec) -> float:
 
 def table(run: pipeline.Run, asked: Sequence[Region], seasons: Sequence[str]) -> str:
     """All cubes, a line each, and what they come to."""
-    rows = [of_cube(run, region, season) for region in asked for season in seasons]
+    found = pipeline.locations(run.dataset, run.store, asked)
+    rows = [of_cube(run, cube.cube_of(run.dataset, r, s, places)) for r, places in found.items() for s in seasons]
     head = ("cube", "locations", "to build", "searches", "scene reads", "requests", "read", "disk")
     lines = [head, *(_line(f"{r.region}/{r.season}", [r]) for r in rows), _line("all", rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]

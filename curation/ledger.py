@@ -62,14 +62,19 @@ class Writer:
     @classmethod
     def me(cls) -> Writer:
         """This process."""
-        return cls(getpass.getuser(), socket.gethostname(), os.getpid(), psutil.Process().create_time())
+        return cls(_user(), socket.gethostname(), os.getpid(), psutil.Process().create_time())
 
     def alive(self) -> bool:
         """True where the process is known to run: it is on this host, and not this very process."""
         if self.host != socket.gethostname() or self.pid == os.getpid():
             return False
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.started) < 1
+            process = psutil.Process(self.pid)
+            if (
+                process.status() == psutil.STATUS_ZOMBIE
+            ):  # killed, and not yet seen off by its parent: it writes no more
+                return False
+            return abs(process.create_time() - self.started) < 1
         except psutil.NoSuchProcess:
             return False
 
@@ -210,6 +215,13 @@ class Ledger:
                 slab = _decode(record)
                 self.slabs[slab.slab] = slab
         self.segments, self.head = number + 1, hashlib.sha256(data).hexdigest()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"uid {os.getuid()}"
 
 
 def _line(value: dict[str, Any]) -> bytes:

@@ -112,31 +112,25 @@ def asked_seasons(dataset: Dataset, text: str) -> list[str]:
     return ([STATIC] if has_static else []) + [n for n in names if n != STATIC]
 
 
-def locations(dataset: Dataset, store: Store, region: Region) -> list[Location]:
-    """The region's locations in the order of the draw; the draw is made once and kept as GeoParquet."""
+def locations(dataset: Dataset, store: Store, asked: Sequence[Region]) -> dict[str, list[Location]]:
+    """Region → its locations along a space-filling curve, so that neighbours share slabs and scenes.
+
+    The draw is made at first use and kept as GeoParquet; the sampler `grid` draws region by region.
+    """
     if dataset.recipe.places.sampler == "grid":
-        key = f"manifest/locations-{region.name}.parquet"
-        if store.head(key) is None:
-            locate.save(locate.draw(dataset, [region]), store, key, dataset)
-        return locate.load(store, key, dataset)
-    return locate.select(drawn(dataset, store), [region])
+        found = {r.name: _drawn(dataset, store, f"manifest/locations-{r.name}.parquet", [r]) for r in asked}
+    else:
+        everywhere = _drawn(dataset, store, "manifest/locations.parquet", None)
+        found = {r.name: locate.select(everywhere, [r]) for r in asked}
+    return {name: locate.curve_order(places) for name, places in found.items()}
 
 
-def drawn(dataset: Dataset, store: Store) -> list[Location]:
-    """The recipe's whole draw, made at first use."""
-    key = "manifest/locations.parquet"
+def _drawn(dataset: Dataset, store: Store, key: str, asked: Sequence[Region] | None) -> list[Location]:
     if store.head(key) is None:
-        log.info(
-            "locate: drawing %s locations", f"{dataset.recipe.places.count:,}" if dataset.recipe.places.count else "all"
-        )
-        locate.save(locate.draw(dataset), store, key, dataset)
+        count = dataset.recipe.places.count
+        log.info("locate: drawing %s locations", f"{count:,}" if count else "all")
+        locate.save(locate.draw(dataset, asked), store, key, dataset)
     return locate.load(store, key, dataset)
-
-
-def cube_for(run: Run, region: Region, season: str) -> Cube:
-    """The cube of a region and season, over the region's locations along a space-filling curve."""
-    found = locate.curve_order(locations(run.dataset, run.store, region))
-    return cube.cube_of(run.dataset, region.name, season, found)
 
 
 def build(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> Iterator[Built]:
@@ -146,9 +140,9 @@ def build(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> Iterator
         ConfigError: a ledger is bound to another recipe or catalog, or the catalog cannot be reached.
         CurationError: everything fails.
     """
-    for region in asked:
+    for region, places in locations(run.dataset, run.store, asked).items():
         for season in seasons:
-            yield build_cube(run, cube_for(run, region, season))
+            yield build_cube(run, cube.cube_of(run.dataset, region, season, places))
 
 
 def build_cube(run: Run, here: Cube) -> Built:

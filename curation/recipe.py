@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from curation import resources
 from curation.model import STATIC, ConfigError, Season
@@ -19,23 +19,26 @@ from curation.sources import ArraySpec, Name, SourceSpec, Strict
 T = TypeVar("T", bound=BaseModel)
 
 
-def _utc(value: dt.datetime | dt.date) -> dt.datetime:
-    if not isinstance(value, dt.datetime):
+def _utc(value: Any) -> dt.datetime:
+    if isinstance(value, dt.datetime):
+        if value.tzinfo is None:
+            raise ValueError("a time wants its zone: write 2021-03-01 or 2021-03-01T00:00:00Z")
+        return value.astimezone(dt.UTC)
+    if isinstance(value, dt.date):
         return dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
-    if value.tzinfo is None:
-        raise ValueError("a time wants its zone: write 2021-03-01 or 2021-03-01T00:00:00Z")
-    return value.astimezone(dt.UTC)
+    raise ValueError("expected a date or time without quotes: write 2021-03-01 or 2021-03-01T00:00:00Z")
 
 
-Day = Annotated[dt.date | dt.datetime, AfterValidator(_utc)]
+Day = Annotated[dt.datetime, BeforeValidator(_utc)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class GridSpec(Strict):
     """The footprint of a location."""
 
-    size_m: float = Field(gt=0)
-    """Side of the square footprint; a multiple of 60 m unless places are given."""
+    size_m: float = Field(gt=0, le=10_000)
+    """Side of the square footprint; a multiple of 60 m unless places are given. At most 10 km: what reaches further from
+    its centre than a search cell's margin would miss scenes."""
 
 
 class PlacesSpec(Strict):
@@ -86,7 +89,7 @@ class UseSpec(Strict):
 
     required: bool = True
     """Whether a patch without it is rejected."""
-    bands: list[str] | None = None
+    bands: list[str] | None = Field(default=None, min_length=1)
     """Only these bands (all where left out)."""
     res_m: float | None = Field(default=None, gt=0)
     """Put every band of the source on one grid of this resolution (native groups where left out)."""
@@ -197,8 +200,11 @@ class Recipe(Strict):
 
 
 def _season(name: str, spec: SeasonSpec) -> Season:
-    start, end = _utc(spec.start), _utc(spec.end)
-    return Season(name, start, end, _utc(spec.anchor) if spec.anchor else start + (end - start) / 2)
+    return Season(name, spec.start, spec.end, spec.anchor or spec.start + (spec.end - spec.start) / 2)
+
+
+_WORDS = {"title", "licence"}
+"""What a source says to people: no pixel follows from it."""
 
 
 class Dataset:
@@ -255,7 +261,7 @@ class Dataset:
                 "grid": r.grid.model_dump(mode="json"),
                 "seasons": {k: s.model_dump(mode="json") for k, s in r.seasons.items()},
                 "sources": {
-                    name: [use.model_dump(mode="json"), self.specs[name].model_dump(mode="json")]
+                    name: [use.model_dump(mode="json"), self.specs[name].model_dump(mode="json", exclude=_WORDS)]
                     for name, use in r.sources.items()
                 },
                 "quality": r.quality.model_dump(mode="json"),
@@ -305,15 +311,25 @@ def _arrays(spec: SourceSpec, use: UseSpec, path: Path) -> dict[str, ArraySpec]:
     for array in spec.arrays:
         bands = [b for b in array.bands if use.bands is None or b in use.bands or array.role == "mask"]
         if bands:
-            res_m = use.res_m if use.res_m and array.role == "data" else array.res_m
+            res_m = use.res_m if use.res_m and array.role != "mask" else array.res_m
             chosen.append(array.model_copy(update={"bands": bands, "res_m": res_m}))
     merged: dict[str, ArraySpec] = {}
     for array in chosen:
         name = spec.array_name(array)
         if name in merged:
+            if _kind(array) != _kind(merged[name]):
+                raise ConfigError(
+                    f"{path}: [sources.{spec.name}] res_m: bands {merged[name].bands} and {array.bands} differ in dtype, "
+                    "nodata, unit or resampling, so they cannot be one array; leave res_m out, or choose bands"
+                )
             array = array.model_copy(update={"bands": merged[name].bands + array.bands})
         merged[name] = array
     return merged
+
+
+def _kind(array: ArraySpec) -> dict[str, Any]:
+    """All that bands of one array have in common."""
+    return array.model_dump(exclude={"bands", "res_m"})
 
 
 def _digest(value: Any) -> str:

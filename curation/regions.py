@@ -12,13 +12,13 @@ import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 import geopandas as gpd
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from pydantic import Field, RootModel, model_validator
+from pydantic import BeforeValidator, Field, RootModel, model_validator
 from shapely import affinity
 from shapely.geometry.base import BaseGeometry
 
@@ -68,12 +68,19 @@ class Region:
 BBox = tuple[float, float, float, float]
 
 
+def _tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value  # TOML has arrays only
+
+
+TomlBBox = Annotated[BBox, BeforeValidator(_tuple)]
+
+
 class RegionSpec(Strict):
     """One table of regions.toml."""
 
-    bbox: BBox | None = None
+    bbox: TomlBBox | None = None
     """West, south, east, north in degrees; west > east runs across the antimeridian."""
-    bboxes: list[BBox] | None = Field(default=None, min_length=1)
+    bboxes: list[TomlBBox] | None = Field(default=None, min_length=1)
     """Several of them, whose union is the region."""
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pystac
 import pystac_client
 import requests
 import shapely
+import shapely.affinity
+from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 from urllib3 import Retry
@@ -40,6 +44,9 @@ PAGE_ITEMS = 250
 
 TRIES = 4
 """Whole searches are tried this often: a page cut short in transfer fails in a way that HTTP retries do not see."""
+
+BACKOFF_S = 0.5
+"""The first pause before something is asked again; each later one is twice as long."""
 
 THREADS = 4
 """Searches under way at once: polite to a public API."""
@@ -145,18 +152,22 @@ class Endpoint:
         return _retried(once, f"{self.catalog.location}: search of {form.collection} in {box}")
 
 
+_NOT_STAC = (pystac.STACError, pystac.STACTypeError, ClientTypeError, AttributeError, LookupError, TypeError, ValueError)
+"""What the libraries raise of an answer that is no STAC."""
+
+
 def _opened(catalog: Catalog) -> pystac_client.Client:
     retry = Retry(
         total=5,
-        backoff_factor=0.5,
-        backoff_jitter=0.5,
+        backoff_factor=BACKOFF_S,
+        backoff_jitter=BACKOFF_S,
         status_forcelist=[408, 429, 500, 502, 503, 504],
         allowed_methods=None,  # POST too: a search changes nothing
         respect_retry_after_header=True,
     )
     try:
         return pystac_client.Client.open(catalog.location, stac_io=StacApiIO(max_retries=retry, timeout=60))
-    except (APIError, requests.RequestException, ValueError, pystac.STACError) as err:
+    except (APIError, requests.RequestException, *_NOT_STAC) as err:
         raise ConfigError(
             f"catalog {catalog.location}: does not answer as a STAC API ({type(err).__name__}: {_line(err)}); "
             "check the address and the network"
@@ -177,7 +188,7 @@ def _retried(once: Callable[[], list[dict[str, Any]]], what: str) -> list[dict[s
                 raise CurationError(
                     f"{what}: {type(err).__name__}: {_line(err)}; tried {attempt + 1} times, rerun to try again"
                 ) from err
-            time.sleep(2**attempt)
+            time.sleep(BACKOFF_S * 2 ** (attempt + 1))
     raise AssertionError("unreachable")
 
 
@@ -187,7 +198,10 @@ def _file_items(path: Path) -> list[dict[str, Any]]:
         import pyarrow.parquet  # only this kind of catalog needs these two
         import stac_geoparquet.arrow
 
-        return list(stac_geoparquet.arrow.stac_table_to_items(pyarrow.parquet.read_table(path)))
+        try:
+            return list(stac_geoparquet.arrow.stac_table_to_items(pyarrow.parquet.read_table(path)))
+        except (pyarrow.ArrowException, KeyError, ValueError) as err:
+            raise ConfigError(f"catalog {path}: expected a STAC-GeoParquet file: {_line(err)}") from err
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         items = list(value["features"])
@@ -215,25 +229,30 @@ def _reduced(
     area = shapely.union_all([shapely.box(*b) for b in cell.boxes])
     scenes, dropped = [], dict[str, list[str]]()
     for item in sorted(items, key=lambda i: str(i["id"])):
-        reason = _unwanted(item, form, query)
-        if reason is None:
-            try:
-                scene = _scene(item, spec, bands, form, catalog)
-            except (radiometry.NoBaselineError, KeyError, ValueError, TypeError, shapely.errors.ShapelyError) as err:
-                reason = f"unreadable: {type(err).__name__}: {_line(err)}"
+        try:
+            reason = _unwanted(item, form, query)
+            scene = None if reason else _scene(item, spec, bands, form, catalog)
+        except (
+            radiometry.NoBaselineError, AttributeError, LookupError, TypeError, ValueError, shapely.errors.ShapelyError
+        ) as err:  # fmt: skip
+            reason = f"unreadable: {type(err).__name__}: {_line(err)}"
+        else:
+            if scene is None:
+                pass
+            elif spec.season != STATIC and not season.holds(scene.time):
+                reason = "outside the season"
+            elif not scene.geometry.intersects(area):
+                reason = "outside the search cell"
             else:
-                if spec.season != STATIC and not season.holds(scene.time):
-                    reason = "outside the season"
-                elif not scene.geometry.intersects(area):
-                    reason = "outside the search cell"
-                else:
-                    scenes.append(scene)
+                scenes.append(scene)
         if reason is not None:
             dropped.setdefault(reason, []).append(str(item["id"]))
     return Found(scenes, dropped)
 
 
 def _unwanted(item: dict[str, Any], form: CatalogForm, query: dict[str, dict[str, Any]]) -> str | None:
+    if item.get("collection", form.collection) != form.collection:
+        return f"of collection {item['collection']}"
     for name, conditions in query.items():
         value = item["properties"].get(name)
         for op, want in conditions.items():
@@ -272,12 +291,12 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
     when = properties.get("datetime") or properties.get("start_datetime")
     if when is None:
         raise ValueError("no datetime")
-    geometry = shapely.geometry.shape(item["geometry"])
+    datatake = named.get("datatake")
     return Scene(
         id=str(item["id"]),
         source=spec.name,
         time=parse_time(when),
-        geometry=geometry if geometry.is_valid else shapely.make_valid(geometry),
+        geometry=_footprint(item["geometry"]),
         hrefs=hrefs,
         epsg=_epsg(properties, first),
         cloud_pct=properties.get("eo:cloud_cover"),
@@ -287,9 +306,35 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
         relative_orbit=properties.get("sat:relative_orbit"),
         platform=properties.get("platform"),
         tile=None if tile is None else str(tile).removeprefix("MGRS-"),
-        datatake=named.get("datatake"),
+        # Sentinel-2's names end with the processing baseline, which says nothing of the acquisition.
+        datatake=None if datatake is None else re.sub(r"_N\d\d\.\d\d$", "", str(datatake)),
         version=named.get("version"),
     )
+
+
+def _footprint(geometry: dict[str, Any]) -> shapely.geometry.base.BaseGeometry:
+    """A valid shape within 180°W to 180°E, in two parts where it runs across the antimeridian.
+
+    Items state such a footprint in two parts, or with longitudes that run on (181), or as a ring folded over the globe
+    (179, -179), which would seem to hold every place of its latitudes.
+    """
+    parts = []
+    for part in shapely.get_parts(shapely.geometry.shape(geometry)):
+        west, _, east, _ = part.bounds
+        if east - west > 180:
+            part = shapely.transform(part, lambda xy: xy + np.column_stack([360.0 * (xy[:, 0] < 0), 0 * xy[:, 1]]))
+        part = part if part.is_valid else shapely.make_valid(part)
+        for turn in (-360, 0, 360):
+            moved = shapely.affinity.translate(part, turn) if turn else part
+            inside = moved if _within(moved) else moved.intersection(shapely.box(-180, -90, 180, 90))
+            if inside.area > 0:
+                parts.append(inside)
+    return parts[0] if len(parts) == 1 else shapely.union_all(parts)
+
+
+def _within(shape: shapely.geometry.base.BaseGeometry) -> bool:
+    west, _, east, _ = shape.bounds
+    return bool(west >= -180 and east <= 180)
 
 
 def _relative(href: str, catalog: Catalog) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -53,7 +54,7 @@ def covering(scenes: Iterable[Scene], location: Location) -> list[Scene]:
     outline = grid.footprint(location)
     scenes = list(scenes)
     shapes = [_beside(s.geometry, location.lon) for s in scenes]
-    inner = outline.buffer(-COVER_TOLERANCE_DEG)
+    inner = _inner(outline)
     found = [s for s, shape in zip(scenes, shapes, strict=True) if shape.covers(inner)]
     if found:
         return found
@@ -61,6 +62,11 @@ def covering(scenes: Iterable[Scene], location: Location) -> list[Scene]:
     if not any(shares):
         raise Reject(Code.NO_SCENE, status=Status.ABSENT)
     raise Reject(Code.PARTIAL_COVERAGE, round(max(shares), 4))
+
+
+def _inner(outline: shapely.Polygon) -> shapely.Polygon:
+    """The outline without what may stick out of a footprint; never so much that nothing is left of a small patch."""
+    return outline.buffer(-min(COVER_TOLERANCE_DEG, math.sqrt(outline.area) / 8))
 
 
 def touching(scenes: Iterable[Scene], location: Location) -> list[Scene]:
@@ -96,7 +102,7 @@ def orbit_direction(scenes_by_season: Sequence[Sequence[Scene]], location: Locat
     """
     seasons: Counter[str] = Counter()
     scenes: Counter[str] = Counter()
-    outline = grid.footprint(location).buffer(-COVER_TOLERANCE_DEG)
+    outline = _inner(grid.footprint(location))
     for found in scenes_by_season:
         here = [s.orbit_state for s in found if s.orbit_state and _beside(s.geometry, location.lon).covers(outline)]
         scenes.update(here)

@@ -21,7 +21,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from curation import cluster, grid, labels, pipeline, shardformat
+from curation import cluster, cube, grid, labels, pipeline, shardformat
 from curation.build import one_line
 from curation.cube import Cube
 from curation.ledger import Ledger
@@ -256,14 +256,14 @@ def _cubes(
     has_static = any(s.season == STATIC for s in dataset.specs.values())
     cubes: dict[str, dict[str, Cube]] = {}
     outcomes: dict[str, dict[str, dict[str, PatchOutcome]]] = {}
-    for region in asked:
-        cubes[region.name], outcomes[region.name] = {}, {}
+    for region, places in pipeline.locations(dataset, run.store, asked).items():
+        cubes[region], outcomes[region] = {}, {}
         for season in ([STATIC] if has_static else []) + dataset.season_names():
-            here = pipeline.cube_for(run, region, season)
-            ledger = Ledger.replay(run.store, region.name, season)
+            here = cube.cube_of(dataset, region, season, places)
+            ledger = Ledger.replay(run.store, region, season)
             ledger.check(here.binding(digest))
-            cubes[region.name][season] = here
-            outcomes[region.name][season] = {o.id: o for o in ledger.outcomes()}
+            cubes[region][season] = here
+            outcomes[region][season] = {o.id: o for o in ledger.outcomes()}
     return cubes, outcomes
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
+import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Dtype = Literal["uint8", "uint16", "int16", "float32"]
@@ -23,9 +24,9 @@ Name = Annotated[str, AfterValidator(_name)]
 
 
 class Strict(BaseModel):
-    """A table of a TOML file: an unknown key is an error, and a value once read never changes."""
+    """A table of a TOML file: an unknown key or a value of another type is an error; a value once read never changes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class ArraySpec(Strict):
@@ -52,6 +53,16 @@ class ArraySpec(Strict):
     def _classes_are_not_interpolated(self) -> Self:
         if self.role != "data" and {self.up, self.down} & {"bilinear", "average"}:
             raise ValueError(f"role {self.role!r} holds codes: resample with 'nearest' or 'mode'")
+        return self
+
+    @model_validator(mode="after")
+    def _nodata_fits(self) -> Self:
+        with np.errstate(over="ignore", invalid="ignore"):
+            held = float(np.float64(self.nodata).astype(self.dtype))
+        if not np.isfinite(held) or (self.dtype != "float32" and held != self.nodata):
+            raise ValueError(f"nodata {self.nodata:g} is no value of dtype {self.dtype}")
+        if len(set(self.bands)) != len(self.bands):
+            raise ValueError(f"bands named twice: {self.bands}")
         return self
 
 
@@ -125,6 +136,8 @@ class SourceSpec(Strict):
         bands = [b for a in self.arrays for b in a.bands]
         if len(set(bands)) != len(bands):
             raise ValueError(f"bands named twice: {sorted({b for b in bands if bands.count(b) > 1})}")
+        if len({c.code for c in self.classes}) != len(self.classes):
+            raise ValueError("classes share a code")
         if self.pick in ("nearest", "same-acquisition") and not self.goes_with:
             raise ValueError(f"pick = {self.pick!r} wants 'goes_with': the source whose scene it is chosen by")
         if self.pick == "clearest" and (self.mask is None or not self.clear):

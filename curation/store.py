@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, NotFoundError
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 
 _TEMP_SUFFIX = ".part"
+
+_MISSING = (NotFoundError, FileNotFoundError)
+"""What obstore raises where there is no object: it has both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class Store:
             return self._path(key).read_bytes()
         try:
             return bytes(obstore.get(self._remote, self._key(key)).bytes())
-        except NotFoundError as err:
+        except _MISSING as err:
             raise FileNotFoundError(self.where(key)) from err
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
@@ -98,8 +101,13 @@ class Store:
         else:
             try:
                 data = bytes(obstore.get_range(self._remote, self._key(key), start=start, length=length))
-            except NotFoundError as err:
+            except _MISSING as err:
                 raise FileNotFoundError(self.where(key)) from err
+            except BaseError:
+                stat = self.head(key)
+                if stat is None or start + length <= stat.size:
+                    raise
+                data = b""  # a range that begins at or beyond the end
         if len(data) != length:
             raise EOFError(f"{self.where(key)}: {len(data)} bytes at {start}, expected {length}: the object is short")
         return data
@@ -114,7 +122,7 @@ class Store:
             return Stat(key, st.st_size, f"{st.st_ino:x}-{st.st_mtime_ns:x}-{st.st_size:x}")
         try:
             meta = obstore.head(self._remote, self._key(key))
-        except NotFoundError:
+        except _MISSING:
             return None
         return Stat(key, meta["size"], meta["e_tag"] or "")
 
@@ -123,15 +131,15 @@ class Store:
         if self.is_local:
             base = self._path(prefix)
             root = self._folder / self.prefix
-            for path in sorted(base.rglob("*")):
-                if path.is_file() and not path.name.endswith(_TEMP_SUFFIX):
-                    stat = self.head(path.relative_to(root).as_posix())
-                    if stat is not None:
-                        yield stat
+            found = [p for p in base.rglob("*") if p.is_file() and not p.name.endswith(_TEMP_SUFFIX)]
+            for key in sorted(p.relative_to(root).as_posix() for p in found):
+                stat = self.head(key)
+                if stat is not None:
+                    yield stat
             return
         cut = len(self.prefix) + 1 if self.prefix else 0
-        found = [m for batch in obstore.list(self._remote, prefix=self._key(prefix)) for m in batch]
-        for meta in sorted(found, key=lambda m: m["path"]):
+        objects = [m for batch in obstore.list(self._remote, prefix=self._key(prefix)) for m in batch]
+        for meta in sorted(objects, key=lambda m: m["path"]):
             yield Stat(meta["path"][cut:], meta["size"], meta["e_tag"] or "")
 
     def publish(self, key: str, data: bytes) -> Receipt:
@@ -170,7 +178,7 @@ class Store:
         if self.is_local:
             self._path(key).unlink(missing_ok=True)
         else:
-            with contextlib.suppress(NotFoundError):
+            with contextlib.suppress(*_MISSING):
                 obstore.delete(self._remote, self._key(key))
 
     @contextlib.contextmanager

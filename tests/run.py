@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +56,34 @@ class Curate:
 
     def hashes(self) -> dict[str, str]:
         """Every shard and the index, by digest of their bytes."""
-        import hashlib
-
         files = sorted((self.folder / "shards").rglob("*"))
-        return {str(f.relative_to(self.folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files if f.is_file()}
+        return {
+            str(f.relative_to(self.folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files if f.is_file()
+        }
+
+
+@contextlib.contextmanager
+def scheduler_by_hand(folder: Path, workers: int = 2) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """Address of a `dask scheduler` with `dask worker` processes, started as one starts them by hand; and the processes,
+    the scheduler first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "scheduler.json"
+
+    def start(*args: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", "from dask.__main__ import main; main()", *args]
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    where = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+    processes = [start("scheduler", *where)]
+    try:
+        while not file.exists():
+            assert processes[0].poll() is None, "the scheduler ended before it answered"
+            time.sleep(0.05)
+        rest = ["--scheduler-file", str(file), "--nthreads", "2", "--no-dashboard"]
+        processes += [start("worker", *rest, "--local-directory", str(folder / f"worker-{n}")) for n in range(workers)]
+        yield json.loads(file.read_text())["address"], processes
+    finally:
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.wait()

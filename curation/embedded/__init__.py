@@ -1,0 +1,57 @@
+"""The embedded Earth: two small regions made on this machine, behind a real STAC API and real range requests on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+STOP_S = 5
+"""How long a server is given to end."""
+
+
+@contextlib.contextmanager
+def serve(cache: Path | None = None, port: int = 0, log: Path | None = None) -> Iterator[str]:
+    """The URL of the embedded Earth's STAC API, served by a process of its own for as long as the context lasts.
+
+    Args:
+        cache: folder of rendered files, shared between runs; the user's cache folder by default.
+        port: 0 takes a free one.
+        log: file to append one JSON line per request of an archive file to.
+
+    Raises:
+        RuntimeError: the server ended before it answered; what it wrote to standard error is in the message.
+    """
+    command = [sys.executable, "-m", "curation.embedded", "--until-eof", "--port", str(port)]
+    command += ["--cache", str(cache)] if cache else []
+    command += ["--log", str(log)] if log else []
+    if threading.current_thread() is threading.main_thread():
+        # The kernel's signal comes when the starting *thread* ends, so it is for the main thread only.
+        command.append("--with-parent")
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            if not line:
+                process.wait()
+                errors.seek(0)
+                said = errors.read().decode(errors="replace").strip()
+                raise RuntimeError(
+                    f"embedded Earth: the server ended with {process.returncode} before it answered:\n{said}"
+                )
+            yield json.loads(line)["url"]
+        finally:
+            process.stdin.close()  # its sign to end
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            process.stdout.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +12,20 @@ from typing import Any
 
 import numpy as np
 import rasterio
+import rasterio.shutil
 from numpy.typing import NDArray
+from rasterio.enums import Resampling
 
 from curation.embedded import ground, labels, optics, radar, static, view
+from curation.embedded.cover import BANDS
 from curation.embedded.grids import Grid
 from curation.embedded.kept import Kept
 from curation.embedded.regions import Region
 from curation.embedded.scenes import Scene1, Scene2, dynamicworld_scenes, s1_scenes, s2_scenes
 
 BLOCK = 512
+
+OVERVIEWS = [4, 16]
 
 CREATION: dict[str, Any] = {"driver": "COG", "blocksize": BLOCK, "compress": "DEFLATE", "level": 1}
 """Level 1: these files are written once and read a few times on the same machine."""
@@ -50,7 +56,7 @@ class Group:
 
 def groups() -> list[Group]:
     """Every asset there is, in groups."""
-    by_res = [tuple(b for b in optics.BANDS if optics.RES_M[b] == res) for res in (10, 20, 60)]
+    by_res = [tuple(b for b in BANDS if optics.RES_M[b] == res) for res in (10, 20, 60)]
     out = [Group("sentinel-2-l2a", s.id, assets) for s in s2_scenes() for assets in (*by_res, ("SCL",))]
     out += [Group("sentinel-1-rtc", s.id, (pol,)) for s in s1_scenes() for pol in radar.POLARISATIONS]
     out += [Group("dynamicworld", s.dynamicworld_id, ("label",)) for s in dynamicworld_scenes()]
@@ -71,8 +77,8 @@ class Archive:
         self._dw = {s.dynamicworld_id: s for s in dynamicworld_scenes()}
         self._static = {p.id: p for p in (*static.elevation_products(), *static.worldcover_products())}
         self._grounds: Kept[ground.Ground] = Kept(2)
-        self._views: Kept[view.View] = Kept(4)
-        self._lights: Kept[optics.Light] = Kept(3)
+        self._views: Kept[view.View] = Kept(3)
+        self._lights: Kept[optics.Light] = Kept(2)
 
     def known(self, key: Key) -> bool:
         """Whether there is such an asset."""
@@ -98,12 +104,15 @@ class Archive:
         return found
 
     def _render(self, group: Group) -> None:
+        pixels: NDArray[Any]
         if group.collection == "sentinel-2-l2a":
             scene = self._s2[group.item]
             seen = self._view(scene)
             under = self._light(scene, seen)
             if group.assets == ("SCL",):
-                self._write(group, "SCL", optics.classification(scene, seen, under), scene.grid.coarser(2), predictor="NO")
+                self._write(
+                    group, "SCL", optics.classification(scene, seen, under), scene.grid.coarser(2), predictor="NO"
+                )
                 return
             grid = scene.grid.coarser(optics.RES_M[group.assets[0]] // 10)
             for name, pixels in optics.bands(scene, seen, under, group.assets).items():
@@ -112,7 +121,7 @@ class Archive:
             radar_scene = self._s1[group.item]
             (pol,) = group.assets
             pixels = radar.gamma0(radar_scene, self._view(radar_scene), pol)
-            self._write(group, pol, pixels, radar_scene.grid, nodata=radar.NODATA)
+            self._write(group, pol, pixels, radar_scene.grid, nodata=radar.NODATA, compress="ZSTD")
         elif group.collection == "dynamicworld":
             scene = self._dw[group.item]
             seen = self._view(scene)
@@ -158,13 +167,22 @@ class Archive:
 
 
 def write_cog(path: Path, pixels: NDArray[Any], grid: Grid, options: Mapping[str, object]) -> None:
-    """Writes pixels (rows, columns) as a Cloud-Optimised GeoTIFF of one band."""
-    profile = CREATION | {"overview_resampling": "nearest", "overview_count": 2} | dict(options)
+    """Writes pixels (rows, columns) as a Cloud-Optimised GeoTIFF of one band.
+
+    The overviews are made in memory and few: made by the COG driver they would cost as much as everything else.
+    """
+    scratch = f"/vsimem/{uuid.uuid4().hex}.tif"
     with rasterio.open(
-        path, "w", height=grid.height, width=grid.width, count=1, dtype=pixels.dtype,
-        crs=f"EPSG:{grid.epsg}", transform=grid.transform, **profile,
+        scratch, "w+", driver="GTiff", height=grid.height, width=grid.width, count=1, dtype=pixels.dtype,
+        crs=f"EPSG:{grid.epsg}", transform=grid.transform, nodata=options.get("nodata"),
+        tiled=True, blockxsize=BLOCK, blockysize=BLOCK,
     ) as file:  # fmt: skip
         file.write(pixels, 1)
+        file.build_overviews(OVERVIEWS, Resampling.nearest)
+    try:
+        rasterio.shutil.copy(scratch, path, **CREATION | {k: v for k, v in options.items() if k != "nodata"})
+    finally:
+        rasterio.shutil.delete(scratch)
 
 
 class _published:  # noqa: N801 (reads as a verb)

@@ -64,7 +64,9 @@ def thickness(region: Region, acquired: Pass2) -> Floats:
     return out.astype(np.float32)
 
 
-def _within(u: NDArray[np.float64], v: NDArray[np.float64], box: tuple[float, float, float, float]) -> NDArray[np.float64]:
+def _within(
+    u: NDArray[np.float64], v: NDArray[np.float64], box: tuple[float, float, float, float]
+) -> NDArray[np.float64]:
     """1 well inside the box, 0 outside, with a slope of several kilometres between, so that no cloud is cut straight."""
     w, s, e, n = box
     away = np.maximum(np.maximum(w - u, u - e), np.maximum(s - v, v - n))
@@ -94,7 +96,8 @@ def covered_share(scene: Scene2) -> float:
     row, col = frame(scene.region).pixel(*convert(px[keep], py[keep]))
     step = COARSE * WEATHER
     at = thick[
-        np.clip((row / step).astype(int), 0, thick.shape[0] - 1), np.clip((col / step).astype(int), 0, thick.shape[1] - 1)
+        np.clip((row / step).astype(int), 0, thick.shape[0] - 1),
+        np.clip((col / step).astype(int), 0, thick.shape[1] - 1),
     ]
     return float(scipy.special.ndtr((at - _opacity_at(SEEN)) / (DETAIL / SOFT)).mean())
 

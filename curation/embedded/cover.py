@@ -44,7 +44,16 @@ EVER: Curve = ((1, 1.0),)
 NEVER: Curve = ((1, 0.0),)
 MEADOW: Curve = ((1, 0.5), (75, 0.55), (120, 0.95), (160, 0.9), (210, 0.6), (260, 0.7), (320, 0.6))
 LEAVES: Curve = ((1, 0.05), (95, 0.08), (130, 0.95), (240, 0.9), (285, 0.5), (315, 0.1))
-WINTER_CEREAL: Curve = ((1, 0.22), (70, 0.35), (115, 0.9), (155, 0.95), (190, 0.25), (215, 0.05), (290, 0.08), (330, 0.2))
+WINTER_CEREAL: Curve = (
+    (1, 0.22),
+    (70, 0.35),
+    (115, 0.9),
+    (155, 0.95),
+    (190, 0.25),
+    (215, 0.05),
+    (290, 0.08),
+    (330, 0.2),
+)
 CEREAL_RIPE: Curve = ((1, 0.0), (165, 0.0), (195, 0.95), (235, 0.6), (270, 0.0))
 SUMMER_CROP: Curve = ((1, 0.04), (130, 0.05), (185, 0.85), (250, 0.95), (275, 0.4), (300, 0.05))
 BEET: Curve = ((1, 0.05), (115, 0.05), (170, 0.8), (290, 0.9), (320, 0.1))
@@ -92,24 +101,115 @@ class Cover:
 COVERS = (
     Cover("river", 80, 0, "river", "river", vary=0.1, grain=0.03, vv=-20.5, vh=-27.5, vary_db=0.6, scl=6),
     Cover("lake", 80, 0, "lake", "lake", vary=0.25, grain=0.02, vv=-22.5, vh=-28.5, vary_db=0.8, scl=6),
-    Cover("broadleaf", 10, 1, "twig", "leaf", LEAVES, grain=0.13, height_m=17, vv=-9.6, vh=-15.4, green_vv=-0.9, green_vh=0.8),
+    Cover(
+        "broadleaf",
+        10,
+        1,
+        "twig",
+        "leaf",
+        LEAVES,
+        grain=0.13,
+        height_m=17,
+        vv=-9.6,
+        vh=-15.4,
+        green_vv=-0.9,
+        green_vh=0.8,
+    ),
     Cover("conifer", 10, 1, "needle", "needle", EVER, grain=0.12, height_m=19, vv=-10.4, vh=-15.9, vary_db=0.4),
     Cover("meadow", 30, 2, "straw", "grass", MEADOW, grain=0.05, vv=-12.4, vh=-19.6, green_vv=0.4, green_vh=1.0),
     Cover("rough-grass", 30, 2, "straw", "grass", MEADOW, vary=0.2, grain=0.1, vv=-12.0, vh=-18.8, green_vh=0.8),
-    Cover("marsh", 90, 3, "mud", "reed", REEDS, vary=0.2, grain=0.13, height_m=1, vv=-8.9, vh=-17.5, green_vv=1.3, green_vh=1.6),
-    Cover("wheat", 40, 4, "soil", "crop", WINTER_CEREAL, ripening=CEREAL_RIPE, vv=-10.6, vh=-18.3, green_vv=-4.0, green_vh=-1.6),
+    Cover(
+        "marsh",
+        90,
+        3,
+        "mud",
+        "reed",
+        REEDS,
+        vary=0.2,
+        grain=0.13,
+        height_m=1,
+        vv=-8.9,
+        vh=-17.5,
+        green_vv=1.3,
+        green_vh=1.6,
+    ),
+    Cover(
+        "wheat",
+        40,
+        4,
+        "soil",
+        "crop",
+        WINTER_CEREAL,
+        ripening=CEREAL_RIPE,
+        vv=-10.6,
+        vh=-18.3,
+        green_vv=-4.0,
+        green_vh=-1.6,
+    ),
     Cover("maize", 40, 4, "soil", "crop", SUMMER_CROP, height_m=1, vv=-11.2, vh=-19.6, green_vv=1.8, green_vh=4.0),
     Cover("beet", 40, 4, "soil", "crop", BEET, vv=-10.9, vh=-19.2, green_vv=2.2, green_vh=4.4),
     Cover(
-        "rape", 40, 4, "soil", "crop", RAPE, "bloom", RAPE_BLOOM, height_m=1, vv=-11.0, vh=-18.5, green_vv=1.2, green_vh=4.2
+        "rape",
+        40,
+        4,
+        "soil",
+        "crop",
+        RAPE,
+        "bloom",
+        RAPE_BLOOM,
+        height_m=1,
+        vv=-11.0,
+        vh=-18.5,
+        green_vv=1.2,
+        green_vh=4.2,
     ),
     Cover("cane", 40, 4, "straw", "crop", CANE, height_m=2, vv=-10.8, vh=-17.2, green_vv=1.4, green_vh=2.2),
-    Cover("shrub", 20, 5, "heath", "leaf", ((1, 0.2), (120, 0.45), (240, 0.45), (320, 0.2)), vary=0.18, grain=0.16, height_m=2, vv=-10.8, vh=-17.0),
+    Cover(
+        "shrub",
+        20,
+        5,
+        "heath",
+        "leaf",
+        ((1, 0.2), (120, 0.45), (240, 0.45), (320, 0.2)),
+        vary=0.18,
+        grain=0.16,
+        height_m=2,
+        vv=-10.8,
+        vh=-17.0,
+    ),
     Cover("roof-tile", 50, 6, "tile", "tile", vary=0.3, grain=0.12, height_m=8, vv=-4.6, vh=-12.0, vary_db=3.4, scl=5),
-    Cover("roof-grey", 50, 6, "concrete", "concrete", vary=0.42, grain=0.12, height_m=12, vv=-2.6, vh=-10.6, vary_db=4.2, scl=5),
+    Cover(
+        "roof-grey",
+        50,
+        6,
+        "concrete",
+        "concrete",
+        vary=0.42,
+        grain=0.12,
+        height_m=12,
+        vv=-2.6,
+        vh=-10.6,
+        vary_db=4.2,
+        scl=5,
+    ),
     Cover("hall", 50, 6, "metal", "metal", vary=0.45, grain=0.05, height_m=10, vv=-1.0, vh=-10.0, vary_db=5.0, scl=5),
-    Cover("street", 50, 6, "asphalt", "asphalt", vary=0.12, grain=0.1, height_m=1, vv=-10.0, vh=-17.5, vary_db=1.5, scl=5),
-    Cover("garden", 50, 6, "straw", "leaf", ((1, 0.35), (110, 0.4), (140, 0.85), (280, 0.7), (320, 0.4)), vary=0.15, grain=0.2, height_m=5, vv=-8.2, vh=-14.4, vary_db=1.5),
+    Cover(
+        "street", 50, 6, "asphalt", "asphalt", vary=0.12, grain=0.1, height_m=1, vv=-10.0, vh=-17.5, vary_db=1.5, scl=5
+    ),
+    Cover(
+        "garden",
+        50,
+        6,
+        "straw",
+        "leaf",
+        ((1, 0.35), (110, 0.4), (140, 0.85), (280, 0.7), (320, 0.4)),
+        vary=0.15,
+        grain=0.2,
+        height_m=5,
+        vv=-8.2,
+        vh=-14.4,
+        vary_db=1.5,
+    ),
     Cover("quarry", 60, 7, "sand", "sand", vary=0.2, grain=0.08, vv=-13.5, vh=-22.0, vary_db=1.2, scl=5),
     Cover("road", 50, 6, "asphalt", "grass", ((1, 0.25),), vary=0.1, grain=0.05, vv=-12.0, vh=-19.0, scl=5),
     Cover("park", 10, 1, "twig", "leaf", LEAVES, grain=0.18, height_m=11, vv=-9.2, vh=-15.2, green_vh=0.5),
@@ -134,13 +234,14 @@ def _state() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float
 
 def _through_year(curve: Curve, day: NDArray[np.float64]) -> NDArray[np.float64]:
     days, values = zip(*curve, strict=True)
-    return np.interp(day, days, values, period=365.25)
+    out: NDArray[np.float64] = np.interp(day, days, values, period=365.25)
+    return out
 
 
 def greenness(cover: Cover, doy: float, *, south: bool, evergreen: float) -> NDArray[np.float64]:
     """Green share of each parcel state: (STEPS,), 0 to 1; parcels run up to twelve days early or late."""
     early, _, _ = _state()
-    green = _through_year(cover.leaves, (doy + (182.6 if south else 0.0) + 12 * early) % 365.25)
+    green: NDArray[np.float64] = _through_year(cover.leaves, (doy + (182.6 if south else 0.0) + 12 * early) % 365.25)
     if cover.wc != 40 and cover.leaves is not NEVER:  # fields are sown and reaped in the tropics too
         green = green + evergreen * (0.9 - green) * (green < 0.9)
     return green

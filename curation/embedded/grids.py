@@ -11,7 +11,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from curation.embedded.regions import BBox, Region, Tile, frame, transformer, utm_box, whole
+from curation.embedded.regions import BBox, Region, Tile, frame, projected, transformer, utm_box, whole
 
 CONTROL_STEP_PX = 64
 """Projections are evaluated this far apart and interpolated between: the error is far below a hundredth of a pixel."""
@@ -75,7 +75,9 @@ def s1_grid(region: Region, epsg: int) -> Grid:
     return Grid(epsg, x0, y0, 10, 10, math.ceil((y0 - s) / 40) * 4, math.ceil((e - x0) / 40) * 4)
 
 
-def degree_grid(region: Region, corner: tuple[int, int], size_deg: int, dx: float, dy: float, shift: float) -> Grid | None:
+def degree_grid(
+    region: Region, corner: tuple[int, int], size_deg: int, dx: float, dy: float, shift: float
+) -> Grid | None:
     """The part over the region of a square EPSG:4326 product tile; None where it has none.
 
     Args:
@@ -121,21 +123,13 @@ def _between(
     position = np.interp(np.arange(grid.height), rows, np.arange(len(rows)))
     low = np.minimum(position.astype(int), len(rows) - 2)
     weight = (position - low).astype(np.float32)[:, None]
-    out = across[low]
+    out: NDArray[np.float32] = across[low]
     out += (across[low + 1] - out) * weight
     return out
 
 
-def outline(grid: Grid, region: Region) -> shapely.Polygon:
-    """The grid's rectangle in frame coordinates (metres), with a point about every 2 km."""
-    w, s, e, n = grid.bounds
-    step = 2_000 if grid.epsg != 4326 else 0.02
-    ring = shapely.segmentize(shapely.box(w, s, e, n), step)
-    convert = transformer(f"EPSG:{grid.epsg}", frame(region).crs).transform
-    return shapely.transform(ring, convert, interleaved=False)
-
-
-def from_frame(shape: shapely.geometry.base.BaseGeometry, region: Region, epsg: int) -> shapely.geometry.base.BaseGeometry:
+def from_frame(
+    shape: shapely.geometry.base.BaseGeometry, region: Region, epsg: int
+) -> shapely.geometry.base.BaseGeometry:
     """A shape in frame coordinates in another CRS, long edges given points about every 2 km first."""
-    convert = transformer(frame(region).crs, f"EPSG:{epsg}").transform
-    return shapely.transform(shapely.segmentize(shape, 2_000), convert, interleaved=False)
+    return projected(shapely.segmentize(shape, 2_000), frame(region).crs, f"EPSG:{epsg}")

@@ -97,13 +97,15 @@ def _river_distance(region: Region, x: NDArray[np.float64], y: NDArray[np.float6
         k = 2 * np.pi / (wave * (0.85 + 0.3 * rng.random()))
         centre += swing * np.sin(k * axis + phase)
         slope += swing * k * np.cos(k * axis + phase)
-    return (np.abs(x - centre[:, None]) / np.sqrt(1 + slope[:, None] ** 2)).astype(np.float32)
+    out: Floats = (np.abs(x - centre[:, None]) / np.sqrt(1 + slope[:, None] ** 2)).astype(np.float32)
+    return out
 
 
 def _terrain(region: Region, field: dict[str, Floats], river: Floats) -> tuple[Floats, Floats]:
     """Heights in metres, and the distance in metres to the axis of the nearest stream (rough)."""
     hills = field["hills"]
-    rise = 1 - np.exp(-((river / 6_500) ** 1.5))
+    # Smoothed: far from the river its every bend would draw a line across the hills.
+    rise = 1 - np.exp(-((gaussian_filter(river, 30) / 6_500) ** 1.5))
     relief = (0.25 + 0.75 * np.clip(0.5 + 0.42 * hills, 0, None)) * rise
     along = field["streams"]
     gy, gx = np.gradient(along)
@@ -125,7 +127,9 @@ def _town_density(region: Region, x: NDArray[np.float64], y: NDArray[np.float64]
         places.append((float(at[0]), float(at[1]), 260 + 480 * rng.random() ** 2, 0.75 + 0.3 * rng.random()))
     density = np.zeros((rows, cols), dtype=np.float32)
     for px, py, radius, peak in places:
-        density = np.maximum(density, peak * np.exp(-0.5 * ((x - px) ** 2 + (y - py) ** 2) / radius**2)).astype(np.float32)
+        density = np.maximum(density, peak * np.exp(-0.5 * ((x - px) ** 2 + (y - py) ** 2) / radius**2)).astype(
+            np.float32
+        )
     return (density + 0.11 * rough * (density > 0.02)).astype(np.float32)
 
 
@@ -136,7 +140,9 @@ def _districts(
     rng = np.random.default_rng(noise.seed_of(region.seed, "districts"))
     ny, nx = rows * COARSE_M // DISTRICT_M + 3, cols * COARSE_M // DISTRICT_M + 3
     gy, gx = np.mgrid[0:ny, 0:nx]
-    at = np.stack([gx - (nx - 1) / 2, gy - (ny - 1) / 2], axis=-1).reshape(-1, 2) + 0.85 * (rng.random((ny * nx, 2)) - 0.5)
+    at = np.stack([gx - (nx - 1) / 2, gy - (ny - 1) / 2], axis=-1).reshape(-1, 2) + 0.85 * (
+        rng.random((ny * nx, 2)) - 0.5
+    )
     turn = rng.random(ny * nx) * np.pi
     size = np.stack([150 + 260 * rng.random(ny * nx), 70 + 130 * rng.random(ny * nx)], axis=1)
     return at * DISTRICT_M, turn, size
@@ -180,16 +186,18 @@ def _strip(lay: _Layout, start: int, stop: int) -> NDArray[np.uint16]:
     shift = (line * np.float32(0.37) + district) % 1
     column = np.floor(u / wide + shift)
     parcel = noise.hash_u32(
-        ((district.astype(np.int64) * 7919 + line.astype(np.int64)) * 10_007 + column.astype(np.int64)).astype(np.uint32)
+        ((district.astype(np.int64) * 7919 + line.astype(np.int64)) * 10_007 + column.astype(np.int64)).astype(
+            np.uint32
+        )
     )
-    r1, r2, r3 = ((parcel >> np.uint32(s) & np.uint32(1023)).astype(np.float32) / 1023 for s in (0, 10, 20))
+    r1, r2, r3 = ((parcel >> np.uint32(s) & np.uint32(1023)).astype(np.float32) / np.float32(1023) for s in (0, 10, 20))
 
     fields = {name: upsampled(f, start, stop) for name, f in lay.field.items() if name in ("lakes", "woods", "wild")}
     river, stream, town, height = (upsampled(f, start, stop) for f in (lay.river, lay.stream, lay.town, lay.height))
     grain = noise.texture()[np.arange(start, stop) % 1024][:, np.arange(cols) % 1024]
     low = height < lay.region.base_m + 0.16 * lay.region.relief_m
 
-    out = _farmed(lay.region, r1)
+    out = _farmed(lay.region, np.asarray(r1, dtype=np.float32))
     state = (r2 * 255).astype(np.uint16)
     wild = fields["wild"] + 0.25 * grain
     # Woods: by noise with ragged edges, in part by whole parcels.
@@ -211,8 +219,8 @@ def _strip(lay: _Layout, start: int, stop: int) -> NDArray[np.uint16]:
     # Towns: a parcel is built where its draw lies under the density; inside, streets around blocks.
     built = (r3 * 0.75 + 0.16 < town) & (np.abs(wild) < 2.3)
     block_u, block_v = (u / 96) % 1, (v / 64) % 1
-    house = noise.hash_u32((parcel + (u / 24).astype(np.int32).astype(np.uint32) * np.uint32(31)
-                            + (v / 16).astype(np.int32).astype(np.uint32) * np.uint32(17)))  # fmt: skip
+    house = noise.hash_u32(parcel + (u / 24).astype(np.int32).astype(np.uint32) * np.uint32(31)
+                            + (v / 16).astype(np.int32).astype(np.uint32) * np.uint32(17))  # fmt: skip
     h1 = (house & np.uint32(1023)).astype(np.float32) / 1023
     inside = np.where(h1 < 0.32 + 0.42 * np.clip(town, 0, 1), kind("roof-tile"), kind("garden"))
     inside = np.where((inside == kind("roof-tile")) & (h1 * 1.4 < town - 0.42), kind("roof-grey"), inside)

@@ -1,4 +1,4 @@
-"""Products made from the ground by others' algorithms: elevation, WorldCover, Dynamic World. The last two err, in patches."""
+"""Products that others make of the ground: elevation, WorldCover, Dynamic World. The last two err, in patches."""
 
 from __future__ import annotations
 
@@ -78,15 +78,15 @@ def dynamicworld(scene: Scene2, view: View, under: Light) -> NDArray[np.uint8]:
     wrong = per_code([float(DW_CONFUSED[c.name]) for c in COVERS]).astype(np.uint8)
     patchy = noise.texture(_PATCHY)
     seed = noise.seed_of("dw", scene.seed)
-    gap = noise.rolled(patchy, (view.at20.corner.shape[0], view.at20.corner.shape[1]), seed + 1) > 2.4
+    gap = noise.rolled(patchy, (view.grid.height // 2, view.grid.width // 2), seed + 1) > 2.4
     cloudy = optics.masked(scene, under)
     if cloudy is not None:
         gap |= cloudy
     inside = optics.valid(view.grid, scene)
-    errs = noise.rolled(patchy, (view.grid.height, view.grid.width), seed) > 1.4
-    out = np.empty(view.code.shape, dtype=np.uint8)
-    for start in range(0, out.shape[0], STRIP):
-        stop = min(start + STRIP, out.shape[0])
+    errs = noise.rolled(patchy > 1.4, (view.grid.height, view.grid.width), seed)
+    out = np.empty((view.grid.height, view.grid.width), dtype=np.uint8)
+    for start in range(0, view.grid.height, STRIP):
+        stop = min(start + STRIP, view.grid.height)
         code = view.code[start:stop]
         part = np.where(errs[start:stop], wrong[code], true[code])
         half = slice(start // 2, stop // 2)

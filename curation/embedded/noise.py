@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import zlib
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+T = TypeVar("T", bound=np.generic)
 
 _BUFFER = 1 << 22
 
@@ -60,7 +62,9 @@ def _normal() -> Floats:
 
 @cache
 def _speckle(looks: float) -> Floats:
-    return (np.random.default_rng(2).standard_gamma(looks, _BUFFER, dtype=np.float32) / np.float32(looks)).astype(np.float32)
+    return (np.random.default_rng(2).standard_gamma(looks, _BUFFER, dtype=np.float32) / np.float32(looks)).astype(
+        np.float32
+    )
 
 
 def _dealt(buffer: Floats, shape: tuple[int, int], seed: int) -> Floats:
@@ -68,7 +72,8 @@ def _dealt(buffer: Floats, shape: tuple[int, int], seed: int) -> Floats:
     if size > buffer.size // 2:
         raise ValueError(f"noise of {shape}: expected at most {buffer.size // 2} values; take it in strips")
     start = (seed * 2654435761 % 2**32) % (buffer.size - size)
-    return buffer[start : start + size].reshape(shape)
+    out: Floats = buffer[start : start + size].reshape(shape)
+    return out
 
 
 def normal(shape: tuple[int, int], seed: int) -> Floats:
@@ -87,13 +92,12 @@ def texture(slope: float = 1.1, size: int = 1024) -> Floats:
     return power_law((size, size), slope, seed=3, cut=1 / 64)
 
 
-def rolled(field: Floats, shape: tuple[int, int], seed: int) -> Floats:
+def rolled(field: NDArray[T], shape: tuple[int, int], seed: int) -> NDArray[T]:
     """A periodic field cut to `shape` from a start that follows from the seed."""
     rng = np.random.default_rng(seed)
-    r0, c0 = (int(rng.integers(n)) for n in field.shape)
-    rows = (np.arange(shape[0]) + r0) % field.shape[0]
-    cols = (np.arange(shape[1]) + c0) % field.shape[1]
-    return field[rows][:, cols]
+    moved = np.roll(field, [int(rng.integers(n)) for n in field.shape], axis=(0, 1))
+    times = [-(-n // size) for n, size in zip(shape, field.shape, strict=True)]
+    return np.tile(moved, times)[: shape[0], : shape[1]]
 
 
 def normal_like(shape: tuple[int, int], seed: int) -> Floats:

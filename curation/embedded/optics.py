@@ -16,7 +16,7 @@ from curation.embedded.grids import Grid
 from curation.embedded.scenes import Scene2, swath
 from curation.embedded.view import STRIP, View
 
-RES_M = {b: 10 for b in ("B02", "B03", "B04", "B08")} | {b: 60 for b in ("B01", "B09")}
+RES_M = dict.fromkeys(("B02", "B03", "B04", "B08"), 10) | dict.fromkeys(("B01", "B09"), 60)
 RES_M |= {b: 20 for b in BANDS if b not in RES_M}
 
 SENSOR_NOISE = 9.0
@@ -72,12 +72,13 @@ def valid(grid: Grid, scene: Scene2) -> NDArray[np.bool_] | None:
     inside = rasterio.features.rasterize(
         [(swath(scene), 1)], out_shape=(grid.height, grid.width), transform=grid.transform, dtype="uint8"
     )
-    return inside.astype(bool)
+    return np.asarray(inside, dtype=bool)
 
 
 def bands(scene: Scene2, view: View, under: Light, names: Sequence[str]) -> dict[str, NDArray[np.uint16]]:
-    """Digital numbers of bands of one resolution: uint16, reflectance × 10000 plus the baseline's offset, 0 outside the swath.
+    """Digital numbers of bands of one resolution: uint16, by name.
 
+    They are reflectance × 10000 plus the baseline's offset, and 0 outside the swath.
     20 and 60 m pixels are means of the 10 m ground, lit and clouded at their own size.
     """
     factor = RES_M[names[0]] // 10
@@ -99,7 +100,7 @@ def bands(scene: Scene2, view: View, under: Light, names: Sequence[str]) -> dict
             texture = weak[code]
             texture *= view.grain[start:stop]
             texture += 1
-            lit = lit * texture
+            lit = np.asarray(lit * texture, dtype=np.float32)
         rows = slice(start // factor, stop // factor)
         for name in names:
             b = BANDS.index(name)
@@ -128,7 +129,12 @@ def bands(scene: Scene2, view: View, under: Light, names: Sequence[str]) -> dict
 
 def _means(values: Floats, factor: int) -> Floats:
     rows, cols = values.shape
-    out: Floats = values.reshape(rows // factor, factor, cols // factor, factor).mean(axis=(1, 3), dtype=np.float32)
+    # Rows first, then columns by stride: several times faster than a mean over both axes.
+    tall = values.reshape(rows // factor, factor, cols).sum(axis=1)
+    out: Floats = tall[:, 0::factor].copy()
+    for k in range(1, factor):
+        out += tall[:, k::factor]
+    out *= np.float32(1 / factor**2)
     return out
 
 

@@ -31,9 +31,9 @@ def gamma0(scene: Scene1, view: View, polarisation: str) -> NDArray[np.float32]:
     slope = np.clip(1 + 1.3 * towards + 3 * np.maximum(towards - 0.12, 0), 0.5, 2.2).astype(np.float32)
     # Soil is wetter on some dates; open ground answers.
     wet = np.float32(10 ** (0.12 * np.random.default_rng(scene.seed).uniform(-1, 1)))
-    out = np.empty(view.code.shape, dtype=np.float32)
-    for start in range(0, out.shape[0], STRIP):
-        stop = min(start + STRIP, out.shape[0])
+    out = np.empty((view.grid.height, view.grid.width), dtype=np.float32)
+    for start in range(0, view.grid.height, STRIP):
+        stop = min(start + STRIP, view.grid.height)
         part = table[view.code[start:stop]]
         part *= slope[start // 2 : stop // 2].repeat(2, axis=0).repeat(2, axis=1) * wet
         part *= noise.speckle(part.shape, noise.seed_of(scene.seed, polarisation, start), LOOKS)
@@ -44,6 +44,8 @@ def gamma0(scene: Scene1, view: View, polarisation: str) -> NDArray[np.float32]:
     if scene.acquired.edge is not None:
         shape = (view.grid.height, view.grid.width)
         for polygon, value in ((inner_swath(scene), 0.0), (swath(scene), NODATA)):
-            outside = rasterio.features.rasterize([(polygon, 0)], shape, fill=1, transform=view.grid.transform, dtype="uint8")
+            outside = rasterio.features.rasterize(
+                [(polygon, 0)], shape, fill=1, transform=view.grid.transform, dtype="uint8"
+            )
             out[outside.astype(bool)] = value
     return out

@@ -165,6 +165,18 @@ def transformer(source: str, target: str) -> pyproj.Transformer:
     return pyproj.Transformer.from_crs(source, target, always_xy=True)
 
 
+def projected(
+    shape: shapely.geometry.base.BaseGeometry, source: str, target: str
+) -> shapely.geometry.base.BaseGeometry:
+    """The shape with its points in another CRS."""
+    convert = transformer(source, target)
+
+    def points(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.stack(convert.transform(xy[:, 0], xy[:, 1]), axis=1)
+
+    return shapely.transform(shape, points)
+
+
 @cache
 def frame(region: Region) -> Frame:
     """The region's frame: large enough for every grid that `grids` lays over it."""
@@ -187,8 +199,7 @@ def _corners(box: BBox) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def utm_box(box: BBox, epsg: int) -> BBox:
     """Metres west, south, east, north of the UTM rectangle around a box in degrees."""
     ring = shapely.segmentize(shapely.box(*box), 0.02).exterior
-    xy = shapely.transform(ring, transformer("EPSG:4326", f"EPSG:{epsg}").transform, interleaved=False)
-    w, s, e, n = xy.bounds
+    w, s, e, n = projected(ring, "EPSG:4326", f"EPSG:{epsg}").bounds
     return w, s, e, n
 
 

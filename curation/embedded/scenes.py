@@ -2,12 +2,17 @@
 
 What each season is for:
 
-| season | lower-rhine (zones 31 and 32) | sao-paulo (zone 23 south) |
-|---|---|---|
-| winter | low cloud over the west on one date; one date in zone 31 only; snow on the heights | the east's Sentinel-1 is over 12 days from every clear date: `time_gap` |
-| spring | the north-east corner is under cloud on every date: `cloudy`; one product in two baselines | clear, but for a cloudy south on one date |
-| summer | the best date is in zone 32 only: the west of the overlap is warped; the next date in both | the swath's edge leaves the south-west corner without any scene |
-| autumn | two orbits meet in a strip that neither covers wholly: `partial_coverage` | zeros along the edge of the nearest Sentinel-1 scene; one product in two baselines |
+lower-rhine (zones 31 and 32)
+    winter  low cloud over the west on one date, so that patches there walk on; one date in zone 31 only; snow
+    spring  the north-east corner is under cloud on every date: `cloudy`; one product in two baselines
+    summer  one date in zone 32 only; little cloud, but all of it in one place
+    autumn  two orbits meet in a strip that neither covers wholly: `partial_coverage`; and each is there in one zone only,
+            so that some places have nothing but the other zone's tile
+sao-paulo (zone 23 south)
+    winter  the east's Sentinel-1 is over 12 days from every clear date: `time_gap`; a wholly cloudy date
+    spring  two clear dates, one of them cloudy in the south
+    summer  the swath's edge leaves the south-west corner without any scene: `no_scene`, `partial_coverage`
+    autumn  zeros along the edge of the nearest Sentinel-1 scene; one product in two baselines
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ import shapely
 
 from curation.embedded import noise
 from curation.embedded.grids import Grid, from_frame, s1_grid, s2_grid
-from curation.embedded.regions import BBox, Region, Tile, by_name, frame, transformer
+from curation.embedded.regions import BBox, Region, Tile, by_name, frame, projected, transformer
 
 Edge = tuple[float, float, float, float]
 """A swath's edge, lon, lat to lon, lat: what lies to the right of it, looking along, is covered."""
@@ -91,13 +96,14 @@ S2 = (
     Pass2("lower-rhine", "2021-07-20", 8, Sky(0.09, over=(0.5, 0.15, 0.95, 0.6)), BOTH, ("05.00",)),
     Pass2("lower-rhine", "2021-08-09", 8, OVERCAST, BOTH, ("03.01",)),
     Pass2("lower-rhine", "2021-08-24", 8, Sky(0.22), BOTH, ("03.01",)),
-    # ---- lower-rhine, autumn: partial swaths of two orbits
-    Pass2("lower-rhine", "2021-09-23", 8, Sky(0.06), "32ULB 31UGS", ("05.00",), _RHINE_EAST),
-    Pass2("lower-rhine", "2021-10-13", 8, Sky(0.05), BOTH, ("03.01",), _RHINE_EAST),
-    Pass2("lower-rhine", "2021-10-16", 51, Sky(0.06), BOTH, ("03.01",), _RHINE_WEST),
-    Pass2("lower-rhine", "2021-10-18", 8, Sky(0.92), BOTH, ("03.01",), _RHINE_EAST),
-    Pass2("lower-rhine", "2021-10-31", 51, Sky(0.2), BOTH, ("03.01",), _RHINE_WEST),
-    Pass2("lower-rhine", "2021-11-07", 8, Sky(0.25), BOTH, ("05.00",), _RHINE_EAST),
+    # ---- lower-rhine, autumn: partial swaths of two orbits, each published in one tile: along the border there are places
+    # that only the other zone's tile covers
+    Pass2("lower-rhine", "2021-09-23", 8, Sky(0.06), "32ULB", ("05.00",), _RHINE_EAST),
+    Pass2("lower-rhine", "2021-10-13", 8, Sky(0.05), "32ULB", ("03.01",), _RHINE_EAST),
+    Pass2("lower-rhine", "2021-10-16", 51, Sky(0.06), "31UGS", ("03.01",), _RHINE_WEST),
+    Pass2("lower-rhine", "2021-10-18", 8, Sky(0.92), "32ULB", ("03.01",), _RHINE_EAST),
+    Pass2("lower-rhine", "2021-10-31", 51, Sky(0.2), "31UGS", ("03.01",), _RHINE_WEST),
+    Pass2("lower-rhine", "2021-11-07", 8, Sky(0.25), "32ULB", ("05.00",), _RHINE_EAST),
     # ---- sao-paulo, winter of the north: the rainy season
     Pass2("sao-paulo", "2020-12-11", 124, Sky(0.75), "23KLP", ("02.14",)),
     Pass2("sao-paulo", "2020-12-31", 124, Sky(0.12), "23KLP", ("02.14",)),
@@ -194,7 +200,10 @@ ORBITS1 = {
     155: ("2021-06-16", "214720", "ascending", 32723),
     53: ("2021-06-19", "082734", "descending", 32723),
 }
-"""Relative orbit: a day on which Sentinel-1A flew it, the hour, the direction, and the CRS of its products; 1B follows after six days."""
+"""Relative orbit: a day on which Sentinel-1A flew it, the hour, the direction, and the CRS of its products.
+
+1B follows after six days.
+"""
 
 
 DW_MAX_COVER = 0.35
@@ -235,13 +244,17 @@ class Scene2:
     @property
     def dynamicworld_id(self) -> str:
         """Of its Dynamic World image, named as in Earth Engine."""
-        return f"{self.time:%Y%m%dT%H%M%S}_{self.time + dt.timedelta(seconds=SENSING_S):%Y%m%dT%H%M%S}_T{self.tile.name}"
+        return (
+            f"{self.time:%Y%m%dT%H%M%S}_{self.time + dt.timedelta(seconds=SENSING_S):%Y%m%dT%H%M%S}_T{self.tile.name}"
+        )
 
     @property
     def absolute_orbit(self) -> int:
         """Counted from a fixed day, 143 orbits in ten days."""
         first = 22_331 if self.platform == "2B" else 31_239
-        return first + round((self.time - dt.datetime(2021, 6, 15, 10, 36, 29, tzinfo=dt.UTC)) / dt.timedelta(days=10) * 143)
+        return first + round(
+            (self.time - dt.datetime(2021, 6, 15, 10, 36, 29, tzinfo=dt.UTC)) / dt.timedelta(days=10) * 143
+        )
 
     @property
     def seed(self) -> int:
@@ -281,9 +294,8 @@ class Scene1:
         """As the Planetary Computer names its items."""
         end = self.time + dt.timedelta(seconds=25)
         mission = noise.seed_of("datatake", self.acquired.region, self.acquired.date, self.acquired.orbit) & 0xFFFFF
-        return (
-            f"S{self.platform}_IW_GRDH_1SDV_{self.time:%Y%m%dT%H%M%S}_{end:%Y%m%dT%H%M%S}_{self.absolute_orbit:06d}_{mission:06X}_rtc"
-        )
+        span = f"{self.time:%Y%m%dT%H%M%S}_{end:%Y%m%dT%H%M%S}"
+        return f"S{self.platform}_IW_GRDH_1SDV_{span}_{self.absolute_orbit:06d}_{mission:06X}_rtc"
 
     @property
     def absolute_orbit(self) -> int:
@@ -316,12 +328,14 @@ def _flown(orbit_day: str, date: str, cycle: int, orbit: int) -> tuple[bool, dt.
     day = dt.date.fromisoformat(date)
     steps, rest = divmod((day - dt.date.fromisoformat(orbit_day)).days, cycle)
     if rest:
-        raise ValueError(f"orbit {orbit} on {date}: flown every {cycle} days, {rest} days before this; correct the table")
+        raise ValueError(
+            f"orbit {orbit} on {date}: flown every {cycle} days, {rest} days before this; correct the table"
+        )
     return steps % 2 == 0, day
 
 
 def _at(day: dt.date, clock: str) -> dt.datetime:
-    return dt.datetime.combine(day, dt.datetime.strptime(clock, "%H%M%S").time(), tzinfo=dt.UTC)  # noqa: DTZ007
+    return dt.datetime.combine(day, dt.datetime.strptime(clock, "%H%M%S").time(), tzinfo=dt.UTC)
 
 
 @cache
@@ -399,6 +413,7 @@ def _right_of(edge: Edge, region: Region, inset_m: float) -> shapely.Polygon:
 def footprint(scene: Scene1 | Scene2) -> shapely.Polygon:
     """What the scene covers in longitude and latitude, a point about every 2 km."""
     ring = shapely.segmentize(swath(scene), 2_000)
-    there = shapely.transform(ring, transformer(f"EPSG:{scene.grid.epsg}", "EPSG:4326").transform, interleaved=False)
-    return shapely.set_precision(there, 1e-7)
-
+    there = projected(ring, f"EPSG:{scene.grid.epsg}", "EPSG:4326")
+    rounded = shapely.set_precision(there, 1e-7)
+    assert isinstance(rounded, shapely.Polygon)
+    return rounded

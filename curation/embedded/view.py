@@ -34,7 +34,7 @@ class Smooth:
         flat, width = np.ascontiguousarray(field).reshape(-1), field.shape[1]
         top = flat[self.corner]
         top += (flat[self.corner + 1] - top) * self.right
-        low = flat[self.corner + width]
+        low: Floats = flat[self.corner + width]
         low += (flat[self.corner + (width + 1)] - low) * self.right
         low -= top
         low *= self.down
@@ -47,7 +47,8 @@ def smooth(row: Floats, col: Floats, shape: tuple[int, int]) -> Smooth:
     r = np.clip(row / COARSE - 0.5, 0, shape[0] - 1.001)
     c = np.clip(col / COARSE - 0.5, 0, shape[1] - 1.001)
     r0, c0 = r.astype(np.int32), c.astype(np.int32)
-    return Smooth(r0 * np.int32(shape[1]) + c0, r - r0, c - c0)
+    down, right = (r - r0).astype(np.float32), (c - c0).astype(np.float32)
+    return Smooth(r0 * np.int32(shape[1]) + c0, down, right)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,5 +83,5 @@ def make(ground: Ground, region: Region, grid: Grid) -> View:
         code[start:stop] = flat[row * width + col]
         grain[start:stop] = flat_texture[(row & (size - 1)) * size + (col & (size - 1))]
     at20 = smooth(*frame_pixels(grid.coarser(2), region), ground.height.shape)
-    south, east = np.gradient(ground.height, COARSE_M)
+    south, east = (np.asarray(g, dtype=np.float32) for g in np.gradient(ground.height, COARSE_M))
     return View(grid, code, grain, at20, at20.sample(east), at20.sample(-south), at20.sample(ground.height))

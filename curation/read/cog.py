@@ -7,10 +7,12 @@ and warped once, straight from their own CRS, with transformer tolerance 0. Noth
 from __future__ import annotations
 
 import logging
+import math
 import random
+import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -23,8 +25,8 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
-from rasterio.io import DatasetReader, MemoryFile
-from rasterio.vrt import WarpedVRT
+from rasterio.io import DatasetReader
+from rasterio.warp import reproject
 from rasterio.windows import Window
 
 from curation import grid
@@ -33,6 +35,16 @@ from curation.sources import ArraySpec
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+
+def _without_signatures(record: logging.LogRecord) -> bool:
+    """True, the record's URLs cut before their query: GDAL tells the URL that failed, and signatures stand there."""
+    record.msg, record.args = re.sub(r"\?[^\s'\"]+", "", record.getMessage()), ()
+    return True
+
+
+for _name in ("rasterio._env", "rasterio._err", "rasterio._base", "rasterio._io", "rasterio._warp"):
+    logging.getLogger(_name).addFilter(_without_signatures)  # a filter holds for its own logger only, not below it
 
 GDAL_ENV = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # a HEAD and a GET per open instead of a listing
@@ -48,10 +60,10 @@ GDAL_ENV = {
 """GDAL's configuration while reading; given to each read, nothing global."""
 
 ATTEMPTS = 4
-"""How often a read is tried; the pause before try n is about 2^n / 2 seconds."""
+"""How often a read is tried."""
 
-EXACT_PX = 1e-9
-"""Transformer tolerance, source pixels: as good as none. (rasterio 1.4 makes no warp at all of a tolerance of 0.)"""
+PAUSE_S = 0.5
+"""The pause after the first try that failed, about; each later one is twice as long."""
 
 _MARGIN_PX = 3
 """Source pixels kept around a crop that will be warped: bilinear needs one, averaging its half footprint."""
@@ -74,8 +86,9 @@ class Piece:
     """A crop of a scene's own pixels."""
 
     pixels: NDArray[Any]
-    """(y, x), with the array's nodata where the file has none."""
+    """(y, x) in the array's dtype, with its nodata where the file has none."""
     transform: Affine
+    """Geographic longitudes run on across the antimeridian (179.9, 180.1), on the location's side of it."""
     crs: rasterio.crs.CRS
     exact: bool
     """The pixels are the grid's own."""
@@ -114,28 +127,36 @@ class Reader:
         """
         pieces = [p for a in assets if (p := self._piece(a, array, location, zero_is_nodata)) is not None]
         out = np.full(grid.geobox(location, array.res_m).shape, array.nodata, array.dtype)
-        warped = False
-        for group in _joined(pieces, array.nodata):
-            pixels = group.pixels if group.exact else _warp(group, array, location)
-            warped |= not group.exact
+        groups = _joined(pieces, array.nodata)
+        layers = [_on_grid(group, groups, array, location) for group, _ in groups]
+        if len(groups) > 1:
+            # Two pieces on different pixel grids both reach half a pixel into each other: each speaks for its own area.
+            of = {i: layer for (_, members), layer in zip(groups, layers, strict=True) for i in members}
+            for i, piece in enumerate(pieces):
+                hole = (out == array.nodata) & _area(piece, array, location)
+                out[hole] = of[i][hole]
+        for layer in layers:
             hole = out == array.nodata
-            out[hole] = pixels[hole]
-        return out, warped
+            out[hole] = layer[hole]
+        return out, any(not group.exact for group, _ in groups)
 
     def _piece(self, asset: Asset, array: ArraySpec, location: Location, zero_is_nodata: bool) -> Piece | None:
         """The asset's pixels that the location needs; None where the two do not meet."""
 
         def crop(dataset: DatasetReader) -> Piece | None:
-            _check_dtype(dataset, array, asset)
+            _check(dataset, array, asset)
             target = grid.geobox(location, array.res_m)
             at = grid.offset_px(location, dataset.transform, dataset.crs.to_epsg(), array.res_m)
             window = (*at, target.width, target.height) if at else _window(dataset, target, location)
             if window is None:
                 return None
-            pixels = _crop(dataset, asset, window, array.nodata)
+            pixels = _crop(dataset, asset, window, array)
             if zero_is_nodata:
                 pixels[pixels == 0] = array.nodata
             transform = rasterio.windows.transform(Window(*window), dataset.transform)
+            if dataset.crs.is_geographic:
+                t, turn = transform, 360 * round((location.lon - transform.c) / 360)
+                transform = Affine(t.a, t.b, t.c + turn, t.d, t.e, t.f)
             return Piece(pixels, transform, dataset.crs, at is not None)
 
         return self._retried(asset, crop)
@@ -159,7 +180,7 @@ class Reader:
                         "rerun the command to try again"
                     ) from None  # the cause may hold a signed URL
                 log.info("%s: try %d failed (%s)", asset.href, attempt + 1, type(err).__name__)
-                time.sleep(2**attempt / 2 * random.uniform(0.75, 1.25))
+                time.sleep(PAUSE_S * 2**attempt * random.uniform(0.75, 1.25))
         raise AssertionError("unreachable")
 
     def _dataset(self, asset: Asset) -> DatasetReader:
@@ -183,7 +204,19 @@ def _unsigned(message: str) -> str:
     return " ".join(word.split("?")[0] for word in line.split(" "))
 
 
-def _check_dtype(dataset: DatasetReader, array: ArraySpec, asset: Asset) -> None:
+def _check(dataset: DatasetReader, array: ArraySpec, asset: Asset) -> None:
+    """Passes where the file says where its pixels are, and has the band in a dtype that the array's holds.
+
+    Raises:
+        ReadError: it does not.
+    """
+    if dataset.crs is None:
+        raise ReadError(
+            f"{asset.href}: states no CRS, so where its pixels are is not known (ground control points are not used); "
+            "read a terrain-corrected or projected product instead"
+        )
+    if asset.band > dataset.count:
+        raise ReadError(f"{asset.href}: has {dataset.count} bands, expected a band {asset.band}; mend asset_bands")
     found = dataset.dtypes[asset.band - 1]
     if not np.can_cast(found, array.dtype, "safe"):
         raise ReadError(
@@ -192,20 +225,31 @@ def _check_dtype(dataset: DatasetReader, array: ArraySpec, asset: Asset) -> None
         )
 
 
+def _pixel(transform: Affine, x: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Columns and rows of points, counted in pixels from the outer corner of the first."""
+    inverse, x, y = ~transform, np.asarray(x), np.asarray(y)
+    return inverse.a * x + inverse.b * y + inverse.c, inverse.d * x + inverse.e * y + inverse.f
+
+
+def _located(
+    transform: Affine, width: int, crs: rasterio.crs.CRS, target: GeoBox, location: Location, cols: Any, rows: Any
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Columns and rows, in a raster, of points given by columns and rows of the target."""
+    x = target.affine.c + target.affine.a * np.ravel(cols)
+    y = target.affine.f + target.affine.e * np.ravel(rows)
+    x, y = grid.transformer(location.epsg, crs.to_wkt()).transform(x, y)
+    if crs.is_geographic:
+        # Longitudes on the raster's own side of the antimeridian.
+        middle = transform.c + transform.a * width / 2
+        x = middle + (np.asarray(x) - middle + 180) % 360 - 180
+    return _pixel(transform, x, y)
+
+
 def _window(dataset: DatasetReader, target: GeoBox, location: Location) -> tuple[int, int, int, int] | None:
     """Column, row, width, height of the source pixels that a warp onto `target` needs, inside the file; None for none."""
     n = 17
     cols, rows = np.meshgrid(np.linspace(0, target.width, n), np.linspace(0, target.height, n))
-    x = target.affine.c + target.affine.a * cols.ravel()
-    y = target.affine.f + target.affine.e * rows.ravel()
-    lon, lat = grid.transformer(location.epsg, dataset.crs.to_wkt()).transform(x, y)
-    if dataset.crs.is_geographic:
-        # Longitudes on the file's own side of the antimeridian.
-        middle = dataset.transform.c + dataset.transform.a * dataset.width / 2
-        lon = middle + (np.asarray(lon) - middle + 180) % 360 - 180
-    inverse = ~dataset.transform
-    sx = inverse.a * np.asarray(lon) + inverse.b * np.asarray(lat) + inverse.c
-    sy = inverse.d * np.asarray(lon) + inverse.e * np.asarray(lat) + inverse.f
+    sx, sy = _located(dataset.transform, dataset.width, dataset.crs, target, location, cols, rows)
     scale = max(np.ptp(sx), np.ptp(sy)) / max(target.shape)
     margin = _MARGIN_PX + int(np.ceil(scale))
     left, top = int(np.floor(sx.min())) - margin, int(np.floor(sy.min())) - margin
@@ -215,22 +259,21 @@ def _window(dataset: DatasetReader, target: GeoBox, location: Location) -> tuple
     return (left, top, right - left, bottom - top) if right > left and bottom > top else None
 
 
-def _crop(dataset: DatasetReader, asset: Asset, window: tuple[int, int, int, int], nodata: float) -> NDArray[Any]:
-    """The pixels of a window, (y, x) in the file's dtype, which may reach beyond the file: there it is nodata."""
+def _crop(dataset: DatasetReader, asset: Asset, window: tuple[int, int, int, int], array: ArraySpec) -> NDArray[Any]:
+    """The pixels of a window, (y, x) in `array.dtype`, which may reach beyond the file: there it is nodata."""
     col, row, width, height = window
     c0, r0 = max(col, 0), max(row, 0)
     c1, r1 = min(col + width, dataset.width), min(row + height, dataset.height)
+    out = np.full((height, width), array.nodata, array.dtype)
     if c1 <= c0 or r1 <= r0:
-        return np.full((height, width), nodata, np.result_type(dataset.dtypes[asset.band - 1]))
+        return out
     inside = Window(c0, r0, c1 - c0, r1 - r0)
     _check_blocks(dataset, asset, inside)
-    pixels: NDArray[Any] = dataset.read(asset.band, window=inside)
+    raw: NDArray[Any] = dataset.read(asset.band, window=inside)
+    pixels = raw.astype(array.dtype)
     declared = dataset.nodatavals[asset.band - 1]
-    if declared is not None and declared != nodata:
-        pixels = np.where(np.isnan(pixels) if np.isnan(declared) else pixels == declared, nodata, pixels)
-    if (c0, r0, c1, r1) == (col, row, col + width, row + height):
-        return pixels
-    out = np.full((height, width), nodata, pixels.dtype)
+    if declared is not None and declared != array.nodata:
+        pixels[np.isnan(raw) if np.isnan(declared) else raw == declared] = array.nodata
     out[r0 - row : r1 - row, c0 - col : c1 - col] = pixels
     return out
 
@@ -256,24 +299,26 @@ def _check_blocks(dataset: DatasetReader, asset: Asset, window: Window) -> None:
                 )
 
 
-def _joined(pieces: Sequence[Piece], nodata: float) -> list[Piece]:
-    """Pieces with those that share CRS and pixel grid joined into one, in order; earlier ones win."""
-    out: list[Piece] = []
-    for piece in pieces:
-        for i, other in enumerate(out):
+def _joined(pieces: Sequence[Piece], nodata: float) -> list[tuple[Piece, list[int]]]:
+    """Pieces with those that share CRS and pixel grid joined into one, and which they are; earlier ones win."""
+    out: list[tuple[Piece, list[int]]] = []
+    for n, piece in enumerate(pieces):
+        for i, (other, members) in enumerate(out):
             if (at := _same_grid(other, piece)) is not None:
-                out[i] = _union(other, piece, at, nodata)
+                out[i] = _union(other, piece, at, nodata), [*members, n]
                 break
         else:
-            out.append(piece)
+            out.append((piece, [n]))
     return out
 
 
 def _same_grid(a: Piece, b: Piece) -> tuple[int, int] | None:
     """Column and row of b's first pixel counted from a's, where both lie on one pixel grid."""
-    if a.exact != b.exact or a.crs != b.crs or not np.allclose(a.transform[:6:4], b.transform[:6:4], rtol=1e-9):
+    s, t = a.transform, b.transform
+    alike = np.allclose((s.a, s.b, s.d, s.e), (t.a, t.b, t.d, t.e), rtol=1e-7, atol=0)
+    if a.exact != b.exact or a.crs != b.crs or not alike:
         return None
-    col, row = (b.transform.c - a.transform.c) / a.transform.a, (b.transform.f - a.transform.f) / a.transform.e
+    col, row = (float(v) for v in _pixel(s, t.c, t.f))
     # Published tiles state their corners to about 1e-9 degrees: a thousandth of a pixel tells the same grid from another.
     return (round(col), round(row)) if abs(col - round(col)) < 1e-3 and abs(row - round(row)) < 1e-3 else None
 
@@ -282,7 +327,7 @@ def _union(a: Piece, b: Piece, at: tuple[int, int], nodata: float) -> Piece:
     left, top = min(0, at[0]), min(0, at[1])
     right = max(a.pixels.shape[1], at[0] + b.pixels.shape[1])
     bottom = max(a.pixels.shape[0], at[1] + b.pixels.shape[0])
-    out = np.full((bottom - top, right - left), nodata, np.result_type(a.pixels, b.pixels))
+    out = np.full((bottom - top, right - left), nodata, a.pixels.dtype)
     for piece, (col, row) in ((b, at), (a, (0, 0))):
         h, w = piece.pixels.shape
         part = out[row - top : row - top + h, col - left : col - left + w]
@@ -291,33 +336,72 @@ def _union(a: Piece, b: Piece, at: tuple[int, int], nodata: float) -> Piece:
     return Piece(out, transform, a.crs, a.exact)
 
 
-def _warp(piece: Piece, array: ArraySpec, location: Location) -> NDArray[Any]:
-    """The piece on the location's grid, resampled once by GDAL; (y, x) in `array.dtype`."""
+def _area(piece: Piece, array: ArraySpec, location: Location) -> NDArray[np.bool_]:
+    """(y, x) True where the centre of the grid's pixel lies in the piece."""
     target = grid.geobox(location, array.res_m)
-    h, w = piece.pixels.shape
-    profile = {"driver": "GTiff", "height": h, "width": w, "count": 1, "dtype": array.dtype}
-    with MemoryFile() as memory:
-        with memory.open(**profile, crs=piece.crs, transform=piece.transform, nodata=array.nodata) as file:
-            file.write(piece.pixels.astype(array.dtype), 1)
-        with (
-            memory.open() as source,
-            WarpedVRT(
-                source,
-                crs=f"EPSG:{location.epsg}",
-                transform=target.affine,
-                width=target.width,
-                height=target.height,
-                resampling=resampling(array, piece.crs, piece.transform, location),
-                src_nodata=array.nodata,
-                nodata=array.nodata,
-                tolerance=EXACT_PX,
-            ) as vrt,
-        ):
-            pixels: NDArray[Any] = vrt.read(1)
-    return pixels
+    height, width = piece.pixels.shape
+    cols, rows = np.meshgrid(np.arange(target.width) + 0.5, np.arange(target.height) + 0.5)
+    x, y = _located(piece.transform, width, piece.crs, target, location, cols, rows)
+    inside: NDArray[np.bool_] = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    return inside.reshape(target.shape)
+
+
+def _on_grid(
+    piece: Piece, groups: Sequence[tuple[Piece, list[int]]], array: ArraySpec, location: Location
+) -> NDArray[Any]:
+    """The piece on the location's grid, (y, x) in `array.dtype`: as it is where exact, else resampled once."""
+    if piece.exact:
+        return piece.pixels
+    method = resampling(array, piece.crs, piece.transform, location)
+    if method in (Resampling.bilinear, Resampling.average):
+        piece = _rimmed(piece, [other for other, _ in groups if other is not piece], array.nodata)
+    target = grid.geobox(location, array.res_m)
+    out = np.full(target.shape, array.nodata, array.dtype)
+    return _reprojected(piece, out, target.affine, f"EPSG:{location.epsg}", method, array.nodata)
+
+
+def _rimmed(piece: Piece, others: Sequence[Piece], nodata: float) -> Piece:
+    """The piece with a rim of what others hold beyond its edges, so that it is interpolated, not cut off, up to them."""
+    if not others:
+        return piece
+    n = _MARGIN_PX
+    rim = np.pad(np.zeros(piece.pixels.shape, bool), n, constant_values=True)
+    out = np.pad(piece.pixels, n, constant_values=nodata)
+    transform = rasterio.windows.transform(Window(-n, -n, 1, 1), piece.transform)
+    for other in others:
+        there = _reprojected(other, np.full_like(out, nodata), transform, piece.crs, Resampling.bilinear, nodata)
+        hole = rim & (out == nodata)
+        out[hole] = there[hole]
+    return replace(piece, pixels=out, transform=transform)
+
+
+def _reprojected(
+    piece: Piece, out: NDArray[Any], transform: Affine, crs: Any, method: Resampling, nodata: float
+) -> NDArray[Any]:
+    """`out`, filled with the piece on its grid by GDAL's warper, each pixel located exactly.
+
+    Not by WarpedVRT: rasterio's refuses tolerance 0, and loses what lies beyond the antimeridian.
+    """
+    reproject(
+        piece.pixels,
+        out,
+        src_transform=piece.transform,
+        src_crs=piece.crs,
+        src_nodata=nodata,
+        dst_transform=transform,
+        dst_crs=crs,
+        dst_nodata=nodata,
+        resampling=method,
+        tolerance=0,
+        # Left to itself GDAL widens the bilinear kernel by how the two windows' sizes compare, so that a turned grid or
+        # another crop would blur, and shift by up to a tenth of a pixel. `down` is what smooths.
+        XSCALE=1,
+        YSCALE=1,
+    )
+    return out
 
 
 def resampling(array: ArraySpec, crs: rasterio.crs.CRS, transform: Affine, location: Location) -> Resampling:
     """The declared method for going from a scene's pixel size to the array's: `down` where it is clearly coarser."""
-    res = abs(transform.e) * (111_195.0 if crs.is_geographic else 1.0)
+    res = math.hypot(transform.b, transform.e) * (111_195.0 if crs.is_geographic else 1.0)
     return Resampling[array.down if array.res_m >= 1.5 * res else array.up]

@@ -1,0 +1,7 @@
+"""`python -m curation.embedded`."""
+
+import sys
+
+from curation.embedded.server import main
+
+sys.exit(main())

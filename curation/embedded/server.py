@@ -1,0 +1,153 @@
+"""The server: the STAC API and the archive on one loopback port."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import ctypes
+import datetime as dt
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import uvicorn
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from curation.embedded import api, items
+from curation.embedded.archive import Archive, Key
+from curation.embedded.regions import EARTH_VERSION
+
+RENDERERS = 2
+"""Scenes rendered at a time; each takes a few hundred MB while it lasts."""
+
+PR_SET_PDEATHSIG = 1
+
+
+def default_cache() -> Path:
+    """The user's cache folder, one per version of the Earth."""
+    return Path(platformdirs.user_cache_dir("curation")) / f"embedded-{EARTH_VERSION}"
+
+
+def make_app(cache: Path, log: Path | None = None) -> ASGIApp:
+    """The whole application: the STAC API under /stac, files under /archive."""
+    every = items.all_items()
+    app = api.make_app(items.all_collections(every), every)
+    store = Archive(cache)
+    pool = ThreadPoolExecutor(RENDERERS, thread_name_prefix="render")
+
+    async def file(request: Request) -> Response:
+        parts = request.path_params
+        name = parts["name"]
+        key = Key(parts["collection"], parts["item"], name.removesuffix(".tif"))
+        if not name.endswith(".tif") or not store.known(key):
+            raise HTTPException(404, f"no {key.path} in the archive")
+        path = store.ready(key)
+        if path is None:
+            path = await asyncio.get_running_loop().run_in_executor(pool, store.path, key)
+        return FileResponse(path, media_type="image/tiff; application=geotiff; profile=cloud-optimized")
+
+    app.add_route("/archive/{collection}/{item}/{name}", file, methods=["GET", "HEAD"])
+    return app if log is None else RequestLog(app, log)
+
+
+class RequestLog:
+    """An application with one JSON line for each request of an archive file, written when it has been answered."""
+
+    def __init__(self, app: ASGIApp, path: Path) -> None:
+        self._app = app
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a", encoding="utf-8")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers, and writes the line."""
+        if scope["type"] != "http" or not scope["path"].startswith("/archive/"):
+            await self._app(scope, receive, send)
+            return
+        line: dict[str, Any] = {
+            "t": dt.datetime.now(dt.UTC).isoformat(),
+            "method": scope["method"],
+            "path": scope["path"],
+            "range": next((v.decode() for k, v in scope["headers"] if k == b"range"), None),
+            "status": None,
+            "bytes": 0,
+        }
+
+        async def counted(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                line["status"] = message["status"]
+            elif message["type"] == "http.response.body":
+                line["bytes"] += len(message.get("body", b""))
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                # Before the last bytes leave: who has the answer can count on its line.
+                self._file.write(json.dumps(line) + "\n")
+                self._file.flush()
+            await send(message)
+
+        await self._app(scope, receive, counted)
+
+
+class _Announced(uvicorn.Server):
+    """A server that says so when it answers."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts, and says so."""
+        await super().startup(sockets)
+        self._announce()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serves until killed (or until standard input ends); prints one JSON line when it answers."""
+    parser = argparse.ArgumentParser(
+        prog="python -m curation.embedded",
+        description="A small Earth on loopback: a STAC API and the Cloud-Optimised GeoTIFFs that it lists.",
+    )
+    parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
+    parser.add_argument(
+        "--cache", type=Path, default=None, help=f"folder of rendered files (default {default_cache()})"
+    )
+    parser.add_argument("--log", type=Path, default=None, help="append one JSON line per request of an archive file")
+    parser.add_argument("--until-eof", action="store_true", help="end when standard input does")
+    parser.add_argument(
+        "--with-parent", action="store_true", help="end when the process that started this one does (Linux)"
+    )
+    args = parser.parse_args(argv)
+    if args.with_parent and sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    listener = socket.create_server(("127.0.0.1", args.port))
+    port = listener.getsockname()[1]
+
+    def announce() -> None:
+        print(json.dumps({"url": f"http://127.0.0.1:{port}{api.PREFIX}", "pid": os.getpid()}), flush=True)
+
+    os.environ.setdefault("GDAL_CACHEMAX", "64")  # MB: everything is written once, from the top
+    app = make_app(args.cache or default_cache(), args.log)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
+    server = _Announced(config, announce)
+    if args.until_eof:
+        threading.Thread(target=_end_at_eof, daemon=True).start()
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run([listener])
+    return 0
+
+
+def _end_at_eof() -> None:
+    """Ends the process at once when standard input ends: what is half rendered was never published."""
+    while os.read(0, 4096):
+        pass
+    os._exit(0)

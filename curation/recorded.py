@@ -1,0 +1,195 @@
+"""What a dataset's folder holds: its cubes with their ledgers, opened for reading.
+
+Only what a ledger records is believed, and only where the stored bytes are still that. A draw, a recipe's file of places
+and a catalog are not needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.core.buffer import default_buffer_prototype
+from zarr.storage import MemoryStore
+
+from curation import split
+from curation.cube import IDENTITY, Cube
+from curation.ledger import Ledger, StoredObject
+from curation.model import STATIC, ConfigError, DamageError, Location, PatchOutcome
+from curation.recipe import Dataset
+from curation.store import Store
+
+
+@dataclass(frozen=True)
+class RecordedCube:
+    """One cube as it stands: where its patches are, what became of them, and how to read them."""
+
+    cube: Cube
+    """With its locations, in order; their rank is not recorded and is 0."""
+    ledger: Ledger
+    store: Store
+
+    @property
+    def name(self) -> str:
+        """`<region>/<season>`, as logs name it."""
+        return f"{self.cube.region}/{self.cube.season}"
+
+    @cached_property
+    def outcomes(self) -> dict[str, PatchOutcome]:
+        """Location id → outcome of each decided patch."""
+        return {o.id: o for o in self.ledger.outcomes()}
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """Location id → its number in the cube."""
+        return {p.id: n for n, p in enumerate(self.cube.locations)}
+
+    def facts(self, slab: int) -> list[dict[str, Any]]:
+        """For each patch of a slab, fact → value; empty where no facts of the slab are recorded.
+
+        Raises:
+            DamageError: a chunk of facts is not there, or is not what was recorded.
+        """
+        slots = len(self.cube.slab(slab))
+        record = self.ledger.slabs.get(slab)
+        if record is None or not record.objects:
+            return [{} for _ in range(slots)]
+        recorded = {o.key: o for o in record.objects}
+        checked = Store("memory://")  # read_facts reads what was checked here, not what the store says a moment later
+        for fact in self.cube.facts:
+            key = self.cube.fact_key(fact, slab)
+            checked.publish(key, read_object(self.store, recorded, key))
+        return self.cube.read_facts(checked, slab, slots)
+
+    def pixels(self, name: str, location: str) -> NDArray[Any]:
+        """(band, y, x) of a pixel array of an ok patch, in its stored dtype, checked against the ledger's hash.
+
+        Raises:
+            DamageError: the chunk is not there, or is not what was committed.
+        """
+        number = self.numbers[location]
+        return self.cube.read_chunk(self.store, name, number, self.outcomes[location].chunks[name])
+
+
+def names(store: Store) -> list[tuple[str, str]]:
+    """(region, season) of every cube that has a ledger, in order."""
+    found = {(parts[1], parts[2]) for s in store.list("ledger") if len(parts := s.key.split("/")) > 3}
+    return sorted(found)
+
+
+def opened(dataset: Dataset, store: Store, region: str, season: str) -> RecordedCube:
+    """The cube of a region and season.
+
+    Raises:
+        ConfigError: it was built by another recipe than this one.
+        DamageError: its ledger or its identity is not what was recorded.
+    """
+    dataset.recipe.season(season)
+    ledger = Ledger.replay(store, region, season)
+    where = store.where(f"cubes/{region}/{season}.zarr")
+    if ledger.binding.get("dataset") != dataset.name:
+        raise ConfigError(
+            f"{where}: is of dataset {ledger.binding.get('dataset')!r}, expected {dataset.name!r}; give its own --dataset"
+        )
+    if not ledger.cube_objects:
+        return RecordedCube(Cube(dataset, region, season, ()), ledger, store)  # begun, and stopped before its creation
+    locations = _locations(dataset, store, region, season, ledger)
+    return RecordedCube(Cube(dataset, region, season, locations), ledger, store)
+
+
+def read_object(store: Store, recorded: Mapping[str, StoredObject], key: str) -> bytes:
+    """The object's bytes, checked against what was recorded of it.
+
+    Raises:
+        DamageError: nobody recorded it, it is not there, or it is not what was recorded.
+    """
+    where = store.where(key)
+    item = recorded.get(key)
+    if item is None:
+        raise DamageError(f"{where}: nobody recorded it; `curate verify` names all holes")
+    try:
+        data = store.get(key)
+    except FileNotFoundError as err:
+        raise DamageError(f"{where}: is recorded but not there; `curate verify` names all holes") from err
+    found = hashlib.sha256(data).hexdigest()
+    if found != item.sha256:
+        raise DamageError(
+            f"{where}: has sha256 {found[:12]}…, recorded was {item.sha256[:12]}…; `curate verify` names all holes"
+        )
+    return data
+
+
+def _locations(dataset: Dataset, store: Store, region: str, season: str, ledger: Ledger) -> tuple[Location, ...]:
+    """The cube's locations as its identity coordinates say; bound to the ledger by their digest."""
+    recorded = {o.key: o for o in ledger.cube_objects}
+    cube = Cube(dataset, region, season, ())
+    _check_schema(cube, store, read_object(store, recorded, f"{cube.prefix}/zarr.json"))
+    columns = {name: _identity(store, recorded, cube.prefix, name) for name in IDENTITY}
+    splits = split.splits_of(
+        np.asarray(columns["lon"]), np.asarray(columns["lat"]), dataset.recipe.seed, dataset.recipe.split
+    )
+    rows = zip(*columns.values(), splits.tolist(), strict=True)
+    locations = tuple(
+        Location(str(i), lon, lat, epsg, x0, y0, dataset.recipe.grid.size_m, region, side)
+        for i, lon, lat, epsg, x0, y0, side in rows
+    )
+    found = Cube(dataset, region, season, locations).locations_digest
+    if found != ledger.binding.get("locations"):
+        raise DamageError(
+            f"{store.where(cube.prefix)}: its locations have digest {found[:12]}…, its ledger is bound to "
+            f"{str(ledger.binding.get('locations'))[:12]}…; restore the one that was replaced"
+        )
+    return locations
+
+
+def _identity(store: Store, recorded: Mapping[str, StoredObject], prefix: str, name: str) -> Sequence[Any]:
+    """One identity coordinate as plain values, from checked bytes."""
+    buffer = default_buffer_prototype().buffer
+    keys = ("zarr.json", "c/0")
+    objects = {k: buffer.from_bytes(read_object(store, recorded, f"{prefix}/{name}/{k}")) for k in keys}
+    array = zarr.open_array(MemoryStore(objects), mode="r")
+    values: list[Any] = np.asarray(array[...]).tolist()
+    return values
+
+
+def _check_schema(cube: Cube, store: Store, root: bytes) -> None:
+    """Passes where the store has the arrays and facts that the recipe says.
+
+    Raises:
+        ConfigError: it has others: the recipe, or a source, has changed since.
+    """
+    value = json.loads(root)
+    stored = value["consolidated_metadata"]["metadata"]
+    found = {
+        name: (meta["shape"][1:], meta["chunk_grid"]["configuration"]["chunk_shape"][0], meta["data_type"])
+        for name, meta in stored.items()
+        if len(meta.get("shape", ())) == 4
+    }
+    expected = {
+        name: (list(cube.chunk_shape(name)[1:]), cube.slab_patches, array.dtype)
+        for name, (_, array) in cube.arrays.items()
+    }
+    facts = " ".join([*IDENTITY, *(f.name for f in cube.facts)])
+    if found != expected or value["attributes"]["coordinates"] != facts:
+        raise ConfigError(
+            f"{store.where(cube.prefix)}: holds {_told(found)}, the recipe {cube.dataset.path} says {_told(expected)}"
+            f"{'' if found != expected else ' with other facts'}: the recipe or a source has changed since this cube was "
+            "built. Restore it, or choose another --root"
+        )
+
+
+def _told(arrays: Mapping[str, Any]) -> str:
+    return ", ".join(f"{n} {tuple(v[0])} {v[2]} by {v[1]}" for n, v in sorted(arrays.items()))
+
+
+def seasons_of(dataset: Dataset) -> list[str]:
+    """All seasons that the recipe has a cube for, `static` first."""
+    has_static = any(s.season == STATIC for s in dataset.specs.values())
+    return ([STATIC] if has_static else []) + dataset.season_names()

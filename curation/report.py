@@ -1,0 +1,272 @@
+"""One HTML page of what is in a dataset: drawn from what was recorded and is still that. Damage is named on it."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pyarrow as pa
+import pyarrow.parquet as pq
+from markupsafe import Markup
+
+from curation import shardformat, shards
+from curation.drawing import distributions, maps, palette, sheet
+from curation.drawing import survey as surveys
+from curation.drawing.survey import PENDING, Survey
+from curation.model import CODE_HELP, STATIC, Code, ConfigError, DamageError
+from curation.recipe import Dataset
+from curation.shardformat import Index
+from curation.store import Store
+
+log = logging.getLogger(__name__)
+
+KEY = "report.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """One map, and what is said of it."""
+
+    title: str
+    svg: Markup
+    counts: dict[str, int]
+
+
+def write(dataset: Dataset, store: Store, out: Path | None) -> str:
+    """Where the report of a dataset was written: `<root>/<dataset>/report.html`, or `out`.
+
+    Args:
+        dataset: the recipe it was built by.
+        store: its folder, `<root>/<dataset>`.
+        out: a local file to write instead.
+
+    Raises:
+        ConfigError: nothing is built there, it was built by another recipe, or `out` is a folder.
+    """
+    if out is not None and out.is_dir():
+        raise ConfigError(f"--out {out}: is a folder, expected the name of a file; say --out {out / KEY}")
+    page = render(dataset, store).encode()
+    where, key = (store, KEY) if out is None else (Store(out.absolute().parent), out.name)
+    where.publish(key, page)
+    log.info("report: %.1f MB", len(page) / 1e6)
+    return where.where(key)
+
+
+def render(dataset: Dataset, store: Store) -> str:
+    """The page. Raises as `write` does."""
+    survey = surveys.survey(dataset, store)
+    index = _index(survey)
+    dropped = _dropped(survey)
+    rows = sheet.rows(survey)
+    context = {
+        "dataset": dataset,
+        "recipe": dataset.recipe,
+        "cards": _cards(survey, index),
+        "facts": _facts(survey, index),
+        "maps": _maps(survey),
+        "outcome_colours": palette.OUTCOMES,
+        "rows": rows,
+        "chosen": sheet.ROWS,
+        "legends": _legends(survey),
+        "outcomes": distributions.outcomes(survey) if survey.cubes else None,
+        "rejects": _rejects(survey),
+        "labels": distributions.label_charts(survey),
+        "labels_asked": bool(shards.label_names(dataset)),
+        "bands": distributions.bands(survey),
+        "quality": distributions.quality(survey),
+        "dates": distributions.dates(survey),
+        "dropped": dropped,
+        "packed": index is not None,
+        "sources": _sources(dataset),
+        "slabs": (survey.slabs_read, survey.slabs_recorded),
+        "help": _help,
+        "damage": list(survey.damage),  # last: all that was read above has found what is damaged
+    }
+    for line in survey.damage:
+        log.warning("damaged: %s", line)
+    env = jinja2.Environment(
+        loader=jinja2.PackageLoader("curation.drawing", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return env.get_template("report.html.j2").render(context)
+
+
+def _index(survey: Survey) -> Index | None:
+    """The shards' index; None where nothing is packed, or it is damaged."""
+    store = survey.store.child(shards.FOLDER)
+    if store.head(shardformat.INDEX) is None:
+        return None
+    try:
+        return Index.from_bytes(store.get(shardformat.INDEX), store.where(shardformat.INDEX))
+    except DamageError as err:
+        survey.damage[str(err)] = None
+        return None
+
+
+def _dropped(survey: Survey) -> list[tuple[str, str, int]]:
+    """(region, reason, locations) of those that became no sample, the most common first."""
+    key = "manifest/dropped.parquet"
+    if survey.store.head(key) is None:
+        return []
+    try:
+        table = pq.read_table(io.BytesIO(survey.store.get(key)), columns=["region", "reason"])
+    except (pa.ArrowException, OSError) as err:
+        survey.damage[f"{survey.store.where(key)}: not a readable GeoParquet file: {err}; pack again"] = None
+        return []
+    counts = Counter(zip(table["region"].to_pylist(), table["reason"].to_pylist(), strict=True))
+    return [(region, reason, n) for (region, reason), n in sorted(counts.items(), key=lambda kv: (-kv[1], kv[0]))]
+
+
+def _cards(survey: Survey, index: Index | None) -> list[tuple[str, str, str]]:
+    """(number, what it counts, detail) at the head of the page."""
+    statuses = survey.statuses()
+    ids = {p.id for r in survey.regions for p in survey.places(r)}
+    sizes = {name: sum(s.size for s in survey.store.list(name)) for name in ("cubes", shards.FOLDER)}
+    total = statuses.total()
+    not_ok = ", ".join(f"{v:,} {k}" for k, v in sorted(statuses.items()) if k != "ok") or "none rejected"
+    samples = {k: e.samples for k, e in index.splits.items()} if index else {}
+    return [
+        (f"{len(ids):,}", "locations", f"in {_plural(len(survey.regions), 'region')}"),
+        (f"{statuses['ok']:,}", f"of {total:,} patches ok", not_ok),
+        (
+            f"{sum(samples.values()):,}" if index else "–",
+            "samples",
+            ", ".join(f"{v:,} {k}" for k, v in sorted(samples.items(), key=lambda kv: -kv[1]))
+            if index
+            else "not packed",
+        ),
+        (
+            _bytes(sum(sizes.values())),
+            "on disk",
+            f"cubes {_bytes(sizes['cubes'])}, shards {_bytes(sizes[shards.FOLDER])}",
+        ),
+    ]
+
+
+def _facts(survey: Survey, index: Index | None) -> list[tuple[str, str]]:
+    """Name and value of what identifies the dataset."""
+    recipe = survey.dataset.recipe
+    pixels = sorted({str(c.ledger.binding.get("pixels")) for c in survey.cubes.values()})
+    out = [
+        ("recipe", str(survey.dataset.path)),
+        ("folder", survey.store.where("")),
+        ("footprint", f"{recipe.grid.size_m:g} m"),
+        ("seasons", ", ".join(f"{n} {s.start:%Y-%m-%d}…{s.end:%Y-%m-%d}" for n, s in recipe.seasons.items())),
+        ("pixels digest", ", ".join(pixels)),
+        ("release digest", index.release_digest if index else survey.dataset.release_digest()),
+    ]
+    if index:
+        out.append(("content sha256", index.content_sha256))
+        if index.release_digest != survey.dataset.release_digest():
+            out.append(
+                (
+                    "note",
+                    "the shards were packed by other labels, split or packing than the recipe now says: pack again",
+                )
+            )
+    versions = index.written_by if index else shards.versions()
+    out.append(("packed with" if index else "versions here", ", ".join(f"{k} {v}" for k, v in versions.items())))
+    return out
+
+
+def _maps(survey: Survey) -> list[Map]:
+    """The whole world where locations are spread out, then a map per region."""
+    out = []
+    by_region = {r: places for r in survey.regions if (places := survey.places(r))}
+    states = {r: {p.id: survey.state(r, p.id) for p in places} for r, places in by_region.items()}
+    every = {p.id: p for places in by_region.values() for p in places}
+    if every and maps.spread(list(every.values())):
+        merged = {i: s for r in reversed(list(states)) for i, s in states[r].items()}
+        out.append(
+            _map("the world", merged, maps.world(merged, list(every.values()), "map-world", _told("The world", merged)))
+        )
+    for n, (region, places) in enumerate(by_region.items()):
+        svg = maps.region(states[region], places, f"map-{n}", _told(region, states[region]))
+        out.append(_map(region, states[region], svg))
+    return out
+
+
+def _map(title: str, states: dict[str, str], svg: str) -> Map:
+    counts = Counter(states.values())
+    return Map(title, Markup(svg), {k: counts[k] for k in palette.OUTCOMES if counts[k]})
+
+
+def _told(title: str, states: dict[str, str]) -> str:
+    counts = Counter(states.values())
+    return f"Map of {title}: {len(states)} locations, " + ", ".join(f"{v} {k}" for k, v in sorted(counts.items()))
+
+
+def _legends(survey: Survey) -> list[tuple[str, Markup]]:
+    """A legend per class map."""
+    return [
+        (
+            spec.title,
+            Markup(
+                distributions.legend({c.name.replace("_", " "): palette.classes(spec)[c.code] for c in spec.classes})
+            ),
+        )
+        for spec in survey.dataset.specs.values()
+        if spec.classes
+    ]
+
+
+def _rejects(survey: Survey) -> list[tuple[str, str, str, str, int]]:
+    """(region, season, reason, meaning, patches) of all that is not ok."""
+    order = {s: n for n, s in enumerate([STATIC, *survey.dataset.season_names()])}
+    out = []
+    for (region, season), counts in sorted(survey.counts().items(), key=lambda kv: (kv[0][0], order[kv[0][1]])):
+        out += [(region, season, r, _help(r), n) for r, n in counts.most_common() if r != "ok" and n]
+    return out
+
+
+def _help(reason: str) -> str:
+    """What a reason means: the code in it, explained."""
+    if reason == PENDING:
+        return "not built yet"
+    if reason == "buffer":
+        return "too near to the other split"
+    if reason == "target":
+        return "beyond the number of samples asked for"
+    found = [CODE_HELP[c] for c in Code if c.value in reason.replace("(", ":").replace(" ", ":").split(":")]
+    if "pending" in reason:
+        return "a season is not built yet"
+    return found[0] if found else "failed: the ledger has the cause; the same command tries again"
+
+
+def _sources(dataset: Dataset) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": spec.name,
+            "title": spec.title,
+            "required": dataset.recipe.sources[spec.name].required,
+            "season": spec.season,
+            "arrays": [f"{n}: {_commas(a.bands)} · {a.dtype} · {a.unit}" for n, a in dataset.arrays[spec.name].items()],
+            "licence": spec.licence,
+        }
+        for spec in dataset.specs.values()
+    ]
+
+
+def _commas(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def _bytes(size: int) -> str:
+    value, units = float(size), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value /= 1000
+        units.pop(0)
+    return f"{value:.0f} {units[0]}" if units[0] == "B" or value >= 100 else f"{value:.1f} {units[0]}"

@@ -1,0 +1,160 @@
+"""One patch of a cube as a PNG: what each source shows of it, or why there is nothing, and what was measured."""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from curation import recorded
+from curation.drawing import plate, tiles
+from curation.drawing.plate import Panel
+from curation.facts import FILL
+from curation.model import ConfigError, DamageError, PatchOutcome, Status, iso
+from curation.recipe import Dataset
+from curation.recorded import RecordedCube
+from curation.store import Store
+
+
+def write(dataset: Dataset, store: Store, patch: str, out: Path | None) -> str:
+    """Where the picture of a patch was written: `<ID>-<SEASON>.png` in the current folder, or `out`.
+
+    Args:
+        dataset: the recipe it was built by.
+        store: its folder, `<root>/<dataset>`.
+        patch: `REGION/SEASON/ID`, as ledgers and logs name it.
+        out: a local file to write instead.
+
+    Raises:
+        ConfigError: there is no such patch (near matches are told), it is not built yet, or `out` is a folder.
+        DamageError: its cube's ledger or identity is not what was recorded.
+    """
+    if out is not None and out.is_dir():
+        raise ConfigError(f"--out {out}: is a folder, expected the name of a file")
+    cube, location = _found(dataset, store, patch)
+    target = (out or Path(f"{location}-{cube.cube.season}.png")).absolute()
+    where = Store(target.parent)
+    where.publish(target.name, png(cube, location))
+    return where.where(target.name)
+
+
+def png(cube: RecordedCube, location: str) -> bytes:
+    """The picture of a decided patch."""
+    outcome = cube.outcomes[location]
+    place = cube.cube.locations[cube.numbers[location]]
+    shown = _panels(cube, outcome) if outcome.status is Status.OK else []
+    state = outcome.status.name.lower()
+    why = "" if outcome.status is Status.OK else tiles.why(outcome)
+    subtitle = f"{cube.cube.dataset.name} · {cube.name} · {place.split} · {place.lat:.4f}°, {place.lon:.4f}° · {state}"
+    return plate.png(location, subtitle, why, shown, _facts(cube, outcome), place.size_m)
+
+
+def _panels(cube: RecordedCube, outcome: PatchOutcome) -> list[Panel]:
+    out: list[Panel] = []
+    for spec in cube.cube.sources:
+        if not tiles.ok(outcome, spec):
+            note = tiles.reason(outcome.sources[spec.name]) if spec.name in outcome.sources else "not recorded"
+            out.append(Panel(spec.title, spec.name, None, note))
+            continue
+        for name, (its, array) in cube.cube.arrays.items():
+            if its.name != spec.name:
+                continue
+            try:
+                pixels = cube.pixels(name, outcome.id)
+            except DamageError as err:
+                out.append(Panel(spec.title, name, None, f"damaged: {err}", damaged=True))
+                continue
+            out += plate.panels(spec, name, array, pixels)
+    return out
+
+
+def _facts(cube: RecordedCube, outcome: PatchOutcome) -> list[tuple[str, str]]:
+    """Name and value of all that is recorded of a patch, by source; an empty value makes a heading."""
+    place = cube.cube.locations[cube.numbers[outcome.id]]
+    out = [("location", ""), ("grid", f"EPSG:{place.epsg} west {place.x0_m:.10g} north {place.y0_m:.10g}")]
+    out += [("footprint", f"{place.size_m:g} m"), ("status", outcome.status.name.lower())]
+    try:
+        known = cube.facts(cube.numbers[outcome.id] // cube.cube.slab_patches)
+        facts = known[cube.numbers[outcome.id] % cube.cube.slab_patches]
+    except DamageError as err:
+        out.append(("facts damaged", str(err)))
+        facts = {}
+    for spec in cube.cube.sources:
+        out.append((spec.title, ""))
+        its = outcome.sources.get(spec.name)
+        if its is not None and its.status is not Status.OK:
+            out.append(("why", tiles.reason(its)))
+        if its is not None and its.scenes:
+            out.append(("scenes", " ".join(its.scenes)))
+        out += _told(spec.name, [c.name for c in spec.classes], facts)
+    shared = {k: v for k, v in facts.items() if k.startswith(("elevation_", "slope_"))}
+    return out + [(k.replace("_", " "), f"{v:.4g}") for k, v in shared.items() if v is not None]
+
+
+_UNKNOWN = {str: FILL["string"], int: FILL["int16"]}
+"""What stands where nothing was measured, by type; what is NaN in the cube is None by now."""
+
+
+def _told(source: str, classes: Sequence[str], facts: dict[str, Any]) -> list[tuple[str, str]]:
+    out = []
+    for key, value in facts.items():
+        short = key.removeprefix(f"{source}_")
+        if short == key or short in ("status", "reason", "scenes") or value is None:
+            continue
+        if not isinstance(value, np.ndarray) and value == _UNKNOWN.get(type(value)):
+            continue
+        if isinstance(value, np.ndarray):
+            out += [
+                (n.replace("_", " "), f"{100 * v:.1f} %") for n, v in zip(classes, value.tolist(), strict=True) if v
+            ]
+        elif short == "time":
+            out.append(("time", iso(dt.datetime.fromtimestamp(value, dt.UTC).replace(microsecond=0))))
+        else:
+            out.append((short.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else str(value)))
+    return out
+
+
+def _found(dataset: Dataset, store: Store, patch: str) -> tuple[RecordedCube, str]:
+    """The cube and location id that `REGION/SEASON/ID` names.
+
+    Raises:
+        ConfigError: there is no such decided patch.
+    """
+    parts = patch.split("/")
+    if len(parts) != 3 or not all(parts):
+        raise ConfigError(f"patch {patch!r}: expected REGION/SEASON/ID, such as europe/summer/utm32n-501360-5629040")
+    region, season, location = parts
+    names = recorded.names(store)
+    if not names:
+        raise ConfigError(
+            f"{store.where('')}: nothing of {dataset.name!r} is built there; build it first, or give the --root it was "
+            "built into"
+        )
+    _one_of("region", region, sorted({r for r, _ in names}), patch)
+    _one_of("season", season, sorted({s for r, s in names if r == region}), patch)
+    cube = recorded.opened(dataset, store, region, season)
+    _one_of("location", location, sorted(cube.numbers), patch)
+    if location not in cube.outcomes:
+        raise ConfigError(
+            f"patch {patch!r}: is pending: it has not been built. Build it with "
+            f"`curate --dataset {dataset.path} --region {region} --season {season}`"
+        )
+    return cube, location
+
+
+def _one_of(what: str, asked: str, known: Sequence[str], patch: str) -> None:
+    """Passes where `asked` is known.
+
+    Raises:
+        ConfigError: it is not; the nearest that are known are told.
+    """
+    if asked in known:
+        return
+    near = difflib.get_close_matches(asked, known, n=5, cutoff=0.5)
+    told = f"near matches: {', '.join(near)}" if near else f"there are {len(known)}: {', '.join(known[:5])}"
+    more = ", …" if not near and len(known) > 5 else ""
+    raise ConfigError(f"patch {patch!r}: no {what} {asked!r} is built; {told}{more}")

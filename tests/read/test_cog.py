@@ -1,0 +1,737 @@
+"""Co-registration: rasters whose pixels are their own coordinates, read onto grids where the truth is known."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import planetary_computer
+import pytest
+import rasterio
+from affine import Affine
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from rasterio.enums import Resampling
+from rasterio.merge import merge
+from rasterio.vrt import WarpedVRT
+from rasterio.warp import reproject
+from rasterio.windows import Window
+
+from curation import grid
+from curation.model import Location, ReadError
+from curation.read import cog
+from curation.read.cog import Asset, Reader
+from curation.sources import ArraySpec
+from tests.loopback import Request, serving
+
+NODATA = -32768.0
+NEAR_PX = 0.05
+"""How far an interpolated ramp may be from the truth, in pixels of the target."""
+
+
+def location(lon: float, lat: float, size_m: float = 660.0) -> Location:
+    epsg, x0, y0 = grid.snapped(lon, lat, size_m)
+    centre = grid.transformer(epsg, 4326).transform(x0 + size_m / 2, y0 - size_m / 2)
+    return Location(grid.location_id(epsg, x0, y0, size_m), *centre, epsg, x0, y0, size_m, "r", "train")
+
+
+def spec(res_m: float, dtype: str = "float32", nodata: float = NODATA, **how: Any) -> ArraySpec:
+    return ArraySpec(res_m=res_m, bands=["b"], dtype=dtype, nodata=nodata, unit="px", **how)
+
+
+CLASSES: dict[str, Any] = {"dtype": "uint8", "nodata": 0, "role": "classes", "up": "nearest", "down": "mode"}
+
+
+def write(path: Path, pixels: np.ndarray, transform: Affine, crs: int | str, **how: Any) -> Asset:
+    height, width = pixels.shape
+    profile = {"driver": "GTiff", "nodata": NODATA, "tiled": True, "blockxsize": 64, "blockysize": 64} | how
+    crs = f"EPSG:{crs}" if isinstance(crs, int) else crs
+    with rasterio.open(
+        path, "w", width=width, height=height, count=1, dtype=pixels.dtype, crs=crs, transform=transform, **profile
+    ) as file:
+        file.write(pixels, 1)
+    return Asset(str(path), "none")
+
+
+def north_up(west: float, north: float, res: float) -> Affine:
+    return Affine(res, 0, west, 0, -res, north)
+
+
+def around(at: Location, crs: int, res: float, pad: float = 12, shift: float = 0.0) -> tuple[Affine, tuple[int, int]]:
+    """Transform and shape of a north-up raster of `crs` around a location, its grid off by `shift` pixels."""
+    s = at.size_m
+    xs, ys = grid.transformer(at.epsg, crs).transform(
+        [at.x0_m + s * c / 8 for c in range(9) for _ in range(9)],
+        [at.y0_m - s * r / 8 for _ in range(9) for r in range(9)],
+    )
+    mid = grid.transformer(4326, crs).transform(at.lon, at.lat)[0]
+    if crs == 4326:
+        xs = [mid + (x - mid + 180) % 360 - 180 for x in xs]
+    west, north = (np.floor(min(xs) / res) - pad + shift) * res, (np.ceil(max(ys) / res) + pad + shift) * res
+    shape = int((north - min(ys)) / res + pad), int((max(xs) - west) / res + pad)
+    return north_up(west, north, res), shape
+
+
+def truth(
+    at: Location, res_m: float, crs: int, transform: Affine, shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where each pixel of a raster is: column and row of its centre in the location's grid, float64."""
+    cols, rows = np.meshgrid(np.arange(shape[1]) + 0.5, np.arange(shape[0]) + 0.5)
+    x = transform.a * cols + transform.b * rows + transform.c
+    y = transform.d * cols + transform.e * rows + transform.f
+    x, y = grid.transformer(crs, at.epsg).transform(x, y)
+    return (np.asarray(x) - at.x0_m) / res_m, (at.y0_m - np.asarray(y)) / res_m
+
+
+def centres(at: Location, res_m: float) -> tuple[np.ndarray, np.ndarray]:
+    n = round(at.size_m / res_m)
+    return tuple(np.meshgrid(np.arange(n) + 0.5, np.arange(n) + 0.5))
+
+
+def ramps(
+    folder: Path, at: Location, res_m: float, crs: int, transform: Affine, shape: tuple[int, int], name: str = "r"
+):
+    """Two rasters whose values are column and row of the location's grid."""
+    both = truth(at, res_m, crs, transform, shape)
+    return [write(folder / f"{name}{i}.tif", v.astype("f4"), transform, crs) for i, v in enumerate(both)]
+
+
+def read(assets: Asset | list[Asset], array: ArraySpec, at: Location, **how: Any) -> np.ndarray:
+    with Reader("") as reader:
+        pixels, _ = reader.read([assets] if isinstance(assets, Asset) else assets, array, at, **how)
+    assert pixels.dtype == array.dtype
+    return pixels
+
+
+def off_px(folder: Path, at: Location, res_m: float, crs: int, transform: Affine, shape: tuple[int, int], **how: Any):
+    """Errors of both axes, in pixels of the target, of the location read from ramps."""
+    array = spec(res_m, **how)
+    errors = []
+    for asset, want in zip(ramps(folder, at, res_m, crs, transform, shape), centres(at, res_m), strict=True):
+        got = read(asset, array, at)
+        assert (got != NODATA).all(), "a hole inside the scene"
+        errors.append(got - want)
+    return errors
+
+
+# --- exact crops ---------------------------------------------------------------------------------------------------
+
+PLACES = [(7.1, 51.2), (-46.6, -23.5), (12.01, -0.4), (151.2, -33.9), (5.3, 60.4), (-179.9, 65.0), (179.9, -16.8)]
+
+
+@pytest.mark.parametrize("res_m", [10, 20, 60])
+@pytest.mark.parametrize(("lon", "lat"), PLACES)
+def test_a_scene_of_the_same_zone_is_cropped_bit_for_bit(tmp_path, lon, lat, res_m):
+    at = location(lon, lat)
+    # As published scenes lie: corners on 60 m, counted from 40 in the south.
+    west, north = at.x0_m - 40 * 60, at.y0_m + 35 * 60
+    assert (north - (40 if at.epsg > 32700 else 0)) % 60 == 0
+    n, size = round(at.size_m / res_m), round(5460 / res_m)
+    values = np.arange(size * size, dtype="u2").reshape(size, size) + 1
+    asset = write(tmp_path / "s.tif", values, north_up(west, north, res_m), at.epsg, nodata=0)
+    with Reader("") as reader:
+        got, warped = reader.read([asset], spec(res_m, "uint16", 0), at)
+    col, row = round(40 * 60 / res_m), round(35 * 60 / res_m)
+    assert not warped
+    assert np.array_equal(got, values[row : row + n, col : col + n])
+    with rasterio.open(asset.href) as file:
+        assert np.array_equal(got, file.read(1, window=Window(col, row, n, n)))
+    coordinates = off_px(tmp_path, at, res_m, at.epsg, north_up(west, north, res_m), (size, size))
+    assert all((e == 0).all() for e in coordinates)
+
+
+@given(
+    st.integers(-80, 80), st.integers(-80, 80), st.sampled_from([10, 20, 60]),
+    st.sampled_from([(9.0, 48.0), (9.0, -48.0)]), st.sampled_from([120.0, 660.0, 1320.0]),
+)  # fmt: skip
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_beyond_the_scenes_edge_is_nodata_and_only_there(tmp_path, east, south, res_m, place, size_m):
+    at = location(*place, size_m)
+    scene = north_up(at.x0_m + east * 60, at.y0_m - south * 60, res_m)
+    n, size = round(size_m / res_m), round(1200 / res_m)
+    values = np.arange(1, size * size + 1, dtype="u2").reshape(size, size)
+    asset = write(tmp_path / "s.tif", values, scene, at.epsg, nodata=0, tiled=False, blockxsize=size, blockysize=1)
+    want = np.zeros((n, n), "u2")
+    for row in range(n):
+        for col in range(n):
+            c, r = col - round(east * 60 / res_m), row - round(south * 60 / res_m)
+            if 0 <= c < size and 0 <= r < size:
+                want[row, col] = values[r, c]
+    with Reader("") as reader:
+        got, warped = reader.read([asset], spec(res_m, "uint16", 0), at)
+    assert np.array_equal(got, want)
+    assert not warped
+
+
+def test_a_scene_that_does_not_meet_the_patch_is_all_nodata(tmp_path):
+    at = location(9.0, 48.0)
+    for crs, transform in ((at.epsg, north_up(at.x0_m + 90_000, at.y0_m, 10)), (4326, north_up(12.0, 47.0, 0.0001))):
+        asset = write(tmp_path / f"{crs}.tif", np.ones((64, 64), "f4"), transform, crs)
+        assert (read(asset, spec(10), at) == NODATA).all()
+
+
+# --- warps ---------------------------------------------------------------------------------------------------------
+
+
+def neighbour(at: Location) -> int:
+    """The zone beside the location's on its nearer side."""
+    base, zone = at.epsg // 100 * 100, at.epsg % 100
+    east = at.lon > zone * 6 - 183
+    return base + (zone - 1 + (1 if east else -1)) % 60 + 1
+
+
+@pytest.mark.parametrize(("lon", "lat"), [(5.99, 51.0), (6.02, -23.0), (179.98, -16.8), (-179.98, 65.0), (12.02, 0.3)])
+def test_a_scene_of_the_other_zone_is_warped_to_where_it_is(tmp_path, lon, lat):
+    at = location(lon, lat)
+    other = neighbour(at)
+    transform, shape = around(at, other, 10)
+    for error in off_px(tmp_path, at, 10, other, transform, shape):
+        assert np.abs(error).max() <= NEAR_PX
+
+
+@pytest.mark.parametrize("shift", [0.1, 1 / 3, 0.5, 0.77])
+def test_a_grid_off_by_a_part_of_a_pixel_is_interpolated_not_shifted(tmp_path, shift):
+    at = location(9.0, 48.0)
+    transform, shape = around(at, at.epsg, 10, shift=shift)
+    for error in off_px(tmp_path, at, 10, at.epsg, transform, shape):
+        assert np.abs(error).max() <= 1e-3
+
+
+@pytest.mark.parametrize(("lon", "lat"), [(7.1, 0.01), (7.1, 49.9), (-70.2, -52.3), (25.0, 70.5), (179.99, -16.8)])
+def test_a_geographic_dem_is_warped_to_where_it_is(tmp_path, lon, lat):
+    at = location(lon, lat, 1320)
+    transform, shape = around(at, 4326, 1 / 3600)
+    for error in off_px(tmp_path, at, 30, 4326, transform, shape):
+        assert np.abs(error).max() <= NEAR_PX
+
+
+@pytest.mark.parametrize("degrees", [7, 45, 90, 200])
+def test_a_rotated_scene_is_warped_to_where_it_is(tmp_path, degrees):
+    at = location(9.0, 48.0)
+    half = at.size_m / 2
+    middle = Affine.translation(at.x0_m + half, at.y0_m - half)
+    transform = middle @ Affine.rotation(degrees) @ Affine.scale(10, -10) @ Affine.translation(-64, -64)
+    for error in off_px(tmp_path, at, 10, at.epsg, transform, (128, 128)):
+        assert np.abs(error).max() <= NEAR_PX
+
+
+@pytest.mark.parametrize(("fine", "coarse"), [(10, 20), (10, 60), (20, 60), (20, 10), (60, 10)])
+def test_up_and_down_sampling_shift_nothing(tmp_path, fine, coarse):
+    at = location(9.0, 48.0)
+    transform, shape = around(at, at.epsg, fine)
+    for error in off_px(tmp_path, at, coarse, at.epsg, transform, shape):
+        assert np.abs(error).max() <= 1e-3
+
+
+def test_downsampling_on_a_nested_grid_is_the_mean_of_the_pixels_inside(tmp_path):
+    at = location(9.0, 48.0)
+    values = np.random.default_rng(1).normal(size=(330, 330)).astype("f4")
+    asset = write(tmp_path / "s.tif", values, north_up(at.x0_m - 1320, at.y0_m + 1320, 10), at.epsg)
+    want = values[132:198, 132:198].reshape(33, 2, 33, 2).mean(axis=(1, 3))
+    assert np.allclose(read(asset, spec(20), at), want, atol=1e-6)
+
+
+def test_nearest_takes_the_pixel_in_which_the_centre_lies(tmp_path):
+    at = location(5.99, 51.0)
+    other = neighbour(at)
+    transform, shape = around(at, other, 10)
+    errors = off_px(tmp_path, at, 10, other, transform, shape, up="nearest", down="nearest")
+    # Half a source pixel along its own axes, which are turned by up to 5 degrees against the target's.
+    assert max(np.abs(e).max() for e in errors) <= 0.5 * (1 + np.sin(np.radians(5.5)))
+    assert all(abs(e.mean()) <= NEAR_PX for e in errors)
+
+
+def referee(href: str, array: ArraySpec, at: Location, method: Resampling) -> np.ndarray:
+    """GDAL's warp of the whole file."""
+    target = grid.geobox(at, array.res_m)
+    with rasterio.open(href) as file:
+        out = np.full(target.shape, array.nodata, array.dtype)
+        reproject(
+            rasterio.band(file, 1), out, dst_transform=target.affine, dst_crs=f"EPSG:{at.epsg}",
+            src_nodata=array.nodata, dst_nodata=array.nodata, resampling=method, tolerance=0,
+            XSCALE=1, YSCALE=1,  # else GDAL takes its kernel's width from the windows it happens to be given
+        )  # fmt: skip
+    return out
+
+
+@pytest.mark.parametrize(
+    ("method", "how"),
+    [
+        (Resampling.bilinear, {}),
+        (Resampling.nearest, {"up": "nearest"}),
+        (Resampling.average, {"up": "average"}),
+        (Resampling.mode, {"up": "mode"}),
+    ],
+)
+@pytest.mark.parametrize(("lon", "crs", "res"), [(5.99, 32632, 10.0), (7.1, 4326, 1 / 3600), (9.0, 32632, 10.5)])
+def test_a_warp_of_the_crop_equals_gdals_warp_of_the_whole_file(tmp_path, method, how, lon, crs, res):
+    at = location(lon, 51.0)
+    transform, shape = around(at, crs, res, pad=150)
+    noise = np.random.default_rng(2).integers(0, 9, shape).astype("f4")
+    noise[noise == 8] = NODATA
+    asset = write(tmp_path / "s.tif", noise, transform, crs)
+    array = spec(30 if crs == 4326 else 10, **how)
+    want = referee(asset.href, array, at, method)
+    got = read(asset, array, at)
+    assert np.array_equal(got == NODATA, want == NODATA)
+    assert np.array_equal(got, want)
+
+
+def test_a_virtual_warp_of_the_whole_file_says_the_same(tmp_path):
+    at = location(5.99, 51.0)
+    transform, shape = around(at, 32632, 10, pad=150)
+    asset = write(tmp_path / "s.tif", np.random.default_rng(3).normal(size=shape).astype("f4"), transform, 32632)
+    target = grid.geobox(at, 10)
+    # rasterio's WarpedVRT refuses tolerance 0, so it is asked for a billionth of a pixel.
+    with (
+        rasterio.open(asset.href) as file,
+        WarpedVRT(
+            file, crs=f"EPSG:{at.epsg}", transform=target.affine, width=target.width, height=target.height,
+            resampling=Resampling.bilinear, src_nodata=NODATA, nodata=NODATA, tolerance=1e-9, XSCALE=1, YSCALE=1,
+        ) as vrt,
+    ):  # fmt: skip
+        want = vrt.read(1)
+    assert np.abs(read(asset, spec(10), at) - want).max() <= 1e-3  # of noise of deviation 1
+
+
+@given(
+    st.floats(-179.99, 179.99), st.floats(-79, 83), st.sampled_from([120.0, 660.0, 1320.0]),
+    st.sampled_from(["zone", "degrees", "shifted"]), st.floats(0, 1),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_anywhere_on_earth_pixels_are_where_they_are(tmp_path, lon, lat, size_m, kind, shift):
+    assume(abs(lat) > 0.05)  # the zones' own far side
+    at = location(lon, lat, size_m)
+    if kind == "zone":
+        zone = at.epsg % 100
+        assume(abs((at.lon - (zone * 6 - 183) + 180) % 360 - 180) < 4)  # not where the exceptions reach two zones away
+        crs, res, res_m = neighbour(at), 10.0, 10.0
+    elif kind == "degrees":
+        crs, res, res_m = 4326, (1 if abs(lat) < 60 else 2) / 3600, 30.0
+    else:
+        crs, res, res_m = at.epsg, 10.0, 10.0
+    transform, shape = around(at, crs, res, shift=shift)
+    for error in off_px(tmp_path, at, res_m, crs, transform, shape):
+        assert np.abs(error).max() <= NEAR_PX
+
+
+# --- mosaics -------------------------------------------------------------------------------------------------------
+
+
+def dem_tile(folder: Path, at: Location, west: int, south: int, lon_step: float, name: str) -> list[Asset]:
+    """A part, around the location, of a GLO-30 tile: its pixels' centres lie on whole multiples of the step."""
+    lat_step, reach, wide = 1 / 3600, 0.03, 0.03 / np.cos(np.radians(at.lat))
+    west_edge, north_edge = west - lon_step / 2, south + 1 + lat_step / 2
+    lon = west_edge + (at.lon - west_edge + 180) % 360 - 180
+    c0 = max(0, int((lon - wide - west_edge) / lon_step))
+    c1 = min(round(1 / lon_step), int((lon + wide - west_edge) / lon_step))
+    r0 = max(0, int((north_edge - at.lat - reach) / lat_step))
+    r1 = min(3600, int((north_edge - at.lat + reach) / lat_step))
+    assert c1 > c0
+    assert r1 > r0
+    transform = Affine(lon_step, 0, west_edge + c0 * lon_step, 0, -lat_step, north_edge - r0 * lat_step)
+    return ramps(folder, at, 30, 4326, transform, (r1 - r0, c1 - c0), name)
+
+
+def assert_no_step(at: Location, tiles: list[list[Asset]]) -> None:
+    for axis, want in enumerate(centres(at, 30)):
+        got = read([t[axis] for t in tiles], spec(30), at)
+        assert (got != NODATA).all(), "a hole at the seam"
+        assert np.abs(got - want).max() <= NEAR_PX, f"axis {axis}"
+
+
+@pytest.mark.parametrize(("lon", "lat"), [(7.0, 45.5), (7.5, 45.0), (7.0, 45.0), (-71.0, -33.0)])
+def test_adjoining_dem_tiles_join_without_a_step(tmp_path, lon, lat):
+    at = location(lon, lat, 1320)
+    west, south = round(lon), round(lat)
+    corners = {(w, s) for w in (west - 1, west) for s in (south - 1, south)}
+    near = [(w, s) for w, s in sorted(corners) if w - 0.02 < lon < w + 1.02 and s - 0.02 < lat < s + 1.02]
+    assert len(near) >= 2
+    tiles = [dem_tile(tmp_path, at, w, s, 1 / 3600, f"{w}{s}") for w, s in near]
+    assert_no_step(at, tiles)
+    assert_no_step(at, tiles[::-1])
+
+
+@pytest.mark.parametrize(("lat", "below", "above"), [(50, 1.0, 1.5), (60, 1.5, 2.0), (-50, 1.5, 1.0), (80, 3.0, 5.0)])
+def test_dem_tiles_of_two_latitude_bands_join_without_a_step(tmp_path, lat, below, above):
+    at = location(7.3, lat, 1320)
+    low = dem_tile(tmp_path, at, 7, lat - 1, below / 3600, "low")
+    high = dem_tile(tmp_path, at, 7, lat, above / 3600, "high")
+    assert_no_step(at, [low, high])
+    assert_no_step(at, [high, low])
+
+
+@pytest.mark.parametrize(("lon", "epsg"), [(179.99, 32760), (-179.99, 32701), (179.9999, 32760)])
+def test_dem_tiles_on_both_sides_of_the_antimeridian_leave_no_hole(tmp_path, lon, epsg):
+    at = location(lon, -16.7, 2640)
+    assert at.epsg == epsg
+    west = dem_tile(tmp_path, at, 179, -17, 1 / 3600, "west")
+    east = dem_tile(tmp_path, at, -180, -17, 1 / 3600, "east")
+    assert_no_step(at, [east, west])
+    assert_no_step(at, [west, east])
+
+
+def test_real_dem_tiles_join_as_the_seamless_whole_reads(shared, tmp_path):
+    paths = sorted((shared / "data/dem-stitcher/golden_datasets/los_angeles_tiles").glob("*.tif"))
+    assert len(paths) == 4
+    whole, transform = merge(paths)
+    seamless = write(tmp_path / "whole.tif", whole[0], transform, 4326)
+    tiles = [Asset(str(p), "none") for p in paths]
+    for lon, lat in [(-118.0001, 34.0001), (-118.0001, 33.975), (-118.025, 34.0001)]:
+        at = location(lon, lat, 2640)
+        want = read(seamless, spec(30), at)
+        assert (want != NODATA).all()
+        assert np.array_equal(read(tiles, spec(30), at), want)
+        assert np.array_equal(read(tiles[::-1], spec(30), at), want)
+        with Reader("") as reader:
+            alone = [reader.read([t], spec(30), at)[0] for t in tiles]
+        assert sum((a != NODATA).any() for a in alone) >= 2, "the place straddles a seam"
+
+
+def test_where_both_have_data_the_earlier_wins_and_the_later_fills_its_holes(tmp_path):
+    at = location(9.0, 48.0)
+    n = 66
+    first, second = np.full((n, n), 1, "f4"), np.full((n, n), 2, "f4")
+    first[10:20, 10:20] = NODATA
+    transform = north_up(at.x0_m, at.y0_m, 10)
+    a, b = (write(tmp_path / f"{i}.tif", v, transform, at.epsg) for i, v in enumerate((first, second)))
+    want = np.where(first == NODATA, 2, 1)
+    assert np.array_equal(read([a, b], spec(10), at), want)
+    assert (read([b, a], spec(10), at) == 2).all()
+
+
+def test_order_decides_between_scenes_of_different_grids_too(tmp_path):
+    at = location(5.99, 51.0)
+    own = write(tmp_path / "own.tif", np.full((30, 66), 1, "f4"), north_up(at.x0_m, at.y0_m, 10), at.epsg)
+    transform, shape = around(at, neighbour(at), 10)
+    other = write(tmp_path / "other.tif", np.full(shape, 2, "f4"), transform, neighbour(at))
+    mixed = read([own, other], spec(10), at)
+    assert (mixed[:30] == 1).all()
+    assert (mixed[30:] == 2).all()
+    assert (read([other, own], spec(10), at) == 2).all()
+
+
+# --- nodata and classes --------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["nearest", "mode"]), st.sampled_from([4326, 32631, 32632]))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_classes_out_are_classes_in(tmp_path, seed, method, crs):
+    at = location(5.99, 51.0, 240)
+    transform, shape = around(at, crs, 8 / 111_000 if crs == 4326 else 8.0)
+    codes = np.random.default_rng(seed).choice(np.array([0, 4, 9, 200], "u1"), shape)
+    asset = write(tmp_path / "c.tif", codes, transform, crs, nodata=0)
+    got = read(asset, spec(10, **CLASSES | {"up": method}), at)
+    assert set(np.unique(got)) <= {0, 4, 9, 200}
+    assert len(np.unique(got)) > 1
+
+
+@pytest.mark.parametrize("how", [{}, {"up": "average"}])
+@pytest.mark.parametrize("declared", [NODATA, -9999.0, float("nan"), None])
+def test_nodata_never_bleeds_into_what_is_interpolated(tmp_path, declared, how):
+    at = location(5.99, 51.0)
+    transform, shape = around(at, 32632, 10)
+    values = np.full(shape, 1000, "f4")
+    hole = 0.0 if declared is None else declared
+    values[shape[0] // 2 :, ::3] = hole
+    asset = write(tmp_path / "s.tif", values, transform, 32632, nodata=declared)
+    got = read(asset, spec(10, **how), at, zero_is_nodata=declared is None)
+    assert np.abs(got[got != NODATA] - 1000).max() <= 1e-3
+    assert 0 < (got == NODATA).mean() < 0.5
+
+
+@pytest.mark.parametrize(("declared", "stored"), [(255, 255), (0, 0), (None, 7)])
+def test_the_files_nodata_becomes_the_arrays(tmp_path, declared, stored):
+    at = location(9.0, 48.0)
+    values = np.full((66, 66), 7, "u1")
+    values[:, :5] = stored
+    asset = write(tmp_path / "s.tif", values, north_up(at.x0_m, at.y0_m, 10), at.epsg, nodata=declared)
+    got = read(asset, spec(10), at)  # float32 from uint8: a value that uint8 cannot hold
+    assert (got[:, 5:] == 7).all()
+    assert (got[:, :5] == (7 if declared is None else NODATA)).all()
+
+
+def test_beyond_a_file_of_a_narrower_dtype_is_the_arrays_nodata(tmp_path):
+    at = location(9.0, 48.0)
+    transform = north_up(at.x0_m + 300, at.y0_m, 10)
+    asset = write(tmp_path / "s.tif", np.full((66, 66), 7, "u1"), transform, at.epsg, nodata=None)
+    got = read(asset, spec(10), at)
+    assert (got[:, :30] == NODATA).all()
+    assert (got[:, 30:] == 7).all()
+
+
+def test_exact_zeros_become_nodata_where_the_source_says_so(tmp_path):
+    at = location(9.0, 48.0)
+    values = np.full((66, 66), 0.25, "f4")
+    values[:, :9] = 0
+    asset = write(tmp_path / "s.tif", values, north_up(at.x0_m, at.y0_m, 10), at.epsg)
+    assert (read(asset, spec(10), at, zero_is_nodata=True)[:, :9] == NODATA).all()
+    assert np.array_equal(read(asset, spec(10), at), values)
+
+
+def test_pixels_of_another_dtype_are_refused_by_name(tmp_path):
+    at = location(9.0, 48.0)
+    asset = write(tmp_path / "s.tif", np.ones((66, 66), "i4"), north_up(at.x0_m, at.y0_m, 10), at.epsg)
+    with pytest.raises(ReadError, match=r"s\.tif: pixels are int32, expected uint16"):
+        read(asset, spec(10, "uint16", 0), at)
+
+
+def test_a_band_that_the_file_lacks_is_refused(tmp_path):
+    at = location(9.0, 48.0)
+    asset = write(tmp_path / "s.tif", np.ones((66, 66), "f4"), north_up(at.x0_m, at.y0_m, 10), at.epsg)
+    with pytest.raises(ReadError, match="has 1 bands, expected a band 2"):
+        read(Asset(asset.href, "none", 2), spec(10), at)
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_a_file_that_does_not_say_where_it_is_is_refused(tmp_path):
+    at = location(9.0, 48.0)
+    with rasterio.open(tmp_path / "s.tif", "w", driver="GTiff", width=9, height=9, count=1, dtype="float32") as file:
+        file.write(np.ones((9, 9), "f4"), 1)
+    with pytest.raises(ReadError, match="states no CRS"):
+        read(Asset(str(tmp_path / "s.tif"), "none"), spec(10), at)
+
+
+@pytest.mark.parametrize("declared", [None, NODATA])
+def test_a_block_that_was_never_written_is_an_error_unless_nodata_is_declared(tmp_path, declared):
+    at = location(9.0, 48.0)
+    transform = north_up(at.x0_m, at.y0_m, 10)
+    with rasterio.open(
+        tmp_path / "s.tif", "w", driver="GTiff", width=128, height=128, count=1, dtype="float32", crs=f"EPSG:{at.epsg}",
+        transform=transform, nodata=declared, tiled=True, blockxsize=32, blockysize=32, sparse_ok=True,
+    ) as file:  # fmt: skip
+        file.write(np.ones((128, 32), "f4"), 1, window=Window(0, 0, 32, 128))
+    asset = Asset(str(tmp_path / "s.tif"), "none")
+    if declared is None:
+        with pytest.raises(ReadError, match="block column 1 row 0 was never written"):
+            read(asset, spec(10), at)
+    else:
+        got = read(asset, spec(10), at)
+        assert (got[:, :32] == 1).all()
+        assert (got[:, 32:] == NODATA).all()
+
+
+LAYOUTS: list[dict[str, Any]] = [
+    {"tiled": False, "blockxsize": None, "blockysize": 7},
+    {"compress": "deflate"},
+    {"compress": "lzw", "predictor": 2},
+    {"compress": "zstd"},
+    {"compress": "deflate", "predictor": 2, "interleave": "band"},
+    {"BIGTIFF": "YES", "compress": "lzw"},
+    {"driver": "COG", "compress": "deflate", "blocksize": 128, "tiled": None, "blockxsize": None, "blockysize": None},
+    {"driver": "COG", "compress": "zstd", "blocksize": 128, "tiled": None, "blockxsize": None, "blockysize": None},
+]
+
+
+@pytest.mark.parametrize("layout", range(len(LAYOUTS) + 1))
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+def test_every_layout_of_a_geotiff_reads_as_gdal_reads_it(tmp_path, dtype, layout):
+    floats = {"compress": "deflate", "predictor": 3} if dtype == "float32" else {"compress": "lzma"}
+    how = {k: v for k, v in [*LAYOUTS, floats][layout].items() if v is not None}
+    base: dict[str, Any] = {"driver": "GTiff", "tiled": True, "blockxsize": 64, "blockysize": 64} | how
+    if how.get("driver") == "COG" or how.get("tiled") is False:
+        base = {k: v for k, v in base.items() if k not in ("tiled", "blockxsize") or k in how}
+    at = location(9.0, 48.0)
+    rng = np.random.default_rng(4)
+    values = (rng.integers(1, 120, (300, 300)) if dtype != "float32" else rng.normal(size=(300, 300))).astype(dtype)
+    with rasterio.open(
+        tmp_path / "s.tif", "w", width=300, height=300, count=1, dtype=dtype, crs=f"EPSG:{at.epsg}",
+        transform=north_up(at.x0_m - 1200, at.y0_m + 1200, 10), **base,
+    ) as file:  # fmt: skip
+        file.write(values, 1)
+    if base["driver"] != "COG":
+        with rasterio.open(tmp_path / "s.tif", "r+") as file:
+            file.build_overviews([2, 4], Resampling.average)
+    got = read(Asset(str(tmp_path / "s.tif"), "none"), spec(10, dtype, 0 if dtype != "float32" else NODATA), at)
+    assert np.array_equal(got, values[120:186, 120:186])
+    with rasterio.open(tmp_path / "s.tif") as file:
+        assert file.overviews(1)
+        assert np.array_equal(got, file.read(1, window=Window(120, 120, 66, 66)))
+
+
+# --- over HTTP, with faults ----------------------------------------------------------------------------------------
+
+
+class Archive:
+    """A COG behind a server whose every answer may be spoilt."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.spoilt = b""
+        self.faults: list[str] = []
+        """One per request, in order; none left: all is well."""
+        self.always = ""
+        self.requests: list[tuple[str, str]] = []
+        self.closing = threading.Event()
+        self.lock = threading.Lock()
+
+    def answer(self, request: Request) -> None:
+        with self.lock:
+            self.requests.append((request.command, request.path))
+            fault = self.faults.pop(0) if self.faults else self.always
+        data = self.spoilt if fault == "flip" else self.data
+        if fault == "stall":
+            self.closing.wait(20)
+            request.close_connection = True
+            return
+        if fault.isdigit():
+            request.send(int(fault), b"no", Retry_After="0")
+            return
+        if "missing" in request.path:
+            request.send(404)
+            return
+        wanted = request.headers.get("Range")
+        first, last = 0, len(data) - 1
+        if wanted:
+            a, _, b = wanted.removeprefix("bytes=").partition("-")
+            first, last = int(a), min(int(b or last), last)
+        part = data[first : last + 1]
+        headers = {"Accept_Ranges": "bytes"} | (
+            {"Content_Range": f"bytes {first}-{last}/{len(data)}"} if wanted else {}
+        )
+        request.start(206 if wanted else 200, len(part), **headers)
+        if request.command == "HEAD":
+            return
+        if fault == "truncate":
+            request.wfile.write(part[: len(part) // 2])
+            request.close_connection = True
+            return
+        request.wfile.write(part)
+
+
+AT = location(9.0, 48.0)
+
+
+@pytest.fixture(scope="module")
+def picture() -> np.ndarray:
+    return np.random.default_rng(5).integers(1, 9000, (512, 512)).astype("u2")
+
+
+@pytest.fixture
+def archive(tmp_path: Path, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Archive, str]]:
+    monkeypatch.setattr(cog, "PAUSE_S", 0)
+    for name, value in {"GDAL_HTTP_RETRY_DELAY": "0.01", "GDAL_HTTP_TIMEOUT": "1", "GDAL_HTTP_MAX_RETRY": "1"}.items():
+        monkeypatch.setitem(cog.GDAL_ENV, name, value)
+    with rasterio.open(
+        tmp_path / "s.tif", "w", driver="COG", width=512, height=512, count=1, dtype="uint16", nodata=0,
+        crs=f"EPSG:{AT.epsg}", transform=north_up(AT.x0_m - 1200, AT.y0_m + 1200, 10), compress="deflate", blocksize=128,
+    ) as file:  # fmt: skip
+        file.write(picture, 1)
+    with rasterio.open(tmp_path / "s.tif") as file:
+        offset, size = (int(file.get_tag_item(f"BLOCK_{what}_1_1", "TIFF", bidx=1)) for what in ("OFFSET", "SIZE"))
+    data = (tmp_path / "s.tif").read_bytes()
+    made = Archive(data)
+    spoilt = bytearray(data)
+    for at in range(offset + size // 2, offset + size // 2 + 8):
+        spoilt[at] ^= 0x55
+    made.spoilt = bytes(spoilt)
+    with serving(made.answer) as url:
+        yield made, url
+        made.closing.set()
+
+
+def fetched(reader: Reader, href: str = "s.tif", sign: str = "none") -> np.ndarray:
+    return reader.read([Asset(href, sign)], spec(10, "uint16", 0), AT)[0]
+
+
+@pytest.fixture
+def want(picture: np.ndarray) -> np.ndarray:
+    return picture[120:186, 120:186]
+
+
+def test_a_cog_over_http_reads_as_the_file_does(archive, want):
+    made, url = archive
+    with Reader(url) as reader:
+        assert np.array_equal(fetched(reader), want)
+        opened = len(made.requests)
+        assert np.array_equal(fetched(reader), want)
+        assert len(made.requests) == opened, "the file is opened once, and its blocks are kept"
+
+
+FAULTS = ["503", "403", "404", "429", "truncate", "stall", "flip"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_that_passes_ends_in_the_right_pixels(archive, want, fault):
+    made, url = archive
+    made.faults = [fault] * 2
+    with Reader(url) as reader:
+        assert np.array_equal(fetched(reader), want)
+    assert not made.faults
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_that_stays_is_an_error_and_never_pixels_and_a_recovered_server_is_used_again(
+    archive, want, fault, monkeypatch
+):
+    if fault == "stall":
+        monkeypatch.setattr(cog, "ATTEMPTS", 2)  # each try waits for a second, twice
+    made, url = archive
+    made.always = fault
+    with Reader(url) as reader:
+        with pytest.raises(ReadError, match=r"s\.tif: could not be read in \d tries"):
+            fetched(reader)
+        made.always = ""
+        assert np.array_equal(fetched(reader), want), "the same reader"
+    with Reader(url) as reader:
+        assert np.array_equal(fetched(reader), want), "another reader of the same process"
+
+
+@pytest.mark.parametrize("good", range(1, 5))
+@pytest.mark.parametrize("fault", ["503", "403", "truncate", "flip"])
+def test_a_fault_after_some_good_answers_ends_in_right_pixels_or_an_error(archive, want, fault, good):
+    made, url = archive
+    made.faults, made.always = [""] * good, fault
+    with Reader(url) as reader:
+        try:
+            got = fetched(reader)
+        except ReadError:
+            assert len(made.requests) > good
+        else:
+            assert np.array_equal(got, want)
+        made.always = ""
+        assert np.array_equal(fetched(reader), want)
+
+
+def test_what_is_missing_is_an_error_that_names_it(archive):
+    _, url = archive
+    with Reader(url) as reader, pytest.raises(ReadError, match=r"^missing\.tif: could not be read in 4 tries: .*rerun"):
+        fetched(reader, "missing.tif")
+
+
+def test_a_signature_stands_in_no_error_and_no_log_line_and_is_fresh_at_each_try(archive, want, monkeypatch, caplog):
+    made, url = archive
+    issued: list[str] = []
+
+    def signed(href: str) -> str:
+        issued.append(href)
+        return f"{href}?sv=1&sig=SECRET{len(issued)}"
+
+    monkeypatch.setattr(planetary_computer, "sign_url", signed)
+    caplog.set_level(logging.DEBUG)
+    made.always = "403"
+    with Reader(url) as reader:
+        with pytest.raises(ReadError) as caught:
+            fetched(reader, sign="planetary-computer")
+        made.always = ""
+        assert np.array_equal(fetched(reader, sign="planetary-computer"), want)
+    assert issued == [f"{url}/s.tif"] * 5, "unsigned each time, signed anew"
+    assert any("SECRET5" in path for _, path in made.requests), "the signature is used"
+    chain: BaseException | None = caught.value
+    while chain is not None:
+        assert "SECRET" not in str(chain)
+        chain = chain.__cause__ if chain.__suppress_context__ else chain.__context__
+    leaks = {(r.name, r.levelname, r.getMessage()) for r in caplog.records if "SECRET" in r.getMessage()}
+    assert not leaks
+
+
+def test_hrefs_are_told_from_the_base_unless_they_are_whole(tmp_path):
+    asset = write(tmp_path / "s.tif", np.ones((66, 66), "f4"), north_up(AT.x0_m, AT.y0_m, 10), AT.epsg)
+    with Reader(str(tmp_path)) as reader:
+        assert (reader.read([Asset("s.tif", "none")], spec(10), AT)[0] == 1).all()
+    with Reader("/somewhere/else") as reader:
+        assert (reader.read([Asset(asset.href, "none")], spec(10), AT)[0] == 1).all()

@@ -1,0 +1,92 @@
+import logging
+from pathlib import Path
+
+import pytest
+
+from curation import cluster
+from curation.model import ConfigError
+from tests.run import Curate, scheduler_by_hand
+
+
+def double(n: int) -> int:
+    if n == 13:
+        raise ValueError("unlucky")
+    return 2 * n
+
+
+def test_without_a_cluster_work_is_done_in_this_process_one_by_one():
+    with cluster.connect("none") as client:
+        assert client is None
+        found = [pair for batch in cluster.stream(client, double, range(5)) for pair in batch]
+    assert found == [(n, 2 * n) for n in range(5)]
+
+
+def test_an_error_is_a_result_and_the_stream_goes_on():
+    found = dict(pair for batch in cluster.stream(None, double, [12, 13, 14]) for pair in batch)
+    assert (found[12], found[14]) == (24, 28)
+    assert isinstance(found[13], ValueError)
+
+
+def test_items_are_taken_only_as_they_are_worked_on():
+    taken = []
+
+    def items():
+        for n in range(100):
+            taken.append(n)
+            yield n
+
+    next(cluster.stream(None, double, items()))
+    assert taken == [0]
+
+
+def test_a_scheduler_that_does_not_answer_is_a_usage_error():
+    with pytest.raises(ConfigError, match="does not answer"), cluster.connect("tcp://127.0.0.1:1"):
+        pass
+
+
+# distributed leaves sockets and event loops to the garbage collector when it shuts down.
+quiet = pytest.mark.filterwarnings(
+    "ignore:unclosed",
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+    "ignore::pytest.PytestUnhandledThreadExceptionWarning",
+)
+
+
+@quiet
+@pytest.mark.slow
+def test_a_bounded_number_of_tasks_is_submitted_at_any_time():
+    with cluster.connect("local", workers=1) as client:
+        submitted = []
+
+        def items():
+            for n in range(60):
+                submitted.append(n)
+                yield n
+
+        most = cluster.window(client)
+        seen = 0
+        for batch in cluster.stream(client, double, items()):
+            seen += len(batch)
+            assert len(submitted) <= seen + most
+        assert seen == 60
+
+
+@quiet
+@pytest.mark.slow
+def test_a_cluster_started_by_hand_makes_the_same_bytes(built: Curate, tmp_path: Path):
+    # One `dask scheduler` and two `dask worker` processes, as on a real cluster.
+    with scheduler_by_hand(tmp_path / "dask") as (address, _):
+        mine = Curate(built.world, tmp_path / "root")
+        assert mine("build", "--scheduler", address) == 0
+        assert mine("pack", "--scheduler", address) == 0
+        assert mine.hashes() == built.hashes()
+
+
+@quiet
+@pytest.mark.slow
+def test_a_local_cluster_makes_the_same_bytes(built: Curate, tmp_path: Path, caplog):
+    mine = Curate(built.world, tmp_path)
+    with caplog.at_level(logging.INFO):
+        assert mine("build", "--scheduler", "local") == 0
+    assert mine("pack", "--scheduler", "local") == 0
+    assert mine.hashes() == built.hashes()

@@ -1,0 +1,240 @@
+"""Kill anything at any moment: the same command goes on, ends with the same bytes, and reads nothing committed again."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from curation import embedded, recipe
+from curation.ledger import Ledger
+from curation.store import Store
+from tests.run import scheduler_by_hand
+
+pytestmark = pytest.mark.slow
+
+PLACES = "8"
+REGION = "lower-rhine+sao-paulo"
+
+
+@pytest.fixture(scope="module")
+def earth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """URL of an embedded Earth that outlives the runs, and its log of requests."""
+    log = tmp_path_factory.mktemp("earth") / "requests.jsonl"
+    with embedded.serve(log=log) as url:
+        yield url, log
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The main job's recipe with small slabs and shards, so that there is much to come between; places drawn once."""
+    folder = tmp_path_factory.mktemp("recipe")
+    source = recipe.load_dataset("ssl4eo-s12-ml").path.read_text()
+    source = source.replace("slab_patches = 16", "slab_patches = 3").replace(
+        "samples_per_shard = 64", "samples_per_shard = 2"
+    )
+    source = source.replace("count = 300_000", "count = 290_000").replace("buffer_km = 2", "buffer_km = 0")
+    (folder / "recipe.toml").write_text(source)
+    flags = ["--dataset", str(folder), "--root", str(folder / "root"), "--catalog", "embedded", "--region", REGION]
+    subprocess.run([sys.executable, "-m", "curation", "locate", *flags], check=True, capture_output=True)
+    return folder
+
+
+class Job:
+    """Build and pack in a process of their own."""
+
+    def __init__(self, earth: tuple[str, Path], dataset: Path, root: Path) -> None:
+        self.url, self.log = earth
+        self.dataset, self.root = dataset, root
+        self.folder = root / "ssl4eo-s12-ml"
+        shutil.copytree(dataset / "root", root, dirs_exist_ok=True)
+
+    def start(self, scheduler: str = "none", before: str = "", places: str = PLACES) -> subprocess.Popen[bytes]:
+        flags = ["--dataset", str(self.dataset), "--root", str(self.root), "--region", REGION]
+        flags += ["--catalog", self.url, "--scheduler", scheduler]
+        build, pack = ["build", *flags, "--limit", places], ["pack", *flags]
+        code = f"import sys\nfrom curation import cli\n{before}\n"
+        code += f"if __name__ == '__main__':\n    sys.exit(cli.main({build!r}) or cli.main({pack!r}))\n"
+        script = self.root / "job.py"
+        script.write_text(code)
+        return subprocess.Popen([sys.executable, str(script)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+    def finish(self, **how: str) -> None:
+        process = self.start(**how)
+        _, said = process.communicate()
+        assert process.returncode == 0, said.decode()[-2000:]
+
+    def hashes(self) -> dict[str, str]:
+        import hashlib
+
+        files = sorted((self.folder / "shards").rglob("*"))
+        return {
+            str(f.relative_to(self.folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files if f.is_file()
+        }
+
+    def requests(self) -> list[dict]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(earth, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], float]:
+    """Hashes of a run that nobody disturbs, and how long it takes."""
+    job = Job(earth, dataset, tmp_path_factory.mktemp("undisturbed"))
+    job.finish()  # renders what the Earth has not rendered yet
+    job = Job(earth, dataset, tmp_path_factory.mktemp("again"))
+    started = time.monotonic()
+    job.finish()
+    hashes = job.hashes()
+    assert len([k for k in hashes if k.endswith(".tar")]) >= 4
+    return hashes, time.monotonic() - started
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kills a process and all it started, at once."""
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for member in family:
+        try:
+            member.kill()
+        except psutil.NoSuchProcess:
+            continue
+    process.communicate()
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("seed", range(4))
+def test_a_client_killed_at_random_times_ends_where_an_undisturbed_one_ends(
+    earth, dataset, undisturbed, tmp_path, seed
+):
+    hashes, seconds = undisturbed
+    dice = random.Random(seed)
+    job = Job(earth, dataset, tmp_path)
+    killed = 0
+    for _ in range(4):
+        process = job.start()
+        time.sleep(dice.uniform(1.5, 0.7 * seconds))
+        if process.poll() is None:
+            killed += 1
+        end(process)
+    assert killed >= 2
+    job.finish()
+    assert job.hashes() == hashes
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("victim", ["scheduler", "worker"])
+def test_a_scheduler_or_workers_killed_end_where_an_undisturbed_run_ends(earth, dataset, undisturbed, tmp_path, victim):
+    hashes, seconds = undisturbed
+    dice = random.Random(victim)
+    job = Job(earth, dataset, tmp_path)
+    for n in range(4):
+        with scheduler_by_hand(tmp_path / f"dask-{n}") as (address, processes):
+            process = job.start(scheduler=address)
+            time.sleep(dice.uniform(3.0, 3.0 + 0.5 * seconds))
+            if victim == "scheduler":
+                processes[0].kill()
+                process.communicate()
+                assert process.returncode in (0, 1)  # lost the scheduler (or was done before)
+                continue
+            # A nanny restarts its worker; the worker's process is the nanny's child.
+            nanny = psutil.Process(dice.choice(processes[1:]).pid)
+            for child in nanny.children(recursive=True):
+                child.kill()
+            time.sleep(dice.uniform(0.5, 3.0))
+            if n < 3:
+                end(process)
+            else:
+                process.communicate()
+                assert process.returncode == 0
+    job.finish()
+    assert job.hashes() == hashes
+
+
+AT_LEDGER = """
+import os, signal
+from curation import ledger
+real, calls = ledger.Ledger.append, []
+def append(self, records):
+    calls.append(1)
+    if len(calls) == {n}:
+        os.kill(os.getpid(), signal.SIGKILL)  # objects are published, the line that records them is not
+    real(self, records)
+ledger.Ledger.append = append
+"""
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("n", [1, 5, 11])
+def test_killed_between_publishing_and_the_ledger_line(earth, dataset, undisturbed, tmp_path, n):
+    job = Job(earth, dataset, tmp_path)
+    process = job.start(before=AT_LEDGER.format(n=n))
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    job.finish()
+    assert job.hashes() == undisturbed[0]
+
+
+@pytest.mark.timeout(600)
+def test_what_was_committed_is_not_read_again(earth, dataset, undisturbed, tmp_path):
+    # Killed when both regions' first cubes stand. Scenes of a season that is committed must not be asked for again.
+    job = Job(earth, dataset, tmp_path)
+    process = job.start(before=AT_LEDGER.format(n=8))
+    process.communicate()
+    store = Store(job.folder)
+    committed = {
+        tuple(s.key.split("/")[1:3]): set(Ledger.replay(store, *s.key.split("/")[1:3]).slabs)
+        for s in store.list("ledger")
+    }
+    whole = [cube for cube, slabs in committed.items() if len(slabs) == 3]
+    assert ("lower-rhine", "winter") in whole
+    scenes = {
+        scene
+        for region, season in whole
+        for o in Ledger.replay(store, region, season).outcomes()
+        for source in o.sources.values()
+        for scene in source.scenes
+        if season != "static"
+    }
+    assert scenes
+    before = len(job.requests())
+    job.finish()
+    again = [r["path"] for r in job.requests()[before:] if any(scene in r["path"] for scene in scenes)]
+    assert again == []
+    assert len(job.requests()) > before
+
+
+@pytest.mark.timeout(600)
+def test_a_run_that_is_done_asks_for_nothing(earth, dataset, undisturbed, tmp_path):
+    job = Job(earth, dataset, tmp_path)
+    job.finish()
+    before = len(job.requests())
+    job.finish()
+    assert len(job.requests()) == before
+
+
+@pytest.mark.timeout(600)
+def test_a_second_client_at_the_same_time_is_refused_by_name(earth, dataset, undisturbed, tmp_path):
+    job = Job(earth, dataset, tmp_path)
+    first = job.start()
+    try:
+        for _ in range(600):
+            if list(job.folder.glob("ledger/*/*/*.jsonl")):
+                break
+            time.sleep(0.05)
+        os.kill(first.pid, signal.SIGSTOP)
+        second = job.start()
+        _, said = second.communicate()
+        assert second.returncode == 2
+        assert f"pid {first.pid}" in said.decode()
+    finally:
+        os.kill(first.pid, signal.SIGCONT)
+        _, said = first.communicate()
+    assert first.returncode == 0, said.decode()[-2000:]
+    assert job.hashes() == undisturbed[0]

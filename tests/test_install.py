@@ -1,0 +1,67 @@
+"""The wheel carries what the command needs, and works away from the checkout."""
+
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from curation import resources
+
+REPO = Path(__file__).parents[1]
+
+
+def test_a_checkout_finds_its_own_recipes():
+    for name in ("stac_queries", "manifests"):
+        assert resources.folder(name) == REPO / name
+
+
+def test_nothing_found_says_what_was_looked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(resources, "_PACKAGE", tmp_path / "curation")
+    with pytest.raises(FileNotFoundError, match="reinstall"):
+        resources.folder("stac_queries")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(REPO)]
+    subprocess.run(command, check=True, capture_output=True)
+    return next(out.glob("*.whl"))
+
+
+@pytest.mark.slow
+def test_the_wheel_carries_queries_recipes_and_templates(wheel: Path):
+    names = zipfile.ZipFile(wheel).namelist()
+    for wanted in (
+        "_data/stac_queries/s2l2a.toml",
+        "_data/manifests/ssl4eo-s12-ml/recipe.toml",
+        "drawing/report.html.j2",
+    ):
+        assert f"curation/{wanted}" in names
+    assert not [n for n in names if n.startswith("tests/")]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_installed_wheel_builds_away_from_the_checkout(wheel: Path, tmp_path: Path):
+    # The wheel alone goes into the new environment; what it depends on is borrowed from this one.
+    where = tmp_path / "env"
+    venv.create(where, with_pip=False, symlinks=True)
+    site = next((where / "lib").glob("python*/site-packages"))
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    paths = [p for p in sys.path if p.endswith("site-packages")]
+    lines = [*list(paths), "import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]"]
+    (site / "borrowed.pth").write_text("\n".join(lines) + "\n")
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    flags = ["--catalog", "embedded", "--region", "lower-rhine", "--season", "summer", "--limit", "8"]
+    command = [str(where / "bin" / "python"), "-P", "-m", "curation", *flags, "--root", str(tmp_path / "root")]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "lower-rhine/summer: ok" in done.stdout
+    origin = [str(where / "bin" / "python"), "-P", "-c", "import curation; print(curation.__file__)"]
+    assert str(site) in subprocess.run(origin, cwd=tmp_path, env=env, capture_output=True, text=True).stdout

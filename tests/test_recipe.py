@@ -1,0 +1,301 @@
+import copy
+import datetime as dt
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curation import resources
+from curation.model import ConfigError
+from curation.recipe import Dataset, Recipe, load_dataset, read_toml
+from curation.sources import SourceSpec
+
+QUERIES, MANIFESTS = resources.folder("stac_queries"), resources.folder("manifests")
+SOURCES = sorted(p.stem for p in QUERIES.glob("*.toml") if p.stem not in ("regions", "catalogs"))
+RECIPES = sorted(p.parent.name for p in MANIFESTS.glob("*/recipe.toml"))
+STARTER = (MANIFESTS / "starter/recipe.toml").read_text()
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_committed_source_loads_under_its_own_name(name):
+    spec = read_toml(QUERIES / f"{name}.toml", SourceSpec)
+    assert spec.name == name
+    bands = {b for a in spec.arrays for b in a.bands}
+    for form in spec.catalogs.values():
+        assert set(form.assets) <= bands
+        assert set(form.asset_bands) <= bands
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_committed_recipe_loads_under_its_own_name(name):
+    dataset = load_dataset(name)
+    assert dataset.name == name
+    assert load_dataset(str(dataset.path)).recipe == dataset.recipe
+    assert load_dataset(str(dataset.path.parent)).recipe == dataset.recipe
+    for season in dataset.season_names():
+        window = dataset.recipe.season(season)
+        assert window.start <= window.anchor < window.end
+
+
+def test_there_are_committed_sources_and_recipes():
+    assert {"s2l2a", "s1rtc", "dem", "worldcover", "dynamicworld"} <= set(SOURCES)
+    assert {"ssl4eo-s12-ml", "starter"} <= set(RECIPES)
+
+
+# --- what a person gets wrong --------------------------------------------------------------------------------------
+
+
+def said(tmp_path: Path, old: str, new: str) -> str:
+    """The error that the starter recipe gives with one text replaced."""
+    assert STARTER.count(old) == 1, old
+    path = tmp_path / "recipe.toml"
+    path.write_text(STARTER.replace(old, new))
+    with pytest.raises(ConfigError) as caught:
+        load_dataset(str(path))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(f"{path}: ")
+    return message.removeprefix(f"{path}: ")
+
+
+KNOWN_QUALITY = "max_candidates, max_doubtful, max_gap_days, max_scene_cloud_pct, min_clear, min_valid"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "want"),
+    [
+        ("min_valid = 0.999", "min_vaild = 0.9", f"[quality] min_vaild: no such key; known keys: {KNOWN_QUALITY}"),
+        ("[pack]", "[pakc]", "pakc: no such key; known keys: catalog, cube, grid, labels, name, pack, places, quality, "),
+        ("min_valid = 0.999", "min_valid = 99.9", "[quality] min_valid = 99.9: Input should be less than or equal to 1"),
+        ("min_valid = 0.999", "min_valid = nan", "[quality] min_valid = nan: Input should be a finite number"),
+        ("min_valid = 0.999", "min_valid = true", "[quality] min_valid = True: Input should be a valid number"),
+        ("min_valid = 0.999", 'min_valid = "0.9"', "[quality] min_valid = '0.9': Input should be a valid number"),
+        ("min_valid = 0.999", "max_gap_days = -1", "[quality] max_gap_days = -1: Input should be greater than 0"),
+        ("min_valid = 0.999", "max_scene_cloud_pct = 900", "[quality] max_scene_cloud_pct = 900: Input should be less than "),
+        ("size_m = 2640 ", "size_m = 0 ", "[grid] size_m = 0: Input should be greater than 0"),
+        ("size_m = 2640 ", "size_m = 264000 ", "[grid] size_m = 264000: Input should be less than or equal to 10000"),
+        ("size_m = 2640 ", "size_px = 264 ", "[grid] size_px: no such key; known keys: size_m"),
+        ("size_m = 2640 ", "size_m = 2650 ", "[grid] size_m = 2650 is no multiple of 20 m (s2l2a "),
+        ("count = 50_000 ", "count = 50_000.5 ", "[places] count = 50000.5: Input should be a valid integer"),
+        ("count = 50_000 ", "# ", "[places]: sampler 'gaussian-cities' wants 'count': how many locations to draw"),
+        ('sampler = "gaussian-cities"', 'sampler = "gauss"', "[places] sampler = 'gauss': Input should be 'gaussian-cities', "),
+        ('sampler = "gaussian-cities"', 'sampler = "file"', "[places]: 'file' goes with sampler 'file', and only with it"),
+        ("start = 2021-06-01", "start = 2021-09-01", "[seasons] summer: start 2021-09-01 is not before end 2021-09-01"),
+        ("start = 2021-06-01", "start = 2021", "[seasons.summer] start = 2021: expected a date or time without quotes: write "),
+        ("start = 2021-06-01", 'start = "2021-06-01"', "[seasons.summer] start = '2021-06-01': expected a date or time "),
+        ("start = 2021-06-01", "start = 2021-06-01T00:00:00", "[seasons.summer] start = datetime.datetime(2021, 6, 1, 0, 0): a t"),
+        ("start = 2021-06-01", "begin = 2021-06-01", "[seasons.summer] start: missing; add it"),
+        ("anchor = 2021-10-01", "anchor = 2021-12-01", "[seasons] autumn: anchor 2021-12-01 lies outside the season"),
+        ("summer = {", "static = {", "season 'static': expected a-z, 0-9, '_' and '-', and not 'static'"),
+        ("summer = {", "Summer = {", "season 'Summer': expected a-z, 0-9, '_' and '-', and not 'static'"),
+        ("s2l2a = {} ", "s2l2 = {} ", "[sources.s2l2]: no such source; known sources: dem, dynamicworld, s1rtc, s2l2a, worldc"),
+        ("s2l2a = {} ", "", "[sources.s1rtc] is chosen by 's2l2a', which the recipe does not use; add it"),
+        ("s2l2a = {} ", 's2l2a = { bands = ["B2"] } ', "[sources.s2l2a] bands: no band ['B2']; known bands: ['B02', 'B03', "),
+        ("s2l2a = {} ", "s2l2a = { bands = [] } ", "[sources.s2l2a] bands = []: List should have at least 1 item"),
+        ("s2l2a = {} ", "s2l2a = { res = 10 } ", "[sources.s2l2a] res: no such key; known keys: bands, required, res_m"),
+        ("s2l2a = {} ", "s2l2a = { required = 1 } ", "[sources.s2l2a] required = 1: Input should be a valid boolean"),
+        ('annual = "worldcover"', 'annual = "dem"', "[labels] annual = 'dem': expected a static source with classes"),
+        ('annual = "worldcover"', 'annual = "landuse"', "labels.annual = 'landuse' is not in [sources]: ['dem', "),
+        ('annual = "worldcover"', 'annual = "dynamicworld"', "[labels] annual = 'dynamicworld': expected a static source"),
+        ('name = "starter"', 'name = "My Set"', "name = 'My Set': 'My Set': expected lower-case letters, digits and '-'"),
+        ("seed = 42", "seed = -1", "seed = -1: Input should be greater than or equal to 0"),
+        ("seed = 42", "", "seed: missing; add it"),
+        ("seed = 42", "seed = ", "not TOML: Invalid value (at line "),
+        ("# radar = ", 'radar = "db" # ', "[pack] radar = 'db': Input should be 'centidb' or 'float32'"),
+        ("# slab_patches = 16", "slab_patches = 10_000", "[cube] slab_patches = 10000: Input should be less than or equal to 4096"),
+        ("# block_deg = 1.0", "block_deg = inf", "[split] block_deg = inf: Input should be a finite number"),
+    ],
+)  # fmt: skip
+def test_one_line_says_file_key_value_and_what_is_allowed(tmp_path, old, new, want):
+    assert said(tmp_path, old, new).removeprefix(": ").startswith(want)
+
+
+def test_several_mistakes_are_all_told(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text(STARTER.replace("seed = 42", "seed = -1").replace("min_valid = 0.999", "min_valid = 2"))
+    with pytest.raises(ConfigError, match=r"seed = -1: .*; .*min_valid = 2: ") as caught:
+        load_dataset(str(path))
+    assert str(caught.value).count(str(path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "want"),
+    [
+        ("nosuch", "no such dataset; known: ssl4eo-s12-ml, starter"),
+        ("no/such/recipe.toml", "no file no/such/recipe.toml"),
+    ],
+)
+def test_a_recipe_that_is_not_there_is_told(name, want):
+    with pytest.raises(ConfigError, match=want):
+        load_dataset(name)
+
+
+def test_a_season_that_is_not_in_the_recipe_is_told():
+    with pytest.raises(
+        ConfigError, match="season 'winter': not in recipe 'starter'; expected one of summer, autumn, static"
+    ):
+        load_dataset("starter").recipe.season("winter")
+
+
+def source(name: str, **change: Any) -> dict[str, Any]:
+    value = tomllib.loads((QUERIES / f"{name}.toml").read_text())
+    for key, new in change.items():
+        if new is None:
+            value.pop(key)
+        elif key == "array":
+            value["arrays"][0] |= new
+        else:
+            value[key] = new
+    return value
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "want"),
+    [
+        ("s2l2a", {"array": {"nodata": -1}}, "nodata -1 is no value of dtype uint16"),
+        ("s2l2a", {"array": {"nodata": 0.5}}, "nodata 0.5 is no value of dtype uint16"),
+        ("dem", {"array": {"nodata": float("nan")}}, "finite number"),
+        ("dem", {"array": {"nodata": 1e39}}, "is no value of dtype float32"),
+        ("worldcover", {"array": {"up": "bilinear"}}, "holds codes: resample with 'nearest' or 'mode'"),
+        ("worldcover", {"array": {"down": "average"}}, "holds codes: resample with 'nearest' or 'mode'"),
+        ("worldcover", {"array": {"up": "cubic"}}, "'nearest', 'bilinear', 'average' or 'mode'"),
+        ("s2l2a", {"array": {"dtype": "int8"}}, "'uint8', 'uint16', 'int16' or 'float32'"),
+        ("s2l2a", {"array": {"bands": ["B02", "B02"]}}, "bands named twice"),
+        ("s2l2a", {"array": {"bands": ["B05"]}}, "bands named twice"),
+        ("s2l2a", {"array": {"res_m": 20}}, "arrays share a name"),
+        ("s2l2a", {"clear": []}, "wants an array with role 'mask' and its 'clear' codes"),
+        ("s1rtc", {"goes_with": None}, "wants 'goes_with'"),
+        ("dem", {"season": "seasonal"}, "static sources are picked as 'mosaic'"),
+        ("worldcover", {"classes": [{"code": 1, "name": "a"}, {"code": 1, "name": "b"}]}, "classes share a code"),
+        ("dem", {"licence": None}, "Field required"),
+        ("dem", {"colour": "red"}, "Extra inputs are not permitted"),
+    ],
+)
+def test_an_impossible_source_is_refused(name, change, want):
+    with pytest.raises(ValueError, match=want):
+        SourceSpec.model_validate(source(name, **change))
+
+
+# --- what a recipe makes of its sources ----------------------------------------------------------------------------
+
+
+def varied(**tables: dict[str, Any]) -> Dataset:
+    base = load_dataset("starter")
+    value = copy.deepcopy(base.recipe.model_dump())
+    for table, rows in tables.items():
+        value[table] = value[table] | rows if isinstance(rows, dict) else rows
+    return Dataset(Recipe.model_validate(value), base.specs, base.path)
+
+
+def test_bands_are_chosen_in_the_sources_order_and_the_mask_is_always_kept():
+    arrays = varied(sources={"s2l2a": {"bands": ["B08", "B02"]}}).arrays["s2l2a"]
+    assert {n: a.bands for n, a in arrays.items()} == {"s2l2a_10m": ["B02", "B08"], "s2l2a_scl_20m": ["SCL"]}
+
+
+def test_every_band_goes_on_one_grid_where_the_recipe_asks_for_it():
+    dataset = varied(sources={"s2l2a": {"res_m": 10.0}, "worldcover": {"res_m": 20.0}, "dem": {"res_m": 10.0}})
+    assert list(dataset.arrays["s2l2a"]) == ["s2l2a_10m", "s2l2a_scl_20m"]
+    assert dataset.arrays["s2l2a"]["s2l2a_10m"].bands == [
+        "B02", "B03", "B04", "B08", "B05", "B06", "B07", "B8A", "B11", "B12", "B01", "B09",
+    ]  # fmt: skip
+    assert [a.res_m for a in dataset.arrays["worldcover"].values()] == [20]
+    assert [a.res_m for a in dataset.arrays["dem"].values()] == [10]
+
+
+def test_bands_that_differ_in_kind_are_not_put_in_one_array():
+    base = load_dataset("starter")
+    spec = source("s2l2a")
+    spec["arrays"][2]["dtype"] = "int16"
+    specs = base.specs | {"s2l2a": SourceSpec.model_validate(spec)}
+    value = base.recipe.model_dump()
+    value["sources"]["s2l2a"]["res_m"] = 10.0
+    with pytest.raises(ConfigError, match=r"\[sources.s2l2a\] res_m: bands .* differ in dtype"):
+        Dataset(Recipe.model_validate(value), specs, base.path)
+
+
+def test_seasons_are_half_open_and_their_anchor_is_the_middle_where_none_is_given():
+    summer, autumn = (load_dataset("starter").recipe.season(n) for n in ("summer", "autumn"))
+    assert summer.holds(dt.datetime(2021, 6, 1, tzinfo=dt.UTC))
+    assert not summer.holds(dt.datetime(2021, 9, 1, tzinfo=dt.UTC))
+    assert summer.anchor == dt.datetime(2021, 7, 17, tzinfo=dt.UTC)
+    assert autumn.anchor == dt.datetime(2021, 10, 1, tzinfo=dt.UTC)
+    static = load_dataset("starter").recipe.season("static")
+    assert (static.start, static.end) == (summer.start, autumn.end)
+
+
+# --- digests -------------------------------------------------------------------------------------------------------
+
+DIGESTS = ("pixels", "release", "places")
+
+
+def digests(dataset: Dataset, catalog: str = "planetary-computer") -> dict[str, str]:
+    values = (dataset.pixels_digest(catalog), dataset.release_digest(), dataset.places_digest())
+    return dict(zip(DIGESTS, values, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("change", "want"),
+    [
+        ({}, set()),
+        ({"title": "Another title"}, set()),
+        ({"catalog": "earth-search"}, set()),
+        ({"places": {"regions_of": {"embedded": ["sao-paulo"]}}}, set()),
+        ({"grid": {"size_m": 1320.0}}, {"pixels", "places"}),
+        ({"seed": 43}, {"release", "places"}),
+        ({"places": {"count": 50_001}}, {"places"}),
+        ({"places": {"std_km": 51.0}}, {"places"}),
+        ({"places": {"regions": ["africa"]}}, {"places"}),
+        ({"seasons": {"summer": {"start": dt.date(2021, 6, 2), "end": dt.date(2021, 9, 1)}}}, {"pixels"}),
+        ({"seasons": {"winter": {"start": dt.date(2021, 12, 1), "end": dt.date(2022, 3, 1)}}}, {"pixels"}),
+        ({"sources": {"worldcover": {"required": True}}}, {"pixels"}),
+        ({"sources": {"s2l2a": {"bands": ["B02"]}}}, {"pixels"}),
+        ({"sources": {"dem": {"res_m": 10.0}}}, {"pixels"}),
+        ({"quality": {"min_clear": 0.8}}, {"pixels"}),
+        ({"quality": {"max_gap_days": 5.0}}, {"pixels"}),
+        ({"cube": {"slab_patches": 8}}, {"pixels"}),
+        ({"labels": {"min_fraction": 0.1}}, {"release"}),
+        ({"labels": {"seasonal": None}}, {"release"}),
+        ({"split": {"val_fraction": 0.1}}, {"release", "places"}),
+        ({"pack": {"radar": "float32"}}, {"release"}),
+        ({"pack": {"target": 100}}, {"release"}),
+        ({"pack": {"complete": "any"}}, {"release"}),
+    ],
+)  # fmt: skip
+def test_a_digest_changes_with_what_it_stands_for_and_with_nothing_else(change, want):
+    before, after = digests(load_dataset("starter")), digests(varied(**change))
+    assert {n for n in DIGESTS if before[n] != after[n]} == want
+
+
+@pytest.mark.parametrize(
+    ("change", "changes"),
+    [
+        ({"title": "Another"}, False), ({"licence": "Another"}, False),
+        ({"hole_value": 1.0}, True), ({"array": {"nodata": -9999.0}}, True), ({"array": {"up": "nearest"}}, True),
+        ({"array": {"dtype": "int16"}}, True), ({"catalogs": {"planetary-computer": {"collection": "other"}}}, True),
+    ],
+)  # fmt: skip
+def test_the_pixels_digest_follows_the_sources(change, changes):
+    base = load_dataset("starter")
+    other = Dataset(base.recipe, base.specs | {"dem": SourceSpec.model_validate(source("dem", **change))}, base.path)
+    assert (other.pixels_digest("x") != base.pixels_digest("x")) == changes
+
+
+def test_the_pixels_digest_follows_the_catalog():
+    base = load_dataset("starter")
+    assert base.pixels_digest("a") != base.pixels_digest("b")
+    assert base.pixels_digest("a") == load_dataset("starter").pixels_digest("a")
+
+
+def test_the_places_digest_follows_the_content_of_the_given_file(tmp_path):
+    text = STARTER.replace('sampler = "gaussian-cities"', 'sampler = "file"\nfile = "p.csv" #').replace(
+        "count =", "# count ="
+    )
+    (tmp_path / "recipe.toml").write_text(text)
+    with pytest.raises(ConfigError, match=r"\[places\] file = 'p.csv': no such file"):
+        load_dataset(str(tmp_path)).places_digest()
+    seen = set()
+    for content in ("lon,lat\n1,2\n", "lon,lat\n1,3\n"):
+        (tmp_path / "p.csv").write_text(content)
+        seen.add(load_dataset(str(tmp_path)).places_digest())
+    assert len(seen) == 2
