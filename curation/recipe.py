@@ -387,7 +387,10 @@ def read_toml(path: Path, kind: type[T]) -> T:
 
 def _say(path: Path, kind: type[BaseModel], error: Any) -> str:
     *table, key = [str(p) for p in error["loc"]] or [""]
-    where = f"{path}: [{'.'.join(table)}] {key}" if table else f"{path}: {key}" if key else f"{path}:"
+    if isinstance(error["input"], dict) and key and error["type"] not in ("extra_forbidden", "missing"):
+        table, key = [*table, key], ""  # what is wrong is a table as a whole
+    named = f"[{'.'.join(table)}] {key}".strip() if table else key
+    where = f"{path}: {named}" if named else str(path)
     if error["type"] == "extra_forbidden":
         allowed = _fields(kind, table)
         return f"{where}: no such key; known keys: {', '.join(allowed)}" if allowed else f"{where}: no such key"

@@ -152,7 +152,15 @@ class Endpoint:
         return _retried(once, f"{self.catalog.location}: search of {form.collection} in {box}")
 
 
-_NOT_STAC = (pystac.STACError, pystac.STACTypeError, ClientTypeError, AttributeError, LookupError, TypeError, ValueError)
+_NOT_STAC = (
+    pystac.STACError,
+    pystac.STACTypeError,
+    ClientTypeError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
 """What the libraries raise of an answer that is no STAC."""
 
 

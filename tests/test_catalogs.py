@@ -97,9 +97,7 @@ def test_only_label_sources_that_are_not_required_may_be_missing():
     assert missing_labels(dataset, catalog, HAS - {"esa-worldcover"}) == ["worldcover", "dynamicworld"]
     own = resolve("https://stac.example")
     assert missing_labels(dataset, own, HAS | {"dynamicworld"}) == []
-    with pytest.raises(
-        ConfigError, match=r"has no 'Copernicus DEM GLO-30' \(source 'dem': cop-dem-glo-30\); forms exist for: "
-    ):
+    with pytest.raises(ConfigError, match=r"has no 'Copernicus DEM GLO-30' \(source 'dem': cop-dem-glo-30\); forms "):
         missing_labels(dataset, catalog, HAS - {"cop-dem-glo-30"})
 
 
@@ -112,7 +110,5 @@ def test_a_required_label_source_must_be_there(tmp_path):
 
 
 def test_a_source_that_a_catalog_has_no_form_of_is_told():
-    with pytest.raises(
-        ConfigError, match=r"catalog earth-search: has no .* \(source 's1rtc': no form of it in stac_queries/\)"
-    ):
+    with pytest.raises(ConfigError, match=r"catalog earth-search: has no .* \(source 's1rtc': no form of it in "):
         missing_labels(load_dataset("starter"), resolve("earth-search"), HAS)

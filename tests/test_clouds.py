@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -12,12 +12,14 @@ MASK = hnp.arrays("u1", hnp.array_shapes(min_dims=2, max_dims=2, max_side=9), el
 
 
 @given(MASK, st.sets(st.integers(0, 11)))
+@settings(deadline=None)
 def test_a_fraction_is_the_count_of_pixels_with_one_of_the_codes(mask, codes):
     counted = sum(int(v) in codes for v in mask.ravel())
     assert clouds.fraction(mask, sorted(codes)) == pytest.approx(counted / mask.size)
 
 
 @given(MASK)
+@settings(deadline=None)
 def test_every_code_of_sentinel_2_is_clear_or_not_and_clear_and_invalid_do_not_meet(mask):
     source = read_toml(resources.folder("stac_queries") / "s2l2a.toml", SourceSpec)
     cloudy = sorted(set(range(12)) - set(source.clear) - set(source.invalid))

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -20,6 +20,7 @@ CODES = hnp.arrays(
 
 
 @given(CODES)
+@settings(deadline=None)
 def test_shares_are_of_the_labelled_pixels(codes):
     shares, valid = labels.class_fractions(codes, CLASSES, 0)
     labelled = codes[codes != 0]
@@ -53,6 +54,7 @@ def test_a_code_outside_the_legend_is_refused_by_name(code):
 
 
 @given(CODES)
+@settings(deadline=None)
 def test_classes_add_up_to_their_labels(codes):
     shares, valid = labels.class_fractions(codes, CLASSES, 0)
     got = labels.label_fractions(shares, CLASSES, ["water", "trees", "absent"])

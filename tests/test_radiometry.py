@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -68,6 +68,7 @@ def test_known_pixels(dn, want):
 
 
 @given(PIXELS, st.sampled_from([0, 1000]), st.sampled_from([0, 65535]))
+@settings(deadline=None)
 def test_nodata_and_only_nodata_is_nodata_and_nothing_wraps_around(dn, offset, nodata):
     got = radiometry.harmonised(dn, offset, nodata)
     assert got.dtype == dn.dtype
@@ -78,6 +79,7 @@ def test_nodata_and_only_nodata_is_nodata_and_nothing_wraps_around(dn, offset, n
 
 
 @given(PIXELS)
+@settings(deadline=None)
 def test_the_same_ground_before_and_after_baseline_4_is_the_same_number(dn):
     ground = np.clip(dn, 1, 60_000)
     carried = (ground + 1000).astype("u2")

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 import shapely
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation import grid, select
@@ -238,6 +238,7 @@ SCENES = st.lists(
 
 
 @given(SCENES, st.randoms(use_true_random=False))
+@settings(deadline=None)
 def test_the_order_of_the_input_never_matters(scenes: list[Scene], chance: random.Random):
     def decided(given_: list[Scene]) -> list[object]:
         out: list[object] = [

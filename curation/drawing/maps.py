@@ -47,7 +47,7 @@ def world(states: Mapping[str, str], places: Sequence[Location], name: str, alt:
     """The whole Earth with every location as a dot; `states` is location id → complete, rejected, failed or pending."""
     with embed.style():
         figure = Figure(figsize=(13.2, 5.6))
-        axes: Axes = figure.add_axes((0.035, 0.06, 0.955, 0.93))
+        axes: Axes = figure.add_axes((0.035, 0.06, 0.945, 0.93))
         _ground(axes, (-180, -60, 180, 84), 1440)
         _dots(axes, states, places, places_lon(places, 0.0), 7)
         _graticule(axes)

@@ -60,7 +60,7 @@ _SEASONS = {"spring": "#5a9e4b", "summer": "#d99a1c", "autumn": "#bf5b2c", "fall
 UNTIMED = "#7d6bb0"
 """What has no season."""
 
-OUTCOMES = {"complete": "#2f9e77", "rejected": "#e0803f", "failed": "#c8374a", "pending": "#8d96a0"}
+OUTCOMES = {"complete": "#2f9e77", "rejected": "#e0803f", "failed": "#c8374a", "pending": "#a3abb3"}
 """What became of a location, or of a patch."""
 
 REJECTS = ("#e0803f", "#b0709b", "#d9b13b", "#6f8fbf", "#a5673f", "#7d6bb0", "#c98f8f", "#5f9ea0", "#94803f", "#777f88")

@@ -30,7 +30,7 @@ COMPOSITES = (
 )
 """What is drawn of the bands of one array; those in none of these are drawn alone, in grey."""
 
-_PANEL_IN, _BELOW_IN, _TEXT_IN, _COLUMNS = 3.4, 0.95, 5.0, 4
+_PANEL_IN, _BELOW_IN, _TEXT_IN, _COLUMNS = 3.4, 1.1, 5.0, 4
 
 
 @dataclass(frozen=True, slots=True)

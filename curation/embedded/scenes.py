@@ -68,9 +68,9 @@ class Pass2:
 
 _RHINE_EAST: Edge = (5.955, 51.08, 6.03, 51.54)
 """Autumn: orbit 8 covers what lies east of this line …"""
-_RHINE_WEST: Edge = (6.045, 51.54, 5.97, 51.08)
-"""… and orbit 51 what lies west of this: they overlap by some 1 km, less than a patch is wide."""
-_PAULO_CUT: Edge = (-46.69, -23.78, -46.83, -23.6)
+_RHINE_WEST: Edge = (6.033, 51.54, 5.958, 51.08)
+"""… and orbit 51 what lies west of this: they overlap by some 200 m, far less than a patch is wide."""
+_PAULO_CUT: Edge = (-46.66, -23.78, -46.83, -23.57)
 """Summer: everything north-east of this line, which leaves the south-west corner out."""
 
 BOTH = "31UGS 32ULB"

@@ -209,6 +209,14 @@ def test_a_geographic_dem_is_warped_to_where_it_is(tmp_path, lon, lat):
         assert np.abs(error).max() <= NEAR_PX
 
 
+def test_each_pixel_is_located_by_itself_where_rows_are_curved(tmp_path):
+    # At 78°N a row of 10 km bends by a third of a 30 m pixel: GDAL's own tolerance (0.125 px) would show.
+    at = location(15.0, 78.0, 9960)
+    transform, shape = around(at, 4326, 1 / 3600)
+    for error in off_px(tmp_path, at, 30, 4326, transform, shape):
+        assert np.abs(error).max() <= 0.01
+
+
 @pytest.mark.parametrize("degrees", [7, 45, 90, 200])
 def test_a_rotated_scene_is_warped_to_where_it_is(tmp_path, degrees):
     at = location(9.0, 48.0)
