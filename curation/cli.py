@@ -252,7 +252,7 @@ def _build(args: argparse.Namespace) -> int:
         _say_unknown_labels(dataset, catalog, allowed=args.allow_unknown_labels)
         with cluster.connect(args.scheduler, args.workers) as client:
             run = pipeline.Run(dataset, catalog, store, client, args.limit, args.refresh_search)
-            results = list(pipeline.build(run, asked, seasons))
+            results = pipeline.build(run, asked, seasons)
     _print_built(results)
     failed = sum(b.failed for b in results)
     if failed:

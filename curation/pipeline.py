@@ -10,13 +10,15 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from distributed import Client
 
-from curation import cluster, cube, locate, regions, select
-from curation.build import Candidates, SlabJob, SlabReceipt, build_slab, one_line, without_geometry
+from curation import cluster, cube, locate, regions
+from curation.build import SlabJob, SlabReceipt, build_slab, one_line
 from curation.catalogs import Catalog
 from curation.cube import Cube
+from curation.jobs import slab_job
 from curation.ledger import Ledger, SlabRecord
 from curation.model import (
     STATIC,
@@ -24,8 +26,6 @@ from curation.model import (
     DamageError,
     Location,
     PatchOutcome,
-    Reject,
-    Scene,
     Season,
     SourceOutcome,
     Status,
@@ -33,7 +33,7 @@ from curation.model import (
 from curation.progress import Counting
 from curation.recipe import Dataset
 from curation.regions import Region
-from curation.search import SearchCell, Searches, cell_of
+from curation.search import Searches, cell_of
 from curation.sources import SourceSpec
 from curation.store import Store
 
@@ -67,7 +67,6 @@ class Built:
 
     region: str
     season: str
-    locations: int
     counts: Counter[str] = field(default_factory=Counter)
     """Reason → patches of those asked for, earlier runs' included."""
     built: int = 0
@@ -76,6 +75,13 @@ class Built:
     """Worker seconds spent on them."""
     worker_bytes: int = 0
     """Highest resident memory of a worker."""
+
+    def add(self, patches: int, result: SlabReceipt | BaseException) -> None:
+        """Takes up one slab."""
+        self.built += patches
+        if isinstance(result, SlabReceipt):
+            self.seconds += result.seconds
+            self.worker_bytes = max(self.worker_bytes, result.worker_bytes)
 
     @property
     def failed(self) -> int:
@@ -133,37 +139,88 @@ def _drawn(dataset: Dataset, store: Store, key: str, asked: Sequence[Region] | N
     return locate.load(store, key, dataset)
 
 
-def build(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> Iterator[Built]:
-    """Builds every asked patch that is not settled, cube by cube.
+@dataclass(slots=True)
+class _Work:
+    """One cube while it is built."""
+
+    here: Cube
+    ledger: Ledger
+    wanted: list[str]
+    """Ids of the patches asked for."""
+    todo: dict[int, list[Location]]
+    """Slab → locations to build: those wanted that are not settled."""
+    built: Built
+
+
+def build(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> list[Built]:
+    """Builds every asked patch that is not settled; the cubes one after another, their slabs in one stream.
 
     Raises:
         ConfigError: a ledger is bound to another recipe or catalog, or the catalog cannot be reached.
         CurationError: everything fails.
     """
-    for region, places in locations(run.dataset, run.store, asked).items():
-        for season in seasons:
-            yield build_cube(run, cube.cube_of(run.dataset, region, season, places))
+    found = locations(run.dataset, run.store, asked)
+    cubes = [cube.cube_of(run.dataset, r, season, places) for r, places in found.items() for season in seasons]
+    works = [_work(run, here) for here in cubes]  # all ledgers are checked before the first slab is built
+    by_cube = {(w.here.region, w.here.season): w for w in works}
+    total = sum(len(places) for w in works for places in w.todo.values())
+    searches = Searches(run.dataset, run.catalog, run.store)
+    jobs = itertools.chain.from_iterable(_jobs(run, w, searches) for w in works)
+    broken = 0
+    with Counting("build", total, "patches") as count:
+        for batch in cluster.stream(run.client, build_slab, jobs):
+            records: dict[tuple[str, str], list[SlabRecord]] = {}
+            for job, result in batch:
+                record = _record(run, job, result)
+                records.setdefault((job.region, job.season), []).append(record)
+                fresh = [o for o in record.patches if o.id in job.todo]
+                count.add(told(o) for o in fresh)
+                by_cube[job.region, job.season].built.add(len(fresh), result)
+                broken = broken + 1 if all(o.status is Status.FAILED for o in fresh) else 0
+            for key, lines in records.items():
+                by_cube[key].ledger.append(lines)
+            if broken >= BROKEN_AFTER_SLABS:
+                _stop(broken, [r for lines in records.values() for r in lines])
+    for work in works:
+        outcomes = {o.id: o for o in work.ledger.outcomes()}
+        work.built.counts = Counter(told(outcomes.get(i)) for i in work.wanted)
+    return [w.built for w in works]
 
 
-def build_cube(run: Run, here: Cube) -> Built:
-    """Builds the patches of one cube that are not settled."""
-    digest = run.dataset.pixels_digest(run.catalog.identity)
+def _work(run: Run, here: Cube) -> _Work:
+    """A cube's ledger, bound to this recipe and catalog, and what is left to do."""
     ledger = Ledger.replay(run.store, here.region, here.season)
-    wanted = {p.id for p in here.locations[: run.limit]}
-    todo = _todo(here, ledger, wanted)
-    if todo or not ledger.segments:
-        ledger.acquire(here.binding(digest))
-        if not ledger.cube_objects:
-            ledger.record_cube(here.create(run.store, digest))
-        searches = Searches(run.dataset, run.catalog, run.store)
-        search(run, here, searches, [p for ids in todo.values() for p in ids])
-        built = _build_slabs(run, here, ledger, searches, todo)
-    else:
-        ledger.check(here.binding(digest))
-        built = Built(here.region, here.season, len(wanted))
-    outcomes = {o.id: o for o in ledger.outcomes()}
-    built.counts = Counter(told(outcomes.get(i)) for i in sorted(wanted))
-    return built
+    ledger.check(here.binding(run.dataset.pixels_digest(run.catalog.identity)))
+    wanted = [p.id for p in here.locations[: run.limit]]
+    settled = {o.id for o in ledger.outcomes() if o.status in SETTLED}
+    todo: dict[int, list[Location]] = {}
+    for n, location in enumerate(here.locations[: run.limit]):
+        if location.id not in settled:
+            todo.setdefault(n // here.slab_patches, []).append(location)
+    return _Work(here, ledger, wanted, todo, Built(here.region, here.season))
+
+
+def _jobs(run: Run, work: _Work, searches: Searches) -> Iterator[SlabJob]:
+    """The tasks of a cube. Its ledger is taken, its schema written and its scenes searched when the first is asked for."""
+    here, ledger = work.here, work.ledger
+    if not work.todo and ledger.cube_objects:
+        return
+    digest = run.dataset.pixels_digest(run.catalog.identity)
+    ledger.acquire(here.binding(digest))
+    if not ledger.cube_objects:
+        ledger.record_cube(here.create(run.store, digest))
+    search(run, here, searches, [p for places in work.todo.values() for p in places])
+    for slab, places in work.todo.items():
+        prior = ledger.slabs.get(slab)
+        yield slab_job(here, slab, places, searches=searches, catalog=run.catalog, store=run.store, prior=prior)
+
+
+def _stop(broken: int, records: Sequence[SlabRecord]) -> NoReturn:
+    causes = [s.cause for r in records for o in r.patches for s in o.sources.values() if s.cause]
+    raise CurationError(
+        f"every patch of {broken} slabs in a row failed; likely the network, the catalog or the recipe is at fault, not "
+        f"the patches. Last cause: {causes[-1] if causes else 'unknown'}"
+    )
 
 
 def told(outcome: PatchOutcome | None) -> str:
@@ -171,16 +228,6 @@ def told(outcome: PatchOutcome | None) -> str:
     if outcome is None:
         return "pending"
     return f"failed {outcome.reason}" if outcome.status is Status.FAILED else outcome.reason
-
-
-def _todo(here: Cube, ledger: Ledger, wanted: set[str]) -> dict[int, list[Location]]:
-    """Slab → locations to build: those wanted that are not settled."""
-    settled = {o.id for o in ledger.outcomes() if o.status in SETTLED}
-    todo: dict[int, list[Location]] = {}
-    for n, location in enumerate(here.locations):
-        if location.id in wanted and location.id not in settled:
-            todo.setdefault(n // here.slab_patches, []).append(location)
-    return todo
 
 
 def search(run: Run, here: Cube, searches: Searches, places: Sequence[Location]) -> None:
@@ -205,34 +252,6 @@ def searched(dataset: Dataset, season: str) -> list[tuple[SourceSpec, Season]]:
         names = dataset.season_names() if spec.one_orbit_direction else [season]
         out += [(spec, dataset.recipe.season(n)) for n in names]
     return out
-
-
-def _build_slabs(run: Run, here: Cube, ledger: Ledger, searches: Searches, todo: dict[int, list[Location]]) -> Built:
-    total = sum(map(len, todo.values()))
-    built = Built(here.region, here.season, len(here.locations))
-    broken = 0
-    jobs = (slab_job(run, here, searches, slab, places, ledger.slabs.get(slab)) for slab, places in todo.items())
-    with Counting(f"build {here.region}/{here.season}", total, "patches") as count:
-        for batch in cluster.stream(run.client, build_slab, jobs):
-            records = []
-            for job, result in batch:
-                record = _record(run, job, result)
-                records.append(record)
-                fresh = [o for o in record.patches if o.id in job.todo]
-                count.add(told(o) for o in fresh)
-                built.built += len(fresh)
-                if isinstance(result, SlabReceipt):
-                    built.seconds += result.seconds
-                    built.worker_bytes = max(built.worker_bytes, result.worker_bytes)
-                broken = broken + 1 if all(o.status is Status.FAILED for o in fresh) else 0
-            ledger.append(records)
-            if broken >= BROKEN_AFTER_SLABS:
-                causes = Counter(s.cause for r in records for o in r.patches for s in o.sources.values() if s.cause)
-                raise CurationError(
-                    f"{here.region}/{here.season}: every patch of {broken} slabs in a row failed; likely the network, the "
-                    f"catalog or the recipe is at fault, not the patches. Last cause: {next(iter(causes), 'unknown')}"
-                )
-    return built
 
 
 def _record(run: Run, job: SlabJob, result: SlabReceipt | BaseException) -> SlabRecord:
@@ -269,72 +288,3 @@ def _check_stored(store: Store, receipt: SlabReceipt) -> None:
             raise DamageError(
                 f"{store.where(stored.key)}: is not what the task wrote: another writer came between; rerun to settle it"
             )
-
-
-def slab_job(
-    run: Run, here: Cube, searches: Searches, slab: int, places: Sequence[Location], prior: SlabRecord | None
-) -> SlabJob:
-    """One slab's task: candidates chosen, scenes reduced to what a worker needs."""
-    dataset = run.dataset
-    candidates: dict[str, dict[str, Candidates]] = {}
-    scenes: dict[str, dict[str, Scene]] = {}
-    for spec in dataset.sources(here.season):
-        found = _found(dataset, searches, spec, here.season, places)
-        candidates[spec.name] = _candidates(dataset, searches, spec, here.season, places, found)
-        used = set(itertools.chain.from_iterable(c.scenes for c in candidates[spec.name].values()))
-        scenes[spec.name] = without_geometry({s.id: s for group in found.values() for s in group if s.id in used})
-    return SlabJob(
-        dataset=dataset,
-        region=here.region,
-        season=here.season,
-        slab=slab,
-        locations=here.slab(slab),
-        todo=tuple(p.id for p in places),
-        scenes=scenes,
-        candidates=candidates,
-        forms={s.name: run.catalog.form_of(s) for s in dataset.sources(here.season)},
-        base=run.catalog.base,
-        store=run.store,
-        prior=prior,
-    )
-
-
-def _found(
-    dataset: Dataset, searches: Searches, spec: SourceSpec, season: str, places: Sequence[Location]
-) -> dict[SearchCell, list[Scene]]:
-    """Search cell → its scenes, without those that were processed again."""
-    window = dataset.recipe.season(season)
-    cells = {cell_of(p) for p in places}
-    found = {c: searches.scenes(spec, window, c) for c in cells}
-    return found if spec.pick == "mosaic" else {c: select.newest(s) for c, s in found.items()}
-
-
-def _candidates(
-    dataset: Dataset,
-    searches: Searches,
-    spec: SourceSpec,
-    season: str,
-    places: Sequence[Location],
-    found: dict[SearchCell, list[Scene]],
-) -> dict[str, Candidates]:
-    """Location id → candidates of a source, best first."""
-    out: dict[str, Candidates] = {}
-    scenes: dict[str, list[Scene]] = {}
-    pick = select.covering if spec.pick in ("clearest", "nearest") else select.touching
-    for place in places:
-        try:
-            scenes[place.id] = pick(found[cell_of(place)], place)
-        except Reject as why:
-            out[place.id] = Candidates(code=why.code, value=why.value, status=why.status)
-    shared = select.shared_counts(scenes.values())
-    for place in places:
-        if place.id not in scenes:
-            continue
-        mine, direction = scenes[place.id], None
-        if spec.pick == "clearest":
-            mine = select.rank_clearest(mine, place, dataset.recipe.season(season), shared)
-        if spec.one_orbit_direction:
-            seasons = [dataset.recipe.season(n) for n in dataset.season_names()]
-            direction = select.orbit_direction([searches.scenes(spec, s, cell_of(place)) for s in seasons], place)
-        out[place.id] = Candidates(tuple(s.id for s in mine), direction=direction)
-    return out

@@ -16,7 +16,7 @@ LEVELS = [
     {"regions", "split", "land", "catalogs", "cube", "read", "overlap", "stream"},
     {"locate", "sampling", "given", "lattice", "search", "select"},
     {"build"},
-    {"cluster"},
+    {"jobs", "cluster"},
     {"pipeline"},
     {"shards", "estimate"},
     {"recorded", "drawing", "verify"},

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
-from rasterio.io import DatasetReader
-from rasterio.warp import reproject
+from rasterio.io import DatasetReader, MemoryFile
+from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from curation import grid
@@ -64,6 +64,10 @@ ATTEMPTS = 4
 
 PAUSE_S = 0.5
 """The pause after the first try that failed, about; each later one is twice as long."""
+
+EXACT_PX = 1e-9
+"""Transformer tolerance, source pixels: as good as none. rasterio 1.4 makes no WarpedVRT of a tolerance of 0, and its
+`reproject` takes no notice of the tolerance: it locates pixels to an eighth of a pixel only."""
 
 _MARGIN_PX = 3
 """Source pixels kept around a crop that will be warped: bilinear needs one, averaging its half footprint."""
@@ -356,8 +360,7 @@ def _on_grid(
     if method in (Resampling.bilinear, Resampling.average):
         piece = _rimmed(piece, [other for other, _ in groups if other is not piece], array.nodata)
     target = grid.geobox(location, array.res_m)
-    out = np.full(target.shape, array.nodata, array.dtype)
-    return _reprojected(piece, out, target.affine, f"EPSG:{location.epsg}", method, array.nodata)
+    return _warped(piece, (target.height, target.width), target.affine, f"EPSG:{location.epsg}", method, array.nodata)
 
 
 def _rimmed(piece: Piece, others: Sequence[Piece], nodata: float) -> Piece:
@@ -369,36 +372,57 @@ def _rimmed(piece: Piece, others: Sequence[Piece], nodata: float) -> Piece:
     out = np.pad(piece.pixels, n, constant_values=nodata)
     transform = rasterio.windows.transform(Window(-n, -n, 1, 1), piece.transform)
     for other in others:
-        there = _reprojected(other, np.full_like(out, nodata), transform, piece.crs, Resampling.bilinear, nodata)
+        there = _warped(other, (out.shape[0], out.shape[1]), transform, piece.crs, Resampling.bilinear, nodata)
         hole = rim & (out == nodata)
         out[hole] = there[hole]
     return replace(piece, pixels=out, transform=transform)
 
 
-def _reprojected(
-    piece: Piece, out: NDArray[Any], transform: Affine, crs: Any, method: Resampling, nodata: float
+def _warped(
+    piece: Piece, shape: tuple[int, int], transform: Affine, crs: Any, method: Resampling, nodata: float
 ) -> NDArray[Any]:
-    """`out`, filled with the piece on its grid by GDAL's warper, each pixel located exactly.
+    """The piece on a grid, (y, x) in its dtype, by GDAL's warper, each pixel located exactly."""
+    height, width = piece.pixels.shape
+    source_crs, source_transform = _about_antimeridian(piece)
+    profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": piece.pixels.dtype}
+    with MemoryFile() as memory:
+        with memory.open(**profile, transform=source_transform, nodata=nodata) as file:
+            file.write(piece.pixels, 1)
+        with (
+            memory.open() as source,
+            WarpedVRT(
+                source,
+                src_crs=source_crs,  # told here, since GeoTIFF cannot hold every one
+                crs=crs,
+                transform=transform,
+                height=shape[0],
+                width=shape[1],
+                resampling=method,
+                src_nodata=nodata,
+                nodata=nodata,
+                tolerance=EXACT_PX,
+                # Left to itself GDAL widens the bilinear kernel by how the two windows' sizes compare, so that a turned
+                # grid or another crop would blur, and shift by up to a tenth of a pixel. `down` is what smooths.
+                XSCALE=1,
+                YSCALE=1,
+            ) as vrt,
+        ):
+            pixels: NDArray[Any] = vrt.read(1)
+    return pixels
 
-    Not by WarpedVRT: rasterio's refuses tolerance 0, and loses what lies beyond the antimeridian.
+
+def _about_antimeridian(piece: Piece) -> tuple[rasterio.crs.CRS, Affine]:
+    """CRS and transform of a piece; where it runs across the antimeridian, with longitudes counted from there.
+
+    GDAL looks for 179.9°W at -179.9 and would find nothing in a piece that has it at 180.1.
     """
-    reproject(
-        piece.pixels,
-        out,
-        src_transform=piece.transform,
-        src_crs=piece.crs,
-        src_nodata=nodata,
-        dst_transform=transform,
-        dst_crs=crs,
-        dst_nodata=nodata,
-        resampling=method,
-        tolerance=0,
-        # Left to itself GDAL widens the bilinear kernel by how the two windows' sizes compare, so that a turned grid or
-        # another crop would blur, and shift by up to a tenth of a pixel. `down` is what smooths.
-        XSCALE=1,
-        YSCALE=1,
-    )
-    return out
+    t = piece.transform
+    west, east = t.c, t.c + t.a * piece.pixels.shape[1]
+    if not piece.crs.is_geographic or (west >= -180 and east <= 180):
+        return piece.crs, t
+    wkt = re.sub(r',AUTHORITY\["[^"]*","[^"]*"\]', "", piece.crs.to_wkt(version="WKT1_GDAL"))
+    crs = rasterio.crs.CRS.from_wkt(wkt.replace('PRIMEM["Greenwich",0]', 'PRIMEM["Antimeridian",180]'))
+    return crs, Affine(t.a, t.b, t.c - math.copysign(180, west), t.d, t.e, t.f)
 
 
 def resampling(array: ArraySpec, crs: rasterio.crs.CRS, transform: Affine, location: Location) -> Resampling:
