@@ -103,6 +103,12 @@ def resolve(text: str, served_at: str | None = None) -> Catalog:
     return Catalog(f"file-{digest[:16]}", form, str(path), is_file=True, own=True)
 
 
+def pixels_digest(dataset: Dataset, catalog: Catalog) -> str:
+    """Digest of all that changes a cube made from a catalog."""
+    forms = {name: catalog.form_of(spec) for name, spec in dataset.specs.items()}
+    return dataset.pixels_digest(catalog.identity, forms)
+
+
 def missing_labels(dataset: Dataset, catalog: Catalog, collections: set[str]) -> list[str]:
     """The recipe's label sources that the catalog does not have.
 

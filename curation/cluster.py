@@ -33,6 +33,9 @@ CONFIG = {
 LOST = (ClosedClientError, FutureCancelledError)
 """What Dask raises when its scheduler is gone."""
 
+ANSWER_S = 20
+"""How long a scheduler is given to answer."""
+
 THREADS_PER_WORKER = 2
 """Reading waits for the network and decodes without the GIL: a second thread fills the waits. Memory grows with it."""
 
@@ -73,7 +76,7 @@ def connect(scheduler: str, workers: int | None = None) -> Iterator[Client | Non
                     f"--scheduler {scheduler!r}: expected local, none, or an address such as tcp://host:8786"
                 )
             try:
-                client = stack.enter_context(Client(scheduler, timeout=20))
+                client = stack.enter_context(Client(scheduler, timeout=ANSWER_S))
             except (OSError, TimeoutError, ValueError) as err:
                 raise ConfigError(f"--scheduler {scheduler}: does not answer ({type(err).__name__}: {err})") from err
             _check_versions(client, scheduler)

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from distributed import Client
 
-from curation import cluster, cube, locate, regions
+from curation import catalogs, cluster, cube, locate, regions
 from curation.build import SlabJob, SlabReceipt, build_slab, one_line
 from curation.catalogs import Catalog
 from curation.cube import Cube
@@ -190,7 +190,7 @@ def build(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> list[Bui
 def _work(run: Run, here: Cube) -> _Work:
     """A cube's ledger, bound to this recipe and catalog, and what is left to do."""
     ledger = Ledger.replay(run.store, here.region, here.season)
-    ledger.check(here.binding(run.dataset.pixels_digest(run.catalog.identity)))
+    ledger.check(here.binding(catalogs.pixels_digest(run.dataset, run.catalog)))
     wanted = [p.id for p in here.locations[: run.limit]]
     settled = {o.id for o in ledger.outcomes() if o.status in SETTLED}
     todo: dict[int, list[Location]] = {}
@@ -205,7 +205,7 @@ def _jobs(run: Run, work: _Work, searches: Searches) -> Iterator[SlabJob]:
     here, ledger = work.here, work.ledger
     if not work.todo and ledger.cube_objects:
         return
-    digest = run.dataset.pixels_digest(run.catalog.identity)
+    digest = catalogs.pixels_digest(run.dataset, run.catalog)
     ledger.acquire(here.binding(digest))
     if not ledger.cube_objects:
         ledger.record_cube(here.create(run.store, digest))

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -14,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 
 from curation import resources
 from curation.model import STATIC, ConfigError, Season
-from curation.sources import ArraySpec, Name, SourceSpec, Strict
+from curation.sources import ArraySpec, CatalogForm, Name, SourceSpec, Strict
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -203,8 +204,8 @@ def _season(name: str, spec: SeasonSpec) -> Season:
     return Season(name, spec.start, spec.end, spec.anchor or spec.start + (spec.end - spec.start) / 2)
 
 
-_WORDS = {"title", "licence"}
-"""What a source says to people: no pixel follows from it."""
+_NOT_PIXELS: Any = {"title": True, "licence": True, "catalogs": True, "classes": {"__all__": {"label"}}}
+"""Keys of a source that change no pixel: words for people, forms in other catalogs, and what classes count as."""
 
 
 class Dataset:
@@ -252,8 +253,13 @@ class Dataset:
         """The recipe's seasons in order, without `static`."""
         return list(self.recipe.seasons)
 
-    def pixels_digest(self, catalog: str) -> str:
-        """Digest of all that changes a cube, given the catalog's identity."""
+    def pixels_digest(self, catalog: str, forms: Mapping[str, CatalogForm | None]) -> str:
+        """Digest of all that changes a cube.
+
+        Args:
+            catalog: identity of the catalog.
+            forms: source → how that catalog offers it; forms of other catalogs do not count.
+        """
         r = self.recipe
         return _digest(
             {
@@ -261,7 +267,11 @@ class Dataset:
                 "grid": r.grid.model_dump(mode="json"),
                 "seasons": {k: s.model_dump(mode="json") for k, s in r.seasons.items()},
                 "sources": {
-                    name: [use.model_dump(mode="json"), self.specs[name].model_dump(mode="json", exclude=_WORDS)]
+                    name: [
+                        use.model_dump(mode="json"),
+                        self.specs[name].model_dump(mode="json", exclude=_NOT_PIXELS),
+                        form.model_dump(mode="json") if (form := forms.get(name)) else None,
+                    ]
                     for name, use in r.sources.items()
                 },
                 "quality": r.quality.model_dump(mode="json"),
@@ -273,7 +283,8 @@ class Dataset:
         """Digest of all that changes shards on top of the cubes: labels, split, packing, seed."""
         r = self.recipe
         return _digest(
-            {k: getattr(r, k).model_dump(mode="json") for k in ("labels", "split", "pack")} | {"seed": r.seed}
+            {k: getattr(r, k).model_dump(mode="json") for k in ("labels", "split", "pack")}
+            | {"seed": r.seed, "classes": {n: [c.model_dump() for c in s.classes] for n, s in self.specs.items()}}
         )
 
     def places_digest(self) -> str:

@@ -37,10 +37,8 @@ def drawn(spec: PlacesSpec, seed: int, size_m: float, batch: int = BATCH) -> Pla
     zone than its grid (a few metres beside a border), or where its footprint overlaps that of an earlier place.
 
     Raises:
-        ConfigError: the seed is negative, there are fewer cities than asked for, or the places are too crowded.
+        ConfigError: there are fewer cities than asked for, or the places are too crowded.
     """
-    if seed < 0:
-        raise ConfigError(f"seed = {seed}: expected a whole number from 0 up")
     assert spec.count is not None
     point = _around_cities(spec) if spec.sampler == "gaussian-cities" else _uniform
     stream, kept, found = np.random.PCG64(seed), Kept(size_m), list[Places]()

@@ -21,7 +21,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from curation import cluster, cube, grid, labels, pipeline, shardformat
+from curation import catalogs, cluster, cube, grid, labels, pipeline, shardformat
 from curation.build import one_line
 from curation.cube import Cube
 from curation.ledger import Ledger
@@ -252,7 +252,7 @@ def _cubes(
     run: pipeline.Run, asked: Sequence[Region]
 ) -> tuple[dict[str, dict[str, Cube]], dict[str, dict[str, dict[str, PatchOutcome]]]]:
     """Cubes and outcomes of the regions, each bound to this recipe."""
-    dataset, digest = run.dataset, run.dataset.pixels_digest(run.catalog.identity)
+    dataset, digest = run.dataset, catalogs.pixels_digest(run.dataset, run.catalog)
     has_static = any(s.season == STATIC for s in dataset.specs.values())
     cubes: dict[str, dict[str, Cube]] = {}
     outcomes: dict[str, dict[str, dict[str, PatchOutcome]]] = {}
@@ -588,7 +588,7 @@ def _index(
     index = Index(
         dataset=dataset.name,
         title=dataset.recipe.title,
-        pixels_digest=dataset.pixels_digest(run.catalog.identity),
+        pixels_digest=catalogs.pixels_digest(dataset, run.catalog),
         release_digest=dataset.release_digest(),
         content_sha256=content.hexdigest(),
         seasons=tuple(seasons),

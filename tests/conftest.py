@@ -8,10 +8,15 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests import world as tiny
 from tests.run import Curate
+
+# Machines are shared: how long an example takes says nothing.
+hypothesis.settings.register_profile("curation", deadline=None)
+hypothesis.settings.load_profile("curation")
 
 
 @pytest.fixture(scope="session")

@@ -80,7 +80,11 @@ def test_radar_is_the_one_nearest_in_time(root: Path, items):
         cube = xr.open_zarr(root / "cubes" / "europe" / f"{season}.zarr").isel(patch=0)
         when = np.datetime64(items[str(cube.s2l2a_scenes.values)]["properties"]["datetime"].rstrip("Z"))
         window = [np.datetime64("2017-09-01"), np.datetime64("2018-09-01")]
-        times = [np.datetime64(i["properties"]["datetime"].rstrip("Z")) for i in items.values() if i["collection"] == "sentinel-1-rtc"]
+        times = [
+            np.datetime64(i["properties"]["datetime"].rstrip("Z"))
+            for i in items.values()
+            if i["collection"] == "sentinel-1-rtc"
+        ]
         gaps = [abs(t - when) for t in times if window[0] <= t < window[1]]
         assert abs(cube.s1rtc_time.values - when) == min(gaps)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from curation import cli
+from curation import cli, search
 from tests.run import Curate
 
 
@@ -55,11 +55,26 @@ def test_a_region_across_the_antimeridian_is_understood(built: Curate, capsys):
 def test_a_region_without_scenes_ends_with_every_patch_absent(built: Curate, tmp_path, world, capsys):
     # An empty search is an answer: each patch is recorded as absent, none is invented, and the summary says so.
     (tmp_path / "empty.json").write_text(
-        json.dumps({"type": "FeatureCollection", "features": [_far(f) for f in json.loads(world.catalog.read_text())["features"]]})
+        json.dumps(
+            {
+                "type": "FeatureCollection",
+                "features": [_far(f) for f in json.loads(world.catalog.read_text())["features"]],
+            }
+        )
     )
     code = cli.main(
-        ["--dataset", str(world.recipe), "--root", str(tmp_path / "r"), "--catalog", str(tmp_path / "empty.json")]
-        + ["--scheduler", "none", "--season", "summer"]
+        [
+            "--dataset",
+            str(world.recipe),
+            "--root",
+            str(tmp_path / "r"),
+            "--catalog",
+            str(tmp_path / "empty.json"),
+            "--scheduler",
+            "none",
+            "--season",
+            "summer",
+        ]
     )
     out = capsys.readouterr().out
     assert code == 0
@@ -71,7 +86,8 @@ def _far(item: dict) -> dict:
     return item
 
 
-def test_an_unreachable_catalog(built: Curate, tmp_path, capsys, world):
+def test_an_unreachable_catalog(built: Curate, tmp_path, capsys, world, monkeypatch):
+    monkeypatch.setattr(search, "BACKOFF_S", 0.01)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -39,7 +39,8 @@ def test_items_are_taken_only_as_they_are_worked_on():
     assert taken == [0]
 
 
-def test_a_scheduler_that_does_not_answer_is_a_usage_error():
+def test_a_scheduler_that_does_not_answer_is_a_usage_error(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cluster, "ANSWER_S", 1)
     with pytest.raises(ConfigError, match="does not answer"), cluster.connect("tcp://127.0.0.1:1"):
         pass
 

@@ -55,7 +55,10 @@ def test_an_installed_wheel_builds_away_from_the_checkout(wheel: Path, tmp_path:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
     paths = [p for p in sys.path if p.endswith("site-packages")]
-    lines = [*list(paths), "import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]"]
+    lines = [
+        *list(paths),
+        "import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]",
+    ]
     (site / "borrowed.pth").write_text("\n".join(lines) + "\n")
     env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     flags = ["--catalog", "embedded", "--region", "lower-rhine", "--season", "summer", "--limit", "8"]

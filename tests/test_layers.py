@@ -27,7 +27,19 @@ LEVELS = [
 """From the bottom up: a module imports from its own level or from below. `embedded` is a world of its own."""
 
 PURE = {"model", "grid", "sources", "radiometry", "clouds", "labels", "shift", "select", "zarrshard", "facts"}
-IO = {"store", "search", "read", "cube", "ledger", "cluster", "requests", "rasterio", "obstore", "pystac_client", "zarr"}
+IO = {
+    "store",
+    "search",
+    "read",
+    "cube",
+    "ledger",
+    "cluster",
+    "requests",
+    "rasterio",
+    "obstore",
+    "pystac_client",
+    "zarr",
+}
 
 
 def _top(module: str) -> str:
@@ -45,7 +57,9 @@ def _imports(path: Path) -> set[str]:
 
 
 def _files() -> dict[Path, str]:
-    return {p: _top(p.relative_to(PACKAGE).as_posix().removesuffix(".py").replace("/", ".")) for p in PACKAGE.rglob("*.py")}
+    return {
+        p: _top(p.relative_to(PACKAGE).as_posix().removesuffix(".py").replace("/", ".")) for p in PACKAGE.rglob("*.py")
+    }
 
 
 def test_every_module_has_a_level():
@@ -93,5 +107,9 @@ def test_nothing_in_the_pipeline_knows_that_a_catalog_is_embedded():
 
 def test_streaming_imports_no_dask_no_raster_library_and_no_stac():
     code = "import sys, curation.stream; print(*sorted({m.split('.')[0] for m in sys.modules}))"
-    loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
-    assert loaded & {"dask", "distributed", "rasterio", "pystac", "pystac_client", "xarray", "zarr", "pydantic"} == set()
+    loaded = set(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    )
+    assert (
+        loaded & {"dask", "distributed", "rasterio", "pystac", "pystac_client", "xarray", "zarr", "pydantic"} == set()
+    )

@@ -283,8 +283,8 @@ def test_uniform_is_uniform_per_area():
 def test_draws_that_cannot_be(example):
     with pytest.raises(ConfigError, match="the gazetteer has only"):
         locate.draw(dataset(example, cities=100_000))
-    with pytest.raises(ConfigError, match="from 0 up"):
-        locate.draw(dataset(example, seed=-1))
+    with pytest.raises(ValueError, match="greater than or equal to 0"):
+        dataset(example, seed=-1)
     with pytest.raises(ConfigError, match="do not overlap"):
         locate.draw(dataset(example, count=60, cities=1, std_km=1))
 

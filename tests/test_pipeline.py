@@ -8,6 +8,7 @@ import pytest
 import rasterio
 
 from curation import pipeline
+from curation.catalogs import pixels_digest
 from curation.ledger import Ledger
 from curation.model import Status
 from curation.read import cog
@@ -37,8 +38,7 @@ def objects(curate: Curate) -> dict[str, bytes]:
 def own(world: tiny.World, tmp_path: Path) -> tiny.World:
     """A copy of the world that a test may damage."""
     shutil.copytree(world.folder, tmp_path / "own")
-    mine = tiny.World(tmp_path / "own")
-    return mine
+    return tiny.World(tmp_path / "own")
 
 
 def test_a_rerun_reads_no_scene_and_changes_no_byte(built: Curate, tmp_path: Path, opened: list[str]):
@@ -139,7 +139,7 @@ def test_another_recipe_is_refused_with_both_values(built: Curate, world: tiny.W
     shutil.copytree(built.root, curate.root)
     assert curate() == 2
     said = capsys.readouterr().err
-    digests = built.dataset.pixels_digest(built.catalog.identity), curate.dataset.pixels_digest(curate.catalog.identity)
+    digests = pixels_digest(built.dataset, built.catalog), pixels_digest(curate.dataset, curate.catalog)
     assert digests[0] != digests[1]
     for digest in digests:
         assert digest in said

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from curation import resources
+from curation.catalogs import pixels_digest, resolve
 from curation.model import ConfigError
 from curation.recipe import Dataset, Recipe, load_dataset, read_toml
 from curation.sources import SourceSpec
@@ -230,7 +231,11 @@ DIGESTS = ("pixels", "release", "places")
 
 
 def digests(dataset: Dataset, catalog: str = "planetary-computer") -> dict[str, str]:
-    values = (dataset.pixels_digest(catalog), dataset.release_digest(), dataset.places_digest())
+    values = (
+        pixels_digest(dataset, resolve(catalog, "http://127.0.0.1")),
+        dataset.release_digest(),
+        dataset.places_digest(),
+    )
     return dict(zip(DIGESTS, values, strict=True))
 
 
@@ -278,13 +283,35 @@ def test_a_digest_changes_with_what_it_stands_for_and_with_nothing_else(change, 
 def test_the_pixels_digest_follows_the_sources(change, changes):
     base = load_dataset("starter")
     other = Dataset(base.recipe, base.specs | {"dem": SourceSpec.model_validate(source("dem", **change))}, base.path)
-    assert (other.pixels_digest("x") != base.pixels_digest("x")) == changes
+    found = [pixels_digest(d, resolve("planetary-computer")) for d in (base, other)]
+    assert (found[0] != found[1]) == changes
 
 
 def test_the_pixels_digest_follows_the_catalog():
     base = load_dataset("starter")
-    assert base.pixels_digest("a") != base.pixels_digest("b")
-    assert base.pixels_digest("a") == load_dataset("starter").pixels_digest("a")
+    ours, theirs = resolve("planetary-computer"), resolve("earth-search")
+    assert pixels_digest(base, ours) != pixels_digest(base, theirs)
+    assert pixels_digest(base, ours) == pixels_digest(load_dataset("starter"), ours)
+
+
+def test_a_form_in_another_catalog_changes_no_digest():
+    base = load_dataset("starter")
+    dem = base.specs["dem"]
+    other = dem.model_copy(update={"catalogs": {"planetary-computer": dem.catalogs["planetary-computer"]}})
+    changed = Dataset(base.recipe, base.specs | {"dem": other}, base.path)
+    ours = resolve("planetary-computer")
+    assert pixels_digest(base, ours) == pixels_digest(changed, ours)
+
+
+def test_what_a_class_counts_as_is_of_the_release_not_of_the_pixels():
+    base = load_dataset("starter")
+    cover = base.specs["worldcover"]
+    classes = [c.model_copy(update={"label": "other"}) for c in cover.classes]
+    changed = Dataset(
+        base.recipe, base.specs | {"worldcover": cover.model_copy(update={"classes": classes})}, base.path
+    )
+    before, after = digests(base), digests(changed)
+    assert {n for n in DIGESTS if before[n] != after[n]} == {"release"}
 
 
 def test_the_places_digest_follows_the_content_of_the_given_file(tmp_path):

@@ -68,7 +68,9 @@ def test_nothing_secret_or_fleeting_stands_in_a_shard(built: Curate):
 
 def test_band_statistics_are_those_of_the_train_pixels(built: Curate):
     index = json.loads((built.folder / "shards" / "index.json").read_text())
-    pixels = np.concatenate([opened(built, s).s2l2a_20m.sel(patch=sorted(COMPLETE)).values for s in ("summer", "autumn")])
+    pixels = np.concatenate(
+        [opened(built, s).s2l2a_20m.sel(patch=sorted(COMPLETE)).values for s in ("summer", "autumn")]
+    )
     for n, band in enumerate(tiny.BANDS[20]):
         told = index["statistics"]["s2l2a_20m"][band]
         assert told["count"] == pixels[:, n].size
@@ -93,7 +95,9 @@ def test_relabelling_repacks_without_reading_a_scene(built: Curate, world: tiny.
 
     shutil.copytree(world.folder, tmp_path / "own")
     mine = tiny.World(tmp_path / "own")
-    mine.recipe.write_text(tiny.RECIPE.replace('seasonal = "dynamicworld"', 'seasonal = "dynamicworld"\nmin_fraction = 0.5'))
+    mine.recipe.write_text(
+        tiny.RECIPE.replace('seasonal = "dynamicworld"', 'seasonal = "dynamicworld"\nmin_fraction = 0.5')
+    )
     for tif in mine.folder.rglob("*.tif"):
         tif.unlink()
     curate = Curate(mine, tmp_path / "root")
@@ -196,7 +200,9 @@ def test_a_plan_puts_each_place_into_one_shard_or_drops_it_with_a_reason(built, 
 def test_neighbours_in_a_shard_are_no_nearer_than_random_pairs(built: Curate):
     made, _ = planned(built, [[True] * 3] * 600, random.Random(0))
     assert shards.mixing(made) == pytest.approx(1, abs=0.15)
-    ordered = shards.Plan({k: [sorted((m for s in v for m in s), key=lambda m: m.location.rank)] for k, v in made.shards.items()}, [])
+    ordered = shards.Plan(
+        {k: [sorted((m for s in v for m in s), key=lambda m: m.location.rank)] for k, v in made.shards.items()}, []
+    )
     assert shards.mixing(ordered) < 0.05  # the measure tells sorted from mixed
 
 
@@ -209,15 +215,15 @@ def test_a_shard_s_bytes_do_not_depend_on_when_or_where_it_is_made(built: Curate
 
 def test_the_release_tells_every_shard(built: Curate):
     release = json.loads((built.folder / "manifest" / "release.json").read_text())
-    assert release["shards"] == {
-        k.removeprefix("shards/"): v for k, v in built.hashes().items() if k.endswith(".tar")
-    }
+    assert release["shards"] == {k.removeprefix("shards/"): v for k, v in built.hashes().items() if k.endswith(".tar")}
     assert release["index_sha256"] == hashlib.sha256((built.folder / "shards" / "index.json").read_bytes()).hexdigest()
 
 
 def test_members_are_plain_npy(built: Curate):
     with tarfile.open(next((built.folder / "shards" / "train").glob("*.tar"))) as tar:
         names = tar.getnames()
-        array = np.load(io.BytesIO(tar.extractfile(next(n for n in names if n.endswith("dem_30m.npy"))).read()), allow_pickle=False)
+        array = np.load(
+            io.BytesIO(tar.extractfile(next(n for n in names if n.endswith("dem_30m.npy"))).read()), allow_pickle=False
+        )
     assert array.shape == (1, 16, 16)
     assert Ledger.replay(built.store, "europe", "static").cube_objects

@@ -33,7 +33,9 @@ def test_an_undamaged_dataset_has_no_fault(mine: Curate, capsys):
     assert faults(mine, capsys) == []
 
 
-@pytest.mark.parametrize("pattern", ["cubes/*/*.zarr/s2l2a_20m/c/*/0/0/0", "cubes/*/*.zarr/reason/c/*", "cubes/*/*.zarr/zarr.json"])
+@pytest.mark.parametrize(
+    "pattern", ["cubes/*/*.zarr/s2l2a_20m/c/*/0/0/0", "cubes/*/*.zarr/reason/c/*", "cubes/*/*.zarr/zarr.json"]
+)
 def test_a_deleted_zarr_object(mine: Curate, capsys, pattern: str):
     victim = some(mine, pattern)
     victim.unlink()
@@ -82,7 +84,9 @@ def test_a_truncated_tar(mine: Curate, capsys, keep: str):
     data = victim.read_bytes()
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         metas = [m for m in tar.getmembers() if m.name.endswith(shardformat.META)]
-    at = {"sample boundary": metas[1].offset, "inside a header": metas[1].offset + 100}.get(keep, metas[1].offset_data + 9)
+    at = {"sample boundary": metas[1].offset, "inside a header": metas[1].offset + 100}.get(
+        keep, metas[1].offset_data + 9
+    )
     victim.write_bytes(data[:at] + (b"\0" * (len(data) - at) if keep == "zeroed tail" else b""))
     assert any(str(victim) in f for f in faults(mine, capsys))
 
@@ -109,7 +113,9 @@ def test_an_index_that_tells_another_tar_is_not_believed(mine: Curate, capsys):
 
 
 def test_a_lost_ledger_line(mine: Curate, capsys):
-    victim = next(p for p in sorted(mine.folder.glob("ledger/*/summer/*.jsonl")) if len(p.read_bytes().splitlines()) > 2)
+    victim = next(
+        p for p in sorted(mine.folder.glob("ledger/*/summer/*.jsonl")) if len(p.read_bytes().splitlines()) > 2
+    )
     lines = victim.read_bytes().splitlines(keepends=True)
     victim.write_bytes(b"".join(lines[:1] + lines[2:]))
     assert any(str(victim) in f and "lost" in f for f in faults(mine, capsys))

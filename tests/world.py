@@ -120,7 +120,9 @@ class World:
             file.write(pixels, 1)
         return path
 
-    def item(self, collection: str, item: str, when: dt.datetime, footprint: Any, assets: Any, **properties: Any) -> None:
+    def item(
+        self, collection: str, item: str, when: dt.datetime, footprint: Any, assets: Any, **properties: Any
+    ) -> None:
         self.items.append(
             {
                 "type": "Feature",
