@@ -85,7 +85,7 @@ def connect(scheduler: str, workers: int | None = None) -> Iterator[Client | Non
             yield client
         except LOST as err:
             raise CurationError(
-                f"--scheduler {scheduler}: was lost ({type(err).__name__}); what is committed stays, rerun the command to go on"
+                f"--scheduler {scheduler}: was lost ({type(err).__name__}); what is committed stays, rerun to go on"
             ) from err
 
 
