@@ -21,7 +21,7 @@ from tests.run import scheduler_by_hand
 
 pytestmark = pytest.mark.slow
 
-PLACES = "8"
+PLACES = "4"
 REGION = "lower-rhine+sao-paulo"
 
 
@@ -38,11 +38,14 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The main job's recipe with small slabs and shards, so that there is much to come between; places drawn once."""
     folder = tmp_path_factory.mktemp("recipe")
     source = recipe.load_dataset("ssl4eo-s12-ml").path.read_text()
-    source = source.replace("slab_patches = 16", "slab_patches = 3").replace(
+    source = source.replace("slab_patches = 16", "slab_patches = 2").replace(
         "samples_per_shard = 64", "samples_per_shard = 2"
     )
     source = source.replace("count = 300_000", "count = 290_000").replace("buffer_km = 2", "buffer_km = 0")
-    (folder / "recipe.toml").write_text(source)
+    lines = [
+        line for line in source.splitlines() if not line.startswith(("spring =", "autumn ="))
+    ]  # two seasons will do
+    (folder / "recipe.toml").write_text("\n".join(lines) + "\n")
     flags = ["--dataset", str(folder), "--root", str(folder / "root"), "--catalog", "embedded", "--region", REGION]
     subprocess.run([sys.executable, "-m", "curation", "locate", *flags], check=True, capture_output=True)
     return folder
@@ -93,12 +96,15 @@ def undisturbed(earth, dataset: Path, tmp_path_factory: pytest.TempPathFactory) 
     started = time.monotonic()
     job.finish()
     hashes = job.hashes()
-    assert len([k for k in hashes if k.endswith(".tar")]) >= 4
+    assert len([k for k in hashes if k.endswith(".tar")]) >= 2
     return hashes, time.monotonic() - started
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Kills a process and all it started, at once."""
+    """Kills a process and all it started, at once; one that has ended is only waited for."""
+    if process.poll() is not None:
+        process.communicate()
+        return
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     for member in family:
         try:
@@ -171,7 +177,7 @@ ledger.Ledger.append = append
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("n", [1, 5, 11])
+@pytest.mark.parametrize("n", [1, 4, 11])
 def test_killed_between_publishing_and_the_ledger_line(earth, dataset, undisturbed, tmp_path, n):
     job = Job(earth, dataset, tmp_path)
     process = job.start(before=AT_LEDGER.format(n=n))
@@ -183,16 +189,16 @@ def test_killed_between_publishing_and_the_ledger_line(earth, dataset, undisturb
 
 @pytest.mark.timeout(600)
 def test_what_was_committed_is_not_read_again(earth, dataset, undisturbed, tmp_path):
-    # Killed when both regions' first cubes stand. Scenes of a season that is committed must not be asked for again.
+    # Killed when the first region's first cubes stand. Scenes of a season that is committed must not be asked for again.
     job = Job(earth, dataset, tmp_path)
-    process = job.start(before=AT_LEDGER.format(n=8))
+    process = job.start(before=AT_LEDGER.format(n=6))
     process.communicate()
     store = Store(job.folder)
     committed = {
         tuple(s.key.split("/")[1:3]): set(Ledger.replay(store, *s.key.split("/")[1:3]).slabs)
         for s in store.list("ledger")
     }
-    whole = [cube for cube, slabs in committed.items() if len(slabs) == 3]
+    whole = [cube for cube, slabs in committed.items() if len(slabs) == 2]
     assert ("lower-rhine", "winter") in whole
     scenes = {
         scene
