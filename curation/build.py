@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -150,7 +151,12 @@ def _etags(receipts: Sequence[Receipt]) -> dict[str, str]:
 
 
 def _peak_bytes() -> int:
-    """Highest resident set of this process: ru_maxrss is in KiB on Linux, in bytes on macOS."""
+    """Highest resident set of this process."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not ru_maxrss: it survives exec, so that a worker would report what the process that started it once had.
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
