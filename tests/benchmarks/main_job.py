@@ -69,16 +69,12 @@ def main(places: int) -> None:
         slab_s = sum(b.seconds for b in built) / max(1, sum(b.built for b in built)) * dataset.recipe.cube.slab_patches
         memory = max(b.worker_bytes for b in built) / 2**20
         shards.pack(pipeline.Run(dataset, catalog, store), regions)
+        gain, share = rates["local"] / rates["none"], memory / WORKER_LIMIT_MIB
+        cost = overhead_ms / 1000 / slab_s
         print(f"build, one process        {rates['none']:6.1f} patches/s")
-        print(
-            f"build, local cluster      {rates['local']:6.1f} patches/s, {rates['local'] / rates['none']:.2f} times one process"
-        )
-        print(
-            f"a worker's highest memory {memory:6.0f} MiB, {memory / WORKER_LIMIT_MIB:.2f} of the limit of {WORKER_LIMIT_MIB}"
-        )
-        print(
-            f"scheduler per slab        {overhead_ms:6.1f} ms, {overhead_ms / 1000 / slab_s:.5f} of a slab's {slab_s:.1f} s"
-        )
+        print(f"build, local cluster      {rates['local']:6.1f} patches/s, {gain:.2f} times one process")
+        print(f"a worker's highest memory {memory:6.0f} MiB, {share:.2f} of the limit of {WORKER_LIMIT_MIB}")
+        print(f"scheduler per slab        {overhead_ms:6.1f} ms, {cost:.5f} of a slab's {slab_s:.1f} s")
         tars = [str(p) for p in sorted((Path(folder) / "2" / dataset.name / "shards" / "train").glob("*.tar"))]
         split = open_shards(f"{folder}/2/{dataset.name}", "train")
         for workers in (0, 2):
@@ -86,7 +82,8 @@ def main(places: int) -> None:
             ours = rate(DataLoader(split, batch_size=8, num_workers=workers, persistent_workers=keep))
             plain = webdataset.WebDataset(tars, shardshuffle=False, empty_check=False).decode()
             stock = rate(webdataset.WebLoader(plain, batch_size=None, num_workers=workers, persistent_workers=keep))
-            print(f"stream, {workers} workers         {ours:6.0f} samples/s, {ours / stock:.1f} times stock webdataset")
+            gain = ours / stock
+            print(f"stream, {workers} workers         {ours:6.0f} samples/s, {gain:.1f} times stock webdataset")
 
 
 if __name__ == "__main__":
