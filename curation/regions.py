@@ -202,8 +202,8 @@ def _bbox_fault(west: float, south: float, east: float, north: float) -> str | N
         return f"latitudes {south:g} and {north:g}: expected -90 to 90; the order is W,S,E,N"
     if south >= north:
         return f"south {south:g} is not below north {north:g}; the order is W,S,E,N"
-    if west == east:
-        return f"west and east are both {west:g}: it is empty; the whole circle is -180 to 180"
+    if west == east or (west, east) == (180, -180):
+        return f"west {west:g} and east {east:g} are one meridian: it is empty; the whole circle is -180 to 180"
     return None
 
 

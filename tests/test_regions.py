@@ -104,7 +104,9 @@ def test_across_the_antimeridian():
 def test_a_bbox_holds_what_arithmetic_says(west, south, east, north, lon, lat):
     south, north = sorted((round(south), round(north)))
     west, east, lon, lat = round(west), round(east), round(lon * 2) / 2, round(lat * 2) / 2
-    if west == east or south == north:
+    if west == east or (west, east) == (180, -180) or south == north:
+        with pytest.raises(ConfigError):
+            from_bbox(f"{west},{south},{east},{north}")
         return
     region = from_bbox(f"{west},{south},{east},{north}")
     width = (east - west) if west < east else (east - west + 360)
