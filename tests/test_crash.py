@@ -147,7 +147,8 @@ def test_a_scheduler_or_workers_killed_end_where_an_undisturbed_run_ends(earth, 
             if victim == "scheduler":
                 processes[0].kill()
                 process.communicate()
-                assert process.returncode in (0, 1)  # lost the scheduler (or was done before)
+                # It ends by itself: having lost the scheduler, never having met it, or having been done before.
+                assert process.returncode in (0, 1, 2)
                 continue
             # A nanny restarts its worker; the worker's process is the nanny's child.
             nanny = psutil.Process(dice.choice(processes[1:]).pid)
