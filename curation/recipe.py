@@ -153,6 +153,8 @@ class PackSpec(Strict):
     samples_per_shard: int = Field(default=64, gt=0)
     radar: Literal["centidb", "float32"] = "centidb"
     """Backscatter as int16 hundredths of a decibel, or as float32 linear power."""
+    codec: Literal["lz4", "zstd", "none"] = "lz4"
+    """How arrays are compressed: lz4 is decoded fastest, zstd takes a tenth less room, none is for fast local disks."""
 
 
 class Recipe(Strict):

@@ -21,6 +21,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from curation.model import LOCATION_ID, STATIC, ConfigError, DamageError
+from curation.payload import DTYPES, ENCODINGS, Encoding, decode
 
 FORMAT = "curation-shards"
 VERSION = 1
@@ -32,8 +33,6 @@ BLOCK = tarfile.BLOCKSIZE
 RECORD = tarfile.RECORDSIZE
 _NAME_LIMIT = 100
 """Bytes that a ustar header has for a name without folders."""
-
-DTYPES = ("uint8", "uint16", "int16", "float32")
 
 _MEMBER_FIELDS: tuple[tuple[str, np.dtype[Any], Any], ...] = (
     ("sample", np.dtype("<i4"), pa.int32()),
@@ -222,6 +221,8 @@ class ArrayEntry:
     """Side of a pixel, metres."""
     role: Literal["data", "mask", "classes"]
     """`mask` and `classes` hold codes, which are never interpolated or averaged."""
+    encoding: Encoding = "npy"
+    """What its members' names end in: a plain `.npy`, or one in a Blosc buffer."""
 
     def to_json(self) -> dict[str, Any]:
         """The entry as plain JSON values."""
@@ -235,6 +236,7 @@ class ArrayEntry:
             "nodata": "nan" if math.isnan(self.nodata) else self.nodata,
             "res_m": self.res_m,
             "role": self.role,
+            "encoding": self.encoding,
         }
 
     @classmethod
@@ -244,6 +246,7 @@ class ArrayEntry:
         season = _one_of(t, "season", ("static", "seasonal"))
         dtype = _one_of(t, "dtype", DTYPES)
         role = _one_of(t, "role", ("data", "mask", "classes"))
+        encoding = _one_of(t, "encoding", ENCODINGS)
         bands, shape = t.texts("bands"), t.items("shape")
         if len(shape) != 3 or not all(type(n) is int and n > 0 for n in shape) or shape[0] != len(bands):
             raise DamageError(f"{where}.shape: got {shape}, expected [{len(bands)} bands, height, width]")
@@ -259,6 +262,7 @@ class ArrayEntry:
             nodata=t.number("nodata"),
             res_m=t.number("res_m"),
             role=cast(Literal["data", "mask", "classes"], role),
+            encoding=cast(Encoding, encoding),
         )
         t.done()
         return entry
@@ -429,10 +433,17 @@ class Index:
         return cls.from_json(value, where)
 
 
-def array_of(member: str) -> tuple[str, str | None]:
-    """(array, season) that a member's suffix names; the season is None for a static array."""
-    array, _, season = member.removesuffix(".npy").partition(".")
-    return array, season or None
+def split_member(member: str) -> tuple[str, str | None, Encoding]:
+    """(array, season, encoding) that a member's suffix names; the season is None for a static array.
+
+    Raises:
+        DamageError: it is no suffix of an array.
+    """
+    for encoding in ENCODINGS:
+        if member.endswith(f".{encoding}"):
+            array, _, season = member.removesuffix(f".{encoding}").partition(".")
+            return array, season or None, encoding
+    raise DamageError(f"member {member!r}: expected a name that ends in one of {', '.join(ENCODINGS)}")
 
 
 def member_names(arrays: Mapping[str, ArrayEntry], seasons: Sequence[str]) -> tuple[str, ...]:
@@ -442,24 +453,14 @@ def member_names(arrays: Mapping[str, ArrayEntry], seasons: Sequence[str]) -> tu
     """
     static = [name for name in sorted(arrays) if arrays[name].season == "static"]
     seasonal = [name for name in sorted(arrays) if arrays[name].season == "seasonal"]
-    return (META, *(f"{n}.npy" for n in static), *(f"{n}.{s}.npy" for s in seasons for n in seasonal))
+    return (
+        META,
+        *(f"{n}.{arrays[n].encoding}" for n in static),
+        *(f"{n}.{s}.{arrays[n].encoding}" for s in seasons for n in seasonal),
+    )
 
 
 # ---- members ---------------------------------------------------------------------------------------------------------
-
-
-def npy_bytes(array: NDArray[Any]) -> bytes:
-    """The array as a .npy file, format 1.0: C order, little-endian, never pickled.
-
-    Raises:
-        ConfigError: its dtype is none that the format has.
-    """
-    if array.dtype.name not in DTYPES:
-        raise ConfigError(f"npy member: dtype {array.dtype}, expected one of {', '.join(DTYPES)}; convert it first")
-    plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    out = io.BytesIO()
-    np.lib.format.write_array(out, plain, version=(1, 0), allow_pickle=False)
-    return out.getvalue()
 
 
 def meta_bytes(meta: Mapping[str, Any]) -> bytes:
@@ -533,7 +534,7 @@ def write_tar(samples: Iterable[Sample]) -> tuple[bytes, list[MemberRow]]:
     return out.getvalue(), rows
 
 
-_SUFFIX = re.compile(r"meta\.json|[a-z0-9_-]+(\.[a-z0-9_-]+)?\.npy")
+_SUFFIX = re.compile(rf"meta\.json|[a-z0-9_-]+(\.[a-z0-9_-]+)?\.({'|'.join(map(re.escape, ENCODINGS))})")
 
 
 def _check_order(sample: Sample) -> None:
@@ -542,8 +543,10 @@ def _check_order(sample: Sample) -> None:
     if not names or names[0] != META:
         raise ConfigError(f"sample {sample.key}: first member is {names[:1]}, expected {META!r}")
     if wrong := [n for n in names if not _SUFFIX.fullmatch(n)]:
-        raise ConfigError(f"sample {sample.key}: members {wrong}: expected <array>.npy or <array>.<season>.npy")
-    parts = [array_of(n) for n in names[1:]]
+        raise ConfigError(
+            f"sample {sample.key}: members {wrong}: expected <array>[.<season>].{ENCODINGS[1]} or .{ENCODINGS[0]}"
+        )
+    parts = [split_member(n)[:2] for n in names[1:]]
     rank = {season: i for i, season in enumerate(dict.fromkeys([None, *(season for _, season in parts)]))}
     if parts != sorted(parts, key=lambda p: (rank[p[1]], p[0])):
         raise ConfigError(
@@ -754,7 +757,7 @@ def sample_digest(key: str, arrays: Iterable[tuple[str, NDArray[Any]]], meta: Ma
 
     Args:
         key: the sample.
-        arrays: (suffix without `.npy`, array) in the order of the members.
+        arrays: (suffix without its encoding, array) in the order of the members.
         meta: its `meta.json`, of which only the labels count.
     """
     digest = hashlib.sha256(f"{key}\n".encode())
@@ -791,7 +794,12 @@ class ContentHash:
 
 
 def iter_arrays(members: Mapping[str, bytes]) -> Iterator[tuple[str, NDArray[Any]]]:
-    """(suffix without `.npy`, array) of each array among a sample's members, in order: what `sample_digest` takes."""
-    for name, payload in members.items():
+    """(suffix without its encoding, array) of each array among a sample's members, in order: what `sample_digest` takes.
+
+    Raises:
+        DamageError: a member is not what its name says.
+    """
+    for name, data in members.items():
         if name != META:
-            yield name.removesuffix(".npy"), np.lib.format.read_array(io.BytesIO(payload), allow_pickle=False)
+            encoding = split_member(name)[2]
+            yield name.removesuffix(f".{encoding}"), decode(data, encoding, name)

@@ -21,7 +21,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from curation import catalogs, cluster, cube, grid, labels, pipeline, shardformat
+from curation import catalogs, cluster, cube, grid, labels, payload, pipeline, shardformat
 from curation.build import one_line
 from curation.cube import Cube
 from curation.ledger import Ledger
@@ -363,7 +363,10 @@ def write_shard(job: ShardJob) -> ShardPart:
             for name, pixels in arrays.items():
                 _add_sums(sums, name.partition(".")[0], pixels, entries)
             members = {shardformat.META: shardformat.meta_bytes(meta)}
-            members |= {f"{name}.npy": shardformat.npy_bytes(pixels) for name, pixels in arrays.items()}
+            encoding = payload.encoding_of(job.dataset.recipe.pack.codec)
+            members |= {
+                f"{name}.{encoding}": payload.encode(a, job.dataset.recipe.pack.codec) for name, a in arrays.items()
+            }
             yield shardformat.Sample(member.location.id, members)
 
     data, rows = shardformat.write_tar(samples())
@@ -375,17 +378,17 @@ def write_shard(job: ShardJob) -> ShardPart:
 
 
 def _arrays(job: ShardJob, member: Member, entries: Mapping[str, ArrayEntry]) -> Iterable[tuple[str, NDArray[Any]]]:
-    """(suffix without `.npy`, array) in the order of the format, each chunk checked against the ledger's hash."""
+    """(suffix without its encoding, array) in the order of the format, each chunk checked against the ledger's hash."""
     by_season = {p.season: p for p in member.parts}
     for suffix in shardformat.member_names(entries, job.dataset.season_names())[1:]:
-        name, season = shardformat.array_of(suffix)
+        name, season, encoding = shardformat.split_member(suffix)
         part = by_season.get(season or STATIC)
         if part is None or name not in part.outcome.chunks:
             continue
         here = Cube(job.dataset, member.location.region, part.season, ())
         pixels = here.read_chunk(job.store, name, part.patch, part.outcome.chunks[name])
         spec, array = here.arrays[name]
-        yield suffix.removesuffix(".npy"), _as_stored(pixels, spec, array, job.dataset.recipe.pack.radar)
+        yield suffix.removesuffix(f".{encoding}"), _as_stored(pixels, spec, array, job.dataset.recipe.pack.radar)
 
 
 def _as_stored(pixels: NDArray[Any], spec: SourceSpec, array: ArraySpec, radar: str) -> NDArray[Any]:
@@ -415,6 +418,7 @@ def array_entries(dataset: Dataset) -> dict[str, ArrayEntry]:
                 nodata=float(CENTIDB_NODATA if in_db else array.nodata),
                 res_m=array.res_m,
                 role=array.role,
+                encoding=payload.encoding_of(dataset.recipe.pack.codec),
             )
     return out
 
@@ -625,8 +629,10 @@ def _samples_table(dataset: Dataset, jobs: Sequence[ShardJob]) -> bytes:
             for season in [STATIC, *dataset.season_names()]:
                 hot = (vectors.get(season) or {}).get("multi_hot")
                 row[f"labels_{season}"] = None if hot is None else [n for n, h in zip(names, hot, strict=True) if h]
+                row[f"fractions_{season}"] = (vectors.get(season) or {}).get("fractions")
             rows.append(row)
-    columns = ["id", "lon", "lat", "region", "shard", *[f"labels_{s}" for s in [STATIC, *dataset.season_names()]]]
+    per_season = [f"{what}_{s}" for s in [STATIC, *dataset.season_names()] for what in ("labels", "fractions")]
+    columns = ["id", "lon", "lat", "region", "shard", *per_season]
     return _geoparquet({c: [r[c] for r in rows] for c in columns}, [m.location for j in jobs for m in j.members])
 
 

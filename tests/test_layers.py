@@ -11,7 +11,7 @@ PACKAGE = Path(curation.__file__).parent
 
 LEVELS = [
     {"model", "resources", "progress", "zarrshard"},
-    {"grid", "sources", "radiometry", "clouds", "shift", "store"},
+    {"grid", "sources", "radiometry", "clouds", "shift", "store", "payload"},
     {"recipe", "labels", "places", "shardformat", "starter", "ledger", "facts"},
     {"regions", "split", "land", "catalogs", "cube", "read", "overlap", "stream"},
     {"locate", "sampling", "given", "lattice", "search", "select"},
@@ -26,7 +26,19 @@ LEVELS = [
 ]
 """From the bottom up: a module imports from its own level or from below. `embedded` is a world of its own."""
 
-PURE = {"model", "grid", "sources", "radiometry", "clouds", "labels", "shift", "select", "zarrshard", "facts"}
+PURE = {
+    "model",
+    "grid",
+    "sources",
+    "radiometry",
+    "clouds",
+    "labels",
+    "shift",
+    "select",
+    "zarrshard",
+    "facts",
+    "payload",
+}
 IO = {
     "store",
     "search",

@@ -5,6 +5,7 @@ import random
 import tarfile
 
 import geopandas as gpd
+import numcodecs
 import numpy as np
 import pytest
 import webdataset as wds
@@ -16,7 +17,7 @@ from curation import shards
 from curation.cube import Cube
 from curation.ledger import Ledger
 from curation.model import Location, PatchOutcome, SourceOutcome, Status
-from curation.stream import open_shards
+from curation.stream import decoder, open_shards
 from tests import world as tiny
 from tests.run import Curate
 
@@ -35,16 +36,18 @@ def test_samples_are_the_places_with_every_season(built: Curate):
 @pytest.mark.filterwarnings("ignore:unclosed file", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_stock_webdataset_reads_what_the_cubes_hold(built: Curate):
     tars = sorted(str(p) for p in (built.folder / "shards" / "train").glob("*.tar"))
-    found = {s["__key__"]: s for s in wds.WebDataset(tars, shardshuffle=False).decode()}
+    found = {s["__key__"]: s for s in wds.WebDataset(tars, shardshuffle=False).decode(decoder)}
     assert set(found) == COMPLETE
     for key, sample in found.items():
         for season in ("summer", "autumn"):
             cube = opened(built, season).sel(patch=key)
             for array in ("s2l2a_10m", "s2l2a_20m", "s2l2a_60m", "s2l2a_scl_20m"):
-                np.testing.assert_array_equal(sample[f"{array}.{season}.npy"], cube[array].values)
+                np.testing.assert_array_equal(sample[f"{array}.{season}.npy.blosc"], cube[array].values)
             db = np.round(1000 * np.log10(cube.s1rtc_10m.values.astype("float64"))).astype("int16")
-            np.testing.assert_array_equal(sample[f"s1rtc_10m.{season}.npy"], db)
-        np.testing.assert_array_equal(sample["dem_30m.npy"], opened(built, "static").dem_30m.sel(patch=key).values)
+            np.testing.assert_array_equal(sample[f"s1rtc_10m.{season}.npy.blosc"], db)
+        np.testing.assert_array_equal(
+            sample["dem_30m.npy.blosc"], opened(built, "static").dem_30m.sel(patch=key).values
+        )
 
 
 def test_labels_are_told_per_season_and_per_place_and_unknown_is_null(built: Curate):
@@ -219,11 +222,10 @@ def test_the_release_tells_every_shard(built: Curate):
     assert release["index_sha256"] == hashlib.sha256((built.folder / "shards" / "index.json").read_bytes()).hexdigest()
 
 
-def test_members_are_plain_npy(built: Curate):
+def test_a_member_is_a_npy_file_in_a_blosc_buffer(built: Curate):
     with tarfile.open(next((built.folder / "shards" / "train").glob("*.tar"))) as tar:
-        names = tar.getnames()
-        array = np.load(
-            io.BytesIO(tar.extractfile(next(n for n in names if n.endswith("dem_30m.npy"))).read()), allow_pickle=False
-        )
+        name = next(n for n in tar.getnames() if n.endswith("dem_30m.npy.blosc"))
+        file = numcodecs.blosc.decompress(tar.extractfile(name).read())
+    array = np.load(io.BytesIO(file), allow_pickle=False)
     assert array.shape == (1, 16, 16)
     assert Ledger.replay(built.store, "europe", "static").cube_objects

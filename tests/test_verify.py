@@ -98,7 +98,7 @@ def test_an_index_that_tells_another_tar_is_not_believed(mine: Curate, capsys):
 
     victim = some(mine, "shards/train/*.tar")
     with tarfile.open(victim) as tar:
-        member = next(m for m in tar.getmembers() if m.name.endswith("dem_30m.npy"))
+        member = next(m for m in tar.getmembers() if m.name.endswith("dem_30m.npy.blosc"))
     data = bytearray(victim.read_bytes())
     data[member.offset_data + member.size - 1] ^= 1
     victim.write_bytes(data)

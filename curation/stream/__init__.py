@@ -1,9 +1,12 @@
 """Shards into torch: imports no dask, rasterio or STAC, so that it starts fast on a GPU node.
 
-`plan` says in which order (pure), `opening` checks a split, `fetch` gets bytes, `reading` checks them, `meta`
-and `decode` make samples, `dataset` is what torch sees.
+`plan` says in which order (pure), `layout` what a sample looks like, `opening` checks a split, `fetch` gets bytes, `reading`
+checks them, `meta` and `decode` put them where they belong, `filling` does so with threads, `ring` and `batch` are the
+memory and its way to the consumer, `state` is how far an epoch has come, `dataset` is what torch sees.
 """
 
 from curation.stream.dataset import ShardDataset, open_shards
+from curation.stream.decode import decoder
+from curation.stream.resample import upsample
 
-__all__ = ["ShardDataset", "open_shards"]
+__all__ = ["ShardDataset", "decoder", "open_shards", "upsample"]

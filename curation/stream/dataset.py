@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+import logging
 import operator
+import os
+import uuid
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import torch
 import torch.distributed
 import torch.utils.data
+from numpy.typing import NDArray
 
 from curation.model import ConfigError
 from curation.shardformat import Index
-from curation.stream import plan
-from curation.stream.decode import Decoder, Selection
-from curation.stream.opening import OpenSplit, open_split
-from curation.stream.reading import Check, SampleReader
+from curation.stream import batch, plan
+from curation.stream.batch import Shape
+from curation.stream.fetch import Fetcher
+from curation.stream.filling import Filling, default_threads
+from curation.stream.layout import DTYPES, Crop, Layout, Selection, Views, layout
+from curation.stream.opening import OpenSplit, open_split, weights
+from curation.stream.plan import Remainder
+from curation.stream.reading import Check
+from curation.stream.resample import Upsample
+from curation.stream.ring import Ring
+from curation.stream.samples import SampleMap
+from curation.stream.state import Progress, check_state
+
+log = logging.getLogger(__name__)
 
 Transform = Callable[[dict[str, Any]], Any]
+
+_AHEAD = 2
+"""Batches being filled while one is used, in the consumer's own process. DataLoader keeps as many per worker."""
 
 
 class ShardDataset(torch.utils.data.IterableDataset[Any]):
@@ -29,28 +48,36 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         opened: OpenSplit,
         selection: Selection,
         *,
-        shuffle: bool,
-        mix_shards: int | None,
-        seed: int,
+        batch_size: int | None,
+        order: plan.Order,
+        remainder: Remainder,
         rank: int,
         world_size: int,
         transform: Transform | None,
         check: Check,
+        threads: int | None,
     ) -> None:
         super().__init__()
         self.selection = selection
-        """Which arrays and seasons are read, in order."""
-        self.shuffle = shuffle
-        self.mix_shards = mix_shards
-        self.seed = seed
+        """What of a sample is delivered."""
+        self.batch_size = batch_size
+        self.order = order
+        """What the order of an epoch follows from."""
+        self.remainder: Remainder = remainder
         self.rank = rank
         self.world_size = world_size
         self.transform = transform
         self.check: Check = check
+        self.threads = threads
         self._opened = opened
-        # In shared memory, so that set_epoch also reaches workers that a DataLoader keeps from epoch to epoch.
-        self._epoch = torch.zeros((), dtype=torch.int64)
-        self._epoch.share_memory_()  # type: ignore[no-untyped-call]  # torch leaves it without annotations
+        self._layout: Layout = layout(opened.index, selection, opened.url)
+        self._progress = Progress()
+        self._ring: tuple[int, Ring] | None = None
+        self._token = uuid.uuid4().hex
+        weakref.finalize(self, batch.forget, self._token).atexit = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_ring": None}
 
     @property
     def index(self) -> Index:
@@ -58,9 +85,14 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         return self._opened.index
 
     @property
+    def seasons(self) -> tuple[str, ...]:
+        """Those selected; `season` counts in them."""
+        return self.selection.seasons
+
+    @property
     def epoch(self) -> int:
         """The epoch that the next iteration delivers."""
-        return int(self._epoch)
+        return self._progress.epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the order of the next iteration, as a DistributedSampler's does; 0 until it is called.
@@ -69,53 +101,148 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         """
         if epoch < 0:
             raise ConfigError(f"epoch {epoch}: expected ≥ 0")
-        self._epoch.fill_(epoch)
+        self._progress.set_epoch(epoch)
 
     def __len__(self) -> int:
-        """Samples that this rank gets in an epoch, pads included: the same number on every rank."""
-        return plan.rank_length(self._opened.entry.samples, self.world_size)
+        """Batches that this rank gets in an epoch (samples, where it yields those), the same number on every rank.
+
+        After `load_state_dict`, those that are left of that epoch.
+        """
+        return plan.steps(
+            self._opened.entry.samples,
+            world_size=self.world_size,
+            batch=self.batch_size or 1,
+            start=self._progress.start,
+            remainder=self.remainder,
+        )
+
+    def rows(self) -> NDArray[np.int64]:
+        """Rows of the samples table in the order of this epoch, over all ranks: int64, (samples,)."""
+        opened = self._opened
+        return self.order.rows([s.samples for s in opened.entry.shards], self.epoch, lambda: weights(opened))
+
+    def dropped(self) -> list[str]:
+        """Ids of the samples that `remainder = "drop"` leaves out in this epoch."""
+        if self.remainder != "drop":
+            return []
+        together = (self.batch_size or 1) * self.world_size
+        rows = self.rows()[self._progress.start + len(self) * together :]
+        return [str(self._opened.ids[int(row)].as_py()) for row in rows]
+
+    def by_id(self) -> SampleMap:
+        """The same samples by location id or row, for `DataLoader` with a sampler, evaluation, and looking at one."""
+        return SampleMap(self._opened, self._layout, self.order.seed, self.check)
+
+    def state_dict(self, steps: int | None = None) -> dict[str, Any]:
+        """Where the epoch stands: small, plain values; any number of ranks and workers goes on from it.
+
+        torchdata's StatefulDataLoader calls it in its workers. With torch's own DataLoader and workers, only the
+        caller knows how many batches were used, since others are on their way: give `steps`.
+
+        Args:
+            steps: batches (samples, where it yields those) that this rank was given since the iteration began.
+
+        Raises:
+            ConfigError: `steps` is needed and was not given.
+        """
+        together = (self.batch_size or 1) * self.world_size
+        return self._progress.state(self._identity(), steps, together)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on where `state_dict` was: the next iteration delivers what is left of that epoch, in the same order.
+
+        Call it on every rank, before iterating. Ranks, workers, batch size, arrays, crops and transforms may be others.
+
+        Raises:
+            ConfigError: it is of another dataset, split, seed or order; both values are given.
+        """
+        self._progress.load(check_state(state, self._identity()))
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "content_sha256": self.index.content_sha256,
+            "split": self._opened.split,
+            "samples": self._opened.entry.samples,
+            **self.order.identity(),
+        }
 
     def __iter__(self) -> Iterator[Any]:
-        """The samples of this rank (in a DataLoader's worker: of this worker) in the order of the epoch."""
+        """What this rank (in a DataLoader's worker: this worker) delivers in the epoch, in order."""
         info = torch.utils.data.get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        order = plan.epoch_order(
-            [s.samples for s in self._opened.entry.shards],
-            shuffle=self.shuffle,
-            seed=self.seed,
-            epoch=self.epoch,
-            mix_shards=self.mix_shards,
-        )
+        start, skip = self._progress.begin(worker, workers)
+        epoch, samples = self.epoch, self._opened.entry.samples
+        rows = self.rows()
         positions, pads = plan.deal(
-            len(order), rank=self.rank, world_size=self.world_size, worker=worker, workers=workers
+            samples,
+            rank=self.rank,
+            world_size=self.world_size,
+            worker=worker,
+            workers=workers,
+            batch=self.batch_size or 1,
+            start=start,
+            remainder=self.remainder,
         )
-        decoder = Decoder(self.index, self.selection, f"{self._opened.url} {self._opened.split}")
-        reader = SampleReader(self._opened, decoder.wanted, self.check)
-        for position, pad in zip(positions, pads, strict=True):
-            row = int(order[position])
-            sample = decoder.sample(self._opened.ids[row].as_py(), reader.read(row))
-            sample["is_pad"] = bool(pad)
-            yield sample if self.transform is None else self.transform(sample)
+        positions, pads = positions[skip:], pads[skip:]
+        fetcher = Fetcher(self._opened.url)
+        threads = self.threads or default_threads(is_local=fetcher.is_local, in_worker=info is not None)
+        filling = Filling(self._opened, self._layout, fetcher, seed=self.order.seed, epoch=epoch, check=self.check)
+        ahead = (1 if info else _AHEAD) if self.batch_size else 2 * threads
+        ring = self._own_ring() if self.batch_size else None
+        together = self.world_size * (self.batch_size or 1)
+        for made in filling.batches(rows[positions], positions, pads, ring=ring, threads=threads, ahead=ahead):
+            self._progress.step(together, in_worker=info is not None)
+            if self.batch_size is None:
+                sample = made.sample()
+                yield sample if self.transform is None else self.transform(sample)
+                continue
+            try:
+                value = made.tensors()
+                value = value if self.transform is None else self.transform(value)
+            except BaseException:
+                made.drop()
+                raise
+            yield made.here(value) if info is None else made.parcel(value, (self._token, os.getpid()))
+
+    def _own_ring(self) -> Ring:
+        """The ring of this process: one that a fork inherited is its parent's."""
+        if self._ring is None or self._ring[0] != os.getpid():
+            self._ring = (os.getpid(), Ring(Shape.of(self._layout, self.batch_size or 1).size))
+        return self._ring[1]
 
 
 def open_shards(
     path_or_url: str | Path,
     split: str = "train",
     *,
+    batch_size: int | None = None,
     fields: Sequence[str] | None = None,
     seasons: Sequence[str] | None = None,
+    draw_seasons: int | None = None,
+    views: Views | None = None,
+    crop_px: int | None = None,
+    crop: Crop = "random",
+    upsample: Upsample | None = None,
+    normalize: bool = False,
+    dtype: torch.dtype | None = None,
     shuffle: bool = False,
     seed: int = 0,
+    mix_shards: int | None = None,
+    balance: bool = False,
+    remainder: Remainder = "mask",
     rank: int | None = None,
     world_size: int | None = None,
     transform: Transform | None = None,
     check: Check = "xxh3",
-    dtype: torch.dtype | None = None,
-    mix_shards: int | None = None,
+    threads: int | None = None,
 ) -> ShardDataset:
-    """A dataset for `torch.utils.data.DataLoader`, with any number of workers and any batch size.
+    """A dataset for `torch.utils.data.DataLoader`, with any number of workers.
 
-    A sample is a dict; the default collate function stacks every entry:
+    With `batch_size`, it yields batches whose arrays lie in memory that is used again when the last tensor over it
+    is gone: give it to `DataLoader(dataset, batch_size=None, num_workers=…)`. Without, it yields samples, for a DataLoader
+    that makes batches itself (slower: torch copies each batch through fresh shared memory).
+
+    A sample is a dict; in a batch every entry has a leading axis, and `key` is a list:
 
     =========================  =========  ==================  =========================================================
     entry                      dtype      shape               is
@@ -126,7 +253,7 @@ def open_shards(
     `<array>` (seasonal)       as stored  (season, band, y,   `s2l2a_10m`, `s1rtc_10m`, …; the season axis is `seasons`
                                           x)
     `<source>_ok`              bool       (season,) or ()     whether the source is there; where False its arrays are
-                                                              filled with the array's nodata
+                                                              filled with the array's nodata (0 where normalised)
     `<source>_time`            int64      (season,)           acquisition, seconds since 1970 UTC; -1 where absent
     `season_ok`                bool       (season,)           whether every seasonal source that is read is there
     `labels`                   float32    (season, label)     multi-hot 0/1 of `index.label_names`; NaN where unknown
@@ -136,35 +263,55 @@ def open_shards(
     `annual_labels_known`,                (label,)
     `annual_label_fractions`
     `is_pad`                   bool       ()                  a repeat that fills the last step: leave it out of metrics
+    `season`                   int64      (season,)           with `draw_seasons` or `views`: position in the seasons
+                                                              selected, -1 where there was none to draw
+    `crop_yx`                  int64      (2,)                with `crop_px`: first row and column, finest pixels
     =========================  =========  ==================  =========================================================
+
+    With `views`, the season axis is one of two views, static arrays have it too, and `crop_yx` is (view, 2).
 
     Unknown labels are NaN, so that using them shows: select with `labels_known`, do not multiply with it. Stored dtypes
     are uint16 (Sentinel-2), int16 (radar as hundredths of a dB), uint8 (classes), float32 (heights); torch stacks and
-    moves uint16, but computes little with it, so ask for `dtype` or convert on the device.
+    moves uint16, but computes little with it, so ask for `dtype` or `normalize`, or convert on the device.
 
     Order: without `shuffle` that of the shards. With it, a full permutation of the split, a pure function of `seed` and
     the epoch (`set_epoch`): samples are read by offset, one request per run of members, so a random one costs
-    no more than the next. `mix_shards` bounds what is read from at any time. Samples are dealt to ranks in turn, and
-    every rank gets the same number: where the last step lacks some, the first samples of the order come again with
-    `is_pad`. Workers of a rank take turns too, so that the order within a batch depends on their number, but not which
-    samples a rank sees. Since each worker makes batches of its own, up to `workers - 1` batches more
-    than `len(loader)` come, the same number on every rank.
+    no more than the next. Samples are dealt to ranks in turn, and every rank takes the same number of steps. With
+    `batch_size`, batches come in the order of the plan and hold the same samples whatever the number of workers. Without,
+    each worker's samples become batches of its own, up to `workers - 1` more than `len(loader)` in all.
 
     Args:
         path_or_url: folder of the shards, the dataset's folder above it, or `index.json`: a path, or a URL (s3, gs, az,
             http, https), whose credentials come from the environment.
         split: name of the split.
+        batch_size: samples per batch and rank; samples come one by one where None.
         fields: names of arrays to read; all where None. Others are neither read nor decoded.
         seasons: names of seasons to read, in the order of the season axis; all in the index's order where None.
+        draw_seasons: so many of them, drawn anew for each sample and epoch among those that it has. Others are not read.
+        views: two views of a location for contrastive learning: `seasons` draws two different seasons, `crops` one
+            season and two crops of it. With `crop_px` each view has a crop of its own.
+        crop_px: side of a square crop in pixels of the finest resolution read; of coarser arrays it takes the same ground.
+        crop: `random`, or `center`.
+        upsample: bring every array onto the finest resolution read: `nearest`, or `bilinear` (codes stay `nearest`).
+            Leave it to the GPU with `curation.stream.upsample` where the CPU is the limit.
+        normalize: (x - mean) / deviation by the statistics of the index (bands of train), for arrays of role `data`;
+            pixels without data become 0, which is the mean.
+        dtype: torch.float32, float64 or bfloat16 to convert arrays of role `data` to; values and nodata stay the
+            same. Masks and class maps keep their codes.
         shuffle: whether to shuffle.
-        seed: of the shuffling.
+        seed: of everything that is random.
+        mix_shards: shuffle among so many shards at a time (hard disks, caches); among all where None.
+        balance: draw as many samples as there are in proportion to how rare their labels are, with repeats, instead of
+            each once; every label then covers about the same share of what comes.
+        remainder: `mask` fills the last step with repeats that `is_pad` marks; `drop` leaves out what does not fill a
+            step on every rank (`dropped()` names it).
         rank: of this process; from torch.distributed where None and that is initialised, else 0.
         world_size: number of ranks; as `rank`, else 1.
-        transform: applied to each sample, in the worker; what it returns is delivered.
+        transform: applied to each batch (sample) in the process that made it; what it returns is delivered. It must not
+            keep what it gets.
         check: `xxh3` checks the hash of every member before it is decoded; `none` does not.
-        dtype: torch.float32 or torch.float64 to convert arrays of role `data` to; values and nodata stay the same.
-            Masks and class maps keep their codes.
-        mix_shards: shuffle among so many shards at a time (hard disks, caches); among all where None.
+        threads: that read and decode in each process; where None one in a DataLoader's worker and one per core without
+            workers, and 8 where bytes come from elsewhere.
 
     Raises:
         ConfigError: no index, or an unknown split, field, season or value; what exists is listed.
@@ -173,30 +320,52 @@ def open_shards(
     """
     opened = open_split(path_or_url, split)
     rank, world_size = _rank(rank, world_size)
-    if check not in get_args(Check):
-        raise ConfigError(f"check = {check!r}: expected one of {', '.join(get_args(Check))}")
-    if dtype not in (None, torch.float32, torch.float64):
-        raise ConfigError(f"dtype = {dtype}: expected torch.float32, torch.float64 (others do not hold uint16) or None")
+    _one_of("check", check, get_args(Check))
+    _one_of("views", views, (None, *get_args(Views)))
+    _one_of("crop", crop, get_args(Crop))
+    _one_of("upsample", upsample, (None, *get_args(Upsample)))
+    _one_of("remainder", remainder, get_args(Remainder))
+    if dtype not in (None, *DTYPES):
+        raise ConfigError(f"dtype = {dtype}: expected one of {', '.join(map(str, DTYPES))}, or None")
     if not -(2**63) <= seed < 2**63:
         raise ConfigError(f"seed = {seed}: expected a whole number of 64 bits, signed")
-    if mix_shards is not None and mix_shards < 1:
-        raise ConfigError(f"mix_shards = {mix_shards}: expected ≥ 1, or None to mix all")
+    for name, value in (("mix_shards", mix_shards), ("batch_size", batch_size), ("threads", threads)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} = {value}: expected ≥ 1, or None")
+    if draw_seasons is not None and views:
+        raise ConfigError(f"draw_seasons = {draw_seasons} with views = {views!r}: views draw seasons; give one of them")
+    if balance and mix_shards is not None:
+        raise ConfigError(
+            f"balance with mix_shards = {mix_shards}: expected one of them; balance draws from all shards"
+        )
     selection = Selection(
-        _chosen("fields", fields, tuple(sorted(opened.index.arrays))),
-        _chosen("seasons", seasons, opened.index.seasons),
-        dtype,
+        arrays=_chosen("fields", fields, tuple(sorted(opened.index.arrays))),
+        seasons=_chosen("seasons", seasons, opened.index.seasons),
+        dtype=dtype,
+        drawn=draw_seasons,
+        views=views,
+        crop_px=crop_px,
+        crop=crop,
+        upsample=upsample,
+        normalize=normalize,
     )
     return ShardDataset(
         opened,
         selection,
-        shuffle=shuffle,
-        mix_shards=mix_shards,
-        seed=operator.index(seed),
+        batch_size=batch_size,
+        order=plan.Order(operator.index(seed), shuffle, mix_shards, balance),
+        remainder=remainder,
         rank=rank,
         world_size=world_size,
         transform=transform,
         check=check,
+        threads=threads,
     )
+
+
+def _one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{name} = {value!r}: expected one of {', '.join(map(str, allowed))}")
 
 
 def _chosen(what: str, names: Sequence[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:

@@ -44,15 +44,52 @@ def open_store(url: str) -> Store:
     return store
 
 
+class Scratch:
+    """Memory of one thread that only grows, so that it stays in the processor's cache."""
+
+    def __init__(self) -> None:
+        self._memory = memoryview(bytearray(0))
+
+    def reserve(self, size: int) -> memoryview:
+        """So many writable bytes, valid until the next call."""
+        if len(self._memory) < size:
+            self._memory = memoryview(bytearray(size))
+        return self._memory[:size]
+
+
 class Fetcher:
-    """Reads ranges of one store's objects. For one thread at a time: what it returns lasts until its next call."""
+    """Reads ranges of one store's objects, for many threads at once, each with a scratch of its own."""
 
     def __init__(self, url: str) -> None:
         self._store = open_store(url)
-        self._scratch = memoryview(bytearray(0))
+        self.is_local = self._store.is_local
 
-    def ranges(self, key: str, spans: Sequence[tuple[int, int]]) -> list[memoryview]:
-        """The bytes of each (start, length) of an object, valid until the next call.
+    def into(self, key: str, start: int, views: Sequence[memoryview]) -> None:
+        """Fills the views with consecutive bytes of a local object. Raises as `ranges` does."""
+        handle = os.open(self._store.where(key), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            for first in range(0, len(views), 512):
+                some = list(views[first : first + 512])
+                wanted = sum(map(len, some))
+                got = os.preadv(handle, some, start)
+                while got < wanted:
+                    done, rest = got, []
+                    for view in some:
+                        rest += [view[min(done, len(view)) :]]
+                        done = max(done - len(view), 0)
+                    if not (n := os.preadv(handle, [v for v in rest if v], start + got)):
+                        raise EOFError(
+                            f"{self._store.where(key)}: {got} bytes at {start}, expected {wanted}: it is short"
+                        )
+                    got += n
+                start += wanted
+        finally:
+            os.close(handle)
+
+    def ranges(
+        self, key: str, spans: Sequence[tuple[int, int]], scratch: Scratch, *, fresh: bool = False
+    ) -> list[memoryview]:
+        """The bytes of each (start, length) of an object, valid until the scratch is used again.
 
         Local files are read into one buffer that is reused, so that it stays in the processor's cache.
 
@@ -67,9 +104,8 @@ class Fetcher:
         for _, length in spans:
             places.append(total)
             total += -(-length // 64) * 64  # keeps the alignment that payloads have in the tar
-        if len(self._scratch) < total:
-            self._scratch = memoryview(bytearray(total))
-        views = [self._scratch[at : at + length] for at, (_, length) in zip(places, spans, strict=True)]
+        memory = scratch.reserve(total)
+        views = [memory[at : at + length] for at, (_, length) in zip(places, spans, strict=True)]
         handle = os.open(self._store.where(key), os.O_RDONLY | os.O_CLOEXEC)
         try:
             for view, (start, length) in zip(views, spans, strict=True):

@@ -20,6 +20,7 @@ from curation.model import ConfigError, DamageError
 from curation.shardformat import INDEX, FileEntry, Index, MemberTable, SplitEntry, read_members
 from curation.store import Store
 from curation.stream.fetch import open_store
+from curation.stream.plan import label_weights
 
 
 class OpenSplit:
@@ -174,3 +175,30 @@ def _remove(path: Path, owner: int) -> None:
     """Removes the copy of a remote table, in the process that made it and in no forked child."""
     if os.getpid() == owner:
         path.unlink(missing_ok=True)
+
+
+def weights(opened: OpenSplit) -> NDArray[np.float64]:
+    """Weights of the samples that balance their labels: float64, (samples,), adding up to 1.
+
+    From the mean over a sample's seasons of the label fractions in the samples table, or from those of the annual map.
+
+    Raises:
+        ConfigError: the dataset has no labels, or was packed without their fractions.
+    """
+    store = open_store(opened.url)
+    data = _checked(store, opened.entry.samples_table)
+    names = set(pq.read_schema(io.BytesIO(data)).names)
+    columns = [c for s in opened.index.seasons if (c := f"fractions_{s}") in names] or ["fractions_static"]
+    labels = len(opened.index.label_names)
+    if not labels or columns[0] not in names:
+        raise ConfigError(f"{opened.url}: balance: the samples table has no label fractions; pack again with labels")
+    table = pq.read_table(io.BytesIO(data), columns=columns)
+    seasons = [
+        np.array([[np.nan] * labels if row is None else row for row in table.column(c).to_pylist()], np.float32)
+        for c in columns
+    ]
+    stacked = np.stack([s.reshape(-1, labels) for s in seasons])
+    known: NDArray[np.bool_] = np.logical_not(np.isnan(stacked).any(axis=2))
+    total = np.where(known[:, :, None], stacked, 0).sum(axis=0)
+    count = known.sum(axis=0)[:, None]
+    return label_weights(np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32))

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from curation import payload
 from curation.shardformat import (
     META,
     ArrayEntry,
@@ -34,7 +35,6 @@ from curation.shardformat import (
     member_names,
     members_to_arrow,
     meta_bytes,
-    npy_bytes,
     sample_digest,
     write_tar,
 )
@@ -48,7 +48,8 @@ NO_WINTER, NO_SUMMER_RADAR, NO_LABELS = 3, 5, 2
 def arrays(size: int = 24) -> dict[str, ArrayEntry]:
     def entry(source, season, bands, res, dtype, unit, nodata, role="data"):
         side = int(size * 10 / res)
-        return ArrayEntry(source, season, bands, (len(bands), side, side), dtype, unit, nodata, res, role)
+        encoding = "npy.blosc" if source in ("s2l2a", "worldcover") else "npy"
+        return ArrayEntry(source, season, bands, (len(bands), side, side), dtype, unit, nodata, res, role, encoding)
 
     return {
         "s2l2a_10m": entry("s2l2a", "seasonal", ("B02", "B03", "B04", "B08"), 10.0, "uint16", "1e-4", 0.0),
@@ -114,14 +115,26 @@ def meta_of(split: str, number: int) -> dict:
     }
 
 
+def fractions_of(split: str, number: int, season: str) -> list[float] | None:
+    meta = meta_of(split, number)
+    facts = meta["static"] if season == "static" else meta["seasons"].get(season)
+    return facts and facts["labels"]["fractions"]
+
+
+def payload_of(split: str, number: int, array: str, season: str, entry: ArrayEntry) -> bytes:
+    codec = {"npy": "none", "npy.blosc": "lz4"}[entry.encoding]
+    return payload.encode(truth(split, number, array, season, entry), codec)
+
+
 def sample_of(split: str, number: int, entries: dict[str, ArrayEntry]) -> Sample:
     members = {META: meta_bytes(meta_of(split, number))}
     for name in sorted(n for n, e in entries.items() if e.season == "static"):
-        members[f"{name}.npy"] = npy_bytes(truth(split, number, name, "static", entries[name]))
+        members[f"{name}.{entries[name].encoding}"] = payload_of(split, number, name, "static", entries[name])
     for season in SEASONS:
         for name in sorted(n for n, e in entries.items() if e.season == "seasonal"):
             if not lacks(split, number, entries[name].source, season):
-                members[f"{name}.{season}.npy"] = npy_bytes(truth(split, number, name, season, entries[name]))
+                member = f"{name}.{season}.{entries[name].encoding}"
+                members[member] = payload_of(split, number, name, season, entries[name])
     return Sample(key_of(number), members)
 
 
@@ -153,6 +166,7 @@ def make_shards(folder: Path, splits: dict[str, list[int]], size: int = 24) -> I
                 "lat": [50.8] * number,
                 "region": ["marburg"] * number,
                 "shard": pa.array(np.repeat(np.arange(len(counts)), counts), pa.int32()),
+                **{f"fractions_{s}": [fractions_of(split, n, s) for n in range(number)] for s in ("static", *SEASONS)},
             }
         )
         parquet = io.BytesIO()
@@ -173,7 +187,11 @@ def make_shards(folder: Path, splits: dict[str, list[int]], size: int = 24) -> I
         label_names=LABELS,
         arrays=entries,
         splits=done,
-        statistics={"dem_30m": {"elevation": BandStatistics(300.0, 50.0, 0.0, 900.0, 64)}},
+        statistics={
+            name: {b: BandStatistics(300.0 + i, 50.0, 0.0, 900.0, 64) for i, b in enumerate(entry.bands)}
+            for name, entry in entries.items()
+            if entry.role == "data"
+        },
         sources={"dem": SourceEntry("Copernicus DEM", "free")},
         counts={"samples": {k: v.samples for k, v in done.items()}},
         written_by={"curation": "0.1.0"},

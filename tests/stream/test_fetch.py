@@ -62,24 +62,24 @@ def test_the_copy_of_a_remote_member_table_is_removed_with_the_dataset(server):
 def _in_fork(url, key, answers):
     """What a forked process gets: bytes, and the errors."""
     fetcher = fetch.Fetcher(url)
-    answers.put(bytes(fetcher.ranges(key, [(0, 5), (100, 7)])[0]))
+    answers.put(bytes(fetcher.ranges(key, [(0, 5), (100, 7)], fetch.Scratch())[0]))
     for wrong, span in ((key, (1 << 40, 5)), ("nope", (0, 5))):
         try:
-            fetcher.ranges(wrong, [span])
+            fetcher.ranges(wrong, [span], fetch.Scratch())
         except (EOFError, FileNotFoundError, ReadError) as err:
             answers.put(type(err).__name__)
     (helper,) = fetch._helpers.values()
     os.kill(helper._process.pid, signal.SIGKILL)
     helper._process.wait()
     try:
-        fetcher.ranges(key, [(0, 5)])
+        fetcher.ranges(key, [(0, 5)], fetch.Scratch())
     except ReadError as err:
         answers.put(str(err))
 
 
 def test_a_forked_process_reads_through_a_helper_and_gets_its_errors(packed, server):
     url, key = f"{server[0]}/shards", "val/demo-val-000000.tar"
-    fetch.Fetcher(url).ranges(key, [(0, 5)])
+    fetch.Fetcher(url).ranges(key, [(0, 5)], fetch.Scratch())
     context = multiprocessing.get_context("fork")
     answers = context.SimpleQueue()
     child = context.Process(target=_in_fork, args=(url, key, answers))
@@ -106,6 +106,6 @@ def test_a_local_range_beyond_the_end_is_an_error(packed):
     fetcher = fetch.Fetcher(str(packed))
     size = (packed / "index.json").stat().st_size
     with pytest.raises(EOFError, match=r"index.json: 3 bytes"):
-        fetcher.ranges("index.json", [(size - 3, 10)])
+        fetcher.ranges("index.json", [(size - 3, 10)], fetch.Scratch())
     with pytest.raises(FileNotFoundError):
-        fetcher.ranges("nope", [(0, 1)])
+        fetcher.ranges("nope", [(0, 1)], fetch.Scratch())

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.stream.plan import deal, epoch_order, rank_length
+from curation.stream.plan import deal, epoch_order, steps
 
 SHARDS = st.lists(st.integers(0, 9), max_size=8)
 
@@ -25,8 +25,9 @@ def test_ranks_and_workers_share_out_every_position_and_pads_only_fill_the_last_
         parts = [
             deal(n, rank=rank, world_size=ranks, worker=w, workers=max(workers, 1)) for w in range(max(workers, 1))
         ]
-        assert sum(len(p) for p, _ in parts) == rank_length(n, ranks)
+        assert sum(len(p) for p, _ in parts) == steps(n, world_size=ranks)
         for positions, is_pad in parts:
+            positions, is_pad = positions[:, 0], is_pad[:, 0]
             assert np.all(is_pad[:-1] == False)  # noqa: E712 - elementwise
             once += positions[~is_pad].tolist()
             pads += int(is_pad.sum())

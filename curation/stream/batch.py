@@ -1,0 +1,201 @@
+"""One batch (or sample) while it is filled, and the way it takes to who wanted it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from dataclasses import dataclass
+from multiprocessing import reduction
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from curation.stream.layout import ArrayPlace, Layout
+from curation.stream.ring import Ring
+
+_ALIGN = 64
+_SMALL_BYTES = 1 << 16
+"""Tensors up to this go to the consumer by value: a shared segment for each would cost more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Where each array of a batch lies in its memory."""
+
+    layout: Layout
+    count: int
+    """Samples."""
+    starts: tuple[int, ...]
+    """Of the layout's arrays, in order: first byte."""
+    size: int
+    """Bytes in all."""
+
+    @classmethod
+    def of(cls, layout: Layout, count: int) -> Shape:
+        """The shape of a batch of `count` samples."""
+        sizes = [count * int(np.prod(p.shape)) * p.memory_dtype.itemsize for p in layout.arrays]
+        ends = list(itertools.accumulate((-(-s // _ALIGN) * _ALIGN for s in sizes), initial=0))
+        return cls(layout, count, tuple(ends[:-1]), max(ends[-1], 1))
+
+    def view(self, memory: NDArray[np.uint8], number: int) -> NDArray[Any]:
+        """An array of the layout in a batch's memory: (samples, …)."""
+        place, start = self.layout.arrays[number], self.starts[number]
+        size = self.count * int(np.prod(place.shape)) * place.memory_dtype.itemsize
+        return memory[start : start + size].view(place.memory_dtype).reshape(self.count, *place.shape)
+
+
+class Batch:
+    """Memory of one batch: arrays in a slot of a ring, or in memory of their own where there is no free slot."""
+
+    def __init__(self, shape: Shape, ring: Ring | None) -> None:
+        self._shape = shape
+        self._ring = ring
+        self._slot = ring.take() if ring is not None else None
+        layout = shape.layout
+        if ring is not None and self._slot is not None:
+            memory = ring.fillable(self._slot)
+            arrays = [shape.view(memory, i) for i in range(len(layout.arrays))]
+        else:  # each of its own, so that keeping one does not keep all
+            arrays = [np.empty((shape.count, *p.shape), p.memory_dtype) for p in layout.arrays]
+        self.arrays: dict[str, NDArray[Any]] = {p.name: a for p, a in zip(layout.arrays, arrays, strict=True)}
+        self.facts: dict[str, NDArray[Any]] = {
+            name: np.zeros((shape.count, *of), dtype) for name, (of, dtype) in layout.facts.items()
+        }
+        self.keys = [""] * shape.count
+
+    def drop(self) -> None:
+        """Gives back a batch that nobody will get."""
+        if self._ring is not None and self._slot is not None:
+            self._ring.free(self._slot)
+            self._slot = None
+
+    def tensors(self) -> dict[str, Any]:
+        """The batch, over its own memory: for a transform in the same process, which must not keep it."""
+        out: dict[str, Any] = {"key": self.keys}
+        out |= {p.name: _tensor(self.arrays[p.name], p) for p in self._shape.layout.arrays}
+        return out | {name: torch.from_numpy(a) for name, a in self.facts.items()}
+
+    def here(self, value: Any) -> Any:
+        """What `tensors` gave, or a transform made of it, for a consumer in this process."""
+        if self._ring is None or self._slot is None:
+            return value
+        parcel = _wrapped(value, self._ring.fillable(self._slot))
+        return _unwrapped(parcel, self._ring.lease(self._slot))
+
+    def parcel(self, value: Any, token: tuple[str, int]) -> Any:
+        """The same for a consumer in another process: something that unpickles as it there."""
+        if self._ring is None or self._slot is None:
+            return value
+        return Parcel(token, self._ring, self._slot, _wrapped(value, self._ring.fillable(self._slot)))
+
+    def sample(self) -> dict[str, Any]:
+        """The first and only sample."""
+        out: dict[str, Any] = {"key": self.keys[0]}
+        out |= {p.name: _tensor(self.arrays[p.name][0], p) for p in self._shape.layout.arrays}
+        return out | {n: torch.from_numpy(a[0]) if a.ndim > 1 else a[0].item() for n, a in self.facts.items()}
+
+
+def _tensor(array: NDArray[Any], place: ArrayPlace) -> torch.Tensor:
+    tensor = torch.from_numpy(array)
+    return tensor.view(torch.bfloat16) if place.dtype is torch.bfloat16 else tensor
+
+
+# ---- to another process ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _InSlot:
+    """A tensor in the slot's memory."""
+
+    start: int
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _ByValue:
+    """A small tensor."""
+
+    array: NDArray[Any]
+
+
+def _wrapped(value: Any, memory: NDArray[np.uint8]) -> Any:
+    """The value, with tensors in `memory` told by their place and small ones by value."""
+    if isinstance(value, torch.Tensor):
+        start = value.data_ptr() - memory.ctypes.data
+        if value.numel() and 0 <= start < memory.size:
+            return _InSlot(start, value.dtype, tuple(value.shape), value.stride())
+        small = value.device.type == "cpu" and value.numel() * value.element_size() <= _SMALL_BYTES
+        if small and not value.requires_grad and value.dtype is not torch.bfloat16:
+            return _ByValue(value.numpy())
+        return value
+    if type(value) is dict:
+        return {k: _wrapped(v, memory) for k, v in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_wrapped(v, memory) for v in value)
+    return value
+
+
+def _unwrapped(value: Any, memory: NDArray[np.uint8]) -> Any:
+    """What `_wrapped` took apart, over another mapping of the memory."""
+    if isinstance(value, _InSlot):
+        whole = torch.from_numpy(memory)
+        size = (memory.size - value.start) // value.dtype.itemsize * value.dtype.itemsize
+        whole = whole[value.start : value.start + size].view(value.dtype)
+        return whole.as_strided(value.shape, value.stride)
+    if isinstance(value, _ByValue):
+        return torch.from_numpy(value.array)
+    if type(value) is dict:
+        return {k: _unwrapped(v, memory) for k, v in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_unwrapped(v, memory) for v in value)
+    return value
+
+
+class Parcel:
+    """A batch on its way from a worker to who iterates: a few hundred bytes; its arrays stay where they are."""
+
+    def __init__(self, token: tuple[str, int], ring: Ring, slot: int, value: Any) -> None:
+        self._token, self._ring, self._slot, self._value = token, ring, slot, value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The first to leave takes the descriptor along; those behind it in the queue find the ring there.
+        handle = None if self._ring.announced else reduction.DupFd(self._ring.handle)
+        self._ring.announced = True
+        return _arrived, (self._token, handle, self._ring.slot_bytes, self._slot, self._value)
+
+
+_rings: dict[tuple[str, int], Ring] = {}
+"""Of workers, by (dataset, process): kept, so that their pages are mapped once."""
+_rings_lock = threading.Lock()
+
+
+def _arrived(token: tuple[str, int], handle: Any, slot_bytes: int, slot: int, value: Any) -> Any:
+    with _rings_lock:
+        if handle is not None:
+            for known in [t for t in _rings if not _alive(t[1])]:
+                del _rings[known]  # tensors that are still held keep the memory itself
+            _rings[token] = Ring(slot_bytes, handle.detach())
+        ring = _rings[token]
+    return _unwrapped(value, ring.lease(slot))
+
+
+def forget(dataset: str) -> None:
+    """Lets go of the rings of a dataset that nobody iterates any more."""
+    with _rings_lock:
+        for token in [t for t in _rings if t[0] == dataset]:
+            del _rings[token]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

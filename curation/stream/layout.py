@@ -1,0 +1,209 @@
+"""What a sample looks like: which entries it has, and their shapes, known from the index before anything is read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from curation.model import ConfigError
+from curation.shardformat import ArrayEntry, Index
+from curation.stream.plan import Drawing
+from curation.stream.resample import Upsample
+
+Views = Literal["seasons", "crops"]
+Crop = Literal["random", "center"]
+
+STORED = {"uint8": torch.uint8, "uint16": torch.uint16, "int16": torch.int16, "float32": torch.float32}
+DTYPES = (torch.float32, torch.float64, torch.bfloat16)
+"""What arrays of role `data` can be converted to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What of a sample is wanted, and how."""
+
+    arrays: tuple[str, ...]
+    """Names of arrays."""
+    seasons: tuple[str, ...]
+    """In the order of the season axis."""
+    dtype: torch.dtype | None = None
+    """What arrays of role `data` are converted to; as stored where None."""
+    drawn: int | None = None
+    """How many seasons are drawn per sample; all come where None."""
+    views: Views | None = None
+    """Two views instead of the seasons: of two seasons, or two crops of one."""
+    crop_px: int | None = None
+    """Side of the crop, finest pixels; the whole footprint where None."""
+    crop: Crop = "random"
+    """Where crops lie."""
+    upsample: Upsample | None = None
+    """How coarser arrays come onto the finest grid; each on its own where None."""
+    normalize: bool = False
+    """Whether arrays of role `data` are normalised by the statistics of the index."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayPlace:
+    """One array of the layout."""
+
+    name: str
+    entry: ArrayEntry
+    axis: int | None
+    """Length of the season (or view) axis; None where there is none."""
+    size_px: int
+    """Side, as delivered."""
+    factor: int
+    """Finest pixels per pixel as stored, along a side."""
+    fine: bool
+    """Whether it is brought onto the finest grid."""
+    dtype: torch.dtype
+    """As delivered."""
+    scale: NDArray[np.float32] | None
+    """(band, 1, 1): normalised is pixels * scale + shift; None where it is not normalised."""
+    shift: NDArray[np.float32] | None
+    nodata: float
+    """What stands for 'no data' as delivered: 0 where normalised."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one sample's."""
+        axis = () if self.axis is None else (self.axis,)
+        return (*axis, len(self.entry.bands), self.size_px, self.size_px)
+
+    @property
+    def axis_is_seasons(self) -> bool:
+        """Whether its members are of seasons; those of static arrays are not, even along an axis of views."""
+        return self.entry.season == "seasonal"
+
+    @property
+    def as_stored(self) -> bool:
+        """Whether pixels are delivered byte for byte as a `.npy` holds them."""
+        whole = self.size_px == self.entry.shape[1] == self.entry.shape[2]
+        return whole and self.scale is None and self.dtype is STORED[self.entry.dtype]
+
+    @property
+    def memory_dtype(self) -> np.dtype:
+        """What it is in numpy, which has no bfloat16: its bits."""
+        return np.dtype("u2") if self.dtype is torch.bfloat16 else np.dtype(str(self.dtype).removeprefix("torch."))
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Entries of a sample."""
+
+    selection: Selection
+    arrays: tuple[ArrayPlace, ...]
+    facts: dict[str, tuple[tuple[int, ...], np.dtype]]
+    """Small entries: name → (shape of one sample's, dtype)."""
+    drawing: Drawing
+
+
+def layout(index: Index, selection: Selection, where: str) -> Layout:
+    """The layout of the samples that a selection gives.
+
+    Raises:
+        ConfigError: a crop, a number of seasons or a normalisation that the arrays do not admit; what they do is said.
+    """
+    entries = {n: index.arrays[n] for n in selection.arrays}
+    fine_m = min((e.res_m for e in entries.values()), default=1.0)
+    factors = {n: _factor(n, e.res_m, fine_m) for n, e in entries.items()}
+    drawing = _drawing(selection, entries, factors, fine_m)
+    axis = 2 if selection.views else selection.drawn or len(selection.seasons)
+    places = []
+    for name, entry in entries.items():
+        fine = selection.upsample is not None
+        size = selection.crop_px or entry.shape[1] * factors[name]
+        scale, shift = _normal(index, name, where) if selection.normalize and entry.role == "data" else (None, None)
+        dtype = selection.dtype or (torch.float32 if scale is not None else None)
+        places.append(
+            ArrayPlace(
+                name,
+                entry,
+                axis if entry.season == "seasonal" else 2 if selection.views else None,
+                size if fine else size // factors[name],
+                factors[name],
+                fine,
+                dtype if dtype is not None and entry.role == "data" else STORED[entry.dtype],
+                scale,
+                shift,
+                0.0 if scale is not None else entry.nodata,
+            )
+        )
+    return Layout(selection, tuple(places), _facts(selection, entries, axis, len(index.label_names)), drawing)
+
+
+def _facts(
+    selection: Selection, entries: dict[str, ArrayEntry], axis: int, labels: int
+) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    flag, real, vector, time = np.dtype(bool), np.dtype("f8"), np.dtype("f4"), np.dtype("i8")
+    out: dict[str, tuple[tuple[int, ...], np.dtype]] = {"lon": ((), real), "lat": ((), real)}
+    out |= {f"{e.source}_ok": ((), flag) for e in entries.values() if e.season == "static"}
+    for source in dict.fromkeys(e.source for e in entries.values() if e.season == "seasonal"):
+        out |= {f"{source}_ok": ((axis,), flag), f"{source}_time": ((axis,), time)}
+    out |= {"season_ok": ((axis,), flag)}
+    out |= {"labels": ((axis, labels), vector), "labels_known": ((axis,), flag)}
+    out |= {"label_fractions": ((axis, labels), vector)}
+    out |= {"annual_labels": ((labels,), vector), "annual_labels_known": ((), flag)}
+    out |= {"annual_label_fractions": ((labels,), vector), "is_pad": ((), flag)}
+    if selection.drawn is not None or selection.views:
+        out["season"] = ((axis,), time)
+    if selection.crop_px is not None:
+        out["crop_yx"] = ((2, 2) if selection.views else (2,), time)
+    return out
+
+
+def _factor(name: str, res_m: float, fine_m: float) -> int:
+    factor = round(res_m / fine_m)
+    if not math.isclose(factor * fine_m, res_m):
+        raise ConfigError(f"{name}: pixels of {res_m} m do not consist of whole pixels of {fine_m} m; read them apart")
+    return factor
+
+
+def _drawing(selection: Selection, entries: dict[str, ArrayEntry], factors: dict[str, int], fine_m: float) -> Drawing:
+    drawn = {"seasons": 2, "crops": 1}[selection.views] if selection.views else selection.drawn
+    if drawn is not None and not 1 <= drawn <= len(selection.seasons):
+        raise ConfigError(f"{drawn} seasons to draw, expected 1 to {len(selection.seasons)}: {list(selection.seasons)}")
+    if selection.views == "crops" and selection.crop_px is None:
+        raise ConfigError("views = 'crops' wants crop_px: two views of one season that are not cropped are the same")
+    sizes = {n: e.shape[1] * factors[n] for n, e in entries.items()}
+    size, crop = min(sizes.values(), default=0), selection.crop_px
+    if selection.upsample and len(set(sizes.values())) > 1:
+        raise ConfigError(f"upsample: footprints of {sizes} finest pixels; expected all alike: read them apart")
+    step = 1 if selection.upsample else math.lcm(*factors.values()) if factors else 1
+    if crop is not None and (not 0 < crop <= max(size, 1) or crop % step):
+        allowed = f"multiples of {step} " if step > 1 else ""
+        reason = f", since pixels of {sorted(e.res_m for e in entries.values())} m are read" if step > 1 else ""
+        raise ConfigError(
+            f"crop_px = {crop}: expected {allowed}from {step} to {size // step * step} (pixels of {fine_m} m{reason}); "
+            "choose another, other fields, or upsample"
+        )
+    return Drawing(
+        seasons=len(selection.seasons),
+        drawn=drawn,
+        twice=selection.views == "crops",
+        views=2 if selection.views else 1,
+        slack_px=0 if crop is None else size - crop,
+        step_px=step,
+        centred=selection.crop == "center",
+    )
+
+
+def _normal(index: Index, name: str, where: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(scale, shift), each (band, 1, 1)."""
+    entry, known = index.arrays[name], index.statistics.get(name, {})
+    scale, shift = [], []
+    for band in entry.bands:
+        found = known.get(band)
+        if found is None or found.mean is None or not found.std:
+            raise ConfigError(
+                f"{where}: normalize: the index has no mean and deviation of {name} {band}: leave {name!r} out of fields, "
+                "or normalise it yourself"
+            )
+        scale.append(1 / found.std)
+        shift.append(-found.mean / found.std)
+    return np.array(scale, np.float32).reshape(-1, 1, 1), np.array(shift, np.float32).reshape(-1, 1, 1)

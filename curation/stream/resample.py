@@ -1,0 +1,62 @@
+"""Arrays of one footprint onto one grid, in the reader or on a GPU: pixels nest exactly, so that only factors matter."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from curation.model import ConfigError
+
+Upsample = Literal["nearest", "bilinear"]
+
+
+def upsample(pixels: torch.Tensor, factor: int, mode: Upsample, nodata: float | None = None) -> torch.Tensor:
+    """The pixels `factor` times as fine, on whatever device they are.
+
+    `nearest` repeats them. `bilinear` interpolates between their centres, and beyond the outermost ones repeats them
+    (`torch.nn.functional.interpolate`, `align_corners=False`). Pixels without data are left out of every mean and
+    stay what they are: a hole neither grows, shrinks nor bleeds.
+
+    Args:
+        pixels: (…, y, x), of any dtype; codes of masks and classes only with `nearest`.
+        factor: ≥ 1.
+        mode: how.
+        nodata: the value that means 'no data'; None where there is none.
+
+    Returns:
+        (…, y * factor, x * factor), of the same dtype; whole numbers are rounded, halves to even.
+
+    Raises:
+        ConfigError: an unknown mode, or a factor below 1.
+    """
+    if factor < 1:
+        raise ConfigError(f"upsample: factor {factor}, expected ≥ 1")
+    if mode not in ("nearest", "bilinear"):
+        raise ConfigError(f"upsample: mode {mode!r}, expected 'nearest' or 'bilinear'")
+    if factor == 1:
+        return pixels
+    if mode == "nearest":
+        return _repeated(pixels, factor)
+    exact = pixels.to(torch.float32)
+    hole = None if nodata is None else exact == nodata
+    if hole is None or not bool(hole.any()):
+        out = _interpolated(exact, factor)
+    else:
+        weight = _interpolated((~hole).to(torch.float32), factor)
+        out = _interpolated(exact.masked_fill(hole, 0.0), factor) / weight.clamp(min=1e-6)
+        out = out.masked_fill(_repeated(hole, factor), float(nodata or 0.0))
+    return out.to(pixels.dtype) if pixels.is_floating_point() else out.round_().to(pixels.dtype)
+
+
+def _repeated(pixels: torch.Tensor, factor: int) -> torch.Tensor:
+    *front, height, width = pixels.shape
+    wide = pixels[..., :, None, :, None].expand(*front, height, factor, width, factor)
+    return wide.reshape(*front, height * factor, width * factor)
+
+
+def _interpolated(pixels: torch.Tensor, factor: int) -> torch.Tensor:
+    *front, height, width = pixels.shape
+    planes = pixels.reshape(1, -1, height, width)
+    out = torch.nn.functional.interpolate(planes, scale_factor=factor, mode="bilinear", align_corners=False)
+    return out.reshape(*front, height * factor, width * factor)

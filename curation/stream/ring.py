@@ -1,0 +1,96 @@
+"""Memory for batches that is used again and again.
+
+A fresh shared segment per batch costs more than decoding what goes into it: the kernel zeroes every page, and every
+process faults it in. Here a worker fills slots of one segment in turn, the consumer sees them through its own mapping, and
+a slot is free again when the last tensor over it is gone, however long that takes: nothing is ever overwritten under a
+reader. While all slots are held, batches get memory of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import mmap
+import os
+import tempfile
+import weakref
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_PAGE = mmap.PAGESIZE
+SLOTS = 8
+"""Enough for what torch's DataLoader keeps on its way (two batches per worker), one being filled, one filled ahead, and
+some that the consumer holds. The lowest free slot is taken, so that one never needed costs no memory."""
+
+
+class Ring:
+    """`SLOTS` slots of one size; the first page says which are taken.
+
+    One process takes slots and fills them, one frees them (often the same): a byte of each slot goes 0 → 1 only by the
+    first and 1 → 0 only by the second, so that no lock is needed.
+    """
+
+    def __init__(self, slot_bytes: int, handle: int | None = None) -> None:
+        """A new ring, or one that another process made.
+
+        Args:
+            slot_bytes: bytes of a slot; rounded up to whole pages.
+            handle: file descriptor of the other's memory, which is taken over.
+        """
+        self.slot_bytes = -(-max(slot_bytes, 1) // _PAGE) * _PAGE
+        size = _PAGE + SLOTS * self.slot_bytes
+        self.handle = _memory(size) if handle is None else handle
+        self.announced = False
+        """Whether the other process has been sent the handle."""
+        self._map = mmap.mmap(self.handle, size)
+        self._taken: NDArray[np.uint8] = np.frombuffer(self._map, np.uint8, SLOTS)
+        weakref.finalize(self, _close, self.handle)
+
+    def take(self) -> int | None:
+        """A free slot, now taken; None where there is none."""
+        free = np.flatnonzero(self._taken == 0)
+        if not free.size:
+            return None
+        slot = int(free[0])
+        self._taken[slot] = 1
+        return slot
+
+    def free(self, slot: int) -> None:
+        """Gives a slot back."""
+        self._taken[slot] = 0
+
+    def fillable(self, slot: int) -> NDArray[np.uint8]:
+        """The bytes of a slot, for who fills it: uint8, (slot_bytes,)."""
+        return np.frombuffer(self._map, np.uint8, self.slot_bytes, self._start(slot))
+
+    def lease(self, slot: int) -> NDArray[np.uint8]:
+        """The bytes of a slot, which is freed when the last array or tensor over them is gone: uint8, (slot_bytes,)."""
+        block = (ctypes.c_uint8 * self.slot_bytes).from_buffer(self._map, self._start(slot))
+        # Everything made of the array below holds `block`: numpy through its base, torch through its storage.
+        weakref.finalize(block, self.free, slot).atexit = False
+        view: NDArray[np.uint8] = np.frombuffer(memoryview(block), np.uint8)
+        return view
+
+    def _start(self, slot: int) -> int:
+        return _PAGE + slot * self.slot_bytes
+
+    def __getstate__(self) -> Any:
+        raise TypeError("a Ring goes to another process by its file descriptor")
+
+
+def _memory(size: int) -> int:
+    """Descriptor of fresh memory that other processes can map. Pages cost nothing until they are written."""
+    if hasattr(os, "memfd_create"):  # not bounded by /dev/shm, which containers keep small
+        handle = os.memfd_create("curation-batches")
+    else:
+        with tempfile.TemporaryFile() as file:
+            handle = os.dup(file.fileno())
+    os.ftruncate(handle, size)
+    return handle
+
+
+def _close(handle: int) -> None:
+    with contextlib.suppress(OSError):
+        os.close(handle)

@@ -1,0 +1,119 @@
+"""How far an epoch has come, and going on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from curation.model import ConfigError
+
+_VERSION = 1
+_EPOCH, _START, _BEGUN_BY, _ITERATED = range(4)
+_WORKERS = 1024
+
+
+class Progress:
+    """Epoch and position of one dataset.
+
+    What all workers of it must see lies in shared memory, so that `set_epoch` and `load_state_dict` also reach those that
+    a DataLoader keeps from epoch to epoch.
+    """
+
+    def __init__(self) -> None:
+        self._shared = torch.zeros(4 + _WORKERS, dtype=torch.int64)
+        self._shared.share_memory_()  # type: ignore[no-untyped-call]  # torch leaves it without annotations
+        self._steps = 0
+        self._begun: tuple[int, int, int] = (0, 0, 1)
+        """(start, worker, workers) of the iteration going on in this process."""
+        self._skip: tuple[int, int, int] | None = None
+        """(steps, worker, workers) that this very worker has delivered before."""
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the next iteration delivers."""
+        return int(self._shared[_EPOCH])
+
+    @property
+    def start(self) -> int:
+        """The position at which the next iteration begins."""
+        return int(self._shared[_START]) if not self._shared[_BEGUN_BY] else 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begins another epoch; the same one again goes on where it was told to."""
+        if epoch != self.epoch:
+            self._shared[_EPOCH:].zero_()
+            self._shared[_EPOCH] = epoch
+            self._steps, self._skip, self._begun = 0, None, (0, 0, 1)
+
+    def begin(self, worker: int, workers: int) -> tuple[int, int]:
+        """(position at which the epoch begins, steps of this worker to leave out), for the iteration that begins now.
+
+        What was loaded is used once by each worker: an epoch that is iterated again begins at its beginning.
+        """
+        used = int(self._shared[_BEGUN_BY]) not in (0, workers) or bool(self._shared[4 + worker])
+        self._shared[_BEGUN_BY], self._shared[4 + worker] = workers, 1
+        if used:
+            self._shared[_START] = 0
+        start = int(self._shared[_START])
+        skip, self._skip = self._skip, None
+        if skip is not None and skip[1:] != (worker, workers):
+            raise ConfigError(
+                f"state of worker {skip[1]} of {skip[2]}, loaded by worker {worker} of {workers}: expected the same number "
+                "of workers: load the state of the dataset instead"
+            )
+        self._begun = (start, worker, workers)
+        self._steps = skip[0] if skip else 0
+        return start, self._steps
+
+    def step(self, together: int, *, in_worker: bool) -> None:
+        """Counts what is delivered next."""
+        self._steps += 1
+        if in_worker:
+            self._shared[_ITERATED] = 1
+
+    def state(self, identity: Mapping[str, Any], steps: int | None, together: int) -> dict[str, Any]:
+        """The state; `together` positions are delivered per step over all ranks."""
+        value = {"version": _VERSION, **identity, "epoch": self.epoch}
+        info = torch.utils.data.get_worker_info()
+        start = self._begun[0]
+        if info is not None:
+            return value | {"consumed": start, "worker": info.id, "workers": info.num_workers, "steps": self._steps}
+        if steps is None:
+            if self._shared[_ITERATED]:
+                raise ConfigError(
+                    "state_dict(): batches come from workers, and some are still on their way: say how many were used, "
+                    "state_dict(steps=n), or use torchdata's StatefulDataLoader"
+                )
+            steps = self._steps
+        start = self._begun[0] if not self._shared[_ITERATED] else int(self._shared[_START])
+        return value | {"consumed": start + steps * together}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Takes up a state that `check_state` let pass."""
+        self._shared.zero_()
+        self._shared[_EPOCH], self._shared[_START] = state["epoch"], state["consumed"]
+        self._steps, self._begun = 0, (int(state["consumed"]), 0, 1)
+        self._skip = (state["steps"], state["worker"], state["workers"]) if "worker" in state else None
+
+
+def check_state(state: Mapping[str, Any], identity: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The state, where it is of the same dataset, split and order.
+
+    Raises:
+        ConfigError: it is not; both values are given.
+    """
+    if state.get("version") != _VERSION:
+        raise ConfigError(f"state of version {state.get('version')!r}, expected {_VERSION}: begin the epoch again")
+    for name, expected in identity.items():
+        if state.get(name) != expected:
+            raise ConfigError(
+                f"state of {name} = {state.get(name)!r}, but this dataset has {expected!r}: it can only go on with the same "
+                "dataset, split, seed and order; open it as before, or begin the epoch again"
+            )
+    if not (isinstance(state.get("consumed"), int) and state["consumed"] >= 0 and state.get("epoch", -1) >= 0):
+        raise ConfigError(
+            f"state with consumed = {state.get('consumed')!r}, epoch = {state.get('epoch')!r}: expected ≥ 0"
+        )
+    return state
