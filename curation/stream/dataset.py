@@ -301,8 +301,8 @@ def open_shards(
         shuffle: whether to shuffle.
         seed: of everything that is random.
         mix_shards: shuffle among so many shards at a time (hard disks, caches); among all where None.
-        balance: draw as many samples as there are in proportion to how rare their labels are, with repeats, instead of
-            each once; every label then covers about the same share of what comes.
+        balance: draw as many samples as there are, with repeats, instead of each once: for each label equally often,
+            and for it in proportion to how much of it a sample has (its label fractions).
         remainder: `mask` fills the last step with repeats that `is_pad` marks; `drop` leaves out what does not fill a
             step on every rank (`dropped()` names it).
         rank: of this process; from torch.distributed where None and that is initialised, else 0.

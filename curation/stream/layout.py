@@ -177,7 +177,7 @@ def _drawing(selection: Selection, entries: dict[str, ArrayEntry], factors: dict
     step = 1 if selection.upsample else math.lcm(*factors.values()) if factors else 1
     if crop is not None and (not 0 < crop <= max(size, 1) or crop % step):
         allowed = f"multiples of {step} " if step > 1 else ""
-        reason = f", since pixels of {sorted(e.res_m for e in entries.values())} m are read" if step > 1 else ""
+        reason = f", since pixels of {sorted({e.res_m for e in entries.values()})} m are read" if step > 1 else ""
         raise ConfigError(
             f"crop_px = {crop}: expected {allowed}from {step} to {size // step * step} (pixels of {fine_m} m{reason}); "
             "choose another, other fields, or upsample"

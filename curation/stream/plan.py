@@ -102,7 +102,9 @@ def balanced_order(weights: NDArray[np.float64], *, seed: int, epoch: int) -> ND
 
 
 def label_weights(fractions: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Weights with which every label covers the same share of what is drawn: Σₗ fᵢₗ ∕ Σₖ fₖₗ for sample i.
+    """Weights that draw for each label alike: Σₗ fᵢₗ ∕ Σₖ fₖₗ for sample i.
+
+    As if a label were drawn first, all of them equally often, and then a sample in proportion to its share of that label.
 
     Args:
         fractions: share of each label in each sample, (samples, label); a row of NaN where unknown, whose weight is the
