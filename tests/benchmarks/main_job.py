@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from curation import catalogs, cluster, embedded, pipeline, shards
 from curation.recipe import load_dataset
 from curation.store import Store
-from curation.stream import open_shards
+from curation.stream import decoder, open_shards
 
 WORKER_LIMIT_MIB = 1536
 EPOCHS = 6
@@ -76,11 +76,11 @@ def main(places: int) -> None:
         print(f"a worker's highest memory {memory:6.0f} MiB, {share:.2f} of the limit of {WORKER_LIMIT_MIB}")
         print(f"scheduler per slab        {overhead_ms:6.1f} ms, {cost:.5f} of a slab's {slab_s:.1f} s")
         tars = [str(p) for p in sorted((Path(folder) / "2" / dataset.name / "shards" / "train").glob("*.tar"))]
-        split = open_shards(f"{folder}/2/{dataset.name}", "train")
+        split = open_shards(f"{folder}/2/{dataset.name}", "train", batch_size=8)
         for workers in (0, 2):
             keep = workers > 0
-            ours = rate(DataLoader(split, batch_size=8, num_workers=workers, persistent_workers=keep))
-            plain = webdataset.WebDataset(tars, shardshuffle=False, empty_check=False).decode()
+            ours = rate(DataLoader(split, batch_size=None, num_workers=workers, persistent_workers=keep))
+            plain = webdataset.WebDataset(tars, shardshuffle=False, empty_check=False).decode(decoder)
             stock = rate(webdataset.WebLoader(plain, batch_size=None, num_workers=workers, persistent_workers=keep))
             gain = ours / stock
             print(f"stream, {workers} workers         {ours:6.0f} samples/s, {gain:.1f} times stock webdataset")
