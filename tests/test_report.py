@@ -133,7 +133,7 @@ def test_counts_are_the_ledgers(built: Curate, tiny: ET.Element):
     size = sum(
         f.stat().st_size for part in ("cubes", "shards") for f in (built.folder / part).rglob("*") if f.is_file()
     )
-    assert cards[3].startswith(f"{size / 1e6:.1f} MB on disk")
+    assert cards[3].startswith(f"{size / 1e3:.0f} kB on disk")
     expected = Counter((s, o.reason) for s, found in outcomes.items() for o in found if o.status is not Status.OK)
     rows = _rows(_section(tiny, "outcomes"))
     assert {(season, reason): int(n) for _, season, reason, _, n in rows} == expected
