@@ -6,10 +6,13 @@ import contextlib
 import itertools
 import logging
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import dask
+import distributed.gc
 import psutil
 from distributed import Client, LocalCluster, as_completed
 from distributed.client import ClosedClientError, FutureCancelledError
@@ -60,15 +63,16 @@ def connect(scheduler: str, workers: int | None = None) -> Iterator[Client | Non
     with dask.config.set(CONFIG), contextlib.ExitStack() as stack:
         if scheduler == "local":
             cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-            cluster = stack.enter_context(
-                LocalCluster(
-                    n_workers=workers or cores,
-                    threads_per_worker=THREADS_PER_WORKER,
-                    memory_limit=min(3 * 2**30, psutil.virtual_memory().total // (workers or cores)),
-                    dashboard_address="127.0.0.1:0",
-                    silence_logs=logging.ERROR,
+            with _interrupts_are_ours():
+                cluster = stack.enter_context(
+                    LocalCluster(
+                        n_workers=workers or cores,
+                        threads_per_worker=THREADS_PER_WORKER,
+                        memory_limit=min(3 * 2**30, psutil.virtual_memory().total // (workers or cores)),
+                        dashboard_address="127.0.0.1:0",
+                        silence_logs=logging.ERROR,
+                    )
                 )
-            )
             client = stack.enter_context(Client(cluster))
         else:
             if "://" not in scheduler:
@@ -87,6 +91,23 @@ def connect(scheduler: str, workers: int | None = None) -> Iterator[Client | Non
             raise CurationError(
                 f"--scheduler {scheduler}: was lost ({type(err).__name__}); what is committed stays, rerun to go on"
             ) from err
+
+
+@contextlib.contextmanager
+def _interrupts_are_ours() -> Iterator[None]:
+    """Processes that start meanwhile ignore Ctrl-C, which reaches all of a terminal's processes at once, for good.
+
+    Dask's watch over the garbage collector goes, since an interrupt raised in it would be lost.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only that one may say how signals are taken
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+        distributed.gc.disable_gc_diagnosis(force=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _version() -> str:

@@ -28,10 +28,14 @@ class Curate:
     root: Path
 
     def __call__(self, verb: str = "build", *flags: str) -> int:
+        return cli.main(self.arguments(verb, *flags))
+
+    def arguments(self, verb: str = "build", *flags: str) -> list[str]:
+        """What stands after `curate`."""
         where = ["--dataset", str(self.world.recipe), "--root", str(self.root)]
         catalog = ["--catalog", str(self.world.catalog)] if verb in ("build", "pack", "locate") else []
         scheduler = ["--scheduler", "none"] if verb in ("build", "pack") and "--scheduler" not in flags else []
-        return cli.main([verb, *where, *catalog, *scheduler, *flags])
+        return [verb, *where, *catalog, *scheduler, *flags]
 
     def copy(self, root: Path) -> Curate:
         """The same dataset in another folder."""

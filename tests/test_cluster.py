@@ -1,11 +1,18 @@
 import logging
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from curation import cluster
 from curation.model import ConfigError
 from tests.run import Curate, scheduler_by_hand
+from tests.world import World
 
 
 def double(n: int) -> int:
@@ -91,3 +98,36 @@ def test_a_local_cluster_makes_the_same_bytes(built: Curate, tmp_path: Path, cap
         assert mine("build", "--scheduler", "local") == 0
     assert mine("pack", "--scheduler", "local") == 0
     assert mine.hashes() == built.hashes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scheduler", "sign"), [("local", "dask:"), ("local", "build:"), ("none", "locate")])
+def test_ctrl_c_ends_everything_with_one_line_and_the_same_command_goes_on(
+    world: World, tmp_path: Path, scheduler: str, sign: str
+):
+    run = Curate(world, tmp_path)
+    command = [sys.executable, "-m", "curation", *run.arguments("build", "--scheduler", scheduler)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if sign in line:
+                break
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of the group
+        lines += process.stderr.readlines()
+        assert process.wait(60) == 130, "".join(lines)
+    assert lines[-1] == "curate: stopped; the same command goes on from here\n"
+    assert not [line for line in lines if "Traceback" in line or "ERROR" in line or "Exception" in line]
+    deadline = time.monotonic() + 20
+    while left := [p.pid for p in psutil.process_iter() if _group_of(p) == process.pid]:
+        assert time.monotonic() < deadline, f"still running: {left}"
+        time.sleep(0.1)
+    assert run() == 0
+
+
+def _group_of(process: psutil.Process) -> int:
+    try:
+        return os.getpgid(process.pid)
+    except ProcessLookupError:
+        return 0

@@ -34,7 +34,10 @@ def serve(cache: Path | None = None, port: int = 0, log: Path | None = None) -> 
         # The kernel's signal comes when the starting *thread* ends, so it is for the main thread only.
         command.append("--with-parent")
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
+        # A session of its own: Ctrl-C at a terminal is for whoever started it, who then ends it.
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+        )
         assert process.stdin is not None
         assert process.stdout is not None
         try:
