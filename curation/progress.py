@@ -72,7 +72,7 @@ class Counting:
         self.done += n
         if self._live is not None and self._task is not None:
             self._live.update(self._task, completed=self.done, counts=self._reasons())
-        elif time.monotonic() - self._told > PLAIN_EVERY_S:
+        elif self.done < self.total and time.monotonic() - self._told > PLAIN_EVERY_S:  # the end has a line of its own
             self._told = time.monotonic()
             log.info("%s: %s", self.title, self.line())
 
