@@ -19,7 +19,7 @@ from curation.stream.layout import ArrayPlace, Layout
 from curation.stream.meta import SeasonFacts, nothing, parse_meta
 from curation.stream.plan import Draw
 from curation.stream.reading import Target
-from curation.stream.resample import upsample
+from curation.stream.resample import Upsample, upsample
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -242,12 +242,14 @@ def _put(place: ArrayPlace, pixels: NDArray[Any], out: NDArray[Any], corner: tup
     factor, size = place.factor, place.size_px
     row, column = corner
     if place.fine and factor > 1:
-        if mode == "bilinear" and place.entry.role == "data":
-            own = torch.from_numpy(np.require(pixels, requirements="W"))
-            pixels = upsample(own, factor, "bilinear", place.entry.nodata).numpy()
-        else:
-            rows, columns = (np.arange(at, at + size) // factor for at in corner)
-            pixels, row, column = pixels[:, rows[:, None], columns], 0, 0
+        how: Upsample = "bilinear" if mode == "bilinear" and place.entry.role == "data" else "nearest"
+        margin = 1 if how == "bilinear" else 0  # a neighbour on each side is all that it looks at
+        (top, bottom), (left, right) = (
+            (max(at // factor - margin, 0), -(-(at + size) // factor) + margin) for at in corner
+        )
+        own = torch.from_numpy(np.require(pixels[:, top:bottom, left:right], requirements="W"))
+        pixels = upsample(own, factor, how, place.entry.nodata).numpy()
+        row, column = row - top * factor, column - left * factor
     elif not place.fine:
         row, column = row // factor, column // factor
     pixels = pixels[:, row : row + size, column : column + size]

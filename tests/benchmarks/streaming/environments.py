@@ -1,0 +1,38 @@
+"""An environment of its own for each peer, made once below the cache folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+TORCH = "torch==2.13.0"
+"""First of all, and a constraint on everything after: a peer that asked for another would pull a build with CUDA."""
+COMMON = ("numpy", "psutil", "xxhash")
+PEERS = {
+    "wds": ("webdataset==1.0.2", "zarr<3", "tifffile", "imagecodecs"),
+    "lit": ("litdata==0.2.76",),
+    "mosaic": ("mosaicml-streaming==0.13.0",),
+}
+
+
+def ensure(cache: Path, peer: str) -> Path:
+    """The peer's Python. Raises RuntimeError with what pip said where it cannot be installed."""
+    if peer == "ours":
+        return Path(sys.executable)
+    folder = cache / "environments" / peer
+    python, mark = folder / "bin" / "python", folder / ".installed"
+    wanted = "\n".join((TORCH, *COMMON, *PEERS[peer]))
+    if mark.is_file() and mark.read_text() == wanted:
+        return python
+    venv.create(folder, with_pip=True, clear=True)
+    constraint = folder / "constraint.txt"
+    constraint.write_text(f"{TORCH}\n")
+    for packages in ((TORCH,), (*COMMON, *PEERS[peer])):
+        command = [str(python), "-m", "pip", "install", "--quiet", "--constraint", str(constraint), *packages]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(packages)}: pip failed; run it by hand in {folder}:\n{done.stderr[-2000:]}")
+    mark.write_text(wanted)
+    return python

@@ -1,0 +1,132 @@
+"""What this machine allows in one thread: reading the page cache, copying, hashing, decoding, in GB/s of what comes out."""
+
+from __future__ import annotations
+
+import http.client
+import time
+import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+from numcodecs import blosc
+
+from curation.shardformat import Index, read_members
+
+
+def _rate(work: Callable[[], int], seconds: float = 0.5) -> float:
+    """Best GB/s of runs of `work`, which gives the bytes it did."""
+    best, until = 0.0, time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        started = time.perf_counter()
+        size = work()
+        best = max(best, size / (time.perf_counter() - started) / 1e9)
+    return best
+
+
+def page_cache(folder: Path) -> float:
+    """Shards into one reused buffer of 16 MB."""
+    buffer = bytearray(1 << 24)
+
+    def work() -> int:
+        total = 0
+        with next(iter(sorted(folder.rglob("*.tar")))).open("rb", buffering=0) as file:
+            while n := file.readinto(buffer):
+                total += n
+        return total
+
+    return _rate(work)
+
+
+def http_read(url: str, name: str) -> float:
+    """One connection, one file after another into a reused buffer: what the server and loopback allow a plain client."""
+    parts = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc)
+    buffer = bytearray(1 << 22)
+
+    def work() -> int:
+        connection.request("GET", f"{parts.path}/{name}")
+        answer, total = connection.getresponse(), 0
+        while n := answer.readinto(buffer):
+            total += n
+        return total
+
+    try:
+        return _rate(work)
+    finally:
+        connection.close()
+
+
+def memcpy() -> float:
+    """Arrays of a sample's size into a reused buffer of a batch's."""
+    source, target = np.ones((16, 8_293_824), np.uint8), np.empty((16, 8_293_824), np.uint8)
+
+    def work() -> int:
+        for into, of in zip(target, source, strict=True):
+            np.copyto(into, of)
+        return target.nbytes
+
+    return _rate(work)
+
+
+def fresh_copy() -> float:
+    """The same into memory that was never touched, which is what a new segment per batch costs."""
+    source = np.ones(16 * 8_293_824, np.uint8)
+    return _rate(lambda: source.copy().nbytes)
+
+
+def _payloads(folder: Path) -> list[bytes]:
+    index = Index.from_bytes((folder / "index.json").read_bytes())
+    entry = index.splits["train"]
+    table = read_members(pa.py_buffer((folder / entry.members.name).read_bytes()), "members.arrow", index, "train")
+    shard = (folder / entry.shards[0].name).read_bytes()
+    here = (table.shard == 0) & (table.member > 0)
+    return [shard[o : o + s] for o, s in zip(table.offset[here].tolist(), table.size[here].tolist(), strict=True)]
+
+
+def _is_packed(folder: Path) -> bool:
+    return '"npy.blosc"' in (folder / "index.json").read_text()
+
+
+def _decoded_size(member: bytes) -> int:
+    """Blosc 1: bytes 4 to 8 of a buffer."""
+    return int.from_bytes(member[4:8], "little")
+
+
+def hashing(folder: Path) -> tuple[float, float]:
+    """(GB/s of packed bytes, packed bytes per decoded byte) of xxh3 over the members of a shard."""
+    members = _payloads(folder)
+
+    def work() -> int:
+        for m in members:
+            xxhash.xxh3_64_intdigest(m)
+        return sum(map(len, members))
+
+    decoded = sum(map(_decoded_size, members)) if _is_packed(folder) else sum(map(len, members))
+    return _rate(work), sum(map(len, members)) / decoded
+
+
+def decoding(folder: Path) -> float | None:
+    """GB/s of decoded bytes of Blosc over the members of a shard, each into a reused buffer; None where they are plain."""
+    if not _is_packed(folder):
+        return None
+    members = _payloads(folder)
+    blosc.use_threads = False
+    sizes = [_decoded_size(m) for m in members]
+    buffer = np.empty(max(sizes), np.uint8)
+
+    def work() -> int:
+        for m, size in zip(members, sizes, strict=True):
+            blosc.decompress(m, buffer[:size])
+        return sum(sizes)
+
+    return _rate(work)
+
+
+def cpu_floor_s_per_gb(folder: Path, copy_gb_s: float) -> float:
+    """CPU seconds per delivered GB of hashing and decoding a layout's members and one copy."""
+    hash_gb_s, share = hashing(folder)
+    decode = decoding(folder)
+    return share / hash_gb_s + (1 / decode if decode else 0) + 1 / copy_gb_s
