@@ -84,15 +84,26 @@ class RequestLog:
             "bytes": 0,
         }
 
+        left, written = 0, False
+
         async def counted(message: MutableMapping[str, Any]) -> None:
+            nonlocal left, written
+            last = False
             if message["type"] == "http.response.start":
                 line["status"] = message["status"]
+                length = next((int(v) for k, v in message["headers"] if k.lower() == b"content-length"), None)
+                left = -1 if length is None else 0 if scope["method"] == "HEAD" else length
+                last = left == 0
             elif message["type"] == "http.response.body":
-                line["bytes"] += len(message.get("body", b""))
-            if message["type"] == "http.response.body" and not message.get("more_body"):
-                # Before the last bytes leave: who has the answer can count on its line.
+                size = len(message.get("body", b""))
+                line["bytes"] += size
+                left -= size
+                last = left == 0 or not message.get("more_body")
+            if last and not written:
+                # Before the last bytes leave, which a client knows by their number: who has the answer has its line.
                 self._file.write(json.dumps(line) + "\n")
                 self._file.flush()
+                written = True
             await send(message)
 
         await self._app(scope, receive, counted)
