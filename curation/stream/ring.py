@@ -69,9 +69,13 @@ class Ring:
         """The bytes of a slot, which is freed when the last array or tensor over them is gone: uint8, (slot_bytes,)."""
         block = (ctypes.c_uint8 * self.slot_bytes).from_buffer(self._map, self._start(slot))
         # Everything made of the array below holds `block`: numpy through its base, torch through its storage.
-        weakref.finalize(block, self.free, slot).atexit = False
+        weakref.finalize(block, self._end_lease, slot, os.getpid()).atexit = False
         view: NDArray[np.uint8] = np.frombuffer(memoryview(block), np.uint8)
         return view
+
+    def _end_lease(self, slot: int, holder: int) -> None:
+        if os.getpid() == holder:  # a fork has copies of its parent's tensors, but the slot is the parent's
+            self.free(slot)
 
     def _start(self, slot: int) -> int:
         return _PAGE + slot * self.slot_bytes

@@ -1,6 +1,7 @@
 """Batches: memory that is used again, what is selected and drawn, exactness, and going on after a stop."""
 
 import gc
+import os
 import random
 
 import numpy as np
@@ -91,6 +92,23 @@ def test_a_batch_outlives_loader_and_dataset(packed):
     assert not [t for t in batch_module._rings if t[0] == token]
     expected = [truth("train", number, "s1rtc_10m", s, arrays()["s1rtc_10m"]) for s in SEASONS]
     assert np.array_equal(kept.numpy(), expected)
+
+
+def test_a_fork_that_drops_its_copy_of_a_batch_does_not_free_it(packed):
+    dataset = open_shards(packed, batch_size=3)
+    batch = next(iter(dataset))
+    taken = dataset._ring[1]._taken.copy()
+    assert taken.any()
+    child = os.fork()
+    if not child:
+        batch.clear()
+        gc.collect()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert np.array_equal(dataset._ring[1]._taken, taken)
+    batch.clear()
+    gc.collect()
+    assert not dataset._ring[1]._taken.any()
 
 
 def _scaled(batch):
