@@ -214,8 +214,14 @@ def _logging(verbose: bool) -> None:
 
 
 def _store(args: argparse.Namespace, dataset: Dataset) -> Store:
-    try:
+    with _naming_the_root(args):
         return Store(args.root).child(dataset.name)
+
+
+@contextlib.contextmanager
+def _naming_the_root(args: argparse.Namespace) -> Iterator[None]:
+    try:
+        yield
     except ValueError as err:
         raise ConfigError(f"--root {args.root}: {err}") from err
 
@@ -250,6 +256,8 @@ def _build(args: argparse.Namespace) -> int:
             print(estimate.table(run, asked, seasons))
             return OK
         _say_unknown_labels(dataset, catalog, allowed=args.allow_unknown_labels)
+        with _naming_the_root(args):
+            store.check_writable()
         with cluster.connect(args.scheduler, args.workers) as client:
             run = pipeline.Run(dataset, catalog, store, client, args.limit, args.refresh_search)
             results = pipeline.build(run, asked, seasons)
@@ -326,6 +334,11 @@ def _verify(args: argparse.Namespace) -> int:
     for fault in found.faults:
         print(f"FAULT {fault}")
     print(found.summary())
+    if found.faults:
+        print(
+            "What a stopped build left is settled by building again, shards by packing again. A damaged cube is made again "
+            "after deleting both cubes/<region>/<season>.zarr and ledger/<region>/<season>."
+        )
     return FAILED if found.faults else OK
 
 

@@ -79,7 +79,7 @@ def snapped(lon: float, lat: float, size_m: float) -> tuple[int, float, float]:
 
 
 def location_id(epsg: int, x0_m: float, y0_m: float, size_m: float) -> str:
-    """The id that follows from a UTM grid: zone, hemisphere, west and south edge (`utm32n-501360-5629040`)."""
+    """The id that follows from a UTM grid: zone, hemisphere, west and south edge (`utm32n-501360-5629020`)."""
     south = y0_m - size_m
     if not (32601 <= epsg <= 32660 or 32701 <= epsg <= 32760):
         return f"epsg{epsg}-{_number(x0_m)}-{_number(south)}"

@@ -102,7 +102,7 @@ class Location:
     """A place, fixed for ever."""
 
     id: str
-    """Follows from its grid (`utm32n-501360-5629040`: zone, west and south edge in metres), or given; `[a-z0-9_-]+`."""
+    """Follows from its grid (`utm32n-501360-5629020`: zone, west and south edge in metres), or given; `[a-z0-9_-]+`."""
     lon: float
     """Centre, degrees east, WGS 84."""
     lat: float

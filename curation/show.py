@@ -126,7 +126,7 @@ def _found(dataset: Dataset, store: Store, patch: str) -> tuple[RecordedCube, st
     """
     parts = patch.split("/")
     if len(parts) != 3 or not all(parts):
-        raise ConfigError(f"patch {patch!r}: expected REGION/SEASON/ID, such as europe/summer/utm32n-501360-5629040")
+        raise ConfigError(f"patch {patch!r}: expected REGION/SEASON/ID, such as europe/summer/utm32n-501360-5629020")
     region, season, location = parts
     names = recorded.names(store)
     if not names:

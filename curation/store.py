@@ -84,6 +84,24 @@ class Store:
     def _path(self, key: str) -> Path:
         return self._folder / self._key(key)
 
+    def check_writable(self) -> None:
+        """Tells early that nothing can be written here. Makes the folder where there is none.
+
+        Raises:
+            ValueError: it cannot be written, or (an object store) does not answer.
+        """
+        try:
+            if self.is_local:
+                folder = self._path("")
+                folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
+            else:
+                self.head("writable")
+        except (OSError, BaseError) as err:
+            reason = str(err).split("Debug source")[0].strip()
+            raise ValueError(f"cannot be written: {type(err).__name__}: {reason}") from err
+
     def get(self, key: str) -> bytes:
         """The object's bytes. Raises FileNotFoundError where there is none."""
         if self.is_local:

@@ -7,6 +7,7 @@ import pytest
 
 from curation import cli, search
 from tests.run import Curate
+from tests.world import World
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:
@@ -176,3 +177,13 @@ def test_refresh_search_tells_what_changed(world, tmp_path, capsys):
     assert cli.main([*flags, "--catalog", str(Path(tmp_path / "own" / "items.json"))]) == 0
     assert cli.main([*flags, "--catalog", str(Path(tmp_path / "own" / "items.json")), "--refresh-search"]) == 0
     assert "refreshed" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("root", ["/proc/nowhere", "a-file"])
+def test_a_root_that_cannot_be_written_is_a_usage_error_before_any_work(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], root: str
+):
+    (tmp_path / "a-file").write_text("")
+    run = Curate(world, tmp_path / root)
+    assert run() == 2
+    assert said(capsys).startswith(f"curate: --root {tmp_path / root}: cannot be written: ")

@@ -1,6 +1,7 @@
 """Each kind of damage is done to a real dataset, and must be named."""
 
 import io
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -185,3 +186,22 @@ def test_a_missing_index(mine: Curate, capsys):
 def test_nothing_to_verify_is_a_usage_error(built: Curate, tmp_path, capsys):
     assert Curate(built.world, tmp_path)("verify") == 2
     assert "nothing is built there" in capsys.readouterr().err
+
+
+def test_a_damaged_cube_is_made_again_as_the_command_says(
+    built: Curate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    mine = built.copy(tmp_path)
+    chunk = next((mine.folder / "cubes/europe/summer.zarr/s2l2a_10m").rglob("0"))
+    chunk = chunk if chunk.is_file() else next(p for p in chunk.rglob("*") if p.is_file())
+    data = bytearray(chunk.read_bytes())
+    data[50] ^= 1
+    chunk.write_bytes(data)
+    assert mine("verify") == 1
+    assert "deleting both cubes/<region>/<season>.zarr and ledger/<region>/<season>" in capsys.readouterr().out
+    for part in ("cubes/europe/summer.zarr", "ledger/europe/summer"):
+        shutil.rmtree(mine.folder / part)
+    assert mine() == 0
+    assert mine("pack") == 0
+    assert mine("verify") == 0
+    assert mine.hashes() == built.hashes()

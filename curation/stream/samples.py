@@ -17,7 +17,7 @@ from curation.stream.reading import Check
 
 
 class SampleMap(torch.utils.data.Dataset[dict[str, Any]]):
-    """A split as a mapping: `len(view)`, `view["utm32n-501360-5629040"]`, `view[0]`."""
+    """A split as a mapping: `len(view)`, `view["utm32n-501360-5629020"]`, `view[0]`."""
 
     def __init__(self, opened: OpenSplit, layout: Layout, seed: int, check: Check) -> None:
         self._opened = opened
