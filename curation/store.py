@@ -2,6 +2,9 @@
 
 Whatever is published appears whole or not at all: locally through a temporary file, fsync and rename; on an object store
 through one PUT.
+
+obstore's threads do not survive a fork: in a process forked after they began, its calls would wait for ever. They raise
+`ForkedError` here instead; `curation.stream.helper` is the way round.
 """
 
 from __future__ import annotations
@@ -9,19 +12,93 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    InvalidPathError,
+    NotFoundError,
+    NotSupportedError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+    UnknownConfigurationKeyError,
+)
+
+from curation.model import ReadError
 
 _TEMP_SUFFIX = ".part"
 
 _MISSING = (NotFoundError, FileNotFoundError)
 """What obstore raises where there is no object: it has both."""
+
+_FINAL = (
+    InvalidPathError,
+    NotSupportedError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+    UnknownConfigurationKeyError,
+)
+"""What obstore raises where asking again changes nothing."""
+
+_ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
+"""Environment variables by which obstore finds stores of one's own."""
+
+_began = False
+"""Whether obstore was used in this process, or in one that it was forked from."""
+_lost = False
+"""Whether that was before a fork."""
+
+
+def _after_fork() -> None:
+    global _lost
+    _lost = _began
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def lost_to_fork() -> bool:
+    """Whether obstore cannot be used in this process, since it was forked after obstore's threads began."""
+    return _lost
+
+
+class ForkedError(ReadError):
+    """An object store was asked for in a process that was forked after its parent had used one."""
+
+
+class PassingError(ReadError):
+    """A read that failed, and may succeed when it is tried again."""
+
+    def __init__(self, message: str, wait_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+        """Seconds to leave the server alone for at least: obstore does not hand on its Retry-After."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """How patient the client of an object store is."""
+
+    connect_s: float = 5.0
+    """Seconds to wait for a connection."""
+    read_s: float = 30.0
+    """Seconds to wait for the next bytes."""
+    retries: int | None = None
+    """Of obstore, with its own backoff; its default (10) where None."""
+
+    @property
+    def whole_s(self) -> float:
+        """Seconds that one request may take in all: obstore's own 30 would cut off what is merely large."""
+        return max(300.0, 10 * self.read_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,32 +128,62 @@ class Store:
     """A folder (`Store("shards")`) or a bucket (`Store("s3://bucket/prefix")`).
 
     Object stores take their credentials from the environment, as obstore documents; nothing secret is kept here.
-    Pickles to its URL alone, so that it may cross to a worker.
+    Plain http is allowed where the URL, or the endpoint that the environment names, is plain http.
+    Pickles to its URL and client alone, so that it may cross to a worker.
     """
 
-    def __init__(self, url: str | Path, prefix: str = "") -> None:
+    def __init__(self, url: str | Path, prefix: str = "", client: Client | None = None) -> None:
         self.url = str(url)
         self.prefix = prefix.strip("/")
+        self.client = client or Client()
         self.is_local = "://" not in self.url or self.url.startswith("file://")
         if self.is_local:
             self._folder = Path(self.url.removeprefix("file://")).expanduser().absolute()
             self.url = str(self._folder)
         else:
-            self._remote: Any = obstore.store.from_url(self.url)
+            self._made: Any = self._make()
 
-    def __reduce__(self) -> tuple[type[Store], tuple[str, str]]:
-        return (Store, (self.url, self.prefix))
+    def _make(self) -> Any:
+        options: Any = {
+            "connect_timeout": timedelta(seconds=self.client.connect_s),
+            "read_timeout": timedelta(seconds=self.client.read_s),
+            "timeout": timedelta(seconds=self.client.whole_s),
+        }
+        if self._is_plain_http():
+            options["allow_http"] = True
+        retry: Any = None if self.client.retries is None else {"max_retries": self.client.retries}
+        return obstore.store.from_url(self.url, client_options=options, retry_config=retry)
+
+    def _is_plain_http(self) -> bool:
+        where = [self.url] if self.url.startswith("http") else [os.environ.get(name, "") for name in _ENDPOINTS]
+        return any(w.startswith("http://") for w in where)
+
+    @property
+    def _remote(self) -> Any:
+        """The store of obstore, whose use is remembered for processes that are forked later."""
+        global _began
+        if _lost:
+            raise ForkedError(
+                f"{self.where('')}: this process was forked after its parent had used an object store, whose threads do not "
+                "survive a fork: start it with the start method `spawn` or `forkserver`"
+            )
+        _began = True
+        return self._made
+
+    def __reduce__(self) -> tuple[type[Store], tuple[str, str, Client]]:
+        return (Store, (self.url, self.prefix, self.client))
 
     def __repr__(self) -> str:
         return f"Store({self.where('')!r})"
 
     def child(self, prefix: str) -> Store:
         """The same store, below `prefix`."""
-        return Store(self.url, self._key(prefix))
+        return Store(self.url, self._key(prefix), self.client)
 
     def where(self, key: str) -> str:
-        """How a person names the object: its path or URL."""
-        return f"{self.url.rstrip('/')}/{self._key(key)}".rstrip("/")
+        """How a person names the object: its path, or its URL without what may be secret."""
+        url = self.url if self.is_local else _unsigned(self.url)
+        return f"{url.rstrip('/')}/{self._key(key)}".rstrip("/")
 
     def _key(self, key: str) -> str:
         return "/".join(filter(None, [self.prefix, key.strip("/")]))
@@ -129,6 +236,52 @@ class Store:
         if len(data) != length:
             raise EOFError(f"{self.where(key)}: {len(data)} bytes at {start}, expected {length}: the object is short")
         return data
+
+    def get_ranges(self, key: str, spans: Sequence[tuple[int, int]]) -> list[memoryview]:
+        """The bytes of each (start, length) of a remote object, in one go and without a copy.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+            EOFError: it is shorter than a span says.
+            PassingError: it may work when it is tried again.
+            ReadError: it will not.
+        """
+        starts, lengths = [s for s, _ in spans], [n for _, n in spans]
+        where, cause = self.where(key), ""
+        try:
+            if len(spans) == 1:
+                got = [obstore.get_range(self._remote, self._key(key), start=starts[0], length=lengths[0])]
+            else:
+                got = obstore.get_ranges(self._remote, self._key(key), starts=starts, lengths=lengths, coalesce=0)
+        except _MISSING as err:
+            raise FileNotFoundError(where) from err
+        except _FINAL as err:
+            raise ReadError(f"{where}: {brief(err)}") from err
+        except BaseError as err:
+            cause = brief(err)
+        else:
+            views = [memoryview(data).cast("B") for data in got]
+            if [len(v) for v in views] == lengths:
+                return views
+            cause = f"Requested {sum(lengths)} bytes, got {sum(map(len, views))}"
+        status = re.search(r"status code: (\d+)", cause)
+        code = int(status[1]) if status else 0
+        if code == 416 or re.search(r"(?i)\b(range|requested)\b", cause):
+            self._check_end(key, max(s + n for s, n in spans), cause)
+        elif 400 <= code < 500 and code not in (408, 429):
+            raise ReadError(f"{where}: {cause}")
+        raise PassingError(f"{where}: {cause}", 1.0 if code == 429 else 0.0)
+
+    def _check_end(self, key: str, end: int, cause: str) -> None:
+        """Raises EOFError where the object ends before `end`; says nothing where that cannot be found out."""
+        try:
+            stat = self.head(key)
+        except BaseError:
+            return
+        if stat is None:
+            raise FileNotFoundError(self.where(key))
+        if stat.size < end:
+            raise EOFError(f"{self.where(key)}: {stat.size} bytes, expected at least {end}: it is short ({cause})")
 
     def head(self, key: str) -> Stat | None:
         """Size and mark of the object; None where there is none."""
@@ -222,3 +375,15 @@ class Store:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _unsigned(url: str) -> str:
+    """The URL without user, password, query and fragment."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def brief(err: Exception) -> str:
+    """The first line of an error of obstore, of which any URL lost its query: signatures are there."""
+    text = next(iter(str(err).splitlines()), "")[:400]
+    return f"{type(err).__name__}: {re.sub(r'[?][^ )]*|(?<=//)[^/@ ]*@', '', text)}"

@@ -21,7 +21,6 @@ from curation.model import ConfigError
 from curation.shardformat import Index
 from curation.stream import batch, plan
 from curation.stream.batch import Shape
-from curation.stream.fetch import Fetcher
 from curation.stream.filling import Filling, default_threads
 from curation.stream.layout import DTYPES, Crop, Layout, Selection, Views, layout
 from curation.stream.opening import OpenSplit, open_split, weights
@@ -184,7 +183,7 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
             remainder=self.remainder,
         )
         positions, pads = positions[skip:], pads[skip:]
-        fetcher = Fetcher(self._opened.url)
+        fetcher = self._opened.fetcher()
         threads = self.threads or default_threads(is_local=fetcher.is_local, in_worker=info is not None)
         filling = Filling(self._opened, self._layout, fetcher, seed=self.order.seed, epoch=epoch, check=self.check)
         ahead = (1 if info else _AHEAD) if self.batch_size else 2 * threads

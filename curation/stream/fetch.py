@@ -1,47 +1,34 @@
-"""Ranges of objects below a folder or URL, from whatever process asks.
+"""Ranges of shards below a folder or URL, for many threads at once, from whatever process asks.
 
-obstore's threads do not survive a fork: in a forked process (DataLoader's workers, by default) its first call would hang
-for ever. There, this file is started as a program of its own that reads in their place; see `_Helper`.
+Local files are read straight to where they are wanted. Everything else goes through obstore, in a forked process through
+`curation.stream.helper`; what fails and may pass is asked for again, here and nowhere else.
 """
 
 from __future__ import annotations
 
-import io
 import os
-import signal
-import struct
-import subprocess
-import sys
+import random
 import threading
-from collections.abc import Sequence
-from pathlib import Path
-from typing import cast
-
-import obstore
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from curation.model import ReadError
-from curation.store import Store
+from curation.store import Client, PassingError, Store, lost_to_fork
+from curation.stream.cache import DiskCache
+from curation.stream.helper import Channel
 
-_forked = False
-_helpers: dict[tuple[str, str], _Helper] = {}
-_helpers_lock = threading.Lock()
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 15.0
+"""Before the second try, and at most; it doubles from one to the next."""
 
+_MOST_OPEN = 32
+"""Files that a fetcher keeps open."""
 
-def _after_fork() -> None:
-    """In a forked child: obstore is out of bounds, and the parent's helpers are the parent's."""
-    global _forked, _helpers, _helpers_lock
-    _forked, _helpers, _helpers_lock = True, {}, threading.Lock()
+_MOST_VIEWS = 512
+"""Of one call to the kernel, which takes 1024."""
 
-
-os.register_at_fork(after_in_child=_after_fork)
-
-
-def open_store(url: str) -> Store:
-    """The store of a folder or URL, plain http included."""
-    store = Store(url)
-    if url.startswith("http://"):  # obstore refuses http:// unless told otherwise; a server on loopback has no other
-        store._remote = obstore.store.from_url(url, client_options={"allow_http": True})
-    return store
+_jitter = random.Random()
 
 
 class Scratch:
@@ -49,6 +36,8 @@ class Scratch:
 
     def __init__(self) -> None:
         self._memory = memoryview(bytearray(0))
+        self.channel = Channel()
+        """To the helper, in a forked process."""
 
     def reserve(self, size: int) -> memoryview:
         """So many writable bytes, valid until the next call."""
@@ -58,144 +47,184 @@ class Scratch:
 
 
 class Fetcher:
-    """Reads ranges of one store's objects, for many threads at once, each with a scratch of its own."""
+    """Reads ranges of one dataset's shards, for many threads at once, each with a scratch of its own.
 
-    def __init__(self, url: str) -> None:
-        self._store = open_store(url)
-        self.is_local = self._store.is_local
+    Pickles to its settings, so that it may cross to a worker of any start method.
+    """
 
-    def into(self, key: str, start: int, views: Sequence[memoryview]) -> None:
-        """Fills the views with consecutive bytes of a local object. Raises as `ranges` does."""
-        handle = os.open(self._store.where(key), os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            for first in range(0, len(views), 512):
-                some = list(views[first : first + 512])
-                wanted = sum(map(len, some))
-                got = os.preadv(handle, some, start)
-                while got < wanted:
-                    done, rest = got, []
-                    for view in some:
-                        rest += [view[min(done, len(view)) :]]
-                        done = max(done - len(view), 0)
-                    if not (n := os.preadv(handle, [v for v in rest if v], start + got)):
-                        raise EOFError(
-                            f"{self._store.where(key)}: {got} bytes at {start}, expected {wanted}: it is short"
-                        )
-                    got += n
-                start += wanted
-        finally:
-            os.close(handle)
+    def __init__(
+        self,
+        url: str,
+        *,
+        shard_sizes: Mapping[str, int],
+        shard_sha256: Mapping[str, str],
+        cache: DiskCache | None = None,
+        retries: int = 5,
+        connect_s: float = 5.0,
+        read_s: float = 30.0,
+    ) -> None:
+        """Prepares reading; nothing is asked for yet.
+
+        Args:
+            url: folder or URL that keys are below.
+            shard_sizes: bytes of each shard; needed of those that are read through a cache.
+            shard_sha256: likewise.
+            cache: where to keep shards on local disk, downloaded whole when they are first used; ignored where
+                `url` is local.
+            retries: how often to ask again after a failure that may pass.
+            connect_s: seconds to wait for a connection.
+            read_s: seconds to wait for the next bytes.
+        """
+        self._settings: dict[str, Any] = {
+            "shard_sizes": shard_sizes,
+            "shard_sha256": shard_sha256,
+            "cache": cache,
+            "retries": retries,
+            "connect_s": connect_s,
+            "read_s": read_s,
+        }
+        self._url = url
+        self._store = Store(url, client=Client(connect_s, read_s, retries=0))
+        self._sizes, self._sha256, self._retries = shard_sizes, shard_sha256, retries
+        self._cache = None if self._store.is_local else cache
+        self._files = _OpenFiles()
+        self.is_local = self._store.is_local or cache is not None
+        """Whether bytes come from a file, so that `into` is possible."""
+        self.is_remote = not self._store.is_local
+        """Whether `fresh` may give other bytes than before, since they come from elsewhere."""
+
+    def __reduce__(self) -> tuple[Callable[..., Fetcher], tuple[str, dict[str, Any]]]:
+        return (_fetcher, (self._url, self._settings))
 
     def ranges(
         self, key: str, spans: Sequence[tuple[int, int]], scratch: Scratch, *, fresh: bool = False
     ) -> list[memoryview]:
         """The bytes of each (start, length) of an object, valid until the scratch is used again.
 
-        Local files are read into one buffer that is reused, so that it stays in the processor's cache.
+        Args:
+            key: of the object.
+            spans: what to read of it.
+            scratch: where to; of the calling thread.
+            fresh: read it from where it comes from, and drop it from the cache, whose copy was found to be wrong.
 
         Raises:
             FileNotFoundError: there is no such object.
             EOFError: it is shorter than a span says.
-            ReadError: it could not be read.
+            ReadError: it could not be read, in as many tries as it says.
+            ConfigError: it does not fit into the cache.
+            DamageError: it is not what the index says of it, found on downloading it for the cache.
         """
-        if not self._store.is_local:
-            return [memoryview(self._remote_range(key, start, length)) for start, length in spans]
+        if fresh and self._cache is not None:
+            self._cache.forget(self._sha256[key])
+            self._files.drop(key)
+        if not self.is_local or (fresh and self._cache is not None):
+            return self._remote(key, spans, scratch)
         places, total = [], 0
         for _, length in spans:
             places.append(total)
             total += -(-length // 64) * 64  # keeps the alignment that payloads have in the tar
         memory = scratch.reserve(total)
         views = [memory[at : at + length] for at, (_, length) in zip(places, spans, strict=True)]
-        handle = os.open(self._store.where(key), os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            for view, (start, length) in zip(views, spans, strict=True):
-                got = 0
-                while got < length and (n := os.preadv(handle, [view[got:]], start + got)):
-                    got += n
-                if got < length:
-                    raise EOFError(f"{self._store.where(key)}: {got} bytes at {start}, expected {length}: it is short")
-        finally:
-            os.close(handle)
+        file = self._file(key)
+        for view, (start, _) in zip(views, spans, strict=True):
+            self._scatter(key, file, start, [view])
         return views
 
-    def _remote_range(self, key: str, start: int, length: int) -> bytes | bytearray:
-        if not _forked:
-            return self._store.get_range(key, start, length)
-        where = (self._store.url, self._store.prefix)
-        with _helpers_lock:
-            if where not in _helpers:
-                _helpers[where] = _Helper(self._store.url)
-            return _helpers[where].get_range(key, start, length)
+    def into(self, key: str, start: int, views: Sequence[memoryview]) -> None:
+        """Fills the views with consecutive bytes of an object, where `is_local`. Raises as `ranges` does."""
+        file = self._file(key)
+        for first in range(0, len(views), _MOST_VIEWS):
+            some = views[first : first + _MOST_VIEWS]
+            self._scatter(key, file, start, some)
+            start += sum(map(len, some))
 
+    def _scatter(self, key: str, file: _OpenFile, start: int, views: Sequence[memoryview]) -> None:
+        wanted = sum(map(len, views))
+        got = os.preadv(file.handle, views, start) if wanted else 0
+        while got < wanted:  # a signal, or more than the kernel reads at once
+            done, rest = got, []
+            for view in views:
+                if done < len(view):
+                    rest.append(view[done:])
+                done = max(done - len(view), 0)
+            if not (n := os.preadv(file.handle, rest, start + got)):
+                raise EOFError(f"{self._store.where(key)}: {got} bytes at {start}, expected {wanted}: it is short")
+            got += n
 
-class _Helper:
-    """A program of its own, without forked threads, that reads ranges and hands them over through a pipe.
+    def _file(self, key: str) -> _OpenFile:
+        return self._files.get(key, lambda: self._open(key))
 
-    It ends when its pipe closes, so also when its owner is killed. A request is (length of key, start, length, key); an
-    answer is (kind of error or 0, length, bytes or message).
-    """
-
-    _REQUEST = struct.Struct("<IQQ")
-    _ANSWER = struct.Struct("<BQ")
-    _ERRORS: tuple[type[Exception], ...] = (FileNotFoundError, EOFError, ReadError)
-
-    def __init__(self, url: str) -> None:
-        # Started by path, since `-m` would import the package, and torch with it; -P, since its folder is no package.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", str(Path(__file__).resolve()), url],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    def _open(self, key: str) -> int:
+        if self._cache is None:
+            return os.open(self._store.where(key), os.O_RDONLY | os.O_CLOEXEC)
+        scratch = Scratch()
+        return self._cache.open(
+            self._store.where(key),
+            self._sizes[key],
+            self._sha256[key],
+            lambda start, length: self._remote(key, [(start, length)], scratch)[0],
         )
 
-    def get_range(self, key: str, start: int, length: int) -> bytearray:
-        """As `Store.get_range`."""
-        into, out = cast(io.FileIO, self._process.stdin), cast(io.FileIO, self._process.stdout)
-        name = key.encode()
-        try:
-            into.write(self._REQUEST.pack(len(name), start, length) + name)
-            kind, size = self._ANSWER.unpack(_exactly(out, self._ANSWER.size))
-            body = _exactly(out, size)
-        except (BrokenPipeError, EOFError) as err:
-            code = self._process.poll()
-            raise ReadError(f"{key}: the helper process that reads for this worker ended (exit code {code})") from err
-        if kind:
-            raise self._ERRORS[kind - 1](body.decode())
-        return body
-
-    @classmethod
-    def serve(cls, url: str) -> None:
-        """Answers requests on standard input until it closes."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the owner decides
-        store = open_store(url)
-        requests, answers = io.FileIO(0, "rb"), io.FileIO(1, "wb")
-        while head := requests.read(cls._REQUEST.size):
-            size, start, length = cls._REQUEST.unpack(head)
-            key = _exactly(requests, size).decode()
-            kind = 0
+    def _remote(self, key: str, spans: Sequence[tuple[int, int]], scratch: Scratch) -> list[memoryview]:
+        """The spans from the store, after as many tries as it takes."""
+        tries = 1 + self._retries
+        for number in range(1, tries + 1):
             try:
-                body = store.get_range(key, start, length)
-            except Exception as err:  # noqa: BLE001 - every error is handed over and raised there
-                kind = next((i for i, e in enumerate(cls._ERRORS, 1) if isinstance(err, e)), len(cls._ERRORS))
-                body = (str(err) if isinstance(err, cls._ERRORS) else f"{type(err).__name__}: {err}").encode()
-            answers.write(cls._ANSWER.pack(kind, len(body)))
-            left = memoryview(body)
-            while left:
-                left = left[answers.write(left) :]
+                if lost_to_fork():
+                    return scratch.channel.get_ranges(self._store, key, spans)
+                return self._store.get_ranges(key, spans)
+            except PassingError as err:
+                last = err
+            if number < tries:
+                wait_s = min(max(_FIRST_WAIT_S, last.wait_s) * 2 ** (number - 1), _LONGEST_WAIT_S)
+                time.sleep(wait_s * _jitter.uniform(0.75, 1.25))
+        asked = ", ".join(f"{length} at {start}" for start, length in spans[:3]) + (", …" if len(spans) > 3 else "")
+        raise ReadError(f"{last}: bytes asked for: {asked}: gave up after {tries} tries") from last
 
 
-def _exactly(file: io.FileIO, size: int) -> bytearray:
-    """`size` bytes of the file. Raises EOFError where it ends before."""
-    data = bytearray(size)
-    view = memoryview(data)
-    while view:
-        got = file.readinto(view)
-        if not got:
-            raise EOFError(f"pipe closed, {len(view)} of {size} bytes missing")
-        view = view[got:]
-    return data
+def _fetcher(url: str, settings: dict[str, Any]) -> Fetcher:
+    return Fetcher(url, **settings)
 
 
-if __name__ == "__main__":
-    _Helper.serve(sys.argv[1])
+class _OpenFile:
+    """A file descriptor, closed when nobody uses it any more: never while another thread still reads from it."""
+
+    __slots__ = ("handle",)
+
+    def __init__(self, handle: int) -> None:
+        self.handle = handle
+
+    def __del__(self) -> None:
+        os.close(self.handle)
+
+
+class _OpenFiles:
+    """Those of the files used last that are still open. A fork starts with none."""
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid, self._lock = os.getpid(), threading.Lock()
+        self._files: OrderedDict[str, _OpenFile] = OrderedDict()
+
+    def get(self, key: str, opened: Callable[[], int]) -> _OpenFile:
+        if self._pid != os.getpid():
+            self._begin()
+        with self._lock:
+            file = self._files.get(key)
+            if file is not None:
+                self._files.move_to_end(key)
+                return file
+        file = _OpenFile(opened())
+        with self._lock:
+            self._files[key] = file
+            while len(self._files) > _MOST_OPEN:
+                self._files.popitem(last=False)
+        return file
+
+    def drop(self, key: str) -> None:
+        if self._pid != os.getpid():
+            self._begin()
+        with self._lock:
+            self._files.pop(key, None)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from curation.model import ConfigError, DamageError
 from curation.shardformat import INDEX, FileEntry, Index, MemberTable, SplitEntry, read_members
 from curation.store import Store
-from curation.stream.fetch import open_store
+from curation.stream.fetch import Fetcher
 from curation.stream.plan import label_weights
 
 
@@ -50,6 +50,15 @@ class OpenSplit:
     def entry(self) -> SplitEntry:
         """The split as the index has it."""
         return self.index.splits[self.split]
+
+    def fetcher(self, **settings: Any) -> Fetcher:
+        """What reads its shards; `settings` as `Fetcher` takes them."""
+        return Fetcher(
+            self.url,
+            shard_sizes={s.name: s.size for s in self.entry.shards},
+            shard_sha256={s.name: s.sha256 for s in self.entry.shards},
+            **settings,
+        )
 
     @property
     def members(self) -> MemberTable:
@@ -104,7 +113,7 @@ def _find_index(path_or_url: str) -> tuple[Store, Index]:
         base = "."
     tried = []
     for url in (base, f"{base}/shards"):
-        store = open_store(url)
+        store = Store(url)
         try:
             data = store.get(INDEX)
         except (FileNotFoundError, NotADirectoryError):
@@ -185,7 +194,7 @@ def weights(opened: OpenSplit) -> NDArray[np.float64]:
     Raises:
         ConfigError: the dataset has no labels, or was packed without their fractions.
     """
-    store = open_store(opened.url)
+    store = Store(opened.url)
     data = _checked(store, opened.entry.samples_table)
     names = set(pq.read_schema(io.BytesIO(data)).names)
     columns = [c for s in opened.index.seasons if (c := f"fractions_{s}") in names] or ["fractions_static"]

@@ -9,7 +9,6 @@ import torch.utils.data
 
 from curation.model import ConfigError
 from curation.stream.batch import Batch, Shape
-from curation.stream.fetch import Fetcher
 from curation.stream.filling import Filling
 from curation.stream.layout import Layout
 from curation.stream.opening import OpenSplit
@@ -60,7 +59,7 @@ class SampleMap(torch.utils.data.Dataset[dict[str, Any]]):
         else:
             raise ConfigError(f"sample {key!r}: expected a location id or a row")
         if self._filling is None:
-            fetcher = Fetcher(self._opened.url)
+            fetcher = self._opened.fetcher()
             self._filling = Filling(self._opened, self._layout, fetcher, seed=self._seed, epoch=0, check=self._check)
         batch = Batch(Shape.of(self._layout, 1), None)
         self._filling.fill(batch, 0, row, row)

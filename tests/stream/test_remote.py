@@ -1,0 +1,220 @@
+import importlib.util
+import os
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from curation.model import DamageError, ReadError
+from curation.store import Store
+from curation.stream import open_shards
+from curation.stream.fetch import Fetcher, Scratch
+
+from .conftest import key_of
+from .servers import FAULTS, faulty, moto
+from .test_fetch import in_fork
+
+KEY = "train/demo-train-000001.tar"
+SPANS = [(700, 5000), (512, 512), (3000, 40_000)]
+ASKED_AGAIN = [f for f in FAULTS if f != "wrong"]
+
+
+@pytest.fixture(scope="module")
+def world(packed, tmp_path_factory):
+    with faulty(packed.parent, tmp_path_factory.mktemp("faulty")) as served:
+        yield served
+
+
+def fetcher_of(url, **settings):
+    return Fetcher(url, shard_sizes={}, shard_sha256={}, **{"read_s": 0.5, **settings})
+
+
+def read(fetcher, key=KEY, spans=SPANS, **how):
+    return [bytes(v) for v in fetcher.ranges(key, spans, Scratch(), **how)]
+
+
+def truth(packed, key=KEY, spans=SPANS):
+    data = (packed / key).read_bytes()
+    return [data[a : a + n] for a, n in spans]
+
+
+@pytest.mark.parametrize("process", ["this", "fork"])
+@pytest.mark.parametrize("fault", ASKED_AGAIN)
+def test_a_fault_costs_a_try_and_never_bytes(packed, world, fault, process):
+    fetcher = fetcher_of(f"{world.url}/shards")
+    world.break_(fault)
+    Store(world.url).head("shards/index.json")  # so that a fork finds obstore begun
+    got = read(fetcher) if process == "this" else in_fork(read, fetcher)
+    assert got == truth(packed)
+    assert world.faults() == 1
+
+
+def test_threads_of_a_forked_process_wait_at_the_same_time(packed, world):
+    fetcher = fetcher_of(f"{world.url}/shards", read_s=1.0)
+    read(fetcher)
+
+    def work():
+        read(fetcher)  # starts the helper
+        world.break_("stall", times=4)
+        began = time.monotonic()
+        with ThreadPoolExecutor(4) as pool:
+            got = list(pool.map(lambda _: read(fetcher, spans=SPANS[:1]), range(4)))
+        return got, time.monotonic() - began
+
+    got, took_s = in_fork(work)
+    assert got == [truth(packed, spans=SPANS[:1])] * 4
+    assert world.faults() == 4
+    assert took_s < 3, "one after the other they take more than four seconds"
+
+
+@pytest.mark.parametrize("fault", ["503", "cut", "short"])
+def test_a_fault_that_stays_is_an_error_that_says_what_was_tried(world, fault):
+    world.break_(fault, times=1000)
+    where = f"{world.url}/shards/{KEY}"
+    with pytest.raises(ReadError, match=rf"^{where}: .*asked for: 600 at 512: gave up after 3 tries$") as caught:
+        read(fetcher_of(f"{world.url}/shards", retries=2), spans=[(512, 600)])
+    assert caught.value.__cause__ is not None
+    assert world.faults() == 3
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_rate_limit_is_waited_out(world, packed, monkeypatch):
+    waits = []
+    monkeypatch.setattr("curation.stream.fetch.time.sleep", waits.append)
+    world.break_("429", times=3)
+    assert read(fetcher_of(f"{world.url}/shards"), spans=SPANS[:1]) == truth(packed, spans=SPANS[:1])
+    assert len(waits) == 3
+    assert waits[0] >= 0.75
+    assert sum(waits) > 5
+
+
+def test_trying_again_leaves_the_random_numbers_of_the_user_alone(world):
+    random.seed(7)
+    expected = random.random()
+    random.seed(7)
+    world.break_("503")
+    read(fetcher_of(f"{world.url}/shards"))
+    assert random.random() == expected
+
+
+def test_what_is_missing_or_short_is_not_asked_for_again(packed, world):
+    fetcher = fetcher_of(f"{world.url}/shards")
+    world.break_("503", times=0)
+    with pytest.raises(FileNotFoundError, match=r"/nope\.tar"):
+        read(fetcher, "nope.tar")
+    assert len(world.requests()) <= len(SPANS)
+    size = (packed / KEY).stat().st_size
+    with pytest.raises(EOFError, match=rf"{KEY}: {size} bytes, expected at least {size + 90}"):
+        read(fetcher, spans=[(size - 10, 100)])
+
+
+def test_no_signature_and_no_password_is_told(packed, world):
+    url = f"{world.url.replace('//', '//me:secret@')}/shards?sig=secret"
+    world.break_("503", times=1000)
+    with pytest.raises((ReadError, FileNotFoundError)) as caught:
+        read(fetcher_of(url, retries=1), spans=[(0, 9)])
+    assert "secret" not in str(caught.value)
+
+
+def test_wrong_bytes_are_asked_for_once_more_by_who_finds_them(packed, world):
+    world.break_("wrong", every=True)
+    dataset = open_shards(f"{world.url}/shards", check="xxh3")
+    assert sorted(s["key"] for s in dataset) == sorted(key_of(i) for i in range(13))
+    assert world.faults() == 4, "one per shard"
+    world.break_("wrong", times=1000)
+    with pytest.raises(DamageError, match="xxh3"):
+        list(dataset)
+
+
+class Pieces(IterableDataset):
+    """(number, bytes) of each piece of a shard, dealt to workers."""
+
+    def __init__(self, fetcher, key, size):
+        self.fetcher, self.key, self.size = fetcher, key, size
+
+    def __iter__(self):
+        info = get_worker_info()
+        scratch = Scratch()
+        starts = range(0, self.size, 4096)
+        for number in range(info.id if info else 0, len(starts), info.num_workers if info else 1):
+            length = min(4096, self.size - starts[number])
+            (view,) = self.fetcher.ranges(self.key, [(starts[number], length)], scratch)
+            yield number, torch.frombuffer(bytearray(view), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("fault", ["503", "stall", "cut"])
+def test_workers_get_every_byte_of_a_server_that_fails_now_and_then(packed, world, start, fault):
+    size = (packed / KEY).stat().st_size
+    fetcher = fetcher_of(f"{world.url}/shards", read_s=1.0)
+    read(fetcher)
+    world.break_(fault, times=3)
+    loader = DataLoader(
+        Pieces(fetcher, KEY, size), batch_size=None, num_workers=2, timeout=60, multiprocessing_context=start
+    )
+    got = b"".join(bytes(piece.numpy()) for _, piece in sorted(loader, key=lambda pair: pair[0]))
+    assert got == (packed / KEY).read_bytes()
+    assert world.faults() == 3
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_every_sample_comes_from_a_server_that_fails_once_per_shard(packed, world, start):
+    dataset = open_shards(f"{world.url}/shards", batch_size=4)
+    world.break_("503", every=True)
+    loader = DataLoader(dataset, batch_size=None, num_workers=2, timeout=60, multiprocessing_context=start)
+    keys = [k for b in loader for k, pad in zip(b["key"], b["is_pad"], strict=True) if not pad]
+    assert sorted(keys) == sorted(key_of(i) for i in range(13))
+    assert world.faults() == 4
+
+
+@pytest.fixture(scope="module")
+def bucket(packed, tmp_path_factory):
+    """URL of the dataset in a bucket of moto's."""
+    if importlib.util.find_spec("moto") is None:
+        assert not os.environ.get("CI"), "moto is missing, and CI must run the tests over S3: pip install -e '.[dev]'"
+        pytest.skip("moto is missing: the tests over S3 DO NOT RUN; pip install -e '.[dev]'")
+    with moto() as endpoint, pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "secretexample",
+            "AWS_REGION": "us-east-1",
+        }.items():
+            patch.setenv(name, value)
+        import boto3  # only here, since it comes with moto
+
+        client = boto3.client("s3", endpoint_url=endpoint)
+        client.create_bucket(Bucket="bucket")
+        client.close()
+        store = Store("s3://bucket/shards")
+        for path in sorted(p for p in packed.rglob("*") if p.is_file()):
+            store.publish(path.relative_to(packed).as_posix(), path.read_bytes())
+        yield "s3://bucket/shards"
+
+
+@pytest.mark.parametrize("process", ["this", "fork"])
+def test_s3_gives_ranges_and_errors(packed, bucket, process):
+    def run(*args):
+        return read(*args) if process == "this" else in_fork(read, *args)
+
+    fetcher = fetcher_of(bucket, read_s=10, retries=1)
+    Store(bucket).head("index.json")
+    assert run(fetcher) == truth(packed)
+    with pytest.raises(FileNotFoundError, match="s3://bucket/shards/nope"):
+        run(fetcher, "nope", [(0, 3)])
+    size = (packed / KEY).stat().st_size
+    with pytest.raises(EOFError, match=rf"{KEY}: {size} bytes"):
+        run(fetcher, KEY, [(size - 3, 10)])
+    with pytest.raises(EOFError, match=rf"{KEY}: {size} bytes"):
+        run(fetcher, KEY, [(size + 3, 10)])
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_workers_read_s3(packed, bucket, start):
+    dataset = open_shards(bucket, batch_size=4, shuffle=True)
+    loader = DataLoader(dataset, batch_size=None, num_workers=2, timeout=60, multiprocessing_context=start)
+    here = [k for b in open_shards(packed, batch_size=4, shuffle=True) for k in b["key"]]
+    assert [k for b in loader for k in b["key"]] == here
