@@ -131,7 +131,8 @@ class Decoder:
         Raises:
             DamageError: members are missing, or are not what index and meta say of them.
         """
-        facts = parse_meta(bytes(payloads[0]), self._labels, f"{self._where}: sample {key}")
+        names = [self._seasons[s] for s in draw.seasons if s >= 0]
+        facts = parse_meta(bytes(payloads[0]), self._labels, names, f"{self._where}: sample {key}")
         if facts.id != key:
             raise DamageError(f"{self._where}: sample {key}: its meta.json is that of {facts.id!r}; pack it again")
         there: dict[str, list[bool]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import numpy as np
@@ -20,6 +20,16 @@ from curation.stream.reading import Check, SampleReader
 from curation.stream.ring import Ring
 
 _MOST_THREADS = 8
+
+
+class _Job:
+    """A batch that is being filled."""
+
+    def __init__(self, batch: Batch, samples: Iterable[tuple[int, int, int]]) -> None:
+        self.batch = batch
+        self.left = deque(samples)
+        """(place in the batch, row, position in the order) of those not begun."""
+        self.fills: list[Future[None]] = []
 
 
 def default_threads(*, is_local: bool, in_worker: bool) -> int:
@@ -66,31 +76,40 @@ class Filling:
             ahead: how many more are being filled while one is taken.
         """
         shape = Shape.of(self._layout, rows.shape[1])
-        todo: deque[tuple[Batch, list[Future[None]]]] = deque()
+        todo: deque[_Job] = deque()
         step = 0
         with ThreadPoolExecutor(threads, thread_name_prefix="curation-stream") as pool:
             try:
                 while step < len(rows) or todo:
                     while step < len(rows) and len(todo) <= ahead:
                         batch = Batch(shape, ring)
-                        jobs = [
-                            pool.submit(self.fill, batch, i, int(rows[step, i]), int(positions[step, i]))
-                            for i in range(shape.count)
-                        ]
                         batch.facts["is_pad"][...] = pads[step]
-                        todo.append((batch, jobs))
+                        samples = list(
+                            zip(range(shape.count), rows[step].tolist(), positions[step].tolist(), strict=True)
+                        )
+                        todo.append(_Job(batch, samples))
+                        todo[-1].fills = [
+                            pool.submit(self._fill_some, todo[-1]) for _ in range(min(threads, shape.count))
+                        ]
                         step += 1
-                    batch, jobs = todo[0]
-                    for job in jobs:
-                        job.result()
-                    todo.popleft()
-                    yield batch
+                    for fill in todo[0].fills:
+                        fill.result()
+                    yield todo.popleft().batch
             finally:  # nobody may write to memory that goes back to the ring
-                for batch, jobs in todo:
-                    for job in jobs:
-                        job.cancel()
-                    wait(jobs)
-                    batch.drop()
+                for job in todo:
+                    job.left.clear()
+                for job in todo:
+                    wait(job.fills)
+                    job.batch.drop()
+
+    def _fill_some(self, job: _Job) -> None:
+        """Fills what no other thread has begun, until nothing is left: a task per sample would cost more than a crop."""
+        while job.left:
+            try:
+                number, row, position = job.left.popleft()
+            except IndexError:  # another thread was faster
+                return
+            self.fill(job.batch, number, row, position)
 
     def fill(self, batch: Batch, number: int, row: int, position: int) -> None:
         """Writes one sample into its place in a batch."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,7 @@ class SampleFacts:
     lat: float
     static: SeasonFacts
     seasons: Mapping[str, SeasonFacts]
-    """By name; only those that the sample has."""
+    """By name; of those asked for, the ones that the sample has."""
 
 
 def nothing(labels: int) -> SeasonFacts:
@@ -45,12 +45,13 @@ def nothing(labels: int) -> SeasonFacts:
     return SeasonFacts({}, False, _vector(None, labels), _vector(None, labels))
 
 
-def parse_meta(payload: bytes, labels: int, where: str) -> SampleFacts:
+def parse_meta(payload: bytes, labels: int, seasons: Iterable[str], where: str) -> SampleFacts:
     """The facts of a `meta.json`.
 
     Args:
         payload: its bytes.
         labels: how many label names the index has.
+        seasons: names of those that are wanted.
         where: the sample, as a person names it.
 
     Raises:
@@ -63,7 +64,7 @@ def parse_meta(payload: bytes, labels: int, where: str) -> SampleFacts:
             lon=float(meta["lon"]),
             lat=float(meta["lat"]),
             static=_facts(meta[STATIC], labels, timed=False),
-            seasons={name: _facts(facts, labels, timed=True) for name, facts in meta["seasons"].items()},
+            seasons={n: _facts(meta["seasons"][n], labels, timed=True) for n in seasons if n in meta["seasons"]},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as err:
         raise DamageError(
