@@ -86,7 +86,7 @@ class Decoder:
         for place in self._layout.arrays:
             if place.entry.encoding != "npy" or not place.as_stored:
                 continue
-            for member, spots in self._spots(place, draw, out[place.name]).items():
+            for member, spots in reversed(self._spots(place, draw, out[place.name]).items()):
                 if len(spots) == 1:
                     pixels = spots[0][0].data.cast("B")
                     found[member] = Target(self._headers[place.name], pixels)
@@ -137,7 +137,8 @@ class Decoder:
             raise DamageError(f"{self._where}: sample {key}: its meta.json is that of {facts.id!r}; pack it again")
         there: dict[str, list[bool]] = {}
         for place in self._layout.arrays:
-            for member, spots in self._spots(place, draw, out[place.name]).items():
+            # Last season first: what is decoded in place has its header where the season before it ends.
+            for member, spots in reversed(self._spots(place, draw, out[place.name]).items()):
                 if member not in payloads:
                     for spot, _ in spots:
                         spot[...] = _nodata_as_stored(place)
@@ -146,8 +147,9 @@ class Decoder:
                         self._pixels(key, place, payloads[member], scratch)  # says what is wrong with it
                         raise DamageError(f"{self._where}: sample {key}, {place.name}: another header than expected")
                 else:
-                    pixels = self._pixels(key, place, payloads[member], scratch)
-                    for spot, corner in spots:
+                    room = self._room(place, spots, out[place.name])
+                    pixels = self._pixels(key, place, payloads[member], scratch, room)
+                    for spot, corner in spots if room is None else ():
                         _put(place, pixels, spot, corner, self._layout.selection.upsample)
             self._note(there, key, place, draw, payloads)
         seasons = [
@@ -214,8 +216,24 @@ class Decoder:
                 "pack it again"
             )
 
-    def _pixels(self, key: str, place: ArrayPlace, data: memoryview, scratch: Scratch) -> NDArray[Any]:
-        """(band, y, x) as stored: a view of the payload or of the scratch."""
+    def _room(
+        self, place: ArrayPlace, spots: Sequence[tuple[NDArray[Any], tuple[int, int]]], out: NDArray[Any]
+    ) -> memoryview | None:
+        """Where a member can be decoded in place: its pixels' bytes, and before them as many as its header has.
+
+        None where its pixels are not delivered as stored, or where those bytes before them are not of the same array and
+        sample, in which nobody else writes.
+        """
+        if not place.as_stored or len(spots) != 1:
+            return None
+        spot, header = spots[0][0], len(self._headers[place.name])
+        start = spot.ctypes.data - out.ctypes.data - header
+        return out.reshape(-1).view(np.uint8).data[start : start + header + spot.nbytes] if start >= 0 else None
+
+    def _pixels(
+        self, key: str, place: ArrayPlace, data: memoryview, scratch: Scratch, room: memoryview | None = None
+    ) -> NDArray[Any]:
+        """(band, y, x) as stored: a view of the payload, of the scratch, or of `room` where that is given."""
         entry, where = place.entry, f"{self._where}: sample {key}, {place.name}"
         expected = len(self._headers[place.name]) + math.prod(entry.shape) * np.dtype(entry.dtype).itemsize
         file = data
@@ -224,7 +242,10 @@ class Decoder:
             inside, own = int.from_bytes(data[4:8], "little"), int.from_bytes(data[12:16], "little")
             if own != len(data):
                 raise DamageError(f"{where}: not a .npy.blosc member ({len(data)} bytes); pack it again")
-            file = scratch.reserve(max(inside, expected) if inside <= 2 * expected else expected)[:inside]
+            if room is not None and inside == expected:
+                file = room
+            else:
+                file = scratch.reserve(max(inside, expected) if inside <= 2 * expected else expected)[:inside]
             try:
                 blosc.decompress(data, file)
             except (RuntimeError, ValueError) as err:
