@@ -258,6 +258,17 @@ def test_bilinear_upsampling_keeps_holes_and_means():
         upsample(ramp, 2, "cubic")
 
 
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.uint16, torch.bfloat16, torch.float64])
+def test_nearest_repeats_pixels_of_any_dtype_and_lets_gradients_through(dtype):
+    pixels = torch.arange(2 * 3 * 5).reshape(2, 3, 5).to(dtype)
+    fine = upsample(pixels, 3, "nearest")
+    assert fine.dtype == dtype and fine.shape == (2, 9, 15)
+    assert all(torch.equal(fine[:, y::3, x::3], pixels) for y in range(3) for x in range(3))
+    real = torch.ones(1, 2, 2, requires_grad=True)
+    upsample(real, 2, "nearest").sum().backward()
+    assert torch.equal(real.grad, torch.full((1, 2, 2), 4.0))
+
+
 @pytest.mark.parametrize("dtype", [None, torch.float32, torch.float64, torch.bfloat16])
 def test_normalised_data_and_other_dtypes(packed, dtype):
     plain = next(iter(open_shards(packed, batch_size=13)))
