@@ -262,7 +262,8 @@ def test_bilinear_upsampling_keeps_holes_and_means():
 def test_nearest_repeats_pixels_of_any_dtype_and_lets_gradients_through(dtype):
     pixels = torch.arange(2 * 3 * 5).reshape(2, 3, 5).to(dtype)
     fine = upsample(pixels, 3, "nearest")
-    assert fine.dtype == dtype and fine.shape == (2, 9, 15)
+    assert fine.dtype == dtype
+    assert fine.shape == (2, 9, 15)
     assert all(torch.equal(fine[:, y::3, x::3], pixels) for y in range(3) for x in range(3))
     real = torch.ones(1, 2, 2, requires_grad=True)
     upsample(real, 2, "nearest").sum().backward()
