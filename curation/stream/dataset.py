@@ -21,6 +21,8 @@ from curation.model import ConfigError
 from curation.shardformat import Index
 from curation.stream import batch, plan
 from curation.stream.batch import Shape
+from curation.stream.cache import DiskCache
+from curation.stream.fetch import Remote
 from curation.stream.filling import Filling, default_threads
 from curation.stream.layout import DTYPES, Crop, Layout, Selection, Views, layout
 from curation.stream.opening import OpenSplit, open_split, weights
@@ -234,6 +236,10 @@ def open_shards(
     transform: Transform | None = None,
     check: Check = "xxh3",
     threads: int | None = None,
+    cache_dir: str | Path | None = None,
+    cache_gb: float | None = None,
+    retries: int = 5,
+    timeout_s: float = 30.0,
 ) -> ShardDataset:
     """A dataset for `torch.utils.data.DataLoader`, with any number of workers.
 
@@ -311,13 +317,21 @@ def open_shards(
         check: `xxh3` checks the hash of every member before it is decoded; `none` does not.
         threads: that read and decode in each process; where None one in a DataLoader's worker and one per core without
             workers, and 8 where bytes come from elsewhere.
+        cache_dir: folder on local disk that keeps shards which come from elsewhere: each is downloaded whole when its
+            first sample is wanted, and checked by its sha256. All workers, ranks and datasets may share it. Shuffling
+            among all shards wants all of them at once: give it room for the split, or `mix_shards`.
+        cache_gb: how much it keeps, 10⁹ bytes; what was used longest ago goes first.
+        retries: how often a read from elsewhere is tried again after a failure that may pass (server errors, rate limits,
+            time-outs, short answers), after 0.2 s and twice as long each time, at most 15 s.
+        timeout_s: how long such a read waits for the next bytes.
 
     Raises:
         ConfigError: no index, or an unknown split, field, season or value; what exists is listed.
         DamageError: a table or shard is missing, has another length or hash than the index says; on iterating, a member
             does.
     """
-    opened = open_split(path_or_url, split)
+    opened = open_split(path_or_url, split, _remote(cache_dir, cache_gb, retries, timeout_s))
+    _check_room(opened)
     rank, world_size = _rank(rank, world_size)
     _one_of("check", check, get_args(Check))
     _one_of("views", views, (None, *get_args(Views)))
@@ -360,6 +374,28 @@ def open_shards(
         check=check,
         threads=threads,
     )
+
+
+def _remote(cache_dir: str | Path | None, cache_gb: float | None, retries: int, timeout_s: float) -> Remote:
+    if (cache_dir is None) != (cache_gb is None):
+        raise ConfigError(f"cache_dir = {cache_dir}, cache_gb = {cache_gb}: give both, or neither to keep nothing")
+    if cache_gb is not None and not cache_gb > 0:
+        raise ConfigError(f"cache_gb = {cache_gb}: expected > 0")
+    if retries < 0 or not timeout_s > 0:
+        raise ConfigError(f"retries = {retries}, timeout_s = {timeout_s}: expected ≥ 0 and > 0")
+    cache = (
+        None if cache_dir is None or cache_gb is None else DiskCache(Path(cache_dir).absolute(), int(cache_gb * 1e9))
+    )
+    return Remote(cache, retries, read_s=timeout_s)
+
+
+def _check_room(opened: OpenSplit) -> None:
+    cache, largest = opened.remote.cache, max(opened.entry.shards, key=lambda s: s.size, default=None)
+    if cache is not None and largest is not None and largest.size > cache.limit_bytes:
+        raise ConfigError(
+            f"cache_gb = {cache.limit_bytes / 1e9:g}: {largest.name} has {largest.size / 1e9:.3g} GB and would not fit: "
+            "give it room for several shards, better for the split, or read without a cache"
+        )
 
 
 def _one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:

@@ -221,10 +221,10 @@ class Decoder:
     ) -> memoryview | None:
         """Where a member can be decoded in place: its pixels' bytes, and before them as many as its header has.
 
-        None where its pixels are not delivered as stored, or where those bytes before them are not of the same array and
-        sample, in which nobody else writes.
+        None where it is not decoded, or its pixels are not delivered as stored, or where those bytes before them are not
+        of the same array and sample, in which nobody else writes.
         """
-        if not place.as_stored or len(spots) != 1:
+        if place.entry.encoding != "npy.blosc" or not place.as_stored or len(spots) != 1:
             return None
         spot, header = spots[0][0], len(self._headers[place.name])
         start = spot.ctypes.data - out.ctypes.data - header

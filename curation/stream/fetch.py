@@ -12,6 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from curation.model import ReadError
@@ -29,6 +30,20 @@ _MOST_VIEWS = 512
 """Of one call to the kernel, which takes 1024."""
 
 _jitter = random.Random()
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """How shards are read that are not on this machine."""
+
+    cache: DiskCache | None = None
+    """Where to keep them on local disk, downloaded whole when they are first used."""
+    retries: int = 5
+    """How often to ask again after a failure that may pass."""
+    connect_s: float = 5.0
+    """Seconds to wait for a connection."""
+    read_s: float = 30.0
+    """Seconds to wait for the next bytes."""
 
 
 class Scratch:
@@ -58,10 +73,7 @@ class Fetcher:
         *,
         shard_sizes: Mapping[str, int],
         shard_sha256: Mapping[str, str],
-        cache: DiskCache | None = None,
-        retries: int = 5,
-        connect_s: float = 5.0,
-        read_s: float = 30.0,
+        remote: Remote = Remote(),
     ) -> None:
         """Prepares reading; nothing is asked for yet.
 
@@ -69,26 +81,15 @@ class Fetcher:
             url: folder or URL that keys are below.
             shard_sizes: bytes of each shard; needed of those that are read through a cache.
             shard_sha256: likewise.
-            cache: where to keep shards on local disk, downloaded whole when they are first used; ignored where
-                `url` is local.
-            retries: how often to ask again after a failure that may pass.
-            connect_s: seconds to wait for a connection.
-            read_s: seconds to wait for the next bytes.
+            remote: how to read where `url` is not local.
         """
-        self._settings: dict[str, Any] = {
-            "shard_sizes": shard_sizes,
-            "shard_sha256": shard_sha256,
-            "cache": cache,
-            "retries": retries,
-            "connect_s": connect_s,
-            "read_s": read_s,
-        }
+        self._settings = {"shard_sizes": shard_sizes, "shard_sha256": shard_sha256, "remote": remote}
         self._url = url
-        self._store = Store(url, client=Client(connect_s, read_s, retries=0))
-        self._sizes, self._sha256, self._retries = shard_sizes, shard_sha256, retries
-        self._cache = None if self._store.is_local else cache
+        self._store = Store(url, client=Client(remote.connect_s, remote.read_s, retries=0))
+        self._sizes, self._sha256, self._retries = shard_sizes, shard_sha256, remote.retries
+        self._cache = None if self._store.is_local else remote.cache
         self._files = _OpenFiles()
-        self.is_local = self._store.is_local or cache is not None
+        self.is_local = self._store.is_local or self._cache is not None
         """Whether bytes come from a file, so that `into` is possible."""
         self.is_remote = not self._store.is_local
         """Whether `fresh` may give other bytes than before, since they come from elsewhere."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from curation.model import ConfigError, DamageError
 from curation.shardformat import INDEX, FileEntry, Index, MemberTable, SplitEntry, read_members
 from curation.store import Store
-from curation.stream.fetch import Fetcher
+from curation.stream.fetch import Fetcher, Remote
 from curation.stream.plan import label_weights
 
 
@@ -30,13 +30,17 @@ class OpenSplit:
     machine shares.
     """
 
-    def __init__(self, url: str, index: Index, split: str, table: Path, owned: bool, ids: pa.Array) -> None:
+    def __init__(
+        self, url: str, index: Index, split: str, table: Path, owned: bool, ids: pa.Array, remote: Remote
+    ) -> None:
         self.url = url
         """Folder of the index."""
         self.index = index
         self.split = split
         self.ids = ids
         """Key of each sample, by row."""
+        self.remote = remote
+        """How to read it where it is not local."""
         self._table = table
         self._members: MemberTable | None = None
         self._first: NDArray[np.int64] | None = None
@@ -51,13 +55,13 @@ class OpenSplit:
         """The split as the index has it."""
         return self.index.splits[self.split]
 
-    def fetcher(self, **settings: Any) -> Fetcher:
-        """What reads its shards; `settings` as `Fetcher` takes them."""
+    def fetcher(self) -> Fetcher:
+        """What reads its shards."""
         return Fetcher(
             self.url,
             shard_sizes={s.name: s.size for s in self.entry.shards},
             shard_sha256={s.name: s.sha256 for s in self.entry.shards},
-            **settings,
+            remote=self.remote,
         )
 
     @property
@@ -76,12 +80,13 @@ class OpenSplit:
         return self._first
 
 
-def open_split(path_or_url: str | Path, split: str) -> OpenSplit:
+def open_split(path_or_url: str | Path, split: str, remote: Remote | None = None) -> OpenSplit:
     """The split, after checking its index, both its tables (sha256) and the length of each of its shards.
 
     Args:
         path_or_url: the folder of shards, the dataset's folder above it, or `index.json`; a path or a URL.
         split: its name.
+        remote: how its shards are read where they are not local.
 
     Raises:
         ConfigError: there is no index, it is of a newer version, or it has no such split.
@@ -102,7 +107,7 @@ def open_split(path_or_url: str | Path, split: str) -> OpenSplit:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
         table, owned = Path(name), True
-    opened = OpenSplit(store.where(""), index, split, table, owned, ids)
+    opened = OpenSplit(store.where(""), index, split, table, owned, ids, remote or Remote())
     _ = opened.first  # reads and checks the table now, not at the first sample
     return opened
 

@@ -26,7 +26,8 @@ from pathlib import Path
 
 FAULTS = ("503", "429", "reset", "cut", "short", "stall", "stall-body", "wrong")
 """Server error, rate limit with Retry-After, connection reset before and in the middle of the body, an answer that is
-consistent but too short, silence before the answer, silence within it, other bytes."""
+consistent but too short, silence before the answer, silence within it, other bytes. Beside these, `whole` gives all
+bytes in place of a range."""
 
 
 class Faulty:
@@ -130,7 +131,7 @@ def serve(root: str, control: str, log: str) -> None:
                 self.end_headers()
                 return
             size = path.stat().st_size
-            wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range") or "")
+            wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range") or "") if fault != "whole" else None
             start, stop = (int(wanted[1]), min(int(wanted[2]) + 1, size)) if wanted else (0, size)
             if wanted and start >= size:
                 self.send_response(416)

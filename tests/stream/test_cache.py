@@ -11,7 +11,7 @@ import pytest
 
 from curation.model import ConfigError, DamageError
 from curation.stream.cache import DiskCache
-from curation.stream.fetch import Fetcher, Scratch
+from curation.stream.fetch import Fetcher, Remote, Scratch
 
 from .servers import faulty
 from .test_fetch import in_fork
@@ -47,7 +47,9 @@ def downloads(world):
 
 def fetcher_of(world, tmp_path, shards=3, **settings):
     cache = DiskCache(tmp_path / "cache", int(shards * SIZE))
-    return Fetcher(world.url, shard_sizes=SIZES, shard_sha256=SHA256, cache=cache, **{"read_s": 1.0, **settings})
+    return Fetcher(
+        world.url, shard_sizes=SIZES, shard_sha256=SHA256, remote=Remote(cache, **{"read_s": 1.0, **settings})
+    )
 
 
 def read(fetcher, name, **how):

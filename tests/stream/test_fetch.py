@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from curation.model import ConfigError, DamageError, ReadError
 from curation.store import ForkedError, Store
 from curation.stream import fetch, helper, open_shards
-from curation.stream.fetch import Fetcher, Scratch
+from curation.stream.fetch import Fetcher, Remote, Scratch
 
 from .conftest import key_of
 
@@ -26,7 +26,7 @@ KEY = "val/demo-val-000000.tar"
 
 
 def fetcher_of(url, **settings):
-    return Fetcher(str(url), shard_sizes={}, shard_sha256={}, **settings)
+    return Fetcher(str(url), shard_sizes={}, shard_sha256={}, remote=Remote(**settings))
 
 
 def in_fork(work, *args):

@@ -1,17 +1,16 @@
-import importlib.util
-import os
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import boto3
 import pytest
 import torch
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader
 
-from curation.model import DamageError, ReadError
+from curation.model import ConfigError, DamageError, ReadError
 from curation.store import Store
 from curation.stream import open_shards
-from curation.stream.fetch import Fetcher, Scratch
+from curation.stream.fetch import Fetcher, Remote, Scratch
 
 from .conftest import key_of
 from .servers import FAULTS, faulty, moto
@@ -29,7 +28,7 @@ def world(packed, tmp_path_factory):
 
 
 def fetcher_of(url, **settings):
-    return Fetcher(url, shard_sizes={}, shard_sha256={}, **{"read_s": 0.5, **settings})
+    return Fetcher(url, shard_sizes={}, shard_sha256={}, remote=Remote(**{"read_s": 0.5, **settings}))
 
 
 def read(fetcher, key=KEY, spans=SPANS, **how):
@@ -81,6 +80,13 @@ def test_a_fault_that_stays_is_an_error_that_says_what_was_tried(world, fault):
     assert len(str(caught.value).splitlines()) == 1
 
 
+def test_a_server_that_knows_no_ranges_is_refused_at_once(world):
+    world.break_("whole", times=1000)
+    with pytest.raises(ReadError, match=rf"{world.url}/shards/{KEY}: .*Range request not supported"):
+        read(fetcher_of(f"{world.url}/shards"))
+    assert world.faults() == 1
+
+
 def test_a_rate_limit_is_waited_out(world, packed, monkeypatch):
     waits = []
     monkeypatch.setattr("curation.stream.fetch.time.sleep", waits.append)
@@ -129,53 +135,59 @@ def test_wrong_bytes_are_asked_for_once_more_by_who_finds_them(packed, world):
         list(dataset)
 
 
-class Pieces(IterableDataset):
-    """(number, bytes) of each piece of a shard, dealt to workers."""
-
-    def __init__(self, fetcher, key, size):
-        self.fetcher, self.key, self.size = fetcher, key, size
-
-    def __iter__(self):
-        info = get_worker_info()
-        scratch = Scratch()
-        starts = range(0, self.size, 4096)
-        for number in range(info.id if info else 0, len(starts), info.num_workers if info else 1):
-            length = min(4096, self.size - starts[number])
-            (view,) = self.fetcher.ranges(self.key, [(starts[number], length)], scratch)
-            yield number, torch.frombuffer(bytearray(view), dtype=torch.uint8)
-
-
-@pytest.mark.parametrize("start", ["fork", "spawn"])
-@pytest.mark.parametrize("fault", ["503", "stall", "cut"])
-def test_workers_get_every_byte_of_a_server_that_fails_now_and_then(packed, world, start, fault):
-    size = (packed / KEY).stat().st_size
-    fetcher = fetcher_of(f"{world.url}/shards", read_s=1.0)
-    read(fetcher)
-    world.break_(fault, times=3)
-    loader = DataLoader(
-        Pieces(fetcher, KEY, size), batch_size=None, num_workers=2, timeout=60, multiprocessing_context=start
-    )
-    got = b"".join(bytes(piece.numpy()) for _, piece in sorted(loader, key=lambda pair: pair[0]))
-    assert got == (packed / KEY).read_bytes()
-    assert world.faults() == 3
-
-
-@pytest.mark.parametrize("start", ["fork", "spawn"])
-def test_every_sample_comes_from_a_server_that_fails_once_per_shard(packed, world, start):
-    dataset = open_shards(f"{world.url}/shards", batch_size=4)
-    world.break_("503", every=True)
+@pytest.mark.parametrize(("start", "fault"), [*(("fork", f) for f in FAULTS), ("spawn", "stall")])
+def test_every_sample_comes_from_a_server_that_fails_once_per_shard(packed, world, start, fault):
+    dataset = open_shards(f"{world.url}/shards", batch_size=4, shuffle=True, timeout_s=1.0)
+    world.break_(fault, every=True)
     loader = DataLoader(dataset, batch_size=None, num_workers=2, timeout=60, multiprocessing_context=start)
-    keys = [k for b in loader for k, pad in zip(b["key"], b["is_pad"], strict=True) if not pad]
-    assert sorted(keys) == sorted(key_of(i) for i in range(13))
+    assert_same(loader, open_shards(packed, batch_size=4, shuffle=True))
     assert world.faults() == 4
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_workers_share_a_disk_cache_and_a_second_epoch_asks_for_nothing(packed, world, start, tmp_path):
+    options = {"batch_size": 4, "shuffle": True, "timeout_s": 1.0, "cache_dir": tmp_path / "kept", "cache_gb": 1}
+    dataset = open_shards(f"{world.url}/shards", **options)
+    world.break_("cut", every=True)
+    loader = DataLoader(dataset, batch_size=None, num_workers=2, timeout=60, multiprocessing_context=start)
+    assert_same(loader, open_shards(packed, batch_size=4, shuffle=True))
+    assert world.faults() == 4
+    assert len({r[1] for r in world.requests()}) == 4
+    world.break_("503", times=1000)
+    assert_same(loader, open_shards(packed, batch_size=4, shuffle=True))
+    one = dataset.by_id()[key_of(1)]
+    assert torch.equal(one["s2l2a_10m"], open_shards(packed).by_id()[key_of(1)]["s2l2a_10m"])
+    assert world.requests() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cache_dir": "kept"}, "cache_gb = None: give both"),
+        ({"cache_gb": 3}, "cache_dir = None, cache_gb = 3: give both"),
+        ({"cache_dir": "kept", "cache_gb": 0}, "cache_gb = 0: expected > 0"),
+        ({"cache_dir": "kept", "cache_gb": 1e-6}, r"train-00000\d.tar has 0.000\d+ GB and would not fit"),
+        ({"retries": -1}, "retries = -1"),
+        ({"timeout_s": 0}, "timeout_s = 0"),
+    ],
+)
+def test_options_of_reading_from_elsewhere_are_checked_at_once(packed, options, message):
+    with pytest.raises(ConfigError, match=message):
+        open_shards(packed, **options)
+
+
+def assert_same(batches, expected):
+    """Whether two loaders give the same batches, in the same order."""
+    for got, wanted in zip(batches, expected, strict=True):
+        assert got["key"] == wanted["key"]
+        for name, value in wanted.items():
+            if isinstance(value, torch.Tensor):
+                assert torch.equal(got[name].nan_to_num(), value.nan_to_num()), name
 
 
 @pytest.fixture(scope="module")
 def bucket(packed, tmp_path_factory):
     """URL of the dataset in a bucket of moto's."""
-    if importlib.util.find_spec("moto") is None:
-        assert not os.environ.get("CI"), "moto is missing, and CI must run the tests over S3: pip install -e '.[dev]'"
-        pytest.skip("moto is missing: the tests over S3 DO NOT RUN; pip install -e '.[dev]'")
     with moto() as endpoint, pytest.MonkeyPatch.context() as patch:
         for name, value in {
             "AWS_ENDPOINT_URL": endpoint,
@@ -184,8 +196,6 @@ def bucket(packed, tmp_path_factory):
             "AWS_REGION": "us-east-1",
         }.items():
             patch.setenv(name, value)
-        import boto3  # only here, since it comes with moto
-
         client = boto3.client("s3", endpoint_url=endpoint)
         client.create_bucket(Bucket="bucket")
         client.close()
@@ -216,5 +226,4 @@ def test_s3_gives_ranges_and_errors(packed, bucket, process):
 def test_workers_read_s3(packed, bucket, start):
     dataset = open_shards(bucket, batch_size=4, shuffle=True)
     loader = DataLoader(dataset, batch_size=None, num_workers=2, timeout=60, multiprocessing_context=start)
-    here = [k for b in open_shards(packed, batch_size=4, shuffle=True) for k in b["key"]]
-    assert [k for b in loader for k in b["key"]] == here
+    assert_same(loader, open_shards(packed, batch_size=4, shuffle=True))
