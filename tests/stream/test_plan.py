@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,3 +75,13 @@ def test_mix_shards_reads_from_so_many_shards_at_a_time_and_mixes_them():
     assert all(len(g) == 3 for g in groups)
     assert set.union(*groups) == set(range(9))
     assert np.abs(np.diff(order[:30] // 10)).astype(bool).sum() > 10
+
+
+@pytest.mark.parametrize(("mix", "independent"), [(None, 20_000), (1, 200), (16, 200)])
+def test_rows_and_epochs_are_no_more_correlated_than_independent_draws(mix, independent):
+    # Spearman's correlation of n independent ranks has deviation 1 / √(n - 1); with mix_shards only shards are drawn freely.
+    for seed in range(5):
+        orders = [epoch_order([100] * 200, shuffle=True, seed=seed, epoch=e, mix_shards=mix) for e in (0, 1)]
+        at = [np.argsort(order) for order in orders]
+        for one, other in ((np.arange(20_000), at[0]), (at[0], at[1])):
+            assert abs(np.corrcoef(one, other)[0, 1]) < 5 / np.sqrt(independent - 1)
