@@ -340,6 +340,21 @@ def test_a_flipped_bit_is_refused_at_read(copy, workers):
     assert len(list(open_shards(copy, check="none"))) == 13
 
 
+def test_shards_that_were_swapped_are_refused(copy):
+    other = copy / SHARD.replace("000001", "000002")
+    ours, theirs = (copy / SHARD).read_bytes(), other.read_bytes()
+    assert len(ours) != len(theirs)
+    (copy / SHARD).write_bytes(theirs)
+    other.write_bytes(ours)
+    with pytest.raises(DamageError, match=rf"2 of 4 shards.*{SHARD}: {len(theirs)} bytes, expected {len(ours)} bytes"):
+        open_shards(copy)
+    # Of the same length nobody sees it at open, but its first sample is not what was packed.
+    (copy / SHARD).write_bytes(theirs[: len(ours)].ljust(len(ours), b"\0"))
+    other.write_bytes(ours[: len(theirs)].ljust(len(theirs), b"\0"))
+    with pytest.raises(DamageError, match=rf"{SHARD}, sample {key_of(4)}, member meta.json .*xxh3"):
+        list(open_shards(copy))
+
+
 def test_a_zeroed_tail_of_the_same_length_is_refused_at_read(copy):
     path = copy / SHARD
     size = path.stat().st_size
