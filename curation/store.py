@@ -14,6 +14,7 @@ import hashlib
 import os
 import re
 import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -58,9 +59,25 @@ _lost = False
 """Whether that was before a fork."""
 
 
+class _Made:
+    """Holds a store of obstore."""
+
+    __slots__ = ("__weakref__", "store")
+
+    def __init__(self, store: Any) -> None:
+        self.store = store
+
+
+_made: weakref.WeakSet[_Made] = weakref.WeakSet()
+_inherited: list[_Made] = []
+"""Of the parent of this process: never let go of, since that would tell threads which are not here, and wait for ever."""
+
+
 def _after_fork() -> None:
     global _lost
     _lost = _began
+    if _lost:
+        _inherited.extend(_made)
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -141,7 +158,8 @@ class Store:
             self._folder = Path(self.url.removeprefix("file://")).expanduser().absolute()
             self.url = str(self._folder)
         else:
-            self._made: Any = self._make()
+            self._made = _Made(self._make())
+            _made.add(self._made)
 
     def _make(self) -> Any:
         options: Any = {
@@ -168,7 +186,7 @@ class Store:
                 "survive a fork: start it with the start method `spawn` or `forkserver`"
             )
         _began = True
-        return self._made
+        return self._made.store
 
     def __reduce__(self) -> tuple[type[Store], tuple[str, str, Client]]:
         return (Store, (self.url, self.prefix, self.client))

@@ -25,7 +25,7 @@ from curation.stream.cache import DiskCache
 from curation.stream.fetch import Remote
 from curation.stream.filling import Filling, default_threads
 from curation.stream.layout import DTYPES, Crop, Layout, Selection, Views, layout
-from curation.stream.opening import OpenSplit, open_split, weights
+from curation.stream.opening import OpenSplit, open_split
 from curation.stream.plan import Remainder
 from curation.stream.reading import Check
 from curation.stream.resample import Upsample
@@ -120,7 +120,7 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
     def rows(self) -> NDArray[np.int64]:
         """Rows of the samples table in the order of this epoch, over all ranks: int64, (samples,)."""
         opened = self._opened
-        return self.order.rows([s.samples for s in opened.entry.shards], self.epoch, lambda: weights(opened))
+        return self.order.rows([s.samples for s in opened.entry.shards], self.epoch, lambda: opened.weights)
 
     def dropped(self) -> list[str]:
         """Ids of the samples that `remainder = "drop"` leaves out in this epoch."""
@@ -329,6 +329,7 @@ def open_shards(
         ConfigError: no index, or an unknown split, field, season or value; what exists is listed.
         DamageError: a table or shard is missing, has another length or hash than the index says; on iterating, a member
             does.
+        ReadError: it could not be read from elsewhere, in as many tries as allowed.
     """
     opened = open_split(path_or_url, split, _remote(cache_dir, cache_gb, retries, timeout_s))
     _check_room(opened)
@@ -351,6 +352,8 @@ def open_shards(
         raise ConfigError(
             f"balance with mix_shards = {mix_shards}: expected one of them; balance draws from all shards"
         )
+    if balance:
+        _ = opened.weights  # here, and not by every worker
     selection = Selection(
         arrays=_chosen("fields", fields, tuple(sorted(opened.index.arrays))),
         seasons=_chosen("seasons", seasons, opened.index.seasons),

@@ -43,7 +43,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from curation.model import ConfigError, DamageError
+from curation.model import ConfigError, DamageError, ReadError
 from curation.stream import ShardDataset, open_shards, upsample
 
 PATCH = 16
@@ -430,6 +430,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ConfigError: data that this cannot train on.
         DamageError: damaged data.
+        ReadError: data that could not be read.
     """
     index = open_shards(args.data, "train", fields=[]).index
     sources = (OPTICAL, RADAR) if args.radar else (OPTICAL,)
@@ -472,7 +473,7 @@ def main(argv: list[str] | None = None) -> int:
         dist.init_process_group("nccl" if args.device.type == "cuda" else "gloo")
     try:
         run(args)
-    except (ConfigError, DamageError) as err:
+    except (ConfigError, DamageError, ReadError) as err:
         print(f"error: {err}", file=sys.stderr)
         return 2
     finally:

@@ -1,7 +1,11 @@
-"""Ranges of an object store for a forked process, where obstore itself would wait for ever.
+"""Reads of an object store by another program, where obstore must not or cannot be used in this process.
 
-One program per process, started when it is first needed, reads in its place. Each thread that asks has a connection of its
-own, a thread of its own at the other end, and memory that both see: requests and errors go through the connection, bytes
+obstore's threads do not survive a fork. What a dataset is opened with is therefore read by this program, so that workers
+forked later may use obstore themselves, which is faster. Where obstore was used here before the fork, their ranges come
+through it too.
+
+One program per process, started when it is first needed. Each thread that asks has a connection of its own, a thread of
+its own at the other end, and memory that both see: requests, errors and whole objects go through the connection, ranges
 are copied once. This file is that program too.
 """
 
@@ -24,13 +28,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 from curation.model import ReadError
-from curation.store import Client, PassingError, Store
+from curation.store import Client, PassingError, Store, brief
 
 _HEAD = struct.Struct("<IQ")
 """Of a request: length of its JSON; bytes of the memory that comes with it, 0 where that is the one of before.
-Of an answer: kind of error, or 0; length of its JSON, 0 where the bytes asked for are in the memory."""
+Of an answer: kind of error, or 0; length of what follows, which is JSON, or a whole object."""
 
 _ERRORS: tuple[type[Exception], ...] = (FileNotFoundError, EOFError, ReadError, PassingError)
+
+_SETTINGS = ("AWS_", "GOOGLE_", "AZURE_", "HTTP_", "HTTPS_", "ALL_", "NO_", "SSL_", "http_", "https_", "all_", "no_")
+"""Beginnings of the environment variables that obstore looks at: credentials, endpoints, proxies, certificates."""
 
 _SILENCE_S = 60.0
 """Seconds more than the client itself may take, after which a helper is given up."""
@@ -51,6 +58,11 @@ class Helper:
             )
         self._control = ours
         self._lock = threading.Lock()
+        self._settings = _settings()
+
+    def is_current(self) -> bool:
+        """Whether it still runs, and began with the credentials that the environment names now."""
+        return self.is_alive() and self._settings == _settings()
 
     @property
     def pid(self) -> int:
@@ -97,7 +109,7 @@ class Channel:
     """One thread's way to the helper of this process: a connection, and memory that only grows."""
 
     def __init__(self) -> None:
-        self._pid = 0
+        self._program: Helper | None = None
         self._connection: socket.socket | None = None
         self._memory: mmap.mmap | None = None
 
@@ -107,9 +119,23 @@ class Channel:
         Raises:
             PassingError: also where the program ended, or did not answer.
         """
+        self._answer("ranges", store, key, spans)
+        memory = memoryview(self._memory or b"")
+        return [memory[at : at + length] for at, (_, length) in zip(_places(spans), spans, strict=False)]
+
+    def get(self, store: Store, key: str) -> bytes:
+        """As `Store.get`; raises as `get_ranges` does."""
+        return self._answer("get", store, key)
+
+    def size(self, store: Store, key: str) -> int | None:
+        """Bytes of an object; None where there is none. Raises as `get_ranges` does."""
+        found: int | None = json.loads(self._answer("size", store, key))
+        return found
+
+    def _answer(self, what: str, store: Store, key: str, spans: Sequence[tuple[int, int]] = ()) -> bytes:
         program = helper()
         try:
-            kind, body = self._ask(program, store, key, spans)
+            kind, body = self._ask(program, what, store, key, spans)
         except OSError as err:
             raise PassingError(
                 f"{store.where(key)}: the helper process that reads for this one {program.how()}"
@@ -118,14 +144,15 @@ class Channel:
             wait_s, message = json.loads(body)
             error = _ERRORS[kind - 1]
             raise error(message, wait_s) if error is PassingError else error(message)
-        memory = memoryview(self._memory or b"")
-        return [memory[at : at + length] for at, (_, length) in zip(_places(spans), spans, strict=False)]
+        return body
 
-    def _ask(self, program: Helper, store: Store, key: str, spans: Sequence[tuple[int, int]]) -> tuple[int, bytes]:
-        request = json.dumps([store.url, store.prefix, asdict(store.client), key, list(spans)]).encode()
-        if self._pid != os.getpid():  # what a fork inherited is its parent's
+    def _ask(
+        self, program: Helper, what: str, store: Store, key: str, spans: Sequence[tuple[int, int]]
+    ) -> tuple[int, bytes]:
+        request = json.dumps([what, store.url, store.prefix, asdict(store.client), key, list(spans)]).encode()
+        if self._program is not program:  # it was replaced, or is the parent's
             self.close()
-            self._pid = os.getpid()
+            self._program = program
         connection, self._connection = self._connection or program.connect(), None
         try:
             connection.settimeout(2 * store.client.whole_s + _SILENCE_S)
@@ -159,6 +186,30 @@ class Channel:
         self.close()
 
 
+_channels = threading.local()
+
+
+def get(store: Store, key: str) -> bytes:
+    """As `Store.get`, of a remote store, by the helper of this process. Raises as `Channel.get_ranges` does."""
+    return _own_channel().get(store, key)
+
+
+def size(store: Store, key: str) -> int | None:
+    """Bytes of an object of a remote store, by the helper of this process; None where there is none."""
+    return _own_channel().size(store, key)
+
+
+def _own_channel() -> Channel:
+    if not hasattr(_channels, "channel"):
+        _channels.channel = Channel()
+    found: Channel = _channels.channel
+    return found
+
+
+def _settings() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if k.startswith(_SETTINGS)}
+
+
 def _places(spans: Sequence[tuple[int, int]]) -> list[int]:
     """Where each span's bytes lie in the memory, and where the last end (at least 1); each as aligned as in the tar."""
     places = [0]
@@ -184,12 +235,12 @@ _helper_lock = threading.Lock()
 
 
 def helper() -> Helper:
-    """The helper of this process, a new one where it ended."""
+    """The helper of this process, a new one where it ended or the environment changed."""
     global _helper
     with _helper_lock:
-        if _helper is None or not _helper.is_alive():
+        if _helper is None or not _helper.is_current():
             if _helper is not None:
-                _helper.let_go()
+                _helper.close()
             _helper = Helper()
         return _helper
 
@@ -213,13 +264,13 @@ def _at_exit() -> None:
 
 def _exactly(connection: socket.socket, size: int) -> bytes:
     """So many bytes of the connection. Raises ConnectionError where it closes before."""
-    data = b""
-    while len(data) < size:
-        got = connection.recv(size - len(data))
-        if not got:
-            raise ConnectionError(f"closed, {size - len(data)} of {size} bytes missing")
-        data += got
-    return data
+    data, got = bytearray(size), 0
+    while got < size:
+        n = connection.recv_into(memoryview(data)[got:])
+        if not n:
+            raise ConnectionError(f"closed, {size - got} of {size} bytes missing")
+        got += n
+    return bytes(data)
 
 
 def _serve(control: socket.socket) -> None:
@@ -249,21 +300,28 @@ def _answer(connection: socket.socket, stores: dict[str, Store]) -> None:
             for handle in handles:
                 memory = memoryview(mmap.mmap(handle, total))
                 os.close(handle)
-            url, prefix, client, key, spans = json.loads(_exactly(connection, size))
+            what, url, prefix, client, key, spans = json.loads(_exactly(connection, size))
+            body, views = b"", []
             try:
                 which = json.dumps([url, prefix, client])
                 if which not in stores:
                     stores[which] = Store(url, prefix, Client(**client))
-                views = stores[which].get_ranges(key, spans)
+                if what == "ranges":
+                    views = stores[which].get_ranges(key, spans)
+                elif what == "get":
+                    body = stores[which].get(key)
+                else:
+                    stat = stores[which].head(key)
+                    body = json.dumps(None if stat is None else stat.size).encode()
             except Exception as err:  # noqa: BLE001 - every error is handed over and raised there
                 kinds = [i for i, e in enumerate(_ERRORS, 1) if isinstance(err, e)] or [1 + _ERRORS.index(ReadError)]
-                message = str(err) if isinstance(err, _ERRORS) else f"{type(err).__name__}: {err}"
+                message = str(err) if isinstance(err, _ERRORS) else f"{stores[which].where(key)}: {brief(err)}"
                 body = json.dumps([getattr(err, "wait_s", 0.0), message]).encode()
                 connection.sendall(_HEAD.pack(kinds[-1], len(body)) + body)
                 continue
             for at, view in zip(_places(spans), views, strict=False):
                 memory[at : at + len(view)] = view
-            connection.sendall(_HEAD.pack(0, 0))
+            connection.sendall(_HEAD.pack(0, len(body)) + body)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from curation.model import ConfigError, DamageError
 from curation.shardformat import INDEX, FileEntry, Index, MemberTable, SplitEntry, read_members
 from curation.store import Store
+from curation.stream import helper
 from curation.stream.fetch import Fetcher, Remote
 from curation.stream.plan import label_weights
 
@@ -42,6 +43,7 @@ class OpenSplit:
         self.remote = remote
         """How to read it where it is not local."""
         self._table = table
+        self._weights: NDArray[np.float64] | None = None
         self._members: MemberTable | None = None
         self._first: NDArray[np.int64] | None = None
         if owned:
@@ -63,6 +65,13 @@ class OpenSplit:
             shard_sha256={s.name: s.sha256 for s in self.entry.shards},
             remote=self.remote,
         )
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """`weights` of it: read once, in the process that opened it where that asks first."""
+        if self._weights is None:
+            self._weights = weights(self)
+        return self._weights
 
     @property
     def members(self) -> MemberTable:
@@ -120,7 +129,7 @@ def _find_index(path_or_url: str) -> tuple[Store, Index]:
     for url in (base, f"{base}/shards"):
         store = Store(url)
         try:
-            data = store.get(INDEX)
+            data = _get(store, INDEX)
         except (FileNotFoundError, NotADirectoryError):
             tried.append(store.where(INDEX))
             continue
@@ -131,11 +140,14 @@ def _find_index(path_or_url: str) -> tuple[Store, Index]:
     )
 
 
+def _get(store: Store, name: str) -> bytes:
+    return store.get(name) if store.is_local else helper.get(store, name)
+
+
 def _size(store: Store, name: str) -> int | None:
-    try:
-        stat = store.head(name)
-    except FileNotFoundError:  # what obstore itself raises
-        return None
+    if not store.is_local:
+        return helper.size(store, name)
+    stat = store.head(name)
     return None if stat is None else stat.size
 
 
@@ -162,7 +174,7 @@ def _check_lengths(store: Store, entry: SplitEntry) -> None:
 def _checked(store: Store, file: FileEntry) -> bytes:
     where = store.where(file.name)
     try:
-        data = store.get(file.name)
+        data = _get(store, file.name)
     except FileNotFoundError as err:
         raise DamageError(f"{where}: missing, expected {file.size} bytes: copy it again, or pack again") from err
     got = hashlib.sha256(data).hexdigest()

@@ -1,3 +1,4 @@
+import gc
 import json
 import multiprocessing
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
@@ -289,3 +291,35 @@ def test_a_grandchild_has_a_helper_of_its_own_and_does_not_keep_the_first(server
         return helper.helper().pid == own
 
     assert in_fork(work)
+
+
+def test_what_a_forked_process_inherited_of_obstore_is_never_let_go(packed, server):
+    """Its destructor tells threads that only the parent has, and may wait for a lock that one of them held."""
+    kept = Store(f"{server[0]}/shards")
+    kept.get_range(KEY, 0, 5)
+    held = weakref.ref(kept._made)
+
+    def work():
+        nonlocal kept
+        del kept
+        gc.collect()
+        return held() is not None
+
+    assert in_fork(work)
+
+
+def test_forked_workers_use_obstore_themselves_where_their_parent_only_opened(server):
+    # In a process of its own, since this one has used obstore.
+    code = f"""if True:
+        import psutil
+        from torch.utils.data import DataLoader
+        from curation import store
+        from curation.stream import open_shards
+        def look(sample):
+            assert not store.lost_to_fork()
+            assert not psutil.Process().children()
+            return sample["key"]
+        dataset = open_shards("{server[0]}/shards", transform=look, balance=True)
+        assert len(list(DataLoader(dataset, batch_size=None, num_workers=2))) == 13
+    """
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
