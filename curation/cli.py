@@ -298,6 +298,8 @@ def _print_built(results: Sequence[pipeline.Built]) -> None:
     if fresh:
         memory = max(b.worker_bytes for b in results) / 2**20
         print(f"built {fresh} patches in {seconds:.0f} worker seconds; a worker's highest memory {memory:.0f} MiB")
+    else:
+        print("nothing to build: all is there in the size recorded; `curate verify` reads the bytes, too")
     print("all: " + ", ".join(f"{k} {v}" for k, v in total.most_common()))
 
 
@@ -356,8 +358,11 @@ def _show(args: argparse.Namespace) -> int:
 
     dataset = load_dataset(args.dataset)
     store = _store(args, dataset)
-    print(show.write(dataset, store, args.patch, args.out))
-    return OK
+    shown = show.write(dataset, store, args.patch, args.out)
+    for damage in shown.damage:
+        print(f"curate: {damage}", file=sys.stderr)
+    print(shown.where)
+    return FAILED if shown.damage else OK
 
 
 def _init(args: argparse.Namespace) -> int:

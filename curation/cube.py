@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,6 +24,7 @@ from zarr.storage import MemoryStore
 
 from curation import grid, zarrshard
 from curation.facts import DTYPE, FILL, Fact, schema
+from curation.ledger import again
 from curation.model import STATIC, ConfigError, DamageError, Location
 from curation.recipe import Dataset
 from curation.sources import ArraySpec, SourceSpec
@@ -223,22 +224,29 @@ class Cube:
             out[self.fact_key(fact, slab)] = _encode(column, shape, DTYPE[fact.type], FILL[fact.type])
         return out
 
-    def read_facts(self, store: Store, slab: int, slots: int) -> list[dict[str, Any]]:
+    def read_facts(
+        self, store: Store, slab: int, slots: int, read: Callable[[str], bytes] | None = None
+    ) -> list[dict[str, Any]]:
         """For each of the first `slots` of a committed slab, fact → value as `slab_objects` was given it.
 
+        Args:
+            store: where the cube is.
+            slab: its number.
+            slots: how many of its patches.
+            read: gives the bytes at a key; the store's own, unchecked, where left out.
+
         Raises:
-            DamageError: a chunk is not there.
+            DamageError: a chunk is not there, or `read` says that it is not what was recorded.
         """
+        read = read or store.get
         rows: list[dict[str, Any]] = [{} for _ in range(slots)]
         for fact in self.facts:
             key = self.fact_key(fact, slab)
             shape = (self.slab_patches, fact.length) if fact.axis else (self.slab_patches,)
             try:
-                column = _decode(store.get(key), shape, DTYPE[fact.type], FILL[fact.type])
+                column = _decode(read(key), shape, DTYPE[fact.type], FILL[fact.type])
             except FileNotFoundError as err:
-                raise DamageError(
-                    f"{store.where(key)}: is committed but not there; `curate verify` names all holes"
-                ) from err
+                raise DamageError(f"{store.where(key)}: is recorded but not there: {again(key)}") from err
             for slot, row in enumerate(rows):
                 row[fact.name] = _python(column[slot], fact)
         return rows
@@ -253,9 +261,7 @@ class Cube:
             shape = json.loads(store.get(f"{self.prefix}/id/zarr.json"))["shape"]
             return [str(v) for v in _decode(store.get(f"{self.prefix}/id/c/0"), tuple(shape), "str", "")]
         except FileNotFoundError as err:
-            raise DamageError(
-                f"{store.where(self.prefix)}: its ids are not there; `curate verify` names all holes"
-            ) from err
+            raise DamageError(f"{store.where(self.prefix)}: its ids are not there: {again(self.prefix)}") from err
 
     def read_chunk(self, store: Store, name: str, patch: int, expected: str) -> NDArray[Any]:
         """(band, y, x) of one committed patch of a pixel array, checked against the ledger's hash.
@@ -269,15 +275,18 @@ class Cube:
         size = zarrshard.index_size(self.slab_patches)
         stat = store.head(key)
         if stat is None:
-            raise DamageError(f"{where}: is committed but not there; `curate verify` names all holes")
-        index = zarrshard.parse_index(store.get_range(key, stat.size - size, size), self.slab_patches, where)
-        if slot not in index:
-            raise DamageError(f"{where}: the chunk is committed but not in the shard; `curate verify` names all holes")
-        chunk = store.get_range(key, *index[slot])
-        if (found := chunk_hash(chunk)) != expected:
-            raise DamageError(
-                f"{where}: chunk has hash {found}, committed was {expected}; `curate verify` names all holes"
+            raise DamageError(f"{where}: is recorded but not there: {again(key)}")
+        try:
+            index = zarrshard.parse_index(
+                store.get_range(key, max(stat.size - size, 0), size), self.slab_patches, store.where(key)
             )
+            if slot not in index:
+                raise DamageError(f"{where}: the chunk is recorded but not in the Zarr shard")
+            chunk = store.get_range(key, *index[slot])
+        except (DamageError, EOFError) as err:
+            raise DamageError(f"{err}: {again(key)}") from err
+        if (found := chunk_hash(chunk)) != expected:
+            raise DamageError(f"{where}: chunk has hash {found}, recorded was {expected}: {again(key)}")
         return self.decode(name, chunk)
 
 

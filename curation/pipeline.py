@@ -19,7 +19,7 @@ from curation.build import SlabJob, SlabReceipt, build_slab, one_line
 from curation.catalogs import Catalog
 from curation.cube import Cube
 from curation.jobs import slab_job
-from curation.ledger import Ledger, SlabRecord
+from curation.ledger import Ledger, SlabRecord, again
 from curation.model import (
     STATIC,
     CurationError,
@@ -191,6 +191,7 @@ def _work(run: Run, here: Cube) -> _Work:
     """A cube's ledger, bound to this recipe and catalog, and what is left to do."""
     ledger = Ledger.replay(run.store, here.region, here.season)
     ledger.check(here.binding(catalogs.pixels_digest(run.dataset, run.catalog)))
+    _check_sizes(run.store, ledger, here)
     wanted = [p.id for p in here.locations[: run.limit]]
     settled = {o.id for o in ledger.outcomes() if o.status in SETTLED}
     todo: dict[int, list[Location]] = {}
@@ -198,6 +199,29 @@ def _work(run: Run, here: Cube) -> _Work:
         if location.id not in settled:
             todo.setdefault(n // here.slab_patches, []).append(location)
     return _Work(here, ledger, wanted, todo, Built(here.region, here.season))
+
+
+def _check_sizes(store: Store, ledger: Ledger, here: Cube) -> None:
+    """Passes where each object of the cube is there with the size recorded of it, as one listing says; reads no byte.
+
+    Slabs with patches yet to be settled are left out: a build that was stopped may have written them since, and each
+    committed chunk of theirs is checked by its hash when they are built.
+
+    Raises:
+        DamageError: an object is missing, or has another size.
+    """
+    recorded = list(ledger.cube_objects)
+    for number, record in ledger.slabs.items():
+        if len([o for o in record.patches if o.status in SETTLED]) == len(here.slab(number)):
+            recorded += record.objects
+    sizes = {s.key: s.size for s in store.list(here.prefix)} if recorded else {}
+    wrong = [o for o in recorded if sizes.get(o.key) != o.size]
+    if wrong:
+        first, size = wrong[0], sizes.get(wrong[0].key)
+        found = "is recorded but not there" if size is None else f"has {size} bytes, recorded were {first.size}"
+        raise DamageError(
+            f"{store.where(first.key)}: {found} (the first of {len(wrong)} such objects): {again(first.key)}"
+        )
 
 
 def _jobs(run: Run, work: _Work, searches: Searches) -> Iterator[SlabJob]:

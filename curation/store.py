@@ -344,6 +344,31 @@ class Store:
                 raise FileExistsError(self.where(key)) from err
         return Receipt(key, len(data), hashlib.sha256(data).hexdigest(), etag)
 
+    def move(self, key: str, to: str) -> Stat:
+        """Makes the object be called `to`, in place of any earlier one; gives what the store says of it there.
+
+        On an object store this is a copy that the store makes itself, and a removal: `to` appears whole or not at all.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        if self.is_local:
+            self._path(to).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(self._path(key), self._path(to))  # noqa: PTH105 - atomic by name, as the module promises
+            self._sync_folder(to)
+            self._sync_folder(key)
+        else:
+            try:
+                obstore.copy(self._remote, self._key(key), self._key(to))
+            except _MISSING as err:
+                raise FileNotFoundError(self.where(key)) from err
+        stat = self.head(to)
+        if stat is None:
+            raise FileNotFoundError(self.where(to))
+        if not self.is_local:
+            self.delete(key)
+        return stat
+
     def delete(self, key: str) -> None:
         """Removes the object, where there is one."""
         if self.is_local:

@@ -100,7 +100,7 @@ def test_a_chunk_that_is_not_what_was_committed_is_refused(built: Curate, tmp_pa
     with pytest.raises(DamageError, match="chunk has hash"):
         cube.read_chunk(mine.store, "s2l2a_10m", patch, "0" * 32)
     (mine.folder / cube.array_key("s2l2a_10m", patch // cube.slab_patches)).unlink()
-    with pytest.raises(DamageError, match="committed but not there"):
+    with pytest.raises(DamageError, match="recorded but not there"):
         cube.read_chunk(mine.store, "s2l2a_10m", patch, "0" * 32)
 
 

@@ -204,3 +204,22 @@ def test_told_names_failures_apart(built: Curate):
     outcome = next(iter(Ledger.replay(built.store, "europe", "summer").outcomes()))
     assert pipeline.told(None) == "pending"
     assert pipeline.told(dataclasses.replace(outcome, status=Status.OK)) == "ok"
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_rerun_sees_an_object_that_is_short_or_gone_before_any_work(
+    built: Curate, tmp_path: Path, capsys: pytest.CaptureFixture[str], cut: bool
+):
+    mine = built.copy(tmp_path)
+    assert mine() == 0
+    assert "nothing to build" in capsys.readouterr().out
+    victim = sorted(mine.folder.glob("cubes/europe/summer.zarr/s2l2a_10m/c/*/0/0/0"))[0]
+    size = victim.stat().st_size
+    victim.write_bytes(victim.read_bytes()[:-7]) if cut else victim.unlink()
+    before = sorted(mine.folder.rglob("*"))
+    assert mine() == 1
+    said = capsys.readouterr().err
+    assert str(victim) in said
+    assert (f"has {size - 7} bytes, recorded were {size}" if cut else "recorded but not there") in said
+    assert "delete both cubes/europe/summer.zarr and ledger/europe/summer, and build it again" in said
+    assert sorted(mine.folder.rglob("*")) == before

@@ -42,6 +42,17 @@ def test_a_rewrite_replaces_and_changes_the_mark(store):
     assert store.head("k").etag == second.etag
 
 
+def test_what_is_moved_is_at_its_new_key_only_and_has_the_mark_told(store):
+    receipt = store.publish("a/k", b"new")
+    store.publish("b/c/k", b"an earlier one")
+    stat = store.move("a/k", "b/c/k")
+    assert store.get("b/c/k") == b"new"
+    assert (stat.key, stat.size, stat.etag) == ("b/c/k", receipt.size, store.head("b/c/k").etag)
+    assert [s.key for s in store.list()] == ["b/c/k"]
+    with pytest.raises(FileNotFoundError):
+        store.move("a/k", "b/c/k")
+
+
 def test_publish_new_leaves_what_exists(store):
     receipt = store.publish_new("k", b"one")
     assert store.head("k").etag == receipt.etag
