@@ -162,7 +162,8 @@ def _parser() -> argparse.ArgumentParser:
         "verify",
         parents=[common],
         help="prove cubes and shards from their bytes",
-        description="Reads every byte again: ledgers, cubes and shards. Names every hole; exit code 1 where there is one.",
+        description="Reads every byte again: ledgers, cubes and shards. Names every hole, and what a stopped command left "
+        "unfinished; exit code 1 where there is either.",
     )
     verify.set_defaults(run=_verify)
 
@@ -335,13 +336,15 @@ def _verify(args: argparse.Namespace) -> int:
     found = verify.verify(dataset, store)
     for fault in found.faults:
         print(f"FAULT {fault}")
+    for left in found.unfinished:
+        print(f"unfinished: {left}")
     print(found.summary())
     if found.faults:
         print(
-            "What a stopped build left is settled by building again, shards by packing again. A damaged cube is made again "
-            "after deleting both cubes/<region>/<season>.zarr and ledger/<region>/<season>."
+            "Damaged shards are made again by `curate pack`. A damaged cube is made again after deleting both "
+            "cubes/<region>/<season>.zarr and ledger/<region>/<season>."
         )
-    return FAILED if found.faults else OK
+    return FAILED if found.faults or found.unfinished else OK
 
 
 def _report(args: argparse.Namespace) -> int:

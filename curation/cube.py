@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -250,6 +250,30 @@ class Cube:
             for slot, row in enumerate(rows):
                 row[fact.name] = _python(column[slot], fact)
         return rows
+
+    def only(self, name: str, data: bytes, slots: Collection[int], where: str) -> bytes:
+        """A slab's object of a pixel array or fact as it would be had only the patches in `slots` been written.
+
+        Args:
+            name: of the array or fact.
+            data: the object's bytes.
+            slots: those that stay.
+            where: how a person names the object.
+
+        Raises:
+            DamageError: it cannot be read.
+        """
+        if name in self.arrays:
+            stored = zarrshard.parse(data, self.slab_patches, where)
+            return zarrshard.assemble({s: c for s, c in stored.items() if s in slots}, self.slab_patches)
+        fact = next(f for f in self.facts if f.name == name)
+        shape = (self.slab_patches, fact.length) if fact.axis else (self.slab_patches,)
+        try:
+            column = _decode(data, shape, DTYPE[fact.type], FILL[fact.type])
+        except (RuntimeError, ValueError) as err:  # what Zarr's codecs raise of bytes that are none of theirs
+            raise DamageError(f"{where}: is no chunk of {name}: {err}") from err
+        rows = [column[slot] if slot in slots else None for slot in range(self.slab_patches)]
+        return _encode(fact.column(rows, self.slab_patches), shape, DTYPE[fact.type], FILL[fact.type])
 
     def read_ids(self, store: Store) -> list[str]:
         """Ids of all locations in the order of the cube, as the store itself says.
