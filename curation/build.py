@@ -34,6 +34,7 @@ from curation.model import (
     Scene,
     SourceOutcome,
     Status,
+    shortened,
 )
 from curation.read.cog import Asset, Reader
 from curation.recipe import Dataset
@@ -224,7 +225,7 @@ def _build_patch(job: SlabJob, reader: Reader, location: Location) -> tuple[_Pat
 def one_line(err: BaseException) -> str:
     """One line on an error, each URL in it without its query (signatures stand there)."""
     line = (str(err).splitlines() or [""])[0]
-    return f"{type(err).__name__}: " + " ".join(w.split("?")[0] for w in line.split(" "))[:500]
+    return f"{type(err).__name__}: " + shortened(" ".join(w.split("?")[0] for w in line.split(" ")), 600)
 
 
 def _patch_status(patch: _Patch, required: set[str], names: Sequence[str]) -> Status:

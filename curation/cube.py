@@ -26,12 +26,19 @@ from curation import grid, zarrshard
 from curation.facts import DTYPE, FILL, Fact, schema
 from curation.ledger import again
 from curation.model import STATIC, ConfigError, DamageError, Location
-from curation.recipe import Dataset
+from curation.recipe import Dataset, digest
 from curation.sources import ArraySpec, SourceSpec
 from curation.store import Receipt, Store
 
-IDENTITY = ("id", "lon", "lat", "epsg", "x0_m", "y0_m")
-"""Coordinates that are known before a pixel is read."""
+IDENTITY: dict[str, dict[str, str]] = {
+    "id": {"long_name": "location"},
+    "lon": {"long_name": "longitude of the centre", "standard_name": "longitude", "units": "degrees_east"},
+    "lat": {"long_name": "latitude of the centre", "standard_name": "latitude", "units": "degrees_north"},
+    "epsg": {"long_name": "EPSG code of the patch's CRS"},
+    "x0_m": {"long_name": "outer west edge of the patch in its CRS", "units": "m"},
+    "y0_m": {"long_name": "outer north edge of the patch in its CRS", "units": "m"},
+}
+"""Coordinates that are known before a pixel is read, and their Zarr attributes."""
 
 
 def _codec() -> BloscCodec:
@@ -106,17 +113,27 @@ class Cube:
             "locations": self.locations_digest,
         }
 
-    def create(self, store: Store, pixels_digest: str) -> list[Receipt]:
+    def create(self, store: Store, pixels: Mapping[str, Any]) -> list[Receipt]:
         """Publishes schema and identity; the root's metadata last, so that a cube that opens is whole.
 
-        Safe to repeat: the bytes follow from the recipe and the locations.
+        Safe to repeat: the bytes follow from the recipe and the locations. `pixels` is all that changes the cube
+        (`catalogs.pixels_parts`); it stands in the root's attributes, so that a change can be told by its key.
         """
-        objects = self._build(pixels_digest)
+        objects = self._build(pixels)
         last = "zarr.json"
         keys = sorted(k for k in objects if k != last)
         return [store.publish(f"{self.prefix}/{k}", objects[k]) for k in [*keys, last]]
 
-    def _build(self, pixels_digest: str) -> dict[str, bytes]:
+    def made_by(self, store: Store) -> Mapping[str, Any] | None:
+        """What `create` was told as `pixels`; None where the cube is not there or does not say."""
+        try:
+            value = json.loads(store.get(f"{self.prefix}/zarr.json"))
+            pixels = value["attributes"]["pixels"]
+        except (FileNotFoundError, ValueError, KeyError):
+            return None
+        return pixels if isinstance(pixels, dict) else None
+
+    def _build(self, pixels: Mapping[str, Any]) -> dict[str, bytes]:
         """Key → bytes of the store as created: metadata and identity."""
         objects: dict[str, Buffer] = {}
         memory = MemoryStore(objects)
@@ -130,7 +147,8 @@ class Cube:
                 "dataset": self.dataset.name,
                 "region": self.region,
                 "season": self.season,
-                "pixels_digest": pixels_digest,
+                "pixels": pixels,
+                "pixels_digest": digest(pixels),
                 "locations_digest": self.locations_digest,
                 "licences": {s.name: s.licence for s in self.sources},
             },
@@ -157,6 +175,8 @@ class Cube:
                 },
             )
             _coordinate(root, f"{name}_band", array.bands)
+        for array in {a.res_m: a for _, a in self.arrays.values()}.values():
+            _axes(root, array.res_m, grid.size_px(self.dataset.recipe.grid.size_m, array.res_m))
         for axis, names in classes.items():
             _coordinate(root, axis, names)
         for fact in self.facts:
@@ -171,10 +191,12 @@ class Cube:
                 dimension_names=("patch", *([fact.axis] if fact.axis else [])),
                 attributes=fact.attributes,
             )
-        for name in IDENTITY:
+        for name, attributes in IDENTITY.items():
             values = [getattr(p, name) for p in self.locations]
             dtype = "str" if name == "id" else "int32" if name == "epsg" else "float64"
-            array_ = _create(root, name, shape=(n,), chunks=(n,), dtype=dtype, dimension_names=("patch",))
+            array_ = _create(
+                root, name, shape=(n,), chunks=(n,), dtype=dtype, dimension_names=("patch",), attributes=attributes
+            )
             array_[:] = np.array(values, dtype=object if name == "id" else dtype)
         with warnings.catch_warnings():
             # Consolidated metadata is not in the Zarr v3 core yet; without it `xr.open_zarr` warns and reads 60 objects.
@@ -342,6 +364,21 @@ def _create(root: zarr.Group, name: str, **kw: Any) -> zarr.Array[Any]:
 def _coordinate(root: zarr.Group, name: str, values: Sequence[str]) -> None:
     array = root.create_array(name, shape=(len(values),), chunks=(len(values),), dtype="str", dimension_names=(name,))
     array[:] = np.array(values, dtype=object)
+
+
+def _axes(root: zarr.Group, res_m: float, px: int) -> None:
+    """Where pixel centres lie within a patch, the same for all patches; x0_m and y0_m added, they are in its CRS."""
+    along = (np.arange(px) + 0.5) * res_m
+    for axis, values, long_name in (
+        ("x", along, "metres east of the patch's west edge (add x0_m for its CRS)"),
+        ("y", -along, "metres north of the patch's north edge, so negative (add y0_m for its CRS)"),
+    ):
+        name = f"{axis}_{res_m:g}m"
+        attributes = {"long_name": long_name, "units": "m", "axis": axis.upper()}
+        array = root.create_array(
+            name, shape=(px,), chunks=(px,), dtype="float64", dimension_names=(name,), attributes=attributes
+        )
+        array[:] = values
 
 
 def _chunk_array(

@@ -1,4 +1,4 @@
-"""What a build would search, read and write: `--dry-run`. Asks no catalog."""
+"""What a build would search, read and write: `--dry-run`. Searches nothing and writes nothing."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _window_bytes(size_m: float, array: ArraySpec) -> float:
 
 def table(run: pipeline.Run, asked: Sequence[Region], seasons: Sequence[str]) -> str:
     """All cubes, a line each, and what they come to."""
-    found = pipeline.locations(run.dataset, run.store, asked)
+    found = pipeline.locations(run.dataset, run.store, asked, keep=False)
     rows = [of_cube(run, cube.cube_of(run.dataset, r, s, places)) for r, places in found.items() for s in seasons]
     head = ("cube", "locations", "to build", "searches", "scene reads", "requests", "read", "disk")
     lines = [head, *(_line(f"{r.region}/{r.season}", [r]) for r in rows), _line("all", rows)]
@@ -81,7 +81,7 @@ def table(run: pipeline.Run, asked: Sequence[Region], seasons: Sequence[str]) ->
         "  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
         for line in lines
     )
-    note = f"\n{STATIC} is built before seasons. Estimates; nothing was searched, read or written but the draw of locations."
+    note = f"\n{STATIC} is built before seasons. Estimates; nothing was searched, read or written."
     return text + note
 
 

@@ -249,9 +249,11 @@ def pack(run: pipeline.Run, asked: Sequence[Region]) -> Packed:
     outcomes = {r: {s: {o.id: o for o in its.outcomes()} for s, its in by.items()} for r, by in ledgers.items()}
     made = plan(dataset, cubes, outcomes)
     if not any(made.shards.values()):
-        why = Counter(d.reason for d in made.dropped).most_common(3)
+        reasons = Counter(d.reason for d in made.dropped).most_common(3)
+        why = ", ".join(f"{reason} {n}" for reason, n in reasons)
         raise ConfigError(
-            f"{run.store.where('')}: no location is complete, of {len(made.dropped)}: {why}; build more, or relax the recipe"
+            f"{_looked(run, asked)}, found no location that is complete, of {len(made.dropped)}: {why}; "
+            "build more, or relax the recipe"
         )
     jobs = list(_jobs(run, cubes, ledgers, made))
     parts, reused = _write(run, jobs)
@@ -272,11 +274,42 @@ def pack(run: pipeline.Run, asked: Sequence[Region]) -> Packed:
     return Packed(index, store.where(""), dropped, mixing(made), reused)
 
 
+def check_built(run: pipeline.Run, asked: Sequence[Region]) -> None:
+    """Passes where something is built of the regions. Reads nothing but names, and what a few cubes say of themselves.
+
+    Raises:
+        ConfigError: nothing is; where it looked, and what is built there, is told.
+    """
+    built: dict[str, list[str]] = {}
+    for stat in run.store.list("ledger"):
+        _, region, season, *_ = stat.key.split("/")
+        if season not in built.setdefault(region, []):
+            built[region].append(season)
+    if any(r.name in built for r in asked):
+        return
+    told = []
+    for region, seasons in built.items():
+        made = (Cube(run.dataset, region, s, ()).made_by(run.store) for s in seasons)
+        catalog = next((f", catalog {m['catalog']}" for m in made if m and "catalog" in m), "")
+        told.append(f"region {region} ({', '.join(seasons)}{catalog})")
+    there = f"built there: {'; '.join(told)}" if told else "nothing is built there"
+    raise ConfigError(
+        f"{_looked(run, asked)}, found nothing to pack: {there}. Give --catalog, --region and --root as they were for the "
+        "build, or build it first"
+    )
+
+
+def _looked(run: pipeline.Run, asked: Sequence[Region]) -> str:
+    """Where packing looked."""
+    names = ", ".join(r.name for r in asked)
+    return f"{run.store.where('')}: looked for regions {names}, built from catalog {run.catalog.told}"
+
+
 def _cubes(
     run: pipeline.Run, asked: Sequence[Region]
 ) -> tuple[dict[str, dict[str, Cube]], dict[str, dict[str, Ledger]]]:
     """Region → season → cube, and ledger, of the regions, each bound to this recipe."""
-    dataset, digest = run.dataset, catalogs.pixels_digest(run.dataset, run.catalog)
+    dataset = run.dataset
     has_static = any(s.season == STATIC for s in dataset.specs.values())
     cubes: dict[str, dict[str, Cube]] = {}
     ledgers: dict[str, dict[str, Ledger]] = {}
@@ -285,7 +318,7 @@ def _cubes(
         for season in ([STATIC] if has_static else []) + dataset.season_names():
             here = cube.cube_of(dataset, region, season, places)
             ledger = Ledger.replay(run.store, region, season)
-            ledger.check(here.binding(digest))
+            pipeline.check_bound(run, ledger, here)
             cubes[region][season] = here
             ledgers[region][season] = ledger
     return cubes, ledgers

@@ -192,7 +192,7 @@ class Store:
         return self._folder / self._key(key)
 
     def check_writable(self) -> None:
-        """Tells early that nothing can be written here. Makes the folder where there is none.
+        """Tells early that nothing can be written here. Makes no folder.
 
         Raises:
             ValueError: it cannot be written, or (an object store) does not answer.
@@ -200,7 +200,8 @@ class Store:
         try:
             if self.is_local:
                 folder = self._path("")
-                folder.mkdir(parents=True, exist_ok=True)
+                while not folder.exists() and folder != folder.parent:
+                    folder = folder.parent
                 with tempfile.TemporaryFile(dir=folder):
                     pass
             else:
