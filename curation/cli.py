@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = did_you_mean(given[0], VERBS)
         print(f"curate: {given[0]!r}: no such verb; {hint}known: {', '.join(VERBS)}", file=sys.stderr)
         return USAGE
-    args = _parser().parse_args(_with_verb(given))
+    args = _parser().parse_args(_joined(_with_verb(given)))
     _logging(args.verbose)
     try:
         code: int = args.run(args)
@@ -76,6 +77,17 @@ def _with_verb(argv: list[str]) -> list[str]:
     if argv and (argv[0] in VERBS or argv[0] in ("-h", "--help", "--version")):
         return argv
     return ["build", *argv]
+
+
+def _joined(argv: list[str]) -> list[str]:
+    """`--region -10,40,5,50` as `--region=-10,40,5,50`: argparse takes what begins with a minus for a flag."""
+    out: list[str] = []
+    for arg in argv:
+        if out and out[-1] == "--region" and re.match(r"-[\d.]", arg):
+            out[-1] += f"={arg}"
+        else:
+            out.append(arg)
+    return out
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -374,7 +374,7 @@ def _axes(root: zarr.Group, res_m: float, px: int) -> None:
         ("y", -along, "metres north of the patch's north edge, so negative (add y0_m for its CRS)"),
     ):
         name = f"{axis}_{res_m:g}m"
-        attributes = {"long_name": long_name, "units": "m", "axis": axis.upper()}
+        attributes: dict[str, Any] = {"long_name": long_name, "units": "m", "axis": axis.upper()}
         array = root.create_array(
             name, shape=(px,), chunks=(px,), dtype="float64", dimension_names=(name,), attributes=attributes
         )

@@ -143,6 +143,9 @@ def test_another_recipe_is_refused_with_both_values(built: Curate, world: tiny.W
     assert digests[0] != digests[1]
     for digest in digests:
         assert digest in said
+    assert "What changed: quality.max_gap_days was 12.0, is 11.0" in said
+    assert curate("pack") == 2
+    assert "What changed: quality.max_gap_days was 12.0, is 11.0" in capsys.readouterr().err
 
 
 def test_another_order_or_list_of_places_is_refused(built: Curate, world: tiny.World, tmp_path: Path, capsys):
@@ -152,7 +155,9 @@ def test_another_order_or_list_of_places_is_refused(built: Curate, world: tiny.W
     curate = Curate(mine, tmp_path / "root")
     shutil.copytree(built.root, curate.root)
     assert curate() == 2
-    assert "places_digest" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "places_digest" in said
+    assert '(file was "' in said
 
 
 def test_a_task_that_another_writer_overtook_is_not_recorded_as_done(built: Curate, tmp_path: Path, monkeypatch):

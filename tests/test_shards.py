@@ -2,6 +2,7 @@ import hashlib
 import io
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation import shards, zarrshard
+from curation import cli, shards, zarrshard
 from curation.cube import Cube
 from curation.ledger import Ledger
 from curation.model import CurationError, Location, PatchOutcome, SourceOutcome, Status
@@ -217,7 +218,24 @@ def test_nothing_complete_is_an_error_that_says_why(built: Curate, world: tiny.W
     curate = Curate(world, tmp_path)
     assert curate("build", "--season", "static") == 0
     assert curate("pack") == 2
-    assert "no location is complete" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "found no location that is complete, of 25: incomplete:summer (pending) 25; build more" in said
+
+
+def test_nothing_to_pack_names_where_it_looked_and_what_is_there(built: Curate, tmp_path: Path, capsys):
+    flags = ["--dataset", str(built.world.recipe), "--root", str(built.root)]
+    assert cli.main(["pack", *flags, "--catalog", str(built.world.catalog), "--region", "africa+asia"]) == 2
+    said = capsys.readouterr().err
+    assert f"{built.folder}: looked for regions africa, asia, built from catalog {built.world.catalog}" in said
+    assert "built there: region europe (autumn, static, summer, catalog file-" in said
+    assert "[(" not in said
+    # Another catalog than it was built from: the ledger says so, and the cube knows which.
+    assert cli.main(["pack", *flags, "--catalog", "embedded", "--scheduler", "none"]) == 2
+    assert re.search(r'What changed: catalog was "file-\w+", is "embedded"\n', capsys.readouterr().err)
+    root = tmp_path / "none"
+    assert cli.main(["pack", *flags[:2], "--root", str(root), "--catalog", "embedded"]) == 2
+    assert "nothing is built there" in capsys.readouterr().err
+    assert not root.exists()
 
 
 @given(st.lists(st.floats(2**-20, 2**10, width=32), min_size=1))
