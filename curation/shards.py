@@ -281,8 +281,7 @@ def check_built(run: pipeline.Run, asked: Sequence[Region]) -> None:
         ConfigError: nothing is; where it looked, and what is built there, is told.
     """
     built: dict[str, list[str]] = {}
-    for stat in run.store.list("ledger"):
-        _, region, season, *_ = stat.key.split("/")
+    for _, region, season, _ in (parts for s in run.store.list("ledger") if len(parts := s.key.split("/")) == 4):
         if season not in built.setdefault(region, []):
             built[region].append(season)
     if any(r.name in built for r in asked):
@@ -397,7 +396,7 @@ def _not_written(failed: Mapping[str, BaseException], total: int, *, stands: boo
     key, first = min((damaged or failed).items())
     text = f"{len(failed)} of {total} shards could not be written"
     if damaged:
-        cause = f"{first} (first found, for shard {key}; {len(damaged)} shards want damaged pixels)"
+        cause = f"{first} (first found, for {key}; shards that want damaged pixels: {len(damaged)})"
         rest = len(failed) - len(damaged)
         text += f": {cause}. Packing again does not help before that" + (f"; {rest} had another cause" if rest else "")
     else:

@@ -33,7 +33,7 @@ from obstore.exceptions import (
     UnknownConfigurationKeyError,
 )
 
-from curation.model import ReadError
+from curation.model import ReadError, shortened
 
 _TEMP_SUFFIX = ".part"
 
@@ -411,5 +411,5 @@ def _unsigned(url: str) -> str:
 
 def brief(err: Exception) -> str:
     """The first line of an error of obstore, of which any URL lost its query: signatures are there."""
-    text = next(iter(str(err).splitlines()), "")[:400]
+    text = shortened(next(iter(str(err).splitlines()), ""), 400)
     return f"{type(err).__name__}: {re.sub(r'[?][^ )]*|(?<=//)[^/@ ]*@', '', text)}"

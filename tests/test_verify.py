@@ -313,3 +313,24 @@ def test_a_damaged_cube_is_made_again_as_the_command_says(
     assert mine("pack") == 0
     assert mine("verify") == 0
     assert mine.hashes() == built.hashes()
+
+
+def test_a_killed_second_try_of_failed_patches_is_told_as_what_it_may_be(
+    built: Curate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    shutil.copytree(built.world.folder, tmp_path / "own")
+    mine = Curate(type(built.world)(tmp_path / "own"), tmp_path / "root")
+    victim = mine.world.folder / "wc" / "map.tif"
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[:2000])
+    # In a process of its own, so that no living writer stands in the ledger; without the pauses between tries.
+    code = "import sys; from curation import cli; from curation.read import cog; cog.time.sleep = lambda s: None; "
+    code += f"sys.exit(cli.main({mine.arguments('build', '--season', 'static')!r}))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 1
+    victim.write_bytes(whole)
+    killed(mine, "ledger.Ledger.append", 1, "build", "--season", "static")
+    found = said(mine, capsys)[1]
+    assert found
+    assert all("build was stopped while it tried failed patches again" in f for f in found)
+    assert mine("build", "--season", "static") == 0
+    assert said(mine, capsys) == (0, [], [])
