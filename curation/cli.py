@@ -38,7 +38,8 @@ examples:
   curate pack && curate verify && curate report
       makes the shards, proves them, and draws what is in them
 
-exit codes: 0 all settled, 1 some failed (run the same command again), 2 bad usage or configuration
+exit codes: 0 all settled; 1 some failed or are unfinished (run the same command again), or something is damaged (its
+message says what to do); 2 bad usage or configuration
 """
 
 

@@ -10,6 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NoReturn
 
 from distributed import Client
@@ -97,8 +98,10 @@ def asked_regions(dataset: Dataset, catalog: Catalog, text: str) -> list[Region]
     """
     places = dataset.recipe.places
     own = places.regions_of.get(catalog.identity, places.regions)
+    # The draw needs the recipe's own regions, whatever is asked for: a typo is told before it. Files may have gone since.
+    named = [n for n in places.regions if Path(n).suffix.lower() not in regions.FILE_SUFFIXES]
     try:
-        found = {n: regions.find(n) for n in dict.fromkeys([*own, *places.regions])}
+        found = {n: regions.find(n) for n in dict.fromkeys([*named, *(own if text == regions.ALL else ())])}
     except ConfigError as err:
         raise ConfigError(f"{dataset.path}: [places] regions: {err}") from err
     if text == regions.ALL:
@@ -223,10 +226,12 @@ def check_bound(run: Run, ledger: Ledger, here: Cube) -> None:
         ledger.check(here.binding(catalogs.pixels_digest(run.dataset, run.catalog)))
     except ConfigError as err:
         before = here.made_by(run.store)
-        told = changes(before, catalogs.pixels_parts(run.dataset, run.catalog)) if before else []
+        told = "; ".join(changes(before, catalogs.pixels_parts(run.dataset, run.catalog))) if before else ""
         if not told:
             raise
-        raise ConfigError(f"{err}. What changed: {'; '.join(told)}") from err
+        if run.catalog.is_file:
+            told = told.replace(f'is "{run.catalog.identity}"', f'is {run.catalog.told} ("{run.catalog.identity}")')
+        raise ConfigError(f"{err}. What changed: {told}") from err
 
 
 def _check_sizes(store: Store, ledger: Ledger, here: Cube) -> None:

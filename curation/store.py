@@ -37,6 +37,9 @@ from curation.model import ReadError, shortened
 
 _TEMP_SUFFIX = ".part"
 
+COPY_BYTES = 4 * 2**30
+"""Larger objects are not copied by the store itself: S3 does so up to 5 GiB."""
+
 _MISSING = (NotFoundError, FileNotFoundError)
 """What obstore raises where there is no object: it has both."""
 
@@ -348,7 +351,8 @@ class Store:
     def move(self, key: str, to: str) -> Stat:
         """Makes the object be called `to`, in place of any earlier one; gives what the store says of it there.
 
-        On an object store this is a copy that the store makes itself, and a removal: `to` appears whole or not at all.
+        On an object store this is a copy that the store makes itself (through this process where it is larger than stores
+        copy at once), and a removal: `to` appears whole or not at all.
 
         Raises:
             FileNotFoundError: there is no such object.
@@ -359,10 +363,13 @@ class Store:
             self._sync_folder(to)
             self._sync_folder(key)
         else:
-            try:
+            before = self.head(key)
+            if before is None:
+                raise FileNotFoundError(self.where(key))
+            if before.size > COPY_BYTES:
+                self.publish(to, self.get(key))
+            else:
                 obstore.copy(self._remote, self._key(key), self._key(to))
-            except _MISSING as err:
-                raise FileNotFoundError(self.where(key)) from err
         stat = self.head(to)
         if stat is None:
             raise FileNotFoundError(self.where(to))

@@ -1,6 +1,7 @@
 """Stopping, rerunning, limiting and failing: each ends where an undisturbed run ends."""
 
 import dataclasses
+import re
 import shutil
 from pathlib import Path
 
@@ -146,6 +147,11 @@ def test_another_recipe_is_refused_with_both_values(built: Curate, world: tiny.W
     assert "What changed: quality.max_gap_days was 12.0, is 11.0" in said
     assert curate("pack") == 2
     assert "What changed: quality.max_gap_days was 12.0, is 11.0" in capsys.readouterr().err
+    # A catalog in a file is known by its content, and told by its name.
+    mine.recipe.write_text(tiny.RECIPE)
+    mine.catalog.write_text(mine.catalog.read_text() + "\n")
+    assert curate() == 2
+    assert re.search(rf'changed: catalog was "file-\w+", is {mine.catalog} \("file-\w+"\)\n', capsys.readouterr().err)
 
 
 def test_another_order_or_list_of_places_is_refused(built: Curate, world: tiny.World, tmp_path: Path, capsys):

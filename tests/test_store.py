@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curation import store as store_module
 from curation.store import Receipt, Store
 
 
@@ -42,7 +43,9 @@ def test_a_rewrite_replaces_and_changes_the_mark(store):
     assert store.head("k").etag == second.etag
 
 
-def test_what_is_moved_is_at_its_new_key_only_and_has_the_mark_told(store):
+@pytest.mark.parametrize("copy_bytes", [0, 2**20])
+def test_what_is_moved_is_at_its_new_key_only_and_has_the_mark_told(store, monkeypatch, copy_bytes: int):
+    monkeypatch.setattr(store_module, "COPY_BYTES", copy_bytes)
     receipt = store.publish("a/k", b"new")
     store.publish("b/c/k", b"an earlier one")
     stat = store.move("a/k", "b/c/k")
