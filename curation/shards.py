@@ -419,11 +419,13 @@ def _stands(store: Store, key: str, content: bytes) -> bool:
 
 
 def _put_in_place(store: Store, job: ShardJob, part: ShardPart) -> None:
-    """Moves a shard that waits to its place; killed in between, it is made again."""
+    """Moves a shard that waits to its place; killed in between, it is made again.
+
+    Its receipt stays among what waits until all is done (`_forget`), as the sign that packing has not ended.
+    """
     stat = store.move(part.receipt.key, f"{FOLDER}/{job.key}")
     receipt = dataclasses.replace(part.receipt, key=stat.key, etag=stat.etag)
     _keep(store, _part_key(job), dataclasses.replace(part, receipt=receipt))
-    store.delete(_part_key(job, STAGE))
 
 
 def _keep(store: Store, key: str, part: ShardPart) -> None:

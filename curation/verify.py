@@ -250,11 +250,11 @@ def _slab(store: Store, its: _Opened, record: SlabRecord, found: Verified) -> No
 
 def _shards(store: Store, dataset_store: Store, ledgers: Mapping[tuple[str, str], Ledger], found: Verified) -> None:
     present = {s.key: s for s in store.list()}
-    staged = sum(s.key.endswith(".tar") for s in dataset_store.list(STAGE))
+    waiting = [s.key for s in dataset_store.list(STAGE)]
     if shardformat.INDEX not in present:
-        # With a release the index was there before: only shards that still wait tell that it went while packing.
-        if (present and dataset_store.head("manifest/release.json") is None) or staged:
-            tars = staged + sum(k.endswith(".tar") for k in present)
+        # With a release the index was there before: only what waits tells that it went while packing.
+        if (present and dataset_store.head("manifest/release.json") is None) or waiting:
+            tars = sum(k.endswith(".tar") for k in [*waiting, *present])
             found.unfinished.append(
                 f"{tars} shards are made and in no index yet: packing has not ended. `curate pack` goes on with them"
             )
@@ -267,11 +267,14 @@ def _shards(store: Store, dataset_store: Store, ledgers: Mapping[tuple[str, str]
     except DamageError as err:
         found.faults.append(str(err))
         return
-    if staged:
+    if waiting:
+        staged = sum(k.endswith(".tar") for k in waiting)
         found.unfinished.append(
             f"{staged} new shards wait to replace those that stand: packing has not ended. `curate pack` goes on with them"
+            if staged
+            else "new shards have replaced those that stood, but packing has not ended. `curate pack` brings it to its end"
         )
-    _release(dataset_store, data, found)
+    _release(dataset_store, data, found, ended=not waiting)
     _counts(dataset_store, index, ledgers, found)
     named = {shardformat.INDEX}
     content = shardformat.ContentHash()
@@ -284,7 +287,9 @@ def _shards(store: Store, dataset_store: Store, ledgers: Mapping[tuple[str, str]
             f"{store.where(shardformat.INDEX)}: decoded arrays and labels hash to {content.hexdigest()[:12]}…, "
             f"the index says {index.content_sha256[:12]}…"
         )
-    found.faults += [f"{store.where(key)}: the index does not name it" for key in sorted(set(present) - named)]
+    strays = sorted(set(present) - named)
+    if not waiting:  # else packing goes on to remove them
+        found.faults += [f"{store.where(key)}: the index does not name it; pack again, or delete it" for key in strays]
 
 
 def _counts(store: Store, index: Index, ledgers: Mapping[tuple[str, str], Ledger], found: Verified) -> None:
@@ -301,13 +306,14 @@ def _counts(store: Store, index: Index, ledgers: Mapping[tuple[str, str], Ledger
                 )
 
 
-def _release(store: Store, index: bytes, found: Verified) -> None:
+def _release(store: Store, index: bytes, found: Verified, *, ended: bool) -> None:
+    """Checks that the release is of this index, which is published just before it; `ended`: packing is."""
     try:
         release = json.loads(store.get("manifest/release.json"))
     except FileNotFoundError:
-        found.faults.append(f"{store.where('manifest/release.json')}: is not there; pack again")
+        found.unfinished.append(f"{store.where('manifest/release.json')}: is not there; `curate pack` makes it")
         return
-    if release["index_sha256"] != hashlib.sha256(index).hexdigest():
+    if ended and release["index_sha256"] != hashlib.sha256(index).hexdigest():
         found.faults.append(f"{store.where('manifest/release.json')}: is of another index.json; pack again")
 
 

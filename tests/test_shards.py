@@ -175,6 +175,10 @@ def test_killed_while_packing_anew_the_same_command_goes_on(
         with pytest.raises(CurationError):
             open_shards(where, "train")
     capsys.readouterr()
+    assert mine("verify") == 1
+    out = capsys.readouterr().out
+    assert "FAULT" not in out
+    assert re.search(r"unfinished: .* packing has not ended. `curate pack` ", out)
     assert mine("pack") == 0
     assert ("(0 shards were there already)" not in capsys.readouterr().out) or n == 2
     assert mine.hashes() == calm.hashes()
