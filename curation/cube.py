@@ -24,7 +24,7 @@ from zarr.storage import MemoryStore
 
 from curation import grid, zarrshard
 from curation.facts import DTYPE, FILL, Fact, schema
-from curation.ledger import again
+from curation.ledger import SlabRecord, again, read_recorded
 from curation.model import STATIC, ConfigError, DamageError, Location
 from curation.recipe import Dataset, digest
 from curation.sources import ArraySpec, SourceSpec
@@ -296,6 +296,34 @@ class Cube:
             raise DamageError(f"{where}: is no chunk of {name}: {err}") from err
         rows = [column[slot] if slot in slots else None for slot in range(self.slab_patches)]
         return _encode(fact.column(rows, self.slab_patches), shape, DTYPE[fact.type], FILL[fact.type])
+
+    def checked(self, store: Store, record: SlabRecord) -> Callable[[str], bytes]:
+        """What gives the bytes at a key of a slab, checked against what is recorded of it.
+
+        A build that was stopped may have written a slab with patches yet to be settled once more. Of its object the patches
+        that are recorded are given, where they are the very bytes that were recorded. It raises DamageError otherwise.
+        """
+        recorded = {o.key: o for o in record.objects}
+        done = {p.id for p in record.patches}
+        slots = [slot for slot, p in enumerate(self.slab(record.slab)) if p.id in done]
+        names = {self.array_key(n, record.slab): n for n in self.arrays}
+        names |= {self.fact_key(f, record.slab): f.name for f in self.facts}
+
+        def read(key: str) -> bytes:
+            try:
+                return read_recorded(store, recorded, key)
+            except DamageError as err:
+                if record.settled == len(self.slab(record.slab)) or key not in recorded or store.head(key) is None:
+                    raise
+                data = self.only(names[key], store.get(key), slots, store.where(key))
+                if hashlib.sha256(data).hexdigest() == recorded[key].sha256:
+                    return data
+                raise DamageError(
+                    f"{store.where(key)}: is not what was recorded of it, but its slab is not finished: a build that was "
+                    "stopped may have written it since. Build again, which settles that; `curate verify` tells damage"
+                ) from err
+
+        return read
 
     def read_ids(self, store: Store) -> list[str]:
         """Ids of all locations in the order of the cube, as the store itself says.

@@ -10,7 +10,7 @@ import numpy as np
 from curation import cube, grid, pipeline
 from curation.cube import Cube
 from curation.ledger import Ledger
-from curation.model import STATIC
+from curation.model import SETTLED, STATIC
 from curation.regions import Region
 from curation.search import cell_of
 from curation.sources import ArraySpec
@@ -48,7 +48,7 @@ class Estimate:
 def of_cube(run: pipeline.Run, here: Cube) -> Estimate:
     """The estimate for one cube as it stands."""
     region, season = here.region, here.season
-    settled = {o.id for o in Ledger.replay(run.store, region, season).outcomes() if o.status in pipeline.SETTLED}
+    settled = {o.id for o in Ledger.replay(run.store, region, season).outcomes() if o.status in SETTLED}
     todo = [p for p in here.locations[: run.limit] if p.id not in settled]
     searches = len({cell_of(p) for p in todo}) * len(pipeline.searched(run.dataset, season))
     scenes = requests = read = disk = 0.0

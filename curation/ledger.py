@@ -8,19 +8,18 @@ a lost segment are all seen.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import getpass
 import hashlib
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
 
-from curation.model import ConfigError, DamageError, PatchOutcome, SourceOutcome, Status
+from curation.model import SETTLED, ConfigError, DamageError, PatchOutcome, SourceOutcome, Status
 from curation.store import Receipt, Store
 
 
@@ -81,9 +80,10 @@ class SlabRecord:
     """Those decided so far; the others are pending."""
     objects: tuple[StoredObject, ...]
 
-    def read(self, store: Store) -> Callable[[str], bytes]:
-        """What gives the bytes at a key of the slab, checked against what is recorded here."""
-        return functools.partial(read_recorded, store, {o.key: o for o in self.objects})
+    @property
+    def settled(self) -> int:
+        """Patches that no build looks at again."""
+        return sum(o.status in SETTLED for o in self.patches)
 
 
 @dataclass(frozen=True, slots=True)

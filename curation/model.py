@@ -64,6 +64,10 @@ class Status(IntEnum):
     ABSENT = 4
 
 
+SETTLED = (Status.OK, Status.REJECTED, Status.ABSENT)
+"""A patch that ended so is not looked at again; one that failed is."""
+
+
 class Code(StrEnum):
     """Why something was rejected or is absent. Stable: they stand in ledgers and releases."""
 

@@ -22,6 +22,7 @@ from curation.cube import Cube
 from curation.jobs import slab_job
 from curation.ledger import Ledger, SlabRecord, again
 from curation.model import (
+    SETTLED,
     STATIC,
     ConfigError,
     CurationError,
@@ -40,9 +41,6 @@ from curation.sources import SourceSpec
 from curation.store import Store
 
 log = logging.getLogger(__name__)
-
-SETTLED = (Status.OK, Status.REJECTED, Status.ABSENT)
-"""A patch that ended so is not looked at again; one that failed is."""
 
 BROKEN_AFTER_SLABS = 5
 """So many slabs in a row of which every patch failed: the code, the network or the catalog is broken, not the patches."""
@@ -245,7 +243,7 @@ def _check_sizes(store: Store, ledger: Ledger, here: Cube) -> None:
     """
     recorded = list(ledger.cube_objects)
     for number, record in ledger.slabs.items():
-        if len([o for o in record.patches if o.status in SETTLED]) == len(here.slab(number)):
+        if record.settled == len(here.slab(number)):
             recorded += record.objects
     sizes = {s.key: s.size for s in store.list(here.prefix)} if recorded else {}
     wrong = [o for o in recorded if sizes.get(o.key) != o.size]

@@ -60,7 +60,7 @@ class RecordedCube:
         record = self.ledger.slabs.get(slab)
         if record is None or not record.objects:
             return [{} for _ in range(slots)]
-        return self.cube.read_facts(self.store, slab, slots, record.read(self.store))
+        return self.cube.read_facts(self.store, slab, slots, self.cube.checked(self.store, record))
 
     def pixels(self, name: str, location: str) -> NDArray[Any]:
         """(band, y, x) of a pixel array of an ok patch, in its stored dtype, checked against the ledger's hash.

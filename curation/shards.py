@@ -355,7 +355,7 @@ def _facts(
         region, season, slab = job
         here = cubes[region][season]
         record = ledgers[region][season].slabs[slab]
-        return here.read_facts(run.store, slab, len(here.slab(slab)), record.read(run.store))
+        return here.read_facts(run.store, slab, len(here.slab(slab)), here.checked(run.store, record))
 
     out = {}
     with ThreadPoolExecutor(READ_THREADS) as pool, Counting("pack: facts", len(todo), "slabs") as count:

@@ -16,7 +16,6 @@ from curation import regions, shardformat, zarrshard
 from curation.cube import Cube, chunk_hash
 from curation.ledger import Ledger, SlabRecord, StoredObject
 from curation.model import ConfigError, DamageError, Status
-from curation.pipeline import SETTLED
 from curation.progress import Counting
 from curation.recipe import Dataset
 from curation.shardformat import Index, SplitEntry
@@ -108,8 +107,7 @@ class _Opened:
     def open(self, slab: int) -> bool:
         """Whether a build will write the slab (again): it is one of the cube's, and some patch of it is not settled."""
         record = self.ledger.slabs.get(slab)
-        done = sum(o.status in SETTLED for o in record.patches) if record else 0
-        return done < len(self.slab_ids(slab))
+        return (record.settled if record else 0) < len(self.slab_ids(slab))
 
     def goes_on_with(self, key: str) -> bool:
         """Whether a build will write an object that nobody recorded.

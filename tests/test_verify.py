@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from curation import shardformat
+from curation import recorded, shardformat
 from curation.ledger import Ledger
-from curation.model import Status
+from curation.model import DamageError, Status
 from tests.run import Curate
 
 
@@ -222,6 +222,11 @@ def test_a_slab_that_a_killed_build_wrote_again_is_unfinished_and_no_fault_unles
     code, found, left = said(mine, capsys)
     assert (code, found) == (1, [])
     assert "of cube europe/static" in left[0]
+    # It is none to those who read what is recorded, either.
+    cube = recorded.opened(mine.dataset, mine.store, "europe", "static")
+    before = [r for n, r in enumerate(cube.facts(3)) if n < 2]
+    assert [r["elevation_mean_m"] for r in before] == [123.0, 123.0]
+    assert cube.facts(3)[2]["status"] == Status.PENDING
     damage = mine.copy(tmp_path / "damage")
     victim = damage.folder / "cubes/europe/static.zarr/dem_30m/c/3/0/0/0"
     data = bytearray(victim.read_bytes())
@@ -332,5 +337,7 @@ def test_a_killed_second_try_of_failed_patches_is_told_as_what_it_may_be(
     found = said(mine, capsys)[1]
     assert found
     assert all("build was stopped while it tried failed patches again" in f for f in found)
+    with pytest.raises(DamageError, match=r"is not finished: a build that was stopped may have .* Build again"):
+        recorded.opened(mine.dataset, mine.store, "europe", "static").facts(0)
     assert mine("build", "--season", "static") == 0
     assert said(mine, capsys) == (0, [], [])
