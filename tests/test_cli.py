@@ -59,6 +59,19 @@ def test_a_season_outside_the_recipe_names_those_inside(built: Curate, capsys):
     assert re.search(r"'monsoon'.*summer, autumn", said(capsys))
 
 
+@pytest.mark.parametrize(
+    ("flags", "meant"),
+    [
+        (["--season", "sumer"], "did you mean summer? expected one of summer, autumn, static or all"),
+        (["--catalog", "embeded"], "did you mean embedded?"),
+        (["--dataset", "ssl4eo-s12"], "did you mean ssl4eo-s12-ml? known: "),
+    ],
+)
+def test_what_is_misspelt_is_told_what_was_meant(built: Curate, capsys, flags: list[str], meant: str):
+    assert built("build", *flags) == 2
+    assert meant in said(capsys)
+
+
 def test_a_region_at_89_north_is_refused_with_the_reason(built: Curate, capsys):
     assert built("build", "--region", "10,88.5,20,89.5") == 2
     assert "UTM" in said(capsys)
