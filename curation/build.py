@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from curation import clouds, cube, labels, radiometry, select, shift, zarrshard
 from curation.cube import Cube
-from curation.ledger import SlabRecord, StoredObject
+from curation.ledger import SlabRecord, StoredObject, again
 from curation.model import (
     STATIC,
     Code,
@@ -34,6 +34,7 @@ from curation.model import (
     Scene,
     SourceOutcome,
     Status,
+    shortened,
 )
 from curation.read.cog import Asset, Reader
 from curation.recipe import Dataset
@@ -185,14 +186,15 @@ def _kept(
         key = here.array_key(name, job.slab)
         try:
             stored = zarrshard.parse(job.store.get(key), here.slab_patches, job.store.where(key))
+        except DamageError as err:
+            raise DamageError(f"{err}: {again(key)}") from err
         except FileNotFoundError as err:
-            raise DamageError(
-                f"{job.store.where(key)}: is committed but not there; `curate verify` names all holes"
-            ) from err
+            raise DamageError(f"{job.store.where(key)}: is recorded but not there: {again(key)}") from err
         for slot, expected in wanted.items():
             if slot not in stored or cube.chunk_hash(stored[slot]) != expected:
+                found = cube.chunk_hash(stored[slot]) if slot in stored else "no chunk"
                 raise DamageError(
-                    f"{job.store.where(key)} slot {slot}: is not the chunk that was committed; `curate verify` names all"
+                    f"{job.store.where(key)} slot {slot}: holds {found}, recorded was {expected}: {again(key)}"
                 )
             chunks[name][slot] = stored[slot]
     return chunks, rows, outcomes
@@ -223,7 +225,7 @@ def _build_patch(job: SlabJob, reader: Reader, location: Location) -> tuple[_Pat
 def one_line(err: BaseException) -> str:
     """One line on an error, each URL in it without its query (signatures stand there)."""
     line = (str(err).splitlines() or [""])[0]
-    return f"{type(err).__name__}: " + " ".join(w.split("?")[0] for w in line.split(" "))[:500]
+    return f"{type(err).__name__}: " + shortened(" ".join(w.split("?")[0] for w in line.split(" ")), 600)
 
 
 def _patch_status(patch: _Patch, required: set[str], names: Sequence[str]) -> Status:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import RootModel
 
 from curation import resources
-from curation.model import ConfigError
-from curation.recipe import Dataset, read_toml
+from curation.model import ConfigError, did_you_mean
+from curation.recipe import Dataset, digest, read_toml
 from curation.sources import CatalogForm, SourceSpec, Strict
 
 DEFAULT_FORM = "planetary-computer"
@@ -52,6 +53,11 @@ class Catalog:
             return str(Path(self.location).resolve().parent)
         parts = urlsplit(self.location)
         return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def told(self) -> str:
+        """How a person knows it: its name or URL, or the path of its file."""
+        return self.location if self.is_file else self.identity
 
     @property
     def slug(self) -> str:
@@ -98,15 +104,21 @@ def resolve(text: str, served_at: str | None = None) -> Catalog:
     if not path.is_file():
         raise ConfigError(
             f"catalog {text!r}: neither a known catalog ({', '.join(sorted(table))}), nor a URL, nor a file that exists"
+            f"{'; ' + hint.strip() if (hint := did_you_mean(rest, table)) else ''}"
         )
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Catalog(f"file-{digest[:16]}", form, str(path), is_file=True, own=True)
+    content = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Catalog(f"file-{content[:16]}", form, str(path), is_file=True, own=True)
+
+
+def pixels_parts(dataset: Dataset, catalog: Catalog) -> dict[str, Any]:
+    """All that changes a cube made from a catalog, as plain JSON values."""
+    forms = {name: catalog.form_of(spec) for name, spec in dataset.specs.items()}
+    return dataset.pixels_parts(catalog.identity, forms)
 
 
 def pixels_digest(dataset: Dataset, catalog: Catalog) -> str:
-    """Digest of all that changes a cube made from a catalog."""
-    forms = {name: catalog.form_of(spec) for name, spec in dataset.specs.items()}
-    return dataset.pixels_digest(catalog.identity, forms)
+    """Digest of `pixels_parts`."""
+    return digest(pixels_parts(dataset, catalog))
 
 
 def missing_labels(dataset: Dataset, catalog: Catalog, collections: set[str]) -> list[str]:
@@ -131,7 +143,7 @@ def missing_labels(dataset: Dataset, catalog: Catalog, collections: set[str]) ->
             continue
         wanted = form.collection if form else "no form of it in stac_queries/"
         raise ConfigError(
-            f"catalog {catalog.identity}: has no {spec.title!r} (source {name!r}: {wanted}); forms exist for: "
+            f"catalog {catalog.told}: has no {spec.title!r} (source {name!r}: {wanted}); forms exist for: "
             f"{', '.join(sorted(spec.catalogs))}. Choose another catalog, or take the source out of the recipe"
         )
     return missing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,9 +15,9 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 import curation
-from curation import catalogs, cluster, pipeline
+from curation import catalogs, cluster, pipeline, regions
 from curation.catalogs import Catalog
-from curation.model import ConfigError, CurationError
+from curation.model import ConfigError, CurationError, did_you_mean
 from curation.recipe import Dataset, load_dataset
 from curation.search import Endpoint
 from curation.store import Store
@@ -37,13 +38,19 @@ examples:
   curate pack && curate verify && curate report
       makes the shards, proves them, and draws what is in them
 
-exit codes: 0 all settled, 1 some failed (run the same command again), 2 bad usage or configuration
+exit codes: 0 all settled; 1 some failed or are unfinished (run the same command again), or something is damaged (its
+message says what to do); 2 bad usage or configuration
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and gives its exit code."""
-    args = _parser().parse_args(_with_verb(list(sys.argv[1:] if argv is None else argv)))
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given and not given[0].startswith("-") and given[0] not in VERBS:
+        hint = did_you_mean(given[0], VERBS)
+        print(f"curate: {given[0]!r}: no such verb; {hint}known: {', '.join(VERBS)}", file=sys.stderr)
+        return USAGE
+    args = _parser().parse_args(_joined(_with_verb(given)))
     _logging(args.verbose)
     try:
         code: int = args.run(args)
@@ -71,6 +78,17 @@ def _with_verb(argv: list[str]) -> list[str]:
     if argv and (argv[0] in VERBS or argv[0] in ("-h", "--help", "--version")):
         return argv
     return ["build", *argv]
+
+
+def _joined(argv: list[str]) -> list[str]:
+    """`--region -10,40,5,50` as `--region=-10,40,5,50`: argparse takes what begins with a minus for a flag."""
+    out: list[str] = []
+    for arg in argv:
+        if out and out[-1] == "--region" and re.match(r"-[\d.]", arg):
+            out[-1] += f"={arg}"
+        else:
+            out.append(arg)
+    return out
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -162,7 +180,8 @@ def _parser() -> argparse.ArgumentParser:
         "verify",
         parents=[common],
         help="prove cubes and shards from their bytes",
-        description="Reads every byte again: ledgers, cubes and shards. Names every hole; exit code 1 where there is one.",
+        description="Reads every byte again: ledgers, cubes and shards. Names every hole, and what a stopped command left "
+        "unfinished; exit code 1 where there is either.",
     )
     verify.set_defaults(run=_verify)
 
@@ -226,15 +245,20 @@ def _naming_the_root(args: argparse.Namespace) -> Iterator[None]:
         raise ConfigError(f"--root {args.root}: {err}") from err
 
 
+EMBEDDED = "embedded"
+
+
+def _catalog(args: argparse.Namespace, dataset: Dataset) -> Catalog:
+    """The catalog asked for; the embedded Earth, which is not served yet, has no true address."""
+    return catalogs.resolve(args.catalog or dataset.recipe.catalog, served_at="http://127.0.0.1")
+
+
 @contextlib.contextmanager
-def _catalog(args: argparse.Namespace, dataset: Dataset, *, serve: bool) -> Iterator[Catalog]:
-    """The catalog asked for; the embedded Earth is served meanwhile where `serve` says so."""
+def _served(args: argparse.Namespace, dataset: Dataset) -> Iterator[Catalog]:
+    """The catalog asked for; the embedded Earth is served meanwhile."""
     name = args.catalog or dataset.recipe.catalog
-    if name != "embedded":
+    if name != EMBEDDED:
         yield catalogs.resolve(name)
-        return
-    if not serve:
-        yield catalogs.resolve(name, served_at="http://127.0.0.1")
         return
     from curation import embedded  # not where another catalog is asked
 
@@ -247,14 +271,11 @@ def _build(args: argparse.Namespace) -> int:
     dataset = load_dataset(args.dataset)
     seasons = pipeline.asked_seasons(dataset, args.season)
     store = _store(args, dataset)
-    with _catalog(args, dataset, serve=not args.dry_run) as catalog:
-        asked = pipeline.asked_regions(dataset, catalog, args.region)
-        run = pipeline.Run(dataset, catalog, store, None, args.limit, args.refresh_search)
-        if args.dry_run:
-            from curation import estimate
-
-            print(estimate.table(run, asked, seasons))
-            return OK
+    catalog = _catalog(args, dataset)
+    asked = _asked(args, dataset, catalog)
+    if args.dry_run:
+        return _dry_run(args, pipeline.Run(dataset, catalog, store, None, args.limit), asked, seasons)
+    with _served(args, dataset) as catalog:
         _say_unknown_labels(dataset, catalog, allowed=args.allow_unknown_labels)
         with _naming_the_root(args):
             store.check_writable()
@@ -262,13 +283,48 @@ def _build(args: argparse.Namespace) -> int:
             run = pipeline.Run(dataset, catalog, store, client, args.limit, args.refresh_search)
             results = pipeline.build(run, asked, seasons)
     _print_built(results)
+    _print_notes(asked)
     failed = sum(b.failed for b in results)
     if failed:
         print(f"{failed} patches failed; their causes are in {store.where('ledger')}. Run the same command again.")
     return FAILED if failed else OK
 
 
-def _say_unknown_labels(dataset: Dataset, catalog: Catalog, *, allowed: bool) -> None:
+def _dry_run(
+    args: argparse.Namespace, run: pipeline.Run, asked: Sequence[regions.Region], seasons: Sequence[str]
+) -> int:
+    """Asks the catalog what it has, which a build would find out only after the draw, and prints what a build takes."""
+    from curation import estimate
+
+    unknown = run.catalog.identity != EMBEDDED and _say_unknown_labels(run.dataset, run.catalog, allowed=True)
+    print(estimate.table(run, asked, seasons))
+    _print_notes(asked)
+    if unknown and not args.allow_unknown_labels:
+        print("labels: a build wants --allow-unknown-labels, since this catalog cannot give them")
+    return OK
+
+
+def _asked(args: argparse.Namespace, dataset: Dataset, catalog: Catalog) -> list[regions.Region]:
+    """The regions asked for; what is special about them is said before any work."""
+    asked = pipeline.asked_regions(dataset, catalog, args.region)
+    for region in asked:
+        if region.note:
+            log.info("region %s: %s", region.name, region.note)
+    return asked
+
+
+def _print_notes(asked: Sequence[regions.Region]) -> None:
+    for region in asked:
+        if region.note:
+            print(f"region {region.name}: {region.note}")
+
+
+def _say_unknown_labels(dataset: Dataset, catalog: Catalog, *, allowed: bool) -> bool:
+    """Whether the catalog lacks a source of labels; which, and what supplies them, is logged.
+
+    Raises:
+        ConfigError: it does, and that is not allowed; or the catalog cannot be read, or lacks another source.
+    """
     missing = catalogs.missing_labels(dataset, catalog, Endpoint(catalog).collections())
     for name in missing:
         has = sorted(set(dataset.specs[name].catalogs) - {"*"})
@@ -277,15 +333,16 @@ def _say_unknown_labels(dataset: Dataset, catalog: Catalog, *, allowed: bool) ->
         )
         log.warning(
             "labels: catalog %s has no %s, so labels from it will be unknown; what supplies them: %s",
-            catalog.identity,
+            catalog.told,
             dataset.specs[name].title,
             supply,
         )
     if missing and not allowed:
         raise ConfigError(
-            f"catalog {catalog.identity}: cannot give labels from {', '.join(missing)}; "
+            f"catalog {catalog.told}: cannot give labels from {', '.join(missing)}; "
             "take another catalog, or say --allow-unknown-labels to go on with these labels unknown"
         )
+    return bool(missing)
 
 
 def _print_built(results: Sequence[pipeline.Built]) -> None:
@@ -298,17 +355,19 @@ def _print_built(results: Sequence[pipeline.Built]) -> None:
     if fresh:
         memory = max(b.worker_bytes for b in results) / 2**20
         print(f"built {fresh} patches in {seconds:.0f} worker seconds; a worker's highest memory {memory:.0f} MiB")
+    else:
+        print("nothing to build: all is there in the size recorded; `curate verify` reads the bytes, too")
     print("all: " + ", ".join(f"{k} {v}" for k, v in total.most_common()))
 
 
 def _locate(args: argparse.Namespace) -> int:
     dataset = load_dataset(args.dataset)
     store = _store(args, dataset)
-    with _catalog(args, dataset, serve=False) as catalog:
-        asked = pipeline.asked_regions(dataset, catalog, args.region)
-        for region, found in pipeline.locations(dataset, store, asked).items():
-            splits = Counter(p.split for p in found)
-            print(f"{region}: {len(found)} locations ({', '.join(f'{k} {v}' for k, v in sorted(splits.items()))})")
+    asked = _asked(args, dataset, _catalog(args, dataset))
+    for region, found in pipeline.locations(dataset, store, asked).items():
+        splits = Counter(p.split for p in found)
+        print(f"{region}: {len(found)} locations ({', '.join(f'{k} {v}' for k, v in sorted(splits.items()))})")
+    _print_notes(asked)
     print(f"written below {store.where('manifest')}")
     return OK
 
@@ -318,10 +377,13 @@ def _pack(args: argparse.Namespace) -> int:
 
     dataset = load_dataset(args.dataset)
     store = _store(args, dataset)
-    with _catalog(args, dataset, serve=False) as catalog, cluster.connect(args.scheduler, args.workers) as client:
-        asked = pipeline.asked_regions(dataset, catalog, args.region)
+    catalog = _catalog(args, dataset)
+    asked = _asked(args, dataset, catalog)
+    shards.check_built(pipeline.Run(dataset, catalog, store), asked)
+    with cluster.connect(args.scheduler, args.workers) as client:
         packed = shards.pack(pipeline.Run(dataset, catalog, store, client), asked)
     print(packed.summary())
+    _print_notes(asked)
     return OK
 
 
@@ -333,13 +395,15 @@ def _verify(args: argparse.Namespace) -> int:
     found = verify.verify(dataset, store)
     for fault in found.faults:
         print(f"FAULT {fault}")
+    for left in found.unfinished:
+        print(f"unfinished: {left}")
     print(found.summary())
     if found.faults:
         print(
-            "What a stopped build left is settled by building again, shards by packing again. A damaged cube is made again "
-            "after deleting both cubes/<region>/<season>.zarr and ledger/<region>/<season>."
+            "Damaged shards are made again by `curate pack`. A damaged cube is made again after deleting both "
+            "cubes/<region>/<season>.zarr and ledger/<region>/<season>."
         )
-    return FAILED if found.faults else OK
+    return FAILED if found.faults or found.unfinished else OK
 
 
 def _report(args: argparse.Namespace) -> int:
@@ -356,8 +420,11 @@ def _show(args: argparse.Namespace) -> int:
 
     dataset = load_dataset(args.dataset)
     store = _store(args, dataset)
-    print(show.write(dataset, store, args.patch, args.out))
-    return OK
+    shown = show.write(dataset, store, args.patch, args.out)
+    for damage in shown.damage:
+        print(f"curate: {damage}", file=sys.stderr)
+    print(shown.where)
+    return FAILED if shown.damage else OK
 
 
 def _init(args: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,13 +24,21 @@ from zarr.storage import MemoryStore
 
 from curation import grid, zarrshard
 from curation.facts import DTYPE, FILL, Fact, schema
+from curation.ledger import SlabRecord, again, read_recorded
 from curation.model import STATIC, ConfigError, DamageError, Location
-from curation.recipe import Dataset
+from curation.recipe import Dataset, digest
 from curation.sources import ArraySpec, SourceSpec
 from curation.store import Receipt, Store
 
-IDENTITY = ("id", "lon", "lat", "epsg", "x0_m", "y0_m")
-"""Coordinates that are known before a pixel is read."""
+IDENTITY: dict[str, dict[str, str]] = {
+    "id": {"long_name": "location"},
+    "lon": {"long_name": "longitude of the centre", "standard_name": "longitude", "units": "degrees_east"},
+    "lat": {"long_name": "latitude of the centre", "standard_name": "latitude", "units": "degrees_north"},
+    "epsg": {"long_name": "EPSG code of the patch's CRS"},
+    "x0_m": {"long_name": "outer west edge of the patch in its CRS", "units": "m"},
+    "y0_m": {"long_name": "outer north edge of the patch in its CRS", "units": "m"},
+}
+"""Coordinates that are known before a pixel is read, and their Zarr attributes."""
 
 
 def _codec() -> BloscCodec:
@@ -105,17 +113,27 @@ class Cube:
             "locations": self.locations_digest,
         }
 
-    def create(self, store: Store, pixels_digest: str) -> list[Receipt]:
+    def create(self, store: Store, pixels: Mapping[str, Any]) -> list[Receipt]:
         """Publishes schema and identity; the root's metadata last, so that a cube that opens is whole.
 
-        Safe to repeat: the bytes follow from the recipe and the locations.
+        Safe to repeat: the bytes follow from the recipe and the locations. `pixels` is all that changes the cube
+        (`catalogs.pixels_parts`); it stands in the root's attributes, so that a change can be told by its key.
         """
-        objects = self._build(pixels_digest)
+        objects = self._build(pixels)
         last = "zarr.json"
         keys = sorted(k for k in objects if k != last)
         return [store.publish(f"{self.prefix}/{k}", objects[k]) for k in [*keys, last]]
 
-    def _build(self, pixels_digest: str) -> dict[str, bytes]:
+    def made_by(self, store: Store) -> Mapping[str, Any] | None:
+        """What `create` was told as `pixels`; None where the cube is not there or does not say."""
+        try:
+            value = json.loads(store.get(f"{self.prefix}/zarr.json"))
+            pixels = value["attributes"]["pixels"]
+        except (FileNotFoundError, ValueError, KeyError):
+            return None
+        return pixels if isinstance(pixels, dict) else None
+
+    def _build(self, pixels: Mapping[str, Any]) -> dict[str, bytes]:
         """Key → bytes of the store as created: metadata and identity."""
         objects: dict[str, Buffer] = {}
         memory = MemoryStore(objects)
@@ -129,7 +147,8 @@ class Cube:
                 "dataset": self.dataset.name,
                 "region": self.region,
                 "season": self.season,
-                "pixels_digest": pixels_digest,
+                "pixels": pixels,
+                "pixels_digest": digest(pixels),
                 "locations_digest": self.locations_digest,
                 "licences": {s.name: s.licence for s in self.sources},
             },
@@ -156,6 +175,8 @@ class Cube:
                 },
             )
             _coordinate(root, f"{name}_band", array.bands)
+        for array in {a.res_m: a for _, a in self.arrays.values()}.values():
+            _axes(root, array.res_m, grid.size_px(self.dataset.recipe.grid.size_m, array.res_m))
         for axis, names in classes.items():
             _coordinate(root, axis, names)
         for fact in self.facts:
@@ -170,10 +191,12 @@ class Cube:
                 dimension_names=("patch", *([fact.axis] if fact.axis else [])),
                 attributes=fact.attributes,
             )
-        for name in IDENTITY:
+        for name, attributes in IDENTITY.items():
             values = [getattr(p, name) for p in self.locations]
             dtype = "str" if name == "id" else "int32" if name == "epsg" else "float64"
-            array_ = _create(root, name, shape=(n,), chunks=(n,), dtype=dtype, dimension_names=("patch",))
+            array_ = _create(
+                root, name, shape=(n,), chunks=(n,), dtype=dtype, dimension_names=("patch",), attributes=attributes
+            )
             array_[:] = np.array(values, dtype=object if name == "id" else dtype)
         with warnings.catch_warnings():
             # Consolidated metadata is not in the Zarr v3 core yet; without it `xr.open_zarr` warns and reads 60 objects.
@@ -223,25 +246,84 @@ class Cube:
             out[self.fact_key(fact, slab)] = _encode(column, shape, DTYPE[fact.type], FILL[fact.type])
         return out
 
-    def read_facts(self, store: Store, slab: int, slots: int) -> list[dict[str, Any]]:
+    def read_facts(
+        self, store: Store, slab: int, slots: int, read: Callable[[str], bytes] | None = None
+    ) -> list[dict[str, Any]]:
         """For each of the first `slots` of a committed slab, fact → value as `slab_objects` was given it.
 
+        Args:
+            store: where the cube is.
+            slab: its number.
+            slots: how many of its patches.
+            read: gives the bytes at a key; the store's own, unchecked, where left out.
+
         Raises:
-            DamageError: a chunk is not there.
+            DamageError: a chunk is not there, or `read` says that it is not what was recorded.
         """
+        read = read or store.get
         rows: list[dict[str, Any]] = [{} for _ in range(slots)]
         for fact in self.facts:
             key = self.fact_key(fact, slab)
             shape = (self.slab_patches, fact.length) if fact.axis else (self.slab_patches,)
             try:
-                column = _decode(store.get(key), shape, DTYPE[fact.type], FILL[fact.type])
+                column = _decode(read(key), shape, DTYPE[fact.type], FILL[fact.type])
             except FileNotFoundError as err:
-                raise DamageError(
-                    f"{store.where(key)}: is committed but not there; `curate verify` names all holes"
-                ) from err
+                raise DamageError(f"{store.where(key)}: is recorded but not there: {again(key)}") from err
             for slot, row in enumerate(rows):
                 row[fact.name] = _python(column[slot], fact)
         return rows
+
+    def only(self, name: str, data: bytes, slots: Collection[int], where: str) -> bytes:
+        """A slab's object of a pixel array or fact as it would be had only the patches in `slots` been written.
+
+        Args:
+            name: of the array or fact.
+            data: the object's bytes.
+            slots: those that stay.
+            where: how a person names the object.
+
+        Raises:
+            DamageError: it cannot be read.
+        """
+        if name in self.arrays:
+            stored = zarrshard.parse(data, self.slab_patches, where)
+            return zarrshard.assemble({s: c for s, c in stored.items() if s in slots}, self.slab_patches)
+        fact = next(f for f in self.facts if f.name == name)
+        shape = (self.slab_patches, fact.length) if fact.axis else (self.slab_patches,)
+        try:
+            column = _decode(data, shape, DTYPE[fact.type], FILL[fact.type])
+        except (RuntimeError, ValueError) as err:  # what Zarr's codecs raise of bytes that are none of theirs
+            raise DamageError(f"{where}: is no chunk of {name}: {err}") from err
+        rows = [column[slot] if slot in slots else None for slot in range(self.slab_patches)]
+        return _encode(fact.column(rows, self.slab_patches), shape, DTYPE[fact.type], FILL[fact.type])
+
+    def checked(self, store: Store, record: SlabRecord) -> Callable[[str], bytes]:
+        """What gives the bytes at a key of a slab, checked against what is recorded of it.
+
+        A build that was stopped may have written a slab with patches yet to be settled once more. Of its object the patches
+        that are recorded are given, where they are the very bytes that were recorded. It raises DamageError otherwise.
+        """
+        recorded = {o.key: o for o in record.objects}
+        done = {p.id for p in record.patches}
+        slots = [slot for slot, p in enumerate(self.slab(record.slab)) if p.id in done]
+        names = {self.array_key(n, record.slab): n for n in self.arrays}
+        names |= {self.fact_key(f, record.slab): f.name for f in self.facts}
+
+        def read(key: str) -> bytes:
+            try:
+                return read_recorded(store, recorded, key)
+            except DamageError as err:
+                if record.settled == len(self.slab(record.slab)) or key not in recorded or store.head(key) is None:
+                    raise
+                data = self.only(names[key], store.get(key), slots, store.where(key))
+                if hashlib.sha256(data).hexdigest() == recorded[key].sha256:
+                    return data
+                raise DamageError(
+                    f"{store.where(key)}: is not what was recorded of it, but its slab is not finished: a build that was "
+                    "stopped may have written it since. Build again, which settles that; `curate verify` tells damage"
+                ) from err
+
+        return read
 
     def read_ids(self, store: Store) -> list[str]:
         """Ids of all locations in the order of the cube, as the store itself says.
@@ -253,9 +335,7 @@ class Cube:
             shape = json.loads(store.get(f"{self.prefix}/id/zarr.json"))["shape"]
             return [str(v) for v in _decode(store.get(f"{self.prefix}/id/c/0"), tuple(shape), "str", "")]
         except FileNotFoundError as err:
-            raise DamageError(
-                f"{store.where(self.prefix)}: its ids are not there; `curate verify` names all holes"
-            ) from err
+            raise DamageError(f"{store.where(self.prefix)}: its ids are not there: {again(self.prefix)}") from err
 
     def read_chunk(self, store: Store, name: str, patch: int, expected: str) -> NDArray[Any]:
         """(band, y, x) of one committed patch of a pixel array, checked against the ledger's hash.
@@ -269,15 +349,18 @@ class Cube:
         size = zarrshard.index_size(self.slab_patches)
         stat = store.head(key)
         if stat is None:
-            raise DamageError(f"{where}: is committed but not there; `curate verify` names all holes")
-        index = zarrshard.parse_index(store.get_range(key, stat.size - size, size), self.slab_patches, where)
-        if slot not in index:
-            raise DamageError(f"{where}: the chunk is committed but not in the shard; `curate verify` names all holes")
-        chunk = store.get_range(key, *index[slot])
-        if (found := chunk_hash(chunk)) != expected:
-            raise DamageError(
-                f"{where}: chunk has hash {found}, committed was {expected}; `curate verify` names all holes"
+            raise DamageError(f"{where}: is recorded but not there: {again(key)}")
+        try:
+            index = zarrshard.parse_index(
+                store.get_range(key, max(stat.size - size, 0), size), self.slab_patches, store.where(key)
             )
+            if slot not in index:
+                raise DamageError(f"{where}: the chunk is recorded but not in the Zarr shard")
+            chunk = store.get_range(key, *index[slot])
+        except (DamageError, EOFError) as err:
+            raise DamageError(f"{err}: {again(key)}") from err
+        if (found := chunk_hash(chunk)) != expected:
+            raise DamageError(f"{where}: chunk has hash {found}, recorded was {expected}: {again(key)}")
         return self.decode(name, chunk)
 
 
@@ -309,6 +392,21 @@ def _create(root: zarr.Group, name: str, **kw: Any) -> zarr.Array[Any]:
 def _coordinate(root: zarr.Group, name: str, values: Sequence[str]) -> None:
     array = root.create_array(name, shape=(len(values),), chunks=(len(values),), dtype="str", dimension_names=(name,))
     array[:] = np.array(values, dtype=object)
+
+
+def _axes(root: zarr.Group, res_m: float, px: int) -> None:
+    """Where pixel centres lie within a patch, the same for all patches; x0_m and y0_m added, they are in its CRS."""
+    along = (np.arange(px) + 0.5) * res_m
+    for axis, values, long_name in (
+        ("x", along, "metres east of the patch's west edge (add x0_m for its CRS)"),
+        ("y", -along, "metres north of the patch's north edge, so negative (add y0_m for its CRS)"),
+    ):
+        name = f"{axis}_{res_m:g}m"
+        attributes: dict[str, Any] = {"long_name": long_name, "units": "m", "axis": axis.upper()}
+        array = root.create_array(
+            name, shape=(px,), chunks=(px,), dtype="float64", dimension_names=(name,), attributes=attributes
+        )
+        array[:] = values
 
 
 def _chunk_array(

@@ -1,4 +1,4 @@
-"""What a build would search, read and write: `--dry-run`. Asks no catalog."""
+"""What a build would search, read and write: `--dry-run`. Searches nothing and writes nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from curation import cube, grid, pipeline
 from curation.cube import Cube
 from curation.ledger import Ledger
-from curation.model import STATIC
+from curation.model import SETTLED, STATIC
 from curation.regions import Region
 from curation.search import cell_of
 from curation.sources import ArraySpec
@@ -48,7 +48,7 @@ class Estimate:
 def of_cube(run: pipeline.Run, here: Cube) -> Estimate:
     """The estimate for one cube as it stands."""
     region, season = here.region, here.season
-    settled = {o.id for o in Ledger.replay(run.store, region, season).outcomes() if o.status in pipeline.SETTLED}
+    settled = {o.id for o in Ledger.replay(run.store, region, season).outcomes() if o.status in SETTLED}
     todo = [p for p in here.locations[: run.limit] if p.id not in settled]
     searches = len({cell_of(p) for p in todo}) * len(pipeline.searched(run.dataset, season))
     scenes = requests = read = disk = 0.0
@@ -72,7 +72,7 @@ def _window_bytes(size_m: float, array: ArraySpec) -> float:
 
 def table(run: pipeline.Run, asked: Sequence[Region], seasons: Sequence[str]) -> str:
     """All cubes, a line each, and what they come to."""
-    found = pipeline.locations(run.dataset, run.store, asked)
+    found = pipeline.locations(run.dataset, run.store, asked, keep=False)
     rows = [of_cube(run, cube.cube_of(run.dataset, r, s, places)) for r, places in found.items() for s in seasons]
     head = ("cube", "locations", "to build", "searches", "scene reads", "requests", "read", "disk")
     lines = [head, *(_line(f"{r.region}/{r.season}", [r]) for r in rows), _line("all", rows)]
@@ -81,7 +81,7 @@ def table(run: pipeline.Run, asked: Sequence[Region], seasons: Sequence[str]) ->
         "  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
         for line in lines
     )
-    note = f"\n{STATIC} is built before seasons. Estimates; nothing was searched, read or written but the draw of locations."
+    note = f"\n{STATIC} is built before seasons. Estimates; nothing was searched, read or written."
     return text + note
 
 

@@ -13,13 +13,13 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
 
-from curation.model import ConfigError, DamageError, PatchOutcome, SourceOutcome, Status
+from curation.model import SETTLED, ConfigError, DamageError, PatchOutcome, SourceOutcome, Status
 from curation.store import Receipt, Store
 
 
@@ -39,6 +39,38 @@ class StoredObject:
         return cls(receipt.key, receipt.size, receipt.sha256)
 
 
+def again(key: str) -> str:
+    """What to do about a cube of which the object at `key` is damaged: the end of an error."""
+    region, season = key.split("/")[1], key.split("/")[2].removesuffix(".zarr")
+    return (
+        f"cube {region}/{season} is damaged. `curate verify` names all holes; to make the cube again, delete both "
+        f"cubes/{region}/{season}.zarr and ledger/{region}/{season}, and build it again"
+    )
+
+
+def read_recorded(store: Store, recorded: Mapping[str, StoredObject], key: str) -> bytes:
+    """The object's bytes, checked against what was recorded of it.
+
+    Raises:
+        DamageError: nobody recorded it, it is not there, or it is not what was recorded.
+    """
+    where = store.where(key)
+    item = recorded.get(key)
+    if item is None:
+        raise DamageError(f"{where}: nobody recorded it: {again(key)}")
+    try:
+        data = store.get(key)
+    except FileNotFoundError as err:
+        raise DamageError(f"{where}: is recorded but not there: {again(key)}") from err
+    found = hashlib.sha256(data).hexdigest()
+    if found != item.sha256:
+        raise DamageError(
+            f"{where}: has {len(data)} bytes with sha256 {found[:12]}…, recorded were {item.size} with "
+            f"{item.sha256[:12]}…: {again(key)}"
+        )
+    return data
+
+
 @dataclass(frozen=True, slots=True)
 class SlabRecord:
     """One line: what became of the patches of a slab, and the objects that hold them. A later line replaces it."""
@@ -47,6 +79,11 @@ class SlabRecord:
     patches: tuple[PatchOutcome, ...]
     """Those decided so far; the others are pending."""
     objects: tuple[StoredObject, ...]
+
+    @property
+    def settled(self) -> int:
+        """Patches that no build looks at again."""
+        return sum(o.status in SETTLED for o in self.patches)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from pyproj import CRS
 from curation import given, lattice, overlap, places, regions, sampling, split
 from curation.model import ConfigError, DamageError, Location
 from curation.places import Floats, Places
-from curation.recipe import Dataset
+from curation.recipe import Dataset, changes
 from curation.regions import Region
 from curation.store import Receipt, Store
 
@@ -177,6 +177,7 @@ def save(locations: Sequence[Location], store: Store, key: str, dataset: Dataset
     about = {
         "dataset": dataset.name,
         "places_digest": dataset.places_digest(),
+        "places": dataset.places_parts(),
         "seed": dataset.recipe.seed,
         "count": len(locations),
     }
@@ -210,9 +211,10 @@ def load(store: Store, key: str, dataset: Dataset) -> list[Location]:
         raise DamageError(f"{where}: not written by `curate`: columns {table.schema.names}, expected {_SCHEMA.names}")
     for what, want in (("dataset", dataset.name), ("places_digest", dataset.places_digest())):
         if about[what] != want:
+            told = "; ".join(changes(about["places"], dataset.places_parts())) if "places" in about else ""
             raise ConfigError(
-                f"{where}: drawn for {what} {about[what]}, the recipe {dataset.path} has {want}; "
-                "restore the recipe it was drawn with, or delete the file and locate again"
+                f"{where}: drawn for {what} {about[what]}, the recipe {dataset.path} has {want}"
+                f"{f' ({told})' if told else ''}; restore the recipe it was drawn with, or delete the file and locate again"
             )
     if len(table) != about["count"]:
         raise DamageError(f"{where}: {len(table)} rows, expected {about['count']}; delete it and locate again")

@@ -6,7 +6,9 @@ The words are the project's vocabulary (README, "Words"): scene, location, seaso
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -19,6 +21,21 @@ STATIC = "static"
 
 LOCATION_ID = re.compile(r"[a-z0-9_-]+")
 """What an id may be: it becomes a key in a tar, which WebDataset cuts at the first dot and reads in lower case."""
+
+
+def did_you_mean(asked: str, known: Iterable[str], *, n: int = 1) -> str:
+    """`did you mean grid? ` where something known is near to what was asked, else nothing: part of an error."""
+    near = difflib.get_close_matches(asked, list(known), n=n)
+    return f"did you mean {' or '.join(near)}? " if near else ""
+
+
+def shortened(text: str, limit: int) -> str:
+    """The text, cut between words where it is longer than `limit`, and then with ` …` at its end."""
+    if len(text) <= limit:
+        return text
+    head = text[: limit - 1]
+    kept = head.rpartition(" ")[0] if text[limit - 1] != " " else head
+    return f"{(kept or head).rstrip()} …"
 
 
 class CurationError(Exception):
@@ -45,6 +62,10 @@ class Status(IntEnum):
     REJECTED = 2
     FAILED = 3
     ABSENT = 4
+
+
+SETTLED = (Status.OK, Status.REJECTED, Status.ABSENT)
+"""A patch that ended so is not looked at again; one that failed is."""
 
 
 class Code(StrEnum):

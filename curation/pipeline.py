@@ -10,6 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NoReturn
 
 from distributed import Client
@@ -19,9 +20,11 @@ from curation.build import SlabJob, SlabReceipt, build_slab, one_line
 from curation.catalogs import Catalog
 from curation.cube import Cube
 from curation.jobs import slab_job
-from curation.ledger import Ledger, SlabRecord
+from curation.ledger import Ledger, SlabRecord, again
 from curation.model import (
+    SETTLED,
     STATIC,
+    ConfigError,
     CurationError,
     DamageError,
     Location,
@@ -31,16 +34,13 @@ from curation.model import (
     Status,
 )
 from curation.progress import Counting
-from curation.recipe import Dataset
+from curation.recipe import Dataset, changes
 from curation.regions import Region
 from curation.search import Searches, cell_of
 from curation.sources import SourceSpec
 from curation.store import Store
 
 log = logging.getLogger(__name__)
-
-SETTLED = (Status.OK, Status.REJECTED, Status.ABSENT)
-"""A patch that ended so is not looked at again; one that failed is."""
 
 BROKEN_AFTER_SLABS = 5
 """So many slabs in a row of which every patch failed: the code, the network or the catalog is broken, not the patches."""
@@ -94,9 +94,16 @@ def asked_regions(dataset: Dataset, catalog: Catalog, text: str) -> list[Region]
 
     Several names are separated by `+`; a comma belongs to a bbox.
     """
+    places = dataset.recipe.places
+    own = places.regions_of.get(catalog.identity, places.regions)
+    # The draw needs the recipe's own regions, whatever is asked for: a typo is told before it. Files may have gone since.
+    named = [n for n in places.regions if Path(n).suffix.lower() not in regions.FILE_SUFFIXES]
+    try:
+        found = {n: regions.find(n) for n in dict.fromkeys([*named, *(own if text == regions.ALL else ())])}
+    except ConfigError as err:
+        raise ConfigError(f"{dataset.path}: [places] regions: {err}") from err
     if text == regions.ALL:
-        places = dataset.recipe.places
-        return [regions.find(n) for n in places.regions_of.get(catalog.identity, places.regions)]
+        return [found[n] for n in own]
     if "," in text:
         return [regions.find(text)]
     return [regions.find(n) for n in text.split("+")]
@@ -118,24 +125,30 @@ def asked_seasons(dataset: Dataset, text: str) -> list[str]:
     return ([STATIC] if has_static else []) + [n for n in names if n != STATIC]
 
 
-def locations(dataset: Dataset, store: Store, asked: Sequence[Region]) -> dict[str, list[Location]]:
+def locations(
+    dataset: Dataset, store: Store, asked: Sequence[Region], *, keep: bool = True
+) -> dict[str, list[Location]]:
     """Region → its locations along a space-filling curve, so that neighbours share slabs and scenes.
 
-    The draw is made at first use and kept as GeoParquet; the sampler `grid` draws region by region.
+    The draw is made at first use and kept as GeoParquet (unless `keep` is False, where nothing is written); the sampler
+    `grid` draws region by region.
     """
     if dataset.recipe.places.sampler == "grid":
-        found = {r.name: _drawn(dataset, store, f"manifest/locations-{r.name}.parquet", [r]) for r in asked}
+        found = {r.name: _drawn(dataset, store, f"manifest/locations-{r.name}.parquet", [r], keep) for r in asked}
     else:
-        everywhere = _drawn(dataset, store, "manifest/locations.parquet", None)
+        everywhere = _drawn(dataset, store, "manifest/locations.parquet", None, keep)
         found = {r.name: locate.select(everywhere, [r]) for r in asked}
     return {name: locate.curve_order(places) for name, places in found.items()}
 
 
-def _drawn(dataset: Dataset, store: Store, key: str, asked: Sequence[Region] | None) -> list[Location]:
+def _drawn(dataset: Dataset, store: Store, key: str, asked: Sequence[Region] | None, keep: bool) -> list[Location]:
     if store.head(key) is None:
         count = dataset.recipe.places.count
         log.info("locate: drawing %s locations", f"{count:,}" if count else "all")
-        locate.save(locate.draw(dataset, asked), store, key, dataset)
+        made = locate.draw(dataset, asked)
+        if not keep:
+            return made
+        locate.save(made, store, key, dataset)
     return locate.load(store, key, dataset)
 
 
@@ -190,7 +203,8 @@ def build(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> list[Bui
 def _work(run: Run, here: Cube) -> _Work:
     """A cube's ledger, bound to this recipe and catalog, and what is left to do."""
     ledger = Ledger.replay(run.store, here.region, here.season)
-    ledger.check(here.binding(catalogs.pixels_digest(run.dataset, run.catalog)))
+    check_bound(run, ledger, here)
+    _check_sizes(run.store, ledger, here)
     wanted = [p.id for p in here.locations[: run.limit]]
     settled = {o.id for o in ledger.outcomes() if o.status in SETTLED}
     todo: dict[int, list[Location]] = {}
@@ -198,6 +212,47 @@ def _work(run: Run, here: Cube) -> _Work:
         if location.id not in settled:
             todo.setdefault(n // here.slab_patches, []).append(location)
     return _Work(here, ledger, wanted, todo, Built(here.region, here.season))
+
+
+def check_bound(run: Run, ledger: Ledger, here: Cube) -> None:
+    """Passes where a cube's ledger is bound to this recipe and catalog, or to nothing yet.
+
+    Raises:
+        ConfigError: it is bound to others; what changed is told by its key where the cube says what it was made by.
+    """
+    try:
+        ledger.check(here.binding(catalogs.pixels_digest(run.dataset, run.catalog)))
+    except ConfigError as err:
+        before = here.made_by(run.store)
+        told = "; ".join(changes(before, catalogs.pixels_parts(run.dataset, run.catalog))) if before else ""
+        if not told:
+            raise
+        if run.catalog.is_file:
+            told = told.replace(f'is "{run.catalog.identity}"', f'is {run.catalog.told} ("{run.catalog.identity}")')
+        raise ConfigError(f"{err}. What changed: {told}") from err
+
+
+def _check_sizes(store: Store, ledger: Ledger, here: Cube) -> None:
+    """Passes where each object of the cube is there with the size recorded of it, as one listing says; reads no byte.
+
+    Slabs with patches yet to be settled are left out: a build that was stopped may have written them since, and each
+    committed chunk of theirs is checked by its hash when they are built.
+
+    Raises:
+        DamageError: an object is missing, or has another size.
+    """
+    recorded = list(ledger.cube_objects)
+    for number, record in ledger.slabs.items():
+        if record.settled == len(here.slab(number)):
+            recorded += record.objects
+    sizes = {s.key: s.size for s in store.list(here.prefix)} if recorded else {}
+    wrong = [o for o in recorded if sizes.get(o.key) != o.size]
+    if wrong:
+        first, size = wrong[0], sizes.get(wrong[0].key)
+        found = "is recorded but not there" if size is None else f"has {size} bytes, recorded were {first.size}"
+        raise DamageError(
+            f"{store.where(first.key)}: {found} (the first of {len(wrong)} such objects): {again(first.key)}"
+        )
 
 
 def _jobs(run: Run, work: _Work, searches: Searches) -> Iterator[SlabJob]:
@@ -208,7 +263,7 @@ def _jobs(run: Run, work: _Work, searches: Searches) -> Iterator[SlabJob]:
     digest = catalogs.pixels_digest(run.dataset, run.catalog)
     ledger.acquire(here.binding(digest))
     if not ledger.cube_objects:
-        ledger.record_cube(here.create(run.store, digest))
+        ledger.record_cube(here.create(run.store, catalogs.pixels_parts(run.dataset, run.catalog)))
     search(run, here, searches, [p for places in work.todo.values() for p in places])
     for slab, places in work.todo.items():
         prior = ledger.slabs.get(slab)

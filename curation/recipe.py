@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from curation import resources
-from curation.model import STATIC, ConfigError, Season
+from curation.model import STATIC, ConfigError, Season, did_you_mean
 from curation.sources import ArraySpec, CatalogForm, Name, SourceSpec, Strict
 
 T = TypeVar("T", bound=BaseModel)
@@ -197,7 +198,8 @@ class Recipe(Strict):
             return Season(STATIC, start, end, start + (end - start) / 2)
         if name not in windows:
             raise ConfigError(
-                f"season {name!r}: not in recipe {self.name!r}; expected one of {', '.join(windows)}, static or all"
+                f"season {name!r}: not in recipe {self.name!r}; {did_you_mean(name, windows)}expected one of "
+                f"{', '.join(windows)}, static or all"
             )
         return windows[name]
 
@@ -255,53 +257,57 @@ class Dataset:
         """The recipe's seasons in order, without `static`."""
         return list(self.recipe.seasons)
 
-    def pixels_digest(self, catalog: str, forms: Mapping[str, CatalogForm | None]) -> str:
-        """Digest of all that changes a cube.
+    def pixels_parts(self, catalog: str, forms: Mapping[str, CatalogForm | None]) -> dict[str, Any]:
+        """All that changes a cube, as plain JSON values.
 
         Args:
             catalog: identity of the catalog.
             forms: source → how that catalog offers it; forms of other catalogs do not count.
         """
         r = self.recipe
-        return _digest(
-            {
-                "catalog": catalog,
-                "grid": r.grid.model_dump(mode="json"),
-                "seasons": {k: s.model_dump(mode="json") for k, s in r.seasons.items()},
-                "sources": {
-                    name: [
-                        use.model_dump(mode="json"),
-                        self.specs[name].model_dump(mode="json", exclude=_NOT_PIXELS),
-                        form.model_dump(mode="json") if (form := forms.get(name)) else None,
-                    ]
-                    for name, use in r.sources.items()
-                },
-                "quality": r.quality.model_dump(mode="json"),
-                "cube": r.cube.model_dump(mode="json"),
-            }
-        )
+        return {
+            "catalog": catalog,
+            "grid": r.grid.model_dump(mode="json"),
+            "seasons": {k: s.model_dump(mode="json") for k, s in r.seasons.items()},
+            "sources": {
+                name: [
+                    use.model_dump(mode="json"),
+                    self.specs[name].model_dump(mode="json", exclude=_NOT_PIXELS),
+                    form.model_dump(mode="json") if (form := forms.get(name)) else None,
+                ]
+                for name, use in r.sources.items()
+            },
+            "quality": r.quality.model_dump(mode="json"),
+            "cube": r.cube.model_dump(mode="json"),
+        }
+
+    def pixels_digest(self, catalog: str, forms: Mapping[str, CatalogForm | None]) -> str:
+        """Digest of `pixels_parts`."""
+        return digest(self.pixels_parts(catalog, forms))
 
     def release_digest(self) -> str:
         """Digest of all that changes shards on top of the cubes: labels, split, packing, seed."""
         r = self.recipe
-        return _digest(
+        return digest(
             {k: getattr(r, k).model_dump(mode="json") for k in ("labels", "split", "pack")}
             | {"seed": r.seed, "classes": {n: [c.model_dump() for c in s.classes] for n, s in self.specs.items()}}
         )
 
-    def places_digest(self) -> str:
-        """Digest of all that changes the draw of locations, a given file's content included."""
+    def places_parts(self) -> dict[str, Any]:
+        """All that changes the draw of locations, as plain JSON values; of a given file the digest of its content."""
         r = self.recipe
         content = self.places_file().read_bytes() if r.places.file else b""
-        return _digest(
-            {
-                "places": r.places.model_dump(mode="json", exclude={"regions_of"}),
-                "size_m": r.grid.size_m,
-                "seed": r.seed,
-                "split": r.split.model_dump(mode="json"),
-                "file": hashlib.sha256(content).hexdigest(),
-            }
-        )
+        return {
+            "places": r.places.model_dump(mode="json", exclude={"regions_of"}),
+            "size_m": r.grid.size_m,
+            "seed": r.seed,
+            "split": r.split.model_dump(mode="json"),
+            "file": hashlib.sha256(content).hexdigest(),
+        }
+
+    def places_digest(self) -> str:
+        """Digest of `places_parts`."""
+        return digest(self.places_parts())
 
     def places_file(self) -> Path:
         """The file of given places, beside the recipe.
@@ -345,7 +351,47 @@ def _kind(array: ArraySpec) -> dict[str, Any]:
     return array.model_dump(exclude={"bands", "res_m"})
 
 
-def _digest(value: Any) -> str:
+def changes(old: Any, new: Any) -> list[str]:
+    """What differs between two values of `pixels_parts` or `places_parts`, a key each: `quality.min_clear was 0.9, is 0.8`.
+
+    How another catalog offers the sources is left out where the catalog itself is another: that one key says it all.
+    """
+    before, after = _flat(old), _flat(new)
+    names = [k for k in dict.fromkeys([*before, *after]) if before.get(k, _NONE) != after.get(k, _NONE)]
+    if "catalog" in names:
+        names = [n for n in names if " form" not in n]
+    return [f"{n} was {_brief(before.get(n, _NONE))}, is {_brief(after.get(n, _NONE))}" for n in names]
+
+
+_NONE = object()
+_PARTS_OF_SOURCE = ("", " (stac_queries)", " form")
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    """Dotted key → value, for tables within tables."""
+    if isinstance(value, dict):
+        out: dict[str, Any] = {}
+        for key, inner in value.items():
+            out |= _flat(inner, f"{path}.{key}" if path else key)
+        return out
+    if path.startswith("sources.") and path.count(".") == 1 and isinstance(value, list):
+        return {
+            k: v
+            for part, inner in zip(_PARTS_OF_SOURCE, value, strict=False)
+            for k, v in _flat(inner, path + part).items()
+        }
+    return {path: value}
+
+
+def _brief(value: Any) -> str:
+    if value is _NONE:
+        return "not there"
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def digest(value: Any) -> str:
+    """sha256 of a value's canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -363,7 +409,10 @@ def load_dataset(name_or_path: str) -> Dataset:
     specs = {}
     for source in recipe.sources:
         if source not in known:
-            raise ConfigError(f"{path}: [sources.{source}]: no such source; known sources: {', '.join(known)}")
+            raise ConfigError(
+                f"{path}: [sources.{source}]: no such source; {did_you_mean(source, known)}known sources: "
+                f"{', '.join(known)}"
+            )
         specs[source] = read_toml(queries / f"{source}.toml", SourceSpec)
     return Dataset(recipe, specs, path)
 
@@ -379,7 +428,8 @@ def _recipe_path(name_or_path: str) -> Path:
     if not path.is_file():
         known = sorted(p.parent.name for p in path.parent.parent.glob("*/recipe.toml"))
         raise ConfigError(
-            f"--dataset {name_or_path}: no such dataset; known: {', '.join(known)}; or give a path to a recipe.toml"
+            f"--dataset {name_or_path}: no such dataset; {did_you_mean(name_or_path, known)}known: "
+            f"{', '.join(known)}; or give a path to a recipe.toml"
         )
     return path
 
@@ -395,7 +445,17 @@ def read_toml(path: Path, kind: type[T]) -> T:
     except tomllib.TOMLDecodeError as err:
         raise ConfigError(f"{path}: not TOML: {err}") from err
     except ValidationError as err:
-        raise ConfigError("; ".join(_say(path, kind, e) for e in err.errors())) from err
+        raise ConfigError("; ".join(_say(path, kind, e) for e in _misspelt_once(kind, err.errors()))) from err
+
+
+def _misspelt_once(kind: type[BaseModel], errors: Sequence[Any]) -> list[Any]:
+    """The errors without keys that are missing only because they stand there misspelt, which is told of the other."""
+    meant = set()
+    for error in errors:
+        *table, key = [str(p) for p in error["loc"]] or [""]
+        if error["type"] == "extra_forbidden":
+            meant |= {(*table, m) for m in difflib.get_close_matches(key, _fields(kind, table), n=1)}
+    return [e for e in errors if e["type"] != "missing" or tuple(map(str, e["loc"])) not in meant]
 
 
 def _say(path: Path, kind: type[BaseModel], error: Any) -> str:
@@ -406,7 +466,11 @@ def _say(path: Path, kind: type[BaseModel], error: Any) -> str:
     where = f"{path}: {named}" if named else str(path)
     if error["type"] == "extra_forbidden":
         allowed = _fields(kind, table)
-        return f"{where}: no such key; known keys: {', '.join(allowed)}" if allowed else f"{where}: no such key"
+        is_table = isinstance(error["input"], dict)
+        if is_table:
+            where = f"{path}: [{'.'.join([*table, key])}]"
+        what = "section" if is_table else "key"
+        return f"{where}: no such {what}; {did_you_mean(key, allowed)}known keys: {', '.join(allowed) or 'none'}"
     if error["type"] == "missing":
         return f"{where}: missing; add it"
     message = error["msg"].removeprefix("Value error, ")

@@ -6,7 +6,6 @@ and a catalog are not needed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from zarr.storage import MemoryStore
 
 from curation import split
 from curation.cube import IDENTITY, Cube
-from curation.ledger import Ledger, StoredObject
+from curation.ledger import Ledger, StoredObject, read_recorded
 from curation.model import STATIC, ConfigError, DamageError, Location, PatchOutcome
 from curation.recipe import Dataset
 from curation.store import Store
@@ -61,12 +60,7 @@ class RecordedCube:
         record = self.ledger.slabs.get(slab)
         if record is None or not record.objects:
             return [{} for _ in range(slots)]
-        recorded = {o.key: o for o in record.objects}
-        checked = Store("memory://")  # read_facts reads what was checked here, not what the store says a moment later
-        for fact in self.cube.facts:
-            key = self.cube.fact_key(fact, slab)
-            checked.publish(key, read_object(self.store, recorded, key))
-        return self.cube.read_facts(checked, slab, slots)
+        return self.cube.read_facts(self.store, slab, slots, self.cube.checked(self.store, record))
 
     def pixels(self, name: str, location: str) -> NDArray[Any]:
         """(band, y, x) of a pixel array of an ok patch, in its stored dtype, checked against the ledger's hash.
@@ -104,33 +98,11 @@ def opened(dataset: Dataset, store: Store, region: str, season: str) -> Recorded
     return RecordedCube(Cube(dataset, region, season, locations), ledger, store)
 
 
-def read_object(store: Store, recorded: Mapping[str, StoredObject], key: str) -> bytes:
-    """The object's bytes, checked against what was recorded of it.
-
-    Raises:
-        DamageError: nobody recorded it, it is not there, or it is not what was recorded.
-    """
-    where = store.where(key)
-    item = recorded.get(key)
-    if item is None:
-        raise DamageError(f"{where}: nobody recorded it; `curate verify` names all holes")
-    try:
-        data = store.get(key)
-    except FileNotFoundError as err:
-        raise DamageError(f"{where}: is recorded but not there; `curate verify` names all holes") from err
-    found = hashlib.sha256(data).hexdigest()
-    if found != item.sha256:
-        raise DamageError(
-            f"{where}: has sha256 {found[:12]}…, recorded was {item.sha256[:12]}…; `curate verify` names all holes"
-        )
-    return data
-
-
 def _locations(dataset: Dataset, store: Store, region: str, season: str, ledger: Ledger) -> tuple[Location, ...]:
     """The cube's locations as its identity coordinates say; bound to the ledger by their digest."""
     recorded = {o.key: o for o in ledger.cube_objects}
     cube = Cube(dataset, region, season, ())
-    _check_schema(cube, store, read_object(store, recorded, f"{cube.prefix}/zarr.json"))
+    _check_schema(cube, store, read_recorded(store, recorded, f"{cube.prefix}/zarr.json"))
     columns = {name: _identity(store, recorded, cube.prefix, name) for name in IDENTITY}
     splits = split.splits_of(
         np.asarray(columns["lon"]), np.asarray(columns["lat"]), dataset.recipe.seed, dataset.recipe.split
@@ -153,7 +125,7 @@ def _identity(store: Store, recorded: Mapping[str, StoredObject], prefix: str, n
     """One identity coordinate as plain values, from checked bytes."""
     buffer = default_buffer_prototype().buffer
     keys = ("zarr.json", "c/0")
-    objects = {k: buffer.from_bytes(read_object(store, recorded, f"{prefix}/{name}/{k}")) for k in keys}
+    objects = {k: buffer.from_bytes(read_recorded(store, recorded, f"{prefix}/{name}/{k}")) for k in keys}
     array = zarr.open_array(MemoryStore(objects), mode="r")
     values: list[Any] = np.asarray(array[...]).tolist()
     return values

@@ -5,7 +5,7 @@ The only I/O is reading regions.toml and the file that a person names.
 
 from __future__ import annotations
 
-import difflib
+import dataclasses
 import hashlib
 import logging
 import math
@@ -24,7 +24,7 @@ from shapely.geometry.base import BaseGeometry
 
 from curation import resources
 from curation.grid import MAX_LAT, MIN_LAT
-from curation.model import ConfigError
+from curation.model import ConfigError, did_you_mean
 from curation.recipe import read_toml
 from curation.sources import Strict
 
@@ -48,6 +48,8 @@ class Region:
     """Usable as a folder: `[a-z0-9_-]+`."""
     geometry: shapely.MultiPolygon = field(compare=False, repr=False)
     """Lon/lat, EPSG:4326, within -180..180 (cut at the antimeridian) and 80°S..84°N; edges straight in lon/lat."""
+    note: str = field(default="", compare=False)
+    """What a person should know about how it was understood; mostly nothing."""
 
     def __post_init__(self) -> None:
         if not SLUG.fullmatch(self.name) or self.name == ALL:
@@ -121,8 +123,7 @@ def find(text: str) -> Region:
         return from_bbox(text)
     known = named()
     if text not in known:
-        near = difflib.get_close_matches(text, known, n=3)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        hint = did_you_mean(text, known, n=3)
         raise ConfigError(
             f"region {text!r}: no such region; {hint}known: {', '.join(sorted(known))}; "
             "or give a bbox W,S,E,N or the path of a GeoJSON, GeoPackage or GeoParquet file"
@@ -150,7 +151,14 @@ def from_bbox(text: str) -> Region:
     if fault := _bbox_fault(west, south, east, north):
         raise ConfigError(f"region {text!r}: {fault}")
     numbers = (f"{v:.10g}".replace(".", "p").replace("-", "m") for v in (west, south, east, north))
-    return _region("bbox-" + "-".join(numbers), _box(west, south, east, north))
+    found = _region("bbox-" + "-".join(numbers), _box(west, south, east, north))
+    if west < east:
+        return found
+    note = (
+        f"west {west:g} is above east {east:g}, so it runs across the antimeridian, over {east + 360 - west:g}° of "
+        f"longitude; the {west - east:g}° between the two are {east:g},{south:g},{west:g},{north:g}"
+    )
+    return dataclasses.replace(found, note=note)
 
 
 def from_file(path: Path) -> Region:

@@ -26,7 +26,7 @@ from urllib3 import Retry
 
 from curation import radiometry
 from curation.catalogs import Catalog
-from curation.model import STATIC, ConfigError, CurationError, Location, Scene, Season, parse_time
+from curation.model import STATIC, ConfigError, CurationError, Location, Scene, Season, parse_time, shortened
 from curation.recipe import Dataset
 from curation.sources import CatalogForm, SourceSpec
 from curation.store import Store
@@ -111,7 +111,13 @@ class Endpoint:
         if self._client is None:
             assert self._items is not None
             return {str(item["collection"]) for item in self._items}
-        return {c.id for c in self._client.get_collections()}
+        try:
+            return {c.id for c in self._client.get_collections()}
+        except (APIError, requests.RequestException, *_NOT_STAC) as err:
+            raise ConfigError(
+                f"catalog {self.catalog.location}: does not list its collections ({type(err).__name__}: {_line(err)}); "
+                "check the address and the network"
+            ) from err
 
     def search(
         self, spec: SourceSpec, bands: Sequence[str], season: Season, cell: SearchCell, max_cloud_pct: float
@@ -183,7 +189,7 @@ def _opened(catalog: Catalog) -> pystac_client.Client:
 
 
 def _line(err: BaseException) -> str:
-    return (str(err).splitlines() or [""])[0][:200]
+    return shortened((str(err).splitlines() or [""])[0], 300)
 
 
 def _retried(once: Callable[[], list[dict[str, Any]]], what: str) -> list[dict[str, Any]]:

@@ -25,7 +25,17 @@ from curation import catalogs, cluster, cube, grid, labels, payload, pipeline, s
 from curation.build import one_line
 from curation.cube import Cube
 from curation.ledger import Ledger
-from curation.model import STATIC, ConfigError, CurationError, Location, PatchOutcome, Status, iso, parse_time
+from curation.model import (
+    STATIC,
+    ConfigError,
+    CurationError,
+    DamageError,
+    Location,
+    PatchOutcome,
+    Status,
+    iso,
+    parse_time,
+)
 from curation.progress import Counting
 from curation.recipe import Dataset
 from curation.regions import Region
@@ -39,6 +49,8 @@ SPLITS = ("train", "val")
 FOLDER = "shards"
 PARTS = "packing"
 """Where receipts of single shards lie, so that a pack that was stopped does not make them again."""
+STAGE = f"{PARTS}/new"
+"""Where new shards wait, with their receipts, while shards of an earlier packing stand: those stay readable meanwhile."""
 
 CENTIDB_NODATA = -32768
 CENTIDB_FLOOR = 1e-10
@@ -96,6 +108,8 @@ class ShardJob:
     members: tuple[Member, ...]
     facts: tuple[dict[str, dict[str, Any]], ...]
     """Per sample, season → facts."""
+    staged: bool = False
+    """Whether it is written aside, to be put into its place when all shards are made."""
 
     @property
     def key(self) -> str:
@@ -121,6 +135,7 @@ class ShardPart:
     digest: str
     """Of the job."""
     receipt: Receipt
+    """Its key is below the dataset's folder: the shard's place, or where it waits."""
     rows: list[shardformat.MemberRow]
     contents: list[str]
     """Per sample, the digest of its decoded arrays and labels."""
@@ -222,59 +237,105 @@ def _incomplete(rule: str, have: Mapping[str, PatchOutcome | None]) -> str | Non
 def pack(run: pipeline.Run, asked: Sequence[Region]) -> Packed:
     """Makes the shards of all complete locations of the regions; index and release last.
 
+    Shards of an earlier packing stay readable until every new one is made: only then the index goes, the new shards are
+    put into their places, and the new index comes.
+
     Raises:
         ConfigError: a cube was built by another recipe or catalog, or there is nothing to pack.
-        CurationError: a shard could not be written.
+        CurationError: a shard could not be written, since a cube is damaged or for another cause.
     """
     dataset, store = run.dataset, run.store.child(FOLDER)
-    cubes, outcomes = _cubes(run, asked)
+    cubes, ledgers = _cubes(run, asked)
+    outcomes = {r: {s: {o.id: o for o in its.outcomes()} for s, its in by.items()} for r, by in ledgers.items()}
     made = plan(dataset, cubes, outcomes)
     if not any(made.shards.values()):
-        why = Counter(d.reason for d in made.dropped).most_common(3)
+        reasons = Counter(d.reason for d in made.dropped).most_common(3)
+        why = ", ".join(f"{reason} {n}" for reason, n in reasons)
         raise ConfigError(
-            f"{run.store.where('')}: no location is complete, of {len(made.dropped)}: {why}; build more, or relax the recipe"
+            f"{_looked(run, asked)}, found no location that is complete, of {len(made.dropped)}: {why}; "
+            "build more, or relax the recipe"
         )
-    jobs = list(_jobs(run, cubes, made))
+    jobs = list(_jobs(run, cubes, ledgers, made))
     parts, reused = _write(run, jobs)
     index, files = _index(dataset, run, jobs, parts, made, outcomes)
     data = index.to_bytes()
+    if any(_waits(p) for p in parts) or not all(_stands(store, k, content) for k, content in files.items()):
+        store.delete(shardformat.INDEX)  # from here until it is back, the dataset is not complete
+    for job, part in zip(jobs, parts, strict=True):
+        if _waits(part):
+            _put_in_place(run.store, job, part)
     for key, content in files.items():
         store.publish(key, content)
     dropped = Counter(d.reason for d in made.dropped)
     run.store.publish("manifest/dropped.parquet", _dropped_table(made.dropped))
     store.publish(shardformat.INDEX, data)
     run.store.publish("manifest/release.json", _release(index, data))
-    _forget(store, index)
+    _forget(run.store, index)
     return Packed(index, store.where(""), dropped, mixing(made), reused)
+
+
+def check_built(run: pipeline.Run, asked: Sequence[Region]) -> None:
+    """Passes where something is built of the regions. Reads nothing but names, and what a few cubes say of themselves.
+
+    Raises:
+        ConfigError: nothing is; where it looked, and what is built there, is told.
+    """
+    built: dict[str, list[str]] = {}
+    for _, region, season, _ in (parts for s in run.store.list("ledger") if len(parts := s.key.split("/")) == 4):
+        if season not in built.setdefault(region, []):
+            built[region].append(season)
+    if any(r.name in built for r in asked):
+        return
+    told = []
+    for region, seasons in built.items():
+        made = (Cube(run.dataset, region, s, ()).made_by(run.store) for s in seasons)
+        catalog = next((f", catalog {m['catalog']}" for m in made if m and "catalog" in m), "")
+        told.append(f"region {region} ({', '.join(seasons)}{catalog})")
+    there = f"built there: {'; '.join(told)}" if told else "nothing is built there"
+    raise ConfigError(
+        f"{_looked(run, asked)}, found nothing to pack: {there}. Give --catalog, --region and --root as they were for the "
+        "build, or build it first"
+    )
+
+
+def _looked(run: pipeline.Run, asked: Sequence[Region]) -> str:
+    """Where packing looked."""
+    names = ", ".join(r.name for r in asked)
+    return f"{run.store.where('')}: looked for regions {names}, built from catalog {run.catalog.told}"
 
 
 def _cubes(
     run: pipeline.Run, asked: Sequence[Region]
-) -> tuple[dict[str, dict[str, Cube]], dict[str, dict[str, dict[str, PatchOutcome]]]]:
-    """Cubes and outcomes of the regions, each bound to this recipe."""
-    dataset, digest = run.dataset, catalogs.pixels_digest(run.dataset, run.catalog)
+) -> tuple[dict[str, dict[str, Cube]], dict[str, dict[str, Ledger]]]:
+    """Region → season → cube, and ledger, of the regions, each bound to this recipe."""
+    dataset = run.dataset
     has_static = any(s.season == STATIC for s in dataset.specs.values())
     cubes: dict[str, dict[str, Cube]] = {}
-    outcomes: dict[str, dict[str, dict[str, PatchOutcome]]] = {}
+    ledgers: dict[str, dict[str, Ledger]] = {}
     for region, places in pipeline.locations(dataset, run.store, asked).items():
-        cubes[region], outcomes[region] = {}, {}
+        cubes[region], ledgers[region] = {}, {}
         for season in ([STATIC] if has_static else []) + dataset.season_names():
             here = cube.cube_of(dataset, region, season, places)
             ledger = Ledger.replay(run.store, region, season)
-            ledger.check(here.binding(digest))
+            pipeline.check_bound(run, ledger, here)
             cubes[region][season] = here
-            outcomes[region][season] = {o.id: o for o in ledger.outcomes()}
-    return cubes, outcomes
+            ledgers[region][season] = ledger
+    return cubes, ledgers
 
 
-def _jobs(run: pipeline.Run, cubes: Mapping[str, Mapping[str, Cube]], made: Plan) -> Iterable[ShardJob]:
+def _jobs(
+    run: pipeline.Run,
+    cubes: Mapping[str, Mapping[str, Cube]],
+    ledgers: Mapping[str, Mapping[str, Ledger]],
+    made: Plan,
+) -> Iterable[ShardJob]:
     wanted: dict[tuple[str, str], set[int]] = {}
     for shards in made.shards.values():
         for member in (m for members in shards for m in members):
             for part in member.parts:
                 slab = part.patch // run.dataset.recipe.cube.slab_patches
                 wanted.setdefault((member.location.region, part.season), set()).add(slab)
-    facts = _facts(run, cubes, wanted)
+    facts = _facts(run, cubes, ledgers, wanted)
     for split, shards in made.shards.items():
         for number, members in enumerate(shards):
             known = tuple({p.season: facts[m.location.region, p.season, p.patch] for p in m.parts} for m in members)
@@ -282,15 +343,19 @@ def _jobs(run: pipeline.Run, cubes: Mapping[str, Mapping[str, Cube]], made: Plan
 
 
 def _facts(
-    run: pipeline.Run, cubes: Mapping[str, Mapping[str, Cube]], wanted: Mapping[tuple[str, str], set[int]]
+    run: pipeline.Run,
+    cubes: Mapping[str, Mapping[str, Cube]],
+    ledgers: Mapping[str, Mapping[str, Ledger]],
+    wanted: Mapping[tuple[str, str], set[int]],
 ) -> dict[tuple[str, str, int], dict[str, Any]]:
-    """(region, season, patch) → facts, of the slabs wanted."""
+    """(region, season, patch) → facts, of the slabs wanted; each object is what its ledger says."""
     todo = [(region, season, slab) for (region, season), slabs in wanted.items() for slab in sorted(slabs)]
 
     def read(job: tuple[str, str, int]) -> list[dict[str, Any]]:
         region, season, slab = job
         here = cubes[region][season]
-        return here.read_facts(run.store, slab, len(here.slab(slab)))
+        record = ledgers[region][season].slabs[slab]
+        return here.read_facts(run.store, slab, len(here.slab(slab)), here.checked(run.store, record))
 
     out = {}
     with ThreadPoolExecutor(READ_THREADS) as pool, Counting("pack: facts", len(todo), "slabs") as count:
@@ -309,35 +374,77 @@ def _write(run: pipeline.Run, jobs: Sequence[ShardJob]) -> tuple[list[ShardPart]
         if part is not None:
             done[job.key] = part
     reused = len(done)
-    todo = [j for j in jobs if j.key not in done]
-    if todo:
-        run.store.delete(f"{FOLDER}/{shardformat.INDEX}")  # from here until it is back, the dataset is not complete
-    failed = []
+    stands = run.store.head(f"{FOLDER}/{shardformat.INDEX}") is not None
+    todo = [dataclasses.replace(j, staged=stands) for j in jobs if j.key not in done]
+    failed: dict[str, BaseException] = {}
     with Counting("pack: shards", len(todo), "shards") as count:
         for batch in cluster.stream(run.client, write_shard, todo):
             for job, result in batch:
                 if isinstance(result, BaseException):
-                    failed.append(f"{job.key}: {one_line(result)}")
+                    failed[job.key] = result
                 else:
                     done[job.key] = result
             count.step(len(batch))
     if failed:
-        raise CurationError(f"{len(failed)} shards could not be written; rerun to try again. First: {failed[0]}")
+        raise CurationError(_not_written(failed, len(jobs), stands=stands))
     return [done[j.key] for j in jobs], reused
 
 
-def _part_key(job: ShardJob) -> str:
-    return f"{PARTS}/{job.split}-{job.number:06d}.json"
+def _not_written(failed: Mapping[str, BaseException], total: int, *, stands: bool) -> str:
+    """Why shards were not written, and what to do: another try does not mend a damaged cube."""
+    damaged = {k: e for k, e in failed.items() if isinstance(e, DamageError)}
+    key, first = min((damaged or failed).items())
+    text = f"{len(failed)} of {total} shards could not be written"
+    if damaged:
+        cause = f"{first} (first found, for {key}; shards that want damaged pixels: {len(damaged)})"
+        rest = len(failed) - len(damaged)
+        text += f": {cause}. Packing again does not help before that" + (f"; {rest} had another cause" if rest else "")
+    else:
+        text += f"; rerun to try again. First: {key}: {one_line(first)}"
+    return text + (". The shards packed before stand and can be read" if stands else "")
+
+
+def _part_key(job: ShardJob, folder: str = PARTS) -> str:
+    return f"{folder}/{job.split}-{job.number:06d}.json"
+
+
+def _waits(part: ShardPart) -> bool:
+    """Whether the shard is made, and not yet in its place."""
+    return part.receipt.key.startswith(f"{STAGE}/")
+
+
+def _stands(store: Store, key: str, content: bytes) -> bool:
+    stat = store.head(key)
+    return stat is not None and stat.size == len(content) and store.get(key) == content
+
+
+def _put_in_place(store: Store, job: ShardJob, part: ShardPart) -> None:
+    """Moves a shard that waits to its place; killed in between, it is made again.
+
+    Its receipt stays among what waits until all is done (`_forget`), as the sign that packing has not ended.
+    """
+    stat = store.move(part.receipt.key, f"{FOLDER}/{job.key}")
+    receipt = dataclasses.replace(part.receipt, key=stat.key, etag=stat.etag)
+    _keep(store, _part_key(job), dataclasses.replace(part, receipt=receipt))
+
+
+def _keep(store: Store, key: str, part: ShardPart) -> None:
+    value = dataclasses.asdict(part) | {"rows": [dataclasses.astuple(r) for r in part.rows]}
+    store.publish(key, json.dumps(value).encode())
 
 
 def _made_before(store: Store, job: ShardJob) -> ShardPart | None:
     """The shard's part, where an earlier run made it from the very same chunks, facts and rules and it still stands."""
+    return _recorded(store, job, _part_key(job)) or _recorded(store, job, _part_key(job, STAGE))
+
+
+def _recorded(store: Store, job: ShardJob, key: str) -> ShardPart | None:
     try:
-        value = json.loads(store.get(_part_key(job)))
+        value = json.loads(store.get(key))
     except FileNotFoundError:
         return None
-    stat = store.head(f"{FOLDER}/{job.key}")
     receipt = Receipt(**value["receipt"])
+    stat = store.head(receipt.key)
     if value["digest"] != job.digest or stat is None or (stat.size, stat.etag) != (receipt.size, receipt.etag):
         return None
     return ShardPart(
@@ -370,10 +477,9 @@ def write_shard(job: ShardJob) -> ShardPart:
             yield shardformat.Sample(member.location.id, members)
 
     data, rows = shardformat.write_tar(samples())
-    receipt = job.store.publish(f"{FOLDER}/{job.key}", data)
+    receipt = job.store.publish(f"{STAGE if job.staged else FOLDER}/{job.key}", data)
     part = ShardPart(job.digest, receipt, rows, contents, sums)
-    value = dataclasses.asdict(part) | {"rows": [dataclasses.astuple(r) for r in rows]}
-    job.store.publish(_part_key(job), json.dumps(value).encode())
+    _keep(job.store, _part_key(job, STAGE if job.staged else PARTS), part)
     return part
 
 
@@ -671,14 +777,17 @@ def _release(index: Index, data: bytes) -> bytes:
 
 
 def _forget(store: Store, index: Index) -> None:
-    """Removes shards of an earlier packing that the index does not name."""
+    """Removes shards of an earlier packing that the index does not name, and what waited for one that never came."""
     named = {shardformat.INDEX}
     for entry in index.splits.values():
         named |= {entry.members.name, entry.samples_table.name, *(s.name for s in entry.shards)}
-    for stat in list(store.list()):
+    shards = store.child(FOLDER)
+    for stat in list(shards.list()):
         if stat.key not in named and stat.key.endswith(".tar"):
-            log.info("pack: removing %s, of an earlier packing", store.where(stat.key))
-            store.delete(stat.key)
+            log.info("pack: removing %s, of an earlier packing", shards.where(stat.key))
+            shards.delete(stat.key)
+    for stat in list(store.list(STAGE)):
+        store.delete(stat.key)
 
 
 def mixing(made: Plan) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,19 @@ from curation.recorded import RecordedCube
 from curation.store import Store
 
 
-def write(dataset: Dataset, store: Store, patch: str, out: Path | None) -> str:
-    """Where the picture of a patch was written: `<ID>-<SEASON>.png` in the current folder, or `out`.
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A picture that was written."""
+
+    where: str
+    damage: tuple[str, ...]
+    """What of the patch is not as its ledger recorded it; the picture says so in its place."""
+
+
+def write(dataset: Dataset, store: Store, patch: str, out: Path | None) -> Shown:
+    """The picture of a patch, written to `<ID>-<SEASON>.png` in the current folder, or to `out`.
+
+    Every chunk that is drawn or told is checked against the ledger's hash of it first.
 
     Args:
         dataset: the recipe it was built by.
@@ -38,19 +50,28 @@ def write(dataset: Dataset, store: Store, patch: str, out: Path | None) -> str:
     cube, location = _found(dataset, store, patch)
     target = (out or Path(f"{location}-{cube.cube.season}.png")).absolute()
     where = Store(target.parent)
-    where.publish(target.name, png(cube, location))
-    return where.where(target.name)
+    data, damage = _png(cube, location)
+    where.publish(target.name, data)
+    return Shown(where.where(target.name), damage)
 
 
 def png(cube: RecordedCube, location: str) -> bytes:
     """The picture of a decided patch."""
+    return _png(cube, location)[0]
+
+
+def _png(cube: RecordedCube, location: str) -> tuple[bytes, tuple[str, ...]]:
+    """The picture of a decided patch, and what of it is damaged."""
     outcome = cube.outcomes[location]
     place = cube.cube.locations[cube.numbers[location]]
     shown = _panels(cube, outcome) if outcome.status is Status.OK else []
+    facts = _facts(cube, outcome)
     state = outcome.status.name.lower()
     why = "" if outcome.status is Status.OK else tiles.why(outcome)
     subtitle = f"{cube.cube.dataset.name} · {cube.name} · {place.split} · {place.lat:.4f}°, {place.lon:.4f}° · {state}"
-    return plate.png(location, subtitle, why, shown, _facts(cube, outcome), place.size_m)
+    damage = [p.note.removeprefix("damaged: ") for p in shown if p.damaged]
+    damage += [text for name, text in facts if name == _FACTS_DAMAGED]
+    return plate.png(location, subtitle, why, shown, facts, place.size_m), tuple(damage)
 
 
 def _panels(cube: RecordedCube, outcome: PatchOutcome) -> list[Panel]:
@@ -81,7 +102,7 @@ def _facts(cube: RecordedCube, outcome: PatchOutcome) -> list[tuple[str, str]]:
         known = cube.facts(cube.numbers[outcome.id] // cube.cube.slab_patches)
         facts = known[cube.numbers[outcome.id] % cube.cube.slab_patches]
     except DamageError as err:
-        out.append(("facts damaged", str(err)))
+        out.append((_FACTS_DAMAGED, str(err)))
         facts = {}
     for spec in cube.cube.sources:
         out.append((spec.title, ""))
@@ -94,6 +115,8 @@ def _facts(cube: RecordedCube, outcome: PatchOutcome) -> list[tuple[str, str]]:
     shared = {k: v for k, v in facts.items() if k.startswith(("elevation_", "slope_"))}
     return out + [(k.replace("_", " "), f"{v:.4g}") for k, v in shared.items() if v is not None]
 
+
+_FACTS_DAMAGED = "facts damaged"
 
 _UNKNOWN = {str: FILL["string"], int: FILL["int16"]}
 """What stands where nothing was measured, by type; what is NaN in the cube is None by now."""

@@ -34,9 +34,12 @@ from obstore.exceptions import (
     UnknownConfigurationKeyError,
 )
 
-from curation.model import ReadError
+from curation.model import ReadError, shortened
 
 _TEMP_SUFFIX = ".part"
+
+COPY_BYTES = 4 * 2**30
+"""Larger objects are not copied by the store itself: S3 does so up to 5 GiB."""
 
 _MISSING = (NotFoundError, FileNotFoundError)
 """What obstore raises where there is no object: it has both."""
@@ -210,7 +213,7 @@ class Store:
         return self._folder / self._key(key)
 
     def check_writable(self) -> None:
-        """Tells early that nothing can be written here. Makes the folder where there is none.
+        """Tells early that nothing can be written here. Makes no folder.
 
         Raises:
             ValueError: it cannot be written, or (an object store) does not answer.
@@ -218,7 +221,8 @@ class Store:
         try:
             if self.is_local:
                 folder = self._path("")
-                folder.mkdir(parents=True, exist_ok=True)
+                while not folder.exists() and folder != folder.parent:
+                    folder = folder.parent
                 with tempfile.TemporaryFile(dir=folder):
                     pass
             else:
@@ -362,6 +366,35 @@ class Store:
                 raise FileExistsError(self.where(key)) from err
         return Receipt(key, len(data), hashlib.sha256(data).hexdigest(), etag)
 
+    def move(self, key: str, to: str) -> Stat:
+        """Makes the object be called `to`, in place of any earlier one; gives what the store says of it there.
+
+        On an object store this is a copy that the store makes itself (through this process where it is larger than stores
+        copy at once), and a removal: `to` appears whole or not at all.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        if self.is_local:
+            self._path(to).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(self._path(key), self._path(to))  # noqa: PTH105 - atomic by name, as the module promises
+            self._sync_folder(to)
+            self._sync_folder(key)
+        else:
+            before = self.head(key)
+            if before is None:
+                raise FileNotFoundError(self.where(key))
+            if before.size > COPY_BYTES:
+                self.publish(to, self.get(key))
+            else:
+                obstore.copy(self._remote, self._key(key), self._key(to))
+        stat = self.head(to)
+        if stat is None:
+            raise FileNotFoundError(self.where(to))
+        if not self.is_local:
+            self.delete(key)
+        return stat
+
     def delete(self, key: str) -> None:
         """Removes the object, where there is one."""
         if self.is_local:
@@ -403,5 +436,5 @@ def _unsigned(url: str) -> str:
 
 def brief(err: Exception) -> str:
     """The first line of an error of obstore, of which any URL lost its query: signatures are there."""
-    text = next(iter(str(err).splitlines()), "")[:400]
+    text = shortened(next(iter(str(err).splitlines()), ""), 400)
     return f"{type(err).__name__}: {re.sub(r'[?][^ )]*|(?<=//)[^/@ ]*@', '', text)}"

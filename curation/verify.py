@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
 
-from curation import shardformat, zarrshard
+from curation import regions, shardformat, zarrshard
 from curation.cube import Cube, chunk_hash
 from curation.ledger import Ledger, SlabRecord, StoredObject
 from curation.model import ConfigError, DamageError, Status
 from curation.progress import Counting
 from curation.recipe import Dataset
 from curation.shardformat import Index, SplitEntry
-from curation.shards import FOLDER
+from curation.shards import FOLDER, STAGE
 from curation.store import Store
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ class Verified:
 
     faults: list[str] = field(default_factory=list)
     """One line each: what is wrong, and where."""
+    unfinished: list[str] = field(default_factory=list)
+    """One line each: what a stopped command left, and which goes on with it. Nothing of it is wrong."""
     cubes: int = 0
     patches: int = 0
     """Ok patches whose every chunk is what was committed."""
@@ -41,7 +44,8 @@ class Verified:
     def summary(self) -> str:
         """For a person."""
         read = f"{self.size / 1e6:.1f} MB read: {self.cubes} cubes, {self.patches} patches, {self.samples} samples"
-        return f"{read}; " + (f"{len(self.faults)} faults" if self.faults else "all as recorded")
+        said = f"{len(self.faults)} faults" if self.faults else "all as recorded"
+        return f"{read}; {said}" + (", not finished" if self.unfinished else "")
 
 
 def verify(dataset: Dataset, store: Store) -> Verified:
@@ -59,6 +63,7 @@ def verify(dataset: Dataset, store: Store) -> Verified:
             f"{store.where('')}: nothing is built there; build it first, or give its --root and --dataset"
         )
     unknown: list[str] = []
+    cubes: dict[str, _Opened] = {}
     for region, season in names:
         try:
             ledger = Ledger.replay(store, region, season)
@@ -67,39 +72,100 @@ def verify(dataset: Dataset, store: Store) -> Verified:
             unknown.append(f"cubes/{region}/{season}.zarr/")  # what it recorded of this cube is not known
             continue
         found.cubes += 1
-        recorded |= _cube(store, ledger, Cube(dataset, region, season, ()), found)
+        here = Cube(dataset, region, season, ())
+        opened = cubes[here.prefix] = _Opened(here, ledger)
+        recorded |= _cube(store, opened, found)
     for stat in store.list("cubes"):
-        if stat.key not in recorded and not stat.key.startswith(tuple(unknown)):
-            found.faults.append(
-                f"{store.where(stat.key)}: nobody recorded it; build again to settle its slab, or delete it"
-            )
-    _shards(store.child(FOLDER), store, found)
+        if stat.key in recorded or stat.key.startswith(tuple(unknown)):
+            continue
+        its = cubes.get("/".join(stat.key.split("/")[:3]))
+        if its is not None and its.goes_on_with(stat.key):
+            its.left += 1
+        else:
+            found.faults.append(f"{store.where(stat.key)}: nobody recorded it, and no build will; delete it")
+    found.unfinished += [its.told() for its in cubes.values() if its.left]
+    _shards(store.child(FOLDER), store, {(c.here.region, c.here.season): c.ledger for c in cubes.values()}, found)
     return found
 
 
-def _cube(store: Store, ledger: Ledger, here: Cube, found: Verified) -> set[str]:
+@dataclass(slots=True)
+class _Opened:
+    """One cube while it is verified."""
+
+    here: Cube
+    ledger: Ledger
+    ids: list[str] | None = None
+    """Of its locations, in order; None where they cannot be read."""
+    left: int = 0
+    """Objects that a stopped build left, which are not recorded yet."""
+
+    def slab_ids(self, slab: int) -> list[str]:
+        """Ids of a slab's locations, in order of slot."""
+        first = slab * self.here.slab_patches
+        return (self.ids or [])[first : first + self.here.slab_patches]
+
+    def open(self, slab: int) -> bool:
+        """Whether a build will write the slab (again): it is one of the cube's, and some patch of it is not settled."""
+        record = self.ledger.slabs.get(slab)
+        return (record.settled if record else 0) < len(self.slab_ids(slab))
+
+    def goes_on_with(self, key: str) -> bool:
+        """Whether a build will write an object that nobody recorded.
+
+        It does where the object belongs to a slab that is open, or to a cube whose creation was not recorded.
+        """
+        if not self.ledger.cube_objects:
+            return True
+        name, _, rest = key.removeprefix(f"{self.here.prefix}/").partition("/c/")
+        number = rest.partition("/")[0]
+        if not number.isdecimal() or not self.open(int(number)):
+            return False
+        facts = [self.here.fact_key(f, int(number)) for f in self.here.facts]
+        return key in facts or (name in self.here.arrays and key == self.here.array_key(name, int(number)))
+
+    def told(self) -> str:
+        """What is unfinished, and what goes on with it."""
+        name, season = self.here.region, self.here.season
+        what = f"`curate --region {name} --season {season}`" if name in regions.named() else f"`--season {season}`"
+        return (
+            f"{self.left} objects of cube {name}/{season} are not recorded: a build was stopped. The same command goes on "
+            f"with them ({what}, with the flags as before)"
+        )
+
+
+def _cube(store: Store, its: _Opened, found: Verified) -> set[str]:
     """Checks one cube; gives the keys its ledger records."""
+    ledger, here = its.ledger, its.here
     recorded: set[str] = set()
     for item in ledger.cube_objects:
         recorded.add(item.key)
         _object(store, item, found)
+    if not ledger.cube_objects:
+        return recorded  # begun, and stopped before its creation was recorded
     try:
-        ids = here.read_ids(store)
+        its.ids = here.read_ids(store)
     except DamageError as err:
         found.faults.append(str(err))
         return recorded | {o.key for r in ledger.slabs.values() for o in r.objects}
     with Counting(f"verify {here.region}/{here.season}", len(ledger.slabs), "slabs") as count:
         for _, record in sorted(ledger.slabs.items()):
             recorded |= {o.key for o in record.objects}
-            first = record.slab * here.slab_patches
-            slots = {name: slot for slot, name in enumerate(ids[first : first + here.slab_patches])}
-            _slab(store, here, record, slots, found)
+            _slab(store, its, record, found)
             count.step()
     return recorded
 
 
-def _object(store: Store, item: StoredObject, found: Verified) -> bytes | None:
-    """The object's bytes where they are what was recorded."""
+def _object(
+    store: Store,
+    item: StoredObject,
+    found: Verified,
+    before: Callable[[bytes], bytes | None] = lambda data: None,
+    hint: str = "",
+) -> bytes | None:
+    """The object's bytes where they are what was recorded, or where `before` makes of them what was.
+
+    `hint` ends the line on an object that is not.
+    """
     try:
         data = store.get(item.key)
     except FileNotFoundError:
@@ -107,17 +173,43 @@ def _object(store: Store, item: StoredObject, found: Verified) -> bytes | None:
         return None
     found.size += len(data)
     if len(data) != item.size or hashlib.sha256(data).hexdigest() != item.sha256:
+        was = before(data)
+        if was is not None and hashlib.sha256(was).hexdigest() == item.sha256:
+            return was
         found.faults.append(
             f"{store.where(item.key)}: has {len(data)} bytes with sha256 {hashlib.sha256(data).hexdigest()[:12]}…, "
-            f"recorded were {item.size} with {item.sha256[:12]}…"
+            f"recorded were {item.size} with {item.sha256[:12]}…{hint}"
         )
         return None
     return data
 
 
-def _slab(store: Store, here: Cube, record: SlabRecord, slots: dict[str, int], found: Verified) -> None:
-    """Checks a slab's objects, and each chunk in them; `slots` is location id → slot."""
-    objects = {o.key: _object(store, o, found) for o in record.objects}
+def _slab(store: Store, its: _Opened, record: SlabRecord, found: Verified) -> None:
+    """Checks a slab's objects, and each chunk in them.
+
+    A build that was stopped may have written an open slab once more. That is no fault where taking out the patches that
+    are not recorded gives back the very bytes that are.
+    """
+    here = its.here
+    slots = {name: slot for slot, name in enumerate(its.slab_ids(record.slab))}
+    names = {here.array_key(n, record.slab): n for n in here.arrays}
+    names |= {here.fact_key(f, record.slab): f.name for f in here.facts}
+
+    def stripped(key: str, data: bytes) -> bytes | None:
+        if not its.open(record.slab) or key not in names:
+            return None
+        try:
+            was = here.only(names[key], data, {slots[o.id] for o in record.patches}, store.where(key))
+        except DamageError:
+            return None
+        its.left += 1
+        return was
+
+    hint = ""
+    if any(o.status is Status.FAILED for o in record.patches):
+        # What was measured of a patch that failed is not recorded, so its earlier row cannot be put back to prove the rest.
+        hint = "; or a build was stopped while it tried failed patches again: build again, which settles that"
+    objects = {o.key: _object(store, o, found, functools.partial(stripped, o.key), hint) for o in record.objects}
     wrong: set[str] = set()
     for name, (spec, _) in here.arrays.items():
         key = here.array_key(name, record.slab)
@@ -154,10 +246,17 @@ def _slab(store: Store, here: Cube, record: SlabRecord, slots: dict[str, int], f
     found.patches += sum(o.status is Status.OK and o.id not in wrong for o in record.patches)
 
 
-def _shards(store: Store, dataset_store: Store, found: Verified) -> None:
+def _shards(store: Store, dataset_store: Store, ledgers: Mapping[tuple[str, str], Ledger], found: Verified) -> None:
     present = {s.key: s for s in store.list()}
+    waiting = [s.key for s in dataset_store.list(STAGE)]
     if shardformat.INDEX not in present:
-        if present:
+        # With a release the index was there before: only what waits tells that it went while packing.
+        if (present and dataset_store.head("manifest/release.json") is None) or waiting:
+            tars = sum(k.endswith(".tar") for k in [*waiting, *present])
+            found.unfinished.append(
+                f"{tars} shards are made and in no index yet: packing has not ended. `curate pack` goes on with them"
+            )
+        elif present:
             found.faults.append(f"{store.where(shardformat.INDEX)}: shards are there, their index is not; pack again")
         return
     data = store.get(shardformat.INDEX)
@@ -166,7 +265,15 @@ def _shards(store: Store, dataset_store: Store, found: Verified) -> None:
     except DamageError as err:
         found.faults.append(str(err))
         return
-    _release(dataset_store, data, found)
+    if waiting:
+        staged = sum(k.endswith(".tar") for k in waiting)
+        found.unfinished.append(
+            f"{staged} new shards wait to replace those that stand: packing has not ended. `curate pack` goes on with them"
+            if staged
+            else "new shards have replaced those that stood, but packing has not ended. `curate pack` brings it to its end"
+        )
+    _release(dataset_store, data, found, ended=not waiting)
+    _counts(dataset_store, index, ledgers, found)
     named = {shardformat.INDEX}
     content = shardformat.ContentHash()
     for split, entry in sorted(index.splits.items()):
@@ -178,16 +285,33 @@ def _shards(store: Store, dataset_store: Store, found: Verified) -> None:
             f"{store.where(shardformat.INDEX)}: decoded arrays and labels hash to {content.hexdigest()[:12]}…, "
             f"the index says {index.content_sha256[:12]}…"
         )
-    found.faults += [f"{store.where(key)}: the index does not name it" for key in sorted(set(present) - named)]
+    strays = sorted(set(present) - named)
+    if not waiting:  # else packing goes on to remove them
+        found.faults += [f"{store.where(key)}: the index does not name it; pack again, or delete it" for key in strays]
 
 
-def _release(store: Store, index: bytes, found: Verified) -> None:
+def _counts(store: Store, index: Index, ledgers: Mapping[tuple[str, str], Ledger], found: Verified) -> None:
+    """Checks that ledgers tell no less than when the shards were packed: segments lost at a ledger's end leave no gap."""
+    packed = index.counts.get("patches", {})
+    for region, seasons in sorted(packed.items()):
+        for season, counts in sorted(seasons.items()):
+            ledger = ledgers.get((region, season))
+            now, then = sum(1 for _ in ledger.outcomes()) if ledger else 0, sum(counts.values())
+            if now < then:
+                found.faults.append(
+                    f"{store.where(f'ledger/{region}/{season}')}: tells of {now} patches, the shards were packed when it "
+                    f"told of {then}: segments are lost at its end, or the cube is being made again; restore them, or build"
+                )
+
+
+def _release(store: Store, index: bytes, found: Verified, *, ended: bool) -> None:
+    """Checks that the release is of this index, which is published just before it; `ended`: packing is."""
     try:
         release = json.loads(store.get("manifest/release.json"))
     except FileNotFoundError:
-        found.faults.append(f"{store.where('manifest/release.json')}: is not there; pack again")
+        found.unfinished.append(f"{store.where('manifest/release.json')}: is not there; `curate pack` makes it")
         return
-    if release["index_sha256"] != hashlib.sha256(index).hexdigest():
+    if ended and release["index_sha256"] != hashlib.sha256(index).hexdigest():
         found.faults.append(f"{store.where('manifest/release.json')}: is of another index.json; pack again")
 
 

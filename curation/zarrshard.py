@@ -41,7 +41,7 @@ def parse_index(data: bytes, slots: int, where: str) -> dict[int, tuple[int, int
     """
     packed, crc = data[:-4], data[-4:]
     if len(data) != index_size(slots) or struct.unpack("<I", crc)[0] != google_crc32c.value(packed):
-        raise DamageError(f"{where}: the index at the end of the Zarr shard is damaged; rebuild its slab")
+        raise DamageError(f"{where}: the index at the end of the Zarr shard is damaged")
     entries = list(struct.iter_unpack("<QQ", packed))
     return {slot: entry for slot, entry in enumerate(entries) if entry != (_ABSENT, _ABSENT)}
 
@@ -54,5 +54,5 @@ def parse(data: bytes, slots: int, where: str) -> dict[int, bytes]:
     """
     index = parse_index(data[-index_size(slots) :], slots, where)
     if any(offset + length > len(data) - index_size(slots) for offset, length in index.values()):
-        raise DamageError(f"{where}: the index tells of chunks beyond the shard's end; rebuild its slab")
+        raise DamageError(f"{where}: the index tells of chunks beyond the shard's end")
     return {slot: data[offset : offset + length] for slot, (offset, length) in index.items()}

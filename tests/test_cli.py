@@ -4,8 +4,12 @@ import socket
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from curation import cli, search
+from curation.model import shortened
+from curation.regions import from_bbox
 from tests.run import Curate
 from tests.world import World
 
@@ -15,6 +19,19 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
     lines = [x for x in capsys.readouterr().err.splitlines() if x.startswith("curate:")]
     assert len(lines) == 1
     return lines[0]
+
+
+@given(st.text("ab .", max_size=30), st.integers(2, 30))
+def test_what_is_shortened_is_cut_between_words(text: str, limit: int):
+    short = shortened(text, limit)
+    if len(text) <= limit:
+        assert short == text
+        return
+    kept = short.removesuffix(" …")
+    assert text.startswith(kept)
+    assert len(short) <= limit + 1
+    if " " in text[:limit].strip():
+        assert text[len(kept)] == " "
 
 
 def test_help_teaches(capsys):
@@ -42,15 +59,38 @@ def test_a_season_outside_the_recipe_names_those_inside(built: Curate, capsys):
     assert re.search(r"'monsoon'.*summer, autumn", said(capsys))
 
 
+@pytest.mark.parametrize(
+    ("flags", "meant"),
+    [
+        (["--season", "sumer"], "did you mean summer? expected one of summer, autumn, static or all"),
+        (["--catalog", "embeded"], "did you mean embedded?"),
+        (["--dataset", "ssl4eo-s12"], "did you mean ssl4eo-s12-ml? known: "),
+    ],
+)
+def test_what_is_misspelt_is_told_what_was_meant(built: Curate, capsys, flags: list[str], meant: str):
+    assert built("build", *flags) == 2
+    assert meant in said(capsys)
+
+
 def test_a_region_at_89_north_is_refused_with_the_reason(built: Curate, capsys):
     assert built("build", "--region", "10,88.5,20,89.5") == 2
     assert "UTM" in said(capsys)
 
 
 def test_a_region_across_the_antimeridian_is_understood(built: Curate, capsys):
-    # Nothing lies there in this world: the region is read, and found empty.
+    # Nothing lies there in this world: the region is read, and found empty; what it was taken for is said first.
     assert built("build", "--region", "179,-18,-179,-16") == 2
-    assert "holds no location" in said(capsys)
+    err = capsys.readouterr().err
+    assert "holds no location" in err
+    assert "west 179 is above east -179, so it runs across the antimeridian, over 2° of longitude" in err
+    assert "across the antimeridian" not in from_bbox("5,50,8,52").note
+
+
+def test_a_bbox_whose_west_and_east_were_swapped_is_told_in_the_summary(built: Curate, capsys):
+    # It is legal, and spans the rest of the globe: Europe's places are not in it, those of the whole world would be.
+    assert built("locate", "--region", "-10,-60,-20,60") == 0
+    out = capsys.readouterr().out
+    assert "runs across the antimeridian, over 350° of longitude; the 10° between the two are -20,-60,-10,60" in out
 
 
 def test_a_region_without_scenes_ends_with_every_patch_absent(built: Curate, tmp_path, world, capsys):
@@ -95,6 +135,70 @@ def test_an_unreachable_catalog(built: Curate, tmp_path, capsys, world, monkeypa
     flags = ["--dataset", str(world.recipe), "--root", str(tmp_path), "--scheduler", "none"]
     assert cli.main([*flags, "--catalog", f"http://127.0.0.1:{port}/stac"]) == 2
     assert f"127.0.0.1:{port}" in said(capsys)
+
+    # A dry run finds it, too.
+    assert cli.main([*flags, "--catalog", f"http://127.0.0.1:{port}/stac", "--dry-run"]) == 2
+    line = said(capsys)
+    assert f"127.0.0.1:{port}" in line
+    assert re.search(r"\((\w+): .*\); check the address and the network$", line)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_catalog_file_that_cannot_be_parsed_is_found_by_a_dry_run(world: World, tmp_path: Path, capsys):
+    broken = tmp_path / "broken.json"
+    broken.write_bytes(world.catalog.read_bytes()[:-100])
+    flags = ["--dataset", str(world.recipe), "--root", str(tmp_path / "r"), "--dry-run"]
+    assert cli.main([*flags, "--catalog", str(broken)]) == 2
+    assert f"catalog {broken}: expected a STAC ItemCollection" in said(capsys)
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_dry_run_says_that_labels_cannot_be_given(world: World, tmp_path: Path, capsys):
+    items = json.loads(world.catalog.read_text())
+    items["features"] = [f for f in items["features"] if f["collection"] != "dynamicworld"]
+    catalog = tmp_path / "without.json"
+    catalog.write_text(json.dumps(items))
+    flags = ["--dataset", str(world.recipe), "--root", str(tmp_path / "r"), "--catalog", str(catalog), "--dry-run"]
+    assert cli.main(flags) == 0
+    out, err = capsys.readouterr()
+    assert "europe/summer" in out
+    assert "a build wants --allow-unknown-labels" in out
+    assert f"labels: catalog {catalog} has no " in err
+    assert cli.main([*flags, "--allow-unknown-labels"]) == 0
+    assert "a build wants" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("typo", "meant"), [("verfy", "verify"), ("pakc", "pack"), ("shwo", "show")])
+def test_a_misspelt_verb_is_told_what_was_meant(capsys, typo: str, meant: str):
+    assert cli.main([typo, "--root", "x"]) == 2
+    assert f"{typo!r}: no such verb; did you mean {meant}? known: build, locate, " in said(capsys)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["build", "--dry-run"],
+        ["build", "--region", "europe+eurpoe"],
+        ["build", "--season", "sumer"],
+        ["build", "--scheduler", "kubernetes"],
+        ["locate", "--region", "eurpoe"],
+        ["pack"],
+        ["verify"],
+        ["report"],
+        ["show", "europe/summer/x"],
+    ],
+)
+def test_nothing_is_made_where_nothing_is_written(world: World, tmp_path: Path, flags: list[str]):
+    assert Curate(world, tmp_path / "shards")(*flags) == (0 if "--dry-run" in flags else 2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_region_misspelt_in_the_recipe_is_found_before_any_work(world: World, tmp_path: Path, capsys):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(world.recipe.read_text().replace('["europe"]', '["europe", "aisa"]'))
+    flags = ["--dataset", str(recipe), "--root", str(tmp_path / "r"), "--catalog", str(world.catalog)]
+    assert cli.main([*flags, "--region", "europe", "--dry-run"]) == 2
+    assert f"{recipe}: [places] regions: region 'aisa': no such region; did you mean asia" in said(capsys)
 
 
 def test_a_catalog_that_is_nothing(built: Curate, tmp_path, capsys, world):
@@ -143,8 +247,12 @@ def test_a_dry_run_writes_no_cube_and_tells_what_it_would_take(world, tmp_path, 
     assert curate("build", "--dry-run") == 0
     out = capsys.readouterr().out
     assert re.search(r"europe/summer\s+25\s+25", out)
-    assert not (curate.folder / "cubes").exists()
-    assert not (curate.folder / "scenes").exists()
+    assert not curate.folder.exists()
+    # The same where the draw is kept already.
+    assert curate("locate") == 0
+    capsys.readouterr()
+    assert curate("build", "--dry-run") == 0
+    assert capsys.readouterr().out == out
 
 
 def test_locate_counts_places(world, tmp_path, capsys):

@@ -39,6 +39,25 @@ def test_identity_coordinates_say_where_each_patch_is(built: Curate):
     assert corners == {(tiny.name(r, c), *tiny.corner(r, c)) for r in range(5) for c in range(5)}
 
 
+def test_a_patch_is_taken_by_its_id_and_has_its_pixels_places_in_its_crs(built: Curate):
+    # As README says, in one line; and upright in plots, with units.
+    cube = xr.open_zarr(built.folder / "cubes" / "europe" / "summer.zarr")
+    assert cube.x_10m.attrs["units"] == cube.y_20m.attrs["units"] == cube.x0_m.attrs["units"] == "m"
+    assert (np.diff(cube.y_10m) == -10).all()
+    patch = cube.set_xindex("id").sel(id=tiny.name(1, 2))
+    west, north = tiny.corner(1, 2)
+    for res_m in (10, 20, 60):
+        x, y = f"x_{res_m}m", f"y_{res_m}m"
+        placed = patch.assign_coords({x: patch[x] + patch.x0_m, y: patch[y] + patch.y0_m})
+        assert placed[x].values[[0, -1]].tolist() == [west + res_m / 2, west + 480 - res_m / 2]
+        assert placed[y].values[[0, -1]].tolist() == [north - res_m / 2, north - 480 + res_m / 2]
+    placed = patch.assign_coords(x_10m=patch.x_10m + patch.x0_m, y_10m=patch.y_10m + patch.y0_m)
+    # Pixels follow from their own place: the scene's column and row at a place give the digital number there.
+    col, row = 31, 12
+    value = placed.s2l2a_10m.sel(s2l2a_10m_band="B02", x_10m=west + 10 * col + 5, y_10m=north - 10 * row - 5)
+    assert int(value) == tiny.crop(tiny.dn("B02", 10), 10, 1, 2)[row, col]
+
+
 def test_a_patch_without_pixels_reads_as_nodata_and_says_so(built: Curate):
     opened = xr.open_zarr(built.folder / "cubes" / "europe" / "summer.zarr").set_index(patch="id")
     cloudy = opened.sel(patch=tiny.name(0, 3))
@@ -100,7 +119,7 @@ def test_a_chunk_that_is_not_what_was_committed_is_refused(built: Curate, tmp_pa
     with pytest.raises(DamageError, match="chunk has hash"):
         cube.read_chunk(mine.store, "s2l2a_10m", patch, "0" * 32)
     (mine.folder / cube.array_key("s2l2a_10m", patch // cube.slab_patches)).unlink()
-    with pytest.raises(DamageError, match="committed but not there"):
+    with pytest.raises(DamageError, match="recorded but not there"):
         cube.read_chunk(mine.store, "s2l2a_10m", patch, "0" * 32)
 
 

@@ -1,6 +1,7 @@
 """Stopping, rerunning, limiting and failing: each ends where an undisturbed run ends."""
 
 import dataclasses
+import re
 import shutil
 from pathlib import Path
 
@@ -143,6 +144,14 @@ def test_another_recipe_is_refused_with_both_values(built: Curate, world: tiny.W
     assert digests[0] != digests[1]
     for digest in digests:
         assert digest in said
+    assert "What changed: quality.max_gap_days was 12.0, is 11.0" in said
+    assert curate("pack") == 2
+    assert "What changed: quality.max_gap_days was 12.0, is 11.0" in capsys.readouterr().err
+    # A catalog in a file is known by its content, and told by its name.
+    mine.recipe.write_text(tiny.RECIPE)
+    mine.catalog.write_text(mine.catalog.read_text() + "\n")
+    assert curate() == 2
+    assert re.search(rf'changed: catalog was "file-\w+", is {mine.catalog} \("file-\w+"\)\n', capsys.readouterr().err)
 
 
 def test_another_order_or_list_of_places_is_refused(built: Curate, world: tiny.World, tmp_path: Path, capsys):
@@ -152,7 +161,9 @@ def test_another_order_or_list_of_places_is_refused(built: Curate, world: tiny.W
     curate = Curate(mine, tmp_path / "root")
     shutil.copytree(built.root, curate.root)
     assert curate() == 2
-    assert "places_digest" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "places_digest" in said
+    assert '(file was "' in said
 
 
 def test_a_task_that_another_writer_overtook_is_not_recorded_as_done(built: Curate, tmp_path: Path, monkeypatch):
@@ -204,3 +215,22 @@ def test_told_names_failures_apart(built: Curate):
     outcome = next(iter(Ledger.replay(built.store, "europe", "summer").outcomes()))
     assert pipeline.told(None) == "pending"
     assert pipeline.told(dataclasses.replace(outcome, status=Status.OK)) == "ok"
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_rerun_sees_an_object_that_is_short_or_gone_before_any_work(
+    built: Curate, tmp_path: Path, capsys: pytest.CaptureFixture[str], cut: bool
+):
+    mine = built.copy(tmp_path)
+    assert mine() == 0
+    assert "nothing to build" in capsys.readouterr().out
+    victim = sorted(mine.folder.glob("cubes/europe/summer.zarr/s2l2a_10m/c/*/0/0/0"))[0]
+    size = victim.stat().st_size
+    victim.write_bytes(victim.read_bytes()[:-7]) if cut else victim.unlink()
+    before = sorted(mine.folder.rglob("*"))
+    assert mine() == 1
+    said = capsys.readouterr().err
+    assert str(victim) in said
+    assert (f"has {size - 7} bytes, recorded were {size}" if cut else "recorded but not there") in said
+    assert "delete both cubes/europe/summer.zarr and ledger/europe/summer, and build it again" in said
+    assert sorted(mine.folder.rglob("*")) == before

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from curation import resources
-from curation.catalogs import pixels_digest, resolve
+from curation.catalogs import pixels_digest, pixels_parts, resolve
 from curation.model import ConfigError
-from curation.recipe import Dataset, Recipe, load_dataset, read_toml
+from curation.recipe import Dataset, Recipe, changes, load_dataset, read_toml
 from curation.sources import SourceSpec
 
 QUERIES, MANIFESTS = resources.folder("stac_queries"), resources.folder("manifests")
@@ -60,14 +60,14 @@ def said(tmp_path: Path, old: str, new: str) -> str:
     return message.removeprefix(f"{path}: ")
 
 
-KNOWN_QUALITY = "max_candidates, max_doubtful, max_gap_days, max_scene_cloud_pct, min_clear, min_valid"
+KNOWN = "known keys: max_candidates, max_doubtful, max_gap_days, max_scene_cloud_pct, min_clear, min_valid"
 
 
 @pytest.mark.parametrize(
     ("old", "new", "want"),
     [
-        ("min_valid = 0.999", "min_vaild = 0.9", f"[quality] min_vaild: no such key; known keys: {KNOWN_QUALITY}"),
-        ("[pack]", "[pakc]", "pakc: no such key; known keys: catalog, cube, grid, labels, name, pack, places, quality, "),
+        ("min_valid = 0.999", "min_vaild = 0.9", f"[quality] min_vaild: no such key; did you mean min_valid? {KNOWN}"),
+        ("[pack]", "[pakc]", "[pakc]: no such section; did you mean pack? known keys: catalog, cube, grid, labels, name, "),
         ("min_valid = 0.999", "min_valid = 99.9", "[quality] min_valid = 99.9: Input should be less than or equal to 1"),
         ("min_valid = 0.999", "min_valid = nan", "[quality] min_valid = nan: Input should be a finite number"),
         ("min_valid = 0.999", "min_valid = true", "[quality] min_valid = True: Input should be a valid number"),
@@ -76,7 +76,8 @@ KNOWN_QUALITY = "max_candidates, max_doubtful, max_gap_days, max_scene_cloud_pct
         ("min_valid = 0.999", "max_scene_cloud_pct = 900", "[quality] max_scene_cloud_pct = 900: Input should be "),
         ("size_m = 2640 ", "size_m = 0 ", "[grid] size_m = 0: Input should be greater than 0"),
         ("size_m = 2640 ", "size_m = 264000 ", "[grid] size_m = 264000: Input should be less than or equal to 10000"),
-        ("size_m = 2640 ", "size_px = 264 ", "[grid] size_m: missing; add it; "),
+        ("[grid]", "[gird]", "[gird]: no such section; did you mean grid? known keys: catalog, cube, grid, "),
+        ("size_m = 2640 ", "edge = 2640 ", "[grid] size_m: missing; add it; "),
         ("size_m = 2640 ", "size_m = 2650 ", "[grid] size_m = 2650 is no multiple of 20 m (s2l2a "),
         ("count = 50_000 ", "count = 50_000.5 ", "[places] count = 50000.5: Input should be a valid integer"),
         ("count = 50_000 ", "# ", "[places]: sampler 'gaussian-cities' wants 'count': how many locations to draw"),
@@ -90,11 +91,11 @@ KNOWN_QUALITY = "max_candidates, max_doubtful, max_gap_days, max_scene_cloud_pct
         ("anchor = 2021-10-01", "anchor = 2021-12-01", "[seasons.autumn]: anchor 2021-12-01 lies outside the season"),
         ("summer = {", "static = {", "season 'static': expected a-z, 0-9, '_' and '-', and not 'static'"),
         ("summer = {", "Summer = {", "season 'Summer': expected a-z, 0-9, '_' and '-', and not 'static'"),
-        ("s2l2a = {} ", "s2l2 = {} ", "[sources.s2l2]: no such source; known sources: dem, dynamicworld, s1r"),
+        ("s2l2a = {} ", "s2l2 = {} ", "[sources.s2l2]: no such source; did you mean s2l2a? known sources: dem, "),
         ("s2l2a = {} ", "", "[sources.s1rtc] is chosen by 's2l2a', which the recipe does not use; add it"),
         ("s2l2a = {} ", 's2l2a = { bands = ["B2"] } ', "[sources.s2l2a] bands: no band ['B2']; known bands: ['B"),
         ("s2l2a = {} ", "s2l2a = { bands = [] } ", "[sources.s2l2a] bands = []: List should have at least 1 item"),
-        ("s2l2a = {} ", "s2l2a = { res = 10 } ", "[sources.s2l2a] res: no such key; known keys: bands, required, res_m"),
+        ("s2l2a = {} ", "s2l2a = { res = 10 } ", "[sources.s2l2a] res: no such key; did you mean res_m? known keys: "),
         ("s2l2a = {} ", "s2l2a = { required = 1 } ", "[sources.s2l2a] required = 1: Input should be a valid boolean"),
         ('annual = "worldcover"', 'annual = "dem"', "[labels] annual = 'dem': expected a static source with classes"),
         ('annual = "worldcover"', 'annual = "landuse"', "labels.annual = 'landuse' is not in [sources]: ['dem', "),
@@ -328,6 +329,42 @@ def test_the_places_digest_follows_the_content_of_the_given_file(tmp_path):
     assert len(seen) == 2
 
 
-def test_a_misspelt_key_that_must_be_there_is_told_with_what_is_known(tmp_path):
+def test_a_misspelt_key_that_must_be_there_is_told_once_with_what_was_meant(tmp_path):
     told = said(tmp_path, "size_m = 2640 ", "size_px = 264 ")
-    assert told.endswith("[grid] size_px: no such key; known keys: size_m")
+    assert told == "[grid] size_px: no such key; did you mean size_m? known keys: size_m"
+    assert "missing" not in said(tmp_path, "[grid]", "[gird]")
+
+
+@pytest.mark.parametrize(
+    ("change", "want"),
+    [
+        ({}, []),
+        ({"quality": {"min_clear": 0.8}}, ["quality.min_clear was 0.9, is 0.8"]),
+        ({"grid": {"size_m": 1320.0}}, ["grid.size_m was 2640.0, is 1320.0"]),
+        ({"sources": {"dem": {"res_m": 10.0}}}, ["sources.dem.res_m was null, is 10.0"]),
+        (
+            {"seasons": {"winter": {"start": dt.date(2021, 12, 1), "end": dt.date(2022, 3, 1)}}},
+            [
+                'seasons.winter.start was not there, is "2021-12-01T00:00:00Z"',
+                'seasons.winter.end was not there, is "2022-03-01T00:00:00Z"',
+                "seasons.winter.anchor was not there, is null",
+            ],
+        ),
+    ],
+)
+def test_what_changed_is_told_key_by_key(change, want):
+    catalog = resolve("planetary-computer")
+    base, other = load_dataset("starter"), varied(**change)
+    assert changes(pixels_parts(base, catalog), pixels_parts(other, catalog)) == want
+
+
+def test_another_catalog_is_one_change_and_a_source_s_own_key_says_where_it_stands():
+    base = load_dataset("starter")
+    ours, theirs = resolve("planetary-computer"), resolve("earth-search")
+    assert changes(pixels_parts(base, ours), pixels_parts(base, theirs)) == [
+        'catalog was "planetary-computer", is "earth-search"'
+    ]
+    dem = SourceSpec.model_validate(source("dem", hole_value=1.0))
+    other = Dataset(base.recipe, base.specs | {"dem": dem}, base.path)
+    found = changes(pixels_parts(base, ours), pixels_parts(other, ours))
+    assert found == ["sources.dem (stac_queries).hole_value was 0.0, is 1.0"]

@@ -2,7 +2,13 @@ import hashlib
 import io
 import json
 import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
 import tarfile
+from pathlib import Path
 
 import geopandas as gpd
 import numcodecs
@@ -13,10 +19,10 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation import shards
+from curation import cli, shards, zarrshard
 from curation.cube import Cube
 from curation.ledger import Ledger
-from curation.model import Location, PatchOutcome, SourceOutcome, Status
+from curation.model import CurationError, Location, PatchOutcome, SourceOutcome, Status
 from curation.stream import decoder, open_shards
 from tests import world as tiny
 from tests.run import Curate
@@ -93,18 +99,96 @@ def test_packing_again_makes_nothing_again_and_changes_nothing(built: Curate, tm
     assert "2 shards were there already" in capsys.readouterr().out
 
 
-def test_relabelling_repacks_without_reading_a_scene(built: Curate, world: tiny.World, tmp_path):
-    import shutil
-
-    shutil.copytree(world.folder, tmp_path / "own")
-    mine = tiny.World(tmp_path / "own")
-    mine.recipe.write_text(
-        tiny.RECIPE.replace('seasonal = "dynamicworld"', 'seasonal = "dynamicworld"\nmin_fraction = 0.5')
+def relabelled(built: Curate, folder: Path, min_fraction: float = 0.5) -> Curate:
+    """A copy of the dataset whose recipe now has another label rule: every shard is to be made anew."""
+    shutil.copytree(built.world.folder, folder / "own")
+    world = tiny.World(folder / "own")
+    world.recipe.write_text(
+        tiny.RECIPE.replace('seasonal = "dynamicworld"', f'seasonal = "dynamicworld"\nmin_fraction = {min_fraction}')
     )
-    for tif in mine.folder.rglob("*.tif"):
-        tif.unlink()
-    curate = Curate(mine, tmp_path / "root")
+    curate = Curate(world, folder / "root")
     shutil.copytree(built.root, curate.root)
+    return curate
+
+
+@pytest.mark.parametrize("part", ["s2l2a_10m/c/{}/0/0/0", "s2l2a_time/c/{}"])
+def test_a_cube_that_is_damaged_is_named_and_the_shards_packed_before_stay(
+    built: Curate, tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str
+):
+    mine = relabelled(built, tmp_path)
+    slabs = Ledger.replay(mine.store, "europe", "summer").slabs
+    slab = next(n for n, r in slabs.items() if {o.id for o in r.patches} & COMPLETE)
+    victim = mine.folder / "cubes/europe/summer.zarr" / part.format(slab)
+    size, index = victim.stat().st_size, zarrshard.index_size(4) if "10m" in part else 0
+    victim.write_bytes(bytes(b ^ 255 if n < size - index else b for n, b in enumerate(victim.read_bytes())))
+    capsys.readouterr()
+    for _ in range(2):  # trying again changes nothing, and says the same
+        assert mine("pack") == 1
+        said = capsys.readouterr().err
+        assert str(victim) in said
+        assert "recorded w" in said
+        assert "delete both cubes/europe/summer.zarr and ledger/europe/summer, and build it again" in said
+        assert "rerun to try again" not in said
+        assert mine.hashes() == built.hashes()
+        assert {s["key"] for s in open_shards(str(mine.folder / "shards"), "train")} == COMPLETE
+    # What the message says to do helps.
+    for folder in ("cubes/europe/summer.zarr", "ledger/europe/summer"):
+        shutil.rmtree(mine.folder / folder)
+    assert mine() == 0
+    assert mine("pack") == 0
+    assert mine("verify") == 0
+    assert mine.hashes() != built.hashes()
+    assert not list((mine.folder / "packing" / "new").rglob("*.tar"))
+
+
+KILLED = """
+import os, signal, sys
+from curation import cli, shards
+real, calls = shards.{at}, []
+def until(*args):
+    calls.append(1)
+    if len(calls) == {n}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*args)
+shards.{at} = until
+sys.exit(cli.main({arguments!r}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("at", "n", "readable"),
+    [("write_shard", 2, True), ("_put_in_place", 1, False), ("_put_in_place", 2, False), ("_release", 1, True)],
+)
+def test_killed_while_packing_anew_the_same_command_goes_on(
+    built: Curate, tmp_path: Path, at: str, n: int, readable: bool, capsys: pytest.CaptureFixture[str]
+):
+    mine, calm = relabelled(built, tmp_path / "a"), relabelled(built, tmp_path / "b")
+    assert calm("pack") == 0
+    code = KILLED.format(at=at, n=n, arguments=mine.arguments("pack"))
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == -signal.SIGKILL
+    where = str(mine.folder / "shards")
+    if readable:  # the old ones until all new ones are made, the new ones once their index is there
+        assert {s["key"] for s in open_shards(where, "train")} == COMPLETE
+        if at == "write_shard":
+            assert mine.hashes() == built.hashes()
+    else:
+        with pytest.raises(CurationError):
+            open_shards(where, "train")
+    capsys.readouterr()
+    assert mine("verify") == 1
+    out = capsys.readouterr().out
+    assert "FAULT" not in out
+    assert re.search(r"unfinished: .* packing has not ended. `curate pack` ", out)
+    assert mine("pack") == 0
+    assert ("(0 shards were there already)" not in capsys.readouterr().out) or n == 2
+    assert mine.hashes() == calm.hashes()
+    assert mine("verify") == 0
+
+
+def test_relabelling_repacks_without_reading_a_scene(built: Curate, tmp_path):
+    curate = relabelled(built, tmp_path)
+    for tif in curate.world.folder.rglob("*.tif"):
+        tif.unlink()
     assert curate("pack") == 0
     sample = next(iter(open_shards(str(curate.folder / "shards"), "train")))
     assert sample["labels"][0].tolist() == [0, 1, 0, 0, 0, 0, 0, 0, 0]
@@ -138,7 +222,24 @@ def test_nothing_complete_is_an_error_that_says_why(built: Curate, world: tiny.W
     curate = Curate(world, tmp_path)
     assert curate("build", "--season", "static") == 0
     assert curate("pack") == 2
-    assert "no location is complete" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "found no location that is complete, of 25: incomplete:summer (pending) 25; build more" in said
+
+
+def test_nothing_to_pack_names_where_it_looked_and_what_is_there(built: Curate, tmp_path: Path, capsys):
+    flags = ["--dataset", str(built.world.recipe), "--root", str(built.root)]
+    assert cli.main(["pack", *flags, "--catalog", str(built.world.catalog), "--region", "africa+asia"]) == 2
+    said = capsys.readouterr().err
+    assert f"{built.folder}: looked for regions africa, asia, built from catalog {built.world.catalog}" in said
+    assert "built there: region europe (autumn, static, summer, catalog file-" in said
+    assert "[(" not in said
+    # Another catalog than it was built from: the ledger says so, and the cube knows which.
+    assert cli.main(["pack", *flags, "--catalog", "embedded", "--scheduler", "none"]) == 2
+    assert re.search(r'What changed: catalog was "file-\w+", is "embedded"\n', capsys.readouterr().err)
+    root = tmp_path / "none"
+    assert cli.main(["pack", *flags[:2], "--root", str(root), "--catalog", "embedded"]) == 2
+    assert "nothing is built there" in capsys.readouterr().err
+    assert not root.exists()
 
 
 @given(st.lists(st.floats(2**-20, 2**10, width=32), min_size=1))

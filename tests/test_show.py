@@ -43,7 +43,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
 def test_an_ok_patch_shows_each_of_its_sources(built: Curate, tmp_path: Path, drawn: list[tuple]):
     patch = tiny.name(1, 1)
     out = tmp_path / "a.png"
-    assert show.write(built.dataset, built.store, f"europe/summer/{patch}", out) == str(out)
+    assert show.write(built.dataset, built.store, f"europe/summer/{patch}", out) == show.Shown(str(out), ())
     assert len(np.unique(_pixels(out).reshape(-1, 3), axis=0)) > 100
     (title, subtitle, why, panels, facts, side_m) = drawn[0]
     assert (title, why, side_m) == (patch, "", tiny.SIZE_M)
@@ -79,7 +79,7 @@ def test_a_rejected_patch_tells_why_instead(built: Curate, tmp_path: Path, drawn
 
 
 def test_a_damaged_chunk_is_drawn_as_damaged_and_the_others_as_they_are(
-    built: Curate, tmp_path: Path, drawn: list[tuple]
+    built: Curate, tmp_path: Path, drawn: list[tuple], capsys: pytest.CaptureFixture[str]
 ):
     mine = built.copy(tmp_path / "copy")
     patch = tiny.name(1, 1)
@@ -93,6 +93,10 @@ def test_a_damaged_chunk_is_drawn_as_damaged_and_the_others_as_they_are(
     assert [p.subtitle for p in damaged] == ["s1rtc_10m"]
     assert damaged[0].image is None
     assert key in damaged[0].note
+    assert mine("show", f"europe/summer/{patch}", "--out", str(tmp_path / "a.png")) == 1
+    said = capsys.readouterr().err
+    assert f"curate: {file}" in said
+    assert "delete both cubes/europe/summer.zarr and ledger/europe/summer" in said
     assert shown["True colour"].image is not None
 
 
@@ -102,7 +106,8 @@ def test_damaged_facts_are_said(built: Curate, tmp_path: Path, drawn: list[tuple
     cube = recorded.opened(mine.dataset, mine.store, "europe", "summer")
     slab = cube.numbers[patch] // cube.cube.slab_patches
     (mine.folder / cube.cube.prefix / "s2l2a_time" / "c" / str(slab)).write_bytes(b"other")
-    show.write(mine.dataset, mine.store, f"europe/summer/{patch}", tmp_path / "a.png")
+    shown = show.write(mine.dataset, mine.store, f"europe/summer/{patch}", tmp_path / "a.png")
+    assert ["s2l2a_time" in d for d in shown.damage] == [True]
     said = dict(drawn[0][4])["facts damaged"]
     assert "s2l2a_time" in said
 
@@ -134,7 +139,7 @@ def test_a_pending_patch_is_refused_with_what_builds_it(built: Curate, tmp_path:
 
 def test_it_goes_to_the_current_folder_by_default(built: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    where = show.write(built.dataset, built.store, f"europe/static/{tiny.name(0, 0)}", None)
+    where = show.write(built.dataset, built.store, f"europe/static/{tiny.name(0, 0)}", None).where
     assert where == str(tmp_path / f"{tiny.name(0, 0)}-static.png")
     assert Image.open(io.BytesIO(Path(where).read_bytes())).size[0] > 500
 

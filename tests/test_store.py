@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curation import store as store_module
 from curation.store import Receipt, Store
 
 
@@ -40,6 +41,19 @@ def test_a_rewrite_replaces_and_changes_the_mark(store):
     assert store.get("k") == b"two"
     assert first.etag != second.etag
     assert store.head("k").etag == second.etag
+
+
+@pytest.mark.parametrize("copy_bytes", [0, 2**20])
+def test_what_is_moved_is_at_its_new_key_only_and_has_the_mark_told(store, monkeypatch, copy_bytes: int):
+    monkeypatch.setattr(store_module, "COPY_BYTES", copy_bytes)
+    receipt = store.publish("a/k", b"new")
+    store.publish("b/c/k", b"an earlier one")
+    stat = store.move("a/k", "b/c/k")
+    assert store.get("b/c/k") == b"new"
+    assert (stat.key, stat.size, stat.etag) == ("b/c/k", receipt.size, store.head("b/c/k").etag)
+    assert [s.key for s in store.list()] == ["b/c/k"]
+    with pytest.raises(FileNotFoundError):
+        store.move("a/k", "b/c/k")
 
 
 def test_publish_new_leaves_what_exists(store):

@@ -1,15 +1,19 @@
 """Each kind of damage is done to a real dataset, and must be named."""
 
 import io
+import re
 import shutil
+import signal
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from curation import shardformat
+from curation import recorded, shardformat
 from curation.ledger import Ledger
-from curation.model import Status
+from curation.model import DamageError, Status
 from tests.run import Curate
 
 
@@ -134,11 +138,120 @@ def test_a_lost_ledger_segment(mine: Curate, capsys):
     assert any("missing" in f for f in faults(mine, capsys))
 
 
-def test_the_last_ledger_segment_lost_leaves_objects_that_nobody_recorded(mine: Curate, capsys):
+def test_the_last_ledger_segment_lost_is_told_by_the_shards_that_were_packed_with_it(mine: Curate, capsys):
+    # Without shards it cannot be told from a build that was stopped before it wrote the segment; building settles both.
     sorted(mine.folder.glob("ledger/*/summer/*.jsonl"))[-1].unlink()
-    found = faults(mine, capsys)
-    assert found
-    assert all("nobody recorded" in f for f in found)
+    told = [f for f in faults(mine, capsys) if "nobody recorded" not in f]
+    assert len(told) == 1
+    assert re.search(r"ledger/europe/summer: tells of \d+ patches, .* told of 25", told[0])
+    shutil.rmtree(mine.folder / "shards")
+    shutil.rmtree(mine.folder / "packing")
+    code, found, left = said(mine, capsys)
+    assert (code, found) == (1, [])
+    assert "of cube europe/summer are not recorded" in left[0]
+    assert mine() == 0
+    assert mine("pack") == 0
+    assert said(mine, capsys) == (0, [], [])
+
+
+def said(curate: Curate, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str], list[str]]:
+    """Exit code, faults and what is unfinished."""
+    capsys.readouterr()
+    code = curate("verify")
+    lines = capsys.readouterr().out.splitlines()
+    return (
+        code,
+        [x for x in lines if x.startswith("FAULT ")],
+        [x for x in lines if x.startswith("unfinished: ")],
+    )
+
+
+KILLED = """
+import os, signal, sys
+from curation import build, cli, cube, ledger, shards, store
+real, calls = {at}, []
+def until(*args):
+    calls.append(1)
+    if len(calls) == {n}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*args)
+{at} = until
+sys.exit(cli.main({arguments!r}))
+"""
+
+
+def killed(curate: Curate, at: str, n: int, *arguments: str) -> None:
+    """Runs the command in a process of its own, which is killed when it calls `at` for the nth time."""
+    code = KILLED.format(at=at, n=n, arguments=curate.arguments(*arguments))
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("at", "n", "cube"),
+    [
+        ("store.Store.publish", 30, "static"),  # in the middle of a cube's creation
+        ("ledger.Ledger.record_cube", 1, "static"),
+        ("ledger.Ledger.append", 1, "static"),
+        ("store.Store.publish", 150, "static"),
+        ("ledger.Ledger.append", 9, "summer"),
+    ],
+)
+def test_what_a_killed_build_left_is_unfinished_and_no_fault(
+    built: Curate, tmp_path: Path, capsys: pytest.CaptureFixture[str], at: str, n: int, cube: str
+):
+    mine = Curate(built.world, tmp_path)
+    killed(mine, at, n, "build")
+    code, found, left = said(mine, capsys)
+    assert (code, found) == (1, [])
+    assert [
+        re.fullmatch(r"unfinished: (\d+) objects of cube europe/(\w+) are .*`curate --region europe --season .*", x)[2]
+        for x in left
+    ] == [cube]
+    assert mine() == 0
+    assert said(mine, capsys) == (0, [], [])
+
+
+def test_a_slab_that_a_killed_build_wrote_again_is_unfinished_and_no_fault_unless_it_is_damaged(
+    built: Curate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    mine = Curate(built.world, tmp_path / "mine")
+    command = [sys.executable, "-m", "curation", *mine.arguments("build", "--limit", "14")]  # half of a slab of four
+    subprocess.run(command, check=True, capture_output=True)
+    assert said(mine, capsys) == (0, [], [])
+    killed(mine, "ledger.Ledger.append", 1, "build", "--season", "summer")  # slab 3 of the static cube
+    code, found, left = said(mine, capsys)
+    assert (code, found) == (1, [])
+    assert "of cube europe/static" in left[0]
+    # It is none to those who read what is recorded, either.
+    cube = recorded.opened(mine.dataset, mine.store, "europe", "static")
+    before = [r for n, r in enumerate(cube.facts(3)) if n < 2]
+    assert [r["elevation_mean_m"] for r in before] == [123.0, 123.0]
+    assert cube.facts(3)[2]["status"] == Status.PENDING
+    damage = mine.copy(tmp_path / "damage")
+    victim = damage.folder / "cubes/europe/static.zarr/dem_30m/c/3/0/0/0"
+    data = bytearray(victim.read_bytes())
+    data[20] ^= 1  # in the first chunk, which was committed
+    victim.write_bytes(data)
+    assert [str(victim) in f for f in said(damage, capsys)[1]] == [True]
+    assert mine() == 0
+    assert said(mine, capsys) == (0, [], [])
+
+
+@pytest.mark.parametrize(("at", "n"), [("shards.write_shard", 2), ("store.Store.publish", 5)])
+def test_what_a_killed_first_pack_left_is_unfinished_and_no_fault(
+    built: Curate, tmp_path: Path, capsys: pytest.CaptureFixture[str], at: str, n: int
+):
+    mine = built.copy(tmp_path)
+    for part in ("shards", "packing"):
+        shutil.rmtree(mine.folder / part)
+    (mine.folder / "manifest" / "release.json").unlink()
+    killed(mine, at, n, "pack")
+    code, found, left = said(mine, capsys)
+    assert (code, found) == (1, [])
+    assert "`curate pack` goes on with them" in left[0]
+    assert mine("pack") == 0
+    assert said(mine, capsys) == (0, [], [])
+    assert mine.hashes() == built.hashes()
 
 
 def test_a_chunk_swapped_within_its_shard(mine: Curate, capsys):
@@ -205,3 +318,26 @@ def test_a_damaged_cube_is_made_again_as_the_command_says(
     assert mine("pack") == 0
     assert mine("verify") == 0
     assert mine.hashes() == built.hashes()
+
+
+def test_a_killed_second_try_of_failed_patches_is_told_as_what_it_may_be(
+    built: Curate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    shutil.copytree(built.world.folder, tmp_path / "own")
+    mine = Curate(type(built.world)(tmp_path / "own"), tmp_path / "root")
+    victim = mine.world.folder / "wc" / "map.tif"
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[:2000])
+    # In a process of its own, so that no living writer stands in the ledger; without the pauses between tries.
+    code = "import sys; from curation import cli; from curation.read import cog; cog.time.sleep = lambda s: None; "
+    code += f"sys.exit(cli.main({mine.arguments('build', '--season', 'static')!r}))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 1
+    victim.write_bytes(whole)
+    killed(mine, "ledger.Ledger.append", 1, "build", "--season", "static")
+    found = said(mine, capsys)[1]
+    assert found
+    assert all("build was stopped while it tried failed patches again" in f for f in found)
+    with pytest.raises(DamageError, match=r"is not finished: a build that was stopped may have .* Build again"):
+        recorded.opened(mine.dataset, mine.store, "europe", "static").facts(0)
+    assert mine("build", "--season", "static") == 0
+    assert said(mine, capsys) == (0, [], [])

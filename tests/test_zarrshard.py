@@ -59,7 +59,7 @@ DATA = zarrshard.assemble({0: b"abc", 2: b"defgh"}, 3)
 
 @pytest.mark.parametrize("cut", range(1, len(DATA) + 1))
 def test_a_shard_cut_anywhere_is_damaged(cut):
-    with pytest.raises(DamageError, match=r"^here: .*rebuild its slab"):
+    with pytest.raises(DamageError, match=r"^here: the index .*"):
         zarrshard.parse(DATA[:-cut], 3, "here")
     with pytest.raises(DamageError, match=r"^here: "):
         zarrshard.parse(DATA[cut:], 3, "here")
