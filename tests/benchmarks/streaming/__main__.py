@@ -177,6 +177,8 @@ def facts_of(
             if (rate := limits.decoding(folders[c.layout])) is not None:
                 found[f"{c.name}: decoding alone"] = rate
             floors[c.name] = limits.cpu_floor_s_per_gb(folders[c.layout], copy)
+        elif c.form in ("nearest", "bilinear"):
+            floors[c.name] = limits.cpu_floor_s_per_gb(folders[c.layout], copy, c.form)
     about = (
         f"{args.samples} samples, batches of {BATCH}, best of {args.rounds} interleaved rounds of {args.seconds} s, page "
         f"cache warm, {os.cpu_count()} cores ({platform.machine()}), torch CPU; load before it began: {args.load:.1f}. "
@@ -185,7 +187,8 @@ def facts_of(
         f"http: {server}, on the same cores; litData and MosaicML read no http. The machine is shared: trust ratios within "
         "a table to 10–20 %, absolute numbers less; the column of rounds shows how they scatter. GB/s and CPU s/GB are of "
         "delivered bytes, which are fewer for native groups (whose crop is 228 px, a multiple of 60 m). CPU of its floor: "
-        "against xxh3 + decoding + one copy. Memory: sum of proportional set sizes over all processes of a contender, at "
+        "against xxh3 + decoding + upsampling + one copy, each alone. Memory: sum of proportional set sizes over all "
+        "processes of a contender, at "
         "its highest in an untimed epoch."
     )
     return {"about": about, "limits": found, "cpu_floors": floors, "bytes": sizes}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import math
 import time
 import urllib.parse
 from collections.abc import Callable
@@ -10,10 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import torch
 import xxhash
 from numcodecs import blosc
 
 from curation.shardformat import Index, read_members
+from curation.stream import upsample
+from curation.stream.layout import STORED
+from curation.stream.resample import Upsample
 
 
 def _rate(work: Callable[[], int], seconds: float = 0.5) -> float:
@@ -125,8 +130,39 @@ def decoding(folder: Path) -> float | None:
     return _rate(work)
 
 
-def cpu_floor_s_per_gb(folder: Path, copy_gb_s: float) -> float:
-    """CPU seconds per delivered GB of hashing and decoding a layout's members and one copy."""
+def _upsampling_s(index: Index, mode: Upsample) -> tuple[float, float]:
+    """(CPU seconds for all coarse arrays of a sample in one thread, by how much more GB they have then)."""
+    torch.set_num_threads(1)
+    fine_m = min(e.res_m for e in index.arrays.values())
+    took = more = 0.0
+    for entry in index.arrays.values():
+        factor, times = round(entry.res_m / fine_m), len(index.seasons) if entry.season == "seasonal" else 1
+        if factor == 1:
+            continue
+        pixels = torch.ones(entry.shape, dtype=STORED[entry.dtype])
+        how: Upsample = mode if entry.role == "data" else "nearest"
+
+        def work(pixels: torch.Tensor = pixels, factor: int = factor, how: Upsample = how) -> int:
+            fine = upsample(pixels, factor, how)
+            return fine.numel() * fine.element_size()
+
+        fine_gb = work() * times / 1e9
+        took += fine_gb / _rate(work)
+        more += fine_gb * (1 - 1 / factor**2)
+    return took, more
+
+
+def cpu_floor_s_per_gb(folder: Path, copy_gb_s: float, mode: Upsample | None = None) -> float:
+    """CPU seconds per delivered GB of hashing and decoding a layout's members, upsampling where asked, and one copy."""
     hash_gb_s, share = hashing(folder)
     decode = decoding(folder)
-    return share / hash_gb_s + (1 / decode if decode else 0) + 1 / copy_gb_s
+    floor = share / hash_gb_s + (1 / decode if decode else 0)
+    if mode is None:
+        return floor + 1 / copy_gb_s
+    index = Index.from_bytes((folder / "index.json").read_bytes())
+    stored_gb = sum(
+        math.prod(e.shape) * np.dtype(e.dtype).itemsize * (len(index.seasons) if e.season == "seasonal" else 1) / 1e9
+        for e in index.arrays.values()
+    )
+    up_s, more_gb = _upsampling_s(index, mode)
+    return (floor * stored_gb + up_s) / (stored_gb + more_gb) + 1 / copy_gb_s
