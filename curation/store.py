@@ -28,7 +28,6 @@ from obstore.exceptions import (
     BaseError,
     InvalidPathError,
     NotFoundError,
-    NotSupportedError,
     PermissionDeniedError,
     UnauthenticatedError,
     UnknownConfigurationKeyError,
@@ -46,7 +45,6 @@ _MISSING = (NotFoundError, FileNotFoundError)
 
 _FINAL = (
     InvalidPathError,
-    NotSupportedError,
     PermissionDeniedError,
     UnauthenticatedError,
     UnknownConfigurationKeyError,

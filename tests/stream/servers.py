@@ -24,10 +24,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-FAULTS = ("503", "429", "reset", "cut", "short", "stall", "stall-body", "wrong")
+FAULTS = ("503", "429", "reset", "cut", "short", "stall", "stall-body", "wrong", "whole")
 """Server error, rate limit with Retry-After, connection reset before and in the middle of the body, an answer that is
-consistent but too short, silence before the answer, silence within it, other bytes. Beside these, `whole` gives all
-bytes in place of a range."""
+consistent but too short, silence before the answer, silence within it, other bytes, all bytes in place of a range."""
 
 
 class Faulty:

@@ -163,8 +163,8 @@ def facts_of(
     chosen: list[Contender], folders: dict[str, Path], args: argparse.Namespace, server: str
 ) -> dict[str, Any]:
     """Limits, bytes and what a reader of the table must know."""
-    copy = limits.memcpy()
-    found = {"page cache → reused buffer": limits.page_cache(folders["stock"]), "memcpy into a reused buffer": copy}
+    found = {"page cache → reused buffer": limits.page_cache(folders["stock"])}
+    found["memcpy into a reused buffer"] = limits.memcpy()
     found["copy into fresh memory"] = limits.fresh_copy()
     if "http" in args.places:
         with serve.serving(folders["stock"]) as (url, server):
@@ -176,9 +176,9 @@ def facts_of(
             found[f"{c.name}: xxh3 alone, of packed bytes"] = limits.hashing(folders[c.layout])[0]
             if (rate := limits.decoding(folders[c.layout])) is not None:
                 found[f"{c.name}: decoding alone"] = rate
-            floors[c.name] = limits.cpu_floor_s_per_gb(folders[c.layout], copy)
+            floors[c.name] = limits.cpu_floor_s_per_gb(folders[c.layout])
         elif c.form in ("nearest", "bilinear"):
-            floors[c.name] = limits.cpu_floor_s_per_gb(folders[c.layout], copy, c.form)
+            floors[c.name] = limits.cpu_floor_s_per_gb(folders[c.layout], c.form)
     about = (
         f"{args.samples} samples, batches of {BATCH}, best of {args.rounds} interleaved rounds of {args.seconds} s, page "
         f"cache warm, {os.cpu_count()} cores ({platform.machine()}), torch CPU; load before it began: {args.load:.1f}. "
@@ -187,9 +187,8 @@ def facts_of(
         f"http: {server}, on the same cores; litData and MosaicML read no http. The machine is shared: trust ratios within "
         "a table to 10–20 %, absolute numbers less; the column of rounds shows how they scatter. GB/s and CPU s/GB are of "
         "delivered bytes, which are fewer for native groups (whose crop is 228 px, a multiple of 60 m). CPU of its floor: "
-        "against xxh3 + decoding + upsampling + one copy, each alone. Memory: sum of proportional set sizes over all "
-        "processes of a contender, at "
-        "its highest in an untimed epoch."
+        "against xxh3 + decoding + upsampling + one copy, each alone on both cores. Memory: sum of proportional set sizes "
+        "over all processes of a contender, at its highest in an untimed epoch."
     )
     return {"about": about, "limits": found, "cpu_floors": floors, "bytes": sizes}
 
