@@ -60,6 +60,16 @@ _lost = False
 """Whether that was before a fork."""
 
 
+_TASKS = Path("/proc/self/task")
+
+
+def _before_fork() -> None:
+    """Notices obstore's threads where somebody else began them in this process: zarr, or its user."""
+    global _began
+    with contextlib.suppress(OSError):  # no such folder, or a thread that ended meanwhile
+        _began = _began or any((task / "comm").read_bytes().startswith(b"tokio") for task in _TASKS.iterdir())
+
+
 class _Made:
     """Holds a store of obstore."""
 
@@ -81,7 +91,7 @@ def _after_fork() -> None:
         _inherited.extend(_made)
 
 
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
 
 
 def lost_to_fork() -> bool:

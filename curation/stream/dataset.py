@@ -130,6 +130,29 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         rows = self.rows()[self._progress.start + len(self) * together :]
         return [str(self._opened.ids[int(row)].as_py()) for row in rows]
 
+    def ahead_bytes(self, workers: int = 0, prefetch_factor: int = 2) -> int:
+        """The most bytes that are read, packed or decoded, before who iterates wants them, over this rank's processes.
+
+        It follows from the shape of a batch and the largest sample of the split: no slow consumer makes it more. Batches
+        that the consumer keeps, and those that a DataLoader makes of samples, come on top.
+
+        Args:
+            workers: of the DataLoader.
+            prefetch_factor: of the DataLoader: batches that it keeps of each worker.
+        """
+        fetcher = self._opened.fetcher()
+        threads = self.threads or default_threads(is_local=fetcher.is_local, in_worker=workers > 0)
+        ahead = self._ahead(threads, in_worker=workers > 0) + (prefetch_factor if workers else 1)
+        members, first = self._opened.members, self._opened.first
+        packed = members.offset[first[1:] - 1] + members.size[first[1:] - 1] - members.offset[first[:-1]]
+        copies = 1 if fetcher.is_local else 2  # as received, and where a helper put it
+        one = Shape.of(self._layout, self.batch_size or 1).size
+        return max(workers, 1) * (ahead * one + threads * copies * int(packed.max(initial=0)))
+
+    def _ahead(self, threads: int, *, in_worker: bool) -> int:
+        """Batches (samples) being filled while one is used."""
+        return (1 if in_worker else _AHEAD) if self.batch_size else 2 * threads
+
     def by_id(self) -> SampleMap:
         """The same samples by location id or row, for `DataLoader` with a sampler, evaluation, and looking at one."""
         return SampleMap(self._opened, self._layout, self.order.seed, self.check)
@@ -188,7 +211,7 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         fetcher = self._opened.fetcher()
         threads = self.threads or default_threads(is_local=fetcher.is_local, in_worker=info is not None)
         filling = Filling(self._opened, self._layout, fetcher, seed=self.order.seed, epoch=epoch, check=self.check)
-        ahead = (1 if info else _AHEAD) if self.batch_size else 2 * threads
+        ahead = self._ahead(threads, in_worker=info is not None)
         ring = self._own_ring() if self.batch_size else None
         together = self.world_size * (self.batch_size or 1)
         for made in filling.batches(rows[positions], positions, pads, ring=ring, threads=threads, ahead=ahead):

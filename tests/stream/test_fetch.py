@@ -308,16 +308,19 @@ def test_what_a_forked_process_inherited_of_obstore_is_never_let_go(packed, serv
     assert in_fork(work)
 
 
-def test_forked_workers_use_obstore_themselves_where_their_parent_only_opened(server):
+@pytest.mark.parametrize("somebody_used_obstore", [False, True])
+def test_forked_workers_use_obstore_themselves_where_nobody_used_it_before(server, somebody_used_obstore):
     # In a process of its own, since this one has used obstore.
     code = f"""if True:
-        import psutil
+        import obstore, psutil
+        if {somebody_used_obstore}:
+            obstore.head(obstore.store.from_url("{server[0]}", client_options={{"allow_http": True}}), "shards/index.json")
         from torch.utils.data import DataLoader
         from curation import store
         from curation.stream import open_shards
         def look(sample):
-            assert not store.lost_to_fork()
-            assert not psutil.Process().children()
+            assert store.lost_to_fork() == {somebody_used_obstore}
+            assert len(psutil.Process().children()) == {somebody_used_obstore}
             return sample["key"]
         dataset = open_shards("{server[0]}/shards", transform=look, balance=True)
         assert len(list(DataLoader(dataset, batch_size=None, num_workers=2))) == 13

@@ -11,6 +11,7 @@ from curation.model import ConfigError, DamageError, ReadError
 from curation.store import Store
 from curation.stream import open_shards
 from curation.stream.fetch import Fetcher, Remote, Scratch
+from curation.stream.filling import Filling
 
 from .conftest import key_of
 from .servers import FAULTS, faulty, moto
@@ -183,6 +184,25 @@ def assert_same(batches, expected):
         for name, value in wanted.items():
             if isinstance(value, torch.Tensor):
                 assert torch.equal(got[name].nan_to_num(), value.nan_to_num()), name
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+def test_no_more_is_read_ahead_than_stated_however_slow_the_consumer_is(packed, world, threads, monkeypatch):
+    world.break_("503", times=0)
+    dataset = open_shards(f"{world.url}/shards", batch_size=2, threads=threads)
+    begun = []
+    fill = Filling.fill
+    monkeypatch.setattr(Filling, "fill", lambda self, *args: (begun.append(args), fill(self, *args))[1])
+    batches = iter(dataset)
+    batch = next(batches)
+    time.sleep(1)
+    assert len(begun) == 6, "the batch taken, and two ahead"
+    batches.close()
+    one = sum(v.nbytes for v in batch.values() if isinstance(v, torch.Tensor) and v.nbytes > 1000)
+    largest = max(s.size for s in dataset.index.splits["train"].shards)
+    assert 3 * one < dataset.ahead_bytes() < 3 * one + 2 * threads * largest + 20_000
+    assert dataset.ahead_bytes(workers=4) == 4 * dataset.ahead_bytes(workers=1)
+    assert dataset.ahead_bytes(2, prefetch_factor=5) > dataset.ahead_bytes(2)
 
 
 @pytest.fixture(scope="module")
