@@ -160,8 +160,13 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
     def state_dict(self, steps: int | None = None) -> dict[str, Any]:
         """Where the epoch stands: small, plain values; any number of ranks and workers goes on from it.
 
-        torchdata's StatefulDataLoader calls it in its workers. With torch's own DataLoader and workers, only the
-        caller knows how many batches were used, since others are on their way: give `steps`.
+        After the same number of steps it is the same on every rank: save one with the model. Where ranks were stopped at
+        different steps, the one of the slowest (least `consumed`) is that of all; what the others were given beyond it
+        comes again.
+
+        torchdata's StatefulDataLoader calls it in its workers; what these give goes on with the same ranks, workers and
+        batch size alone. With torch's own DataLoader and workers, only the caller knows how many batches were used,
+        since others are on their way: give `steps`.
 
         Args:
             steps: batches (samples, where it yields those) that this rank was given since the iteration began.
@@ -169,13 +174,13 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         Raises:
             ConfigError: `steps` is needed and was not given.
         """
-        together = (self.batch_size or 1) * self.world_size
-        return self._progress.state(self._identity(), steps, together)
+        return self._progress.state(self._identity(), steps, ranks=self.world_size, batch=self.batch_size or 1)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on where `state_dict` was: the next iteration delivers what is left of that epoch, in the same order.
 
-        Call it on every rank, before iterating. Ranks, workers, batch size, arrays, crops and transforms may be others.
+        Call it on every rank, with the same state, before iterating; `set_epoch` with its epoch leaves it as it is, with
+        another begins that one. Ranks, workers, batch size, arrays, crops and transforms may be others.
 
         Raises:
             ConfigError: it is of another dataset, split, seed or order; both values are given.
@@ -194,7 +199,7 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         """What this rank (in a DataLoader's worker: this worker) delivers in the epoch, in order."""
         info = torch.utils.data.get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        start, skip = self._progress.begin(worker, workers)
+        start, skip = self._progress.begin(worker, workers, ranks=self.world_size, batch=self.batch_size or 1)
         epoch, samples = self.epoch, self._opened.entry.samples
         rows = self.rows()
         positions, pads = plan.deal(

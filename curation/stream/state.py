@@ -27,8 +27,8 @@ class Progress:
         self._steps = 0
         self._begun: tuple[int, int, int] = (0, 0, 1)
         """(start, worker, workers) of the iteration going on in this process."""
-        self._skip: tuple[int, int, int] | None = None
-        """(steps, worker, workers) that this very worker has delivered before."""
+        self._skip: tuple[int, dict[str, Any]] | None = None
+        """(steps that this very worker has delivered before, how they were dealt)."""
 
     @property
     def epoch(self) -> int:
@@ -47,10 +47,13 @@ class Progress:
             self._shared[_EPOCH] = epoch
             self._steps, self._skip, self._begun = 0, None, (0, 0, 1)
 
-    def begin(self, worker: int, workers: int) -> tuple[int, int]:
+    def begin(self, worker: int, workers: int, *, ranks: int, batch: int) -> tuple[int, int]:
         """(position at which the epoch begins, steps of this worker to leave out), for the iteration that begins now.
 
         What was loaded is used once by each worker: an epoch that is iterated again begins at its beginning.
+
+        Raises:
+            ConfigError: what was loaded counts the steps of a worker, and they are dealt in another way now.
         """
         used = int(self._shared[_BEGUN_BY]) not in (0, workers) or bool(self._shared[4 + worker])
         self._shared[_BEGUN_BY], self._shared[4 + worker] = workers, 1
@@ -58,10 +61,12 @@ class Progress:
             self._shared[_START] = 0
         start = int(self._shared[_START])
         skip, self._skip = self._skip, None
-        if skip is not None and skip[1:] != (worker, workers):
+        dealt = {"worker": worker, "workers": workers, "ranks": ranks, "batch": batch}
+        if skip is not None and skip[1] != dealt:  # its steps are other samples then
+            was, now = (", ".join(f"{k} = {v}" for k, v in d.items()) for d in (skip[1], dealt))
             raise ConfigError(
-                f"state of worker {skip[1]} of {skip[2]}, loaded by worker {worker} of {workers}: expected the same number "
-                "of workers: load the state of the dataset instead"
+                f"state of a worker with {was}, loaded with {now}: expected the same: only the dataset's own state, "
+                "state_dict(steps=n), goes on with other workers, ranks and batch sizes: load that"
             )
         self._begun = (start, worker, workers)
         self._steps = skip[0] if skip else 0
@@ -73,13 +78,14 @@ class Progress:
         if in_worker:
             self._shared[_ITERATED] = 1
 
-    def state(self, identity: Mapping[str, Any], steps: int | None, together: int) -> dict[str, Any]:
-        """The state; `together` positions are delivered per step over all ranks."""
+    def state(self, identity: Mapping[str, Any], steps: int | None, *, ranks: int, batch: int) -> dict[str, Any]:
+        """The state; a step delivers `batch` positions on each rank."""
         value = {"version": _VERSION, **identity, "epoch": self.epoch}
         info = torch.utils.data.get_worker_info()
         start = self._begun[0]
         if info is not None:
-            return value | {"consumed": start, "worker": info.id, "workers": info.num_workers, "steps": self._steps}
+            dealt = {"worker": info.id, "workers": info.num_workers, "ranks": ranks, "batch": batch}
+            return value | {"consumed": start, "steps": self._steps, **dealt}
         if steps is None:
             if self._shared[_ITERATED]:
                 raise ConfigError(
@@ -88,14 +94,15 @@ class Progress:
                 )
             steps = self._steps
         start = self._begun[0] if not self._shared[_ITERATED] else int(self._shared[_START])
-        return value | {"consumed": start + steps * together}
+        return value | {"consumed": start + steps * ranks * batch}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Takes up a state that `check_state` let pass."""
         self._shared.zero_()
         self._shared[_EPOCH], self._shared[_START] = state["epoch"], state["consumed"]
         self._steps, self._begun = 0, (int(state["consumed"]), 0, 1)
-        self._skip = (state["steps"], state["worker"], state["workers"]) if "worker" in state else None
+        dealt = {k: state.get(k) for k in ("worker", "workers", "ranks", "batch")}
+        self._skip = (state["steps"], dealt) if "worker" in state else None
 
 
 def check_state(state: Mapping[str, Any], identity: Mapping[str, Any]) -> Mapping[str, Any]:
