@@ -23,10 +23,15 @@ from curation.stream.layout import STORED
 from curation.stream.resample import Upsample
 
 
+_RUNS = 5
+"""At least: the first one meets cold caches and pages never touched, and on a busy machine there is time for no more."""
+
+
 def _rate(work: Callable[[], int], seconds: float = 0.5, clock: Callable[[], float] = time.thread_time) -> float:
     """Best GB of runs of `work`, which gives the bytes it did, per second of this thread's CPU (or of another clock)."""
-    best, until = 0.0, time.perf_counter() + seconds
-    while time.perf_counter() < until:
+    best, runs, until = 0.0, 0, time.perf_counter() + seconds
+    while runs < _RUNS or time.perf_counter() < until:
+        runs += 1
         started = clock()
         size = work()
         best = max(best, size / (clock() - started) / 1e9)
