@@ -22,7 +22,6 @@ from curation.stream import upsample
 from curation.stream.layout import STORED
 from curation.stream.resample import Upsample
 
-
 _RUNS = 5
 """At least: the first one meets cold caches and pages never touched, and on a busy machine there is time for no more."""
 
