@@ -197,9 +197,14 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         """What this rank (in a DataLoader's worker: this worker) delivers in the epoch, in order."""
+        return self._iterate(self._progress.iteration())
+
+    def _iterate(self, iteration: int) -> Iterator[Any]:
         info = torch.utils.data.get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        start, skip = self._progress.begin(worker, workers, ranks=self.world_size, batch=self.batch_size or 1)
+        start, skip = self._progress.begin(
+            iteration, worker, workers, ranks=self.world_size, batch=self.batch_size or 1
+        )
         epoch, samples = self.epoch, self._opened.entry.samples
         rows = self.rows()
         positions, pads = plan.deal(
@@ -333,7 +338,8 @@ def open_shards(
             same. Masks and class maps keep their codes.
         shuffle: whether to shuffle.
         seed: of everything that is random.
-        mix_shards: shuffle among so many shards at a time (hard disks, caches); among all where None.
+        mix_shards: shuffle among so many shards at a time (hard disks, caches); among all where None. Each shard
+            of `curate pack` mixes all places, so that batches stay as mixed (`shards/README.md` has the numbers).
         balance: draw as many samples as there are, with repeats, instead of each once: for each label equally often,
             and for it in proportion to how much of it a sample has (its label fractions).
         remainder: `mask` fills the last step with repeats that `is_pad` marks; `drop` leaves out what does not fill a

@@ -10,8 +10,7 @@ import torch
 from curation.model import ConfigError
 
 _VERSION = 1
-_EPOCH, _START, _BEGUN_BY, _ITERATED = range(4)
-_WORKERS = 1024
+_EPOCH, _START, _USED_BY, _CURRENT, _ITERATED = range(5)
 
 
 class Progress:
@@ -22,8 +21,10 @@ class Progress:
     """
 
     def __init__(self) -> None:
-        self._shared = torch.zeros(4 + _WORKERS, dtype=torch.int64)
+        self._shared = torch.zeros(5, dtype=torch.int64)
         self._shared.share_memory_()  # type: ignore[no-untyped-call]  # torch leaves it without annotations
+        self._iterations = 0
+        """So many began in this process."""
         self._steps = 0
         self._begun: tuple[int, int, int] = (0, 0, 1)
         """(start, worker, workers) of the iteration going on in this process."""
@@ -38,7 +39,7 @@ class Progress:
     @property
     def start(self) -> int:
         """The position at which the next iteration begins."""
-        return int(self._shared[_START]) if not self._shared[_BEGUN_BY] else 0
+        return int(self._shared[_START]) if not self._shared[_USED_BY] else 0
 
     def set_epoch(self, epoch: int) -> None:
         """Begins another epoch; the same one again goes on where it was told to."""
@@ -47,19 +48,27 @@ class Progress:
             self._shared[_EPOCH] = epoch
             self._steps, self._skip, self._begun = 0, None, (0, 0, 1)
 
-    def begin(self, worker: int, workers: int, *, ranks: int, batch: int) -> tuple[int, int]:
-        """(position at which the epoch begins, steps of this worker to leave out), for the iteration that begins now.
+    def iteration(self) -> int:
+        """What tells the iteration that begins now from others: the same in all its workers, and never 0."""
+        self._iterations += 1
+        info = torch.utils.data.get_worker_info()
+        # DataLoader draws a seed for the workers that it starts; those that it keeps count alike.
+        return hash((-1 if info is None else info.seed - info.id, self._iterations)) or 1
 
-        What was loaded is used once by each worker: an epoch that is iterated again begins at its beginning.
+    def begin(self, iteration: int, worker: int, workers: int, *, ranks: int, batch: int) -> tuple[int, int]:
+        """(position at which the epoch begins, steps of this worker to leave out), for an iteration.
+
+        What was loaded is for the first iteration alone, even where it was left before all its workers began: an epoch that
+        is iterated again begins at its beginning, in all of them.
 
         Raises:
             ConfigError: what was loaded counts the steps of a worker, and they are dealt in another way now.
         """
-        used = int(self._shared[_BEGUN_BY]) not in (0, workers) or bool(self._shared[4 + worker])
-        self._shared[_BEGUN_BY], self._shared[4 + worker] = workers, 1
-        if used:
-            self._shared[_START] = 0
-        start = int(self._shared[_START])
+        used_by = int(self._shared[_USED_BY])
+        if not used_by:
+            self._shared[_USED_BY] = iteration
+        start = int(self._shared[_START]) if used_by in (0, iteration) else 0
+        self._shared[_CURRENT] = start
         skip, self._skip = self._skip, None
         dealt = {"worker": worker, "workers": workers, "ranks": ranks, "batch": batch}
         if skip is not None and skip[1] != dealt:  # its steps are other samples then
@@ -93,14 +102,15 @@ class Progress:
                     "state_dict(steps=n), or use torchdata's StatefulDataLoader"
                 )
             steps = self._steps
-        start = self._begun[0] if not self._shared[_ITERATED] else int(self._shared[_START])
+        start = self._begun[0] if not self._shared[_ITERATED] else int(self._shared[_CURRENT])
         return value | {"consumed": start + steps * ranks * batch}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Takes up a state that `check_state` let pass."""
-        self._shared.zero_()
         self._shared[_EPOCH], self._shared[_START] = state["epoch"], state["consumed"]
-        self._steps, self._begun = 0, (int(state["consumed"]), 0, 1)
+        self._shared[_USED_BY:].zero_()
+        # A worker's state is asked for before it begins, too, and then it has come as far as it was told.
+        self._steps, self._begun = int(state.get("steps", 0)), (int(state["consumed"]), 0, 1)
         dealt = {k: state.get(k) for k in ("worker", "workers", "ranks", "batch")}
         self._skip = (state["steps"], dealt) if "worker" in state else None
 

@@ -1,6 +1,7 @@
 """Ranks are killed at any moment, and others go on from what they had written: the plan's remainder, in its order, once."""
 
 import contextlib
+import dataclasses
 import multiprocessing
 import os
 import pickle
@@ -8,7 +9,6 @@ import random
 import signal
 import time
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,8 @@ from .conftest import key_of, make_shards
 SHARDS = [9, 11, 1, 12, 8, 10, 0, 7, 9]
 COUNT = sum(SHARDS)
 EPOCH, SEED = 3, 7
+MORE_WORKERS = "This DataLoader will create"
+"""Begins torch's warning of more workers than cores."""
 PACE_S = 0.02
 """Longest pause between two batches of a rank: each takes its own, so that ranks are killed at different steps."""
 
@@ -33,7 +35,7 @@ def many(tmp_path_factory) -> Path:
     return folder
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Run:
     """One job: what each of its processes is told."""
 
@@ -45,6 +47,8 @@ class Run:
     batch: int
     pace: int
     """Seed of the pauses."""
+    holds: tuple[int, ...] | None = None
+    """Per rank, the step after which it waits to be killed."""
     stateful: bool = False
     """torchdata's loader instead of torch's."""
     mix: int | None = None
@@ -68,7 +72,7 @@ class Run:
     def rank(self, rank):
         """What a process does: a training loop that writes down each batch before it asks for the next."""
         os.setsid()  # so that its workers are killed with it
-        warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores
+        warnings.filterwarnings("ignore", MORE_WORKERS)
         dataset, pauses = self.opened(rank), random.Random(self.pace * 10 + rank)
         if self.from_dataset is not None:
             dataset.load_state_dict(self.from_dataset)
@@ -89,6 +93,8 @@ class Run:
             }
             durably(self.notes / f"{rank}-{step:04d}", pickle.dumps(note))
             time.sleep(pauses.uniform(0, PACE_S))
+            while self.holds is not None and step == self.holds[rank]:
+                time.sleep(60)
         durably(self.notes / f"{rank}-end", b"")
 
     def written(self, rank):
@@ -115,8 +121,8 @@ def started(run, how="fork"):
 
 def killed(run, ranks, rnd, most):
     """Kills each rank and its workers, at a moment of its own soon after so many batches were written in all."""
-    until = rnd.randint(0, most)
-    while len(list(run.notes.glob("*[0-9]"))) < until and any(p.is_alive() for p in ranks):
+    until = sum(run.holds) if run.holds else rnd.randint(0, most)
+    while len(list(run.notes.glob("*[0-9]"))) < until and all(p.is_alive() for p in ranks):
         time.sleep(0.002)
     for process in rnd.sample(ranks, len(ranks)):
         time.sleep(rnd.uniform(0, 0.03))
@@ -172,12 +178,15 @@ def the_order(run):
     return [key_of(int(row)) for row in dataset.rows()]
 
 
-def goes_on(many, tmp_path, worlds, rnd, *, workers, how="fork", mix=None):
+def goes_on(many, tmp_path, worlds, rnd, *, workers, how="fork", mix=None, hold=False):
     """Jobs on `worlds` ranks in turn; all but the last are killed, each goes on from the slowest rank of the one before."""
     given, starts, state, start = [], [], None, 0
     for number, world in enumerate(worlds):
         took, batch, pace = rnd.choice(workers), rnd.choice([1, 2, 3]), rnd.randrange(1000)
         run = Run(many, tmp_path / str(number), world, took, batch, pace, mix=mix, from_dataset=state)
+        if hold and number < len(worlds) - 1:
+            most = (COUNT - start) // (world * batch) - 1
+            run = dataclasses.replace(run, holds=tuple(rnd.randint(1, most) for _ in range(world)))
         order = the_order(run)
         ranks = started(run, how)
         if number == len(worlds) - 1:
@@ -197,8 +206,8 @@ def goes_on(many, tmp_path, worlds, rnd, *, workers, how="fork", mix=None):
 
 
 def test_ranks_that_are_killed_are_gone_on_from_on_other_numbers_of_ranks(many, tmp_path):
-    starts = goes_on(many, tmp_path, [2, 1, 3], random.Random(0), workers=[0, 2])
-    assert 0 < starts[0] < COUNT
+    starts = goes_on(many, tmp_path, [2, 1, 3], random.Random(0), workers=[0, 2], hold=True)
+    assert 0 < starts[0] < starts[1] < COUNT
 
 
 @pytest.mark.slow
@@ -243,6 +252,28 @@ def test_torchdatas_loader_goes_on_after_kills_on_as_many_ranks(many, tmp_path, 
 
 
 @OUT_OF_USE
+@pytest.mark.filterwarnings(f"ignore:{MORE_WORKERS}")
+@pytest.mark.parametrize("workers", [0, 1, 3])
+@pytest.mark.parametrize("soon", [1, 2, 4])
+def test_torchdatas_loader_goes_on_from_a_state_of_workers_that_have_not_delivered_since_they_went_on(
+    many, tmp_path, workers, soon
+):
+    from torchdata.stateful_dataloader import StatefulDataLoader
+
+    run, state, given = Run(many, tmp_path, 1, workers, 2, 0), None, []
+    for stop in (5, soon, soon, COUNT):
+        loader = StatefulDataLoader(run.opened(0), batch_size=None, num_workers=workers)
+        if state is not None:
+            loader.load_state_dict(state)
+        for step, batch in enumerate(loader, 1):
+            given += [k for k, pad in zip(batch["key"], batch["is_pad"].tolist(), strict=True) if not pad]
+            if step == stop:
+                state = loader.state_dict()
+                break
+    assert given == [key_of(int(row)) for row in run.opened(0).rows()]
+
+
+@OUT_OF_USE
 @pytest.mark.parametrize(("ranks", "batch"), [(3, 2), (1, 2), (2, 3)])
 def test_torchdatas_state_of_workers_is_refused_on_other_ranks_and_batch_sizes(many, tmp_path, ranks, batch):
     from torchdata.stateful_dataloader import StatefulDataLoader
@@ -273,3 +304,63 @@ def test_set_epoch_of_the_epoch_that_was_loaded_keeps_it_and_another_begins_anew
     dataset.load_state_dict(state)
     dataset.set_epoch(EPOCH + 1)
     assert len(dataset) == -(-COUNT // 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"seed": SEED + 1}, f"seed = {SEED}, but this dataset has {SEED + 1}"),
+        ({"shuffle": False}, "shuffle = True, but this dataset has False"),
+        ({"mix_shards": 4}, "mix_shards = 2, but this dataset has 4"),
+        ({"mix_shards": None}, "mix_shards = 2, but this dataset has None"),
+        ({"mix_shards": None, "balance": True}, "mix_shards = 2, but this dataset has None"),
+    ],
+)
+def test_a_state_of_another_order_is_refused_with_both_values(many, change, match):
+    order = {"shuffle": True, "seed": SEED, "mix_shards": 2}
+    state = open_shards(many, batch_size=2, **order).state_dict(steps=3)
+    open_shards(many, **order).load_state_dict(state)
+    with pytest.raises(ConfigError, match=f"state of {match}: .*open it as before, or begin the epoch again"):
+        open_shards(many, batch_size=2, **(order | change)).load_state_dict(state)
+
+
+def test_a_state_of_another_dataset_is_refused_with_both_hashes(many, packed):
+    datasets = [open_shards(folder, shuffle=True) for folder in (many, packed)]
+    had, has = (d.index.content_sha256 for d in datasets)
+    with pytest.raises(ConfigError, match=f"state of content_sha256 = '{had}', but this dataset has '{has}'"):
+        datasets[1].load_state_dict(datasets[0].state_dict())
+
+
+class Late:
+    """Lets one worker begin later than the other."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __call__(self, number):
+        if number == self.number:
+            time.sleep(0.5)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("late", [0, 1])
+def test_an_iteration_that_is_left_before_all_workers_began_uses_up_what_was_loaded_for_all(many, late, keep):
+    dataset = open_shards(many, batch_size=2, fields=[], shuffle=True)
+    whole = [batch["key"] for batch in dataset]
+    dataset.load_state_dict(dataset.state_dict(steps=5))
+    for after in (late, 1 - late):
+        how = {"batch_size": None, "num_workers": 2, "persistent_workers": keep}
+        loader = DataLoader(dataset, worker_init_fn=Late(late), **how)
+        batches = iter(loader)
+        if late:
+            assert next(batches)["key"] == whole[5]
+        else:
+            time.sleep(0.2)
+        del batches
+        if not keep:
+            loader = DataLoader(dataset, worker_init_fn=Late(after), **how)
+        began = list(loader)
+        assert [batch["key"] for batch in began] == whole
+        assert [batch["key"] for batch in loader] == whole
+        assert dataset.state_dict(steps=2)["consumed"] == 4
+        dataset.load_state_dict(dataset.state_dict(steps=5))
