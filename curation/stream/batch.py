@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 import os
 import threading
 from dataclasses import dataclass
 from multiprocessing import reduction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,21 @@ _SMALL_BYTES = 1 << 16
 """Tensors up to this go to the consumer by value: a shared segment for each would cost more."""
 
 
+class _Extent(NamedTuple):
+    """An array of a batch in bytes."""
+
+    start: int
+    """Of its lead in the batch's memory."""
+    lead: int
+    """Bytes before its first pixel, where the header of what is decoded to there goes."""
+    sample: int
+    """Of one sample."""
+    step: int
+    """From one place along the season axis to the next; those of a sample where there is no such axis."""
+    size: int
+    """In all, the lead included."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """Where each array of a batch lies in its memory."""
@@ -28,23 +43,27 @@ class Shape:
     layout: Layout
     count: int
     """Samples."""
-    starts: tuple[int, ...]
-    """Of the layout's arrays, in order: first byte."""
+    extents: tuple[_Extent, ...]
+    """Of the layout's arrays, in order."""
     size: int
     """Bytes in all."""
 
     @classmethod
     def of(cls, layout: Layout, count: int) -> Shape:
         """The shape of a batch of `count` samples."""
-        sizes = [count * int(np.prod(p.shape)) * p.memory_dtype.itemsize for p in layout.arrays]
-        ends = list(itertools.accumulate((-(-s // _ALIGN) * _ALIGN for s in sizes), initial=0))
-        return cls(layout, count, tuple(ends[:-1]), max(ends[-1], 1))
+        extents, end = [], 0
+        for place in layout.arrays:
+            lead = -(-len(place.header) // _ALIGN) * _ALIGN
+            sample = math.prod(place.shape) * place.memory_dtype.itemsize
+            step = sample // (place.axis or 1)
+            extents.append(_Extent(end, lead, sample, step, lead + count * sample))
+            end = -(-(end + lead + count * sample) // _ALIGN) * _ALIGN
+        return cls(layout, count, tuple(extents), max(end, 1))
 
     def view(self, memory: NDArray[np.uint8], number: int) -> NDArray[Any]:
-        """An array of the layout in a batch's memory: (samples, …)."""
-        place, start = self.layout.arrays[number], self.starts[number]
-        size = self.count * int(np.prod(place.shape)) * place.memory_dtype.itemsize
-        return memory[start : start + size].view(place.memory_dtype).reshape(self.count, *place.shape)
+        """An array of the layout in memory of its extent: (samples, …)."""
+        place, lead = self.layout.arrays[number], self.extents[number].lead
+        return memory[lead:].view(place.memory_dtype).reshape(self.count, *place.shape)
 
 
 class Batch:
@@ -57,14 +76,35 @@ class Batch:
         layout = shape.layout
         if ring is not None and self._slot is not None:
             memory = ring.fillable(self._slot)
-            arrays = [shape.view(memory, i) for i in range(len(layout.arrays))]
+            extents = [memory[e.start : e.start + e.size] for e in shape.extents]
         else:  # each of its own, so that keeping one does not keep all
-            arrays = [np.empty((shape.count, *p.shape), p.memory_dtype) for p in layout.arrays]
-        self.arrays: dict[str, NDArray[Any]] = {p.name: a for p, a in zip(layout.arrays, arrays, strict=True)}
+            extents = [np.empty(e.size, np.uint8) for e in shape.extents]
+        self._bytes = [e.data for e in extents]
+        self.arrays: dict[str, NDArray[Any]] = {
+            p.name: shape.view(extent, i) for i, (p, extent) in enumerate(zip(layout.arrays, extents, strict=True))
+        }
         self.facts: dict[str, NDArray[Any]] = {
             name: np.zeros((shape.count, *of), dtype) for name, (of, dtype) in layout.facts.items()
         }
         self.keys = [""] * shape.count
+
+    def room(self, array: int, number: int, at: int, before: int = 0) -> memoryview:
+        """The bytes of one member's pixels, and so many before them, which other members' pixels may have to fill later.
+
+        Args:
+            array: its number in the layout.
+            number: of the sample.
+            at: along the season axis; 0 where there is none.
+            before: at most as many as the `.npy` header of the array has.
+        """
+        extent = self._shape.extents[array]
+        start = extent.lead + number * extent.sample + at * extent.step
+        return self._bytes[array][start - before : start + extent.step]
+
+    def own_before(self, array: int, number: int, at: int) -> int:
+        """How many bytes before those pixels are of the same sample, or of none."""
+        extent = self._shape.extents[array]
+        return at * extent.step + (0 if number else extent.lead)
 
     def drop(self) -> None:
         """Gives back a batch that nobody will get."""

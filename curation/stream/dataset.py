@@ -8,6 +8,7 @@ import os
 import uuid
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -73,12 +74,12 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         self._opened = opened
         self._layout: Layout = layout(opened.index, selection, opened.url)
         self._progress = Progress()
-        self._ring: tuple[int, Ring] | None = None
+        self._kept: _Kept | None = None
         self._token = uuid.uuid4().hex
         weakref.finalize(self, batch.forget, self._token).atexit = False
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_ring": None}
+        return {**self.__dict__, "_kept": None}
 
     @property
     def index(self) -> Index:
@@ -140,7 +141,7 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
             workers: of the DataLoader.
             prefetch_factor: of the DataLoader: batches that it keeps of each worker.
         """
-        fetcher = self._opened.fetcher()
+        fetcher = self._keep().filling.fetcher
         threads = self.threads or default_threads(is_local=fetcher.is_local, in_worker=workers > 0)
         ahead = self._ahead(threads, in_worker=workers > 0) + (prefetch_factor if workers else 1)
         members, first = self._opened.members, self._opened.first
@@ -218,13 +219,20 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
             remainder=self.remainder,
         )
         positions, pads = positions[skip:], pads[skip:]
-        fetcher = self._opened.fetcher()
-        threads = self.threads or default_threads(is_local=fetcher.is_local, in_worker=info is not None)
-        filling = Filling(self._opened, self._layout, fetcher, seed=self.order.seed, epoch=epoch, check=self.check)
-        ahead = self._ahead(threads, in_worker=info is not None)
-        ring = self._own_ring() if self.batch_size else None
+        kept = self._keep()
+        threads = self.threads or default_threads(is_local=kept.filling.fetcher.is_local, in_worker=info is not None)
+        batches = kept.filling.batches(
+            rows[positions],
+            positions,
+            pads,
+            seed=self.order.seed,
+            epoch=epoch,
+            ring=kept.ring,
+            threads=threads,
+            ahead=self._ahead(threads, in_worker=info is not None),
+        )
         together = self.world_size * (self.batch_size or 1)
-        for made in filling.batches(rows[positions], positions, pads, ring=ring, threads=threads, ahead=ahead):
+        for made in batches:
             self._progress.step(together, in_worker=info is not None)
             if self.batch_size is None:
                 sample = made.sample()
@@ -238,11 +246,22 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
                 raise
             yield made.here(value) if info is None else made.parcel(value, (self._token, os.getpid()))
 
-    def _own_ring(self) -> Ring:
-        """The ring of this process: one that a fork inherited is its parent's."""
-        if self._ring is None or self._ring[0] != os.getpid():
-            self._ring = (os.getpid(), Ring(Shape.of(self._layout, self.batch_size or 1).size))
-        return self._ring[1]
+    def _keep(self) -> _Kept:
+        """What this process keeps from one epoch to the next: what a fork inherited is its parent's."""
+        if self._kept is None or self._kept.pid != os.getpid():
+            ring = Ring(Shape.of(self._layout, self.batch_size).size) if self.batch_size else None
+            self._kept = _Kept(os.getpid(), Filling(self._opened, self._layout, self.check), ring)
+        return self._kept
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What one process fills batches with: open files, connections, memory."""
+
+    pid: int
+    filling: Filling
+    ring: Ring | None
+    """Where batches lie; None where samples are yielded."""
 
 
 def open_shards(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from curation import payload
 from curation.model import STATIC, DamageError
 from curation.shardformat import META, Index, split_member
+from curation.stream.batch import Batch
 from curation.stream.fetch import Scratch
 from curation.stream.layout import ArrayPlace, Layout
-from curation.stream.meta import SeasonFacts, nothing, parse_meta
+from curation.stream.meta import SampleFacts, nothing, parse_meta
 from curation.stream.plan import Draw
 from curation.stream.reading import Target
 from curation.stream.resample import Upsample, upsample
@@ -37,6 +38,38 @@ def decoder(key: str, data: bytes) -> Any:
     return payload.decode(data, "npy.blosc", key) if key.endswith(".npy.blosc") else None
 
 
+class Piece(NamedTuple):
+    """A member, and where its pixels go."""
+
+    array: int
+    """Its array's number in the layout."""
+    member: int
+    """Position in the index's members."""
+    spots: tuple[tuple[int, int], ...]
+    """(place along the season axis, −1 where there is none; number of the corner to crop at), of each copy."""
+
+
+class Assembly(NamedTuple):
+    """How samples that have the same members are made, under draws of the same seasons."""
+
+    wanted: tuple[int, ...]
+    """Which of the sample's members are read: positions among them, ascending."""
+    pieces: tuple[Piece, ...]
+    """Later seasons first: what is decoded in place has its header where the season before it ends."""
+    holes: tuple[tuple[int, int], ...]
+    """(array, place along the season axis or −1) that nothing is stored of."""
+    names: tuple[str | None, ...]
+    """Of the seasons, along their axis; None where there was none to draw."""
+    there: dict[str, tuple[bool, ...]]
+    """Source → along the season axis (static sources: once), whether it is there."""
+    fault: str | None
+    """What is wrong with having these members."""
+
+
+_MOST_ASSEMBLIES = 4096
+"""Kept at a time; a few dozen is usual, one per combination of what samples lack and of seasons drawn."""
+
+
 class Decoder:
     """Fills one sample of a batch from its members' payloads. Many threads may use one, each with its own scratch."""
 
@@ -47,201 +80,182 @@ class Decoder:
         self._labels = len(index.label_names)
         self._nothing = nothing(self._labels)
         known = {split_member(m)[:2]: i for i, m in enumerate(index.members) if m != META}
-        self._members: dict[str, tuple[int, ...]] = {
-            p.name: tuple(known[p.name, s] for s in (self._seasons if p.axis_is_seasons else (None,)))
-            for p in layout.arrays
-        }
-        """Array → position of its member per season selected, or of its only one."""
-        self._headers = {p.name: payload.npy_header(p.entry.shape, p.entry.dtype) for p in layout.arrays}
-        self._count = len(index.members)
-        self._whole = self._wanted_of(range(len(self._seasons)))
-        self._season_members = [
-            [self._members[p.name][s] for p in layout.arrays if p.axis_is_seasons] for s in range(len(self._seasons))
+        self._members: list[tuple[int, ...]] = [
+            tuple(known[p.name, s] for s in (self._seasons if p.axis_is_seasons else (None,))) for p in layout.arrays
         ]
+        """Per array of the layout: position of its member per season selected, or of its only one."""
+        self._season_members = [
+            [of[s] for of, p in zip(self._members, layout.arrays, strict=True) if p.axis_is_seasons]
+            for s in range(len(self._seasons))
+        ]
+        self._present: dict[tuple[int, ...], list[bool]] = {}
+        self._assemblies: dict[tuple[tuple[int, ...], tuple[int, ...]], Assembly] = {}
 
-    def _wanted_of(self, seasons: Sequence[int]) -> NDArray[np.bool_]:
-        wanted = np.zeros(self._count, dtype=bool)
-        wanted[0] = True
-        for place in self._layout.arrays:
-            members = self._members[place.name]
-            for member in [members[s] for s in seasons if s >= 0] if place.axis_is_seasons else members:
-                wanted[member] = True
-        return wanted
-
-    def wanted(self, draw: Draw) -> NDArray[np.bool_]:
-        """Per member of the index, whether a sample so drawn is made from it."""
-        return self._whole if self._layout.drawing.drawn is None else self._wanted_of(draw.seasons)
-
-    def present(self, members: NDArray[Any]) -> list[bool]:
+    def present(self, members: tuple[int, ...]) -> list[bool]:
         """Per season selected, whether a sample that has these members has anything of it.
 
         Where only labels are read, every season counts as present.
         """
-        have = set(members.tolist())
-        return [not wanted or not have.isdisjoint(wanted) for wanted in self._season_members]
-
-    def targets(self, draw: Draw, out: Arrays) -> dict[int, Target]:
-        """By member, where the pixels of plain members belong as they are."""
-        found = {}
-        for place in self._layout.arrays:
-            if place.entry.encoding != "npy" or not place.as_stored:
-                continue
-            for member, spots in reversed(self._spots(place, draw, out[place.name]).items()):
-                if len(spots) == 1:
-                    pixels = spots[0][0].data.cast("B")
-                    found[member] = Target(self._headers[place.name], pixels)
+        found = self._present.get(members)
+        if found is None:
+            have = set(members)
+            found = [not wanted or not have.isdisjoint(wanted) for wanted in self._season_members]
+            _keep(self._present, members, found)
         return found
 
-    def _spots(
-        self, place: ArrayPlace, draw: Draw, out: NDArray[Any]
-    ) -> dict[int, list[tuple[NDArray[Any], tuple[int, int]]]]:
-        """Member (−1: none) → where its pixels go, each (band, y, x), with the first row and column to take."""
-        spots: dict[int, list[tuple[NDArray[Any], tuple[int, int]]]] = {}
-        members = self._members[place.name]
-        views = len(draw.corners) > 1
-        if not place.axis_is_seasons:
-            places = list(zip(out, draw.corners, strict=True)) if views else [(out, draw.corners[0])]
-            return {members[0]: places}
-        for i, season in enumerate(draw.seasons):
-            member = members[season] if season >= 0 else -1
-            spots.setdefault(member, []).append((out[i], draw.corners[i if views else 0]))
-        return spots
+    def assembly(self, members: tuple[int, ...], draw: Draw) -> Assembly:
+        """How a sample is made.
+
+        Args:
+            members: that it has: positions in the index's members, ascending.
+            draw: what of it is delivered.
+        """
+        key = (members, draw.seasons)
+        found = self._assemblies.get(key)
+        if found is None:
+            found = self._assemble(members, draw)
+            _keep(self._assemblies, key, found)
+        return found
+
+    def _assemble(self, members: tuple[int, ...], draw: Draw) -> Assembly:
+        have = set(members)
+        wanted, pieces, holes, fault = {0}, [], [], None
+        there: dict[str, tuple[bool, ...]] = {}
+        for number, place in enumerate(self._layout.arrays):
+            of = self._members[number]
+            along = [of[s] if s >= 0 else -1 for s in draw.seasons] if place.axis_is_seasons else [of[0]]
+            places = [(at, member) for at, member in enumerate(along)]
+            if not place.axis_is_seasons:
+                places = [(-1 if place.axis is None else at, of[0]) for at in range(place.axis or 1)]
+            spots: dict[int, list[tuple[int, int]]] = {}
+            for at, member in places:
+                if member in have:
+                    spots.setdefault(member, []).append((at, at if len(draw.corners) > 1 else 0))
+                else:
+                    holes.append((number, at))
+            pieces += [Piece(number, member, tuple(spots[member])) for member in reversed(spots)]
+            wanted |= set(spots)
+            ok = tuple(member in have for member in along)
+            if there.setdefault(place.entry.source, ok) != ok:
+                fault = (
+                    f"arrays of {place.entry.source!r} are there {list(ok)} and {list(there[place.entry.source])} "
+                    f"(seasons {list(self._seasons)}); expected all or none of a source: pack it again"
+                )
+        names = tuple(self._seasons[s] if s >= 0 else None for s in draw.seasons)
+        return Assembly(
+            tuple(i for i, m in enumerate(members) if m in wanted), tuple(pieces), tuple(holes), names, there, fault
+        )
+
+    def targets(self, assembly: Assembly, batch: Batch, number: int) -> dict[int, Target]:
+        """By member, where the pixels of plain members belong as they are."""
+        found = {}
+        for piece in assembly.pieces:
+            place = self._layout.arrays[piece.array]
+            if place.entry.encoding == "npy" and place.as_stored and len(piece.spots) == 1:
+                found[piece.member] = Target(place.header, batch.room(piece.array, number, max(piece.spots[0][0], 0)))
+        return found
 
     def fill(
         self,
+        batch: Batch,
+        number: int,
         key: str,
         payloads: Mapping[int, memoryview],
         draw: Draw,
-        out: Arrays,
-        facts_out: Arrays,
+        assembly: Assembly,
         scratch: Scratch,
         placed: Mapping[int, Target],
+        *,
+        before_is_free: bool,
     ) -> None:
         """Writes every entry of one sample but `is_pad`.
 
         Args:
+            batch: to write to.
+            number: of the sample in the batch.
             key: of the sample.
             payloads: by position in the index's members.
             draw: what of it is delivered.
-            out: the sample's arrays, to write to.
-            facts_out: its small entries, each with a leading axis of one, to write to.
+            assembly: how it is made.
             scratch: memory that may be used.
-            placed: members whose pixels are in `out` already; their payload is the header alone.
+            placed: members whose pixels are in the batch already; their payload is the header alone.
+            before_is_free: whether all samples before it in the batch are filled after it, and not at the same time.
 
         Raises:
             DamageError: members are missing, or are not what index and meta say of them.
         """
-        names = [self._seasons[s] for s in draw.seasons if s >= 0]
+        names = [name for name in assembly.names if name is not None]
+        if 0 not in payloads:
+            raise DamageError(f"{self._where}: sample {key}: no {META}: pack it again")
         facts = parse_meta(bytes(payloads[0]), self._labels, names, f"{self._where}: sample {key}")
         if facts.id != key:
             raise DamageError(f"{self._where}: sample {key}: its meta.json is that of {facts.id!r}; pack it again")
-        there: dict[str, list[bool]] = {}
-        for place in self._layout.arrays:
-            # Last season first: what is decoded in place has its header where the season before it ends.
-            for member, spots in reversed(self._spots(place, draw, out[place.name]).items()):
-                if member not in payloads:
-                    for spot, _ in spots:
-                        spot[...] = _nodata_as_stored(place)
-                elif member in placed and len(payloads[member]) == len(self._headers[place.name]):
-                    if payloads[member] != self._headers[place.name]:
-                        self._pixels(key, place, payloads[member], scratch)  # says what is wrong with it
-                        raise DamageError(f"{self._where}: sample {key}, {place.name}: another header than expected")
-                else:
-                    room = self._room(place, spots, out[place.name])
-                    pixels = self._pixels(key, place, payloads[member], scratch, room)
-                    for spot, corner in spots if room is None else ():
-                        _put(place, pixels, spot, corner, self._layout.selection.upsample)
-            self._note(there, key, place, draw, payloads)
-        seasons = [
-            facts.seasons.get(self._seasons[s], self._nothing) if s >= 0 else self._nothing for s in draw.seasons
-        ]
-        self._facts(key, facts.lon, facts.lat, facts.static, seasons, there, facts_out)
-        facts_out["season_ok"][...] = [
-            s >= 0
-            and self._seasons[s] in facts.seasons
-            and all(there[p.entry.source][i] for p in self._layout.arrays if p.axis_is_seasons)
-            for i, s in enumerate(draw.seasons)
-        ]
-        if "season" in facts_out:
-            facts_out["season"][...] = draw.seasons
-        if "crop_yx" in facts_out:
-            facts_out["crop_yx"][...] = draw.corners if len(draw.corners) > 1 else draw.corners[0]
+        if assembly.fault is not None:
+            raise DamageError(f"{self._where}: sample {key}: {assembly.fault}")
+        arrays = batch.arrays
+        for piece in assembly.pieces:
+            place, data = self._layout.arrays[piece.array], payloads[piece.member]
+            if piece.member in placed and len(data) == len(place.header):
+                if data != place.header:
+                    self._pixels(key, place, data, scratch)  # says what is wrong with it
+                    raise DamageError(f"{self._where}: sample {key}, {place.name}: another header than expected")
+                continue
+            if place.as_stored and place.entry.encoding == "npy.blosc" and len(piece.spots) == 1:
+                at, header = max(piece.spots[0][0], 0), len(place.header)
+                if before_is_free or batch.own_before(piece.array, number, at) >= header:
+                    self._pixels(key, place, data, scratch, batch.room(piece.array, number, at, header))
+                    continue
+            pixels = self._pixels(key, place, data, scratch)
+            for at, corner in piece.spots:
+                out = arrays[place.name][number] if at < 0 else arrays[place.name][number, at]
+                _put(place, pixels, out, draw.corners[corner], self._layout.selection.upsample)
+        for array, at in assembly.holes:  # after the pieces, whose headers may lie there
+            place = self._layout.arrays[array]
+            arrays[place.name][(number,) if at < 0 else (number, at)] = _nodata_as_stored(place)
+        self._facts(key, facts, assembly, batch.facts, number)
+        if "season" in batch.facts:
+            batch.facts["season"][number] = draw.seasons
+        if "crop_yx" in batch.facts:
+            batch.facts["crop_yx"][number] = draw.corners if len(draw.corners) > 1 else draw.corners[0]
 
-    def _facts(
-        self,
-        key: str,
-        lon: float,
-        lat: float,
-        static: SeasonFacts,
-        seasons: Sequence[SeasonFacts],
-        there: Mapping[str, list[bool]],
-        out: Arrays,
-    ) -> None:
-        out["lon"][...], out["lat"][...] = lon, lat
+    def _facts(self, key: str, facts: SampleFacts, assembly: Assembly, out: Arrays, number: int) -> None:
+        static, there = facts.static, assembly.there
+        seasons = [self._nothing if n is None else facts.seasons.get(n, self._nothing) for n in assembly.names]
+        season_ok = [n in facts.seasons for n in assembly.names]
+        out["lon"][number], out["lat"][number] = facts.lon, facts.lat
         for source, ok in there.items():
             timed = f"{source}_time" in out
-            said = [source in f.times for f in (seasons if timed else [static])]
+            said = tuple(source in f.times for f in (seasons if timed else [static]))
             if said != ok:
                 raise DamageError(
-                    f"{self._where}: sample {key}: members of {source!r} are there {ok}, its meta.json says {said} "
-                    f"(seasons {list(self._seasons) if timed else [STATIC]}): pack it again"
+                    f"{self._where}: sample {key}: members of {source!r} are there {list(ok)}, its meta.json says "
+                    f"{list(said)} (seasons {list(self._seasons) if timed else [STATIC]}): pack it again"
                 )
-            out[f"{source}_ok"][...] = ok if timed else ok[0]
+            out[f"{source}_ok"][number] = ok if timed else ok[0]
             if timed:
-                out[f"{source}_time"][...] = [s.times.get(source, -1) for s in seasons]
-        for i, season in enumerate(seasons):
-            out["labels"][0, i] = season.multi_hot
-            out["labels_known"][0, i] = season.known
-            out["label_fractions"][0, i] = season.fractions
-        out["annual_labels"][...] = static.multi_hot
-        out["annual_labels_known"][...] = static.known
-        out["annual_label_fractions"][...] = static.fractions
-
-    def _note(
-        self,
-        there: dict[str, list[bool]],
-        key: str,
-        place: ArrayPlace,
-        draw: Draw,
-        payloads: Mapping[int, memoryview],
-    ) -> None:
-        """Takes down where along the season axis an array is there; those of one source must agree."""
-        members = self._members[place.name]
-        along = [members[s] if s >= 0 else -1 for s in draw.seasons] if place.axis_is_seasons else members
-        ok = [m in payloads for m in along]
-        if there.setdefault(place.entry.source, ok) != ok:
-            raise DamageError(
-                f"{self._where}: sample {key}: arrays of {place.entry.source!r} are there {ok} and "
-                f"{there[place.entry.source]} (seasons {list(self._seasons)}); expected all or none of a source: "
-                "pack it again"
-            )
-
-    def _room(
-        self, place: ArrayPlace, spots: Sequence[tuple[NDArray[Any], tuple[int, int]]], out: NDArray[Any]
-    ) -> memoryview | None:
-        """Where a member can be decoded in place: its pixels' bytes, and before them as many as its header has.
-
-        None where it is not decoded, or its pixels are not delivered as stored, or where those bytes before them are not
-        of the same array and sample, in which nobody else writes.
-        """
-        if place.entry.encoding != "npy.blosc" or not place.as_stored or len(spots) != 1:
-            return None
-        spot, header = spots[0][0], len(self._headers[place.name])
-        start = spot.ctypes.data - out.ctypes.data - header
-        return out.reshape(-1).view(np.uint8).data[start : start + header + spot.nbytes] if start >= 0 else None
+                out[f"{source}_time"][number] = [s.times.get(source, -1) for s in seasons]
+                season_ok = [a and b for a, b in zip(season_ok, ok, strict=True)]
+        if seasons:
+            out["season_ok"][number] = season_ok
+            out["labels"][number] = [s.multi_hot for s in seasons]
+            out["labels_known"][number] = [s.known for s in seasons]
+            out["label_fractions"][number] = [s.fractions for s in seasons]
+        out["annual_labels"][number] = static.multi_hot
+        out["annual_labels_known"][number] = static.known
+        out["annual_label_fractions"][number] = static.fractions
 
     def _pixels(
         self, key: str, place: ArrayPlace, data: memoryview, scratch: Scratch, room: memoryview | None = None
     ) -> NDArray[Any]:
         """(band, y, x) as stored: a view of the payload, of the scratch, or of `room` where that is given."""
-        entry, where = place.entry, f"{self._where}: sample {key}, {place.name}"
-        expected = len(self._headers[place.name]) + math.prod(entry.shape) * np.dtype(entry.dtype).itemsize
+        entry, header = place.entry, place.header
+        expected = len(header) + place.stored_bytes
         file = data
         if entry.encoding == "npy.blosc":
             # A Blosc buffer says how long its content is in its bytes 4 to 7 and its own length in 12 to 15.
             inside, own = int.from_bytes(data[4:8], "little"), int.from_bytes(data[12:16], "little")
             if own != len(data):
-                raise DamageError(f"{where}: not a .npy.blosc member ({len(data)} bytes); pack it again")
+                raise DamageError(f"{self._at(key, place)}: not a .npy.blosc member ({len(data)} bytes); pack it again")
             if room is not None and inside == expected:
                 file = room
             else:
@@ -249,14 +263,23 @@ class Decoder:
             try:
                 blosc.decompress(data, file)
             except (RuntimeError, ValueError) as err:
-                raise DamageError(f"{where}: not a .npy.blosc member ({err}); pack it again") from err
-        if len(file) == expected and file[: len(self._headers[place.name])] == self._headers[place.name]:
-            return np.frombuffer(file, entry.dtype, offset=len(self._headers[place.name])).reshape(entry.shape)
-        array = payload.opened(file, where)
+                raise DamageError(f"{self._at(key, place)}: not a .npy.blosc member ({err}); pack it again") from err
+        if len(file) == expected and file[: len(header)].tobytes() == header:
+            return np.frombuffer(file, entry.dtype, offset=len(header)).reshape(entry.shape)
+        array = payload.opened(file, self._at(key, place))
         raise DamageError(
-            f"{where}: {array.nbytes} bytes of {array.dtype} {array.shape}, the index says {entry.dtype} {entry.shape}: "
-            "pack it again"
+            f"{self._at(key, place)}: {array.nbytes} bytes of {array.dtype} {array.shape}, the index says {entry.dtype} "
+            f"{entry.shape}: pack it again"
         )
+
+    def _at(self, key: str, place: ArrayPlace) -> str:
+        return f"{self._where}: sample {key}, {place.name}"
+
+
+def _keep(known: dict[Any, Any], key: Any, value: Any) -> None:
+    if len(known) >= _MOST_ASSEMBLIES:
+        known.clear()
+    known[key] = value
 
 
 def _put(place: ArrayPlace, pixels: NDArray[Any], out: NDArray[Any], corner: tuple[int, int], mode: str | None) -> None:

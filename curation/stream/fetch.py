@@ -56,8 +56,8 @@ class Scratch:
 
     def reserve(self, size: int) -> memoryview:
         """So many writable bytes, valid until the next call."""
-        if len(self._memory) < size:
-            self._memory = memoryview(bytearray(size))
+        if len(self._memory) < size:  # some more, or each sample that is a little larger would get new pages
+            self._memory = memoryview(bytearray(size + size // 8))
         return self._memory[:size]
 
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from curation.model import ConfigError
+from curation.payload import npy_header
 from curation.shardformat import ArrayEntry, Index
 from curation.stream.plan import Drawing
 from curation.stream.resample import Upsample
@@ -68,6 +69,12 @@ class ArrayPlace:
     shift: NDArray[np.float32] | None
     nodata: float
     """What stands for 'no data' as delivered: 0 where normalised."""
+    header: bytes
+    """With which a member's `.npy` begins."""
+    stored_bytes: int
+    """Of a member's pixels, decoded."""
+    as_stored: bool
+    """Whether pixels are delivered byte for byte as a `.npy` holds them."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -79,12 +86,6 @@ class ArrayPlace:
     def axis_is_seasons(self) -> bool:
         """Whether its members are of seasons; those of static arrays are not, even along an axis of views."""
         return self.entry.season == "seasonal"
-
-    @property
-    def as_stored(self) -> bool:
-        """Whether pixels are delivered byte for byte as a `.npy` holds them."""
-        whole = self.size_px == self.entry.shape[1] == self.entry.shape[2]
-        return whole and self.scale is None and self.dtype is STORED[self.entry.dtype]
 
     @property
     def memory_dtype(self) -> np.dtype:
@@ -120,18 +121,24 @@ def layout(index: Index, selection: Selection, where: str) -> Layout:
         size = selection.crop_px or entry.shape[1] * factors[name]
         scale, shift = _normal(index, name, where) if selection.normalize and entry.role == "data" else (None, None)
         dtype = selection.dtype or (torch.float32 if scale is not None else None)
+        dtype = dtype if dtype is not None and entry.role == "data" else STORED[entry.dtype]
+        size = size if fine else size // factors[name]
+        whole = size == entry.shape[1] == entry.shape[2]
         places.append(
             ArrayPlace(
                 name,
                 entry,
                 axis if entry.season == "seasonal" else 2 if selection.views else None,
-                size if fine else size // factors[name],
+                size,
                 factors[name],
                 fine,
-                dtype if dtype is not None and entry.role == "data" else STORED[entry.dtype],
+                dtype,
                 scale,
                 shift,
                 0.0 if scale is not None else entry.nodata,
+                npy_header(entry.shape, entry.dtype),
+                math.prod(entry.shape) * np.dtype(entry.dtype).itemsize,
+                whole and scale is None and dtype is STORED[entry.dtype],
             )
         )
     return Layout(selection, tuple(places), _facts(selection, entries, axis, len(index.label_names)), drawing)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from curation.model import STATIC, DamageError, parse_time
 
@@ -22,10 +20,10 @@ class SeasonFacts:
     """Source that is there → seconds since 1970 UTC, rounded down; −1 for static sources."""
     known: bool
     """Whether the multi-hot labels are known."""
-    multi_hot: NDArray[np.float32]
-    """(label,); NaN where unknown, never 0."""
-    fractions: NDArray[np.float32]
-    """(label,); NaN where unknown."""
+    multi_hot: list[float]
+    """Of each label, 0 or 1; NaN where unknown, never 0."""
+    fractions: list[float]
+    """Of each label, 0 to 1; NaN where unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +81,14 @@ def _facts(value: dict[str, Any], labels: int, *, timed: bool) -> SeasonFacts:
     )
 
 
-def _vector(values: list[float] | None, labels: int) -> NDArray[np.float32]:
-    return np.array([math.nan] * labels if values is None else values, dtype=np.float32).reshape(labels)
+def _vector(values: list[float] | None, labels: int) -> list[float]:
+    if values is None:
+        return [math.nan] * labels
+    if len(values) != labels:
+        raise ValueError(f"{len(values)} values of {labels} labels")
+    return [float(v) for v in values]
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def _seconds(time: str) -> int:
     return math.floor(parse_time(time).timestamp())

@@ -59,10 +59,9 @@ class SampleMap(torch.utils.data.Dataset[dict[str, Any]]):
         else:
             raise ConfigError(f"sample {key!r}: expected a location id or a row")
         if self._filling is None:
-            fetcher = self._opened.fetcher()
-            self._filling = Filling(self._opened, self._layout, fetcher, seed=self._seed, epoch=0, check=self._check)
+            self._filling = Filling(self._opened, self._layout, self._check)
         batch = Batch(Shape.of(self._layout, 1), None)
-        self._filling.fill(batch, 0, row, row)
+        self._filling.fill(batch, 0, row, row, seed=self._seed, epoch=0)
         return batch.sample()
 
     def _row_of(self) -> dict[str, int]:

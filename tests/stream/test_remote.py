@@ -192,7 +192,7 @@ def test_no_more_is_read_ahead_than_stated_however_slow_the_consumer_is(packed, 
     dataset = open_shards(f"{world.url}/shards", batch_size=2, threads=threads)
     begun = []
     fill = Filling.fill
-    monkeypatch.setattr(Filling, "fill", lambda self, *args: (begun.append(args), fill(self, *args))[1])
+    monkeypatch.setattr(Filling, "fill", lambda self, *args, **how: (begun.append(args), fill(self, *args, **how))[1])
     batches = iter(dataset)
     batch = next(batches)
     time.sleep(1)
