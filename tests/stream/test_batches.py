@@ -97,7 +97,7 @@ def test_a_batch_outlives_loader_and_dataset(packed):
 def test_a_fork_that_drops_its_copy_of_a_batch_does_not_free_it(packed):
     dataset = open_shards(packed, batch_size=3)
     batch = next(iter(dataset))
-    taken = dataset._ring[1]._taken.copy()
+    taken = dataset._kept.ring._taken.copy()
     assert taken.any()
     child = os.fork()
     if not child:
@@ -105,10 +105,10 @@ def test_a_fork_that_drops_its_copy_of_a_batch_does_not_free_it(packed):
         gc.collect()
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
-    assert np.array_equal(dataset._ring[1]._taken, taken)
+    assert np.array_equal(dataset._kept.ring._taken, taken)
     batch.clear()
     gc.collect()
-    assert not dataset._ring[1]._taken.any()
+    assert not dataset._kept.ring._taken.any()
 
 
 def _scaled(batch):
@@ -149,7 +149,7 @@ def test_an_iteration_that_is_left_gives_its_memory_back(packed):
             break
     del batch
     gc.collect()
-    assert dataset._ring[1]._taken.tolist() == [0] * SLOTS
+    assert dataset._kept.ring._taken.tolist() == [0] * SLOTS
 
 
 # ---- selection
