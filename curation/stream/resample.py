@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -40,14 +41,24 @@ def upsample(pixels: torch.Tensor, factor: int, mode: Upsample, nodata: float | 
     if mode == "nearest":
         return _repeated(pixels, factor)
     exact = pixels.to(torch.float32)
-    hole = None if nodata is None else exact == nodata
-    if hole is None or not bool(hole.any()):
+    hole = None if nodata is None else _holes(exact, nodata)
+    if hole is None:
         out = _interpolated(exact, factor)
     else:
         weight = _interpolated((~hole).to(torch.float32), factor)
         out = _interpolated(exact.masked_fill(hole, 0.0), factor) / weight.clamp(min=1e-6)
-        out = out.masked_fill(_repeated(hole, factor), float(nodata or 0.0))
+        out = out.masked_fill(_repeated(hole, factor), math.nan if nodata is None else nodata)
     return out.to(pixels.dtype) if pixels.is_floating_point() else out.round_().to(pixels.dtype)
+
+
+def _holes(pixels: torch.Tensor, nodata: float) -> torch.Tensor | None:
+    """Where there is no data; None where there is some everywhere."""
+    if pixels.device.type != "cpu":
+        hole = pixels.isnan() if math.isnan(nodata) else pixels == nodata
+        return hole if bool(hole.any()) else None
+    plain = pixels.detach().numpy()  # ten times as fast as torch's
+    found = np.isnan(plain) if math.isnan(nodata) else plain == nodata
+    return torch.from_numpy(found) if found.any() else None
 
 
 def _repeated(pixels: torch.Tensor, factor: int) -> torch.Tensor:

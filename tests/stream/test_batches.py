@@ -1,6 +1,7 @@
 """Batches: memory that is used again, what is selected and drawn, exactness, and going on after a stop."""
 
 import gc
+import math
 import os
 import random
 
@@ -249,6 +250,11 @@ def test_bilinear_upsampling_keeps_holes_and_means():
     assert (fine[0, 3:6, 3:6] == -9).all()
     fine[0, 3:6, 3:6] = 700
     assert (fine == 700).all()
+    heights = torch.full((1, 4, 4), 7.0)
+    heights[0, 1, 1] = math.nan
+    fine = upsample(heights, 3, "bilinear", math.nan)
+    assert fine[0, 3:6, 3:6].isnan().all()
+    assert torch.allclose(fine.nan_to_num(7.0), torch.full((1, 12, 12), 7.0))
     ramp = torch.arange(8, dtype=torch.float32).repeat(8, 1)[None]
     centres = (torch.arange(16) + 0.5) / 2 - 0.5
     assert torch.allclose(upsample(ramp, 2, "bilinear")[0, 5], centres.clamp(0, 7))
