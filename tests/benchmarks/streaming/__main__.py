@@ -1,8 +1,8 @@
-"""How fast shards stream beside others: `python -m tests.benchmarks.streaming [--quick] [--only NAME,…] [--samples 300]`.
+"""How fast shards stream beside others: `python -m tests.benchmarks.streaming [--quick] [--only NAME,…] [--samples 320]`.
 
 Every contender delivers the same tensors of the same samples in batches of 16, in an environment of its own, in processes
 of its own; hashes of what came are compared with the samples before a figure counts. `CURATION_SHARED` names the folder
-of recordings with real pixels. The first run installs the peers and writes some 16 GB at 300 samples.
+of recordings with real pixels. The first run installs the peers and writes some 16 GB at 320 samples.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import platform
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,9 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def deliver(c: Contender, python: Path, at: str, case: Case, seconds: float, keys: str) -> dict[str, Any]:
+def deliver(
+    c: Contender, python: Path, at: str, case: Case, seconds: float, keys: str, cores: Collection[int]
+) -> dict[str, Any]:
     """What the contender's script says after one round. Raises RuntimeError with its output where it failed."""
     script = layouts.HERE / "contenders" / f"{c.peer}.py"
     command = [str(python), str(script), "read", at, c.variant, case.mode, str(case.workers), str(seconds)]
@@ -113,7 +116,12 @@ def deliver(c: Contender, python: Path, at: str, case: Case, seconds: float, key
     if c.peer == "ours":
         env["PYTHONPATH"] = os.pathsep.join([str(layouts.HERE.parents[2]), env.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [*command, "--batch", str(BATCH), "--keys", keys], capture_output=True, text=True, env=env, timeout=300
+        [*command, "--batch", str(BATCH), "--keys", keys],
+        capture_output=True,
+        text=True,
+        env=env,
+        timeout=300,
+        preexec_fn=partial(os.sched_setaffinity, 0, cores),
     )
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
@@ -133,7 +141,9 @@ def measure(
     keys = ",".join(samples.make(n).key for n in proof.numbers(args.samples))
     results: dict[tuple[Case, Contender], list[dict[str, Any]]] = defaultdict(list)
     failed: dict[str, str] = {}
-    with serve.serving(args.cache / f"samples-{args.samples}") as (url, server):
+    cores = sorted(os.sched_getaffinity(0))
+    theirs, servers = (cores[:-1], cores[-1:]) if args.apart else (cores, [])
+    with serve.serving(args.cache / f"samples-{args.samples}", servers) as (url, server):
         for case in cases:
             for round_ in range(args.rounds):  # contenders take turns, so that a noisy minute hits all of them
                 for c in chosen:
@@ -142,7 +152,7 @@ def measure(
                     at = f"{url}/{c.layout}" if case.place == "http" else str(folders[c.layout])
                     layouts.warm(folders[c.layout])
                     try:
-                        got = deliver(c, pythons[c.peer], at, case, args.seconds, keys)
+                        got = deliver(c, pythons[c.peer], at, case, args.seconds, keys, theirs)
                     except (RuntimeError, subprocess.TimeoutExpired) as err:
                         failed[f"{c.name}, {case}"] = str(err)
                         say(f"FAILED {c.name}: {err}")
@@ -184,7 +194,8 @@ def facts_of(
         f"cache warm, {os.cpu_count()} cores ({platform.machine()}), torch CPU; load before it began: {args.load:.1f}. "
         "Hashes checked in ours. Every contender's tensors were proved equal by hash (of *bilinear* only the keys). "
         "Epochs are as long as the data, so starting one counts. "
-        f"http: {server}, on the same cores; litData and MosaicML read no http. The machine is shared: trust ratios within "
+        f"http: {server}, on {'one core that contenders leave alone, locally too' if args.apart else 'the same cores'}; "
+        "litData and MosaicML read no http. The machine is shared: trust ratios within "
         "a table to 10–20 %, absolute numbers less; the column of rounds shows how they scatter. GB/s and CPU s/GB are of "
         "delivered bytes, which are fewer for native groups (whose crop is 228 px, a multiple of 60 m). CPU of its floor: "
         "against xxh3 + decoding + upsampling + one copy, each alone on both cores. Memory: sum of proportional set sizes "
@@ -198,12 +209,15 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="1 round of 1.5 s, 2 workers, local")
     parser.add_argument("--only", help="parts of the names of contenders, with commas between")
-    parser.add_argument("--samples", type=int, default=300)
+    parser.add_argument("--samples", type=int, default=320, help="best a multiple of 16 per worker (default: 320)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--workers", default="0,1,2")
     parser.add_argument("--modes", default="full,crop")
     parser.add_argument("--places", default="local,http")
+    parser.add_argument(
+        "--apart", action="store_true", help="keep one core for the http server; contenders have the others, local too"
+    )
     parser.add_argument("--json", type=Path, help="also write everything to this file")
     parser.add_argument("--cache", type=Path, default=Path(platformdirs.user_cache_dir("curation-benchmarks")))
     args = parser.parse_args()

@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from functools import partial
 from pathlib import Path
 
 _NGINX = """
@@ -74,18 +75,20 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(folder: Path) -> Iterator[tuple[str, str]]:
-    """(URL of the folder, which server it is)."""
+def serving(folder: Path, cores: Collection[int] = ()) -> Iterator[tuple[str, str]]:
+    """(URL of the folder, which server it is), on those cores alone where any are given."""
+    pin = partial(os.sched_setaffinity, 0, cores) if cores else None
     nginx = shutil.which("nginx")
     with tempfile.TemporaryDirectory() as work:
         if nginx:
             port = _free_port()
             conf = Path(work) / "nginx.conf"
             conf.write_text(_NGINX.format(work=work, port=port, root=folder))
-            process = subprocess.Popen([nginx, "-c", str(conf), "-p", work])
+            process = subprocess.Popen([nginx, "-c", str(conf), "-p", work], preexec_fn=pin)
             name = "nginx, one worker"
         else:
-            process = subprocess.Popen([sys.executable, __file__, str(folder)], stdout=subprocess.PIPE, text=True)
+            command = [sys.executable, __file__, str(folder)]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=pin)
             port = int(process.stdout.readline()) if process.stdout else 0
             name = "Python threads with sendfile"
         with process:
