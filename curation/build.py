@@ -11,10 +11,10 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import shapely
@@ -36,14 +36,18 @@ from curation.model import (
     Status,
     shortened,
 )
-from curation.read.cog import Asset, Reader
+from curation.read.cog import Asset, Read, Reader
 from curation.recipe import Dataset
 from curation.sources import ArraySpec, CatalogForm, SourceSpec
 from curation.store import Receipt, Store
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 Pixels = dict[str, NDArray[Any]]
 """Array name → (band, y, x)."""
+
+Reading = Generator[list[Read], None, T]
+"""Work that says what it will read next, and goes on when that is on its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +128,12 @@ def build_slab(job: SlabJob) -> SlabReceipt:
     here = Cube(job.dataset, job.region, job.season, job.locations)
     chunks, rows, outcomes = _kept(job, here)
     with Reader(job.base) as reader:
-        for slot, location in enumerate(job.locations):
-            if location.id not in job.todo:
-                continue
-            patch, outcome = _build_patch(job, reader, location)
-            hashes = {}
+        slots = {p.id: slot for slot, p in enumerate(job.locations)}
+        for patch, outcome in _together(
+            reader, [_build_patch(job, reader, p) for p in job.locations if p.id in job.todo]
+        ):
+            location, hashes = patch.location, {}
+            slot = slots[location.id]
             if outcome.status is Status.OK:
                 for name, pixels in patch.pixels.items():
                     chunk = here.encode(name, pixels)
@@ -200,17 +205,35 @@ def _kept(
     return chunks, rows, outcomes
 
 
-def _build_patch(job: SlabJob, reader: Reader, location: Location) -> tuple[_Patch, PatchOutcome]:
+def _together(reader: Reader, works: Sequence[Reading[T]]) -> Iterator[T]:
+    """What each work comes to. What they want to read next is fetched for as many of them as have room, together."""
+    begun: list[tuple[Reading[T], list[Read]]] = [(work, []) for work in works]
+    while begun:
+        later = []
+        while begun:
+            count = reader.prefetch([wants for _, wants in begun])
+            for work, _ in begun[:count]:
+                try:
+                    later.append((work, next(work)))
+                except StopIteration as done:
+                    yield done.value
+            begun = begun[count:]
+        begun = later
+
+
+def _build_patch(job: SlabJob, reader: Reader, location: Location) -> Reading[tuple[_Patch, PatchOutcome]]:
     """A patch's pixels, facts and outcome. Pixels are kept only where the patch is ok."""
     patch = _Patch(location)
     required = {n for n, use in job.dataset.recipe.sources.items() if use.required}
     try:
         if job.season == STATIC:
-            for spec in job.dataset.sources(STATIC):
+            specs = job.dataset.sources(STATIC)
+            yield [read for spec in specs for read in _reads(job, location, spec, _mosaic(job, location, spec))]
+            for spec in specs:
                 with _outcome_of(patch, spec):
                     _read_mosaic(job, reader, patch, spec)
         else:
-            _build_seasonal(job, reader, patch, required)
+            yield from _build_seasonal(job, reader, patch, required)
     except _SourceError as err:
         cause = err.__cause__ or err
         patch.sources[err.source] = SourceOutcome(Status.FAILED, type(cause).__name__, cause=one_line(cause))
@@ -265,14 +288,14 @@ def _outcome_of(patch: _Patch, spec: SourceSpec) -> Iterator[None]:
         raise _SourceError(spec.name) from err
 
 
-def _build_seasonal(job: SlabJob, reader: Reader, patch: _Patch, required: set[str]) -> None:
+def _build_seasonal(job: SlabJob, reader: Reader, patch: _Patch, required: set[str]) -> Reading[None]:
     specs = job.dataset.sources(job.season)
     anchor = next(s for s in specs if s.pick == "clearest")
     followers = [s for s in specs if s.pick == "nearest"]
     matched = [s for s in specs if s.pick == "same-acquisition"]
     chosen: Scene | None = None
     with _outcome_of(patch, anchor):
-        chosen = _walk(job, reader, patch, anchor, [f for f in followers if f.name in required])
+        chosen = yield from _walk(job, reader, patch, anchor, [f for f in followers if f.name in required])
     if chosen is None:
         return
     for spec in followers:
@@ -285,7 +308,9 @@ def _build_seasonal(job: SlabJob, reader: Reader, patch: _Patch, required: set[s
             _read_matched(job, reader, patch, spec, chosen)
 
 
-def _walk(job: SlabJob, reader: Reader, patch: _Patch, anchor: SourceSpec, followers: Sequence[SourceSpec]) -> Scene:
+def _walk(
+    job: SlabJob, reader: Reader, patch: _Patch, anchor: SourceSpec, followers: Sequence[SourceSpec]
+) -> Reading[Scene]:
     """The first candidate that passes on the patch, read; its required followers are read with it.
 
     A candidate passes where each follower has a scene near enough in time, its mask is clear and valid enough, the
@@ -307,8 +332,13 @@ def _walk(job: SlabJob, reader: Reader, patch: _Patch, anchor: SourceSpec, follo
             for blame in followers:
                 _ranked(job, patch.location, blame, scene)
             stage, blame = 1, anchor
+            yield _reads(job, patch.location, anchor, [scene], roles=("mask",))
             _read_mask(job, reader, trial, anchor, scene)
             stage = 2
+            yield [
+                *_reads(job, patch.location, anchor, [scene], roles=("data", "classes")),
+                *_reads_with(job, patch.location, scene),
+            ]
             for blame in followers:
                 _read_nearest(job, reader, trial, blame, scene)
             stage, blame = 3, anchor
@@ -382,6 +412,18 @@ def _read_bands(job: SlabJob, reader: Reader, patch: _Patch, spec: SourceSpec, s
     patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=(scene.id,))
 
 
+def _reads_with(job: SlabJob, location: Location, anchor: Scene) -> list[Read]:
+    """What will likely be read beside an anchor's scene: the first choice of each source that follows it."""
+    found: list[Read] = []
+    for spec in job.dataset.sources(job.season):
+        with contextlib.suppress(Reject):  # told where it is read
+            if spec.pick == "nearest":
+                found += _reads(job, location, spec, _ranked(job, location, spec, anchor)[:1])
+            elif spec.pick == "same-acquisition":
+                found += _reads(job, location, spec, [_matching(job, location, spec, anchor)])
+    return found
+
+
 def _ranked(job: SlabJob, location: Location, spec: SourceSpec, anchor: Scene) -> list[Scene]:
     mine = job.candidates[spec.name][location.id]
     mine.check()
@@ -417,9 +459,7 @@ def _read_nearest(job: SlabJob, reader: Reader, patch: _Patch, spec: SourceSpec,
 
 def _read_matched(job: SlabJob, reader: Reader, patch: _Patch, spec: SourceSpec, to: Scene) -> None:
     """The map of the very acquisition; it is sparse by nature, so gaps are kept and told, not refused."""
-    mine = job.candidates[spec.name][patch.location.id]
-    mine.check()
-    scene = select.same_acquisition([job.scenes[spec.name][i] for i in mine.scenes], to)[0]
+    scene = _matching(job, patch.location, spec, to)
     pixels, warped, valid = _read_all(job, reader, patch.location, spec, [scene])
     patch.pixels |= pixels
     patch.facts |= {
@@ -431,11 +471,23 @@ def _read_matched(job: SlabJob, reader: Reader, patch: _Patch, spec: SourceSpec,
     patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=(scene.id,))
 
 
+def _matching(job: SlabJob, location: Location, spec: SourceSpec, to: Scene) -> Scene:
+    """The scene of the anchor's acquisition."""
+    mine = job.candidates[spec.name][location.id]
+    mine.check()
+    return select.same_acquisition([job.scenes[spec.name][i] for i in mine.scenes], to)[0]
+
+
+def _mosaic(job: SlabJob, location: Location, spec: SourceSpec) -> list[Scene]:
+    """The scenes of a mosaic, the one that wins first."""
+    return [job.scenes[spec.name][i] for i in job.candidates[spec.name][location.id].scenes]
+
+
 def _read_mosaic(job: SlabJob, reader: Reader, patch: _Patch, spec: SourceSpec) -> None:
     mine = job.candidates[spec.name][patch.location.id]
     if spec.hole_value is None:
         mine.check()
-    scenes = [job.scenes[spec.name][i] for i in mine.scenes]
+    scenes = _mosaic(job, patch.location, spec)
     pixels, warped, valid = _read_all(job, reader, patch.location, spec, scenes)
     patch.facts |= {f"{spec.name}_valid_fraction": valid, f"{spec.name}_warped": int(warped)}
     if spec.hole_value is not None:
@@ -493,6 +545,7 @@ def _read_all(
 ) -> tuple[Pixels, bool, float]:
     """All arrays of a source, whether any was warped, and the least valid fraction."""
     pixels, warped, valid = {}, False, 1.0
+    reader.prefetch([_reads(job, location, spec, scenes)])  # all of it at a time, where nobody foresaw it
     for name, array in job.dataset.arrays[spec.name].items():
         pixels[name], was_warped = _read_array(job, reader, location, spec, array, scenes)
         warped |= was_warped
@@ -509,18 +562,38 @@ def _read_array(
     job: SlabJob, reader: Reader, location: Location, spec: SourceSpec, array: ArraySpec, scenes: Sequence[Scene]
 ) -> tuple[NDArray[Any], bool]:
     """(band, y, x) of an array, and whether any band was warped."""
-    form = job.forms[spec.name]
-    sign = form.sign if form else "none"
     bands, warped = [], False
     for band in array.bands:
-        index = form.asset_bands.get(band, 1) if form else 1
-        assets = [Asset(s.hrefs[band], sign, index) for s in scenes]
+        assets = _assets(job, spec, band, scenes)
         pixels, was_warped = reader.read(assets, array, location, zero_is_nodata=spec.zero_is_nodata)
         if np.issubdtype(pixels.dtype, np.floating) and not np.isfinite(pixels).all():
             raise ReadError(f"{assets[0].href}: holds NaN or infinity, expected finite values or {array.nodata:g}")
         bands.append(pixels)
         warped |= was_warped
     return np.stack(bands), warped
+
+
+def _assets(job: SlabJob, spec: SourceSpec, band: str, scenes: Sequence[Scene]) -> list[Asset]:
+    form = job.forms[spec.name]
+    sign, index = (form.sign, form.asset_bands.get(band, 1)) if form else ("none", 1)
+    return [Asset(s.hrefs[band], sign, index) for s in scenes]
+
+
+def _reads(
+    job: SlabJob,
+    location: Location,
+    spec: SourceSpec,
+    scenes: Sequence[Scene],
+    roles: Collection[str] = ("data", "mask", "classes"),
+) -> list[Read]:
+    """What reading a source's arrays of some roles from scenes takes."""
+    return [
+        Read(asset, array, location)
+        for array in job.dataset.arrays[spec.name].values()
+        if array.role in roles
+        for band in array.bands
+        for asset in _assets(job, spec, band, scenes)
+    ]
 
 
 def without_geometry(scenes: Mapping[str, Scene]) -> dict[str, Scene]:

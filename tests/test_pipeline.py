@@ -12,7 +12,7 @@ from curation import pipeline
 from curation.catalogs import pixels_digest
 from curation.ledger import Ledger
 from curation.model import Status
-from curation.read import cog
+from curation.read import cog, ranges
 from tests import world as tiny
 from tests.run import Curate
 
@@ -80,7 +80,7 @@ def test_seasons_may_be_built_one_by_one_static_comes_first(built: Curate, tmp_p
 def test_a_failed_read_is_recorded_with_its_cause_and_tried_again(
     world: tiny.World, built: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(cog.time, "sleep", lambda s: None)
+    monkeypatch.setattr(ranges.time, "sleep", lambda s: None)
     mine = own(world, tmp_path)
     curate = Curate(mine, tmp_path / "root")
     victim = next(mine.folder.glob("s2/*20210710*N0500*/B11.tif"))
@@ -105,7 +105,7 @@ def test_a_failed_read_is_recorded_with_its_cause_and_tried_again(
 def test_a_rewritten_slab_reads_only_what_failed(
     world: tiny.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: list[str]
 ):
-    monkeypatch.setattr(cog.time, "sleep", lambda s: None)
+    monkeypatch.setattr(ranges.time, "sleep", lambda s: None)
     mine = own(world, tmp_path)
     curate = Curate(mine, tmp_path / "root")
     victim = mine.folder / "dem" / "height.tif"
@@ -121,7 +121,7 @@ def test_a_rewritten_slab_reads_only_what_failed(
 
 
 def test_when_everything_fails_it_stops_and_says_so(world: tiny.World, tmp_path: Path, monkeypatch, capsys):
-    monkeypatch.setattr(cog.time, "sleep", lambda s: None)
+    monkeypatch.setattr(ranges.time, "sleep", lambda s: None)
     mine = own(world, tmp_path)
     for file in mine.folder.glob("s2/*/SCL.tif"):
         file.unlink()

@@ -6,18 +6,16 @@ and warped once, straight from their own CRS, with transformer tolerance 0. Noth
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
-import random
 import re
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
-import planetary_computer
 import rasterio
 import rasterio.windows
 from affine import Affine
@@ -31,39 +29,27 @@ from rasterio.windows import Window
 
 from curation import grid
 from curation.model import Location, ReadError
+from curation.read.blocks import PixelWindow, Span, of_window
+from curation.read.ranges import ChangedError, Place
+from curation.read.sparse import OPENER, Counts, Pieces, SparseFile
 from curation.sources import ArraySpec
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def _without_signatures(record: logging.LogRecord) -> bool:
-    """True, the record's URLs cut before their query: GDAL tells the URL that failed, and signatures stand there."""
-    record.msg, record.args = re.sub(r"\?[^\s'\"]+", "", record.getMessage()), ()
-    return True
-
-
-for _name in ("rasterio._env", "rasterio._err", "rasterio._base", "rasterio._io", "rasterio._warp"):
-    logging.getLogger(_name).addFilter(_without_signatures)  # a filter holds for its own logger only, not below it
-
 GDAL_ENV = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # a HEAD and a GET per open instead of a listing
-    "GDAL_HTTP_CONNECTTIMEOUT": "20",
-    "GDAL_HTTP_TIMEOUT": "120",  # GDAL's own default is to wait for ever
-    "GDAL_HTTP_MAX_RETRY": "3",
-    "GDAL_HTTP_RETRY_DELAY": "0.5",
-    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # there are no files beside
     "GDAL_CACHEMAX": 256 * 2**20,
-    "CPL_VSIL_CURL_CACHE_SIZE": str(64 * 2**20),
     "GDAL_NUM_THREADS": "1",  # the workers' threads are the parallelism
 }
 """GDAL's configuration while reading; given to each read, nothing global."""
 
-ATTEMPTS = 4
-"""How often a read is tried."""
+TRIES = 2
+"""How often a file is read whose bytes came whole and cannot be decoded, or that changed meanwhile: the second time anew."""
 
-PAUSE_S = 0.5
-"""The pause after the first try that failed, about; each later one is twice as long."""
+AHEAD_BYTES = 256 * 2**20
+"""Packed bytes that a reader fetches ahead, at most; and keeps for the patches behind."""
 
 EXACT_PX = 1e-9
 """Transformer tolerance, source pixels: as good as none. rasterio 1.4 makes no WarpedVRT of a tolerance of 0, and its
@@ -98,12 +84,30 @@ class Piece:
     """The pixels are the grid's own."""
 
 
+class Read(NamedTuple):
+    """One asset that a patch will read."""
+
+    asset: Asset
+    array: ArraySpec
+    location: Location
+
+
 class Reader:
     """Reads assets for one task; keeps each file open from one patch to the next. Not shared between threads."""
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, ahead_bytes: int = AHEAD_BYTES) -> None:
+        """Prepares reading.
+
+        Args:
+            base: what relative hrefs are told from.
+            ahead_bytes: packed bytes that it may fetch ahead.
+        """
         self.base = base
-        self._open: dict[str, DatasetReader] = {}
+        self.counts = Counts()
+        self._pieces = Pieces(ahead_bytes)
+        self._files: dict[str, SparseFile] = {}
+        self._open: dict[str, tuple[str, DatasetReader]] = {}
+        """Href → the name it is lent under, and it."""
 
     def __enter__(self) -> Self:
         return self
@@ -111,9 +115,11 @@ class Reader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for dataset in self._open.values():
-            dataset.close()
-        self._open.clear()
+        for href in list(self._open):
+            self._close(href)
+        for file in self._files.values():
+            self._pieces.forget(file)  # what nobody read is not fetched any more
+        self._files.clear()
 
     def read(
         self, assets: Sequence[Asset], array: ArraySpec, location: Location, *, zero_is_nodata: bool = False
@@ -144,68 +150,139 @@ class Reader:
             out[hole] = layer[hole]
         return out, any(not group.exact for group, _ in groups)
 
+    def prefetch(self, groups: Sequence[Sequence[Read]]) -> int:
+        """Begins to fetch what groups of reads need: the blocks of all together, each once, neighbours in one request.
+
+        It says nothing of what fails: whoever reads it is told.
+
+        Args:
+            groups: in the order in which they will be read.
+
+        Returns:
+            How many of them, from the first: as many as have room, and one at least.
+        """
+        for href in {read.asset.href: read.asset for group in groups for read in group}.values():
+            self._file(href).ask_head()
+        wanted: dict[Asset, set[Span]] = {}
+        total = count = 0
+        with rasterio.Env(**GDAL_ENV):
+            for group in groups:
+                for read in group:
+                    spans = self._spans(read) - wanted.setdefault(read.asset, set())
+                    wanted[read.asset] |= spans
+                    total += sum(span.stop - span.start for span in spans)
+                if count and total > self._pieces.limit_bytes:
+                    break
+                count += 1
+            for asset, found in wanted.items():
+                with contextlib.suppress(ReadError):
+                    self._file(asset).ask(found)
+        return count
+
+    def _spans(self, read: Read) -> set[Span]:
+        """Where in its file a read's blocks are; nothing where that cannot be told."""
+        with contextlib.suppress(ReadError, RasterioError):
+            dataset = self._dataset(read.asset)
+            window, _ = _wanted(dataset, read.array, read.location)
+            inside = None if window is None else _inside(dataset, window)
+            if inside is not None:
+                return set(_block_spans(dataset, read.asset, inside))
+        return set()
+
     def _piece(self, asset: Asset, array: ArraySpec, location: Location, zero_is_nodata: bool) -> Piece | None:
         """The asset's pixels that the location needs; None where the two do not meet."""
 
         def crop(dataset: DatasetReader) -> Piece | None:
             _check(dataset, array, asset)
-            target = grid.geobox(location, array.res_m)
-            at = grid.offset_px(location, dataset.transform, dataset.crs.to_epsg(), array.res_m)
-            window = (*at, target.width, target.height) if at else _window(dataset, target, location)
+            window, is_exact = _wanted(dataset, array, location)
             if window is None:
                 return None
-            pixels = _crop(dataset, asset, window, array)
+            pixels = self._crop(dataset, asset, window, array)
             if zero_is_nodata:
                 pixels[pixels == 0] = array.nodata
             transform = rasterio.windows.transform(Window(*window), dataset.transform)
             if dataset.crs.is_geographic:
                 t, turn = transform, 360 * round((location.lon - transform.c) / 360)
                 transform = Affine(t.a, t.b, t.c + turn, t.d, t.e, t.f)
-            return Piece(pixels, transform, dataset.crs, at is not None)
+            return Piece(pixels, transform, dataset.crs, is_exact)
 
         return self._retried(asset, crop)
 
+    def _crop(self, dataset: DatasetReader, asset: Asset, window: PixelWindow, array: ArraySpec) -> NDArray[Any]:
+        """The pixels of a window, (y, x) in `array.dtype`, which may reach beyond the file: there it is nodata."""
+        out = np.full((window.height, window.width), array.nodata, array.dtype)
+        inside = _inside(dataset, window)
+        if inside is None:
+            return out
+        self._file(asset).ask(_block_spans(dataset, asset, inside))
+        raw: NDArray[Any] = dataset.read(asset.band, window=Window(*inside))
+        pixels = raw.astype(array.dtype)
+        declared = dataset.nodatavals[asset.band - 1]
+        if declared is not None and declared != array.nodata:
+            pixels[np.isnan(raw) if np.isnan(declared) else raw == declared] = array.nodata
+        row, col = inside.row - window.row, inside.col - window.col
+        out[row : row + inside.height, col : col + inside.width] = pixels
+        return out
+
     def _retried(self, asset: Asset, use: Callable[[DatasetReader], T]) -> T:
-        """What `use` makes of the opened asset; a failure is tried again with a fresh signature and nothing cached."""
-        for attempt in range(ATTEMPTS):
-            # GDAL answers a URL that once failed from its cache for the life of the process, so a retry must not ask it.
-            env = GDAL_ENV | ({"CPL_VSIL_CURL_NON_CACHED": "/vsicurl/"} if attempt else {})
+        """What `use` makes of the opened asset.
+
+        Raises:
+            ReadError: its bytes could not be had, or GDAL makes nothing of them, fetched anew either; or `use` raised it.
+        """
+        file = self._file(asset)
+        for attempt in range(TRIES):
+            file.error = None
             try:
-                with rasterio.Env(**env):
-                    return use(self._dataset(asset))
-            except (RasterioError, OSError) as err:
-                if isinstance(err, ReadError):
-                    raise
-                self._close(asset)
-                if attempt == ATTEMPTS - 1:
-                    cause = _unsigned(str(err))
-                    raise ReadError(
-                        f"{asset.href}: could not be read in {ATTEMPTS} tries: {type(err).__name__}: {cause}; "
-                        "rerun the command to try again"
-                    ) from None  # the cause may hold a signed URL
-                log.info("%s: try %d failed (%s)", asset.href, attempt + 1, type(err).__name__)
-                time.sleep(PAUSE_S * 2**attempt * random.uniform(0.75, 1.25))
+                with rasterio.Env(**GDAL_ENV):
+                    made = use(self._dataset(asset))
+                if file.error is None:
+                    return made
+                cause = file.error  # GDAL went on without what it could not read
+            except (RasterioError, ChangedError) as err:
+                cause = file.error or err
+            except ReadError as err:
+                cause = err
+            self._close(asset.href)
+            file.forget()  # it is asked for anew, whoever wants it next
+            if isinstance(cause, ReadError) and not isinstance(cause, ChangedError):
+                raise cause
+            if attempt == TRIES - 1:
+                told = str(cause).splitlines()[0] if str(cause) else ""
+                raise ReadError(
+                    f"{asset.href}: could not be read in {TRIES} tries: its bytes came whole, but {type(cause).__name__}: "
+                    f"{told}; where a rerun says so again the file is damaged: report it to the provider"
+                ) from None
+            log.info("%s: read anew (%s)", asset.href, type(cause).__name__)
         raise AssertionError("unreachable")
 
-    def _dataset(self, asset: Asset) -> DatasetReader:
-        if asset.href not in self._open:
+    def _file(self, asset: Asset) -> SparseFile:
+        file = self._files.get(asset.href)
+        if file is None:
             whole = "://" in asset.href or asset.href.startswith("/")
-            href = asset.href if whole else f"{self.base.rstrip('/')}/{asset.href}"
-            if asset.sign == "planetary-computer":
-                href = planetary_computer.sign_url(href)
-            self._open[asset.href] = rasterio.open(href)
-        return self._open[asset.href]
+            url = asset.href if whole else f"{self.base.rstrip('/')}/{asset.href}"
+            file = self._files[asset.href] = SparseFile(Place(url, asset.sign), asset.href, self.counts, self._pieces)
+        return file
 
-    def _close(self, asset: Asset) -> None:
-        dataset = self._open.pop(asset.href, None)
-        if dataset is not None:
+    def _dataset(self, asset: Asset) -> DatasetReader:
+        """The asset, opened. Raises ReadError where its head cannot be had, RasterioError where GDAL makes nothing of it."""
+        if asset.href not in self._open:
+            file = self._file(asset)
+            file.head()  # its own error, and not what GDAL would make of it
+            name = OPENER.lend(file)
+            try:
+                dataset = rasterio.open(name, opener=OPENER)
+            except BaseException:
+                OPENER.take_back(name)
+                raise
+            self._open[asset.href] = name, dataset
+        return self._open[asset.href][1]
+
+    def _close(self, href: str) -> None:
+        if href in self._open:
+            name, dataset = self._open.pop(href)
             dataset.close()
-
-
-def _unsigned(message: str) -> str:
-    """The first line of a message, each URL in it without its query: signatures stand there."""
-    line = message.splitlines()[0] if message else ""
-    return " ".join(word.split("?")[0] for word in line.split(" "))
+            OPENER.take_back(name)
 
 
 def _check(dataset: DatasetReader, array: ArraySpec, asset: Asset) -> None:
@@ -263,44 +340,51 @@ def _window(dataset: DatasetReader, target: GeoBox, location: Location) -> tuple
     return (left, top, right - left, bottom - top) if right > left and bottom > top else None
 
 
-def _crop(dataset: DatasetReader, asset: Asset, window: tuple[int, int, int, int], array: ArraySpec) -> NDArray[Any]:
-    """The pixels of a window, (y, x) in `array.dtype`, which may reach beyond the file: there it is nodata."""
-    col, row, width, height = window
-    c0, r0 = max(col, 0), max(row, 0)
-    c1, r1 = min(col + width, dataset.width), min(row + height, dataset.height)
-    out = np.full((height, width), array.nodata, array.dtype)
-    if c1 <= c0 or r1 <= r0:
-        return out
-    inside = Window(c0, r0, c1 - c0, r1 - r0)
-    _check_blocks(dataset, asset, inside)
-    raw: NDArray[Any] = dataset.read(asset.band, window=inside)
-    pixels = raw.astype(array.dtype)
-    declared = dataset.nodatavals[asset.band - 1]
-    if declared is not None and declared != array.nodata:
-        pixels[np.isnan(raw) if np.isnan(declared) else raw == declared] = array.nodata
-    out[r0 - row : r1 - row, c0 - col : c1 - col] = pixels
-    return out
+def _wanted(dataset: DatasetReader, array: ArraySpec, location: Location) -> tuple[PixelWindow | None, bool]:
+    """The window of a file that a location needs (None for none), and whether its pixels are the grid's own.
+
+    Raises:
+        ReadError: the file does not say where its pixels are.
+    """
+    target = grid.geobox(location, array.res_m)
+    at = grid.offset_px(location, dataset.transform, dataset.crs.to_epsg(), array.res_m) if dataset.crs else None
+    if at:
+        return PixelWindow(*at, target.width, target.height), True
+    found = _window(dataset, target, location) if dataset.crs else None
+    return (None if found is None else PixelWindow(*found)), False
 
 
-def _check_blocks(dataset: DatasetReader, asset: Asset, window: Window) -> None:
-    """Passes where every block of a window is in the file.
+def _inside(dataset: DatasetReader, window: PixelWindow) -> PixelWindow | None:
+    """What of a window lies in the file."""
+    col, row = max(window.col, 0), max(window.row, 0)
+    right, bottom = min(window.col + window.width, dataset.width), min(window.row + window.height, dataset.height)
+    return PixelWindow(col, row, right - col, bottom - row) if right > col and bottom > row else None
+
+
+def _block_spans(dataset: DatasetReader, asset: Asset, window: PixelWindow) -> list[Span]:
+    """Where the blocks of a window are in a TIFF; nothing of other formats, whose blocks only their drivers know.
 
     GDAL reads a block that was never written (a crashed writer's) as zeros. Where the file declares nodata that is what
     it means by it; where it does not, it is a hole that nobody recorded.
 
     Raises:
-        ReadError: a block of the window is not in the file.
+        ReadError: a block of the window is not in the file, which declares no nodata.
     """
-    if dataset.driver not in ("GTiff", "COG") or dataset.nodatavals[asset.band - 1] is not None:
-        return
+    if dataset.driver not in ("GTiff", "COG"):
+        return []
     height, width = dataset.block_shapes[asset.band - 1]
-    for by in range(int(window.row_off) // height, (int(window.row_off + window.height) - 1) // height + 1):
-        for bx in range(int(window.col_off) // width, (int(window.col_off + window.width) - 1) // width + 1):
-            if dataset.get_tag_item(f"BLOCK_OFFSET_{bx}_{by}", "TIFF", bidx=asset.band) is None:
-                raise ReadError(
-                    f"{asset.href}: block column {bx} row {by} was never written and the file declares no nodata: "
-                    "its zeros would be invented; report it to the provider"
-                )
+    spans = []
+    for bx, by in of_window(window, width, height):
+        offset = dataset.get_tag_item(f"BLOCK_OFFSET_{bx}_{by}", "TIFF", bidx=asset.band)
+        size = dataset.get_tag_item(f"BLOCK_SIZE_{bx}_{by}", "TIFF", bidx=asset.band)
+        if offset is not None and size is not None:
+            spans.append(Span(int(offset), int(offset) + int(size)))
+        elif dataset.nodatavals[asset.band - 1] is None:
+            raise ReadError(
+                f"{asset.href}: block column {bx} row {by} was never written and the file declares no nodata: "
+                "its zeros would be invented; report it to the provider"
+            )
+    return spans
 
 
 def _joined(pieces: Sequence[Piece], nodata: float) -> list[tuple[Piece, list[int]]]:

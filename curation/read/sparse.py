@@ -1,0 +1,310 @@
+"""Files of which only some bytes are here: fetched ahead where a plan asks for them, else when GDAL wants them.
+
+GDAL decodes; it reads through these. What could not be fetched is an error that the file keeps: GDAL would make its own of
+it, or none.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self
+
+from rasterio.abc import FileContainer
+
+from curation.read import ranges
+from curation.read.blocks import Span, coalesced
+from curation.read.ranges import Answer, Place
+
+HEAD_BYTES = 32 * 2**10
+"""The first request of a file: the headers of a Cloud-Optimised GeoTIFF of 10980 × 10980 pixels, overviews included."""
+
+_PAGE_BYTES = 64 * 2**10
+"""What is read ahead of a small read that no plan foresaw."""
+
+_MOST_HEADS = 2048
+"""Heads that a process keeps from one slab to the next: 64 MiB."""
+
+_heads: OrderedDict[Place, Answer] = OrderedDict()
+_heads_lock = threading.Lock()
+
+
+class Counts:
+    """What reading cost so far: the same for all files of a reader."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.bytes = 0
+        self.unplanned = 0
+        """Requests for bytes that no plan foresaw."""
+        self._lock = threading.Lock()
+
+    def add(self, answer: Answer, *, planned: bool) -> None:
+        """Takes up one answer."""
+        with self._lock:
+            self.requests += 1
+            self.bytes += len(answer.data)
+            self.unplanned += not planned
+
+
+class Pieces:
+    """Bytes that were asked for ahead, of all files of a reader, within a limit: what came first goes first."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.bytes = 0
+        self._order: OrderedDict[tuple[SparseFile, int], int] = OrderedDict()
+
+    def add(self, file: SparseFile, span: Span) -> None:
+        """Takes down a new piece, and drops the oldest ones that have no room any more."""
+        size = span.stop - span.start
+        self._order[file, span.start] = size
+        self.bytes += size
+        while self.bytes > self.limit_bytes and len(self._order) > 1:
+            (old, start), size = self._order.popitem(last=False)
+            self.bytes -= size
+            old.drop(start)
+
+    def forget(self, file: SparseFile) -> None:
+        """Drops all of a file."""
+        for key in [k for k in self._order if k[0] is file]:
+            self.bytes -= self._order.pop(key)
+            file.drop(key[1])
+
+
+class SparseFile:
+    """One file. For one thread at a time; what is fetched ahead comes in threads of its own."""
+
+    def __init__(self, place: Place, name: str, counts: Counts, pieces: Pieces) -> None:
+        self.place = place
+        self.name = name
+        self.error: Exception | None = None
+        """What went wrong when GDAL last read."""
+        self._counts = counts
+        self._pieces = pieces
+        self._starts: list[int] = []
+        self._spans: list[tuple[int, Future[bytes]]] = []
+        """(end, bytes), in the order of `_starts`; they do not overlap."""
+        self._head: Future[Answer] | None = None
+
+    def ask_head(self) -> None:
+        """Begins to fetch the head, unless this process knows it."""
+        if self._head is not None:
+            return
+        with _heads_lock:
+            known = _heads.get(self.place)
+            if known is not None:
+                _heads.move_to_end(self.place)
+        if known is not None:
+            self._head = Future()
+            self._head.set_result(known)
+        else:
+            self._head = _pool().submit(self._fetch_head)
+
+    def _fetch_head(self) -> Answer:
+        answer = ranges.fetch(self.place, 0, HEAD_BYTES, self.name)
+        self._counts.add(answer, planned=True)
+        if answer.version and len(answer.data) < answer.size:  # every later answer is compared with it
+            with _heads_lock:
+                _heads[self.place] = answer
+                while len(_heads) > _MOST_HEADS:
+                    _heads.popitem(last=False)
+        return answer
+
+    def head(self) -> Answer:
+        """The first bytes, with what is known of the whole. Raises as `ranges.fetch` does."""
+        self.ask_head()
+        assert self._head is not None
+        return self._head.result()
+
+    def ask(self, spans: Iterable[Span]) -> int:
+        """Begins to fetch those of the spans that are not here yet, in few requests.
+
+        Returns:
+            How many bytes that is.
+        """
+        here = len(self.head().data)
+        missing = [s for s in spans if s.stop > here and not self._has(s)]
+        total = 0
+        for whole in coalesced(missing):
+            for span in self._gaps(Span(max(whole.start, here), whole.stop)):
+                self._add(span, _pool().submit(self._fetch, span, planned=True))
+                total += span.stop - span.start
+        return total
+
+    def _has(self, span: Span) -> bool:
+        i = bisect.bisect_right(self._starts, span.start) - 1
+        return i >= 0 and self._spans[i][0] >= span.stop
+
+    def _gaps(self, span: Span) -> Iterable[Span]:
+        """What of a span lies in no piece."""
+        at = span.start
+        for start, (stop, _) in zip(list(self._starts), list(self._spans), strict=True):
+            if stop <= at or start >= span.stop:
+                continue
+            if start > at:
+                yield Span(at, start)
+            at = max(at, stop)
+        if at < span.stop:
+            yield Span(at, span.stop)
+
+    def _add(self, span: Span, data: Future[bytes]) -> None:
+        i = bisect.bisect(self._starts, span.start)
+        self._starts.insert(i, span.start)
+        self._spans.insert(i, (span.stop, data))
+        self._pieces.add(self, span)
+
+    def drop(self, start: int) -> None:
+        """Forgets the piece that begins there."""
+        i = bisect.bisect_left(self._starts, start)
+        del self._starts[i]
+        self._spans.pop(i)[1].cancel()
+
+    def _fetch(self, span: Span, *, planned: bool) -> bytes:
+        answer = ranges.fetch(self.place, span.start, span.stop - span.start, self.name, self.head().version)
+        self._counts.add(answer, planned=planned)
+        return answer.data
+
+    def read(self, start: int, size: int) -> bytes:
+        """So many bytes, fewer only where the file ends. Raises as `ranges.fetch` does."""
+        head = self.head()
+        stop = min(start + size, head.size)
+        parts = []
+        while start < stop:
+            part = head.data[start:stop] if start < len(head.data) else self._part(Span(start, stop))
+            if not part:
+                raise ranges.ChangedError(f"{self.name}: ends at {start}, expected {head.size} bytes: it changed")
+            parts.append(part)
+            start += len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _part(self, span: Span) -> bytes:
+        """The first bytes of a span, as many as one piece has."""
+        i = bisect.bisect_right(self._starts, span.start) - 1
+        if i < 0 or self._spans[i][0] <= span.start:
+            # Nobody planned it: headers behind the head, or a format whose blocks only its driver knows.
+            room = self._starts[i + 1] if i + 1 < len(self._starts) else self.head().size
+            more = Span(span.start, min(max(span.stop, span.start + _PAGE_BYTES), room))
+            done: Future[bytes] = Future()
+            done.set_result(self._fetch(more, planned=False))
+            self._add(more, done)
+            i = bisect.bisect_right(self._starts, span.start) - 1
+        stop, data = self._spans[i]
+        try:
+            return data.result()[span.start - self._starts[i] : min(stop, span.stop) - self._starts[i]]
+        except CancelledError:  # pragma: no cover - a piece that is dropped is not found here any more
+            raise AssertionError("a dropped piece was read") from None
+
+    def forget(self) -> None:
+        """Drops everything, the head as well: it is fetched anew when it is wanted."""
+        self._pieces.forget(self)
+        self._head = None
+        with _heads_lock:
+            _heads.pop(self.place, None)
+
+
+class _Handle:
+    """A file as GDAL has it open."""
+
+    def __init__(self, file: SparseFile) -> None:
+        self._file = file
+        self._at = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Bytes from where it stands; fewer than asked for also where they could not be had, which the file keeps."""
+        try:
+            data = self._file.read(self._at, size if size >= 0 else self._file.head().size)
+        except Exception as err:  # noqa: BLE001  # it would be lost in GDAL; the file keeps it
+            self._file.error = err
+            return b""
+        self._at += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As a file's."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at}.get(whence)
+        self._at = (self._file.head().size if base is None else base) + offset
+        return self._at
+
+    def tell(self) -> int:
+        """As a file's."""
+        return self._at
+
+    def close(self) -> None:
+        """Does nothing: the bytes are the file's."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
+class _Opener(FileContainer):  # type: ignore[misc]  # rasterio has no types of it
+    """What rasterio asks for files: those that readers have lent it, by a name of their own."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, SparseFile] = {}
+        self._numbers = itertools.count()
+
+    def lend(self, file: SparseFile) -> str:
+        """The name under which the file can be opened."""
+        name = f"{next(self._numbers)}/{file.name.split('?')[0].rpartition('/')[2]}"
+        self._files[name] = file
+        return name
+
+    def take_back(self, name: str) -> None:
+        """Ends that."""
+        self._files.pop(name, None)
+
+    def open(self, path: str, mode: str = "r", **_: Any) -> _Handle:
+        """The file."""
+        return _Handle(self._files[path])
+
+    def isfile(self, path: str) -> bool:
+        """Whether it is lent: GDAL looks for other files beside it."""
+        return path in self._files
+
+    def isdir(self, path: str) -> bool:
+        """No."""
+        return False
+
+    def ls(self, path: str) -> list[str]:
+        """Nothing."""
+        return []
+
+    def mtime(self, path: str) -> int:
+        """Not known."""
+        return 0
+
+    def size(self, path: str) -> int:
+        """Bytes of it."""
+        return self._files[path].head().size
+
+    def rm(self, path: str) -> None:
+        """Not possible."""
+        raise OSError(f"{path}: cannot be removed")
+
+
+OPENER = _Opener()
+"""One for the process: rasterio makes a file system of each."""
+
+_pool_of: tuple[int, ThreadPoolExecutor] | None = None
+_pool_lock = threading.Lock()
+
+
+def _pool() -> ThreadPoolExecutor:
+    """The threads that fetch, of this process."""
+    global _pool_of
+    with _pool_lock:
+        if _pool_of is None or _pool_of[0] != os.getpid():
+            _pool_of = (os.getpid(), ThreadPoolExecutor(2 * ranges.PER_HOST, thread_name_prefix="fetch"))
+        return _pool_of[1]
