@@ -22,7 +22,8 @@ from typing import Any
 
 import platformdirs
 
-from tests.benchmarks.streaming import environments, layouts, limits, proof, samples, serve, tables
+from tests.benchmarks import environments
+from tests.benchmarks.streaming import layouts, limits, proof, samples, serve, tables
 from tests.benchmarks.streaming.tables import Case, Run
 
 BATCH = 16

@@ -14,7 +14,9 @@ PEERS = {
     "wds": ("webdataset==1.0.2", "zarr<3", "tifffile", "imagecodecs"),
     "lit": ("litdata==0.2.76",),
     "mosaic": ("mosaicml-streaming==0.13.0",),
+    "cog": ("odc-stac==0.5.3", "stackstac==0.5.1", "rioxarray", "rasterio==1.4.4", "pystac", "dask[array]"),
 }
+WITHOUT_TORCH = {"cog"}
 
 
 def ensure(cache: Path, peer: str) -> Path:
@@ -23,13 +25,16 @@ def ensure(cache: Path, peer: str) -> Path:
         return Path(sys.executable)
     folder = cache / "environments" / peer
     python, mark = folder / "bin" / "python", folder / ".installed"
-    wanted = "\n".join((TORCH, *COMMON, *PEERS[peer]))
+    torch = () if peer in WITHOUT_TORCH else (TORCH,)
+    wanted = "\n".join((*torch, *COMMON, *PEERS[peer]))
     if mark.is_file() and mark.read_text() == wanted:
         return python
     venv.create(folder, with_pip=True, clear=True)
     constraint = folder / "constraint.txt"
     constraint.write_text(f"{TORCH}\n")
-    for packages in ((TORCH,), (*COMMON, *PEERS[peer])):
+    for packages in (torch, (*COMMON, *PEERS[peer])):
+        if not packages:
+            continue
         command = [str(python), "-m", "pip", "install", "--quiet", "--constraint", str(constraint), *packages]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:

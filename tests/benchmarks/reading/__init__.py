@@ -1,0 +1,1 @@
+"""Reading patches of Cloud-Optimised GeoTIFFs, beside other readers."""
