@@ -23,15 +23,16 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
-from rasterio.io import DatasetReader, MemoryFile
+from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from curation import grid
 from curation.model import Location, ReadError
-from curation.read.blocks import PixelWindow, Span, of_window
+from curation.read.blocks import PixelWindow, Span
 from curation.read.ranges import ChangedError, Place
-from curation.read.sparse import OPENER, Counts, Pieces, SparseFile
+from curation.read.raster import Raster
+from curation.read.sparse import Counts, Pieces, SparseFile
 from curation.sources import ArraySpec
 
 log = logging.getLogger(__name__)
@@ -106,20 +107,22 @@ class Reader:
         self.counts = Counts()
         self._pieces = Pieces(ahead_bytes)
         self._files: dict[str, SparseFile] = {}
-        self._open: dict[str, tuple[str, DatasetReader]] = {}
-        """Href → the name it is lent under, and it."""
+        self._rasters: dict[str, Raster] = {}
+        self._env = rasterio.Env(**GDAL_ENV)
 
     def __enter__(self) -> Self:
+        self._env.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for href in list(self._open):
+        for href in list(self._rasters):
             self._close(href)
         for file in self._files.values():
             self._pieces.forget(file)  # what nobody read is not fetched any more
         self._files.clear()
+        self._env.__exit__(kind, error, trace)
 
     def read(
         self, assets: Sequence[Asset], array: ArraySpec, location: Location, *, zero_is_nodata: bool = False
@@ -136,6 +139,8 @@ class Reader:
             ReadError: an asset cannot be read, is of another dtype, or has blocks that were never written.
         """
         pieces = [p for a in assets if (p := self._piece(a, array, location, zero_is_nodata)) is not None]
+        if len(pieces) == 1 and pieces[0].exact:
+            return pieces[0].pixels, False
         out = np.full(grid.geobox(location, array.res_m).shape, array.nodata, array.dtype)
         groups = _joined(pieces, array.nodata)
         layers = [_on_grid(group, groups, array, location) for group, _ in groups]
@@ -165,66 +170,67 @@ class Reader:
             self._file(href).ask_head()
         wanted: dict[Asset, set[Span]] = {}
         total = count = 0
-        with rasterio.Env(**GDAL_ENV):
-            for group in groups:
-                for read in group:
-                    spans = self._spans(read) - wanted.setdefault(read.asset, set())
-                    wanted[read.asset] |= spans
-                    total += sum(span.stop - span.start for span in spans)
-                if count and total > self._pieces.limit_bytes:
-                    break
-                count += 1
-            for asset, found in wanted.items():
-                with contextlib.suppress(ReadError):
-                    self._file(asset).ask(found)
+        for group in groups:
+            for read in group:
+                spans = self._spans(read) - wanted.setdefault(read.asset, set())
+                wanted[read.asset] |= spans
+                total += sum(span.stop - span.start for span in spans)
+            if count and total > self._pieces.limit_bytes:
+                break
+            count += 1
+        for asset, found in wanted.items():
+            with contextlib.suppress(ReadError):
+                self._file(asset).ask(found)
         return count
 
     def _spans(self, read: Read) -> set[Span]:
         """Where in its file a read's blocks are; nothing where that cannot be told."""
         with contextlib.suppress(ReadError, RasterioError):
-            dataset = self._dataset(read.asset)
-            window, _ = _wanted(dataset, read.array, read.location)
-            inside = None if window is None else _inside(dataset, window)
+            raster = self._raster(read.asset)
+            window, _ = _wanted(raster, read.array, read.location)
+            inside = None if window is None else raster.inside(window)
             if inside is not None:
-                return set(_block_spans(dataset, read.asset, inside))
+                return set(raster.block_spans(read.asset.band, inside))
         return set()
 
     def _piece(self, asset: Asset, array: ArraySpec, location: Location, zero_is_nodata: bool) -> Piece | None:
         """The asset's pixels that the location needs; None where the two do not meet."""
 
-        def crop(dataset: DatasetReader) -> Piece | None:
-            _check(dataset, array, asset)
-            window, is_exact = _wanted(dataset, array, location)
+        def crop(raster: Raster) -> Piece | None:
+            crs = _check(raster, array, asset)
+            window, is_exact = _wanted(raster, array, location)
             if window is None:
                 return None
-            pixels = self._crop(dataset, asset, window, array)
+            pixels = self._crop(raster, asset, window, array)
             if zero_is_nodata:
                 pixels[pixels == 0] = array.nodata
-            transform = rasterio.windows.transform(Window(*window), dataset.transform)
-            if dataset.crs.is_geographic:
-                t, turn = transform, 360 * round((location.lon - transform.c) / 360)
-                transform = Affine(t.a, t.b, t.c + turn, t.d, t.e, t.f)
-            return Piece(pixels, transform, dataset.crs, is_exact)
+            t = rasterio.windows.transform(Window(*window), raster.transform)
+            if raster.is_geographic:
+                turn = 360 * round((location.lon - t.c) / 360)
+                t = Affine(t.a, t.b, t.c + turn, t.d, t.e, t.f)
+            return Piece(pixels, t, crs, is_exact)
 
         return self._retried(asset, crop)
 
-    def _crop(self, dataset: DatasetReader, asset: Asset, window: PixelWindow, array: ArraySpec) -> NDArray[Any]:
+    def _crop(self, raster: Raster, asset: Asset, window: PixelWindow, array: ArraySpec) -> NDArray[Any]:
         """The pixels of a window, (y, x) in `array.dtype`, which may reach beyond the file: there it is nodata."""
-        out = np.full((window.height, window.width), array.nodata, array.dtype)
-        inside = _inside(dataset, window)
+        inside = raster.inside(window)
         if inside is None:
-            return out
-        self._file(asset).ask(_block_spans(dataset, asset, inside))
-        raw: NDArray[Any] = dataset.read(asset.band, window=Window(*inside))
-        pixels = raw.astype(array.dtype)
-        declared = dataset.nodatavals[asset.band - 1]
+            return np.full((window.height, window.width), array.nodata, array.dtype)
+        self._file(asset).ask(raster.block_spans(asset.band, inside))
+        raw = raster.read(asset.band, inside)
+        pixels = raw.astype(array.dtype, copy=False)
+        declared = raster.nodata[asset.band - 1]
         if declared is not None and declared != array.nodata:
             pixels[np.isnan(raw) if np.isnan(declared) else raw == declared] = array.nodata
+        if inside == window:
+            return pixels
+        out = np.full((window.height, window.width), array.nodata, array.dtype)
         row, col = inside.row - window.row, inside.col - window.col
         out[row : row + inside.height, col : col + inside.width] = pixels
         return out
 
-    def _retried(self, asset: Asset, use: Callable[[DatasetReader], T]) -> T:
+    def _retried(self, asset: Asset, use: Callable[[Raster], T]) -> T:
         """What `use` makes of the opened asset.
 
         Raises:
@@ -234,8 +240,7 @@ class Reader:
         for attempt in range(TRIES):
             file.error = None
             try:
-                with rasterio.Env(**GDAL_ENV):
-                    made = use(self._dataset(asset))
+                made = use(self._raster(asset))
                 if file.error is None:
                     return made
                 cause = file.error  # GDAL went on without what it could not read
@@ -264,46 +269,37 @@ class Reader:
             file = self._files[asset.href] = SparseFile(Place(url, asset.sign), asset.href, self.counts, self._pieces)
         return file
 
-    def _dataset(self, asset: Asset) -> DatasetReader:
-        """The asset, opened. Raises ReadError where its head cannot be had, RasterioError where GDAL makes nothing of it."""
-        if asset.href not in self._open:
-            file = self._file(asset)
-            file.head()  # its own error, and not what GDAL would make of it
-            name = OPENER.lend(file)
-            try:
-                dataset = rasterio.open(name, opener=OPENER)
-            except BaseException:
-                OPENER.take_back(name)
-                raise
-            self._open[asset.href] = name, dataset
-        return self._open[asset.href][1]
+    def _raster(self, asset: Asset) -> Raster:
+        """The asset, opened. Raises as `Raster` does."""
+        if asset.href not in self._rasters:
+            self._rasters[asset.href] = Raster(self._file(asset))
+        return self._rasters[asset.href]
 
     def _close(self, href: str) -> None:
-        if href in self._open:
-            name, dataset = self._open.pop(href)
-            dataset.close()
-            OPENER.take_back(name)
+        if href in self._rasters:
+            self._rasters.pop(href).close()
 
 
-def _check(dataset: DatasetReader, array: ArraySpec, asset: Asset) -> None:
-    """Passes where the file says where its pixels are, and has the band in a dtype that the array's holds.
+def _check(raster: Raster, array: ArraySpec, asset: Asset) -> rasterio.crs.CRS:
+    """The file's CRS, where it says where its pixels are, and has the band in a dtype that the array's holds.
 
     Raises:
         ReadError: it does not.
     """
-    if dataset.crs is None:
+    if raster.crs is None:
         raise ReadError(
             f"{asset.href}: states no CRS, so where its pixels are is not known (ground control points are not used); "
             "read a terrain-corrected or projected product instead"
         )
-    if asset.band > dataset.count:
-        raise ReadError(f"{asset.href}: has {dataset.count} bands, expected a band {asset.band}; mend asset_bands")
-    found = dataset.dtypes[asset.band - 1]
+    if asset.band > len(raster.dtypes):
+        raise ReadError(f"{asset.href}: has {len(raster.dtypes)} bands, expected a band {asset.band}; mend asset_bands")
+    found = raster.dtypes[asset.band - 1]
     if not np.can_cast(found, array.dtype, "safe"):
         raise ReadError(
             f"{asset.href}: pixels are {found}, expected {array.dtype} ({array.unit}); "
             "the source's file in stac_queries/ does not describe this catalog's pixels"
         )
+    return raster.crs
 
 
 def _pixel(transform: Affine, x: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -326,65 +322,32 @@ def _located(
     return _pixel(transform, x, y)
 
 
-def _window(dataset: DatasetReader, target: GeoBox, location: Location) -> tuple[int, int, int, int] | None:
-    """Column, row, width, height of the source pixels that a warp onto `target` needs, inside the file; None for none."""
+def _wanted(raster: Raster, array: ArraySpec, location: Location) -> tuple[PixelWindow | None, bool]:
+    """The window of a file that a location needs (None for none), and whether its pixels are the grid's own.
+
+    It may reach beyond the file where it is an exact crop. Nothing is wanted of a file without a CRS.
+    """
+    at = grid.offset_px(location, raster.transform, raster.epsg, array.res_m)
+    if at is not None:
+        n = grid.size_px(location.size_m, array.res_m)
+        return PixelWindow(*at, n, n), True
+    return (
+        None if raster.crs is None else _window(raster, raster.crs, grid.geobox(location, array.res_m), location)
+    ), False
+
+
+def _window(raster: Raster, crs: rasterio.crs.CRS, target: GeoBox, location: Location) -> PixelWindow | None:
+    """The source pixels that a warp onto `target` needs, inside the file; None for none."""
     n = 17
     cols, rows = np.meshgrid(np.linspace(0, target.width, n), np.linspace(0, target.height, n))
-    sx, sy = _located(dataset.transform, dataset.width, dataset.crs, target, location, cols, rows)
+    sx, sy = _located(raster.transform, raster.width, crs, target, location, cols, rows)
     scale = max(np.ptp(sx), np.ptp(sy)) / max(target.shape)
     margin = _MARGIN_PX + int(np.ceil(scale))
     left, top = int(np.floor(sx.min())) - margin, int(np.floor(sy.min())) - margin
     right, bottom = int(np.ceil(sx.max())) + margin, int(np.ceil(sy.max())) + margin
     left, top = max(left, 0), max(top, 0)
-    right, bottom = min(right, dataset.width), min(bottom, dataset.height)
-    return (left, top, right - left, bottom - top) if right > left and bottom > top else None
-
-
-def _wanted(dataset: DatasetReader, array: ArraySpec, location: Location) -> tuple[PixelWindow | None, bool]:
-    """The window of a file that a location needs (None for none), and whether its pixels are the grid's own.
-
-    Raises:
-        ReadError: the file does not say where its pixels are.
-    """
-    target = grid.geobox(location, array.res_m)
-    at = grid.offset_px(location, dataset.transform, dataset.crs.to_epsg(), array.res_m) if dataset.crs else None
-    if at:
-        return PixelWindow(*at, target.width, target.height), True
-    found = _window(dataset, target, location) if dataset.crs else None
-    return (None if found is None else PixelWindow(*found)), False
-
-
-def _inside(dataset: DatasetReader, window: PixelWindow) -> PixelWindow | None:
-    """What of a window lies in the file."""
-    col, row = max(window.col, 0), max(window.row, 0)
-    right, bottom = min(window.col + window.width, dataset.width), min(window.row + window.height, dataset.height)
-    return PixelWindow(col, row, right - col, bottom - row) if right > col and bottom > row else None
-
-
-def _block_spans(dataset: DatasetReader, asset: Asset, window: PixelWindow) -> list[Span]:
-    """Where the blocks of a window are in a TIFF; nothing of other formats, whose blocks only their drivers know.
-
-    GDAL reads a block that was never written (a crashed writer's) as zeros. Where the file declares nodata that is what
-    it means by it; where it does not, it is a hole that nobody recorded.
-
-    Raises:
-        ReadError: a block of the window is not in the file, which declares no nodata.
-    """
-    if dataset.driver not in ("GTiff", "COG"):
-        return []
-    height, width = dataset.block_shapes[asset.band - 1]
-    spans = []
-    for bx, by in of_window(window, width, height):
-        offset = dataset.get_tag_item(f"BLOCK_OFFSET_{bx}_{by}", "TIFF", bidx=asset.band)
-        size = dataset.get_tag_item(f"BLOCK_SIZE_{bx}_{by}", "TIFF", bidx=asset.band)
-        if offset is not None and size is not None:
-            spans.append(Span(int(offset), int(offset) + int(size)))
-        elif dataset.nodatavals[asset.band - 1] is None:
-            raise ReadError(
-                f"{asset.href}: block column {bx} row {by} was never written and the file declares no nodata: "
-                "its zeros would be invented; report it to the provider"
-            )
-    return spans
+    right, bottom = min(right, raster.width), min(bottom, raster.height)
+    return PixelWindow(left, top, right - left, bottom - top) if right > left and bottom > top else None
 
 
 def _joined(pieces: Sequence[Piece], nodata: float) -> list[tuple[Piece, list[int]]]:

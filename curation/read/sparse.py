@@ -31,7 +31,7 @@ _PAGE_BYTES = 64 * 2**10
 _MOST_HEADS = 2048
 """Heads that a process keeps from one slab to the next: 64 MiB."""
 
-_heads: OrderedDict[Place, Answer] = OrderedDict()
+_heads: OrderedDict[Place, Future[Answer]] = OrderedDict()
 _heads_lock = threading.Lock()
 
 
@@ -94,28 +94,30 @@ class SparseFile:
         self._head: Future[Answer] | None = None
 
     def ask_head(self) -> None:
-        """Begins to fetch the head, unless this process knows it."""
+        """Begins to fetch the head, unless this process has it, or is about to."""
         if self._head is not None:
             return
         with _heads_lock:
-            known = _heads.get(self.place)
-            if known is not None:
+            self._head = _heads.get(self.place)
+            if self._head is not None:
                 _heads.move_to_end(self.place)
-        if known is not None:
-            self._head = Future()
-            self._head.set_result(known)
-        else:
-            self._head = _pool().submit(self._fetch_head)
+                return
+            self._head = _heads[self.place] = _pool().submit(self._fetch_head)
+            while len(_heads) > _MOST_HEADS:
+                _heads.popitem(last=False)
 
     def _fetch_head(self) -> Answer:
-        answer = ranges.fetch(self.place, 0, HEAD_BYTES, self.name)
-        self._counts.add(answer, planned=True)
-        if answer.version and len(answer.data) < answer.size:  # every later answer is compared with it
-            with _heads_lock:
-                _heads[self.place] = answer
-                while len(_heads) > _MOST_HEADS:
-                    _heads.popitem(last=False)
-        return answer
+        is_lasting = False
+        try:
+            answer = ranges.fetch(self.place, 0, HEAD_BYTES, self.name)
+            self._counts.add(answer, planned=True)
+            # Only what every later answer is compared with: another content under the same name would not show else.
+            is_lasting = bool(answer.version) and len(answer.data) < answer.size
+            return answer
+        finally:
+            if not is_lasting:
+                with _heads_lock:
+                    _heads.pop(self.place, None)
 
     def head(self) -> Answer:
         """The first bytes, with what is known of the whole. Raises as `ranges.fetch` does."""
@@ -204,9 +206,10 @@ class SparseFile:
     def forget(self) -> None:
         """Drops everything, the head as well: it is fetched anew when it is wanted."""
         self._pieces.forget(self)
-        self._head = None
         with _heads_lock:
-            _heads.pop(self.place, None)
+            if _heads.get(self.place) is self._head:
+                _heads.pop(self.place, None)
+        self._head = None
 
 
 class _Handle:
