@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from rasterio.windows import Window
 from curation import grid
 from curation.model import Location, ReadError
 from curation.read import ranges
-from curation.read.cog import Asset, Reader
+from curation.read.cog import Asset, Read, Reader
 from curation.sources import ArraySpec
 from tests.loopback import Request, serving
 
@@ -559,6 +560,8 @@ class Archive:
         self.faults: list[str] = []
         """One per request, in order; none left: all is well."""
         self.always = ""
+        self.pause = "0"
+        self.version = ""
         self.requests: list[tuple[str, str]] = []
         self.closing = threading.Event()
         self.lock = threading.Lock()
@@ -581,7 +584,7 @@ class Archive:
             request.send(200, data)
             return
         if fault.isdigit():
-            request.send(int(fault), b"no", Retry_After="0")
+            request.send(int(fault), b"no", Retry_After=self.pause)
             return
         if "missing" in request.path:
             request.send(404)
@@ -597,6 +600,8 @@ class Archive:
         headers = {"Accept_Ranges": "bytes"} | (
             {"Content_Range": f"bytes {first}-{last}/{len(data)}"} if wanted else {}
         )
+        if self.version:
+            headers["ETag"] = self.version
         request.start(206 if wanted else 200, len(part), **headers)
         if request.command == "HEAD":
             return
@@ -698,6 +703,72 @@ def test_a_fault_after_some_good_answers_ends_in_right_pixels_or_an_error(archiv
             assert np.array_equal(got, want)
         made.always = ""
         assert np.array_equal(fetched(reader), want)
+
+
+def test_what_many_patches_want_is_fetched_together_each_block_once(archive, picture):
+    made, url = archive
+    places = [replace(AT, x0_m=AT.x0_m + 60 * i, y0_m=AT.y0_m - 60 * j) for i in range(-3, 4) for j in range(-3, 4)]
+    asset, array = Asset("s.tif", "none"), spec(10, "uint16", 0)
+    with Reader(url) as reader:
+        assert reader.prefetch([[Read(asset, array, p)] for p in places]) == len(places)
+        for place in places:
+            col, row = 120 + round((place.x0_m - AT.x0_m) / 10), 120 - round((place.y0_m - AT.y0_m) / 10)
+            got, warped = reader.read([asset], array, place)
+            assert not warped
+            assert np.array_equal(got, picture[row : row + 66, col : col + 66])
+        assert reader.counts.unplanned == 0
+        assert reader.counts.requests == len(made.requests)
+        # 3 × 3 blocks of a row of 4: one request and the gaps between, and the head.
+        assert reader.counts.requests <= 4
+        assert reader.counts.bytes < len(made.data)
+
+
+def test_what_has_no_room_is_left_for_later_and_comes_the_same(archive, picture):
+    _, url = archive
+    places = [replace(AT, x0_m=AT.x0_m + 600 * i, y0_m=AT.y0_m - 600 * i) for i in (-2, 0, 2, 4)]
+    asset, array = Asset("s.tif", "none"), spec(10, "uint16", 0)
+    with Reader(url, ahead_bytes=100_000) as reader:
+        assert 1 <= reader.prefetch([[Read(asset, array, p)] for p in places]) < len(places)
+        for place in places:
+            col, row = 120 + round((place.x0_m - AT.x0_m) / 10), 120 - round((place.y0_m - AT.y0_m) / 10)
+            assert np.array_equal(reader.read([asset], array, place)[0], picture[row : row + 66, col : col + 66])
+
+
+def test_prefetching_says_nothing_of_what_fails_and_reading_does(archive, want):
+    made, url = archive
+    made.always = "500"
+    reads = [Read(Asset(name, "none"), spec(10, "uint16", 0), AT) for name in ("s.tif", "missing.tif")]
+    with Reader(url) as reader:
+        assert reader.prefetch([[r] for r in reads]) == 2
+        with pytest.raises(ReadError, match=r"s\.tif: could not be read in 5 tries: HTTP 500"):
+            fetched(reader)
+        made.always = ""
+        assert np.array_equal(fetched(reader), want)
+
+
+def test_a_server_that_asks_for_a_pause_gets_it(archive, want, monkeypatch):
+    made, url = archive
+    slept: list[float] = []
+    monkeypatch.setattr(ranges.time, "sleep", slept.append)
+    made.faults, made.pause = ["429", "503"], "7"
+    with Reader(url) as reader:
+        assert np.array_equal(fetched(reader), want)
+    assert slept[:2] == [7.0, 7.0]
+    made.faults, made.pause = ["429"], "86400"
+    with Reader(url) as reader:
+        fetched(reader)
+    assert slept[2] == ranges.LONGEST_PAUSE_S
+
+
+def test_a_file_that_changes_between_two_requests_is_read_anew(archive, want, picture):
+    made, url = archive
+    made.version = '"1"'
+    with Reader(url) as reader:
+        assert np.array_equal(fetched(reader), want)
+        made.version = '"2"'
+        far = replace(AT, x0_m=AT.x0_m + 1800, y0_m=AT.y0_m - 1800)
+        got, _ = reader.read([Asset("s.tif", "none")], spec(10, "uint16", 0), far)
+        assert np.array_equal(got, picture[300:366, 300:366])
 
 
 def test_what_is_missing_is_an_error_that_names_it(archive):

@@ -34,7 +34,7 @@ SLOW = {"odc-stac", "rioxarray"}
 
 
 def floor(folder: Path, layout: str, count: int) -> dict[str, float]:
-    """Per patch: requests and bytes of the blocks of each slab, each once, and CPU seconds to decode them, a thread a core."""
+    """Per patch: requests and bytes of the blocks of each slab, each once, and what decoding them takes, a thread a core."""
     places = scene.places(layout, count)
     blocks: dict[tuple[int, str], set[tuple[int, int]]] = {}
     requests = size = 0
