@@ -22,7 +22,6 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
@@ -31,7 +30,7 @@ from curation import grid
 from curation.model import Location, ReadError
 from curation.read.blocks import PixelWindow, Span
 from curation.read.ranges import ChangedError, Place
-from curation.read.raster import Raster
+from curation.read.raster import BrokenError, Decoded, Raster
 from curation.read.sparse import Counts, Pieces, SparseFile
 from curation.sources import ArraySpec
 
@@ -39,18 +38,14 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-GDAL_ENV = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # there are no files beside
-    "GDAL_CACHEMAX": 256 * 2**20,
-    "GDAL_NUM_THREADS": "1",  # the workers' threads are the parallelism
-}
-"""GDAL's configuration while reading; given to each read, nothing global."""
-
 TRIES = 2
 """How often a file is read whose bytes came whole and cannot be decoded, or that changed meanwhile: the second time anew."""
 
 AHEAD_BYTES = 256 * 2**20
 """Packed bytes that a reader fetches ahead, at most; and keeps for the patches behind."""
+
+DECODED_BYTES = 128 * 2**20
+"""Pixels of blocks that a reader keeps for the patches beside, at most."""
 
 EXACT_PX = 1e-9
 """Transformer tolerance, source pixels: as good as none. rasterio 1.4 makes no WarpedVRT of a tolerance of 0, and its
@@ -107,11 +102,10 @@ class Reader:
         self.counts = Counts()
         self._pieces = Pieces(ahead_bytes)
         self._files: dict[str, SparseFile] = {}
+        self._decoded = Decoded(DECODED_BYTES)
         self._rasters: dict[str, Raster] = {}
-        self._env = rasterio.Env(**GDAL_ENV)
 
     def __enter__(self) -> Self:
-        self._env.__enter__()
         return self
 
     def __exit__(
@@ -122,7 +116,6 @@ class Reader:
         for file in self._files.values():
             self._pieces.forget(file)  # what nobody read is not fetched any more
         self._files.clear()
-        self._env.__exit__(kind, error, trace)
 
     def read(
         self, assets: Sequence[Asset], array: ArraySpec, location: Location, *, zero_is_nodata: bool = False
@@ -185,7 +178,7 @@ class Reader:
 
     def _spans(self, read: Read) -> set[Span]:
         """Where in its file a read's blocks are; nothing where that cannot be told."""
-        with contextlib.suppress(ReadError, RasterioError):
+        with contextlib.suppress(ReadError, BrokenError):
             raster = self._raster(read.asset)
             window, _ = _wanted(raster, read.array, read.location)
             inside = None if window is None else raster.inside(window)
@@ -217,10 +210,9 @@ class Reader:
         inside = raster.inside(window)
         if inside is None:
             return np.full((window.height, window.width), array.nodata, array.dtype)
-        self._file(asset).ask(raster.block_spans(asset.band, inside))
         raw = raster.read(asset.band, inside)
         pixels = raw.astype(array.dtype, copy=False)
-        declared = raster.nodata[asset.band - 1]
+        declared = raster.nodata
         if declared is not None and declared != array.nodata:
             pixels[np.isnan(raw) if np.isnan(declared) else raw == declared] = array.nodata
         if inside == window:
@@ -234,31 +226,23 @@ class Reader:
         """What `use` makes of the opened asset.
 
         Raises:
-            ReadError: its bytes could not be had, or GDAL makes nothing of them, fetched anew either; or `use` raised it.
+            ReadError: its bytes could not be had, or cannot be decoded, fetched anew either; or `use` raised it.
         """
         file = self._file(asset)
         for attempt in range(TRIES):
-            file.error = None
             try:
-                made = use(self._raster(asset))
-                if file.error is None:
-                    return made
-                cause = file.error  # GDAL went on without what it could not read
-            except (RasterioError, ChangedError) as err:
-                cause = file.error or err
-            except ReadError as err:
-                cause = err
-            self._close(asset.href)
-            file.forget()  # it is asked for anew, whoever wants it next
-            if isinstance(cause, ReadError) and not isinstance(cause, ChangedError):
-                raise cause
-            if attempt == TRIES - 1:
-                told = str(cause).splitlines()[0] if str(cause) else ""
-                raise ReadError(
-                    f"{asset.href}: could not be read in {TRIES} tries: its bytes came whole, but {type(cause).__name__}: "
-                    f"{told}; where a rerun says so again the file is damaged: report it to the provider"
-                ) from None
-            log.info("%s: read anew (%s)", asset.href, type(cause).__name__)
+                return use(self._raster(asset))
+            except (ReadError, BrokenError) as err:
+                self._close(asset.href)
+                file.forget()  # it is asked for anew, whoever wants it next
+                if isinstance(err, ReadError) and not isinstance(err, ChangedError):
+                    raise
+                if attempt == TRIES - 1:
+                    raise ReadError(
+                        f"{asset.href}: could not be read in {TRIES} tries: {err}; where a rerun says so again the file is "
+                        "damaged: report it to the provider"
+                    ) from None
+                log.info("%s: read anew (%s)", asset.href, err)
         raise AssertionError("unreachable")
 
     def _file(self, asset: Asset) -> SparseFile:
@@ -272,7 +256,7 @@ class Reader:
     def _raster(self, asset: Asset) -> Raster:
         """The asset, opened. Raises as `Raster` does."""
         if asset.href not in self._rasters:
-            self._rasters[asset.href] = Raster(self._file(asset))
+            self._rasters[asset.href] = Raster(self._file(asset), self._decoded)
         return self._rasters[asset.href]
 
     def _close(self, href: str) -> None:
@@ -291,12 +275,11 @@ def _check(raster: Raster, array: ArraySpec, asset: Asset) -> rasterio.crs.CRS:
             f"{asset.href}: states no CRS, so where its pixels are is not known (ground control points are not used); "
             "read a terrain-corrected or projected product instead"
         )
-    if asset.band > len(raster.dtypes):
-        raise ReadError(f"{asset.href}: has {len(raster.dtypes)} bands, expected a band {asset.band}; mend asset_bands")
-    found = raster.dtypes[asset.band - 1]
-    if not np.can_cast(found, array.dtype, "safe"):
+    if asset.band > raster.bands:
+        raise ReadError(f"{asset.href}: has {raster.bands} bands, expected a band {asset.band}; mend asset_bands")
+    if not np.can_cast(raster.dtype, array.dtype, "safe"):
         raise ReadError(
-            f"{asset.href}: pixels are {found}, expected {array.dtype} ({array.unit}); "
+            f"{asset.href}: pixels are {raster.dtype}, expected {array.dtype} ({array.unit}); "
             "the source's file in stac_queries/ does not describe this catalog's pixels"
         )
     return raster.crs

@@ -1,22 +1,13 @@
-"""Files of which only some bytes are here: fetched ahead where a plan asks for them, else when GDAL wants them.
-
-GDAL decodes; it reads through these. What could not be fetched is an error that the file keeps: GDAL would make its own of
-it, or none.
-"""
+"""Files of which only some bytes are here: fetched ahead where a plan asks for them, else when they are wanted."""
 
 from __future__ import annotations
 
 import bisect
-import itertools
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from types import TracebackType
-from typing import Any, Self
-
-from rasterio.abc import FileContainer
 
 from curation.read import ranges
 from curation.read.blocks import Span, coalesced
@@ -84,8 +75,6 @@ class SparseFile:
     def __init__(self, place: Place, name: str, counts: Counts, pieces: Pieces) -> None:
         self.place = place
         self.name = name
-        self.error: Exception | None = None
-        """What went wrong when GDAL last read."""
         self._counts = counts
         self._pieces = pieces
         self._starts: list[int] = []
@@ -131,12 +120,13 @@ class SparseFile:
         Returns:
             How many bytes that is.
         """
-        here = len(self.head().data)
+        head = self.head()
+        here = len(head.data)
         missing = [s for s in spans if s.stop > here and not self._has(s)]
         total = 0
         for whole in coalesced(missing):
             for span in self._gaps(Span(max(whole.start, here), whole.stop)):
-                self._add(span, _pool().submit(self._fetch, span, planned=True))
+                self._add(span, _pool().submit(self._fetch, span, head.version, planned=True))
                 total += span.stop - span.start
         return total
 
@@ -168,8 +158,8 @@ class SparseFile:
         del self._starts[i]
         self._spans.pop(i)[1].cancel()
 
-    def _fetch(self, span: Span, *, planned: bool) -> bytes:
-        answer = ranges.fetch(self.place, span.start, span.stop - span.start, self.name, self.head().version)
+    def _fetch(self, span: Span, version: str, *, planned: bool) -> bytes:
+        answer = ranges.fetch(self.place, span.start, span.stop - span.start, self.name, version)
         self._counts.add(answer, planned=planned)
         return answer.data
 
@@ -194,7 +184,7 @@ class SparseFile:
             room = self._starts[i + 1] if i + 1 < len(self._starts) else self.head().size
             more = Span(span.start, min(max(span.stop, span.start + _PAGE_BYTES), room))
             done: Future[bytes] = Future()
-            done.set_result(self._fetch(more, planned=False))
+            done.set_result(self._fetch(more, self.head().version, planned=False))
             self._add(more, done)
             i = bisect.bisect_right(self._starts, span.start) - 1
         stop, data = self._spans[i]
@@ -211,94 +201,6 @@ class SparseFile:
                 _heads.pop(self.place, None)
         self._head = None
 
-
-class _Handle:
-    """A file as GDAL has it open."""
-
-    def __init__(self, file: SparseFile) -> None:
-        self._file = file
-        self._at = 0
-
-    def read(self, size: int = -1) -> bytes:
-        """Bytes from where it stands; fewer than asked for also where they could not be had, which the file keeps."""
-        try:
-            data = self._file.read(self._at, size if size >= 0 else self._file.head().size)
-        except Exception as err:  # noqa: BLE001  # it would be lost in GDAL; the file keeps it
-            self._file.error = err
-            return b""
-        self._at += len(data)
-        return data
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As a file's."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at}.get(whence)
-        self._at = (self._file.head().size if base is None else base) + offset
-        return self._at
-
-    def tell(self) -> int:
-        """As a file's."""
-        return self._at
-
-    def close(self) -> None:
-        """Does nothing: the bytes are the file's."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-
-class _Opener(FileContainer):  # type: ignore[misc]  # rasterio has no types of it
-    """What rasterio asks for files: those that readers have lent it, by a name of their own."""
-
-    def __init__(self) -> None:
-        self._files: dict[str, SparseFile] = {}
-        self._numbers = itertools.count()
-
-    def lend(self, file: SparseFile) -> str:
-        """The name under which the file can be opened."""
-        name = f"{next(self._numbers)}/{file.name.split('?')[0].rpartition('/')[2]}"
-        self._files[name] = file
-        return name
-
-    def take_back(self, name: str) -> None:
-        """Ends that."""
-        self._files.pop(name, None)
-
-    def open(self, path: str, mode: str = "r", **_: Any) -> _Handle:
-        """The file."""
-        return _Handle(self._files[path])
-
-    def isfile(self, path: str) -> bool:
-        """Whether it is lent: GDAL looks for other files beside it."""
-        return path in self._files
-
-    def isdir(self, path: str) -> bool:
-        """No."""
-        return False
-
-    def ls(self, path: str) -> list[str]:
-        """Nothing."""
-        return []
-
-    def mtime(self, path: str) -> int:
-        """Not known."""
-        return 0
-
-    def size(self, path: str) -> int:
-        """Bytes of it."""
-        return self._files[path].head().size
-
-    def rm(self, path: str) -> None:
-        """Not possible."""
-        raise OSError(f"{path}: cannot be removed")
-
-
-OPENER = _Opener()
-"""One for the process: rasterio makes a file system of each."""
 
 _pool_of: tuple[int, ThreadPoolExecutor] | None = None
 _pool_lock = threading.Lock()
