@@ -16,7 +16,7 @@ WHERE := --catalog $(CATALOG) --region $(REGION) --root $(ROOT)
 FLAGS := $(if $(LIMIT),--limit $(LIMIT)) $(if $(UNKNOWN_LABELS),--allow-unknown-labels)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ssl4eo-s12-ml test test-slow lint types check bench bench-stream clean
+.PHONY: help setup ssl4eo-s12-ml test test-slow lint types check bench bench-read bench-stream clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ check: lint types test ## All that is fast
 
 bench: $(READY) ## Measure the main job (see tests/benchmarks)
 	$(BIN)/python -m tests.benchmarks.main_job
+
+bench-read: $(READY) ## Measure reading patches of COGs beside other readers, in an environment of their own
+	$(BIN)/python -m tests.benchmarks.reading
 
 bench-stream: $(READY) ## Measure streaming beside other readers, each in an environment of its own
 	$(BIN)/python -m tests.benchmarks.streaming

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import rasterio
 
 from curation import pipeline
 from curation.catalogs import pixels_digest
@@ -19,15 +18,15 @@ from tests.run import Curate
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every file that is opened for reading scenes, by its path."""
+    """Every file that is opened for reading scenes, by its href."""
     seen: list[str] = []
-    real = rasterio.open
+    real = cog.Raster
 
-    def spy(path, *args, **kwargs):
-        seen.append(str(path))
-        return real(path, *args, **kwargs)
+    def spy(file, *args):
+        seen.append(file.name)
+        return real(file, *args)
 
-    monkeypatch.setattr(cog.rasterio, "open", spy)
+    monkeypatch.setattr(cog, "Raster", spy)
     return seen
 
 
@@ -80,7 +79,7 @@ def test_seasons_may_be_built_one_by_one_static_comes_first(built: Curate, tmp_p
 def test_a_failed_read_is_recorded_with_its_cause_and_tried_again(
     world: tiny.World, built: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(ranges.time, "sleep", lambda s: None)
+    monkeypatch.setattr(ranges, "pause", lambda *a: None)
     mine = own(world, tmp_path)
     curate = Curate(mine, tmp_path / "root")
     victim = next(mine.folder.glob("s2/*20210710*N0500*/B11.tif"))
@@ -105,7 +104,7 @@ def test_a_failed_read_is_recorded_with_its_cause_and_tried_again(
 def test_a_rewritten_slab_reads_only_what_failed(
     world: tiny.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: list[str]
 ):
-    monkeypatch.setattr(ranges.time, "sleep", lambda s: None)
+    monkeypatch.setattr(ranges, "pause", lambda *a: None)
     mine = own(world, tmp_path)
     curate = Curate(mine, tmp_path / "root")
     victim = mine.folder / "dem" / "height.tif"
@@ -116,12 +115,12 @@ def test_a_rewritten_slab_reads_only_what_failed(
     opened.clear()
     assert curate("build", "--season", "static") == 0
     ok_before = 5
-    assert len([p for p in opened if p.endswith("map.tif")]) <= 25 - ok_before
+    assert 0 < len([p for p in opened if p.endswith("map.tif")]) <= 25 - ok_before
     assert Ledger.replay(curate.store, "europe", "static").slabs
 
 
 def test_when_everything_fails_it_stops_and_says_so(world: tiny.World, tmp_path: Path, monkeypatch, capsys):
-    monkeypatch.setattr(ranges.time, "sleep", lambda s: None)
+    monkeypatch.setattr(ranges, "pause", lambda *a: None)
     mine = own(world, tmp_path)
     for file in mine.folder.glob("s2/*/SCL.tif"):
         file.unlink()

@@ -329,9 +329,7 @@ def test_a_killed_second_try_of_failed_patches_is_told_as_what_it_may_be(
     whole = victim.read_bytes()
     victim.write_bytes(whole[:2000])
     # In a process of its own, so that no living writer stands in the ledger; without the pauses between tries.
-    code = (
-        "import sys; from curation import cli; from curation.read import ranges; ranges.time.sleep = lambda s: None; "
-    )
+    code = "import sys; from curation import cli; from curation.read import ranges; ranges.pause = lambda *a: None; "
     code += f"sys.exit(cli.main({mine.arguments('build', '--season', 'static')!r}))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 1
     victim.write_bytes(whole)

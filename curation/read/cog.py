@@ -10,6 +10,7 @@ import contextlib
 import logging
 import math
 import re
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -101,6 +102,7 @@ class Reader:
         self.base = base
         self.counts = Counts()
         self._pieces = Pieces(ahead_bytes)
+        self._ended = threading.Event()
         self._files: dict[str, SparseFile] = {}
         self._decoded = Decoded(DECODED_BYTES)
         self._rasters: dict[str, Raster] = {}
@@ -111,6 +113,7 @@ class Reader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._ended.set()
         for href in list(self._rasters):
             self._close(href)
         for file in self._files.values():
@@ -250,7 +253,9 @@ class Reader:
         if file is None:
             whole = "://" in asset.href or asset.href.startswith("/")
             url = asset.href if whole else f"{self.base.rstrip('/')}/{asset.href}"
-            file = self._files[asset.href] = SparseFile(Place(url, asset.sign), asset.href, self.counts, self._pieces)
+            file = self._files[asset.href] = SparseFile(
+                Place(url, asset.sign), asset.href, self.counts, self._pieces, self._ended
+            )
         return file
 
     def _raster(self, asset: Asset) -> Raster:

@@ -89,7 +89,18 @@ class _FailedTryError(Exception):
         self.refused = refused
 
 
-def fetch(place: Place, start: int, length: int, name: str, version: str = "") -> Answer:
+_NEVER = threading.Event()
+
+
+def pause(seconds: float, ended: threading.Event) -> None:
+    """Waits. Raises ReadError where nobody wants to know any more."""
+    if ended.wait(seconds):
+        raise ReadError("nobody waits for it any more")
+
+
+def fetch(
+    place: Place, start: int, length: int, name: str, version: str = "", ended: threading.Event = _NEVER
+) -> Answer:
     """A range of a file: `length` bytes from `start`, fewer only where the file ends before.
 
     Args:
@@ -98,6 +109,7 @@ def fetch(place: Place, start: int, length: int, name: str, version: str = "") -
         length: bytes.
         name: of the file, as a person knows it; what errors call it.
         version: the content that is expected, as an earlier answer gave it.
+        ended: is set when nobody waits for it any more.
 
     Raises:
         ChangedError: the server has another content by now.
@@ -123,7 +135,7 @@ def fetch(place: Place, start: int, length: int, name: str, version: str = "") -
             if err.refused and place.sign != "none":
                 _forget_signature(place)
             pause_s = PAUSE_S * 2**attempt * random.uniform(0.75, 1.25)
-            time.sleep(min(max(pause_s, err.wait_s), LONGEST_PAUSE_S))
+            pause(min(max(pause_s, err.wait_s), LONGEST_PAUSE_S), ended)
     raise AssertionError("unreachable")
 
 
@@ -165,6 +177,7 @@ def _from_store(url: str, start: int, length: int) -> Answer:
 
 _pools: dict[tuple[int, str], urllib3.PoolManager] = {}
 _pools_lock = threading.Lock()
+_sign_lock = threading.Lock()
 
 
 def _pool(scheme: str, host: str) -> urllib3.PoolManager:
@@ -187,7 +200,8 @@ def _over_http(place: Place, start: int, length: int, version: str) -> Answer:
     url = place.url
     if place.sign == "planetary-computer":
         try:
-            url = planetary_computer.sign_url(url)
+            with _sign_lock:  # the first asks for a token, and the others find it
+                url = planetary_computer.sign_url(url)
         except OSError as err:  # requests' own; the endpoint is asked anew at each try
             raise _FailedTryError(f"no signature was given: {_unsigned(err)}") from None
     headers = {"Range": f"bytes={start}-{start + length - 1}", "Accept-Encoding": "identity"}

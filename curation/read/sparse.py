@@ -72,11 +72,23 @@ class Pieces:
 class SparseFile:
     """One file. For one thread at a time; what is fetched ahead comes in threads of its own."""
 
-    def __init__(self, place: Place, name: str, counts: Counts, pieces: Pieces) -> None:
+    def __init__(
+        self, place: Place, name: str, counts: Counts, pieces: Pieces, ended: threading.Event | None = None
+    ) -> None:
+        """Prepares reading; nothing is asked for yet.
+
+        Args:
+            place: where it is.
+            name: what errors call it.
+            counts: where to count requests.
+            pieces: what bounds the bytes that are asked for ahead.
+            ended: is set when nobody will read any more.
+        """
         self.place = place
         self.name = name
         self._counts = counts
         self._pieces = pieces
+        self._ended = ended or threading.Event()
         self._starts: list[int] = []
         self._spans: list[tuple[int, Future[bytes]]] = []
         """(end, bytes), in the order of `_starts`; they do not overlap."""
@@ -98,7 +110,7 @@ class SparseFile:
     def _fetch_head(self) -> Answer:
         is_lasting = False
         try:
-            answer = ranges.fetch(self.place, 0, HEAD_BYTES, self.name)
+            answer = ranges.fetch(self.place, 0, HEAD_BYTES, self.name)  # to its end: other readers may wait for it
             self._counts.add(answer, planned=True)
             # Only what every later answer is compared with: another content under the same name would not show else.
             is_lasting = bool(answer.version) and len(answer.data) < answer.size
@@ -159,7 +171,7 @@ class SparseFile:
         self._spans.pop(i)[1].cancel()
 
     def _fetch(self, span: Span, version: str, *, planned: bool) -> bytes:
-        answer = ranges.fetch(self.place, span.start, span.stop - span.start, self.name, version)
+        answer = ranges.fetch(self.place, span.start, span.stop - span.start, self.name, version, self._ended)
         self._counts.add(answer, planned=planned)
         return answer.data
 

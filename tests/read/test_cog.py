@@ -749,7 +749,7 @@ def test_prefetching_says_nothing_of_what_fails_and_reading_does(archive, want):
 def test_a_server_that_asks_for_a_pause_gets_it(archive, want, monkeypatch):
     made, url = archive
     slept: list[float] = []
-    monkeypatch.setattr(ranges.time, "sleep", slept.append)
+    monkeypatch.setattr(ranges, "pause", lambda seconds, ended: slept.append(seconds))
     made.faults, made.pause = ["429", "503"], "7"
     with Reader(url) as reader:
         assert np.array_equal(fetched(reader), want)
