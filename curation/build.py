@@ -91,6 +91,8 @@ class SlabJob:
     base: str
     """What relative hrefs are told from."""
     store: Store
+    per_host: int
+    """Requests that one host may have of a worker at a time."""
     prior: SlabRecord | None = None
     """What was committed of the slab before."""
 
@@ -127,7 +129,7 @@ def build_slab(job: SlabJob) -> SlabReceipt:
     # Only this slab's locations: schema and keys follow from the recipe and the slab's number.
     here = Cube(job.dataset, job.region, job.season, job.locations)
     chunks, rows, outcomes = _kept(job, here)
-    with Reader(job.base) as reader:
+    with Reader(job.base, job.dataset.recipe.fetch.ahead_mb * 10**6, job.per_host) as reader:
         slots = {p.id: slot for slot, p in enumerate(job.locations)}
         for patch, outcome in _together(
             reader, [_build_patch(job, reader, p) for p in job.locations if p.id in job.todo]
@@ -228,7 +230,11 @@ def _build_patch(job: SlabJob, reader: Reader, location: Location) -> Reading[tu
     try:
         if job.season == STATIC:
             specs = job.dataset.sources(STATIC)
-            yield [read for spec in specs for read in _reads(job, location, spec, _mosaic(job, location, spec))]
+            reads: list[Read] = []
+            for spec in specs:
+                with _outcome_of(patch, spec):
+                    reads += _reads(job, location, spec, _mosaic(job, location, spec))
+            yield reads
             for spec in specs:
                 with _outcome_of(patch, spec):
                     _read_mosaic(job, reader, patch, spec)

@@ -129,6 +129,11 @@ def _check_versions(client: Client, scheduler: str) -> None:
         )
 
 
+def workers(client: Client | None) -> int:
+    """How many processes work."""
+    return 1 if client is None else max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
+
+
 def window(client: Client | None) -> int:
     """How many tasks to keep submitted: enough that no thread waits for the client, few enough to stay flat in memory."""
     if client is None:

@@ -29,8 +29,9 @@ def slab_job(
     catalog: Catalog,
     store: Store,
     prior: SlabRecord | None,
+    workers: int,
 ) -> SlabJob:
-    """The task of building `places` of a slab of which `prior` was committed before."""
+    """The task of building `places` of a slab of which `prior` was committed before, on one of so many workers."""
     dataset = here.dataset
     candidates: dict[str, dict[str, Candidates]] = {}
     scenes: dict[str, dict[str, Scene]] = {}
@@ -51,6 +52,7 @@ def slab_job(
         forms={s.name: catalog.form_of(s) for s in dataset.sources(here.season)},
         base=catalog.base,
         store=store,
+        per_host=max(dataset.recipe.fetch.requests_per_host // workers, 1),
         prior=prior,
     )
 

@@ -265,9 +265,12 @@ def _jobs(run: Run, work: _Work, searches: Searches) -> Iterator[SlabJob]:
     if not ledger.cube_objects:
         ledger.record_cube(here.create(run.store, catalogs.pixels_parts(run.dataset, run.catalog)))
     search(run, here, searches, [p for places in work.todo.values() for p in places])
+    workers = cluster.workers(run.client)
     for slab, places in work.todo.items():
         prior = ledger.slabs.get(slab)
-        yield slab_job(here, slab, places, searches=searches, catalog=run.catalog, store=run.store, prior=prior)
+        yield slab_job(
+            here, slab, places, searches=searches, catalog=run.catalog, store=run.store, prior=prior, workers=workers
+        )
 
 
 def _stop(broken: int, records: Sequence[SlabRecord]) -> NoReturn:

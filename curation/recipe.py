@@ -144,6 +144,15 @@ class CubeSpec(Strict):
     """Patches per slab: one Dask task, one Zarr shard per pixel array, one commit."""
 
 
+class FetchSpec(Strict):
+    """How hard servers and workers are pressed; changes no pixel."""
+
+    requests_per_host: int = Field(default=64, gt=0)
+    """Requests that one host has of all workers together, at a time; of each at least one."""
+    ahead_mb: int = Field(default=256, gt=0)
+    """Packed megabytes (10⁶) that a task fetches ahead of what it decodes, at most; a worker has a task per thread."""
+
+
 class PackSpec(Strict):
     """How samples and shards are made."""
 
@@ -174,6 +183,7 @@ class Recipe(Strict):
     labels: LabelsSpec = LabelsSpec()
     split: SplitSpec = SplitSpec()
     cube: CubeSpec = CubeSpec()
+    fetch: FetchSpec = FetchSpec()
     pack: PackSpec = PackSpec()
 
     @model_validator(mode="after")

@@ -30,7 +30,7 @@ from rasterio.windows import Window
 from curation import grid
 from curation.model import Location, ReadError
 from curation.read.blocks import PixelWindow, Span
-from curation.read.ranges import ChangedError, Place
+from curation.read.ranges import PER_HOST, ChangedError, Place
 from curation.read.raster import BrokenError, Decoded, Raster
 from curation.read.sparse import Counts, Pieces, SparseFile
 from curation.sources import ArraySpec
@@ -92,15 +92,17 @@ class Read(NamedTuple):
 class Reader:
     """Reads assets for one task; keeps each file open from one patch to the next. Not shared between threads."""
 
-    def __init__(self, base: str, ahead_bytes: int = AHEAD_BYTES) -> None:
+    def __init__(self, base: str, ahead_bytes: int = AHEAD_BYTES, per_host: int = PER_HOST) -> None:
         """Prepares reading.
 
         Args:
             base: what relative hrefs are told from.
             ahead_bytes: packed bytes that it may fetch ahead.
+            per_host: requests that one host has of all readers of this process at a time.
         """
         self.base = base
         self.counts = Counts()
+        self._per_host = per_host
         self._pieces = Pieces(ahead_bytes)
         self._ended = threading.Event()
         self._files: dict[str, SparseFile] = {}
@@ -167,21 +169,25 @@ class Reader:
         wanted: dict[Asset, set[Span]] = {}
         total = count = 0
         for group in groups:
+            more: dict[Asset, set[Span]] = {}
             for read in group:
-                spans = self._spans(read) - wanted.setdefault(read.asset, set())
-                wanted[read.asset] |= spans
-                total += sum(span.stop - span.start for span in spans)
+                more.setdefault(read.asset, set()).update(self._spans(read) - wanted.get(read.asset, set()))
+            total += sum(span.stop - span.start for spans in more.values() for span in spans)
             if count and total > self._pieces.limit_bytes:
                 break
+            for asset, spans in more.items():
+                wanted.setdefault(asset, set()).update(spans)
             count += 1
         for asset, found in wanted.items():
-            with contextlib.suppress(ReadError):
+            with contextlib.suppress(ReadError):  # as below
                 self._file(asset).ask(found)
         return count
 
     def _spans(self, read: Read) -> set[Span]:
-        """Where in its file a read's blocks are; nothing where that cannot be told."""
-        with contextlib.suppress(ReadError, BrokenError):
+        """Where in its file a read's blocks are; nothing where that cannot be told, for whatever reason."""
+        with contextlib.suppress(
+            Exception
+        ):  # whoever reads it meets the same, and says for which source of which patch
             raster = self._raster(read.asset)
             window, _ = _wanted(raster, read.array, read.location)
             inside = None if window is None else raster.inside(window)
@@ -254,7 +260,7 @@ class Reader:
             whole = "://" in asset.href or asset.href.startswith("/")
             url = asset.href if whole else f"{self.base.rstrip('/')}/{asset.href}"
             file = self._files[asset.href] = SparseFile(
-                Place(url, asset.sign), asset.href, self.counts, self._pieces, self._ended
+                Place(url, asset.sign, self._per_host), asset.href, self.counts, self._pieces, self._ended
             )
         return file
 

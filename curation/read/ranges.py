@@ -19,8 +19,10 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
+import obstore
+import planetary_computer
 import planetary_computer.sas
 import urllib3
 import urllib3.exceptions
@@ -37,19 +39,20 @@ def _without_signatures(record: logging.LogRecord) -> bool:
     return True
 
 
-logging.getLogger("urllib3.connectionpool").addFilter(_without_signatures)  # at level DEBUG it tells each URL
+for _name in ("urllib3.connectionpool", "urllib3.poolmanager"):  # at level DEBUG and INFO they tell URLs
+    logging.getLogger(_name).addFilter(_without_signatures)
 
 ATTEMPTS = 5
 """How often a range is asked for."""
 
 PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
-"""The pause after the first try that failed, about, each later one twice as long; and the longest, a server's own too."""
+"""The pause after the first try that failed, about, each later one twice as long; and the longest that is waited out."""
 
 CONNECT_S, READ_S = 20.0, 60.0
 """How long a connection may take, and the next bytes of an answer."""
 
 PER_HOST = 32
-"""Requests of this process that one host has at a time."""
+"""Requests of a process that one host has at a time, where nobody says otherwise."""
 
 _PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
 _REFUSED = frozenset((401, 403))
@@ -63,6 +66,13 @@ class Place:
     """Unsigned; a path, or a URL (http, https, s3, gs, az)."""
     sign: str = "none"
     """`none` or `planetary-computer`."""
+    per_host: int = PER_HOST
+    """Requests of this process that its host has at a time."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is elsewhere."""
+        return "://" in self.url and not self.url.startswith("file://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +83,7 @@ class Answer:
     size: int
     """Of the whole file, bytes."""
     version: str
-    """The server's strong mark of this very content; empty where it gives none."""
+    """A mark of this very content; empty where there is none."""
 
 
 class ChangedError(ReadError):
@@ -89,6 +99,7 @@ class _FailedTryError(Exception):
         self.refused = refused
 
 
+_CHANGED = "has changed since its head was read; it is read anew"
 _NEVER = threading.Event()
 
 
@@ -119,9 +130,11 @@ def fetch(
         try:
             if place.url.startswith(("http://", "https://")):
                 return _over_http(place, start, length, version)
-            if "://" in place.url and not place.url.startswith("file://"):
-                return _from_store(place.url, start, length)
-            return _from_disk(Path(place.url.removeprefix("file://")), start, length)
+            if place.url.startswith("file://"):
+                return _from_disk(Path(unquote(urlsplit(place.url).path)), start, length, version)
+            if place.is_remote:
+                return _from_store(place.url, start, length, version)
+            return _from_disk(Path(place.url), start, length, version)
         except ChangedError as err:
             raise ChangedError(f"{name}: {err}") from None
         except ReadError as err:
@@ -132,105 +145,113 @@ def fetch(
                     f"{name}: could not be read in {ATTEMPTS} tries: {err}; rerun the command to try again"
                 ) from None
             log.info("%s: try %d failed (%s)", name, attempt + 1, err)
-            if err.refused and place.sign != "none":
-                _forget_signature(place)
+            if err.wait_s > LONGEST_PAUSE_S:
+                raise ReadError(
+                    f"{name}: could not be read in {attempt + 1} tries: {err}: the server asks for a pause of "
+                    f"{err.wait_s:.0f} s; rerun the command after that"
+                ) from None
             pause_s = PAUSE_S * 2**attempt * random.uniform(0.75, 1.25)
-            pause(min(max(pause_s, err.wait_s), LONGEST_PAUSE_S), ended)
+            pause(max(min(pause_s, LONGEST_PAUSE_S), err.wait_s), ended)
     raise AssertionError("unreachable")
 
 
 # ---- disk and object stores ------------------------------------------------------------------------------------------
 
 
-def _from_disk(path: Path, start: int, length: int) -> Answer:
+def _from_disk(path: Path, start: int, length: int, version: str) -> Answer:
     try:
         with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            wanted = max(min(length, size - start), 0)
+            stat = os.fstat(file.fileno())
+            mark = f"{stat.st_ino}-{stat.st_mtime_ns}-{stat.st_size}"
+            wanted = max(min(length, stat.st_size - start), 0)
             data = os.pread(file.fileno(), wanted, start)
     except OSError as err:
         raise ReadError(f"{type(err).__name__}: {err}") from None
+    if version and mark != version:
+        raise ChangedError(_CHANGED)
     if len(data) != wanted:
         raise _FailedTryError(f"{len(data)} bytes at {start}, expected {wanted}")
-    return Answer(data, size, "")
+    return Answer(data, stat.st_size, mark)
 
 
 @functools.lru_cache(maxsize=64)
-def _store(url: str) -> Store:
-    return Store(url)
+def _store(bucket: str) -> Store:
+    return Store(bucket)
 
 
-def _from_store(url: str, start: int, length: int) -> Answer:
-    folder, _, key = url.rpartition("/")
-    store = _store(folder)
+def _from_store(url: str, start: int, length: int, version: str) -> Answer:
+    scheme, _, path = url.partition("://")
+    bucket, _, key = path.partition("/")
+    store = _store(f"{scheme}://{bucket}")
     try:
         stat = store.head(key)
         if stat is None:
             raise ReadError("FileNotFoundError: there is no such object")
+        if version and stat.etag != version:
+            raise ChangedError(_CHANGED)
         wanted = max(min(length, stat.size - start), 0)
-        return Answer(store.get_range(key, start, wanted) if wanted else b"", stat.size, "")
+        data = bytes(store.get_ranges(key, [(start, wanted)])[0]) if wanted else b""
     except PassingError as err:
         raise _FailedTryError(str(err), wait_s=err.wait_s) from None
+    except ReadError:
+        raise
+    except (EOFError, OSError, obstore.exceptions.BaseError) as err:
+        raise _FailedTryError(f"{type(err).__name__}: {_unsigned(err)}") from None
+    return Answer(data, stat.size, stat.etag or "")
 
 
 # ---- servers ---------------------------------------------------------------------------------------------------------
 
-_pools: dict[tuple[int, str], urllib3.PoolManager] = {}
+_pools: dict[tuple[int, str, int], urllib3.PoolManager] = {}
 _pools_lock = threading.Lock()
 _sign_lock = threading.Lock()
 
 
-def _pool(scheme: str, host: str) -> urllib3.PoolManager:
+def _pool(scheme: str, host: str, per_host: int) -> urllib3.PoolManager:
     """The connections of this process, through the proxy that the environment names for a host."""
     proxy = "" if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get(scheme, "")
     with _pools_lock:
-        pool = _pools.get((os.getpid(), proxy))
+        pool = _pools.get((os.getpid(), proxy, per_host))
         if pool is None:
-            how: dict[str, Any] = {
-                "maxsize": PER_HOST,
-                "block": True,
-                "retries": False,
-            }
+            how: dict[str, Any] = {"maxsize": per_host, "block": True}
             pool = urllib3.ProxyManager(proxy, **how) if proxy else urllib3.PoolManager(**how)
-            _pools[os.getpid(), proxy] = pool
+            _pools[os.getpid(), proxy, per_host] = pool
         return pool
 
 
 def _over_http(place: Place, start: int, length: int, version: str) -> Answer:
-    url = place.url
-    if place.sign == "planetary-computer":
-        try:
-            with _sign_lock:  # the first asks for a token, and the others find it
-                url = planetary_computer.sign_url(url)
-        except OSError as err:  # requests' own; the endpoint is asked anew at each try
-            raise _FailedTryError(f"no signature was given: {_unsigned(err)}") from None
+    url = _signed(place)
     headers = {"Range": f"bytes={start}-{start + length - 1}", "Accept-Encoding": "identity"}
-    if version:
+    if version.startswith('"'):
         headers["If-Match"] = version
     parts = urlsplit(url)
     try:
-        response = _pool(parts.scheme, parts.hostname or "").request(
+        response = _pool(parts.scheme, parts.hostname or "", place.per_host).request(
             "GET",
             url,
             headers=headers,
             preload_content=False,
-            redirect=True,
+            decode_content=False,
             timeout=urllib3.Timeout(connect=CONNECT_S, read=READ_S),
+            retries=urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=5),
         )
-        whole = False
+        is_read = False
         try:
             answer = _answer(response, start, length, version)
-            whole = True
+            is_read = True
+            return answer
         finally:
-            if whole:
-                response.release_conn()
-            else:  # what is left of a body must not be taken for the next answer
+            if not is_read:  # what is left of a body must not be taken for the next answer
                 response.close()
+            response.release_conn()  # a slot of the host, closed or not
     except ReadError:  # an OSError, too
+        raise
+    except _FailedTryError as err:
+        if err.refused:
+            _forget_signature(place, url)
         raise
     except (urllib3.exceptions.HTTPError, OSError) as err:
         raise _FailedTryError(f"{type(err).__name__}: {_unsigned(err)}") from None
-    return answer
 
 
 def _answer(response: urllib3.BaseHTTPResponse, start: int, length: int, version: str) -> Answer:
@@ -240,33 +261,45 @@ def _answer(response: urllib3.BaseHTTPResponse, start: int, length: int, version
     if status in _REFUSED:  # a signature has a term, and some servers say 403 where they mean 429
         raise _FailedTryError(told, refused=True)
     if status == 412:
-        raise ChangedError("has changed since its head was read; it is read anew")
+        raise ChangedError(_CHANGED)
     if status == 416:
         raise ReadError(f"{told}: has no byte {start}: it is shorter than its header says")
-    if status == 200:
+    if status not in (200, 206):
+        raise ReadError(told)
+    if encoding := response.headers.get("Content-Encoding", "identity").replace("identity", ""):
+        raise ReadError(f"{told}: came as {encoding}, which was not asked for")
+    content_length = int(response.headers.get("Content-Length") or -1)
+    if status == 200 and start == 0 and 0 <= content_length <= length:  # a small file, whole
+        first, size, promised = 0, content_length, content_length
+    elif status == 200:
         raise _FailedTryError(
             f"{told}: the server gave the whole file instead of bytes {start} to {start + length - 1}"
         )
-    if status != 206:
-        raise ReadError(told)
-    found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", response.headers.get("Content-Range", ""))
-    if not found or int(found[1]) != start:
-        raise _FailedTryError(
-            f"{told}: Content-Range {response.headers.get('Content-Range')!r}, expected bytes {start}-…"
-        )
-    size = int(found[3])
+    else:
+        found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", response.headers.get("Content-Range", ""))
+        if not found:
+            raise _FailedTryError(f"{told}: Content-Range {response.headers.get('Content-Range')!r}")
+        first, size, promised = int(found[1]), int(found[3]), int(found[2]) - int(found[1]) + 1
     wanted = min(length, size - start)
-    promised = int(found[2]) - start + 1
-    if promised != wanted or response.headers.get("Content-Length", str(wanted)) != str(wanted):
-        raise _FailedTryError(f"{told}: {promised} bytes at {start}, expected {wanted}")
+    if first != start or promised != wanted or content_length not in (-1, wanted):
+        raise _FailedTryError(f"{told}: {promised} bytes at {first}, expected {wanted} at {start}")
     data = response.read(wanted)
     if len(data) != wanted:
         raise _FailedTryError(f"{told}: {len(data)} bytes at {start}, expected {wanted}")
-    mark = response.headers.get("ETag", "")
-    mark = "" if mark.startswith("W/") else mark
-    if version and mark and mark != version:
-        raise ChangedError("has changed since its head was read; it is read anew")
+    mark = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+    if version and mark != version:
+        raise ChangedError(_CHANGED)
     return Answer(data, size, mark)
+
+
+def _signed(place: Place) -> str:
+    if place.sign == "none":
+        return place.url
+    try:
+        with _sign_lock:  # the first asks for a token, and the others find it
+            return str(planetary_computer.sign_url(place.url))
+    except (OSError, ValueError) as err:  # requests' own, and what it makes of an answer that is no token
+        raise _FailedTryError(f"no signature was given: {type(err).__name__}: {_unsigned(err)}") from None
 
 
 def _retry_after_s(value: str | None) -> float:
@@ -280,12 +313,13 @@ def _retry_after_s(value: str | None) -> float:
     return 0.0
 
 
-def _forget_signature(place: Place) -> None:
-    """Drops what the signing library keeps of a place's container, so that the next try asks for a new one."""
-    parts = urlsplit(place.url)
-    ending = f"/{parts.netloc.split('.')[0]}/{parts.path.lstrip('/').split('/')[0]}"
-    for key in [k for k in planetary_computer.sas.TOKEN_CACHE if k.rstrip("/").endswith(ending)]:
-        planetary_computer.sas.TOKEN_CACHE.pop(key, None)
+def _forget_signature(place: Place, used: str) -> None:
+    """Drops the token that a signed URL was refused with from what the signing library keeps, and no fresher one."""
+    if place.sign == "none":
+        return
+    with _sign_lock:
+        for key in [k for k, v in planetary_computer.sas.TOKEN_CACHE.items() if v.token in used]:
+            del planetary_computer.sas.TOKEN_CACHE[key]
 
 
 def _unsigned(err: Exception) -> str:

@@ -22,6 +22,9 @@ _PAGE_BYTES = 64 * 2**10
 _MOST_HEADS = 2048
 """Heads that a process keeps from one slab to the next: 64 MiB."""
 
+_THREADS = 64
+"""That fetch: as many requests a process has under way, over all hosts."""
+
 _heads: OrderedDict[Place, Future[Answer]] = OrderedDict()
 _heads_lock = threading.Lock()
 
@@ -93,6 +96,8 @@ class SparseFile:
         self._spans: list[tuple[int, Future[bytes]]] = []
         """(end, bytes), in the order of `_starts`; they do not overlap."""
         self._head: Future[Answer] | None = None
+        self._is_lent = False
+        """Whether the head is another reader's: good for where blocks are, and checked by the first that is fetched."""
 
     def ask_head(self) -> None:
         """Begins to fetch the head, unless this process has it, or is about to."""
@@ -100,6 +105,7 @@ class SparseFile:
             return
         with _heads_lock:
             self._head = _heads.get(self.place)
+            self._is_lent = self._head is not None
             if self._head is not None:
                 _heads.move_to_end(self.place)
                 return
@@ -112,8 +118,8 @@ class SparseFile:
         try:
             answer = ranges.fetch(self.place, 0, HEAD_BYTES, self.name)  # to its end: other readers may wait for it
             self._counts.add(answer, planned=True)
-            # Only what every later answer is compared with: another content under the same name would not show else.
-            is_lasting = bool(answer.version) and len(answer.data) < answer.size
+            # Only what later answers are compared with: another content under the same name would not show else.
+            is_lasting = self.place.is_remote and bool(answer.version) and len(answer.data) < answer.size
             return answer
         finally:
             if not is_lasting:
@@ -133,7 +139,8 @@ class SparseFile:
             How many bytes that is.
         """
         head = self.head()
-        here = len(head.data)
+        here = 0 if self._is_lent else len(head.data)
+        spans = [Span(s.start, min(s.stop, head.size)) for s in spans]  # a damaged header may say anything
         missing = [s for s in spans if s.stop > here and not self._has(s)]
         total = 0
         for whole in coalesced(missing):
@@ -173,6 +180,8 @@ class SparseFile:
     def _fetch(self, span: Span, version: str, *, planned: bool) -> bytes:
         answer = ranges.fetch(self.place, span.start, span.stop - span.start, self.name, version, self._ended)
         self._counts.add(answer, planned=planned)
+        if len(answer.data) < span.stop - span.start:
+            raise ranges.ChangedError(f"{self.name}: ends before byte {span.stop}; it is read anew")
         return answer.data
 
     def read(self, start: int, size: int) -> bytes:
@@ -181,22 +190,24 @@ class SparseFile:
         stop = min(start + size, head.size)
         parts = []
         while start < stop:
-            part = head.data[start:stop] if start < len(head.data) else self._part(Span(start, stop))
+            part = self._part(Span(start, stop), head)
             if not part:
                 raise ranges.ChangedError(f"{self.name}: ends at {start}, expected {head.size} bytes: it changed")
             parts.append(part)
             start += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _part(self, span: Span) -> bytes:
-        """The first bytes of a span, as many as one piece has."""
+    def _part(self, span: Span, head: Answer) -> bytes:
+        """The first bytes of a span, as many as one piece or the head has."""
         i = bisect.bisect_right(self._starts, span.start) - 1
         if i < 0 or self._spans[i][0] <= span.start:
+            if span.start < len(head.data):
+                return head.data[span.start : span.stop]
             # Nobody planned it: headers behind the head, or a format whose blocks only its driver knows.
-            room = self._starts[i + 1] if i + 1 < len(self._starts) else self.head().size
+            room = self._starts[i + 1] if i + 1 < len(self._starts) else head.size
             more = Span(span.start, min(max(span.stop, span.start + _PAGE_BYTES), room))
             done: Future[bytes] = Future()
-            done.set_result(self._fetch(more, self.head().version, planned=False))
+            done.set_result(self._fetch(more, head.version, planned=False))
             self._add(more, done)
             i = bisect.bisect_right(self._starts, span.start) - 1
         stop, data = self._spans[i]
@@ -223,5 +234,16 @@ def _pool() -> ThreadPoolExecutor:
     global _pool_of
     with _pool_lock:
         if _pool_of is None or _pool_of[0] != os.getpid():
-            _pool_of = (os.getpid(), ThreadPoolExecutor(2 * ranges.PER_HOST, thread_name_prefix="fetch"))
+            _pool_of = (os.getpid(), ThreadPoolExecutor(_THREADS, thread_name_prefix="fetch"))
         return _pool_of[1]
+
+
+def _after_fork() -> None:
+    """A child has none of the threads that would finish what its parent began."""
+    global _heads_lock, _pool_lock
+    _heads_lock, _pool_lock = threading.Lock(), threading.Lock()
+    _heads.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -6,6 +6,7 @@ import logging
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -556,17 +557,32 @@ class Archive:
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        self.spoilt = b""
+        self.spoilt = self.other = b""
         self.faults: list[str] = []
         """One per request, in order; none left: all is well."""
         self.always = ""
         self.pause = "0"
+        self.delay_s = 0.0
+        self.under_way = self.most = 0
+        """Requests at a time, and the most that were."""
         self.version = ""
         self.requests: list[tuple[str, str]] = []
         self.closing = threading.Event()
         self.lock = threading.Lock()
 
     def answer(self, request: Request) -> None:
+        with self.lock:
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+        try:
+            time.sleep(self.delay_s)
+            with self.lock:  # before the last byte leaves, after which the client may ask again
+                self.under_way -= 1
+            self.answered(request)
+        except ConnectionError:
+            pass
+
+    def answered(self, request: Request) -> None:
         with self.lock:
             self.requests.append((request.command, request.path))
             fault = self.faults.pop(0) if self.faults else self.always
@@ -633,6 +649,13 @@ def archive(tmp_path: Path, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
         offset, size = (int(file.get_tag_item(f"BLOCK_{what}_1_1", "TIFF", bidx=1)) for what in ("OFFSET", "SIZE"))
     data = (tmp_path / "s.tif").read_bytes()
     made = Archive(data)
+    with rasterio.open(tmp_path / "s.tif") as file:
+        profile = file.profile
+    with rasterio.open(tmp_path / "t.tif", "w", **profile | {"driver": "COG", "blocksize": 128}) as file:
+        turned = picture.copy()
+        turned[120:186, 120:186] = turned[120:186, 120:186][::-1]
+        file.write(turned, 1)
+    made.other = (tmp_path / "t.tif").read_bytes()
     spoilt = bytearray(data)
     for at in range(offset + size // 2, offset + size // 2 + 8):
         spoilt[at] ^= 0x55
@@ -734,6 +757,32 @@ def test_what_has_no_room_is_left_for_later_and_comes_the_same(archive, picture)
             assert np.array_equal(reader.read([asset], array, place)[0], picture[row : row + 66, col : col + 66])
 
 
+def test_a_head_that_another_reader_fetched_is_checked_before_pixels_come_of_it(archive, want, picture):
+    made, url = archive
+    made.version = '"1"'
+    with Reader(url) as reader:
+        fetched(reader)
+    before = len(made.requests)
+    with Reader(url) as reader:
+        assert np.array_equal(fetched(reader), want)
+        assert reader.counts.requests == len(made.requests) - before == before - 1, "the blocks, and no head"
+    made.version, made.data = '"2"', made.other
+    with Reader(url) as reader:
+        assert np.array_equal(fetched(reader), want[::-1])
+
+
+@pytest.mark.parametrize("per_host", [1, 3])
+def test_a_host_has_no_more_requests_at_a_time_than_it_may(archive, want, per_host):
+    made, url = archive
+    made.delay_s = 0.05
+    reads = [Read(Asset(f"{n}/s.tif", "none"), spec(10, "uint16", 0), AT) for n in range(6)]
+    with Reader(url, per_host=per_host) as reader:
+        reader.prefetch([reads])
+        for read in reads:
+            assert np.array_equal(reader.read([read.asset], read.array, AT)[0], want)
+    assert made.most == per_host
+
+
 def test_prefetching_says_nothing_of_what_fails_and_reading_does(archive, want):
     made, url = archive
     made.always = "500"
@@ -755,9 +804,45 @@ def test_a_server_that_asks_for_a_pause_gets_it(archive, want, monkeypatch):
         assert np.array_equal(fetched(reader), want)
     assert slept[:2] == [7.0, 7.0]
     made.faults, made.pause = ["429"], "86400"
-    with Reader(url) as reader:
+    with Reader(url) as reader, pytest.raises(ReadError, match=r"asks for a pause of 86400 s; rerun"):
         fetched(reader)
-    assert slept[2] == ranges.LONGEST_PAUSE_S
+
+
+def test_a_host_that_fails_often_is_still_asked(archive, want):
+    made, url = archive
+    for fault in ("503", "403", "404", "whole", "short"):
+        for _ in range(3):
+            made.always = fault
+            with Reader(url, per_host=2) as reader, pytest.raises(ReadError):
+                fetched(reader)
+            made.always = ""
+            with Reader(url, per_host=2) as reader:
+                assert np.array_equal(fetched(reader), want)
+
+
+def test_a_redirect_is_followed(archive, want):
+    made, url = archive
+
+    def elsewhere(request: Request) -> None:
+        request.send(302, Location=f"{url}{request.path}?sig=SECRET")
+
+    with serving(elsewhere) as other, Reader(other) as reader:
+        assert np.array_equal(fetched(reader), want)
+    assert made.requests
+
+
+def test_a_file_on_disk_that_is_replaced_is_read_anew_and_never_mixed(tmp_path):
+    rng = np.random.default_rng(1)
+    pictures = [rng.integers(1, 9000, (512, 512)).astype("u2") for _ in range(2)]
+    transform = north_up(AT.x0_m - 1200, AT.y0_m + 1200, 10)
+    write(tmp_path / "s.tif", pictures[0], transform, AT.epsg, nodata=0)
+    far = replace(AT, x0_m=AT.x0_m + 1800, y0_m=AT.y0_m - 1800)
+    with Reader(str(tmp_path)) as reader:
+        assert np.array_equal(fetched(reader), pictures[0][120:186, 120:186])
+        write(tmp_path / "new.tif", pictures[1], transform, AT.epsg, nodata=0)
+        (tmp_path / "new.tif").replace(tmp_path / "s.tif")
+        got, _ = reader.read([Asset("s.tif", "none")], spec(10, "uint16", 0), far)
+        assert np.array_equal(got, pictures[1][300:366, 300:366])
 
 
 def test_a_file_that_changes_between_two_requests_is_read_anew(archive, want, picture):
