@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from curation import clouds, cube, labels, radiometry, select, shift, zarrshard
 from curation.cube import Cube
 from curation.ledger import SlabRecord, StoredObject, again
+from curation.locations import Locations
 from curation.model import (
     STATIC,
     Code,
@@ -127,7 +128,7 @@ def build_slab(job: SlabJob) -> SlabReceipt:
     """
     started = time.perf_counter()
     # Only this slab's locations: schema and keys follow from the recipe and the slab's number.
-    here = Cube(job.dataset, job.region, job.season, job.locations)
+    here = Cube(job.dataset, job.region, job.season, Locations.of(job.locations))
     chunks, rows, outcomes = _kept(job, here)
     with Reader(job.base, job.dataset.recipe.fetch.ahead_mb * 10**6, job.per_host) as reader:
         slots = {p.id: slot for slot, p in enumerate(job.locations)}

@@ -9,7 +9,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +25,7 @@ from zarr.storage import MemoryStore
 from curation import grid, zarrshard
 from curation.facts import DTYPE, FILL, Fact, schema
 from curation.ledger import SlabRecord, again, read_recorded
+from curation.locations import Locations
 from curation.model import STATIC, ConfigError, DamageError, Location
 from curation.recipe import Dataset, digest
 from curation.sources import ArraySpec, SourceSpec
@@ -54,8 +55,8 @@ class Cube:
     dataset: Dataset
     region: str
     season: str
-    locations: tuple[Location, ...]
-    """In the order of the cube; slab n holds those from n × slab_patches on."""
+    locations: Locations = field(default_factory=lambda: Locations.of([]))
+    """In the order of the cube; slab n holds those from n × slab_patches on. None where only keys and schema are asked for."""
 
     @property
     def prefix(self) -> str:
@@ -90,12 +91,15 @@ class Cube:
     @cached_property
     def locations_digest(self) -> str:
         """Digest of the ordered list of grids: what binds slabs to places."""
-        text = json.dumps([[p.id, p.epsg, p.x0_m, p.y0_m, p.size_m] for p in self.locations])
-        return hashlib.sha256(text.encode()).hexdigest()
+        found = hashlib.sha256(b"[")
+        for n, p in enumerate(self.locations):
+            found.update(f"{', ' if n else ''}{json.dumps([p.id, p.epsg, p.x0_m, p.y0_m, p.size_m])}".encode())
+        found.update(b"]")
+        return found.hexdigest()
 
     def slab(self, number: int) -> tuple[Location, ...]:
         """The locations of a slab."""
-        return self.locations[number * self.slab_patches : (number + 1) * self.slab_patches]
+        return tuple(self.locations[number * self.slab_patches : (number + 1) * self.slab_patches])
 
     def chunk_shape(self, name: str) -> tuple[int, int, int, int]:
         """Shape of one patch of a pixel array, (1, band, y, x)."""
@@ -192,12 +196,11 @@ class Cube:
                 attributes=fact.attributes,
             )
         for name, attributes in IDENTITY.items():
-            values = [getattr(p, name) for p in self.locations]
             dtype = "str" if name == "id" else "int32" if name == "epsg" else "float64"
             array_ = _create(
                 root, name, shape=(n,), chunks=(n,), dtype=dtype, dimension_names=("patch",), attributes=attributes
             )
-            array_[:] = np.array(values, dtype=object if name == "id" else dtype)
+            array_[:] = self.locations.column(name)
         with warnings.catch_warnings():
             # Consolidated metadata is not in the Zarr v3 core yet; without it `xr.open_zarr` warns and reads 60 objects.
             warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
@@ -369,7 +372,7 @@ def chunk_hash(chunk: bytes) -> str:
     return xxhash.xxh3_128_hexdigest(chunk)
 
 
-def cube_of(dataset: Dataset, region: str, season: str, ordered: Sequence[Location]) -> Cube:
+def cube_of(dataset: Dataset, region: str, season: str, ordered: Locations) -> Cube:
     """The cube of a region and season over its ordered locations.
 
     Raises:
@@ -380,9 +383,11 @@ def cube_of(dataset: Dataset, region: str, season: str, ordered: Sequence[Locati
     if season != STATIC:
         dataset.recipe.season(season)
     size_m = dataset.recipe.grid.size_m
-    if wrong := [p for p in ordered if p.size_m != size_m]:
-        raise ConfigError(f"location {wrong[0].id}: side is {wrong[0].size_m:g} m, the recipe's is {size_m:g} m")
-    return Cube(dataset, region, season, tuple(ordered))
+    wrong = ordered.column("size_m") != size_m
+    if wrong.any():
+        first = ordered[int(wrong.argmax())]
+        raise ConfigError(f"location {first.id}: side is {first.size_m:g} m, the recipe's is {size_m:g} m")
+    return Cube(dataset, region, season, ordered)
 
 
 def _create(root: zarr.Group, name: str, **kw: Any) -> zarr.Array[Any]:

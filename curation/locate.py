@@ -6,7 +6,6 @@ what the file gives. Regions select from these afterwards. Only `grid` makes pla
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 
@@ -18,7 +17,8 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from curation import given, lattice, overlap, places, regions, sampling, split
-from curation.model import ConfigError, DamageError, Location
+from curation.locations import SCHEMA, Locations
+from curation.model import ConfigError, DamageError
 from curation.places import Floats, Places
 from curation.recipe import Dataset, changes
 from curation.regions import Region
@@ -32,24 +32,14 @@ _ABOUT = b"curation"
 
 _SCHEMA = pa.schema(
     [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("lon", pa.float64(), nullable=False),
-        pa.field("lat", pa.float64(), nullable=False),
-        pa.field("epsg", pa.int32(), nullable=False),
-        pa.field("x0_m", pa.float64(), nullable=False),
-        pa.field("y0_m", pa.float64(), nullable=False),
-        pa.field("size_m", pa.float64(), nullable=False),
-        pa.field("region", pa.string(), nullable=False),
-        pa.field("split", pa.string(), nullable=False),
-        pa.field("rank", pa.int64(), nullable=False),
-        pa.field("parent", pa.string()),
+        # Names as plain strings: not every reader of GeoParquet knows dictionaries.
+        *(f.with_type(pa.string()) if pa.types.is_dictionary(f.type) else f for f in SCHEMA),
         pa.field("geometry", pa.binary(), nullable=False),
     ]
 )
-_COLUMNS = [f.name for f in dataclasses.fields(Location)]
 
 
-def draw(dataset: Dataset, asked: Sequence[Region] | None = None) -> list[Location]:
+def draw(dataset: Dataset, asked: Sequence[Region] | None = None) -> Locations:
     """The locations of a recipe, ordered by rank, which is the place in the order of the draw (0 first).
 
     `gaussian-cities` and `uniform` give exactly `count` locations over the land of the globe (the 1 km mask of
@@ -70,14 +60,13 @@ def draw(dataset: Dataset, asked: Sequence[Region] | None = None) -> list[Locati
     own = [regions.find(name) for name in dataset.recipe.places.regions] if asked is None else asked
     names = _names(found.lon, found.lat, own)
     made = _locations(dataset, ids, found, names)
-    return made if asked is None else [location for location in made if location.region != NOWHERE]
+    return made if asked is None else made.take(names != NOWHERE)
 
 
-def select(locations: Sequence[Location], asked: Sequence[Region]) -> list[Location]:
+def select(locations: Locations, asked: Sequence[Region]) -> Locations:
     """The locations whose centre one of the regions holds, each with the first that does as its region; order is kept."""
-    names = _names(np.array([c.lon for c in locations]), np.array([c.lat for c in locations]), asked)
-    pairs = zip(locations, names.tolist(), strict=True)
-    return [dataclasses.replace(location, region=name) for location, name in pairs if name != NOWHERE]
+    names = _names(locations.column("lon"), locations.column("lat"), asked)
+    return locations.with_regions(names).take(names != NOWHERE)
 
 
 def _everywhere(dataset: Dataset) -> tuple[list[str], Places]:
@@ -90,7 +79,7 @@ def _everywhere(dataset: Dataset) -> tuple[list[str], Places]:
     return given.ids_of(drawn, size_m), drawn
 
 
-def _cover(dataset: Dataset, asked: Sequence[Region] | None) -> list[Location]:
+def _cover(dataset: Dataset, asked: Sequence[Region] | None) -> Locations:
     if asked is None:
         raise ConfigError(
             f"{dataset.path}: [places] sampler = 'grid' covers regions and none is given; say --region (name, bbox or file)"
@@ -114,28 +103,35 @@ def _names(lon: Floats, lat: Floats, asked: Sequence[Region]) -> NDArray[np.obje
     return names
 
 
-def _locations(dataset: Dataset, ids: list[str], found: Places, names: NDArray[np.object_]) -> list[Location]:
+def _locations(dataset: Dataset, ids: list[str], found: Places, names: NDArray[np.object_]) -> Locations:
     recipe = dataset.recipe
-    splits = split.splits_of(found.lon, found.lat, recipe.seed, recipe.split)
-    columns = (found.lon, found.lat, found.epsg, found.x0_m, found.y0_m, names, splits)
-    rows = zip(ids, *(column.tolist() for column in columns), strict=True)
-    return [
-        Location(name, lon, lat, epsg, x0, y0, recipe.grid.size_m, region, side, rank)
-        for rank, (name, lon, lat, epsg, x0, y0, region, side) in enumerate(rows)
-    ]
+    return Locations.of_columns(
+        {
+            "id": ids,
+            "lon": found.lon,
+            "lat": found.lat,
+            "epsg": found.epsg,
+            "x0_m": found.x0_m,
+            "y0_m": found.y0_m,
+            "size_m": np.full(len(ids), recipe.grid.size_m),
+            "region": names,
+            "split": split.splits_of(found.lon, found.lat, recipe.seed, recipe.split),
+            "rank": np.arange(len(ids)),
+        }
+    )
 
 
-def curve_order(locations: Sequence[Location]) -> list[Location]:
+def curve_order(locations: Locations) -> Locations:
     """The locations zone by zone, along a Hilbert curve over the kilometres of their centres: neighbours share scenes.
 
     Depends on the set alone, not on the order given; ties (one kilometre cell) go by id.
     """
-    epsg = np.array([c.epsg for c in locations], dtype=np.int64)
-    x_km = np.array([(c.x0_m + c.size_m / 2) // 1000 for c in locations], dtype=np.int64)
-    y_km = np.array([(c.y0_m - c.size_m / 2) // 1000 for c in locations], dtype=np.int64)
-    ids = np.array([c.id for c in locations], dtype=str)
+    half_m = locations.column("size_m") / 2
+    x_km = ((locations.column("x0_m") + half_m) // 1000).astype(np.int64)
+    y_km = ((locations.column("y0_m") - half_m) // 1000).astype(np.int64)
+    ids = locations.column("id").astype(str)
     along = hilbert(x_km + _HALF, y_km + _HALF, _ORDER)
-    return [locations[k] for k in np.lexsort([ids, along, epsg])]
+    return locations.take(np.lexsort([ids, along, locations.column("epsg")]))
 
 
 _ORDER = 16
@@ -165,15 +161,15 @@ def hilbert(x: NDArray[np.int64], y: NDArray[np.int64], order: int) -> NDArray[n
     return along
 
 
-def save(locations: Sequence[Location], store: Store, key: str, dataset: Dataset) -> Receipt:
+def save(locations: Locations, store: Store, key: str, dataset: Dataset) -> Receipt:
     """The receipt of the locations as one GeoParquet object, in the order given; same locations, same bytes.
 
     Geometry is the footprint in EPSG:4326 by its corners (for maps: the grid itself is in the columns), cut at the
     antimeridian.
     """
-    columns = {name: [getattr(c, name) for c in locations] for name in _COLUMNS}
     shapes = _footprints(locations)
-    table = pa.table({**columns, "geometry": shapely.to_wkb(shapes)}, schema=_SCHEMA)
+    geometry = pa.array(shapely.to_wkb(shapes), pa.binary())
+    table = locations.table.append_column("geometry", geometry).cast(_SCHEMA)
     about = {
         "dataset": dataset.name,
         "places_digest": dataset.places_digest(),
@@ -193,7 +189,7 @@ def save(locations: Sequence[Location], store: Store, key: str, dataset: Dataset
     return store.publish(key, sink.getvalue().to_pybytes())
 
 
-def load(store: Store, key: str, dataset: Dataset) -> list[Location]:
+def load(store: Store, key: str, dataset: Dataset) -> Locations:
     """The locations that `save` wrote for this recipe, in order.
 
     Raises:
@@ -218,8 +214,7 @@ def load(store: Store, key: str, dataset: Dataset) -> list[Location]:
             )
     if len(table) != about["count"]:
         raise DamageError(f"{where}: {len(table)} rows, expected {about['count']}; delete it and locate again")
-    rows = zip(*(table.column(name).to_pylist() for name in _COLUMNS), strict=True)
-    return [Location(*row) for row in rows]
+    return Locations(table.select(SCHEMA.names))
 
 
 def _geo(shapes: NDArray[np.object_]) -> bytes:
@@ -237,11 +232,9 @@ def _geo(shapes: NDArray[np.object_]) -> bytes:
     return json.dumps(geo, sort_keys=True).encode()
 
 
-def _footprints(locations: Sequence[Location]) -> NDArray[np.object_]:
+def _footprints(locations: Locations) -> NDArray[np.object_]:
     """The corners' polygons in lon/lat, those across the antimeridian cut in two."""
-    epsg = np.array([c.epsg for c in locations], dtype=np.int64)
-    x0, y0 = np.array([c.x0_m for c in locations]), np.array([c.y0_m for c in locations])
-    size = np.array([c.size_m for c in locations])
+    epsg, x0, y0, size = (locations.column(name) for name in ("epsg", "x0_m", "y0_m", "size_m"))
     shapes = np.empty(len(locations), dtype=object)
     for size_m in np.unique(size):
         rows = np.flatnonzero(size == size_m)

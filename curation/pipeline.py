@@ -21,6 +21,7 @@ from curation.catalogs import Catalog
 from curation.cube import Cube
 from curation.jobs import slab_job
 from curation.ledger import Ledger, SlabRecord, again
+from curation.locations import Locations
 from curation.model import (
     SETTLED,
     STATIC,
@@ -125,9 +126,7 @@ def asked_seasons(dataset: Dataset, text: str) -> list[str]:
     return ([STATIC] if has_static else []) + [n for n in names if n != STATIC]
 
 
-def locations(
-    dataset: Dataset, store: Store, asked: Sequence[Region], *, keep: bool = True
-) -> dict[str, list[Location]]:
+def locations(dataset: Dataset, store: Store, asked: Sequence[Region], *, keep: bool = True) -> dict[str, Locations]:
     """Region → its locations along a space-filling curve, so that neighbours share slabs and scenes.
 
     The draw is made at first use and kept as GeoParquet (unless `keep` is False, where nothing is written); the sampler
@@ -141,7 +140,7 @@ def locations(
     return {name: locate.curve_order(places) for name, places in found.items()}
 
 
-def _drawn(dataset: Dataset, store: Store, key: str, asked: Sequence[Region] | None, keep: bool) -> list[Location]:
+def _drawn(dataset: Dataset, store: Store, key: str, asked: Sequence[Region] | None, keep: bool) -> Locations:
     if store.head(key) is None:
         count = dataset.recipe.places.count
         log.info("locate: drawing %s locations", f"{count:,}" if count else "all")

@@ -21,6 +21,7 @@ from zarr.storage import MemoryStore
 from curation import split
 from curation.cube import IDENTITY, Cube
 from curation.ledger import Ledger, StoredObject, read_recorded
+from curation.locations import Locations
 from curation.model import STATIC, ConfigError, DamageError, Location, PatchOutcome
 from curation.recipe import Dataset
 from curation.store import Store
@@ -93,25 +94,23 @@ def opened(dataset: Dataset, store: Store, region: str, season: str) -> Recorded
             f"{where}: is of dataset {ledger.binding.get('dataset')!r}, expected {dataset.name!r}; give its own --dataset"
         )
     if not ledger.cube_objects:
-        return RecordedCube(Cube(dataset, region, season, ()), ledger, store)  # begun, and stopped before its creation
+        return RecordedCube(Cube(dataset, region, season), ledger, store)  # begun, and stopped before its creation
     locations = _locations(dataset, store, region, season, ledger)
     return RecordedCube(Cube(dataset, region, season, locations), ledger, store)
 
 
-def _locations(dataset: Dataset, store: Store, region: str, season: str, ledger: Ledger) -> tuple[Location, ...]:
+def _locations(dataset: Dataset, store: Store, region: str, season: str, ledger: Ledger) -> Locations:
     """The cube's locations as its identity coordinates say; bound to the ledger by their digest."""
     recorded = {o.key: o for o in ledger.cube_objects}
-    cube = Cube(dataset, region, season, ())
+    cube = Cube(dataset, region, season)
     _check_schema(cube, store, read_recorded(store, recorded, f"{cube.prefix}/zarr.json"))
     columns = {name: _identity(store, recorded, cube.prefix, name) for name in IDENTITY}
     splits = split.splits_of(
         np.asarray(columns["lon"]), np.asarray(columns["lat"]), dataset.recipe.seed, dataset.recipe.split
     )
-    rows = zip(*columns.values(), splits.tolist(), strict=True)
-    locations = tuple(
-        Location(str(i), lon, lat, epsg, x0, y0, dataset.recipe.grid.size_m, region, side)
-        for i, lon, lat, epsg, x0, y0, side in rows
-    )
+    n = len(splits)
+    same = {"size_m": np.full(n, dataset.recipe.grid.size_m), "region": [region] * n}
+    locations = Locations.of_columns({**columns, **same, "split": splits})
     found = Cube(dataset, region, season, locations).locations_digest
     if found != ledger.binding.get("locations"):
         raise DamageError(

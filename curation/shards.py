@@ -288,7 +288,7 @@ def check_built(run: pipeline.Run, asked: Sequence[Region]) -> None:
         return
     told = []
     for region, seasons in built.items():
-        made = (Cube(run.dataset, region, s, ()).made_by(run.store) for s in seasons)
+        made = (Cube(run.dataset, region, s).made_by(run.store) for s in seasons)
         catalog = next((f", catalog {m['catalog']}" for m in made if m and "catalog" in m), "")
         told.append(f"region {region} ({', '.join(seasons)}{catalog})")
     there = f"built there: {'; '.join(told)}" if told else "nothing is built there"
@@ -491,7 +491,7 @@ def _arrays(job: ShardJob, member: Member, entries: Mapping[str, ArrayEntry]) ->
         part = by_season.get(season or STATIC)
         if part is None or name not in part.outcome.chunks:
             continue
-        here = Cube(job.dataset, member.location.region, part.season, ())
+        here = Cube(job.dataset, member.location.region, part.season)
         pixels = here.read_chunk(job.store, name, part.patch, part.outcome.chunks[name])
         spec, array = here.arrays[name]
         yield suffix.removesuffix(f".{encoding}"), _as_stored(pixels, spec, array, job.dataset.recipe.pack.radar)

@@ -15,7 +15,7 @@ from tests.run import Curate
 
 
 def here(built: Curate, season: str = "summer") -> Cube:
-    return Cube(built.dataset, "europe", season, ())
+    return Cube(built.dataset, "europe", season)
 
 
 @pytest.mark.parametrize("season", ["static", "summer", "autumn"])

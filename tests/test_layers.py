@@ -11,7 +11,7 @@ PACKAGE = Path(curation.__file__).parent
 
 LEVELS = [
     {"model", "resources", "progress", "zarrshard"},
-    {"grid", "sources", "radiometry", "clouds", "shift", "store", "payload"},
+    {"grid", "sources", "radiometry", "clouds", "shift", "store", "payload", "locations"},
     {"recipe", "labels", "places", "shardformat", "starter", "ledger", "facts"},
     {"regions", "split", "land", "catalogs", "cube", "read", "overlap", "stream"},
     {"locate", "sampling", "given", "lattice", "search", "select"},

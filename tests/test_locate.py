@@ -3,6 +3,7 @@ import functools
 import math
 import re
 import tracemalloc
+from collections.abc import Sequence
 from pathlib import Path
 
 import geopandas as gpd
@@ -16,6 +17,7 @@ from pyproj import CRS, Transformer
 
 from curation import given as given_places
 from curation import grid, land, lattice, locate, places, sampling
+from curation.locations import Locations
 from curation.model import ConfigError, DamageError, Location
 from curation.overlap import Kept, overlapping
 from curation.places import Places
@@ -39,11 +41,11 @@ def dataset(example: Dataset, path: Path | None = None, size_m: float = SIZE_M, 
 
 
 @pytest.fixture(scope="module")
-def drawn(example: Dataset) -> list[Location]:
+def drawn(example: Dataset) -> Locations:
     return locate.draw(dataset(example))
 
 
-def as_places(locations: list[Location]) -> Places:
+def as_places(locations: Sequence[Location]) -> Places:
     return Places(*(np.array([getattr(c, k) for c in locations]) for k in ("epsg", "x0_m", "y0_m", "lon", "lat")))
 
 
@@ -384,7 +386,7 @@ def test_zone_areas_are_those_of_the_zones():
 # --- the file sampler ------------------------------------------------------------------------------------------------------
 
 
-def from_table(example: Dataset, folder: Path, table: pd.DataFrame, size_m: float = SIZE_M) -> list[Location]:
+def from_table(example: Dataset, folder: Path, table: pd.DataFrame, size_m: float = SIZE_M) -> Locations:
     path = folder / ("places.parquet" if isinstance(table, gpd.GeoDataFrame) else "places.csv")
     if isinstance(table, gpd.GeoDataFrame):
         table.to_parquet(path)
@@ -515,14 +517,14 @@ def test_saved_locations_come_back_and_are_the_same_bytes(example, drawn, tmp_pa
     spec, store = dataset(example), Store(tmp_path)
     first = locate.save(drawn, store, "m/locations.parquet", spec)
     assert locate.load(store, "m/locations.parquet", spec) == drawn
-    assert locate.save(list(drawn), store, "m/again.parquet", spec).sha256 == first.sha256
+    assert locate.save(Locations.of(list(drawn)), store, "m/again.parquet", spec).sha256 == first.sha256
 
 
 def test_saved_locations_open_in_geopandas_with_their_footprints(example, drawn, tmp_path):
     over = places.snap(np.array([179.999, -179.999]), np.array([-17.0, -18]), SIZE_M)
     rows = zip(*(getattr(over, k).tolist() for k in ("lon", "lat", "epsg", "x0_m", "y0_m")), strict=True)
     fiji = [Location(f"fiji-{k}", *row, SIZE_M, "fiji", "train", parent="p") for k, row in enumerate(rows)]
-    locate.save([*fiji, *drawn[:50]], Store(tmp_path), "l.parquet", dataset(example))
+    locate.save(Locations.of([*fiji, *drawn[:50]]), Store(tmp_path), "l.parquet", dataset(example))
     frame = gpd.read_parquet(tmp_path / "l.parquet")
     assert frame.crs.to_epsg() == 4326
     assert list(frame["parent"].fillna("none"))[1:3] == ["p", "none"]
@@ -541,7 +543,7 @@ def test_saved_locations_are_places_of_a_file(example, drawn, tmp_path):
 
 
 def test_no_locations_can_be_saved_too(example, tmp_path):
-    locate.save([], Store(tmp_path), "l.parquet", dataset(example))
+    locate.save(Locations.of([]), Store(tmp_path), "l.parquet", dataset(example))
     assert locate.load(Store(tmp_path), "l.parquet", dataset(example)) == []
 
 
@@ -588,7 +590,7 @@ def test_the_hilbert_curve_refuses_what_lies_outside():
 def test_curve_order_depends_on_the_set_alone_and_keeps_zones_together(drawn, random):
     shuffled = list(drawn[:300])
     random.shuffle(shuffled)
-    ordered = locate.curve_order(shuffled)
+    ordered = locate.curve_order(Locations.of(shuffled))
     assert ordered == locate.curve_order(drawn[:300])
     assert sorted(c.id for c in ordered) == sorted(c.id for c in drawn[:300])
     codes = [c.epsg for c in ordered]
@@ -608,10 +610,10 @@ def test_neighbours_in_curve_order_are_near(example):
 
 
 def test_curve_order_of_nothing_is_nothing():
-    assert locate.curve_order([]) == []
+    assert locate.curve_order(Locations.of([])) == []
 
 
 def test_select_of_nothing_and_by_nothing(drawn):
-    assert locate.select([], [find("europe")]) == []
+    assert locate.select(Locations.of([]), [find("europe")]) == []
     assert locate.select(drawn, []) == []
     assert isinstance(find("europe"), Region)

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from curation import cli, shards, zarrshard
 from curation.cube import Cube
 from curation.ledger import Ledger
+from curation.locations import Locations
 from curation.model import CurationError, Location, PatchOutcome, SourceOutcome, Status
 from curation.stream import decoder, open_shards
 from tests import world as tiny
@@ -279,7 +280,7 @@ def planned(built: Curate, statuses: list[list[bool]], order: random.Random, tar
         items = list(outcomes[season].items())
         order.shuffle(items)
         outcomes[season] = dict(items)
-    cubes = {"r": {s: Cube(dataset, "r", s, tuple(places)) for s in seasons}}
+    cubes = {"r": {s: Cube(dataset, "r", s, Locations.of(places)) for s in seasons}}
     return shards.plan(dataset, cubes, {"r": outcomes}), places
 
 

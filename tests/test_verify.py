@@ -262,7 +262,7 @@ def test_a_chunk_swapped_within_its_shard(mine: Curate, capsys):
     from curation import zarrshard
     from curation.cube import Cube
 
-    here = Cube(mine.dataset, "europe", "summer", ())
+    here = Cube(mine.dataset, "europe", "summer")
     ledger = Ledger.replay(mine.store, "europe", "summer")
     slab = next(n for n, r in ledger.slabs.items() if sum(o.status is Status.OK for o in r.patches) >= 2)
     key = here.array_key("s2l2a_10m", slab)

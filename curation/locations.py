@@ -1,0 +1,113 @@
+"""Locations as columns: a quarter of a million of them in some 20 MB, made into values only where they are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, overload
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curation.model import Location
+
+_NAME = pa.dictionary(pa.int32(), pa.string())
+
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("lon", pa.float64(), nullable=False),
+        pa.field("lat", pa.float64(), nullable=False),
+        pa.field("epsg", pa.int32(), nullable=False),
+        pa.field("x0_m", pa.float64(), nullable=False),
+        pa.field("y0_m", pa.float64(), nullable=False),
+        pa.field("size_m", pa.float64(), nullable=False),
+        pa.field("region", _NAME, nullable=False),
+        pa.field("split", _NAME, nullable=False),
+        pa.field("rank", pa.int64(), nullable=False),
+        pa.field("parent", pa.string()),
+    ]
+)
+"""The fields of `Location`, in their order."""
+
+_AT_ONCE = 1024
+"""Locations made into values at a time."""
+
+
+class Locations(Sequence[Location]):
+    """A sequence of locations that keeps their fields as Arrow columns; slices share them."""
+
+    __slots__ = ("table",)
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table if table.schema.equals(SCHEMA) else table.cast(SCHEMA)
+        """Columns as in `SCHEMA`."""
+
+    @classmethod
+    def of(cls, locations: Iterable[Location]) -> Locations:
+        """The locations as columns; themselves where they are."""
+        if isinstance(locations, Locations):
+            return locations
+        rows = list(locations)
+        return cls.of_columns({name: [getattr(p, name) for p in rows] for name in SCHEMA.names})
+
+    @classmethod
+    def of_columns(cls, columns: dict[str, Any]) -> Locations:
+        """The locations with these values, one per row; rank and parent may be left out (0 and none)."""
+        n = len(columns["id"])
+        columns = {"rank": np.zeros(n, dtype=np.int64), "parent": pa.nulls(n, pa.string())} | columns
+        return cls(pa.table([pa.array(columns[f.name]).cast(f.type) for f in SCHEMA], schema=SCHEMA))
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One field of all; strings as objects."""
+        column = self.table[name]
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(pa.string())
+        values: NDArray[Any] = column.to_numpy()
+        return values
+
+    def take(self, index: NDArray[Any]) -> Locations:
+        """Those at `index`, in its order; or those where it is true."""
+        rows = np.flatnonzero(index) if index.dtype == bool else index
+        return Locations(self.table.take(pa.array(rows, pa.int64())))
+
+    def with_regions(self, names: Sequence[str] | NDArray[Any]) -> Locations:
+        """The same, each of another region."""
+        k = SCHEMA.get_field_index("region")
+        column = pa.array(names, pa.string()).dictionary_encode().cast(_NAME)
+        return Locations(self.table.set_column(k, SCHEMA.field(k), column))
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Location: ...
+    @overload
+    def __getitem__(self, index: slice) -> Locations: ...
+    def __getitem__(self, index: int | slice) -> Location | Locations:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step != 1:
+                return self.take(np.arange(start, stop, step))
+            return Locations(self.table.slice(start, max(stop - start, 0)))
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"location {index} of {len(self)}")
+        return next(_values(self.table.slice(index % len(self), 1)))
+
+    def __iter__(self) -> Iterator[Location]:
+        for start in range(0, len(self), _AT_ONCE):
+            yield from _values(self.table.slice(start, _AT_ONCE))
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Locations):
+            return bool(self.table.equals(other.table)) or list(self) == list(other)
+        return list(self) == other if isinstance(other, list) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # as lists
+
+    def __repr__(self) -> str:
+        return f"<{len(self):,} locations>"
+
+
+def _values(table: pa.Table) -> Iterator[Location]:
+    return (Location(*row) for row in zip(*(column.to_pylist() for column in table.columns), strict=True))
