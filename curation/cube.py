@@ -56,7 +56,7 @@ class Cube:
     region: str
     season: str
     locations: Locations = field(default_factory=lambda: Locations.of([]))
-    """In the order of the cube; slab n holds those from n × slab_patches on. None where only keys and schema are asked for."""
+    """In the order of the cube; slab n holds those from n × slab_patches on. None where only its keys matter."""
 
     @property
     def prefix(self) -> str:
@@ -72,6 +72,10 @@ class Cube:
     def slabs(self) -> int:
         """Number of slabs; the last may hold fewer patches."""
         return -(-len(self.locations) // self.slab_patches)
+
+    def patches_of(self, slab: int) -> int:
+        """How many patches a slab holds; none beyond the last."""
+        return max(min(self.slab_patches, len(self.locations) - slab * self.slab_patches), 0)
 
     @cached_property
     def sources(self) -> list[SourceSpec]:

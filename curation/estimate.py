@@ -10,8 +10,9 @@ import numpy as np
 from curation import cube, grid, pipeline
 from curation.cube import Cube
 from curation.ledger import Ledger
-from curation.model import SETTLED, STATIC
+from curation.model import STATIC
 from curation.regions import Region
+from curation.remaining import Remaining
 from curation.search import cell_of
 from curation.sources import ArraySpec
 
@@ -48,20 +49,21 @@ class Estimate:
 def of_cube(run: pipeline.Run, here: Cube) -> Estimate:
     """The estimate for one cube as it stands."""
     region, season = here.region, here.season
-    settled = {o.id for o in Ledger.replay(run.store, region, season).outcomes() if o.status in SETTLED}
-    todo = [p for p in here.locations[: run.limit] if p.id not in settled]
-    searches = len({cell_of(p) for p in todo}) * len(pipeline.searched(run.dataset, season))
+    left = Remaining(here, Ledger.replay(run.store, region, season), run.limit)
+    todo = left.patches
+    cells = {cell_of(p) for slab in left.slabs for p in left.places(slab)}
+    searches = len(cells) * len(pipeline.searched(run.dataset, season))
     scenes = requests = read = disk = 0.0
     for spec in here.sources:
-        scenes += len(todo) * (MASKS_PER_PATCH if spec.mask else 1)
+        scenes += todo * (MASKS_PER_PATCH if spec.mask else 1)
         for array in run.dataset.arrays[spec.name].values():
             times = MASKS_PER_PATCH if array.role == "mask" else 1
-            windows = len(todo) * len(array.bands) * times
+            windows = todo * len(array.bands) * times
             requests += windows * REQUESTS_PER_WINDOW
             read += windows * _window_bytes(run.dataset.recipe.grid.size_m, array)
             px = grid.size_px(run.dataset.recipe.grid.size_m, array.res_m)
-            disk += len(todo) * len(array.bands) * px * px * np.dtype(array.dtype).itemsize * PACKED
-    return Estimate(region, season, len(here.locations), len(todo), searches, scenes, requests, read, disk)
+            disk += todo * len(array.bands) * px * px * np.dtype(array.dtype).itemsize * PACKED
+    return Estimate(region, season, len(here.locations), todo, searches, scenes, requests, read, disk)
 
 
 def _window_bytes(size_m: float, array: ArraySpec) -> float:

@@ -13,11 +13,15 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
+import xxhash
 
 from curation.model import SETTLED, ConfigError, DamageError, PatchOutcome, SourceOutcome, Status
 from curation.store import Receipt, Store
@@ -37,6 +41,11 @@ class StoredObject:
     def of(cls, receipt: Receipt) -> StoredObject:
         """What a receipt says, without the store's mark."""
         return cls(receipt.key, receipt.size, receipt.sha256)
+
+
+def size_mark(key: str, size: int) -> bytes:
+    """8 bytes that stand for an object's key and size: a million objects are compared with a listing in 8 MB."""
+    return xxhash.xxh3_64_digest(f"{size} {key}".encode())
 
 
 def again(key: str) -> str:
@@ -119,9 +128,45 @@ class Writer:
         return f"{self.user} on {self.host} (pid {self.pid})"
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """Where the last record of a slab stands, and what it comes to: some hundred bytes, however much the record says."""
+
+    segment: int
+    number: int
+    """Of the line in its segment."""
+    counts: dict[str, int]
+    """`PatchOutcome.told` → patches."""
+    settled: int
+    """Patches that no build looks at again."""
+    marks: bytes
+    """`size_mark` of each object."""
+
+
+class _Records(Mapping[int, SlabRecord]):
+    """Slab → its last record, read again from the ledger when it is asked for."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def __getitem__(self, slab: int) -> SlabRecord:
+        line = self._ledger.lines[slab]
+        return _decode(json.loads(self._ledger.segment(line.segment)[1 + line.number]))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._ledger.lines)
+
+    def __len__(self) -> int:
+        return len(self._ledger.lines)
+
+
+AT_ONCE = 32
+"""Segments fetched at a time, and kept for records that are asked for again."""
+
+
 @dataclass(slots=True)
 class Ledger:
-    """The record of one cube, replayed."""
+    """The record of one cube, replayed. What its patches came to stays in the store: here is only where it stands."""
 
     store: Store
     prefix: str
@@ -130,13 +175,14 @@ class Ledger:
     """What the cube is: dataset, region, season and digests. Fixed by the first segment."""
     cube_objects: tuple[StoredObject, ...] = ()
     """The cube's own objects, written at its creation."""
-    slabs: dict[int, SlabRecord] = field(default_factory=dict)
-    """Slab → its last record."""
-    segments: int = 0
-    head: str | None = None
-    """sha256 of the last segment."""
+    lines: dict[int, _Line] = field(default_factory=dict)
+    """Slab → where its last record stands."""
+    heads: list[bytes] = field(default_factory=list)
+    """sha256 of each segment."""
     writer: Writer | None = None
     """Who wrote the last segment."""
+    _read: OrderedDict[int, list[bytes]] = field(default_factory=OrderedDict)
+    """Lines of the segments read last."""
 
     @classmethod
     def replay(cls, store: Store, region: str, season: str) -> Ledger:
@@ -154,14 +200,71 @@ class Ledger:
                 f"{store.where(ledger.prefix)}: segments {lost or stored} are missing or foreign; expected "
                 f"{len(stored)} numbered without a gap. Restore them; without them nobody knows what is committed"
             )
-        for number, key in enumerate(stored):
-            ledger._apply(number, store.get(key))
+        with ThreadPoolExecutor(AT_ONCE) as pool:  # an object store answers many at a time
+            for start in range(0, len(stored), AT_ONCE):
+                for data in pool.map(store.get, stored[start : start + AT_ONCE]):
+                    ledger._apply(data)
         return ledger
+
+    @property
+    def slabs(self) -> Mapping[int, SlabRecord]:
+        """Slab → its last record.
+
+        Raises:
+            DamageError: on access, where the segment is not what it was at replay.
+        """
+        return _Records(self)
+
+    @property
+    def segments(self) -> int:
+        """How many segments there are."""
+        return len(self.heads)
+
+    @property
+    def head(self) -> str | None:
+        """sha256 of the last segment."""
+        return self.heads[-1].hex() if self.heads else None
+
+    def settled(self, slab: int) -> int:
+        """Patches of a slab that no build looks at again."""
+        return self.lines[slab].settled if slab in self.lines else 0
+
+    def counts(self, slabs: Iterable[int]) -> Counter[str]:
+        """`PatchOutcome.told` → decided patches of some slabs."""
+        found: Counter[str] = Counter()
+        for slab in slabs:
+            if slab in self.lines:
+                found.update(self.lines[slab].counts)
+        return found
 
     def outcomes(self) -> Iterator[PatchOutcome]:
         """Every decided patch, slab by slab."""
-        for slab in sorted(self.slabs):
+        for slab in sorted(self.lines):
             yield from self.slabs[slab].patches
+
+    def segment(self, number: int) -> list[bytes]:
+        """The lines of a segment: its first, its records', its last.
+
+        Raises:
+            DamageError: it is not what it was at replay.
+        """
+        lines = self._read.get(number)
+        if lines is None:
+            key = self._key(number)
+            try:
+                data = self.store.get(key)
+            except FileNotFoundError:
+                data = b""
+            if hashlib.sha256(data).digest() != self.heads[number]:
+                raise DamageError(f"{self.store.where(key)}: was changed or removed while it was in use; restore it")
+            lines = self._keep(number, data)
+        return lines
+
+    def _keep(self, number: int, data: bytes) -> list[bytes]:
+        lines = self._read[number] = data.splitlines()
+        while len(self._read) > AT_ONCE:
+            self._read.popitem(last=False)
+        return lines
 
     def acquire(self, binding: dict[str, Any]) -> None:
         """Makes this process the one that writes; from here on every other one is fenced.
@@ -201,8 +304,6 @@ class Ledger:
             DamageError: another writer has taken over since.
         """
         self._publish([_encode(r) for r in records])
-        for record in records:
-            self.slabs[record.slab] = record
 
     def _key(self, number: int) -> str:
         return f"{self.prefix}/{number:06d}.jsonl"
@@ -214,16 +315,28 @@ class Ledger:
         data = body + _line({"end": len(records), "sha256": hashlib.sha256(body).hexdigest()})
         key = self._key(self.segments)
         try:
-            receipt = self.store.publish_new(key, data)
+            self.store.publish_new(key, data)
         except FileExistsError:
             other = json.loads(self.store.get(key).split(b"\n", 1)[0])["writer"]
             raise DamageError(
                 f"{self.store.where(key)}: {Writer(**other)} has taken over this cube; this run stops. "
                 "Run only one at a time for a region and season"
             ) from None
-        self.segments, self.head, self.writer = self.segments + 1, receipt.sha256, me
+        self._take(records, data)
+        self.writer = me
 
-    def _apply(self, number: int, data: bytes) -> None:
+    def _take(self, records: Sequence[dict[str, Any]], data: bytes) -> None:
+        """Takes up a segment: where its records stand, and what they come to."""
+        for n, record in enumerate(records):
+            if "cube" in record:
+                self.cube_objects = tuple(StoredObject(**o) for o in record["cube"])
+            else:
+                self.lines[record["slab"]] = _summary(record, self.segments, n)
+        self._keep(self.segments, data)
+        self.heads.append(hashlib.sha256(data).digest())
+
+    def _apply(self, data: bytes) -> None:
+        number = self.segments
         where = self.store.where(self._key(number))
         body, _, tail = data.removesuffix(b"\n").rpartition(b"\n")
         try:
@@ -245,13 +358,7 @@ class Ledger:
                 "a segment was replaced; restore it"
             )
         self.binding, self.writer = first["binding"], Writer(**first["writer"])
-        for record in records:
-            if "cube" in record:
-                self.cube_objects = tuple(StoredObject(**o) for o in record["cube"])
-            else:
-                slab = _decode(record)
-                self.slabs[slab.slab] = slab
-        self.segments, self.head = number + 1, hashlib.sha256(data).hexdigest()
+        self._take(records, data)
 
 
 def _user() -> str:
@@ -285,22 +392,36 @@ def _encode(record: SlabRecord) -> dict[str, Any]:
     }
 
 
+def _summary(value: dict[str, Any], segment: int, number: int) -> _Line:
+    """What a record comes to."""
+    counts: Counter[str] = Counter()
+    settled = 0
+    for patch in value["patches"]:
+        # Most patches are ok: these are not made into values to be told so.
+        counts[sys.intern("ok" if patch["status"] == "ok" else _patch(patch).told)] += 1
+        settled += _STATUS[patch["status"]] in SETTLED
+    marks = b"".join(size_mark(o["key"], o["size"]) for o in value["objects"])
+    return _Line(segment, number, dict(counts), settled, marks)
+
+
+_STATUS = {s.name.lower(): s for s in Status}
+
+
 def _decode(value: dict[str, Any]) -> SlabRecord:
     return SlabRecord(
         slab=value["slab"],
-        patches=tuple(
-            PatchOutcome(
-                id=p["id"],
-                status=Status[p["status"].upper()],
-                chunks=p["chunks"],
-                sources={
-                    name: SourceOutcome(
-                        **o | {"status": Status[o["status"].upper()], "scenes": tuple(o.get("scenes", ()))}
-                    )
-                    for name, o in p["sources"].items()
-                },
-            )
-            for p in value["patches"]
-        ),
+        patches=tuple(map(_patch, value["patches"])),
         objects=tuple(StoredObject(**o) for o in value["objects"]),
+    )
+
+
+def _patch(value: dict[str, Any]) -> PatchOutcome:
+    return PatchOutcome(
+        id=value["id"],
+        status=_STATUS[value["status"]],
+        chunks=value["chunks"],
+        sources={
+            name: SourceOutcome(**o | {"status": _STATUS[o["status"]], "scenes": tuple(o.get("scenes", ()))})
+            for name, o in value["sources"].items()
+        },
     )

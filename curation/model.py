@@ -64,6 +64,9 @@ class Status(IntEnum):
     ABSENT = 4
 
 
+PENDING = "pending"
+"""What counts call a patch of which nothing is recorded."""
+
 SETTLED = (Status.OK, Status.REJECTED, Status.ABSENT)
 """A patch that ended so is not looked at again; one that failed is."""
 
@@ -262,16 +265,21 @@ class PatchOutcome:
 
     @property
     def reason(self) -> str:
-        """`code:source` of the first source that keeps the patch from being ok; `ok` where none does."""
+        """`code:source` of the source that keeps the patch from being ok, the first by name of several; `ok` where none."""
         if self.status is Status.OK:
             return "ok"
         ranked = sorted(
-            self.sources.items(), key=lambda kv: (kv[1].code == Code.UPSTREAM, kv[1].status is not self.status)
+            self.sources.items(), key=lambda kv: (kv[1].code == Code.UPSTREAM, kv[1].status is not self.status, kv[0])
         )
         for name, outcome in ranked:
             if outcome.status is not Status.OK:
                 return f"{outcome.code}:{name}"
         raise AssertionError(f"patch {self.id} is {self.status.name} but each of its sources is ok")
+
+    @property
+    def told(self) -> str:
+        """The outcome in a word or two, as counts show it: its reason, `failed` before it where it failed."""
+        return f"failed {self.reason}" if self.status is Status.FAILED else self.reason
 
 
 def parse_time(text: str) -> dt.datetime:

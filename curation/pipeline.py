@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
 from distributed import Client
 
 from curation import catalogs, cluster, cube, locate, regions
@@ -20,10 +21,9 @@ from curation.build import SlabJob, SlabReceipt, build_slab, one_line
 from curation.catalogs import Catalog
 from curation.cube import Cube
 from curation.jobs import slab_job
-from curation.ledger import Ledger, SlabRecord, again
+from curation.ledger import Ledger, SlabRecord, again, size_mark
 from curation.locations import Locations
 from curation.model import (
-    SETTLED,
     STATIC,
     ConfigError,
     CurationError,
@@ -37,6 +37,7 @@ from curation.model import (
 from curation.progress import Counting
 from curation.recipe import Dataset, changes
 from curation.regions import Region
+from curation.remaining import Remaining
 from curation.search import Searches, cell_of
 from curation.sources import SourceSpec
 from curation.store import Store
@@ -155,13 +156,18 @@ def _drawn(dataset: Dataset, store: Store, key: str, asked: Sequence[Region] | N
 class _Work:
     """One cube while it is built."""
 
-    here: Cube
-    ledger: Ledger
-    wanted: list[str]
-    """Ids of the patches asked for."""
-    todo: dict[int, list[Location]]
-    """Slab → locations to build: those wanted that are not settled."""
+    left: Remaining
     built: Built
+
+    @property
+    def here(self) -> Cube:
+        """The cube."""
+        return self.left.here
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is recorded of it."""
+        return self.left.ledger
 
 
 def build(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> list[Built]:
@@ -175,7 +181,7 @@ def build(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> list[Bui
     cubes = [cube.cube_of(run.dataset, r, season, places) for r, places in found.items() for season in seasons]
     works = [_work(run, here) for here in cubes]  # all ledgers are checked before the first slab is built
     by_cube = {(w.here.region, w.here.season): w for w in works}
-    total = sum(len(places) for w in works for places in w.todo.values())
+    total = sum(w.left.patches for w in works)
     searches = Searches(run.dataset, run.catalog, run.store)
     jobs = itertools.chain.from_iterable(_jobs(run, w, searches) for w in works)
     broken = 0
@@ -186,7 +192,7 @@ def build(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> list[Bui
                 record = _record(run, job, result)
                 records.setdefault((job.region, job.season), []).append(record)
                 fresh = [o for o in record.patches if o.id in job.todo]
-                count.add(told(o) for o in fresh)
+                count.add(o.told for o in fresh)
                 by_cube[job.region, job.season].built.add(len(fresh), result)
                 broken = broken + 1 if all(o.status is Status.FAILED for o in fresh) else 0
             for key, lines in records.items():
@@ -194,8 +200,7 @@ def build(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> list[Bui
             if broken >= BROKEN_AFTER_SLABS:
                 _stop(broken, [r for lines in records.values() for r in lines])
     for work in works:
-        outcomes = {o.id: o for o in work.ledger.outcomes()}
-        work.built.counts = Counter(told(outcomes.get(i)) for i in work.wanted)
+        work.built.counts = work.left.counts()
     return [w.built for w in works]
 
 
@@ -204,13 +209,7 @@ def _work(run: Run, here: Cube) -> _Work:
     ledger = Ledger.replay(run.store, here.region, here.season)
     check_bound(run, ledger, here)
     _check_sizes(run.store, ledger, here)
-    wanted = [p.id for p in here.locations[: run.limit]]
-    settled = {o.id for o in ledger.outcomes() if o.status in SETTLED}
-    todo: dict[int, list[Location]] = {}
-    for n, location in enumerate(here.locations[: run.limit]):
-        if location.id not in settled:
-            todo.setdefault(n // here.slab_patches, []).append(location)
-    return _Work(here, ledger, wanted, todo, Built(here.region, here.season))
+    return _Work(Remaining(here, ledger, run.limit), Built(here.region, here.season))
 
 
 def check_bound(run: Run, ledger: Ledger, here: Cube) -> None:
@@ -240,33 +239,40 @@ def _check_sizes(store: Store, ledger: Ledger, here: Cube) -> None:
     Raises:
         DamageError: an object is missing, or has another size.
     """
+    whole = [r for n, r in ledger.lines.items() if r.settled == here.patches_of(n)]
+    marks = b"".join([*(size_mark(o.key, o.size) for o in ledger.cube_objects), *(r.marks for r in whole)])
+    if not marks:
+        return
+    stored = b"".join(size_mark(s.key, s.size) for s in store.list(here.prefix))
+    if not np.isin(np.frombuffer(marks, "u8"), np.frombuffer(stored, "u8")).all():
+        _tell_missing(store, ledger, here)
+
+
+def _tell_missing(store: Store, ledger: Ledger, here: Cube) -> NoReturn:
+    sizes = {s.key: s.size for s in store.list(here.prefix)}
     recorded = list(ledger.cube_objects)
     for number, record in ledger.slabs.items():
-        if record.settled == len(here.slab(number)):
+        if record.settled == here.patches_of(number):
             recorded += record.objects
-    sizes = {s.key: s.size for s in store.list(here.prefix)} if recorded else {}
     wrong = [o for o in recorded if sizes.get(o.key) != o.size]
-    if wrong:
-        first, size = wrong[0], sizes.get(wrong[0].key)
-        found = "is recorded but not there" if size is None else f"has {size} bytes, recorded were {first.size}"
-        raise DamageError(
-            f"{store.where(first.key)}: {found} (the first of {len(wrong)} such objects): {again(first.key)}"
-        )
+    first, size = wrong[0], sizes.get(wrong[0].key)
+    found = "is recorded but not there" if size is None else f"has {size} bytes, recorded were {first.size}"
+    raise DamageError(f"{store.where(first.key)}: {found} (the first of {len(wrong)} such objects): {again(first.key)}")
 
 
 def _jobs(run: Run, work: _Work, searches: Searches) -> Iterator[SlabJob]:
     """The tasks of a cube. Its ledger is taken, its schema written and its scenes searched when the first is asked for."""
     here, ledger = work.here, work.ledger
-    if not work.todo and ledger.cube_objects:
+    if not work.left.slabs and ledger.cube_objects:
         return
     digest = catalogs.pixels_digest(run.dataset, run.catalog)
     ledger.acquire(here.binding(digest))
     if not ledger.cube_objects:
         ledger.record_cube(here.create(run.store, catalogs.pixels_parts(run.dataset, run.catalog)))
-    search(run, here, searches, [p for places in work.todo.values() for p in places])
+    search(run, here, searches, [p for slab in work.left.slabs for p in work.left.places(slab)])
     workers = cluster.workers(run.client)
-    for slab, places in work.todo.items():
-        prior = ledger.slabs.get(slab)
+    for slab in work.left.slabs:
+        places, prior = work.left.places(slab), ledger.slabs.get(slab)
         yield slab_job(
             here, slab, places, searches=searches, catalog=run.catalog, store=run.store, prior=prior, workers=workers
         )
@@ -278,13 +284,6 @@ def _stop(broken: int, records: Sequence[SlabRecord]) -> NoReturn:
         f"every patch of {broken} slabs in a row failed; likely the network, the catalog or the recipe is at fault, not "
         f"the patches. Last cause: {causes[-1] if causes else 'unknown'}"
     )
-
-
-def told(outcome: PatchOutcome | None) -> str:
-    """A patch's outcome in a word or two, as counts show it."""
-    if outcome is None:
-        return "pending"
-    return f"failed {outcome.reason}" if outcome.status is Status.FAILED else outcome.reason
 
 
 def search(run: Run, here: Cube, searches: Searches, places: Sequence[Location]) -> None:

@@ -22,7 +22,7 @@ from curation import split
 from curation.cube import IDENTITY, Cube
 from curation.ledger import Ledger, StoredObject, read_recorded
 from curation.locations import Locations
-from curation.model import STATIC, ConfigError, DamageError, Location, PatchOutcome
+from curation.model import STATIC, ConfigError, DamageError, PatchOutcome
 from curation.recipe import Dataset
 from curation.store import Store
 

@@ -18,8 +18,8 @@ from markupsafe import Markup
 from curation import shardformat, shards
 from curation.drawing import distributions, maps, palette, sheet
 from curation.drawing import survey as surveys
-from curation.drawing.survey import PENDING, Survey
-from curation.model import CODE_HELP, STATIC, Code, ConfigError, DamageError
+from curation.drawing.survey import Survey
+from curation.model import CODE_HELP, PENDING, STATIC, Code, ConfigError, DamageError
 from curation.recipe import Dataset
 from curation.shardformat import Index
 from curation.store import Store

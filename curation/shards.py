@@ -26,6 +26,7 @@ from curation.build import one_line
 from curation.cube import Cube
 from curation.ledger import Ledger
 from curation.model import (
+    PENDING,
     STATIC,
     ConfigError,
     CurationError,
@@ -224,7 +225,7 @@ def plan(
 
 def _incomplete(rule: str, have: Mapping[str, PatchOutcome | None]) -> str | None:
     """Why a location is no sample; None where it is one."""
-    bad = {s: pipeline.told(o) for s, o in have.items() if o is None or o.status is not Status.OK}
+    bad = {s: o.told if o else PENDING for s, o in have.items() if o is None or o.status is not Status.OK}
     seasonal = [s for s in have if s != STATIC]
     if STATIC in bad:
         return f"incomplete:{STATIC} ({bad[STATIC]})"
@@ -692,7 +693,7 @@ def _index(
             samples_table=_entry(f"{split}/samples.parquet", table),
         )
     patches = {
-        region: {season: dict(Counter(pipeline.told(o) for o in found.values())) for season, found in by.items()}
+        region: {season: dict(Counter(o.told for o in found.values())) for season, found in by.items()}
         for region, by in outcomes.items()
     }
     index = Index(

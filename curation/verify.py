@@ -106,8 +106,7 @@ class _Opened:
 
     def open(self, slab: int) -> bool:
         """Whether a build will write the slab (again): it is one of the cube's, and some patch of it is not settled."""
-        record = self.ledger.slabs.get(slab)
-        return (record.settled if record else 0) < len(self.slab_ids(slab))
+        return self.ledger.settled(slab) < len(self.slab_ids(slab))
 
     def goes_on_with(self, key: str) -> bool:
         """Whether a build will write an object that nobody recorded.
@@ -296,7 +295,7 @@ def _counts(store: Store, index: Index, ledgers: Mapping[tuple[str, str], Ledger
     for region, seasons in sorted(packed.items()):
         for season, counts in sorted(seasons.items()):
             ledger = ledgers.get((region, season))
-            now, then = sum(1 for _ in ledger.outcomes()) if ledger else 0, sum(counts.values())
+            now, then = ledger.counts(ledger.lines).total() if ledger else 0, sum(counts.values())
             if now < then:
                 found.faults.append(
                     f"{store.where(f'ledger/{region}/{season}')}: tells of {now} patches, the shards were packed when it "

@@ -107,7 +107,9 @@ def test_ctrl_c_ends_everything_with_one_line_and_the_same_command_goes_on(
 ):
     run = Curate(world, tmp_path)
     command = [sys.executable, "-m", "curation", *run.arguments("build", "--scheduler", scheduler)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=_as_in_a_terminal
+    ) as process:
         assert process.stderr is not None
         lines = []
         for line in process.stderr:
@@ -124,6 +126,11 @@ def test_ctrl_c_ends_everything_with_one_line_and_the_same_command_goes_on(
         assert time.monotonic() < deadline, f"still running: {left}"
         time.sleep(0.1)
     assert run() == 0
+
+
+def _as_in_a_terminal() -> None:
+    """Takes Ctrl-C again, where the tests run in the background of a script, which ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _group_of(process: psutil.Process) -> int:

@@ -15,7 +15,7 @@ LEVELS = [
     {"recipe", "labels", "places", "shardformat", "starter", "ledger", "facts"},
     {"regions", "split", "land", "catalogs", "cube", "read", "overlap", "stream"},
     {"locate", "sampling", "given", "lattice", "search", "select"},
-    {"build"},
+    {"build", "remaining"},
     {"jobs", "cluster"},
     {"pipeline"},
     {"shards", "estimate"},

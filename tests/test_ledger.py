@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -14,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation import ledger as ledger_module
-from curation.ledger import Ledger, SlabRecord, StoredObject, Writer
-from curation.model import Code, ConfigError, DamageError, PatchOutcome, SourceOutcome, Status
+from curation.ledger import Ledger, SlabRecord, StoredObject, Writer, size_mark
+from curation.model import SETTLED, Code, ConfigError, DamageError, PatchOutcome, SourceOutcome, Status
 from curation.store import Store
 
 BINDING = {"dataset": "d", "region": "r", "season": "s", "pixels": "abc"}
@@ -32,7 +33,7 @@ SOURCES = st.builds(
 PATCHES = st.builds(
     PatchOutcome, id=TEXT, status=STATUS, sources=st.dictionaries(TEXT, SOURCES, max_size=2),
     chunks=st.dictionaries(TEXT, TEXT, max_size=2),
-)  # fmt: skip
+).filter(lambda p: p.status is Status.OK or any(o.status is not Status.OK for o in p.sources.values()))  # fmt: skip
 OBJECTS = st.builds(StoredObject, key=TEXT, size=st.integers(0, 2**40), sha256=TEXT)
 RECORDS = st.builds(
     SlabRecord, slab=st.integers(0, 3), patches=st.lists(PATCHES, max_size=2).map(tuple),
@@ -68,6 +69,26 @@ def test_a_replay_of_any_appends_gives_the_last_record_of_each_slab(tmp_path_fac
     assert again.slabs == made.slabs == want
     assert (again.binding, again.segments, again.head) == (BINDING, len(appends) + 1, made.head)
     assert list(again.outcomes()) == [p for slab in sorted(want) for p in want[slab].patches]
+    for slab, last in want.items():
+        assert again.counts([slab]) == Counter(p.told for p in last.patches)
+        assert again.settled(slab) == sum(p.status in SETTLED for p in last.patches)
+        assert again.lines[slab].marks == b"".join(size_mark(o.key, o.size) for o in last.objects)
+    assert again.counts(range(4)) == Counter(p.told for p in again.outcomes())
+
+
+def test_records_are_read_again_however_many_there_are_and_a_change_meanwhile_is_seen(tmp_path):
+    many = ledger_module.AT_ONCE + 8
+    begun(tmp_path, *([record(n)] for n in range(many)))
+    again = Ledger.replay(Store(tmp_path), "r", "s")
+    assert [again.slabs[n] for n in (many - 1, 0, 5)] == [record(many - 1), record(0), record(5)]
+    assert again.slabs.get(many) is None
+    path = segments(tmp_path)[3]
+    path.write_bytes(path.read_bytes().replace(b"p2", b"p9"))
+    with damage_named(tmp_path, 3):
+        again.slabs[2]
+    path.unlink()
+    with damage_named(tmp_path, 3):
+        again.slabs.get(2)
 
 
 def test_where_nothing_was_recorded_the_ledger_is_empty(tmp_path):

@@ -1,6 +1,5 @@
 """Stopping, rerunning, limiting and failing: each ends where an undisturbed run ends."""
 
-import dataclasses
 import re
 import shutil
 from pathlib import Path
@@ -208,12 +207,6 @@ def test_receipts_are_small(built: Curate, tmp_path: Path, monkeypatch):
 def test_asked_seasons_put_static_first(built: Curate):
     assert pipeline.asked_seasons(built.dataset, "all") == ["static", "summer", "autumn"]
     assert pipeline.asked_seasons(built.dataset, "autumn") == ["static", "autumn"]
-
-
-def test_told_names_failures_apart(built: Curate):
-    outcome = next(iter(Ledger.replay(built.store, "europe", "summer").outcomes()))
-    assert pipeline.told(None) == "pending"
-    assert pipeline.told(dataclasses.replace(outcome, status=Status.OK)) == "ok"
 
 
 @pytest.mark.parametrize("cut", [True, False])

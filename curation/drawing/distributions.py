@@ -15,8 +15,8 @@ from markupsafe import Markup
 from curation import shards
 from curation.drawing import charts, palette, patch
 from curation.drawing.charts import Share
-from curation.drawing.survey import PENDING, Measured, Survey
-from curation.model import STATIC
+from curation.drawing.survey import Measured, Survey
+from curation.model import PENDING, STATIC
 from curation.sources import ArraySpec, SourceSpec
 from curation.split import TRAIN
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curation import labels, pipeline, recorded, shards
-from curation.model import STATIC, ConfigError, DamageError, Location, PatchOutcome, Status
+from curation import labels, recorded, shards
+from curation.model import PENDING, STATIC, ConfigError, DamageError, Location, PatchOutcome, Status
 from curation.progress import Counting
 from curation.recipe import Dataset
 from curation.recorded import RecordedCube
@@ -25,7 +25,7 @@ from curation.store import Store
 MAX_SLABS = 256
 """Slabs per cube whose facts are read: on an object store each is some forty objects."""
 
-COMPLETE, REJECTED, FAILED, PENDING = "complete", "rejected", "failed", "pending"
+COMPLETE, REJECTED, FAILED = "complete", "rejected", "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Survey:
         """(region, season) → reason → patches, as the ledgers say; `pending` for those that are not decided."""
         out = {}
         for key, cube in self.cubes.items():
-            found = Counter(pipeline.told(o) for o in cube.outcomes.values())
+            found = cube.ledger.counts(cube.ledger.lines)
             pending = len(cube.cube.locations) - len(cube.outcomes)
             out[key] = found + Counter({PENDING: pending})
         return out
