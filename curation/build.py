@@ -11,22 +11,24 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
-from curation import clouds, cube, labels, radiometry, select, shift, zarrshard
+from curation import candidates, clouds, cube, labels, radiometry, select, shift, zarrshard
+from curation.candidates import Candidates
+from curation.catalogs import Catalog
 from curation.cube import Cube
 from curation.ledger import SlabRecord, StoredObject, again
 from curation.locations import Locations
 from curation.model import (
     STATIC,
     Code,
+    CurationError,
     DamageError,
     Location,
     PatchOutcome,
@@ -39,6 +41,7 @@ from curation.model import (
 )
 from curation.read.cog import Asset, Read, Reader
 from curation.recipe import Dataset
+from curation.search.saved import Searches
 from curation.sources import ArraySpec, CatalogForm, SourceSpec
 from curation.store import Receipt, Store
 
@@ -52,30 +55,11 @@ Reading = Generator[list[Read], None, T]
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
-    """What select says of one source of one patch."""
-
-    scenes: tuple[str, ...] = ()
-    """Ids of scenes that may be used, best first."""
-    code: Code | None = None
-    """Why there is none."""
-    value: float | None = None
-    """What was measured and decided that."""
-    status: Status = Status.REJECTED
-    direction: str | None = None
-    """The location's orbit direction."""
-
-    def check(self) -> None:
-        """Passes where there are candidates. Raises Reject otherwise."""
-        if self.code is not None:
-            raise Reject(self.code, self.value, status=self.status)
-
-
-@dataclass(frozen=True, slots=True)
 class SlabJob:
-    """One slab to build: small values only, hrefs unsigned."""
+    """One slab to build: small values only. Which scenes its patches may use, the worker finds in the saved searches."""
 
     dataset: Dataset
+    catalog: Catalog
     region: str
     season: str
     slab: int
@@ -83,19 +67,13 @@ class SlabJob:
     """All of the slab's, in order of slot."""
     todo: tuple[str, ...]
     """Ids of those to be built now."""
-    scenes: dict[str, dict[str, Scene]]
-    """Source → id → scene."""
-    candidates: dict[str, dict[str, Candidates]]
-    """Source → location id → candidates."""
-    forms: dict[str, CatalogForm | None]
-    """Source → how the catalog offers it."""
-    base: str
-    """What relative hrefs are told from."""
     store: Store
     per_host: int
     """Requests that one host may have of a worker at a time."""
     prior: SlabRecord | None = None
     """What was committed of the slab before."""
+    unsearched: CurationError | None = None
+    """Why a search that it needs failed: its patches then fail with that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +86,19 @@ class SlabReceipt:
     seconds: float
     worker_bytes: int
     """Highest resident memory of the worker's process so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Slab:
+    """What is known of a slab while it is built."""
+
+    dataset: Dataset
+    region: str
+    season: str
+    candidates: dict[str, dict[str, Candidates]]
+    """Source → location id → candidates."""
+    forms: dict[str, CatalogForm | None]
+    """Source → how the catalog offers it."""
 
 
 @dataclass(slots=True)
@@ -124,16 +115,20 @@ def build_slab(job: SlabJob) -> SlabReceipt:
     """Builds the patches of `job.todo`, keeps those committed before byte for byte, and publishes the slab.
 
     Raises:
+        CurationError: a search that it needs failed.
         DamageError: what was committed before is not there any more, or is another.
     """
     started = time.perf_counter()
+    if job.unsearched is not None:
+        raise job.unsearched
+    slab = _slab(job)
     # Only this slab's locations: schema and keys follow from the recipe and the slab's number.
     here = Cube(job.dataset, job.region, job.season, Locations.of(job.locations))
     chunks, rows, outcomes = _kept(job, here)
-    with Reader(job.base, job.dataset.recipe.fetch.ahead_mb * 10**6, job.per_host) as reader:
+    with Reader(job.catalog.base, job.dataset.recipe.fetch.ahead_mb * 10**6, job.per_host) as reader:
         slots = {p.id: slot for slot, p in enumerate(job.locations)}
         for patch, outcome in _together(
-            reader, [_build_patch(job, reader, p) for p in job.locations if p.id in job.todo]
+            reader, [_build_patch(slab, reader, p) for p in job.locations if p.id in job.todo]
         ):
             location, hashes = patch.location, {}
             slot = slots[location.id]
@@ -153,6 +148,14 @@ def build_slab(job: SlabJob) -> SlabReceipt:
         tuple(map(StoredObject.of, receipts)),
     )
     return SlabReceipt(record, _etags(receipts), time.perf_counter() - started, _peak_bytes())
+
+
+def _slab(job: SlabJob) -> _Slab:
+    searches = Searches(job.dataset, job.catalog, job.store)
+    places = [p for p in job.locations if p.id in job.todo]
+    found = candidates.of_slab(job.dataset, searches, job.season, places)
+    forms = {s.name: job.catalog.form_of(s) for s in job.dataset.sources(job.season)}
+    return _Slab(job.dataset, job.region, job.season, found, forms)
 
 
 def _etags(receipts: Sequence[Receipt]) -> dict[str, str]:
@@ -224,28 +227,28 @@ def _together(reader: Reader, works: Sequence[Reading[T]]) -> Iterator[T]:
         begun = later
 
 
-def _build_patch(job: SlabJob, reader: Reader, location: Location) -> Reading[tuple[_Patch, PatchOutcome]]:
+def _build_patch(slab: _Slab, reader: Reader, location: Location) -> Reading[tuple[_Patch, PatchOutcome]]:
     """A patch's pixels, facts and outcome. Pixels are kept only where the patch is ok."""
     patch = _Patch(location)
-    required = {n for n, use in job.dataset.recipe.sources.items() if use.required}
+    required = {n for n, use in slab.dataset.recipe.sources.items() if use.required}
     try:
-        if job.season == STATIC:
-            specs = job.dataset.sources(STATIC)
+        if slab.season == STATIC:
+            specs = slab.dataset.sources(STATIC)
             reads: list[Read] = []
             for spec in specs:
                 with _outcome_of(patch, spec):
-                    reads += _reads(job, location, spec, _mosaic(job, location, spec))
+                    reads += _reads(slab, location, spec, slab.candidates[spec.name][location.id].scenes)
             yield reads
             for spec in specs:
                 with _outcome_of(patch, spec):
-                    _read_mosaic(job, reader, patch, spec)
+                    _read_mosaic(slab, reader, patch, spec)
         else:
-            yield from _build_seasonal(job, reader, patch, required)
+            yield from _build_seasonal(slab, reader, patch, required)
     except _SourceError as err:
         cause = err.__cause__ or err
         patch.sources[err.source] = SourceOutcome(Status.FAILED, type(cause).__name__, cause=one_line(cause))
-        log.warning("%s/%s/%s: %s failed: %s", job.region, job.season, location.id, err.source, one_line(cause))
-    status = _patch_status(patch, required, [s.name for s in job.dataset.sources(job.season)])
+        log.warning("%s/%s/%s: %s failed: %s", slab.region, slab.season, location.id, err.source, one_line(cause))
+    status = _patch_status(patch, required, [s.name for s in slab.dataset.sources(slab.season)])
     for name, outcome in patch.sources.items():
         patch.facts |= {f"{name}_status": int(outcome.status), f"{name}_reason": outcome.code or ""}
         patch.facts[f"{name}_scenes"] = " ".join(outcome.scenes)
@@ -295,28 +298,28 @@ def _outcome_of(patch: _Patch, spec: SourceSpec) -> Iterator[None]:
         raise _SourceError(spec.name) from err
 
 
-def _build_seasonal(job: SlabJob, reader: Reader, patch: _Patch, required: set[str]) -> Reading[None]:
-    specs = job.dataset.sources(job.season)
+def _build_seasonal(slab: _Slab, reader: Reader, patch: _Patch, required: set[str]) -> Reading[None]:
+    specs = slab.dataset.sources(slab.season)
     anchor = next(s for s in specs if s.pick == "clearest")
     followers = [s for s in specs if s.pick == "nearest"]
     matched = [s for s in specs if s.pick == "same-acquisition"]
     chosen: Scene | None = None
     with _outcome_of(patch, anchor):
-        chosen = yield from _walk(job, reader, patch, anchor, [f for f in followers if f.name in required])
+        chosen = yield from _walk(slab, reader, patch, anchor, [f for f in followers if f.name in required])
     if chosen is None:
         return
     for spec in followers:
         if spec.name not in patch.sources:
             with _outcome_of(patch, spec):
-                _read_nearest(job, reader, patch, spec, chosen)
-                _measure_shift(job, patch, anchor, spec)
+                _read_nearest(slab, reader, patch, spec, chosen)
+                _measure_shift(slab, patch, anchor, spec)
     for spec in matched:
         with _outcome_of(patch, spec):
-            _read_matched(job, reader, patch, spec, chosen)
+            _read_matched(slab, reader, patch, spec, chosen)
 
 
 def _walk(
-    job: SlabJob, reader: Reader, patch: _Patch, anchor: SourceSpec, followers: Sequence[SourceSpec]
+    slab: _Slab, reader: Reader, patch: _Patch, anchor: SourceSpec, followers: Sequence[SourceSpec]
 ) -> Reading[Scene]:
     """The first candidate that passes on the patch, read; its required followers are read with it.
 
@@ -326,30 +329,29 @@ def _walk(
     Raises:
         Reject: none passes.
     """
-    mine = job.candidates[anchor.name][patch.location.id]
+    mine = slab.candidates[anchor.name][patch.location.id]
     mine.check()
-    quality = job.dataset.recipe.quality
+    quality = slab.dataset.recipe.quality
     furthest: tuple[int, float, SourceSpec, Reject] | None = None
 
-    for scene_id in mine.scenes[: quality.max_candidates]:
-        scene = job.scenes[anchor.name][scene_id]
+    for scene in mine.scenes[: quality.max_candidates]:
         trial = _Patch(patch.location)
         stage, blame = 0, anchor
         try:
             for blame in followers:
-                _ranked(job, patch.location, blame, scene)
+                _ranked(slab, patch.location, blame, scene)
             stage, blame = 1, anchor
-            yield _reads(job, patch.location, anchor, [scene], roles=("mask",))
-            _read_mask(job, reader, trial, anchor, scene)
+            yield _reads(slab, patch.location, anchor, [scene], roles=("mask",))
+            _read_mask(slab, reader, trial, anchor, scene)
             stage = 2
             yield [
-                *_reads(job, patch.location, anchor, [scene], roles=("data", "classes")),
-                *_reads_with(job, patch.location, scene),
+                *_reads(slab, patch.location, anchor, [scene], roles=("data", "classes")),
+                *_reads_with(slab, patch.location, scene),
             ]
             for blame in followers:
-                _read_nearest(job, reader, trial, blame, scene)
+                _read_nearest(slab, reader, trial, blame, scene)
             stage, blame = 3, anchor
-            _read_bands(job, reader, trial, anchor, scene)
+            _read_bands(slab, reader, trial, anchor, scene)
         except Reject as reject:
             patch.facts = _better(patch.facts, trial.facts, anchor)
             rank = (stage, reject.value if reject.value is not None else 0.0)
@@ -359,7 +361,7 @@ def _walk(
         except Exception as err:
             raise _SourceError(blame.name) from err
         for spec in followers:
-            _measure_shift(job, trial, anchor, spec)
+            _measure_shift(slab, trial, anchor, spec)
         patch.pixels |= trial.pixels
         patch.facts = trial.facts
         patch.sources |= trial.sources
@@ -378,10 +380,10 @@ def _better(old: dict[str, Any], new: dict[str, Any], anchor: SourceSpec) -> dic
     return new if new.get(name, -1.0) > old.get(name, -1.0) else old
 
 
-def _read_mask(job: SlabJob, reader: Reader, patch: _Patch, spec: SourceSpec, scene: Scene) -> None:
-    quality = job.dataset.recipe.quality
-    name, array = next((n, a) for n, a in job.dataset.arrays[spec.name].items() if a.role == "mask")
-    pixels, _ = _read_array(job, reader, patch.location, spec, array, [scene])
+def _read_mask(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec, scene: Scene) -> None:
+    quality = slab.dataset.recipe.quality
+    name, array = next((n, a) for n, a in slab.dataset.arrays[spec.name].items() if a.role == "mask")
+    pixels, _ = _read_array(slab, reader, patch.location, spec, array, [scene])
     clear, doubtful = clouds.fraction(pixels, spec.clear), clouds.fraction(pixels, spec.doubtful)
     valid = 1 - clouds.fraction(pixels, spec.invalid)
     patch.facts |= {
@@ -402,48 +404,48 @@ def _read_mask(job: SlabJob, reader: Reader, patch: _Patch, spec: SourceSpec, sc
     patch.pixels[name] = pixels
 
 
-def _read_bands(job: SlabJob, reader: Reader, patch: _Patch, spec: SourceSpec, scene: Scene) -> None:
+def _read_bands(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec, scene: Scene) -> None:
     warped = False
     valid = patch.facts[f"{spec.name}_valid_fraction"]
-    for name, array in job.dataset.arrays[spec.name].items():
+    for name, array in slab.dataset.arrays[spec.name].items():
         if array.role == "mask":
             continue
-        pixels, was_warped = _read_array(job, reader, patch.location, spec, array, [scene])
+        pixels, was_warped = _read_array(slab, reader, patch.location, spec, array, [scene])
         radiometry.check_offset(pixels, scene.offset_dn, array.nodata)
         patch.pixels[name] = radiometry.harmonised(pixels, scene.offset_dn, array.nodata)
         valid = min(valid, _valid_fraction(pixels, array))
         warped |= was_warped
     patch.facts |= {f"{spec.name}_valid_fraction": valid, f"{spec.name}_warped": int(warped)}
-    if valid < job.dataset.recipe.quality.min_valid:
+    if valid < slab.dataset.recipe.quality.min_valid:
         raise Reject(Code.NODATA, valid)
     patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=(scene.id,))
 
 
-def _reads_with(job: SlabJob, location: Location, anchor: Scene) -> list[Read]:
+def _reads_with(slab: _Slab, location: Location, anchor: Scene) -> list[Read]:
     """What will likely be read beside an anchor's scene: the first choice of each source that follows it."""
     found: list[Read] = []
-    for spec in job.dataset.sources(job.season):
+    for spec in slab.dataset.sources(slab.season):
         with contextlib.suppress(Reject):  # told where it is read
             if spec.pick == "nearest":
-                found += _reads(job, location, spec, _ranked(job, location, spec, anchor)[:1])
+                found += _reads(slab, location, spec, _ranked(slab, location, spec, anchor)[:1])
             elif spec.pick == "same-acquisition":
-                found += _reads(job, location, spec, [_matching(job, location, spec, anchor)])
+                found += _reads(slab, location, spec, [_matching(slab, location, spec, anchor)])
     return found
 
 
-def _ranked(job: SlabJob, location: Location, spec: SourceSpec, anchor: Scene) -> list[Scene]:
-    mine = job.candidates[spec.name][location.id]
+def _ranked(slab: _Slab, location: Location, spec: SourceSpec, anchor: Scene) -> list[Scene]:
+    mine = slab.candidates[spec.name][location.id]
     mine.check()
-    scenes = [job.scenes[spec.name][i] for i in mine.scenes]
-    return select.rank_nearest(scenes, location, anchor.time, mine.direction, job.dataset.recipe.quality.max_gap_days)
+    max_gap_days = slab.dataset.recipe.quality.max_gap_days
+    return select.rank_nearest(mine.scenes, location, anchor.time, mine.direction, max_gap_days)
 
 
-def _read_nearest(job: SlabJob, reader: Reader, patch: _Patch, spec: SourceSpec, to: Scene) -> None:
+def _read_nearest(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec, to: Scene) -> None:
     """The nearest scene with enough valid pixels."""
-    quality = job.dataset.recipe.quality
+    quality = slab.dataset.recipe.quality
     best = 0.0
-    for scene in _ranked(job, patch.location, spec, to)[: quality.max_candidates]:
-        pixels, warped, valid = _read_all(job, reader, patch.location, spec, [scene])
+    for scene in _ranked(slab, patch.location, spec, to)[: quality.max_candidates]:
+        pixels, warped, valid = _read_all(slab, reader, patch.location, spec, [scene])
         best = max(best, valid)
         if valid < quality.min_valid:
             continue
@@ -464,53 +466,47 @@ def _read_nearest(job: SlabJob, reader: Reader, patch: _Patch, spec: SourceSpec,
     raise Reject(Code.NODATA, best)
 
 
-def _read_matched(job: SlabJob, reader: Reader, patch: _Patch, spec: SourceSpec, to: Scene) -> None:
+def _read_matched(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec, to: Scene) -> None:
     """The map of the very acquisition; it is sparse by nature, so gaps are kept and told, not refused."""
-    scene = _matching(job, patch.location, spec, to)
-    pixels, warped, valid = _read_all(job, reader, patch.location, spec, [scene])
+    scene = _matching(slab, patch.location, spec, to)
+    pixels, warped, valid = _read_all(slab, reader, patch.location, spec, [scene])
     patch.pixels |= pixels
     patch.facts |= {
         f"{spec.name}_time": scene.time.timestamp(),
         f"{spec.name}_valid_fraction": valid,
         f"{spec.name}_warped": int(warped),
     }
-    _class_facts(job.dataset, patch, spec)
+    _class_facts(slab.dataset, patch, spec)
     patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=(scene.id,))
 
 
-def _matching(job: SlabJob, location: Location, spec: SourceSpec, to: Scene) -> Scene:
+def _matching(slab: _Slab, location: Location, spec: SourceSpec, to: Scene) -> Scene:
     """The scene of the anchor's acquisition."""
-    mine = job.candidates[spec.name][location.id]
+    mine = slab.candidates[spec.name][location.id]
     mine.check()
-    return select.same_acquisition([job.scenes[spec.name][i] for i in mine.scenes], to)[0]
+    return select.same_acquisition(mine.scenes, to)[0]
 
 
-def _mosaic(job: SlabJob, location: Location, spec: SourceSpec) -> list[Scene]:
-    """The scenes of a mosaic, the one that wins first."""
-    return [job.scenes[spec.name][i] for i in job.candidates[spec.name][location.id].scenes]
-
-
-def _read_mosaic(job: SlabJob, reader: Reader, patch: _Patch, spec: SourceSpec) -> None:
-    mine = job.candidates[spec.name][patch.location.id]
+def _read_mosaic(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec) -> None:
+    mine = slab.candidates[spec.name][patch.location.id]
     if spec.hole_value is None:
         mine.check()
-    scenes = _mosaic(job, patch.location, spec)
-    pixels, warped, valid = _read_all(job, reader, patch.location, spec, scenes)
+    pixels, warped, valid = _read_all(slab, reader, patch.location, spec, mine.scenes)
     patch.facts |= {f"{spec.name}_valid_fraction": valid, f"{spec.name}_warped": int(warped)}
     if spec.hole_value is not None:
-        for name, array in job.dataset.arrays[spec.name].items():
+        for name, array in slab.dataset.arrays[spec.name].items():
             hole = pixels[name] == array.nodata
             patch.facts[f"{spec.name}_hole_fraction"] = float(hole.mean())
             pixels[name] = np.where(hole, pixels[name].dtype.type(spec.hole_value), pixels[name])
-    elif valid < job.dataset.recipe.quality.min_valid and not spec.classes:
+    elif valid < slab.dataset.recipe.quality.min_valid and not spec.classes:
         raise Reject(Code.NODATA, valid)
     patch.pixels |= pixels
     if spec.classes:
-        _class_facts(job.dataset, patch, spec)
+        _class_facts(slab.dataset, patch, spec)
     if spec.elevation:
-        name, array = next(iter(job.dataset.arrays[spec.name].items()))
+        name, array = next(iter(slab.dataset.arrays[spec.name].items()))
         patch.facts |= elevation_facts(pixels[name][0], array.res_m)
-    patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=tuple(s.id for s in scenes))
+    patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=tuple(s.id for s in mine.scenes))
 
 
 def _class_facts(dataset: Dataset, patch: _Patch, spec: SourceSpec) -> None:
@@ -530,10 +526,10 @@ def elevation_facts(height: NDArray[Any], res_m: float) -> dict[str, float]:
     }
 
 
-def _measure_shift(job: SlabJob, patch: _Patch, anchor: SourceSpec, spec: SourceSpec) -> None:
+def _measure_shift(slab: _Slab, patch: _Patch, anchor: SourceSpec, spec: SourceSpec) -> None:
     """Measures how far a follower lies from the anchor, on their finest arrays of equal resolution."""
-    finest = {n: a for n, a in job.dataset.arrays[anchor.name].items() if a.role == "data"}
-    for name, array in job.dataset.arrays[spec.name].items():
+    finest = {n: a for n, a in slab.dataset.arrays[anchor.name].items() if a.role == "data"}
+    for name, array in slab.dataset.arrays[spec.name].items():
         for other, reference in finest.items():
             if reference.res_m == array.res_m and min(patch.pixels[name].shape[1:]) >= 4 * shift.MAX_SHIFT_PX:
                 x, y, peak = shift.shift_px(
@@ -548,13 +544,13 @@ def _measure_shift(job: SlabJob, patch: _Patch, anchor: SourceSpec, spec: Source
 
 
 def _read_all(
-    job: SlabJob, reader: Reader, location: Location, spec: SourceSpec, scenes: Sequence[Scene]
+    slab: _Slab, reader: Reader, location: Location, spec: SourceSpec, scenes: Sequence[Scene]
 ) -> tuple[Pixels, bool, float]:
     """All arrays of a source, whether any was warped, and the least valid fraction."""
     pixels, warped, valid = {}, False, 1.0
-    reader.prefetch([_reads(job, location, spec, scenes)])  # all of it at a time, where nobody foresaw it
-    for name, array in job.dataset.arrays[spec.name].items():
-        pixels[name], was_warped = _read_array(job, reader, location, spec, array, scenes)
+    reader.prefetch([_reads(slab, location, spec, scenes)])  # all of it at a time, where nobody foresaw it
+    for name, array in slab.dataset.arrays[spec.name].items():
+        pixels[name], was_warped = _read_array(slab, reader, location, spec, array, scenes)
         warped |= was_warped
         valid = min(valid, _valid_fraction(pixels[name], array))
     return pixels, warped, valid
@@ -566,12 +562,12 @@ def _valid_fraction(pixels: NDArray[Any], array: ArraySpec) -> float:
 
 
 def _read_array(
-    job: SlabJob, reader: Reader, location: Location, spec: SourceSpec, array: ArraySpec, scenes: Sequence[Scene]
+    slab: _Slab, reader: Reader, location: Location, spec: SourceSpec, array: ArraySpec, scenes: Sequence[Scene]
 ) -> tuple[NDArray[Any], bool]:
     """(band, y, x) of an array, and whether any band was warped."""
     bands, warped = [], False
     for band in array.bands:
-        assets = _assets(job, spec, band, scenes)
+        assets = _assets(slab, spec, band, scenes)
         pixels, was_warped = reader.read(assets, array, location, zero_is_nodata=spec.zero_is_nodata)
         if np.issubdtype(pixels.dtype, np.floating) and not np.isfinite(pixels).all():
             raise ReadError(f"{assets[0].href}: holds NaN or infinity, expected finite values or {array.nodata:g}")
@@ -580,14 +576,14 @@ def _read_array(
     return np.stack(bands), warped
 
 
-def _assets(job: SlabJob, spec: SourceSpec, band: str, scenes: Sequence[Scene]) -> list[Asset]:
-    form = job.forms[spec.name]
+def _assets(slab: _Slab, spec: SourceSpec, band: str, scenes: Sequence[Scene]) -> list[Asset]:
+    form = slab.forms[spec.name]
     sign, index = (form.sign, form.asset_bands.get(band, 1)) if form else ("none", 1)
     return [Asset(s.hrefs[band], sign, index) for s in scenes]
 
 
 def _reads(
-    job: SlabJob,
+    slab: _Slab,
     location: Location,
     spec: SourceSpec,
     scenes: Sequence[Scene],
@@ -596,13 +592,8 @@ def _reads(
     """What reading a source's arrays of some roles from scenes takes."""
     return [
         Read(asset, array, location)
-        for array in job.dataset.arrays[spec.name].values()
+        for array in slab.dataset.arrays[spec.name].values()
         if array.role in roles
         for band in array.bands
-        for asset in _assets(job, spec, band, scenes)
+        for asset in _assets(slab, spec, band, scenes)
     ]
-
-
-def without_geometry(scenes: Mapping[str, Scene]) -> dict[str, Scene]:
-    """Scenes as they cross to a worker, which needs no footprints."""
-    return {i: dataclasses.replace(s, geometry=shapely.Point()) for i, s in scenes.items()}

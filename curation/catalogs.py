@@ -15,6 +15,8 @@ from curation.model import ConfigError, did_you_mean
 from curation.recipe import Dataset, digest, read_toml
 from curation.sources import CatalogForm, SourceSpec, Strict
 
+PARQUET = (".parquet", ".geoparquet")
+
 DEFAULT_FORM = "planetary-computer"
 """How the items of an unnamed catalog are read."""
 
@@ -37,11 +39,11 @@ class Catalog:
     """A catalog that can be asked."""
 
     identity: str
-    """What it is in digests: its name or URL, or the digest of its file's content. Never a port or a path."""
+    """What it is in digests: its name or URL, or the digest of its file or files. Never a port or a path."""
     form: str
     """The named catalog whose form its items have."""
     location: str
-    """URL of the API, or path of the file; for the embedded Earth set when it is served."""
+    """URL of the API, or path of the file or folder; for the embedded Earth set when it is served."""
     is_file: bool
     own: bool
     """Not one of the public ones: it may have what they lack."""
@@ -50,7 +52,8 @@ class Catalog:
     def base(self) -> str:
         """What relative hrefs are told from: the API's origin, or the file's folder."""
         if self.is_file:
-            return str(Path(self.location).resolve().parent)
+            path = Path(self.location).resolve()
+            return str(path if path.is_dir() else path.parent)
         parts = urlsplit(self.location)
         return f"{parts.scheme}://{parts.netloc}"
 
@@ -72,7 +75,9 @@ class Catalog:
 
 
 def resolve(text: str, served_at: str | None = None) -> Catalog:
-    """The catalog that `--catalog` names: a name, a STAC API's URL, or an ItemCollection or STAC-GeoParquet file.
+    """The catalog that `--catalog` names: a name, a STAC API's URL, an ItemCollection, or STAC-GeoParquet.
+
+    The latter is one file, or a folder of `.parquet` files.
 
     A `form+` before a URL or path says whose form its items have (`earth-search+https://…`).
 
@@ -101,13 +106,44 @@ def resolve(text: str, served_at: str | None = None) -> Catalog:
             )
         return Catalog(rest.rstrip("/"), form, rest.rstrip("/"), is_file=False, own=True)
     path = Path(rest)
-    if not path.is_file():
+    if not path.is_file() and not (path.is_dir() and parquet_parts(path)):
         raise ConfigError(
-            f"catalog {text!r}: neither a known catalog ({', '.join(sorted(table))}), nor a URL, nor a file that exists"
+            f"catalog {text!r}: neither a known catalog ({', '.join(sorted(table))}), nor a URL, "
+            "nor a file that exists, nor a folder with .parquet files"
             f"{'; ' + hint.strip() if (hint := did_you_mean(rest, table)) else ''}"
         )
-    content = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Catalog(f"file-{content[:16]}", form, str(path), is_file=True, own=True)
+    return Catalog(f"file-{_content(path)[:16]}", form, str(path), is_file=True, own=True)
+
+
+def parquet_parts(path: Path) -> list[Path]:
+    """The STAC-GeoParquet files of a catalog, in order; none where it is of another kind.
+
+    Of a folder, those in it, and those in its folders that are themselves called `….parquet`, as one collection often is.
+    """
+    if not path.is_dir():
+        return [path] if path.suffix in PARQUET else []
+    found = [p for p in path.iterdir() if p.suffix in PARQUET]
+    found += [q for p in found if p.is_dir() for q in p.iterdir() if q.suffix in PARQUET]
+    return sorted(p for p in found if p.is_file())
+
+
+def _content(path: Path) -> str:
+    """Digest of a file's content; of a folder's files, whose gigabytes are not read, of their names, sizes and footers.
+
+    A Parquet footer holds the sizes, places and extremes of all its columns.
+    """
+    found = hashlib.sha256()
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    for part in parquet_parts(path):
+        size = part.stat().st_size
+        with part.open("rb") as file:
+            file.seek(max(size - 8, 0))
+            length = int.from_bytes(file.read(4), "little")
+            file.seek(max(size - 8 - length, 0))
+            found.update(f"{part.relative_to(path).as_posix()} {size} ".encode() + file.read())
+    return found.hexdigest()
 
 
 def pixels_parts(dataset: Dataset, catalog: Catalog) -> dict[str, Any]:

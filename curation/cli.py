@@ -19,7 +19,7 @@ from curation import catalogs, cluster, pipeline, regions
 from curation.catalogs import Catalog
 from curation.model import ConfigError, CurationError, did_you_mean
 from curation.recipe import Dataset, load_dataset
-from curation.search import Endpoint
+from curation.search.saved import opened
 from curation.store import Store
 
 log = logging.getLogger(__name__)
@@ -325,7 +325,7 @@ def _say_unknown_labels(dataset: Dataset, catalog: Catalog, *, allowed: bool) ->
     Raises:
         ConfigError: it does, and that is not allowed; or the catalog cannot be read, or lacks another source.
     """
-    missing = catalogs.missing_labels(dataset, catalog, Endpoint(catalog).collections())
+    missing = catalogs.missing_labels(dataset, catalog, opened(catalog).collections())
     for name in missing:
         has = sorted(set(dataset.specs[name].catalogs) - {"*"})
         supply = (

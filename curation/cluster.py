@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import os
 import signal
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import dask
 import distributed.gc
 import psutil
-from distributed import Client, LocalCluster, as_completed
+from distributed import Client, Future, LocalCluster, as_completed
 from distributed.client import ClosedClientError, FutureCancelledError
 
 import curation
+from curation import lanes
 from curation.model import ConfigError, CurationError
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,12 @@ ANSWER_S = 20
 
 THREADS_PER_WORKER = 2
 """Reading waits for the network and decodes without the GIL: a second thread fills the waits. Memory grows with it."""
+
+PER_THREAD = 2
+"""Tasks submitted per thread of a worker: one that runs, and one to go on with."""
+
+LOOK_S = 5.0
+"""How often the workers are counted anew."""
 
 RETRIES = 1
 """Dask runs a task again that raised; a patch that fails to be read is no such error, it is an outcome."""
@@ -134,12 +142,19 @@ def workers(client: Client | None) -> int:
     return 1 if client is None else max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
 
 
+def _rooms(client: Client) -> dict[str, int]:
+    """Worker → tasks to keep submitted to it: enough that no thread waits for the client, and no more."""
+    found = client.scheduler_info(n_workers=-1)["workers"]
+    if not found:
+        log.warning("dask: the scheduler has no workers; waiting for one")
+        client.wait_for_workers(1)
+        return _rooms(client)
+    return {address: PER_THREAD * worker["nthreads"] for address, worker in found.items()}
+
+
 def window(client: Client | None) -> int:
-    """How many tasks to keep submitted: enough that no thread waits for the client, few enough to stay flat in memory."""
-    if client is None:
-        return 1
-    threads: int = sum(w["nthreads"] for w in client.scheduler_info(n_workers=-1)["workers"].values())
-    return max(4, 2 * threads)
+    """How many items may have been taken from a stream that are not finished."""
+    return 1 if client is None else sum(room + lanes.RUN for room in _rooms(client).values())
 
 
 def stream(
@@ -148,7 +163,8 @@ def stream(
     """Items with their results, as they finish: each time, all that have finished meanwhile.
 
     A bounded number of tasks exists at any time, and a finished one is forgotten at once. A task that raised gives its
-    exception in place of a result; the stream goes on.
+    exception in place of a result; the stream goes on. Neighbouring items are preferably run by one worker; workers that
+    come and go meanwhile are given work, and relieved of it. Where `items` raises, what was taken before is finished first.
     """
     if client is None:
         for item in items:
@@ -157,21 +173,37 @@ def stream(
             except Exception as err:  # noqa: BLE001 - as on a cluster: the caller decides
                 yield [(item, err)]
         return
-    waiting, flying = iter(items), {}
+    deal = lanes.Lanes(items)
+    flying: dict[Future[R], tuple[A, str]] = {}
+    load: Counter[str] = Counter()
+    rooms, looked = _rooms(client), time.monotonic()
+    done = as_completed(with_results=True, raise_errors=False)
 
-    def submit(item: A) -> object:
-        future = client.submit(fn, item, pure=False, retries=RETRIES)
-        flying[future] = item
-        return future
+    def fill() -> None:
+        for worker, room in rooms.items():
+            while load[worker] < room and (lane := deal.take(worker)):
+                item = lane.popleft()
+                # Preferred, not required: a worker that is lost, or has more than others, gives it away.
+                future = client.submit(
+                    fn, item, pure=False, retries=RETRIES, workers=[worker], allow_other_workers=True
+                )
+                flying[future] = item, worker
+                load[worker] += 1
+                done.add(future)
 
-    done = as_completed([submit(item) for item in itertools.islice(waiting, window(client))])
-    for batch in done.batches():
+    fill()
+    while flying:
         finished: list[tuple[A, R | BaseException]] = []
-        for future in batch:
-            item = flying.pop(future)
+        for future, result in next(done.batches()):
+            item, worker = flying.pop(future)
+            load[worker] -= 1
             if future.status in ("cancelled", "lost"):
                 raise FutureCancelledError(future.key, f"the scheduler has {future.status} the task")
-            finished.append((item, future.exception() if future.status == "error" else future.result()))
-            for following in itertools.islice(waiting, 1):
-                done.add(submit(following))
+            finished.append((item, future.exception() if future.status == "error" else result))
+        if time.monotonic() - looked > LOOK_S:
+            rooms, looked = _rooms(client), time.monotonic()
+            deal.keep(rooms)
+        fill()
         yield finished
+    if deal.error is not None:
+        raise deal.error

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation import cube, grid, pipeline
+from curation import candidates, cube, grid, pipeline
 from curation.cube import Cube
 from curation.ledger import Ledger
 from curation.model import STATIC
 from curation.regions import Region
 from curation.remaining import Remaining
-from curation.search import cell_of
+from curation.search.cells import cell_of
 from curation.sources import ArraySpec
 
 BLOCK_PX = 512
@@ -52,7 +52,7 @@ def of_cube(run: pipeline.Run, here: Cube) -> Estimate:
     left = Remaining(here, Ledger.replay(run.store, region, season), run.limit)
     todo = left.patches
     cells = {cell_of(p) for slab in left.slabs for p in left.places(slab)}
-    searches = len(cells) * len(pipeline.searched(run.dataset, season))
+    searches = len(cells) * len(candidates.searched(run.dataset, season))
     scenes = requests = read = disk = 0.0
     for spec in here.sources:
         scenes += todo * (MASKS_PER_PATCH if spec.mask else 1)

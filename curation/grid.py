@@ -111,6 +111,7 @@ def size_px(size_m: float, res_m: float) -> int:
     return round(size_m / res_m)
 
 
+@functools.lru_cache(maxsize=1024)  # each source of a patch asks for it
 def footprint(location: Location, points_per_side: int = 5) -> shapely.Polygon:
     """The outline of a location in lon/lat.
 

@@ -16,11 +16,10 @@ from typing import NoReturn
 import numpy as np
 from distributed import Client
 
-from curation import catalogs, cluster, cube, locate, regions
+from curation import candidates, catalogs, cluster, cube, locate, regions
 from curation.build import SlabJob, SlabReceipt, build_slab, one_line
 from curation.catalogs import Catalog
 from curation.cube import Cube
-from curation.jobs import slab_job
 from curation.ledger import Ledger, SlabRecord, again, size_mark
 from curation.locations import Locations
 from curation.model import (
@@ -30,7 +29,6 @@ from curation.model import (
     DamageError,
     Location,
     PatchOutcome,
-    Season,
     SourceOutcome,
     Status,
 )
@@ -38,8 +36,8 @@ from curation.progress import Counting
 from curation.recipe import Dataset, changes
 from curation.regions import Region
 from curation.remaining import Remaining
-from curation.search import Searches, cell_of
-from curation.sources import SourceSpec
+from curation.search.cells import cells_of
+from curation.search.saved import Searches, Wanted
 from curation.store import Store
 
 log = logging.getLogger(__name__)
@@ -183,6 +181,8 @@ def build(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> list[Bui
     by_cube = {(w.here.region, w.here.season): w for w in works}
     total = sum(w.left.patches for w in works)
     searches = Searches(run.dataset, run.catalog, run.store)
+    if run.catalog.is_file:
+        _sweep(run, works, searches)
     jobs = itertools.chain.from_iterable(_jobs(run, w, searches) for w in works)
     broken = 0
     with Counting("build", total, "patches") as count:
@@ -269,13 +269,42 @@ def _jobs(run: Run, work: _Work, searches: Searches) -> Iterator[SlabJob]:
     ledger.acquire(here.binding(digest))
     if not ledger.cube_objects:
         ledger.record_cube(here.create(run.store, catalogs.pixels_parts(run.dataset, run.catalog)))
-    search(run, here, searches, [p for slab in work.left.slabs for p in work.left.places(slab)])
     workers = cluster.workers(run.client)
-    for slab in work.left.slabs:
-        places, prior = work.left.places(slab), ledger.slabs.get(slab)
-        yield slab_job(
-            here, slab, places, searches=searches, catalog=run.catalog, store=run.store, prior=prior, workers=workers
+    per_host = max(run.dataset.recipe.fetch.requests_per_host // workers, 1)
+    needs = ((slab, _wanted(run, here, work.left.places(slab))) for slab in work.left.slabs)
+    # What a sweep has refreshed is not searched again.
+    for slab, cause in searches.ahead(needs, refresh=run.refresh_search and not run.catalog.is_file):
+        yield SlabJob(
+            dataset=run.dataset,
+            catalog=run.catalog,
+            region=here.region,
+            season=here.season,
+            slab=slab,
+            locations=here.slab(slab),
+            todo=tuple(p.id for p in work.left.places(slab)),
+            store=run.store,
+            per_host=per_host,
+            prior=ledger.slabs.get(slab),
+            unsearched=cause,
         )
+
+
+def _wanted(run: Run, here: Cube, places: Sequence[Location]) -> list[Wanted]:
+    return candidates.wanted(run.dataset, here.season, cells_of(Locations.of(places)))
+
+
+def _sweep(run: Run, works: Sequence[_Work], searches: Searches) -> None:
+    """Searches a catalog of files for all cubes in one go, since each look at it is a look at all of it."""
+    wanted = {}
+    for work in works:
+        for slab in work.left.slabs:
+            for spec, season, cell in _wanted(run, work.here, work.left.places(slab)):
+                wanted[spec.name, season.name, cell] = (spec, season, cell)
+    if not wanted:
+        return
+    with Counting(f"search {run.catalog.told}", None, "items") as count:
+        for line in searches.run(list(wanted.values()), refresh=run.refresh_search, progress=count.step):
+            log.info("refreshed: %s", line)
 
 
 def _stop(broken: int, records: Sequence[SlabRecord]) -> NoReturn:
@@ -284,30 +313,6 @@ def _stop(broken: int, records: Sequence[SlabRecord]) -> NoReturn:
         f"every patch of {broken} slabs in a row failed; likely the network, the catalog or the recipe is at fault, not "
         f"the patches. Last cause: {causes[-1] if causes else 'unknown'}"
     )
-
-
-def search(run: Run, here: Cube, searches: Searches, places: Sequence[Location]) -> None:
-    """Runs the searches that the places need and that are not saved; tells what a refresh changed."""
-    cells = sorted({cell_of(p) for p in places})
-    wanted = [(s, season, c) for s, season in searched(run.dataset, here.season) for c in cells]
-    with Counting(f"search {here.region}/{here.season}", len(wanted), "searches") as count:
-        for line in searches.run(
-            wanted, refresh=run.refresh_search, progress=lambda done, _: count.step(done - count.done)
-        ):
-            log.info("refreshed: %s", line)
-        count.step(len(wanted) - count.done)  # those that were saved
-
-
-def searched(dataset: Dataset, season: str) -> list[tuple[SourceSpec, Season]]:
-    """Sources and seasons to search for a season's cube.
-
-    A source of one orbit direction is searched in all seasons: the direction follows from their counts together.
-    """
-    out = []
-    for spec in dataset.sources(season):
-        names = dataset.season_names() if spec.one_orbit_direction else [season]
-        out += [(spec, dataset.recipe.season(n)) for n in names]
-    return out
 
 
 def _record(run: Run, job: SlabJob, result: SlabReceipt | BaseException) -> SlabRecord:

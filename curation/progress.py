@@ -28,9 +28,12 @@ PLAIN_EVERY_S = 10.0
 
 
 class Counting:
-    """Counts outcomes of one piece of work and shows them: `with Counting("title", total, "patches") as c: c.add(...)`."""
+    """Counts outcomes of one piece of work and shows them: `with Counting("title", total, "patches") as c: c.add(...)`.
 
-    def __init__(self, title: str, total: int, unit: str) -> None:
+    A total of None: nobody knows how much there is.
+    """
+
+    def __init__(self, title: str, total: int | None, unit: str) -> None:
         self.title, self.total, self.unit = title, total, unit
         self.counts: Counter[str] = Counter()
         self.done = 0
@@ -72,15 +75,16 @@ class Counting:
         self.done += n
         if self._live is not None and self._task is not None:
             self._live.update(self._task, completed=self.done, counts=self._reasons())
-        elif self.done < self.total and time.monotonic() - self._told > PLAIN_EVERY_S:  # the end has a line of its own
+        elif self.done != self.total and time.monotonic() - self._told > PLAIN_EVERY_S:  # the end has a line of its own
             self._told = time.monotonic()
             log.info("%s: %s", self.title, self.line())
 
     def line(self) -> str:
         """Where the work stands, in one line."""
         seconds = max(time.monotonic() - self._started, 1e-9)
+        of = "" if self.total is None else f"/{self.total}"
         rate = f"{self.done / seconds:.1f} {self.unit}/s"
-        return "  ".join(filter(None, [f"{self.done}/{self.total} {self.unit}", rate, self._reasons()]))
+        return "  ".join(filter(None, [f"{self.done}{of} {self.unit}", rate, self._reasons()]))
 
     def _reasons(self) -> str:
         return "  ".join(f"{reason} {n}" for reason, n in self.counts.most_common())

@@ -6,7 +6,9 @@ import datetime as dt
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import compress
 
+import numpy as np
 import shapely
 
 from curation import grid
@@ -53,12 +55,11 @@ def covering(scenes: Iterable[Scene], location: Location) -> list[Scene]:
     """
     outline = grid.footprint(location)
     scenes = list(scenes)
-    shapes = [_beside(s.geometry, location.lon) for s in scenes]
-    inner = _inner(outline)
-    found = [s for s, shape in zip(scenes, shapes, strict=True) if shape.covers(inner)]
-    if found:
-        return found
-    shares = [shape.intersection(outline).area / outline.area for shape in shapes]
+    shapes = np.array([_beside(s.geometry, location.lon) for s in scenes], dtype=object)
+    covered = shapely.covers(shapes, _inner(outline))
+    if covered.any():
+        return list(compress(scenes, covered))
+    shares = (shapely.area(shapely.intersection(shapes, outline)) / outline.area).tolist()
     if not any(shares):
         raise Reject(Code.NO_SCENE, status=Status.ABSENT)
     raise Reject(Code.PARTIAL_COVERAGE, round(max(shares), 4))

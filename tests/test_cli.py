@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation import cli, search
+from curation import cli
 from curation.model import shortened
 from curation.regions import from_bbox
+from curation.search import api
 from tests.run import Curate
 from tests.world import World
 
@@ -128,7 +129,7 @@ def _far(item: dict) -> dict:
 
 
 def test_an_unreachable_catalog(built: Curate, tmp_path, capsys, world, monkeypatch):
-    monkeypatch.setattr(search, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(api, "BACKOFF_S", 0.01)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

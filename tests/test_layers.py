@@ -10,13 +10,14 @@ import curation
 PACKAGE = Path(curation.__file__).parent
 
 LEVELS = [
-    {"model", "resources", "progress", "zarrshard"},
+    {"model", "resources", "progress", "zarrshard", "lanes"},
     {"grid", "sources", "radiometry", "clouds", "shift", "store", "payload", "locations"},
     {"recipe", "labels", "places", "shardformat", "starter", "ledger", "facts"},
     {"regions", "split", "land", "catalogs", "cube", "read", "overlap", "stream"},
     {"locate", "sampling", "given", "lattice", "search", "select"},
+    {"candidates"},
     {"build", "remaining"},
-    {"jobs", "cluster"},
+    {"cluster"},
     {"pipeline"},
     {"shards", "estimate"},
     {"recorded", "drawing", "verify"},
@@ -36,6 +37,7 @@ PURE = {
     "shift",
     "select",
     "zarrshard",
+    "lanes",
     "facts",
     "payload",
 }

@@ -1,0 +1,99 @@
+"""Which scenes each patch of a slab may use, best first. Reads saved searches only: no catalog, no pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from curation import select
+from curation.model import Code, Location, Reject, Scene, Season, Status
+from curation.recipe import Dataset
+from curation.search.cells import SearchCell, cell_of
+from curation.search.saved import Searches, Wanted
+from curation.sources import SourceSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What select says of one source of one patch."""
+
+    scenes: tuple[Scene, ...] = ()
+    """Those that may be used, best first."""
+    code: Code | None = None
+    """Why there is none."""
+    value: float | None = None
+    """What was measured and decided that."""
+    status: Status = Status.REJECTED
+    direction: str | None = None
+    """The location's orbit direction."""
+
+    def check(self) -> None:
+        """Passes where there are candidates. Raises Reject otherwise."""
+        if self.code is not None:
+            raise Reject(self.code, self.value, status=self.status)
+
+
+def searched(dataset: Dataset, season: str) -> list[tuple[SourceSpec, Season]]:
+    """Sources and seasons to search for a season's cube.
+
+    A source of one orbit direction is searched in all seasons: the direction follows from their counts together.
+    """
+    out = []
+    for spec in dataset.sources(season):
+        names = dataset.season_names() if spec.one_orbit_direction else [season]
+        out += [(spec, dataset.recipe.season(n)) for n in names]
+    return out
+
+
+def wanted(dataset: Dataset, season: str, cells: Sequence[SearchCell]) -> list[Wanted]:
+    """The searches that places in these cells need."""
+    return [(spec, window, cell) for spec, window in searched(dataset, season) for cell in cells]
+
+
+def of_slab(
+    dataset: Dataset, searches: Searches, season: str, places: Sequence[Location]
+) -> dict[str, dict[str, Candidates]]:
+    """Source → location id → candidates, for places that share scenes where these are equally good.
+
+    Raises:
+        CurationError: what the places want was not searched.
+    """
+    return {s.name: _of_source(dataset, searches, s, season, places) for s in dataset.sources(season)}
+
+
+def _of_source(
+    dataset: Dataset, searches: Searches, spec: SourceSpec, season: str, places: Sequence[Location]
+) -> dict[str, Candidates]:
+    """Location id → candidates of a source, best first."""
+    window = dataset.recipe.season(season)
+    found = {c: searches.scenes(spec, window, c) for c in set(map(cell_of, places))}
+    if spec.pick != "mosaic":
+        found = {c: select.newest(s) for c, s in found.items()}
+    directions = _directions(dataset, searches, spec, places)
+    out: dict[str, Candidates] = {}
+    scenes: dict[str, list[Scene]] = {}
+    pick = select.covering if spec.pick in ("clearest", "nearest") else select.touching
+    for place in places:
+        try:
+            scenes[place.id] = pick(found[cell_of(place)], place)
+        except Reject as why:
+            out[place.id] = Candidates(code=why.code, value=why.value, status=why.status)
+    shared = select.shared_counts(scenes.values())
+    for place in places:
+        if place.id in scenes:
+            mine = scenes[place.id]
+            if spec.pick == "clearest":
+                mine = select.rank_clearest(mine, place, window, shared)
+            out[place.id] = Candidates(tuple(mine), direction=directions.get(place.id))
+    return out
+
+
+def _directions(
+    dataset: Dataset, searches: Searches, spec: SourceSpec, places: Sequence[Location]
+) -> dict[str, str | None]:
+    """Location id → its orbit direction, of a source that keeps to one."""
+    if not spec.one_orbit_direction:
+        return {}
+    seasons = [dataset.recipe.season(n) for n in dataset.season_names()]
+    found = {c: [searches.scenes(spec, s, c) for s in seasons] for c in set(map(cell_of, places))}
+    return {p.id: select.orbit_direction(found[cell_of(p)], p) for p in places}

@@ -1,0 +1,118 @@
+"""A STAC API, asked for scenes: all pages, tried again where the server or the network fails."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pystac
+import pystac_client
+import requests
+from pystac_client.errors import ClientTypeError
+from pystac_client.exceptions import APIError
+from pystac_client.stac_api_io import StacApiIO
+from urllib3 import Retry
+
+from curation.catalogs import Catalog
+from curation.model import ConfigError, CurationError
+from curation.search.items import Found, Query, first_line, reduced
+
+PAGE_ITEMS = 250
+"""Items asked for per page."""
+
+TRIES = 4
+"""Whole searches are tried this often: a page cut short in transfer fails in a way that HTTP retries do not see."""
+
+BACKOFF_S = 0.5
+"""The first pause before something is asked again; each later one is twice as long."""
+
+
+class Api:
+    """A STAC API, opened: answers what collections it has, and searches. Safe to use from threads."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self._client = _opened(catalog)
+
+    def collections(self) -> set[str]:
+        """Ids of the collections the catalog has."""
+        try:
+            return {c.id for c in self._client.get_collections()}
+        except (APIError, requests.RequestException, *_NOT_STAC) as err:
+            raise ConfigError(
+                f"catalog {self.catalog.location}: does not list its collections ({type(err).__name__}: {first_line(err)}); "
+                "check the address and the network"
+            ) from err
+
+    def search(self, query: Query) -> Found:
+        """All scenes of a source that touch a search cell in a season and have the bands.
+
+        Raises:
+            CurationError: the catalog does not answer.
+        """
+        form = self.catalog.form_of(query.spec)
+        if form is None:
+            return Found([], {})
+        items: dict[str, dict[str, Any]] = {}
+        for box in query.cell.boxes:
+
+            def once(box: tuple[float, float, float, float] = box) -> list[dict[str, Any]]:
+                # No server-side sort: sorted paging has been seen to drop and repeat items.
+                found = self._client.search(
+                    collections=[form.collection],
+                    bbox=list(box),
+                    datetime=query.interval,
+                    query=query.conditions(form) or None,
+                    limit=PAGE_ITEMS,
+                )
+                return list(found.items_as_dicts())
+
+            for item in _retried(once, f"{self.catalog.location}: search of {form.collection} in {box}"):
+                items.setdefault(item["id"], item)
+        return reduced(items.values(), query, form, self.catalog)
+
+
+_NOT_STAC = (
+    pystac.STACError,
+    pystac.STACTypeError,
+    ClientTypeError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+"""What the libraries raise of an answer that is no STAC."""
+
+
+def _opened(catalog: Catalog) -> pystac_client.Client:
+    retry = Retry(
+        total=5,
+        backoff_factor=BACKOFF_S,
+        backoff_jitter=BACKOFF_S,
+        status_forcelist=[408, 429, 500, 502, 503, 504],
+        allowed_methods=None,  # POST too: a search changes nothing
+        respect_retry_after_header=True,
+    )
+    try:
+        return pystac_client.Client.open(catalog.location, stac_io=StacApiIO(max_retries=retry, timeout=60))
+    except (APIError, requests.RequestException, *_NOT_STAC) as err:
+        raise ConfigError(
+            f"catalog {catalog.location}: does not answer as a STAC API ({type(err).__name__}: {first_line(err)}); "
+            "check the address and the network"
+        ) from err
+
+
+def _retried(once: Callable[[], list[dict[str, Any]]], what: str) -> list[dict[str, Any]]:
+    for attempt in range(TRIES):
+        try:
+            return once()
+        except (APIError, requests.RequestException, json.JSONDecodeError) as err:
+            status = getattr(err, "status_code", None)
+            if attempt == TRIES - 1 or (status is not None and 400 <= status < 500 and status != 429):
+                raise CurationError(
+                    f"{what}: {type(err).__name__}: {first_line(err)}; tried {attempt + 1} times, rerun to try again"
+                ) from err
+            time.sleep(BACKOFF_S * 2 ** (attempt + 1))
+    raise AssertionError("unreachable")

@@ -1,0 +1,66 @@
+"""The lattice of searches: which cell a location is searched in."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+
+from curation.locations import Locations
+from curation.model import Location
+
+CELL_DEG = 1.0
+"""Side of a search cell: about one Sentinel-2 scene, so that a search gives what its locations share and little more."""
+
+CELL_MARGIN_DEG = 0.05
+"""Cells reach this much further than their locations' centres do, since footprints stick out (5.5 km of latitude)."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SearchCell:
+    """A cell of the search lattice: all locations whose centre lies in it share its searches."""
+
+    row: int
+    """Counted from the south pole."""
+    col: int
+    """Counted from the antimeridian eastwards."""
+
+    @property
+    def name(self) -> str:
+        """Its south-west corner, as in `n51e006`."""
+        lat, lon = round(self.row * CELL_DEG - 90), round(self.col * CELL_DEG - 180)
+        return f"{'s' if lat < 0 else 'n'}{abs(lat):02d}{'w' if lon < 0 else 'e'}{abs(lon):03d}"
+
+    @property
+    def boxes(self) -> list[tuple[float, float, float, float]]:
+        """West, south, east, north with its margin; two boxes where it runs across the antimeridian."""
+        south, west = self.row * CELL_DEG - 90, self.col * CELL_DEG - 180
+        reach = max(abs(south), abs(south + CELL_DEG))
+        dx = CELL_MARGIN_DEG / max(math.cos(math.radians(min(reach, 89))), 0.02)
+        w, e = west - dx, west + CELL_DEG + dx
+        s, n = max(south - CELL_MARGIN_DEG, -90.0), min(south + CELL_DEG + CELL_MARGIN_DEG, 90.0)
+        if w < -180:
+            return [(-180.0, s, e, n), (w + 360, s, 180.0, n)]
+        if e > 180:
+            return [(w, s, 180.0, n), (-180.0, s, e - 360, n)]
+        return [(w, s, e, n)]
+
+    @property
+    def area(self) -> shapely.geometry.base.BaseGeometry:
+        """Its boxes as one shape."""
+        return shapely.union_all([shapely.box(*b) for b in self.boxes])
+
+
+def cell_of(location: Location) -> SearchCell:
+    """The search cell that holds a location's centre."""
+    lon = (location.lon + 180) % 360
+    return SearchCell(int((location.lat + 90) // CELL_DEG), int(lon // CELL_DEG))
+
+
+def cells_of(locations: Locations) -> list[SearchCell]:
+    """The search cells that hold the centres of locations, in order."""
+    lon = (locations.column("lon") + 180) % 360
+    rows = ((locations.column("lat") + 90) // CELL_DEG).astype(int)
+    return [SearchCell(*pair) for pair in np.unique([rows, (lon // CELL_DEG).astype(int)], axis=1).T.tolist()]

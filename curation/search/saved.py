@@ -1,0 +1,259 @@
+"""The searches of a dataset, saved: a rerun, a worker or another machine needs no catalog."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import logging
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from curation.catalogs import Catalog
+from curation.model import STATIC, ConfigError, CurationError, Scene, Season
+from curation.recipe import Dataset
+from curation.search.api import Api
+from curation.search.cells import SearchCell
+from curation.search.items import Found, Query
+from curation.search.snapshot import Snapshot
+from curation.sources import SourceSpec
+from curation.store import Store
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+Wanted = tuple[SourceSpec, Season, SearchCell]
+
+THREADS = 4
+"""Searches under way at once: polite to a public API."""
+
+AHEAD = 64
+"""Pieces of work that are searched for while an earlier one is waited for."""
+
+REMEMBERED = 10_000
+"""Searches known to be saved: what is forgotten is looked for again."""
+
+KEPT_SCENES = 10_000
+"""Scenes of searches that a process keeps: some 30 MB. Neighbouring slabs share their searches."""
+
+
+def opened(catalog: Catalog) -> Api | Snapshot:
+    """The catalog, ready to be asked.
+
+    Raises:
+        ConfigError: it does not answer, or cannot be read.
+    """
+    return Snapshot(catalog) if catalog.is_file else Api(catalog)
+
+
+class Searches:
+    """The saved searches of a dataset, and the catalog that answers those that are not saved yet."""
+
+    def __init__(self, dataset: Dataset, catalog: Catalog, store: Store) -> None:
+        self.dataset = dataset
+        self.catalog = catalog
+        self.store = store
+        self._opened: Api | Snapshot | None = None
+        self._opening = threading.Lock()
+
+    @property
+    def endpoint(self) -> Api | Snapshot:
+        """The catalog, opened at first use: a rerun that finds everything saved does not ask it at all."""
+        with self._opening:
+            if self._opened is None:
+                self._opened = opened(self.catalog)
+            return self._opened
+
+    def run(
+        self,
+        wanted: Sequence[Wanted],
+        *,
+        refresh: bool = False,
+        progress: Callable[[int], None] = lambda items: None,
+    ) -> list[str]:
+        """Searches what is not saved yet (with `refresh`, everything) and saves it; gives the differences, a line each.
+
+        `progress` is told of the items that were looked at, where the catalog is a file.
+
+        Raises:
+            ConfigError: the catalog does not answer, or cannot be read.
+            CurationError: a search failed: without its scenes every patch of the cell would be a false reject.
+        """
+        todo = [w for w in wanted if refresh or not self._is_saved(*w)]
+        if not todo:
+            return []
+        endpoint = self.endpoint  # before the threads start, so that an unreachable catalog is one error
+        if isinstance(endpoint, Snapshot):
+            by_query = endpoint.sweep([self._query(*w) for w in todo], progress)
+            return [line for query, found in by_query for line in self._save(query, found)]
+        with ThreadPoolExecutor(THREADS) as pool:
+            return [line for lines in pool.map(lambda w: self._one(endpoint, *w), todo) for line in lines]
+
+    def ahead(
+        self, works: Iterable[tuple[T, Sequence[Wanted]]], *, refresh: bool = False
+    ) -> Iterator[tuple[T, CurationError | None]]:
+        """Each piece of work as soon as what it wants is saved, or with why that could not be searched.
+
+        While one is waited for, those that follow are searched for: however many there are, a few at a time.
+
+        Raises:
+            ConfigError: the catalog does not answer, or cannot be read.
+        """
+        asked: OrderedDict[tuple[str, str, SearchCell], Future[None]] = OrderedDict()
+        waiting: deque[tuple[T, list[Future[None]]]] = deque()
+        pool = ThreadPoolExecutor(THREADS)
+
+        def one(wanted: Wanted) -> None:
+            for line in self.run([wanted], refresh=refresh):
+                log.info("refreshed: %s", line)
+
+        def ask(wanted: Wanted) -> Future[None]:
+            spec, season, cell = wanted
+            name = (spec.name, season.name, cell)
+            if name not in asked:
+                asked[name] = pool.submit(one, wanted)
+                if len(asked) > REMEMBERED and next(iter(asked.values())).done():
+                    asked.popitem(last=False)
+            asked.move_to_end(name)
+            return asked[name]
+
+        try:
+            for work, wanted in works:
+                waiting.append((work, [ask(w) for w in wanted]))
+                if len(waiting) > AHEAD:
+                    yield _searched(*waiting.popleft())
+            while waiting:
+                yield _searched(*waiting.popleft())
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def scenes(self, spec: SourceSpec, season: Season, cell: SearchCell) -> list[Scene]:
+        """The scenes of a search that has been run.
+
+        Raises:
+            CurationError: it has not.
+        """
+        key, request = self._key(spec, season, cell), self._request(self._query(spec, season, cell))
+        stat = self.store.head(key)
+        if stat is not None:
+            loaded = _kept.get(self.store.where(key), stat.etag)
+            if loaded is None:
+                asked, answer = gzip.decompress(self.store.get(key)).splitlines()
+                found = [Scene.from_json(s) for s in json.loads(answer)["scenes"]]
+                loaded = _Loaded(stat.etag, json.loads(asked), found)
+                _kept.put(self.store.where(key), loaded)
+            if loaded.request == request:
+                return loaded.scenes
+        raise CurationError(f"{self.store.where(key)}: not searched yet, or by another query; search first")
+
+    def _one(self, endpoint: Api, spec: SourceSpec, season: Season, cell: SearchCell) -> list[str]:
+        query = self._query(spec, season, cell)
+        return self._save(query, endpoint.search(query))
+
+    def _save(self, query: Query, found: Found) -> list[str]:
+        key = self._key(query.spec, query.season, query.cell)
+        value = {"scenes": [s.to_json() for s in found.scenes], "dropped": found.dropped}
+        what = f"{query.spec.name} {query.season.name} {query.cell.name}"
+        differences = list(_difference(what, self._ids(key), {s.id for s in found.scenes}))
+        lines = (json.dumps(v, sort_keys=True, separators=(",", ":")) for v in (self._request(query), value))
+        # Scenes of one cell differ little: a twentieth of the bytes. The time of writing stays out of them.
+        self.store.publish(key, gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
+        for reason, ids in found.dropped.items():
+            if reason.startswith("unreadable"):
+                log.warning("%s: %d items dropped, %s (%s …)", what, len(ids), reason, ids[0])
+        return differences
+
+    def _ids(self, key: str) -> set[str] | None:
+        """Ids of the scenes that are saved there; None where nothing is."""
+        try:
+            _, answer = gzip.decompress(self.store.get(key)).splitlines()
+        except FileNotFoundError:
+            return None
+        return {s["id"] for s in json.loads(answer)["scenes"]}
+
+    def _query(self, spec: SourceSpec, season: Season, cell: SearchCell) -> Query:
+        bands = tuple(b for a in self.dataset.arrays[spec.name].values() for b in a.bands)
+        return Query(spec, bands, season, cell, self.dataset.recipe.quality.max_scene_cloud_pct)
+
+    def _request(self, query: Query) -> dict[str, Any]:
+        form = self.catalog.form_of(query.spec)
+        return {
+            "catalog": self.catalog.identity,
+            "form": form.model_dump(mode="json") if form else None,
+            "bands": list(query.bands),
+            "boxes": [list(b) for b in query.cell.boxes],
+            "interval": query.interval,
+            "max_scene_cloud_pct": query.max_cloud_pct if query.spec.pick == "clearest" else None,
+        }
+
+    def _is_saved(self, spec: SourceSpec, season: Season, cell: SearchCell) -> bool:
+        try:
+            data = self.store.get(self._key(spec, season, cell))
+        except FileNotFoundError:
+            return False
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as lines:  # only its beginning is unpacked
+            return bool(json.loads(lines.readline()) == self._request(self._query(spec, season, cell)))
+
+    def _key(self, spec: SourceSpec, season: Season, cell: SearchCell) -> str:
+        name = STATIC if spec.season == STATIC else season.name
+        return f"scenes/{self.catalog.slug}/{spec.name}/{name}/{cell.name}.json.gz"
+
+
+def _searched(work: T, asked: Sequence[Future[None]]) -> tuple[T, CurationError | None]:
+    try:
+        for future in asked:
+            future.result()
+    except ConfigError:
+        raise
+    except CurationError as err:
+        return work, err
+    return work, None
+
+
+def _difference(what: str, old: set[str] | None, new: set[str]) -> Iterator[str]:
+    if old is None:
+        return
+    for sign, ids in (("+", new - old), ("-", old - new)):
+        for scene_id in sorted(ids):
+            yield f"{what}: {sign} {scene_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A saved search as it was read."""
+
+    etag: str
+    request: dict[str, Any]
+    scenes: list[Scene]
+
+
+class _Kept:
+    """The searches that were read last, of all that this process does."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
+
+    def get(self, where: str, etag: str) -> _Loaded | None:
+        """The search, unless another has been saved since."""
+        with self._lock:
+            loaded = self._loaded.get(where)
+            if loaded is None or loaded.etag != etag:
+                return None
+            self._loaded.move_to_end(where)
+            return loaded
+
+    def put(self, where: str, loaded: _Loaded) -> None:
+        """Keeps a search, and forgets those that were not asked for longest."""
+        with self._lock:
+            self._loaded.pop(where, None)
+            self._loaded[where] = loaded
+            count = sum(len(one.scenes) + 1 for one in self._loaded.values())
+            while count > KEPT_SCENES and len(self._loaded) > 1:
+                count -= len(self._loaded.popitem(last=False)[1].scenes) + 1
+
+
+_kept = _Kept()
