@@ -147,7 +147,7 @@ def build_slab(job: SlabJob) -> SlabReceipt:
         tuple(outcomes[p.id] for p in job.locations if p.id in outcomes),
         tuple(map(StoredObject.of, receipts)),
     )
-    return SlabReceipt(record, _etags(receipts), time.perf_counter() - started, _peak_bytes())
+    return SlabReceipt(record, _etags(receipts), time.perf_counter() - started, peak_bytes())
 
 
 def _slab(job: SlabJob) -> _Slab:
@@ -162,7 +162,7 @@ def _etags(receipts: Sequence[Receipt]) -> dict[str, str]:
     return {r.key: r.etag for r in receipts}
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
     """Highest resident set of this process."""
     status = Path("/proc/self/status")
     if status.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,11 +52,7 @@ class Catalog:
     @property
     def base(self) -> str:
         """What relative hrefs are told from: the API's origin, or the file's folder."""
-        if self.is_file:
-            path = Path(self.location).resolve()
-            return str(path if path.is_dir() else path.parent)
-        parts = urlsplit(self.location)
-        return f"{parts.scheme}://{parts.netloc}"
+        return _base(self.location, self.is_file)
 
     @property
     def told(self) -> str:
@@ -72,6 +69,15 @@ class Catalog:
         """How this catalog offers a source; None where it does not."""
         form = spec.catalogs.get(self.form)
         return form or (spec.catalogs.get("*") if self.own else None)
+
+
+@functools.lru_cache(maxsize=64)  # asked for each href
+def _base(location: str, is_file: bool) -> str:
+    if is_file:
+        path = Path(location).resolve()
+        return str(path if path.is_dir() else path.parent)
+    parts = urlsplit(location)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def resolve(text: str, served_at: str | None = None) -> Catalog:

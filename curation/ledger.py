@@ -380,16 +380,18 @@ def _encode(record: SlabRecord) -> dict[str, Any]:
                 "id": p.id,
                 "status": p.status.name.lower(),
                 "chunks": p.chunks,
-                "sources": {
-                    name: {k: v for k, v in dataclasses.asdict(o).items() if v not in (None, ())}
-                    | {"status": o.status.name.lower()}
-                    for name, o in p.sources.items()
-                },
+                "sources": {name: _encode_source(o) for name, o in p.sources.items()},
             }
             for p in record.patches
         ],
-        "objects": [dataclasses.asdict(o) for o in record.objects],
+        "objects": [{"key": o.key, "size": o.size, "sha256": o.sha256} for o in record.objects],
     }
+
+
+def _encode_source(outcome: SourceOutcome) -> dict[str, Any]:
+    """What is known of it: what is not is left out."""
+    known = {n: v for n in ("code", "value", "cause", "scenes") if (v := getattr(outcome, n)) not in (None, ())}
+    return known | {"status": outcome.status.name.lower()}
 
 
 def _summary(value: dict[str, Any], segment: int, number: int) -> _Line:

@@ -9,7 +9,7 @@ import datetime as dt
 import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -216,22 +216,20 @@ class Scene:
     """Product version of an annual map."""
 
     def to_json(self) -> dict[str, Any]:
-        """The scene as plain JSON values; `from_json` reads it back equal."""
-        out = {k: v for k, v in asdict(self).items() if v is not None}
+        """The scene as plain JSON values, its footprint as WKT; `from_json` reads it back equal."""
+        out = {name: value for name in _SCENE if (value := getattr(self, name)) is not None}
         out["time"] = iso(self.time)
-        out["geometry"] = shapely.geometry.mapping(self.geometry)
+        out["geometry"] = shapely.to_wkt(self.geometry, rounding_precision=-1)  # -1: all digits
         return out
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Scene:
         """The scene that `to_json` gave."""
-        return cls(
-            **{
-                **value,
-                "time": parse_time(value["time"]),
-                "geometry": shapely.geometry.shape(value["geometry"]),
-            }
-        )
+        time, geometry = parse_time(value["time"]), shapely.from_wkt(value["geometry"])
+        return cls(**{**value, "time": time, "geometry": geometry})
+
+
+_SCENE = tuple(f.name for f in fields(Scene))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -36,7 +36,7 @@ from curation.progress import Counting
 from curation.recipe import Dataset, changes
 from curation.regions import Region
 from curation.remaining import Remaining
-from curation.search.cells import cells_of
+from curation.search.cells import cell_of
 from curation.search.saved import Searches, Wanted
 from curation.store import Store
 
@@ -168,16 +168,21 @@ class _Work:
         return self.left.ledger
 
 
-def build(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> list[Built]:
+def build(
+    run: Run,
+    asked: Sequence[Region],
+    seasons: Sequence[str],
+    work: Callable[[SlabJob], SlabReceipt] | None = None,
+) -> list[Built]:
     """Builds every asked patch that is not settled; the cubes one after another, their slabs in one stream.
+
+    `work` is what a worker does with a slab: `build_slab`, unless something else is to be measured.
 
     Raises:
         ConfigError: a ledger is bound to another recipe or catalog, or the catalog cannot be reached.
         CurationError: everything fails.
     """
-    found = locations(run.dataset, run.store, asked)
-    cubes = [cube.cube_of(run.dataset, r, season, places) for r, places in found.items() for season in seasons]
-    works = [_work(run, here) for here in cubes]  # all ledgers are checked before the first slab is built
+    works = _works(run, asked, seasons)
     by_cube = {(w.here.region, w.here.season): w for w in works}
     total = sum(w.left.patches for w in works)
     searches = Searches(run.dataset, run.catalog, run.store)
@@ -186,7 +191,7 @@ def build(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> list[Bui
     jobs = itertools.chain.from_iterable(_jobs(run, w, searches) for w in works)
     broken = 0
     with Counting("build", total, "patches") as count:
-        for batch in cluster.stream(run.client, build_slab, jobs):
+        for batch in cluster.stream(run.client, work or build_slab, jobs):
             records: dict[tuple[str, str], list[SlabRecord]] = {}
             for job, result in batch:
                 record = _record(run, job, result)
@@ -199,9 +204,24 @@ def build(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> list[Bui
                 by_cube[key].ledger.append(lines)
             if broken >= BROKEN_AFTER_SLABS:
                 _stop(broken, [r for lines in records.values() for r in lines])
-    for work in works:
-        work.built.counts = work.left.counts()
+    for its in works:
+        its.built.counts = its.left.counts()
     return [w.built for w in works]
+
+
+def search(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> None:
+    """Searches a catalog of files for all patches that are to be built: what `build` does first.
+
+    Raises:
+        ConfigError: as `build` does.
+    """
+    _sweep(run, _works(run, asked, seasons), Searches(run.dataset, run.catalog, run.store))
+
+
+def _works(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> list[_Work]:
+    """All cubes asked for. All ledgers are checked before the first slab is built."""
+    found = locations(run.dataset, run.store, asked)
+    return [_work(run, cube.cube_of(run.dataset, r, s, places)) for r, places in found.items() for s in seasons]
 
 
 def _work(run: Run, here: Cube) -> _Work:
@@ -271,9 +291,13 @@ def _jobs(run: Run, work: _Work, searches: Searches) -> Iterator[SlabJob]:
         ledger.record_cube(here.create(run.store, catalogs.pixels_parts(run.dataset, run.catalog)))
     workers = cluster.workers(run.client)
     per_host = max(run.dataset.recipe.fetch.requests_per_host // workers, 1)
-    needs = ((slab, _wanted(run, here, work.left.places(slab))) for slab in work.left.slabs)
-    # What a sweep has refreshed is not searched again.
-    for slab, cause in searches.ahead(needs, refresh=run.refresh_search and not run.catalog.is_file):
+    slabs: Iterable[tuple[int, CurationError | None]]
+    if run.catalog.is_file:
+        slabs = ((slab, None) for slab in work.left.slabs)  # searched before
+    else:
+        needs = ((slab, _wanted(run, here, work.left.places(slab))) for slab in work.left.slabs)
+        slabs = searches.ahead(needs, refresh=run.refresh_search)
+    for slab, cause in slabs:
         yield SlabJob(
             dataset=run.dataset,
             catalog=run.catalog,
@@ -290,7 +314,7 @@ def _jobs(run: Run, work: _Work, searches: Searches) -> Iterator[SlabJob]:
 
 
 def _wanted(run: Run, here: Cube, places: Sequence[Location]) -> list[Wanted]:
-    return candidates.wanted(run.dataset, here.season, cells_of(Locations.of(places)))
+    return candidates.wanted(run.dataset, here.season, sorted({cell_of(p) for p in places}))
 
 
 def _sweep(run: Run, works: Sequence[_Work], searches: Searches) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,6 +11,7 @@ from itertools import compress
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from curation import grid
 from curation.model import Code, Location, Reject, Scene, Season, Status
@@ -55,8 +57,8 @@ def covering(scenes: Iterable[Scene], location: Location) -> list[Scene]:
     """
     outline = grid.footprint(location)
     scenes = list(scenes)
-    shapes = np.array([_beside(s.geometry, location.lon) for s in scenes], dtype=object)
-    covered = shapely.covers(shapes, _inner(outline))
+    shapes = _shapes(scenes, location)
+    covered = shapely.covers(shapes, _inner(location))
     if covered.any():
         return list(compress(scenes, covered))
     shares = (shapely.area(shapely.intersection(shapes, outline)) / outline.area).tolist()
@@ -65,8 +67,10 @@ def covering(scenes: Iterable[Scene], location: Location) -> list[Scene]:
     raise Reject(Code.PARTIAL_COVERAGE, round(max(shares), 4))
 
 
-def _inner(outline: shapely.Polygon) -> shapely.Polygon:
-    """The outline without what may stick out of a footprint; never so much that nothing is left of a small patch."""
+@functools.lru_cache(maxsize=1024)  # each source of a patch asks for it
+def _inner(location: Location) -> shapely.Polygon:
+    """The footprint without what may stick out of a scene's; never so much that nothing is left of a small patch."""
+    outline = grid.footprint(location)
     return outline.buffer(-min(COVER_TOLERANCE_DEG, math.sqrt(outline.area) / 8))
 
 
@@ -77,10 +81,18 @@ def touching(scenes: Iterable[Scene], location: Location) -> list[Scene]:
         Reject: `no_scene` (absent) where there is none.
     """
     outline = grid.footprint(location)
-    found = [s for s in scenes if _beside(s.geometry, location.lon).intersects(outline)]
+    scenes = list(scenes)
+    found = list(compress(scenes, shapely.intersects(_shapes(scenes, location), outline)))
     if not found:
         raise Reject(Code.NO_SCENE, status=Status.ABSENT)
     return sorted(found, key=lambda s: (_reversed(s.version), s.id))
+
+
+def _shapes(scenes: Sequence[Scene], location: Location) -> NDArray[np.object_]:
+    """Footprints of scenes, those at the antimeridian on the location's side of it too."""
+    found = np.empty(len(scenes), dtype=object)
+    found[:] = [_beside(s.geometry, location.lon) for s in scenes]
+    return found
 
 
 def _reversed(version: str | None) -> tuple[int, ...]:
@@ -103,9 +115,9 @@ def orbit_direction(scenes_by_season: Sequence[Sequence[Scene]], location: Locat
     """
     seasons: Counter[str] = Counter()
     scenes: Counter[str] = Counter()
-    outline = _inner(grid.footprint(location))
     for found in scenes_by_season:
-        here = [s.orbit_state for s in found if s.orbit_state and _beside(s.geometry, location.lon).covers(outline)]
+        covered = shapely.covers(_shapes(found, location), _inner(location))
+        here = [s.orbit_state for s in compress(found, covered) if s.orbit_state]
         scenes.update(here)
         seasons.update(set(here))
     return min(scenes, key=lambda d: (-seasons[d], -scenes[d], d), default=None)

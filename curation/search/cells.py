@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import shapely
 
-from curation.locations import Locations
 from curation.model import Location
 
 CELL_DEG = 1.0
@@ -57,10 +55,3 @@ def cell_of(location: Location) -> SearchCell:
     """The search cell that holds a location's centre."""
     lon = (location.lon + 180) % 360
     return SearchCell(int((location.lat + 90) // CELL_DEG), int(lon // CELL_DEG))
-
-
-def cells_of(locations: Locations) -> list[SearchCell]:
-    """The search cells that hold the centres of locations, in order."""
-    lon = (locations.column("lon") + 180) % 360
-    rows = ((locations.column("lat") + 90) // CELL_DEG).astype(int)
-    return [SearchCell(*pair) for pair in np.unique([rows, (lon // CELL_DEG).astype(int)], axis=1).T.tolist()]

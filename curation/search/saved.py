@@ -39,6 +39,9 @@ REMEMBERED = 10_000
 KEPT_SCENES = 10_000
 """Scenes of searches that a process keeps: some 30 MB. Neighbouring slabs share their searches."""
 
+KEPT_SEARCHES = 1000
+"""Searches that it keeps, of which many may have found nothing."""
+
 
 def opened(catalog: Catalog) -> Api | Snapshot:
     """The catalog, ready to be asked.
@@ -236,6 +239,7 @@ class _Kept:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
+        self._scenes = 0
 
     def get(self, where: str, etag: str) -> _Loaded | None:
         """The search, unless another has been saved since."""
@@ -249,11 +253,11 @@ class _Kept:
     def put(self, where: str, loaded: _Loaded) -> None:
         """Keeps a search, and forgets those that were not asked for longest."""
         with self._lock:
-            self._loaded.pop(where, None)
+            before = self._loaded.pop(where, None)
             self._loaded[where] = loaded
-            count = sum(len(one.scenes) + 1 for one in self._loaded.values())
-            while count > KEPT_SCENES and len(self._loaded) > 1:
-                count -= len(self._loaded.popitem(last=False)[1].scenes) + 1
+            self._scenes += len(loaded.scenes) - (len(before.scenes) if before else 0)
+            while self._scenes > KEPT_SCENES or len(self._loaded) > KEPT_SEARCHES:
+                self._scenes -= len(self._loaded.popitem(last=False)[1].scenes)
 
 
 _kept = _Kept()

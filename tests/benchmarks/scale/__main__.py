@@ -1,0 +1,3 @@
+from tests.benchmarks.scale.sizes import main
+
+main()
