@@ -162,14 +162,17 @@ def _footprint(geometry: Any) -> shapely.geometry.base.BaseGeometry:
     (179, -179), which would seem to hold every place of its latitudes.
     """
     parts = []
-    for part in shapely.get_parts(shapely.geometry.shape(geometry)):
+    whole = geometry if isinstance(geometry, shapely.Geometry) else shapely.geometry.shape(geometry)
+    for part in shapely.get_parts(whole):
         west, _, east, _ = part.bounds
         if east - west > 180:
             part = shapely.transform(part, lambda xy: xy + np.column_stack([360.0 * (xy[:, 0] < 0), 0 * xy[:, 1]]))
         part = part if part.is_valid else shapely.make_valid(part)
+        if _within(part):
+            parts.append(part)
+            continue
         for turn in (-360, 0, 360):
-            moved = shapely.affinity.translate(part, turn) if turn else part
-            inside = moved if _within(moved) else moved.intersection(shapely.box(-180, -90, 180, 90))
+            inside = shapely.affinity.translate(part, turn).intersection(shapely.box(-180, -90, 180, 90))
             if inside.area > 0:
                 parts.append(inside)
     return parts[0] if len(parts) == 1 else shapely.union_all(parts)

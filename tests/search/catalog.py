@@ -87,6 +87,8 @@ class Served:
         self.repeat = 0
         """Items of the page before that come again on the next."""
         self.faults: list[str] = []
+        self.failing: set[str] = set()
+        """Collections of which no search is answered."""
         self.searches: list[dict[str, Any]] = []
         self.requests = 0
 
@@ -96,6 +98,9 @@ class Served:
         fault = self.faults.pop(0) if self.faults else ""
         if fault.isdigit():
             request.send(int(fault), b'{"code": "no"}', Retry_After="0")
+            return
+        if request.command == "POST" and self.failing & set(json.loads(request.body)["collections"]):
+            request.send(503, b'{"code": "no"}', Retry_After="0")
             return
         body = self._body(request, url)
         data = json.dumps(body).replace("BASE", url).encode()

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from curation import cli
 from curation.catalogs import resolve
-from curation.model import CurationError
+from curation.ledger import Ledger
+from curation.model import ConfigError, CurationError, Status
 from curation.recipe import Dataset
+from curation.search import api as search_api
+from curation.search import saved
+from curation.search.cells import SearchCell
 from curation.search.saved import Searches
 from curation.store import Store
-from tests.search.catalog import CELL, NAMES, item
+from tests.loopback import serving
+from tests.run import Curate
+from tests.search.catalog import CELL, NAMES, Served, item
+from tests.world import World
 
 
 def searches(dataset: Dataset, url: str, folder: Path) -> tuple[Searches, list[Any]]:
@@ -103,3 +113,94 @@ def test_a_failed_search_saves_nothing(api, dataset, tmp_path):
     with pytest.raises(CurationError, match="rerun to try again"):
         one.run(wanted)
     assert list(Store(tmp_path).list()) == []
+
+
+# --- ahead of the work ---------------------------------------------------------------------------------------------
+
+
+def test_work_comes_in_order_once_its_searches_are_saved_and_few_are_searched_ahead(api, dataset, tmp_path):
+    made, url = api
+    one, _ = searches(dataset, url, tmp_path)
+    source, season = dataset.specs["s2l2a"], dataset.recipe.season("summer")
+    cells = [SearchCell(100, n + 1) for n in range(200)]
+    drawn = []
+
+    def works():
+        for n, cell in enumerate(cells):
+            drawn.append(n)
+            yield n, [(source, season, cell), (source, season, cells[max(n - 1, 0)])]
+
+    for place, (n, error) in enumerate(one.ahead(works())):
+        assert (n, error) == (place, None)
+        one.scenes(source, season, cells[n])
+        assert len(drawn) <= n + saved.AHEAD + 1
+    assert len(drawn) == 200
+    assert len({tuple(s["bbox"]) for s in made.searches}) == 200
+    asked = made.requests
+    assert [e for _, e in Searches(dataset, resolve(url), Store(tmp_path)).ahead(works())] == [None] * 200
+    assert made.requests == asked
+
+
+def test_work_whose_search_failed_is_given_with_the_cause_and_the_rest_goes_on(api, dataset, tmp_path):
+    made, url = api
+    one, _ = searches(dataset, url, tmp_path)
+    season = dataset.recipe.season("summer")
+    made.failing = {"cop-dem-glo-30"}
+    works = [(n, [(dataset.specs["dem" if n == 2 else "s2l2a"], season, CELL)]) for n in range(5)]
+    found = dict(one.ahead(works))
+    assert [n for n, error in found.items() if error is not None] == [2]
+    assert "search of cop-dem-glo-30 in" in str(found[2])
+
+
+def test_an_unreachable_catalog_ends_it_at_once(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(search_api, "BACKOFF_S", 0)
+    one, wanted = searches(dataset, "http://127.0.0.1:1", tmp_path)
+    with pytest.raises(ConfigError, match="does not answer"):
+        list(one.ahead([(0, wanted)]))
+
+
+def test_what_a_process_keeps_of_searches_is_bounded_and_a_new_search_is_seen(api, dataset, tmp_path, monkeypatch):
+    made, url = api
+    kept = saved._Kept()
+    monkeypatch.setattr(saved, "_kept", kept)
+    monkeypatch.setattr(saved, "KEPT_SCENES", 35)
+    one, _ = searches(dataset, url, tmp_path)
+    source = dataset.specs["s2l2a"]
+    wanted = [(source, dataset.recipe.season("summer"), SearchCell(141, n)) for n in (185, 186, 186, 187)] * 3
+    one.run(wanted)
+    for w in wanted:
+        one.scenes(*w)
+        assert kept._scenes == sum(len(its.scenes) for its in kept._loaded.values()) <= 35
+    made.items = made.items[1:]
+    one.run(wanted[1:2], refresh=True)
+    assert [s.id for s in one.scenes(*wanted[1])] == NAMES[1:]
+
+
+# --- a whole build from an API -------------------------------------------------------------------------------------
+
+
+def test_patches_of_a_failed_search_fail_with_its_cause_and_are_built_when_the_catalog_is_back(
+    world: World, built: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(search_api, "BACKOFF_S", 0)
+    items = copy.deepcopy(world.items or json.loads(world.catalog.read_text())["features"])
+    for one in items:
+        for asset in one["assets"].values():
+            asset["href"] = str(world.folder / asset["href"])
+    served = Served(items)
+    served.failing = {"cop-dem-glo-30"}
+    with serving(served.answer) as url:
+        mine = Curate(world, tmp_path)
+        mine_too = [*mine.arguments("build", "--season", "static"), "--catalog", url]
+        assert cli.main(mine_too) == 1
+        assert "search of cop-dem-glo-30 in" in capsys.readouterr().err
+        failed = list(Ledger.replay(mine.store, "europe", "static").outcomes())
+        assert failed
+        assert {o.status for o in failed} == {Status.FAILED}
+        assert all("search of cop-dem-glo-30" in o.sources["dem"].cause for o in failed)
+        served.failing = set()
+        assert cli.main(mine_too) == 0
+        after, before = (
+            {o.id: o for o in Ledger.replay(its.store, "europe", "static").outcomes()} for its in (mine, built)
+        )
+        assert after == before

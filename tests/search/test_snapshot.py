@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import shapely
 import stac_geoparquet.arrow
 
 from curation.catalogs import resolve
-from curation.model import ConfigError
-from curation.search.items import Query
+from curation.model import ConfigError, Season, iso
+from curation.search.cells import SearchCell
+from curation.search.items import Query, reduced
 from curation.search.saved import opened
-from tests.search.catalog import EVER, ask, bands, cell_at, item, items_in, query, spec
+from tests.search.catalog import CELL, EVER, RING, ask, bands, cell_at, item, items_in, query, spec
 
 
 def test_every_item_of_the_real_archive_is_a_scene(shared):
@@ -88,3 +95,102 @@ def test_a_file_that_is_no_catalog_is_one_line_that_names_it(tmp_path, name, con
     with pytest.raises(ConfigError, match=rf"catalog .*{name}: .*expected a STAC") as caught:
         opened(resolve(str(path)))
     assert "\n" not in str(caught.value)
+
+
+# --- sweeps --------------------------------------------------------------------------------------------------------
+
+MONTHS = [
+    Season(f"m{m}", *(dt.datetime(2021, m, d, tzinfo=dt.UTC) for d in (1, 28, 14))) for m in (3, 6, 7)
+]  # fmt: skip
+
+
+def scattered(count: int, seed: int) -> list[dict[str, Any]]:
+    """Items around the cells of `queries`, some beyond them, some across the antimeridian, some cloudy, some broken."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for n in range(count):
+        lon, lat = rng.choice([6.5, 7.4, 12.0, 179.9, -179.9]), 51.5 + rng.uniform(-1.5, 1.5)
+        time = dt.datetime(2021, 1, 1, tzinfo=dt.UTC) + dt.timedelta(days=float(rng.uniform(30, 250)))
+        one = item(f"s{n:03d}", lon=lon + rng.uniform(-0.9, 0.9), lat=lat, datetime=iso(time.replace(microsecond=0)))
+        one["properties"]["eo:cloud_cover"] = float(rng.uniform(0, 100))
+        if n % 17 == 0:
+            one["properties"]["s2:processing_baseline"] = None
+        if n % 13 == 0:
+            del one["assets"]["B11"]
+        found.append(one)
+    across = item("across")
+    across["geometry"] = {"type": "Polygon", "coordinates": [RING]}
+    return [*found, across]
+
+
+def forms_of(items: list[dict[str, Any]], folder: Path) -> list[Path]:
+    """The same items as an ItemCollection, as one table of many row groups, and as tables in folders."""
+    table = stac_geoparquet.arrow.parse_stac_items_to_arrow(items)
+    table = pa.table(table.read_all() if hasattr(table, "read_all") else table)
+    (folder / "i.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    pq.write_table(table, folder / "i.parquet", row_group_size=9)
+    (folder / "many" / "more.parquet").mkdir(parents=True)
+    for n in range(0, len(table), 30):
+        where = folder / "many" if n < 90 else folder / "many" / "more.parquet"
+        pq.write_table(table.slice(n, 30), where / f"part-{n}.parquet")
+    return [folder / "i.json", folder / "i.parquet", folder / "many"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sweep_finds_for_each_query_what_asking_each_item_finds(tmp_path, seed):
+    source = spec("s2l2a")
+    items = scattered(200, seed)
+    cells = [SearchCell(141, 186), SearchCell(141, 187), SearchCell(140, 0), SearchCell(73, 0), SearchCell(73, 359)]
+    asked = [query(source, cell, season, 60) for season in [*MONTHS, EVER] for cell in cells]
+    for path in forms_of(items, tmp_path):
+        catalog = resolve(str(path))
+        form = source.catalogs["planetary-computer"]
+        expected = [reduced(items, q, form, catalog).scenes for q in asked]  # as where a server filters nothing
+        assert sum(map(len, expected)) > 30
+        found = list(opened(catalog).sweep(asked))
+        assert [q for q, _ in found] == asked
+        for (q, its), want in zip(found, expected, strict=True):
+            assert its.scenes == want, q
+            assert [s.hrefs for s in its.scenes] == [s.hrefs for s in want]
+            assert {r.split(":")[0] for r in its.dropped} <= {"unreadable"}
+        lost = {i for _, its in found for ids in its.dropped.values() for i in ids}
+        assert lost
+        assert all(int(i[1:]) % 17 == 0 or int(i[1:]) % 13 == 0 for i in lost)
+
+
+def test_only_the_row_groups_of_the_time_asked_for_are_read(tmp_path, monkeypatch):
+    items = sorted(scattered(200, 5), key=lambda i: i["properties"]["datetime"])
+    _, path, _ = forms_of(items, tmp_path)
+    read: list[int] = []
+    real = pq.ParquetFile.iter_batches
+
+    def counted(self, *args, row_groups, **kwargs):
+        read.extend(row_groups)
+        return real(self, *args, row_groups=row_groups, **kwargs)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", counted)
+    opened(resolve(str(path))).search(query(spec("s2l2a"), CELL, MONTHS[1]))
+    groups = pq.ParquetFile(path).num_row_groups
+    assert groups > 20
+    assert 0 < len(read) < groups / 3
+
+
+def test_items_without_a_place_are_told(tmp_path, caplog):
+    lost = item("lost") | {"geometry": None}
+    path = tmp_path / "items.json"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [item("here"), lost]}))
+    assert [s.id for s in ask(str(path)).scenes] == ["here"]
+    assert "1 items of sentinel-2-l2a have no readable geometry and are left out (lost …)" in caplog.text
+
+
+def test_the_name_of_a_catalog_of_many_files_follows_from_what_they_hold(tmp_path):
+    *_, folder = forms_of(scattered(60, 1), tmp_path)
+    before = resolve(str(folder)).identity
+    assert resolve(str(folder)).identity == before
+    assert resolve(str(folder)).base == str(folder.resolve())
+    part = min(folder.glob("part-*.parquet"))
+    pq.write_table(pq.read_table(part).slice(1), part)
+    assert resolve(str(folder)).identity != before
+    part.write_bytes(b"short")
+    with pytest.raises(ConfigError, match=rf"{part.name}: expected a STAC-GeoParquet file"):
+        opened(resolve(str(folder)))
