@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import threading
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numcodecs.blosc
@@ -77,22 +78,22 @@ class Cube:
         """How many patches a slab holds; none beyond the last."""
         return max(min(self.slab_patches, len(self.locations) - slab * self.slab_patches), 0)
 
-    @cached_property
+    @functools.cached_property
     def sources(self) -> list[SourceSpec]:
         """Its sources, the deciding ones first."""
         return self.dataset.sources(self.season)
 
-    @cached_property
+    @functools.cached_property
     def arrays(self) -> dict[str, tuple[SourceSpec, ArraySpec]]:
         """Name → source and spec of each pixel array."""
         return {n: (spec, a) for spec in self.sources for n, a in self.dataset.arrays[spec.name].items()}
 
-    @cached_property
+    @functools.cached_property
     def facts(self) -> list[Fact]:
         """Its measured coordinates."""
         return schema(self.dataset, self.season)
 
-    @cached_property
+    @functools.cached_property
     def locations_digest(self) -> str:
         """Digest of the ordered list of grids: what binds slabs to places."""
         found = hashlib.sha256(b"[")
@@ -418,11 +419,17 @@ def _axes(root: zarr.Group, res_m: float, px: int) -> None:
         array[:] = values
 
 
+@functools.lru_cache(maxsize=1024)
 def _chunk_array(
-    objects: dict[str, Buffer], shape: tuple[int, ...], dtype: str, fill: Any
-) -> tuple[zarr.Array[Any], str]:
-    """An array of a single chunk over the given objects, and that chunk's key: Zarr itself encodes and decodes."""
+    thread: int, shape: tuple[int, ...], dtype: str, fill: Any
+) -> tuple[dict[str, Buffer], zarr.Array[Any], str]:
+    """Objects, an array of a single chunk over them, and that chunk's key: Zarr itself encodes and decodes.
+
+    A thread keeps its arrays: a slab has some fifty chunks, and making an array takes as long as writing one.
+    """
+    del thread
     numcodecs.blosc.use_threads = False  # with threads, blocks stand in the order in which threads finish
+    objects: dict[str, Buffer] = {}
     array = zarr.create_array(
         MemoryStore(objects),
         shape=shape,
@@ -432,23 +439,24 @@ def _chunk_array(
         compressors=_codec() if dtype != "str" else "auto",
         config={"write_empty_chunks": True},
     )
-    return array, "/".join(["c", *["0"] * len(shape)])
+    return objects, array, "/".join(["c", *["0"] * len(shape)])
 
 
 def _encode(values: NDArray[Any], shape: tuple[int, ...], dtype: str, fill: Any) -> bytes:
     """The bytes of one chunk; the same for the same values."""
-    objects: dict[str, Buffer] = {}
-    array, key = _chunk_array(objects, shape, dtype, fill)
+    objects, array, key = _chunk_array(threading.get_ident(), shape, dtype, fill)
     array[...] = values
-    return objects[key].to_bytes()
+    return objects.pop(key).to_bytes()
 
 
 def _decode(chunk: bytes, shape: tuple[int, ...], dtype: str, fill: Any) -> NDArray[Any]:
     """The values of one chunk."""
-    objects: dict[str, Buffer] = {}
-    array, key = _chunk_array(objects, shape, dtype, fill)
+    objects, array, key = _chunk_array(threading.get_ident(), shape, dtype, fill)
     objects[key] = default_buffer_prototype().buffer.from_bytes(chunk)
-    return np.asarray(array[...])
+    try:
+        return np.asarray(array[...])
+    finally:
+        del objects[key]
 
 
 def _python(value: Any, fact: Fact) -> Any:

@@ -135,7 +135,7 @@ class _Sorted:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="curation-search-"))
             self._db = stack.enter_context(contextlib.closing(sqlite3.connect(Path(folder) / "found.sqlite")))
             # It is thrown away: nothing need be safe from a crash.
-            for line in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -65536"):
+            for line in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -16384"):
                 self._db.execute(f"PRAGMA {line}")
             self._db.execute("CREATE TABLE items (n INTEGER PRIMARY KEY, id TEXT, reason TEXT, scene BLOB)")
             self._db.execute("CREATE TABLE hits (query INTEGER, n INTEGER)")

@@ -10,13 +10,15 @@ the largest run to the smallest: 1.0 means that a patch costs the same however m
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import shutil
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -77,6 +79,24 @@ def timed(work: Callable[[], T]) -> tuple[T, float, float]:
     return work(), time.perf_counter() - wall, time.process_time() - cpu
 
 
+@contextlib.contextmanager
+def watched() -> Iterator[list[int]]:
+    """This process's resident bytes, every half second while the block runs."""
+    found, over = [psutil.Process().memory_info().rss], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.5):
+            found.append(psutil.Process().memory_info().rss)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        thread.join()
+
+
 def measure(patches: int, slab_patches: int, root: Path, found: Any) -> None:
     """Puts the figures of one run into the queue `found`."""
     dataset = dataset_of(root, slab_patches)
@@ -98,8 +118,12 @@ def measure(patches: int, slab_patches: int, root: Path, found: Any) -> None:
     out["search_mib"] = (build.peak_bytes() - base) / 2**20
     with cluster.connect("local", workers=2) as client:
         run = pipeline.Run(dataset, catalog, store, client)
-        built, out["build_s"], out["build_cpu_s"] = timed(lambda: pipeline.build(run, [region], seasons, work=slept))
-    out["client_mib"] = build.peak_bytes() / 2**20
+        with watched() as resident:
+            built, out["build_s"], out["build_cpu_s"] = timed(
+                lambda: pipeline.build(run, [region], seasons, work=slept)
+            )
+    for share in (0.25, 0.5, 1):
+        out[f"client_mib_{share:g}"] = resident[int(share * (len(resident) - 1))] / 2**20
     out["worker_mib"] = max(b.worker_bytes for b in built) / 2**20
     places = pipeline.locations(dataset, store, [region])
     slabs = [cube.cube_of(dataset, r, s, its).slabs for r, its in places.items() for s in seasons]
@@ -120,7 +144,9 @@ ROWS = {
     "build, client CPU, µs per patch": ("cpu", lambda f: 1e6 * f["build_cpu_s"] / f["patches"]),
     "build, client CPU, ms per slab": ("cpu", lambda f: 1e3 * f["build_cpu_s"] / f["slabs"]),
     "build, wall, µs per patch": ("wall", lambda f: 1e6 * f["build_s"] / f["patches"]),
-    "client and scheduler, MiB": ("client", lambda f: f["client_mib"]),
+    "client and scheduler after a quarter, MiB": ("client", lambda f: f["client_mib_0.25"]),
+    "client and scheduler half-way, MiB": ("client", lambda f: f["client_mib_0.5"]),
+    "client and scheduler at the end, MiB": ("client", lambda f: f["client_mib_1"]),
     "a worker, MiB": ("worker", lambda f: f["worker_mib"]),
     "ledger, bytes per patch": ("bytes", lambda f: 1e6 * f["ledger_mb"] / f["patches"]),
     "replay, µs per patch": ("replay", lambda f: 1e6 * f["replay_s"] / f["patches"]),
