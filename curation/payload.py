@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import tokenize
 from typing import Any, Literal
 
 import numpy as np
@@ -93,7 +94,7 @@ def opened(file: memoryview, where: str) -> NDArray[Any]:
     start = 10 + int.from_bytes(file[8:10], "little")
     try:
         shape, dtype = _parsed(bytes(file[:start]))
-    except ValueError as err:
+    except (ValueError, SyntaxError, tokenize.TokenError) as err:  # numpy reads the header as Python
         raise DamageError(f"{where}: not a .npy member ({err}); pack it again") from err
     size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
     if len(file) - start != size:

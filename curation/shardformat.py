@@ -264,6 +264,13 @@ class ArrayEntry:
             role=cast(Literal["data", "mask", "classes"], role),
             encoding=cast(Encoding, encoding),
         )
+        if shape[1] != shape[2]:
+            raise DamageError(f"{where}.shape: got {shape}, expected a square: as high as wide")
+        if not (math.isfinite(entry.res_m) and entry.res_m > 0):
+            raise DamageError(f"{where}.res_m: got {entry.res_m}, expected metres, > 0")
+        info = None if dtype == "float32" else np.iinfo(dtype)
+        if info is not None and not (info.min <= entry.nodata <= info.max and entry.nodata == int(entry.nodata)):
+            raise DamageError(f"{where}.nodata: got {entry.nodata}, expected a value of {dtype}")
         t.done()
         return entry
 

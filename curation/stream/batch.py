@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import os
 import threading
+import weakref
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import reduction
 from typing import Any, NamedTuple
@@ -113,17 +116,27 @@ class Batch:
             self._slot = None
 
     def tensors(self) -> dict[str, Any]:
-        """The batch, over its own memory: for a transform in the same process, which must not keep it."""
-        out: dict[str, Any] = {"key": self.keys}
-        out |= {p.name: _tensor(self.arrays[p.name], p) for p in self._shape.layout.arrays}
-        return out | {name: torch.from_numpy(a) for name, a in self.facts.items()}
+        """The batch, over its own memory: for a transform in a worker, which must not keep it."""
+        return self._tensors(self.arrays)
 
-    def here(self, value: Any) -> Any:
-        """What `tensors` gave, or a transform made of it, for a consumer in this process."""
+    def here(self) -> dict[str, Any]:
+        """The batch for a consumer in this process: the slot is free when nothing made of it is left."""
         if self._ring is None or self._slot is None:
-            return value
-        parcel = _wrapped(value, self._ring.fillable(self._slot))
-        return _unwrapped(parcel, self._ring.lease(self._slot))
+            return self.tensors()
+        memory, self._slot = self._ring.lease(self._slot), None
+        extents = [memory[e.start : e.start + e.size] for e in self._shape.extents]
+        return self._tensors(
+            {p.name: self._shape.view(x, i) for i, (p, x) in enumerate(zip(self._places, extents, strict=True))}
+        )
+
+    @property
+    def _places(self) -> Sequence[ArrayPlace]:
+        return self._shape.layout.arrays
+
+    def _tensors(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        out: dict[str, Any] = {"key": self.keys}
+        out |= {p.name: _tensor(arrays[p.name], p) for p in self._places}
+        return out | {name: torch.from_numpy(a) for name, a in self.facts.items()}
 
     def parcel(self, value: Any, token: tuple[str, int]) -> Any:
         """The same for a consumer in another process: something that unpickles as it there."""
@@ -183,10 +196,10 @@ def _wrapped(value: Any, memory: NDArray[np.uint8]) -> Any:
 def _unwrapped(value: Any, memory: NDArray[np.uint8]) -> Any:
     """What `_wrapped` took apart, over another mapping of the memory."""
     if isinstance(value, _InSlot):
-        whole = torch.from_numpy(memory)
-        size = (memory.size - value.start) // value.dtype.itemsize * value.dtype.itemsize
-        whole = whole[value.start : value.start + size].view(value.dtype)
-        return whole.as_strided(value.shape, value.stride)
+        # Its own bytes alone: whoever saves a tensor saves all that it lies in.
+        last = sum((n - 1) * step for n, step in zip(value.shape, value.stride, strict=True))
+        own = memory[value.start : value.start + (last + 1) * value.dtype.itemsize]
+        return torch.from_numpy(own).view(value.dtype).as_strided(value.shape, value.stride)
     if isinstance(value, _ByValue):
         return torch.from_numpy(value.array)
     if type(value) is dict:
@@ -201,20 +214,23 @@ class Parcel:
 
     def __init__(self, token: tuple[str, int], ring: Ring, slot: int, value: Any) -> None:
         self._token, self._ring, self._slot, self._value = token, ring, slot, value
+        self._unsent = weakref.finalize(self, ring.give_back, slot, os.getpid())  # a worker's user may leave one out
+        self._unsent.atexit = False
 
     def __reduce__(self) -> tuple[Any, ...]:
+        self._unsent.detach()
         # The first to leave takes the descriptor along; those behind it in the queue find the ring there.
         handle = None if self._ring.announced else reduction.DupFd(self._ring.handle)
         self._ring.announced = True
-        return _arrived, (self._token, handle, self._ring.slot_bytes, self._slot, self._value)
+        return _arrived, ((*self._token, self._ring.name), handle, self._ring.slot_bytes, self._slot, self._value)
 
 
-_rings: dict[tuple[str, int], Ring] = {}
-"""Of workers, by (dataset, process): kept, so that their pages are mapped once."""
+_rings: dict[tuple[str, int, str], Ring] = {}
+"""Of workers, by (dataset, process, ring): kept, so that their pages are mapped once."""
 _rings_lock = threading.Lock()
 
 
-def _arrived(token: tuple[str, int], handle: Any, slot_bytes: int, slot: int, value: Any) -> Any:
+def _arrived(token: tuple[str, int, str], handle: Any, slot_bytes: int, slot: int, value: Any) -> Any:
     with _rings_lock:
         if handle is not None:
             for known in [t for t in _rings if not _alive(t[1])]:
@@ -224,11 +240,24 @@ def _arrived(token: tuple[str, int], handle: Any, slot_bytes: int, slot: int, va
     return _unwrapped(value, ring.lease(slot))
 
 
-def forget(dataset: str) -> None:
-    """Lets go of the rings of a dataset that nobody iterates any more."""
+_users: Counter[str] = Counter()
+"""Dataset → how many objects of this process are it: copies have its name."""
+
+
+def remember(user: object, dataset: str) -> None:
+    """Keeps the rings of a dataset until the last of its users is gone."""
     with _rings_lock:
-        for token in [t for t in _rings if t[0] == dataset]:
-            del _rings[token]
+        _users[dataset] += 1
+    weakref.finalize(user, _forget, dataset).atexit = False
+
+
+def _forget(dataset: str) -> None:
+    with _rings_lock:
+        _users[dataset] -= 1
+        if not _users[dataset]:
+            del _users[dataset]
+            for token in [t for t in _rings if t[0] == dataset]:
+                del _rings[token]
 
 
 def _alive(pid: int) -> bool:

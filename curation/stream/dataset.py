@@ -6,7 +6,6 @@ import logging
 import operator
 import os
 import uuid
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,10 +75,14 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         self._progress = Progress()
         self._kept: _Kept | None = None
         self._token = uuid.uuid4().hex
-        weakref.finalize(self, batch.forget, self._token).atexit = False
+        batch.remember(self, self._token)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        batch.remember(self, self._token)
 
     @property
     def index(self) -> Index:
@@ -108,13 +111,16 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
     def __len__(self) -> int:
         """Batches that this rank gets in an epoch (samples, where it yields those), the same number on every rank.
 
-        After `load_state_dict`, those that are left of that epoch.
+        After `load_state_dict`, until the next iteration begins, those that are left of that epoch.
         """
+        return self._steps(self._progress.start)
+
+    def _steps(self, start: int) -> int:
         return plan.steps(
             self._opened.entry.samples,
             world_size=self.world_size,
             batch=self.batch_size or 1,
-            start=self._progress.start,
+            start=start,
             remainder=self.remainder,
         )
 
@@ -128,7 +134,7 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         if self.remainder != "drop":
             return []
         together = (self.batch_size or 1) * self.world_size
-        rows = self.rows()[self._progress.start + len(self) * together :]
+        rows = self.rows()[self._progress.begun + self._steps(self._progress.begun) * together :]
         return [str(self._opened.ids[int(row)].as_py()) for row in rows]
 
     def ahead_bytes(self, workers: int = 0, prefetch_factor: int = 2) -> int:
@@ -181,7 +187,8 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         """Goes on where `state_dict` was: the next iteration delivers what is left of that epoch, in the same order.
 
         Call it on every rank, with the same state, before iterating; `set_epoch` with its epoch leaves it as it is, with
-        another begins that one. Ranks, workers, batch size, arrays, crops and transforms may be others.
+        another begins that one. Ranks, workers, batch size, arrays, crops and transforms may be others. Load before a
+        DataLoader's first iteration, or make another one: kept workers may still be beginning one that was broken off.
 
         Raises:
             ConfigError: it is of another dataset, split, seed or order; both values are given.
@@ -238,13 +245,16 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
                 sample = made.sample()
                 yield sample if self.transform is None else self.transform(sample)
                 continue
-            try:
-                value = made.tensors()
-                value = value if self.transform is None else self.transform(value)
-            except BaseException:
-                made.drop()
-                raise
-            yield made.here(value) if info is None else made.parcel(value, (self._token, os.getpid()))
+            yield self._delivered(made, in_worker=info is not None)  # nothing here holds what it gave
+
+    def _delivered(self, made: batch.Batch, *, in_worker: bool) -> Any:
+        try:
+            value = made.tensors() if in_worker else made.here()
+            value = value if self.transform is None else self.transform(value)
+        except BaseException:
+            made.drop()
+            raise
+        return made.parcel(value, (self._token, os.getpid())) if in_worker else value
 
     def _keep(self) -> _Kept:
         """What this process keeps from one epoch to the next: what a fork inherited is its parent's."""
@@ -344,7 +354,8 @@ def open_shards(
         batch_size: samples per batch and rank; samples come one by one where None.
         fields: names of arrays to read; all where None. Others are neither read nor decoded.
         seasons: names of seasons to read, in the order of the season axis; all in the index's order where None.
-        draw_seasons: so many of them, drawn anew for each sample and epoch among those that it has. Others are not read.
+        draw_seasons: so many of them, drawn anew for each sample and epoch among those of which it has any array that is
+            read (among all, where no seasonal one is). Others are not read.
         views: two views of a location for contrastive learning: `seasons` draws two different seasons, `crops` one
             season and two crops of it. With `crop_px` each view has a crop of its own.
         crop_px: side of a square crop in pixels of the finest resolution read; of coarser arrays it takes the same ground.
@@ -366,7 +377,8 @@ def open_shards(
         rank: of this process; from torch.distributed where None and that is initialised, else 0.
         world_size: number of ranks; as `rank`, else 1.
         transform: applied to each batch (sample) in the process that made it; what it returns is delivered. It must not
-            keep what it gets.
+            keep what it gets. Wrapping and collating belong here: a `collate_fn` or another dataset around this one
+            meets batches in workers as parcels on their way, which are no dicts.
         check: `xxh3` checks the hash of every member before it is decoded; `none` does not.
         threads: that read and decode in each process; where None one in a DataLoader's worker and one per core without
             workers, and 8 where bytes come from elsewhere.

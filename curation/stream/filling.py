@@ -94,6 +94,7 @@ class Filling:
         todo: deque[_Job] = deque()
         step = 0
         used: list[_Tools] = []
+        owner = os.getpid()
         try:
             with ThreadPoolExecutor(threads, "curation-stream", self._begin_thread, (used,)) as pool:
                 try:
@@ -113,6 +114,8 @@ class Filling:
                             fill.result()
                         yield todo.popleft().batch
                 finally:  # nobody may write to memory that goes back to the ring
+                    if os.getpid() != owner:  # a fork's copy: threads and slots are the parent's
+                        todo.clear()
                     for job in todo:
                         job.left.clear()
                     for job in todo:

@@ -123,7 +123,7 @@ def layout(index: Index, selection: Selection, where: str) -> Layout:
         dtype = selection.dtype or (torch.float32 if scale is not None else None)
         dtype = dtype if dtype is not None and entry.role == "data" else STORED[entry.dtype]
         size = size if fine else size // factors[name]
-        whole = size == entry.shape[1] == entry.shape[2]
+        whole = size == entry.shape[1] == entry.shape[2] and not (fine and factors[name] > 1)
         places.append(
             ArrayPlace(
                 name,

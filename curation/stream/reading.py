@@ -78,7 +78,7 @@ class SampleReader:
         try:
             found = self._scattered(shard, members, targets) if targets else self._gathered(shard, members)
             wrong = self._wrong(found, members, targets)
-            if wrong and not self._fetcher.is_local:  # the way here may have changed it, not the one who packed
+            if wrong and self._fetcher.is_remote:  # the way here may have changed it, not the one who packed
                 found = self._gathered(shard, members, fresh=True)
                 wrong = self._wrong(found, members, targets)
         except (FileNotFoundError, EOFError) as err:

@@ -13,6 +13,8 @@ import ctypes
 import mmap
 import os
 import tempfile
+import threading
+import uuid
 import weakref
 from typing import Any
 
@@ -29,7 +31,7 @@ class Ring:
     """`SLOTS` slots of one size; the first page says which are taken.
 
     One process takes slots and fills them, one frees them (often the same): a byte of each slot goes 0 → 1 only by the
-    first and 1 → 0 only by the second, so that no lock is needed.
+    first and 1 → 0 only by the second, so that no lock between processes is needed.
     """
 
     def __init__(self, slot_bytes: int, handle: int | None = None) -> None:
@@ -42,6 +44,10 @@ class Ring:
         self.slot_bytes = -(-max(slot_bytes, 1) // _PAGE) * _PAGE
         size = _PAGE + SLOTS * self.slot_bytes
         self.handle = _memory(size) if handle is None else handle
+        self._lock = threading.Lock()
+        """Two threads may iterate one dataset."""
+        self.name = uuid.uuid4().hex
+        """What tells it from others of the same process."""
         self.announced = False
         """Whether the other process has been sent the handle."""
         self._map = mmap.mmap(self.handle, size)
@@ -50,12 +56,13 @@ class Ring:
 
     def take(self) -> int | None:
         """A free slot, now taken; None where there is none."""
-        free = np.flatnonzero(self._taken == 0)
-        if not free.size:
-            return None
-        slot = int(free[0])
-        self._taken[slot] = 1
-        return slot
+        with self._lock:
+            free = np.flatnonzero(self._taken == 0)
+            if not free.size:
+                return None
+            slot = int(free[0])
+            self._taken[slot] = 1
+            return slot
 
     def free(self, slot: int) -> None:
         """Gives a slot back."""
@@ -69,11 +76,12 @@ class Ring:
         """The bytes of a slot, which is freed when the last array or tensor over them is gone: uint8, (slot_bytes,)."""
         block = (ctypes.c_uint8 * self.slot_bytes).from_buffer(self._map, self._start(slot))
         # Everything made of the array below holds `block`: numpy through its base, torch through its storage.
-        weakref.finalize(block, self._end_lease, slot, os.getpid()).atexit = False
+        weakref.finalize(block, self.give_back, slot, os.getpid()).atexit = False
         view: NDArray[np.uint8] = np.frombuffer(memoryview(block), np.uint8)
         return view
 
-    def _end_lease(self, slot: int, holder: int) -> None:
+    def give_back(self, slot: int, holder: int) -> None:
+        """Frees a slot, where this is the process that held it."""
         if os.getpid() == holder:  # a fork has copies of its parent's tensors, but the slot is the parent's
             self.free(slot)
 

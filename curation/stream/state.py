@@ -41,6 +41,11 @@ class Progress:
         """The position at which the next iteration begins."""
         return int(self._shared[_START]) if not self._shared[_USED_BY] else 0
 
+    @property
+    def begun(self) -> int:
+        """The position at which the iteration that was begun last begins; of the next, where none was."""
+        return int(self._shared[_CURRENT]) if self._shared[_USED_BY] else self.start
+
     def set_epoch(self, epoch: int) -> None:
         """Begins another epoch; the same one again goes on where it was told to."""
         if epoch != self.epoch:

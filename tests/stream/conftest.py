@@ -84,7 +84,11 @@ def truth(split: str, number: int, array: str, season: str, entry: ArrayEntry) -
 
 
 def meta_of(split: str, number: int) -> dict:
-    labels = {"fractions": [0.5, 0.25, 0.25], "valid_fraction": 1.0, "multi_hot": [1, number % 2, 0]}
+    def labels(turn: int) -> dict:
+        """Different in each season."""
+        shares = np.roll([0.5, 0.3, 0.2], turn).tolist()
+        return {"fractions": shares, "valid_fraction": 1.0, "multi_hot": np.roll([1, number % 2, 0], turn).tolist()}
+
     unknown = {"fractions": None, "valid_fraction": 0.0, "multi_hot": None}
     seasons = {}
     for i, season in enumerate(SEASONS):
@@ -95,7 +99,7 @@ def meta_of(split: str, number: int) -> dict:
             for source in ("s2l2a", "s1rtc")
             if not lacks(split, number, source, season)
         }
-        seasons[season] = {"sources": sources, "labels": labels, "gap_days": 1.5, "shift_px": 0.1}
+        seasons[season] = {"sources": sources, "labels": labels(i + 1), "gap_days": 1.5, "shift_px": 0.1}
     return {
         "id": key_of(number),
         "lon": 9.0 + number / 100,
@@ -108,7 +112,7 @@ def meta_of(split: str, number: int) -> dict:
         "split": split,
         "static": {
             "sources": {"dem": {"scenes": ["d"]}, "worldcover": {"scenes": ["w"]}},
-            "labels": unknown if (split, number) == ("train", NO_LABELS) else labels,
+            "labels": unknown if (split, number) == ("train", NO_LABELS) else labels(0),
             "elevation": {"mean_m": 300.0},
         },
         "seasons": seasons,

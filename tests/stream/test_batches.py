@@ -224,7 +224,7 @@ def test_views_are_two_seasons_or_two_crops_and_static_arrays_follow(packed):
 
 
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])
-@pytest.mark.parametrize("crop_px", [None, 11])
+@pytest.mark.parametrize("crop_px", [None, 11, 12, 8])  # 12 and 8: sides of the coarser arrays
 def test_upsampling_in_the_reader_is_the_one_on_the_device(packed, mode, crop_px):
     fields = ["s2l2a_10m", "s2l2a_20m", "s2l2a_scl_20m", "dem_30m"]
     plain = next(iter(open_shards(packed, batch_size=13, fields=fields)))

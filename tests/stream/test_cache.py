@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from curation.model import ConfigError, DamageError
+from curation.stream import open_shards
 from curation.stream.cache import DiskCache
 from curation.stream.fetch import Fetcher, Remote, Scratch
 
@@ -208,3 +209,19 @@ def test_a_download_that_was_killed_leaves_its_room_and_its_lock(world, tmp_path
     assert read(fetcher_of(world, tmp_path, shards=1), "1.tar") == right("1.tar")
     assert read(fetcher_of(world, tmp_path, shards=1), "0.tar") == right("0.tar")
     assert not list((tmp_path / "cache").glob("*.part"))
+
+
+def test_a_cached_shard_that_rots_is_downloaded_again(server, packed, tmp_path):
+    url, _ = server
+
+    def epoch():
+        dataset = open_shards(f"{url}/{packed.name}", batch_size=4, cache_dir=tmp_path / "c", cache_gb=1, retries=0)
+        return [(b["key"], b["s2l2a_10m"].tolist()) for b in dataset]
+
+    first = epoch()
+    for cached in (tmp_path / "c").glob("*.tar"):
+        with cached.open("r+b") as file:
+            file.seek(3000)
+            file.write(b"\xff" * 200)
+    assert epoch() == first
+    assert epoch() == first

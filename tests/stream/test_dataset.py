@@ -52,8 +52,8 @@ def test_facts_of_a_sample(packed):
     assert (sample["lon"], sample["lat"], sample["is_pad"]) == (9.01, 50.8, False)
     assert sample["s2l2a_time"].tolist() == [1610706989, 1626345389]  # 2021-01-15 and 2021-07-15, 10:36:29 UTC
     assert sample["season_ok"].tolist() == [True, True]
-    assert sample["labels"].tolist() == [[1, 1, 0]] * 2
-    assert sample["label_fractions"].tolist() == [[0.5, 0.25, 0.25]] * 2
+    assert sample["labels"].tolist() == [[0, 1, 1], [1, 0, 1]]
+    assert sample["label_fractions"].numpy() == pytest.approx(np.array([[0.2, 0.5, 0.3], [0.3, 0.2, 0.5]]))
     assert sample["labels_known"].tolist() == [True, True]
     assert sample["annual_labels"].tolist() == [1, 1, 0]
     assert sample["annual_labels"].dtype == sample["annual_label_fractions"].dtype == torch.float32
@@ -418,7 +418,7 @@ def without(name):
         (lambda m: {**m, "dem_30m.npy": m["dem_30m.npy"][:-4]}, "252 bytes"),
         (lambda m: {**m, "meta.json": m["meta.json"].replace(b"utm32n-", b"utm33n-")}, "is that of 'utm33n-"),
         (lambda m: {**m, "meta.json": m["meta.json"].replace(b'"lon"', b'"x"')}, "not of the form .*KeyError"),
-        (lambda m: {**m, "meta.json": m["meta.json"].replace(b"[0.5,0.25,", b"[0.5,")}, "not of the form"),
+        (lambda m: {**m, "meta.json": m["meta.json"].replace(b"[0.5,0.3,", b"[0.5,")}, "not of the form"),
         (lambda m: {**m, "meta.json": b"{"}, "not of the form .*JSONDecodeError"),
     ],
 )
