@@ -16,7 +16,7 @@ WHERE := --catalog $(CATALOG) --region $(REGION) --root $(ROOT)
 FLAGS := $(if $(LIMIT),--limit $(LIMIT)) $(if $(UNKNOWN_LABELS),--allow-unknown-labels)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ssl4eo-s12-ml test test-slow lint types check bench bench-read bench-stream clean
+.PHONY: help setup ssl4eo-s12-ml test test-slow lint types check bench bench-read bench-scale bench-stream clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ bench: $(READY) ## Measure the main job (see tests/benchmarks)
 
 bench-read: $(READY) ## Measure reading patches of COGs beside other readers, in an environment of their own
 	$(BIN)/python -m tests.benchmarks.reading
+
+bench-scale: $(READY) ## Measure planning, scheduling and recording from 10,000 patches to a million (an hour)
+	$(BIN)/python -m tests.benchmarks.scale
 
 bench-stream: $(READY) ## Measure streaming beside other readers, each in an environment of its own
 	$(BIN)/python -m tests.benchmarks.streaming

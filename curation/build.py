@@ -70,6 +70,8 @@ class SlabJob:
     store: Store
     per_host: int
     """Requests that one host may have of a worker at a time."""
+    searches: str
+    """Name of the client's searches: what a worker has read of them stays right."""
     prior: SlabRecord | None = None
     """What was committed of the slab before."""
     unsearched: CurationError | None = None
@@ -151,7 +153,7 @@ def build_slab(job: SlabJob) -> SlabReceipt:
 
 
 def _slab(job: SlabJob) -> _Slab:
-    searches = Searches(job.dataset, job.catalog, job.store)
+    searches = Searches(job.dataset, job.catalog, job.store, job.searches)
     places = [p for p in job.locations if p.id in job.todo]
     found = candidates.of_slab(job.dataset, searches, job.season, places)
     forms = {s.name: job.catalog.form_of(s) for s in job.dataset.sources(job.season)}

@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         "--catalog",
         metavar="C",
         help="planetary-computer, earth-search, cdse, embedded, the URL of a STAC API, or the path of a STAC "
-        "ItemCollection or STAC-GeoParquet file (default: the recipe's)",
+        "ItemCollection, a STAC-GeoParquet file, or a folder of such (default: the recipe's)",
     )
     work = argparse.ArgumentParser(add_help=False)
     work.add_argument(

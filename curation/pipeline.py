@@ -308,6 +308,7 @@ def _jobs(run: Run, work: _Work, searches: Searches) -> Iterator[SlabJob]:
             todo=tuple(p.id for p in work.left.places(slab)),
             store=run.store,
             per_host=per_host,
+            searches=searches.name,
             prior=ledger.slabs.get(slab),
             unsearched=cause,
         )

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import threading
+import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -55,10 +56,12 @@ def opened(catalog: Catalog) -> Api | Snapshot:
 class Searches:
     """The saved searches of a dataset, and the catalog that answers those that are not saved yet."""
 
-    def __init__(self, dataset: Dataset, catalog: Catalog, store: Store) -> None:
+    def __init__(self, dataset: Dataset, catalog: Catalog, store: Store, name: str | None = None) -> None:
         self.dataset = dataset
         self.catalog = catalog
         self.store = store
+        self.name = name or uuid.uuid4().hex
+        """What a process has read for searches of this name is as good for others of it: workers take their client's."""
         self._opened: Api | Snapshot | None = None
         self._opening = threading.Lock()
 
@@ -140,17 +143,19 @@ class Searches:
             CurationError: it has not.
         """
         key, request = self._key(spec, season, cell), self._request(self._query(spec, season, cell))
-        stat = self.store.head(key)
-        if stat is not None:
-            loaded = _kept.get(self.store.where(key), stat.etag)
-            if loaded is None:
-                asked, answer = gzip.decompress(self.store.get(key)).splitlines()
-                found = [Scene.from_json(s) for s in json.loads(answer)["scenes"]]
-                loaded = _Loaded(stat.etag, json.loads(asked), found)
-                _kept.put(self.store.where(key), loaded)
-            if loaded.request == request:
-                return loaded.scenes
-        raise CurationError(f"{self.store.where(key)}: not searched yet, or by another query; search first")
+        where = self.store.where(key)
+        loaded = _kept.get(self.name, where) or self._loaded(key)
+        if loaded is None or loaded.request != request:
+            raise CurationError(f"{where}: not searched yet, or by another query; search first")
+        _kept.put(self.name, where, loaded)
+        return loaded.scenes
+
+    def _loaded(self, key: str) -> _Loaded | None:
+        try:
+            asked, answer = gzip.decompress(self.store.get(key)).splitlines()
+        except FileNotFoundError:
+            return None
+        return _Loaded(json.loads(asked), [Scene.from_json(s) for s in json.loads(answer)["scenes"]])
 
     def _one(self, endpoint: Api, spec: SourceSpec, season: Season, cell: SearchCell) -> list[str]:
         query = self._query(spec, season, cell)
@@ -164,6 +169,7 @@ class Searches:
         lines = (json.dumps(v, sort_keys=True, separators=(",", ":")) for v in (self._request(query), value))
         # Scenes of one cell differ little: a twentieth of the bytes. The time of writing stays out of them.
         self.store.publish(key, gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
+        _kept.drop(self.name, self.store.where(key))
         for reason, ids in found.dropped.items():
             if reason.startswith("unreadable"):
                 log.warning("%s: %d items dropped, %s (%s …)", what, len(ids), reason, ids[0])
@@ -228,7 +234,6 @@ def _difference(what: str, old: set[str] | None, new: set[str]) -> Iterator[str]
 class _Loaded:
     """A saved search as it was read."""
 
-    etag: str
     request: dict[str, Any]
     scenes: list[Scene]
 
@@ -238,26 +243,31 @@ class _Kept:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
+        self._loaded: OrderedDict[tuple[str, str], _Loaded] = OrderedDict()
         self._scenes = 0
 
-    def get(self, where: str, etag: str) -> _Loaded | None:
-        """The search, unless another has been saved since."""
+    def get(self, name: str, where: str) -> _Loaded | None:
+        """What was read there for searches of a name."""
         with self._lock:
-            loaded = self._loaded.get(where)
-            if loaded is None or loaded.etag != etag:
-                return None
-            self._loaded.move_to_end(where)
-            return loaded
+            return self._loaded.get((name, where))
 
-    def put(self, where: str, loaded: _Loaded) -> None:
+    def put(self, name: str, where: str, loaded: _Loaded) -> None:
         """Keeps a search, and forgets those that were not asked for longest."""
         with self._lock:
-            before = self._loaded.pop(where, None)
-            self._loaded[where] = loaded
-            self._scenes += len(loaded.scenes) - (len(before.scenes) if before else 0)
+            self._forget((name, where))
+            self._loaded[name, where] = loaded
+            self._scenes += len(loaded.scenes)
             while self._scenes > KEPT_SCENES or len(self._loaded) > KEPT_SEARCHES:
-                self._scenes -= len(self._loaded.popitem(last=False)[1].scenes)
+                self._forget(next(iter(self._loaded)))
+
+    def drop(self, name: str, where: str) -> None:
+        """Forgets a search, which was made again."""
+        with self._lock:
+            self._forget((name, where))
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        loaded = self._loaded.pop(key, None)
+        self._scenes -= 0 if loaded is None else len(loaded.scenes)
 
 
 _kept = _Kept()

@@ -46,7 +46,8 @@ def slept(job: SlabJob) -> SlabReceipt:
     started = time.perf_counter()
     here = Cube(job.dataset, job.region, job.season, Locations.of(job.locations))
     places = [p for p in job.locations if p.id in job.todo]
-    found = candidates.of_slab(job.dataset, Searches(job.dataset, job.catalog, job.store), job.season, places)
+    searches = Searches(job.dataset, job.catalog, job.store, job.searches)
+    found = candidates.of_slab(job.dataset, searches, job.season, places)
     time.sleep(SLEEP_S)
     chunk = "0123456789abcdef" * 2
     outcomes = tuple(
