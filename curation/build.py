@@ -143,7 +143,7 @@ def build_slab(job: SlabJob) -> SlabReceipt:
             outcomes[location.id] = outcome
             rows[slot] = patch.facts | {"status": int(outcome.status), "reason": outcome.reason}
             log.debug("%s/%s/%s: %s", job.region, job.season, location.id, outcome.reason)
-    receipts = [job.store.publish(k, data) for k, data in here.slab_objects(job.slab, chunks, rows).items()]
+    receipts = job.store.publish_all(here.slab_objects(job.slab, chunks, rows))
     record = SlabRecord(
         job.slab,
         tuple(outcomes[p.id] for p in job.locations if p.id in outcomes),

@@ -368,8 +368,8 @@ def _check_stored(store: Store, receipt: SlabReceipt) -> None:
     Raises:
         DamageError: another, presumed dead task has written since.
     """
-    for stored in receipt.record.objects:
-        stat = store.head(stored.key)
+    objects = receipt.record.objects
+    for stored, stat in zip(objects, store.heads([o.key for o in objects]), strict=True):
         if stat is None or stat.size != stored.size or stat.etag != receipt.etags[stored.key]:
             raise DamageError(
                 f"{store.where(stored.key)}: is not what the task wrote: another writer came between; rerun to settle it"

@@ -15,7 +15,8 @@ import os
 import re
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -150,6 +151,10 @@ class Receipt:
     sha256: str
     etag: str
     """The store's own mark of this very writing."""
+
+
+AT_ONCE = 8
+"""Objects of one slab written or looked at together."""
 
 
 class Store:
@@ -354,6 +359,18 @@ class Store:
         else:
             etag = obstore.put(self._remote, self._key(key), data)["e_tag"] or ""
         return Receipt(key, len(data), hashlib.sha256(data).hexdigest(), etag)
+
+    def publish_all(self, objects: Mapping[str, bytes]) -> Sequence[Receipt]:
+        """Publishes each, some at a time: an object store answers many at once, and so does a disk. Receipts in order."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(self.publish, objects.keys(), objects.values()))
+
+    def heads(self, keys: Sequence[str]) -> Sequence[Stat | None]:
+        """`head` of each, in order; some at a time where each is a request."""
+        if self.is_local:
+            return list(map(self.head, keys))
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(self.head, keys))
 
     def publish_new(self, key: str, data: bytes) -> Receipt:
         """Publishes `data` only where the object does not exist yet; of two at once, one wins.

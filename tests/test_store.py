@@ -213,3 +213,15 @@ def test_readers_see_the_old_or_the_new_and_nothing_between(tmp_path):
     stop.set()
     thread.join()
     assert seen == {(100_000, 1)}
+
+
+@pytest.mark.parametrize("url", [None, "memory:///"])
+def test_many_are_published_and_looked_at_in_order(tmp_path: Path, url: str | None):
+    store = Store(url or tmp_path)
+    objects = {f"a/{n:02d}": bytes([n]) * n for n in range(40)}
+    receipts = store.publish_all(objects)
+    assert [r.key for r in receipts] == list(objects)
+    assert [r.sha256 for r in receipts] == [hashlib.sha256(data).hexdigest() for data in objects.values()]
+    found = store.heads([*objects, "none"])
+    assert [s and (s.key, s.size, s.etag) for s in found] == [*((r.key, r.size, r.etag) for r in receipts), None]
+    assert all(store.get(key) == data for key, data in objects.items())

@@ -59,7 +59,7 @@ def slept(job: SlabJob) -> SlabReceipt:
         )
         for p in places
     )
-    receipts = [job.store.publish(k, d) for k, d in here.slab_objects(job.slab, {}, [{} for _ in places]).items()]
+    receipts = job.store.publish_all(here.slab_objects(job.slab, {}, [{} for _ in places]))
     record = SlabRecord(job.slab, outcomes, tuple(map(StoredObject.of, receipts)))
     return SlabReceipt(record, {r.key: r.etag for r in receipts}, time.perf_counter() - started, build.peak_bytes())
 
