@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import random
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,6 +52,8 @@ class Scratch:
         self._memory = memoryview(bytearray(0))
         self.channel = Channel()
         """To the helper, in a forked process."""
+        self.over = threading.Event()
+        """Set when nobody waits for what its thread reads: no failure is tried again."""
 
     def reserve(self, size: int) -> memoryview:
         """So many writable bytes, valid until the next call."""
@@ -176,9 +177,9 @@ class Fetcher:
                 return self._store.get_ranges(key, spans)
             except PassingError as err:
                 last = err
-            if number < tries:
-                wait_s = min(max(_FIRST_WAIT_S, last.wait_s) * 2 ** (number - 1), _LONGEST_WAIT_S)
-                time.sleep(wait_s * _jitter.uniform(0.75, 1.25))
+            wait_s = min(max(_FIRST_WAIT_S, last.wait_s) * 2 ** (number - 1), _LONGEST_WAIT_S)
+            if number < tries and scratch.over.wait(wait_s * _jitter.uniform(0.75, 1.25)):
+                raise last
         asked = ", ".join(f"{length} at {start}" for start, length in spans[:3]) + (", …" if len(spans) > 3 else "")
         raise ReadError(f"{last}: bytes asked for: {asked}: gave up after {tries} tries") from last
 

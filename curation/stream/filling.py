@@ -118,6 +118,8 @@ class Filling:
                         todo.clear()
                     for job in todo:
                         job.left.clear()
+                    for tools in used:
+                        tools.reader.over.set()
                     for job in todo:
                         wait(job.fills)
                         job.batch.drop()
@@ -129,6 +131,7 @@ class Filling:
             self._own.tools = self._spare.pop()
         except IndexError:
             self._own.tools = self._new_tools()
+        self._own.tools.reader.over.clear()
         used.append(self._own.tools)
 
     def _new_tools(self) -> _Tools:

@@ -50,6 +50,8 @@ class SampleReader:
         self._fetcher = fetcher
         self._check = check
         self._scratch = Scratch()
+        self.over = self._scratch.over
+        """Set when nobody waits for a sample any more."""
 
     def read(
         self, row: int, wanted: Sequence[int], targets: Mapping[int, Target] | None = None

@@ -247,3 +247,15 @@ def test_workers_read_s3(packed, bucket, start):
     dataset = open_shards(bucket, batch_size=4, shuffle=True)
     loader = DataLoader(dataset, batch_size=None, num_workers=2, timeout=60, multiprocessing_context=start)
     assert_same(loader, open_shards(packed, batch_size=4, shuffle=True))
+
+
+def test_an_iteration_that_is_left_tries_nothing_again(packed, world):
+    dataset = open_shards(f"{world.url}/shards", batch_size=4, threads=1, retries=20)
+    batches = iter(dataset)
+    world.break_("503", times=1000, match="000001.tar")
+    assert next(batches)["key"] == [key_of(i) for i in range(4)]
+    batches.close()
+    tried = world.faults()
+    assert tried < 5
+    world.break_("503", times=0)
+    assert len(list(dataset)) == 4  # its thread's tools are used again
