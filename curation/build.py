@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from curation import candidates, clouds, cube, labels, radiometry, select, shift, zarrshard
+from curation import candidates, clouds, cube, grid, labels, radiometry, select, shift, zarrshard
 from curation.candidates import Candidates
 from curation.catalogs import Catalog
 from curation.cube import Cube
@@ -507,7 +507,9 @@ def _read_mosaic(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec) -
         _class_facts(slab.dataset, patch, spec)
     if spec.elevation:
         name, array = next(iter(slab.dataset.arrays[spec.name].items()))
-        patch.facts |= elevation_facts(pixels[name][0], array.res_m)
+        patch.facts |= elevation_facts(
+            pixels[name][0], *grid.pixel_m(patch.location, array.step(patch.location.size_m))
+        )
     patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=tuple(s.id for s in mine.scenes))
 
 
@@ -517,9 +519,9 @@ def _class_facts(dataset: Dataset, patch: _Patch, spec: SourceSpec) -> None:
     patch.facts |= {f"{spec.name}_fraction": shares, f"{spec.name}_valid_fraction": valid}
 
 
-def elevation_facts(height: NDArray[Any], res_m: float) -> dict[str, float]:
-    """Mean, least and greatest height in metres and mean slope in degrees of heights (y, x)."""
-    gy, gx = np.gradient(height.astype(np.float64), res_m)
+def elevation_facts(height: NDArray[Any], y_m: float, x_m: float) -> dict[str, float]:
+    """Mean, least and greatest height in metres and mean slope in degrees of heights (y, x); pixels of y_m by x_m."""
+    gy, gx = np.gradient(height.astype(np.float64), y_m, x_m)
     return {
         "elevation_mean_m": float(height.mean()),
         "elevation_min_m": float(height.min()),
@@ -533,7 +535,7 @@ def _measure_shift(slab: _Slab, patch: _Patch, anchor: SourceSpec, spec: SourceS
     finest = {n: a for n, a in slab.dataset.arrays[anchor.name].items() if a.role == "data"}
     for name, array in slab.dataset.arrays[spec.name].items():
         for other, reference in finest.items():
-            if reference.res_m == array.res_m and min(patch.pixels[name].shape[1:]) >= 4 * shift.MAX_SHIFT_PX:
+            if reference.pixel == array.pixel and min(patch.pixels[name].shape[1:]) >= 4 * shift.MAX_SHIFT_PX:
                 x, y, peak = shift.shift_px(
                     patch.pixels[other].mean(axis=0), np.log(np.maximum(patch.pixels[name].mean(axis=0), 1e-5))
                 )

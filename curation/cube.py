@@ -23,12 +23,12 @@ from zarr.codecs import BloscCodec
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
-from curation import grid, zarrshard
+from curation import zarrshard
 from curation.facts import DTYPE, FILL, Fact, schema
 from curation.ledger import SlabRecord, again, read_recorded
 from curation.locations import Locations
 from curation.model import STATIC, ConfigError, DamageError, Location
-from curation.recipe import Dataset, digest
+from curation.recipe import Dataset, GridSpec, digest
 from curation.sources import ArraySpec, SourceSpec
 from curation.store import Receipt, Store
 
@@ -109,7 +109,7 @@ class Cube:
     def chunk_shape(self, name: str) -> tuple[int, int, int, int]:
         """Shape of one patch of a pixel array, (1, band, y, x)."""
         array = self.arrays[name][1]
-        px = grid.size_px(self.dataset.recipe.grid.size_m, array.res_m)
+        px = array.px(self.dataset.recipe.grid.size)
         return 1, len(array.bands), px, px
 
     def binding(self, pixels_digest: str) -> dict[str, Any]:
@@ -165,7 +165,6 @@ class Cube:
         n = len(self.locations)
         for name, (spec, array) in self.arrays.items():
             _, bands, px, _ = chunk = self.chunk_shape(name)
-            res = f"{array.res_m:g}m"
             _create(
                 root,
                 name,
@@ -174,18 +173,18 @@ class Cube:
                 shards=(self.slab_patches, bands, px, px),
                 dtype=array.dtype,
                 fill_value=array.nodata,
-                dimension_names=("patch", f"{name}_band", f"y_{res}", f"x_{res}"),
+                dimension_names=("patch", f"{name}_band", f"y_{array.pixel}", f"x_{array.pixel}"),
                 attributes={
                     "source": spec.name,
                     "long_name": spec.title,
                     "units": array.unit,
                     "nodata": array.nodata,
-                    "res_m": array.res_m,
+                    **({} if array.res_m is None else {"res_m": array.res_m}),
                 },
             )
             _coordinate(root, f"{name}_band", array.bands)
-        for array in {a.res_m: a for _, a in self.arrays.values()}.values():
-            _axes(root, array.res_m, grid.size_px(self.dataset.recipe.grid.size_m, array.res_m))
+        for array in {a.pixel: a for _, a in self.arrays.values()}.values():
+            _axes(root, array, self.dataset.recipe.grid)
         for axis, names in classes.items():
             _coordinate(root, axis, names)
         for fact in self.facts:
@@ -202,8 +201,10 @@ class Cube:
             )
         for name, attributes in IDENTITY.items():
             dtype = "str" if name == "id" else "int32" if name == "epsg" else "float64"
+            unit = {"units": self.dataset.recipe.grid.unit} if name in ("x0_m", "y0_m") else {}
+            own = attributes | unit
             array_ = _create(
-                root, name, shape=(n,), chunks=(n,), dtype=dtype, dimension_names=("patch",), attributes=attributes
+                root, name, shape=(n,), chunks=(n,), dtype=dtype, dimension_names=("patch",), attributes=own
             )
             array_[:] = self.locations.column(name)
         with warnings.catch_warnings():
@@ -387,11 +388,11 @@ def cube_of(dataset: Dataset, region: str, season: str, ordered: Locations) -> C
         raise ConfigError(f"region {region!r}: holds no location of {dataset.name!r}; choose a larger one")
     if season != STATIC:
         dataset.recipe.season(season)
-    size_m = dataset.recipe.grid.size_m
-    wrong = ordered.column("size_m") != size_m
+    size, unit = dataset.recipe.grid.size, dataset.recipe.grid.unit
+    wrong = ordered.column("size_m") != size
     if wrong.any():
         first = ordered[int(wrong.argmax())]
-        raise ConfigError(f"location {first.id}: side is {first.size_m:g} m, the recipe's is {size_m:g} m")
+        raise ConfigError(f"location {first.id}: side is {first.size_m:g} {unit}, the recipe's is {size:g} {unit}")
     return Cube(dataset, region, season, ordered)
 
 
@@ -404,19 +405,21 @@ def _coordinate(root: zarr.Group, name: str, values: Sequence[str]) -> None:
     array[:] = np.array(values, dtype=object)
 
 
-def _axes(root: zarr.Group, res_m: float, px: int) -> None:
+def _axes(root: zarr.Group, array: ArraySpec, of: GridSpec) -> None:
     """Where pixel centres lie within a patch, the same for all patches; x0_m and y0_m added, they are in its CRS."""
-    along = (np.arange(px) + 0.5) * res_m
+    px = array.px(of.size)
+    along = (np.arange(px) + 0.5) * array.step(of.size)
+    unit = "metres" if of.unit == "m" else of.unit
     for axis, values, long_name in (
-        ("x", along, "metres east of the patch's west edge (add x0_m for its CRS)"),
-        ("y", -along, "metres north of the patch's north edge, so negative (add y0_m for its CRS)"),
+        ("x", along, f"{unit} east of the patch's west edge (add x0_m for its CRS)"),
+        ("y", -along, f"{unit} north of the patch's north edge, so negative (add y0_m for its CRS)"),
     ):
-        name = f"{axis}_{res_m:g}m"
-        attributes: dict[str, Any] = {"long_name": long_name, "units": "m", "axis": axis.upper()}
-        array = root.create_array(
+        name = f"{axis}_{array.pixel}"
+        attributes: dict[str, Any] = {"long_name": long_name, "units": of.unit, "axis": axis.upper()}
+        made = root.create_array(
             name, shape=(px,), chunks=(px,), dtype="float64", dimension_names=(name,), attributes=attributes
         )
-        array[:] = values
+        made[:] = values
 
 
 @functools.lru_cache(maxsize=1024)

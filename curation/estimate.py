@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation import candidates, cube, grid, pipeline
+from curation import candidates, cube, pipeline
 from curation.cube import Cube
 from curation.ledger import Ledger
 from curation.model import STATIC
@@ -60,15 +60,15 @@ def of_cube(run: pipeline.Run, here: Cube) -> Estimate:
             times = MASKS_PER_PATCH if array.role == "mask" else 1
             windows = todo * len(array.bands) * times
             requests += windows * REQUESTS_PER_WINDOW
-            read += windows * _window_bytes(run.dataset.recipe.grid.size_m, array)
-            px = grid.size_px(run.dataset.recipe.grid.size_m, array.res_m)
+            read += windows * _window_bytes(run.dataset.recipe.grid.size, array)
+            px = array.px(run.dataset.recipe.grid.size)
             disk += todo * len(array.bands) * px * px * np.dtype(array.dtype).itemsize * PACKED
     return Estimate(region, season, len(here.locations), todo, searches, scenes, requests, read, disk)
 
 
-def _window_bytes(size_m: float, array: ArraySpec) -> float:
+def _window_bytes(size: float, array: ArraySpec) -> float:
     """Bytes of the blocks that a patch touches on average: a window of w pixels touches (1 + w / block)² blocks."""
-    blocks = (1 + grid.size_px(size_m, array.res_m) / BLOCK_PX) ** 2
+    blocks = (1 + array.px(size) / BLOCK_PX) ** 2
     return blocks * BLOCK_PX**2 * np.dtype(array.dtype).itemsize * PACKED
 
 

@@ -90,25 +90,33 @@ def _number(value: float) -> str:
     return f"{value:.10g}".replace(".", "p").replace("-", "m")
 
 
-def geobox(location: Location, res_m: float) -> GeoBox:
-    """The location's pixels at `res_m`: a square north-up GeoBox.
+def geobox(location: Location, step: float) -> GeoBox:
+    """The location's pixels, `step` units of its CRS wide: a square north-up GeoBox.
 
     Raises:
-        ConfigError: the side is no multiple of `res_m`.
+        ConfigError: the side is no multiple of `step`.
     """
-    n = location.size_m / res_m
+    n = location.size_m / step
     if abs(n - round(n)) > 1e-9:
         raise ConfigError(
-            f"location {location.id}: side {location.size_m:g} m is no multiple of {res_m:g} m; "
+            f"location {location.id}: side {location.size_m:g} is no multiple of {step:g}; "
             "choose a resolution that divides it, or leave the bands of that resolution out of the recipe"
         )
-    affine = Affine(res_m, 0, location.x0_m, 0, -res_m, location.y0_m)
+    affine = Affine(step, 0, location.x0_m, 0, -step, location.y0_m)
     return GeoBox((round(n), round(n)), affine, f"EPSG:{location.epsg}")
 
 
-def size_px(size_m: float, res_m: float) -> int:
-    """Pixels along a side of `size_m` at `res_m`."""
-    return round(size_m / res_m)
+def pixel_m(location: Location, step: float) -> tuple[float, float]:
+    """Height and width, in metres, of a pixel `step` units of the location's CRS wide, at its centre.
+
+    In degrees by the radii of curvature of the WGS 84 ellipsoid (Snyder 1987, equations 4-18 and 4-20).
+    """
+    if location.epsg != 4326:
+        return step, step
+    a, e2, phi = 6_378_137.0, 6.69437999014e-3, math.radians(location.lat)
+    w = math.sqrt(1 - e2 * math.sin(phi) ** 2)
+    north, east = a * (1 - e2) / w**3, a * math.cos(phi) / w
+    return math.radians(step) * north, math.radians(step) * east
 
 
 @functools.lru_cache(maxsize=1024)  # each source of a patch asks for it
@@ -127,7 +135,7 @@ def footprint(location: Location, points_per_side: int = 5) -> shapely.Polygon:
     return shapely.Polygon(np.column_stack([lon, lat]))
 
 
-def offset_px(location: Location, transform: Affine, epsg: int | None, res_m: float) -> tuple[int, int] | None:
+def offset_px(location: Location, transform: Affine, epsg: int | None, step: float) -> tuple[int, int] | None:
     """Column and row of the location's first pixel in a scene, where it is an exact crop of it; else None.
 
     An exact crop wants the scene in the location's CRS, north up, with the same pixel size, and corners that agree to a
@@ -135,9 +143,9 @@ def offset_px(location: Location, transform: Affine, epsg: int | None, res_m: fl
     """
     if epsg != location.epsg or transform.b or transform.d:
         return None
-    if not (math.isclose(transform.a, res_m, rel_tol=1e-9) and math.isclose(transform.e, -res_m, rel_tol=1e-9)):
+    if not (math.isclose(transform.a, step, rel_tol=1e-9) and math.isclose(transform.e, -step, rel_tol=1e-9)):
         return None
-    col, row = (location.x0_m - transform.c) / res_m, (transform.f - location.y0_m) / res_m
+    col, row = (location.x0_m - transform.c) / step, (transform.f - location.y0_m) / step
     if abs(col - round(col)) > 1e-4 or abs(row - round(row)) > 1e-4:
         return None
     return round(col), round(row)

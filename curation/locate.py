@@ -71,7 +71,7 @@ def select(locations: Locations, asked: Sequence[Region]) -> Locations:
 
 def _everywhere(dataset: Dataset) -> tuple[list[str], Places]:
     """Ids and places of a draw that does not depend on regions."""
-    recipe, size_m = dataset.recipe, dataset.recipe.grid.size_m
+    recipe, size_m = dataset.recipe, dataset.recipe.grid.size
     if recipe.places.sampler == "file":
         found = given.read(dataset.places_file(), size_m)
         return found.ids, found.places
@@ -84,7 +84,7 @@ def _cover(dataset: Dataset, asked: Sequence[Region] | None) -> Locations:
         raise ConfigError(
             f"{dataset.path}: [places] sampler = 'grid' covers regions and none is given; say --region (name, bbox or file)"
         )
-    size_m = dataset.recipe.grid.size_m
+    size_m = dataset.recipe.grid.size
     parts = [lattice.covering(region, size_m) for region in asked]
     names = np.repeat(np.array([r.name for r in asked], dtype=object), [len(p) for p in parts])
     found = places.joined(parts)
@@ -113,7 +113,7 @@ def _locations(dataset: Dataset, ids: list[str], found: Places, names: NDArray[n
             "epsg": found.epsg,
             "x0_m": found.x0_m,
             "y0_m": found.y0_m,
-            "size_m": np.full(len(ids), recipe.grid.size_m),
+            "size_m": np.full(len(ids), recipe.grid.size),
             "region": names,
             "split": split.splits_of(found.lon, found.lat, recipe.seed, recipe.split),
             "rank": np.arange(len(ids)),

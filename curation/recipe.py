@@ -36,11 +36,29 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class GridSpec(Strict):
-    """The footprint of a location."""
+    """The footprint of a location: a square in metres (UTM), or in degrees (EPSG:4326)."""
 
-    size_m: float = Field(gt=0, le=10_000)
-    """Side of the square footprint; a multiple of 60 m unless places are given. At most 10 km: what reaches further from
-    its centre than a search cell's margin would miss scenes."""
+    size_m: float | None = Field(default=None, gt=0, le=10_000)
+    """Side of the square footprint, metres; a multiple of 60 unless places are given. At most 10 km: what reaches further
+    from its centre than a search cell's margin would miss scenes."""
+    size_deg: float | None = Field(default=None, gt=0, le=1)
+    """Side of the square footprint, degrees of longitude and latitude."""
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Self:
+        if (self.size_m is None) == (self.size_deg is None):
+            raise ValueError("expected either 'size_m' (metres, in UTM) or 'size_deg' (degrees)")
+        return self
+
+    @property
+    def size(self) -> float:
+        """Side of the footprint in units of its CRS."""
+        return self.size_m or self.size_deg or 0.0
+
+    @property
+    def unit(self) -> str:
+        """Of `size`: `m` or `degrees`."""
+        return "m" if self.size_deg is None else "degrees"
 
 
 class PlacesSpec(Strict):
@@ -95,6 +113,16 @@ class UseSpec(Strict):
     """Only these bands (all where left out)."""
     res_m: float | None = Field(default=None, gt=0)
     """Put every band of the source on one grid of this resolution (native groups where left out)."""
+    size_px: int | None = Field(default=None, gt=0)
+    """Put every band of the source on one grid of so many pixels a side, whatever their size."""
+    seasons: list[str] | None = Field(default=None, min_length=1)
+    """Only in these seasons (all where left out; static sources have none)."""
+
+    @model_validator(mode="after")
+    def _one_grid(self) -> Self:
+        if self.res_m is not None and self.size_px is not None:
+            raise ValueError("expected 'res_m', the size of a pixel, or 'size_px', how many a side has: not both")
+        return self
 
 
 class QualitySpec(Strict):
@@ -191,6 +219,9 @@ class Recipe(Strict):
         for name in self.seasons:
             if name == STATIC or not re.fullmatch(r"[a-z0-9_-]+", name):
                 raise ValueError(f"season {name!r}: expected a-z, 0-9, '_' and '-', and not {STATIC!r}")
+        for name, use in self.sources.items():
+            if unknown := [s for s in use.seasons or [] if s not in self.seasons]:
+                raise ValueError(f"sources.{name}.seasons: no season {unknown}; known: {list(self.seasons)}")
         for key, source in (("annual", self.labels.annual), ("seasonal", self.labels.seasonal)):
             if source is not None and source not in self.sources:
                 raise ValueError(f"labels.{key} = {source!r} is not in [sources]: {sorted(self.sources)}")
@@ -246,6 +277,13 @@ class Dataset:
                 raise ConfigError(f"{path}: [labels] {key} = {source!r}: expected a {want} source with classes")
         for spec in self.specs.values():
             for array in self.arrays[spec.name].values():
+                if array.res_m is None:
+                    continue
+                if recipe.grid.size_m is None:
+                    raise ConfigError(
+                        f"{path}: [sources.{spec.name}]: pixels of {array.res_m:g} m on a footprint in degrees; say "
+                        "how many a side has with size_px"
+                    )
                 if recipe.grid.size_m % array.res_m:
                     raise ConfigError(
                         f"{path}: [grid] size_m = {recipe.grid.size_m:g} is no multiple of {array.res_m:g} m "
@@ -260,12 +298,22 @@ class Dataset:
     def sources(self, season: str) -> list[SourceSpec]:
         """The sources of a season's cube: those without time for `static`, else those with; deciding ones first."""
         kind = STATIC if season == STATIC else "seasonal"
-        found = [s for s in self.specs.values() if s.season == kind]
+        found = [s for s in self.specs.values() if s.season == kind and self._has(s.name, season)]
         return sorted(found, key=lambda s: s.goes_with is not None)
 
+    def _has(self, source: str, season: str) -> bool:
+        only = self.recipe.sources[source].seasons
+        return season == STATIC or only is None or season in only
+
     def season_names(self) -> list[str]:
-        """The recipe's seasons in order, without `static`."""
-        return list(self.recipe.seasons)
+        """The recipe's seasons that any of the sources has, in order, without `static`."""
+        return [s for s in self.recipe.seasons if self.sources(s)]
+
+    def seasons_of(self, source: str) -> list[str]:
+        """The seasons of a source, in the recipe's order; `static` alone of one without time."""
+        if self.specs[source].season == STATIC:
+            return [STATIC]
+        return [s for s in self.recipe.seasons if self._has(source, s)]
 
     def pixels_parts(self, catalog: str, forms: Mapping[str, CatalogForm | None]) -> dict[str, Any]:
         """All that changes a cube, as plain JSON values.
@@ -309,7 +357,7 @@ class Dataset:
         content = self.places_file().read_bytes() if r.places.file else b""
         return {
             "places": r.places.model_dump(mode="json", exclude={"regions_of"}),
-            "size_m": r.grid.size_m,
+            **{k: v for k, v in r.grid.model_dump(mode="json").items() if v is not None},
             "seed": r.seed,
             "split": r.split.model_dump(mode="json"),
             "file": hashlib.sha256(content).hexdigest(),
@@ -340,16 +388,18 @@ def _arrays(spec: SourceSpec, use: UseSpec, path: Path) -> dict[str, ArraySpec]:
     for array in spec.arrays:
         bands = [b for b in array.bands if use.bands is None or b in use.bands or array.role == "mask"]
         if bands:
-            res_m = use.res_m if use.res_m and array.role != "mask" else array.res_m
-            chosen.append(array.model_copy(update={"bands": bands, "res_m": res_m}))
+            own: dict[str, Any] = {"bands": bands}
+            if array.role != "mask" and (use.res_m or use.size_px):
+                own |= {"res_m": use.res_m, "size_px": use.size_px}
+            chosen.append(array.model_copy(update=own))
     merged: dict[str, ArraySpec] = {}
     for array in chosen:
         name = spec.array_name(array)
         if name in merged:
             if _kind(array) != _kind(merged[name]):
                 raise ConfigError(
-                    f"{path}: [sources.{spec.name}] res_m: bands {merged[name].bands} and {array.bands} differ in dtype, "
-                    "nodata, unit or resampling, so they cannot be one array; leave res_m out, or choose bands"
+                    f"{path}: [sources.{spec.name}] asks for one grid: bands {merged[name].bands} and {array.bands} differ "
+                    "in dtype, nodata, unit or resampling, so they cannot be one array; leave it out, or choose bands"
                 )
             array = array.model_copy(update={"bands": merged[name].bands + array.bands})
         merged[name] = array
@@ -358,7 +408,7 @@ def _arrays(spec: SourceSpec, use: UseSpec, path: Path) -> dict[str, ArraySpec]:
 
 def _kind(array: ArraySpec) -> dict[str, Any]:
     """All that bands of one array have in common."""
-    return array.model_dump(exclude={"bands", "res_m"})
+    return array.model_dump(exclude={"bands", "res_m", "size_px"})
 
 
 def changes(old: Any, new: Any) -> list[str]:

@@ -109,7 +109,7 @@ def _locations(dataset: Dataset, store: Store, region: str, season: str, ledger:
         np.asarray(columns["lon"]), np.asarray(columns["lat"]), dataset.recipe.seed, dataset.recipe.split
     )
     n = len(splits)
-    same = {"size_m": np.full(n, dataset.recipe.grid.size_m), "region": [region] * n}
+    same = {"size_m": np.full(n, dataset.recipe.grid.size), "region": [region] * n}
     locations = Locations.of_columns({**columns, **same, "split": splits})
     found = Cube(dataset, region, season, locations).locations_digest
     if found != ledger.binding.get("locations"):

@@ -217,8 +217,8 @@ class ArrayEntry:
     unit: str
     nodata: float
     """The stored value that means 'no data'; NaN is written as the text "nan"."""
-    res_m: float
-    """Side of a pixel, metres."""
+    res_m: float | None
+    """Side of a pixel, metres; None where the footprint is in degrees."""
     role: Literal["data", "mask", "classes"]
     """`mask` and `classes` hold codes, which are never interpolated or averaged."""
     encoding: Encoding = "npy"
@@ -260,14 +260,14 @@ class ArrayEntry:
             dtype=dtype,
             unit=t.text("unit"),
             nodata=t.number("nodata"),
-            res_m=t.number("res_m"),
+            res_m=t.number_or_null("res_m"),
             role=cast(Literal["data", "mask", "classes"], role),
             encoding=cast(Encoding, encoding),
         )
         if shape[1] != shape[2]:
             raise DamageError(f"{where}.shape: got {shape}, expected a square: as high as wide")
-        if not (math.isfinite(entry.res_m) and entry.res_m > 0):
-            raise DamageError(f"{where}.res_m: got {entry.res_m}, expected metres, > 0")
+        if entry.res_m is not None and not (math.isfinite(entry.res_m) and entry.res_m > 0):
+            raise DamageError(f"{where}.res_m: got {entry.res_m}, expected metres, > 0, or null")
         info = None if dtype == "float32" else np.iinfo(dtype)
         if info is not None and not (info.min <= entry.nodata <= info.max and entry.nodata == int(entry.nodata)):
             raise DamageError(f"{where}.nodata: got {entry.nodata}, expected a value of {dtype}")

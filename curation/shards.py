@@ -513,7 +513,7 @@ def array_entries(dataset: Dataset) -> dict[str, ArrayEntry]:
     out = {}
     for spec in dataset.specs.values():
         for name, array in dataset.arrays[spec.name].items():
-            px = grid.size_px(dataset.recipe.grid.size_m, array.res_m)
+            px = array.px(dataset.recipe.grid.size)
             in_db = spec.radar and dataset.recipe.pack.radar == "centidb"
             out[name] = ArrayEntry(
                 source=spec.name,

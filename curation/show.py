@@ -15,7 +15,7 @@ from curation import recorded
 from curation.drawing import plate, tiles
 from curation.drawing.plate import Panel
 from curation.facts import FILL
-from curation.model import ConfigError, DamageError, PatchOutcome, Status, iso
+from curation.model import ConfigError, DamageError, Location, PatchOutcome, Status, iso
 from curation.recipe import Dataset
 from curation.recorded import RecordedCube
 from curation.store import Store
@@ -64,7 +64,7 @@ def _png(cube: RecordedCube, location: str) -> tuple[bytes, tuple[str, ...]]:
     """The picture of a decided patch, and what of it is damaged."""
     outcome = cube.outcomes[location]
     place = cube.cube.locations[cube.numbers[location]]
-    shown = _panels(cube, outcome) if outcome.status is Status.OK else []
+    shown = _panels(cube, outcome, place) if outcome.status is Status.OK else []
     facts = _facts(cube, outcome)
     state = outcome.status.name.lower()
     why = "" if outcome.status is Status.OK else tiles.why(outcome)
@@ -74,7 +74,7 @@ def _png(cube: RecordedCube, location: str) -> tuple[bytes, tuple[str, ...]]:
     return plate.png(location, subtitle, why, shown, facts, place.size_m), tuple(damage)
 
 
-def _panels(cube: RecordedCube, outcome: PatchOutcome) -> list[Panel]:
+def _panels(cube: RecordedCube, outcome: PatchOutcome, place: Location) -> list[Panel]:
     out: list[Panel] = []
     for spec in cube.cube.sources:
         if not tiles.ok(outcome, spec):
@@ -89,7 +89,7 @@ def _panels(cube: RecordedCube, outcome: PatchOutcome) -> list[Panel]:
             except DamageError as err:
                 out.append(Panel(spec.title, name, None, f"damaged: {err}", damaged=True))
                 continue
-            out += plate.panels(spec, name, array, pixels)
+            out += plate.panels(spec, name, array, pixels, place)
     return out
 
 
@@ -97,7 +97,10 @@ def _facts(cube: RecordedCube, outcome: PatchOutcome) -> list[tuple[str, str]]:
     """Name and value of all that is recorded of a patch, by source; an empty value makes a heading."""
     place = cube.cube.locations[cube.numbers[outcome.id]]
     out = [("location", ""), ("grid", f"EPSG:{place.epsg} west {place.x0_m:.10g} north {place.y0_m:.10g}")]
-    out += [("footprint", f"{place.size_m:g} m"), ("status", outcome.status.name.lower())]
+    out += [
+        ("footprint", f"{place.size_m:g} {cube.cube.dataset.recipe.grid.unit}"),
+        ("status", outcome.status.name.lower()),
+    ]
     try:
         known = cube.facts(cube.numbers[outcome.id] // cube.cube.slab_patches)
         facts = known[cube.numbers[outcome.id] % cube.cube.slab_patches]

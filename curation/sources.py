@@ -32,8 +32,10 @@ class Strict(BaseModel):
 class ArraySpec(Strict):
     """One pixel array of a source: bands of one resolution, dtype and meaning."""
 
-    res_m: float = Field(gt=0)
-    """Native pixel size, metres (for EPSG:4326 sources: the size the grid takes)."""
+    res_m: float | None = Field(default=None, gt=0)
+    """Native pixel size, metres (for EPSG:4326 sources: the size the grid takes); or else `size_px`."""
+    size_px: int | None = Field(default=None, gt=0)
+    """Pixels along a side of the footprint, whatever its size: for footprints in degrees."""
     bands: list[str] = Field(min_length=1)
     """Band names in the order of the band axis."""
     dtype: Dtype
@@ -48,6 +50,30 @@ class ArraySpec(Strict):
     """`mask` is read first and decides; `classes` holds codes and is never interpolated."""
     suffix: str = ""
     """Told after the source's name in the array's name, where two arrays would share one."""
+
+    @property
+    def pixel(self) -> str:
+        """What names tell its pixels by: `10m` by their size, `28px` by their number."""
+        return f"{self.size_px}px" if self.res_m is None else f"{self.res_m:g}m"
+
+    @property
+    def told(self) -> str:
+        """Its pixels, for a person: `10 m`, or `28 px` along a side."""
+        return f"{self.size_px} px" if self.res_m is None else f"{self.res_m:g} m"
+
+    def px(self, size: float) -> int:
+        """Pixels along a side of a footprint of that size, in units of its CRS (metres, where pixels have a size)."""
+        return round(size / self.res_m) if self.res_m is not None else self.size_px or 0
+
+    def step(self, size: float) -> float:
+        """Side of a pixel of a footprint of that size, in the same units."""
+        return self.res_m if self.res_m is not None else size / self.px(size)
+
+    @model_validator(mode="after")
+    def _pixels_are_told_once(self) -> Self:
+        if (self.res_m is None) == (self.size_px is None):
+            raise ValueError("expected either 'res_m', the size of a pixel, or 'size_px', how many a side has")
+        return self
 
     @model_validator(mode="after")
     def _classes_are_not_interpolated(self) -> Self:
@@ -147,8 +173,8 @@ class SourceSpec(Strict):
         return self
 
     def array_name(self, array: ArraySpec) -> str:
-        """The array's name in cubes and shards: `<source>[_<suffix>]_<res>m`."""
-        return "_".join(filter(None, [self.name, array.suffix, f"{array.res_m:g}m"]))
+        """The array's name in cubes and shards: `<source>[_<suffix>]_<res>m`, or `…_<size>px`."""
+        return "_".join(filter(None, [self.name, array.suffix, array.pixel]))
 
     @property
     def mask(self) -> ArraySpec | None:

@@ -112,6 +112,6 @@ def test_an_ok_patch_stores_its_chunks_and_no_other_does(built: Curate):
 
 def test_elevation_facts_of_a_plane():
     # A plane that rises 30 m per 30 m pixel eastwards slopes by 45 degrees.
-    facts = elevation_facts(np.tile(np.arange(8) * 30.0, (8, 1)).astype("float32"), 30)
+    facts = elevation_facts(np.tile(np.arange(8) * 30.0, (8, 1)).astype("float32"), 30, 30)
     assert facts["slope_mean_deg"] == pytest.approx(45)
     assert (facts["elevation_min_m"], facts["elevation_max_m"]) == (0, 210)

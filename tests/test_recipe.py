@@ -77,7 +77,7 @@ KNOWN = "known keys: max_candidates, max_doubtful, max_gap_days, max_scene_cloud
         ("size_m = 2640 ", "size_m = 0 ", "[grid] size_m = 0: Input should be greater than 0"),
         ("size_m = 2640 ", "size_m = 264000 ", "[grid] size_m = 264000: Input should be less than or equal to 10000"),
         ("[grid]", "[gird]", "[gird]: no such section; did you mean grid? known keys: catalog, cube, fetch, grid, "),
-        ("size_m = 2640 ", "edge = 2640 ", "[grid] size_m: missing; add it; "),
+        ("size_m = 2640 ", "edge = 2640 ", "[grid] edge: no such key; known keys: size_deg, size_m"),
         ("size_m = 2640 ", "size_m = 2650 ", "[grid] size_m = 2650 is no multiple of 20 m (s2l2a "),
         ("count = 50_000 ", "count = 50_000.5 ", "[places] count = 50000.5: Input should be a valid integer"),
         ("count = 50_000 ", "# ", "[places]: sampler 'gaussian-cities' wants 'count': how many locations to draw"),
@@ -212,7 +212,7 @@ def test_bands_that_differ_in_kind_are_not_put_in_one_array():
     specs = base.specs | {"s2l2a": SourceSpec.model_validate(spec)}
     value = base.recipe.model_dump()
     value["sources"]["s2l2a"]["res_m"] = 10.0
-    with pytest.raises(ConfigError, match=r"\[sources.s2l2a\] res_m: bands .* differ in dtype"):
+    with pytest.raises(ConfigError, match=r"\[sources.s2l2a\] asks for one grid: bands .* differ in dtype"):
         Dataset(Recipe.model_validate(value), specs, base.path)
 
 
@@ -332,7 +332,7 @@ def test_the_places_digest_follows_the_content_of_the_given_file(tmp_path):
 
 def test_a_misspelt_key_that_must_be_there_is_told_once_with_what_was_meant(tmp_path):
     told = said(tmp_path, "size_m = 2640 ", "size_px = 264 ")
-    assert told == "[grid] size_px: no such key; did you mean size_m? known keys: size_m"
+    assert told == "[grid] size_px: no such key; did you mean size_m? known keys: size_deg, size_m"
     assert "missing" not in said(tmp_path, "[grid]", "[gird]")
 
 

@@ -14,7 +14,10 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import NDArray
 
+from curation import grid
 from curation.drawing import palette
+from curation.model import Location
+from curation.sources import ArraySpec
 
 Image = NDArray[np.uint8]
 
@@ -91,6 +94,11 @@ def class_map(codes: NDArray[Any], colours: Mapping[int, str]) -> Image:
     for code, colour in colours.items():
         out[codes == code] = (*palette.rgb(colour), 255)
     return out
+
+
+def pixel_m(place: Location, array: ArraySpec) -> float:
+    """Side of a pixel of a patch, metres: the mean of its height and width."""
+    return sum(grid.pixel_m(place, array.step(place.size_m))) / 2
 
 
 def exaggeration(height: NDArray[Any], res_m: float) -> int:

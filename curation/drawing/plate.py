@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from curation.drawing import embed, palette, patch, tiles
 from curation.drawing.patch import Image
 from curation.drawing.tiles import FALSE_COLOUR, TRUE_COLOUR
+from curation.model import Location
 from curation.sources import ArraySpec, SourceSpec
 
 INK, SOFT, BAD = "#1d2327", "#5d676f", "#b3293c"
@@ -50,9 +51,9 @@ class Panel:
     """Name and colour of each class that occurs."""
 
 
-def panels(spec: SourceSpec, name: str, array: ArraySpec, pixels: NDArray[Any]) -> list[Panel]:
+def panels(spec: SourceSpec, name: str, array: ArraySpec, pixels: NDArray[Any], place: Location) -> list[Panel]:
     """The pictures of one array (band, y, x), pixel for pixel."""
-    size = f"{array.res_m:g} m"
+    size = array.told
     if array.role == "mask":
         named = (
             palette.SCL if name.startswith("s2l2a_scl") else {int(c): (str(c), "#888888") for c in np.unique(pixels)}
@@ -69,8 +70,9 @@ def panels(spec: SourceSpec, name: str, array: ArraySpec, pixels: NDArray[Any]) 
         return _radar(spec, array, pixels)
     if spec.elevation:
         low, high = patch.height_limits(pixels, array.nodata)
-        image = patch.relief(pixels[0], array.res_m, array.nodata)
-        steep = patch.exaggeration(pixels[0], array.res_m)
+        pixel_m = patch.pixel_m(place, array)
+        image = patch.relief(pixels[0], pixel_m, array.nodata)
+        steep = patch.exaggeration(pixels[0], pixel_m)
         return [Panel(spec.title, f"relief ×{steep} · {size}", image, scale=(patch.LAND, low, high, array.unit))]
     out = []
     alone = dict(zip(array.bands, pixels, strict=True))
@@ -87,7 +89,7 @@ def panels(spec: SourceSpec, name: str, array: ArraySpec, pixels: NDArray[Any]) 
 def _radar(spec: SourceSpec, array: ArraySpec, pixels: NDArray[Any]) -> list[Panel]:
     out = []
     db = dict(zip(array.bands, patch.decibels(pixels, array.nodata), strict=True))
-    size = f"{array.res_m:g} m"
+    size = array.told
     if {"VV", "VH"} <= set(db):
         told = f"VV {_span(patch.VV_DB)}, VH {_span(patch.VH_DB)}, VV/VH {_span(patch.RATIO_DB)} dB · {size}"
         out.append(Panel("Radar", told, patch.radar_composite(db["VV"], db["VH"])))
@@ -104,7 +106,7 @@ def _grey(title: str, plane: NDArray[Any], array: ArraySpec) -> Panel:
     low, high = np.percentile(valid, [2, 98]).tolist() if valid.size else (0.0, 1.0)
     high = max(high, low + 1e-9)
     image = patch.grey(values, (low, high))
-    return Panel(title, f"{array.res_m:g} m", image, scale=(patch.GREY, low, high, array.unit))
+    return Panel(title, array.told, image, scale=(patch.GREY, low, high, array.unit))
 
 
 def _span(limits: tuple[float, float]) -> str:

@@ -197,7 +197,7 @@ def _tiles(
     if spec.classes:
         return [tiles.classes(spec, pixels, kind, where)]
     if spec.elevation:
-        return [tiles.heights(spec, array, pixels, where)]
+        return [tiles.heights(spec, array, pixels, where, place)]
     return [tiles.plain(spec, array, pixels, where)]
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from curation.cube import Cube
 from curation.drawing import embed, palette, patch
 from curation.drawing.patch import Stretch
-from curation.model import CODE_HELP, Code, PatchOutcome, SourceOutcome, Status
+from curation.model import CODE_HELP, Code, Location, PatchOutcome, SourceOutcome, Status
 from curation.sources import ArraySpec, SourceSpec
 
 TRUE_COLOUR, FALSE_COLOUR = ("B04", "B03", "B02"), ("B08", "B04", "B03")
@@ -137,14 +137,15 @@ def classes(spec: SourceSpec, pixels: NDArray[Any], kind: str, where: str) -> Ti
     return Tile(kind, f"{spec.title}{_by(by)}", f"{spec.title}, {where}: {told}", uri)
 
 
-def heights(spec: SourceSpec, array: ArraySpec, pixels: NDArray[Any], where: str) -> Tile:
+def heights(spec: SourceSpec, array: ArraySpec, pixels: NDArray[Any], where: str, place: Location) -> Tile:
     """A shaded relief, coloured from the patch's lowest to its highest."""
     by = factor(pixels.shape[-1])
     values = pixels[0] if by == 1 else _filled(pixels, array.nodata, by)[0]
     valid = values[values != array.nodata]
     span = f"{valid.min():.0f}…{valid.max():.0f} m" if valid.size else "no data"
-    steep = patch.exaggeration(values, array.res_m * by)
-    uri = embed.image_uri(patch.relief(values, array.res_m * by, array.nodata), quality=95)
+    pixel_m = patch.pixel_m(place, array) * by
+    steep = patch.exaggeration(values, pixel_m)
+    uri = embed.image_uri(patch.relief(values, pixel_m, array.nodata), quality=95)
     told = f"heights {span}, relief ×{steep}{_by(by)}"
     return Tile("big", told, f"{spec.title}, {told}, {where}", uri)
 

@@ -125,7 +125,7 @@ class Reader:
     def read(
         self, assets: Sequence[Asset], array: ArraySpec, location: Location, *, zero_is_nodata: bool = False
     ) -> tuple[NDArray[Any], bool]:
-        """One band on the location's grid at `array.res_m`, and whether it was warped.
+        """One band on the location's grid of the array's pixels, and whether it was warped.
 
         Several assets are one mosaic: where an earlier one has no data a later one fills. Assets that share a pixel grid
         are joined before warping, so that no seam is left between them.
@@ -139,7 +139,7 @@ class Reader:
         pieces = [p for a in assets if (p := self._piece(a, array, location, zero_is_nodata)) is not None]
         if len(pieces) == 1 and pieces[0].exact:
             return pieces[0].pixels, False
-        out = np.full(grid.geobox(location, array.res_m).shape, array.nodata, array.dtype)
+        out = np.full(grid.geobox(location, array.step(location.size_m)).shape, array.nodata, array.dtype)
         groups = _joined(pieces, array.nodata)
         layers = [_on_grid(group, groups, array, location) for group, _ in groups]
         if len(groups) > 1:
@@ -321,13 +321,13 @@ def _wanted(raster: Raster, array: ArraySpec, location: Location) -> tuple[Pixel
 
     It may reach beyond the file where it is an exact crop. Nothing is wanted of a file without a CRS.
     """
-    at = grid.offset_px(location, raster.transform, raster.epsg, array.res_m)
+    at = grid.offset_px(location, raster.transform, raster.epsg, array.step(location.size_m))
     if at is not None:
-        n = grid.size_px(location.size_m, array.res_m)
+        n = array.px(location.size_m)
         return PixelWindow(*at, n, n), True
-    return (
-        None if raster.crs is None else _window(raster, raster.crs, grid.geobox(location, array.res_m), location)
-    ), False
+    if raster.crs is None:
+        return None, False
+    return _window(raster, raster.crs, grid.geobox(location, array.step(location.size_m)), location), False
 
 
 def _window(raster: Raster, crs: rasterio.crs.CRS, target: GeoBox, location: Location) -> PixelWindow | None:
@@ -383,7 +383,7 @@ def _union(a: Piece, b: Piece, at: tuple[int, int], nodata: float) -> Piece:
 
 def _area(piece: Piece, array: ArraySpec, location: Location) -> NDArray[np.bool_]:
     """(y, x) True where the centre of the grid's pixel lies in the piece."""
-    target = grid.geobox(location, array.res_m)
+    target = grid.geobox(location, array.step(location.size_m))
     height, width = piece.pixels.shape
     cols, rows = np.meshgrid(np.arange(target.width) + 0.5, np.arange(target.height) + 0.5)
     x, y = _located(piece.transform, width, piece.crs, target, location, cols, rows)
@@ -400,7 +400,7 @@ def _on_grid(
     method = resampling(array, piece.crs, piece.transform, location)
     if method in (Resampling.bilinear, Resampling.average):
         piece = _rimmed(piece, [other for other, _ in groups if other is not piece], array.nodata)
-    target = grid.geobox(location, array.res_m)
+    target = grid.geobox(location, array.step(location.size_m))
     return _warped(piece, (target.height, target.width), target.affine, f"EPSG:{location.epsg}", method, array.nodata)
 
 
@@ -468,5 +468,6 @@ def _about_antimeridian(piece: Piece) -> tuple[rasterio.crs.CRS, Affine]:
 
 def resampling(array: ArraySpec, crs: rasterio.crs.CRS, transform: Affine, location: Location) -> Resampling:
     """The declared method for going from a scene's pixel size to the array's: `down` where it is clearly coarser."""
-    res = math.hypot(transform.b, transform.e) * (111_195.0 if crs.is_geographic else 1.0)
-    return Resampling[array.down if array.res_m >= 1.5 * res else array.up]
+    res_m = math.hypot(transform.b, transform.e) * (111_195.0 if crs.is_geographic else 1.0)
+    own_m, _ = grid.pixel_m(location, array.step(location.size_m))
+    return Resampling[array.down if own_m >= 1.5 * res_m else array.up]

@@ -111,8 +111,9 @@ def layout(index: Index, selection: Selection, where: str) -> Layout:
         ConfigError: a crop, a number of seasons or a normalisation that the arrays do not admit; what they do is said.
     """
     entries = {n: index.arrays[n] for n in selection.arrays}
-    fine_m = min((e.res_m for e in entries.values()), default=1.0)
-    factors = {n: _factor(n, e.res_m, fine_m) for n, e in entries.items()}
+    fine_m = min((e.res_m for e in entries.values() if e.res_m is not None), default=1.0)
+    # Pixels of a footprint in degrees have no size in metres: such an array goes by itself.
+    factors = {n: 1 if e.res_m is None else _factor(n, e.res_m, fine_m) for n, e in entries.items()}
     drawing = _drawing(selection, entries, factors, fine_m)
     axis = 2 if selection.views else selection.drawn or len(selection.seasons)
     places = []
@@ -184,7 +185,9 @@ def _drawing(selection: Selection, entries: dict[str, ArrayEntry], factors: dict
     step = 1 if selection.upsample else math.lcm(*factors.values()) if factors else 1
     if crop is not None and (not 0 < crop <= max(size, 1) or crop % step):
         allowed = f"multiples of {step} " if step > 1 else ""
-        reason = f", since pixels of {sorted({e.res_m for e in entries.values()})} m are read" if step > 1 else ""
+        reason = (
+            f", since pixels of {sorted({e.res_m for e in entries.values() if e.res_m})} m are read" if step > 1 else ""
+        )
         raise ConfigError(
             f"crop_px = {crop}: expected {allowed}from {step} to {size // step * step} (pixels of {fine_m} m{reason}); "
             "choose another, other fields, or upsample"
