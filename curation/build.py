@@ -270,6 +270,8 @@ def _patch_status(patch: _Patch, required: set[str], names: Sequence[str]) -> St
         status = Status.FAILED
     else:
         bad = [have[n].status for n in names if n in required and n in have and have[n].status is not Status.OK]
+        if not any(o.status is Status.OK for o in have.values()):  # nothing to store, though nothing was required
+            bad = [o.status for o in have.values()]
         status = Status.OK if not bad else Status.ABSENT if set(bad) <= {Status.ABSENT} else Status.REJECTED
     for name in names:
         if name not in have or (status is not Status.OK and have[name].status is Status.OK):
@@ -301,10 +303,20 @@ def _outcome_of(patch: _Patch, spec: SourceSpec) -> Iterator[None]:
 
 
 def _build_seasonal(slab: _Slab, reader: Reader, patch: _Patch, required: set[str]) -> Reading[None]:
-    specs = slab.dataset.sources(slab.season)
-    anchor = next(s for s in specs if s.pick == "clearest")
-    followers = [s for s in specs if s.pick == "nearest"]
-    matched = [s for s in specs if s.pick == "same-acquisition"]
+    """Reads the sources that choose for themselves, each with those that go with it; a required one refused ends it."""
+    for spec in slab.dataset.sources(slab.season):
+        if spec.goes_with is None:
+            yield from _build_chosen(slab, reader, patch, spec, required)
+            outcome = patch.sources.get(spec.name)
+            if spec.name in required and (outcome is None or outcome.status is not Status.OK):
+                return
+
+
+def _build_chosen(slab: _Slab, reader: Reader, patch: _Patch, anchor: SourceSpec, required: set[str]) -> Reading[None]:
+    """Reads a source that is picked by clearness, and those that go with it."""
+    with_it = [s for s in slab.dataset.sources(slab.season) if s.goes_with == anchor.name]
+    followers = [s for s in with_it if s.pick == "nearest"]
+    matched = [s for s in with_it if s.pick == "same-acquisition"]
     chosen: Scene | None = None
     with _outcome_of(patch, anchor):
         chosen = yield from _walk(slab, reader, patch, anchor, [f for f in followers if f.name in required])
@@ -348,7 +360,7 @@ def _walk(
             stage = 2
             yield [
                 *_reads(slab, patch.location, anchor, [scene], roles=("data", "classes")),
-                *_reads_with(slab, patch.location, scene),
+                *_reads_with(slab, patch.location, anchor, scene),
             ]
             for blame in followers:
                 _read_nearest(slab, reader, trial, blame, scene)
@@ -423,15 +435,15 @@ def _read_bands(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec, sc
     patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=(scene.id,))
 
 
-def _reads_with(slab: _Slab, location: Location, anchor: Scene) -> list[Read]:
+def _reads_with(slab: _Slab, location: Location, anchor: SourceSpec, scene: Scene) -> list[Read]:
     """What will likely be read beside an anchor's scene: the first choice of each source that follows it."""
     found: list[Read] = []
-    for spec in slab.dataset.sources(slab.season):
+    for spec in (s for s in slab.dataset.sources(slab.season) if s.goes_with == anchor.name):
         with contextlib.suppress(Reject):  # told where it is read
             if spec.pick == "nearest":
-                found += _reads(slab, location, spec, _ranked(slab, location, spec, anchor)[:1])
+                found += _reads(slab, location, spec, _ranked(slab, location, spec, scene)[:1])
             elif spec.pick == "same-acquisition":
-                found += _reads(slab, location, spec, [_matching(slab, location, spec, anchor)])
+                found += _reads(slab, location, spec, [_matching(slab, location, spec, scene)])
     return found
 
 

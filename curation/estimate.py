@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation import candidates, cube, pipeline
+from curation import candidates, pipeline
 from curation.cube import Cube
 from curation.ledger import Ledger
 from curation.model import STATIC
@@ -52,16 +52,16 @@ def of_cube(run: pipeline.Run, here: Cube) -> Estimate:
     left = Remaining(here, Ledger.replay(run.store, region, season), run.limit)
     todo = left.patches
     cells = {cell_of(p) for slab in left.slabs for p in left.places(slab)}
-    searches = len(cells) * len(candidates.searched(run.dataset, season))
+    searches = len(cells) * len(candidates.searched(here.dataset, season))
     scenes = requests = read = disk = 0.0
     for spec in here.sources:
         scenes += todo * (MASKS_PER_PATCH if spec.mask else 1)
-        for array in run.dataset.arrays[spec.name].values():
+        for array in here.dataset.arrays[spec.name].values():
             times = MASKS_PER_PATCH if array.role == "mask" else 1
             windows = todo * len(array.bands) * times
             requests += windows * REQUESTS_PER_WINDOW
-            read += windows * _window_bytes(run.dataset.recipe.grid.size, array)
-            px = array.px(run.dataset.recipe.grid.size)
+            read += windows * _window_bytes(here.dataset.recipe.grid.size, array)
+            px = array.px(here.dataset.recipe.grid.size)
             disk += todo * len(array.bands) * px * px * np.dtype(array.dtype).itemsize * PACKED
     return Estimate(region, season, len(here.locations), todo, searches, scenes, requests, read, disk)
 
@@ -74,8 +74,7 @@ def _window_bytes(size: float, array: ArraySpec) -> float:
 
 def table(run: pipeline.Run, asked: Sequence[Region], seasons: Sequence[str]) -> str:
     """All cubes, a line each, and what they come to."""
-    found = pipeline.locations(run.dataset, run.store, asked, keep=False)
-    rows = [of_cube(run, cube.cube_of(run.dataset, r, s, places)) for r, places in found.items() for s in seasons]
+    rows = [of_cube(run, here) for here in pipeline.cubes(run, asked, seasons, keep=False)]
     head = ("cube", "locations", "to build", "searches", "scene reads", "requests", "read", "disk")
     lines = [head, *(_line(f"{r.region}/{r.season}", [r]) for r in rows), _line("all", rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]

@@ -7,6 +7,7 @@ from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curation.model import Location
@@ -70,6 +71,14 @@ class Locations(Sequence[Location]):
         """Those at `index`, in its order; or those where it is true."""
         rows = np.flatnonzero(index) if index.dtype == bool else index
         return Locations(self.table.take(pa.array(rows, pa.int64())))
+
+    def roots(self) -> Locations:
+        """Those without a parent."""
+        return Locations(self.table.filter(pc.is_null(self.table["parent"])))
+
+    def children(self) -> Locations:
+        """Those with a parent."""
+        return Locations(self.table.filter(pc.is_valid(self.table["parent"])))
 
     def with_regions(self, names: Sequence[str] | NDArray[Any]) -> Locations:
         """The same, each of another region."""

@@ -9,7 +9,7 @@ import itertools
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -115,28 +115,32 @@ def asked_seasons(dataset: Dataset, text: str) -> list[str]:
     Raises:
         ConfigError: the recipe has no such season.
     """
-    has_static = any(s.season == STATIC for s in dataset.specs.values())
+    every = dataset.cube_seasons()
     if text == regions.ALL:
-        return ([STATIC] if has_static else []) + dataset.season_names()
+        return every
     names = list(dict.fromkeys(text.split(",")))
     for name in names:
         dataset.recipe.season(name)
     # Labels and elevation come from the static cube, so its missing slabs are built first.
-    return ([STATIC] if has_static else []) + [n for n in names if n != STATIC]
+    return [s for s in every if s == STATIC] + [n for n in names if n != STATIC]
 
 
 def locations(dataset: Dataset, store: Store, asked: Sequence[Region], *, keep: bool = True) -> dict[str, Locations]:
-    """Region → its locations along a space-filling curve, so that neighbours share slabs and scenes.
+    """Folder → the locations of its cubes along a space-filling curve, so that neighbours share slabs and scenes.
 
-    The draw is made at first use and kept as GeoParquet (unless `keep` is False, where nothing is written); the sampler
-    `grid` draws region by region.
+    A region has a folder per level (`Dataset.folder`). The draw is made at first use and kept as GeoParquet (unless `keep`
+    is False, where nothing is written); the sampler `grid` draws region by region.
     """
     if dataset.recipe.places.sampler == "grid":
         found = {r.name: _drawn(dataset, store, f"manifest/locations-{r.name}.parquet", [r], keep) for r in asked}
     else:
         everywhere = _drawn(dataset, store, "manifest/locations.parquet", None, keep)
         found = {r.name: locate.select(everywhere, [r]) for r in asked}
-    return {name: locate.curve_order(places) for name, places in found.items()}
+    out = {}
+    for region, places in found.items():
+        for level in dataset.levels:
+            out[level.folder(region)] = locate.curve_order(places.children() if level.level else places.roots())
+    return out
 
 
 def _drawn(dataset: Dataset, store: Store, key: str, asked: Sequence[Region] | None, keep: bool) -> Locations:
@@ -154,6 +158,8 @@ def _drawn(dataset: Dataset, store: Store, key: str, asked: Sequence[Region] | N
 class _Work:
     """One cube while it is built."""
 
+    run: Run
+    """Of its level."""
     left: Remaining
     built: Built
 
@@ -188,7 +194,7 @@ def build(
     searches = Searches(run.dataset, run.catalog, run.store)
     if run.catalog.is_file:
         _sweep(run, works, searches)
-    jobs = itertools.chain.from_iterable(_jobs(run, w, searches) for w in works)
+    jobs = itertools.chain.from_iterable(_jobs(w, searches) for w in works)
     broken = 0
     with Counting("build", total, "patches") as count:
         for batch in cluster.stream(run.client, work or build_slab, jobs):
@@ -220,8 +226,22 @@ def search(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> None:
 
 def _works(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> list[_Work]:
     """All cubes asked for. All ledgers are checked before the first slab is built."""
-    found = locations(run.dataset, run.store, asked)
-    return [_work(run, cube.cube_of(run.dataset, r, s, places)) for r, places in found.items() for s in seasons]
+    return [_work(replace(run, dataset=here.dataset), here) for here in cubes(run, asked, seasons)]
+
+
+def cubes(run: Run, asked: Sequence[Region], seasons: Sequence[str], *, keep: bool = True) -> list[Cube]:
+    """The cubes of regions and seasons, of every level that has them, the roots' first.
+
+    Raises:
+        ConfigError: a region holds nothing.
+    """
+    out = []
+    for folder, places in locations(run.dataset, run.store, asked, keep=keep).items():
+        level = run.dataset.level_of(folder)
+        if level.level and not places:
+            continue  # cells in which no place fits
+        out += [cube.cube_of(level, folder, s, places) for s in seasons if s in level.cube_seasons()]
+    return out
 
 
 def _work(run: Run, here: Cube) -> _Work:
@@ -229,7 +249,7 @@ def _work(run: Run, here: Cube) -> _Work:
     ledger = Ledger.replay(run.store, here.region, here.season)
     check_bound(run, ledger, here)
     _check_sizes(run.store, ledger, here)
-    return _Work(Remaining(here, ledger, run.limit), Built(here.region, here.season))
+    return _Work(run, Remaining(here, ledger, run.limit), Built(here.region, here.season))
 
 
 def check_bound(run: Run, ledger: Ledger, here: Cube) -> None:
@@ -280,9 +300,9 @@ def _tell_missing(store: Store, ledger: Ledger, here: Cube) -> NoReturn:
     raise DamageError(f"{store.where(first.key)}: {found} (the first of {len(wrong)} such objects): {again(first.key)}")
 
 
-def _jobs(run: Run, work: _Work, searches: Searches) -> Iterator[SlabJob]:
+def _jobs(work: _Work, searches: Searches) -> Iterator[SlabJob]:
     """The tasks of a cube. Its ledger is taken, its schema written and its scenes searched when the first is asked for."""
-    here, ledger = work.here, work.ledger
+    run, here, ledger = work.run, work.here, work.ledger
     if not work.left.slabs and ledger.cube_objects:
         return
     digest = catalogs.pixels_digest(run.dataset, run.catalog)
@@ -323,7 +343,7 @@ def _sweep(run: Run, works: Sequence[_Work], searches: Searches) -> None:
     wanted = {}
     for work in works:
         for slab in work.left.slabs:
-            for spec, season, cell in _wanted(run, work.here, work.left.places(slab)):
+            for spec, season, cell in _wanted(work.run, work.here, work.left.places(slab)):
                 wanted[spec.name, season.name, cell] = (spec, season, cell)
     if not wanted:
         return

@@ -87,6 +87,15 @@ class PlacesSpec(Strict):
         return self
 
 
+class ChildrenSpec(Strict):
+    """Places within each location."""
+
+    size_m: float = Field(gt=0, le=10_000)
+    """Side of the square footprint, metres; a multiple of 60."""
+    sources: list[str] = Field(min_length=1)
+    """Which of the recipe's sources they carry; the others are the roots'."""
+
+
 class SeasonSpec(Strict):
     """A half-open UTC window."""
 
@@ -205,6 +214,8 @@ class Recipe(Strict):
     """The catalog asked where `--catalog` is not given."""
     grid: GridSpec
     places: PlacesSpec
+    children: ChildrenSpec | None = None
+    """Places within the locations, with sources of their own."""
     seasons: dict[str, SeasonSpec] = Field(min_length=1)
     sources: dict[str, UseSpec] = Field(min_length=1)
     quality: QualitySpec = QualitySpec()
@@ -219,6 +230,9 @@ class Recipe(Strict):
         for name in self.seasons:
             if name == STATIC or not re.fullmatch(r"[a-z0-9_-]+", name):
                 raise ValueError(f"season {name!r}: expected a-z, 0-9, '_' and '-', and not {STATIC!r}")
+        for name in self.children.sources if self.children else ():
+            if name not in self.sources:
+                raise ValueError(f"children.sources: {name!r} is not in [sources]: {sorted(self.sources)}")
         for name, use in self.sources.items():
             if unknown := [s for s in use.seasons or [] if s not in self.seasons]:
                 raise ValueError(f"sources.{name}.seasons: no season {unknown}; known: {list(self.seasons)}")
@@ -253,23 +267,37 @@ _NOT_PIXELS: Any = {"title": True, "licence": True, "catalogs": True, "classes":
 """Keys of a source that change no pixel: words for people, forms in other catalogs, and what classes count as."""
 
 
+CHILDREN = "children"
+"""The level of locations that have a parent."""
+
+
 class Dataset:
     """A recipe together with the sources it uses, resolved: what every stage is given.
 
-    `arrays` has, per source, the arrays as the recipe wants them (bands chosen, one grid where asked for).
+    A recipe with children has two levels, each with sources, footprint and cubes of its own (`levels`): roots and their
+    children. One of a single level is its own only level.
     """
 
-    def __init__(self, recipe: Recipe, specs: dict[str, SourceSpec], path: Path) -> None:
+    def __init__(self, recipe: Recipe, specs: dict[str, SourceSpec], path: Path, level: str = "") -> None:
         self.recipe = recipe
         self.specs = {name: specs[name] for name in recipe.sources}
         self.path = path
+        self.level = level
+        """`children`, or empty: of roots, of a single level, and of all levels together."""
         self.arrays: dict[str, dict[str, ArraySpec]] = {
             name: _arrays(spec, recipe.sources[name], path) for name, spec in self.specs.items()
         }
+        """Source → name → array, as the recipe wants them: bands chosen, on one grid where asked for."""
+        self.levels: tuple[Dataset, ...] = (self,)
+        """Its levels, the roots first."""
+        if recipe.children is not None:
+            self.levels = tuple(Dataset(r, specs, path, name) for name, r in _levels(recipe).items())
+            return
         for name, spec in self.specs.items():
             if spec.goes_with and spec.goes_with not in self.specs:
                 raise ConfigError(
-                    f"{path}: [sources.{name}] is chosen by {spec.goes_with!r}, which the recipe does not use; add it"
+                    f"{path}: [sources.{name}] is chosen by {spec.goes_with!r}, which the recipe does not use"
+                    f"{f' among the {level}' if level else ''}; add it"
                 )
         for key, source in (("annual", recipe.labels.annual), ("seasonal", recipe.labels.seasonal)):
             want = STATIC if key == "annual" else "seasonal"
@@ -295,6 +323,14 @@ class Dataset:
         """Name of the dataset."""
         return self.recipe.name
 
+    def folder(self, region: str) -> str:
+        """What cubes and ledgers of this level lie below: the region's name, of children `<region>.children`."""
+        return f"{region}.{self.level}" if self.level else region
+
+    def level_of(self, folder: str) -> Dataset:
+        """The level whose cubes lie below a folder."""
+        return self.levels[-1] if folder.endswith(f".{CHILDREN}") else self.levels[0]
+
     def sources(self, season: str) -> list[SourceSpec]:
         """The sources of a season's cube: those without time for `static`, else those with; deciding ones first."""
         kind = STATIC if season == STATIC else "seasonal"
@@ -309,6 +345,10 @@ class Dataset:
         """The recipe's seasons that any of the sources has, in order, without `static`."""
         return [s for s in self.recipe.seasons if self.sources(s)]
 
+    def cube_seasons(self) -> list[str]:
+        """The seasons that there is a cube of, `static` first."""
+        return ([STATIC] if self.sources(STATIC) else []) + self.season_names()
+
     def seasons_of(self, source: str) -> list[str]:
         """The seasons of a source, in the recipe's order; `static` alone of one without time."""
         if self.specs[source].season == STATIC:
@@ -322,11 +362,11 @@ class Dataset:
             catalog: identity of the catalog.
             forms: source → how that catalog offers it; forms of other catalogs do not count.
         """
-        r = self.recipe
+        r, used = self.recipe, self.season_names()
         return {
             "catalog": catalog,
             "grid": r.grid.model_dump(mode="json"),
-            "seasons": {k: s.model_dump(mode="json") for k, s in r.seasons.items()},
+            "seasons": {k: s.model_dump(mode="json") for k, s in r.seasons.items() if k in used},
             "sources": {
                 name: [
                     use.model_dump(mode="json"),
@@ -378,6 +418,20 @@ class Dataset:
         if not path.is_file():
             raise ConfigError(f"{self.path}: [places] file = {self.recipe.places.file!r}: no such file {path}")
         return path
+
+
+def _levels(recipe: Recipe) -> dict[str, Recipe]:
+    """The recipe of roots (by an empty name) and that of children, each as if it were alone."""
+    assert recipe.children is not None
+    below = set(recipe.children.sources)
+    out = {}
+    for level, grid in (("", recipe.grid), (CHILDREN, GridSpec(size_m=recipe.children.size_m))):
+        uses = {n: use for n, use in recipe.sources.items() if (n in below) == (level == CHILDREN)}
+        labels = {k: source for k in ("annual", "seasonal") if (source := getattr(recipe.labels, k)) in uses}
+        mine = {"annual": None, "seasonal": None} | labels
+        own = {"sources": uses, "grid": grid, "children": None, "labels": recipe.labels.model_copy(update=mine)}
+        out[level] = recipe.model_copy(update=own)
+    return out
 
 
 def _arrays(spec: SourceSpec, use: UseSpec, path: Path) -> dict[str, ArraySpec]:

@@ -22,7 +22,7 @@ from curation import split
 from curation.cube import IDENTITY, Cube
 from curation.ledger import Ledger, StoredObject, read_recorded
 from curation.locations import Locations
-from curation.model import STATIC, ConfigError, DamageError, PatchOutcome
+from curation.model import ConfigError, DamageError, PatchOutcome
 from curation.recipe import Dataset
 from curation.store import Store
 
@@ -86,6 +86,7 @@ def opened(dataset: Dataset, store: Store, region: str, season: str) -> Recorded
         ConfigError: it was built by another recipe than this one.
         DamageError: its ledger or its identity is not what was recorded.
     """
+    dataset = dataset.level_of(region)
     dataset.recipe.season(season)
     ledger = Ledger.replay(store, region, season)
     where = store.where(f"cubes/{region}/{season}.zarr")
@@ -158,9 +159,3 @@ def _check_schema(cube: Cube, store: Store, root: bytes) -> None:
 
 def _told(arrays: Mapping[str, Any]) -> str:
     return ", ".join(f"{n} {tuple(v[0])} {v[2]} by {v[1]}" for n, v in sorted(arrays.items()))
-
-
-def seasons_of(dataset: Dataset) -> list[str]:
-    """All seasons that the recipe has a cube for, `static` first."""
-    has_static = any(s.season == STATIC for s in dataset.specs.values())
-    return ([STATIC] if has_static else []) + dataset.season_names()

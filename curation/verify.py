@@ -72,7 +72,7 @@ def verify(dataset: Dataset, store: Store) -> Verified:
             unknown.append(f"cubes/{region}/{season}.zarr/")  # what it recorded of this cube is not known
             continue
         found.cubes += 1
-        here = Cube(dataset, region, season)
+        here = Cube(dataset.level_of(region), region, season)
         opened = cubes[here.prefix] = _Opened(here, ledger)
         recorded |= _cube(store, opened, found)
     for stat in store.list("cubes"):

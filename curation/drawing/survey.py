@@ -70,7 +70,7 @@ class Survey:
 
     def state(self, region: str, location: str) -> str:
         """What became of a location: `complete` by the recipe's rule, `rejected` where it cannot become so, else open."""
-        have = {s: self.outcome(region, s, location) for s in recorded.seasons_of(self.dataset)}
+        have = {s: self.outcome(region, s, location) for s in self.dataset.level_of(region).cube_seasons()}
         seasonal = [o.status if o else Status.PENDING for s, o in have.items() if s != STATIC]
         static = [o.status if o else Status.PENDING for s, o in have.items() if s == STATIC]
         lost = (Status.REJECTED, Status.ABSENT)
