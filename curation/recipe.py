@@ -193,8 +193,9 @@ class FetchSpec(Strict):
 class PackSpec(Strict):
     """How samples and shards are made."""
 
-    complete: Literal["all", "any"] = "all"
-    """Which locations become samples: those with every season, or with at least one."""
+    complete: Literal["all", "any", "some"] = "all"
+    """Which locations become samples: those with every season; with what is static and at least one season; or with
+    anything at all, of their own or of a child."""
     target: int | None = Field(default=None, gt=0)
     """How many samples; the first complete locations in the order of the draw. All where left out."""
     samples_per_shard: int = Field(default=64, gt=0)

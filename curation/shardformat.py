@@ -1,4 +1,4 @@
-"""The shard format, version 1: what `shards/README.md` specifies, as code that packer, `verify` and reader share.
+"""The shard format, version 2: what `shards/README.md` specifies, as code that packer, `verify` and reader share.
 
 Nothing here knows Dask, torch or a store: bytes in, bytes out. The same values give the same bytes.
 """
@@ -13,7 +13,7 @@ import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal, TypeVar, cast
+from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar, cast, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -24,8 +24,9 @@ from curation.model import LOCATION_ID, STATIC, ConfigError, DamageError
 from curation.payload import DTYPES, ENCODINGS, Encoding, decode
 
 FORMAT = "curation-shards"
-VERSION = 1
+VERSION = 2
 INDEX = "index.json"
+Role = Literal["data", "mask", "classes", "count", "quality"]
 META = "meta.json"
 """Suffix of the first member of every sample."""
 
@@ -77,6 +78,9 @@ class _Table:
         if value < 0:
             raise DamageError(f"{self.where}.{key}: got {value}, expected ≥ 0; pack the dataset again")
         return value
+
+    def flag(self, key: str) -> bool:
+        return self._typed(key, bool, "true or false")
 
     def number(self, key: str) -> float:
         return float(self._typed(key, (int, float), "a number"))
@@ -206,8 +210,8 @@ class ArrayEntry:
     """One array of a sample: what every member of that name holds."""
 
     source: str
-    season: Literal["static", "seasonal"]
-    """`static`: one member per sample; `seasonal`: one per sample and season that it has."""
+    seasons: tuple[str, ...]
+    """Those that it may be there in, in the index's order, a member each; none: it is static, one member per sample."""
     bands: tuple[str, ...]
     """Names along the first axis."""
     shape: tuple[int, int, int]
@@ -219,16 +223,24 @@ class ArrayEntry:
     """The stored value that means 'no data'; NaN is written as the text "nan"."""
     res_m: float | None
     """Side of a pixel, metres; None where the footprint is in degrees."""
-    role: Literal["data", "mask", "classes"]
-    """`mask` and `classes` hold codes, which are never interpolated or averaged."""
+    role: Role
+    """`mask` and `classes` hold codes, which are never interpolated or averaged; `count` and `quality` tell of the data."""
     encoding: Encoding = "npy"
     """What its members' names end in: a plain `.npy`, or one in a Blosc buffer."""
+    of_children: bool = False
+    """Whether each child of a sample has its own, and the sample itself none."""
+
+    @property
+    def is_static(self) -> bool:
+        """Whether it is without time."""
+        return not self.seasons
 
     def to_json(self) -> dict[str, Any]:
         """The entry as plain JSON values."""
         return {
             "source": self.source,
-            "season": self.season,
+            "seasons": list(self.seasons),
+            "of_children": self.of_children,
             "bands": list(self.bands),
             "shape": list(self.shape),
             "dtype": self.dtype,
@@ -243,9 +255,8 @@ class ArrayEntry:
     def from_json(cls, value: Any, where: str) -> ArrayEntry:
         """The entry that `to_json` gave. Raises DamageError naming the key that is wrong."""
         t = _Table(value, where)
-        season = _one_of(t, "season", ("static", "seasonal"))
         dtype = _one_of(t, "dtype", DTYPES)
-        role = _one_of(t, "role", ("data", "mask", "classes"))
+        role = _one_of(t, "role", get_args(Role))
         encoding = _one_of(t, "encoding", ENCODINGS)
         bands, shape = t.texts("bands"), t.items("shape")
         if len(shape) != 3 or not all(type(n) is int and n > 0 for n in shape) or shape[0] != len(bands):
@@ -254,14 +265,15 @@ class ArrayEntry:
             t.left["nodata"] = math.nan
         entry = cls(
             source=t.text("source"),
-            season=cast(Literal["static", "seasonal"], season),
+            seasons=t.texts("seasons"),
+            of_children=t.flag("of_children"),
             bands=bands,
             shape=(shape[0], shape[1], shape[2]),
             dtype=dtype,
             unit=t.text("unit"),
             nodata=t.number("nodata"),
             res_m=t.number_or_null("res_m"),
-            role=cast(Literal["data", "mask", "classes"], role),
+            role=cast(Role, role),
             encoding=cast(Encoding, encoding),
         )
         if shape[1] != shape[2]:
@@ -341,7 +353,9 @@ class Index:
     content_sha256: str
     """Over decoded arrays and labels (`ContentHash`)."""
     seasons: tuple[str, ...]
-    """In order."""
+    """Of all arrays, in order."""
+    children: int
+    """How many children the sample that has most has; 0 where the recipe makes none."""
     label_names: tuple[str, ...]
     """Meaning of the entries of every label vector, in order; empty where the recipe makes no labels."""
     arrays: dict[str, ArrayEntry]
@@ -360,7 +374,7 @@ class Index:
     @property
     def members(self) -> tuple[str, ...]:
         """Suffixes of a sample's members in order; the member table's `member` counts in them."""
-        return member_names(self.arrays, self.seasons)
+        return member_names(self.arrays, self.seasons, self.children)
 
     def to_json(self) -> dict[str, Any]:
         """The index as plain JSON values."""
@@ -372,6 +386,7 @@ class Index:
             "digests": {"pixels": self.pixels_digest, "release": self.release_digest},
             "content_sha256": self.content_sha256,
             "seasons": list(self.seasons),
+            "children": self.children,
             "label_names": list(self.label_names),
             "arrays": {k: v.to_json() for k, v in self.arrays.items()},
             "members": list(self.members),
@@ -408,6 +423,7 @@ class Index:
             release_digest=digests.text("release"),
             content_sha256=t.text("content_sha256"),
             seasons=t.texts("seasons"),
+            children=t.count("children"),
             label_names=t.texts("label_names"),
             arrays={k: ArrayEntry.from_json(v, f"{where}: arrays.{k}") for k, v in t.table("arrays").items()},
             splits={k: SplitEntry.from_json(v, f"{where}: splits.{k}") for k, v in t.table("splits").items()},
@@ -440,31 +456,56 @@ class Index:
         return cls.from_json(value, where)
 
 
-def split_member(member: str) -> tuple[str, str | None, Encoding]:
-    """(array, season, encoding) that a member's suffix names; the season is None for a static array.
+class MemberName(NamedTuple):
+    """What a member's suffix names: `[child<n>.]<array>[.<season>].<encoding>`."""
+
+    child: int | None
+    """Number of the child that it is of; None: of the sample itself."""
+    array: str
+    season: str | None
+    """None for a static array."""
+    encoding: Encoding
+
+    @property
+    def suffix(self) -> str:
+        """As it stands in a tar."""
+        parts = [self.array, self.season, self.encoding]
+        return ".".join(p for p in ([] if self.child is None else [f"child{self.child}"]) + parts if p is not None)
+
+
+_MEMBER = re.compile(
+    r"(?:child(0|[1-9][0-9]*)\.)?([a-z0-9_-]+)(?:\.([a-z0-9_-]+))?\.(" + "|".join(map(re.escape, ENCODINGS)) + ")"
+)
+
+
+def split_member(member: str) -> MemberName:
+    """What a member's suffix names.
 
     Raises:
         DamageError: it is no suffix of an array.
     """
-    for encoding in ENCODINGS:
-        if member.endswith(f".{encoding}"):
-            array, _, season = member.removesuffix(f".{encoding}").partition(".")
-            return array, season or None, encoding
-    raise DamageError(f"member {member!r}: expected a name that ends in one of {', '.join(ENCODINGS)}")
+    found = _MEMBER.fullmatch(member)
+    if not found:
+        raise DamageError(
+            f"member {member!r}: expected [child<n>.]<array>[.<season>] and one of {', '.join(ENCODINGS)}"
+        )
+    child, array, season, encoding = found.groups()
+    return MemberName(None if child is None else int(child), array, season, cast(Encoding, encoding))
 
 
-def member_names(arrays: Mapping[str, ArrayEntry], seasons: Sequence[str]) -> tuple[str, ...]:
-    """Suffixes of a sample's members in order: `meta.json`, static arrays, then per season its seasonal arrays.
+def member_names(arrays: Mapping[str, ArrayEntry], seasons: Sequence[str], children: int = 0) -> tuple[str, ...]:
+    """Suffixes of a sample's members in order: `meta.json`, the sample's own arrays, then those of its children, one by one.
 
-    Arrays are in order of name, seasons in the order given.
+    Of each, static arrays, then per season its seasonal ones. Arrays are in order of name, seasons in the order given.
     """
-    static = [name for name in sorted(arrays) if arrays[name].season == "static"]
-    seasonal = [name for name in sorted(arrays) if arrays[name].season == "seasonal"]
-    return (
-        META,
-        *(f"{n}.{arrays[n].encoding}" for n in static),
-        *(f"{n}.{s}.{arrays[n].encoding}" for s in seasons for n in seasonal),
-    )
+    out = [META]
+    for child in (None, *range(children)):
+        mine = [name for name in sorted(arrays) if arrays[name].of_children == (child is not None)]
+        out += [MemberName(child, n, None, arrays[n].encoding).suffix for n in mine if arrays[n].is_static]
+        for season in seasons:
+            there = [n for n in mine if season in arrays[n].seasons]
+            out += [MemberName(child, n, season, arrays[n].encoding).suffix for n in there]
+    return tuple(out)
 
 
 # ---- members ---------------------------------------------------------------------------------------------------------
@@ -541,25 +582,29 @@ def write_tar(samples: Iterable[Sample]) -> tuple[bytes, list[MemberRow]]:
     return out.getvalue(), rows
 
 
-_SUFFIX = re.compile(rf"meta\.json|[a-z0-9_-]+(\.[a-z0-9_-]+)?\.({'|'.join(map(re.escape, ENCODINGS))})")
-
-
 def _check_order(sample: Sample) -> None:
-    """Raises ConfigError unless: meta first, then static members, then seasons, each one run, arrays in order of name."""
+    """Raises ConfigError unless: meta first, then child by child (none first) static members, then seasons, each one run."""
     names = list(sample.members)
     if not names or names[0] != META:
         raise ConfigError(f"sample {sample.key}: first member is {names[:1]}, expected {META!r}")
-    if wrong := [n for n in names if not _SUFFIX.fullmatch(n)]:
+    if wrong := [n for n in names[1:] if not _MEMBER.fullmatch(n)]:
         raise ConfigError(
-            f"sample {sample.key}: members {wrong}: expected <array>[.<season>].{ENCODINGS[1]} or .{ENCODINGS[0]}"
+            f"sample {sample.key}: members {wrong}: expected [child<n>.]<array>[.<season>].{ENCODINGS[1]} or "
+            f".{ENCODINGS[0]}"
         )
-    parts = [split_member(n)[:2] for n in names[1:]]
-    rank = {season: i for i, season in enumerate(dict.fromkeys([None, *(season for _, season in parts)]))}
-    if parts != sorted(parts, key=lambda p: (rank[p[1]], p[0])):
+    parts = [split_member(n) for n in names[1:]]
+    rank: dict[tuple[int, str | None], int] = {}
+    for part in parts:  # seasons of each child in the order in which they come
+        rank.setdefault((_number(part), part.season), 0 if part.season is None else len(rank) + 1)
+    if parts != sorted(parts, key=lambda p: (_number(p), rank[_number(p), p.season], p.array)):
         raise ConfigError(
             f"sample {sample.key}: members {names}: expected {META}, static arrays, then season by season, each in "
-            "order of name: build them in the order of member_names()"
+            "order of name, and so on for each child: build them in the order of member_names()"
         )
+
+
+def _number(member: MemberName) -> int:
+    return -1 if member.child is None else member.child
 
 
 def _padded(size: int) -> int:
@@ -775,6 +820,8 @@ def sample_digest(key: str, arrays: Iterable[tuple[str, NDArray[Any]]], meta: Ma
     labels = {STATIC: meta["static"].get("labels")}
     labels |= {season: facts.get("labels") for season, facts in meta["seasons"].items()}
     digest.update(meta_bytes(labels))
+    for child in meta.get("children", ()):
+        digest.update(f"{child['id']}\n".encode())
     return digest.hexdigest()
 
 
@@ -808,5 +855,5 @@ def iter_arrays(members: Mapping[str, bytes]) -> Iterator[tuple[str, NDArray[Any
     """
     for name, data in members.items():
         if name != META:
-            encoding = split_member(name)[2]
+            encoding = split_member(name).encoding
             yield name.removesuffix(f".{encoding}"), decode(data, encoding, name)

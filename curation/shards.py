@@ -11,7 +11,7 @@ import json
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from curation import catalogs, cluster, cube, grid, labels, payload, pipeline, shardformat
+from curation import catalogs, cluster, grid, labels, payload, pipeline, shardformat
 from curation.build import one_line
 from curation.cube import Cube
 from curation.ledger import Ledger
@@ -78,6 +78,13 @@ class Member:
     location: Location
     parts: tuple[Part, ...]
     """`static` first, then in the recipe's order."""
+    children: tuple[Member, ...] = ()
+    """Of its children, those that have something, in the order of the draw."""
+
+    @property
+    def places(self) -> tuple[Member, ...]:
+        """Itself, and its children."""
+        return (self, *self.children)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +114,8 @@ class ShardJob:
     split: str
     number: int
     members: tuple[Member, ...]
-    facts: tuple[dict[str, dict[str, Any]], ...]
-    """Per sample, season → facts."""
+    facts: tuple[tuple[dict[str, dict[str, Any]], ...], ...]
+    """Per sample, for itself and each of its children, season → facts."""
     staged: bool = False
     """Whether it is written aside, to be put into its place when all shards are made."""
 
@@ -123,7 +130,10 @@ class ShardJob:
         value = [
             shardformat.VERSION,
             self.dataset.release_digest(),
-            [[m.location.id, m.location.split, [[p.season, p.outcome.chunks] for p in m.parts]] for m in self.members],
+            [
+                [m.location.split, [[p.location.id, [[s.season, s.outcome.chunks] for s in p.parts]] for p in m.places]]
+                for m in self.members
+            ],
         ]
         text = json.dumps([value, self.facts], sort_keys=True, default=_plain)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -182,33 +192,28 @@ def plan(
 
     Args:
         dataset: the recipe.
-        cubes: region → season → cube.
-        outcomes: region → season → location id → outcome.
+        cubes: folder → season → cube.
+        outcomes: folder → season → location id → outcome.
     """
     recipe = dataset.recipe
-    seasons = dataset.season_names()
-    has_static = any(s.season == STATIC for s in dataset.specs.values())
-    complete: list[Member] = []
+    below: dict[str, list[Member]] = {}
     dropped: list[Dropped] = []
-    seen: set[str] = set()
-    for region, by_season in cubes.items():
-        some = next(iter(by_season.values()))
-        number = {p.id: n for n, p in enumerate(some.locations)}
-        for location in some.locations:
-            if location.id in seen:
-                continue  # regions may overlap: the first asked for has it
-            seen.add(location.id)
-            have = {s: outcomes[region][s].get(location.id) for s in ([STATIC] if has_static else []) + seasons}
-            parts = tuple(
-                Part(s, number[location.id], o) for s, o in have.items() if o is not None and o.status is Status.OK
-            )
-            reason = _incomplete(recipe.pack.complete, have)
-            if reason is None and location.split not in SPLITS:
-                reason = location.split
-            if reason is None:
-                complete.append(Member(location, parts))
-            else:
-                dropped.append(Dropped(location, reason))
+    for member, reason in _members(dataset.levels[-1], cubes, outcomes) if len(dataset.levels) > 1 else ():
+        if reason is None:
+            below.setdefault(member.location.parent or "", []).append(member)
+        else:
+            dropped.append(Dropped(member.location, reason))
+    complete: list[Member] = []
+    for member, reason in _members(dataset.levels[0], cubes, outcomes):
+        children = sorted(below.get(member.location.id, ()), key=lambda m: m.location.rank)
+        if reason is not None and recipe.pack.complete == "some" and children:
+            reason = None
+        if reason is None and member.location.split not in SPLITS:
+            reason = member.location.split
+        if reason is None:
+            complete.append(dataclasses.replace(member, children=tuple(children)))
+        else:
+            dropped.append(Dropped(member.location, reason))
     complete.sort(key=lambda m: m.location.rank)
     target = recipe.pack.target
     if target is not None:
@@ -223,16 +228,38 @@ def plan(
     return Plan(shards, sorted(dropped, key=lambda d: d.location.rank))
 
 
+def _members(
+    level: Dataset,
+    cubes: Mapping[str, Mapping[str, Cube]],
+    outcomes: Mapping[str, Mapping[str, Mapping[str, PatchOutcome]]],
+) -> Iterator[tuple[Member, str | None]]:
+    """Each location of a level, with what there is of it, and why it is incomplete; None where it is not."""
+    seasons = level.cube_seasons()
+    seen: set[str] = set()
+    for folder, by_season in cubes.items():
+        some = next(iter(by_season.values()))
+        if some.dataset.level != level.level:
+            continue
+        for number, location in enumerate(some.locations):
+            if location.id in seen:
+                continue  # regions may overlap: the first asked for has it
+            seen.add(location.id)
+            have = {s: outcomes[folder][s].get(location.id) for s in seasons}
+            parts = tuple(Part(s, number, o) for s, o in have.items() if o is not None and o.status is Status.OK)
+            yield Member(location, parts), _incomplete(level.recipe.pack.complete, have)
+
+
 def _incomplete(rule: str, have: Mapping[str, PatchOutcome | None]) -> str | None:
     """Why a location is no sample; None where it is one."""
     bad = {s: o.told if o else PENDING for s, o in have.items() if o is None or o.status is not Status.OK}
     seasonal = [s for s in have if s != STATIC]
-    if STATIC in bad:
+    if STATIC in bad and rule != "some":
         return f"incomplete:{STATIC} ({bad[STATIC]})"
     if rule == "all" and bad:
         season, why = next(iter(bad.items()))
         return f"incomplete:{season} ({why})"
-    return f"incomplete:{seasonal[0]} ({bad[seasonal[0]]})" if len(bad) == len(seasonal) else None
+    needed = list(have) if rule == "some" else seasonal
+    return f"incomplete:{needed[0]} ({bad[needed[0]]})" if all(s in bad for s in needed) else None
 
 
 def pack(run: pipeline.Run, asked: Sequence[Region]) -> Packed:
@@ -308,19 +335,14 @@ def _looked(run: pipeline.Run, asked: Sequence[Region]) -> str:
 def _cubes(
     run: pipeline.Run, asked: Sequence[Region]
 ) -> tuple[dict[str, dict[str, Cube]], dict[str, dict[str, Ledger]]]:
-    """Region → season → cube, and ledger, of the regions, each bound to this recipe."""
-    dataset = run.dataset
-    has_static = any(s.season == STATIC for s in dataset.specs.values())
+    """Folder → season → cube, and ledger, of the regions, each bound to this recipe."""
     cubes: dict[str, dict[str, Cube]] = {}
     ledgers: dict[str, dict[str, Ledger]] = {}
-    for region, places in pipeline.locations(dataset, run.store, asked).items():
-        cubes[region], ledgers[region] = {}, {}
-        for season in ([STATIC] if has_static else []) + dataset.season_names():
-            here = cube.cube_of(dataset, region, season, places)
-            ledger = Ledger.replay(run.store, region, season)
-            pipeline.check_bound(run, ledger, here)
-            cubes[region][season] = here
-            ledgers[region][season] = ledger
+    for here in pipeline.cubes(run, asked, run.dataset.cube_seasons()):
+        ledger = Ledger.replay(run.store, here.region, here.season)
+        pipeline.check_bound(run, ledger, here)
+        cubes.setdefault(here.region, {})[here.season] = here
+        ledgers.setdefault(here.region, {})[here.season] = ledger
     return cubes, ledgers
 
 
@@ -332,15 +354,29 @@ def _jobs(
 ) -> Iterable[ShardJob]:
     wanted: dict[tuple[str, str], set[int]] = {}
     for shards in made.shards.values():
-        for member in (m for members in shards for m in members):
-            for part in member.parts:
+        for place in (p for members in shards for m in members for p in m.places):
+            for part in place.parts:
                 slab = part.patch // run.dataset.recipe.cube.slab_patches
-                wanted.setdefault((member.location.region, part.season), set()).add(slab)
+                wanted.setdefault((_folder(run.dataset, place), part.season), set()).add(slab)
     facts = _facts(run, cubes, ledgers, wanted)
+
+    def known(place: Member) -> dict[str, dict[str, Any]]:
+        return {p.season: facts[_folder(run.dataset, place), p.season, p.patch] for p in place.parts}
+
     for split, shards in made.shards.items():
         for number, members in enumerate(shards):
-            known = tuple({p.season: facts[m.location.region, p.season, p.patch] for p in m.parts} for m in members)
-            yield ShardJob(run.dataset, run.store, split, number, tuple(members), known)
+            of = tuple(tuple(known(p) for p in m.places) for m in members)
+            yield ShardJob(run.dataset, run.store, split, number, tuple(members), of)
+
+
+def _level(dataset: Dataset, place: Member) -> Dataset:
+    """The level that a place is of."""
+    return dataset.levels[0 if place.location.parent is None else -1]
+
+
+def _folder(dataset: Dataset, place: Member) -> str:
+    """What its cubes lie below."""
+    return _level(dataset, place).folder(place.location.region)
 
 
 def _facts(
@@ -349,7 +385,7 @@ def _facts(
     ledgers: Mapping[str, Mapping[str, Ledger]],
     wanted: Mapping[tuple[str, str], set[int]],
 ) -> dict[tuple[str, str, int], dict[str, Any]]:
-    """(region, season, patch) → facts, of the slabs wanted; each object is what its ledger says."""
+    """(folder, season, patch) → facts, of the slabs wanted; each object is what its ledger says."""
     todo = [(region, season, slab) for (region, season), slabs in wanted.items() for slab in sorted(slabs)]
 
     def read(job: tuple[str, str, int]) -> list[dict[str, Any]]:
@@ -462,6 +498,8 @@ def write_shard(job: ShardJob) -> ShardPart:
     contents: list[str] = []
     sums: dict[str, dict[str, list[float]]] = {}
     entries = array_entries(job.dataset)
+    codec = job.dataset.recipe.pack.codec
+    encoding = payload.encoding_of(codec)
 
     def samples() -> Iterable[shardformat.Sample]:
         for member, facts in zip(job.members, job.facts, strict=True):
@@ -469,12 +507,9 @@ def write_shard(job: ShardJob) -> ShardPart:
             meta = _meta(job.dataset, member, facts)
             contents.append(shardformat.sample_digest(member.location.id, arrays.items(), meta))
             for name, pixels in arrays.items():
-                _add_sums(sums, name.partition(".")[0], pixels, entries)
+                _add_sums(sums, shardformat.split_member(f"{name}.{encoding}").array, pixels, entries)
             members = {shardformat.META: shardformat.meta_bytes(meta)}
-            encoding = payload.encoding_of(job.dataset.recipe.pack.codec)
-            members |= {
-                f"{name}.{encoding}": payload.encode(a, job.dataset.recipe.pack.codec) for name, a in arrays.items()
-            }
+            members |= {f"{name}.{encoding}": payload.encode(a, codec) for name, a in arrays.items()}
             yield shardformat.Sample(member.location.id, members)
 
     data, rows = shardformat.write_tar(samples())
@@ -486,16 +521,19 @@ def write_shard(job: ShardJob) -> ShardPart:
 
 def _arrays(job: ShardJob, member: Member, entries: Mapping[str, ArrayEntry]) -> Iterable[tuple[str, NDArray[Any]]]:
     """(suffix without its encoding, array) in the order of the format, each chunk checked against the ledger's hash."""
-    by_season = {p.season: p for p in member.parts}
-    for suffix in shardformat.member_names(entries, job.dataset.season_names())[1:]:
-        name, season, encoding = shardformat.split_member(suffix)
-        part = by_season.get(season or STATIC)
-        if part is None or name not in part.outcome.chunks:
-            continue
-        here = Cube(job.dataset, member.location.region, part.season)
-        pixels = here.read_chunk(job.store, name, part.patch, part.outcome.chunks[name])
-        spec, array = here.arrays[name]
-        yield suffix.removesuffix(f".{encoding}"), _as_stored(pixels, spec, array, job.dataset.recipe.pack.radar)
+    for number, place in enumerate(member.places):
+        level, folder = _level(job.dataset, place), _folder(job.dataset, place)
+        for part in place.parts:
+            here = Cube(level, folder, part.season)
+            season = None if part.season == STATIC else part.season
+            for name in sorted(n for n in here.arrays if n in part.outcome.chunks):
+                pixels = here.read_chunk(job.store, name, part.patch, part.outcome.chunks[name])
+                spec, array = here.arrays[name]
+                suffix = shardformat.MemberName(
+                    number - 1 if number else None, name, season, entries[name].encoding
+                ).suffix
+                stored = _as_stored(pixels, spec, array, job.dataset.recipe.pack.radar)
+                yield suffix.removesuffix(f".{entries[name].encoding}"), stored
 
 
 def _as_stored(pixels: NDArray[Any], spec: SourceSpec, array: ArraySpec, radar: str) -> NDArray[Any]:
@@ -511,13 +549,13 @@ def centidb(power: NDArray[Any], nodata: float) -> NDArray[np.int16]:
 def array_entries(dataset: Dataset) -> dict[str, ArrayEntry]:
     """What the index says of each array."""
     out = {}
-    for spec in dataset.specs.values():
-        for name, array in dataset.arrays[spec.name].items():
-            px = array.px(dataset.recipe.grid.size)
+    for level, spec in ((one, spec) for one in dataset.levels for spec in one.specs.values()):
+        for name, array in level.arrays[spec.name].items():
+            px = array.px(level.recipe.grid.size)
             in_db = spec.radar and dataset.recipe.pack.radar == "centidb"
             out[name] = ArrayEntry(
                 source=spec.name,
-                season="static" if spec.season == STATIC else "seasonal",
+                seasons=() if spec.season == STATIC else tuple(level.seasons_of(spec.name)),
                 bands=tuple(array.bands),
                 shape=(len(array.bands), px, px),
                 dtype="int16" if in_db else array.dtype,
@@ -526,8 +564,9 @@ def array_entries(dataset: Dataset) -> dict[str, ArrayEntry]:
                 res_m=array.res_m,
                 role=array.role,
                 encoding=payload.encoding_of(dataset.recipe.pack.codec),
+                of_children=bool(level.level),
             )
-    return out
+    return {name: out[name] for name in sorted(out)}
 
 
 def _add_sums(
@@ -579,8 +618,17 @@ def label_names(dataset: Dataset) -> list[str]:
     return dataset.specs[source].labels if source else []
 
 
-def _meta(dataset: Dataset, member: Member, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _meta(dataset: Dataset, member: Member, facts: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
     """A sample's `meta.json`."""
+    meta = _meta_of(dataset.levels[0], member, facts[0])
+    if len(dataset.levels) > 1:
+        below = zip(member.children, facts[1:], strict=True)
+        meta["children"] = [_meta_of(dataset.levels[-1], child, known) for child, known in below]
+    return meta
+
+
+def _meta_of(dataset: Dataset, member: Member, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What is known of one place: a sample, or one of its children."""
     place = member.location
     meta: dict[str, Any] = {
         "id": place.id,
@@ -673,8 +721,9 @@ def _index(
 ) -> tuple[Index, dict[str, bytes]]:
     """The index, and the tables it names: key → bytes."""
     entries = array_entries(dataset)
-    seasons = dataset.season_names()
-    names = shardformat.member_names(entries, seasons)
+    seasons = [s for s in dataset.recipe.seasons if any(s in e.seasons for e in entries.values())]
+    children = max((len(m.children) for j in jobs for m in j.members), default=0)
+    names = shardformat.member_names(entries, seasons, children)
     splits: dict[str, SplitEntry] = {}
     files: dict[str, bytes] = {}
     content = shardformat.ContentHash()
@@ -703,6 +752,7 @@ def _index(
         release_digest=dataset.release_digest(),
         content_sha256=content.hexdigest(),
         seasons=tuple(seasons),
+        children=children,
         label_names=tuple(label_names(dataset)),
         arrays=entries,
         splits=splits,

@@ -37,8 +37,8 @@ from curation.shardformat import (
 
 SEASONS = ("winter", "summer")
 ENTRIES = {
-    "s2_10m": ArrayEntry("s2", "seasonal", ("B02", "B03"), (2, 6, 6), "uint16", "1e-4", 0.0, 10.0, "data"),
-    "dem_30m": ArrayEntry("dem", "static", ("elevation",), (1, 2, 2), "float32", "m", math.nan, 30.0, "data"),
+    "s2_10m": ArrayEntry("s2", SEASONS, ("B02", "B03"), (2, 6, 6), "uint16", "1e-4", 0.0, 10.0, "data"),
+    "dem_30m": ArrayEntry("dem", (), ("elevation",), (1, 2, 2), "float32", "m", math.nan, 30.0, "data"),
 }
 MEMBERS = member_names(ENTRIES, SEASONS)
 
@@ -63,6 +63,7 @@ def index(shards=((1, 2),), size=1 << 20) -> Index:
         "r",
         "c",
         SEASONS,
+        0,
         ("trees",),
         ENTRIES,
         {"train": SplitEntry(total, entries, file, file)},
@@ -92,8 +93,8 @@ def test_members_are_meta_then_static_then_season_by_season():
 @pytest.mark.parametrize(
     ("change", "error", "match"),
     [
-        (lambda v: v.update(version=2), ConfigError, r"version 2.*up to 1"),
-        (lambda v: v.update(version=0), DamageError, r"version 0, expected 1"),
+        (lambda v: v.update(version=3), ConfigError, r"version 3.*up to 2"),
+        (lambda v: v.update(version=0), DamageError, r"version 0, expected 2"),
         (lambda v: v.update(format="other"), DamageError, r"'other', expected 'curation-shards'"),
         (lambda v: v.pop("seasons"), DamageError, r"no key 'seasons'"),
         (lambda v: v.update(extra=1), DamageError, r"unknown keys \['extra'\]"),
@@ -173,7 +174,7 @@ def test_stock_webdataset_reads_arrays_and_meta(tmp_path):
         ([Sample("a", dict(reversed(sample(1).members.items())))], "first member"),
         ([Sample("a", {META: b"{}", "s.w.npy": b"x", "d.npy": b"x"})], "order of name"),
         ([Sample("a", {META: b"{}", "a.w.npy": b"x", "a.s.npy": b"x", "b.w.npy": b"x"})], "order of name"),
-        ([Sample("a", {META: b"{}", "x.pyd": b"x"})], r"expected <array>\[.<season>\].npy"),
+        ([Sample("a", {META: b"{}", "x.pyd": b"x"})], r"expected \[child<n>.\]<array>\[.<season>\].npy"),
         ([Sample("a" * 95, {META: b"{}", "x.npy": b"x"})], "at most 100"),
     ],
 )

@@ -64,9 +64,9 @@ class Shape:
         return cls(layout, count, tuple(extents), max(end, 1))
 
     def view(self, memory: NDArray[np.uint8], number: int) -> NDArray[Any]:
-        """An array of the layout in memory of its extent: (samples, …)."""
+        """An array of the layout in memory of its extent: (samples, …), with one axis for all members of a sample."""
         place, lead = self.layout.arrays[number], self.extents[number].lead
-        return memory[lead:].view(place.memory_dtype).reshape(self.count, *place.shape)
+        return memory[lead:].view(place.memory_dtype).reshape(self.count, *place.flat)
 
 
 class Batch:
@@ -152,7 +152,8 @@ class Batch:
 
 
 def _tensor(array: NDArray[Any], place: ArrayPlace) -> torch.Tensor:
-    tensor = torch.from_numpy(array)
+    """The tensor of one sample's array, or of a batch's: what was filled along one axis is seen as it is delivered."""
+    tensor = torch.from_numpy(array.reshape(*array.shape[: array.ndim - len(place.flat)], *place.shape))
     return tensor.view(torch.bfloat16) if place.dtype is torch.bfloat16 else tensor
 
 

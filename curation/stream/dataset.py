@@ -419,9 +419,15 @@ def open_shards(
         )
     if balance:
         _ = opened.weights  # here, and not by every worker
+    chosen = _chosen("seasons", seasons, opened.index.seasons)
+    arrays = opened.index.arrays
+    there = tuple(n for n in sorted(arrays) if arrays[n].is_static or not set(arrays[n].seasons).isdisjoint(chosen))
+    names = _chosen("fields", fields, tuple(sorted(arrays)))
+    if fields is not None and (without := [n for n in names if n not in there]):
+        raise ConfigError(f"fields: {without} have none of the seasons {list(chosen)}: {arrays[without[0]].seasons}")
     selection = Selection(
-        arrays=_chosen("fields", fields, tuple(sorted(opened.index.arrays))),
-        seasons=_chosen("seasons", seasons, opened.index.seasons),
+        arrays=tuple(n for n in names if n in there),
+        seasons=chosen,
         dtype=dtype,
         drawn=draw_seasons,
         views=views,

@@ -17,7 +17,7 @@ from curation.shardformat import META, Index, split_member
 from curation.stream.batch import Batch
 from curation.stream.fetch import Scratch
 from curation.stream.layout import ArrayPlace, Layout
-from curation.stream.meta import SampleFacts, nothing, parse_meta
+from curation.stream.meta import SampleFacts, SeasonFacts, nothing, parse_meta
 from curation.stream.plan import Draw
 from curation.stream.reading import Target
 from curation.stream.resample import Upsample, upsample
@@ -49,6 +49,16 @@ class Piece(NamedTuple):
     """(place along the season axis, −1 where there is none; number of the corner to crop at), of each copy."""
 
 
+class Held(NamedTuple):
+    """What a sample has of a source."""
+
+    names: tuple[str | None, ...] | None
+    """Of the seasons, along its own axis; None of a static source."""
+    ok: tuple[tuple[bool, ...], ...]
+    """For each child that may have it (of the sample's own sources: once), along the seasons (static: once)."""
+    of_children: bool
+
+
 class Assembly(NamedTuple):
     """How samples that have the same members are made, under draws of the same seasons."""
 
@@ -60,8 +70,8 @@ class Assembly(NamedTuple):
     """(array, place along the season axis or −1) that nothing is stored of."""
     names: tuple[str | None, ...]
     """Of the seasons, along their axis; None where there was none to draw."""
-    there: dict[str, tuple[bool, ...]]
-    """Source → along the season axis (static sources: once), whether it is there."""
+    there: dict[str, Held]
+    """By source."""
     fault: str | None
     """What is wrong with having these members."""
 
@@ -79,13 +89,19 @@ class Decoder:
         self._seasons = layout.selection.seasons
         self._labels = len(index.label_names)
         self._nothing = nothing(self._labels)
-        known = {split_member(m)[:2]: i for i, m in enumerate(index.members) if m != META}
-        self._members: list[tuple[int, ...]] = [
-            tuple(known[p.name, s] for s in (self._seasons if p.axis_is_seasons else (None,))) for p in layout.arrays
+        known = {split_member(m)[:3]: i for i, m in enumerate(index.members) if m != META}
+        self._members: list[list[dict[int, int]]] = [
+            [
+                {s: known[o, p.name, self._seasons[s]] for s in p.on}
+                if p.axis_is_seasons
+                else {-1: known[o, p.name, None]}
+                for o in ((None,) if p.owners is None else range(p.owners))
+            ]
+            for p in layout.arrays
         ]
-        """Per array of the layout: position of its member per season selected, or of its only one."""
+        """Per array of the layout, and child that may have it: season selected (static: −1) → position of its member."""
         self._season_members = [
-            [of[s] for of, p in zip(self._members, layout.arrays, strict=True) if p.axis_is_seasons]
+            [own[s] for of, p in zip(self._members, layout.arrays, strict=True) if s in p.on for own in of]
             for s in range(len(self._seasons))
         ]
         self._present: dict[tuple[int, ...], list[bool]] = {}
@@ -120,25 +136,29 @@ class Decoder:
     def _assemble(self, members: tuple[int, ...], draw: Draw) -> Assembly:
         have = set(members)
         wanted, pieces, holes, fault = {0}, [], [], None
-        there: dict[str, tuple[bool, ...]] = {}
+        there: dict[str, Held] = {}
         for number, place in enumerate(self._layout.arrays):
-            of = self._members[number]
-            along = [of[s] if s >= 0 else -1 for s in draw.seasons] if place.axis_is_seasons else [of[0]]
-            places = [(at, member) for at, member in enumerate(along)]
-            if not place.axis_is_seasons:
-                places = [(-1 if place.axis is None else at, of[0]) for at in range(place.axis or 1)]
             spots: dict[int, list[tuple[int, int]]] = {}
-            for at, member in places:
-                if member in have:
-                    spots.setdefault(member, []).append((at, at if len(draw.corners) > 1 else 0))
-                else:
-                    holes.append((number, at))
+            ok = []
+            seasons = [s for s in draw.seasons if s < 0 or s in place.on]
+            for owner, of in enumerate(self._members[number]):
+                along = [of.get(s, -1) for s in seasons] if place.axis_is_seasons else [of[-1]]
+                ok.append(tuple(member in have for member in along))
+                if not place.axis_is_seasons and self._layout.selection.views:
+                    along *= 2
+                for i, member in enumerate(along):
+                    at = -1 if place.axis is None else owner * len(along) + i
+                    if member in have:
+                        spots.setdefault(member, []).append((at, i if len(draw.corners) > 1 else 0))
+                    else:
+                        holes.append((number, at))
             pieces += [Piece(number, member, tuple(spots[member])) for member in reversed(spots)]
             wanted |= set(spots)
-            ok = tuple(member in have for member in along)
-            if there.setdefault(place.entry.source, ok) != ok:
+            named = tuple(self._seasons[s] if s >= 0 else None for s in seasons) if place.axis_is_seasons else None
+            held = Held(named, tuple(ok), place.owners is not None)
+            if there.setdefault(place.entry.source, held) != held:
                 fault = (
-                    f"arrays of {place.entry.source!r} are there {list(ok)} and {list(there[place.entry.source])} "
+                    f"arrays of {place.entry.source!r} are there {_told(held)} and {_told(there[place.entry.source])} "
                     f"(seasons {list(self._seasons)}); expected all or none of a source: pack it again"
                 )
         names = tuple(self._seasons[s] if s >= 0 else None for s in draw.seasons)
@@ -219,22 +239,36 @@ class Decoder:
             batch.facts["crop_yx"][number] = draw.corners if len(draw.corners) > 1 else draw.corners[0]
 
     def _facts(self, key: str, facts: SampleFacts, assembly: Assembly, out: Arrays, number: int) -> None:
-        static, there = facts.static, assembly.there
+        static = facts.static
         seasons = [self._nothing if n is None else facts.seasons.get(n, self._nothing) for n in assembly.names]
         season_ok = [n in facts.seasons for n in assembly.names]
         out["lon"][number], out["lat"][number] = facts.lon, facts.lat
-        for source, ok in there.items():
-            timed = f"{source}_time" in out
-            said = tuple(source in f.times for f in (seasons if timed else [static]))
-            if said != ok:
+        for source, held in assembly.there.items():
+            owners: list[SampleFacts | None] = list(facts.children) if held.of_children else [facts]
+            owners += [None] * (len(held.ok) - len(owners))
+            found = [self._found(owner, held.names) for owner in owners]
+            said = tuple(tuple(source in f.times for f in of) for of in found)
+            if said != held.ok:
                 raise DamageError(
-                    f"{self._where}: sample {key}: members of {source!r} are there {list(ok)}, its meta.json says "
-                    f"{list(said)} (seasons {list(self._seasons) if timed else [STATIC]}): pack it again"
+                    f"{self._where}: sample {key}: members of {source!r} are there {_told(held)}, its meta.json says "
+                    f"{_told(held._replace(ok=said))} (seasons {[STATIC] if held.names is None else list(held.names)}): "
+                    "pack it again"
                 )
-            out[f"{source}_ok"][number] = ok if timed else ok[0]
-            if timed:
-                out[f"{source}_time"][number] = [s.times.get(source, -1) for s in seasons]
-                season_ok = [a and b for a, b in zip(season_ok, ok, strict=True)]
+            shown = out[f"{source}_ok"]
+            shown[number] = np.reshape(held.ok, shown.shape[1:])
+            if held.names is not None:
+                times = out[f"{source}_time"]
+                times[number] = np.reshape([[f.times.get(source, -1) for f in of] for of in found], times.shape[1:])
+                if not held.of_children:
+                    lacking = {n for n, ok in zip(held.names, held.ok[0], strict=True) if not ok}
+                    season_ok = [ok and n not in lacking for n, ok in zip(assembly.names, season_ok, strict=True)]
+        if "child_ok" in out:
+            n = len(facts.children)
+            out["child_ok"][number] = np.arange(out["child_ok"].shape[1]) < n
+            for axis in ("lon", "lat"):
+                there = out[f"child_{axis}"]
+                there[number] = np.nan
+                there[number, :n] = [getattr(child, axis) for child in facts.children]
         if seasons:
             out["season_ok"][number] = season_ok
             out["labels"][number] = [s.multi_hot for s in seasons]
@@ -243,6 +277,12 @@ class Decoder:
         out["annual_labels"][number] = static.multi_hot
         out["annual_labels_known"][number] = static.known
         out["annual_label_fractions"][number] = static.fractions
+
+    def _found(self, owner: SampleFacts | None, names: tuple[str | None, ...] | None) -> list[SeasonFacts]:
+        """What is known of an owner's seasons, or of its static part; None: there is no such child."""
+        if names is None:
+            return [self._nothing if owner is None else owner.static]
+        return [self._nothing if owner is None or n is None else owner.seasons.get(n, self._nothing) for n in names]
 
     def _pixels(
         self, key: str, place: ArrayPlace, data: memoryview, scratch: Scratch, room: memoryview | None = None
@@ -274,6 +314,11 @@ class Decoder:
 
     def _at(self, key: str, place: ArrayPlace) -> str:
         return f"{self._where}: sample {key}, {place.name}"
+
+
+def _told(held: Held) -> str:
+    """Whether a source is there, for a person."""
+    return str([list(of) for of in held.ok] if held.of_children else list(held.ok[0]))
 
 
 def _keep(known: dict[Any, Any], key: Any, value: Any) -> None:

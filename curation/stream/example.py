@@ -95,9 +95,9 @@ class Pretraining(nn.Module):
 def open_split(args: argparse.Namespace, split: str, **options: Any) -> ShardDataset:
     """A split with the bands of --sources, normalised by the statistics of train."""
     arrays = open_shards(args.data, split, fields=[]).index.arrays
-    fields = [n for n, a in arrays.items() if a.source in args.sources and (a.role, a.season) == ("data", "seasonal")]
+    fields = [n for n, a in arrays.items() if a.source in args.sources and a.role == "data" and a.seasons]
     if missing := set(args.sources) - {arrays[n].source for n in fields}:
-        known = sorted({a.source for a in arrays.values() if (a.role, a.season) == ("data", "seasonal")})
+        known = sorted({a.source for a in arrays.values() if a.role == "data" and a.seasons})
         raise ConfigError(f"--sources {' '.join(sorted(missing))}: {args.data} has {' '.join(known)}")
     dtype = torch.bfloat16 if args.device.type == "cuda" else None  # half the bytes to move
     return open_shards(args.data, split, fields=fields, normalize=True, dtype=dtype, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,7 +56,11 @@ class ArrayPlace:
     name: str
     entry: ArrayEntry
     axis: int | None
-    """Length of the season (or view) axis; None where there is none."""
+    """How many members' pixels it has of a sample, children and seasons (or views) together; None where it has one."""
+    lead: tuple[int, ...]
+    """What that axis is delivered as: (child, season), (child,), (season,), (view,) or ()."""
+    on: tuple[int, ...]
+    """Positions in the seasons selected of those that it may be there in."""
     size_px: int
     """Side, as delivered."""
     factor: int
@@ -78,14 +83,24 @@ class ArrayPlace:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one sample's."""
+        """Of one sample's, as delivered."""
+        return (*self.lead, len(self.entry.bands), self.size_px, self.size_px)
+
+    @property
+    def flat(self) -> tuple[int, ...]:
+        """The same with one axis for all members, as it is filled."""
         axis = () if self.axis is None else (self.axis,)
         return (*axis, len(self.entry.bands), self.size_px, self.size_px)
 
     @property
+    def owners(self) -> int | None:
+        """How many children may have it; None: it is the sample's own."""
+        return self.lead[0] if self.entry.of_children else None
+
+    @property
     def axis_is_seasons(self) -> bool:
         """Whether its members are of seasons; those of static arrays are not, even along an axis of views."""
-        return self.entry.season == "seasonal"
+        return not self.entry.is_static
 
     @property
     def memory_dtype(self) -> np.dtype:
@@ -115,7 +130,9 @@ def layout(index: Index, selection: Selection, where: str) -> Layout:
     # Pixels of a footprint in degrees have no size in metres: such an array goes by itself.
     factors = {n: 1 if e.res_m is None else _factor(n, e.res_m, fine_m) for n, e in entries.items()}
     drawing = _drawing(selection, entries, factors, fine_m)
-    axis = 2 if selection.views else selection.drawn or len(selection.seasons)
+    drawn = 2 if selection.views else selection.drawn
+    axis = drawn or len(selection.seasons)
+    children = index.children if any(e.of_children for e in entries.values()) else 0
     places = []
     for name, entry in entries.items():
         fine = selection.upsample is not None
@@ -125,11 +142,19 @@ def layout(index: Index, selection: Selection, where: str) -> Layout:
         dtype = dtype if dtype is not None and entry.role == "data" else STORED[entry.dtype]
         size = size if fine else size // factors[name]
         whole = size == entry.shape[1] == entry.shape[2] and not (fine and factors[name] > 1)
+        on = tuple(i for i, s in enumerate(selection.seasons) if s in entry.seasons)
+        lead: tuple[int, ...] = (children,) if entry.of_children else ()
+        if not entry.is_static:
+            lead += (drawn or len(on),)
+        elif selection.views:
+            lead += (2,)
         places.append(
             ArrayPlace(
                 name,
                 entry,
-                axis if entry.season == "seasonal" else 2 if selection.views else None,
+                math.prod(lead) if lead else None,
+                lead,
+                on,
                 size,
                 factors[name],
                 fine,
@@ -142,17 +167,22 @@ def layout(index: Index, selection: Selection, where: str) -> Layout:
                 whole and scale is None and dtype is STORED[entry.dtype],
             )
         )
-    return Layout(selection, tuple(places), _facts(selection, entries, axis, len(index.label_names)), drawing)
+    return Layout(selection, tuple(places), _facts(selection, places, axis, len(index.label_names), children), drawing)
 
 
 def _facts(
-    selection: Selection, entries: dict[str, ArrayEntry], axis: int, labels: int
+    selection: Selection, places: Sequence[ArrayPlace], axis: int, labels: int, children: int
 ) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     flag, real, vector, time = np.dtype(bool), np.dtype("f8"), np.dtype("f4"), np.dtype("i8")
     out: dict[str, tuple[tuple[int, ...], np.dtype]] = {"lon": ((), real), "lat": ((), real)}
-    out |= {f"{e.source}_ok": ((), flag) for e in entries.values() if e.season == "static"}
-    for source in dict.fromkeys(e.source for e in entries.values() if e.season == "seasonal"):
-        out |= {f"{source}_ok": ((axis,), flag), f"{source}_time": ((axis,), time)}
+    for place in places:
+        source, lead = place.entry.source, place.lead
+        if place.entry.is_static:
+            out[f"{source}_ok"] = (lead[:1] if place.entry.of_children else (), flag)
+        else:
+            out |= {f"{source}_ok": (lead, flag), f"{source}_time": (lead, time)}
+    if children:
+        out |= {"child_ok": ((children,), flag), "child_lon": ((children,), real), "child_lat": ((children,), real)}
     out |= {"season_ok": ((axis,), flag)}
     out |= {"labels": ((axis, labels), vector), "labels_known": ((axis,), flag)}
     out |= {"label_fractions": ((axis, labels), vector)}
@@ -165,6 +195,11 @@ def _facts(
     return out
 
 
+def _lacking(sets: dict[str, list[str]], seasons: Sequence[str]) -> str:
+    name, found = next((n, s) for n, s in sets.items() if s != list(seasons))
+    return f"{name!r} has {found or 'none'}"
+
+
 def _factor(name: str, res_m: float, fine_m: float) -> int:
     factor = round(res_m / fine_m)
     if not math.isclose(factor * fine_m, res_m):
@@ -174,6 +209,12 @@ def _factor(name: str, res_m: float, fine_m: float) -> int:
 
 def _drawing(selection: Selection, entries: dict[str, ArrayEntry], factors: dict[str, int], fine_m: float) -> Drawing:
     drawn = {"seasons": 2, "crops": 1}[selection.views] if selection.views else selection.drawn
+    sets = {n: [s for s in selection.seasons if s in e.seasons] for n, e in entries.items() if not e.is_static}
+    if drawn is not None and any(s != list(selection.seasons) for s in sets.values()):
+        raise ConfigError(
+            f"seasons are drawn among {list(selection.seasons)}, of which {_lacking(sets, selection.seasons)}: choose "
+            "fields and seasons so that each of the fields has each of the seasons"
+        )
     if drawn is not None and not 1 <= drawn <= len(selection.seasons):
         raise ConfigError(f"{drawn} seasons to draw, expected 1 to {len(selection.seasons)}: {list(selection.seasons)}")
     if selection.views == "crops" and selection.crop_px is None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from curation.model import STATIC, DamageError, parse_time
@@ -36,6 +36,7 @@ class SampleFacts:
     static: SeasonFacts
     seasons: Mapping[str, SeasonFacts]
     """By name; of those asked for, the ones that the sample has."""
+    children: tuple[SampleFacts, ...] = ()
 
 
 def nothing(labels: int) -> SeasonFacts:
@@ -57,17 +58,23 @@ def parse_meta(payload: bytes, labels: int, seasons: Iterable[str], where: str) 
     """
     try:
         meta = json.loads(payload)
-        return SampleFacts(
-            id=meta["id"],
-            lon=float(meta["lon"]),
-            lat=float(meta["lat"]),
-            static=_facts(meta[STATIC], labels, timed=False),
-            seasons={n: _facts(meta["seasons"][n], labels, timed=True) for n in seasons if n in meta["seasons"]},
-        )
+        names = list(seasons)
+        children = tuple(_sample(child, labels, names) for child in meta.get("children", ()))
+        return replace(_sample(meta, labels, names), children=children)
     except (KeyError, TypeError, ValueError, AttributeError) as err:
         raise DamageError(
             f"{where}: its meta.json is not of the form that shards/README.md says: {err!r}: pack it again"
         ) from err
+
+
+def _sample(meta: dict[str, Any], labels: int, seasons: Sequence[str]) -> SampleFacts:
+    return SampleFacts(
+        id=meta["id"],
+        lon=float(meta["lon"]),
+        lat=float(meta["lat"]),
+        static=_facts(meta[STATIC], labels, timed=False),
+        seasons={n: _facts(meta["seasons"][n], labels, timed=True) for n in seasons if n in meta["seasons"]},
+    )
 
 
 def _facts(value: dict[str, Any], labels: int, *, timed: bool) -> SeasonFacts:

@@ -49,7 +49,8 @@ def arrays(size: int = 24) -> dict[str, ArrayEntry]:
     def entry(source, season, bands, res, dtype, unit, nodata, role="data"):
         side = int(size * 10 / res)
         encoding = "npy.blosc" if source in ("s2l2a", "worldcover") else "npy"
-        return ArrayEntry(source, season, bands, (len(bands), side, side), dtype, unit, nodata, res, role, encoding)
+        seasons = SEASONS if season == "seasonal" else ()
+        return ArrayEntry(source, seasons, bands, (len(bands), side, side), dtype, unit, nodata, res, role, encoding)
 
     return {
         "s2l2a_10m": entry("s2l2a", "seasonal", ("B02", "B03", "B04", "B08"), 10.0, "uint16", "1e-4", 0.0),
@@ -132,10 +133,10 @@ def payload_of(split: str, number: int, array: str, season: str, entry: ArrayEnt
 
 def sample_of(split: str, number: int, entries: dict[str, ArrayEntry]) -> Sample:
     members = {META: meta_bytes(meta_of(split, number))}
-    for name in sorted(n for n, e in entries.items() if e.season == "static"):
+    for name in sorted(n for n, e in entries.items() if e.is_static):
         members[f"{name}.{entries[name].encoding}"] = payload_of(split, number, name, "static", entries[name])
     for season in SEASONS:
-        for name in sorted(n for n, e in entries.items() if e.season == "seasonal"):
+        for name in sorted(n for n, e in entries.items() if e.seasons):
             if not lacks(split, number, entries[name].source, season):
                 member = f"{name}.{season}.{entries[name].encoding}"
                 members[member] = payload_of(split, number, name, season, entries[name])
@@ -188,6 +189,7 @@ def make_shards(folder: Path, splits: dict[str, list[int]], size: int = 24) -> I
         release_digest="r",
         content_sha256=content.hexdigest(),
         seasons=SEASONS,
+        children=0,
         label_names=LABELS,
         arrays=entries,
         splits=done,

@@ -32,8 +32,8 @@ def fetcher_of(url, **settings):
     return Fetcher(url, shard_sizes={}, shard_sha256={}, remote=Remote(**{"read_s": 0.5, **settings}))
 
 
-def read(fetcher, key=KEY, spans=SPANS, **how):
-    return [bytes(v) for v in fetcher.ranges(key, spans, Scratch(), **how)]
+def read(fetcher, key=KEY, spans=SPANS, scratch=None, **how):
+    return [bytes(v) for v in fetcher.ranges(key, spans, scratch or Scratch(), **how)]
 
 
 def truth(packed, key=KEY, spans=SPANS):
@@ -89,10 +89,11 @@ def test_a_server_that_knows_no_ranges_is_told_as_such(world):
 
 
 def test_a_rate_limit_is_waited_out(world, packed, monkeypatch):
-    waits = []
-    monkeypatch.setattr("curation.stream.fetch.time.sleep", waits.append)
+    waits, scratch = [], Scratch()
+    monkeypatch.setattr(scratch.over, "wait", waits.append)
     world.break_("429", times=3)
-    assert read(fetcher_of(f"{world.url}/shards"), spans=SPANS[:1]) == truth(packed, spans=SPANS[:1])
+    found = read(fetcher_of(f"{world.url}/shards"), spans=SPANS[:1], scratch=scratch)
+    assert found == truth(packed, spans=SPANS[:1])
     assert len(waits) == 3
     assert waits[0] >= 0.75
     assert sum(waits) > 5

@@ -46,9 +46,9 @@ def _entry(
     source: str, bands: tuple[str, ...], res: float, dtype: str, unit: str, nodata: float, **more: Any
 ) -> ArrayEntry:
     side = round(2640 / res)
-    season = "static" if source in ("dem", "worldcover") else "seasonal"
+    seasons = () if source in ("dem", "worldcover") else samples.SEASONS
     role = "classes" if dtype == "uint8" else "data"
-    return ArrayEntry(source, season, bands, (len(bands), side, side), dtype, unit, nodata, res, role, **more)  # type: ignore[arg-type]
+    return ArrayEntry(source, seasons, bands, (len(bands), side, side), dtype, unit, nodata, res, role, **more)  # type: ignore[arg-type]
 
 
 _SHARED = {
@@ -154,6 +154,7 @@ def write_ours(folder: Path, count: int, form: str, codec: payload.Codec) -> Non
         release_digest="r",
         content_sha256=ContentHash().hexdigest(),
         seasons=samples.SEASONS,
+        children=0,
         label_names=("trees", "water", "built"),
         arrays=entries,
         splits={"train": split},

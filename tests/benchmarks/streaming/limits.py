@@ -139,10 +139,10 @@ def decoding(folder: Path) -> float | None:
 def _upsampling_s(index: Index, mode: Upsample) -> tuple[float, float]:
     """(CPU seconds for all coarse arrays of a sample in one thread, by how much more GB they have then)."""
     torch.set_num_threads(1)
-    fine_m = min(e.res_m for e in index.arrays.values())
+    fine_m = min(e.res_m or 0.0 for e in index.arrays.values())
     took = more = 0.0
     for entry in index.arrays.values():
-        factor, times = round(entry.res_m / fine_m), len(index.seasons) if entry.season == "seasonal" else 1
+        factor, times = round(entry.res_m / fine_m), len(entry.seasons) or 1
         if factor == 1:
             continue
         pixels = torch.ones(entry.shape, dtype=STORED[entry.dtype])
@@ -177,8 +177,7 @@ def _floor_s_per_gb(folder: Path, mode: Upsample | None) -> float:
         return floor + 1 / copy_gb_s
     index = Index.from_bytes((folder / "index.json").read_bytes())
     stored_gb = sum(
-        math.prod(e.shape) * np.dtype(e.dtype).itemsize * (len(index.seasons) if e.season == "seasonal" else 1) / 1e9
-        for e in index.arrays.values()
+        math.prod(e.shape) * np.dtype(e.dtype).itemsize * (len(e.seasons) or 1) / 1e9 for e in index.arrays.values()
     )
     up_s, more_gb = _upsampling_s(index, mode)
     return (floor * stored_gb + up_s) / (stored_gb + more_gb) + 1 / copy_gb_s
