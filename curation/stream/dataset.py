@@ -6,7 +6,7 @@ import logging
 import operator
 import os
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -25,7 +25,7 @@ from curation.stream.cache import DiskCache
 from curation.stream.fetch import Remote
 from curation.stream.filling import Filling, default_threads
 from curation.stream.layout import DTYPES, Crop, Layout, Selection, Views, layout
-from curation.stream.opening import OpenSplit, open_split
+from curation.stream.opening import OpenSplit, holding, open_split
 from curation.stream.plan import Remainder
 from curation.stream.reading import Check
 from curation.stream.resample import Upsample
@@ -57,6 +57,7 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         transform: Transform | None,
         check: Check,
         threads: int | None,
+        wanted: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         self.selection = selection
@@ -70,7 +71,12 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         self.transform = transform
         self.check: Check = check
         self.threads = threads
+        self.wanted = dict(sorted((wanted or {}).items()))
+        """Source → how many members of it, at least, a sample has that is delivered."""
         self._opened = opened
+        self._holding = holding(opened, self.wanted)
+        if not self._holding.rows.size:
+            raise ConfigError(f"{opened.url}: no sample of {opened.split!r} has at least {self.wanted}: ask for less")
         self._layout: Layout = layout(opened.index, selection, opened.url)
         self._progress = Progress()
         self._kept: _Kept | None = None
@@ -117,7 +123,7 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
 
     def _steps(self, start: int) -> int:
         return plan.steps(
-            self._opened.entry.samples,
+            self._holding.rows.size,
             world_size=self.world_size,
             batch=self.batch_size or 1,
             start=start,
@@ -126,8 +132,8 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
 
     def rows(self) -> NDArray[np.int64]:
         """Rows of the samples table in the order of this epoch, over all ranks: int64, (samples,)."""
-        opened = self._opened
-        return self.order.rows([s.samples for s in opened.entry.shards], self.epoch, lambda: opened.weights)
+        held, opened = self._holding, self._opened
+        return held.rows[self.order.rows(held.per_shard, self.epoch, lambda: opened.weights[held.rows])]
 
     def dropped(self) -> list[str]:
         """Ids of the samples that `remainder = "drop"` leaves out in this epoch."""
@@ -199,7 +205,8 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         return {
             "content_sha256": self.index.content_sha256,
             "split": self._opened.split,
-            "samples": self._opened.entry.samples,
+            "samples": self._holding.rows.size,
+            **({"wanted": self.wanted} if self.wanted else {}),
             **self.order.identity(),
         }
 
@@ -213,7 +220,7 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         start, skip = self._progress.begin(
             iteration, worker, workers, ranks=self.world_size, batch=self.batch_size or 1
         )
-        epoch, samples = self.epoch, self._opened.entry.samples
+        epoch, samples = self.epoch, self._holding.rows.size
         rows = self.rows()
         positions, pads = plan.deal(
             samples,
@@ -285,6 +292,8 @@ def open_shards(
     views: Views | None = None,
     crop_px: int | None = None,
     crop: Crop = "random",
+    require: Collection[str] = (),
+    at_least: Mapping[str, int] | None = None,
     upsample: Upsample | None = None,
     normalize: bool = False,
     dtype: torch.dtype | None = None,
@@ -360,6 +369,8 @@ def open_shards(
             season and two crops of it. With `crop_px` each view has a crop of its own.
         crop_px: side of a square crop in pixels of the finest resolution read; of coarser arrays it takes the same ground.
         crop: `random`, or `center`.
+        require: names of sources that a sample must have, in one season (of one child) at least; others are left out.
+        at_least: source → in how many seasons (of all children together) a sample must have it.
         upsample: bring every array onto the finest resolution read: `nearest`, or `bilinear` (codes stay `nearest`).
             Leave it to the GPU with `curation.stream.upsample` where the CPU is the limit.
         normalize: (x - mean) / deviation by the statistics of the index (bands of train), for arrays of role `data`;
@@ -447,7 +458,21 @@ def open_shards(
         transform=transform,
         check=check,
         threads=threads,
+        wanted=_wanted(opened, require, at_least or {}),
     )
+
+
+def _wanted(opened: OpenSplit, require: Collection[str], at_least: Mapping[str, int]) -> dict[str, int]:
+    """Source → how many members, at least."""
+    if isinstance(require, str):
+        raise ConfigError(f"require = {require!r}: expected names of sources, such as {{{require!r}}}")
+    wanted = dict.fromkeys(require, 1) | dict(at_least)
+    known = sorted({a.source for a in opened.index.arrays.values()})
+    if unknown := [s for s in wanted if s not in known]:
+        raise ConfigError(f"require, at_least: no source {unknown}; expected some of: {', '.join(known)}")
+    if wrong := {s: n for s, n in wanted.items() if n < 1}:
+        raise ConfigError(f"at_least = {wrong}: expected ≥ 1")
+    return wanted
 
 
 def _remote(cache_dir: str | Path | None, cache_gb: float | None, retries: int, timeout_s: float) -> Remote:

@@ -7,9 +7,10 @@ import io
 import os
 import tempfile
 import weakref
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,16 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curation.model import ConfigError, DamageError
-from curation.shardformat import INDEX, FileEntry, Index, MemberTable, SplitEntry, read_members
+from curation.shardformat import (
+    INDEX,
+    META,
+    FileEntry,
+    Index,
+    MemberTable,
+    SplitEntry,
+    read_members,
+    split_member,
+)
 from curation.store import Store
 from curation.stream import helper
 from curation.stream.fetch import Fetcher, Remote
@@ -119,6 +129,31 @@ def open_split(path_or_url: str | Path, split: str, remote: Remote | None = None
     opened = OpenSplit(store.where(""), index, split, table, owned, ids, remote or Remote())
     _ = opened.first  # reads and checks the table now, not at the first sample
     return opened
+
+
+class Holding(NamedTuple):
+    """The samples that have what is wanted."""
+
+    rows: NDArray[np.int64]
+    """Of the samples table, ascending: int64, (samples,)."""
+    per_shard: list[int]
+    """How many of each shard."""
+
+
+def holding(opened: OpenSplit, wanted: Mapping[str, int]) -> Holding:
+    """The samples that have at least so many members of an array of each source, over seasons and children.
+
+    Which they are is known from the member table alone: nothing is read.
+    """
+    entry, index = opened.entry, opened.index
+    enough = np.ones(entry.samples, bool)
+    for source, count in wanted.items():
+        array = min(n for n, a in index.arrays.items() if a.source == source)  # all of a source's are there, or none
+        its = [i for i, m in enumerate(index.members) if m != META and split_member(m).array == array]
+        mine = np.isin(opened.members.member, its)
+        enough &= np.bincount(opened.members.sample[mine], minlength=entry.samples) >= count
+    shard = np.repeat(np.arange(len(entry.shards)), [s.samples for s in entry.shards])
+    return Holding(np.flatnonzero(enough), np.bincount(shard[enough], minlength=len(entry.shards)).tolist())
 
 
 def _find_index(path_or_url: str) -> tuple[Store, Index]:
