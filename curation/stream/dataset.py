@@ -331,6 +331,8 @@ def open_shards(
     `<source>_ok`              bool       (season,) or ()     whether the source is there; where False its arrays are
                                                               filled with the array's nodata (0 where normalised)
     `<source>_time`            int64      (season,)           acquisition, seconds since 1970 UTC; -1 where absent
+    `child_ok`                 bool       (child,)            where arrays of children are read: whether there is such a one
+    `child_lon`, `child_lat`   float64    (child,)            its centre, degrees; NaN where there is none
     `season_ok`                bool       (season,)           whether every seasonal source that is read is there
     `labels`                   float32    (season, label)     multi-hot 0/1 of `index.label_names`; NaN where unknown
     `labels_known`             bool       (season,)           whether `labels` are known
@@ -343,6 +345,9 @@ def open_shards(
                                                               selected, -1 where there was none to draw
     `crop_yx`                  int64      (2,)                with `crop_px`: first row and column, finest pixels
     =========================  =========  ==================  =========================================================
+
+    The season axis of an array has those of the seasons asked for that it may have. Arrays of children have an axis more in
+    front, of `index.children`, and so have their `<source>_ok` and `<source>_time`.
 
     With `views`, the season axis is one of two views, static arrays have it too, and `crop_yx` is (view, 2).
 
