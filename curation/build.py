@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import math
 import resource
 import sys
 import time
@@ -508,20 +509,24 @@ def _read_mosaic(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec) -
     pixels, warped, valid = _read_all(slab, reader, patch.location, spec, mine.scenes)
     patch.facts |= {f"{spec.name}_valid_fraction": valid, f"{spec.name}_warped": int(warped)}
     if spec.hole_value is not None:
+        valid = 1.0
         for name, array in slab.dataset.arrays[spec.name].items():
-            hole = pixels[name] == array.nodata
+            empty = (pixels[name] == array.nodata).all(axis=0)
+            void = empty & reader.covered(_assets(slab, spec, array.bands[0], mine.scenes), array, patch.location)
+            hole = empty & ~void  # a void of a scene is not the sea beside it
             patch.facts[f"{spec.name}_hole_fraction"] = float(hole.mean())
+            patch.facts[f"{spec.name}_void_fraction"] = float(void.mean())
             pixels[name] = np.where(hole, pixels[name].dtype.type(spec.hole_value), pixels[name])
-    elif valid < slab.dataset.recipe.quality.min_valid and not spec.classes:
+            valid = min(valid, 1 - float(void.mean()))
+    if valid < slab.dataset.recipe.quality.min_valid and not spec.classes:
         raise Reject(Code.NODATA, valid)
     patch.pixels |= pixels
     if spec.classes:
         _class_facts(slab.dataset, patch, spec)
     if spec.elevation:
         name, array = next(iter(slab.dataset.arrays[spec.name].items()))
-        patch.facts |= elevation_facts(
-            pixels[name][0], *grid.pixel_m(patch.location, array.step(patch.location.size_m))
-        )
+        pixel_m = grid.pixel_m(patch.location, array.step(patch.location.size_m))
+        patch.facts |= elevation_facts(pixels[name][0], *pixel_m, array.nodata)
     patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=tuple(s.id for s in mine.scenes))
 
 
@@ -531,14 +536,18 @@ def _class_facts(dataset: Dataset, patch: _Patch, spec: SourceSpec) -> None:
     patch.facts |= {f"{spec.name}_fraction": shares, f"{spec.name}_valid_fraction": valid}
 
 
-def elevation_facts(height: NDArray[Any], y_m: float, x_m: float) -> dict[str, float]:
-    """Mean, least and greatest height in metres and mean slope in degrees of heights (y, x); pixels of y_m by x_m."""
-    gy, gx = np.gradient(height.astype(np.float64), y_m, x_m)
+def elevation_facts(height: NDArray[Any], y_m: float, x_m: float, nodata: float = math.nan) -> dict[str, float]:
+    """Mean, least and greatest height in metres and mean slope in degrees of heights (y, x); pixels of y_m by x_m.
+
+    Voids (`nodata`) do not count.
+    """
+    known = np.where(height == nodata, np.nan, height.astype(np.float64))
+    gy, gx = np.gradient(known, y_m, x_m)
     return {
-        "elevation_mean_m": float(height.mean()),
-        "elevation_min_m": float(height.min()),
-        "elevation_max_m": float(height.max()),
-        "slope_mean_deg": float(np.degrees(np.arctan(np.hypot(gx, gy))).mean()),
+        "elevation_mean_m": float(np.nanmean(known)),
+        "elevation_min_m": float(np.nanmin(known)),
+        "elevation_max_m": float(np.nanmax(known)),
+        "slope_mean_deg": float(np.nanmean(np.degrees(np.arctan(np.hypot(gx, gy))))),
     }
 
 

@@ -146,12 +146,19 @@ class Reader:
             # Two pieces on different pixel grids both reach half a pixel into each other: each speaks for its own area.
             of = {i: layer for (_, members), layer in zip(groups, layers, strict=True) for i in members}
             for i, piece in enumerate(pieces):
-                hole = (out == array.nodata) & _area(piece, array, location)
+                hole = (out == array.nodata) & _area(piece.transform, piece.pixels.shape, piece.crs, array, location)
                 out[hole] = of[i][hole]
         for layer in layers:
             hole = out == array.nodata
             out[hole] = layer[hole]
         return out, any(not group.exact for group, _ in groups)
+
+    def covered(self, assets: Sequence[Asset], array: ArraySpec, location: Location) -> NDArray[np.bool_]:
+        """(y, x) True where an asset that was read reaches, whether it has data there or not."""
+        out = np.zeros((array.px(location.size_m),) * 2, bool)
+        for raster in map(self._raster, assets):
+            out |= _area(raster.transform, (raster.height, raster.width), raster.crs, array, location)
+        return out
 
     def prefetch(self, groups: Sequence[Sequence[Read]]) -> int:
         """Begins to fetch what groups of reads need: the blocks of all together, each once, neighbours in one request.
@@ -381,12 +388,14 @@ def _union(a: Piece, b: Piece, at: tuple[int, int], nodata: float) -> Piece:
     return Piece(out, transform, a.crs, a.exact)
 
 
-def _area(piece: Piece, array: ArraySpec, location: Location) -> NDArray[np.bool_]:
-    """(y, x) True where the centre of the grid's pixel lies in the piece."""
+def _area(
+    transform: Affine, shape: tuple[int, ...], crs: rasterio.crs.CRS, array: ArraySpec, location: Location
+) -> NDArray[np.bool_]:
+    """(y, x) True where the centre of the grid's pixel lies in a raster of that shape."""
     target = grid.geobox(location, array.step(location.size_m))
-    height, width = piece.pixels.shape
+    height, width = shape
     cols, rows = np.meshgrid(np.arange(target.width) + 0.5, np.arange(target.height) + 0.5)
-    x, y = _located(piece.transform, width, piece.crs, target, location, cols, rows)
+    x, y = _located(transform, width, crs, target, location, cols, rows)
     inside: NDArray[np.bool_] = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     return inside.reshape(target.shape)
 

@@ -898,3 +898,29 @@ def test_hrefs_are_told_from_the_base_unless_they_are_whole(tmp_path):
         assert (reader.read([Asset("s.tif", "none")], spec(10), AT)[0] == 1).all()
     with Reader("/somewhere/else") as reader:
         assert (reader.read([Asset(asset.href, "none")], spec(10), AT)[0] == 1).all()
+
+
+@pytest.mark.parametrize("crs", ["own", 4326])
+def test_a_void_within_a_file_is_covered_and_what_lies_beyond_it_is_not(tmp_path, crs):
+    at = location(9.3, 48.1)
+    array = spec(10)
+    if crs == "own":
+        transform, shape, epsg = north_up(at.x0_m - 100, at.y0_m + 100, 10), (100, 40), at.epsg  # ends 300 m inside
+    else:
+        transform, (height, width) = around(at, 4326, 1 / 11_000)
+        shape, epsg = (height, width // 2), 4326
+    pixels = np.full(shape, 7, np.float32)
+    pixels[shape[0] // 2 - 2 : shape[0] // 2 + 2] = NODATA  # a void from side to side
+    asset = write(tmp_path / "dem.tif", pixels, transform, epsg)
+    with Reader("") as reader:
+        found, _ = reader.read([asset], array, at)
+        covered = reader.covered([asset], array, at)
+        nothing = reader.covered([], array, at)
+    assert not nothing.any()
+    void = (found == NODATA) & covered
+    beyond = ~covered
+    assert void.any()
+    assert (found[beyond] == NODATA).mean() > 0.97  # bilinear reaches half a pixel further
+    assert beyond[:, -5:].all()
+    assert not beyond[:, :5].any()
+    assert void.any(axis=1).sum() < 12
