@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from curation.model import DamageError
 
+Ints = NDArray[np.int64]
+
 PER_DEG = 120
 """Mask cells per degree."""
 
@@ -31,6 +33,33 @@ def is_land(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.bo
     row = np.clip(((90.0 - np.asarray(lat)) * PER_DEG).astype(np.int64), 0, _SHAPE[0] - 1)
     column = np.clip((((np.asarray(lon) + 180.0) % 360.0) * PER_DEG).astype(np.int64), 0, _SHAPE[1] - 1)
     sea = (_sea()[row, column // 8] >> (7 - column % 8)) & 1
+    return np.asarray(sea == 0)
+
+
+def any_land(north: Ints, south: Ints, west: Ints, width: int) -> NDArray[np.bool_]:
+    """Whether there is land in windows of the mask, as bool of shape (len(north), len(west)).
+
+    Windows are mask cells: rows `north` <= r < `south` from the north pole, of which those beyond a pole do not count, and
+    `width` columns from each `west` on, counted from -180° and running on across the antimeridian.
+    """
+    sea, columns = _sea(), _SHAPE[1]
+    out = np.empty((len(north), len(west)), dtype=bool)
+    first = west % columns
+    for k, (top, bottom) in enumerate(zip(north.clip(0).tolist(), south.clip(0).tolist(), strict=True)):
+        only_sea = np.unpackbits(np.bitwise_and.reduce(sea[top:bottom], axis=0))
+        counted = np.concatenate([[0], np.cumsum(np.tile(only_sea == 0, 2))])
+        out[k] = counted[first + width] > counted[first]
+    return out
+
+
+def windows(north: Ints, west: Ints, side: int) -> NDArray[np.bool_]:
+    """The mask itself in square windows of `side` mask cells, as bool (n, side, side), north up; True is land.
+
+    Rows are counted from the north pole and lie within the mask; columns from -180°, running on across the antimeridian.
+    """
+    row = (north[:, None] + np.arange(side))[:, :, None]
+    column = ((west[:, None] + np.arange(side)) % _SHAPE[1])[:, None, :]
+    sea = (_sea()[row, column // 8] >> (7 - column % 8).astype(np.uint8)) & 1
     return np.asarray(sea == 0)
 
 

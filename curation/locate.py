@@ -1,7 +1,8 @@
 """Where locations are: the recipe's one ordered draw, the selection from it, and its record in GeoParquet.
 
 The samplers `gaussian-cities` and `uniform` draw over land, on the whole globe, whatever region is asked for; `file` takes
-what the file gives. Regions select from these afterwards. Only `grid` makes places for the regions asked for.
+what the file gives; `era5-cells` has cells of longitude and latitude, which may have UTM places as children. Regions select
+from these afterwards. Only `grid` makes places for the regions asked for.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from curation import given, lattice, overlap, places, regions, sampling, split
+from curation import children, era5, given, lattice, overlap, places, regions, sampling, split
 from curation.locations import SCHEMA, Locations
 from curation.model import ConfigError, DamageError
-from curation.places import Floats, Places
-from curation.recipe import Dataset, changes
+from curation.places import Floats, Ints, Places
+from curation.recipe import CELL_SAMPLER, Dataset, changes
 from curation.regions import Region
 from curation.store import Receipt, Store
 
@@ -51,22 +52,56 @@ def draw(dataset: Dataset, asked: Sequence[Region] | None = None) -> Locations:
     `grid` covers each asked region, one after the other; a cell that two of them need is the first one's. Its cells may
     overlap at seams of UTM zones (`lattice.covering`).
 
+    `era5-cells` gives the cells with land in their seeded order, selected by their centres: the roots. Where the recipe has
+    `[children]` these follow, by the rank of their cell and then their own, which is their place among its children; region
+    and split are those of their cell, since a cell and its children are one sample (`children.of_cells`).
+
     Raises:
         ConfigError: the sampler is `grid` and no region is asked for; or as the samplers say.
     """
-    if dataset.recipe.places.sampler == "grid":
+    recipe = dataset.recipe
+    if recipe.places.sampler == "grid":
         return _cover(dataset, asked)
-    ids, found = _everywhere(dataset)
-    own = [regions.find(name) for name in dataset.recipe.places.regions] if asked is None else asked
+    if recipe.places.sampler == CELL_SAMPLER:
+        cells = era5.drawn(recipe.places, recipe.seed)
+        ids, found = era5.ids(cells), era5.grids(cells)
+    else:
+        ids, found = _everywhere(dataset)
+    own = [regions.find(name) for name in recipe.places.regions] if asked is None else asked
     names = _names(found.lon, found.lat, own)
-    made = _locations(dataset, ids, found, names)
-    return made if asked is None else made.take(names != NOWHERE)
+    rank = np.arange(len(ids)) if asked is None else np.flatnonzero(names != NOWHERE)
+    roots = _locations(dataset, [ids[k] for k in rank], found.take(rank), names[rank], rank)
+    return Locations.joined([roots, _children(dataset, roots, cells[rank])]) if recipe.children else roots
 
 
 def select(locations: Locations, asked: Sequence[Region]) -> Locations:
-    """The locations whose centre one of the regions holds, each with the first that does as its region; order is kept."""
+    """The locations whose centre one of the regions holds, each with the first that does as its region; order is kept.
+
+    Children go with their parent wherever it is among the locations: by its centre, not by their own.
+    """
     names = _names(locations.column("lon"), locations.column("lat"), asked)
+    root = locations.root_rows()
+    names = np.where(root < 0, names, names[root])
     return locations.with_regions(names).take(names != NOWHERE)
+
+
+def _children(dataset: Dataset, roots: Locations, cells: Ints) -> Locations:
+    """The children of cells, given as locations and by their numbers."""
+    spec = dataset.recipe.children
+    assert spec is not None
+    made = children.of_cells(cells, spec, dataset.recipe.seed)
+    parents = {name: roots.column(name)[made.cell] for name in ("id", "region", "split")}
+    return Locations.of_columns(
+        {
+            "id": given.ids_of(made.places, spec.size_m),
+            **{name: getattr(made.places, name) for name in ("lon", "lat", "epsg", "x0_m", "y0_m")},
+            "size_m": np.full(len(made.cell), spec.size_m),
+            "region": parents["region"],
+            "split": parents["split"],
+            "rank": made.rank,
+            "parent": parents["id"],
+        }
+    )
 
 
 def _everywhere(dataset: Dataset) -> tuple[list[str], Places]:
@@ -91,7 +126,7 @@ def _cover(dataset: Dataset, asked: Sequence[Region] | None) -> Locations:
     ids = given.ids_of(found, size_m)
     _, first = np.unique(np.array(ids, dtype=object), return_index=True)
     first.sort()
-    return _locations(dataset, [ids[k] for k in first], found.take(first), names[first])
+    return _locations(dataset, [ids[k] for k in first], found.take(first), names[first], np.arange(len(first)))
 
 
 def _names(lon: Floats, lat: Floats, asked: Sequence[Region]) -> NDArray[np.object_]:
@@ -103,7 +138,9 @@ def _names(lon: Floats, lat: Floats, asked: Sequence[Region]) -> NDArray[np.obje
     return names
 
 
-def _locations(dataset: Dataset, ids: list[str], found: Places, names: NDArray[np.object_]) -> Locations:
+def _locations(
+    dataset: Dataset, ids: list[str], found: Places, names: NDArray[np.object_], rank: NDArray[np.int64]
+) -> Locations:
     recipe = dataset.recipe
     return Locations.of_columns(
         {
@@ -116,7 +153,7 @@ def _locations(dataset: Dataset, ids: list[str], found: Places, names: NDArray[n
             "size_m": np.full(len(ids), recipe.grid.size),
             "region": names,
             "split": split.splits_of(found.lon, found.lat, recipe.seed, recipe.split),
-            "rank": np.arange(len(ids)),
+            "rank": rank,
         }
     )
 
@@ -124,14 +161,16 @@ def _locations(dataset: Dataset, ids: list[str], found: Places, names: NDArray[n
 def curve_order(locations: Locations) -> Locations:
     """The locations zone by zone, along a Hilbert curve over the kilometres of their centres: neighbours share scenes.
 
-    Depends on the set alone, not on the order given; ties (one kilometre cell) go by id.
+    ERA5 cells come first, along a curve over themselves. Depends on the set alone, not on the order given; ties (one
+    kilometre cell) go by id.
     """
-    half_m = locations.column("size_m") / 2
-    x_km = ((locations.column("x0_m") + half_m) // 1000).astype(np.int64)
-    y_km = ((locations.column("y0_m") - half_m) // 1000).astype(np.int64)
+    size, epsg = locations.column("size_m"), locations.column("epsg")
+    step = np.where(epsg == era5.EPSG, size, 1000.0)
+    x = ((locations.column("x0_m") + size / 2) // step).astype(np.int64)
+    y = ((locations.column("y0_m") - size / 2) // step).astype(np.int64)
     ids = locations.column("id").astype(str)
-    along = hilbert(x_km + _HALF, y_km + _HALF, _ORDER)
-    return locations.take(np.lexsort([ids, along, locations.column("epsg")]))
+    along = hilbert(x + _HALF, y + _HALF, _ORDER)
+    return locations.take(np.lexsort([ids, along, epsg]))
 
 
 _ORDER = 16

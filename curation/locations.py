@@ -1,4 +1,7 @@
-"""Locations as columns: a quarter of a million of them in some 20 MB, made into values only where they are looked at."""
+"""Locations as columns: a quarter of a million of them in some 20 MB, made into values only where they are looked at.
+
+A *root* has no parent; one that has is a *child*.
+"""
 
 from __future__ import annotations
 
@@ -59,6 +62,12 @@ class Locations(Sequence[Location]):
         columns = {"rank": np.zeros(n, dtype=np.int64), "parent": pa.nulls(n, pa.string())} | columns
         return cls(pa.table([pa.array(columns[f.name]).cast(f.type) for f in SCHEMA], schema=SCHEMA))
 
+    @classmethod
+    def joined(cls, parts: Sequence[Locations]) -> Locations:
+        """The locations of `parts` one after the other."""
+        tables = [part.table for part in parts]
+        return cls(pa.concat_tables(tables).unify_dictionaries().combine_chunks() if tables else SCHEMA.empty_table())
+
     def column(self, name: str) -> NDArray[Any]:
         """One field of all; strings as objects."""
         column = self.table[name]
@@ -72,19 +81,29 @@ class Locations(Sequence[Location]):
         rows = np.flatnonzero(index) if index.dtype == bool else index
         return Locations(self.table.take(pa.array(rows, pa.int64())))
 
-    def roots(self) -> Locations:
-        """Those without a parent."""
-        return Locations(self.table.filter(pc.is_null(self.table["parent"])))
-
-    def children(self) -> Locations:
-        """Those with a parent."""
-        return Locations(self.table.filter(pc.is_valid(self.table["parent"])))
-
     def with_regions(self, names: Sequence[str] | NDArray[Any]) -> Locations:
         """The same, each of another region."""
         k = SCHEMA.get_field_index("region")
         column = pa.array(names, pa.string()).dictionary_encode().cast(_NAME)
         return Locations(self.table.set_column(k, SCHEMA.field(k), column))
+
+    def roots(self) -> Locations:
+        """Those without a parent, in their order."""
+        return self.take(self._is_root())
+
+    def children(self, of: Locations | None = None) -> Locations:
+        """Those with a parent, in their order; with `of` only those whose parent is one of these."""
+        if of is None:
+            return self.take(~self._is_root())
+        return self.take(np.asarray(pc.is_in(self.table["parent"], of.table["id"].combine_chunks()), dtype=bool))
+
+    def root_rows(self) -> NDArray[np.int64]:
+        """Which row holds the root of each: its own where it has no parent; -1 where its parent is not among them."""
+        rows = pc.fill_null(pc.index_in(self.table["parent"], self.table["id"].combine_chunks()), -1)
+        return np.where(self._is_root(), np.arange(len(self)), rows.to_numpy().astype(np.int64))
+
+    def _is_root(self) -> NDArray[np.bool_]:
+        return np.asarray(pc.is_null(self.table["parent"]), dtype=bool)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)

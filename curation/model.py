@@ -134,7 +134,8 @@ class Location:
     epsg: int
     """CRS of its grid."""
     x0_m: float
-    """West edge of its grid: the outer edge of the first column, in CRS units."""
+    """West edge of its grid: the outer edge of the first column, in CRS units (of an ERA5 cell degrees, which may run on
+    below -180)."""
     y0_m: float
     """North edge of its grid: the outer edge of the first row, in CRS units."""
     size_m: float
@@ -144,7 +145,7 @@ class Location:
     split: str
     """`train`, `val`, or `buffer` (too near to the other split to be used)."""
     rank: int = 0
-    """Place in the ordered draw: pack takes the first complete ones."""
+    """Place in the ordered draw: pack takes the first complete ones. Of a child its place among its parent's children."""
     parent: str | None = None
     """Id of the location it belongs to."""
 

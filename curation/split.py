@@ -52,10 +52,11 @@ def splits_of(lon: Floats, lat: Floats, seed: int, spec: SplitSpec) -> NDArray[n
     column = np.minimum(
         (east * _columns(band, spec.block_deg) / 360.0).astype(np.int64), _columns(band, spec.block_deg) - 1
     )
-    out = np.where(_is_val(band, column, seed, spec), VAL, TRAIN).astype("<U6")
+    blocks = _Blocks(seed, spec)
+    out = np.where(blocks.are_val(band, column), VAL, TRAIN).astype("<U6")
     if spec.buffer_km > 0 and 0 < spec.val_fraction < 1:
         train = out == TRAIN
-        near = _near_val(east[train], lat[train], band[train], seed, spec)
+        near = _near_val(east[train], lat[train], band[train], blocks)
         out[train] = np.where(near, BUFFER, TRAIN)
     return out
 
@@ -80,12 +81,23 @@ def _columns(band: Ints, block_deg: float) -> Ints:
     return np.maximum(1, np.rint(360.0 * np.cos(np.radians((south + north) / 2)) / block_deg)).astype(np.int64)
 
 
-def _is_val(band: Ints, column: Ints, seed: int, spec: SplitSpec) -> NDArray[np.bool_]:
-    """Whether blocks are val; each distinct block is hashed once."""
-    key = band * (1 << 32) + column
-    distinct, where = np.unique(key, return_inverse=True)
-    val = np.array([_share(seed, int(k) >> 32, int(k) & 0xFFFFFFFF) < spec.val_fraction for k in distinct], dtype=bool)
-    return val[where].reshape(key.shape)
+class _Blocks:
+    """Which blocks of a split are val; each is hashed once, however many points are near it."""
+
+    def __init__(self, seed: int, spec: SplitSpec) -> None:
+        self.seed, self.spec = seed, spec
+        self._val: dict[int, bool] = {}
+
+    def are_val(self, band: Ints, column: Ints) -> NDArray[np.bool_]:
+        """Whether blocks are val, as bool of the bands' shape."""
+        key = band * (1 << 32) + column
+        distinct, where = np.unique(key, return_inverse=True)
+        keys: list[int] = distinct.tolist()
+        for k in keys:
+            if k not in self._val:
+                self._val[k] = _share(self.seed, k >> 32, k & 0xFFFFFFFF) < self.spec.val_fraction
+        val = np.array([self._val[k] for k in keys], dtype=bool)
+        return val[where].reshape(key.shape)
 
 
 def _share(seed: int, band: int, column: int) -> float:
@@ -94,20 +106,22 @@ def _share(seed: int, band: int, column: int) -> float:
     return (int.from_bytes(digest, "big") >> 11) * 2.0**-53  # 53 bits, or the largest would round up to 1
 
 
-def _near_val(east: Floats, lat: Floats, band: Ints, seed: int, spec: SplitSpec) -> NDArray[np.bool_]:
+def _near_val(east: Floats, lat: Floats, band: Ints, blocks: _Blocks) -> NDArray[np.bool_]:
     """Whether points (degrees east of the antimeridian, latitude) are nearer than the buffer to a val block."""
+    spec = blocks.spec
     reach = math.degrees(spec.buffer_km / EARTH_RADIUS_KM)
     steps = math.ceil(reach / spec.block_deg)
     near = np.zeros(lat.shape, dtype=bool)
     for step in range(-steps, steps + 1):
         other = band + step
         todo = np.flatnonzero((other >= 0) & (other < _bands(spec.block_deg)) & ~near)
-        near[todo] = _near_val_in(east[todo], lat[todo], other[todo], reach, seed, spec)
+        near[todo] = _near_val_in(east[todo], lat[todo], other[todo], reach, blocks)
     return near
 
 
-def _near_val_in(east: Floats, lat: Floats, band: Ints, reach: float, seed: int, spec: SplitSpec) -> NDArray[np.bool_]:
+def _near_val_in(east: Floats, lat: Floats, band: Ints, reach: float, blocks: _Blocks) -> NDArray[np.bool_]:
     """`_near_val` for the val blocks of one band per point."""
+    spec = blocks.spec
     near = np.zeros(lat.shape, dtype=bool)
     if not len(lat):
         return near
@@ -120,7 +134,7 @@ def _near_val_in(east: Floats, lat: Floats, band: Ints, reach: float, seed: int,
     for offset in range(-int(offsets.max()), int(offsets.max()) + 1):
         todo = np.flatnonzero((abs(offset) <= offsets) & ~near)
         column = (home[todo] + offset) % columns[todo]
-        todo, column = (kept[_is_val(band[todo], column, seed, spec)] for kept in (todo, column))
+        todo, column = (kept[blocks.are_val(band[todo], column)] for kept in (todo, column))
         west = column * width[todo]
         km = distance_km(east[todo], lat[todo], west, south[todo], width[todo], north[todo])
         near[todo] = km < spec.buffer_km

@@ -14,7 +14,7 @@ LEVELS = [
     {"grid", "sources", "radiometry", "clouds", "shift", "store", "payload", "locations"},
     {"recipe", "labels", "places", "shardformat", "starter", "ledger", "facts"},
     {"regions", "split", "land", "catalogs", "cube", "read", "overlap", "stream"},
-    {"locate", "sampling", "given", "lattice", "search", "select"},
+    {"locate", "sampling", "given", "lattice", "era5", "children", "search", "select"},
     {"candidates"},
     {"build", "remaining"},
     {"cluster"},

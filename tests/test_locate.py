@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+import hashlib
 import math
 import re
 import tracemalloc
@@ -9,6 +10,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import shapely
 from hypothesis import given, settings
@@ -21,8 +23,9 @@ from curation.locations import Locations
 from curation.model import ConfigError, DamageError, Location
 from curation.overlap import Kept, overlapping
 from curation.places import Places
-from curation.recipe import Dataset, PlacesSpec, Recipe, load_dataset
+from curation.recipe import Dataset, PlacesSpec, Recipe, SplitSpec, load_dataset
 from curation.regions import Region, find, from_bbox
+from curation.split import split_of
 from curation.store import Store
 
 SIZE_M = 2640.0
@@ -255,7 +258,7 @@ def test_spread_is_the_same_in_kilometres_east_and_north_in_the_far_north():
     north = (lat >= 55) & (lat <= 65)
     assert north.sum() > 50
     words = np.random.PCG64(0).random_raw(3 * 40_000).reshape(-1, 3)
-    unit = sampling._open_unit(words)
+    unit = sampling.open_unit(words)
     city = (unit[:, 0] * north.sum()).astype(int)
     points = sampling._around_cities(PlacesSpec(sampler="gaussian-cities", count=1, cities=10_000, regions=["europe"]))
     # Choose among all cities so that the chosen ones are those in the north.
@@ -617,3 +620,166 @@ def test_select_of_nothing_and_by_nothing(drawn):
     assert locate.select(Locations.of([]), [find("europe")]) == []
     assert locate.select(drawn, []) == []
     assert isinstance(find("europe"), Region)
+
+
+# --- ERA5 cells and their children -----------------------------------------------------------------------------------------
+
+
+def of_cells(example: Dataset, seed: int = 42, children: dict | None = None, **changes) -> Dataset:
+    """The example on ERA5 cells, with children around a few cities."""
+    spec = {"sampler": "era5-cells", "regions": ["europe", "asia"]} | changes
+    of = {"size_m": SIZE_M, "sampler": "gaussian-cities", "count": 20_000, "cities": 300, "sources": ["s2l2a", "s1rtc"]}
+    raw = example.recipe.model_dump() | {"places": spec, "seed": seed, "grid": {"size_deg": 0.25}, "labels": {}}
+    raw |= {"children": of | (children or {}), "sources": {"s2l2a": {}, "s1rtc": {}}}
+    return Dataset(Recipe.model_validate(raw), example.specs, example.path)
+
+
+SEAMS = [from_bbox("178.9,-17,-179.9,-16"), from_bbox("178,66.5,-178,68.5"), from_bbox("76.4,27.8,79.1,29.6")]
+"""Both sides of the antimeridian in south and north, and a seam of zones with cities."""
+
+
+@pytest.fixture(scope="module")
+def family(example: Dataset) -> Locations:
+    return locate.draw(of_cells(example, land_buffer_deg=0.25), SEAMS)
+
+
+def test_cells_come_by_rank_and_their_children_after_them(family):
+    roots, born = family.roots(), family.children()
+    assert family == [*roots, *born]
+    assert len(roots) > 30
+    assert len(born) > 40
+    assert {r.epsg for r in roots} == {4326}
+    assert {r.size_m for r in roots} == {0.25}
+    assert {c.size_m for c in born} == {SIZE_M}
+    ranks = [r.rank for r in roots]
+    assert ranks == sorted(ranks)
+    rank = {r.id: r.rank for r in roots}
+    order = [(rank[c.parent], c.rank) for c in born]
+    assert order == sorted(order)
+    assert len({p.id for p in family}) == len(family)
+    assert all(c.id == grid.location_id(c.epsg, c.x0_m, c.y0_m, SIZE_M) for c in born)
+    assert {c.epsg // 100 for c in born} == {326, 327}
+    assert any(r.lon == -180 for r in roots)
+    assert {r.lon > 0 for r in roots if abs(r.lon) > 179} == {True, False}
+
+
+def test_children_have_the_region_and_split_of_their_cell(example, family):
+    for split in ({"val_fraction": 0.5, "block_deg": 0.5, "buffer_km": 10}, {"val_fraction": 0.05}):
+        spec = of_cells(example, land_buffer_deg=0.25)
+        spec.recipe = spec.recipe.model_copy(update={"split": SplitSpec(**split)})
+        found = locate.draw(spec, SEAMS)
+        cells = {r.id: r for r in found.roots()}
+        assert {(c.region, c.split) == (cells[c.parent].region, cells[c.parent].split) for c in found.children()} == {
+            True
+        }
+        for r in cells.values():
+            assert r.split == split_of(r.lon, r.lat, 42, spec.recipe.split)
+    assert {r.region for r in family.roots()} == {region.name for region in SEAMS}
+    assert {c.region for c in family.children()} == {region.name for region in SEAMS}
+
+
+def test_children_lie_in_their_cell(family):
+    cells = {r.id: grid.footprint(r) for r in family.roots()}
+    for c in family.children():
+        outline = grid.footprint(c, 20)
+        cell = cells[c.parent]
+        turn = 360 * round((cell.centroid.x - outline.centroid.x) / 360)
+        assert cell.covers(shapely.affinity.translate(outline, turn))
+
+
+def test_regions_select_cells_with_their_children_and_change_nothing_else(example, family):
+    spec = of_cells(example, land_buffer_deg=0.25)
+    most = max(family.roots(), key=lambda r: (len(family.children(Locations.of([r]))), r.id))
+    corner = from_bbox(f"{most.lon - 0.05},{most.lat - 0.05},{most.lon + 0.01},{most.lat + 0.01}")
+    for asked in ([SEAMS[2]], SEAMS[:2], [corner]):
+        chosen = locate.draw(spec, asked)
+        assert chosen == locate.select(family, asked)
+        for p in chosen.roots():
+            assert p.region == next(r.name for r in asked if r.contains(p.lon, p.lat))
+        assert {c.parent for c in chosen.children()} <= {r.id for r in chosen.roots()}
+    # A cell goes by its centre, and its children go with it, wherever they lie.
+    cut = locate.select(family, [corner])
+    assert [r.id for r in cut.roots()] == [most.id]
+    assert len(cut.children()) == 4
+    assert not all(corner.contains(c.lon, c.lat) for c in cut.children())
+    assert cut.children() == family.children(cut.roots()).with_regions([corner.name] * 4)
+
+
+def test_children_without_their_cell_are_selected_by_their_own_centre(family):
+    asked = [SEAMS[2]]
+    born = family.children()
+    assert {c.id for c in locate.select(born, asked)} == {c.id for c in born if SEAMS[2].contains(c.lon, c.lat)}
+
+
+def test_fewer_cells_are_the_first_and_keep_their_children(example, family):
+    few = locate.draw(of_cells(example, count=200_000, land_buffer_deg=0.25), SEAMS)
+    assert 0 < len(few.roots()) < len(family.roots())
+    assert few.roots() == [r for r in family.roots() if r.rank < 200_000]
+    assert few == [*few.roots(), *family.children(few.roots())]
+
+
+def test_all_land_cells_of_the_globe_are_drawn_at_once(example):
+    found = locate.draw(of_cells(example, children={"count": 1, "fill": 0}))
+    assert len(found.roots()) == 363_660
+    assert [p.rank for p in found[:5]] == [0, 1, 2, 3, 4]
+    assert found.table.nbytes / len(found) < 100
+    assert set(found.column("region")) == {"europe", "asia", locate.NOWHERE}
+
+
+def test_cells_and_children_are_saved_with_their_footprints(example, family, tmp_path):
+    spec, store = of_cells(example, land_buffer_deg=0.25), Store(tmp_path)
+    first = locate.save(family, store, "l.parquet", spec)
+    assert locate.load(store, "l.parquet", spec) == family
+    assert locate.save(Locations.of(list(family)), store, "again.parquet", spec).sha256 == first.sha256
+    table = pq.read_table(tmp_path / "l.parquet")
+    shapes = shapely.from_wkb(table["geometry"].to_numpy())
+    assert table["parent"].null_count == len(family.roots())
+    assert shapely.is_valid(shapes).all()
+    assert shapely.total_bounds(shapes)[[0, 2]].tolist() == [-180, 180]
+    for p, shape in zip(family, shapes, strict=True):
+        if p.epsg == 4326:
+            assert shape.area == pytest.approx(0.0625, abs=1e-12)
+            parts = 2 if p.lon == -180 else 1
+            assert len(shapely.get_parts(shape)) == parts
+            assert shape.bounds == (
+                (-180, p.lat - 0.125, 180, p.lat + 0.125) if parts == 2 else grid.footprint(p).bounds
+            )
+    frame = gpd.read_parquet(tmp_path / "l.parquet")
+    assert frame.crs.to_epsg() == 4326
+    with pytest.raises(ConfigError, match=r"children.fill was 1, is 0"):
+        locate.load(store, "l.parquet", of_cells(example, land_buffer_deg=0.25, children={"fill": 0}))
+
+
+@given(st.randoms(use_true_random=False))
+def test_curve_order_of_cells_and_children_depends_on_the_set_alone(family, random):
+    shuffled = list(family)
+    random.shuffle(shuffled)
+    ordered = locate.curve_order(Locations.of(shuffled))
+    assert ordered == locate.curve_order(family)
+    assert [p.parent is None for p in ordered] == sorted((p.parent is None for p in ordered), reverse=True)
+
+
+def test_cells_beside_each_other_are_near_in_curve_order(example):
+    roots = locate.draw(of_cells(example, children={"count": 1, "fill": 0}), [from_bbox("60,50,76,66")])
+    ordered = locate.curve_order(roots)
+    steps = np.abs(np.diff(ordered.column("lon"))) + np.abs(np.diff(ordered.column("lat")))
+    assert len(ordered) > 3500
+    assert np.median(steps) == 0.25
+    assert steps.mean() < 0.3
+
+
+def test_the_example_is_drawn_as_it_always_was(example):
+    # The first of the whole draw; of all 300,000 the ids had this digest before there were cells.
+    first = sampling.drawn(example.recipe.places.model_copy(update={"count": 5}), 42, SIZE_M)
+    assert given_places.ids_of(first, SIZE_M) == [
+        "utm48n-669120-3165780", "utm38n-580080-4162680", "utm37n-261720-4092360", "utm35n-626940-5491800",
+        "utm48n-678480-1247040",
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_whole_example_is_drawn_as_it_always_was(example):
+    ids = "\n".join(locate.draw(example).column("id"))
+    assert (
+        hashlib.sha256(ids.encode()).hexdigest() == "e822ee94ed69e3710f564874d1025e93a84b0c061c55036e3a55dbc5e615a945"
+    )

@@ -51,6 +51,33 @@ def test_other_regions_change_nothing_else(rows):
     assert moved.with_regions([p.region for p in rows]) == rows
 
 
+@given(st.lists(st.tuples(st.sampled_from("abcde"), st.none() | st.sampled_from("abcxy")), max_size=12), st.data())
+def test_roots_and_children_are_taken_apart_in_their_order(pairs, data):
+    names = [f"{name}{k}" if parent else name for k, (name, parent) in enumerate(dict(pairs).items())]
+    parents = [parent for _, parent in dict(pairs).items()]
+    rows = [
+        Location(name, 0.0, 0.0, 4326, 0.0, 0.0, 0.25, "r", "train", parent=parent)
+        for name, parent in zip(names, parents, strict=True)
+    ]
+    found = Locations.of(rows)
+    roots = [p for p in rows if p.parent is None]
+    assert found.roots() == roots
+    assert found.children() == [p for p in rows if p.parent is not None]
+    some = data.draw(st.lists(st.sampled_from(roots), unique=True)) if roots else []
+    assert found.children(Locations.of(some)) == [p for p in rows if p.parent in {r.id for r in some}]
+    at = found.root_rows().tolist()
+    for k, p in enumerate(rows):
+        assert at[k] == (k if p.parent is None else names.index(p.parent) if p.parent in names else -1)
+
+
+@given(st.lists(ROWS, max_size=4))
+def test_joined_are_one_after_the_other(parts):
+    found = Locations.joined([Locations.of(rows) for rows in parts])
+    assert found == [p for rows in parts for p in rows]
+    assert found.with_regions(["r"] * len(found)).roots().column("region").tolist().count("r") == len(found.roots())
+    assert pickle.loads(pickle.dumps(found)) == found
+
+
 def test_many_take_few_bytes():
     n = 100_000
     ids = [f"utm32n-{k:06d}-5629020" for k in range(n)]

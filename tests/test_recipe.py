@@ -60,6 +60,14 @@ def said(tmp_path: Path, old: str, new: str) -> str:
     return message.removeprefix(f"{path}: ")
 
 
+CHILDREN = """
+[children]
+size_m = 2640
+sampler = "gaussian-cities"
+count = 1_000_000
+sources = ["s2l2a", "s1rtc"]
+"""
+
 KNOWN = "known keys: max_candidates, max_doubtful, max_gap_days, max_scene_cloud_pct, min_clear, min_valid"
 
 
@@ -79,6 +87,16 @@ KNOWN = "known keys: max_candidates, max_doubtful, max_gap_days, max_scene_cloud
         ("[grid]", "[gird]", "[gird]: no such section; did you mean grid? known keys: catalog, children, cube, fetch, "),
         ("size_m = 2640 ", "edge = 2640 ", "[grid] edge: no such key; known keys: size_deg, size_m"),
         ("size_m = 2640 ", "size_m = 2650 ", "[grid] size_m = 2650 is no multiple of 20 m (s2l2a "),
+        ("size_m = 2640 ", "", "[grid]: expected either 'size_m' (metres, in UTM) or 'size_deg' = 0.25 (ERA5"),
+        ("size_m = 2640 ", "size_m = 2640\nsize_deg = 0.25 ", "[grid]: expected either 'size_m' (metres, in UTM) or '"),
+        ("size_m = 2640 ", "size_deg = 0.5 ", "[grid]: size_deg = 0.5: expected 0.25, the spacing of ERA5's nodes"),
+        ("size_m = 2640 ", "size_deg = 0.25 ", "[grid] size_deg goes with [places] sampler = 'era5-cells', and only with "),
+        ('sampler = "gaussian-cities"', 'sampler = "era5-cells"', "[grid] size_deg goes with [places] sampler = 'era5-cel"),
+        ("count = 50_000 ", "count = 9\nland_buffer_deg = 1 ", "[places]: 'land_buffer_deg' goes with sampler 'era5-cells'"),
+        ("[pack]", f"{CHILDREN}[pack]", "[children] lie within ERA5 cells: they go with [places] sampler = 'era5-cells', n"),
+        ("[pack]", f"{CHILDREN}fill = 5\n[pack]", "[children]: fill = 5 is more than per_cell = 4: a cell has at most"),
+        ("[pack]", CHILDREN.replace("2640", "2650") + "[pack]", "[children] size_m = 2650: Input should be a multiple of 6"),
+        ("[pack]", CHILDREN.replace('"s1rtc"', '"s2l2a"') + "[pack]", "[children]: sources: ['s2l2a'] stand there twice"),
         ("count = 50_000 ", "count = 50_000.5 ", "[places] count = 50000.5: Input should be a valid integer"),
         ("count = 50_000 ", "# ", "[places]: sampler 'gaussian-cities' wants 'count': how many locations to draw"),
         ('sampler = "gaussian-cities"', 'sampler = "gauss"', "[places] sampler = 'gauss': Input should be 'g"),
@@ -111,6 +129,43 @@ KNOWN = "known keys: max_candidates, max_doubtful, max_gap_days, max_scene_cloud
 )  # fmt: skip
 def test_one_line_says_file_key_value_and_what_is_allowed(tmp_path, old, new, want):
     assert said(tmp_path, old, new).startswith(want)
+
+
+def of_cells(**changes) -> Recipe:
+    """The starter recipe on ERA5 cells with children."""
+    raw = load_dataset("starter").recipe.model_dump()
+    children = {"size_m": 2640.0, "sampler": "gaussian-cities", "count": 1000, "sources": ["s2l2a", "s1rtc"]}
+    cells = {"sampler": "era5-cells", "regions": ["europe"], "land_buffer_deg": 0.5}
+    return Recipe.model_validate(raw | {"grid": {"size_deg": 0.25}, "places": cells, "children": children} | changes)
+
+
+def test_a_recipe_of_cells_and_children_says_both_sizes():
+    recipe = of_cells()
+    assert (recipe.grid.size, recipe.grid.size_m, recipe.children.size_m) == (0.25, None, 2640)
+    assert Recipe.model_validate(recipe.model_dump()) == recipe
+    assert of_cells(children=None).children is None
+    with pytest.raises(ValueError, match=r"children.sources: 's1grd' is not in \[sources\]: "):
+        of_cells(children=recipe.children.model_dump() | {"sources": ["s1grd"]})
+
+
+def test_the_draw_follows_cells_and_children_and_not_the_sources_of_these(tmp_path):
+    def parts(**changes) -> dict:
+        dataset = object.__new__(Dataset)
+        dataset.recipe, dataset.path = of_cells(**changes), tmp_path
+        return dataset.places_parts()
+
+    base, children = parts(), of_cells().children.model_dump()
+    assert parts(children=children | {"sources": ["s2l2a"]}) == base
+    assert changes(base, parts(children=children | {"fill": 0})) == ["children.fill was 1, is 0"]
+    assert changes(base, parts(children=None))[0] == "children.size_m was 2640.0, is not there"
+    assert base["size_deg"] == 0.25
+    assert "size_m" not in base
+
+
+def test_draws_from_before_there_were_cells_keep_their_digests():
+    dataset = load_dataset("ssl4eo-s12-ml")
+    assert dataset.places_digest() == "70bab829d1156392177d89f8ca35a7bdb2b79a188ac34f60a462bcbde0a985f3"
+    assert dataset.pixels_parts("any", {})["grid"] == {"size_m": 2640.0}
 
 
 def test_several_mistakes_are_all_told(tmp_path):

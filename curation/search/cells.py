@@ -15,6 +15,9 @@ CELL_DEG = 1.0
 CELL_MARGIN_DEG = 0.05
 """Cells reach this much further than their locations' centres do, since footprints stick out (5.5 km of latitude)."""
 
+LONLAT = 4326
+"""CRS of footprints whose size is in degrees."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class SearchCell:
@@ -24,6 +27,8 @@ class SearchCell:
     """Counted from the south pole."""
     col: int
     """Counted from the antimeridian eastwards."""
+    reach_deg: float = 0.0
+    """How far footprints in degrees reach from their centres, east and north alike: cells reach at least so far, too."""
 
     @property
     def name(self) -> str:
@@ -36,9 +41,10 @@ class SearchCell:
         """West, south, east, north with its margin; two boxes where it runs across the antimeridian."""
         south, west = self.row * CELL_DEG - 90, self.col * CELL_DEG - 180
         reach = max(abs(south), abs(south + CELL_DEG))
-        dx = CELL_MARGIN_DEG / max(math.cos(math.radians(min(reach, 89))), 0.02)
+        dx = max(CELL_MARGIN_DEG / max(math.cos(math.radians(min(reach, 89))), 0.02), self.reach_deg)
+        dy = max(CELL_MARGIN_DEG, self.reach_deg)
         w, e = west - dx, west + CELL_DEG + dx
-        s, n = max(south - CELL_MARGIN_DEG, -90.0), min(south + CELL_DEG + CELL_MARGIN_DEG, 90.0)
+        s, n = max(south - dy, -90.0), min(south + CELL_DEG + dy, 90.0)
         if w < -180:
             return [(-180.0, s, e, n), (w + 360, s, 180.0, n)]
         if e > 180:
@@ -54,4 +60,5 @@ class SearchCell:
 def cell_of(location: Location) -> SearchCell:
     """The search cell that holds a location's centre."""
     lon = (location.lon + 180) % 360
-    return SearchCell(int((location.lat + 90) // CELL_DEG), int(lon // CELL_DEG))
+    reach_deg = location.size_m / 2 if location.epsg == LONLAT else 0.0
+    return SearchCell(int((location.lat + 90) // CELL_DEG), int(lon // CELL_DEG), reach_deg)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import shapely
 from hypothesis import given, settings
@@ -29,6 +31,26 @@ def test_a_location_lies_in_one_cell_and_its_footprint_in_the_cells_boxes(lon, l
     assert all(-180 <= b[0] < b[2] <= 180 for b in cell.boxes)
     around = shapely.union_all([shapely.affinity.translate(b, t) for b in boxes for t in (-360, 0, 360)])
     assert around.covers(grid.footprint(at))
+
+
+@given(st.integers(0, 1439), st.integers(1, 719))
+@settings(max_examples=300, deadline=None)
+def test_the_footprint_of_an_era5_cell_lies_in_the_boxes_of_its_search_cell(column, row):
+    lon, lat = column * 0.25 - 180, row * 0.25 - 90
+    at = Location("a", lon, lat, 4326, lon - 0.125, lat + 0.125, 0.25, "r", "train")
+    cell = cell_of(at)
+    boxes = [shapely.box(*b) for b in cell.boxes]
+    assert all(-180 <= b[0] < b[2] <= 180 and -90 <= b[1] < b[3] <= 90 for b in cell.boxes)
+    around = shapely.union_all([shapely.affinity.translate(b, t) for b in boxes for t in (-360, 0, 360)])
+    assert around.covers(grid.footprint(at))
+    assert cell.name == SearchCell(cell.row, cell.col).name
+
+
+def test_search_cells_of_utm_places_are_what_they_were():
+    epsg, x0, y0 = grid.snapped(6.0, 51.3, 2640.0)
+    cell = cell_of(Location("a", 6.0, 51.3, epsg, x0, y0, 2640.0, "r", "train"))
+    assert cell == SearchCell(141, 186)
+    assert cell.boxes == [(6 - 0.05 / math.cos(math.radians(52)), 50.95, 7 + 0.05 / math.cos(math.radians(52)), 52.05)]
 
 
 def test_cells_are_named_by_their_south_west_corner():
