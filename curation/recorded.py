@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
-from curation import split
 from curation.cube import IDENTITY, Cube
 from curation.ledger import Ledger, StoredObject, read_recorded
+from curation.locate import split
 from curation.locations import Locations
 from curation.model import ConfigError, DamageError, PatchOutcome
 from curation.recipe import Dataset

@@ -12,9 +12,9 @@ PACKAGE = Path(curation.__file__).parent
 LEVELS = [
     {"model", "resources", "progress", "zarrshard", "lanes"},
     {"grid", "sources", "radiometry", "clouds", "shift", "store", "payload", "locations"},
-    {"recipe", "labels", "places", "shardformat", "starter", "ledger", "facts"},
-    {"regions", "split", "land", "catalogs", "cube", "read", "overlap", "stream"},
-    {"locate", "sampling", "given", "lattice", "era5", "children", "search", "select"},
+    {"recipe", "labels", "shardformat", "starter", "ledger", "facts"},
+    {"regions", "catalogs", "cube", "read", "stream"},
+    {"locate", "search", "select"},
     {"candidates"},
     {"build", "remaining"},
     {"cluster"},

@@ -16,9 +16,9 @@ from curation import shards
 from curation.drawing import charts, palette, patch
 from curation.drawing.charts import Share
 from curation.drawing.survey import Measured, Survey
+from curation.locate.split import TRAIN
 from curation.model import PENDING, STATIC
 from curation.sources import ArraySpec, SourceSpec
-from curation.split import TRAIN
 
 HISTOGRAM_PATCHES = 32
 """Train patches per season whose pixels are read for the histograms of bands."""

@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from curation import grid, land
+from curation import grid
 from curation.drawing import embed
 from curation.drawing.embed import INK
 from curation.drawing.palette import OUTCOMES
+from curation.locate import land
 from curation.model import Location
 
 SPREAD_DEG = 25.0

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import shapely
 from numpy.typing import NDArray
 
-from curation import places
+from curation.locate import places
 from curation.recipe import Dataset
 
 PLACES_PER_CITY = 24

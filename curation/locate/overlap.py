@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from curation import grid
-from curation.places import Floats, Ints, Places, by_value, joined
+from curation.locate.places import Floats, Ints, Places, by_value, joined
 
 _MOST_PAIRS = 1_000_000
 """Candidates with more near pairs than this are halved: it bounds memory however crowded they are, and changes no result."""

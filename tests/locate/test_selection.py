@@ -17,15 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import CRS, Transformer
 
-from curation import given as given_places
-from curation import grid, land, lattice, locate, places, sampling
+from curation import grid, locate
+from curation.locate import given as given_places
+from curation.locate import land, lattice, places, sampling
+from curation.locate.overlap import Kept, overlapping
+from curation.locate.places import Places
+from curation.locate.split import split_of
 from curation.locations import Locations
 from curation.model import ConfigError, DamageError, Location
-from curation.overlap import Kept, overlapping
-from curation.places import Places
 from curation.recipe import Dataset, PlacesSpec, Recipe, SplitSpec, load_dataset
 from curation.regions import Region, find, from_bbox
-from curation.split import split_of
 from curation.store import Store
 
 SIZE_M = 2640.0
@@ -125,14 +126,14 @@ def test_land_is_that_of_global_land_mask():
 
     code = """
 import numpy as np
-from curation import land
+from curation.locate import land
 rng = np.random.default_rng(0)
 lon, lat = rng.uniform(-180, 179.98, 200_000), rng.uniform(-89.98, 90, 200_000)
 from global_land_mask import globe
 assert (globe.is_land(lat, lon) == land.is_land(lon, lat)).mean() > 0.99999  # cells' edges round differently
 print("same")
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert done.stdout.strip() == "same", done.stderr
 
 

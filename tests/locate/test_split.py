@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation import split
+from curation.locate import split
+from curation.locate.split import split_of, splits_of
 from curation.model import ConfigError
 from curation.recipe import SplitSpec
-from curation.split import split_of, splits_of
 
 SPEC = SplitSpec(val_fraction=0.2, block_deg=2, buffer_km=30)
 

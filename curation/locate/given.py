@@ -16,9 +16,10 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from curation import grid, places
+from curation import grid
+from curation.locate import places
+from curation.locate.places import Floats, Ints, Places
 from curation.model import LOCATION_ID, ConfigError
-from curation.places import Floats, Ints, Places
 
 log = logging.getLogger(__name__)
 

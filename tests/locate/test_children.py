@@ -6,10 +6,11 @@ import pytest
 import shapely
 from pyproj import Transformer
 
-from curation import children, era5, grid, land, places, sampling
+from curation import grid
+from curation.locate import children, era5, land, places, sampling
+from curation.locate.overlap import overlapping
+from curation.locate.places import Places
 from curation.model import Location
-from curation.overlap import overlapping
-from curation.places import Places
 from curation.recipe import ChildrenSpec
 
 SIZE_M = 2640.0

@@ -4,7 +4,8 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation import era5, grid, land
+from curation import grid
+from curation.locate import era5, land
 from curation.model import ConfigError, Location
 from curation.recipe import PlacesSpec
 
