@@ -190,6 +190,12 @@ class UseSpec(Strict):
     seasons: list[str] | None = Field(default=None, min_length=1)
     """Only in these seasons (all where left out; static sources have none)."""
 
+    @model_serializer(mode="wrap")
+    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the newer keys where they are left out: digests from before there were any stay what they were."""
+        newer = ("size_px", "seasons")
+        return {k: v for k, v in handler(self).items() if v is not None or k not in newer}
+
     @model_validator(mode="after")
     def _one_grid(self) -> Self:
         if self.res_m is not None and self.size_px is not None:

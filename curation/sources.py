@@ -5,10 +5,18 @@ One file per source says what its pixels are (arrays, bands, units, nodata, resa
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 Dtype = Literal["uint8", "uint16", "int16", "float32"]
 Resampling = Literal["nearest", "bilinear", "average", "mode"]
@@ -50,6 +58,11 @@ class ArraySpec(Strict):
     """`mask` is read first and decides; `classes` holds codes and is never interpolated."""
     suffix: str = ""
     """Told after the source's name in the array's name, where two arrays would share one."""
+
+    @model_serializer(mode="wrap")
+    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is left out of how its pixels are told: digests from before there was a choice stay what they were."""
+        return {k: v for k, v in handler(self).items() if v is not None}
 
     @property
     def pixel(self) -> str:
