@@ -135,6 +135,11 @@ def footprint(location: Location, points_per_side: int = 5) -> shapely.Polygon:
     return shapely.Polygon(np.column_stack([lon, lat]))
 
 
+def side_m(location: Location) -> float:
+    """Side of the location's footprint, metres: the mean of its height and width where that is in degrees."""
+    return sum(pixel_m(location, location.size_m)) / 2
+
+
 def offset_px(location: Location, transform: Affine, epsg: int | None, step: float) -> tuple[int, int] | None:
     """Column and row of the location's first pixel in a scene, where it is an exact crop of it; else None.
 

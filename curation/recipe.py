@@ -449,6 +449,8 @@ class Dataset:
             catalog: identity of the catalog.
             forms: source → how that catalog offers it; forms of other catalogs do not count.
         """
+        if len(self.levels) > 1:
+            return {level.level or "roots": level.pixels_parts(catalog, forms) for level in self.levels}
         r, used = self.recipe, self.season_names()
         return {
             "catalog": catalog,

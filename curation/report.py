@@ -159,7 +159,7 @@ def _facts(survey: Survey, index: Index | None) -> list[tuple[str, str]]:
     out = [
         ("recipe", str(survey.dataset.path)),
         ("folder", survey.store.where("")),
-        ("footprint", f"{recipe.grid.size_m:g} m"),
+        ("footprint", ", ".join(_footprint(level) for level in survey.dataset.levels)),
         ("seasons", ", ".join(f"{n} {s.start:%Y-%m-%d}…{s.end:%Y-%m-%d}" for n, s in recipe.seasons.items())),
         ("pixels digest", ", ".join(pixels)),
         ("release digest", index.release_digest if index else survey.dataset.release_digest()),
@@ -176,6 +176,11 @@ def _facts(survey: Survey, index: Index | None) -> list[tuple[str, str]]:
     versions = index.written_by if index else shards.versions()
     out.append(("packed with" if index else "versions here", ", ".join(f"{k} {v}" for k, v in versions.items())))
     return out
+
+
+def _footprint(level: Dataset) -> str:
+    size = f"{level.recipe.grid.size:g} {level.recipe.grid.unit}"
+    return f"{level.level}: {size}" if level.level else size
 
 
 def _maps(survey: Survey) -> list[Map]:

@@ -340,7 +340,7 @@ def _cubes(
     ledgers: dict[str, dict[str, Ledger]] = {}
     for here in pipeline.cubes(run, asked, run.dataset.cube_seasons()):
         ledger = Ledger.replay(run.store, here.region, here.season)
-        pipeline.check_bound(run, ledger, here)
+        pipeline.check_bound(dataclasses.replace(run, dataset=here.dataset), ledger, here)
         cubes.setdefault(here.region, {})[here.season] = here
         ledgers.setdefault(here.region, {})[here.season] = ledger
     return cubes, ledgers

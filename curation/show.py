@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from curation import recorded
+from curation import grid, recorded
 from curation.drawing import plate, tiles
 from curation.drawing.plate import Panel
 from curation.facts import FILL
@@ -71,7 +71,7 @@ def _png(cube: RecordedCube, location: str) -> tuple[bytes, tuple[str, ...]]:
     subtitle = f"{cube.cube.dataset.name} · {cube.name} · {place.split} · {place.lat:.4f}°, {place.lon:.4f}° · {state}"
     damage = [p.note.removeprefix("damaged: ") for p in shown if p.damaged]
     damage += [text for name, text in facts if name == _FACTS_DAMAGED]
-    return plate.png(location, subtitle, why, shown, facts, place.size_m), tuple(damage)
+    return plate.png(location, subtitle, why, shown, facts, grid.side_m(place)), tuple(damage)
 
 
 def _panels(cube: RecordedCube, outcome: PatchOutcome, place: Location) -> list[Panel]:

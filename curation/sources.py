@@ -61,7 +61,7 @@ class ArraySpec(Strict):
 
     @model_serializer(mode="wrap")
     def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what is left out of how its pixels are told: digests from before there was a choice stay what they were."""
+        """Without what is left out of how its pixels are told: digests from before there was a choice stay the same."""
         return {k: v for k, v in handler(self).items() if v is not None}
 
     @property

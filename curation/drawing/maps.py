@@ -68,7 +68,7 @@ def region(states: Mapping[str, str], places: Sequence[Location], name: str, alt
         _ground(axes, bounds, 700)
         axes.set_aspect(1 / squeeze, adjustable="box", anchor="NW")
         points_per_deg = 72 * width / (east - west)
-        side_points = places[0].size_m / 111_320 * points_per_deg
+        side_points = grid.side_m(places[0]) / 111_320 * points_per_deg
         if side_points >= 4 and len(places) <= _DRAWN_TO_SCALE:
             _footprints(axes, states, places, (west + east) / 2)
         else:
@@ -90,7 +90,7 @@ def _bounds(places: Sequence[Location], margin: float) -> tuple[float, float, fl
     angles = np.radians([p.lon for p in places])
     middle = math.degrees(math.atan2(float(np.sin(angles).mean()), float(np.cos(angles).mean())))
     lon, lat = places_lon(places, middle), np.array([p.lat for p in places])
-    side = places[0].size_m / 111_320
+    side = grid.side_m(places[0]) / 111_320
     squeeze = math.cos(math.radians(float(lat.mean())))
     grown = (1 + 2 * margin) / 2
     least = (_LEAST_ALONE_DEG if len(places) == 1 else _LEAST_DEG) / 2 if margin else 0.0

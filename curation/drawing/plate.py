@@ -173,7 +173,7 @@ def _draw(
         axes.spines[:].set_color(BAD if panel.damaged else "#d8d4cb")
         return
     axes.imshow(panel.image, extent=(0, side_m, 0, side_m), interpolation="nearest")
-    axes.set_xticks([0, side_m], ["0", f"{side_m:g} m"])
+    axes.set_xticks([0, side_m], ["0", f"{side_m:.5g} m"])
     axes.get_xticklabels()[-1].set_horizontalalignment("right")
     axes.tick_params(length=2, labelsize=6.5, colors=SOFT, pad=1.5)
     if panel.scale is not None:

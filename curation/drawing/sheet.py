@@ -99,7 +99,7 @@ def _greatest(survey: Survey) -> dict[tuple[str, str], str]:
 
 
 def _row(survey: Survey, region: str, place: Location) -> Row:
-    seasons = survey.dataset.season_names()
+    seasons = survey.dataset.level_of(region).season_names()
     pixels = {s: _optical_pixels(survey, region, s, place) for s in seasons}
     stretches = _stretches(survey, region, [s for s in seasons if pixels[s] is not None], pixels)
     columns = [_column(survey, region, s, place, stretches, pixels[s]) for s in seasons]
