@@ -1,7 +1,8 @@
-"""The archive: Cloud-Optimised GeoTIFFs by collection, item and asset, rendered when first asked for and kept on disk."""
+"""The archive: GeoTIFFs and netCDF files by collection, item and asset, rendered when first asked for and kept on disk."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import uuid
@@ -16,7 +17,7 @@ import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
-from curation.embedded import ground, labels, optics, radar, static, view
+from curation.embedded import ground, labels, olci, optics, orbits, radar, static, view
 from curation.embedded.cover import BANDS
 from curation.embedded.grids import Grid
 from curation.embedded.kept import Kept
@@ -38,11 +39,17 @@ class Key:
     collection: str
     item: str
     asset: str
+    """Of a swath product: the file's own name, without its suffix."""
+
+    @property
+    def suffix(self) -> str:
+        """Of its file."""
+        return ".nc" if self.collection in (orbits.COLLECTION, olci.COLLECTION) else ".tif"
 
     @property
     def path(self) -> str:
         """Below the archive's root, on disk and in URLs."""
-        return f"{self.collection}/{self.item}/{self.asset}.tif"
+        return f"{self.collection}/{self.item}/{self.asset}{self.suffix}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,8 @@ def groups() -> list[Group]:
     out += [Group("dynamicworld", s.dynamicworld_id, ("label",)) for s in dynamicworld_scenes()]
     out += [Group("cop-dem-glo-30", p.id, ("data",)) for p in static.elevation_products()]
     out += [Group("esa-worldcover", p.id, ("map",)) for p in static.worldcover_products()]
+    out += [Group(orbits.COLLECTION, f.id, (f.id,)) for f in orbits.files()]
+    out += [Group(olci.COLLECTION, g.id, olci.FILES) for g in olci.granules()]
     return out
 
 
@@ -76,6 +85,8 @@ class Archive:
         self._s1 = {s.id: s for s in s1_scenes()}
         self._dw = {s.dynamicworld_id: s for s in dynamicworld_scenes()}
         self._static = {p.id: p for p in (*static.elevation_products(), *static.worldcover_products())}
+        self._s5p = {f.id: f for f in orbits.files()}
+        self._s3 = {g.id: g for g in olci.granules()}
         self._grounds: Kept[ground.Ground] = Kept(2)
         self._views: Kept[view.View] = Kept(3)
         self._lights: Kept[optics.Light] = Kept(2)
@@ -105,7 +116,9 @@ class Archive:
 
     def _render(self, group: Group) -> None:
         pixels: NDArray[Any]
-        if group.collection == "sentinel-2-l2a":
+        if group.collection in (orbits.COLLECTION, olci.COLLECTION):
+            self._write_swath(group)
+        elif group.collection == "sentinel-2-l2a":
             scene = self._s2[group.item]
             seen = self._view(scene)
             under = self._light(scene, seen)
@@ -135,6 +148,18 @@ class Archive:
             product = self._static[group.item]
             pixels = labels.worldcover(self._ground(product.region), product.region, product.grid, product.version)
             self._write(group, "map", pixels, product.grid, nodata=0)
+
+    def _write_swath(self, group: Group) -> None:
+        with contextlib.ExitStack() as whole:
+            paths = {}
+            for name in group.assets:
+                path = self.folder / "archive" / Key(group.collection, group.item, name).path
+                path.parent.mkdir(parents=True, exist_ok=True)
+                paths[name] = whole.enter_context(_published(path))
+            if group.collection == orbits.COLLECTION:
+                orbits.write(paths[group.item], self._s5p[group.item])
+            else:
+                olci.write(paths, self._s3[group.item])
 
     def _ground(self, region: Region) -> ground.Ground:
         return self._grounds.get(region.name, lambda: self._stored_ground(region))

@@ -22,6 +22,7 @@ from curation.embedded.scenes import (
     s2_scenes,
     swath,
 )
+from curation.embedded.swathitems import swath_items
 
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 EXTENSIONS = "https://stac-extensions.github.io"
@@ -42,7 +43,7 @@ def all_items() -> list[Json]:
     out += [_dynamicworld(s) for s in dynamicworld_scenes()]
     out += [_elevation(p) for p in static.elevation_products()]
     out += [_worldcover(p) for p in static.worldcover_products()]
-    return out
+    return out + swath_items()
 
 
 def all_collections(items: list[Json]) -> list[Json]:
@@ -242,6 +243,8 @@ _COLLECTIONS = {
     "cop-dem-glo-30": "Copernicus DEM GLO-30",
     "esa-worldcover": "ESA WorldCover",
     "dynamicworld": "Dynamic World V1",
+    "sentinel-5p-l2-netcdf": "Sentinel-5P Level-2",
+    "sentinel-3-olci-1-efr-ntc": "Sentinel-3 OLCI Level-1 full resolution",
 }
 
 

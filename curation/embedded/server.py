@@ -34,6 +34,8 @@ RENDERERS = 2
 
 PR_SET_PDEATHSIG = 1
 
+MEDIA_TYPES = {".tif": items.COG, ".nc": "application/x-netcdf"}
+
 
 def default_cache() -> Path:
     """The user's cache folder, one per version of the Earth."""
@@ -50,13 +52,13 @@ def make_app(cache: Path, log: Path | None = None) -> ASGIApp:
     async def file(request: Request) -> Response:
         parts = request.path_params
         name = parts["name"]
-        key = Key(parts["collection"], parts["item"], name.removesuffix(".tif"))
-        if not name.endswith(".tif") or not store.known(key):
+        key = Key(parts["collection"], parts["item"], Path(name).stem)
+        if name != f"{key.asset}{key.suffix}" or not store.known(key):
             raise HTTPException(404, f"no {key.path} in the archive")
         path = store.ready(key)
         if path is None:
             path = await asyncio.get_running_loop().run_in_executor(pool, store.path, key)
-        return FileResponse(path, media_type="image/tiff; application=geotiff; profile=cloud-optimized")
+        return FileResponse(path, media_type=MEDIA_TYPES[key.suffix])
 
     app.add_route("/archive/{collection}/{item}/{name}", file, methods=["GET", "HEAD"])
     return app if log is None else RequestLog(app, log)
@@ -126,7 +128,7 @@ def main(argv: list[str] | None = None) -> int:
     """Serves until killed (or until standard input ends); prints one JSON line when it answers."""
     parser = argparse.ArgumentParser(
         prog="python -m curation.embedded",
-        description="A small Earth on loopback: a STAC API and the Cloud-Optimised GeoTIFFs that it lists.",
+        description="A small Earth on loopback: a STAC API and the GeoTIFFs and netCDF files that it lists.",
     )
     parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
     parser.add_argument(
