@@ -176,9 +176,14 @@ class Product:
     """Least qa_value, in hundredths, at which the column is the truth and noise."""
     institution: str
     doi: str
-    extras: dict[str, Any] | None
+    extras: dict[str, Any]
     """What the item has as `s5p:<name>`."""
     field: Field
+
+    @property
+    def precision(self) -> str:
+        """The variable of the column's precision."""
+        return f"{self.variable.removesuffix('_bias_corrected')}_precision"
 
 
 _UVIS, _SWIR = 225, 215
@@ -243,7 +248,9 @@ PRODUCTS = (
     Product(
         "aer-ai", "AER_AI", "Ultraviolet Aerosol Index", "TROPOMI/S5P Aerosol Index 1-Orbit L2 Swath 7x3.5km",
         "aerosol_index_354_388", "Aerosol index from 388 and 354 nm",
-        None, "1", None, _UVIS, {}, 50, "KNMI", "10.5270/S5P-0wafvaf", None, Field(-0.9, 0.3, 0.2, 4.0, 0.15),
+        None, "1", None, _UVIS, {}, 50, "KNMI", "10.5270/S5P-0wafvaf",
+        {"geolocation_grid_from_band": 3, "input_band": "L1B_RA_BD3", "irradiance_accompanied": "L1B_IR_UVN"},
+        Field(-0.9, 0.3, 0.2, 4.0, 0.15),
     ),
 )  # fmt: skip
 
@@ -598,7 +605,7 @@ def _globals(file: File5) -> dict[str, Any]:
         "platform": "S5P",
         "sensor": "TROPOMI",
         "spatial_resolution": f"{STEP_KM:g}x7km2",
-        "geolocation_grid_from_band": np.int32((product.extras or {}).get("geolocation_grid_from_band", 3)),
+        "geolocation_grid_from_band": np.int32(product.extras["geolocation_grid_from_band"]),
         "identifier_product_doi": product.doi,
         "identifier_product_doi_authority": "http://dx.doi.org/",
         "algorithm_version": version,
@@ -691,7 +698,7 @@ def _product(root: h5py.Group, file: File5) -> None:
         **standard,
         "long_name": product.long_name,
         "coordinates": "longitude latitude",
-        "ancillary_variables": f"{product.variable}_precision",
+        "ancillary_variables": product.precision,
         **factor,
     }
     lay(root, product.variable, held.column, **column)
@@ -699,7 +706,7 @@ def _product(root: h5py.Group, file: File5) -> None:
         standard["standard_name"] += " standard_error"
     lay(
         root,
-        f"{product.variable}_precision",
+        product.precision,
         held.precision,
         **{
             "units": product.unit,
@@ -834,6 +841,7 @@ def _metadata(root: h5py.Group, file: File5) -> None:
             "ProductFormatVersion": np.int32(10100),
             "ProcessingMode": mode,
             "ProductShortName": kind,
+            "LongitudeOfDaysideNadirEquatorCrossing": np.float32(_crossing(orbit.acquired)),
         },
         "ISO_METADATA": {
             "gmd:dateStamp": f"{file.made:%Y-%m-%d}",

@@ -56,9 +56,8 @@ def _sentinel5p(file: orbits.File5) -> Json:
         "s5p:collection_identifier": orbits.MODES[file.mode][0],
         "s5p:shape": [orbit.count, product.pixels],
         "s5p:spatial_resolution": [round(1000 * orbits.STEP_KM), 7000],
+        f"s5p:{product.name.replace('-', '_')}": product.extras,
     }
-    if product.extras is not None:
-        properties[f"s5p:{product.name}"] = product.extras
     asset = {
         "href": Key(orbits.COLLECTION, file.id, file.id).path,
         "type": "application/x-netcdf",

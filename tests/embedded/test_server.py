@@ -72,7 +72,8 @@ def test_rendering_is_deterministic_and_happens_once(earth, tmp_path, monkeypatc
 
 
 def test_items_say_what_the_files_are(earth):
-    every = items.all_items()
+    # Swaths have no grid to compare with; tests of their own look at them.
+    every = [i for i in items.all_items() if "proj:epsg" in i["properties"]]
     picked = {}
     for item in every:
         for name in item["assets"]:
