@@ -496,7 +496,7 @@ def cloud_fraction(acquired: Pass5, lon: Floats, lat: Floats) -> Floats:
     """Cloud fraction (0 to 1) that an orbit sees at longitudes and latitudes: the same for all its products."""
     rng = np.random.default_rng(noise.seed_of("s5p-cloud", acquired.track, acquired.date))
     field = sphere.waves(sphere.vector(lon, lat), (1700, 600, 200, 70), 0.6, rng)
-    return np.clip(0.9 * (field - 0.35), 0, 1)
+    return np.clip(0.9 * (field - 0.6), 0, 1)
 
 
 _QUALITY = ((0.02, 100), (0.1, 93), (0.25, 82), (0.45, 74), (0.65, 50), (0.85, 40), (1.01, 7))

@@ -74,7 +74,7 @@ def waves(
 
     Args:
         points: where.
-        wavelengths_km: three waves of each, in directions of their own.
+        wavelengths_km: five waves of each, in directions of their own.
         slope: amplitudes fall as wavelength to this power.
         rng: where directions and phases come from.
     """
@@ -82,7 +82,7 @@ def waves(
     power = 0.0
     for length in wavelengths_km:
         amplitude = (length / max(wavelengths_km)) ** slope
-        for _ in range(3):
+        for _ in range(5):
             towards = unit(rng.standard_normal(3)) * (2 * np.pi * RADIUS_KM / length)
             out += amplitude * np.sin(points @ towards + rng.uniform(0, 2 * np.pi))
             power += amplitude**2 / 2
