@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -53,9 +54,12 @@ class Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def serving(answer: Callable[[Request], None]) -> Iterator[str]:
-    """The URL of a server that answers each request by `answer`, until the block ends."""
+def serving(answer: Callable[[Request], None], secured: ssl.SSLContext | None = None) -> Iterator[str]:
+    """The URL of a server that answers each request by `answer`, until the block ends; of https where it is secured."""
     with Server(answer) as server:
+        if secured:
+            server.socket = secured.wrap_socket(server.socket, server_side=True)
+            server.url = server.url.replace("http://", "https://")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import functools
+import http.client
+import io
 import logging
 import os
 import random
 import re
+import socket
 import threading
 import time
 import urllib.request
@@ -25,6 +28,7 @@ import obstore
 import planetary_computer
 import planetary_computer.sas
 import urllib3
+import urllib3.connection
 import urllib3.exceptions
 
 from curation.model import ReadError
@@ -50,6 +54,10 @@ PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
 
 CONNECT_S, READ_S = 20.0, 60.0
 """How long a connection may take, and the next bytes of an answer."""
+
+SLOWEST = 20_000
+"""Bytes per second: an answer has `READ_S` and what its bytes take at this rate. A line of 10 Mbit/s shared by 64 requests
+is as fast."""
 
 PER_HOST = 32
 """Requests of a process that one host has at a time, where nobody says otherwise."""
@@ -202,6 +210,56 @@ def _from_store(url: str, start: int, length: int, version: str) -> Answer:
 
 # ---- servers ---------------------------------------------------------------------------------------------------------
 
+
+class _Until(io.RawIOBase):
+    """What a socket receives until a moment, however little comes at a time."""
+
+    def __init__(self, received: io.RawIOBase, sock: socket.socket, until: float) -> None:
+        self._received = received
+        self._sock = sock
+        self._until = until
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int | None:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the time of the whole answer is up")
+        self._sock.settimeout(min(left, READ_S))
+        return self._received.readinto(into)
+
+    def close(self) -> None:
+        self._received.close()
+        super().close()
+
+
+class _TimedAnswer(http.client.HTTPResponse):
+    """An answer that has the time-out of its socket for all of it, its head included: a socket has it for each byte anew."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **how: Any) -> None:
+        super().__init__(sock, *args, **how)
+        allowed = sock.gettimeout()
+        if allowed is not None:
+            self.fp = io.BufferedReader(_Until(self.fp.detach(), sock, time.monotonic() + allowed))
+
+
+class _Http(urllib3.connection.HTTPConnection):
+    response_class = _TimedAnswer
+
+
+class _Https(urllib3.connection.HTTPSConnection):
+    response_class = _TimedAnswer
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Http
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _Https
+
+
 _pools: dict[tuple[int, str, int], urllib3.PoolManager] = {}
 _pools_lock = threading.Lock()
 _sign_lock = threading.Lock()
@@ -215,6 +273,7 @@ def _pool(scheme: str, host: str, per_host: int) -> urllib3.PoolManager:
         if pool is None:
             how: dict[str, Any] = {"maxsize": per_host, "block": True}
             pool = urllib3.ProxyManager(proxy, **how) if proxy else urllib3.PoolManager(**how)
+            pool.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
             _pools[os.getpid(), proxy, per_host] = pool
         return pool
 
@@ -225,6 +284,7 @@ def _over_http(place: Place, start: int, length: int, version: str) -> Answer:
     if version.startswith('"'):
         headers["If-Match"] = version
     parts = urlsplit(url)
+    allowed_s = READ_S + length / SLOWEST
     try:
         response = _pool(parts.scheme, parts.hostname or "", place.per_host).request(
             "GET",
@@ -232,8 +292,8 @@ def _over_http(place: Place, start: int, length: int, version: str) -> Answer:
             headers=headers,
             preload_content=False,
             decode_content=False,
-            timeout=urllib3.Timeout(connect=CONNECT_S, read=READ_S),
-            retries=urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=5),
+            timeout=urllib3.Timeout(connect=CONNECT_S, read=allowed_s),
+            retries=urllib3.Retry(total=None, connect=False, read=False, status=0, other=0, redirect=5),
         )
         is_read = False
         try:
@@ -250,6 +310,10 @@ def _over_http(place: Place, start: int, length: int, version: str) -> Answer:
         if err.refused:
             _forget_signature(place, url)
         raise
+    except urllib3.exceptions.ReadTimeoutError:
+        raise _FailedTryError(
+            f"the server is too slow: expected {length} bytes within {allowed_s:.1f} s, some of them every {READ_S:g} s"
+        ) from None
     except (urllib3.exceptions.HTTPError, OSError) as err:
         raise _FailedTryError(f"{type(err).__name__}: {_unsigned(err)}") from None
 

@@ -1,0 +1,140 @@
+"""Ranges over HTTP from servers that are slow, in each of the ways in which a server is."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from curation.model import ReadError
+from curation.read import ranges
+from curation.read.ranges import Place
+from tests.loopback import Request, serving
+
+DATA = bytes(range(256)) * 256
+OVER = threading.Event()
+"""Set where a test ends: its servers stop what they are about."""
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(ranges, "PAUSE_S", 0.01)
+    monkeypatch.setattr(ranges, "READ_S", 0.3)
+    OVER.clear()
+    yield
+    OVER.set()
+
+
+def whole(request: Request) -> None:
+    first, _, last = request.headers["Range"].removeprefix("bytes=").partition("-")
+    part = DATA[int(first) : int(last) + 1]
+    request.start(206, len(part), Content_Range=f"bytes {first}-{int(first) + len(part) - 1}/{len(DATA)}")
+    request.wfile.write(part)
+
+
+def dripping(request: Request, data: bytes, size: int = 1, every_s: float = 0.05) -> None:
+    for at in range(0, len(data), size):
+        request.wfile.write(data[at : at + size])
+        request.wfile.flush()
+        if OVER.wait(every_s):
+            break
+
+
+def drips_body(request: Request) -> None:
+    request.start(206, 4096, Content_Range=f"bytes 0-4095/{len(DATA)}")
+    dripping(request, DATA[:4096])
+
+
+def drips_body_and_closes(request: Request) -> None:
+    request.start(206, 4096, Content_Range=f"bytes 0-4095/{len(DATA)}", Connection="close")
+    dripping(request, DATA[:4096])
+
+
+def drips_head(request: Request) -> None:
+    dripping(request, b"HTTP/1.1 206 Partial Content\r\nX-Long: " + b"x" * 4096)
+
+
+SLOW: list[Callable[[Request], None]] = [drips_body, drips_body_and_closes, drips_head]
+
+
+def first_then_well(slow: Callable[[Request], None], count: int) -> Callable[[Request], None]:
+    left = iter([slow] * count)
+    return lambda request: next(left, whole)(request)
+
+
+@pytest.mark.parametrize("slow", SLOW)
+def test_a_server_that_drips_is_asked_again_when_the_time_of_the_whole_range_is_up(slow):
+    with serving(first_then_well(slow, 2)) as url:
+        began = time.monotonic()
+        assert ranges.fetch(Place(f"{url}/s.tif"), 0, 4096, "s.tif").data == DATA[:4096]
+        assert 0.5 < time.monotonic() - began < 5
+        OVER.set()
+
+
+@pytest.mark.parametrize("slow", SLOW)
+def test_a_server_that_always_drips_is_an_error_in_time(slow):
+    with serving(slow) as url:
+        began = time.monotonic()
+        with pytest.raises(
+            ReadError, match=r"^s\.tif: could not be read in 5 tries: .*expected 4096 bytes within 0\.5 s"
+        ):
+            ranges.fetch(Place(f"{url}/s.tif"), 0, 4096, "s.tif")
+        assert time.monotonic() - began < 10
+        OVER.set()
+
+
+def test_a_range_has_as_much_longer_as_it_has_more_bytes(monkeypatch):
+    monkeypatch.setattr(ranges, "SLOWEST", 32_000)
+
+    def slowly(request: Request) -> None:
+        request.start(206, len(DATA), Content_Range=f"bytes 0-{len(DATA) - 1}/{len(DATA)}")
+        dripping(request, DATA, size=4096, every_s=0.08)
+
+    with serving(slowly) as url:
+        began = time.monotonic()
+        assert ranges.fetch(Place(f"{url}/s.tif"), 0, len(DATA), "s.tif").data == DATA
+        assert time.monotonic() - began > 1, "longer than any two of its bytes may be apart"
+        OVER.set()
+
+
+@pytest.fixture
+def secured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """What a server of https on 127.0.0.1 needs; its certificate is trusted."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "loopback")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(hours=1), now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = tmp_path / "server.pem"
+    pem.write_bytes(
+        certificate.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context
+
+
+@pytest.mark.parametrize("slow", SLOW)
+def test_a_range_over_tls_has_its_time_too(secured, slow):
+    with serving(first_then_well(slow, 1), secured) as url:
+        assert url.startswith("https://")
+        began = time.monotonic()
+        assert ranges.fetch(Place(f"{url}/s.tif"), 0, 4096, "s.tif").data == DATA[:4096]
+        assert 0.4 < time.monotonic() - began < 5
+        assert ranges.fetch(Place(f"{url}/s.tif"), 0, len(DATA), "s.tif").data == DATA
+        OVER.set()
