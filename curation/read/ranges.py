@@ -11,6 +11,7 @@ import email.utils
 import functools
 import http.client
 import io
+import json
 import logging
 import os
 import random
@@ -19,22 +20,26 @@ import socket
 import threading
 import time
 import urllib.request
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlparse, urlsplit
 
 import obstore
-import planetary_computer
-import planetary_computer.sas
 import urllib3
 import urllib3.connection
 import urllib3.exceptions
+from planetary_computer import sas
+from planetary_computer.settings import Settings
+from planetary_computer.utils import parse_blob_url
 
 from curation.model import ReadError
 from curation.store import PassingError, Store
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 def _without_signatures(record: logging.LogRecord) -> bool:
@@ -262,7 +267,6 @@ class _HttpsPool(urllib3.HTTPSConnectionPool):
 
 _pools: dict[tuple[int, str, int], urllib3.PoolManager] = {}
 _pools_lock = threading.Lock()
-_sign_lock = threading.Lock()
 
 
 def _pool(scheme: str, host: str, per_host: int) -> urllib3.PoolManager:
@@ -283,10 +287,26 @@ def _over_http(place: Place, start: int, length: int, version: str) -> Answer:
     headers = {"Range": f"bytes={start}-{start + length - 1}", "Accept-Encoding": "identity"}
     if version.startswith('"'):
         headers["If-Match"] = version
+    try:
+        return _got(url, headers, length, place.per_host, lambda response: _answer(response, start, length, version))
+    except _FailedTryError as err:
+        if err.refused:
+            _forget_signature(place, url)
+        raise
+
+
+def _got(
+    url: str, headers: Mapping[str, str], length: int, per_host: int, take: Callable[[urllib3.BaseHTTPResponse], T]
+) -> T:
+    """What `take` makes of a server's answer, of which it takes `length` bytes at most.
+
+    Raises:
+        _FailedTryError: the answer did not come, or not in time.
+    """
     parts = urlsplit(url)
     allowed_s = READ_S + length / SLOWEST
     try:
-        response = _pool(parts.scheme, parts.hostname or "", place.per_host).request(
+        response = _pool(parts.scheme, parts.hostname or "", per_host).request(
             "GET",
             url,
             headers=headers,
@@ -297,39 +317,43 @@ def _over_http(place: Place, start: int, length: int, version: str) -> Answer:
         )
         is_read = False
         try:
-            answer = _answer(response, start, length, version)
+            taken = take(response)
             is_read = True
-            return answer
+            return taken
         finally:
             if not is_read:  # what is left of a body must not be taken for the next answer
                 response.close()
             response.release_conn()  # a slot of the host, closed or not
     except ReadError:  # an OSError, too
         raise
-    except _FailedTryError as err:
-        if err.refused:
-            _forget_signature(place, url)
-        raise
     except urllib3.exceptions.ReadTimeoutError:
         raise _FailedTryError(
-            f"the server is too slow: expected {length} bytes within {allowed_s:.1f} s, some of them every {READ_S:g} s"
+            f"the server is too slow: expected up to {length} bytes within {allowed_s:.1f} s, "
+            f"some of them every {READ_S:g} s"
         ) from None
     except (urllib3.exceptions.HTTPError, OSError) as err:
         raise _FailedTryError(f"{type(err).__name__}: {_unsigned(err)}") from None
 
 
-def _answer(response: urllib3.BaseHTTPResponse, start: int, length: int, version: str) -> Answer:
+def _check(response: urllib3.BaseHTTPResponse) -> str:
+    """The status, as an error would tell it. Raises where it is not one of success."""
     status, told = response.status, f"HTTP {response.status} {response.reason or ''}".strip()
     if status in _PASSING:
         raise _FailedTryError(told, wait_s=_retry_after_s(response.headers.get("Retry-After")))
     if status in _REFUSED:  # a signature has a term, and some servers say 403 where they mean 429
         raise _FailedTryError(told, refused=True)
+    if status not in (200, 206):
+        raise ReadError(told)
+    return told
+
+
+def _answer(response: urllib3.BaseHTTPResponse, start: int, length: int, version: str) -> Answer:
+    status = response.status
     if status == 412:
         raise ChangedError(_CHANGED)
     if status == 416:
-        raise ReadError(f"{told}: has no byte {start}: it is shorter than its header says")
-    if status not in (200, 206):
-        raise ReadError(told)
+        raise ReadError(f"HTTP 416 {response.reason or ''}: has no byte {start}: it is shorter than its header says")
+    told = _check(response)
     if encoding := response.headers.get("Content-Encoding", "identity").replace("identity", ""):
         raise ReadError(f"{told}: came as {encoding}, which was not asked for")
     content_length = int(response.headers.get("Content-Length") or -1)
@@ -356,16 +380,6 @@ def _answer(response: urllib3.BaseHTTPResponse, start: int, length: int, version
     return Answer(data, size, mark)
 
 
-def _signed(place: Place) -> str:
-    if place.sign == "none":
-        return place.url
-    try:
-        with _sign_lock:  # the first asks for a token, and the others find it
-            return str(planetary_computer.sign_url(place.url))
-    except (OSError, ValueError) as err:  # requests' own, and what it makes of an answer that is no token
-        raise _FailedTryError(f"no signature was given: {type(err).__name__}: {_unsigned(err)}") from None
-
-
 def _retry_after_s(value: str | None) -> float:
     """Seconds that a server asks to wait: a number, or a date."""
     if not value:
@@ -377,16 +391,94 @@ def _retry_after_s(value: str | None) -> float:
     return 0.0
 
 
-def _forget_signature(place: Place, used: str) -> None:
-    """Drops the token that a signed URL was refused with from what the signing library keeps, and no fresher one."""
-    if place.sign == "none":
-        return
-    with _sign_lock:
-        for key in [k for k, v in planetary_computer.sas.TOKEN_CACHE.items() if v.token in used]:
-            del planetary_computer.sas.TOKEN_CACHE[key]
-
-
 def _unsigned(err: Exception) -> str:
     """The first line of an error, each URL in it without its query: signatures stand there."""
     line = (str(err).splitlines() or [""])[0]
     return re.sub(r"\?[^\s'\"]+", "", line)
+
+
+# ---- signatures ------------------------------------------------------------------------------------------------------
+
+_LEAST_TERM_S = 60
+"""A token that ends sooner is replaced."""
+
+_TOKEN_BYTES = 2**16
+"""An answer with a token is shorter."""
+
+_tokens: dict[str, Future[sas.SASToken]] = {}
+"""Tokens that were asked for and did not come yet, by where."""
+_tokens_lock = threading.Lock()
+
+
+def _signed(place: Place) -> str:
+    """A place's URL with a signature where one is needed, as `planetary_computer.sign_url` makes it.
+
+    Tokens are asked for here: that library would do so without a time-out, ten times in one try.
+    """
+    parts = urlparse(place.url)
+    if place.sign == "none" or not parts.netloc.endswith(sas.BLOB_STORAGE_DOMAIN):
+        return place.url
+    url = "/".join((str(Settings.get().sas_url), *parse_blob_url(parts)))
+    return str(_token(url).sign(place.url).href)
+
+
+def _token(url: str) -> sas.SASToken:
+    """The token that is kept, or a new one: one request for it at a time, what comes of it is for all who wait."""
+    with _tokens_lock:
+        token = sas.TOKEN_CACHE.get(url)
+        if token is not None and token.ttl() >= _LEAST_TERM_S:
+            return token
+        coming = _tokens.get(url)
+        asked = _tokens[url] = Future() if coming is None else coming
+    if coming is None:
+        try:
+            token = _new_token(url)
+        except BaseException as err:  # noqa: BLE001 - raised below
+            with _tokens_lock:
+                del _tokens[url]
+            asked.set_exception(err)
+        else:
+            with _tokens_lock:
+                sas.TOKEN_CACHE[url] = token
+                del _tokens[url]
+            asked.set_result(token)
+    return asked.result()
+
+
+def _new_token(url: str) -> sas.SASToken:
+    def take(response: urllib3.BaseHTTPResponse) -> sas.SASToken:
+        told = _check(response)
+        data = response.read(_TOKEN_BYTES)
+        try:
+            return sas.SASToken(**json.loads(data))
+        except (ValueError, TypeError):
+            raise _FailedTryError(f"{told}: {len(data)} bytes that are no token") from None  # but may hold one
+
+    key = Settings.get().subscription_key
+    headers = {"Accept-Encoding": "identity"} | ({"Ocp-Apim-Subscription-Key": key} if key else {})
+    try:
+        return _got(url, headers, _TOKEN_BYTES, PER_HOST, take)
+    except ReadError as err:
+        raise ReadError(f"no signature was given by {url}: {err}") from None
+    except _FailedTryError as err:
+        raise _FailedTryError(f"no signature was given by {url}: {err}", wait_s=err.wait_s) from None
+
+
+def _forget_signature(place: Place, used: str) -> None:
+    """Drops the token that a signed URL was refused with from what the signing library keeps, and no fresher one."""
+    if place.sign == "none":
+        return
+    with _tokens_lock:
+        for key in [k for k, v in sas.TOKEN_CACHE.items() if v.token in used]:
+            del sas.TOKEN_CACHE[key]
+
+
+def _after_fork() -> None:
+    """A child has none of the threads that hold its parent's locks and wait for its tokens."""
+    global _pools_lock, _tokens_lock
+    _pools_lock, _tokens_lock = threading.Lock(), threading.Lock()
+    _tokens.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

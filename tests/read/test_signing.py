@@ -1,0 +1,136 @@
+"""Signatures, from a service of tokens that is as slow and as unwell as one can be."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from planetary_computer.settings import Settings
+
+from curation.model import ReadError
+from curation.read import ranges
+from curation.read.ranges import Place
+from tests.loopback import Request, serving
+from tests.read.conftest import Tokens
+
+DATA = bytes(range(256)) * 16
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranges, "PAUSE_S", 0.01)
+    monkeypatch.setattr(ranges, "READ_S", 0.3)
+    monkeypatch.setattr(ranges, "SLOWEST", 10**6)
+
+
+@pytest.fixture
+def blobs(tokens: Tokens) -> Iterator[str]:
+    """URL of a container whose blobs all hold `DATA` and need a signature."""
+
+    def answer(request: Request) -> None:
+        if "?sv=1&sig=SECRET" not in request.path:
+            request.send(403)
+            return
+        request.start(206, len(DATA), Content_Range=f"bytes 0-{len(DATA) - 1}/{len(DATA)}")
+        request.wfile.write(DATA)
+
+    with serving(answer) as url:
+        yield tokens.blobs_of(url)
+
+
+def fetched(blobs: str, name: str = "s.tif") -> bytes:
+    return ranges.fetch(Place(f"{blobs}/{name}", "planetary-computer"), 0, len(DATA), name).data
+
+
+FAULTS = ["stall", "drip", "503", "429", "403", "page", "other"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_token_is_asked_for_once_a_try(tokens, blobs, fault):
+    tokens.faults = [fault] * 2
+    began = time.monotonic()
+    assert fetched(blobs) == DATA
+    assert time.monotonic() - began < 4
+    assert tokens.asked == ["/api/sas/v1/token/account1/box"] * 3
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, "404"])
+def test_where_no_token_comes_the_error_says_who_gave_none_and_why_and_tells_no_token(tokens, blobs, fault, caplog):
+    caplog.set_level(logging.DEBUG)
+    tokens.always = fault
+    began = time.monotonic()
+    tries = 1 if fault == "404" else 5
+    why = {
+        "stall": "the server is too slow",
+        "drip": "the server is too slow",
+        "page": "HTTP 200 OK: 19 bytes that are no",
+    }
+    why["other"] = "HTTP 200 OK: .* bytes that are no token"
+    said = rf"^s\.tif: could not be read in {tries} tries: no signature was given by {tokens.url}/account1/box: "
+    with pytest.raises(ReadError, match=said + why.get(fault, f"HTTP {fault}")) as caught:
+        fetched(blobs)
+    assert time.monotonic() - began < 8
+    assert len(tokens.asked) == tries
+    assert "SECRET" not in str(caught.value)
+    assert not [r for r in caplog.records if "SECRET" in r.getMessage()]
+    tokens.always = ""
+    assert fetched(blobs) == DATA, "a service that is well again is used again"
+
+
+def test_the_services_pause_is_kept_to(tokens, blobs):
+    tokens.faults, tokens.pause = ["429"], "1"
+    began = time.monotonic()
+    assert fetched(blobs) == DATA
+    assert time.monotonic() - began >= 1
+    tokens.always, tokens.pause, tokens.term_s = "429", "86400", 0
+    with pytest.raises(ReadError, match=r"no signature was given by .*HTTP 429 .*asks for a pause of 86400 s; rerun"):
+        fetched(blobs.replace("box", "other"))
+
+
+def test_those_who_wait_for_a_token_share_what_comes_of_it_and_hold_up_nobody_else(tokens, blobs):
+    assert fetched(f"{blobs}2") == DATA
+    tokens.always = "stall"
+    began = time.monotonic()
+    with ThreadPoolExecutor(20) as pool:
+        waiting = [pool.submit(fetched, blobs, f"{n}.tif") for n in range(20)]
+        time.sleep(0.1)
+        assert fetched(f"{blobs}2", "t.tif") == DATA
+        assert time.monotonic() - began < 0.35, "it has a token, and waits for none"
+        assert all("no signature was given" in str(w.exception()) for w in waiting)
+    assert time.monotonic() - began < 8, "as long as one of them alone"
+    tokens.always, before = "", len(tokens.asked)
+    with ThreadPoolExecutor(20) as pool:
+        assert list(pool.map(fetched, [blobs] * 20)) == [DATA] * 20
+    assert len(tokens.asked) == before + 1
+
+
+def test_a_token_is_kept_until_it_ends_soon(tokens, blobs):
+    for _ in range(3):
+        fetched(blobs)
+    assert len(tokens.asked) == 1
+    tokens.term_s = 30
+    for box in ("box3", "box3"):
+        fetched(blobs.replace("box", box))
+    assert len(tokens.asked) == 3
+
+
+def test_the_service_is_told_the_subscription_key(tokens, blobs, monkeypatch):
+    monkeypatch.setattr(Settings.get(), "subscription_key", "mine")
+    fetched(blobs)
+    assert tokens.keys == ["mine"]
+
+
+def test_what_needs_no_signature_gets_none(tokens, monkeypatch):
+    paths = []
+
+    def answer(request: Request) -> None:
+        paths.append(request.path)
+        request.send(200, DATA)
+
+    with serving(answer) as url:
+        assert fetched(url) == DATA
+    assert paths == ["/s.tif"]
+    assert not tokens.asked
