@@ -48,8 +48,8 @@ def _without_signatures(record: logging.LogRecord) -> bool:
     return True
 
 
-for _name in ("urllib3.connectionpool", "urllib3.poolmanager"):  # at level DEBUG and INFO they tell URLs
-    logging.getLogger(_name).addFilter(_without_signatures)
+for _name in ("connection", "connectionpool", "poolmanager", "util.retry"):  # they tell URLs
+    logging.getLogger(f"urllib3.{_name}").addFilter(_without_signatures)
 
 ATTEMPTS = 5
 """How often a range is asked for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -134,3 +135,23 @@ def test_what_needs_no_signature_gets_none(tokens, monkeypatch):
         assert fetched(url) == DATA
     assert paths == ["/s.tif"]
     assert not tokens.asked
+
+
+def test_no_log_line_of_a_redirect_or_of_a_strange_header_tells_a_signature(tokens, caplog):
+    caplog.set_level(logging.DEBUG)
+    first = threading.Event()
+
+    def answer(request: Request) -> None:
+        if not first.is_set():
+            first.set()
+            request.send(302, Location=request.path.replace("s.tif", "moved.tif"))
+            return
+        request.wfile.write(b"HTTP/1.1 206 Partial Content\r\nno colon\r\nContent-Length: 9\r\n\r\n")
+        request.close_connection = True
+
+    with serving(answer) as url, pytest.raises(ReadError) as caught:
+        fetched(tokens.blobs_of(url))
+    assert "SECRET" not in str(caught.value)
+    told = [r for r in caplog.records if r.name.startswith("urllib3")]
+    assert {"urllib3.util.retry", "urllib3.poolmanager", "urllib3.connection"} <= {r.name for r in told}
+    assert not [r.getMessage() for r in told if "SECRET" in r.getMessage()]
