@@ -87,6 +87,11 @@ class Place:
         """Whether it is elsewhere."""
         return "://" in self.url and not self.url.startswith("file://")
 
+    @property
+    def host(self) -> str:
+        """Whose slots a request for it takes: a server's, a bucket's; empty for disks."""
+        return urlsplit(self.url).netloc if self.is_remote else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

@@ -22,9 +22,6 @@ _PAGE_BYTES = 64 * 2**10
 _MOST_HEADS = 2048
 """Heads that a process keeps from one slab to the next: 64 MiB."""
 
-_THREADS = 64
-"""That fetch: as many requests a process has under way, over all hosts."""
-
 _heads: OrderedDict[Place, Future[Answer]] = OrderedDict()
 _heads_lock = threading.Lock()
 
@@ -109,7 +106,7 @@ class SparseFile:
             if self._head is not None:
                 _heads.move_to_end(self.place)
                 return
-            self._head = _heads[self.place] = _pool().submit(self._fetch_head)
+            self._head = _heads[self.place] = _pool(self.place).submit(self._fetch_head)
             while len(_heads) > _MOST_HEADS:
                 _heads.popitem(last=False)
 
@@ -145,7 +142,7 @@ class SparseFile:
         total = 0
         for whole in coalesced(missing):
             for span in self._gaps(Span(max(whole.start, here), whole.stop)):
-                self._add(span, _pool().submit(self._fetch, span, head.version, planned=True))
+                self._add(span, _pool(self.place).submit(self._fetch, span, head.version, planned=True))
                 total += span.stop - span.start
         return total
 
@@ -225,24 +222,25 @@ class SparseFile:
         self._head = None
 
 
-_pool_of: tuple[int, ThreadPoolExecutor] | None = None
-_pool_lock = threading.Lock()
+_pools: dict[tuple[str, int], ThreadPoolExecutor] = {}
+_pools_lock = threading.Lock()
 
 
-def _pool() -> ThreadPoolExecutor:
-    """The threads that fetch, of this process."""
-    global _pool_of
-    with _pool_lock:
-        if _pool_of is None or _pool_of[0] != os.getpid():
-            _pool_of = (os.getpid(), ThreadPoolExecutor(_THREADS, thread_name_prefix="fetch"))
-        return _pool_of[1]
+def _pool(place: Place) -> ThreadPoolExecutor:
+    """The threads that fetch from a place's host, of this process: a host that stalls has no other's."""
+    with _pools_lock:
+        key = (place.host, place.per_host)
+        if key not in _pools:
+            _pools[key] = ThreadPoolExecutor(place.per_host, thread_name_prefix="fetch")
+        return _pools[key]
 
 
 def _after_fork() -> None:
     """A child has none of the threads that would finish what its parent began."""
-    global _heads_lock, _pool_lock
-    _heads_lock, _pool_lock = threading.Lock(), threading.Lock()
+    global _heads_lock, _pools_lock
+    _heads_lock, _pools_lock = threading.Lock(), threading.Lock()
     _heads.clear()
+    _pools.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -782,6 +782,31 @@ def test_a_host_has_no_more_requests_at_a_time_than_it_may(archive, want, per_ho
     assert made.most == per_host
 
 
+def test_a_host_that_stalls_takes_nothing_from_one_that_is_well(archive, want, monkeypatch):
+    _, url = archive
+    monkeypatch.setattr(ranges, "READ_S", 4)
+    monkeypatch.setattr(ranges, "ATTEMPTS", 1)
+    asked, over = threading.Semaphore(0), threading.Event()
+
+    def stall(request: Request) -> None:
+        asked.release()
+        over.wait(20)
+        request.close_connection = True
+
+    with serving(stall) as stalled, Reader(stalled, per_host=32) as slow, Reader(url, per_host=32) as reader:
+        reads = [Read(Asset(f"{n}.tif", "none"), spec(10, "uint16", 0), AT) for n in range(100)]
+        waiting = threading.Thread(target=slow.prefetch, args=([reads],))
+        waiting.start()
+        for _ in range(32):
+            assert asked.acquire(timeout=5)
+        began = time.monotonic()
+        assert np.array_equal(fetched(reader), want)
+        assert time.monotonic() - began < 2
+        assert not asked.acquire(blocking=False), "no more at a time than it may have"
+        over.set()
+        waiting.join()
+
+
 def test_prefetching_says_nothing_of_what_fails_and_reading_does(archive, want):
     made, url = archive
     made.always = "500"
