@@ -29,7 +29,7 @@ from rasterio.windows import Window
 
 from curation import grid
 from curation.model import Location, ReadError
-from curation.read.blocks import PixelWindow, Span
+from curation.read.blocks import GAP_BYTES, PixelWindow, Span
 from curation.read.ranges import PER_HOST, ChangedError, Place
 from curation.read.raster import BrokenError, Decoded, Raster
 from curation.read.sparse import Counts, Pieces, SparseFile
@@ -174,17 +174,21 @@ class Reader:
         for href in {read.asset.href: read.asset for group in groups for read in group}.values():
             self._file(href).ask_head()
         wanted: dict[Asset, set[Span]] = {}
+        room = self._pieces.room_bytes
         total = count = 0
         for group in groups:
             more: dict[Asset, set[Span]] = {}
             for read in group:
                 more.setdefault(read.asset, set()).update(self._spans(read) - wanted.get(read.asset, set()))
-            total += sum(span.stop - span.start for spans in more.values() for span in spans)
-            if count and total > self._pieces.limit_bytes:
+            # With the bytes between two ranges of one request, of which there are no more than so many.
+            total += sum(span.stop - span.start + GAP_BYTES for spans in more.values() for span in spans)
+            if count and total > room:
                 break
             for asset, spans in more.items():
                 wanted.setdefault(asset, set()).update(spans)
             count += 1
+        for asset, found in wanted.items():
+            self._file(asset).keep(found)  # all of them, before anything that is new needs room
         for asset, found in wanted.items():
             with contextlib.suppress(ReadError):  # as below
                 self._file(asset).ask(found)

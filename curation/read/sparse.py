@@ -6,7 +6,7 @@ import bisect
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 
 from curation.read import ranges
@@ -45,28 +45,52 @@ class Counts:
 
 
 class Pieces:
-    """Bytes that were asked for ahead, of all files of a reader, within a limit: what came first goes first."""
+    """Bytes that were asked for ahead, of all files of a reader, within a limit: what was planned longest ago goes first.
+
+    A piece counts from when it is asked for until its bytes are gone: where its request runs, until that is through,
+    whether anybody waits for it or not. So what runs is not dropped to make room: it would make none.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.bytes = 0
-        self._order: OrderedDict[tuple[SparseFile, int], int] = OrderedDict()
+        self._lock = threading.Lock()
+        self._order: OrderedDict[tuple[SparseFile, int], tuple[int, Future[bytes]]] = OrderedDict()
 
-    def add(self, file: SparseFile, span: Span) -> None:
+    @property
+    def room_bytes(self) -> int:
+        """What a new plan may have: all but what is running."""
+        idle = sum(size for size, data in self._order.values() if not data.running())
+        return self.limit_bytes - self.bytes + idle
+
+    def add(self, file: SparseFile, span: Span, data: Future[bytes]) -> None:
         """Takes down a new piece, and drops the oldest ones that have no room any more."""
-        size = span.stop - span.start
-        self._order[file, span.start] = size
-        self.bytes += size
-        while self.bytes > self.limit_bytes and len(self._order) > 1:
-            (old, start), size = self._order.popitem(last=False)
-            self.bytes -= size
-            old.drop(start)
+        self._count(span.stop - span.start)
+        if self.bytes > self.limit_bytes:
+            for key in [k for k, (_, d) in self._order.items() if not d.running()]:
+                if self.bytes <= self.limit_bytes:
+                    break
+                self._drop(key)
+        self._order[file, span.start] = span.stop - span.start, data
+
+    def keep(self, file: SparseFile, start: int) -> None:
+        """Makes a piece the newest: it is planned for again."""
+        self._order.move_to_end((file, start))
 
     def forget(self, file: SparseFile) -> None:
         """Drops all of a file."""
         for key in [k for k in self._order if k[0] is file]:
-            self.bytes -= self._order.pop(key)
-            file.drop(key[1])
+            self._drop(key)
+
+    def _drop(self, key: tuple[SparseFile, int]) -> None:
+        size, data = self._order.pop(key)
+        key[0].drop(key[1])
+        data.cancel()
+        data.add_done_callback(lambda _: self._count(-size))  # at once, unless it is running
+
+    def _count(self, size: int) -> None:
+        with self._lock:
+            self.bytes += size
 
 
 class SparseFile:
@@ -106,28 +130,40 @@ class SparseFile:
             if self._head is not None:
                 _heads.move_to_end(self.place)
                 return
-            self._head = _heads[self.place] = _pool(self.place).submit(self._fetch_head)
+            self._head = _heads[self.place] = Future()
+            _pool(self.place).submit(self._fetch_head, self._head)
             while len(_heads) > _MOST_HEADS:
                 _heads.popitem(last=False)
 
-    def _fetch_head(self) -> Answer:
-        is_lasting = False
+    def _fetch_head(self, head: Future[Answer]) -> None:
         try:
             answer = ranges.fetch(self.place, 0, HEAD_BYTES, self.name)  # to its end: other readers may wait for it
-            self._counts.add(answer, planned=True)
-            # Only what later answers are compared with: another content under the same name would not show else.
-            is_lasting = self.place.is_remote and bool(answer.version) and len(answer.data) < answer.size
-            return answer
-        finally:
-            if not is_lasting:
-                with _heads_lock:
-                    _heads.pop(self.place, None)
+        except BaseException as err:  # noqa: BLE001 - whoever reads it is told
+            self._forget_head(head)
+            head.set_exception(err)
+            return
+        self._counts.add(answer, planned=True)
+        # Only what later answers are compared with lasts: another content under the same name would not show else.
+        if not (self.place.is_remote and answer.version and len(answer.data) < answer.size):
+            self._forget_head(head)
+        head.set_result(answer)
+
+    def _forget_head(self, head: Future[Answer] | None) -> None:
+        """Nobody else gets this head any more; one that was asked for after it stays."""
+        with _heads_lock:
+            if _heads.get(self.place) is head:
+                _heads.pop(self.place, None)
 
     def head(self) -> Answer:
         """The first bytes, with what is known of the whole. Raises as `ranges.fetch` does."""
         self.ask_head()
         assert self._head is not None
         return self._head.result()
+
+    def keep(self, spans: Iterable[Span]) -> None:
+        """Lets the pieces that spans lie in stay longer than those that no plan wants any more."""
+        for start in {start for span in spans for start, _ in self._over(span)}:
+            self._pieces.keep(self, start)
 
     def ask(self, spans: Iterable[Span]) -> int:
         """Begins to fetch those of the spans that are not here yet, in few requests.
@@ -150,12 +186,18 @@ class SparseFile:
         i = bisect.bisect_right(self._starts, span.start) - 1
         return i >= 0 and self._spans[i][0] >= span.stop
 
-    def _gaps(self, span: Span) -> Iterable[Span]:
+    def _over(self, span: Span) -> Iterator[tuple[int, int]]:
+        """Start and end of the pieces that have some of a span."""
+        for i in range(max(bisect.bisect_right(self._starts, span.start) - 1, 0), len(self._starts)):
+            if self._starts[i] >= span.stop:
+                break
+            if self._spans[i][0] > span.start:
+                yield self._starts[i], self._spans[i][0]
+
+    def _gaps(self, span: Span) -> Iterator[Span]:
         """What of a span lies in no piece."""
         at = span.start
-        for start, (stop, _) in zip(list(self._starts), list(self._spans), strict=True):
-            if stop <= at or start >= span.stop:
-                continue
+        for start, stop in list(self._over(span)):  # what is found is asked for, and pieces come and go
             if start > at:
                 yield Span(at, start)
             at = max(at, stop)
@@ -166,13 +208,12 @@ class SparseFile:
         i = bisect.bisect(self._starts, span.start)
         self._starts.insert(i, span.start)
         self._spans.insert(i, (span.stop, data))
-        self._pieces.add(self, span)
+        self._pieces.add(self, span, data)
 
     def drop(self, start: int) -> None:
         """Forgets the piece that begins there."""
         i = bisect.bisect_left(self._starts, start)
-        del self._starts[i]
-        self._spans.pop(i)[1].cancel()
+        del self._starts[i], self._spans[i]
 
     def _fetch(self, span: Span, version: str, *, planned: bool) -> bytes:
         answer = ranges.fetch(self.place, span.start, span.stop - span.start, self.name, version, self._ended)
@@ -216,9 +257,7 @@ class SparseFile:
     def forget(self) -> None:
         """Drops everything, the head as well: it is fetched anew when it is wanted."""
         self._pieces.forget(self)
-        with _heads_lock:
-            if _heads.get(self.place) is self._head:
-                _heads.pop(self.place, None)
+        self._forget_head(self._head)
         self._head = None
 
 

@@ -1,6 +1,9 @@
 """Files of which only some bytes are here: whatever was asked for ahead, what is read are the file's bytes."""
 
 import random
+import threading
+import time
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +14,7 @@ from curation.read import sparse
 from curation.read.blocks import GAP_BYTES, Span
 from curation.read.ranges import Place
 from curation.read.sparse import Counts, Pieces, SparseFile
+from tests.loopback import Request, serving
 
 DATA = random.Random(3).randbytes(700_000)
 EDGE = st.integers(0, len(DATA))
@@ -80,3 +84,106 @@ def test_a_file_that_is_not_there_says_so_and_is_asked_for_again_when_it_is(tmp_
     file.forget()
     (tmp_path / "file.bin").write_bytes(DATA)
     assert file.read(5, 10) == DATA[5:15]
+
+
+class Held:
+    """A server of `DATA` that keeps answers back behind the head, and counts what it was asked for."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Semaphore(0)
+        self.go = threading.Event()
+        self.firsts: Counter[int] = Counter()
+
+    def answer(self, request: Request) -> None:
+        first, _, last = request.headers["Range"].removeprefix("bytes=").partition("-")
+        part = DATA[int(first) : int(last) + 1]
+        self.firsts[int(first)] += 1
+        if int(first):
+            self.begun.release()
+            self.go.wait(20)
+        request.start(
+            206, len(part), Content_Range=f"bytes {first}-{int(first) + len(part) - 1}/{len(DATA)}", ETag='"1"'
+        )
+        request.wfile.write(part)
+
+
+def far_apart(count: int, size: int = 20_000) -> list[Span]:
+    """Spans that are requests of their own."""
+    return [Span(at, at + size) for at in range(100_000, 100_000 + 40_000 * count, 40_000)]
+
+
+def test_pieces_that_nobody_waits_for_count_until_they_are_through():
+    held = Held()
+    with serving(held.answer) as url:
+        pieces = Pieces(10**9)
+        file = SparseFile(Place(f"{url}/file.bin", per_host=2), "file.bin", Counts(), pieces)
+        file.ask(far_apart(5))
+        assert pieces.bytes == 100_000
+        for _ in range(2):
+            assert held.begun.acquire(timeout=5)
+        file.forget()
+        assert pieces.bytes == 40_000, "two are running, and what waited for a thread is given up"
+        held.go.set()
+        until = time.monotonic() + 5
+        while pieces.bytes and time.monotonic() < until:
+            time.sleep(0.01)
+        assert pieces.bytes == 0
+        assert sum(held.firsts.values()) == 3, "the head, and those two"
+
+
+def test_what_is_running_is_not_dropped_to_make_room(path):
+    held = Held()
+    with serving(held.answer) as url:
+        pieces = Pieces(50_000)
+        file = SparseFile(Place(f"{url}/file.bin", per_host=2), "file.bin", Counts(), pieces)
+        spans = far_apart(5)
+        file.ask(spans[:2])
+        for _ in range(2):
+            assert held.begun.acquire(timeout=5)
+        file.ask(spans[2:])
+        held.go.set()
+        for span in spans[:2]:
+            assert file.read(span.start, 20_000) == DATA[span.start : span.stop]
+        assert [held.firsts[s.start] for s in spans[:2]] == [1, 1], "dropping them would have freed nothing"
+
+
+def test_what_is_asked_for_again_stays_and_what_was_asked_for_longest_ago_goes(path):
+    file, counts, pieces = opened(path, 90_000)
+    spans = far_apart(6)
+    for plan in (spans[:4], [*spans[:2], *spans[4:]]):
+        file.keep(plan)
+        file.ask(plan)
+        for span in plan:
+            assert file.read(span.start, 20_000) == DATA[span.start : span.stop]
+    assert pieces.bytes == 80_000
+    assert (counts.requests, counts.unplanned) == (7, 0), "the head, and each span once"
+
+
+def test_a_head_that_fails_late_takes_no_newer_one_with_it(monkeypatch):
+    heads, late, over = [], threading.Event(), threading.Event()
+
+    def answer(request: Request) -> None:
+        heads.append(request.path)
+        if len(heads) == 1:
+            late.wait(20)
+            request.send(404)
+            over.set()
+            return
+        request.start(206, 40_000, Content_Range=f"bytes 0-39999/{len(DATA)}", ETag='"1"')
+        request.wfile.write(DATA[:40_000])
+
+    monkeypatch.setattr(sparse, "HEAD_BYTES", 40_000)
+    with serving(answer) as url:
+        files = [SparseFile(Place(f"{url}/file.bin"), f"file{n}.bin", Counts(), Pieces(10**9)) for n in range(3)]
+        files[0].ask_head()
+        failing = files[0]._head
+        until = time.monotonic() + 5
+        while not heads and time.monotonic() < until:
+            time.sleep(0.01)
+        files[0].forget()
+        assert files[1].read(0, 10) == DATA[:10]
+        late.set()
+        with pytest.raises(ReadError, match="404"):
+            failing.result(timeout=5)
+        assert files[2].read(0, 10) == DATA[:10]
+        assert len(heads) == 2, "the head that came is kept"
