@@ -25,7 +25,7 @@ from rasterio.windows import Window
 
 from curation import grid
 from curation.model import Location, ReadError
-from curation.read import ranges
+from curation.read import ranges, sparse
 from curation.read.cog import Asset, Read, Reader
 from curation.sources import ArraySpec
 from tests.loopback import Request, serving
@@ -754,6 +754,23 @@ def test_what_has_no_room_is_left_for_later_and_comes_the_same(archive, picture)
         for place in places:
             col, row = 120 + round((place.x0_m - AT.x0_m) / 10), 120 - round((place.y0_m - AT.y0_m) / 10)
             assert np.array_equal(reader.read([asset], array, place)[0], picture[row : row + 66, col : col + 66])
+
+
+def test_what_lies_between_two_blocks_of_one_request_needs_room_as_well(tmp_path):
+    # Every other block of 8 kB: what lies between comes with them.
+    values = np.random.default_rng(6).integers(1, 9000, (1024, 1024)).astype("u2")
+    corner = location(9.0, 48.0, 120)
+    asset = write(tmp_path / "s.tif", values, north_up(corner.x0_m, corner.y0_m, 10), corner.epsg, nodata=0)
+    array, limit = spec(10, "uint16", 0), 500_000
+    at = [(128 * (i % 8), 64 * (i // 8)) for i in range(56)]
+    places = [replace(corner, x0_m=corner.x0_m + 10 * c, y0_m=corner.y0_m - 10 * r) for c, r in at]
+    with Reader("", ahead_bytes=limit) as reader:
+        count = reader.prefetch([[Read(asset, array, p)] for p in places])
+        for place, (col, row) in zip(places[:count], at, strict=False):
+            assert np.array_equal(reader.read([asset], array, place)[0], values[row : row + 12, col : col + 12])
+        assert count > 10
+        assert reader.counts.bytes <= limit + sparse.HEAD_BYTES
+        assert reader.counts.requests <= 3, "the head, the offsets of blocks, and one for all blocks"
 
 
 def test_a_head_that_another_reader_fetched_is_checked_before_pixels_come_of_it(archive, want, picture):
