@@ -256,7 +256,8 @@ class FetchSpec(Strict):
     requests_per_host: int = Field(default=64, gt=0)
     """Requests that one host has of all workers together, at a time; of each at least one."""
     ahead_mb: int = Field(default=256, gt=0)
-    """Packed megabytes (10⁶) that a task fetches ahead of what it decodes, at most; a worker has a task per thread."""
+    """Packed megabytes (10⁶) that a task fetches ahead of what it decodes, at most, but one patch's at least; a worker has a
+    task per thread."""
 
 
 class PackSpec(Strict):

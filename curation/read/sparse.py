@@ -130,8 +130,9 @@ class SparseFile:
             if self._head is not None:
                 _heads.move_to_end(self.place)
                 return
-            self._head = _heads[self.place] = Future()
-            _pool(self.place).submit(self._fetch_head, self._head)
+            head: Future[Answer] = Future()
+            _pool(self.place).submit(self._fetch_head, head)
+            self._head = _heads[self.place] = head
             while len(_heads) > _MOST_HEADS:
                 _heads.popitem(last=False)
 
