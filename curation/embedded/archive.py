@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import uuid
 from collections.abc import Mapping
@@ -16,10 +15,13 @@ import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
-from curation.embedded import ground, labels, optics, radar, static, view
+from curation.embedded import cells, ground, labels, optics, radar, static, terrain, view
+from curation.embedded.blockfile import BlockFile
+from curation.embedded.cellscenes import CellScenes
 from curation.embedded.cover import BANDS
 from curation.embedded.grids import Grid
 from curation.embedded.kept import Kept
+from curation.embedded.published import published
 from curation.embedded.regions import Region
 from curation.embedded.scenes import Scene1, Scene2, dynamicworld_scenes, s1_scenes, s2_scenes
 
@@ -55,12 +57,12 @@ class Group:
 
 
 def groups() -> list[Group]:
-    """Every asset there is, in groups."""
+    """Every asset that is rendered whole, in groups."""
     by_res = [tuple(b for b in BANDS if optics.RES_M[b] == res) for res in (10, 20, 60)]
     out = [Group("sentinel-2-l2a", s.id, assets) for s in s2_scenes() for assets in (*by_res, ("SCL",))]
     out += [Group("sentinel-1-rtc", s.id, (pol,)) for s in s1_scenes() for pol in radar.POLARISATIONS]
     out += [Group("dynamicworld", s.dynamicworld_id, ("label",)) for s in dynamicworld_scenes()]
-    out += [Group("cop-dem-glo-30", p.id, ("data",)) for p in static.elevation_products()]
+    out += [Group("cop-dem-glo-30", p.id, ("data",)) for p in (*static.elevation_products(), *static.world_elevation())]
     out += [Group("esa-worldcover", p.id, ("map",)) for p in static.worldcover_products()]
     return out
 
@@ -75,26 +77,43 @@ class Archive:
         self._s2 = {s.id: s for s in s2_scenes()}
         self._s1 = {s.id: s for s in s1_scenes()}
         self._dw = {s.dynamicworld_id: s for s in dynamicworld_scenes()}
-        self._static = {p.id: p for p in (*static.elevation_products(), *static.worldcover_products())}
+        products = (*static.elevation_products(), *static.world_elevation(), *static.worldcover_products())
+        self._static = {p.id: p for p in products}
+        self._cells = CellScenes(folder / "blocks", lambda biome: self._stored_ground(cells.biome_region(biome)))
         self._grounds: Kept[ground.Ground] = Kept(2)
         self._views: Kept[view.View] = Kept(3)
         self._lights: Kept[optics.Light] = Kept(2)
 
     def known(self, key: Key) -> bool:
         """Whether there is such an asset."""
-        return key in self._group
+        return key in self._group or self.in_blocks(key) is not None
 
     def ready(self, key: Key) -> Path | None:
         """The asset's file if it has been rendered."""
         path = self.folder / "archive" / key.path
         return path if path.exists() else None
 
+    def in_blocks(self, key: Key) -> BlockFile | None:
+        """Where everything lies in an asset that is rendered block by block; None where it is none, or unknown."""
+        return self._cells.file(key.collection, key.item, key.asset)
+
+    def read(self, key: Key, start: int, stop: int) -> bytes:
+        """Bytes start to stop of an asset that is rendered block by block."""
+        return self._cells.read(key.collection, key.item, key.asset, start, stop)
+
     def path(self, key: Key) -> Path:
-        """The asset's file, rendered now if it has not been.
+        """The asset's file, rendered now (all of it) if it has not been.
 
         Raises:
             KeyError: there is no such asset.
         """
+        if (file := self.in_blocks(key)) is not None:
+            path = self.folder / "archive" / key.path
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with published(path) as part:
+                    part.write_bytes(self.read(key, 0, file.size))
+            return path
         group = self._group[key]
         with self._locks[group]:
             found = self.ready(key)
@@ -129,10 +148,14 @@ class Archive:
             self._write(group, "label", pixels, scene.grid, nodata=labels.DW_GAP)
         elif group.collection == "cop-dem-glo-30":
             product = self._static[group.item]
-            pixels = labels.elevation(self._ground(product.region), product.region, product.grid)
+            if product.region is None:
+                pixels = terrain.elevation(product.grid)
+            else:
+                pixels = labels.elevation(self._ground(product.region), product.region, product.grid)
             self._write(group, "data", pixels, product.grid, predictor=3)
         else:
             product = self._static[group.item]
+            assert product.region is not None
             pixels = labels.worldcover(self._ground(product.region), product.region, product.grid, product.version)
             self._write(group, "map", pixels, product.grid, nodata=0)
 
@@ -147,7 +170,7 @@ class Archive:
             made = ground.make(region)
             folder.mkdir(parents=True, exist_ok=True)
             for name, path in paths.items():
-                with _published(path) as part, part.open("wb") as file:
+                with published(path) as part, part.open("wb") as file:
                     np.save(file, getattr(made, name))
         return ground.Ground(*(np.load(paths[name], mmap_mode="r") for name in ("code", "height")))
 
@@ -162,7 +185,7 @@ class Archive:
     def _write(self, group: Group, asset: str, pixels: NDArray[Any], grid: Grid, **options: object) -> None:
         path = self.folder / "archive" / Key(group.collection, group.item, asset).path
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _published(path) as part:
+        with published(path) as part:
             write_cog(part, pixels, grid, options)
 
 
@@ -183,20 +206,3 @@ def write_cog(path: Path, pixels: NDArray[Any], grid: Grid, options: Mapping[str
         rasterio.shutil.copy(scratch, path, **CREATION | {k: v for k, v in options.items() if k != "nodata"})
     finally:
         rasterio.shutil.delete(scratch)
-
-
-class _published:  # noqa: N801 (reads as a verb)
-    """`with _published(path) as part:` what is written to `part` appears at `path` whole, or not at all."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._part = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}{path.suffix}")
-
-    def __enter__(self) -> Path:
-        return self._part
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is None:
-            self._part.replace(self._path)
-        else:
-            self._part.unlink(missing_ok=True)
