@@ -12,8 +12,8 @@ from typing import Any
 
 import numcodecs
 import numpy as np
-import pyproj
 from numpy.typing import NDArray
+from scipy.interpolate import RectBivariateSpline
 
 from curation.embedded import cells, ground, noise, optics, radar, terrain
 from curation.embedded.blockfile import BlockFile
@@ -30,6 +30,9 @@ Pixels = NDArray[Any]
 
 BLOCK = {10: 240, 20: 240, 60: 80}
 """Pixels along a block's side, by pixel size: 2.4 or 4.8 km."""
+
+KNOT_PX = 8
+"""Every how many 20 m pixels the terrain is worked out."""
 
 MEMORY_BLOCKS = 256
 """Blocks that are kept in memory: the bands of a group come in the order of files, not of blocks."""
@@ -73,6 +76,7 @@ class CellScenes:
         self._stored_ground = stored_ground
         self._memory: OrderedDict[Path, Pixels] = OrderedDict()
         self._lock = threading.Lock()
+        self._views: Kept[View] = Kept(32)
         self._rendering: Kept[dict[str, Pixels]] = Kept(16)
 
     def file(self, collection: str, item: str, asset: str) -> BlockFile | None:
@@ -140,10 +144,10 @@ class CellScenes:
         under = self._grounds.get(cell.biome, lambda: self._stored_ground(cell.biome))
         if isinstance(scene, Scene1):
             part1 = replace(scene, part=at)
-            seen = view(cell, under, part1.grid)
+            seen = self._views.get(part1.grid, lambda: view(cell, under, part1.grid))
             return {pol: radar.gamma0(part1, seen, pol) for pol in group.assets}
         part2 = replace(scene, part=at)
-        seen = view(cell, under, part2.grid)
+        seen = self._views.get(part2.grid, lambda: view(cell, under, part2.grid))
         light = optics.light(part2, seen)
         if group.assets == ("SCL",):
             return {"SCL": optics.classification(part2, seen, light)}
@@ -186,11 +190,16 @@ def view(cell: cells.Cell, under: Ground, grid: Grid) -> View:
 
 
 def _heights(grid: Grid) -> NDArray[np.float64]:
-    """The terrain at the centres of a grid's pixels and of one more on each side, in metres."""
-    x = grid.x0 + (np.arange(-1, grid.width + 1) + 0.5) * grid.dx
-    y = grid.y0 - (np.arange(-1, grid.height + 1) + 0.5) * grid.dy
-    convert: pyproj.Transformer = transformer(f"EPSG:{grid.epsg}", "EPSG:4326")
-    return terrain.height(*convert.transform(*np.meshgrid(x, y)))
+    """The terrain at the centres of a grid's pixels and of one more on each side, in metres.
+
+    Between knots by cubic splines: its waves are long, so they are off by a centimetre at most.
+    """
+    rows, cols = np.arange(-1, grid.height + 1), np.arange(-1, grid.width + 1)
+    down, right = (np.linspace(-1, n, max(6, n // KNOT_PX + 2)) for n in (grid.height, grid.width))
+    x, y = grid.x0 + (right + 0.5) * grid.dx, grid.y0 - (down + 0.5) * grid.dy
+    lon, lat = transformer(f"EPSG:{grid.epsg}", "EPSG:4326").transform(*np.meshgrid(x, y))
+    out: NDArray[np.float64] = RectBivariateSpline(down, right, terrain.height(lon, lat))(rows, cols)
+    return out
 
 
 @cache
