@@ -1,4 +1,7 @@
-"""The archive: Cloud-Optimised GeoTIFFs by collection, item and asset, rendered when first asked for and kept on disk."""
+"""The archive: Cloud-Optimised GeoTIFFs by collection, item and asset, rendered when first asked for and kept on disk.
+
+Scenes of the cells are rendered block by block (`cellscenes`), everything else a file at a time.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,8 @@ HEADER_BYTES = 1 << 16
 """Where blocks begin: a reader that takes the head of a file takes no block with it."""
 
 _GHOST = b"GDAL_STRUCTURAL_METADATA_SIZE=%06d bytes\n"
-_LAYOUT = b"LAYOUT=IFDS_BEFORE_DATA\nBLOCK_ORDER=ROW_MAJOR\nKNOWN_INCOMPATIBLE_EDITION=NO\n "
+_LAYOUT = b"LAYOUT=IFDS_BEFORE_DATA\nBLOCK_ORDER=ROW_MAJOR\nBLOCK_LEADER=SIZE_AS_UINT4\n"
+_LAYOUT += b"BLOCK_TRAILER=LAST_4_BYTES_REPEATED\nKNOWN_INCOMPATIBLE_EDITION=NO\n "
 """What GDAL writes into such files, and calls them 'COG' by (last byte: room for the edition flag to grow)."""
 
 _SHORT, _LONG, _ASCII, _DOUBLE = 3, 4, 2, 12
@@ -63,16 +64,21 @@ class BlockFile:
         return self.block * self.block * np.dtype(self.dtype).itemsize
 
     @cached_property
+    def _slot_bytes(self) -> int:
+        """A block with its size before it and its last four bytes again behind it, as the layout says."""
+        return self._block_bytes + 8
+
+    @cached_property
     def _starts(self) -> tuple[int, ...]:
         """Where the blocks of each level begin: the overview's come first, as in other such files."""
-        overview = sum(rows * cols for _, rows, cols in self._levels[1:]) * self._block_bytes
+        overview = sum(rows * cols for _, rows, cols in self._levels[1:]) * self._slot_bytes
         return (HEADER_BYTES + overview, HEADER_BYTES)[: len(self._levels)]
 
     @cached_property
     def size(self) -> int:
         """Bytes of the whole file."""
         _, rows, cols = self._levels[0]
-        return self._starts[0] + rows * cols * self._block_bytes
+        return self._starts[0] + rows * cols * self._slot_bytes
 
     @cached_property
     def header(self) -> bytes:
@@ -102,7 +108,7 @@ class BlockFile:
             (284, _SHORT, [1]),
             (322, _LONG, [self.block]),
             (323, _LONG, [self.block]),
-            (324, _LONG, [first + k * self._block_bytes for k in range(rows * cols)]),
+            (324, _LONG, [first + k * self._slot_bytes + 4 for k in range(rows * cols)]),
             (325, _LONG, [self._block_bytes] * (rows * cols)),
             (339, _SHORT, [{"u": 1, "i": 2, "f": 3}[pixel.kind]]),
         ]
@@ -130,16 +136,17 @@ class BlockFile:
         return struct.pack("<H", len(tags)) + entries + struct.pack("<I", following) + values + b"\0" * padding
 
     def read(self, start: int, stop: int, blocks: Blocks) -> bytes:
-        """Bytes start to stop of the file; `blocks` is asked for those of the image that lie there, or under its overview."""
+        """Bytes start to stop of the file; `blocks` is asked for the blocks that they are of, or are an overview of."""
         out = [self.header[start:stop]]
         at, stop = max(start, HEADER_BYTES), min(stop, self.size)
         while at < stop:
             level = next(k for k, first in enumerate(self._starts) if at >= first)
-            number, within = divmod(at - self._starts[level], self._block_bytes)
+            number, within = divmod(at - self._starts[level], self._slot_bytes)
             row, col = divmod(number, self._levels[level][2])
             pixels = blocks(row, col) if level == 0 else self._overview(row, col, blocks)
             data = np.ascontiguousarray(pixels, dtype=np.dtype(self.dtype).newbyteorder("<")).tobytes()
-            out.append(data[within : within + stop - at])
+            slot = struct.pack("<I", len(data)) + data + data[-4:]
+            out.append(slot[within : within + stop - at])
             at += len(out[-1])
         return b"".join(out)
 

@@ -16,6 +16,7 @@ A cell across the border of a zone (or the equator, where the false northing cha
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import math
 from dataclasses import dataclass
 from functools import cache
@@ -90,7 +91,7 @@ class Cell:
 
 
 def _biome(lat: float) -> str:
-    away = abs(lat)
+    away = abs(lat) if lat > -56 else 90.0  # the far south is bare long before the far north
     names = ((8, "tropical"), (19, "tropical"), (32, "dry"), (54, "temperate"), (67, "boreal"))
     return next((name for limit, name in names if away <= limit), "polar")
 
@@ -131,8 +132,8 @@ def _tiles(node: Node) -> tuple[Tile, ...]:
     across = [w, *(c for c in (math.ceil(w / 6) * 6.0,) if w < c < e and zone(w, n) != zone(e, n)), e]
     along = [s, *(c for c in (0.0,) if s < c < n), n]
     out = []
-    for south, north in zip(along, along[1:], strict=False):
-        for west, east in zip(across, across[1:], strict=False):
+    for south, north in itertools.pairwise(along):
+        for west, east in itertools.pairwise(across):
             lon, lat = (west + east) / 2, (south + north) / 2
             west_km, east_km = OVERLAP_KM * (west > w), OVERLAP_KM * (east < e)
             box = wider((west, south, east, north), west_km=west_km, east_km=east_km)
@@ -223,7 +224,7 @@ def _sky(node: Node, season: str, *, first: bool) -> Sky:
     rng = np.random.default_rng(noise.seed_of("sky", *node, season, first))
     if not first:
         return Sky(0.3 + 0.4 * float(rng.random()))
-    return CLEAR if rng.random() < 0.5 else Sky(0.02 + 0.05 * float(rng.random()))
+    return CLEAR if rng.random() < 0.6 else Sky(0.015 + 0.04 * float(rng.random()))
 
 
 def _baseline(day: dt.date, node: Node, season: str) -> str:

@@ -53,7 +53,9 @@ class Group:
 def _groups() -> list[Group]:
     by_res = [(tuple(b for b in BANDS if optics.RES_M[b] == res), res) for res in (10, 20, 60)]
     out = [
-        Group("sentinel-2-l2a", s.id, assets, res) for s in cells.s2_scenes() for assets, res in (*by_res, (("SCL",), 20))
+        Group("sentinel-2-l2a", s.id, assets, res)
+        for s in cells.s2_scenes()
+        for assets, res in (*by_res, (("SCL",), 20))
     ]
     out += [Group("sentinel-1-rtc", s.id, (pol,), 10) for s in cells.s1_scenes() for pol in radar.POLARISATIONS]
     return out
@@ -71,7 +73,8 @@ class CellScenes:
         """
         self._folder = folder
         self._groups = {(g.collection, g.item, a): g for g in _groups() for a in g.assets}
-        self._scenes: dict[str, Scene1 | Scene2] = {s.id: s for s in (*cells.s2_scenes(), *cells.s1_scenes())}
+        self._scenes: dict[str, Scene1 | Scene2] = {s.id: s for s in cells.s2_scenes()}
+        self._scenes |= {s.id: s for s in cells.s1_scenes()}
         self._grounds: Kept[Ground] = Kept(len(cells.BIOMES))
         self._stored_ground = stored_ground
         self._memory: OrderedDict[Path, Pixels] = OrderedDict()
@@ -160,7 +163,7 @@ def _file(grid: Grid, block: int, dtype: str, nodata: float | None) -> BlockFile
 
 
 def view(cell: cells.Cell, under: Ground, grid: Grid) -> View:
-    """A cell as a grid of 10 m pixels sees it: the biome's ground laid over it again and again, the world's terrain, its sea."""
+    """A cell as a grid of 10 m pixels sees it: its biome's ground again and again, the world's terrain and sea."""
     row, col = (np.floor(f).astype(np.int64) for f in frame_pixels(grid, cell.region))
     seed = cell.region.seed
     rows, cols = under.code.shape

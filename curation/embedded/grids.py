@@ -78,7 +78,9 @@ def s1_grid(region: Region, epsg: int) -> Grid:
     w, s, e, n = utm_box(whole(region), epsg)
     x0, y0 = math.floor(w / 60) * 60 - 30, math.ceil(n / 60) * 60 + 10
     step = region.step_px
-    return Grid(epsg, x0, y0, 10, 10, math.ceil((y0 - s) / (10 * step)) * step, math.ceil((e - x0) / (10 * step)) * step)
+    return Grid(
+        epsg, x0, y0, 10, 10, math.ceil((y0 - s) / (10 * step)) * step, math.ceil((e - x0) / (10 * step)) * step
+    )
 
 
 def degree_grid(

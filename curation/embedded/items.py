@@ -51,7 +51,12 @@ def all_collections(items: list[Json]) -> list[Json]:
 
 
 def _item(
-    collection: str, name: str, shape: shapely.Polygon | shapely.MultiPolygon, properties: Json, assets: Json, extensions: tuple[str, ...]
+    collection: str,
+    name: str,
+    shape: shapely.Polygon | shapely.MultiPolygon,
+    properties: Json,
+    assets: Json,
+    extensions: tuple[str, ...],
 ) -> Json:
     return {
         "type": "Feature",

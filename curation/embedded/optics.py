@@ -118,7 +118,9 @@ def bands(scene: Scene2, view: View, under: Light, names: Sequence[str]) -> dict
                 # Thick clouds are a little brighter than thin ones.
                 top = np.float32(SPECTRA["cloud"][b] * 10_000) * (0.75 + 0.4 * cloud)
                 dn += (top - dn) * cloud
-            dn += noise.normal(dn.shape, noise.seed_of(scene.pixel_seed, name, start)) * np.float32(SENSOR_NOISE / factor)
+            dn += noise.normal(dn.shape, noise.seed_of(scene.pixel_seed, name, start)) * np.float32(
+                SENSOR_NOISE / factor
+            )
             dn += np.float32(haze * HAZE[b] + 0.5)
             # The offset comes last, and is an integer: products of one acquisition differ by it alone.
             np.clip(dn, 1, 16_000, out=dn)

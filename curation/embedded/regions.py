@@ -1,5 +1,7 @@
 """Where the embedded Earth is: its two regions, their frames, and the Sentinel-2 tiles that cover them.
 
+The cells of its world are regions of the same form, made by rule in `cells`.
+
 A region's *frame* is one local transverse Mercator grid of 10 m pixels. The ground is made once in it, and every scene of
 whatever zone samples it, so that all of them depict the same ground.
 """

@@ -355,6 +355,7 @@ def _flown(orbit_day: str, date: str, cycle: int, orbit: int) -> tuple[bool, dt.
 
 
 def clock_time(day: dt.date, clock: str) -> dt.datetime:
+    """A day at a time of day in UTC, such as 103629."""
     return dt.datetime.combine(day, dt.datetime.strptime(clock, "%H%M%S").time(), tzinfo=dt.UTC)
 
 
@@ -369,8 +370,7 @@ def s2_scenes() -> tuple[Scene2, ...]:
         time = clock_time(date, clock)
         tiles = {t.name: t for t in region.tiles}
         for name in p.tiles.split():
-            for baseline in p.baselines:
-                out.append(scene2(p, region, tiles[name], baseline, time, first=first))
+            out += [scene2(p, region, tiles[name], baseline, time, first=first) for baseline in p.baselines]
     return tuple(out)
 
 
@@ -447,7 +447,7 @@ def footprint(scene: Scene1 | Scene2) -> shapely.Polygon | shapely.MultiPolygon:
 def _cut_at_antimeridian(shape: shapely.geometry.base.BaseGeometry) -> shapely.geometry.base.BaseGeometry:
     """A shape whose ring folds over the globe, as one part on either side (RFC 7946, 3.1.9)."""
     east = shapely.transform(shape, lambda xy: np.stack([xy[:, 0] % 360, xy[:, 1]], axis=1))
-    halves = shapely.intersection(east, shapely.box(0, -90, 180, 90)), shapely.intersection(
-        east, shapely.box(180, -90, 360, 90)
-    )
-    return shapely.MultiPolygon([halves[0], shapely.affinity.translate(halves[1], -360)])
+    near, far = (shapely.intersection(east, shapely.box(west, -90, west + 180, 90)) for west in (0, 180))
+    assert isinstance(near, shapely.Polygon)
+    assert isinstance(far, shapely.Polygon)
+    return shapely.MultiPolygon([near, shapely.affinity.translate(far, -360)])

@@ -1,4 +1,7 @@
-"""Products without a date: GLO-30 and WorldCover, cut to the regions on the pixels of the real tiles."""
+"""Products without a date: GLO-30 and WorldCover, cut to the regions on the pixels of the real tiles.
+
+For the cells of the world there are whole tiles of GLO-30 (`terrain`), and no WorldCover.
+"""
 
 from __future__ import annotations
 
@@ -76,9 +79,10 @@ def world_elevation() -> tuple[Product, ...]:
     corners = set()
     for cell in cells.cells():
         w, s, e, n = cell.region.bbox
-        # Pixels reach half of one west and north over the degree lines, so the tile beyond is touched a little too.
         corners |= {
-            ((lon + 180) % 360 - 180, lat) for lon in range(floor(w), floor(e) + 1) for lat in range(floor(s), floor(n) + 1)
+            ((lon + 180) % 360 - 180, lat)
+            for lon in range(floor(w), floor(e) + 1)
+            for lat in range(floor(s), floor(n) + 1)
         }
     out = []
     for lon, lat in sorted(corners):

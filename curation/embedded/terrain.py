@@ -20,7 +20,7 @@ MEAN_M = 620.0
 """Of land, above the geoid."""
 
 OCTAVES = ((1.9, 150.0, 6), (0.62, 62.0, 7), (0.21, 17.0, 8), (0.074, 2.6, 8))
-"""Wavelength in degrees, amplitude in metres and number of waves. Their sum never reaches `MEAN_M`: sea is only in `SEAS`."""
+"""Wavelength in degrees, amplitude in metres and number of waves. Together less than `MEAN_M`: sea is only in `SEAS`."""
 
 SEA_M = -60.0
 """Height that the function has in open sea; products say 0 there."""
@@ -47,7 +47,7 @@ class Sea:
 
 SEAS = (
     # East of a cell's middle: the tile there is wholly sea, so it does not exist.
-    Sea(-59.03, -52.4, -57.5, -50.6, 0.08),
+    Sea(-59.01, -52.4, -57.5, -50.6, 0.06),
     # An island that is smaller than its cell.
     Sea(-48.0, -62.5, -43.0, -59.0, 0.3, (-45.5, -60.5, 0.06)),
 )
@@ -113,8 +113,8 @@ def _with_sea(land: Doubles, sea: Doubles) -> Doubles:
 
 def over(grid: Grid) -> Doubles:
     """`height` at the centres of a grid of degrees: (height, width)."""
-    lon = grid.x0 + (np.arange(grid.width) + 0.5) * grid.dx
-    lat = grid.y0 - (np.arange(grid.height) + 0.5) * grid.dy
+    lon: Doubles = grid.x0 + (np.arange(grid.width, dtype=np.float64) + 0.5) * grid.dx
+    lat: Doubles = grid.y0 - (np.arange(grid.height, dtype=np.float64) + 0.5) * grid.dy
     across, along = _factors(lon, lat)
     out = along.T @ across
     out += MEAN_M
