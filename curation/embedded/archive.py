@@ -1,9 +1,11 @@
-"""The archive: GeoTIFFs and netCDF files by collection, item and asset, rendered when first asked for and kept on disk."""
+"""The archive: GeoTIFFs and netCDF files by collection, item and asset, rendered when first asked for and kept on disk.
+
+Scenes of the cells are rendered block by block (`cellscenes`), everything else a file at a time.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import uuid
 from collections.abc import Mapping
@@ -17,10 +19,13 @@ import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
-from curation.embedded import ground, labels, olci, optics, orbits, radar, static, view
+from curation.embedded import cells, ground, labels, olci, optics, orbits, radar, static, terrain, view
+from curation.embedded.blockfile import BlockFile
+from curation.embedded.cellscenes import CellScenes
 from curation.embedded.cover import BANDS
 from curation.embedded.grids import Grid
 from curation.embedded.kept import Kept
+from curation.embedded.published import published
 from curation.embedded.regions import Region
 from curation.embedded.scenes import Scene1, Scene2, dynamicworld_scenes, s1_scenes, s2_scenes
 
@@ -62,12 +67,12 @@ class Group:
 
 
 def groups() -> list[Group]:
-    """Every asset there is, in groups."""
+    """Every asset that is rendered whole, in groups."""
     by_res = [tuple(b for b in BANDS if optics.RES_M[b] == res) for res in (10, 20, 60)]
     out = [Group("sentinel-2-l2a", s.id, assets) for s in s2_scenes() for assets in (*by_res, ("SCL",))]
     out += [Group("sentinel-1-rtc", s.id, (pol,)) for s in s1_scenes() for pol in radar.POLARISATIONS]
     out += [Group("dynamicworld", s.dynamicworld_id, ("label",)) for s in dynamicworld_scenes()]
-    out += [Group("cop-dem-glo-30", p.id, ("data",)) for p in static.elevation_products()]
+    out += [Group("cop-dem-glo-30", p.id, ("data",)) for p in (*static.elevation_products(), *static.world_elevation())]
     out += [Group("esa-worldcover", p.id, ("map",)) for p in static.worldcover_products()]
     out += [Group(orbits.COLLECTION, f.id, (f.id,)) for f in orbits.files()]
     out += [Group(olci.COLLECTION, g.id, olci.FILES) for g in olci.granules()]
@@ -84,7 +89,9 @@ class Archive:
         self._s2 = {s.id: s for s in s2_scenes()}
         self._s1 = {s.id: s for s in s1_scenes()}
         self._dw = {s.dynamicworld_id: s for s in dynamicworld_scenes()}
-        self._static = {p.id: p for p in (*static.elevation_products(), *static.worldcover_products())}
+        products = (*static.elevation_products(), *static.world_elevation(), *static.worldcover_products())
+        self._static = {p.id: p for p in products}
+        self._cells = CellScenes(folder / "blocks", lambda biome: self._stored_ground(cells.biome_region(biome)))
         self._s5p = {f.id: f for f in orbits.files()}
         self._s3 = {g.id: g for g in olci.granules()}
         self._grounds: Kept[ground.Ground] = Kept(2)
@@ -93,19 +100,34 @@ class Archive:
 
     def known(self, key: Key) -> bool:
         """Whether there is such an asset."""
-        return key in self._group
+        return key in self._group or self.in_blocks(key) is not None
 
     def ready(self, key: Key) -> Path | None:
         """The asset's file if it has been rendered."""
         path = self.folder / "archive" / key.path
         return path if path.exists() else None
 
+    def in_blocks(self, key: Key) -> BlockFile | None:
+        """Where everything lies in an asset that is rendered block by block; None where it is none, or unknown."""
+        return self._cells.file(key.collection, key.item, key.asset)
+
+    def read(self, key: Key, start: int, stop: int) -> bytes:
+        """Bytes start to stop of an asset that is rendered block by block."""
+        return self._cells.read(key.collection, key.item, key.asset, start, stop)
+
     def path(self, key: Key) -> Path:
-        """The asset's file, rendered now if it has not been.
+        """The asset's file, rendered now (all of it) if it has not been.
 
         Raises:
             KeyError: there is no such asset.
         """
+        if (file := self.in_blocks(key)) is not None:
+            path = self.folder / "archive" / key.path
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with published(path) as part:
+                    part.write_bytes(self.read(key, 0, file.size))
+            return path
         group = self._group[key]
         with self._locks[group]:
             found = self.ready(key)
@@ -142,10 +164,14 @@ class Archive:
             self._write(group, "label", pixels, scene.grid, nodata=labels.DW_GAP)
         elif group.collection == "cop-dem-glo-30":
             product = self._static[group.item]
-            pixels = labels.elevation(self._ground(product.region), product.region, product.grid)
+            if product.region is None:
+                pixels = terrain.elevation(product.grid)
+            else:
+                pixels = labels.elevation(self._ground(product.region), product.region, product.grid)
             self._write(group, "data", pixels, product.grid, predictor=3)
         else:
             product = self._static[group.item]
+            assert product.region is not None
             pixels = labels.worldcover(self._ground(product.region), product.region, product.grid, product.version)
             self._write(group, "map", pixels, product.grid, nodata=0)
 
@@ -155,7 +181,7 @@ class Archive:
             for name in group.assets:
                 path = self.folder / "archive" / Key(group.collection, group.item, name).path
                 path.parent.mkdir(parents=True, exist_ok=True)
-                paths[name] = whole.enter_context(_published(path))
+                paths[name] = whole.enter_context(published(path))
             if group.collection == orbits.COLLECTION:
                 orbits.write(paths[group.item], self._s5p[group.item])
             else:
@@ -172,7 +198,7 @@ class Archive:
             made = ground.make(region)
             folder.mkdir(parents=True, exist_ok=True)
             for name, path in paths.items():
-                with _published(path) as part, part.open("wb") as file:
+                with published(path) as part, part.open("wb") as file:
                     np.save(file, getattr(made, name))
         return ground.Ground(*(np.load(paths[name], mmap_mode="r") for name in ("code", "height")))
 
@@ -187,7 +213,7 @@ class Archive:
     def _write(self, group: Group, asset: str, pixels: NDArray[Any], grid: Grid, **options: object) -> None:
         path = self.folder / "archive" / Key(group.collection, group.item, asset).path
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _published(path) as part:
+        with published(path) as part:
             write_cog(part, pixels, grid, options)
 
 
@@ -208,20 +234,3 @@ def write_cog(path: Path, pixels: NDArray[Any], grid: Grid, options: Mapping[str
         rasterio.shutil.copy(scratch, path, **CREATION | {k: v for k, v in options.items() if k != "nodata"})
     finally:
         rasterio.shutil.delete(scratch)
-
-
-class _published:  # noqa: N801 (reads as a verb)
-    """`with _published(path) as part:` what is written to `part` appears at `path` whole, or not at all."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._part = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}{path.suffix}")
-
-    def __enter__(self) -> Path:
-        return self._part
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is None:
-            self._part.replace(self._path)
-        else:
-            self._part.unlink(missing_ok=True)

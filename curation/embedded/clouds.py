@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 from curation.embedded import noise
 from curation.embedded.ground import COARSE, COARSE_M, upsampled
 from curation.embedded.regions import Region, frame, transformer
-from curation.embedded.scenes import Pass2, Scene2, swath
+from curation.embedded.scenes import CLEAR, Pass2, Scene2, swath
 
 WEATHER = 4
 """The large shapes of clouds are made at 160 m, four times the coarse pixels of the ground."""
@@ -36,17 +36,24 @@ def _weather(region: Region, date: str) -> Floats:
     return noise.power_law((rows, cols), 1.65, noise.seed_of("weather", region.seed, date), cut=0.008)
 
 
-@lru_cache(maxsize=64)
-def thickness(region: Region, acquired: Pass2) -> Floats:
-    """How far each 160 m pixel of the frame is above the onset of cloud, in `SOFT` units: 1 and more is opaque."""
-    sky, field = acquired.sky, _weather(region, acquired.date)
-    rows, cols = field.shape
+@lru_cache(maxsize=32)
+def _in_box(region: Region, rows: int, cols: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where the 160 m pixels of the frame lie in the region's box: 0 to 1 eastwards, and northwards."""
     west, south, east, north = region.bbox
     x = (np.arange(cols) + 0.5 - cols / 2) * COARSE_M * WEATHER
     y = (rows / 2 - np.arange(rows) - 0.5) * COARSE_M * WEATHER
     to_lonlat = transformer(frame(region).crs, "EPSG:4326")
     lon, lat = to_lonlat.transform(*np.meshgrid(x, y))
-    u, v = (lon - west) / (east - west), (lat - south) / (north - south)
+    # On the box's own side of the antimeridian.
+    lon = np.where(lon - west > 180, lon - 360, np.where(east - lon > 180, lon + 360, lon))
+    return (lon - west) / (east - west), (lat - south) / (north - south)
+
+
+@lru_cache(maxsize=64)
+def thickness(region: Region, acquired: Pass2) -> Floats:
+    """How far each 160 m pixel of the frame is above the onset of cloud, in `SOFT` units: 1 and more is opaque."""
+    sky, field = acquired.sky, _weather(region, acquired.date)
+    u, v = _in_box(region, field.shape[0], field.shape[1])
     out = np.full(field.shape, -np.inf, dtype=np.float32)
     if sky.cover >= 1:
         out = 1.6 + 0.5 * field
@@ -87,19 +94,24 @@ def _opacity_at(value: float) -> float:
 
 def covered_share(scene: Scene2) -> float:
     """Share of the scene's valid area under cloud (0 to 1), from the large shapes and what wisps do on average."""
+    if scene.acquired.sky == CLEAR:
+        return 0.0
     thick = thickness(scene.region, scene.acquired)
-    shape = swath(scene)
+    row, col = _valid_pixels(scene.region, scene.grid.epsg, swath(scene))
+    at = thick[np.clip(row, 0, thick.shape[0] - 1), np.clip(col, 0, thick.shape[1] - 1)]
+    return float(scipy.special.ndtr((at - _opacity_at(SEEN)) / (DETAIL / SOFT)).mean())
+
+
+@lru_cache(maxsize=64)
+def _valid_pixels(region: Region, epsg: int, shape: shapely.Polygon) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns among the frame's 160 m pixels of points about 400 m apart in a polygon of a scene's CRS."""
     w, s, e, n = shape.bounds
     px, py = np.meshgrid(np.arange(w + 200, e, 400), np.arange(n - 200, s, -400))
     keep = shapely.contains_xy(shape, px, py)
-    convert = transformer(f"EPSG:{scene.grid.epsg}", frame(scene.region).crs).transform
-    row, col = frame(scene.region).pixel(*convert(px[keep], py[keep]))
+    convert = transformer(f"EPSG:{epsg}", frame(region).crs).transform
+    row, col = frame(region).pixel(*convert(px[keep], py[keep]))
     step = COARSE * WEATHER
-    at = thick[
-        np.clip((row / step).astype(int), 0, thick.shape[0] - 1),
-        np.clip((col / step).astype(int), 0, thick.shape[1] - 1),
-    ]
-    return float(scipy.special.ndtr((at - _opacity_at(SEEN)) / (DETAIL / SOFT)).mean())
+    return (row / step).astype(np.int64), (col / step).astype(np.int64)
 
 
 def sun(scene: Scene2) -> tuple[float, float]:
@@ -115,7 +127,7 @@ def sun(scene: Scene2) -> tuple[float, float]:
     return float(np.degrees(np.arccos(up))), float(np.degrees(np.arctan2(east, north)) % 360)
 
 
-@lru_cache(maxsize=3)
+@lru_cache(maxsize=8)
 def in_frame(region: Region, acquired: Pass2, zenith: float, azimuth: float) -> tuple[Floats, Floats] | None:
     """Opacity of cloud and depth of cloud shadow on the ground, by 40 m pixel of the frame; None under a clear sky."""
     if acquired.sky.cover == 0 and acquired.sky.always is None:

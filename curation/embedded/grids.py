@@ -50,6 +50,10 @@ class Grid:
         dx, dy = self.dx * factor, self.dy * factor
         return Grid(self.epsg, self.x0, self.y0, dx, dy, self.height // factor, self.width // factor)
 
+    def part(self, row: int, col: int, size: int) -> Grid:
+        """The square of `size` pixels a side whose first is at row and col; it may reach beyond this grid."""
+        return Grid(self.epsg, self.x0 + col * self.dx, self.y0 - row * self.dy, self.dx, self.dy, size, size)
+
     def rows(self, start: int, stop: int) -> Grid:
         """The strip of rows start to stop."""
         return Grid(self.epsg, self.x0, self.y0 - start * self.dy, self.dx, self.dy, stop - start, self.width)
@@ -63,7 +67,8 @@ def s2_grid(tile: Tile) -> Grid:
     x0 = math.floor(w / 60) * 60
     y0 = math.ceil((n - base) / 60) * 60 + base
     # 120 m steps in size, so that strips of whole 60 m pixels are whole 20 m pixels of an even number too.
-    width, height = math.ceil((e - x0) / 120) * 12, math.ceil((y0 - s) / 120) * 12
+    step = tile.step_px
+    width, height = math.ceil((e - x0) / (10 * step)) * step, math.ceil((y0 - s) / (10 * step)) * step
     return Grid(tile.epsg, x0, y0, 10, 10, height, width)
 
 
@@ -72,7 +77,10 @@ def s1_grid(region: Region, epsg: int) -> Grid:
     """The 10 m grid of a region's Sentinel-1 scenes: on multiples of 10 m that are none of 20 or 60 m."""
     w, s, e, n = utm_box(whole(region), epsg)
     x0, y0 = math.floor(w / 60) * 60 - 30, math.ceil(n / 60) * 60 + 10
-    return Grid(epsg, x0, y0, 10, 10, math.ceil((y0 - s) / 40) * 4, math.ceil((e - x0) / 40) * 4)
+    step = region.step_px
+    return Grid(
+        epsg, x0, y0, 10, 10, math.ceil((y0 - s) / (10 * step)) * step, math.ceil((e - x0) / (10 * step)) * step
+    )
 
 
 def degree_grid(

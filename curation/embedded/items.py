@@ -8,7 +8,7 @@ from typing import Any
 import shapely
 from shapely.geometry import mapping
 
-from curation.embedded import clouds, optics, radar, static
+from curation.embedded import cells, clouds, optics, radar, static
 from curation.embedded.archive import Key
 from curation.embedded.cover import BANDS
 from curation.embedded.grids import Grid
@@ -38,10 +38,10 @@ _COMMON = {"B01": "coastal", "B02": "blue", "B03": "green", "B04": "red", "B08":
 
 def all_items() -> list[Json]:
     """Every item; hrefs are relative to the archive's root, links are the API's to add."""
-    out = [_sentinel2(s) for s in s2_scenes()]
-    out += [_sentinel1(s) for s in s1_scenes()]
+    out = [_sentinel2(s) for s in (*s2_scenes(), *cells.s2_scenes())]
+    out += [_sentinel1(s) for s in (*s1_scenes(), *cells.s1_scenes())]
     out += [_dynamicworld(s) for s in dynamicworld_scenes()]
-    out += [_elevation(p) for p in static.elevation_products()]
+    out += [_elevation(p) for p in (*static.elevation_products(), *static.world_elevation())]
     out += [_worldcover(p) for p in static.worldcover_products()]
     return out + swath_items()
 
@@ -52,7 +52,12 @@ def all_collections(items: list[Json]) -> list[Json]:
 
 
 def _item(
-    collection: str, name: str, shape: shapely.Polygon, properties: Json, assets: Json, extensions: tuple[str, ...]
+    collection: str,
+    name: str,
+    shape: shapely.Polygon | shapely.MultiPolygon,
+    properties: Json,
+    assets: Json,
+    extensions: tuple[str, ...],
 ) -> Json:
     return {
         "type": "Feature",
@@ -249,14 +254,15 @@ _COLLECTIONS = {
 
 
 def _collection(name: str, items: list[Json]) -> Json:
-    boxes = [shapely.box(*i["bbox"]) for i in items]
+    # Of each part: those at the antimeridian have one on either side.
+    boxes = [shapely.box(*p.bounds) for i in items for p in shapely.get_parts(shapely.geometry.shape(i["geometry"]))]
     times = [
         i["properties"][k]
         for i in items
         for k in ("start_datetime", "datetime", "end_datetime")
         if i["properties"].get(k)
     ]
-    # The whole first, then one box per cluster of items: the two regions lie far apart.
+    # The whole first, then one box per cluster of items: regions and cells lie far apart.
     clusters = shapely.get_parts(shapely.union_all(boxes))
     assets = {k: {f: a[f] for f in ("type", "roles")} for i in items for k, a in i["assets"].items()}
     return {

@@ -100,6 +100,15 @@ def rolled(field: NDArray[T], shape: tuple[int, int], seed: int) -> NDArray[T]:
     return np.tile(moved, times)[: shape[0], : shape[1]]
 
 
+def tiled(field: NDArray[T], row: int, col: int, shape: tuple[int, int]) -> NDArray[T]:
+    """`shape` of a periodic field, from a row and column on: what is cut of one whole fits together."""
+    rows, cols = (
+        np.arange(start, start + n) % size for start, n, size in zip((row, col), shape, field.shape, strict=True)
+    )
+    out: NDArray[T] = field[rows[:, None], cols]
+    return out
+
+
 def normal_like(shape: tuple[int, int], seed: int) -> Floats:
     """White Gaussian noise of a large shape, dealt in strips: float32, a new array."""
     out = np.empty(shape, dtype=np.float32)

@@ -56,7 +56,10 @@ def light(scene: Scene2, view: View) -> Light:
     snow = np.zeros_like(lit)
     if not scene.region.south and scene.time.month in (12, 1, 2):
         line = scene.region.base_m + {12: 0.62, 1: 0.42, 2: 0.7}[scene.time.month] * scene.region.relief_m
-        rough = noise.rolled(noise.texture(), (lit.shape[0], lit.shape[1]), scene.region.seed)
+        if scene.part is None:
+            rough = noise.rolled(noise.texture(), (lit.shape[0], lit.shape[1]), scene.region.seed)
+        else:
+            rough = noise.tiled(noise.texture(), scene.part[0] // 2, scene.part[1] // 2, (lit.shape[0], lit.shape[1]))
         snow = np.clip((view.height - np.float32(line)) / 25 + 0.35 * rough, 0, 1) * np.float32(0.85)
     both = clouds.in_frame(scene.region, scene.acquired, round(zenith, 3), round(azimuth, 3))
     if both is None:
@@ -115,7 +118,9 @@ def bands(scene: Scene2, view: View, under: Light, names: Sequence[str]) -> dict
                 # Thick clouds are a little brighter than thin ones.
                 top = np.float32(SPECTRA["cloud"][b] * 10_000) * (0.75 + 0.4 * cloud)
                 dn += (top - dn) * cloud
-            dn += noise.normal(dn.shape, noise.seed_of(scene.seed, name, start)) * np.float32(SENSOR_NOISE / factor)
+            dn += noise.normal(dn.shape, noise.seed_of(scene.pixel_seed, name, start)) * np.float32(
+                SENSOR_NOISE / factor
+            )
             dn += np.float32(haze * HAZE[b] + 0.5)
             # The offset comes last, and is an integer: products of one acquisition differ by it alone.
             np.clip(dn, 1, 16_000, out=dn)
@@ -152,7 +157,7 @@ def classification(scene: Scene2, view: View, under: Light) -> NDArray[np.uint8]
     a low sun turn dark (2), a few bright roofs turn cloud.
     """
     code = view.code[::2, ::2]
-    rough = noise.normal_like(code.shape, scene.seed)
+    rough = noise.normal_like(code.shape, scene.pixel_seed)
     out = _land_classes(scene)[code]
     zenith, _ = clouds.sun(scene)
     dark = (code >> 8 == kind("conifer")) & (under.lit * np.float32(np.cos(np.radians(zenith))) < 0.3)

@@ -36,7 +36,7 @@ def gamma0(scene: Scene1, view: View, polarisation: str) -> NDArray[np.float32]:
         stop = min(start + STRIP, view.grid.height)
         part = table[view.code[start:stop]]
         part *= slope[start // 2 : stop // 2].repeat(2, axis=0).repeat(2, axis=1) * wet
-        part *= noise.speckle(part.shape, noise.seed_of(scene.seed, polarisation, start), LOOKS)
+        part *= noise.speckle(part.shape, noise.seed_of(scene.pixel_seed, polarisation, start), LOOKS)
         np.maximum(part, 1e-5, out=part)
         bits = part.view(np.uint32)
         bits &= _KEPT_BITS

@@ -1,5 +1,7 @@
 """Where the embedded Earth is: its two regions, their frames, and the Sentinel-2 tiles that cover them.
 
+The cells of its world are regions of the same form, made by rule in `cells`.
+
 A region's *frame* is one local transverse Mercator grid of 10 m pixels. The ground is made once in it, and every scene of
 whatever zone samples it, so that all of them depict the same ground.
 """
@@ -35,6 +37,8 @@ class Tile:
     epsg: int
     box: BBox
     """West, south, east, north in degrees; the tile is the UTM rectangle around it."""
+    step_px: int = 12
+    """Its sides are multiples of so many 10 m pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,8 @@ class Region:
     """Width of the main river."""
     evergreen: float
     """0: vegetation follows the seasons; 1: it is green all year."""
+    step_px: int = 4
+    """Sides of its Sentinel-1 scenes are multiples of so many 10 m pixels."""
 
     @property
     def south(self) -> bool:
@@ -71,7 +77,7 @@ class Region:
         return REGIONS.index(self)
 
 
-def _wider(bbox: BBox, west_km: float = 0.0, east_km: float = 0.0) -> BBox:
+def wider(bbox: BBox, west_km: float = 0.0, east_km: float = 0.0) -> BBox:
     """The box with the margin around it, and with more in the west and east."""
     w, s, e, n = bbox
     lat = np.radians((s + n) / 2)
@@ -94,8 +100,8 @@ REGIONS = (
         bbox=_RHINE,
         tiles=(
             # As real tiles do, each goes some way over the zone's edge at 6°E, where places have a scene of either zone.
-            Tile("31UGS", 32631, _wider((5.78, 51.14, 6.0, 51.48), east_km=8)),
-            Tile("32ULB", 32632, _wider((6.0, 51.14, 6.24, 51.48), west_km=8)),
+            Tile("31UGS", 32631, wider((5.78, 51.14, 6.0, 51.48), east_km=8)),
+            Tile("32ULB", 32632, wider((6.0, 51.14, 6.24, 51.48), west_km=8)),
         ),
         towns=(
             (6.165, 51.368, 2.6, 1.15),
@@ -116,7 +122,7 @@ REGIONS = (
         "sao-paulo",
         seed=23,
         bbox=_PAULO,
-        tiles=(Tile("23KLP", 32723, _wider(_PAULO)),),
+        tiles=(Tile("23KLP", 32723, wider(_PAULO)),),
         towns=(
             (-46.645, -23.575, 7.5, 1.25),
             (-46.535, -23.47, 3.0, 1.1),
@@ -183,7 +189,7 @@ def frame(region: Region) -> Frame:
     w, s, e, n = region.bbox
     crs = f"+proj=tmerc +lat_0={(s + n) / 2} +lon_0={(w + e) / 2} +k=1 +x_0=0 +y_0=0 +datum=WGS84 +units=m"
     far_x, far_y = 0.0, 0.0
-    whole = _wider(region.bbox)
+    whole = wider(region.bbox)
     for epsg in {t.epsg for t in region.tiles}:
         # The whole region's rectangle in each zone (as Sentinel-1 scenes have it), turned against the frame.
         x, y = transformer(f"EPSG:{epsg}", crs).transform(*_corners(utm_box(whole, epsg)))
@@ -205,4 +211,4 @@ def utm_box(box: BBox, epsg: int) -> BBox:
 
 def whole(region: Region) -> BBox:
     """Degrees of the region with its margin."""
-    return _wider(region.bbox)
+    return wider(region.bbox)

@@ -23,6 +23,7 @@ from functools import cache
 
 import numpy as np
 import shapely
+import shapely.affinity
 
 from curation.embedded import noise
 from curation.embedded.grids import Grid, from_frame, s1_grid, s2_grid
@@ -212,6 +213,9 @@ DW_MAX_COVER = 0.35
 SENSING_S = 211
 """From a datatake's start to the sensing of these tiles."""
 
+Part = tuple[int, int, int]
+"""A square of a scene: first row, first column and side, in 10 m pixels."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scene2:
@@ -227,6 +231,8 @@ class Scene2:
     """Of the datatake, UTC."""
     made: dt.datetime
     """When the product was made."""
+    part: Part | None = None
+    """What of it this is; None for the whole."""
 
     @property
     def id(self) -> str:
@@ -262,6 +268,11 @@ class Scene2:
         return noise.seed_of("s2", self.acquired.region, self.acquired.date, self.tile.name)
 
     @property
+    def pixel_seed(self) -> int:
+        """Of what differs from pixel to pixel: each part has its own."""
+        return self.seed if self.part is None else noise.seed_of(self.seed, self.part)
+
+    @property
     def offset(self) -> int:
         """What its digital numbers carry on top of reflectance × 10000."""
         return 1000 if self.baseline >= "04.00" else 0
@@ -269,7 +280,8 @@ class Scene2:
     @property
     def grid(self) -> Grid:
         """Its 10 m grid."""
-        return s2_grid(self.tile)
+        whole = s2_grid(self.tile)
+        return whole if self.part is None else whole.part(*self.part)
 
     @property
     def doy(self) -> int:
@@ -288,6 +300,8 @@ class Scene1:
     """1A or 1B."""
     time: dt.datetime
     epsg: int
+    part: Part | None = None
+    """What of it this is; None for the whole."""
 
     @property
     def id(self) -> str:
@@ -305,13 +319,19 @@ class Scene1:
 
     @property
     def seed(self) -> int:
-        """Of its speckle."""
+        """Of what all of it has in common."""
         return noise.seed_of("s1", self.id)
+
+    @property
+    def pixel_seed(self) -> int:
+        """Of its speckle: each part has its own."""
+        return self.seed if self.part is None else noise.seed_of(self.seed, self.part)
 
     @property
     def grid(self) -> Grid:
         """Its 10 m grid."""
-        return s1_grid(self.region, self.epsg)
+        whole = s1_grid(self.region, self.epsg)
+        return whole if self.part is None else whole.part(*self.part)
 
     @property
     def doy(self) -> int:
@@ -334,7 +354,8 @@ def _flown(orbit_day: str, date: str, cycle: int, orbit: int) -> tuple[bool, dt.
     return steps % 2 == 0, day
 
 
-def _at(day: dt.date, clock: str) -> dt.datetime:
+def clock_time(day: dt.date, clock: str) -> dt.datetime:
+    """A day at a time of day in UTC, such as 103629."""
     return dt.datetime.combine(day, dt.datetime.strptime(clock, "%H%M%S").time(), tzinfo=dt.UTC)
 
 
@@ -346,17 +367,19 @@ def s2_scenes() -> tuple[Scene2, ...]:
         region = by_name(p.region)
         day, clock = ORBITS2[p.orbit]
         first, date = _flown(day, p.date, 5, p.orbit)
-        time = _at(date, clock)
+        time = clock_time(date, clock)
         tiles = {t.name: t for t in region.tiles}
         for name in p.tiles.split():
-            for baseline in p.baselines:
-                # Collection 1 came years later; what was made at the time came within a day and a half.
-                wait = dt.timedelta(days=640, hours=7) if baseline == "05.00" else dt.timedelta(hours=13)
-                jitter = dt.timedelta(seconds=noise.seed_of(p.date, name, baseline) % 40_000)
-                out.append(
-                    Scene2(p, region, tiles[name], baseline, "2B" if first else "2A", time, time + wait + jitter)
-                )
+            out += [scene2(p, region, tiles[name], baseline, time, first=first) for baseline in p.baselines]
     return tuple(out)
+
+
+def scene2(acquired: Pass2, region: Region, tile: Tile, baseline: str, time: dt.datetime, *, first: bool) -> Scene2:
+    """A Sentinel-2 product of the first of the pair (2B) or the second (2A), with the time at which it was made."""
+    # Collection 1 came years later; what was made at the time came within a day and a half.
+    wait = dt.timedelta(days=640, hours=7) if baseline == "05.00" else dt.timedelta(hours=13)
+    jitter = dt.timedelta(seconds=noise.seed_of(acquired.date, tile.name, baseline) % 40_000)
+    return Scene2(acquired, region, tile, baseline, "2B" if first else "2A", time, time + wait + jitter)
 
 
 @cache
@@ -374,7 +397,7 @@ def s1_scenes() -> tuple[Scene1, ...]:
     for p in S1:
         day, clock, direction, epsg = ORBITS1[p.orbit]
         first, date = _flown(day, p.date, 6, p.orbit)
-        out.append(Scene1(p, by_name(p.region), direction, "1A" if first else "1B", _at(date, clock), epsg))
+        out.append(Scene1(p, by_name(p.region), direction, "1A" if first else "1B", clock_time(date, clock), epsg))
     return tuple(out)
 
 
@@ -410,10 +433,21 @@ def _right_of(edge: Edge, region: Region, inset_m: float) -> shapely.Polygon:
     return shapely.Polygon([a - far * along, a + far * along, a + far * (along + right), a + far * (right - along)])
 
 
-def footprint(scene: Scene1 | Scene2) -> shapely.Polygon:
-    """What the scene covers in longitude and latitude, a point about every 2 km."""
+def footprint(scene: Scene1 | Scene2) -> shapely.Polygon | shapely.MultiPolygon:
+    """What the scene covers in longitude and latitude, a point about every 2 km; cut in two at the antimeridian."""
     ring = shapely.segmentize(swath(scene), 2_000)
     there = projected(ring, f"EPSG:{scene.grid.epsg}", "EPSG:4326")
+    if there.bounds[2] - there.bounds[0] > 180:
+        there = _cut_at_antimeridian(there)
     rounded = shapely.set_precision(there, 1e-7)
-    assert isinstance(rounded, shapely.Polygon)
+    assert isinstance(rounded, shapely.Polygon | shapely.MultiPolygon)
     return rounded
+
+
+def _cut_at_antimeridian(shape: shapely.geometry.base.BaseGeometry) -> shapely.geometry.base.BaseGeometry:
+    """A shape whose ring folds over the globe, as one part on either side (RFC 7946, 3.1.9)."""
+    east = shapely.transform(shape, lambda xy: np.stack([xy[:, 0] % 360, xy[:, 1]], axis=1))
+    near, far = (shapely.intersection(east, shapely.box(west, -90, west + 180, 90)) for west in (0, 180))
+    assert isinstance(near, shapely.Polygon)
+    assert isinstance(far, shapely.Polygon)
+    return shapely.MultiPolygon([near, shapely.affinity.translate(far, -360)])

@@ -9,6 +9,7 @@ import ctypes
 import datetime as dt
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -56,12 +57,46 @@ def make_app(cache: Path, log: Path | None = None) -> ASGIApp:
         if name != f"{key.asset}{key.suffix}" or not store.known(key):
             raise HTTPException(404, f"no {key.path} in the archive")
         path = store.ready(key)
+        if path is None and (blocks := store.in_blocks(key)) is not None:
+            span = asked_range(request.headers.get("range"), blocks.size)
+            if span is None:
+                return Response(status_code=416, headers={"Content-Range": f"bytes */{blocks.size}"})
+            data = b""
+            if request.method == "GET":
+                data = await asyncio.get_running_loop().run_in_executor(pool, store.read, key, *span)
+            return part_response(data, *span, blocks.size, partial="range" in request.headers)
         if path is None:
             path = await asyncio.get_running_loop().run_in_executor(pool, store.path, key)
         return FileResponse(path, media_type=MEDIA_TYPES[key.suffix])
 
     app.add_route("/archive/{collection}/{item}/{name}", file, methods=["GET", "HEAD"])
     return app if log is None else RequestLog(app, log)
+
+
+def asked_range(header: str | None, size: int) -> tuple[int, int] | None:
+    """First byte, and that after the last, of a request's range (the whole without one); None where the file has none such.
+
+    Of several ranges, and of what is no range, nothing is understood: that is answered with the whole (RFC 9110, 14.2).
+    """
+    found = re.fullmatch(r"bytes=(\d*)-(\d*)", (header or "").replace(" ", ""))
+    if found is None or not any(found.groups()):
+        return 0, size
+    first, last = found.groups()
+    start = int(first) if first else max(0, size - int(last))
+    stop = min(size, int(last) + 1) if first and last else size
+    return (start, stop) if start < stop else None
+
+
+def part_response(data: bytes, start: int, stop: int, size: int, *, partial: bool) -> Response:
+    """An answer with bytes of a file that never changes."""
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Content-Length": str(stop - start),
+        "ETag": f'"earth-{EARTH_VERSION}-{size}"',
+    }
+    if partial and (start, stop) != (0, size):
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    return Response(data, 206 if "Content-Range" in headers else 200, headers, items.COG)
 
 
 class RequestLog:
