@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
-import struct
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +24,7 @@ from curation.model import Location, ReadError
 from curation.read import ranges, sparse
 from curation.read.cog import Asset, Read, Reader
 from curation.sources import ArraySpec
+from tests.archive import Archive
 from tests.loopback import Request, serving
 
 NODATA = -32768.0
@@ -551,82 +548,6 @@ def test_every_layout_of_a_geotiff_reads_as_gdal_reads_it(tmp_path, dtype, layou
 # --- over HTTP, with faults ----------------------------------------------------------------------------------------
 
 
-class Archive:
-    """A COG behind a server whose every answer may be spoilt."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.spoilt = self.other = b""
-        self.faults: list[str] = []
-        """One per request, in order; none left: all is well."""
-        self.always = ""
-        self.pause = "0"
-        self.delay_s = 0.0
-        self.under_way = self.most = 0
-        """Requests at a time, and the most that were."""
-        self.version = ""
-        self.requests: list[tuple[str, str]] = []
-        self.closing = threading.Event()
-        self.lock = threading.Lock()
-
-    def answer(self, request: Request) -> None:
-        with self.lock:
-            self.under_way += 1
-            self.most = max(self.most, self.under_way)
-        try:
-            time.sleep(self.delay_s)
-            with self.lock:  # before the last byte leaves, after which the client may ask again
-                self.under_way -= 1
-            self.answered(request)
-        except ConnectionError:
-            pass
-
-    def answered(self, request: Request) -> None:
-        with self.lock:
-            self.requests.append((request.command, request.path))
-            fault = self.faults.pop(0) if self.faults else self.always
-        data = self.spoilt if fault == "flip" else self.data
-        if fault == "stall":
-            self.closing.wait(20)
-            request.close_connection = True
-            return
-        if fault == "reset":
-            request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            request.close_connection = True
-            request.connection.close()
-            return
-        if fault == "whole":
-            request.send(200, data)
-            return
-        if fault.isdigit():
-            request.send(int(fault), b"no", Retry_After=self.pause)
-            return
-        if "missing" in request.path:
-            request.send(404)
-            return
-        wanted = request.headers.get("Range")
-        first, last = 0, len(data) - 1
-        if wanted:
-            a, _, b = wanted.removeprefix("bytes=").partition("-")
-            first, last = int(a), min(int(b or last), last)
-        if fault == "short":
-            last = first + (last - first) // 2
-        part = data[first : last + 1]
-        headers = {"Accept_Ranges": "bytes"} | (
-            {"Content_Range": f"bytes {first}-{last}/{len(data)}"} if wanted else {}
-        )
-        if self.version:
-            headers["ETag"] = self.version
-        request.start(206 if wanted else 200, len(part), **headers)
-        if request.command == "HEAD":
-            return
-        if fault == "truncate":
-            request.wfile.write(part[: len(part) // 2])
-            request.close_connection = True
-            return
-        request.wfile.write(part)
-
-
 AT = location(9.0, 48.0)
 
 
@@ -647,18 +568,18 @@ def archive(tmp_path: Path, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
     with rasterio.open(tmp_path / "s.tif") as file:
         offset, size = (int(file.get_tag_item(f"BLOCK_{what}_1_1", "TIFF", bidx=1)) for what in ("OFFSET", "SIZE"))
     data = (tmp_path / "s.tif").read_bytes()
-    made = Archive(data)
+    made = Archive({"s.tif": data})
     with rasterio.open(tmp_path / "s.tif") as file:
         profile = file.profile
     with rasterio.open(tmp_path / "t.tif", "w", **profile | {"driver": "COG", "blocksize": 128}) as file:
         turned = picture.copy()
         turned[120:186, 120:186] = turned[120:186, 120:186][::-1]
         file.write(turned, 1)
-    made.other = (tmp_path / "t.tif").read_bytes()
+    made.spoilt["other"] = {"s.tif": (tmp_path / "t.tif").read_bytes()}
     spoilt = bytearray(data)
     for at in range(offset + size // 2, offset + size // 2 + 8):
         spoilt[at] ^= 0x55
-    made.spoilt = bytes(spoilt)
+    made.spoilt["flip"] = {"s.tif": bytes(spoilt)}
     with serving(made.answer) as url:
         yield made, url
         made.closing.set()
@@ -742,7 +663,7 @@ def test_what_many_patches_want_is_fetched_together_each_block_once(archive, pic
         assert reader.counts.requests == len(made.requests)
         # 3 × 3 blocks of a row of 4: one request and the gaps between, and the head.
         assert reader.counts.requests <= 4
-        assert reader.counts.bytes < len(made.data)
+        assert reader.counts.bytes < len(made.files["s.tif"])
 
 
 def test_what_has_no_room_is_left_for_later_and_comes_the_same(archive, picture):
@@ -782,7 +703,7 @@ def test_a_head_that_another_reader_fetched_is_checked_before_pixels_come_of_it(
     with Reader(url) as reader:
         assert np.array_equal(fetched(reader), want)
         assert reader.counts.requests == len(made.requests) - before == before - 1, "the blocks, and no head"
-    made.version, made.data = '"2"', made.other
+    made.version, made.files = '"2"', made.spoilt["other"]
     with Reader(url) as reader:
         assert np.array_equal(fetched(reader), want[::-1])
 
