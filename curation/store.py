@@ -30,6 +30,7 @@ from obstore.exceptions import (
     InvalidPathError,
     NotFoundError,
     PermissionDeniedError,
+    PreconditionError,
     UnauthenticatedError,
     UnknownConfigurationKeyError,
 )
@@ -111,6 +112,10 @@ class PassingError(ReadError):
         super().__init__(message)
         self.wait_s = wait_s
         """Seconds to leave the server alone for at least: obstore does not hand on its Retry-After."""
+
+
+class ReplacedError(ReadError):
+    """The object is another than the one that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,13 +304,64 @@ class Store:
             if [len(v) for v in views] == lengths:
                 return views
             cause = f"Requested {sum(lengths)} bytes, got {sum(map(len, views))}"
-        status = re.search(r"status code: (\d+)", cause)
-        code = int(status[1]) if status else 0
+        code = _status(cause)
         if code == 416 or re.search(r"(?i)\b(range|requested)\b", cause):
             self._check_end(key, max(s + n for s, n in spans), cause)
-        elif 400 <= code < 500 and code not in (408, 429):
-            raise ReadError(f"{where}: {cause}")
-        raise PassingError(f"{where}: {cause}", 1.0 if code == 429 else 0.0)
+        else:
+            self._check_passing(key, cause)
+        raise self._passing(key, cause)
+
+    def get_part(self, key: str, start: int, length: int, etag: str = "") -> tuple[bytes, Stat]:
+        """Bytes of a remote object, fewer than `length` only where it ends before, and what it is: one request.
+
+        Args:
+            key: of the object.
+            start: first byte.
+            length: bytes, at least one.
+            etag: the store's mark of the content that is asked for; any where empty.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+            EOFError: it has no byte `start`.
+            ReplacedError: it has another content than asked for.
+            PassingError: it may work when it is tried again.
+            ReadError: it will not.
+        """
+        where = self.where(key)
+        options: Any = {"range": (start, start + length)}
+        if etag.startswith('"'):  # a weak mark matches nothing
+            options["if_match"] = etag
+        try:
+            got = obstore.get(self._remote, self._key(key), options=options)
+            data, meta, (first, _) = bytes(got.bytes()), got.meta, got.range
+        except _MISSING as err:
+            raise FileNotFoundError(where) from err
+        except PreconditionError as err:
+            raise ReplacedError(f"{where}: {brief(err)}") from err
+        except _FINAL as err:
+            raise ReadError(f"{where}: {brief(err)}") from err
+        except BaseError as err:
+            cause = brief(err)
+            if _status(cause) == 416:
+                raise EOFError(f"{where}: has no byte {start} ({cause})") from err
+            self._check_passing(key, cause)
+            raise self._passing(key, cause) from err
+        stat = Stat(key, meta["size"], meta["e_tag"] or "")
+        if etag and stat.etag != etag:
+            raise ReplacedError(f"{where}: is {stat.etag}, expected {etag}")
+        wanted = min(length, stat.size - start)
+        if first != start or len(data) != wanted:
+            raise PassingError(f"{where}: {len(data)} bytes at {first}, expected {wanted} at {start}")
+        return data, stat
+
+    def _check_passing(self, key: str, cause: str) -> None:
+        """Passes where an error may pass. Raises ReadError where the store said that the request is wrong."""
+        code = _status(cause)
+        if 400 <= code < 500 and code not in (408, 425, 429):
+            raise ReadError(f"{self.where(key)}: {cause}")
+
+    def _passing(self, key: str, cause: str) -> PassingError:
+        return PassingError(f"{self.where(key)}: {cause}", 1.0 if _status(cause) == 429 else 0.0)
 
     def _check_end(self, key: str, end: int, cause: str) -> None:
         """Raises EOFError where the object ends before `end`; says nothing where that cannot be found out."""
@@ -459,7 +515,13 @@ def _unsigned(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
+def _status(cause: str) -> int:
+    """The HTTP status that an error of obstore tells; 0 where it tells none."""
+    found = re.search(r"status code: (\d+)", cause)
+    return int(found[1]) if found else 0
+
+
 def brief(err: Exception) -> str:
-    """The first line of an error of obstore, of which any URL lost its query: signatures are there."""
-    text = shortened(next(iter(str(err).splitlines()), ""), 400)
-    return f"{type(err).__name__}: {re.sub(r'[?][^ )]*|(?<=//)[^/@ ]*@', '', text)}"
+    """The first line of an error of obstore, without an answer's XML, each URL without its query: signatures are there."""
+    text = next(iter(str(err).splitlines()), "").partition(": <?xml")[0]
+    return f"{type(err).__name__}: {re.sub(r'[?][^ )]*|(?<=//)[^/@ ]*@', '', shortened(text, 400))}"
