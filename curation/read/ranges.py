@@ -336,7 +336,11 @@ def _got(
             f"some of them every {READ_S:g} s"
         ) from None
     except (urllib3.exceptions.HTTPError, OSError) as err:
-        raise _FailedTryError(f"{type(err).__name__}: {_unsigned(err)}") from None
+        cause = getattr(
+            err, "reason", None
+        )  # what a MaxRetryError, which tells of retries that were not made, is about
+        cause = cause if isinstance(cause, Exception) else err
+        raise _FailedTryError(f"{type(cause).__name__}: {_unsigned(cause)}") from None
 
 
 def _check(response: urllib3.BaseHTTPResponse) -> str:
