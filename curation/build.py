@@ -604,7 +604,7 @@ def _read_array(
 def _assets(slab: _Slab, spec: SourceSpec, band: str, scenes: Sequence[Scene]) -> list[Asset]:
     form = slab.forms[spec.name]
     sign, index = (form.sign, form.asset_bands.get(band, 1)) if form else ("none", 1)
-    return [Asset(s.hrefs[band], sign, index) for s in scenes]
+    return [Asset(s.hrefs[band], sign, index, select.held(s.geometry)) for s in scenes]
 
 
 def _reads(

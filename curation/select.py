@@ -12,6 +12,7 @@ from itertools import compress
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
 
 from curation import grid
 from curation.model import Code, Location, Reject, Scene, Season, Status
@@ -88,6 +89,13 @@ def touching(scenes: Iterable[Scene], location: Location) -> list[Scene]:
     return sorted(found, key=lambda s: (_reversed(s.version), s.id))
 
 
+@functools.lru_cache(maxsize=4096)  # each band of each patch asks for it
+def held(footprint: BaseGeometry) -> tuple[float, float] | None:
+    """Longitude and latitude of a place well inside a footprint; None where it is empty."""
+    point = shapely.point_on_surface(footprint)
+    return None if point.is_empty else (float(point.x), float(point.y))
+
+
 def _shapes(scenes: Sequence[Scene], location: Location) -> NDArray[np.object_]:
     """Footprints of scenes, those at the antimeridian on the location's side of it too."""
     found = np.empty(len(scenes), dtype=object)
@@ -99,7 +107,7 @@ def _reversed(version: str | None) -> tuple[int, ...]:
     return tuple(-int(p) for p in (version or "0").lstrip("v").split(".") if p.isdigit())
 
 
-def _beside(shape: shapely.geometry.base.BaseGeometry, lon: float) -> shapely.geometry.base.BaseGeometry:
+def _beside(shape: BaseGeometry, lon: float) -> BaseGeometry:
     """The shape together with itself a turn east or west, where that lies nearer: for places at the antimeridian."""
     if lon < -178:
         return shapely.union_all([shape, shapely.affinity.translate(shape, -360)])

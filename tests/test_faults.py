@@ -3,16 +3,20 @@
 Whole builds in this process, over http, of signed hrefs: the archive is the proxy through which this process reaches the
 host that its hrefs name, and it issues the tokens.
 
-What is not here, since no reader could notice it: a byte that is flipped in a block that is stored as it is (no codec, so
-no checksum) is another pixel, and one that is flipped in the tags that say where a file lies is another place. TCP and TLS
-notice both on the way; a file that is damaged where it is kept needs its provider's checksums.
+What is not here, since the reader does not notice it: a byte that is flipped in a block that is stored as it is (no codec,
+so no checksum) is another pixel; one in the tag that says how pixels were predicted is other pixels; and one in the tags
+that say where a file lies and how large its pixels are is a place nearby, where it still meets the patch and the middle of
+its item's footprint (`test_a_byte_of_a_header_that_is_flipped_…` in tests/read/test_cog.py counts them out). TCP and TLS
+notice all that on the way; a file that is damaged where it is kept needs its provider's checksums.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
+import shutil
 import struct
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
@@ -26,6 +30,7 @@ import planetary_computer.sas
 import planetary_computer.settings
 import pytest
 import rasterio
+import tifffile
 import xarray as xr
 
 from curation import zarrshard
@@ -51,7 +56,7 @@ PLACES = [(0, 0), (0, 1), (1, 0), (1, 1)]
 STAGES = {"header": "B08.tif", "mask": "SCL.tif", "band": "B11.tif"}
 """What is being read → the file that it is read of."""
 
-HEAD_FAULTS = ("sparse", "zeroed")
+HEAD_FAULTS = ("sparse", "zeroed", "elsewhere")
 """Those that are in the header, whatever is being read."""
 
 CAUSES = {
@@ -69,6 +74,7 @@ CAUSES = {
     "blank": "could not be read in 2 tries: (block column 0 row 0 cannot be decoded|its header is not a TIFF's)",
     "sparse": "block column 0 row 0 was never written and the file declares no nodata: its zeros would be invented",
     "zeroed": "could not be read in 2 tries: its header is not a TIFF's",
+    "elsewhere": "could not be read in 2 tries: its header puts it elsewhere than its item does: longitude 6.*, latitude 51",
 }
 """Fault → what the ledger says of it, behind the file."""
 
@@ -172,11 +178,21 @@ class Faults:
             data[offset : offset + size] = bytes(size)
         elif fault == "zeroed":
             data[:offset] = bytes(offset)
+        elif fault == "elsewhere":
+            return moved(bytes(data), 500_000.0)
         elif fault == "sparse":
             for number in (offset, size):  # the first of the lists that say where blocks are, and how long
                 at = data.index(struct.pack("<I", number), 8, offset)
                 data[at : at + 4] = bytes(4)
         return bytes(data)
+
+
+def moved(data: bytes, east: float) -> bytes:
+    """A TIFF whose header says that it lies so far east of where it does, in units of its CRS."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        at = file.pages.first.tags[33922].valueoffset + 24  # ModelTiepoint: column, row, 0, x, y, 0
+    (x,) = struct.unpack_from("<d", data, at)
+    return data[:at] + struct.pack("<d", x + east) + data[at + 8 :]
 
 
 def objects(curate: Curate) -> dict[str, bytes]:
@@ -321,3 +337,22 @@ def test_the_undisturbed_build_holds_the_files_own_pixels(faults: Faults):
                 with rasterio.open(faults.world.folder / f"s2/{item}/{band}.tif") as file:
                     step = 20 if res_m == "scl" else int(res_m.removesuffix("m"))
                     np.testing.assert_array_equal(found[n], tiny.crop(file.read(1), step, *place))
+
+
+def test_heights_whose_header_puts_them_elsewhere_are_not_taken_for_sea(world: tiny.World, tmp_path: Path):
+    # No heights are sea, at 0 m; that there is a file of them is its item's word, and the header's is another.
+    shutil.copytree(world.folder, tmp_path / "world")
+    mine = tiny.World(tmp_path / "world")
+    file = mine.folder / "dem" / "height.tif"
+    whole = file.read_bytes()
+    file.write_bytes(moved(whole, 40.0))
+    curate = Curate(mine, tmp_path / "root")
+    assert curate("build", "--season", "static", "--limit", "3") == 1
+    found = list(Ledger.replay(curate.store, "europe", "static").outcomes())
+    failed = [o.sources["dem"] for o in found if o.status is Status.FAILED]
+    assert failed
+    for source in failed:
+        assert "dem/height.tif: could not be read in 2 tries: its header puts it elsewhere" in str(source.cause)
+    assert all(o.sources["dem"].scenes == () for o in found if o.status is Status.OK), "where no item is"
+    file.write_bytes(whole)
+    assert curate("build", "--season", "static", "--limit", "3") == 0

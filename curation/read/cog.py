@@ -22,6 +22,7 @@ import rasterio.windows
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from pyproj.exceptions import ProjError
 from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
@@ -66,6 +67,8 @@ class Asset:
     """`none` or `planetary-computer`."""
     band: int = 1
     """1-based band of the file."""
+    holds: tuple[float, float] | None = None
+    """Longitude and latitude, degrees, of a place that its item's footprint holds, where there is an item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +215,8 @@ class Reader:
         def crop(raster: Raster) -> Piece | None:
             crs = _check(raster, array, asset)
             window, is_exact = _wanted(raster, array, location)
-            if window is None:
+            if window is None or raster.inside(window) is None:
+                _check_place(raster, crs, asset)
                 return None
             pixels = self._crop(raster, asset, window, array)
             if zero_is_nodata:
@@ -307,6 +311,23 @@ def _check(raster: Raster, array: ArraySpec, asset: Asset) -> rasterio.crs.CRS:
     return raster.crs
 
 
+def _check_place(raster: Raster, crs: rasterio.crs.CRS, asset: Asset) -> None:
+    """Passes where a file that a location does not meet lies where its item says, as far as that is known.
+
+    Raises:
+        BrokenError: it does not, so that it may well have the location's pixels: they are not nodata.
+    """
+    if asset.holds is None:
+        return
+    cols, rows = _seen(raster.transform, raster.width, crs, 4326, np.array(asset.holds[:1]), np.array(asset.holds[1:]))
+    if not (0 <= cols[0] <= raster.width and 0 <= rows[0] <= raster.height):
+        lon, lat = asset.holds
+        raise BrokenError(
+            f"its header puts it elsewhere than its item does: longitude {lon:.4f}, latitude {lat:.4f} would be at "
+            f"column {cols[0]:.0f} row {rows[0]:.0f} of {raster.width} × {raster.height} pixels"
+        )
+
+
 def _pixel(transform: Affine, x: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """Columns and rows of points, counted in pixels from the outer corner of the first."""
     inverse, x, y = ~transform, np.asarray(x), np.asarray(y)
@@ -319,7 +340,21 @@ def _located(
     """Columns and rows, in a raster, of points given by columns and rows of the target."""
     x = target.affine.c + target.affine.a * np.ravel(cols)
     y = target.affine.f + target.affine.e * np.ravel(rows)
-    x, y = grid.transformer(location.epsg, crs.to_wkt()).transform(x, y)
+    return _seen(transform, width, crs, location.epsg, x, y)
+
+
+def _seen(
+    transform: Affine, width: int, crs: rasterio.crs.CRS, epsg: int, x: NDArray[Any], y: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Columns and rows, in a raster, of points of another CRS; infinite where the raster's CRS does not reach.
+
+    Raises:
+        BrokenError: the raster's CRS is none that points can be put into.
+    """
+    try:
+        x, y = grid.transformer(epsg, crs.to_wkt()).transform(x, y)
+    except ProjError as err:
+        raise BrokenError(f"its header states a CRS that cannot be used: {err}") from err
     if crs.is_geographic:
         # Longitudes on the raster's own side of the antimeridian.
         middle = transform.c + transform.a * width / 2
@@ -346,6 +381,8 @@ def _window(raster: Raster, crs: rasterio.crs.CRS, target: GeoBox, location: Loc
     n = 17
     cols, rows = np.meshgrid(np.linspace(0, target.width, n), np.linspace(0, target.height, n))
     sx, sy = _located(raster.transform, raster.width, crs, target, location, cols, rows)
+    if not (np.isfinite(sx).all() and np.isfinite(sy).all()):
+        return None
     scale = max(np.ptp(sx), np.ptp(sy)) / max(target.shape)
     margin = _MARGIN_PX + int(np.ceil(scale))
     left, top = int(np.floor(sx.min())) - margin, int(np.floor(sy.min())) - margin

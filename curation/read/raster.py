@@ -100,6 +100,11 @@ class Raster:
         self.dtype = np.dtype(page.dtype).newbyteorder("=")
         tile = (page.tilewidth, page.tilelength) if page.is_tiled else (self.width, min(page.rowsperstrip, self.height))
         self._block_width, self._block_height = int(tile[0]), int(tile[1])
+        if min(self.width, self.height, self.bands, self._block_width, self._block_height) < 1:
+            raise BrokenError(
+                f"{self.width} × {self.height} pixels in blocks of {self._block_width} × {self._block_height}, "
+                f"{self.bands} bands: expected one at least of each"
+            )
         self._across, self._down = -(-self.width // self._block_width), -(-self.height // self._block_height)
         self._is_separate = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and self.bands > 1
         expected = self._across * self._down * (self.bands if self._is_separate else 1)
@@ -108,6 +113,8 @@ class Raster:
                 f"{len(self._offsets)} offsets and {len(self._sizes)} sizes of blocks, expected {expected} of each"
             )
         self.crs, self.transform, self.nodata = where
+        if self.crs is not None and not _is_place(self.transform):
+            raise BrokenError(f"its header gives no place to its pixels: transform {tuple(self.transform)[:6]}")
         self.epsg: int | None = self.crs.to_epsg() if self.crs else None
         self.is_geographic = bool(self.crs and self.crs.is_geographic)
 
@@ -228,6 +235,12 @@ class _Opened(io.RawIOBase):
         data = self.read(len(into))
         into[: len(data)] = data
         return len(data)
+
+
+def _is_place(transform: Affine) -> bool:
+    """Whether a transform lays pixels out on Earth; GDAL gives the identity to a file that states none."""
+    is_finite = bool(np.isfinite(tuple(transform)).all())
+    return is_finite and not transform.is_degenerate and transform != Affine.identity()
 
 
 def _place(page: Any) -> tuple[rasterio.crs.CRS | None, Affine, float | None]:

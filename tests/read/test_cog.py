@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import tifffile
 from affine import Affine
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -604,6 +606,53 @@ def test_a_cog_over_http_reads_as_the_file_does(archive, want):
 
 
 FAULTS = ["500", "503", "403", "429", "truncate", "short", "whole", "reset", "stall", "flip"]
+
+
+UNNOTICED = (317, 33550, 33922)
+"""Tags of which a flipped byte may end in other pixels: predictor, pixel size and place. A TIFF has no checksum."""
+
+
+def test_a_byte_of_a_header_that_is_flipped_is_noticed_but_for_three_tags(tmp_path, picture, want):
+    profile: dict[str, Any] = {"compress": "deflate", "predictor": 2, "blockxsize": 256, "blockysize": 256, "nodata": 0}
+    asset = write(tmp_path / "s.tif", picture, north_up(AT.x0_m - 1200, AT.y0_m + 1200, 10), AT.epsg, **profile)
+    data = (tmp_path / "s.tif").read_bytes()
+    middle = grid.transformer(AT.epsg, 4326).transform(AT.x0_m + 1360, AT.y0_m - 1360)
+    asset = replace(asset, holds=(float(middle[0]), float(middle[1])))
+    with tifffile.TiffFile(tmp_path / "s.tif") as file:
+        page = file.pages.first
+        end = min(page.dataoffsets)
+        excused = set()
+        for tag in (page.tags[code] for code in UNNOTICED):
+            excused |= {*range(tag.offset, tag.offset + 12), *range(tag.valueoffset, tag.valueoffset + 8 * tag.count)}
+    told = Counter[str]()
+    for at in range(end):
+        flipped = bytes([data[at] ^ (0x01, 0x10, 0xFF)[at % 3]])
+        (tmp_path / "s.tif").write_bytes(data[:at] + flipped + data[at + 1 :])
+        try:
+            got = read(asset, spec(10, "uint16", 0), AT)
+        except ReadError as err:
+            told["error" if str(err).startswith(f"{asset.href}: ") else str(err)] += 1
+        else:
+            told["right" if np.array_equal(got, want) else "other"] += 1
+            assert np.array_equal(got, want) or at in excused, f"byte {at}: {data[at]:#x} read as {flipped.hex()}"
+    assert told.keys() == {"error", "right", "other"}
+    assert told["error"] > end / 3
+    assert told["other"] < len(excused) / 2
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_a_header_that_gives_no_place_to_pixels_is_an_error(tmp_path):
+    asset = write(tmp_path / "s.tif", np.ones((66, 66), "f4"), north_up(AT.x0_m, AT.y0_m, 10), AT.epsg)
+    data = bytearray((tmp_path / "s.tif").read_bytes())
+    with tifffile.TiffFile(tmp_path / "s.tif") as file:
+        tags = [file.pages.first.tags[code] for code in (33550, 33922)]
+    for tag in tags:
+        data[tag.offset : tag.offset + 2] = (tag.code + 1).to_bytes(2, "little")  # a tag that nobody knows
+    (tmp_path / "s.tif").write_bytes(data)
+    with pytest.raises(
+        ReadError, match=r"s\.tif: could not be read in 2 tries: its header gives no place to its pixels"
+    ):
+        read(asset, spec(10), AT)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
