@@ -3,6 +3,9 @@
 Whole builds in this process, over http, of signed hrefs: the archive is the proxy through which this process reaches the
 host that its hrefs name, and it issues the tokens.
 
+A sparse block is a hole that nobody recorded where the file declares no nodata. Where it does, that is how writers say that
+all of the block is nodata, and the patch is `rejected` for it (tests/read/test_cog.py).
+
 What is not here, since the reader does not notice it: a byte that is flipped in a block that is stored as it is (no codec,
 so no checksum) is another pixel; one in the tag that says how pixels were predicted is other pixels; and one in the tags
 that say where a file lies and how large its pixels are is a place nearby, where it still meets the patch and the middle of

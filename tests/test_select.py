@@ -269,3 +269,11 @@ def test_the_order_of_the_input_never_matters(scenes: list[Scene], chance: rando
 def test_shared_counts_are_of_patches():
     a, b = scene("a"), scene("b")
     assert select.shared_counts([[a, b], [a], []]) == {"a": 2, "b": 1}
+
+
+def test_a_place_that_a_footprint_holds_lies_in_it_even_where_its_middle_does_not():
+    ring = shapely.box(0, 0, 4, 4).difference(shapely.box(1, 1, 3, 3))
+    halves = shapely.MultiPolygon([shapely.box(179, 0, 180, 1), shapely.box(-180, 0, -179, 1)])
+    for footprint in (ring, halves):
+        assert footprint.contains(shapely.Point(select.held(footprint)))
+    assert select.held(shapely.Polygon()) is None
