@@ -69,7 +69,7 @@ CAUSES = {
     "500": "could not be read in 2 tries: HTTP 500",
     "503": "could not be read in 2 tries: HTTP 503",
     "reset": "could not be read in 2 tries: .*Connection reset by peer",
-    "stall": "could not be read in 2 tries: ReadTimeoutError",
+    "stall": "could not be read in 2 tries: the server is too slow",
     "truncate": "could not be read in 2 tries: (IncompleteRead|ProtocolError|.* bytes at .*, expected)",
     "short": r"could not be read in 2 tries: HTTP 206 .*: \d+ bytes at \d+, expected \d+ at \d+",
     "whole": r"could not be read in 2 tries: HTTP 200 OK: the server gave the whole file instead of bytes \d+ to \d+",
