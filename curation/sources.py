@@ -54,8 +54,9 @@ class ArraySpec(Strict):
     """Resampling where the target is finer than, or as fine as, the scene."""
     down: Resampling = "average"
     """Resampling where the target is coarser than the scene."""
-    role: Literal["data", "mask", "classes"] = "data"
-    """`mask` is read first and decides; `classes` holds codes and is never interpolated."""
+    role: Literal["data", "mask", "classes", "count", "quality"] = "data"
+    """`mask` is read first and decides; `classes` holds codes and is never interpolated; `count` and `quality` say of each
+    pixel of a mean how many orbits and footprints it is of, and how good they were."""
     suffix: str = ""
     """Told after the source's name in the array's name, where two arrays would share one."""
 
@@ -90,7 +91,7 @@ class ArraySpec(Strict):
 
     @model_validator(mode="after")
     def _classes_are_not_interpolated(self) -> Self:
-        if self.role != "data" and {self.up, self.down} & {"bilinear", "average"}:
+        if self.role in ("mask", "classes") and {self.up, self.down} & {"bilinear", "average"}:
             raise ValueError(f"role {self.role!r} holds codes: resample with 'nearest' or 'mode'")
         return self
 
@@ -112,6 +113,79 @@ class ClassSpec(Strict):
     name: str
     label: str | None = None
     """The scene label it counts as; the class's own name where left out."""
+
+
+def _variable(value: str) -> str:
+    file, colon, path = value.partition(":")
+    if not (file and colon and path.strip("/")):
+        raise ValueError(f"{value!r}: expected '<file>:<path of the variable in it>', such as 'data:PRODUCT/latitude'")
+    return value
+
+
+Variable = Annotated[str, AfterValidator(_variable)]
+"""A variable of a scene: `<file>:<path>`, the file one of those that `files` names."""
+
+COUNT_BANDS = ("orbits", "footprints")
+"""What an array with role `count` may hold."""
+
+QUALITY_BANDS = ("qa_mean", "qa_min")
+"""What an array with role `quality` may hold."""
+
+
+class FlagCode(Strict):
+    """A code of the mask, and the flags that make a footprint be it."""
+
+    code: int = Field(ge=0, le=255)
+    any: list[str] = Field(min_length=1)
+    """Names as in the variable's `flag_meanings` (CF conventions section 3.5): one of them set is enough."""
+
+
+class SwathSpec(Strict):
+    """How the files of a scene of a swath say where its footprints are, what was seen there, and how good that is."""
+
+    files: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]] = Field(min_length=1)
+    """What a scene has assets for."""
+    latitude: Variable
+    """Of the footprints' centres, (rows, columns) behind any axes of length 1, degrees north."""
+    longitude: Variable
+    """Likewise, degrees east."""
+    latitude_bounds: Variable | None = None
+    """Of their four corners, (rows, columns, 4), in order around; left out, corners follow from neighbouring centres."""
+    longitude_bounds: Variable | None = None
+    quality: Variable | None = None
+    """How good a footprint is, 0 to 1 once unpacked."""
+    min_quality: float | None = Field(default=None, ge=0, le=1)
+    """Footprints of less are left out."""
+    variables: dict[str, Variable]
+    """Band → variable, in the order of the bands."""
+    flags: Variable | None = None
+    """Bits of which the mask is made."""
+    codes: list[FlagCode] = []
+    """The first that fits is the footprint's code."""
+    otherwise: int = Field(default=1, ge=0, le=255)
+    """The code of a footprint that none of them fits."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        used = {v.partition(":")[0] for v in self.named.values()}
+        if unknown := sorted(used - set(self.files)):
+            raise ValueError(f"variables of files {unknown}, which 'files' does not name: {self.files}")
+        if idle := sorted(set(self.files) - used):
+            raise ValueError(f"files {idle} hold nothing that is read")
+        if (self.latitude_bounds is None) != (self.longitude_bounds is None):
+            raise ValueError("expected both of 'latitude_bounds' and 'longitude_bounds', or neither")
+        if (self.quality is None) != (self.min_quality is None):
+            raise ValueError("expected both of 'quality' and 'min_quality', or neither")
+        if (self.flags is None) != (not self.codes):
+            raise ValueError("expected both of 'flags' and 'codes', or neither")
+        return self
+
+    @property
+    def named(self) -> dict[str, str]:
+        """Every variable that it names, by what it is for: the name of the key, or `variables.<band>`."""
+        keys = ("latitude", "longitude", "latitude_bounds", "longitude_bounds", "quality", "flags")
+        own = {k: v for k in keys if (v := getattr(self, k)) is not None}
+        return own | {f"variables.{band}": v for band, v in self.variables.items()}
 
 
 class CatalogForm(Strict):
@@ -138,14 +212,17 @@ class SourceSpec(Strict):
     name: Name
     title: str
     season: Literal["seasonal", "static"]
-    pick: Literal["clearest", "nearest", "same-acquisition", "mosaic"]
-    """How scenes are chosen: clearest on the patch; nearest in time to `goes_with`; of its very acquisition; or all
-    scenes that touch the patch, the later in order filling what the earlier leave open."""
+    pick: Literal["clearest", "nearest", "same-acquisition", "mosaic", "mean"]
+    """How scenes are chosen: clearest on the patch; nearest in time to `goes_with`; of its very acquisition; all scenes that
+    touch the patch, the later in order filling what the earlier leave open; or the mean of all, of each orbit one scene."""
     goes_with: str | None = None
     """The source whose chosen scene this one is chosen by."""
     one_orbit_direction: bool = False
     """Only one orbit direction per location, fixed from the counts over all seasons."""
-    reader: Literal["cog"] = "cog"
+    reader: Literal["cog", "swath"] = "cog"
+    """`cog` for pixels on a grid that their file states; `swath` for footprints, each of which says where it is."""
+    swath: SwathSpec | None = None
+    """What to read of a swath."""
     arrays: list[ArraySpec] = Field(min_length=1)
     clear: list[int] = []
     """Codes of the mask that count as clear."""
@@ -183,6 +260,38 @@ class SourceSpec(Strict):
             raise ValueError("pick = 'clearest' wants an array with role 'mask' and its 'clear' codes")
         if (self.pick == "mosaic") != (self.season == "static"):
             raise ValueError("static sources are picked as 'mosaic', and only they")
+        return self
+
+    @model_validator(mode="after")
+    def _read_as_what_it_is(self) -> Self:
+        if self.reader != "swath":
+            if self.swath is not None:
+                raise ValueError(
+                    "a [swath] says where each footprint is: there is no pixel grid to read as a raster, whatever "
+                    "projection a catalog's items state; write reader = 'swath'"
+                )
+            if self.pick == "mean" or any(a.role in ("count", "quality") for a in self.arrays):
+                raise ValueError("pick = 'mean' and the roles 'count' and 'quality' are for reader = 'swath'")
+            return self
+        if self.swath is None:
+            raise ValueError("reader = 'swath' wants a table [swath]: which variables say where footprints are")
+        if raster := [k for k in ("zero_is_nodata", "radar", "elevation", "hole_value") if getattr(self, k)]:
+            raise ValueError(f"{', '.join(raster)}: of rasters, not of swaths")
+        if sized := [a.bands for a in self.arrays if a.size_px is None]:
+            raise ValueError(f"arrays of a swath are gridded to 'size_px' pixels a side; {sized[0]} have 'res_m'")
+        data = [b for a in self.arrays if a.role == "data" for b in a.bands]
+        if sorted(data) != sorted(self.swath.variables):
+            raise ValueError(
+                f"[swath.variables] has {sorted(self.swath.variables)}, the arrays' bands are {sorted(data)}"
+            )
+        for role, known in (("count", COUNT_BANDS), ("quality", QUALITY_BANDS)):
+            for array in self.arrays:
+                if array.role == role and (other := sorted(set(array.bands) - set(known))):
+                    raise ValueError(f"role {role!r}: no band {other}; known: {list(known)}")
+        if any(a.role == "quality" for a in self.arrays) and self.swath.quality is None:
+            raise ValueError("role 'quality' wants swath.quality: the variable it is the mean of")
+        if (self.mask is None) != (self.swath.flags is None) or (self.mask and len(self.mask.bands) != 1):
+            raise ValueError("an array of one band with role 'mask' goes with swath.flags, of which it is made")
         return self
 
     def array_name(self, array: ArraySpec) -> str:

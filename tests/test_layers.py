@@ -11,7 +11,7 @@ PACKAGE = Path(curation.__file__).parent
 
 LEVELS = [
     {"model", "resources", "progress", "zarrshard", "lanes"},
-    {"grid", "sources", "radiometry", "clouds", "shift", "store", "payload", "locations"},
+    {"grid", "gridding", "sources", "radiometry", "clouds", "shift", "store", "payload", "locations"},
     {"recipe", "labels", "shardformat", "starter", "ledger", "facts"},
     {"regions", "catalogs", "cube", "read", "stream"},
     {"locate", "search", "select"},
@@ -30,6 +30,7 @@ LEVELS = [
 PURE = {
     "model",
     "grid",
+    "gridding",
     "sources",
     "radiometry",
     "clouds",

@@ -22,7 +22,7 @@ from rasterio.io import MemoryFile
 
 from curation.model import ReadError
 from curation.read.blocks import PixelWindow, Span, of_window
-from curation.read.sparse import SparseFile
+from curation.read.sparse import HDF5, Opened, SparseFile
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters of a header is checked here
 
@@ -75,14 +75,19 @@ class Raster:
         """Reads the header.
 
         Raises:
-            ReadError: its bytes cannot be had.
+            ReadError: its bytes cannot be had, or are those of a swath.
             BrokenError: they are not those of a TIFF.
         """
         self.href = file.name
         self._file = file
         self._decoded = decoded
+        if file.head().data.startswith(HDF5):
+            raise ReadError(
+                f"{self.href}: is netCDF-4 (HDF5), expected a TIFF: a swath's pixels lie on no grid, whatever projection "
+                "its item states; give the source reader = 'swath' and a table [swath] in stac_queries/"
+            )
         try:
-            with tifffile.TiffFile(cast(IO[bytes], _Opened(file)), name="x.tif", size=file.head().size) as tiff:
+            with tifffile.TiffFile(cast(IO[bytes], Opened(file)), name="x.tif", size=file.head().size) as tiff:
                 page = tiff.pages.first
                 self._offsets: tuple[int, ...] = page.dataoffsets
                 self._sizes: tuple[int, ...] = page.databytecounts
@@ -197,44 +202,6 @@ class Raster:
             pixels = found[0].astype(self.dtype, copy=False)
             self._decoded.add(key, pixels)
         return pixels[:, :, 0 if self._is_separate else band - 1]
-
-
-class _Opened(io.RawIOBase):
-    """A sparse file, as tifffile reads one."""
-
-    def __init__(self, file: SparseFile) -> None:
-        self._file = file
-        self._at = 0
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """As a file's."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at}.get(whence)
-        self._at = (self._file.head().size if base is None else base) + offset
-        return self._at
-
-    def tell(self) -> int:
-        """As a file's."""
-        return self._at
-
-    def read(self, size: int = -1) -> bytes:
-        """Bytes from where it stands; fewer only where the file ends. Raises ReadError."""
-        data = self._file.read(self._at, size if size >= 0 else self._file.head().size)
-        self._at += len(data)
-        return data
-
-    def readinto(self, into: Any) -> int:
-        """As a file's."""
-        data = self.read(len(into))
-        into[: len(data)] = data
-        return len(data)
 
 
 def _is_place(transform: Affine) -> bool:

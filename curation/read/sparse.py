@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import bisect
+import io
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from typing import Any
 
 from curation.read import ranges
 from curation.read.blocks import Span, coalesced
@@ -15,6 +17,9 @@ from curation.read.ranges import Answer, Place
 
 HEAD_BYTES = 32 * 2**10
 """The first request of a file: the headers of a Cloud-Optimised GeoTIFF of 10980 × 10980 pixels, overviews included."""
+
+HDF5 = b"\x89HDF\r\n\x1a\n"
+"""What HDF5 files begin with, netCDF-4 among them."""
 
 _PAGE_BYTES = 64 * 2**10
 """What is read ahead of a small read that no plan foresaw."""
@@ -255,11 +260,67 @@ class SparseFile:
         except CancelledError:  # pragma: no cover - a piece that is dropped is not found here any more
             raise AssertionError("a dropped piece was read") from None
 
+    def is_here(self, start: int, size: int) -> bool:
+        """Whether so many bytes, or all up to the end, can be read at once, without a request and without waiting."""
+        if self._head is None or not self._head.done():
+            return False
+        head = self.head()
+        stop = min(start + size, head.size)
+        while start < stop:
+            i = bisect.bisect_right(self._starts, start) - 1
+            if i >= 0 and self._spans[i][0] > start:
+                if not self._spans[i][1].done():
+                    return False
+                start = self._spans[i][0]
+            elif start < len(head.data):
+                start = len(head.data) if i + 1 == len(self._starts) else min(len(head.data), self._starts[i + 1])
+            else:
+                return False
+        return True
+
     def forget(self) -> None:
         """Drops everything, the head as well: it is fetched anew when it is wanted."""
         self._pieces.forget(self)
         self._forget_head(self._head)
         self._head = None
+
+
+class Opened(io.RawIOBase):
+    """A sparse file, as libraries read one."""
+
+    def __init__(self, file: SparseFile) -> None:
+        self._file = file
+        self._at = 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """As a file's."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at}.get(whence)
+        self._at = (self._file.head().size if base is None else base) + offset
+        return self._at
+
+    def tell(self) -> int:
+        """As a file's."""
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        """Bytes from where it stands; fewer only where the file ends. Raises ReadError."""
+        data = self._file.read(self._at, size if size >= 0 else self._file.head().size)
+        self._at += len(data)
+        return data
+
+    def readinto(self, into: Any) -> int:
+        """As a file's."""
+        data = self.read(len(into))
+        into[: len(data)] = data
+        return len(data)
 
 
 _pools: dict[tuple[str, int], ThreadPoolExecutor] = {}
