@@ -16,7 +16,7 @@ WHERE := --catalog $(CATALOG) --region $(REGION) --root $(ROOT)
 FLAGS := $(if $(LIMIT),--limit $(LIMIT)) $(if $(UNKNOWN_LABELS),--allow-unknown-labels)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ssl4eo-s12-ml test test-slow lint types check bench bench-read bench-scale bench-stream clean
+.PHONY: help setup ssl4eo-s12-ml ssl4eo-s test test-slow lint types check bench bench-read bench-scale bench-stream clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ $(READY): pyproject.toml .constraints.txt
 	touch $@
 
 ssl4eo-s12-ml: $(READY) ## Make the SSL4EO-S12-ML dataset (CATALOG=planetary-computer for the real thing)
+ssl4eo-s: $(READY) ## Make the SSL4EO-S dataset: cells of Sentinel-3, -5P and the DEM, with places of Sentinel-1 and -2
+
+ssl4eo-s12-ml ssl4eo-s:
 	$(BIN)/curate --dataset $@ $(WHERE) --season $(SEASON) --scheduler $(SCHEDULER) $(FLAGS)
 	$(BIN)/curate pack --dataset $@ $(WHERE) --scheduler $(SCHEDULER)
 	$(BIN)/curate verify --dataset $@ --root $(ROOT)

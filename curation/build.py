@@ -12,7 +12,7 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from curation import candidates, clouds, cube, grid, labels, radiometry, select, shift, zarrshard
+from curation import candidates, clouds, cube, grid, labels, radiometry, select, shift, swathgrid, zarrshard
 from curation.candidates import Candidates
 from curation.catalogs import Catalog
 from curation.cube import Cube
@@ -41,6 +41,7 @@ from curation.model import (
     shortened,
 )
 from curation.read.cog import Asset, Read, Reader
+from curation.read.swath import Swaths
 from curation.recipe import Dataset
 from curation.search.saved import Searches
 from curation.sources import ArraySpec, CatalogForm, SourceSpec
@@ -102,6 +103,8 @@ class _Slab:
     """Source → location id → candidates."""
     forms: dict[str, CatalogForm | None]
     """Source → how the catalog offers it."""
+    swaths: Swaths
+    """What reads sources that are swaths."""
 
 
 @dataclass(slots=True)
@@ -124,11 +127,15 @@ def build_slab(job: SlabJob) -> SlabReceipt:
     started = time.perf_counter()
     if job.unsearched is not None:
         raise job.unsearched
-    slab = _slab(job)
     # Only this slab's locations: schema and keys follow from the recipe and the slab's number.
     here = Cube(job.dataset, job.region, job.season, Locations.of(job.locations))
     chunks, rows, outcomes = _kept(job, here)
-    with Reader(job.catalog.base, job.dataset.recipe.fetch.ahead_mb * 10**6, job.per_host) as reader:
+    ahead_bytes = job.dataset.recipe.fetch.ahead_mb * 10**6
+    with (
+        Reader(job.catalog.base, ahead_bytes, job.per_host) as reader,
+        Swaths(job.catalog.base, ahead_bytes, per_host=job.per_host) as swaths,
+    ):
+        slab = _slab(job, swaths)
         slots = {p.id: slot for slot, p in enumerate(job.locations)}
         for patch, outcome in _together(
             reader, [_build_patch(slab, reader, p) for p in job.locations if p.id in job.todo]
@@ -153,12 +160,12 @@ def build_slab(job: SlabJob) -> SlabReceipt:
     return SlabReceipt(record, _etags(receipts), time.perf_counter() - started, peak_bytes())
 
 
-def _slab(job: SlabJob) -> _Slab:
+def _slab(job: SlabJob, swaths: Swaths) -> _Slab:
     searches = Searches(job.dataset, job.catalog, job.store, job.searches)
     places = [p for p in job.locations if p.id in job.todo]
     found = candidates.of_slab(job.dataset, searches, job.season, places)
     forms = {s.name: job.catalog.form_of(s) for s in job.dataset.sources(job.season)}
-    return _Slab(job.dataset, job.region, job.season, found, forms)
+    return _Slab(job.dataset, job.region, job.season, found, forms, swaths)
 
 
 def _etags(receipts: Sequence[Receipt]) -> dict[str, str]:
@@ -306,11 +313,14 @@ def _outcome_of(patch: _Patch, spec: SourceSpec) -> Iterator[None]:
 def _build_seasonal(slab: _Slab, reader: Reader, patch: _Patch, required: set[str]) -> Reading[None]:
     """Reads the sources that choose for themselves, each with those that go with it; a required one refused ends it."""
     for spec in slab.dataset.sources(slab.season):
-        if spec.goes_with is None:
+        if spec.pick == "mean":
+            with _outcome_of(patch, spec):
+                _read_mean(slab, patch, spec)
+        elif spec.goes_with is None:
             yield from _build_chosen(slab, reader, patch, spec, required)
-            outcome = patch.sources.get(spec.name)
-            if spec.name in required and (outcome is None or outcome.status is not Status.OK):
-                return
+        outcome = patch.sources.get(spec.name)
+        if spec.goes_with is None and spec.name in required and (outcome is None or outcome.status is not Status.OK):
+            return
 
 
 def _build_chosen(slab: _Slab, reader: Reader, patch: _Patch, anchor: SourceSpec, required: set[str]) -> Reading[None]:
@@ -410,7 +420,7 @@ def _read_mask(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec, sce
         f"{spec.name}_baseline": scene.baseline or "",
         f"{spec.name}_offset_dn": scene.offset_dn,
     }
-    if valid < quality.min_valid:
+    if valid < slab.dataset.min_valid(spec.name):
         raise Reject(Code.NODATA, valid)
     if clear < quality.min_clear:
         raise Reject(Code.CLOUDY, clear)
@@ -431,7 +441,7 @@ def _read_bands(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec, sc
         valid = min(valid, _valid_fraction(pixels, array))
         warped |= was_warped
     patch.facts |= {f"{spec.name}_valid_fraction": valid, f"{spec.name}_warped": int(warped)}
-    if valid < slab.dataset.recipe.quality.min_valid:
+    if valid < slab.dataset.min_valid(spec.name):
         raise Reject(Code.NODATA, valid)
     patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=(scene.id,))
 
@@ -462,7 +472,7 @@ def _read_nearest(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec, 
     for scene in _ranked(slab, patch.location, spec, to)[: quality.max_candidates]:
         pixels, warped, valid = _read_all(slab, reader, patch.location, spec, [scene])
         best = max(best, valid)
-        if valid < quality.min_valid:
+        if valid < slab.dataset.min_valid(spec.name):
             continue
         patch.pixels |= pixels
         patch.facts |= {
@@ -502,6 +512,41 @@ def _matching(slab: _Slab, location: Location, spec: SourceSpec, to: Scene) -> S
     return select.same_acquisition(mine.scenes, to)[0]
 
 
+def _read_mean(slab: _Slab, patch: _Patch, spec: SourceSpec) -> None:
+    """The mean of all scenes of the season; pixels that no footprint of enough quality reaches are nodata."""
+    mine = slab.candidates[spec.name][patch.location.id]
+    mine.check()
+    arrays = slab.dataset.arrays[spec.name]
+    found = swathgrid.pixels(slab.swaths, spec, arrays, patch.location, mine.scenes, lambda s: _files(slab, spec, s))
+    valid = min(_valid_fraction(found[n], a) for n, a in arrays.items() if a.role == "data")
+    counts = [plane for n, a in arrays.items() for b, plane in zip(a.bands, found[n], strict=True) if b == "orbits"]
+    times = [s.time.timestamp() for s in mine.scenes]
+    assert spec.swath is not None
+    patch.facts |= {
+        f"{spec.name}_time": sum(times) / len(times),
+        f"{spec.name}_orbits": max((int(plane.max()) for plane in counts), default=None),
+        f"{spec.name}_mode": _each(s.mode for s in mine.scenes),
+        f"{spec.name}_version": _each(s.version for s in mine.scenes),
+        f"{spec.name}_min_quality": spec.swath.min_quality,
+        f"{spec.name}_valid_fraction": valid,
+        f"{spec.name}_warped": 1,
+    }
+    if valid <= 0 or valid < slab.dataset.min_valid(spec.name):
+        raise Reject(Code.NODATA, valid)
+    patch.pixels |= found
+    patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=tuple(s.id for s in mine.scenes))
+
+
+def _each(values: Iterable[str | None]) -> str:
+    return " ".join(sorted({v for v in values if v}))
+
+
+def _files(slab: _Slab, spec: SourceSpec, scene: Scene) -> dict[str, Asset]:
+    """File of a swath → where the scene has it."""
+    form = slab.forms[spec.name]
+    return {file: Asset(href, form.sign if form else "none") for file, href in scene.hrefs.items()}
+
+
 def _read_mosaic(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec) -> None:
     mine = slab.candidates[spec.name][patch.location.id]
     if spec.hole_value is None:
@@ -518,7 +563,7 @@ def _read_mosaic(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec) -
             patch.facts[f"{spec.name}_void_fraction"] = float(void.mean())
             pixels[name] = np.where(hole, pixels[name].dtype.type(spec.hole_value), pixels[name])
             valid = min(valid, 1 - float(void.mean()))
-    if valid < slab.dataset.recipe.quality.min_valid and not spec.classes:
+    if valid < slab.dataset.min_valid(spec.name) and not spec.classes:
         raise Reject(Code.NODATA, valid)
     patch.pixels |= pixels
     if spec.classes:
@@ -590,6 +635,10 @@ def _read_array(
     slab: _Slab, reader: Reader, location: Location, spec: SourceSpec, array: ArraySpec, scenes: Sequence[Scene]
 ) -> tuple[NDArray[Any], bool]:
     """(band, y, x) of an array, and whether any band was warped."""
+    if spec.swath is not None:
+        (name,) = (n for n, a in slab.dataset.arrays[spec.name].items() if a is array)
+        found = swathgrid.pixels(slab.swaths, spec, {name: array}, location, scenes, lambda s: _files(slab, spec, s))
+        return found[name], True
     bands, warped = [], False
     for band in array.bands:
         assets = _assets(slab, spec, band, scenes)
@@ -614,7 +663,9 @@ def _reads(
     scenes: Sequence[Scene],
     roles: Collection[str] = ("data", "mask", "classes"),
 ) -> list[Read]:
-    """What reading a source's arrays of some roles from scenes takes."""
+    """What reading a source's arrays of some roles from scenes takes; nothing of swaths, which say it when they are open."""
+    if spec.swath is not None:
+        return []
     return [
         Read(asset, array, location)
         for array in slab.dataset.arrays[spec.name].values()

@@ -67,7 +67,9 @@ def _of_source(
     """Location id → candidates of a source, best first."""
     window = dataset.recipe.season(season)
     found = {c: searches.scenes(spec, window, c) for c in set(map(cell_of, places))}
-    if spec.pick != "mosaic":
+    if spec.pick == "mean":
+        found = {c: select.one_mode(s) for c, s in found.items()}
+    elif spec.pick != "mosaic":
         found = {c: select.newest(s) for c, s in found.items()}
     directions = _directions(dataset, searches, spec, places)
     out: dict[str, Candidates] = {}
@@ -82,7 +84,9 @@ def _of_source(
     for place in places:
         if place.id in scenes:
             mine = scenes[place.id]
-            if spec.pick == "clearest":
+            if spec.pick == "mean":
+                mine = sorted(mine, key=lambda s: (s.time, s.id))
+            elif spec.pick == "clearest":
                 mine = select.rank_clearest(mine, place, window, shared)
             out[place.id] = Candidates(tuple(mine), direction=directions.get(place.id))
     return out

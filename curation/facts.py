@@ -70,7 +70,8 @@ def facts_of(spec: SourceSpec) -> list[Fact]:
         Fact(f"{s}_valid_fraction", "float32", "share of the patch's pixels with data, 0 to 1"),
     ]
     if spec.season == "seasonal":
-        out.append(Fact(f"{s}_time", "time", "acquisition time, UTC"))
+        told = "mean acquisition time, UTC" if spec.pick == "mean" else "acquisition time, UTC"
+        out.append(Fact(f"{s}_time", "time", told))
     if spec.pick == "clearest":
         out += [
             Fact(f"{s}_clear_fraction", "float32", "share of the patch's pixels that the mask calls clear, 0 to 1"),
@@ -80,6 +81,13 @@ def facts_of(spec: SourceSpec) -> list[Fact]:
             Fact(f"{s}_cloud_pct", "float32", "cloud cover of the whole scene, percent"),
             Fact(f"{s}_baseline", "string", "processing baseline"),
             Fact(f"{s}_offset_dn", "int16", "digital numbers that were subtracted (clipped at 1)"),
+        ]
+    if spec.pick == "mean":
+        out += [
+            Fact(f"{s}_orbits", "int16", "most orbits that the mean of a pixel is of"),
+            Fact(f"{s}_mode", "string", "processing modes of the scenes, separated by spaces"),
+            Fact(f"{s}_version", "string", "product versions of the scenes, separated by spaces"),
+            Fact(f"{s}_min_quality", "float32", "footprints of less quality were left out, 0 to 1"),
         ]
     if spec.pick == "nearest":
         out += [

@@ -214,7 +214,11 @@ class Scene:
     datatake: str | None = None
     """What names the acquisition it was cut from, where the catalog says so."""
     version: str | None = None
-    """Product version of an annual map."""
+    """Version of the product."""
+    orbit: int | None = None
+    """Number of the orbit since launch."""
+    mode: str | None = None
+    """Processing mode: `RPRO` (reprocessed), `OFFL` (offline) or `NRTI` (near real time)."""
 
     def to_json(self) -> dict[str, Any]:
         """The scene as plain JSON values, its footprint as WKT; `from_json` reads it back equal."""

@@ -187,13 +187,16 @@ class UseSpec(Strict):
     """Put every band of the source on one grid of this resolution (native groups where left out)."""
     size_px: int | None = Field(default=None, gt=0)
     """Put every band of the source on one grid of so many pixels a side, whatever their size."""
+    min_valid: Fraction | None = None
+    """Least fraction of pixels with data, where it is another than that of [quality]. Of sources that are means of a
+    season a single pixel is enough where it is left out: a swath has gaps."""
     seasons: list[str] | None = Field(default=None, min_length=1)
     """Only in these seasons (all where left out; static sources have none)."""
 
     @model_serializer(mode="wrap")
     def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without the newer keys where they are left out: digests from before there were any stay what they were."""
-        newer = ("size_px", "seasons")
+        newer = ("size_px", "seasons", "min_valid")
         return {k: v for k, v in handler(self).items() if v is not None or k not in newer}
 
     @model_validator(mode="after")
@@ -392,6 +395,16 @@ class Dataset:
             if source and (not self.specs[source].classes or self.specs[source].season != want):
                 raise ConfigError(f"{path}: [labels] {key} = {source!r}: expected a {want} source with classes")
         for spec in self.specs.values():
+            if spec.swath is not None and recipe.grid.size_deg is None:
+                raise ConfigError(
+                    f"{path}: [sources.{spec.name}] is a swath, which is gridded on footprints in degrees, and those of "
+                    f"[{level or 'grid'}] are in metres; leave it out{' of the children' if level else ''}"
+                )
+            if spec.swath is not None and len({a.px(recipe.grid.size) for a in self.arrays[spec.name].values()}) > 1:
+                raise ConfigError(
+                    f"{path}: [sources.{spec.name}]: its arrays are of {[a.told for a in self.arrays[spec.name].values()]}; "
+                    "those of a swath have as many pixels a side, the mask too: change them in stac_queries/"
+                )
             for array in self.arrays[spec.name].values():
                 if array.res_m is None:
                     continue
@@ -424,6 +437,13 @@ class Dataset:
         kind = STATIC if season == STATIC else "seasonal"
         found = [s for s in self.specs.values() if s.season == kind and self._has(s.name, season)]
         return sorted(found, key=lambda s: s.goes_with is not None)
+
+    def min_valid(self, source: str) -> float:
+        """Least fraction of pixels with data that a source of a patch may have; more than none anyway."""
+        own = self.recipe.sources[source].min_valid
+        if own is not None:
+            return own
+        return 0.0 if self.specs[source].pick == "mean" else self.recipe.quality.min_valid
 
     def _has(self, source: str, season: str) -> bool:
         only = self.recipe.sources[source].seasons

@@ -96,6 +96,33 @@ def held(footprint: BaseGeometry) -> tuple[float, float] | None:
     return None if point.is_empty else (float(point.x), float(point.y))
 
 
+MODES = ("RPRO", "OFFL", "NRTI")
+"""Processing modes, the better first: reprocessed, offline, near real time (Sentinel-5P Level 2 Product User Manuals)."""
+
+
+def one_mode(scenes: Iterable[Scene]) -> list[Scene]:
+    """Scenes of which each orbit is there in one processing mode, the best that it is there in; in order of time.
+
+    Of what was processed again in that mode the last stays, by version and then by id, whose end is the time of processing.
+    A near-real-time orbit comes in pieces, which all stay.
+    """
+    by_orbit: dict[object, list[Scene]] = {}
+    for scene in scenes:
+        by_orbit.setdefault(scene.id if scene.orbit is None else (scene.platform, scene.orbit), []).append(scene)
+    kept: list[Scene] = []
+    for group in by_orbit.values():
+        best = min(_mode(s) for s in group)
+        last: dict[dt.datetime, Scene] = {}
+        for scene in sorted((s for s in group if _mode(s) == best), key=lambda s: (s.version or "", s.id)):
+            last[scene.time] = scene
+        kept += last.values()
+    return sorted(kept, key=lambda s: (s.time, s.id))
+
+
+def _mode(scene: Scene) -> int:
+    return MODES.index(scene.mode) if scene.mode in MODES else len(MODES)
+
+
 def _shapes(scenes: Sequence[Scene], location: Location) -> NDArray[np.object_]:
     """Footprints of scenes, those at the antimeridian on the location's side of it too."""
     found = np.empty(len(scenes), dtype=object)

@@ -15,7 +15,7 @@ LEVELS = [
     {"recipe", "labels", "shardformat", "starter", "ledger", "facts"},
     {"regions", "catalogs", "cube", "read", "stream"},
     {"locate", "search", "select"},
-    {"candidates"},
+    {"candidates", "swathgrid"},
     {"build", "remaining"},
     {"cluster"},
     {"pipeline"},

@@ -39,7 +39,7 @@ class Query:
     def conditions(self, form: CatalogForm) -> dict[str, dict[str, Any]]:
         """Its STAC `query`: property → operator → value."""
         found: dict[str, dict[str, Any]] = {k: dict(v) for k, v in form.query.items()}
-        if self.spec.pick == "clearest":
+        if self.spec.pick == "clearest" and self.spec.swath is None:  # items of swaths do not state it
             found["eo:cloud_cover"] = found.get("eo:cloud_cover", {}) | {"lte": self.max_cloud_pct}
         return found
 
@@ -151,7 +151,9 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
         tile=None if tile is None else str(tile).removeprefix("MGRS-"),
         # Sentinel-2's names end with the processing baseline, which says nothing of the acquisition.
         datatake=None if datatake is None else re.sub(r"_N\d\d\.\d\d$", "", str(datatake)),
-        version=named.get("version"),
+        version=None if named.get("version") is None else str(named["version"]),
+        orbit=None if named.get("orbit") is None else int(named["orbit"]),
+        mode=None if named.get("mode") is None else str(named["mode"]).upper(),
     )
 
 

@@ -184,7 +184,8 @@ class Searches:
         return {s["id"] for s in json.loads(answer)["scenes"]}
 
     def _query(self, spec: SourceSpec, season: Season, cell: SearchCell) -> Query:
-        bands = tuple(b for a in self.dataset.arrays[spec.name].values() for b in a.bands)
+        arrays = self.dataset.arrays[spec.name].values()
+        bands = tuple(spec.swath.files) if spec.swath else tuple(b for a in arrays for b in a.bands)
         return Query(spec, bands, season, cell, self.dataset.recipe.quality.max_scene_cloud_pct)
 
     def _request(self, query: Query) -> dict[str, Any]:
