@@ -69,7 +69,7 @@ CAUSES = {
     "500": "could not be read in 2 tries: HTTP 500",
     "503": "could not be read in 2 tries: HTTP 503",
     "reset": "could not be read in 2 tries: .*Connection reset by peer",
-    "stall": "could not be read in 2 tries: the server is too slow",
+    "stall": r"could not be read in 2 tries: the server is too slow: expected up to \d+ bytes within",
     "truncate": "could not be read in 2 tries: (IncompleteRead|ProtocolError|.* bytes at .*, expected)",
     "short": r"could not be read in 2 tries: HTTP 206 .*: \d+ bytes at \d+, expected \d+ at \d+",
     "whole": r"could not be read in 2 tries: HTTP 200 OK: the server gave the whole file instead of bytes \d+ to \d+",
@@ -106,6 +106,9 @@ val_fraction = 0.0
 [cube]
 slab_patches = 2
 """
+
+ALIKE = ("500", "blank")
+"""Faults that are met as 503 and flip are."""
 
 AT_ONCE = ("404", "sparse")
 """Faults that are not tried again: once is enough for a patch to fail."""
@@ -211,6 +214,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a process that has read nothing yet."""
     monkeypatch.setattr(ranges, "PAUSE_S", 0)
     monkeypatch.setattr(ranges, "ATTEMPTS", 2)
+    monkeypatch.setattr(ranges, "SLOWEST", 10**6)
     monkeypatch.setattr(sparse, "HEAD_BYTES", HEAD_BYTES)
     monkeypatch.setattr(sparse, "_heads", OrderedDict())
     planetary_computer.sas.TOKEN_CACHE.clear()
@@ -245,7 +249,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faults]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("fault", CAUSES)
+@pytest.mark.parametrize("fault", [pytest.param(f, marks=[pytest.mark.slow] * (f in ALIKE)) for f in CAUSES])
 def test_what_stays_broken_is_a_cause_in_the_ledger_and_is_used_again_when_it_is_whole(faults, check, fault, stage):
     check(fault, [stage], forever=True)
 

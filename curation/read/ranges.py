@@ -335,12 +335,11 @@ def _got(
             f"the server is too slow: expected up to {length} bytes within {allowed_s:.1f} s, "
             f"some of them every {READ_S:g} s"
         ) from None
-    except (urllib3.exceptions.HTTPError, OSError) as err:
-        cause = getattr(
-            err, "reason", None
-        )  # what a MaxRetryError, which tells of retries that were not made, is about
-        cause = cause if isinstance(cause, Exception) else err
+    except urllib3.exceptions.MaxRetryError as err:  # it tells of retries, none of which was made
+        cause = err.reason or err
         raise _FailedTryError(f"{type(cause).__name__}: {_unsigned(cause)}") from None
+    except (urllib3.exceptions.HTTPError, OSError) as err:
+        raise _FailedTryError(f"{type(err).__name__}: {_unsigned(err)}") from None
 
 
 def _check(response: urllib3.BaseHTTPResponse) -> str:
