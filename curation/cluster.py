@@ -15,7 +15,7 @@ from typing import TypeVar
 import dask
 import distributed.gc
 import psutil
-from distributed import Client, Future, LocalCluster, as_completed
+from distributed import Client, Future, LocalCluster, Worker, WorkerPlugin, as_completed
 from distributed.client import ClosedClientError, FutureCancelledError
 
 import curation
@@ -33,6 +33,9 @@ CONFIG = {
     "distributed.scheduler.allowed-failures": 2,
     "distributed.comm.timeouts.connect": "20s",
     "distributed.worker.daemon": True,
+    # Looking at all threads a hundred times a second, Python before 3.12 hangs for good now and then: it does so under a
+    # lock that a starting thread wants, and where garbage is collected meanwhile lets go of the interpreter (gh-106883).
+    "distributed.worker.profile.enabled": False,
 }
 
 LOST = (ClosedClientError, FutureCancelledError)
@@ -92,6 +95,7 @@ def connect(scheduler: str, workers: int | None = None) -> Iterator[Client | Non
             except (OSError, TimeoutError, ValueError) as err:
                 raise ConfigError(f"--scheduler {scheduler}: does not answer ({type(err).__name__}: {err})") from err
             _check_versions(client, scheduler)
+            client.register_plugin(_Unwatched())
         log.info("dask: %s, dashboard %s", client.scheduler.address, client.dashboard_link)
         try:
             yield client
@@ -116,6 +120,18 @@ def _interrupts_are_ours() -> Iterator[None]:
         distributed.gc.disable_gc_diagnosis(force=True)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+class _Unwatched(WorkerPlugin):
+    """Ends what `CONFIG` leaves out from the start, on workers that somebody else started."""
+
+    name = "curation-unwatched"
+
+    def setup(self, worker: Worker) -> None:
+        """Called on each worker, those that join later too."""
+        for name in ("profile", "profile-cycle"):
+            if name in worker.periodic_callbacks:
+                worker.periodic_callbacks[name].stop()
 
 
 def _version() -> str:

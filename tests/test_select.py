@@ -277,3 +277,39 @@ def test_a_place_that_a_footprint_holds_lies_in_it_even_where_its_middle_does_no
     for footprint in (ring, halves):
         assert footprint.contains(shapely.Point(select.held(footprint)))
     assert select.held(shapely.Polygon()) is None
+
+
+# --- one processing mode per orbit ---------------------------------------------------------------------------------
+
+
+def test_of_an_orbit_the_best_mode_stays_and_of_that_mode_the_last_processing():
+    nrti = [scene(f"NRTI_{k}", k / 1000, orbit=7, mode="NRTI") for k in range(3)]
+    offline = [scene("OFFL_b", orbit=7, mode="OFFL", version="02")]
+    again = [scene("RPRO_a", orbit=7, mode="RPRO", version="02"), scene("RPRO_b", orbit=7, mode="RPRO", version="03")]
+    assert ids(select.one_mode([*nrti, *offline, *again])) == ["RPRO_b"]
+    assert ids(select.one_mode([*offline, *nrti])) == ["OFFL_b"]
+    assert ids(select.one_mode(nrti)) == ["NRTI_0", "NRTI_1", "NRTI_2"]  # pieces of one orbit
+
+
+def test_each_orbit_has_a_mode_of_its_own():
+    found = [
+        scene("a", 0, orbit=7, mode="OFFL"),
+        scene("b", 1, orbit=8, mode="NRTI"),
+        scene("c", 1, orbit=8, mode="RPRO"),
+    ]
+    assert ids(select.one_mode(found)) == ["a", "c"]
+    unknown = [scene("x", mode=None), scene("y", mode="OFFL")]
+    assert ids(select.one_mode(unknown)) == ["x", "y"]  # without an orbit each stands for itself
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(select.MODES), st.integers(0, 2)), max_size=12))
+def test_no_orbit_is_lost_and_none_has_two_modes(given_scenes):
+    found = [scene(f"{n}-{o}-{m}-{t}", t, orbit=o, mode=m) for n, (o, m, t) in enumerate(given_scenes)]
+    kept = select.one_mode(found)
+    assert {s.orbit for s in kept} == {s.orbit for s in found}
+    for orbit in {s.orbit for s in kept}:
+        (mode,) = {s.mode for s in kept if s.orbit == orbit}
+        assert mode == min((s.mode for s in found if s.orbit == orbit), key=select.MODES.index)
+        assert {s.time for s in kept if s.orbit == orbit} == {
+            s.time for s in found if s.orbit == orbit and s.mode == mode
+        }
