@@ -517,16 +517,18 @@ def _read_mean(slab: _Slab, patch: _Patch, spec: SourceSpec) -> None:
     mine = slab.candidates[spec.name][patch.location.id]
     mine.check()
     arrays = slab.dataset.arrays[spec.name]
-    found = swathgrid.pixels(slab.swaths, spec, arrays, patch.location, mine.scenes, lambda s: _files(slab, spec, s))
+    found, used = swathgrid.pixels(
+        slab.swaths, spec, arrays, patch.location, mine.scenes, lambda s: _files(slab, spec, s)
+    )
     valid = min(_valid_fraction(found[n], a) for n, a in arrays.items() if a.role == "data")
     counts = [plane for n, a in arrays.items() for b, plane in zip(a.bands, found[n], strict=True) if b == "orbits"]
-    times = [s.time.timestamp() for s in mine.scenes]
+    times = [s.time.timestamp() for s in used]
     assert spec.swath is not None
     patch.facts |= {
-        f"{spec.name}_time": sum(times) / len(times),
+        f"{spec.name}_time": sum(times) / len(times) if times else None,
         f"{spec.name}_orbits": max((int(plane.max()) for plane in counts), default=None),
-        f"{spec.name}_mode": _each(s.mode for s in mine.scenes),
-        f"{spec.name}_version": _each(s.version for s in mine.scenes),
+        f"{spec.name}_mode": _each(s.mode for s in used),
+        f"{spec.name}_version": _each(s.version for s in used),
         f"{spec.name}_min_quality": spec.swath.min_quality,
         f"{spec.name}_valid_fraction": valid,
         f"{spec.name}_warped": 1,
@@ -534,7 +536,7 @@ def _read_mean(slab: _Slab, patch: _Patch, spec: SourceSpec) -> None:
     if valid <= 0 or valid < slab.dataset.min_valid(spec.name):
         raise Reject(Code.NODATA, valid)
     patch.pixels |= found
-    patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=tuple(s.id for s in mine.scenes))
+    patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=tuple(s.id for s in used))
 
 
 def _each(values: Iterable[str | None]) -> str:
@@ -637,7 +639,7 @@ def _read_array(
     """(band, y, x) of an array, and whether any band was warped."""
     if spec.swath is not None:
         (name,) = (n for n, a in slab.dataset.arrays[spec.name].items() if a is array)
-        found = swathgrid.pixels(slab.swaths, spec, {name: array}, location, scenes, lambda s: _files(slab, spec, s))
+        found, _ = swathgrid.pixels(slab.swaths, spec, {name: array}, location, scenes, lambda s: _files(slab, spec, s))
         return found[name], True
     bands, warped = [], False
     for band in array.bands:

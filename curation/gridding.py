@@ -108,8 +108,8 @@ class Accumulator:
         self._quality_min = np.full(self._n, np.inf)
         self._codes: dict[int, Floats] = {}
 
-    def add(self, footprints: Footprints, orbit: Hashable = 0) -> None:
-        """Adds what one file saw.
+    def add(self, footprints: Footprints, orbit: Hashable = 0) -> bool:
+        """Adds what one file saw; True where any of it was used.
 
         A footprint with an unknown corner, or of too little quality, is left out; one without a value in a band is left
         out of that band. Negative values are values.
@@ -136,6 +136,7 @@ class Accumulator:
         which = np.flatnonzero(wanted)
         values = np.where(has_value, footprints.values, 0.0)
         mine = self._orbits.setdefault(orbit, np.zeros(self._n, bool))
+        is_any = False
         for index, pixel, share in overlaps(
             footprints.lon[which], footprints.lat[which], self.west, self.north, self.size_deg, self.size_px
         ):
@@ -151,10 +152,12 @@ class Accumulator:
             if bands:
                 self._footprints += np.bincount(p, minlength=self._n)
             mine[p] = True
+            is_any |= bool(len(p))
             if quality is not None and bands:
                 self._quality_weight += np.bincount(p, w, self._n)
                 self._quality_sum += np.bincount(p, w * quality[f], self._n)
                 np.minimum.at(self._quality_min, p, quality[f])
+        return is_any
 
     def _add_codes(self, codes: Ints, pixel: Ints, share: Floats) -> None:
         for code in np.unique(codes[codes != NO_CODE]):

@@ -25,8 +25,10 @@ def pixels(
     location: Location,
     scenes: Sequence[Scene],
     assets: Callable[[Scene], Mapping[str, Asset]],
-) -> Pixels:
-    """The arrays of a patch, in their dtypes: of data the mean of all footprints by area, nodata where none reaches.
+) -> tuple[Pixels, list[Scene]]:
+    """The arrays of a patch, in their dtypes, and the scenes that gave anything of them.
+
+    Of data it is the mean of all footprints by area, nodata where none reaches.
 
     Args:
         swaths: what reads.
@@ -47,12 +49,14 @@ def pixels(
         bands = bands or list(spec.swath.variables)
     x0, y0, size = location.x0_m, location.y0_m, location.size_m
     total = Accumulator(x0, y0, size, size_px, len(bands), spec.swath.min_quality)
+    used = []
     for scene in scenes:
         bounds = (x0, y0 - size, x0 + size, y0)
         found = swaths.footprints(assets(scene), spec, bounds, bands, with_codes=wants_codes)
-        total.add(found, orbit=scene.id if scene.orbit is None else scene.orbit)
+        if total.add(found, orbit=scene.id if scene.orbit is None else scene.orbit):
+            used.append(scene)
     gridded = total.result()
-    return {name: _array(gridded, array, bands) for name, array in arrays.items()}
+    return {name: _array(gridded, array, bands) for name, array in arrays.items()}, used
 
 
 def _array(gridded: Gridded, array: ArraySpec, bands: Sequence[str]) -> NDArray[Any]:

@@ -139,7 +139,7 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
         id=str(item["id"]),
         source=spec.name,
         time=when.astimezone(dt.UTC) if isinstance(when, dt.datetime) else parse_time(when),
-        geometry=_footprint(item["geometry"]),
+        geometry=_footprint(item["geometry"], may_hold_a_pole=spec.swath is not None),
         hrefs=hrefs,
         epsg=_epsg(properties, first),
         cloud_pct=properties.get("eo:cloud_cover"),
@@ -157,17 +157,21 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
     )
 
 
-def _footprint(geometry: Any) -> shapely.geometry.base.BaseGeometry:
+def _footprint(geometry: Any, *, may_hold_a_pole: bool = False) -> shapely.geometry.base.BaseGeometry:
     """A valid shape within 180°W to 180°E, in two parts where it runs across the antimeridian.
 
     Items state such a footprint in two parts, or with longitudes that run on (181), or as a ring folded over the globe
-    (179, -179), which would seem to hold every place of its latitudes.
+    (179, -179), which would seem to hold every place of its latitudes. That of an orbit may hold a pole and be as wide as it
+    is drawn: it is both, since reading an orbit that does not reach a place costs little, and leaving one out is a loss.
     """
     parts = []
     whole = geometry if isinstance(geometry, shapely.Geometry) else shapely.geometry.shape(geometry)
     for part in shapely.get_parts(whole):
         west, _, east, _ = part.bounds
         if east - west > 180:
+            if may_hold_a_pole:
+                drawn = part if part.is_valid else shapely.make_valid(part)
+                parts.append(drawn.intersection(shapely.box(-180, -90, 180, 90)))
             part = shapely.transform(part, lambda xy: xy + np.column_stack([360.0 * (xy[:, 0] < 0), 0 * xy[:, 1]]))
         part = part if part.is_valid else shapely.make_valid(part)
         if _within(part):

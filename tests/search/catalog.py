@@ -30,6 +30,8 @@ def spec(name: str) -> SourceSpec:
 
 
 def bands(source: SourceSpec) -> list[str]:
+    if source.swath:
+        return list(source.swath.files)
     return [b for a in source.arrays for b in a.bands]
 
 

@@ -148,3 +148,28 @@ def test_a_footprint_across_the_antimeridian_holds_what_it_holds_and_no_more(coo
 def test_a_footprint_in_two_parts_stays_as_it_is():
     two = shapely.union_all([shapely.box(179, -17, 180, -16), shapely.box(-180, -17, -179, -16)])
     assert items._footprint(shapely.geometry.mapping(two)).equals(two)
+
+
+def test_an_orbit_that_holds_the_pole_is_as_wide_as_it_is_drawn():
+    cap = [[-180, 90], [-180, 60], [10, -60], [30, -60], [180, 60], [180, 90], [-180, 90]]
+    orbit = {"type": "Polygon", "coordinates": [cap]}
+    found = items._footprint(orbit, may_hold_a_pole=True)
+    for place in ((16, 78), (8, 60), (20, 0), (25, -31), (-100, 85)):
+        assert found.intersects(shapely.Point(place)), place
+    assert found.bounds[0] >= -180
+    assert found.bounds[2] <= 180
+
+
+def test_recorded_orbits_hold_the_places_that_their_outline_runs_through(shared):
+    source = spec("s5p-no2")
+    (path,) = (shared / "data/stactools-sentinel5p/examples").glob("S5P_OFFL_L2__NO2*.json")
+    (item,) = items_in(path)
+    item |= {"collection": "sentinel-5p-l2-netcdf"}
+    item["assets"] = {"no2": {"href": "https://example.test/no2.nc"}}
+    scene = reduced(item, source, "planetary-computer")
+    assert (scene.orbit, scene.mode, scene.version) == (12367, "OFFL", "01")
+    assert set(scene.hrefs) == {"data"}
+    rings = shapely.get_parts(shapely.geometry.shape(item["geometry"]))
+    points = [p for ring in rings for p in ring.exterior.coords[::7]]
+    near = scene.geometry.buffer(0.01)
+    assert all(near.intersects(shapely.Point(p)) for p in points)
