@@ -65,7 +65,7 @@ def test_a_season_outside_the_recipe_names_those_inside(built: Curate, capsys):
     [
         (["--season", "sumer"], "did you mean summer? expected one of summer, autumn, static or all"),
         (["--catalog", "embeded"], "did you mean embedded?"),
-        (["--dataset", "ssl4eo-s12"], "did you mean ssl4eo-s12-ml? known: "),
+        (["--dataset", "ssl4eo-s12-m"], "did you mean ssl4eo-s12-ml? known: "),
     ],
 )
 def test_what_is_misspelt_is_told_what_was_meant(built: Curate, capsys, flags: list[str], meant: str):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import NDArray
 
@@ -34,6 +35,17 @@ LAND = LinearSegmentedColormap.from_list(
 
 GREY = LinearSegmentedColormap.from_list("grey", ["#000000", "#ffffff"])
 """What `grey` draws, for a colour bar."""
+
+FIELD = colormaps["viridis"]
+"""Columns of a gas, and other fields without a colour of their own."""
+
+
+def field(values: NDArray[Any], limits: tuple[float, float]) -> Image:
+    """(y, x, 4) of values (y, x) between two limits; transparent where they are not finite."""
+    low, high = limits
+    known = np.isfinite(values)
+    scaled = np.clip((np.where(known, values, low) - low) / (high - low), 0, 1)
+    return _rgba(np.round(255 * np.asarray(FIELD(scaled))[..., :3]).astype(np.uint8), known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,9 +104,11 @@ def _grey(title: str, plane: NDArray[Any], array: ArraySpec) -> Panel:
     values = np.where(plane == array.nodata, np.nan, plane.astype(np.float64))
     valid = values[np.isfinite(values)]
     low, high = np.percentile(valid, [2, 98]).tolist() if valid.size else (0.0, 1.0)
-    high = max(high, low + 1e-9)
-    image = patch.grey(values, (low, high))
-    return Panel(title, array.told, image, scale=(patch.GREY, low, high, array.unit))
+    high = max(high, low + max(1e-3 * abs(low), 1e-9))
+    is_field = array.res_m is None
+    image = (patch.field if is_field else patch.grey)(values, (low, high))
+    scale = (patch.FIELD if is_field else patch.GREY, low, high, array.unit)
+    return Panel(title, array.told, image, scale=scale)
 
 
 def _span(limits: tuple[float, float]) -> str:

@@ -151,13 +151,14 @@ def heights(spec: SourceSpec, array: ArraySpec, pixels: NDArray[Any], where: str
 
 
 def plain(spec: SourceSpec, array: ArraySpec, pixels: NDArray[Any], where: str) -> Tile:
-    """The first band in grey, between its 2nd and 98th percentile."""
+    """The first band between its 2nd and 98th percentile: in grey, or coloured where it is a field on a cell."""
     by = factor(pixels.shape[-1])
     values = _shrunk(pixels[:1], array.nodata, by)[0]
     valid = values[np.isfinite(values)]
     low, high = np.percentile(valid, [2, 98]).tolist() if valid.size else (0.0, 1.0)
     told = f"{array.bands[0]} {low:.4g}…{high:.4g} {array.unit}{_by(by)}"
-    uri = embed.image_uri(patch.grey(values, (low, high)), quality=LOSSY)
+    drawn = patch.grey if array.res_m is not None else patch.field
+    uri = embed.image_uri(drawn(values, (low, max(high, low + max(1e-3 * abs(low), 1e-9)))), quality=LOSSY)
     return Tile("half", told, f"{spec.title}, {told}, {where}", uri)
 
 
