@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -164,11 +165,12 @@ class Counted:
 
 
 @contextlib.contextmanager
-def counting(folder: Path) -> Iterator[tuple[str, Counted]]:
-    """URL of a server of a folder's files by range, and what it was asked for so far."""
+def counting(folder: Path, delay_s: float = 0.0) -> Iterator[tuple[str, Counted]]:
+    """URL of a server of a folder's files by range, each answer `delay_s` late, and what it was asked for so far."""
     counted = Counted()
 
     def answer(request: Request) -> None:
+        time.sleep(delay_s)
         path = folder / request.path.lstrip("/").partition("?")[0]
         size, mark = path.stat().st_size, f'"{path.stat().st_mtime_ns}"'
         first, last = (int(v) for v in request.headers["Range"].removeprefix("bytes=").split("-"))
