@@ -165,12 +165,14 @@ class Counted:
 
 
 @contextlib.contextmanager
-def counting(folder: Path, delay_s: float = 0.0) -> Iterator[tuple[str, Counted]]:
-    """URL of a server of a folder's files by range, each answer `delay_s` late, and what it was asked for so far."""
+def counting(folder: Path, delay_s: float = 0.0, per_s: float = 1e12) -> Iterator[tuple[str, Counted]]:
+    """URL of a server of a folder's files by range, and what it was asked for so far.
+
+    Each answer is `delay_s` late, and takes as long as if it came by `per_s` bytes a second.
+    """
     counted = Counted()
 
     def answer(request: Request) -> None:
-        time.sleep(delay_s)
         path = folder / request.path.lstrip("/").partition("?")[0]
         size, mark = path.stat().st_size, f'"{path.stat().st_mtime_ns}"'
         first, last = (int(v) for v in request.headers["Range"].removeprefix("bytes=").split("-"))
@@ -178,6 +180,7 @@ def counting(folder: Path, delay_s: float = 0.0) -> Iterator[tuple[str, Counted]
         with path.open("rb") as file:
             file.seek(first)
             data = file.read(last - first + 1)
+        time.sleep(delay_s + len(data) / per_s)
         with counted.lock:
             counted.requests += 1
             counted.bytes += len(data)

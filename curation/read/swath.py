@@ -311,7 +311,7 @@ class Swaths:
                 max(w.col0 - margin, 0),
                 min(w.col1 + margin, shape[1]),
             )
-            self._ask([(file, path, wide) for file, path in reads.values()])
+            _ask([(file, path, [wide]) for file, path in reads.values()], self._pieces.limit_bytes // 2)
             found = {k: file.values(path, wide) for k, (file, path) in reads.items() if k != "flags"}
             if has_bounds:
                 lon, lat_ = found["longitude_bounds"], found["latitude_bounds"]
@@ -341,14 +341,6 @@ class Swaths:
                 )
             )
         return _joined(parts, len(bands), has_quality="quality" in named, has_codes="flags" in named)
-
-    def _ask(self, reads: Sequence[tuple[_Netcdf, str, Window]]) -> None:
-        """Begins to fetch what windows of variables need, of all files at a time, as much as is kept anyway."""
-        room = self._pieces.limit_bytes // 2
-        for file, path, window in reads:
-            room -= file.ask(path, [window], room)
-            if room <= 0:
-                return
 
     def _file(self, asset: Asset) -> _Netcdf:
         file = self._open.get(asset.href)
@@ -426,11 +418,8 @@ class _Netcdf:
             self._closed()
         self._h5 = self._raw = self._closed = None
 
-    def _called(self, call: Callable[[], T], what: str, node: int | None = None) -> T:
-        """What a call of h5py returns, once all bytes that it wants are here.
-
-        Where a size of nodes is told only those are waited for. Raises _ElsewhereError for bytes of another size.
-        """
+    def _called(self, call: Callable[[], T], what: str, *, wait: bool = True) -> T:
+        """What a call of h5py returns, once all bytes that it wants are here; without `wait` raises _ElsewhereError."""
         assert self._raw is not None
         for _ in range(_MOST_MISSES):
             self._raw.missing = self._raw.failed = None
@@ -445,10 +434,8 @@ class _Netcdf:
                 err = raised
             if self._raw.missing is not None:
                 span = self._raw.missing
-                if node is not None:
-                    if span.stop - span.start != node:
-                        raise _ElsewhereError(span)
-                    self.sparse.ask([Span(span.start, span.start + _INDEX_BYTES)])
+                if not wait:
+                    raise _ElsewhereError(span)
                 self.sparse.read(span.start, span.stop - span.start)  # outside of h5py's lock
             elif isinstance(self._raw.failed, ReadError):
                 raise self._raw.failed
@@ -506,11 +493,10 @@ class _Netcdf:
                 "describe this product"
             )
 
-    def _chunk(self, v: _Variable, tile: tuple[int, int], *, wait: bool) -> Span | bool:
-        """Whether a tile's bytes are here, with `wait` once they are; where they are if they are not; False if nowhere.
+    def where(self, v: _Variable, tile: tuple[int, int], *, wait: bool = False) -> Span | bool:
+        """True where a tile's bytes are here, with `wait` once they are, and False where there are none in the file.
 
-        Without `wait` only the index of chunks is waited for. What tells its nodes from chunks is their size: if it does
-        not, the one is fetched like the other, and nothing else comes of it.
+        Else what is missing first: a node of the index of chunks (`is_node` tells), or the bytes themselves.
         """
         if not v.is_chunked:
             if v.at is None:
@@ -521,9 +507,6 @@ class _Netcdf:
             return wait or self.sparse.is_here(span.start, span.stop - span.start) or span
         at = (0,) * v.lead + (tile[0] * v.tile[0], tile[1] * v.tile[1]) + (0,) * (len(v.shape) - v.lead - 2)
         dataset = self._datasets[v.path]
-        node = (
-            24 + 64 * 8 + 65 * (16 + 8 * len(v.shape))
-        )  # HDF5 file format 3.0, III.A.1: a version 1 B-tree of 64 children
 
         def is_there() -> bool:
             try:
@@ -535,24 +518,13 @@ class _Netcdf:
             return True
 
         try:
-            return self._called(is_there, f"{v.path} at {at}", None if wait else node)
+            return self._called(is_there, f"{v.path} at {at}", wait=wait)
         except _ElsewhereError as err:
             return err.span
 
-    def ask(self, path: str, windows: Sequence[Window], room: int) -> int:
-        """Begins to fetch what windows of a variable need, `room` bytes at most. Returns how many bytes that is."""
-        v = self.variable(path)
-        spans: list[Span] = []
-        total = 0
-        for tile in dict.fromkeys(t for w in windows for t in v.tiles(w)):
-            found = (self, path, *tile) in self._tiles or self._chunk(v, tile, wait=False)
-            if not isinstance(found, Span):
-                continue
-            total += found.stop - found.start
-            if total > room:
-                break
-            spans.append(found)
-        return self.sparse.ask(spans) if spans else 0
+    def has(self, path: str, tile: tuple[int, int]) -> bool:
+        """Whether a tile is decoded."""
+        return (self, path, *tile) in self._tiles
 
     def packed(self, path: str, window: Window) -> NDArray[Any]:
         """A window of a variable as the file holds it, (rows, columns[, corners]).
@@ -583,7 +555,7 @@ class _Netcdf:
         rows = slice(row * th, min((row + 1) * th, v.rows))
         cols = slice(col * tw, min((col + 1) * tw, v.cols))
         where = f"{v.path} rows {rows.start} to {rows.stop}"
-        if not self._chunk(v, (row, col), wait=True):
+        if not self.where(v, (row, col), wait=True):
             if not v.fills:
                 raise ReadError(
                     f"{self.href}: {where}: was never written and the variable declares no fill value: its zeros would be "
@@ -621,6 +593,51 @@ class _Netcdf:
         result = out.astype(np.float64)
         result[unknown] = np.nan
         return result
+
+
+def _is_node(v: _Variable, span: Span) -> bool:
+    """Whether what is missing is a node of the index of a variable's chunks, by its size.
+
+    That of the usual index: a version 1 B-tree of up to 64 children a node (HDF5 file format 3.0, section III.A.1). A node
+    of another index is taken for a chunk: then it is fetched like one, and the rest is fetched once it is wanted.
+    """
+    return span.stop - span.start == 24 + 64 * 8 + 65 * (16 + 8 * len(v.shape))
+
+
+def _ask(reads: Sequence[tuple[_Netcdf, str, Sequence[Window]]], room: int) -> None:
+    """Begins to fetch what windows of variables need, of all files at a time, `room` bytes at most.
+
+    It waits for the index of their chunks, a level of all of them at a time. Raises as `_Netcdf.variable` does.
+    """
+    pending = []
+    for file, path, windows in reads:
+        v = file.variable(path)
+        tiles = dict.fromkeys(t for w in windows for t in v.tiles(w))
+        pending += [(file, v, t) for t in tiles if not file.has(path, t)]
+    wanted: dict[_Netcdf, list[Span]] = {}
+    while pending:
+        nodes: dict[_Netcdf, set[Span]] = {}
+        later = []
+        for file, v, tile in pending:
+            found = file.where(v, tile)
+            if not isinstance(found, Span):
+                continue
+            if _is_node(v, found):
+                nodes.setdefault(file, set()).add(found)
+                later.append((file, v, tile))
+                continue
+            room -= found.stop - found.start
+            if room < 0:
+                break
+            wanted.setdefault(file, []).append(found)
+        for file, spans in nodes.items():
+            file.sparse.ask(Span(s.start, s.start + _INDEX_BYTES) for s in spans)
+        for file, spans in nodes.items():
+            for span in spans:
+                file.sparse.read(span.start, span.stop - span.start)
+        pending = later
+    for file, data in wanted.items():
+        file.sparse.ask(data)
 
 
 def _what_it_is(head: bytes) -> str:
@@ -783,7 +800,7 @@ def _located(
 ) -> list[Window]:
     """Windows that hold every footprint that may reach a cell; none where there is none.
 
-    Of each variable `room` bytes are fetched ahead at most. Gaps in the track (scanlines that are missing) are allowed for:
+    At a time `room` bytes are fetched ahead at most. Gaps in the track (scanlines that are missing) are allowed for:
     where one lies the rows on both sides of it are further apart than others.
     """
     west, south, east, north = bounds
@@ -795,8 +812,7 @@ def _located(
 
     def look(at: Sequence[int]) -> None:
         at = [r for r in at if r not in rows]
-        for file, path in (lat_of, lon_of):
-            file.ask(path, [Window(r, r + 1, 0, shape[1]) for r in at], room)
+        _ask([(*of, [Window(r, r + 1, 0, shape[1]) for r in at]) for of in (lat_of, lon_of)], room)
         for r in at:
             window = Window(r, r + 1, 0, shape[1])
             lon, lat = lon_of[0].values(lon_of[1], window)[0], lat_of[0].values(lat_of[1], window)[0]

@@ -1,9 +1,10 @@
-"""What a cell of a swath costs: `python -m tests.benchmarks.swath [orbits] [milliseconds]`.
+"""What a cell of a swath costs: `python -m tests.benchmarks.swath [orbits] [milliseconds] [MB/s]`.
 
 Writes whole orbits of made-up nitrogen dioxide (4172 × 450 footprints, 7 variables, 50 to 63 MB each; real files have some
 80 variables and 400 MB), in chunks of one scanline, of 64, and of all, and serves them on loopback, each answer so many
-milliseconds late (30 where left out). A slab of 16 cells side by side is then made of all of them, orbit by orbit: by the
-rows of each cell alone, and by downloading each orbit once and gridding what is in it. Both must come to the same.
+milliseconds late and each connection so fast (30 ms and 20 MB/s where left out). A slab of 16 cells side by side is then
+made of all of them, orbit by orbit: by the rows of each cell alone, and by downloading each orbit once and gridding what is
+in it. Both must come to the same.
 
 Bytes are those of the answers; the time is all of it, reading and gridding, in one thread.
 """
@@ -71,8 +72,9 @@ def main() -> None:
     """Prints a line per form of file and way to read it."""
     orbits = int(sys.argv[1]) if len(sys.argv) > 1 else 4
     delay_ms = float(sys.argv[2]) if len(sys.argv) > 2 else 30.0
+    per_s = float(sys.argv[3]) * 1e6 if len(sys.argv) > 3 else 20e6
     spec = read_toml(resources.folder("stac_queries") / "s5p-no2.toml", SourceSpec)
-    print(f"{orbits} orbits, {len(CELLS)} cells, answers {delay_ms:g} ms late")
+    print(f"{orbits} orbits, {len(CELLS)} cells, answers {delay_ms:g} ms late, {per_s / 1e6:g} MB/s")
     print(f"{'scanlines per chunk':>20} {'':12} {'MB/cell':>9} {'of all':>8} {'requests/cell':>14} {'cells/s':>8}")
     for rows in (1, 64, swaths.S5P_ROWS):
         with tempfile.TemporaryDirectory() as folder:
@@ -83,7 +85,7 @@ def main() -> None:
             size = sum((Path(folder) / n).stat().st_size for n in names)
             made = {}
             for way in ("rows", "whole orbits"):
-                with swaths.counting(Path(folder), delay_ms / 1000) as (url, counted):
+                with swaths.counting(Path(folder), delay_ms / 1000, per_s) as (url, counted):
                     start = time.perf_counter()
                     made[way] = by_rows(url, names, spec) if way == "rows" else by_orbits(url, names)
                     took = time.perf_counter() - start
