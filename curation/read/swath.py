@@ -50,6 +50,12 @@ DECODED_BYTES = 256 * 2**20
 MOST_OPEN = 256
 """Files that are kept open: what was used longest ago is closed first."""
 
+STRIP_BYTES, _STRIP_ROWS, _AROUND = 512 * 2**10, 16, 64
+"""Of a decoded chunk of more bytes only some strips of so many rows are kept: those asked for, and so many rows around.
+
+Some products have each variable in one chunk, 85 MB of an orbit: a slab's orbits would push one another out, and each be
+fetched again for every cell. The cells of a slab lie within a few hundred kilometres, which are 64 scanlines."""
+
 BAND_BYTES = 16 * 2**10
 """What is read at a time of a variable that is stored in one piece."""
 
@@ -173,6 +179,20 @@ class _Variable:
         """Across."""
         return self.shape[self.lead + 1]
 
+    @property
+    def strip(self) -> int:
+        """Rows of a tile that are kept together: all, unless it is large."""
+        th, tw = self.tile
+        size = th * tw * math.prod(self.shape[self.lead + 2 :]) * self.dtype.itemsize
+        return th if size <= STRIP_BYTES else _STRIP_ROWS
+
+    def strips(self, tile: tuple[int, int], window: Window, around: int = 0) -> range:
+        """Strips of a tile that a window touches, with so many rows around."""
+        top = tile[0] * self.tile[0]
+        r0 = max(window.row0 - around, top) - top
+        r1 = min(window.row1 + around, top + self.tile[0], self.rows) - top
+        return range(r0 // self.strip, (r1 - 1) // self.strip + 1)
+
     def tiles(self, window: Window) -> list[tuple[int, int]]:
         """(row, column), in tiles, of those that a window touches."""
         th, tw = self.tile
@@ -183,9 +203,8 @@ class _Variable:
 class Swaths:
     """Reads swaths for one task; what was opened and decoded serves the next cells. Not shared between threads.
 
-    Where a slab has many scenes, ask for one scene after the other, and of each for all cells: what is kept is bounded, and
-    a product that has each variable in one chunk (85 MB decoded, an orbit of nitrogen dioxide) is read anew for every cell
-    once the slab's scenes do not fit together.
+    What is kept is bounded. Where a slab has more scenes than have room together (some 50 orbits that have each variable in
+    one chunk, and many more in smaller ones), ask for one scene after the other, and of each for all cells.
     """
 
     def __init__(
@@ -365,35 +384,45 @@ class Swaths:
                 self._pieces.forget(file.sparse)
 
 
+_Key = tuple["_Netcdf", str, int, int, int]
+"""File, variable, row and column of the tile, strip."""
+
+
 class _Tiles:
-    """Decoded tiles of all files, within a limit: what was used longest ago goes first."""
+    """Strips of decoded tiles of all files, within a limit: what was used longest ago goes first."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.bytes = 0
-        self._kept: OrderedDict[tuple[_Netcdf, str, int, int], NDArray[Any]] = OrderedDict()
+        self._kept: OrderedDict[_Key, NDArray[Any]] = OrderedDict()
+        self.latest: tuple[_Key, NDArray[Any]] | None = None
+        """The large tile that was decoded last, whole."""
 
-    def get(self, key: tuple[_Netcdf, str, int, int]) -> NDArray[Any] | None:
-        """A tile, where it is still here."""
+    def get(self, key: _Key) -> NDArray[Any] | None:
+        """A strip, where it is still here."""
         found = self._kept.get(key)
         if found is not None:
             self._kept.move_to_end(key)
         return found
 
-    def add(self, key: tuple[_Netcdf, str, int, int], values: NDArray[Any]) -> None:
+    def add(self, key: _Key, values: NDArray[Any]) -> None:
         """Keeps one."""
+        if key in self._kept:
+            return
         self._kept[key] = values
         self.bytes += values.nbytes
         while self.bytes > self.limit_bytes and len(self._kept) > 1:
             self.bytes -= self._kept.popitem(last=False)[1].nbytes
 
-    def __contains__(self, key: tuple[_Netcdf, str, int, int]) -> bool:
+    def __contains__(self, key: _Key) -> bool:
         return key in self._kept
 
     def forget(self, file: _Netcdf) -> None:
         """Drops all of a file."""
         for key in [k for k in self._kept if k[0] is file]:
             self.bytes -= self._kept.pop(key).nbytes
+        if self.latest is not None and self.latest[0][0] is file:
+            self.latest = None
 
 
 class _Netcdf:
@@ -522,12 +551,15 @@ class _Netcdf:
         except _ElsewhereError as err:
             return err.span
 
-    def has(self, path: str, tile: tuple[int, int]) -> bool:
-        """Whether a tile is decoded."""
-        return (self, path, *tile) in self._tiles
+    def has(self, v: _Variable, tile: tuple[int, int], window: Window) -> bool:
+        """Whether what a window touches of a tile is decoded."""
+        latest = self._tiles.latest
+        if latest is not None and latest[0] == (self, v.path, *tile, -1):
+            return True
+        return all((self, v.path, *tile, strip) in self._tiles for strip in v.strips(tile, window))
 
-    def packed(self, path: str, window: Window) -> NDArray[Any]:
-        """A window of a variable as the file holds it, (rows, columns[, corners]).
+    def packed(self, path: str, window: Window, around: int = _AROUND) -> NDArray[Any]:
+        """A window of a variable as the file holds it, (rows, columns[, corners]); of large chunks rows around it are kept.
 
         Raises:
             ReadError: its bytes cannot be had, or were never written and the variable declares no fill value.
@@ -537,20 +569,36 @@ class _Netcdf:
         th, tw = v.tile
         out = np.empty((*window.shape, *v.shape[v.lead + 2 :]), v.dtype)
         for row, col in v.tiles(window):
-            values = self._tile(v, row, col)
-            top, left = row * th, col * tw
-            r0, r1 = max(window.row0, top), min(window.row1, top + th)
+            left = col * tw
             c0, c1 = max(window.col0, left), min(window.col1, left + tw)
-            out[r0 - window.row0 : r1 - window.row0, c0 - window.col0 : c1 - window.col0] = values[
-                r0 - top : r1 - top, c0 - left : c1 - left
-            ]
+            for strip in v.strips((row, col), window):
+                top = row * th + strip * v.strip
+                bottom = min(top + v.strip, (row + 1) * th)
+                r0, r1 = max(window.row0, top), min(window.row1, bottom)
+                values = self._strip(v, (row, col), strip, window, around)
+                out[r0 - window.row0 : r1 - window.row0, c0 - window.col0 : c1 - window.col0] = values[
+                    r0 - top : r1 - top, c0 - left : c1 - left
+                ]
         return out
 
-    def _tile(self, v: _Variable, row: int, col: int) -> NDArray[Any]:
-        key = (self, v.path, row, col)
-        values = self._tiles.get(key)
-        if values is not None:
+    def _strip(self, v: _Variable, tile: tuple[int, int], strip: int, window: Window, around: int) -> NDArray[Any]:
+        found = self._tiles.get((self, v.path, *tile, strip))
+        if found is not None:
+            return found
+        whole: _Key = (self, v.path, *tile, -1)
+        latest = self._tiles.latest
+        values = latest[1] if latest is not None and latest[0] == whole else self._decoded(v, *tile)
+        if v.strip == v.tile[0]:
+            self._tiles.add((self, v.path, *tile, strip), values)
             return values
+        self._tiles.latest = whole, values
+        for near in v.strips(tile, window, around):
+            rows = values[near * v.strip : (near + 1) * v.strip]
+            self._tiles.add((self, v.path, *tile, near), rows.copy())  # a view would keep all of it
+        return values[strip * v.strip : (strip + 1) * v.strip]
+
+    def _decoded(self, v: _Variable, row: int, col: int) -> NDArray[Any]:
+        """A tile, as far as it lies in the variable."""
         th, tw = v.tile
         rows = slice(row * th, min((row + 1) * th, v.rows))
         cols = slice(col * tw, min((col + 1) * tw, v.cols))
@@ -561,20 +609,17 @@ class _Netcdf:
                     f"{self.href}: {where}: was never written and the variable declares no fill value: its zeros would be "
                     "invented; report it to the provider"
                 )
-            values = np.full(
+            return np.full(
                 (rows.stop - rows.start, cols.stop - cols.start, *v.shape[v.lead + 2 :]), v.fills[0], v.dtype
             )
-        else:
-            dataset = self._datasets[v.path]
-            found = self._called(lambda: dataset[(0,) * v.lead + (rows, cols)], where)
-            values = np.asarray(found).astype(v.dtype, copy=False)
-        self._tiles.add(key, values)
-        return values
+        dataset = self._datasets[v.path]
+        found = self._called(lambda: dataset[(0,) * v.lead + (rows, cols)], where)
+        return np.asarray(found).astype(v.dtype, copy=False)
 
-    def values(self, path: str, window: Window) -> Floats:
+    def values(self, path: str, window: Window, around: int = _AROUND) -> Floats:
         """A window of a variable, unpacked, NaN where there is no value. Raises as `packed` does."""
         v = self.variable(path)
-        packed = self.packed(path, window)
+        packed = self.packed(path, window, around)
         unknown = np.zeros(packed.shape, bool)
         if packed.dtype.kind == "f":
             unknown |= ~np.isfinite(packed)
@@ -612,8 +657,8 @@ def _ask(reads: Sequence[tuple[_Netcdf, str, Sequence[Window]]], room: int) -> N
     pending = []
     for file, path, windows in reads:
         v = file.variable(path)
-        tiles = dict.fromkeys(t for w in windows for t in v.tiles(w))
-        pending += [(file, v, t) for t in tiles if not file.has(path, t)]
+        tiles = dict.fromkeys(t for w in windows for t in v.tiles(w) if not file.has(v, t, w))
+        pending += [(file, v, t) for t in tiles]
     wanted: dict[_Netcdf, list[Span]] = {}
     while pending:
         nodes: dict[_Netcdf, set[Span]] = {}
@@ -810,15 +855,16 @@ def _located(
     reach = float(np.linalg.norm(gridding.unit_vectors(lons, lats) - centre, axis=1).max())
     rows: dict[int, _Row] = {}
 
-    def look(at: Sequence[int]) -> None:
+    def look(at: Sequence[int], around: int) -> None:
         at = [r for r in at if r not in rows]
         _ask([(*of, [Window(r, r + 1, 0, shape[1]) for r in at]) for of in (lat_of, lon_of)], room)
-        for r in at:
-            window = Window(r, r + 1, 0, shape[1])
-            lon, lat = lon_of[0].values(lon_of[1], window)[0], lat_of[0].values(lat_of[1], window)[0]
-            rows[r] = _seen(gridding.unit_vectors(lon, lat), centre)
+        lon, lat = (
+            [file.values(path, Window(r, r + 1, 0, shape[1]), around)[0] for r in at] for file, path in (lon_of, lat_of)
+        )
+        for i, r in enumerate(at):
+            rows[r] = _seen(gridding.unit_vectors(lon[i], lat[i]), centre)
 
-    look(sorted({round(x) for x in np.linspace(0, shape[0] - 1, min(_COARSE, shape[0]))}))
+    look(sorted({round(x) for x in np.linspace(0, shape[0] - 1, min(_COARSE, shape[0]))}), around=0)
     v = _SLACK * float(np.median([apart / (b - a) for a, b, apart in _apart(rows)] or [math.inf]))
     while True:
         more: set[int] = set()
@@ -829,7 +875,7 @@ def _located(
                 more |= {a + round((b - a) * k / _FINE) for k in range(1, _FINE)} - {a, b}
         if not more:
             break
-        look(sorted(more))
+        look(sorted(more), _AROUND)
     return _windows({r: row.near <= reach + v for r, row in rows.items()}, shape)
 
 

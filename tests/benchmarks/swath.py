@@ -3,8 +3,8 @@
 Writes whole orbits of made-up nitrogen dioxide (4172 × 450 footprints, 7 variables, 50 to 63 MB each; real files have some
 80 variables and 400 MB), in chunks of one scanline, of 64, and of all, and serves them on loopback, each answer so many
 milliseconds late and each connection so fast (30 ms and 20 MB/s where left out). A slab of 16 cells side by side is then
-made of all of them, orbit by orbit: by the rows of each cell alone, and by downloading each orbit once and gridding what is
-in it. Both must come to the same.
+made of all of them: cell by cell, by its rows alone, and by downloading each orbit once and gridding what is in it. Both
+must come to the same.
 
 Bytes are those of the answers; the time is all of it, reading and gridding, in one thread.
 """
@@ -40,12 +40,12 @@ def accumulator(lon: float, lat: float) -> Accumulator:
 
 
 def by_rows(url: str, names: list[str], spec: SourceSpec) -> list[Gridded]:
-    """As a task does it."""
+    """Cell by cell, as a task does it."""
     totals = [accumulator(*cell) for cell in CELLS]
     with Swaths(url) as reader:
-        for orbit, name in enumerate(names):
-            for (lon, lat), total in zip(CELLS, totals, strict=True):
-                bounds = lon - SIZE / 2, lat - SIZE / 2, lon + SIZE / 2, lat + SIZE / 2
+        for (lon, lat), total in zip(CELLS, totals, strict=True):
+            bounds = lon - SIZE / 2, lat - SIZE / 2, lon + SIZE / 2, lat + SIZE / 2
+            for orbit, name in enumerate(names):
                 total.add(reader.footprints({"data": Asset(name, "none")}, spec, bounds), orbit)
     return [t.result() for t in totals]
 

@@ -184,6 +184,23 @@ def test_cells_side_by_side_share_what_they_read(orbits):
     assert twice < 0.05 * counted.bytes  # a page may end in what is asked for later
 
 
+@pytest.mark.slow
+def test_orbits_in_one_chunk_do_not_push_one_another_out(orbits):
+    """Cell by cell, each of several orbits whose variables, decoded, are five times what is kept: each is fetched once."""
+    name = f"{swaths.S5P_ROWS}.nc"
+    size = (orbits / name).stat().st_size
+    for copy in "abc":
+        (orbits / f"{copy}.nc").unlink(missing_ok=True)
+        (orbits / f"{copy}.nc").hardlink_to(orbits / name)
+    with swaths.counting(orbits) as (url, counted), Swaths(url, decoded_bytes=48 << 20, ahead_bytes=16 << 20) as reader:
+        for lon, lat in [(10.0, 25.0), (10.25, 25.25), (10.5, 25.0), (11.0, 26.0)]:
+            for copy in "abc":
+                got = reader.footprints(at(f"{copy}.nc"), NO2, bounds(lon, lat))
+                if copy == "a":
+                    same(gridded(got, lon, lat), gridded(whole(orbits / name), lon, lat))
+        assert counted.bytes < 3.1 * size
+
+
 def test_nobody_waits_for_a_server_with_a_lock_that_others_need(tmp_path):
     slow, quick = (swaths.s5p(tmp_path / name, chunk=(16, 60)) for name in ("slow.nc", "quick.nc"))
     let_go = threading.Event()
