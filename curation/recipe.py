@@ -326,6 +326,11 @@ class Recipe(Strict):
             )
         if self.children is None:
             return
+        if below := [s for s in (self.labels.annual, self.labels.seasonal) if s in self.children.sources]:
+            raise ValueError(
+                f"[labels] from {below}, which children carry: samples have labels of their own alone so far; leave "
+                "[labels] out, or give the source to the cells"
+            )
         if not cells:
             raise ValueError(
                 f"[children] lie within ERA5 cells: they go with [places] sampler = {CELL_SAMPLER!r}, "

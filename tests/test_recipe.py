@@ -425,3 +425,34 @@ def test_another_catalog_is_one_change_and_a_source_s_own_key_says_where_it_stan
     other = Dataset(base.recipe, base.specs | {"dem": dem}, base.path)
     found = changes(pixels_parts(base, ours), pixels_parts(other, ours))
     assert found == ["sources.dem (stac_queries).hole_value was 0.0, is 1.0"]
+
+
+def test_labels_of_children_are_refused_until_samples_have_them():
+    sources = [*of_cells().children.sources, "worldcover"]
+    with pytest.raises(ValueError, match=r"labels.*from \['worldcover'\], which children carry"):
+        of_cells(children=of_cells().children.model_dump() | {"sources": sources})
+
+
+def test_levels_have_sources_footprints_and_seasons_of_their_own():
+    dataset = load_dataset("ssl4eo-s")
+    cells, children = dataset.levels
+    assert set(children.specs) == {"s2l2a", "s1rtc"}
+    assert children.recipe.grid.size == 2640
+    assert cells.recipe.grid.size == 0.25
+    assert children.season_names() == ["winter", "spring", "summer", "autumn"]
+    assert children.cube_seasons() == children.season_names()  # nothing static
+    assert cells.cube_seasons()[0] == "static"
+    assert {s.name for s in cells.sources("2021-07")} == {"s5p-no2", "s5p-co", "s5p-so2", "s5p-o3"}
+    assert {s.name for s in cells.sources("summer")} == {"s3olci"}
+    assert children.sources("2021-07") == []
+    assert (cells.folder("fiji"), children.folder("fiji")) == ("fiji", "fiji.children")
+    assert dataset.level_of("fiji.children") is children
+    assert set(dataset.arrays) == set(cells.arrays) | set(children.arrays)
+
+
+def test_a_swath_on_footprints_in_metres_is_refused():
+    with pytest.raises(ConfigError, match=r"\[sources.s5p-co\] is a swath.*\[children\] are in metres"):
+        dataset = load_dataset("ssl4eo-s")
+        value = dataset.recipe.model_dump()
+        value["children"]["sources"].append("s5p-co")
+        Dataset(Recipe.model_validate(value), dataset.specs, dataset.path)

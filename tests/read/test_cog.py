@@ -932,3 +932,52 @@ def test_a_void_within_a_file_is_covered_and_what_lies_beyond_it_is_not(tmp_path
     assert beyond[:, -5:].all()
     assert not beyond[:, :5].any()
     assert void.any(axis=1).sum() < 12
+
+
+def test_adjoining_real_elevation_tiles_join_without_a_step(shared):
+    folder = shared / "data/dem-stitcher/golden_datasets/los_angeles_tiles"
+    tiles = [Asset(str(p), "none") for p in sorted(folder.glob("*.tif"))]
+    assert len(tiles) == 4
+    # A cell's grid in degrees whose middle is where the four meet; the files declare no nodata and have no voids.
+    lon, lat, size = -118.0001, 34.0001, 0.09
+    at = Location("cell", lon, lat, 4326, lon - size / 2, lat + size / 2, size, "r", "train")
+    array = ArraySpec(size_px=350, bands=["height"], dtype="float32", nodata=NODATA, unit="m")
+    with Reader("") as reader:
+        found, was_warped = reader.read(tiles, array, at)
+        alone = [reader.read([tile], array, at)[0] for tile in tiles]
+        assert reader.covered(tiles, array, at).all()
+    assert was_warped
+    assert (found != NODATA).all()
+    for one in alone:  # away from its edges each tile is what it is alone
+        inside = np.zeros(found.shape, bool)
+        rows, cols = np.nonzero(one != NODATA)
+        inside[rows.min() + 3 : rows.max() - 2, cols.min() + 3 : cols.max() - 2] = True
+        assert np.abs(found - one)[inside & (one != NODATA)].max() < 1e-3
+    for axis in (0, 1):
+        steps = np.abs(np.diff(found, axis=axis)).mean(axis=1 - axis)
+        middle = len(steps) // 2
+        assert steps[middle - 2 : middle + 3].max() < 2 * np.median(steps)
+
+
+def test_a_ramp_across_50_degrees_north_has_no_step_where_the_spacing_of_longitudes_changes(tmp_path):
+    # As GLO-30: pixels of 1 by 1 arc seconds south of 50°N and of 1.5 by 1 north of it, each with its centre on the degree.
+    lon, lat, size, size_px = 8.25, 50.0, 0.25, 960
+    tiles = []
+    for south, factor in ((49.8, 1.0), (50.0, 1.5)):
+        dx, dy = factor / 3600, 1 / 3600
+        west, north = 8.0 - dx / 2, south + 0.2 + dy / 2
+        columns, rows = round(0.5 / dx), round(0.2 / dy)
+        x = west + dx * (np.arange(columns) + 0.5)
+        y = north - dy * (np.arange(rows) + 0.5)
+        pixels = (1000 * (x[None] - 8) + 500 * (y[:, None] - 50)).astype(np.float32)
+        tiles.append(write(tmp_path / f"{south}.tif", pixels, Affine(dx, 0, west, 0, -dy, north), 4326))
+    at = Location("cell", lon, lat, 4326, lon - size / 2, lat + size / 2, size, "r", "train")
+    array = ArraySpec(size_px=size_px, bands=["height"], dtype="float32", nodata=NODATA, unit="m")
+    with Reader("") as reader:
+        found, _ = reader.read(tiles, array, at)
+    step = size / size_px
+    x = at.x0_m + step * (np.arange(size_px) + 0.5)
+    y = at.y0_m - step * (np.arange(size_px) + 0.5)
+    truth = 1000 * (x[None] - 8) + 500 * (y[:, None] - 50)
+    assert (found != NODATA).all()
+    assert np.abs(found - truth).max() < NEAR_PX * step * 1000 + 1e-3
