@@ -451,8 +451,9 @@ def test_levels_have_sources_footprints_and_seasons_of_their_own():
 
 
 def test_a_swath_on_footprints_in_metres_is_refused():
+    dataset = load_dataset("ssl4eo-s")
+    value = dataset.recipe.model_dump()
+    value["children"]["sources"].append("s5p-co")
+    recipe = Recipe.model_validate(value)
     with pytest.raises(ConfigError, match=r"\[sources.s5p-co\] is a swath.*\[children\] are in metres"):
-        dataset = load_dataset("ssl4eo-s")
-        value = dataset.recipe.model_dump()
-        value["children"]["sources"].append("s5p-co")
-        Dataset(Recipe.model_validate(value), dataset.specs, dataset.path)
+        Dataset(recipe, dataset.specs, dataset.path)
