@@ -43,7 +43,7 @@ def stacked_bars(
     """Horizontal bars, one per row, stacked in the order of `colours`."""
     with embed.style():
         height = _BAR_IN * len(rows) + 0.75
-        figure, axes = _one(_WIDTH_IN, height, left=_LABEL_IN)
+        figure, axes = _one(_WIDTH_IN, height, left=max(_LABEL_IN, 0.075 * max(map(len, rows), default=0)))
         at = np.arange(len(rows))
         edge = np.zeros(len(rows))
         for key, colour in colours.items():
@@ -51,7 +51,7 @@ def stacked_bars(
             axes.barh(at, counts, left=edge, height=0.72, color=colour, label=key)
             edge += counts
         axes.set_yticks(at, list(rows))
-        axes.invert_yaxis()
+        axes.set_ylim(len(rows) - 0.3, -0.7)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -49,9 +49,10 @@ def world(states: Mapping[str, str], places: Sequence[Location], name: str, alt:
     with embed.style():
         figure = Figure(figsize=(13.2, 5.6))
         axes: Axes = figure.add_axes((0.035, 0.06, 0.945, 0.93))
-        _ground(axes, (-180, -60, 180, 84), 1440)
+        lat = [p.lat for p in places]
+        _ground(axes, (-180, max(min(-60.0, *lat) - 2, -90.0), 180, min(max(84.0, *lat) + 2, 90.0)), 1440)
         _dots(axes, states, places, places_lon(places, 0.0), 7)
-        _graticule(axes)
+        _graticule(axes, figure)
         return embed.svg(figure, name, alt)
 
 
@@ -75,7 +76,7 @@ def region(states: Mapping[str, str], places: Sequence[Location], name: str, alt
             _dots(
                 axes, states, places, places_lon(places, (west + east) / 2), float(np.clip(4000 / len(places), 3, 26))
             )
-        _graticule(axes)
+        _graticule(axes, figure)
         return embed.svg(figure, name, alt)
 
 
@@ -152,10 +153,12 @@ def _unit(colour: str) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _graticule(axes: Axes) -> None:
+def _graticule(axes: Axes, figure: Figure) -> None:
     west, east = axes.get_xlim()
     steps = [1, 1.5, 3, 4.5, 6, 9, 10] if east - west > 20 else [1, 2, 5, 10]
-    axes.xaxis.set_major_locator(MaxNLocator(7, steps=steps))
+    axes.apply_aspect()
+    wide_in = axes.get_position().width * figure.get_figwidth()
+    axes.xaxis.set_major_locator(MaxNLocator(int(np.clip(wide_in / 0.6, 1, 7)), steps=steps))
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=steps))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: _degrees((v + 180) % 360 - 180, "E", "W")))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: _degrees(v, "N", "S")))
