@@ -76,7 +76,6 @@ def test_files_are_those_of_the_product(archive):
 
 
 def test_xarray_opens_them(archive):
-    pytest.importorskip("h5netcdf")
     import xarray as xr
 
     path = archive.path(Key(olci.COLLECTION, CLOUDY.id, "Oa08_radiance"))

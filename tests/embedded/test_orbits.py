@@ -142,7 +142,6 @@ def test_attributes_of_a_column_are_those_of_a_real_file(shared, archive):
 
 
 def test_xarray_opens_it(archive):
-    pytest.importorskip("h5netcdf")
     import xarray as xr
 
     path = archive.path(_key(_offline("no2")))
