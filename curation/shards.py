@@ -259,7 +259,7 @@ def _incomplete(rule: str, have: Mapping[str, PatchOutcome | None]) -> str | Non
         season, why = next(iter(bad.items()))
         return f"incomplete:{season} ({why})"
     needed = list(have) if rule == "some" else seasonal
-    return f"incomplete:{needed[0]} ({bad[needed[0]]})" if all(s in bad for s in needed) else None
+    return f"incomplete:{needed[0]} ({bad[needed[0]]})" if needed and all(s in bad for s in needed) else None
 
 
 def pack(run: pipeline.Run, asked: Sequence[Region]) -> Packed:

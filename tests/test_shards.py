@@ -331,3 +331,14 @@ def test_a_member_is_a_npy_file_in_a_blosc_buffer(built: Curate):
     array = np.load(io.BytesIO(file), allow_pickle=False)
     assert array.shape == (1, 16, 16)
     assert Ledger.replay(built.store, "europe", "static").cube_objects
+
+
+def test_what_has_nothing_seasonal_is_complete_by_what_is_static():
+    there, not_there = PatchOutcome("a", Status.OK, {}), None
+    for rule in ("all", "any", "some"):
+        assert shards._incomplete(rule, {"static": there}) is None
+        assert shards._incomplete(rule, {"static": not_there}) == "incomplete:static (pending)"
+        assert shards._incomplete(rule, {"static": there, "summer": there}) is None
+    assert shards._incomplete("any", {"static": there, "summer": not_there}) == "incomplete:summer (pending)"
+    assert shards._incomplete("some", {"static": there, "summer": not_there}) is None
+    assert shards._incomplete("some", {"summer": not_there, "autumn": there}) is None
