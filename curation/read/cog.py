@@ -7,12 +7,14 @@ and warped once, straight from their own CRS, with transformer tolerance 0. Noth
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import math
 import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -141,6 +143,12 @@ class Reader:
         Raises:
             ReadError: an asset cannot be read, is of another dtype, or has blocks that were never written.
         """
+        with ranges.blamed(*(a.href for a in assets)):
+            return self._read(assets, array, location, zero_is_nodata)
+
+    def _read(
+        self, assets: Sequence[Asset], array: ArraySpec, location: Location, zero_is_nodata: bool
+    ) -> tuple[NDArray[Any], bool]:
         pieces = [p for a in assets if (p := self._piece(a, array, location, zero_is_nodata)) is not None]
         if len(pieces) == 1 and pieces[0].exact:
             return pieces[0].pixels, False
@@ -159,10 +167,10 @@ class Reader:
         return out, any(not group.exact for group, _ in groups)
 
     def covered(self, assets: Sequence[Asset], array: ArraySpec, location: Location) -> NDArray[np.bool_]:
-        """(y, x) True where an asset that was read reaches, whether it has data there or not."""
+        """(y, x) True where an asset that was read reaches, whether it has data there or not. Raises as `read` does."""
         out = np.zeros((array.px(location.size_m),) * 2, bool)
-        for raster in map(self._raster, assets):
-            out |= _area(raster.transform, (raster.height, raster.width), raster.crs, array, location)
+        for asset in assets:
+            out |= self._retried(asset, functools.partial(_reached, asset, array, location))
         return out
 
     def coarse(self, asset: Asset, array: ArraySpec) -> NDArray[Any]:
@@ -202,8 +210,8 @@ class Reader:
         Returns:
             How many of them, from the first: as many as have room, and one at least.
         """
-        for href in {read.asset.href: read.asset for group in groups for read in group}.values():
-            self._file(href).ask_head()
+        for asset in {read.asset.href: read.asset for group in groups for read in group}.values():
+            self._file(asset).ask_head()
         wanted: dict[SparseFile, set[Span]] = {}
         room = self._pieces.room_bytes
         total = count = 0
@@ -281,6 +289,10 @@ class Reader:
         Raises:
             ReadError: its bytes could not be had, or cannot be decoded, fetched anew either; or `use` raised it.
         """
+        with ranges.blamed(asset.href):
+            return self._tried(asset, use)
+
+    def _tried(self, asset: Asset, use: Callable[[Raster], T]) -> T:
         file = self._file(asset)
         for attempt in range(TRIES):
             try:
@@ -321,8 +333,7 @@ class Reader:
         place = self._file(asset).place
         if place.is_remote:
             return None
-        path = ranges.path(place.url)
-        beside = path.with_name(f"{path.name}.msk")
+        beside = Path(f"{ranges.path(place.url)}.msk")
         return self._file(replace(asset, href=str(beside.absolute()))) if beside.exists() else None
 
     def _close(self, href: str) -> list[SparseFile]:
@@ -483,6 +494,12 @@ def _area(
     x, y = _located(transform, width, crs, target, location, cols, rows)
     inside: NDArray[np.bool_] = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     return inside.reshape(target.shape)
+
+
+def _reached(asset: Asset, array: ArraySpec, location: Location, raster: Raster) -> NDArray[np.bool_]:
+    """`_area` of an opened file. Raises as `_check` does."""
+    shape = raster.height, raster.width
+    return _area(raster.transform, shape, _check(raster, array, asset), array, location)
 
 
 def _on_grid(
