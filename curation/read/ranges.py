@@ -13,6 +13,7 @@ import http.client
 import io
 import json
 import logging
+import math
 import os
 import random
 import re
@@ -20,12 +21,12 @@ import socket
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlparse, urlsplit
+from urllib.parse import unquote, urljoin, urlparse, urlsplit
 
 import obstore
 import urllib3
@@ -67,6 +68,8 @@ is as fast."""
 PER_HOST = 32
 """Requests of a process that one host has at a time, where nobody says otherwise."""
 
+_MOST_REDIRECTS = 5
+
 _PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
 _REFUSED = frozenset((401, 403))
 
@@ -90,7 +93,10 @@ class Place:
     @property
     def host(self) -> str:
         """Whose slots a request for it takes: a server's, a bucket's; empty for disks."""
-        return urlsplit(self.url).netloc if self.is_remote else ""
+        try:
+            return urlsplit(self.url).netloc if self.is_remote else ""
+        except ValueError:  # no URL; whoever fetches it is told
+            return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,20 @@ class _FailedTryError(Exception):
         super().__init__(cause)
         self.wait_s = wait_s
         self.refused = refused
+
+
+@contextlib.contextmanager
+def blamed(*names: str) -> Iterator[None]:
+    """Turns whatever is raised within into a ReadError that names files: what a catalog or a server says may raise anything.
+
+    A ReadError stays what it is.
+    """
+    try:
+        yield
+    except ReadError:
+        raise
+    except Exception as err:
+        raise ReadError(f"{' and '.join(names)}: could not be read: {type(err).__name__}: {_unsigned(err)}") from err
 
 
 _CHANGED = "has changed since its head was read; it is read anew"
@@ -144,15 +164,18 @@ def fetch(
         ChangedError: the server has another content by now.
         ReadError: it could not be read, in as many tries as the message says.
     """
+    with blamed(name):
+        return _fetched(place, start, length, name, version, ended)
+
+
+def _fetched(place: Place, start: int, length: int, name: str, version: str, ended: threading.Event) -> Answer:
     for attempt in range(ATTEMPTS):
         try:
             if place.url.startswith(("http://", "https://")):
                 return _over_http(place, start, length, version)
-            if place.url.startswith("file://"):
-                return _from_disk(Path(unquote(urlsplit(place.url).path)), start, length, version)
             if place.is_remote:
                 return _from_store(place.url, start, length, version)
-            return _from_disk(Path(place.url), start, length, version)
+            return _from_disk(path(place.url), start, length, version)
         except ChangedError as err:
             raise ChangedError(f"{name}: {err}") from None
         except ReadError as err:
@@ -173,16 +196,25 @@ def fetch(
     raise AssertionError("unreachable")
 
 
+def path(url: str) -> Path:
+    """Where on this machine's disks a place is that is not remote: a path, or a URL of the scheme `file`."""
+    return Path(unquote(urlsplit(url).path) if url.startswith("file://") else url)
+
+
 # ---- disk and object stores ------------------------------------------------------------------------------------------
 
 
 def _from_disk(path: Path, start: int, length: int, version: str) -> Answer:
     try:
+        if not path.is_file() and path.exists():  # a pipe would be waited for, for ever
+            raise ReadError(f"{path} is no file")
         with path.open("rb") as file:
             stat = os.fstat(file.fileno())
             mark = f"{stat.st_ino}-{stat.st_mtime_ns}-{stat.st_size}"
             wanted = max(min(length, stat.st_size - start), 0)
             data = os.pread(file.fileno(), wanted, start)
+    except ReadError:  # an OSError, too
+        raise
     except OSError as err:
         raise ReadError(f"{type(err).__name__}: {err}") from None
     if version and mark != version:
@@ -307,18 +339,32 @@ def _got(
     Raises:
         _FailedTryError: the answer did not come, or not in time.
     """
-    parts = urlsplit(url)
     allowed_s = READ_S + length / SLOWEST
     try:
-        response = _pool(parts.scheme, parts.hostname or "", per_host).request(
-            "GET",
-            url,
-            headers=headers,
-            preload_content=False,
-            decode_content=False,
-            timeout=urllib3.Timeout(connect=CONNECT_S, read=allowed_s),
-            retries=urllib3.Retry(total=None, connect=False, read=False, status=0, other=0, redirect=5),
-        )
+        for _ in range(_MOST_REDIRECTS + 1):
+            parts = urlsplit(url)
+            response = _pool(parts.scheme, parts.hostname or "", per_host).request(
+                "GET",
+                url,
+                headers=headers,
+                preload_content=False,
+                decode_content=False,
+                timeout=urllib3.Timeout(connect=CONNECT_S, read=allowed_s),
+                retries=False,
+                redirect=False,
+            )
+            if not (where := response.get_redirect_location()):
+                break
+            # Followed here: urllib3 does not give the slot of the host back where it leads to no URL.
+            response.close()
+            response.release_conn()
+            url = urljoin(url, where)
+            if not url.startswith(("http://", "https://")):
+                raise ReadError(
+                    f"HTTP {response.status}: leads to {_unsigned(ValueError(url))}, expected http or https"
+                )
+        else:
+            raise _FailedTryError(f"HTTP {response.status}: more than {_MOST_REDIRECTS} redirects, one after the other")
         is_read = False
         try:
             taken = take(response)
@@ -335,9 +381,6 @@ def _got(
             f"the server is too slow: expected up to {length} bytes within {allowed_s:.1f} s, "
             f"some of them every {READ_S:g} s"
         ) from None
-    except urllib3.exceptions.MaxRetryError as err:  # it tells of retries, none of which was made
-        cause = err.reason or err
-        raise _FailedTryError(f"{type(cause).__name__}: {_unsigned(cause)}") from None
     except (urllib3.exceptions.HTTPError, OSError) as err:
         raise _FailedTryError(f"{type(err).__name__}: {_unsigned(err)}") from None
 
@@ -363,7 +406,7 @@ def _answer(response: urllib3.BaseHTTPResponse, start: int, length: int, version
     told = _check(response)
     if encoding := response.headers.get("Content-Encoding", "identity").replace("identity", ""):
         raise ReadError(f"{told}: came as {encoding}, which was not asked for")
-    content_length = int(response.headers.get("Content-Length") or -1)
+    content_length = _count(response.headers.get("Content-Length"), told)
     if status == 200 and start == 0 and 0 <= content_length <= length:  # a small file, whole
         first, size, promised = 0, content_length, content_length
     elif status == 200:
@@ -371,7 +414,9 @@ def _answer(response: urllib3.BaseHTTPResponse, start: int, length: int, version
             f"{told}: the server gave the whole file instead of bytes {start} to {start + length - 1}"
         )
     else:
-        found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", response.headers.get("Content-Range", ""))
+        found = re.fullmatch(
+            r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})", response.headers.get("Content-Range", "")
+        )
         if not found:
             raise _FailedTryError(f"{told}: Content-Range {response.headers.get('Content-Range')!r}")
         first, size, promised = int(found[1]), int(found[3]), int(found[2]) - int(found[1]) + 1
@@ -387,13 +432,23 @@ def _answer(response: urllib3.BaseHTTPResponse, start: int, length: int, version
     return Answer(data, size, mark)
 
 
+def _count(value: str | None, told: str) -> int:
+    """The number of bytes that a header states; -1 where there is none. Raises where it is no number."""
+    if not value:
+        return -1
+    if not re.fullmatch(r"[0-9]{1,18}", value.strip()):
+        raise _FailedTryError(f"{told}: Content-Length {value[:40]!r}")
+    return int(value)
+
+
 def _retry_after_s(value: str | None) -> float:
     """Seconds that a server asks to wait: a number, or a date."""
     if not value:
         return 0.0
     with contextlib.suppress(ValueError):
-        return max(float(value), 0.0)
-    with contextlib.suppress(ValueError, TypeError):
+        seconds = float(value)
+        return max(seconds, 0.0) if not math.isnan(seconds) else 0.0
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
         return max(email.utils.parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
     return 0.0
 

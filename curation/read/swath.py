@@ -29,10 +29,11 @@ from numpy.typing import NDArray
 from curation import gridding
 from curation.gridding import Floats, Footprints
 from curation.model import ReadError
+from curation.read import ranges
 from curation.read.blocks import Span
 from curation.read.cog import Asset
 from curation.read.ranges import PER_HOST, ChangedError, Place
-from curation.read.sparse import HDF5, Counts, Opened, Pieces, SparseFile
+from curation.read.sparse import HDF5, TIFFS, Counts, Opened, Pieces, SparseFile, what_it_is
 from curation.sources import SourceSpec, SwathSpec
 
 log = logging.getLogger(__name__)
@@ -68,8 +69,6 @@ _SLACK = 1.25
 
 _MOST_MISSES = 4096
 """Pieces that one call of h5py may find missing: a file of more is damaged."""
-
-_RASTERS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _INDEX_BYTES = 8 * 2**10
 """What is read of an index of chunks at a time: its nodes are some 4 KiB, and lie between the chunks."""
@@ -125,7 +124,7 @@ class _File(Opened):
 
     def readinto(self, into: Any) -> int:
         """As a file's. Raises _MissingError."""
-        size = len(into)
+        size = memoryview(into).nbytes
         if not self._file.is_here(self._at, size):
             self.missing = Span(self._at, self._at + size)
             raise _MissingError
@@ -156,8 +155,10 @@ class _Variable:
     tile: tuple[int, int]
     """Rows and columns that are read at a time: those of a chunk, or a band of what is stored in one piece."""
     at: int | None
-    """Of what is stored in one piece, where."""
+    """Of what is stored in one piece, where; None where it was never written."""
     is_chunked: bool
+    is_compact: bool
+    """Its values stand in its header (HDF5's layout COMPACT), and came with it."""
     fills: tuple[float, ...]
     """Packed values that mean 'no data'."""
     low: float | None
@@ -282,6 +283,19 @@ class Swaths:
                 f"source {source.name}: scene has no asset for file {lacking[0]!r}; it has {sorted(assets)}"
             )
 
+        with ranges.blamed(*(assets[f].href for f in files)):
+            return self._tried(assets, files, spec, bounds, wanted, named, units)
+
+    def _tried(
+        self,
+        assets: Mapping[str, Asset],
+        files: Sequence[str],
+        spec: SwathSpec,
+        bounds: tuple[float, float, float, float],
+        wanted: Sequence[str],
+        named: Mapping[str, str],
+        units: Mapping[str, str],
+    ) -> Footprints:
         for attempt in range(TRIES):
             try:
                 return self._footprints({f: self._file(assets[f]) for f in files}, spec, bounds, wanted, named, units)
@@ -527,6 +541,8 @@ class _Netcdf:
 
         Else what is missing first: a node of the index of chunks (`is_node` tells), or the bytes themselves.
         """
+        if v.is_compact:
+            return True
         if not v.is_chunked:
             if v.at is None:
                 return False
@@ -687,14 +703,9 @@ def _ask(reads: Sequence[tuple[_Netcdf, str, Sequence[Window]]], room: int) -> N
 
 def _what_it_is(head: bytes) -> str:
     """What a file is that is no HDF5, for a person."""
-    begins = head[:64].lstrip().lower()
-    if head.startswith(_RASTERS):
+    if head.startswith(TIFFS):
         return "is a TIFF, a raster: give its source reader = 'cog' and no table [swath] in stac_queries/"
-    if head.startswith((b"CDF\x01", b"CDF\x02", b"CDF\x05")):
-        return "is netCDF of the classic format, which is not read here"
-    if begins.startswith((b"<", b"{")):
-        return f"is a page or a message, not data ({head[:60].decode('ascii', 'replace')!r})"
-    return f"begins with {head[:8]!r}" if head else "is empty"
+    return what_it_is(head) or f"begins with {head[:8]!r}"
 
 
 def _found(h5: h5py.File, path: str) -> h5py.Dataset | str:
@@ -715,7 +726,7 @@ def _described(dataset: h5py.Dataset, path: str, href: str, axes: int) -> _Varia
     """What a file says of a variable.
 
     Raises:
-        ReadError: it has other axes, or is not of numbers.
+        ReadError: it has other axes, is not of numbers, or is stored as is not read here.
     """
     shape = tuple(map(int, dataset.shape or ()))
     lead = len(shape) - axes
@@ -725,6 +736,9 @@ def _described(dataset: h5py.Dataset, path: str, href: str, axes: int) -> _Varia
             f"{href}: {path} is {' × '.join(map(str, shape)) or 'a single value'} of {dataset.dtype}, expected numbers in "
             f"{expected}, behind axes of length 1"
         )
+    plan = dataset.id.get_create_plist()
+    layout = plan.get_layout()
+    _check_stored(plan, path, href)
     is_chunked = dataset.chunks is not None
     if dataset.chunks is not None:
         chunk: tuple[int, ...] = tuple(dataset.chunks)
@@ -750,8 +764,9 @@ def _described(dataset: h5py.Dataset, path: str, href: str, axes: int) -> _Varia
         lead,
         native,
         tile,
-        None if is_chunked else dataset.id.get_offset(),
+        dataset.id.get_offset() if layout == h5py.h5d.CONTIGUOUS else None,
         is_chunked,
+        layout == h5py.h5d.COMPACT,
         tuple(fills),
         None if low is None else float(low),
         None if high is None else float(high),
@@ -760,6 +775,31 @@ def _described(dataset: h5py.Dataset, path: str, href: str, axes: int) -> _Varia
         unit,
         _flags(attrs),
     )
+
+
+def _check_stored(plan: Any, path: str, href: str) -> None:
+    """Passes where a variable's values are in its file, packed by filters that are here: by its list of creation properties.
+
+    Raises:
+        ReadError: they are not: HDF5 would give fill values for what it does not find.
+    """
+    layout = plan.get_layout()
+    elsewhere = "external" if plan.get_external_count() else "virtual" if layout == h5py.h5d.VIRTUAL else ""
+    if elsewhere:
+        raise ReadError(
+            f"{href}: {path} is {elsewhere}: its values are in other files, which are not read here; rewrite it with its "
+            "values inside"
+        )
+    if layout not in (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED):
+        raise ReadError(f"{href}: {path} has HDF5's storage layout {layout}, which is not read here")
+    for n in range(plan.get_nfilters()):
+        number, _, _, name = plan.get_filter(n)
+        if not h5py.h5z.filter_avail(number):
+            told = name.decode("utf-8", "replace") or "without a name"
+            raise ReadError(
+                f"{href}: {path} is packed by HDF5's filter {number} ({told}), which is not read here; "
+                "rewrite it with deflate"
+            )
 
 
 def _one(value: Any) -> Any:

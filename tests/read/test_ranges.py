@@ -138,3 +138,39 @@ def test_a_range_over_tls_has_its_time_too(secured, slow):
         assert 0.4 < time.monotonic() - began < 5
         assert ranges.fetch(Place(f"{url}/s.tif"), 0, len(DATA), "s.tif").data == DATA
         OVER.set()
+
+
+@pytest.mark.parametrize("mark", ["ETag", "Last-Modified"])
+def test_a_range_of_another_content_is_told_from_a_server_that_takes_no_notice_of_if_match(mark):
+    marks = iter(['"1"', '"1"', '"2"'])
+
+    def answer(request: Request) -> None:
+        first, _, last = request.headers["Range"].removeprefix("bytes=").partition("-")
+        part = DATA[int(first) : int(last) + 1]
+        how = {mark.replace("-", "_"): next(marks)}
+        request.send(206, part, Content_Range=f"bytes {first}-{last}/{len(DATA)}", **how)
+
+    with serving(answer) as url:
+        place = Place(f"{url}/s.tif")
+        version = ranges.fetch(place, 0, 100, "s.tif").version
+        assert ranges.fetch(place, 100, 100, "s.tif", version).data == DATA[100:200]
+        with pytest.raises(ranges.ChangedError, match=r"^s\.tif: has changed since its head was read"):
+            ranges.fetch(place, 200, 100, "s.tif", version)
+
+
+def test_redirects_are_followed_and_give_their_slots_back():
+    def answer(request: Request) -> None:
+        if request.path.startswith("/s"):
+            whole(request)
+        elif request.path == "/odd":
+            request.send(302, Location="http://[::1")
+        else:
+            request.send(302, Location=f"/{int(request.path[1:]) - 1}" if request.path != "/0" else "s.tif")
+
+    with serving(answer) as url:
+        for _ in range(3):  # more than there are slots
+            assert ranges.fetch(Place(f"{url}/3", per_host=1), 0, 100, "s.tif").data == DATA[:100]
+            with pytest.raises(ReadError, match="Invalid IPv6 URL"):
+                ranges.fetch(Place(f"{url}/odd", per_host=1), 0, 100, "s.tif")
+        with pytest.raises(ReadError, match="more than 5 redirects"):
+            ranges.fetch(Place(f"{url}/9", per_host=1), 0, 100, "s.tif")

@@ -534,6 +534,81 @@ def test_chunks_that_were_never_written_are_fill_or_an_error(orbit):
     assert "was never written and the variable declares no fill value" in told
 
 
+NAME = "PRODUCT/nitrogendioxide_tropospheric_column"
+
+
+def stored(path: Path, how: str) -> None:
+    """Stores the orbit's values in another way, the same values."""
+    with h5py.File(path, "a") as file:
+        old = file[NAME]
+        data, attrs = old[:], dict(old.attrs)
+        del file[NAME]
+        if how == "external":
+            made = file.create_dataset(
+                NAME, data=data, external=[(str(path.with_suffix(".bin")), 0, h5py.h5f.UNLIMITED)]
+            )
+        elif how == "virtual":
+            with h5py.File(path.with_suffix(".h5"), "w") as other:
+                other["x"] = data
+            layout = h5py.VirtualLayout(data.shape, data.dtype)
+            layout[:] = h5py.VirtualSource(path.with_suffix(".h5"), "x", data.shape)
+            made = file.create_virtual_dataset(NAME, layout)
+        elif how == "compact":
+            plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            plan.set_layout(h5py.h5d.COMPACT)
+            space = h5py.h5s.create_simple(data.shape)
+            h5py.h5d.create(file.id, NAME.encode(), h5py.h5t.NATIVE_FLOAT, space, plan).write(
+                h5py.h5s.ALL, h5py.h5s.ALL, data
+            )
+            made = file[NAME]
+        elif how == "unfiltered chunk":
+            made = file.create_dataset(NAME, data=data, chunks=(1, 16, 60), compression="gzip")
+            made.id.write_direct_chunk((0, 0, 0), data[:, :16].tobytes(), filter_mask=1)
+            made.id.write_direct_chunk((0, 160, 0), data[:, 160:176].tobytes(), filter_mask=1)
+        elif how == "big-endian":
+            made = file.create_dataset(NAME, data=data.astype(">f4"), chunks=(1, 16, 60))
+        elif how == "fletcher32":
+            made = file.create_dataset(NAME, data=data, chunks=(1, 16, 60), fletcher32=True, shuffle=True)
+        elif how == "unknown filter":
+            plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            plan.set_chunk((1, 16, 60))
+            plan.set_filter(32001, h5py.h5z.FLAG_OPTIONAL, (0,))
+            space = h5py.h5s.create_simple(data.shape)
+            h5py.h5d.create(file.id, NAME.encode(), h5py.h5t.NATIVE_FLOAT, space, plan)
+            made = file[NAME]
+        else:
+            made = file.create_dataset(NAME, data=data)
+        for key, value in attrs.items():
+            made.attrs[key] = value
+
+
+@pytest.mark.parametrize("how", ["compact", "contiguous", "unfiltered chunk", "big-endian", "fletcher32"])
+def test_values_are_the_same_however_they_are_stored(tmp_path, how):
+    orbit = swaths.s5p(tmp_path / "a.nc", rows=230, chunk=(16, 60), span=(-30, 60))
+    with Swaths("") as reader:
+        want = reader.footprints(at(orbit), NO2, bounds(12.0, 10.0))
+    assert np.isfinite(want.values).mean() > 0.5
+    stored(orbit, how)
+    with Swaths("") as reader:
+        found = reader.footprints(at(orbit), NO2, bounds(12.0, 10.0))
+    assert np.array_equal(found.values, want.values, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("external", "is external: its values are in other files"),
+        ("virtual", "is virtual: its values are in other files"),
+        ("unknown filter", "is packed by HDF5's filter 32001"),
+    ],
+)
+def test_values_that_are_not_in_the_file_or_cannot_be_unpacked_are_refused_by_name(orbit, how, told):
+    stored(orbit, how)
+    said = refused(orbit)
+    assert f"{orbit}: {NAME} {told}" in said
+    assert "damaged" not in said
+
+
 def test_a_chunk_that_cannot_be_decoded_is_read_anew_and_then_told(orbit):
     with h5py.File(orbit) as file:
         d = file["PRODUCT/nitrogendioxide_tropospheric_column"]
