@@ -390,7 +390,8 @@ def _encode(record: SlabRecord) -> dict[str, Any]:
 
 def _encode_source(outcome: SourceOutcome) -> dict[str, Any]:
     """What is known of it: what is not is left out."""
-    known = {n: v for n in ("code", "value", "cause", "scenes") if (v := getattr(outcome, n)) not in (None, ())}
+    names = ("code", "value", "cause", "scenes", "passed_over")
+    known = {n: v for n in names if (v := getattr(outcome, n)) not in (None, ())}
     return known | {"status": outcome.status.name.lower()}
 
 
@@ -423,7 +424,14 @@ def _patch(value: dict[str, Any]) -> PatchOutcome:
         status=_STATUS[value["status"]],
         chunks=value["chunks"],
         sources={
-            name: SourceOutcome(**o | {"status": _STATUS[o["status"]], "scenes": tuple(o.get("scenes", ()))})
+            name: SourceOutcome(
+                **o
+                | {
+                    "status": _STATUS[o["status"]],
+                    "scenes": tuple(o.get("scenes", ())),
+                    "passed_over": tuple(map(tuple, o.get("passed_over", ()))),
+                }
+            )
             for name, o in value["sources"].items()
         },
     )

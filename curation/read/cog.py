@@ -29,7 +29,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from curation import grid
-from curation.model import Location, ReadError
+from curation.model import Location, PassingError, ReadError
 from curation.read.blocks import GAP_BYTES, PixelWindow, Span
 from curation.read.ranges import PER_HOST, ChangedError, Place
 from curation.read.raster import BrokenError, Decoded, Raster
@@ -262,7 +262,8 @@ class Reader:
                 if isinstance(err, ReadError) and not isinstance(err, ChangedError):
                     raise
                 if attempt == TRIES - 1:
-                    raise ReadError(
+                    kind = PassingError if isinstance(err, PassingError) else ReadError
+                    raise kind(
                         f"{asset.href}: could not be read in {TRIES} tries: {err}; where a rerun says so again the file is "
                         "damaged: report it to the provider"
                     ) from None

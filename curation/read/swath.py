@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from curation import gridding
 from curation.gridding import Floats, Footprints
-from curation.model import ReadError
+from curation.model import PassingError, ReadError
 from curation.read.blocks import Span
 from curation.read.cog import Asset
 from curation.read.ranges import PER_HOST, ChangedError, Place
@@ -289,7 +289,8 @@ class Swaths:
                 for file in files:
                     self._close(assets[file].href, forget=True)
                 if attempt == TRIES - 1:
-                    raise ReadError(
+                    kind = PassingError if isinstance(err, PassingError) else ReadError
+                    raise kind(
                         f"{err}; it was read {TRIES} times: where a rerun says so again the file is damaged: report it to "
                         "the provider"
                     ) from None
