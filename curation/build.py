@@ -162,6 +162,7 @@ def build_slab(job: SlabJob) -> SlabReceipt:
         job.slab,
         tuple(outcomes[p.id] for p in job.locations if p.id in outcomes),
         tuple(map(StoredObject.of, receipts)),
+        _excluded_here(slab),
     )
     return SlabReceipt(record, _etags(receipts), time.perf_counter() - started, peak_bytes())
 
@@ -173,6 +174,12 @@ def _slab(job: SlabJob, swaths: Swaths) -> _Slab:
     forms = {s.name: job.catalog.form_of(s) for s in job.dataset.sources(job.season)}
     excluded = frozenset(job.dataset.recipe.search.exclude)
     return _Slab(job.dataset, job.region, job.season, found, forms, swaths, excluded)
+
+
+def _excluded_here(slab: _Slab) -> tuple[str, ...]:
+    """Ids of the slab's candidates that the recipe excludes."""
+    every = {s.id for by_place in slab.candidates.values() for found in by_place.values() for s in found.scenes}
+    return tuple(sorted(slab.excluded & every))
 
 
 def _etags(receipts: Sequence[Receipt]) -> dict[str, str]:
