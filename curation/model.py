@@ -99,7 +99,7 @@ class Code(StrEnum):
     NODATA = "nodata"
     """No covering scene reaches the recipe's valid fraction on the patch."""
     TIME_GAP = "time_gap"
-    """The nearest scene is further in time from the scene it goes with than the recipe allows."""
+    """The nearest scene is further in time from the scene it goes with, good enough itself, than the recipe allows."""
     EXHAUSTED = "exhausted"
     """As many masks were read as the recipe allows, none passed, and so many scenes were not looked at."""
     EXCLUDED = "excluded"
