@@ -15,7 +15,7 @@ import time
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from curation import candidates, clouds, cube, grid, labels, radiometry, select, shift, swathgrid, zarrshard
 from curation.candidates import Candidates
 from curation.catalogs import Catalog
+from curation.choice import OF_MASK, Refusal, Stage, furthest
 from curation.cube import Cube
 from curation.ledger import SlabRecord, StoredObject, again
 from curation.locations import Locations
@@ -32,6 +33,7 @@ from curation.model import (
     CurationError,
     DamageError,
     Location,
+    PassingError,
     PatchOutcome,
     ReadError,
     Reject,
@@ -105,6 +107,8 @@ class _Slab:
     """Source → how the catalog offers it."""
     swaths: Swaths
     """What reads sources that are swaths."""
+    excluded: frozenset[str]
+    """Ids of scenes that are never used."""
 
 
 @dataclass(slots=True)
@@ -115,6 +119,8 @@ class _Patch:
     pixels: Pixels = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, SourceOutcome] = field(default_factory=dict)
+    passed_over: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Source → id of a scene that could not be read → why."""
 
 
 def build_slab(job: SlabJob) -> SlabReceipt:
@@ -156,6 +162,7 @@ def build_slab(job: SlabJob) -> SlabReceipt:
         job.slab,
         tuple(outcomes[p.id] for p in job.locations if p.id in outcomes),
         tuple(map(StoredObject.of, receipts)),
+        _excluded_here(slab),
     )
     return SlabReceipt(record, _etags(receipts), time.perf_counter() - started, peak_bytes())
 
@@ -165,7 +172,14 @@ def _slab(job: SlabJob, swaths: Swaths) -> _Slab:
     places = [p for p in job.locations if p.id in job.todo]
     found = candidates.of_slab(job.dataset, searches, job.season, places)
     forms = {s.name: job.catalog.form_of(s) for s in job.dataset.sources(job.season)}
-    return _Slab(job.dataset, job.region, job.season, found, forms, swaths)
+    excluded = frozenset(job.dataset.recipe.search.exclude)
+    return _Slab(job.dataset, job.region, job.season, found, forms, swaths, excluded)
+
+
+def _excluded_here(slab: _Slab) -> tuple[str, ...]:
+    """Ids of the slab's candidates that the recipe excludes."""
+    every = {s.id for by_place in slab.candidates.values() for found in by_place.values() for s in found.scenes}
+    return tuple(sorted(slab.excluded & every))
 
 
 def _etags(receipts: Sequence[Receipt]) -> dict[str, str]:
@@ -247,7 +261,8 @@ def _build_patch(slab: _Slab, reader: Reader, location: Location) -> Reading[tup
             reads: list[Read] = []
             for spec in specs:
                 with _outcome_of(patch, spec):
-                    reads += _reads(slab, location, spec, slab.candidates[spec.name][location.id].scenes)
+                    scenes = slab.candidates[spec.name][location.id].scenes
+                    reads += _reads(slab, location, spec, [s for s in scenes if s.id not in slab.excluded])
             yield reads
             for spec in specs:
                 with _outcome_of(patch, spec):
@@ -259,6 +274,9 @@ def _build_patch(slab: _Slab, reader: Reader, location: Location) -> Reading[tup
         patch.sources[err.source] = SourceOutcome(Status.FAILED, type(cause).__name__, cause=one_line(cause))
         log.warning("%s/%s/%s: %s failed: %s", slab.region, slab.season, location.id, err.source, one_line(cause))
     status = _patch_status(patch, required, [s.name for s in slab.dataset.sources(slab.season)])
+    for name, causes in patch.passed_over.items():
+        told = tuple(causes.items())
+        patch.sources[name] = dataclasses.replace(patch.sources[name], passed_over=told)
     for name, outcome in patch.sources.items():
         patch.facts |= {f"{name}_status": int(outcome.status), f"{name}_reason": outcome.code or ""}
         patch.facts[f"{name}_scenes"] = " ".join(outcome.scenes)
@@ -346,87 +364,229 @@ def _build_chosen(slab: _Slab, reader: Reader, patch: _Patch, anchor: SourceSpec
 def _walk(
     slab: _Slab, reader: Reader, patch: _Patch, anchor: SourceSpec, followers: Sequence[SourceSpec]
 ) -> Reading[Scene]:
-    """The first candidate that passes on the patch, read; its required followers are read with it.
-
-    A candidate passes where each follower has a scene near enough in time, its mask is clear and valid enough, the
-    followers are valid, and its own bands are. The rejection told is that of the candidate that came furthest.
+    """The candidate that was chosen for the patch, read; its required followers are read with it.
 
     Raises:
         Reject: none passes.
     """
     mine = slab.candidates[anchor.name][patch.location.id]
     mine.check()
-    quality = slab.dataset.recipe.quality
-    furthest: tuple[int, float, SourceSpec, Reject] | None = None
+    for spec in followers:
+        its = slab.candidates[spec.name][patch.location.id]
+        try:  # what no candidate can mend is told before a mask is read
+            its.check()
+            select.of_direction(its.scenes, its.direction)
+        except Reject as why:
+            _refuse(patch, anchor, spec.name, why)
+    return (yield from _Walk(slab, reader, patch, anchor, followers).chosen(mine.groups))
 
-    for scene in mine.scenes[: quality.max_candidates]:
-        trial = _Patch(patch.location)
-        stage, blame = 0, anchor
+
+def _refuse(patch: _Patch, anchor: SourceSpec, source: str, why: Reject) -> NoReturn:
+    """Raises what becomes of the anchor where a source refuses all: that, or `upstream` where it is another's."""
+    if source == anchor.name:
+        raise why
+    patch.sources[source] = SourceOutcome(why.status, why.code, why.value)
+    raise Reject(Code.UPSTREAM)
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A candidate whose mask is read, and good enough."""
+
+    scene: Scene
+    trial: _Patch
+    """The patch as it would be with it."""
+    shares: clouds.Shares
+
+
+@dataclass(slots=True)
+class _Walk:
+    """A patch's way through the candidates of the source that is picked by clearness.
+
+    Of a group of equal rank all masks are read, together, and the clearest comes first; a candidate passes where its mask is
+    good enough, each required follower has a scene near enough in time with enough valid pixels, and its own bands are good
+    enough. What cannot be read, and not for what may pass, is passed over.
+    """
+
+    slab: _Slab
+    reader: Reader
+    patch: _Patch
+    anchor: SourceSpec
+    followers: Sequence[SourceSpec]
+    masks: int = 0
+    """Read so far; one that the recipe excludes counts as if it were."""
+    refusals: list[Refusal] = field(default_factory=list)
+    faults: list[tuple[SourceSpec, ReadError]] = field(default_factory=list)
+    """What could not be read, and whose fault that is, the best candidate's first."""
+    snowy: list[_Measured] = field(default_factory=list)
+    """Mostly snow by their masks: taken only where no other passes."""
+    ruled_out: list[tuple[Scene, SourceSpec, Reject]] = field(default_factory=list)
+    """Candidates that have no follower near enough, the follower, and what it says."""
+    unread: int = 0
+    """Candidates that might have passed and were not looked at."""
+    is_over: bool = False
+    """None passes: masks are read to tell why alone."""
+
+    def chosen(self, groups: Sequence[Sequence[Scene]]) -> Reading[Scene]:
+        """The candidate that passes, read. Raises Reject where none does, `_SourceError` where that is for a fault."""
+        for group in groups:
+            measured = yield from self._measured(self._with_partners(group))
+            for found in sorted(measured, key=lambda m: -m.shares.clearness):
+                if found.shares.mostly_snow:
+                    self.snowy.append(found)
+                elif (yield from self._passes(found)):
+                    return found.scene
+        for found in self.snowy:
+            if (yield from self._passes(found)):
+                return found.scene
+        yield from self._ask_ruled_out()
+        self._refuse()
+
+    def _with_partners(self, group: Sequence[Scene]) -> list[Scene]:
+        """Those of a group that each required follower has a scene for, near enough in time: known without a pixel."""
+        found = []
+        for scene in group:
+            try:
+                for spec in self.followers:
+                    _ranked(self.slab, self.patch.location, spec, scene)
+            except Reject as why:
+                if scene.id not in self.slab.excluded:
+                    self.ruled_out.append((scene, spec, why))
+            else:
+                found.append(scene)
+        return found
+
+    def _measured(self, scenes: Sequence[Scene]) -> Reading[list[_Measured]]:
+        """Those whose masks are good enough, in order. Masks are read as far as the recipe allows, and counted."""
+        most = self.slab.dataset.recipe.quality.max_candidates
+        found, left = [], list(scenes)
+        while left and self.masks < most and len(self.faults) < most:
+            batch, left = left[: most - self.masks], left[most - self.masks :]
+            wanted = [s for s in batch if s.id not in self.slab.excluded]
+            self.masks += len(batch) - len(wanted)
+            yield [r for s in wanted for r in _reads(self.slab, self.patch.location, self.anchor, [s], roles=("mask",))]
+            for scene in wanted:
+                trial = _Patch(self.patch.location)
+                try:
+                    shares = _read_mask(self.slab, self.reader, trial, self.anchor, scene)
+                except Reject as why:
+                    self.refusals.append(Refusal(OF_MASK[why.code], self.anchor.name, why, trial.facts))
+                except Exception as err:  # noqa: BLE001 - raised again unless it is the scene's
+                    self._pass_over(scene, self.anchor, err)
+                    continue
+                else:
+                    found.append(_Measured(scene, trial, shares))
+                self.masks += 1
+        self.unread += sum(s.id not in self.slab.excluded for s in left)
+        return found
+
+    def _passes(self, found: _Measured) -> Reading[bool]:
+        """Whether the candidate passes by its followers and bands, too; the patch then has them."""
+        slab, location, anchor = self.slab, self.patch.location, self.anchor
+        scene, trial = found.scene, found.trial
+        yield [
+            *_reads(slab, location, anchor, [scene], roles=("data", "classes")),
+            *_reads_with(slab, location, anchor, scene),
+        ]
+        stage, blame = Stage.PARTNER_PIXELS, anchor
         try:
-            for blame in followers:
-                _ranked(slab, patch.location, blame, scene)
-            stage, blame = 1, anchor
-            yield _reads(slab, patch.location, anchor, [scene], roles=("mask",))
-            _read_mask(slab, reader, trial, anchor, scene)
-            stage = 2
-            yield [
-                *_reads(slab, patch.location, anchor, [scene], roles=("data", "classes")),
-                *_reads_with(slab, patch.location, anchor, scene),
-            ]
-            for blame in followers:
-                _read_nearest(slab, reader, trial, blame, scene)
-            stage, blame = 3, anchor
-            _read_bands(slab, reader, trial, anchor, scene)
-        except Reject as reject:
-            patch.facts = _better(patch.facts, trial.facts, anchor)
-            rank = (stage, reject.value if reject.value is not None else 0.0)
-            if furthest is None or rank > furthest[:2]:
-                furthest = (*rank, blame, reject)
-            continue
-        except Exception as err:
-            raise _SourceError(blame.name) from err
-        for spec in followers:
+            for blame in self.followers:
+                _read_nearest(slab, self.reader, trial, blame, scene)
+            stage, blame = Stage.BANDS, anchor
+            _read_bands(slab, self.reader, trial, anchor, scene)
+        except Reject as why:
+            self.refusals.append(Refusal(stage, blame.name, why, trial.facts))
+            return False
+        except Exception as err:  # noqa: BLE001 - raised again unless it is the scene's
+            self._pass_over(scene, blame, err)
+            return False
+        finally:
+            for source, scenes in trial.passed_over.items():
+                self.patch.passed_over.setdefault(source, {}).update(scenes)
+        for spec in self.followers:
             _measure_shift(slab, trial, anchor, spec)
-        patch.pixels |= trial.pixels
-        patch.facts = trial.facts
-        patch.sources |= trial.sources
-        return scene
-    assert furthest is not None, "candidates without a code hold at least one scene"
-    _, _, spec, why = furthest
-    if spec is not anchor:
-        patch.sources[spec.name] = SourceOutcome(why.status, why.code, why.value)
-        raise Reject(Code.UPSTREAM)
-    raise why
+        self.patch.pixels |= trial.pixels
+        self.patch.facts = trial.facts
+        self.patch.sources |= trial.sources
+        return True
+
+    def _pass_over(self, scene: Scene, blame: SourceSpec, err: Exception) -> None:
+        """Takes down what could not be read, and goes on. Raises `_SourceError` where it may pass, or is no such fault."""
+        if not _is_lasting(err, self.slab):
+            raise _SourceError(blame.name) from err
+        if not self.is_over:
+            _note_passed_over(self.slab, self.patch, self.anchor, scene, err)
+            self.faults.append((blame, err))
+
+    def _ask_ruled_out(self) -> Reading[None]:
+        """Looks whether a follower's gap ruled out a candidate that is good enough by its mask, as far as it may."""
+        self.is_over = True
+        if self.faults or self.unread or any(r.stage >= Stage.PARTNER for r in self.refusals):
+            return
+        by_scene = {scene.id: (spec, why) for scene, spec, why in self.ruled_out}
+        for found in (yield from self._measured([scene for scene, _, _ in self.ruled_out])):
+            spec, why = by_scene[found.scene.id]
+            self.refusals.append(Refusal(Stage.PARTNER, spec.name, why, found.trial.facts))
+            self.unread = 0  # of those that are left none can pass
+
+    def _refuse(self) -> NoReturn:
+        """Tells why none passes: what could not be read, or was not looked at, might have."""
+        if self.faults:
+            spec, err = self.faults[0]
+            raise _SourceError(spec.name) from err
+        every = self.refusals or [Refusal(Stage.PARTNER, spec.name, why) for _, spec, why in self.ruled_out]
+        told = furthest(every) if every else None
+        self.patch.facts = told.facts if told else {}
+        if self.unread:
+            raise Reject(Code.EXHAUSTED, self.unread)
+        if told is None:
+            raise Reject(Code.EXCLUDED)
+        _refuse(self.patch, self.anchor, told.source, told.why)
 
 
-def _better(old: dict[str, Any], new: dict[str, Any], anchor: SourceSpec) -> dict[str, Any]:
-    """Of two candidates that failed, the facts of the clearer one."""
-    name = f"{anchor.name}_clear_fraction"
-    return new if new.get(name, -1.0) > old.get(name, -1.0) else old
+def _is_lasting(err: Exception, slab: _Slab) -> TypeGuard[ReadError]:
+    """Whether the recipe wants the next scene for an error: a file cannot be read, and asking again changes nothing."""
+    wants_next = slab.dataset.recipe.quality.unreadable == "next"
+    return wants_next and isinstance(err, ReadError) and not isinstance(err, PassingError)
 
 
-def _read_mask(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec, scene: Scene) -> None:
-    quality = slab.dataset.recipe.quality
+def _note_passed_over(slab: _Slab, patch: _Patch, spec: SourceSpec, scene: Scene, err: Exception) -> None:
+    patch.passed_over.setdefault(spec.name, {})[scene.id] = one_line(err)
+    where = f"{slab.region}/{slab.season}/{patch.location.id}"
+    log.warning("%s: %s scene %s is passed over: %s", where, spec.name, scene.id, one_line(err))
+
+
+def _usable(slab: _Slab, scenes: Iterable[Scene]) -> list[Scene]:
+    """Scenes without those that the recipe excludes.
+
+    Raises:
+        Reject: `excluded` where none is left of some.
+    """
+    every = list(scenes)
+    left = [s for s in every if s.id not in slab.excluded]
+    if every and not left:
+        raise Reject(Code.EXCLUDED)
+    return left
+
+
+def _read_mask(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec, scene: Scene) -> clouds.Shares:
+    """What the mask of a scene says of the patch. Raises Reject where that is not good enough."""
     name, array = next((n, a) for n, a in slab.dataset.arrays[spec.name].items() if a.role == "mask")
     pixels, _ = _read_array(slab, reader, patch.location, spec, array, [scene])
-    clear, doubtful = clouds.fraction(pixels, spec.clear), clouds.fraction(pixels, spec.doubtful)
-    valid = 1 - clouds.fraction(pixels, spec.invalid)
+    shares = clouds.shares(pixels, spec, scene.id)
     patch.facts |= {
-        f"{spec.name}_clear_fraction": clear,
-        f"{spec.name}_doubtful_fraction": doubtful,
-        f"{spec.name}_valid_fraction": valid,
+        f"{spec.name}_clear_fraction": shares.clear,
+        f"{spec.name}_doubtful_fraction": shares.doubtful,
+        f"{spec.name}_snow_fraction": shares.snow,
+        f"{spec.name}_valid_fraction": shares.valid,
         f"{spec.name}_cloud_pct": scene.cloud_pct,
         f"{spec.name}_time": scene.time.timestamp(),
         f"{spec.name}_baseline": scene.baseline or "",
         f"{spec.name}_offset_dn": scene.offset_dn,
     }
-    if valid < slab.dataset.min_valid(spec.name):
-        raise Reject(Code.NODATA, valid)
-    if clear < quality.min_clear:
-        raise Reject(Code.CLOUDY, clear)
-    if doubtful > quality.max_doubtful:
-        raise Reject(Code.DOUBTFUL, doubtful)
+    shares.check(slab.dataset.recipe.quality, slab.dataset.min_valid(spec.name))
     patch.pixels[name] = pixels
+    return shares
 
 
 def _read_bands(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec, scene: Scene) -> None:
@@ -461,16 +621,28 @@ def _reads_with(slab: _Slab, location: Location, anchor: SourceSpec, scene: Scen
 def _ranked(slab: _Slab, location: Location, spec: SourceSpec, anchor: Scene) -> list[Scene]:
     mine = slab.candidates[spec.name][location.id]
     mine.check()
-    max_gap_days = slab.dataset.recipe.quality.max_gap_days
-    return select.rank_nearest(mine.scenes, location, anchor.time, mine.direction, max_gap_days)
+    quality = slab.dataset.recipe.quality
+    ranked = select.rank_nearest(mine.scenes, location, anchor.time, mine.direction, quality.max_gap_days)
+    return _usable(slab, ranked[: quality.max_candidates])
 
 
 def _read_nearest(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec, to: Scene) -> None:
-    """The nearest scene with enough valid pixels."""
-    quality = slab.dataset.recipe.quality
-    best = 0.0
-    for scene in _ranked(slab, patch.location, spec, to)[: quality.max_candidates]:
-        pixels, warped, valid = _read_all(slab, reader, patch.location, spec, [scene])
+    """The nearest scene that can be read and has enough valid pixels.
+
+    Raises:
+        Reject: there is none near enough, or none has enough valid pixels.
+        ReadError: one could not be read, and no other will do.
+    """
+    best, fault = 0.0, None
+    for scene in _ranked(slab, patch.location, spec, to):
+        try:
+            pixels, warped, valid = _read_all(slab, reader, patch.location, spec, [scene])
+        except ReadError as err:
+            if not _is_lasting(err, slab):
+                raise
+            _note_passed_over(slab, patch, spec, scene, err)
+            fault = fault or err
+            continue
         best = max(best, valid)
         if valid < slab.dataset.min_valid(spec.name):
             continue
@@ -488,11 +660,14 @@ def _read_nearest(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec, 
             )
         patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=(scene.id,))
         return
-    raise Reject(Code.NODATA, best)
+    raise fault or Reject(Code.NODATA, best)
 
 
 def _read_matched(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec, to: Scene) -> None:
-    """The map of the very acquisition; it is sparse by nature, so gaps are kept and told, not refused."""
+    """The map of the very acquisition; it is sparse by nature, so gaps are kept and told, not refused.
+
+    Nothing stands in for one that cannot be read.
+    """
     scene = _matching(slab, patch.location, spec, to)
     pixels, warped, valid = _read_all(slab, reader, patch.location, spec, [scene])
     patch.pixels |= pixels
@@ -509,17 +684,18 @@ def _matching(slab: _Slab, location: Location, spec: SourceSpec, to: Scene) -> S
     """The scene of the anchor's acquisition."""
     mine = slab.candidates[spec.name][location.id]
     mine.check()
-    return select.same_acquisition(mine.scenes, to)[0]
+    return _usable(slab, select.same_acquisition(mine.scenes, to))[0]
 
 
 def _read_mean(slab: _Slab, patch: _Patch, spec: SourceSpec) -> None:
-    """The mean of all scenes of the season; pixels that no footprint of enough quality reaches are nodata."""
+    """The mean of all scenes of the season; pixels that no footprint of enough quality reaches are nodata.
+
+    One that cannot be read fails it: without it the mean is another.
+    """
     mine = slab.candidates[spec.name][patch.location.id]
     mine.check()
-    arrays = slab.dataset.arrays[spec.name]
-    found, used = swathgrid.pixels(
-        slab.swaths, spec, arrays, patch.location, mine.scenes, lambda s: _files(slab, spec, s)
-    )
+    arrays, scenes = slab.dataset.arrays[spec.name], _usable(slab, mine.scenes)
+    found, used = swathgrid.pixels(slab.swaths, spec, arrays, patch.location, scenes, lambda s: _files(slab, spec, s))
     valid = min(_valid_fraction(found[n], a) for n, a in arrays.items() if a.role == "data")
     counts = [plane for n, a in arrays.items() for b, plane in zip(a.bands, found[n], strict=True) if b == "orbits"]
     times = [s.time.timestamp() for s in used]
@@ -550,16 +726,20 @@ def _files(slab: _Slab, spec: SourceSpec, scene: Scene) -> dict[str, Asset]:
 
 
 def _read_mosaic(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec) -> None:
+    """All scenes that touch the patch as one; one that cannot be read fails it, and one that is excluded is no sea."""
     mine = slab.candidates[spec.name][patch.location.id]
     if spec.hole_value is None:
         mine.check()
-    pixels, warped, valid = _read_all(slab, reader, patch.location, spec, mine.scenes)
+    scenes = _usable(slab, mine.scenes)
+    pixels, warped, valid = _read_all(slab, reader, patch.location, spec, scenes)
     patch.facts |= {f"{spec.name}_valid_fraction": valid, f"{spec.name}_warped": int(warped)}
     if spec.hole_value is not None:
         valid = 1.0
         for name, array in slab.dataset.arrays[spec.name].items():
             empty = (pixels[name] == array.nodata).all(axis=0)
-            void = empty & reader.covered(_assets(slab, spec, array.bands[0], mine.scenes), array, patch.location)
+            void = empty & reader.covered(_assets(slab, spec, array.bands[0], scenes), array, patch.location)
+            if len(scenes) < len(mine.scenes):  # what an excluded scene has there nobody knows
+                void = empty
             hole = empty & ~void  # a void of a scene is not the sea beside it
             patch.facts[f"{spec.name}_hole_fraction"] = float(hole.mean())
             patch.facts[f"{spec.name}_void_fraction"] = float(void.mean())
@@ -574,7 +754,7 @@ def _read_mosaic(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec) -
         name, array = next(iter(slab.dataset.arrays[spec.name].items()))
         pixel_m = grid.pixel_m(patch.location, array.step(patch.location.size_m))
         patch.facts |= elevation_facts(pixels[name][0], *pixel_m, array.nodata)
-    patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=tuple(s.id for s in mine.scenes))
+    patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=tuple(s.id for s in scenes))
 
 
 def _class_facts(dataset: Dataset, patch: _Patch, spec: SourceSpec) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,8 +18,8 @@ from curation.sources import SourceSpec
 class Candidates:
     """What select says of one source of one patch."""
 
-    scenes: tuple[Scene, ...] = ()
-    """Those that may be used, best first."""
+    groups: tuple[tuple[Scene, ...], ...] = ()
+    """Those that may be used, best first; of a group each is as good as far as is known without its pixels."""
     code: Code | None = None
     """Why there is none."""
     value: float | None = None
@@ -26,6 +27,11 @@ class Candidates:
     status: Status = Status.REJECTED
     direction: str | None = None
     """The location's orbit direction."""
+
+    @property
+    def scenes(self) -> tuple[Scene, ...]:
+        """All that may be used, best first."""
+        return tuple(itertools.chain.from_iterable(self.groups))
 
     def check(self) -> None:
         """Passes where there are candidates. Raises Reject otherwise."""
@@ -53,7 +59,7 @@ def wanted(dataset: Dataset, season: str, cells: Sequence[SearchCell]) -> list[W
 def of_slab(
     dataset: Dataset, searches: Searches, season: str, places: Sequence[Location]
 ) -> dict[str, dict[str, Candidates]]:
-    """Source → location id → candidates, for places that share scenes where these are equally good.
+    """Source → location id → candidates. What the recipe excludes is among them: whoever reads passes it over.
 
     Raises:
         CurationError: what the places want was not searched.
@@ -73,22 +79,19 @@ def _of_source(
         found = {c: select.newest(s) for c, s in found.items()}
     directions = _directions(dataset, searches, spec, places)
     out: dict[str, Candidates] = {}
-    scenes: dict[str, list[Scene]] = {}
     pick = select.covering if spec.pick in ("clearest", "nearest") else select.touching
     for place in places:
         try:
-            scenes[place.id] = pick(found[cell_of(place)], place)
+            mine = pick(found[cell_of(place)], place)
         except Reject as why:
             out[place.id] = Candidates(code=why.code, value=why.value, status=why.status)
-    shared = select.shared_counts(scenes.values())
-    for place in places:
-        if place.id in scenes:
-            mine = scenes[place.id]
-            if spec.pick == "mean":
-                mine = sorted(mine, key=lambda s: (s.time, s.id))
-            elif spec.pick == "clearest":
-                mine = select.rank_clearest(mine, place, window, shared)
-            out[place.id] = Candidates(tuple(mine), direction=directions.get(place.id))
+            continue
+        groups = [mine]
+        if spec.pick == "mean":
+            groups = [sorted(mine, key=lambda s: (s.time, s.id))]
+        elif spec.pick == "clearest":
+            groups = select.rank_clearest(mine, place, window)
+        out[place.id] = Candidates(tuple(map(tuple, groups)), direction=directions.get(place.id))
     return out
 
 

@@ -358,6 +358,10 @@ def _print_built(results: Sequence[pipeline.Built]) -> None:
     else:
         print("nothing to build: all is there in the size recorded; `curate verify` reads the bytes, too")
     print("all: " + ", ".join(f"{k} {v}" for k, v in total.most_common()))
+    if passed := sum(b.passed_over for b in results):
+        print(f"{passed} patches pass over scenes that cannot be read; the ledger has their ids and causes")
+    if kept := sum(b.excluded for b in results):
+        print(f"{kept} patches were built with scenes that the recipe now excludes, and keep them")
 
 
 def _locate(args: argparse.Namespace) -> int:

@@ -22,8 +22,8 @@ BLOCK_PX = 512
 PACKED = 0.65
 """Size of a compressed block over its raw size, for uint16 reflectance with deflate and predictor (measured: 0.6 to 0.7)."""
 
-MASKS_PER_PATCH = 2.0
-"""Masks read until one is clear enough."""
+MASKS_PER_PATCH = 2.5
+"""Masks read of scenes of equal rank, until one is clear enough (measured: `python -m tests.benchmarks.choice`)."""
 
 REQUESTS_PER_WINDOW = 1.5
 """Range requests per band read; header requests are shared by the patches of a slab."""

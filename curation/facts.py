@@ -74,10 +74,15 @@ def facts_of(spec: SourceSpec) -> list[Fact]:
         out.append(Fact(f"{s}_time", "time", told))
     if spec.pick == "clearest":
         out += [
-            Fact(f"{s}_clear_fraction", "float32", "share of the patch's pixels that the mask calls clear, 0 to 1"),
+            Fact(
+                f"{s}_clear_fraction",
+                "float32",
+                "share of the patch's pixels that are neither cloud, shadow nor invalid by the mask, 0 to 1",
+            ),
             Fact(
                 f"{s}_doubtful_fraction", "float32", "share of the patch's pixels of which the mask is unsure, 0 to 1"
             ),
+            Fact(f"{s}_snow_fraction", "float32", "share of the patch's pixels that the mask calls snow, 0 to 1"),
             Fact(f"{s}_cloud_pct", "float32", "cloud cover of the whole scene, percent"),
             Fact(f"{s}_baseline", "string", "processing baseline"),
             Fact(f"{s}_offset_dn", "int16", "digital numbers that were subtracted (clipped at 1)"),

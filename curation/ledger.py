@@ -88,6 +88,8 @@ class SlabRecord:
     patches: tuple[PatchOutcome, ...]
     """Those decided so far; the others are pending."""
     objects: tuple[StoredObject, ...]
+    excluded: tuple[str, ...] = ()
+    """Ids of its candidates that the recipe excluded when it was built last."""
 
     @property
     def settled(self) -> int:
@@ -139,6 +141,8 @@ class _Line:
     """`PatchOutcome.told` → patches."""
     settled: int
     """Patches that no build looks at again."""
+    passed_over: int
+    """Patches for which a scene was passed over, since it could not be read."""
     marks: bytes
     """`size_mark` of each object."""
 
@@ -236,6 +240,10 @@ class Ledger:
             if slab in self.lines:
                 found.update(self.lines[slab].counts)
         return found
+
+    def passed_over(self) -> int:
+        """Patches for which a scene was passed over, since it could not be read."""
+        return sum(line.passed_over for line in self.lines.values())
 
     def outcomes(self) -> Iterator[PatchOutcome]:
         """Every decided patch, slab by slab."""
@@ -385,25 +393,28 @@ def _encode(record: SlabRecord) -> dict[str, Any]:
             for p in record.patches
         ],
         "objects": [{"key": o.key, "size": o.size, "sha256": o.sha256} for o in record.objects],
+        **({"excluded": list(record.excluded)} if record.excluded else {}),
     }
 
 
 def _encode_source(outcome: SourceOutcome) -> dict[str, Any]:
     """What is known of it: what is not is left out."""
-    known = {n: v for n in ("code", "value", "cause", "scenes") if (v := getattr(outcome, n)) not in (None, ())}
+    names = ("code", "value", "cause", "scenes", "passed_over")
+    known = {n: v for n in names if (v := getattr(outcome, n)) not in (None, ())}
     return known | {"status": outcome.status.name.lower()}
 
 
 def _summary(value: dict[str, Any], segment: int, number: int) -> _Line:
     """What a record comes to."""
     counts: Counter[str] = Counter()
-    settled = 0
+    settled = passed_over = 0
     for patch in value["patches"]:
         # Most patches are ok: these are not made into values to be told so.
         counts[sys.intern("ok" if patch["status"] == "ok" else _patch(patch).told)] += 1
         settled += _STATUS[patch["status"]] in SETTLED
+        passed_over += any("passed_over" in o for o in patch["sources"].values())
     marks = b"".join(size_mark(o["key"], o["size"]) for o in value["objects"])
-    return _Line(segment, number, dict(counts), settled, marks)
+    return _Line(segment, number, dict(counts), settled, passed_over, marks)
 
 
 _STATUS = {s.name.lower(): s for s in Status}
@@ -414,6 +425,7 @@ def _decode(value: dict[str, Any]) -> SlabRecord:
         slab=value["slab"],
         patches=tuple(map(_patch, value["patches"])),
         objects=tuple(StoredObject(**o) for o in value["objects"]),
+        excluded=tuple(value.get("excluded", ())),
     )
 
 
@@ -423,7 +435,14 @@ def _patch(value: dict[str, Any]) -> PatchOutcome:
         status=_STATUS[value["status"]],
         chunks=value["chunks"],
         sources={
-            name: SourceOutcome(**o | {"status": _STATUS[o["status"]], "scenes": tuple(o.get("scenes", ()))})
+            name: SourceOutcome(
+                **o
+                | {
+                    "status": _STATUS[o["status"]],
+                    "scenes": tuple(o.get("scenes", ())),
+                    "passed_over": tuple(map(tuple, o.get("passed_over", ()))),
+                }
+            )
             for name, o in value["sources"].items()
         },
     )

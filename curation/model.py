@@ -47,7 +47,19 @@ class ConfigError(CurationError, ValueError):
 
 
 class ReadError(CurationError, OSError):
-    """Pixels that should be there could not be read. Never turned into nodata."""
+    """Pixels that should be there could not be read. Never turned into nodata.
+
+    Unless it is a `PassingError`, asking again changes nothing: the file is gone, damaged, or not as its source says.
+    """
+
+
+class PassingError(ReadError):
+    """A read that failed for what may pass: a server's error, a time-out, a lost connection, a refused signature."""
+
+    def __init__(self, message: str, wait_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+        """Seconds to leave the server alone for at least, where it is known."""
 
 
 class DamageError(CurationError):
@@ -82,10 +94,16 @@ class Code(StrEnum):
     """No covering scene reaches the recipe's clear fraction on the patch."""
     DOUBTFUL = "doubtful"
     """Clear by its mask, which is itself unsure of too much of the patch."""
+    SNOWY = "snowy"
+    """Clear by its mask, which calls more of the patch snow than the recipe allows."""
     NODATA = "nodata"
     """No covering scene reaches the recipe's valid fraction on the patch."""
     TIME_GAP = "time_gap"
-    """The nearest scene is further in time from the scene it goes with than the recipe allows."""
+    """The nearest scene is further in time from the scene it goes with, good enough itself, than the recipe allows."""
+    EXHAUSTED = "exhausted"
+    """As many masks were read as the recipe allows, none passed, and so many scenes were not looked at."""
+    EXCLUDED = "excluded"
+    """Each scene that might be used is one that the recipe excludes."""
     NO_ORBIT = "no_orbit"
     """Scenes exist, none in the orbit direction fixed for the location."""
     NO_MATCH = "no_match"
@@ -100,9 +118,12 @@ CODE_HELP: dict[Code, str] = {
     Code.NO_SCENE: "no scene touches the patch in the season",
     Code.PARTIAL_COVERAGE: "scenes touch the patch, none covers it wholly",
     Code.CLOUDY: "no covering scene is clear enough on the patch",
-    Code.DOUBTFUL: "the mask is unsure of too much of the patch (unclassified, or snow that may be cloud)",
+    Code.DOUBTFUL: "the mask is unsure of too much of the patch (unclassified)",
+    Code.SNOWY: "the mask calls more of the patch snow than the recipe allows",
     Code.NODATA: "no covering scene has enough valid pixels on the patch",
     Code.TIME_GAP: "the nearest scene is too far in time from the one it goes with",
+    Code.EXHAUSTED: "max_candidates masks were read, none passed, and scenes are left that were not looked at",
+    Code.EXCLUDED: "each scene that might be used is excluded by the recipe",
     Code.NO_ORBIT: "no scene in the orbit direction fixed for the location",
     Code.NO_MATCH: "no scene of the same acquisition",
     Code.OFFSET_CONFLICT: "metadata and pixels disagree on the +1000 offset",
@@ -251,6 +272,8 @@ class SourceOutcome:
     """What went wrong where it failed: one line, without signed URLs."""
     scenes: tuple[str, ...] = ()
     """Ids of the scenes its pixels come from."""
+    passed_over: tuple[tuple[str, str], ...] = ()
+    """Id of each scene that would have been used and could not be read, and why: one line, without signed URLs."""
 
 
 @dataclass(frozen=True, slots=True)

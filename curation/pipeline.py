@@ -75,6 +75,10 @@ class Built:
     """Worker seconds spent on them."""
     worker_bytes: int = 0
     """Highest resident memory of a worker."""
+    passed_over: int = 0
+    """Patches for which a scene was passed over, since it could not be read; earlier runs' included."""
+    excluded: int = 0
+    """Patches that were built with a scene which the recipe excludes by now: they keep it."""
 
     def add(self, patches: int, result: SlabReceipt | BaseException) -> None:
         """Takes up one slab."""
@@ -212,7 +216,18 @@ def build(
                 _stop(broken, [r for lines in records.values() for r in lines])
     for its in works:
         its.built.counts = its.left.counts()
+        its.built.passed_over = its.ledger.passed_over()
+        its.built.excluded = _with_excluded(run.dataset, its.ledger)
     return [w.built for w in works]
+
+
+def _with_excluded(dataset: Dataset, ledger: Ledger) -> int:
+    """Patches that are ok with a scene which the recipe excludes."""
+    excluded = set(dataset.recipe.search.exclude)
+    if not excluded:
+        return 0  # nothing of the ledger is read for it
+    found = (o for o in ledger.outcomes() if o.status is Status.OK)
+    return sum(any(not excluded.isdisjoint(s.scenes) for s in o.sources.values()) for o in found)
 
 
 def search(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> None:

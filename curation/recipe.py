@@ -207,13 +207,20 @@ class UseSpec(Strict):
 
 
 class QualitySpec(Strict):
-    """What a patch must be, measured on the patch, not on the scene."""
+    """What a patch must be, measured on the patch, not on the scene.
+
+    A mask sorts pixels into clear, doubtful, snow, cloudy and invalid ones (`stac_queries/`). Each limit is of one of these.
+    """
 
     min_clear: Fraction = 0.9
-    """Least fraction of clear pixels."""
+    """Least fraction of pixels that are neither cloud, nor shadow, nor invalid. The doubtful and the snowy count as clear:
+    they have limits of their own."""
     max_doubtful: Fraction = 0.5
-    """Most of the patch that its mask may leave doubtful."""
-    min_valid: Fraction = 1.0
+    """Most of the patch of which its mask may not know what it is: haze, but bare or dark ground, too."""
+    max_snow: Fraction = 1.0
+    """Most of the patch that its mask may call snow. A mask that calls more than half of it so is believed only where no
+    other candidate passes."""
+    min_valid: Fraction = 0.999
     """Least fraction of pixels with data."""
     max_gap_days: float = Field(default=12.0, gt=0)
     """Most days between a scene and the one it goes with."""
@@ -221,6 +228,21 @@ class QualitySpec(Strict):
     """Scenes cloudier than this as a whole are not looked at."""
     max_candidates: int = Field(default=8, gt=0)
     """Most scenes per patch whose mask is read."""
+    unreadable: Literal["next", "fail"] = "next"
+    """What to do about a scene that cannot be read, and not for what may pass: take the next one, or fail the patch."""
+
+
+class SearchSpec(Strict):
+    """What of the catalog is used; what is excluded changes no digest, so that it can be said of a cube that is begun."""
+
+    exclude: list[str] = Field(default_factory=list)
+    """Ids of scenes that are never chosen. All else is decided as if they were there."""
+
+    @model_validator(mode="after")
+    def _are_ids(self) -> Self:
+        if odd := [i for i in self.exclude if not i.strip() or i != i.strip()]:
+            raise ValueError(f"exclude: {odd[0]!r} is no id of a scene; write it as the ledger tells it")
+        return self
 
 
 class LabelsSpec(Strict):
@@ -292,6 +314,7 @@ class Recipe(Strict):
     """Places within the locations, with sources of their own."""
     seasons: dict[str, SeasonSpec] = Field(min_length=1)
     sources: dict[str, UseSpec] = Field(min_length=1)
+    search: SearchSpec = SearchSpec()
     quality: QualitySpec = QualitySpec()
     labels: LabelsSpec = LabelsSpec()
     split: SplitSpec = SplitSpec()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -158,22 +159,39 @@ def orbit_direction(scenes_by_season: Sequence[Sequence[Scene]], location: Locat
     return min(scenes, key=lambda d: (-seasons[d], -scenes[d], d), default=None)
 
 
-def rank_clearest(scenes: Sequence[Scene], location: Location, season: Season, shared: Counter[str]) -> list[Scene]:
-    """Covering scenes, best first: same zone (an exact crop), clearest, nearest to the anchor, most shared, then by id.
+def rank_clearest(scenes: Sequence[Scene], location: Location, season: Season) -> list[list[Scene]]:
+    """Covering scenes in groups of equal rank, best first: same zone (an exact crop), clearest, nearest to the anchor.
+
+    Cloud cover and days count in steps. Which of a group is the best, pixels say; within it scenes stand in the order in
+    which they would be looked at: nearest to the anchor, then by id.
 
     Args:
         scenes: candidates that cover the location.
         location: the place.
         season: its anchor is what scenes should lie near to.
-        shared: id → number of the slab's patches that the scene covers.
     """
 
-    def key(scene: Scene) -> tuple[bool, int, int, int, str]:
-        cloud = int((scene.cloud_pct if scene.cloud_pct is not None else 100.0) // CLOUD_STEP_PCT)
-        days = abs(scene.time - season.anchor) / dt.timedelta(days=ANCHOR_STEP_DAYS)
-        return (scene.epsg != location.epsg, cloud, int(days), -shared[scene.id], scene.id)
+    def days(scene: Scene) -> float:
+        return abs(scene.time - season.anchor) / dt.timedelta(days=1)
 
-    return sorted(scenes, key=key)
+    def rank(scene: Scene) -> tuple[bool, int, int]:
+        cloud = int((scene.cloud_pct if scene.cloud_pct is not None else 100.0) // CLOUD_STEP_PCT)
+        return (scene.epsg != location.epsg, cloud, int(days(scene) // ANCHOR_STEP_DAYS))
+
+    ranked = sorted(scenes, key=lambda s: (rank(s), days(s), s.id))
+    return [list(group) for _, group in itertools.groupby(ranked, rank)]
+
+
+def of_direction(scenes: Sequence[Scene], direction: str | None) -> list[Scene]:
+    """Scenes of an orbit direction; all of them where it is None.
+
+    Raises:
+        Reject: `no_orbit` where none is of the direction.
+    """
+    found = [s for s in scenes if direction is None or s.orbit_state == direction]
+    if not found:
+        raise Reject(Code.NO_ORBIT)
+    return found
 
 
 def rank_nearest(
@@ -184,10 +202,7 @@ def rank_nearest(
     Raises:
         Reject: `no_orbit` where none is of the direction, `time_gap` with the least gap in days where all are too far.
     """
-    if direction is not None:
-        scenes = [s for s in scenes if s.orbit_state == direction]
-        if not scenes:
-            raise Reject(Code.NO_ORBIT)
+    scenes = of_direction(scenes, direction)
     least = min(gap_days(s, time) for s in scenes)
     if least > max_gap_days:
         raise Reject(Code.TIME_GAP, round(least, 3))
@@ -215,8 +230,3 @@ def same_acquisition(scenes: Sequence[Scene], of: Scene) -> list[Scene]:
 def gap_days(scene: Scene, time: dt.datetime) -> float:
     """Days between a scene and an instant, unsigned."""
     return abs((scene.time - time).total_seconds()) / 86_400
-
-
-def shared_counts(candidates: Iterable[Iterable[Scene]]) -> Counter[str]:
-    """Scene id → number of patches it is a candidate of."""
-    return Counter(s.id for scenes in candidates for s in scenes)

@@ -297,7 +297,7 @@ def pack(run: pipeline.Run, asked: Sequence[Region]) -> Packed:
     dropped = Counter(d.reason for d in made.dropped)
     run.store.publish("manifest/dropped.parquet", _dropped_table(made.dropped))
     store.publish(shardformat.INDEX, data)
-    run.store.publish("manifest/release.json", _release(index, data))
+    run.store.publish("manifest/release.json", _release(dataset, index, data))
     _forget(run.store, index)
     return Packed(index, store.where(""), dropped, mixing(made), reused)
 
@@ -812,8 +812,8 @@ def _geoparquet(columns: Mapping[str, list[Any]], places: Sequence[Location]) ->
     return out.getvalue()
 
 
-def _release(index: Index, data: bytes) -> bytes:
-    """What is committed of a dataset once it is made: enough to prove any copy of it."""
+def _release(dataset: Dataset, index: Index, data: bytes) -> bytes:
+    """What is committed of a dataset once it is made: enough to prove any copy of it, and the recipe that made it."""
     value = index.to_json()
     release = {
         "dataset": index.dataset,
@@ -823,6 +823,7 @@ def _release(index: Index, data: bytes) -> bytes:
         **{k: value[k] for k in ("digests", "counts", "statistics", "sources", "written_by")},
         "samples": {split: e.samples for split, e in index.splits.items()},
         "shards": {s.name: s.sha256 for e in index.splits.values() for s in e.shards},
+        "recipe": dataset.recipe.model_dump(mode="json", exclude={"fetch"}),  # how servers are pressed changes nothing
     }
     return (json.dumps(release, sort_keys=True, indent=1) + "\n").encode()
 

@@ -206,6 +206,10 @@ class CatalogForm(Strict):
     """How to know whether the +1000 offset of Sentinel-2 baseline 04.00 is in the pixels."""
 
 
+CODE_SETS = ("clear", "doubtful", "snow", "cloudy", "invalid")
+"""Keys of a source that say what the codes of its mask are."""
+
+
 class SourceSpec(Strict):
     """One kind of pixels."""
 
@@ -225,11 +229,15 @@ class SourceSpec(Strict):
     """What to read of a swath."""
     arrays: list[ArraySpec] = Field(min_length=1)
     clear: list[int] = []
-    """Codes of the mask that count as clear."""
+    """Codes of the mask that are ground, for sure. Each code that a mask may hold is in one of these five sets."""
     doubtful: list[int] = []
-    """Codes among the clear ones by which the mask says that it does not know, or that it is known to mistake."""
+    """Codes by which the mask says that it does not know: clear, up to the recipe's `max_doubtful`."""
+    snow: list[int] = []
+    """Codes that are snow or ice: clear, up to the recipe's `max_snow`."""
+    cloudy: list[int] = []
+    """Codes that are cloud, its shadow, or whatever else hides the ground."""
     invalid: list[int] = []
-    """Codes of the mask that count as no valid pixel."""
+    """Codes that are no valid pixel; the mask's nodata is among them."""
     classes: list[ClassSpec] = []
     """Legend of a class map; a code outside it is an error."""
     zero_is_nodata: bool = False
@@ -258,9 +266,29 @@ class SourceSpec(Strict):
             raise ValueError(f"pick = {self.pick!r} wants 'goes_with': the source whose scene it is chosen by")
         if self.pick == "clearest" and (self.mask is None or not self.clear):
             raise ValueError("pick = 'clearest' wants an array with role 'mask' and its 'clear' codes")
+        self._check_codes()
         if (self.pick == "mosaic") != (self.season == "static"):
             raise ValueError("static sources are picked as 'mosaic', and only they")
         return self
+
+    def _check_codes(self) -> None:
+        """Passes where each code that the mask may hold is in one set."""
+        if twice := sorted({c for c in self.mask_codes if self.mask_codes.count(c) > 1}):
+            raise ValueError(
+                f"codes {twice} are in two of {', '.join(CODE_SETS)}, or twice in one: each belongs to one"
+            )
+        if self.mask is None:
+            if self.mask_codes:
+                raise ValueError(f"{', '.join(CODE_SETS)} are codes of an array with role 'mask', which is not there")
+            return
+        if self.mask.nodata not in self.invalid:
+            raise ValueError(f"the mask's nodata {self.mask.nodata:g} is not among the 'invalid' codes {self.invalid}")
+        if self.swath is not None:
+            made = {self.swath.otherwise, *(c.code for c in self.swath.codes)}
+            if missing := sorted(made - set(self.mask_codes)):
+                raise ValueError(
+                    f"codes {missing} of [swath] are in none of {', '.join(CODE_SETS)}: each belongs to one"
+                )
 
     @model_validator(mode="after")
     def _read_as_what_it_is(self) -> Self:
@@ -297,6 +325,11 @@ class SourceSpec(Strict):
     def array_name(self, array: ArraySpec) -> str:
         """The array's name in cubes and shards: `<source>[_<suffix>]_<res>m`, or `…_<size>px`."""
         return "_".join(filter(None, [self.name, array.suffix, array.pixel]))
+
+    @property
+    def mask_codes(self) -> list[int]:
+        """Every code that its mask may hold."""
+        return [*self.clear, *self.doubtful, *self.snow, *self.cloudy, *self.invalid]
 
     @property
     def mask(self) -> ArraySpec | None:

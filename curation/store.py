@@ -35,7 +35,7 @@ from obstore.exceptions import (
     UnknownConfigurationKeyError,
 )
 
-from curation.model import ReadError, shortened
+from curation.model import PassingError, ReadError, shortened
 
 _TEMP_SUFFIX = ".part"
 
@@ -103,15 +103,6 @@ def lost_to_fork() -> bool:
 
 class ForkedError(ReadError):
     """An object store was asked for in a process that was forked after its parent had used one."""
-
-
-class PassingError(ReadError):
-    """A read that failed, and may succeed when it is tried again."""
-
-    def __init__(self, message: str, wait_s: float = 0.0) -> None:
-        super().__init__(message)
-        self.wait_s = wait_s
-        """Seconds to leave the server alone for at least: obstore does not hand on its Retry-After."""
 
 
 class ReplacedError(ReadError):
@@ -361,6 +352,7 @@ class Store:
             raise ReadError(f"{self.where(key)}: {cause}")
 
     def _passing(self, key: str, cause: str) -> PassingError:
+        # obstore does not hand on a server's Retry-After.
         return PassingError(f"{self.where(key)}: {cause}", 1.0 if _status(cause) == 429 else 0.0)
 
     def _check_end(self, key: str, end: int, cause: str) -> None:

@@ -1,5 +1,7 @@
 """The archive misbehaves while a cube is built: a patch ends `ok` with the right pixels, or `failed` with the cause told.
 
+Where the recipe takes the next scene, what does not pass is passed over, and what may pass fails the patch all the same.
+
 Whole builds in this process, over http, of signed hrefs: the archive is the proxy through which this process reaches the
 host that its hrefs name, and it issues the tokens.
 
@@ -100,12 +102,18 @@ summer = { start = 2021-06-01, end = 2021-09-01 }
 [sources]
 s2l2a = {}
 
+[quality]
+unreadable = "fail"
+
 [split]
 val_fraction = 0.0
 
 [cube]
 slab_patches = 2
 """
+
+LASTING = ("404", "flip", "blank", "sparse", "zeroed", "elsewhere")
+"""Faults that asking again does not mend: of a file that is gone or damaged."""
 
 ALIKE = ("500", "blank")
 """Faults that are met as 503 and flip are."""
@@ -115,7 +123,12 @@ AT_ONCE = ("404", "sparse")
 
 
 class Scenes(tiny.World):
-    """Two scenes whose pixels are noise, so that even the mask's blocks are too large to come with a head."""
+    """Two scenes whose pixels are noise, so that even the mask's blocks are too large to come with a head.
+
+    `unreadable` is what the recipe wants of a scene that cannot be read.
+    """
+
+    unreadable = "fail"
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -125,13 +138,19 @@ class Scenes(tiny.World):
             for asset in item["assets"].values():
                 asset["href"] = f"{HOST}/{asset['href']}"
         self.catalog.write_text(json.dumps({"type": "FeatureCollection", "features": self.items}))
-        self.recipe.write_text(RECIPE)
+        self.recipe.write_text(RECIPE.replace('"fail"', f'"{self.unreadable}"'))
         lines = [f"{x},{y},{tiny.EPSG}" for x, y in (tiny.corner(*place) for place in PLACES)]
         (folder / "places.csv").write_text("\n".join(["x0_m,y0_m,epsg", *lines]) + "\n")
 
     def raster(self, path: str, pixels: np.ndarray, *args: Any, **options: Any) -> str:
         noise = np.random.default_rng(len(path) + pixels.shape[0]).integers(0, 2, pixels.shape)
         return super().raster(path, (pixels + noise).astype(pixels.dtype), *args, **options)  # codes 4 and 5 are clear
+
+
+class Replaced(Scenes):
+    """The same, of which the next is taken where one cannot be read."""
+
+    unreadable = "next"
 
 
 @dataclass(frozen=True)
@@ -254,6 +273,40 @@ def test_what_stays_broken_is_a_cause_in_the_ledger_and_is_used_again_when_it_is
     check(fault, [stage], forever=True)
 
 
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("fault", LASTING)
+def test_a_scene_that_stays_unreadable_is_passed_over_with_its_cause(faults, tmp_path, fault, stage):
+    curate = Curate(Replaced(tmp_path / "scenes"), tmp_path)
+    first, second = (item["id"] for item in faults.world.items)
+    faults.break_(fault, [stage], forever=True)
+    assert curate() == 0
+    found = outcomes(curate)
+    for outcome in found.values():
+        source = outcome.sources["s2l2a"]
+        assert (outcome.status, source.scenes) == (Status.OK, (second,))
+        ((name, cause),) = source.passed_over
+        assert name == first
+        assert re.match(f"ReadError: {HOST}/{faults.path(stage)}: {CAUSES[fault]}", cause)
+    faults.archive.heal()
+    assert curate() == 0
+    assert outcomes(curate) == found, "what is settled stays"
+
+
+@pytest.mark.parametrize("fault", ["expired", "429", "503", "reset", "stall", "truncate", "short", "whole"])
+def test_no_other_scene_is_taken_for_what_may_pass(faults, tmp_path, monkeypatch, fault):
+    monkeypatch.setattr(ranges, "READ_S", 0.4 if fault == "stall" else 20)
+    curate = Curate(Replaced(tmp_path / "scenes"), tmp_path)
+    faults.break_(fault, ["mask"], forever=True)
+    assert curate() == 1
+    for outcome in outcomes(curate).values():
+        source = outcome.sources["s2l2a"]
+        assert (outcome.status, source.code, source.passed_over) == (Status.FAILED, "PassingError", ())
+    faults.archive.heal()
+    assert curate() == 0
+    first = faults.world.items[0]["id"]
+    assert {o.sources["s2l2a"].scenes for o in outcomes(curate).values()} == {(first,)}
+
+
 @pytest.mark.parametrize("fault", CAUSES)
 def test_what_passes_ends_in_the_right_pixels(faults, check, fault):
     check(fault, STAGES, forever=False)
@@ -292,9 +345,10 @@ def check(faults: Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
                 assert outcome == faults.outcomes[name], "the hashes of its pixels as well"
                 continue
             source = outcome.sources["s2l2a"]
-            assert (source.code, outcome.chunks) == ("ReadError", {})
+            kind = "ReadError" if fault in LASTING else "PassingError"
+            assert (source.code, outcome.chunks) == (kind, {})
             files = "|".join(faults.path(stage) for stage in stages)
-            assert re.match(f"ReadError: {HOST}/({files}): {CAUSES[fault]}", str(source.cause)), source.cause
+            assert re.match(f"{kind}: {HOST}/({files}): {CAUSES[fault]}", str(source.cause)), source.cause
         stored = {key: chunk_hash(chunk) for key, chunk in chunks(curate).items()}
         assert stored == {(i, a): h for i, o in found.items() for a, h in o.chunks.items()}
         with xr.open_zarr(curate.folder / "cubes" / "europe" / "summer.zarr") as opened:

@@ -69,7 +69,10 @@ count = 1_000_000
 sources = ["s2l2a", "s1rtc"]
 """
 
-KNOWN = "known keys: max_candidates, max_doubtful, max_gap_days, max_scene_cloud_pct, min_clear, min_valid"
+KNOWN = (
+    "known keys: max_candidates, max_doubtful, max_gap_days, max_scene_cloud_pct, max_snow, min_clear, min_valid, "
+    "unreadable"
+)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 import dataclasses
 import datetime as dt
 import random
-from collections import Counter
 
 import pytest
 import shapely
@@ -146,16 +145,20 @@ def test_pieces_of_a_mosaic_come_newest_version_first_then_by_id():
 
 def test_the_same_zone_goes_before_a_clearer_scene_of_another():
     own, other = scene("own", epsg=HERE.epsg, cloud_pct=79.0), scene("other", epsg=HERE.epsg - 1, cloud_pct=0.0)
-    assert ids(select.rank_clearest([other, own], HERE, SUMMER, Counter())) == ["own", "other"]
+    assert grouped([other, own]) == [["own"], ["other"]]
 
 
-def test_then_the_clearest_in_steps_then_the_nearest_to_the_anchor_in_steps_then_the_most_shared_then_the_id():
+def grouped(scenes: list[Scene]) -> list[list[str]]:
+    return [ids(group) for group in select.rank_clearest(scenes, HERE, SUMMER)]
+
+
+def test_then_the_clearest_in_steps_then_the_nearest_to_the_anchor_in_steps_are_of_equal_rank():
     made = [
         scene("cloudier", 0, cloud_pct=10.0), scene("clear far", 25, cloud_pct=9.9), scene("clear near", 9, cloud_pct=9.0),
-        scene("clear near shared", -9, cloud_pct=9.9), scene("clear near twin", 8, cloud_pct=0.0), scene("unsaid", 0),
+        scene("a clear near", -9, cloud_pct=9.9), scene("clear nearest", 8, cloud_pct=0.0), scene("unsaid", 0),
     ]  # fmt: skip
-    ranked = select.rank_clearest(made, HERE, SUMMER, Counter({"clear near shared": 3, "cloudier": 9}))
-    assert ids(ranked) == ["clear near shared", "clear near", "clear near twin", "clear far", "cloudier", "unsaid"]
+    near = ["clear nearest", "a clear near", "clear near"]
+    assert grouped(made) == [near, ["clear far"], ["cloudier"], ["unsaid"]]
 
 
 def test_the_nearest_in_time_within_the_limit_same_zone_first_on_one_day():
@@ -247,7 +250,7 @@ def test_the_order_of_the_input_never_matters(scenes: list[Scene], chance: rando
             select.touching(given_, HERE),
             select.orbit_direction([given_[::2], given_], HERE) if given_ is scenes else None,
             select.orbit_direction([given_], HERE),
-            select.rank_clearest(given_, HERE, SUMMER, Counter({"a": 2, "b": 1})),
+            select.rank_clearest(given_, HERE, SUMMER),
         ]
         for rule in (
             lambda: select.rank_nearest(given_, HERE, DAY, "ascending", 12),
@@ -264,11 +267,6 @@ def test_the_order_of_the_input_never_matters(scenes: list[Scene], chance: rando
     chance.shuffle(shuffled)
     first, second = decided(scenes), decided(shuffled)
     assert [first[:3], *first[4:]] == [second[:3], *second[4:]]
-
-
-def test_shared_counts_are_of_patches():
-    a, b = scene("a"), scene("b")
-    assert select.shared_counts([[a, b], [a], []]) == {"a": 2, "b": 1}
 
 
 def test_a_place_that_a_footprint_holds_lies_in_it_even_where_its_middle_does_not():

@@ -56,6 +56,15 @@ def varied(name: str, **changes: Any) -> dict[str, Any]:
             {"swath__variables": {"so2": "data:x"}},
             "[swath.variables] has ['so2'], the arrays' bands are ['no2']",
         ),
+        (
+            "s2l2a",
+            {"doubtful": [7, 4]},
+            "codes [4] are in two of clear, doubtful, snow, cloudy, invalid, or twice in one",
+        ),
+        ("s2l2a", {"snow": [11, 11]}, "codes [11] are in two of"),
+        ("s2l2a", {"invalid": [1]}, "the mask's nodata 0 is not among the 'invalid' codes [1]"),
+        ("s3olci", {"cloudy": [2]}, "codes [3] of [swath] are in none of clear, doubtful, snow, cloudy, invalid"),
+        ("dem", {"cloudy": [2]}, "are codes of an array with role 'mask', which is not there"),
         ("s3olci", {"swath__codes": []}, "expected both of 'flags' and 'codes', or neither"),
         ("s3olci", {"swath__variable": {}}, "Extra inputs are not permitted"),
     ],
@@ -78,7 +87,7 @@ def test_arrays_of_a_swath_are_of_so_many_pixels_and_of_known_statistics():
     value = raw("s3olci")
     del value["arrays"][1]
     assert "pick = 'clearest' wants an array with role 'mask'" in said(value)
-    value = raw("s3olci") | {"pick": "mean", "clear": []}
+    value = raw("s3olci") | {"pick": "mean", "clear": [], "doubtful": [], "cloudy": [], "invalid": []}
     del value["arrays"][1]
     assert "an array of one band with role 'mask' goes with swath.flags" in said(value)
 

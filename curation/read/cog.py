@@ -31,7 +31,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from curation import grid
-from curation.model import Location, ReadError
+from curation.model import Location, PassingError, ReadError
 from curation.read import ranges
 from curation.read.blocks import GAP_BYTES, PixelWindow, Span
 from curation.read.ranges import PER_HOST, ChangedError, Place
@@ -305,7 +305,8 @@ class Reader:
                 if attempt == TRIES - 1 and isinstance(err, OtherFormatError):
                     raise ReadError(f"{asset.href}: {err}; it was asked for {TRIES} times") from None
                 if attempt == TRIES - 1:
-                    raise ReadError(
+                    kind = PassingError if isinstance(err, PassingError) else ReadError
+                    raise kind(
                         f"{asset.href}: could not be read in {TRIES} tries: {err}; where a rerun says so again the file is "
                         "damaged: report it to the provider"
                     ) from None

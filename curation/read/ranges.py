@@ -36,8 +36,8 @@ from planetary_computer import sas
 from planetary_computer.settings import Settings
 from planetary_computer.utils import parse_blob_url
 
-from curation.model import ReadError
-from curation.store import Client, PassingError, ReplacedError, Store
+from curation.model import PassingError, ReadError
+from curation.store import Client, ReplacedError, Store
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -72,6 +72,7 @@ _MOST_REDIRECTS = 5
 
 _PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
 _REFUSED = frozenset((401, 403))
+_REFUSED_BY_STORE = (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class Answer:
     """A mark of this very content; empty where there is none."""
 
 
-class ChangedError(ReadError):
+class ChangedError(PassingError):
     """The file is not the one whose head was read any more."""
 
 
@@ -142,9 +143,9 @@ _NEVER = threading.Event()
 
 
 def pause(seconds: float, ended: threading.Event) -> None:
-    """Waits. Raises ReadError where nobody wants to know any more."""
+    """Waits. Raises PassingError where nobody wants to know any more."""
     if ended.wait(seconds):
-        raise ReadError("nobody waits for it any more")
+        raise PassingError("nobody waits for it any more")
 
 
 def fetch(
@@ -162,7 +163,8 @@ def fetch(
 
     Raises:
         ChangedError: the server has another content by now.
-        ReadError: it could not be read, in as many tries as the message says.
+        PassingError: it could not be read, in as many tries as the message says, for what may pass.
+        ReadError: it could not be read, and asking again changes nothing.
     """
     with blamed(name):
         return _fetched(place, start, length, name, version, ended)
@@ -179,15 +181,16 @@ def _fetched(place: Place, start: int, length: int, name: str, version: str, end
         except ChangedError as err:
             raise ChangedError(f"{name}: {err}") from None
         except ReadError as err:
-            raise ReadError(f"{name}: could not be read in {attempt + 1} tries: {err}") from None
+            kind = PassingError if isinstance(err, PassingError) else ReadError
+            raise kind(f"{name}: could not be read in {attempt + 1} tries: {err}") from None
         except _FailedTryError as err:
             if attempt == ATTEMPTS - 1:
-                raise ReadError(
+                raise PassingError(
                     f"{name}: could not be read in {ATTEMPTS} tries: {err}; rerun the command to try again"
                 ) from None
             log.info("%s: try %d failed (%s)", name, attempt + 1, err)
             if err.wait_s > LONGEST_PAUSE_S:
-                raise ReadError(
+                raise PassingError(
                     f"{name}: could not be read in {attempt + 1} tries: {err}: the server asks for a pause of "
                     f"{err.wait_s:.0f} s; rerun the command after that"
                 ) from None
@@ -215,8 +218,10 @@ def _from_disk(path: Path, start: int, length: int, version: str) -> Answer:
             data = os.pread(file.fileno(), wanted, start)
     except ReadError:  # an OSError, too
         raise
-    except OSError as err:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as err:
         raise ReadError(f"{type(err).__name__}: {err}") from None
+    except OSError as err:  # of the disk or the network it hangs on, not of the file
+        raise PassingError(f"{type(err).__name__}: {err}") from None
     if version and mark != version:
         raise ChangedError(_CHANGED)
     if len(data) != wanted:
@@ -242,7 +247,9 @@ def _from_store(url: str, start: int, length: int, version: str) -> Answer:
         raise ChangedError(_CHANGED) from None
     except PassingError as err:
         raise _FailedTryError(str(err), wait_s=err.wait_s) from None
-    except ReadError:  # an OSError, too
+    except ReadError as err:  # an OSError, too
+        if isinstance(err.__cause__, _REFUSED_BY_STORE):
+            raise PassingError(str(err)) from None
         raise
     except (OSError, obstore.exceptions.BaseError) as err:
         raise _FailedTryError(f"{type(err).__name__}: {_unsigned(err)}") from None
@@ -393,7 +400,7 @@ def _check(response: urllib3.BaseHTTPResponse) -> str:
     if status in _REFUSED:  # a signature has a term, and some servers say 403 where they mean 429
         raise _FailedTryError(told, refused=True)
     if status not in (200, 206):
-        raise ReadError(told)
+        raise (PassingError if status >= 500 else ReadError)(told)
     return told
 
 
@@ -520,8 +527,8 @@ def _new_token(url: str) -> sas.SASToken:
     headers = {"Accept-Encoding": "identity"} | ({"Ocp-Apim-Subscription-Key": key} if key else {})
     try:
         return _got(url, headers, _TOKEN_BYTES, PER_HOST, take)
-    except ReadError as err:
-        raise ReadError(f"no signature was given by {url}: {err}") from None
+    except ReadError as err:  # whatever it is: the file is not to blame
+        raise PassingError(f"no signature was given by {url}: {err}") from None
     except _FailedTryError as err:
         raise _FailedTryError(f"no signature was given by {url}: {err}", wait_s=err.wait_s) from None
 

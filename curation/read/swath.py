@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from curation import gridding
 from curation.gridding import Floats, Footprints
-from curation.model import ReadError
+from curation.model import PassingError, ReadError
 from curation.read import ranges
 from curation.read.blocks import Span
 from curation.read.cog import Asset
@@ -303,7 +303,8 @@ class Swaths:
                 for file in files:
                     self._close(assets[file].href, forget=True)
                 if attempt == TRIES - 1:
-                    raise ReadError(
+                    kind = PassingError if isinstance(err, PassingError) else ReadError
+                    raise kind(
                         f"{err}; it was read {TRIES} times: where a rerun says so again the file is damaged: report it to "
                         "the provider"
                     ) from None

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from curation.model import ReadError
-from curation.store import Client, PassingError, Store, lost_to_fork
+from curation.model import PassingError, ReadError
+from curation.store import Client, Store, lost_to_fork
 from curation.stream.cache import DiskCache
 from curation.stream.helper import Channel
 

@@ -27,8 +27,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from curation.model import ReadError
-from curation.store import Client, PassingError, Store, brief
+from curation.model import PassingError, ReadError
+from curation.store import Client, Store, brief
 
 _HEAD = struct.Struct("<IQ")
 """Of a request: length of its JSON; bytes of the memory that comes with it, 0 where that is the one of before.

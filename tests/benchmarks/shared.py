@@ -1,19 +1,17 @@
-"""What it saves that neighbours prefer a scene they share: `python -m tests.benchmarks.shared`.
+"""How much the patches of a slab share: `python -m tests.benchmarks.shared`.
 
 Searches the embedded Earth for the main job's places, and for a region covered wall to wall, and counts how many blocks of
-512 × 512 pixels the first choices of each slab's patches touch, each block once: with selection's preference for the scene
-that most of a slab can use, among scenes that are equally good, and without it. No pixel is read. Blocks are counted on a
+512 × 512 pixels the first choices of each slab's patches touch, each block once. No pixel is read. Blocks are counted on a
 lattice from the origin of each UTM zone. `alone` is what the same choices touch where every patch is read by itself.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from curation import candidates, catalogs, cube, embedded, locate, pipeline, select
+from curation import candidates, catalogs, cube, embedded, locate, pipeline
 from curation.cube import Cube
 from curation.model import Location, Scene
 from curation.recipe import Dataset, load_dataset
@@ -57,8 +55,7 @@ def main() -> None:
     whole = recipe.model_dump() | {"places": {"sampler": "grid", "regions": list(recipe.places.regions)}}
     covering = Dataset(type(recipe).model_validate(whole), dataset.specs, dataset.path)
     print("blocks of Sentinel-2 per patch")
-    print(f"{'cube':24} {'patches':>8} {'alone':>8} {'slab, no preference':>20} {'slab':>8} {'saved by it':>12}")
-    preference = select.shared_counts
+    print(f"{'cube':24} {'patches':>8} {'alone':>8} {'slab':>8}")
     with tempfile.TemporaryDirectory() as folder, embedded.serve() as url:
         catalog = catalogs.resolve("embedded", served_at=url)
         for name, made in (("cities", dataset), ("wall to wall", covering)):
@@ -69,15 +66,8 @@ def main() -> None:
             for season in made.season_names():
                 here = cube.cube_of(made, regions[0].name, season, drawn)
                 searches.run(candidates.wanted(made, season, sorted({cell_of(p) for p in drawn})))
-                found = []
-                for counts in (lambda scenes: Counter[str](), preference):
-                    select.shared_counts = counts
-                    found.append(per_patch(here, searches))
-                (without, alone), (with_it, _) = found
-                saved = f"{100 * (1 - with_it / without):.1f} %"
-                print(
-                    f"{name + ', ' + season:24} {len(drawn):8} {alone:8.1f} {without:20.1f} {with_it:8.1f} {saved:>12}"
-                )
+                together, alone = per_patch(here, searches)
+                print(f"{name + ', ' + season:24} {len(drawn):8} {alone:8.1f} {together:8.1f}")
 
 
 if __name__ == "__main__":
