@@ -128,11 +128,11 @@ class _FailedTryError(Exception):
 def blamed(*names: str) -> Iterator[None]:
     """Turns whatever is raised within into a ReadError that names files: what a catalog or a server says may raise anything.
 
-    A ReadError stays what it is.
+    A ReadError stays what it is, and so does a lack of memory, which is no file's fault.
     """
     try:
         yield
-    except ReadError:
+    except (ReadError, MemoryError):
         raise
     except Exception as err:
         raise ReadError(f"{' and '.join(names)}: could not be read: {type(err).__name__}: {_unsigned(err)}") from err
