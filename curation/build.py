@@ -11,7 +11,9 @@ import logging
 import math
 import resource
 import sys
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,6 +107,8 @@ class _Slab:
     """Source → how the catalog offers it."""
     swaths: Swaths
     """What reads sources that are swaths."""
+    searches: str
+    """Name of the client's searches."""
 
 
 @dataclass(slots=True)
@@ -165,7 +169,7 @@ def _slab(job: SlabJob, swaths: Swaths) -> _Slab:
     places = [p for p in job.locations if p.id in job.todo]
     found = candidates.of_slab(job.dataset, searches, job.season, places)
     forms = {s.name: job.catalog.form_of(s) for s in job.dataset.sources(job.season)}
-    return _Slab(job.dataset, job.region, job.season, found, forms, swaths)
+    return _Slab(job.dataset, job.region, job.season, found, forms, swaths, job.searches)
 
 
 def _etags(receipts: Sequence[Receipt]) -> dict[str, str]:
@@ -370,6 +374,7 @@ def _walk(
             _read_mask(slab, reader, trial, anchor, scene)
             stage = 2
             yield [
+                *_looks(slab, reader, anchor, scene),
                 *_reads(slab, patch.location, anchor, [scene], roles=("data", "classes")),
                 *_reads_with(slab, patch.location, anchor, scene),
             ]
@@ -432,18 +437,91 @@ def _read_mask(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec, sce
 def _read_bands(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec, scene: Scene) -> None:
     warped = False
     valid = patch.facts[f"{spec.name}_valid_fraction"]
+    found = _evidence(slab, reader, spec, scene)
+    if found is not None:
+        patch.facts[f"{spec.name}_offset_evidence"] = found.value
+        radiometry.check_offset(found, scene.offset_dn)
+    clear = _clear(slab, patch, spec)
     for name, array in slab.dataset.arrays[spec.name].items():
         if array.role == "mask":
             continue
         pixels, was_warped = _read_array(slab, reader, patch.location, spec, array, [scene])
-        radiometry.check_offset(pixels, scene.offset_dn, array.nodata)
         patch.pixels[name] = radiometry.harmonised(pixels, scene.offset_dn, array.nodata)
+        if array.unit == radiometry.UNIT:
+            radiometry.check_possible(patch.pixels[name], clear, array.nodata)
         valid = min(valid, _valid_fraction(pixels, array))
         warped |= was_warped
     patch.facts |= {f"{spec.name}_valid_fraction": valid, f"{spec.name}_warped": int(warped)}
     if valid < slab.dataset.min_valid(spec.name):
         raise Reject(Code.NODATA, valid)
     patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=(scene.id,))
+
+
+_MOST_LOOKS = 4096
+"""Scenes whose evidence a process keeps."""
+
+_looked: OrderedDict[tuple[str, ...], radiometry.Evidence] = OrderedDict()
+"""What was found of scenes, by the client's searches and what is asked of the scene: it follows from that alone."""
+
+_looked_lock = threading.Lock()
+
+
+def _looks(slab: _Slab, reader: Reader, spec: SourceSpec, scene: Scene) -> list[Read]:
+    """What finding a scene's evidence will read; nothing where it is known."""
+    asked = _asked(slab, spec, scene)
+    with _looked_lock:
+        is_known = _look_key(slab, reader, asked) in _looked
+    return [] if is_known else [Read(asset, array, None) for _, asset, array in asked]
+
+
+def _evidence(slab: _Slab, reader: Reader, spec: SourceSpec, scene: Scene) -> radiometry.Evidence | None:
+    """What the pixels of the whole scene say of the offset, whatever patch asks; None of a source that has none.
+
+    Raises:
+        ReadError: a band or the mask cannot be read.
+    """
+    asked = _asked(slab, spec, scene)
+    if not asked:
+        return None
+    key = _look_key(slab, reader, asked)
+    with _looked_lock:
+        if key in _looked:
+            _looked.move_to_end(key)
+            return _looked[key]
+    pixels: Pixels = {}
+    clear = 0.0
+    for band, asset, array in asked:
+        values = reader.coarse(asset, array)
+        if array.role == "mask":
+            clear = float(np.isin(values, sorted({*spec.clear} - {*spec.doubtful})).mean()) if values.size else 0.0
+        else:
+            pixels[band] = values
+    found = radiometry.evidence(pixels, clear)
+    with _looked_lock:
+        _looked[key] = found
+        while len(_looked) > _MOST_LOOKS:
+            _looked.popitem(last=False)
+    return found
+
+
+def _asked(slab: _Slab, spec: SourceSpec, scene: Scene) -> list[tuple[str, Asset, ArraySpec]]:
+    """Band, asset and array of all that evidence is taken of."""
+    form = slab.forms[spec.name]
+    if form is None or form.offset == "none":
+        return []
+    arrays = [a for a in slab.dataset.arrays[spec.name].values() if a.unit == radiometry.UNIT or a.role == "mask"]
+    return [(band, *_assets(slab, spec, band, [scene]), array) for array in arrays for band in array.bands]
+
+
+def _look_key(slab: _Slab, reader: Reader, asked: Sequence[tuple[str, Asset, ArraySpec]]) -> tuple[str, ...]:
+    return (slab.searches, reader.base, *(f"{band} {a.band} {a.href}" for band, a, _ in asked))
+
+
+def _clear(slab: _Slab, patch: _Patch, spec: SourceSpec) -> NDArray[np.bool_]:
+    """(y, x) of the patch's mask: True where it is clear."""
+    name = next(n for n, a in slab.dataset.arrays[spec.name].items() if a.role == "mask")
+    found: NDArray[np.bool_] = np.isin(patch.pixels[name][0], spec.clear)
+    return found
 
 
 def _reads_with(slab: _Slab, location: Location, anchor: SourceSpec, scene: Scene) -> list[Read]:
