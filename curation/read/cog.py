@@ -30,9 +30,10 @@ from rasterio.windows import Window
 
 from curation import grid
 from curation.model import Location, ReadError
+from curation.read import ranges
 from curation.read.blocks import GAP_BYTES, PixelWindow, Span
 from curation.read.ranges import PER_HOST, ChangedError, Place
-from curation.read.raster import BrokenError, Decoded, Raster
+from curation.read.raster import BrokenError, Decoded, OtherFormatError, Raster, by_file
 from curation.read.sparse import Counts, Pieces, SparseFile
 from curation.sources import ArraySpec
 
@@ -85,11 +86,12 @@ class Piece:
 
 
 class Read(NamedTuple):
-    """One asset that a patch will read."""
+    """One asset that will be read."""
 
     asset: Asset
     array: ArraySpec
-    location: Location
+    location: Location | None
+    """The patch's; None for the coarse look at the whole file."""
 
 
 class Reader:
@@ -163,6 +165,32 @@ class Reader:
             out |= _area(raster.transform, (raster.height, raster.width), raster.crs, array, location)
         return out
 
+    def coarse(self, asset: Asset, array: ArraySpec) -> NDArray[Any]:
+        """What a fixed, coarse look at the whole file sees of a band: the values of its valid pixels, for statistics.
+
+        It follows from the file alone: not from patches, nor from what was read before. It is of the coarsest overview that
+        has `COARSE_PX` pixels on its longer side, or of the image where there is none; and of that of `COARSE_BLOCKS` blocks
+        at most, spread evenly. Fetch it ahead with `Read(asset, array, None)`.
+
+        Returns:
+            (n,) in `array.dtype`, as the file holds them, in an order that is the same for all files of one layout. n may be
+            0. What the file declares missing, what is `array.nodata` and what is not finite is left out.
+
+        Raises:
+            ReadError: as `read` does.
+        """
+
+        def look(raster: Raster) -> NDArray[Any]:
+            _check(raster, array, asset)
+            values: NDArray[Any] = raster.coarse(asset.band).astype(array.dtype, copy=False)
+            known = values != array.nodata
+            if values.dtype.kind == "f":
+                known &= np.isfinite(values)
+            found: NDArray[Any] = values[known]
+            return found
+
+        return self._retried(asset, look)
+
     def prefetch(self, groups: Sequence[Sequence[Read]]) -> int:
         """Begins to fetch what groups of reads need: the blocks of all together, each once, neighbours in one request.
 
@@ -176,38 +204,41 @@ class Reader:
         """
         for href in {read.asset.href: read.asset for group in groups for read in group}.values():
             self._file(href).ask_head()
-        wanted: dict[Asset, set[Span]] = {}
+        wanted: dict[SparseFile, set[Span]] = {}
         room = self._pieces.room_bytes
         total = count = 0
         for group in groups:
-            more: dict[Asset, set[Span]] = {}
+            more: dict[SparseFile, set[Span]] = {}
             for read in group:
-                more.setdefault(read.asset, set()).update(self._spans(read) - wanted.get(read.asset, set()))
+                for file, spans in self._spans(read).items():
+                    more.setdefault(file, set()).update(spans - wanted.get(file, set()))
             # With the bytes between two ranges of one request, of which there are no more than so many.
             total += sum(span.stop - span.start + GAP_BYTES for spans in more.values() for span in spans)
             if count and total > room:
                 break
-            for asset, spans in more.items():
-                wanted.setdefault(asset, set()).update(spans)
+            for file, spans in more.items():
+                wanted.setdefault(file, set()).update(spans)
             count += 1
-        for asset, found in wanted.items():
-            self._file(asset).keep(found)  # all of them, before anything that is new needs room
-        for asset, found in wanted.items():
+        for file, found in wanted.items():
+            file.keep(found)  # all of them, before anything that is new needs room
+        for file, found in wanted.items():
             with contextlib.suppress(ReadError):  # as below
-                self._file(asset).ask(found)
+                file.ask(found)
         return count
 
-    def _spans(self, read: Read) -> set[Span]:
-        """Where in its file a read's blocks are; nothing where that cannot be told, for whatever reason."""
+    def _spans(self, read: Read) -> dict[SparseFile, set[Span]]:
+        """Which bytes of which file a read takes; nothing where that cannot be told, for whatever reason."""
         with contextlib.suppress(
             Exception
         ):  # whoever reads it meets the same, and says for which source of which patch
             raster = self._raster(read.asset)
+            if read.location is None:
+                return by_file(raster.coarse_spans(read.asset.band))
             window, _ = _wanted(raster, read.array, read.location)
             inside = None if window is None else raster.inside(window)
             if inside is not None:
-                return set(raster.block_spans(read.asset.band, inside))
-        return set()
+                return by_file(raster.spans(read.asset.band, inside))
+        return {}
 
     def _piece(self, asset: Asset, array: ArraySpec, location: Location, zero_is_nodata: bool) -> Piece | None:
         """The asset's pixels that the location needs; None where the two do not meet."""
@@ -236,9 +267,7 @@ class Reader:
             return np.full((window.height, window.width), array.nodata, array.dtype)
         raw = raster.read(asset.band, inside)
         pixels = raw.astype(array.dtype, copy=False)
-        declared = raster.nodata
-        if declared is not None and declared != array.nodata:
-            pixels[np.isnan(raw) if np.isnan(declared) else raw == declared] = array.nodata
+        pixels[~raster.valid(asset.band, inside, raw)] = array.nodata
         if inside == window:
             return pixels
         out = np.full((window.height, window.width), array.nodata, array.dtype)
@@ -257,10 +286,12 @@ class Reader:
             try:
                 return use(self._raster(asset))
             except (ReadError, BrokenError) as err:
-                self._close(asset.href)
-                file.forget()  # it is asked for anew, whoever wants it next
+                for each in self._close(asset.href) or [file]:
+                    each.forget()  # it is asked for anew, whoever wants it next
                 if isinstance(err, ReadError) and not isinstance(err, ChangedError):
                     raise
+                if attempt == TRIES - 1 and isinstance(err, OtherFormatError):
+                    raise ReadError(f"{asset.href}: {err}; it was asked for {TRIES} times") from None
                 if attempt == TRIES - 1:
                     raise ReadError(
                         f"{asset.href}: could not be read in {TRIES} tries: {err}; where a rerun says so again the file is "
@@ -282,12 +313,25 @@ class Reader:
     def _raster(self, asset: Asset) -> Raster:
         """The asset, opened. Raises as `Raster` does."""
         if asset.href not in self._rasters:
-            self._rasters[asset.href] = Raster(self._file(asset), self._decoded)
+            self._rasters[asset.href] = Raster(self._file(asset), self._decoded, self._beside(asset))
         return self._rasters[asset.href]
 
-    def _close(self, href: str) -> None:
-        if href in self._rasters:
-            self._rasters.pop(href).close()
+    def _beside(self, asset: Asset) -> SparseFile | None:
+        """The file's mask in a file of its own, where there is one: looked for on disks, where that costs nothing."""
+        place = self._file(asset).place
+        if place.is_remote:
+            return None
+        path = ranges.path(place.url)
+        beside = path.with_name(f"{path.name}.msk")
+        return self._file(replace(asset, href=str(beside.absolute()))) if beside.exists() else None
+
+    def _close(self, href: str) -> list[SparseFile]:
+        """Drops an opened file; the files that it is in, where it was open."""
+        raster = self._rasters.pop(href, None)
+        if raster is None:
+            return []
+        raster.close()
+        return raster.files
 
 
 def _check(raster: Raster, array: ArraySpec, asset: Asset) -> rasterio.crs.CRS:

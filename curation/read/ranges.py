@@ -148,11 +148,9 @@ def fetch(
         try:
             if place.url.startswith(("http://", "https://")):
                 return _over_http(place, start, length, version)
-            if place.url.startswith("file://"):
-                return _from_disk(Path(unquote(urlsplit(place.url).path)), start, length, version)
             if place.is_remote:
                 return _from_store(place.url, start, length, version)
-            return _from_disk(Path(place.url), start, length, version)
+            return _from_disk(path(place.url), start, length, version)
         except ChangedError as err:
             raise ChangedError(f"{name}: {err}") from None
         except ReadError as err:
@@ -171,6 +169,11 @@ def fetch(
             pause_s = PAUSE_S * 2**attempt * random.uniform(0.75, 1.25)
             pause(max(min(pause_s, LONGEST_PAUSE_S), err.wait_s), ended)
     raise AssertionError("unreachable")
+
+
+def path(url: str) -> Path:
+    """Where on this machine's disks a place is that is not remote: a path, or a URL of the scheme `file`."""
+    return Path(unquote(urlsplit(url).path) if url.startswith("file://") else url)
 
 
 # ---- disk and object stores ------------------------------------------------------------------------------------------

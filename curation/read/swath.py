@@ -32,7 +32,7 @@ from curation.model import ReadError
 from curation.read.blocks import Span
 from curation.read.cog import Asset
 from curation.read.ranges import PER_HOST, ChangedError, Place
-from curation.read.sparse import HDF5, Counts, Opened, Pieces, SparseFile
+from curation.read.sparse import HDF5, TIFFS, Counts, Opened, Pieces, SparseFile, what_it_is
 from curation.sources import SourceSpec, SwathSpec
 
 log = logging.getLogger(__name__)
@@ -68,8 +68,6 @@ _SLACK = 1.25
 
 _MOST_MISSES = 4096
 """Pieces that one call of h5py may find missing: a file of more is damaged."""
-
-_RASTERS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _INDEX_BYTES = 8 * 2**10
 """What is read of an index of chunks at a time: its nodes are some 4 KiB, and lie between the chunks."""
@@ -125,7 +123,7 @@ class _File(Opened):
 
     def readinto(self, into: Any) -> int:
         """As a file's. Raises _MissingError."""
-        size = len(into)
+        size = memoryview(into).nbytes
         if not self._file.is_here(self._at, size):
             self.missing = Span(self._at, self._at + size)
             raise _MissingError
@@ -687,14 +685,9 @@ def _ask(reads: Sequence[tuple[_Netcdf, str, Sequence[Window]]], room: int) -> N
 
 def _what_it_is(head: bytes) -> str:
     """What a file is that is no HDF5, for a person."""
-    begins = head[:64].lstrip().lower()
-    if head.startswith(_RASTERS):
+    if head.startswith(TIFFS):
         return "is a TIFF, a raster: give its source reader = 'cog' and no table [swath] in stac_queries/"
-    if head.startswith((b"CDF\x01", b"CDF\x02", b"CDF\x05")):
-        return "is netCDF of the classic format, which is not read here"
-    if begins.startswith((b"<", b"{")):
-        return f"is a page or a message, not data ({head[:60].decode('ascii', 'replace')!r})"
-    return f"begins with {head[:8]!r}" if head else "is empty"
+    return what_it_is(head) or f"begins with {head[:8]!r}"
 
 
 def _found(h5: h5py.File, path: str) -> h5py.Dataset | str:
