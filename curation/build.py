@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation import candidates, clouds, cube, grid, labels, radiometry, select, shift, swathgrid, zarrshard
+from curation.backscatter import decibels
 from curation.candidates import Candidates
 from curation.catalogs import Catalog
 from curation.cube import Cube
@@ -510,7 +511,7 @@ def _asked(slab: _Slab, spec: SourceSpec, scene: Scene) -> list[tuple[str, Asset
     if form is None or form.offset == "none":
         return []
     arrays = [a for a in slab.dataset.arrays[spec.name].values() if a.unit == radiometry.UNIT or a.role == "mask"]
-    return [(band, *_assets(slab, spec, band, [scene]), array) for array in arrays for band in array.bands]
+    return [(b, asset, a) for a in arrays for b in a.bands for asset in _assets(slab, spec, b, [scene])]
 
 
 def _look_key(slab: _Slab, reader: Reader, asked: Sequence[tuple[str, Asset, ArraySpec]]) -> tuple[str, ...]:
@@ -683,7 +684,7 @@ def _measure_shift(slab: _Slab, patch: _Patch, anchor: SourceSpec, spec: SourceS
         for other, reference in finest.items():
             if reference.pixel == array.pixel and min(patch.pixels[name].shape[1:]) >= 4 * shift.MAX_SHIFT_PX:
                 x, y, peak = shift.shift_px(
-                    patch.pixels[other].mean(axis=0), np.log(np.maximum(patch.pixels[name].mean(axis=0), 1e-5))
+                    patch.pixels[other].mean(axis=0), decibels(patch.pixels[name].mean(axis=0), math.nan)
                 )
                 patch.facts |= {
                     f"{spec.name}_shift_x_px": x,
