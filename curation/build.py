@@ -11,7 +11,9 @@ import logging
 import math
 import resource
 import sys
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation import candidates, clouds, cube, grid, labels, radiometry, select, shift, swathgrid, zarrshard
+from curation.backscatter import decibels
 from curation.candidates import Candidates
 from curation.catalogs import Catalog
 from curation.choice import OF_MASK, Refusal, Stage, furthest
@@ -109,6 +112,8 @@ class _Slab:
     """What reads sources that are swaths."""
     excluded: frozenset[str]
     """Ids of scenes that are never used."""
+    searches: str
+    """Name of the client's searches."""
 
 
 @dataclass(slots=True)
@@ -173,7 +178,7 @@ def _slab(job: SlabJob, swaths: Swaths) -> _Slab:
     found = candidates.of_slab(job.dataset, searches, job.season, places)
     forms = {s.name: job.catalog.form_of(s) for s in job.dataset.sources(job.season)}
     excluded = frozenset(job.dataset.recipe.search.exclude)
-    return _Slab(job.dataset, job.region, job.season, found, forms, swaths, excluded)
+    return _Slab(job.dataset, job.region, job.season, found, forms, swaths, excluded, job.searches)
 
 
 def _excluded_here(slab: _Slab) -> tuple[str, ...]:
@@ -485,6 +490,7 @@ class _Walk:
         slab, location, anchor = self.slab, self.patch.location, self.anchor
         scene, trial = found.scene, found.trial
         yield [
+            *_looks(slab, self.reader, anchor, scene),
             *_reads(slab, location, anchor, [scene], roles=("data", "classes")),
             *_reads_with(slab, location, anchor, scene),
         ]
@@ -592,18 +598,91 @@ def _read_mask(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec, sce
 def _read_bands(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec, scene: Scene) -> None:
     warped = False
     valid = patch.facts[f"{spec.name}_valid_fraction"]
+    found = _evidence(slab, reader, spec, scene)
+    if found is not None:
+        patch.facts[f"{spec.name}_offset_evidence"] = found.value
+        radiometry.check_offset(found, scene.offset_dn)
+    clear = _clear(slab, patch, spec)
     for name, array in slab.dataset.arrays[spec.name].items():
         if array.role == "mask":
             continue
         pixels, was_warped = _read_array(slab, reader, patch.location, spec, array, [scene])
-        radiometry.check_offset(pixels, scene.offset_dn, array.nodata)
         patch.pixels[name] = radiometry.harmonised(pixels, scene.offset_dn, array.nodata)
+        if array.unit == radiometry.UNIT:
+            radiometry.check_possible(patch.pixels[name], clear, array.nodata)
         valid = min(valid, _valid_fraction(pixels, array))
         warped |= was_warped
     patch.facts |= {f"{spec.name}_valid_fraction": valid, f"{spec.name}_warped": int(warped)}
     if valid < slab.dataset.min_valid(spec.name):
         raise Reject(Code.NODATA, valid)
     patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=(scene.id,))
+
+
+_MOST_LOOKS = 4096
+"""Scenes whose evidence a process keeps."""
+
+_looked: OrderedDict[tuple[str, ...], radiometry.Evidence] = OrderedDict()
+"""What was found of scenes, by the client's searches and what is asked of the scene: it follows from that alone."""
+
+_looked_lock = threading.Lock()
+
+
+def _looks(slab: _Slab, reader: Reader, spec: SourceSpec, scene: Scene) -> list[Read]:
+    """What finding a scene's evidence will read; nothing where it is known."""
+    asked = _asked(slab, spec, scene)
+    with _looked_lock:
+        is_known = _look_key(slab, reader, asked) in _looked
+    return [] if is_known else [Read(asset, array, None) for _, asset, array in asked]
+
+
+def _evidence(slab: _Slab, reader: Reader, spec: SourceSpec, scene: Scene) -> radiometry.Evidence | None:
+    """What the pixels of the whole scene say of the offset, whatever patch asks; None of a source that has none.
+
+    Raises:
+        ReadError: a band or the mask cannot be read.
+    """
+    asked = _asked(slab, spec, scene)
+    if not asked:
+        return None
+    key = _look_key(slab, reader, asked)
+    with _looked_lock:
+        if key in _looked:
+            _looked.move_to_end(key)
+            return _looked[key]
+    pixels: Pixels = {}
+    clear = 0.0
+    for band, asset, array in asked:
+        values = reader.coarse(asset, array)
+        if array.role == "mask":
+            clear = float(np.isin(values, spec.clear).mean()) if values.size else 0.0
+        else:
+            pixels[band] = values
+    found = radiometry.evidence(pixels, clear)
+    with _looked_lock:
+        _looked[key] = found
+        while len(_looked) > _MOST_LOOKS:
+            _looked.popitem(last=False)
+    return found
+
+
+def _asked(slab: _Slab, spec: SourceSpec, scene: Scene) -> list[tuple[str, Asset, ArraySpec]]:
+    """Band, asset and array of all that evidence is taken of."""
+    form = slab.forms[spec.name]
+    if form is None or form.offset == "none":
+        return []
+    arrays = [a for a in slab.dataset.arrays[spec.name].values() if a.unit == radiometry.UNIT or a.role == "mask"]
+    return [(b, asset, a) for a in arrays for b in a.bands for asset in _assets(slab, spec, b, [scene])]
+
+
+def _look_key(slab: _Slab, reader: Reader, asked: Sequence[tuple[str, Asset, ArraySpec]]) -> tuple[str, ...]:
+    return (slab.searches, reader.base, *(f"{band} {a.band} {a.href}" for band, a, _ in asked))
+
+
+def _clear(slab: _Slab, patch: _Patch, spec: SourceSpec) -> NDArray[np.bool_]:
+    """(y, x) of the patch's mask: True where it calls the ground seen, snow and what it is unsure of included."""
+    name = next(n for n, a in slab.dataset.arrays[spec.name].items() if a.role == "mask")
+    found: NDArray[np.bool_] = np.isin(patch.pixels[name][0], [*spec.clear, *spec.doubtful, *spec.snow])
+    return found
 
 
 def _reads_with(slab: _Slab, location: Location, anchor: SourceSpec, scene: Scene) -> list[Read]:
@@ -785,7 +864,7 @@ def _measure_shift(slab: _Slab, patch: _Patch, anchor: SourceSpec, spec: SourceS
         for other, reference in finest.items():
             if reference.pixel == array.pixel and min(patch.pixels[name].shape[1:]) >= 4 * shift.MAX_SHIFT_PX:
                 x, y, peak = shift.shift_px(
-                    patch.pixels[other].mean(axis=0), np.log(np.maximum(patch.pixels[name].mean(axis=0), 1e-5))
+                    patch.pixels[other].mean(axis=0), decibels(patch.pixels[name].mean(axis=0), math.nan)
                 )
                 patch.facts |= {
                     f"{spec.name}_shift_x_px": x,

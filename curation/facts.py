@@ -86,6 +86,7 @@ def facts_of(spec: SourceSpec) -> list[Fact]:
             Fact(f"{s}_cloud_pct", "float32", "cloud cover of the whole scene, percent"),
             Fact(f"{s}_baseline", "string", "processing baseline"),
             Fact(f"{s}_offset_dn", "int16", "digital numbers that were subtracted (clipped at 1)"),
+            Fact(f"{s}_offset_evidence", "string", "what the scene's pixels say of that: in, not-in or undecidable"),
         ]
     if spec.pick == "mean":
         out += [

@@ -109,7 +109,9 @@ class Code(StrEnum):
     NO_MATCH = "no_match"
     """No scene of the same acquisition (labels that belong to one image)."""
     OFFSET_CONFLICT = "offset_conflict"
-    """Metadata says that the pixels carry the +1000 offset, the pixels say that they do not."""
+    """Metadata and the scene's pixels disagree on whether these carry the +1000 offset."""
+    IMPOSSIBLE = "impossible"
+    """Too many clear pixels are brighter than any surface: they cannot be reflectance."""
     UPSTREAM = "upstream"
     """Not looked at, because the source it goes with was rejected."""
 
@@ -127,6 +129,7 @@ CODE_HELP: dict[Code, str] = {
     Code.NO_ORBIT: "no scene in the orbit direction fixed for the location",
     Code.NO_MATCH: "no scene of the same acquisition",
     Code.OFFSET_CONFLICT: "metadata and pixels disagree on the +1000 offset",
+    Code.IMPOSSIBLE: "too many clear pixels are brighter than any surface can be",
     Code.UPSTREAM: "not looked at: the source it goes with was rejected",
 }
 """One line for a person on each code, for reports."""

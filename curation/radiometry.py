@@ -6,18 +6,72 @@ Baselines 04.00 and later carry +1000 in the digital numbers (Sentinel-2 Product
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from curation import versions
 from curation.model import Code, Reject
 
 OFFSET_DN = 1000
 """What baselines from 04.00 on add to the digital numbers."""
 
-DARKEST_WITH_OFFSET_DN = 500
-"""With the offset in, even the darkest shadow stays near 1000; a first percentile below this says that it is not in."""
+FIRST_WITH_OFFSET = (4, 0)
+"""The first baseline that does."""
+
+UNIT = "reflectance × 10000"
+"""The unit of arrays that the rules here are for."""
+
+QUANTIFICATION = 10_000
+"""Digital numbers of a reflectance of 1 (Products Specification Document, BOA_QUANTIFICATION_VALUE)."""
+
+MAX_REFLECTANCE = 3.0
+"""Above it no surface is seen: snow and cloud were measured up to 1.8 in 180 real scenes, and the document's mark of a
+saturated pixel, 65535, would be 6.5."""
+
+MAX_IMPOSSIBLE_FRACTION = 0.01
+"""So many pixels may be above it: a roof or a mirror that the sun is seen in is smaller than a hundredth of a patch."""
+
+LEAST_LOOK_PX = 64
+"""Fewer pixels of a band are no evidence."""
+
+DARK_DN, DARK_FRACTION = 500, 0.02
+"""With the offset in, 500 is a reflectance of -0.05. Correction for the atmosphere leaves slightly negative reflectance, so
+that a number below the offset is no proof; a fiftieth of the pixels below this, in two bands, is."""
+
+FLOOR_DN = 950
+"""With the offset in, the darkest hundredth of each band is not below: a reflectance of -0.005."""
+
+DARKEST_DN = 1500
+"""With the offset in, the darkest hundredth of blue and of red is not above, where there is vegetation, water or shade: of
+640 m of farmland already it is not. Of deserts red is far above, of snow and cloud both."""
+
+VEGETATED = 1.6
+"""Near infrared over red, of the medians: above it plants are seen, whose blue and red are near to nothing. Of deserts, snow
+and cloud it is about 1."""
+
+BLACK_DN = 1100
+"""With the offset in, the darkest hundredth of water in near and short-wave infrared is below: there it is black."""
+
+LEAST_CLEAR_FRACTION = 0.1
+"""Of the whole scene. Where the ground is seen nowhere the darkest pixels are of the cloud, and say nothing."""
+
+BLUE, RED, INFRARED = "B02", "B04", ("B08", "B8A", "B11", "B12")
+"""Bands by which the offset is found."""
+
+
+class Evidence(StrEnum):
+    """What the pixels of a whole scene say of the offset. Stable: it stands in cubes and samples."""
+
+    IN = "in"
+    """It is in them: no number is below it, though dark ground is seen."""
+    NOT_IN = "not-in"
+    """It is not: numbers are far below it."""
+    UNDECIDABLE = "undecidable"
+    """Brightness proves nothing (desert, snow, cloud, few pixels): metadata are believed."""
 
 
 class NoBaselineError(ValueError):
@@ -35,6 +89,7 @@ def offset_dn(rule: str, properties: dict[str, Any], asset: dict[str, Any], base
 
     Raises:
         NoBaselineError: the rule asks for what the item does not say.
+        UnknownVersionError: its baseline names none, or might name several.
     """
     if rule == "none":
         return 0
@@ -49,7 +104,7 @@ def offset_dn(rule: str, properties: dict[str, Any], asset: dict[str, Any], base
         return 0
     if baseline is None:
         raise NoBaselineError("the item states no processing baseline")
-    return OFFSET_DN if float(baseline) >= 4.0 else 0
+    return OFFSET_DN if versions.order(versions.baseline(baseline)) >= FIRST_WITH_OFFSET else 0
 
 
 def _first(*values: Any) -> Any:
@@ -68,15 +123,62 @@ def harmonised(dn: NDArray[Any], offset: int, nodata: float) -> NDArray[Any]:
     return np.where(dn == nodata, dn.dtype.type(nodata), shifted)
 
 
-def check_offset(dn: NDArray[Any], offset: int, nodata: float) -> None:
-    """Passes where the pixels may carry `offset`; dn as read, any shape.
+def evidence(pixels: Mapping[str, NDArray[Any]], clear_fraction: float) -> Evidence:
+    """What the digital numbers of a whole scene say of the offset.
+
+    Of each band the numbers alone are compared, not where they are: bands may have been looked at in other places.
+
+    Args:
+        pixels: band → its valid numbers as read, any shape; some hundred of the whole scene are enough.
+        clear_fraction: share of the scene that its mask calls clear without doubt, 0 to 1.
+    """
+    seen = {band: dn.ravel() for band, dn in pixels.items() if dn.size >= LEAST_LOOK_PX}
+    dark = sum(float((dn < DARK_DN).mean()) >= DARK_FRACTION for dn in seen.values())
+    if seen and dark >= min(2, len(seen)):
+        return Evidence.NOT_IN
+    darkest = {band: float(np.percentile(dn, 1)) for band, dn in seen.items()}
+    if BLUE not in seen or RED not in seen or clear_fraction < LEAST_CLEAR_FRACTION:
+        return Evidence.UNDECIDABLE
+    if min(darkest.values()) < FLOOR_DN or max(darkest[BLUE], darkest[RED]) > DARKEST_DN:
+        return Evidence.UNDECIDABLE
+    infrared = [band for band in INFRARED if band in seen]
+    near = next((float(np.median(seen[b])) for b in ("B08", "B8A") if b in seen), 0.0)
+    is_vegetated = near >= VEGETATED * float(np.median(seen[RED]))
+    has_water = len(infrared) >= 2 and max(darkest[b] for b in infrared) <= BLACK_DN
+    return Evidence.IN if is_vegetated or has_water else Evidence.UNDECIDABLE
+
+
+def check_offset(found: Evidence, offset: int) -> None:
+    """Passes where the pixels do not contradict what metadata say of the offset.
 
     Raises:
-        Reject: `offset_conflict` with the first percentile, where metadata claims an offset that the pixels lack.
+        Reject: `offset_conflict`, with the offset of the metadata.
     """
-    valid = dn[dn != nodata]
-    if not offset or valid.size == 0:
-        return
-    darkest = float(np.percentile(valid, 1))
-    if darkest < DARKEST_WITH_OFFSET_DN:
-        raise Reject(Code.OFFSET_CONFLICT, darkest)
+    if (found is Evidence.IN and not offset) or (found is Evidence.NOT_IN and offset):
+        raise Reject(Code.OFFSET_CONFLICT, float(offset))
+
+
+def impossible_fraction(dn: NDArray[Any], clear: NDArray[np.bool_], nodata: float) -> float:
+    """The greatest share, of the bands, of clear pixels that are brighter than any surface; 0 where none is clear.
+
+    Args:
+        dn: (band, y, x) harmonised.
+        clear: (rows, columns) of the mask, which may be of another resolution over the same ground.
+        nodata: of `dn`.
+    """
+    rows, cols = (np.arange(n) * m // n for n, m in zip(dn.shape[1:], clear.shape, strict=True))
+    seen = (dn != nodata) & clear[np.ix_(rows, cols)]
+    bright = seen & (dn > MAX_REFLECTANCE * QUANTIFICATION)
+    shares = bright.sum(axis=(1, 2)) / np.maximum(seen.sum(axis=(1, 2)), 1)
+    return float(shares.max())
+
+
+def check_possible(dn: NDArray[Any], clear: NDArray[np.bool_], nodata: float) -> None:
+    """Passes where the pixels may be reflectance: bright ones may, as of snow and of the sun's glint. Arguments as above.
+
+    Raises:
+        Reject: `impossible`, with the share of clear pixels that are brighter than any surface.
+    """
+    share = impossible_fraction(dn, clear, nodata)
+    if share > MAX_IMPOSSIBLE_FRACTION:
+        raise Reject(Code.IMPOSSIBLE, share)

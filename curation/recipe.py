@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from curation import resources
+from curation import backscatter, resources
 from curation.model import STATIC, ConfigError, Season, did_you_mean
 from curation.sources import ArraySpec, CatalogForm, Name, SourceSpec, Strict
 
@@ -296,6 +296,9 @@ class PackSpec(Strict):
     samples_per_shard: int = Field(default=64, gt=0)
     radar: Literal["centidb", "float32"] = "centidb"
     """Backscatter as int16 hundredths of a decibel, or as float32 linear power."""
+    radar_floor_db: float = Field(default=backscatter.FLOOR_DB, ge=-300, le=0)
+    """Decibels that backscatter below, zero and negative power too, is written as; it stays valid and is
+    counted."""
     codec: Literal["lz4", "zstd", "none"] = "lz4"
     """How arrays are compressed: lz4 is decoded fastest, zstd takes a tenth less room, none is for fast local disks."""
 

@@ -15,7 +15,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from curation import grid
+from curation import grid, versions
 from curation.model import Code, Location, Reject, Scene, Season, Status
 
 COVER_TOLERANCE_DEG = 0.0005
@@ -42,13 +42,9 @@ def newest(scenes: Iterable[Scene]) -> list[Scene]:
         groups.setdefault(key, []).append(scene)
     kept = []
     for group in groups.values():
-        best = max(_baseline(s) for s in group)
-        kept += [s for s in group if _baseline(s) == best]
+        best = max(versions.order(s.baseline) for s in group)
+        kept += [s for s in group if versions.order(s.baseline) == best]
     return sorted(kept, key=lambda s: (s.time, s.id))
-
-
-def _baseline(scene: Scene) -> float:
-    return float(scene.baseline) if scene.baseline else 0.0
 
 
 def covering(scenes: Iterable[Scene], location: Location) -> list[Scene]:
@@ -87,7 +83,8 @@ def touching(scenes: Iterable[Scene], location: Location) -> list[Scene]:
     found = list(compress(scenes, shapely.intersects(_shapes(scenes, location), outline)))
     if not found:
         raise Reject(Code.NO_SCENE, status=Status.ABSENT)
-    return sorted(found, key=lambda s: (_reversed(s.version), s.id))
+    by_id = sorted(found, key=lambda s: s.id)
+    return sorted(by_id, key=lambda s: versions.order(s.version), reverse=True)
 
 
 @functools.lru_cache(maxsize=4096)  # each band of each patch asks for it
@@ -114,7 +111,7 @@ def one_mode(scenes: Iterable[Scene]) -> list[Scene]:
     for group in by_orbit.values():
         best = min(_mode(s) for s in group)
         last: dict[dt.datetime, Scene] = {}
-        for scene in sorted((s for s in group if _mode(s) == best), key=lambda s: (s.version or "", s.id)):
+        for scene in sorted((s for s in group if _mode(s) == best), key=lambda s: (versions.order(s.version), s.id)):
             last[scene.time] = scene
         kept += last.values()
     return sorted(kept, key=lambda s: (s.time, s.id))
@@ -129,10 +126,6 @@ def _shapes(scenes: Sequence[Scene], location: Location) -> NDArray[np.object_]:
     found = np.empty(len(scenes), dtype=object)
     found[:] = [_beside(s.geometry, location.lon) for s in scenes]
     return found
-
-
-def _reversed(version: str | None) -> tuple[int, ...]:
-    return tuple(-int(p) for p in (version or "0").lstrip("v").split(".") if p.isdigit())
 
 
 def _beside(shape: BaseGeometry, lon: float) -> BaseGeometry:

@@ -22,6 +22,7 @@ import rasterio
 from numpy.typing import NDArray
 
 from curation import catalogs, cluster, grid, labels, payload, pipeline, shardformat
+from curation.backscatter import FLOOR_DB, decibels
 from curation.build import one_line
 from curation.cube import Cube
 from curation.ledger import Ledger
@@ -38,7 +39,7 @@ from curation.model import (
     parse_time,
 )
 from curation.progress import Counting
-from curation.recipe import Dataset
+from curation.recipe import Dataset, PackSpec
 from curation.regions import Region
 from curation.shardformat import ArrayEntry, BandStatistics, FileEntry, Index, ShardEntry, SourceEntry, SplitEntry
 from curation.sources import ArraySpec, SourceSpec
@@ -54,8 +55,6 @@ STAGE = f"{PARTS}/new"
 """Where new shards wait, with their receipts, while shards of an earlier packing stand: those stay readable meanwhile."""
 
 CENTIDB_NODATA = -32768
-CENTIDB_FLOOR = 1e-10
-"""Backscatter below -100 dB is written as that: log of nothing is not a number."""
 
 READ_THREADS = 8
 """Facts are many small objects: so many are read at once."""
@@ -151,7 +150,9 @@ class ShardPart:
     contents: list[str]
     """Per sample, the digest of its decoded arrays and labels."""
     sums: dict[str, dict[str, list[float]]]
-    """Array → band → count, sum, sum of squares, min, max over valid pixels."""
+    """Array → band → count, sum, sum of squares, min, max over valid pixels that are not at the floor, and how many are."""
+    floored: list[dict[str, dict[str, list[float]]]]
+    """Per sample, season → array → shares of valid pixels of each band at the radar's floor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -490,6 +491,7 @@ def _recorded(store: Store, job: ShardJob, key: str) -> ShardPart | None:
         [shardformat.MemberRow(*row) for row in value["rows"]],
         value["contents"],
         value["sums"],
+        value["floored"],
     )
 
 
@@ -497,7 +499,9 @@ def write_shard(job: ShardJob) -> ShardPart:
     """Writes one shard and its receipt. Runs on a worker; the same job gives the same bytes."""
     contents: list[str] = []
     sums: dict[str, dict[str, list[float]]] = {}
+    floored: list[dict[str, dict[str, list[float]]]] = []
     entries = array_entries(job.dataset)
+    floor = _floor(job.dataset)
     codec = job.dataset.recipe.pack.codec
     encoding = payload.encoding_of(codec)
 
@@ -505,16 +509,17 @@ def write_shard(job: ShardJob) -> ShardPart:
         for member, facts in zip(job.members, job.facts, strict=True):
             arrays = dict(_arrays(job, member, entries))
             meta = _meta(job.dataset, member, facts)
+            floored.append(_add_floored(meta, arrays, entries, floor))
             contents.append(shardformat.sample_digest(member.location.id, arrays.items(), meta))
             for name, pixels in arrays.items():
-                _add_sums(sums, shardformat.split_member(f"{name}.{encoding}").array, pixels, entries)
+                _add_sums(sums, shardformat.split_member(f"{name}.{encoding}").array, pixels, entries, floor)
             members = {shardformat.META: shardformat.meta_bytes(meta)}
             members |= {f"{name}.{encoding}": payload.encode(a, codec) for name, a in arrays.items()}
             yield shardformat.Sample(member.location.id, members)
 
     data, rows = shardformat.write_tar(samples())
     receipt = job.store.publish(f"{STAGE if job.staged else FOLDER}/{job.key}", data)
-    part = ShardPart(job.digest, receipt, rows, contents, sums)
+    part = ShardPart(job.digest, receipt, rows, contents, sums, floored)
     _keep(job.store, _part_key(job, STAGE if job.staged else PARTS), part)
     return part
 
@@ -532,18 +537,63 @@ def _arrays(job: ShardJob, member: Member, entries: Mapping[str, ArrayEntry]) ->
                 suffix = shardformat.MemberName(
                     number - 1 if number else None, name, season, entries[name].encoding
                 ).suffix
-                stored = _as_stored(pixels, spec, array, job.dataset.recipe.pack.radar)
+                stored = _as_stored(pixels, spec, array, job.dataset.recipe.pack)
                 yield suffix.removesuffix(f".{entries[name].encoding}"), stored
 
 
-def _as_stored(pixels: NDArray[Any], spec: SourceSpec, array: ArraySpec, radar: str) -> NDArray[Any]:
-    return centidb(pixels, array.nodata) if spec.radar and radar == "centidb" else pixels
+def _as_stored(pixels: NDArray[Any], spec: SourceSpec, array: ArraySpec, rules: PackSpec) -> NDArray[Any]:
+    if spec.radar and rules.radar == "centidb" and array.role == "data":
+        return centidb(pixels, array.nodata, rules.radar_floor_db)
+    return pixels
 
 
-def centidb(power: NDArray[Any], nodata: float) -> NDArray[np.int16]:
-    """Linear power as int16 hundredths of a decibel, nodata -32768; shape as given."""
-    db = np.round(1000 * np.log10(np.maximum(power.astype(np.float64), CENTIDB_FLOOR)))
-    return np.where(power == nodata, CENTIDB_NODATA, np.clip(db, -32767, 32767)).astype(np.int16)
+def centidb(power: NDArray[Any], nodata: float, floor_db: float = FLOOR_DB) -> NDArray[np.int16]:
+    """Linear power as int16 hundredths of a decibel, `floor_db` at least, nodata -32768; shape as given."""
+    hundredths = np.clip(np.round(100 * decibels(power, nodata, floor_db)), -32767, 32767)
+    return np.where(np.isnan(hundredths), CENTIDB_NODATA, hundredths).astype(np.int16)
+
+
+def _floor(dataset: Dataset) -> dict[str, int]:
+    """Array → the number that stands for the floor and all below it; only of radar in decibels."""
+    rules = dataset.recipe.pack
+    if rules.radar != "centidb":
+        return {}
+    return {
+        name: round(100 * rules.radar_floor_db)
+        for level in dataset.levels
+        for spec in level.specs.values()
+        if spec.radar
+        for name, array in level.arrays[spec.name].items()
+        if array.role == "data"
+    }
+
+
+def _add_floored(
+    meta: dict[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
+    entries: Mapping[str, ArrayEntry],
+    floor: Mapping[str, int],
+) -> dict[str, dict[str, list[float]]]:
+    """Writes the shares of pixels at the floor into a sample's `meta.json`.
+
+    Returns:
+        Season → array → share of each band's valid pixels, of the sample without its children.
+    """
+    out: dict[str, dict[str, list[float]]] = {}
+    for member, pixels in arrays.items():
+        at = shardformat.split_member(f"{member}.{next(iter(entries.values())).encoding}")
+        if at.array not in floor:
+            continue
+        valid = (pixels != CENTIDB_NODATA).sum(axis=(1, 2))
+        shares = (pixels == floor[at.array]).sum(axis=(1, 2)) / np.maximum(valid, 1)
+        place = meta if at.child is None else meta["children"][at.child]
+        season = at.season or STATIC
+        facts = place["static"] if at.season is None else place["seasons"][season]
+        told = [_plain(share) for share in shares]
+        facts["sources"][entries[at.array].source].setdefault("floored_fraction", {})[at.array] = told
+        if at.child is None:
+            out.setdefault(season, {})[at.array] = told
+    return out
 
 
 def array_entries(dataset: Dataset) -> dict[str, ArrayEntry]:
@@ -570,23 +620,33 @@ def array_entries(dataset: Dataset) -> dict[str, ArrayEntry]:
 
 
 def _add_sums(
-    sums: dict[str, dict[str, list[float]]], name: str, pixels: NDArray[Any], entries: Mapping[str, ArrayEntry]
+    sums: dict[str, dict[str, list[float]]],
+    name: str,
+    pixels: NDArray[Any],
+    entries: Mapping[str, ArrayEntry],
+    floor: Mapping[str, int],
 ) -> None:
     entry = entries[name]
     if entry.role != "data":
         return
     for band, plane in zip(entry.bands, pixels, strict=True):
         valid = plane[plane != entry.nodata].astype(np.float64)
+        floored = int((valid == floor[name]).sum()) if name in floor else 0
+        if floored:
+            # How far below they were is not known, and the floor is no measurement: it would only widen the rest.
+            valid = valid[valid != floor[name]]
+        have = sums.setdefault(name, {}).setdefault(band, [0, 0.0, 0.0, math.inf, -math.inf, 0])
+        have[5] += floored
         if not valid.size:
             continue
         one = [valid.size, valid.sum(), np.square(valid).sum(), valid.min(), valid.max()]
-        have = sums.setdefault(name, {}).setdefault(band, [0, 0.0, 0.0, math.inf, -math.inf])
         sums[name][band] = [
             int(have[0] + one[0]),
             float(have[1] + one[1]),
             float(have[2] + one[2]),
             float(min(have[3], one[3])),
             float(max(have[4], one[4])),
+            have[5],
         ]
 
 
@@ -609,6 +669,16 @@ def _statistics(entries: Mapping[str, ArrayEntry], parts: Iterable[ShardPart]) -
             low, high = min(f[3] for f in found), max(f[4] for f in found)
             out[name][band] = BandStatistics(mean, math.sqrt(variance), low, high, count)
     return out
+
+
+def _floored_counts(
+    entries: Mapping[str, ArrayEntry], floor: Mapping[str, int], parts: Sequence[ShardPart]
+) -> dict[str, dict[str, int]]:
+    """Array → band → pixels at the radar's floor, of all splits."""
+    return {
+        name: {b: int(sum(p.sums[name][b][5] for p in parts if b in p.sums.get(name, {}))) for b in entries[name].bands}
+        for name in sorted(floor)
+    }
 
 
 def label_names(dataset: Dataset) -> list[str]:
@@ -730,7 +800,7 @@ def _index(
     for split in sorted(SPLITS):
         mine = [(j, p) for j, p in zip(jobs, parts, strict=True) if j.split == split]
         members = shardformat.members_to_arrow((p.rows for _, p in mine), names)
-        table = _samples_table(dataset, [j for j, _ in mine])
+        table = _samples_table(dataset, mine)
         files |= {f"{split}/members.arrow": members, f"{split}/samples.parquet": table}
         for job, part in mine:
             for member, digest in zip(job.members, part.contents, strict=True):
@@ -758,7 +828,11 @@ def _index(
         splits=splits,
         statistics=_statistics(entries, [p for j, p in zip(jobs, parts, strict=True) if j.split == "train"]),
         sources={s.name: SourceEntry(s.title, s.licence) for s in dataset.specs.values()},
-        counts={"patches": patches, "dropped": dict(sorted(Counter(d.reason for d in made.dropped).items()))},
+        counts={
+            "patches": patches,
+            "dropped": dict(sorted(Counter(d.reason for d in made.dropped).items())),
+            "floored": _floored_counts(entries, _floor(dataset), parts),
+        },
         written_by=versions(),
     )
     return index, files
@@ -774,12 +848,13 @@ def _entry(name: str, data: bytes) -> FileEntry:
     return FileEntry(name, len(data), hashlib.sha256(data).hexdigest())
 
 
-def _samples_table(dataset: Dataset, jobs: Sequence[ShardJob]) -> bytes:
+def _samples_table(dataset: Dataset, made: Sequence[tuple[ShardJob, ShardPart]]) -> bytes:
     """One row per sample with its labels, as GeoParquet of footprints."""
     names = label_names(dataset)
     rows = []
-    for shard, job in enumerate(jobs):
-        for member, facts in zip(job.members, job.facts, strict=True):
+    radar = sorted(_floor(dataset.levels[0]))
+    for shard, (job, part) in enumerate(made):
+        for member, facts, floored in zip(job.members, job.facts, part.floored, strict=True):
             place, meta = member.location, _meta(dataset, member, facts)
             row = {"id": place.id, "lon": place.lon, "lat": place.lat, "region": place.region, "shard": shard}
             vectors = {STATIC: meta["static"]["labels"]} | {s: e["labels"] for s, e in meta["seasons"].items()}
@@ -787,10 +862,14 @@ def _samples_table(dataset: Dataset, jobs: Sequence[ShardJob]) -> bytes:
                 hot = (vectors.get(season) or {}).get("multi_hot")
                 row[f"labels_{season}"] = None if hot is None else [n for n, h in zip(names, hot, strict=True) if h]
                 row[f"fractions_{season}"] = (vectors.get(season) or {}).get("fractions")
+                for name in radar:
+                    row[f"{name}_floored_fraction_{season}"] = floored.get(season, {}).get(name)
             rows.append(row)
     per_season = [f"{what}_{s}" for s in [STATIC, *dataset.season_names()] for what in ("labels", "fractions")]
+    entries = array_entries(dataset)
+    per_season += [f"{name}_floored_fraction_{s}" for name in radar for s in entries[name].seasons or (STATIC,)]
     columns = ["id", "lon", "lat", "region", "shard", *per_season]
-    return _geoparquet({c: [r[c] for r in rows] for c in columns}, [m.location for j in jobs for m in j.members])
+    return _geoparquet({c: [r[c] for r in rows] for c in columns}, [m.location for j, _ in made for m in j.members])
 
 
 def _dropped_table(dropped: Sequence[Dropped]) -> bytes:

@@ -13,7 +13,8 @@ import numpy as np
 from markupsafe import Markup
 
 from curation import shards
-from curation.drawing import charts, palette, patch
+from curation.backscatter import decibels
+from curation.drawing import charts, palette
 from curation.drawing.charts import Share
 from curation.drawing.survey import Measured, Survey
 from curation.locate.split import TRAIN
@@ -138,7 +139,7 @@ def _values(plane: Any, spec: SourceSpec, array: ArraySpec) -> Any:
     step = max(plane.shape[-1] // 64, 1)
     thin = plane[::step, ::step]
     valid = thin[thin != array.nodata].astype(np.float64)
-    return patch.decibels(valid, array.nodata) if spec.radar else valid
+    return decibels(valid, array.nodata) if spec.radar else valid
 
 
 def quality(survey: Survey) -> list[Chart]:

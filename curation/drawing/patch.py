@@ -25,9 +25,6 @@ Image = NDArray[np.uint8]
 VV_DB, VH_DB, RATIO_DB = (-20.0, 0.0), (-27.0, -7.0), (2.0, 14.0)
 """What backscatter is drawn between, decibels: the same for every patch, so that they compare."""
 
-FLOOR = 1e-10
-"""Least backscatter whose logarithm is taken: -100 dB."""
-
 LAND = LinearSegmentedColormap.from_list(
     "land", ["#3f7f5f", "#86a86a", "#cfc48a", "#c29a68", "#9a6f55", "#b9aaa3", "#f4f2ef"]
 )
@@ -81,12 +78,6 @@ def optical_stretch(images: Sequence[NDArray[Any]], nodata: float) -> Stretch:
     low = tuple(np.percentile(np.concatenate(valid, axis=1), 1, axis=1).tolist())
     high = float(np.median([np.percentile(v, 98, axis=1).max() for v in valid]))
     return Stretch(low, tuple(max(high, b + 1) for b in low), 1.4)
-
-
-def decibels(power: NDArray[Any], nodata: float) -> NDArray[np.float64]:
-    """Linear power in dB, NaN where there is no data; shape as given."""
-    db = 10 * np.log10(np.maximum(power.astype(np.float64), FLOOR))
-    return np.where(power == nodata, np.nan, db)
 
 
 def radar_composite(vv_db: NDArray[Any], vh_db: NDArray[Any]) -> Image:

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from curation.backscatter import decibels
 from curation.drawing import embed, palette, patch, tiles
 from curation.drawing.patch import Image
 from curation.drawing.tiles import FALSE_COLOUR, TRUE_COLOUR
@@ -88,7 +89,7 @@ def panels(spec: SourceSpec, name: str, array: ArraySpec, pixels: NDArray[Any], 
 
 def _radar(spec: SourceSpec, array: ArraySpec, pixels: NDArray[Any]) -> list[Panel]:
     out = []
-    db = dict(zip(array.bands, patch.decibels(pixels, array.nodata), strict=True))
+    db = dict(zip(array.bands, decibels(pixels, array.nodata), strict=True))
     size = array.told
     if {"VV", "VH"} <= set(db):
         told = f"VV {_span(patch.VV_DB)}, VH {_span(patch.VH_DB)}, VV/VH {_span(patch.RATIO_DB)} dB · {size}"

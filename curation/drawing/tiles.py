@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.backscatter import decibels
 from curation.cube import Cube
 from curation.drawing import embed, palette, patch
 from curation.drawing.patch import Stretch
@@ -185,4 +186,4 @@ def _shrunk(pixels: NDArray[Any], nodata: float, by: int) -> NDArray[Any]:
 
 def _decibels(power: NDArray[Any], nodata: float, by: int) -> NDArray[np.float64]:
     """Decibels of power averaged in blocks, as (band, y, x); NaN where there is no data."""
-    return patch.decibels(_shrunk(power, nodata, by), nodata)
+    return decibels(_shrunk(power, nodata, by), nodata)

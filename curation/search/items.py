@@ -12,7 +12,7 @@ import numpy as np
 import shapely
 import shapely.affinity
 
-from curation import radiometry
+from curation import radiometry, versions
 from curation.catalogs import Catalog
 from curation.model import STATIC, Scene, Season, parse_time, shortened
 from curation.search.cells import SearchCell
@@ -129,7 +129,7 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
         hrefs[band] = _relative(assets[key]["href"], catalog)
     named = {field: properties.get(prop) for field, prop in form.properties.items()}
     tile = named.get("tile")
-    baseline = named.get("baseline")
+    baseline = _baseline(named.get("baseline"), form)
     first = assets[form.assets.get(bands[0], bands[0])]
     when = properties.get("datetime") or properties.get("start_datetime")
     if when is None:
@@ -143,7 +143,7 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
         hrefs=hrefs,
         epsg=_epsg(properties, first),
         cloud_pct=properties.get("eo:cloud_cover"),
-        baseline=None if baseline is None else str(baseline),
+        baseline=baseline,
         offset_dn=radiometry.offset_dn(form.offset, properties, first, baseline),
         orbit_state=properties.get("sat:orbit_state"),
         relative_orbit=properties.get("sat:relative_orbit"),
@@ -155,6 +155,13 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
         orbit=None if named.get("orbit") is None else int(named["orbit"]),
         mode=None if named.get("mode") is None else str(named["mode"]).upper(),
     )
+
+
+def _baseline(value: Any, form: CatalogForm) -> str | None:
+    """The processing baseline in one form; where the offset does not hang on it, as it is stated."""
+    if value is None:
+        return None
+    return str(value) if form.offset == "none" else versions.baseline(value)
 
 
 def _footprint(geometry: Any, *, may_hold_a_pole: bool = False) -> shapely.geometry.base.BaseGeometry:

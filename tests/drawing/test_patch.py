@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from curation import backscatter
 from curation.drawing import palette, patch
 from curation.drawing.patch import Stretch
 from curation.recipe import read_toml
@@ -44,9 +45,9 @@ def test_an_image_without_any_data_has_a_stretch_too():
 
 
 def test_decibels_of_known_powers():
-    db = patch.decibels(np.array([1.0, 0.1, 0.0, -32768.0], "float32"), -32768)
+    db = backscatter.decibels(np.array([1.0, 0.1, 0.0, -32768.0], "float32"), -32768)
     assert db[:2].tolist() == pytest.approx([0, -10], abs=1e-5)
-    assert db[2] == -100
+    assert db[2] == backscatter.FLOOR_DB
     assert np.isnan(db[3])
 
 
