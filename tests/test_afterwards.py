@@ -283,7 +283,7 @@ def test_the_collector_may_find_an_iteration_on_a_thread_that_fills_for_it(shard
     """That thread would wait for itself."""
     dataset = open_shards(shards, batch_size=1, threads=2)
     filling = dataset._keep().filling
-    fill, collected = filling._fill, threading.Event()
+    fill, collected = filling.fill, threading.Event()
 
     def collecting(*args, **more):
         if abandoned.is_set():
@@ -291,7 +291,7 @@ def test_the_collector_may_find_an_iteration_on_a_thread_that_fills_for_it(shard
             collected.set()
         fill(*args, **more)
 
-    monkeypatch.setattr(filling, "_fill", collecting)
+    monkeypatch.setattr(filling, "fill", collecting)
     abandoned, went = threading.Event(), []
     gc.disable()
     try:

@@ -162,10 +162,29 @@ class Filling:
                     number, row, position = job.left.popleft()
                 except IndexError:  # another thread was faster
                     return
-                where = (job.batch, number, row, position)
-                self._fill(tools, *where, seed=job.seed, epoch=job.epoch, before_is_free=job.is_alone)
+                self.fill(
+                    job.batch,
+                    number,
+                    row,
+                    position,
+                    seed=job.seed,
+                    epoch=job.epoch,
+                    before_is_free=job.is_alone,
+                    tools=tools,
+                )
 
-    def fill(self, batch: Batch, number: int, row: int, position: int, *, seed: int, epoch: int) -> None:
+    def fill(
+        self,
+        batch: Batch,
+        number: int,
+        row: int,
+        position: int,
+        *,
+        seed: int,
+        epoch: int,
+        before_is_free: bool = False,
+        tools: _Tools | None = None,
+    ) -> None:
         """Writes one sample into its place in a batch.
 
         Args:
@@ -175,23 +194,13 @@ class Filling:
             position: in the epoch's order.
             seed: of what is drawn of it.
             epoch: likewise.
+            before_is_free: whether those before it in the batch are written later, and not at the same time.
+            tools: to fill it with; borrowed where None.
         """
-        with self._borrowed() as tools:
-            self._fill(tools, batch, number, row, position, seed=seed, epoch=epoch, before_is_free=False)
-
-    def _fill(
-        self,
-        tools: _Tools,
-        batch: Batch,
-        number: int,
-        row: int,
-        position: int,
-        *,
-        seed: int,
-        epoch: int,
-        before_is_free: bool,
-    ) -> None:
-        """The same with given tools; `before_is_free`: what is before it in the batch is written later, not meanwhile."""
+        if tools is None:
+            with self._borrowed() as own:
+                self.fill(batch, number, row, position, seed=seed, epoch=epoch, tools=own)
+            return
         opened, decoder = self._opened, self._decoder
         members = tuple(opened.members.member[opened.first[row] : opened.first[row + 1]].tolist())
         draw = self._layout.drawing.draw(decoder.present(members), seed=seed, epoch=epoch, position=position)
