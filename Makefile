@@ -16,7 +16,7 @@ WHERE := --catalog $(CATALOG) --region $(REGION) --root $(ROOT)
 FLAGS := $(if $(LIMIT),--limit $(LIMIT)) $(if $(UNKNOWN_LABELS),--allow-unknown-labels)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ssl4eo-s12-ml ssl4eo-s test test-slow lint types check bench bench-read bench-scale bench-stream clean
+.PHONY: help setup ssl4eo-s12-ml ssl4eo-s test test-slow lint types check bench bench-read bench-scale bench-stream loops clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -66,6 +66,9 @@ bench-scale: $(READY) ## Measure planning, scheduling and recording from 10,000 
 
 bench-stream: $(READY) ## Measure streaming beside other readers, each in an environment of its own
 	$(BIN)/python -m tests.benchmarks.streaming
+
+loops: $(READY) ## Run training loops of others (Lightning, accelerate, transformers) on two ranks, in an environment of their own
+	$(BIN)/python -m tests.benchmarks.loops
 
 clean: ## Remove what tests and builds left (not the datasets)
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -15,7 +15,6 @@ import itertools
 import logging
 import math
 import threading
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation import gridding
+from curation.afterwards import Leavings, Note
 from curation.gridding import Floats, Footprints
 from curation.model import PassingError, ReadError
 from curation.read import ranges
@@ -440,6 +440,16 @@ class _Tiles:
             self.latest = None
 
 
+_files = Leavings()
+"""Files that nobody reads any more. HDF5 has one lock for all, so that closing one may wait for who reads another."""
+
+
+def _close(file: h5py.File, raw: _File) -> None:
+    """Closes a file, whose bytes HDF5 may ask for once more."""
+    file.close()
+    del raw
+
+
 class _Netcdf:
     """One file."""
 
@@ -449,7 +459,7 @@ class _Netcdf:
         self._tiles = tiles
         self._h5: h5py.File | None = None
         self._raw: _File | None = None
-        self._closed: weakref.finalize[[], _Netcdf] | None = None
+        self._closing: Note | None = None
         self._variables: dict[str, _Variable] = {}
         self._datasets: dict[str, h5py.Dataset] = {}
 
@@ -458,9 +468,9 @@ class _Netcdf:
         self._tiles.forget(self)
         self._datasets.clear()
         self._variables.clear()
-        if self._closed is not None:
-            self._closed()
-        self._h5 = self._raw = self._closed = None
+        if self._closing is not None:
+            _files.now(self._closing)
+        self._h5 = self._raw = self._closing = None
 
     def _called(self, call: Callable[[], T], what: str, *, wait: bool = True) -> T:
         """What a call of h5py returns, once all bytes that it wants are here; without `wait` raises _ElsewhereError."""
@@ -490,6 +500,7 @@ class _Netcdf:
 
     def _opened(self) -> h5py.File:
         if self._h5 is None:
+            _files.settle()
             head = self.sparse.head().data
             if not head.startswith(HDF5):
                 raise ReadError(f"{self.href}: {_what_it_is(head)}, expected netCDF-4 (HDF5) of a swath")
@@ -497,7 +508,7 @@ class _Netcdf:
             # No cache of chunks below this one's: each would be kept twice.
             self._h5 = self._called(lambda: h5py.File(self._raw, "r", rdcc_nbytes=0), "cannot be opened")
             # HDF5 calls back into a file of Python's when it closes it, and crashes where that is gone by then.
-            self._closed = weakref.finalize(self, self._h5.close)
+            self._closing = _files.when_gone(self, _close, self._h5, self._raw)
         return self._h5
 
     def variable(self, path: str, axes: int = 2) -> _Variable:

@@ -2,7 +2,8 @@
 
 `plan` says in which order (pure), `layout` what a sample looks like, `opening` checks a split, `fetch` gets bytes, `reading`
 checks them, `meta` and `decode` put them where they belong, `filling` does so with threads, `ring` and `batch` are the
-memory and its way to the consumer, `state` is how far an epoch has come, `dataset` is what torch sees.
+memory and its way to the consumer, `ranks` is which rank this is, `state` which epoch and how far it has come, `dataset`
+is what torch sees.
 """
 
 from curation.stream.dataset import ShardDataset, open_shards

@@ -6,10 +6,8 @@ import math
 import os
 import threading
 import weakref
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import reduction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,6 +76,7 @@ class Batch:
         self._slot = ring.take() if ring is not None else None
         layout = shape.layout
         if ring is not None and self._slot is not None:
+            self._freed = ring.freed_with(self, self._slot)  # whoever fills a batch holds it
             memory = ring.fillable(self._slot)
             extents = [memory[e.start : e.start + e.size] for e in shape.extents]
         else:  # each of its own, so that keeping one does not keep all
@@ -111,8 +110,8 @@ class Batch:
 
     def drop(self) -> None:
         """Gives back a batch that nobody will get."""
-        if self._ring is not None and self._slot is not None:
-            self._ring.free(self._slot)
+        if self._slot is not None:
+            self._freed()
             self._slot = None
 
     def tensors(self) -> dict[str, Any]:
@@ -123,6 +122,7 @@ class Batch:
         """The batch for a consumer in this process: the slot is free when nothing made of it is left."""
         if self._ring is None or self._slot is None:
             return self.tensors()
+        self._freed.detach()
         memory, self._slot = self._ring.lease(self._slot), None
         extents = [memory[e.start : e.start + e.size] for e in self._shape.extents]
         return self._tensors(
@@ -134,21 +134,22 @@ class Batch:
         return self._shape.layout.arrays
 
     def _tensors(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-        out: dict[str, Any] = {"key": self.keys}
-        out |= {p.name: _tensor(arrays[p.name], p) for p in self._places}
-        return out | {name: torch.from_numpy(a) for name, a in self.facts.items()}
+        out: dict[str, Any] = {p.name: _tensor(arrays[p.name], p) for p in self._places}
+        out |= {name: torch.from_numpy(a) for name, a in self.facts.items()}
+        return out | {"key": self.keys}  # last: accelerate takes the size of a batch from the first
 
     def parcel(self, value: Any, token: tuple[str, int]) -> Any:
         """The same for a consumer in another process: something that unpickles as it there."""
         if self._ring is None or self._slot is None:
             return value
+        self._freed.detach()
         return Parcel(token, self._ring, self._slot, _wrapped(value, self._ring.fillable(self._slot)))
 
     def sample(self) -> dict[str, Any]:
         """The first and only sample."""
-        out: dict[str, Any] = {"key": self.keys[0]}
-        out |= {p.name: _tensor(self.arrays[p.name][0], p) for p in self._shape.layout.arrays}
-        return out | {n: torch.from_numpy(a[0]) if a.ndim > 1 else a[0].item() for n, a in self.facts.items()}
+        out: dict[str, Any] = {p.name: _tensor(self.arrays[p.name][0], p) for p in self._shape.layout.arrays}
+        out |= {n: torch.from_numpy(a[0]) if a.ndim > 1 else a[0].item() for n, a in self.facts.items()}
+        return out | {"key": self.keys[0]}
 
 
 def _tensor(array: NDArray[Any], place: ArrayPlace) -> torch.Tensor:
@@ -215,50 +216,53 @@ class Parcel:
 
     def __init__(self, token: tuple[str, int], ring: Ring, slot: int, value: Any) -> None:
         self._token, self._ring, self._slot, self._value = token, ring, slot, value
-        self._unsent = weakref.finalize(self, ring.give_back, slot, os.getpid())  # a worker's user may leave one out
-        self._unsent.atexit = False
+        self._unsent = ring.freed_with(self, slot)  # a worker's user may leave one out
 
     def __reduce__(self) -> tuple[Any, ...]:
         self._unsent.detach()
         # The first to leave takes the descriptor along; those behind it in the queue find the ring there.
-        handle = None if self._ring.announced else reduction.DupFd(self._ring.handle)
-        self._ring.announced = True
+        handle = self._ring.hand_over()
         return _arrived, ((*self._token, self._ring.name), handle, self._ring.slot_bytes, self._slot, self._value)
 
 
-_rings: dict[tuple[str, int, str], Ring] = {}
-"""Of workers, by (dataset, process, ring): kept, so that their pages are mapped once."""
+class Rings:
+    """The rings of one dataset's workers that are mapped here: kept, so that their pages are mapped once.
+
+    Whoever is the dataset in this process holds them, and they are gone with the last of those.
+    """
+
+    def __init__(self) -> None:
+        self.by_worker: dict[tuple[int, str], Ring] = {}
+        """By (process, name of the ring)."""
+
+
+_rings: weakref.WeakValueDictionary[str, Rings] = weakref.WeakValueDictionary()
+"""By dataset: copies of one have its name."""
+_unowned: dict[str, Rings] = {}
+"""Of datasets that were opened in workers, and that nobody is here."""
 _rings_lock = threading.Lock()
 
 
+def rings_of(dataset: str) -> Rings:
+    """The rings of a dataset, for an object of this process that is it."""
+    with _rings_lock:
+        found = _rings.get(dataset)
+        if found is None:
+            found = _rings[dataset] = _unowned.pop(dataset) if dataset in _unowned else Rings()
+        return found
+
+
 def _arrived(token: tuple[str, int, str], handle: Any, slot_bytes: int, slot: int, value: Any) -> Any:
+    dataset, worker, name = token
+    new = None if handle is None else Ring(slot_bytes, handle.detach())
     with _rings_lock:
-        if handle is not None:
-            for known in [t for t in _rings if not _alive(t[1])]:
-                del _rings[known]  # tensors that are still held keep the memory itself
-            _rings[token] = Ring(slot_bytes, handle.detach())
-        ring = _rings[token]
+        rings = _rings.get(dataset) or _unowned.setdefault(dataset, Rings())
+        if new is not None:
+            for known in [k for k in rings.by_worker if not _alive(k[0])]:
+                del rings.by_worker[known]  # tensors that are still held keep the memory itself
+            rings.by_worker[worker, name] = new
+        ring = rings.by_worker[worker, name]
     return _unwrapped(value, ring.lease(slot))
-
-
-_users: Counter[str] = Counter()
-"""Dataset → how many objects of this process are it: copies have its name."""
-
-
-def remember(user: object, dataset: str) -> None:
-    """Keeps the rings of a dataset until the last of its users is gone."""
-    with _rings_lock:
-        _users[dataset] += 1
-    weakref.finalize(user, _forget, dataset).atexit = False
-
-
-def _forget(dataset: str) -> None:
-    with _rings_lock:
-        _users[dataset] -= 1
-        if not _users[dataset]:
-            del _users[dataset]
-            for token in [t for t in _rings if t[0] == dataset]:
-                del _rings[token]
 
 
 def _alive(pid: int) -> bool:

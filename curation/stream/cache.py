@@ -71,7 +71,8 @@ class DiskCache:
                         "the shard is damaged where it is kept: copy it there again, or pack the dataset again"
                     )
                 handle = os.open(path.with_suffix(_PART), os.O_RDONLY | os.O_CLOEXEC)
-                path.with_suffix(_PART).replace(path)
+                with self._locked("all"):  # who is counting meanwhile would find neither name
+                    path.with_suffix(_PART).replace(path)
             except BaseException:
                 path.with_suffix(_PART).unlink(missing_ok=True)
                 raise

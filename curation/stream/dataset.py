@@ -13,7 +13,6 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
-import torch.distributed
 import torch.utils.data
 from numpy.typing import NDArray
 
@@ -27,6 +26,7 @@ from curation.stream.filling import Filling, default_threads
 from curation.stream.layout import DTYPES, Crop, Layout, Selection, Views, layout
 from curation.stream.opening import OpenSplit, holding, open_split
 from curation.stream.plan import Remainder
+from curation.stream.ranks import Rank, Ranks, refuse_sharder
 from curation.stream.reading import Check
 from curation.stream.resample import Upsample
 from curation.stream.ring import Ring
@@ -52,8 +52,7 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         batch_size: int | None,
         order: plan.Order,
         remainder: Remainder,
-        rank: int,
-        world_size: int,
+        ranks: Ranks,
         transform: Transform | None,
         check: Check,
         threads: int | None,
@@ -66,8 +65,7 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         self.order = order
         """What the order of an epoch follows from."""
         self.remainder: Remainder = remainder
-        self.rank = rank
-        self.world_size = world_size
+        self._ranks = ranks
         self.transform = transform
         self.check: Check = check
         self.threads = threads
@@ -81,14 +79,14 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         self._progress = Progress()
         self._kept: _Kept | None = None
         self._token = uuid.uuid4().hex
-        batch.remember(self, self._token)
+        self._rings = batch.rings_of(self._token)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_kept": None}
+        return {**self.__dict__, "_kept": None, "_rings": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        batch.remember(self, self._token)
+        self._rings = batch.rings_of(self._token)
 
     @property
     def index(self) -> Index:
@@ -101,15 +99,36 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         return self.selection.seasons
 
     @property
+    def rank(self) -> int:
+        """Of this process, or of the one that iterates where this is its DataLoader's worker: asked anew each time.
+
+        Raises:
+            ConfigError: what was given, the environment and torch.distributed do not say the same.
+        """
+        return self._ranks.now().rank
+
+    @property
+    def world_size(self) -> int:
+        """Number of ranks; as `rank`."""
+        return self._ranks.now().world_size
+
+    @property
     def epoch(self) -> int:
-        """The epoch that the next iteration delivers."""
+        """The epoch that the next iteration delivers: 0, and one more with each iteration that was begun."""
         return self._progress.epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the order of the next iteration, as a DistributedSampler's does; 0 until it is called.
+        """Chooses the epoch of the next iteration, as a DistributedSampler's does; those after it go on from there.
 
-        Call it with the same number on every rank, before iterating; it reaches persistent workers too.
+        It need not be called: an iteration is followed by the next epoch, whether it ended or was left early, as a
+        shuffling DataLoader has a new order each time. Ranks agree as long as they begin the same iterations: look at a
+        batch on one rank alone through `by_id()`, or a dataset of its own. Call it with the same number on every rank,
+        before iterating; it reaches persistent workers too.
+
+        Raises:
+            ConfigError: below 0, or by who deals samples to processes a second time (see `open_shards`).
         """
+        refuse_sharder()
         if epoch < 0:
             raise ConfigError(f"epoch {epoch}: expected ≥ 0")
         self._progress.set_epoch(epoch)
@@ -121,26 +140,35 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         """
         return self._steps(self._progress.start)
 
-    def _steps(self, start: int) -> int:
+    def _steps(self, start: int, world_size: int | None = None) -> int:
         return plan.steps(
             self._holding.rows.size,
-            world_size=self.world_size,
+            world_size=world_size or self.world_size,
             batch=self.batch_size or 1,
             start=start,
             remainder=self.remainder,
         )
 
     def rows(self) -> NDArray[np.int64]:
-        """Rows of the samples table in the order of this epoch, over all ranks: int64, (samples,)."""
+        """Rows of the samples table in the order of the epoch, over all ranks: int64, (samples,).
+
+        The epoch is that of the iteration that was begun last, or of the next one where `set_epoch` or `load_state_dict`
+        was called since.
+        """
+        return self._rows(self._progress.begun[0])
+
+    def _rows(self, epoch: int) -> NDArray[np.int64]:
         held, opened = self._holding, self._opened
-        return held.rows[self.order.rows(held.per_shard, self.epoch, lambda: opened.weights[held.rows])]
+        return held.rows[self.order.rows(held.per_shard, epoch, lambda: opened.weights[held.rows])]
 
     def dropped(self) -> list[str]:
-        """Ids of the samples that `remainder = "drop"` leaves out in this epoch."""
+        """Ids of the samples that `remainder = "drop"` leaves out in the epoch that `rows` tells of."""
         if self.remainder != "drop":
             return []
-        together = (self.batch_size or 1) * self.world_size
-        rows = self.rows()[self._progress.begun + self._steps(self._progress.begun) * together :]
+        epoch, start = self._progress.begun
+        world_size = self.world_size
+        together = (self.batch_size or 1) * world_size
+        rows = self._rows(epoch)[start + self._steps(start, world_size) * together :]
         return [str(self._opened.ids[int(row)].as_py()) for row in rows]
 
     def ahead_bytes(self, workers: int = 0, prefetch_factor: int = 2) -> int:
@@ -179,7 +207,8 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
 
         torchdata's StatefulDataLoader calls it in its workers; what these give goes on with the same ranks, workers and
         batch size alone. With torch's own DataLoader and workers, only the caller knows how many batches were used,
-        since others are on their way: give `steps`.
+        since others are on their way: give `steps`. Without workers and `steps`, after an iteration that ended, it is the
+        beginning of the next epoch.
 
         Args:
             steps: batches (samples, where it yields those) that this rank was given since the iteration began.
@@ -193,8 +222,9 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         """Goes on where `state_dict` was: the next iteration delivers what is left of that epoch, in the same order.
 
         Call it on every rank, with the same state, before iterating; `set_epoch` with its epoch leaves it as it is, with
-        another begins that one. Ranks, workers, batch size, arrays, crops and transforms may be others. Load before a
-        DataLoader's first iteration, or make another one: kept workers may still be beginning one that was broken off.
+        another begins that one. Where nothing is left of it, nothing comes; the iteration after that is the next epoch.
+        Ranks, workers, batch size, arrays, crops and transforms may be others. Load before a DataLoader's first iteration,
+        or make another one: kept workers may still be beginning one that was broken off.
 
         Raises:
             ConfigError: it is of another dataset, split, seed or order; both values are given.
@@ -211,23 +241,34 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         }
 
     def __iter__(self) -> Iterator[Any]:
-        """What this rank (in a DataLoader's worker: this worker) delivers in the epoch, in order."""
-        return self._iterate(self._progress.iteration())
+        """What this rank (in a DataLoader's worker: this worker) delivers in the epoch, in order.
 
-    def _iterate(self, iteration: int) -> Iterator[Any]:
-        info = torch.utils.data.get_worker_info()
+        Raises:
+            ConfigError: what was given, the environment and torch.distributed do not say the same of which rank this is;
+                or who iterates deals samples to processes a second time.
+        """
+        refuse_sharder()
+        if torch.utils.data.get_worker_info() is None:
+            return self._iterate(None)
+        return self._iterate(self._begun())  # all workers begin, whether they are asked for anything or not
+
+    def _begun(self) -> tuple[Rank, int, int, int]:
+        """(rank, epoch, position at which it begins, steps to leave out) of an iteration that begins now."""
+        info, rank = torch.utils.data.get_worker_info(), self._ranks.now()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        start, skip = self._progress.begin(
-            iteration, worker, workers, ranks=self.world_size, batch=self.batch_size or 1
-        )
-        epoch, samples = self.epoch, self._holding.rows.size
-        rows = self.rows()
+        batch = self.batch_size or 1
+        return (rank, *self._progress.begin(worker, workers, ranks=rank.world_size, batch=batch))
+
+    def _iterate(self, begun: tuple[Rank, int, int, int] | None) -> Iterator[Any]:
+        info = torch.utils.data.get_worker_info()
+        rank, epoch, start, skip = begun or self._begun()
+        rows = self._rows(epoch)
         positions, pads = plan.deal(
-            samples,
-            rank=self.rank,
-            world_size=self.world_size,
-            worker=worker,
-            workers=workers,
+            rows.size,
+            rank=rank.rank,
+            world_size=rank.world_size,
+            worker=info.id if info else 0,
+            workers=info.num_workers if info else 1,
             batch=self.batch_size or 1,
             start=start,
             remainder=self.remainder,
@@ -245,14 +286,14 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
             threads=threads,
             ahead=self._ahead(threads, in_worker=info is not None),
         )
-        together = self.world_size * (self.batch_size or 1)
         for made in batches:
-            self._progress.step(together, in_worker=info is not None)
+            self._progress.step()
             if self.batch_size is None:
                 sample = made.sample()
                 yield sample if self.transform is None else self.transform(sample)
                 continue
             yield self._delivered(made, in_worker=info is not None)  # nothing here holds what it gave
+        self._progress.end()
 
     def _delivered(self, made: batch.Batch, *, in_worker: bool) -> Any:
         try:
@@ -318,7 +359,11 @@ def open_shards(
     is gone: give it to `DataLoader(dataset, batch_size=None, num_workers=…)`. Without, it yields samples, for a DataLoader
     that makes batches itself (slower: torch copies each batch through fresh shared memory).
 
-    A sample is a dict; in a batch every entry has a leading axis, and `key` is a list:
+    Ranks are dealt to here, and nowhere else: with torchrun and with Lightning give the DataLoader as it is, whether the
+    dataset was opened before the process group or after. accelerate.prepare and transformers.Trainer would deal a second
+    time, which is refused: leave the DataLoader out of `prepare`, and return it from `get_train_dataloader`.
+
+    A sample is a dict; in a batch every entry has a leading axis, and `key` is a list, which comes last:
 
     =========================  =========  ==================  =========================================================
     entry                      dtype      shape               is
@@ -356,10 +401,11 @@ def open_shards(
     moves uint16, but computes little with it, so ask for `dtype` or `normalize`, or convert on the device.
 
     Order: without `shuffle` that of the shards. With it, a full permutation of the split, a pure function of `seed` and
-    the epoch (`set_epoch`): samples are read by offset, one request per run of members, so a random one costs
-    no more than the next. Samples are dealt to ranks in turn, and every rank takes the same number of steps. With
-    `batch_size`, batches come in the order of the plan and hold the same samples whatever the number of workers. Without,
-    each worker's samples become batches of its own, up to `workers - 1` more than `len(loader)` in all.
+    the epoch: samples are read by offset, one request per run of members, so a random one costs no more than the next.
+    Each iteration is the next epoch, whether the one before ended or was left; `set_epoch` chooses one. Samples are dealt
+    to ranks in turn, and every rank takes the same number of steps. With `batch_size`, batches come in the order of the
+    plan and hold the same samples whatever the number of workers. Without, each worker's samples become batches of its own,
+    up to `workers - 1` more than `len(loader)` in all.
 
     Args:
         path_or_url: folder of the shards, the dataset's folder above it, or `index.json`: a path, or a URL (s3, gs, az,
@@ -390,8 +436,10 @@ def open_shards(
             and for it in proportion to how much of it a sample has (its label fractions).
         remainder: `mask` fills the last step with repeats that `is_pad` marks; `drop` leaves out what does not fill a
             step on every rank (`dropped()` names it).
-        rank: of this process; from torch.distributed where None and that is initialised, else 0.
-        world_size: number of ranks; as `rank`, else 1.
+        rank: of this process. Where None it is asked for when an iteration begins, not now: of torch.distributed where that
+            is initialised, and of RANK and WORLD_SIZE in the environment, as torchrun sets them; else 0 of 1. Whoever says
+            anything must say the same.
+        world_size: number of ranks; as `rank`.
         transform: applied to each batch (sample) in the process that made it; what it returns is delivered. It must not
             keep what it gets. Wrapping and collating belong here: a `collate_fn` or another dataset around this one
             meets batches in workers as parcels on their way, which are no dicts.
@@ -414,7 +462,7 @@ def open_shards(
     """
     opened = open_split(path_or_url, split, _remote(cache_dir, cache_gb, retries, timeout_s))
     _check_room(opened)
-    rank, world_size = _rank(rank, world_size)
+    ranks = Ranks(rank, world_size)
     _one_of("check", check, get_args(Check))
     _one_of("views", views, (None, *get_args(Views)))
     _one_of("crop", crop, get_args(Crop))
@@ -458,8 +506,7 @@ def open_shards(
         batch_size=batch_size,
         order=plan.Order(operator.index(seed), shuffle, mix_shards, balance),
         remainder=remainder,
-        rank=rank,
-        world_size=world_size,
+        ranks=ranks,
         transform=transform,
         check=check,
         threads=threads,
@@ -517,15 +564,3 @@ def _chosen(what: str, names: Sequence[str] | None, known: tuple[str, ...]) -> t
     if len(set(names)) != len(names):
         raise ConfigError(f"{what} = {list(names)}: expected each once")
     return tuple(names)
-
-
-def _rank(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    if (rank is None) != (world_size is None):
-        raise ConfigError(f"rank = {rank}, world_size = {world_size}: give both, or neither to ask torch.distributed")
-    if rank is None or world_size is None:
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            return torch.distributed.get_rank(), torch.distributed.get_world_size()
-        return 0, 1
-    if not 0 <= rank < world_size:
-        raise ConfigError(f"rank = {rank}: expected 0 ≤ rank < world_size = {world_size}")
-    return rank, world_size

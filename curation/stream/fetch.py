@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import random
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from curation.afterwards import Leavings
 from curation.model import PassingError, ReadError
 from curation.store import Client, Store, lost_to_fork
 from curation.stream.cache import DiskCache
@@ -22,6 +24,9 @@ from curation.stream.helper import Channel
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 15.0
 """Before the second try, and at most; it doubles from one to the next."""
 
+_LOOK_S = 0.1
+"""While a failure is waited out, this often it is asked whether anybody still wants what is read."""
+
 _MOST_OPEN = 32
 """Files that a fetcher keeps open."""
 
@@ -29,6 +34,9 @@ _MOST_VIEWS = 512
 """Of one call to the kernel, which takes 1024."""
 
 _jitter = random.Random()
+
+_descriptors = Leavings()
+"""Of files that nobody reads any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,27 @@ class Remote:
     """Seconds to wait for the next bytes."""
 
 
+class Over:
+    """Whether nobody waits any more for what a thread reads: then no failure is tried again.
+
+    Asked, and not told: whoever iterates may be gone without having had the time to say so.
+    """
+
+    def __init__(self) -> None:
+        self.is_wanted: Callable[[], bool] | None = None
+        """Asked now and then; always wanted where None."""
+
+    def wait(self, seconds: float) -> bool:
+        """Waits so long, or until it is over; whether it is."""
+        until = time.monotonic() + seconds
+        while self.is_wanted is None or self.is_wanted():
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(left, _LOOK_S))
+        return True
+
+
 class Scratch:
     """Memory of one thread that only grows, so that it stays in the processor's cache."""
 
@@ -52,8 +81,7 @@ class Scratch:
         self._memory = memoryview(bytearray(0))
         self.channel = Channel()
         """To the helper, in a forked process."""
-        self.over = threading.Event()
-        """Set when nobody waits for what its thread reads: no failure is tried again."""
+        self.over = Over()
 
     def reserve(self, size: int) -> memoryview:
         """So many writable bytes, valid until the next call."""
@@ -191,13 +219,11 @@ def _fetcher(url: str, settings: dict[str, Any]) -> Fetcher:
 class _OpenFile:
     """A file descriptor, closed when nobody uses it any more: never while another thread still reads from it."""
 
-    __slots__ = ("handle",)
+    __slots__ = ("__weakref__", "handle")
 
     def __init__(self, handle: int) -> None:
         self.handle = handle
-
-    def __del__(self) -> None:
-        os.close(self.handle)
+        _descriptors.when_gone(self, os.close, handle)
 
 
 class _OpenFiles:
@@ -223,6 +249,7 @@ class _OpenFiles:
             self._files[key] = file
             while len(self._files) > _MOST_OPEN:
                 self._files.popitem(last=False)
+        _descriptors.settle()
         return file
 
     def drop(self, key: str) -> None:
@@ -230,3 +257,4 @@ class _OpenFiles:
             self._begin()
         with self._lock:
             self._files.pop(key, None)
+        _descriptors.settle()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import threading
+import weakref
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -36,8 +37,32 @@ class _Job(NamedTuple):
     fills: list[Future[None]]
 
 
+class _Run:
+    """One iteration: gone, or over, when nobody wants what is still being filled.
+
+    Who leaves one may be the garbage collector, on any thread, on one of those that fill as well. So an iteration that is
+    left waits for nobody and takes no lock: its threads look whether it is still there, and a batch's memory is free when
+    the last of them lets go of it.
+    """
+
+    __slots__ = ("__weakref__", "is_over")
+
+    def __init__(self) -> None:
+        self.is_over = False
+
+    def asked(self) -> Callable[[], bool]:
+        """What tells others whether it is still wanted, without holding it."""
+        seen = weakref.ref(self)
+
+        def is_wanted() -> bool:
+            run = seen()
+            return run is not None and not run.is_over
+
+        return is_wanted
+
+
 class _Tools:
-    """What one thread reads and decodes with: its memory is as large as samples make it, and warm."""
+    """What one thread at a time reads and decodes with: its memory is as large as samples make it, and warm."""
 
     def __init__(self, reader: SampleReader) -> None:
         self.reader = reader
@@ -53,7 +78,7 @@ def default_threads(*, is_local: bool, in_worker: bool) -> int:
 
 
 class Filling:
-    """Fills batches with samples, epoch after epoch. Each thread has tools of its own; nothing else changes."""
+    """Fills batches with samples, epoch after epoch. Each thread borrows tools; nothing else changes."""
 
     def __init__(self, opened: OpenSplit, layout: Layout, check: Check) -> None:
         self._opened = opened
@@ -62,9 +87,8 @@ class Filling:
         self.fetcher = opened.fetcher()
         self._decoder = Decoder(opened.index, layout, f"{opened.url} {opened.split}")
         self._has_plain = any(p.entry.encoding == "npy" for p in layout.arrays)
-        self._own = threading.local()
         self._spare: list[_Tools] = []
-        """Of threads that ended."""
+        """Of threads that are done, the warmest last."""
 
     def batches(
         self,
@@ -78,7 +102,7 @@ class Filling:
         threads: int,
         ahead: int,
     ) -> Iterator[Batch]:
-        """Filled batches, in order; who takes one delivers it or drops it.
+        """Filled batches, in order; who takes one delivers it or drops it. It may be left at any time, by anybody.
 
         Args:
             rows: of the samples table, (steps, batch).
@@ -92,59 +116,62 @@ class Filling:
         """
         shape = Shape.of(self._layout, rows.shape[1])
         todo: deque[_Job] = deque()
-        step = 0
-        used: list[_Tools] = []
-        owner = os.getpid()
+        step, run = 0, _Run()
+        is_wanted = run.asked()
+        # No `with`: leaving it would wait. Threads end by themselves when nobody holds their pool.
+        pool = ThreadPoolExecutor(threads, "curation-stream")
         try:
-            with ThreadPoolExecutor(threads, "curation-stream", self._begin_thread, (used,)) as pool:
-                try:
-                    while step < len(rows) or todo:
-                        while step < len(rows) and len(todo) <= ahead:
-                            job = _Job(Batch(shape, ring), deque(), seed, epoch, threads == 1, [])
-                            job.batch.facts["is_pad"][...] = pads[step]
-                            job.left.extendleft(
-                                zip(range(shape.count), rows[step].tolist(), positions[step].tolist(), strict=True)
-                            )
-                            job.fills.extend(
-                                pool.submit(self._fill_some, job) for _ in range(min(threads, shape.count))
-                            )
-                            todo.append(job)
-                            step += 1
-                        for fill in todo[0].fills:
-                            fill.result()
-                        yield todo.popleft().batch
-                finally:  # nobody may write to memory that goes back to the ring
-                    if os.getpid() != owner:  # a fork's copy: threads and slots are the parent's
-                        todo.clear()
-                    for job in todo:
-                        job.left.clear()
-                    for tools in used:
-                        tools.reader.over.set()
-                    for job in todo:
-                        wait(job.fills)
-                        job.batch.drop()
-        finally:
-            self._spare += used
+            while step < len(rows) or todo:
+                while step < len(rows) and len(todo) <= ahead:
+                    todo.append(_Job(Batch(shape, ring), deque(), seed, epoch, threads == 1, []))
+                    todo[-1].batch.facts["is_pad"][...] = pads[step]
+                    todo[-1].left.extendleft(
+                        zip(range(shape.count), rows[step].tolist(), positions[step].tolist(), strict=True)
+                    )
+                    for _ in range(min(threads, shape.count)):
+                        todo[-1].fills.append(pool.submit(self._fill_some, todo[-1], is_wanted))
+                    step += 1
+                for fill in todo[0].fills:
+                    fill.result()
+                yield todo.popleft().batch  # nothing here holds what it gave
+            pool.shutdown()
+        except Exception:
+            run.is_over = True  # whoever keeps the error keeps all that is here
+            todo.clear()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
-    def _begin_thread(self, used: list[_Tools]) -> None:
+    @contextlib.contextmanager
+    def _borrowed(self, is_wanted: Callable[[], bool] | None = None) -> Iterator[_Tools]:
+        """Tools that nobody else has meanwhile."""
         try:
-            self._own.tools = self._spare.pop()
+            tools = self._spare.pop()
         except IndexError:
-            self._own.tools = self._new_tools()
-        self._own.tools.reader.over.clear()
-        used.append(self._own.tools)
+            tools = _Tools(SampleReader(self._opened, self.fetcher, self._check))
+        tools.reader.over.is_wanted = is_wanted
+        try:
+            yield tools
+        finally:
+            self._spare.append(tools)
 
-    def _new_tools(self) -> _Tools:
-        return _Tools(SampleReader(self._opened, self.fetcher, self._check))
-
-    def _fill_some(self, job: _Job) -> None:
+    def _fill_some(self, job: _Job, is_wanted: Callable[[], bool]) -> None:
         """Fills what no other thread has begun, until nothing is left: a task per sample would cost more than a crop."""
-        while job.left:
-            try:
-                number, row, position = job.left.popleft()
-            except IndexError:  # another thread was faster
-                return
-            self.fill(job.batch, number, row, position, seed=job.seed, epoch=job.epoch, before_is_free=job.is_alone)
+        with self._borrowed(is_wanted) as tools:
+            while job.left and is_wanted():
+                try:
+                    number, row, position = job.left.popleft()
+                except IndexError:  # another thread was faster
+                    return
+                self.fill(
+                    job.batch,
+                    number,
+                    row,
+                    position,
+                    seed=job.seed,
+                    epoch=job.epoch,
+                    before_is_free=job.is_alone,
+                    tools=tools,
+                )
 
     def fill(
         self,
@@ -156,6 +183,7 @@ class Filling:
         seed: int,
         epoch: int,
         before_is_free: bool = False,
+        tools: _Tools | None = None,
     ) -> None:
         """Writes one sample into its place in a batch.
 
@@ -167,11 +195,13 @@ class Filling:
             seed: of what is drawn of it.
             epoch: likewise.
             before_is_free: whether those before it in the batch are written later, and not at the same time.
+            tools: to fill it with; borrowed where None.
         """
-        own, opened, decoder = self._own, self._opened, self._decoder
-        if not hasattr(own, "tools"):
-            own.tools = self._new_tools()
-        tools: _Tools = own.tools
+        if tools is None:
+            with self._borrowed() as own:
+                self.fill(batch, number, row, position, seed=seed, epoch=epoch, tools=own)
+            return
+        opened, decoder = self._opened, self._decoder
         members = tuple(opened.members.member[opened.first[row] : opened.first[row + 1]].tolist())
         draw = self._layout.drawing.draw(decoder.present(members), seed=seed, epoch=epoch, position=position)
         assembly = decoder.assembly(members, draw)

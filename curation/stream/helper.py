@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from curation.afterwards import Leavings
 from curation.model import PassingError, ReadError
 from curation.store import Client, Store, brief
 
@@ -110,8 +111,10 @@ class Channel:
 
     def __init__(self) -> None:
         self._program: Helper | None = None
-        self._connection: socket.socket | None = None
+        self._connection: list[socket.socket] = []
+        """One, or none."""
         self._memory: mmap.mmap | None = None
+        _connections.when_gone(self, _close, self._connection)
 
     def get_ranges(self, store: Store, key: str, spans: Sequence[tuple[int, int]]) -> list[memoryview]:
         """As `Store.get_ranges`; the bytes are valid until the next call.
@@ -149,11 +152,12 @@ class Channel:
     def _ask(
         self, program: Helper, what: str, store: Store, key: str, spans: Sequence[tuple[int, int]]
     ) -> tuple[int, bytes]:
+        _connections.settle()
         request = json.dumps([what, store.url, store.prefix, asdict(store.client), key, list(spans)]).encode()
         if self._program is not program:  # it was replaced, or is the parent's
             self.close()
             self._program = program
-        connection, self._connection = self._connection or program.connect(), None
+        connection = self._connection.pop() if self._connection else program.connect()
         try:
             connection.settimeout(2 * store.client.whole_s + _SILENCE_S)
             total = _places(spans)[-1]
@@ -173,19 +177,22 @@ class Channel:
             connection.close()
             self._memory = None
             raise
-        self._connection = connection
+        self._connection.append(connection)
         return kind, body
 
     def close(self) -> None:
         """Closes the connection; memory goes with the last view of it."""
-        if self._connection is not None:
-            self._connection.close()
-        self._connection, self._memory = None, None
-
-    def __del__(self) -> None:
-        self.close()
+        _close(self._connection)
+        self._memory = None
 
 
+def _close(connections: list[socket.socket]) -> None:
+    while connections:
+        connections.pop().close()
+
+
+_connections = Leavings()
+"""Of channels that nobody uses any more."""
 _channels = threading.local()
 
 

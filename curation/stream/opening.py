@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 import tempfile
-import weakref
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from curation.afterwards import Leavings
 from curation.model import ConfigError, DamageError
 from curation.shardformat import (
     INDEX,
@@ -57,7 +57,7 @@ class OpenSplit:
         self._members: MemberTable | None = None
         self._first: NDArray[np.int64] | None = None
         if owned:
-            weakref.finalize(self, _remove, table, os.getpid())
+            _copies.when_gone(self, _remove, table)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_members": None, "_first": None}
@@ -111,6 +111,7 @@ def open_split(path_or_url: str | Path, split: str, remote: Remote | None = None
         ConfigError: there is no index, it is of a newer version, or it has no such split.
         DamageError: something is not what the index says of it; the files are named.
     """
+    _copies.settle()
     store, index = _find_index(str(path_or_url))
     if split not in index.splits:
         known = ", ".join(f"{k} ({v.samples} samples)" for k, v in index.splits.items())
@@ -232,10 +233,12 @@ def _sample_ids(data: bytes, where: str, entry: SplitEntry) -> pa.Array:
     return table.column("id").combine_chunks()
 
 
-def _remove(path: Path, owner: int) -> None:
-    """Removes the copy of a remote table, in the process that made it and in no forked child."""
-    if os.getpid() == owner:
-        path.unlink(missing_ok=True)
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+_copies = Leavings()
+"""Copies of remote tables: removed by the process that made them, when it opens another split or ends."""
 
 
 def weights(opened: OpenSplit) -> NDArray[np.float64]:

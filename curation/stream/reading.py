@@ -51,7 +51,7 @@ class SampleReader:
         self._check = check
         self._scratch = Scratch()
         self.over = self._scratch.over
-        """Set when nobody waits for a sample any more."""
+        """Asked whether nobody waits for a sample any more."""
 
     def read(
         self, row: int, wanted: Sequence[int], targets: Mapping[int, Target] | None = None

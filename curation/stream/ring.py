@@ -4,11 +4,14 @@ A fresh shared segment per batch costs more than decoding what goes into it: the
 process faults it in. Here a worker fills slots of one segment in turn, the consumer sees them through its own mapping, and
 a slot is free again when the last tensor over it is gone, however long that takes: nothing is ever overwritten under a
 reader. While all slots are held, batches get memory of their own.
+
+That a slot is free is one byte of the shared memory, and the only thing that the package does in a finalizer besides noting
+that an object is gone (`curation.afterwards`): it takes no lock and waits for nothing, and the one who needs to know is
+another process, which cannot come by here.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import mmap
 import os
@@ -16,10 +19,13 @@ import tempfile
 import threading
 import uuid
 import weakref
+from multiprocessing import reduction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from curation.afterwards import Leavings
 
 _PAGE = mmap.PAGESIZE
 SLOTS = 8
@@ -43,16 +49,29 @@ class Ring:
         """
         self.slot_bytes = -(-max(slot_bytes, 1) // _PAGE) * _PAGE
         size = _PAGE + SLOTS * self.slot_bytes
-        self.handle = _memory(size) if handle is None else handle
+        made = memory(size) if handle is None else handle
         self._lock = threading.Lock()
         """Two threads may iterate one dataset."""
         self.name = uuid.uuid4().hex
         """What tells it from others of the same process."""
-        self.announced = False
-        """Whether the other process has been sent the handle."""
-        self._map = mmap.mmap(self.handle, size)
+        self._map = mmap.mmap(made, size)
         self._taken: NDArray[np.uint8] = np.frombuffer(self._map, np.uint8, SLOTS)
-        weakref.finalize(self, _close, self.handle)
+        self._unsent = [made] if handle is None else []
+        """The descriptor, until the other process has been sent it: memory stays as long as one is open."""
+        if handle is None:
+            _unsent.settle()
+            _unsent.when_gone(self, _close, self._unsent)
+        else:
+            os.close(made)
+
+    def hand_over(self) -> Any:
+        """What the other process gets the memory with, where it has not been sent that before; None where it has."""
+        if not self._unsent:
+            return None
+        handle = self._unsent.pop()
+        sent = reduction.DupFd(handle)
+        os.close(handle)
+        return sent
 
     def take(self) -> int | None:
         """A free slot, now taken; None where there is none."""
@@ -76,12 +95,17 @@ class Ring:
         """The bytes of a slot, which is freed when the last array or tensor over them is gone: uint8, (slot_bytes,)."""
         block = (ctypes.c_uint8 * self.slot_bytes).from_buffer(self._map, self._start(slot))
         # Everything made of the array below holds `block`: numpy through its base, torch through its storage.
-        weakref.finalize(block, self.give_back, slot, os.getpid()).atexit = False
+        self.freed_with(block, slot)
         view: NDArray[np.uint8] = np.frombuffer(memoryview(block), np.uint8)
         return view
 
-    def give_back(self, slot: int, holder: int) -> None:
-        """Frees a slot, where this is the process that held it."""
+    def freed_with(self, thing: object, slot: int) -> weakref.finalize[..., Any]:
+        """Frees a slot when `thing` is gone, unless it is handed on before: `detach()` of what is returned."""
+        freed = weakref.finalize(thing, self._give_back, slot, os.getpid())
+        freed.atexit = False
+        return freed
+
+    def _give_back(self, slot: int, holder: int) -> None:
         if os.getpid() == holder:  # a fork has copies of its parent's tensors, but the slot is the parent's
             self.free(slot)
 
@@ -92,7 +116,7 @@ class Ring:
         raise TypeError("a Ring goes to another process by its file descriptor")
 
 
-def _memory(size: int) -> int:
+def memory(size: int) -> int:
     """Descriptor of fresh memory that other processes can map. Pages cost nothing until they are written."""
     if hasattr(os, "memfd_create"):  # not bounded by /dev/shm, which containers keep small
         handle = os.memfd_create("curation-batches")
@@ -103,6 +127,10 @@ def _memory(size: int) -> int:
     return handle
 
 
-def _close(handle: int) -> None:
-    with contextlib.suppress(OSError):
-        os.close(handle)
+def _close(unsent: list[int]) -> None:
+    while unsent:
+        os.close(unsent.pop())
+
+
+_unsent = Leavings()
+"""Descriptors of rings that no other process was sent."""

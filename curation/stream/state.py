@@ -2,122 +2,262 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import contextlib
+import fcntl
+import mmap
+import os
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from multiprocessing.reduction import DupFd, ForkingPickler
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from curation.afterwards import Leavings
 from curation.model import ConfigError
+from curation.stream.ring import memory
 
 _VERSION = 1
-_EPOCH, _START, _USED_BY, _CURRENT, _ITERATED = range(5)
+_EPOCH, _START, _IS_SET, _BEGUN = range(4)
+_ITERATIONS = 64
+"""Iterations that are remembered: more than workers of one dataset that are still on their way to one."""
+
+
+class _Begun(NamedTuple):
+    """An iteration, as all its workers know it."""
+
+    seed: int
+    """What tells a set of workers from others; −1 without workers."""
+    number: int
+    """Of the iteration, among those of the same workers; from 1."""
+    epoch: int
+    start: int
+    """Position at which it began."""
+    workers: int
+    """0 where the process that iterates reads itself."""
+
+
+class _Shared:
+    """Numbers that a process and its DataLoader's workers see: int64, changed under a lock that dies with its holder.
+
+    Pickled for a worker that is being made, it is the same memory there; pickled otherwise, and copied, it has its own.
+    """
+
+    def __init__(self, handle: int | None = None) -> None:
+        self.owner = os.getpid()
+        size = 8 * (4 + _ITERATIONS * len(_Begun._fields))
+        _descriptors.settle()
+        self.handle = memory(size) if handle is None else handle
+        self.numbers: NDArray[np.int64] = np.frombuffer(mmap.mmap(self.handle, size), np.int64)
+        self.iterations = self.numbers[4:].reshape(_ITERATIONS, -1)
+        _descriptors.when_gone(self, os.close, self.handle)
+
+    def copied(self) -> _Shared:
+        """The same numbers, in memory of its own."""
+        copy = _Shared()
+        copy.numbers[:] = self.numbers
+        return copy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self.numbers.tolist(),)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps out all other threads and processes; only for reading and writing these numbers."""
+        with _lock:
+            fcntl.lockf(self.handle, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.lockf(self.handle, fcntl.LOCK_UN)
+
+
+def _restored(numbers: list[int]) -> _Shared:
+    shared = _Shared()
+    shared.numbers[:] = numbers
+    return shared
+
+
+def _same(handle: Any, owner: int) -> _Shared:
+    shared = _Shared(handle.detach())
+    shared.owner = owner
+    return shared
+
+
+ForkingPickler.register(_Shared, lambda shared: (_same, (DupFd(shared.handle), shared.owner)))
+
+_descriptors = Leavings()
+"""Of the memory of progresses that are gone."""
+_lock = threading.Lock()
+"""Locks of files keep out other processes, and not threads of the same one."""
 
 
 class Progress:
     """Epoch and position of one dataset.
 
     What all workers of it must see lies in shared memory, so that `set_epoch` and `load_state_dict` also reach those that
-    a DataLoader keeps from epoch to epoch.
+    a DataLoader keeps from epoch to epoch. The first of them that begins an iteration says which epoch it is; the next
+    iteration is the next epoch. Nothing of it is shared between processes that iterate: ranks agree by counting alike.
     """
 
     def __init__(self) -> None:
-        self._shared = torch.zeros(5, dtype=torch.int64)
-        self._shared.share_memory_()  # type: ignore[no-untyped-call]  # torch leaves it without annotations
+        self._memory = _Shared()
         self._iterations = 0
         """So many began in this process."""
         self._steps = 0
-        self._begun: tuple[int, int, int] = (0, 0, 1)
-        """(start, worker, workers) of the iteration going on in this process."""
-        self._skip: tuple[int, dict[str, Any]] | None = None
-        """(steps that this very worker has delivered before, how they were dealt)."""
+        self._here: tuple[_Begun, int] | None = None
+        """(the iteration going on in this process, its worker)."""
+        self._has_ended = False
+        self._loaded: tuple[int, int, int, dict[str, Any]] | None = None
+        """Of a worker that goes on: (epoch, start, steps that this very one has delivered, how they were dealt)."""
+        _all.add(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        _ = self._shared
+        return self.__dict__.copy()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        _all.add(self)
+
+    @property
+    def _shared(self) -> _Shared:
+        """The memory that this process shares with its workers; what it got from another that iterates is copied first."""
+        if self._memory.owner != os.getpid() and torch.utils.data.get_worker_info() is None:
+            self._memory = self._memory.copied()
+        return self._memory
 
     @property
     def epoch(self) -> int:
         """The epoch that the next iteration delivers."""
-        return int(self._shared[_EPOCH])
+        return int(self._shared.numbers[_EPOCH])
 
     @property
     def start(self) -> int:
         """The position at which the next iteration begins."""
-        return int(self._shared[_START]) if not self._shared[_USED_BY] else 0
+        return int(self._shared.numbers[_START])
 
     @property
-    def begun(self) -> int:
-        """The position at which the iteration that was begun last begins; of the next, where none was."""
-        return int(self._shared[_CURRENT]) if self._shared[_USED_BY] else self.start
+    def begun(self) -> tuple[int, int]:
+        """(epoch, position at which it begins) of the iteration begun last; of the next one, where that was set since."""
+        with self._shared.locked():
+            last = self._last()
+        return (self.epoch, self.start) if last is None else (last.epoch, last.start)
+
+    def _last(self) -> _Begun | None:
+        numbers = self._memory.numbers
+        return None if numbers[_IS_SET] or not numbers[_BEGUN] else self._iteration(int(numbers[_BEGUN]) - 1)
+
+    def _iteration(self, number: int) -> _Begun:
+        return _Begun(*self._memory.iterations[number % _ITERATIONS].tolist())
 
     def set_epoch(self, epoch: int) -> None:
-        """Begins another epoch; the same one again goes on where it was told to."""
-        if epoch != self.epoch:
-            self._shared[_EPOCH:].zero_()
-            self._shared[_EPOCH] = epoch
-            self._steps, self._skip, self._begun = 0, None, (0, 0, 1)
+        """Says which epoch the next iteration delivers; where that is the one, it goes on where it was told to."""
+        with self._shared.locked():
+            if epoch != self.epoch:
+                self._memory.numbers[[_EPOCH, _START]] = epoch, 0
+            self._memory.numbers[_IS_SET] = 1
+        self._steps, self._loaded, self._has_ended = 0, None, False
 
-    def iteration(self) -> int:
-        """What tells the iteration that begins now from others: the same in all its workers, and never 0."""
-        self._iterations += 1
-        info = torch.utils.data.get_worker_info()
-        # DataLoader draws a seed for the workers that it starts; those that it keeps count alike.
-        return hash((-1 if info is None else info.seed - info.id, self._iterations)) or 1
+    def begin(self, worker: int, workers: int, *, ranks: int, batch: int) -> tuple[int, int, int]:
+        """(epoch, position at which it begins, steps of this worker to leave out), for an iteration.
 
-    def begin(self, iteration: int, worker: int, workers: int, *, ranks: int, batch: int) -> tuple[int, int]:
-        """(position at which the epoch begins, steps of this worker to leave out), for an iteration.
-
-        What was loaded is for the first iteration alone, even where it was left before all its workers began: an epoch that
-        is iterated again begins at its beginning, in all of them.
+        In workers it is called once for each iteration of the DataLoader, in all of them.
 
         Raises:
             ConfigError: what was loaded counts the steps of a worker, and they are dealt in another way now.
         """
-        used_by = int(self._shared[_USED_BY])
-        if not used_by:
-            self._shared[_USED_BY] = iteration
-        start = int(self._shared[_START]) if used_by in (0, iteration) else 0
-        self._shared[_CURRENT] = start
-        skip, self._skip = self._skip, None
+        loaded, self._loaded = self._loaded, None
         dealt = {"worker": worker, "workers": workers, "ranks": ranks, "batch": batch}
-        if skip is not None and skip[1] != dealt:  # its steps are other samples then
-            was, now = (", ".join(f"{k} = {v}" for k, v in d.items()) for d in (skip[1], dealt))
+        if loaded is not None and loaded[3] != dealt:  # its steps are other samples then
+            was, now = (", ".join(f"{k} = {v}" for k, v in d.items()) for d in (loaded[3], dealt))
             raise ConfigError(
                 f"state of a worker with {was}, loaded with {now}: expected the same: only the dataset's own state, "
                 "state_dict(steps=n), goes on with other workers, ranks and batch sizes: load that"
             )
-        self._begun = (start, worker, workers)
-        self._steps = skip[0] if skip else 0
-        return start, self._steps
+        self._iterations += 1
+        info = torch.utils.data.get_worker_info()
+        # DataLoader draws a seed for the workers that it starts; those that it keeps count alike.
+        seed = -1 if info is None else info.seed - info.id
+        with self._shared.locked():
+            begun = None if info is None else self._known(seed)
+            if begun is None:
+                numbers = self._memory.numbers
+                epoch, start = loaded[:2] if loaded is not None else (int(numbers[_EPOCH]), int(numbers[_START]))
+                begun = _Begun(seed, self._iterations, epoch, start, 0 if info is None else workers)
+                self._memory.iterations[int(numbers[_BEGUN]) % _ITERATIONS] = begun
+                numbers[_BEGUN] += 1
+                numbers[[_EPOCH, _START, _IS_SET]] = epoch + 1, 0, 0
+        self._here, self._steps, self._has_ended = (begun, worker), loaded[2] if loaded else 0, False
+        return begun.epoch, begun.start, self._steps
 
-    def step(self, together: int, *, in_worker: bool) -> None:
+    def _known(self, seed: int) -> _Begun | None:
+        """This iteration, where another worker began it; a later one, where that one was left: what comes is thrown away."""
+        count = int(self._memory.numbers[_BEGUN])
+        known = (self._iteration(n) for n in range(count - 1, max(count - _ITERATIONS, 0) - 1, -1))
+        own = [b for b in known if b.seed == seed and b.number >= self._iterations]
+        return own[-1] if own else None
+
+    def step(self) -> None:
         """Counts what is delivered next."""
         self._steps += 1
-        if in_worker:
-            self._shared[_ITERATED] = 1
+
+    def end(self) -> None:
+        """Says that all was delivered."""
+        self._has_ended = True
 
     def state(self, identity: Mapping[str, Any], steps: int | None, *, ranks: int, batch: int) -> dict[str, Any]:
         """The state; a step delivers `batch` positions on each rank."""
-        value = {"version": _VERSION, **identity, "epoch": self.epoch}
+        value = {"version": _VERSION, **identity}
         info = torch.utils.data.get_worker_info()
-        start = self._begun[0]
         if info is not None:
             dealt = {"worker": info.id, "workers": info.num_workers, "ranks": ranks, "batch": batch}
-            return value | {"consumed": start, "steps": self._steps, **dealt}
+            epoch, start = (self._here[0].epoch, self._here[0].start) if self._here else (self.epoch, self.start)
+            return value | {"epoch": epoch, "consumed": start, "steps": self._steps, **dealt}
+        with self._shared.locked():
+            last = self._last()
         if steps is None:
-            if self._shared[_ITERATED]:
+            if last is not None and last.workers:
                 raise ConfigError(
                     "state_dict(): batches come from workers, and some are still on their way: say how many were used, "
                     "state_dict(steps=n), or use torchdata's StatefulDataLoader"
                 )
-            steps = self._steps
-        start = self._begun[0] if not self._shared[_ITERATED] else int(self._shared[_CURRENT])
-        return value | {"consumed": start + steps * ranks * batch}
+            steps = self._steps if last is not None else 0
+            last = None if self._has_ended else last
+            steps = 0 if last is None else steps
+        epoch, start = (self.epoch, self.start) if last is None else (last.epoch, last.start)
+        return value | {"epoch": epoch, "consumed": start + steps * ranks * batch}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Takes up a state that `check_state` let pass."""
-        self._shared[_EPOCH], self._shared[_START] = state["epoch"], state["consumed"]
-        self._shared[_USED_BY:].zero_()
-        # A worker's state is asked for before it begins, too, and then it has come as far as it was told.
-        self._steps, self._begun = int(state.get("steps", 0)), (int(state["consumed"]), 0, 1)
+        self._here, self._has_ended, self._steps = None, False, 0
         dealt = {k: state.get(k) for k in ("worker", "workers", "ranks", "batch")}
-        self._skip = (state["steps"], dealt) if "worker" in state else None
+        if "worker" in state:
+            self._loaded = (int(state["epoch"]), int(state["consumed"]), int(state["steps"]), dealt)
+        if torch.utils.data.get_worker_info() is None:
+            with self._shared.locked():
+                self._memory.numbers[[_EPOCH, _START, _IS_SET]] = state["epoch"], state["consumed"], 1
+
+
+_all: weakref.WeakSet[Progress] = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    """What this process got from another that iterates becomes its own, before its workers are forked."""
+    for progress in list(_all):
+        with contextlib.suppress(AttributeError):  # one that another thread is just making
+            _ = progress._shared
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
 
 
 def check_state(state: Mapping[str, Any], identity: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -14,6 +14,12 @@ PEERS = {
     "wds": ("webdataset==1.0.2", "zarr<3", "tifffile", "imagecodecs"),
     "lit": ("litdata==0.2.76",),
     "mosaic": ("mosaicml-streaming==0.13.0",),
+    "loops": (
+        "lightning==2.6.6",
+        "accelerate==1.15.0",
+        "transformers==5.24.0",
+        *("numcodecs==0.16.6", "obstore==0.12.1", "pyarrow==26.0.1", "shapely==2.2.0"),  # what our reader imports
+    ),
     "cog": ("odc-stac==0.5.3", "stackstac==0.5.1", "rioxarray", "rasterio==1.4.4", "pystac", "dask[array]"),
 }
 WITHOUT_TORCH = {"cog"}

@@ -165,13 +165,16 @@ def _use(fetcher, number, limit, worst):
         name = NAMES[(number + turn * 5) % len(NAMES)]
         assert read(fetcher, name) == right(name)
         fetcher._files.drop(name)
-        taken = 0
-        for path in fetcher._cache.folder.iterdir():
-            try:
-                taken += path.stat().st_size
-            except FileNotFoundError:
-                continue
-        worst.value = max(worst.value, taken)
+        with fetcher._cache._locked("all"):  # nothing is added or renamed while it is counted
+            taken = sum(size_of(path) for path in fetcher._cache.folder.iterdir())
+            worst.value = max(worst.value, taken)
+
+
+def size_of(path):
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # a download that failed
+        return 0
 
 
 def test_several_processes_share_a_cache_smaller_than_what_they_read(world, tmp_path):
@@ -186,6 +189,28 @@ def test_several_processes_share_a_cache_smaller_than_what_they_read(world, tmp_
     assert [u.exitcode for u in users] == [0, 0, 0]
     assert 0 < worst.value <= 2 * SIZE
     assert not list((tmp_path / "cache").glob("*.part"))
+
+
+def test_a_shard_that_is_whole_waits_for_who_is_counting(tmp_path):
+    """Otherwise it is counted under neither name, and what comes next has no room."""
+    cache = DiskCache(tmp_path / "cache", 2 * SIZE)
+    downloading, go_on = threading.Event(), threading.Event()
+
+    def read(start, length):
+        downloading.set()
+        assert go_on.wait(30)
+        return memoryview(content("0.tar"))[start : start + length]
+
+    with ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(cache.open, "0.tar", SIZE, SHA256["0.tar"], read)
+        assert downloading.wait(30)
+        with cache._locked("all"):
+            go_on.set()
+            time.sleep(0.3)
+            assert not opened.done()
+            assert sum(size_of(path) for path in cache.folder.glob("*.part")) == SIZE
+        os.close(opened.result(30))
+    assert whole(tmp_path) == {SHA256["0.tar"]}
 
 
 def _hang(fetcher, begun):

@@ -150,13 +150,14 @@ def test_every_sample_comes_from_a_server_that_fails_once_per_shard(packed, worl
 def test_workers_share_a_disk_cache_and_a_second_epoch_asks_for_nothing(packed, world, start, tmp_path):
     options = {"batch_size": 4, "shuffle": True, "timeout_s": 1.0, "cache_dir": tmp_path / "kept", "cache_gb": 1}
     dataset = open_shards(f"{world.url}/shards", **options)
+    local = open_shards(packed, batch_size=4, shuffle=True)
     world.break_("cut", every=True)
     loader = DataLoader(dataset, batch_size=None, num_workers=2, timeout=60, multiprocessing_context=start)
-    assert_same(loader, open_shards(packed, batch_size=4, shuffle=True))
+    assert_same(loader, local)
     assert world.faults() == 4
     assert len({r[1] for r in world.requests()}) == 4
     world.break_("503", times=1000)
-    assert_same(loader, open_shards(packed, batch_size=4, shuffle=True))
+    assert_same(loader, local)
     one = dataset.by_id()[key_of(1)]
     assert torch.equal(one["s2l2a_10m"], open_shards(packed).by_id()[key_of(1)]["s2l2a_10m"])
     assert world.requests() == []

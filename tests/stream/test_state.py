@@ -346,21 +346,20 @@ class Late:
 @pytest.mark.parametrize("late", [0, 1])
 def test_an_iteration_that_is_left_before_all_workers_began_uses_up_what_was_loaded_for_all(many, late, keep):
     dataset = open_shards(many, batch_size=2, fields=[], shuffle=True)
-    whole = [batch["key"] for batch in dataset]
-    dataset.load_state_dict(dataset.state_dict(steps=5))
+    epochs = [[batch["key"] for batch in dataset] for _ in range(6)]
+    state = open_shards(many, shuffle=True, batch_size=2).state_dict(steps=5)
     for after in (late, 1 - late):
+        dataset.load_state_dict(state)
         how = {"batch_size": None, "num_workers": 2, "persistent_workers": keep}
         loader = DataLoader(dataset, worker_init_fn=Late(late), **how)
         batches = iter(loader)
         if late:
-            assert next(batches)["key"] == whole[5]
+            assert next(batches)["key"] == epochs[0][5]
         else:
             time.sleep(0.2)
         del batches
         if not keep:
             loader = DataLoader(dataset, worker_init_fn=Late(after), **how)
-        began = list(loader)
-        assert [batch["key"] for batch in began] == whole
-        assert [batch["key"] for batch in loader] == whole
-        assert dataset.state_dict(steps=2)["consumed"] == 4
-        dataset.load_state_dict(dataset.state_dict(steps=5))
+        assert [batch["key"] for batch in loader] == epochs[1]
+        assert [batch["key"] for batch in loader] == epochs[2]
+        assert dataset.state_dict(steps=2) == {**state, "epoch": 2, "consumed": 4}

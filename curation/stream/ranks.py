@@ -1,0 +1,131 @@
+"""Which of the ranks a process is: asked when it is needed, since frameworks open data first and make processes then."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from typing import Any, NamedTuple
+
+import torch.distributed
+import torch.utils.data
+
+from curation.model import ConfigError
+
+_SHARDERS = {
+    "IterableDatasetShard": "gives each process a part of what it iterates",
+    "DataLoaderDispatcher": "reads on the first process alone, and deals that out",
+}
+"""Classes of accelerate and transformers that deal samples to processes, and what they do."""
+
+
+class Rank(NamedTuple):
+    """One of the processes that share an epoch."""
+
+    rank: int
+    world_size: int
+
+
+class _Told(NamedTuple):
+    """What somebody says of this process."""
+
+    who: str
+    rank: int | None
+    world_size: int | None
+
+    def __str__(self) -> str:
+        parts = [f"rank {self.rank}"] if self.rank is not None else []
+        return f"{self.who} {' '.join([*parts, *([f'of {self.world_size}'] if self.world_size is not None else [])])}"
+
+
+class Ranks:
+    """Rank and number of ranks of this process, or, in a DataLoader's worker, of the one that iterates."""
+
+    def __init__(self, rank: int | None, world_size: int | None) -> None:
+        """What was given; what is not given is asked for later.
+
+        Raises:
+            ConfigError: one without the other, or no rank of so many.
+        """
+        if (rank is None) != (world_size is None):
+            raise ConfigError(
+                f"rank = {rank}, world_size = {world_size}: give both, or neither to ask torch.distributed and the "
+                "environment"
+            )
+        if rank is not None and world_size is not None and not 0 <= rank < world_size:
+            raise ConfigError(f"rank = {rank}: expected 0 ≤ rank < world_size = {world_size}")
+        self._given = _Told("given", rank, world_size)
+        self._handed_over: tuple[int, Rank | str] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A worker that shares no memory knows of no process group: it is told when it is made."""
+        try:
+            found: Rank | str = self.now()
+        except ConfigError as err:  # for who needs it there
+            found = str(err)
+        return {**self.__dict__, "_handed_over": (os.getpid(), found)}
+
+    def now(self) -> Rank:
+        """Rank and number of ranks.
+
+        Raises:
+            ConfigError: what was given, the environment and torch.distributed do not say the same.
+        """
+        parent = multiprocessing.parent_process()
+        if torch.utils.data.get_worker_info() is not None and self._handed_over is not None and parent is not None:
+            maker, found = self._handed_over
+            if maker == parent.pid:
+                if isinstance(found, str):
+                    raise ConfigError(found)
+                return found
+        # A forked worker has its parent's memory, and so what torch.distributed said there.
+        told = [self._given, _environment()]
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            told.append(_Told("torch.distributed", torch.distributed.get_rank(), torch.distributed.get_world_size()))
+        told = [t for t in told if t.rank is not None or t.world_size is not None]
+        ranks = {t.rank for t in told if t.rank is not None}
+        sizes = {t.world_size for t in told if t.world_size is not None}
+        if len(ranks) > 1 or len(sizes) > 1:
+            raise ConfigError(
+                f"which rank this is: {', '.join(map(str, told))}: expected the same of all: give neither rank nor "
+                "world_size, or those of the process group; unset RANK and WORLD_SIZE where they are left from another job"
+            )
+        rank, size = ranks.pop() if ranks else 0, sizes.pop() if sizes else 1
+        if (size > 1 and not any(t.rank is not None for t in told)) or not 0 <= rank < size:
+            raise ConfigError(
+                f"which rank this is: {', '.join(map(str, told))}: expected a rank below the number of ranks: iterate after "
+                "init_process_group, start with torchrun, or give rank and world_size"
+            )
+        return Rank(rank, size)
+
+
+def _environment() -> _Told:
+    """What torchrun, or who works like it, says in the environment."""
+    values: list[int | None] = []
+    for name in ("RANK", "WORLD_SIZE"):
+        text = os.environ.get(name)
+        if text is not None and not text.isdecimal():
+            raise ConfigError(f"environment: {name} = {text!r}: expected a whole number, as torchrun sets it, or none")
+        values.append(None if text is None else int(text))
+    return _Told("RANK, WORLD_SIZE", *values)
+
+
+def refuse_sharder() -> None:
+    """Looks who is calling.
+
+    Raises:
+        ConfigError: it deals samples to processes itself, and so a second time.
+    """
+    frame = sys._getframe(1)
+    while (caller := frame.f_back) is not None:
+        frame = caller
+        name, _, method = frame.f_code.co_qualname.partition(".")
+        if name not in _SHARDERS or method not in ("__iter__", "set_epoch"):
+            continue  # and so no locals of the user's frames are looked at, which would keep batches
+        sharder = frame.f_locals.get("self")
+        if type(sharder).__name__ == name:
+            raise ConfigError(
+                f"{type(sharder).__module__}.{name} {_SHARDERS[name]}, and this dataset deals samples to ranks by itself: "
+                "most would never be seen: leave its DataLoader out of accelerator.prepare(…), and move batches with "
+                "accelerate.utils.send_to_device; in a transformers.Trainer, return it from get_train_dataloader"
+            )
