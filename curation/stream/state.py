@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,11 @@ import torch
 from curation.model import ConfigError
 
 _VERSION = 1
+_MOST = 2**63 - 1
+"""Of an epoch: what is random follows from it as a whole number of 64 bits."""
+_MOST_TOGETHER = 2**31
+"""Of ranks, workers, batch, and samples of a step."""
+_DEALT = ("steps", "worker", "workers", "ranks", "batch")
 _EPOCH, _START, _USED_BY, _CURRENT, _ITERATED = range(5)
 
 
@@ -107,15 +113,21 @@ class Progress:
                     "state_dict(steps=n), or use torchdata's StatefulDataLoader"
                 )
             steps = self._steps
+        _whole("steps", steps, 0, _MOST)
         start = self._begun[0] if not self._shared[_ITERATED] else int(self._shared[_CURRENT])
-        return value | {"consumed": start + steps * ranks * batch}
+        together, samples = ranks * batch, int(identity["samples"])
+        if steps and start + (steps - 1) * together >= samples:
+            most = -(-(samples - start) // together)
+            raise ConfigError(f"state_dict(steps={steps}): expected at most {most}, which is all of this epoch")
+        return value | {"consumed": start + steps * together, "together": together}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Takes up a state that `check_state` let pass."""
-        self._shared[_EPOCH], self._shared[_START] = state["epoch"], state["consumed"]
+        start = min(state["consumed"], state["samples"])  # pads are beyond the end
+        self._shared[_EPOCH], self._shared[_START] = state["epoch"], start
         self._shared[_USED_BY:].zero_()
         # A worker's state is asked for before it begins, too, and then it has come as far as it was told.
-        self._steps, self._begun = int(state.get("steps", 0)), (int(state["consumed"]), 0, 1)
+        self._steps, self._begun = state.get("steps", 0), (start, 0, 1)
         dealt = {k: state.get(k) for k in ("worker", "workers", "ranks", "batch")}
         self._skip = (state["steps"], dealt) if "worker" in state else None
 
@@ -123,19 +135,61 @@ class Progress:
 def check_state(state: Mapping[str, Any], identity: Mapping[str, Any]) -> Mapping[str, Any]:
     """The state, where it is of the same dataset, split and order.
 
+    Positions up to the end of the epoch may have been consumed, the end included, and pads beyond it as far as the last step
+    reached; what says more is no state of it.
+
     Raises:
-        ConfigError: it is not; both values are given.
+        ConfigError: it is not, both values are given; or it says what no state of the dataset does.
     """
-    if state.get("version") != _VERSION:
-        raise ConfigError(f"state of version {state.get('version')!r}, expected {_VERSION}: begin the epoch again")
-    for name, expected in identity.items():
-        if state.get(name) != expected:
-            raise ConfigError(
-                f"state of {name} = {state.get(name)!r}, but this dataset has {expected!r}: it can only go on with the same "
-                "dataset, split, seed and order; open it as before, or begin the epoch again"
-            )
-    if not (isinstance(state.get("consumed"), int) and state["consumed"] >= 0 and state.get("epoch", -1) >= 0):
+    if not isinstance(state, Mapping):
+        raise ConfigError(f"state of {type(state).__name__}, expected what state_dict() gave")
+    if not _same(state.get("version"), _VERSION):
         raise ConfigError(
-            f"state with consumed = {state.get('consumed')!r}, epoch = {state.get('epoch')!r}: expected ≥ 0"
+            f"state of version {reprlib.repr(state.get('version'))}, expected {_VERSION}: begin the epoch again"
         )
+    for name, expected in identity.items():
+        if not _same(state.get(name), expected):
+            raise ConfigError(
+                f"state of {name} = {_told(state.get(name))}, but this dataset has {expected!r}: it can only go on with the "
+                "same dataset, split, seed and order; open it as before, or begin the epoch again"
+            )
+    of_worker = any(name in state for name in ("worker", "steps"))
+    known = {"version", *identity, "epoch", "consumed", *(_DEALT if of_worker else ("together",))}
+    if unknown := [name for name in state if name not in known]:
+        raise ConfigError(f"state with {reprlib.repr(unknown)}, which this dataset's has not: open it as before")
+    samples = int(identity["samples"])
+    _whole("epoch", state.get("epoch"), 0, _MOST)
+    if not of_worker:
+        together = _whole("together", state.get("together", 1), 1, _MOST_TOGETHER)
+        _whole("consumed", state.get("consumed"), 0, samples + together - 1)
+        return state
+    start = _whole("consumed", state.get("consumed"), 0, samples)
+    workers = _whole("workers", state.get("workers"), 1, _MOST_TOGETHER)
+    _whole("worker", state.get("worker"), 0, workers - 1)
+    ranks, batch = (_whole(name, state.get(name), 1, _MOST_TOGETHER) for name in ("ranks", "batch"))
+    _whole("steps", state.get("steps"), 0, -(-(samples - start) // (ranks * batch)))
     return state
+
+
+def _whole(name: str, value: Any, least: int, most: int) -> int:
+    """The value, where it is a whole number within these bounds; others come from a foreign or a damaged checkpoint."""
+    if type(value) is not int or not least <= value <= most:
+        raise ConfigError(
+            f"state with {name} = {_told(value)}: expected a whole number from {least} to {most}: "
+            "load what state_dict() gave, or begin the epoch again"
+        )
+    return value
+
+
+def _same(value: Any, expected: Any) -> bool:
+    """Whether they are equal and of one type: a tensor's or an array's own comparison is no yes or no."""
+    if type(value) is not type(expected):
+        return False
+    if isinstance(expected, dict):
+        return value.keys() == expected.keys() and all(_same(value[k], v) for k, v in expected.items())
+    return bool(value == expected)
+
+
+def _told(value: Any) -> str:
+    """For a person: whole where it is one of a state's plain values."""
+    return repr(value) if type(value) is str and len(value) < 200 else reprlib.repr(value)
