@@ -11,6 +11,7 @@ import json
 import math
 import re
 import reprlib
+import sys
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -144,7 +145,7 @@ class _Table:
 
     def number(self, key: str) -> float:
         value = self._typed(key, (int, float), "a number")
-        if not abs(value) <= np.finfo(np.float64).max:
+        if not abs(value) <= sys.float_info.max:
             raise DamageError(f"{self.where}.{key}: got {reprlib.repr(value)}, expected a finite number; pack it again")
         return float(value)
 
@@ -901,7 +902,7 @@ def read_members(buffer: Any, where: str, index: Index, split: str) -> MemberTab
         one = batches.get_batch(0) if is_one else None
         if one is not None:
             one.validate(full=True)  # or its columns may lie outside the file
-    except (pa.ArrowException, OSError) as err:  # which of them, depends on where in the file the fault is
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as err:  # which of them, depends on where in the file the fault is
         raise DamageError(f"{where}: not an Arrow IPC file ({err}); pack the dataset again") from err
     if one is None or any(column.null_count for column in one.columns):
         what = f"{batches.num_record_batches} record batches of {reprlib.repr(got)}" if one is None else "nulls"
@@ -991,6 +992,8 @@ def sample_digest(key: str, arrays: Iterable[tuple[str, NDArray[Any]]], meta: Ma
         plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         digest.update(f"{name} {plain.dtype.name} {','.join(map(str, plain.shape))}\n".encode())
         digest.update(plain.data)
+    if not isinstance(meta, dict):
+        raise DamageError(f"{key}.{META}: {type(meta).__name__}, expected an object; pack it again")
     static, seasons, children = (meta.get(k, empty) for k, empty in ((STATIC, None), ("seasons", None), ("children", [])))
     if not isinstance(static, dict) or not isinstance(seasons, dict) or not isinstance(children, list):
         raise DamageError(f"{key}.{META}: no static, no seasons or children that are no list; pack it again")

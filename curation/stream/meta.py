@@ -122,5 +122,5 @@ def _vector(values: Any, labels: int) -> list[float]:
 def _seconds(time: str) -> int:
     try:
         return math.floor(parse_time(time).timestamp())
-    except OverflowError as err:  # a zone that takes it out of the years 1 to 9999
-        raise ValueError(f"time {reprlib.repr(time)}: {err}") from err
+    except (ValueError, OverflowError) as err:  # also a zone that takes it out of the years 1 to 9999
+        raise ValueError(f"time {reprlib.repr(time)}, expected RFC 3339") from err

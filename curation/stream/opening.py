@@ -252,7 +252,7 @@ def _columns(data: bytes, where: str, names: list[str], entry: SplitEntry) -> pa
             table = file.read(columns=names)
             table.validate(full=True)  # or texts may be none
             return table
-    except (pa.ArrowException, OSError) as err:  # which of them, depends on where in the file the fault is
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as err:  # which of them, depends on where in the file the fault is
         raise DamageError(f"{where}: not a Parquet file ({err}): pack the dataset again") from err
     raise DamageError(
         f"{where}: {rows} samples with columns {reprlib.repr(there)}, expected {entry.samples} with {names}: "
