@@ -46,8 +46,8 @@ _MOST_MEMBERS = 1 << 15
 _DEEPEST = 32
 """Levels of what is free form in the index."""
 
-_NAME = re.compile(r"[a-z0-9_-]+")
-"""Of an array or a season: part of a member's suffix."""
+_NAME = re.compile(r"[a-z0-9_-]{1,100}")
+"""Of an array or a season, part of a member's suffix, and of a source."""
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 """What no name has, and no file system and no terminal takes."""
@@ -160,9 +160,7 @@ class _Table:
     def texts(self, key: str) -> tuple[str, ...]:
         values = self.items(key)
         if not all(isinstance(v, str) for v in values):
-            raise DamageError(
-                f"{self.where}.{key}: got {reprlib.repr(values)}, expected texts; pack the dataset again"
-            )
+            raise DamageError(f"{self.where}.{key}: got {reprlib.repr(values)}, expected texts; pack the dataset again")
         return tuple(self._plain(key, v) for v in values)
 
     def table(self, key: str) -> dict[str, Any]:
@@ -185,8 +183,8 @@ class _Table:
     def done(self) -> None:
         if self.left:
             raise DamageError(
-                f"{self.where}: unknown keys {reprlib.repr(sorted(self.left))}; format version {VERSION} does not have them: "
-                "pack the dataset again, or read it with the software that wrote it"
+                f"{self.where}: unknown keys {reprlib.repr(sorted(self.left))}; format version {VERSION} does not have "
+                "them: pack the dataset again, or read it with the software that wrote it"
             )
 
 
@@ -349,9 +347,7 @@ class ArrayEntry:
         encoding = _one_of(t, "encoding", ENCODINGS)
         bands, shape = t.texts("bands"), t.items("shape")
         if len(shape) != 3 or not all(type(n) is int and n > 0 for n in shape) or shape[0] != len(bands):
-            raise DamageError(
-                f"{where}.shape: got {reprlib.repr(shape)}, expected [{len(bands)} bands, height, width]"
-            )
+            raise DamageError(f"{where}.shape: got {reprlib.repr(shape)}, expected [{len(bands)} bands, height, width]")
         if math.prod(shape) * np.dtype(dtype).itemsize > MOST_BYTES:
             raise DamageError(
                 f"{where}.shape: got {reprlib.repr(shape)} of {dtype}, expected an array of at most {MOST_BYTES} bytes"
@@ -376,7 +372,8 @@ class ArrayEntry:
             raise DamageError(f"{where}.res_m: got {entry.res_m}, expected 0.001 to 1,000,000 metres, or null")
         info = np.finfo(np.float32) if dtype == "float32" else np.iinfo(dtype)
         is_nan = dtype == "float32" and math.isnan(entry.nodata)
-        is_value = info.min <= entry.nodata <= info.max and (dtype == "float32" or entry.nodata == int(entry.nodata))
+        is_value = float(info.min) <= entry.nodata <= float(info.max)
+        is_value = is_value and (dtype == "float32" or entry.nodata.is_integer())
         if not is_nan and not is_value:
             raise DamageError(f"{where}.nodata: got {entry.nodata}, expected a value of {dtype}")
         t.done()
@@ -416,8 +413,8 @@ class BandStatistics:
         known = [v for v in (mean, std, low, high) if v is not None]
         if len(known) != (4 if entry.count else 0) or (std is not None and std < 0):
             raise DamageError(
-                f"{where}: mean {mean}, std {std}, min {low}, max {high} of {entry.count} pixels: expected numbers, std ≥ 0, "
-                "or null of each where there are no pixels; pack the dataset again"
+                f"{where}: mean {mean}, std {std}, min {low}, max {high} of {entry.count} pixels: expected numbers, std ≥ "
+                "0, or null of each where there are no pixels; pack the dataset again"
             )
         return entry
 
@@ -509,7 +506,9 @@ class Index:
         """
         t = _Table(value, where)
         if (got := t.text("format")) != FORMAT:
-            raise DamageError(f"{where}: format {reprlib.repr(got)}, expected {FORMAT!r}: this is not an index of shards")
+            raise DamageError(
+                f"{where}: format {reprlib.repr(got)}, expected {FORMAT!r}: this is not an index of shards"
+            )
         version = t.count("version")
         if version > VERSION:
             raise ConfigError(
@@ -549,7 +548,7 @@ class Index:
         return index
 
     def _check(self, where: str, members: int) -> None:
-        """Raises DamageError where arrays, seasons and statistics cannot belong together; before members are made of them."""
+        """Raises DamageError where arrays, seasons and statistics do not belong together. Members are named after it."""
         several = {True: self.children, False: 1}
         total = 1 + sum(several[a.of_children] * (len(a.seasons) or 1) for a in self.arrays.values())
         if total != members or total > _MOST_MEMBERS:
@@ -562,6 +561,10 @@ class Index:
             if not _NAME.fullmatch(name) or re.fullmatch("child[0-9]+", name):
                 raise DamageError(
                     f"{where}: arrays: got {reprlib.repr(name)}, expected a name of a-z, 0-9, '_' and '-', and not child<n>"
+                )
+            if not _NAME.fullmatch(entry.source):
+                raise DamageError(
+                    f"{where}: arrays.{name}.source: got {reprlib.repr(entry.source)}, expected a-z, 0-9, '_' and '-'"
                 )
             if list(entry.seasons) != [s for s in self.seasons if s in entry.seasons]:
                 raise DamageError(
@@ -902,7 +905,7 @@ def read_members(buffer: Any, where: str, index: Index, split: str) -> MemberTab
         one = batches.get_batch(0) if is_one else None
         if one is not None:
             one.validate(full=True)  # or its columns may lie outside the file
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as err:  # which of them, depends on where in the file the fault is
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as err:  # by where the fault is
         raise DamageError(f"{where}: not an Arrow IPC file ({err}); pack the dataset again") from err
     if one is None or any(column.null_count for column in one.columns):
         what = f"{batches.num_record_batches} record batches of {reprlib.repr(got)}" if one is None else "nulls"
@@ -994,7 +997,9 @@ def sample_digest(key: str, arrays: Iterable[tuple[str, NDArray[Any]]], meta: Ma
         digest.update(plain.data)
     if not isinstance(meta, dict):
         raise DamageError(f"{key}.{META}: {type(meta).__name__}, expected an object; pack it again")
-    static, seasons, children = (meta.get(k, empty) for k, empty in ((STATIC, None), ("seasons", None), ("children", [])))
+    static, seasons, children = (
+        meta.get(k, empty) for k, empty in ((STATIC, None), ("seasons", None), ("children", []))
+    )
     if not isinstance(static, dict) or not isinstance(seasons, dict) or not isinstance(children, list):
         raise DamageError(f"{key}.{META}: no static, no seasons or children that are no list; pack it again")
     wrong = [s for s, facts in seasons.items() if not isinstance(facts, dict)]

@@ -341,7 +341,7 @@ def _split(store: Store, index: Index, split: str, entry: SplitEntry, found: Ver
     ids = None
     try:
         ids = None if table is None else pq.read_table(io.BytesIO(table)).column("id").to_pylist()
-    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as err:  # which of them, depends on where in the file the fault is
+    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as err:  # by where the fault is
         found.faults.append(f"{store.where(entry.samples_table.name)}: no Parquet file with ids ({err}); pack again")
     scanned: list[list[shardformat.MemberRow]] = []
     with Counting(f"verify {split}", len(entry.shards), "shards") as count:
@@ -378,9 +378,7 @@ def _split(store: Store, index: Index, split: str, entry: SplitEntry, found: Ver
         )
 
 
-def _samples(
-    data: bytes, rows: list[shardformat.MemberRow], where: str, found: Verified
-) -> Iterator[tuple[str, str]]:
+def _samples(data: bytes, rows: list[shardformat.MemberRow], where: str, found: Verified) -> Iterator[tuple[str, str]]:
     by_key: dict[str, dict[str, bytes]] = {}
     for row in rows:
         by_key.setdefault(row.key, {})[row.member] = data[row.offset : row.offset + row.size]

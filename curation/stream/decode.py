@@ -211,7 +211,8 @@ class Decoder:
             raise DamageError(f"{self._where}: sample {key}: no {META}: pack it again")
         facts = parse_meta(bytes(payloads[0]), self._labels, names, f"{self._where}: sample {key}")
         if facts.id != key:
-            raise DamageError(f"{self._where}: sample {key}: its meta.json is that of {reprlib.repr(facts.id)}; pack it again")
+            its = reprlib.repr(facts.id)
+            raise DamageError(f"{self._where}: sample {key}: its meta.json is that of {its}; pack it again")
         if len(facts.children) > self._children:
             raise DamageError(
                 f"{self._where}: sample {key}: its meta.json has {len(facts.children)} children, the index says "

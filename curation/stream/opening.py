@@ -237,7 +237,9 @@ def _sample_ids(data: bytes, where: str, entry: SplitEntry) -> pa.Array:
             f"{len(entry.shards)} shards): pack the dataset again"
         )
     if wrong := ids.filter(pc.invert(pc.match_substring_regex(ids, f"^{LOCATION_ID.pattern}$"))):
-        raise DamageError(f"{where}: ids {reprlib.repr(wrong.to_pylist())}, expected a-z, 0-9, '_' and '-': pack it again")
+        raise DamageError(
+            f"{where}: ids {reprlib.repr(wrong.to_pylist())}, expected a-z, 0-9, '_' and '-': pack it again"
+        )
     if pc.count_distinct(ids).as_py() != len(ids):
         raise DamageError(f"{where}: an id twice, expected each once: pack the dataset again")
     return ids
@@ -252,7 +254,7 @@ def _columns(data: bytes, where: str, names: list[str], entry: SplitEntry) -> pa
             table = file.read(columns=names)
             table.validate(full=True)  # or texts may be none
             return table
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as err:  # which of them, depends on where in the file the fault is
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as err:  # by where the fault is
         raise DamageError(f"{where}: not a Parquet file ({err}): pack the dataset again") from err
     raise DamageError(
         f"{where}: {rows} samples with columns {reprlib.repr(there)}, expected {entry.samples} with {names}: "
@@ -302,7 +304,7 @@ def _fractions(column: pa.ChunkedArray, labels: int, where: str) -> NDArray[np.f
             continue
         if len(row) != labels or not all(v is not None and 0 <= v <= 1 for v in row):
             raise DamageError(
-                f"{where}: row {number} is {reprlib.repr(row)}, expected {labels} fractions from 0 to 1, or null: pack it again"
+                f"{where}: row {number}: {reprlib.repr(row)}, expected {labels} fractions from 0 to 1, or null: pack again"
             )
         out[number] = row
     return out
