@@ -112,6 +112,7 @@ def write_index(folder, value):
     (folder / "shards/index.json").write_text(json.dumps(value))
 
 
+@pytest.mark.slow
 def test_each_field_of_an_index_does_not_matter_or_is_refused_by_name(whole, mine, pixels):
     index = json.loads((whole / "shards/index.json").read_text())
     passed = set()
@@ -425,6 +426,7 @@ def faults(folder):
         return [str(err)]
 
 
+@pytest.mark.slow
 def test_verify_names_a_fault_of_each_field_of_an_index_and_never_crashes(whole, mine):
     index = json.loads((whole / "shards/index.json").read_text())
     for path in paths(index):
