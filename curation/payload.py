@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import io
-import tokenize
+import math
+import re
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +25,22 @@ ENCODINGS: tuple[Encoding, ...] = ("npy.blosc", "npy")
 """What a member's name ends in; the longer one first, since the shorter is a part of it."""
 
 DTYPES = ("uint8", "uint16", "int16", "float32")
+
+MOST_BYTES = (1 << 31) - 1
+"""Of one array, decoded: Blosc 1 counts in 32 bits, with a sign."""
+
+DENSEST = 1 << 16
+"""How many bytes one byte of a payload may stand for. zstd makes one of 7,942 that are all alike; what claims more than
+eight times that is refused before room is made for it."""
+
+_BLOSC_HEADER = 16
+_DESCR = {np.dtype(d).newbyteorder("<").str: np.dtype(d) for d in DTYPES}
+_NPY = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': (.{1,64}?), 'fortran_order': (True|False), "
+    rb"'shape': \(((?:\d{1,10}, ){0,31}\d{1,10},?)?\), \} *\n",
+    re.DOTALL,
+)
+"""The header of a `.npy` file as numpy spells it. It is matched and never evaluated, as numpy does."""
 
 
 _BLOSC = {"lz4": (b"lz4hc", 5), "zstd": (b"zstd", 5)}
@@ -77,12 +94,31 @@ def decode(payload: Any, encoding: str, where: str) -> NDArray[Any]:
     Raises:
         DamageError: it is no such payload.
     """
-    try:
-        file = payload if encoding == "npy" else blosc.decompress(payload)
-        # A copy, so that what comes back can be written to and does not keep the payload's own memory.
-        return opened(memoryview(file), where).copy()
-    except (RuntimeError, ValueError) as err:
-        raise DamageError(f"{where}: not a .{encoding} member ({err}); pack it again") from err
+    file = payload
+    if encoding != "npy":
+        blosc_content(payload, where)
+        try:
+            file = blosc.decompress(payload)
+        except (RuntimeError, ValueError) as err:
+            raise DamageError(f"{where}: not a .{encoding} member ({err}); pack it again") from err
+    # A copy, so that what comes back can be written to and does not keep the payload's own memory.
+    return opened(memoryview(file), where).copy()
+
+
+def blosc_content(payload: Any, where: str) -> int:
+    """How many bytes a Blosc buffer says that it holds, after checking that this can be true.
+
+    Raises:
+        DamageError: it is shorter than a header, has another length than it says, or claims more than it can hold.
+    """
+    size = len(payload)
+    # Its content is in bytes 4 to 7, its own length in 12 to 15; both little-endian.
+    inside, own = (int.from_bytes(payload[at : at + 4], "little") for at in (4, 12))
+    if size < _BLOSC_HEADER or own != size:
+        raise DamageError(f"{where}: not a .npy.blosc member ({size} bytes); pack it again")
+    if not 0 < inside <= min(MOST_BYTES, DENSEST * size):
+        raise DamageError(f"{where}: {size} bytes that claim to hold {inside}: not a .npy.blosc member; pack it again")
+    return inside
 
 
 def opened(file: memoryview, where: str) -> NDArray[Any]:
@@ -94,23 +130,25 @@ def opened(file: memoryview, where: str) -> NDArray[Any]:
     start = 10 + int.from_bytes(file[8:10], "little")
     try:
         shape, dtype = _parsed(bytes(file[:start]))
-    except (ValueError, SyntaxError, tokenize.TokenError) as err:  # numpy reads the header as Python
+    except ValueError as err:
         raise DamageError(f"{where}: not a .npy member ({err}); pack it again") from err
-    size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+    size = dtype.itemsize * math.prod(shape)
     if len(file) - start != size:
         raise DamageError(f"{where}: {len(file) - start} bytes of {dtype} {shape}, expected {size}: pack it again")
     return np.frombuffer(file, dtype, offset=start).reshape(shape)
 
 
-@functools.lru_cache(maxsize=256)  # a dataset has a handful of different headers, and parsing one takes 30 µs
+@functools.lru_cache(maxsize=256)  # a dataset has a handful of different headers
 def _parsed(header: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    file = io.BytesIO(header)
-    version = np.lib.format.read_magic(file)
-    if version != (1, 0):
-        raise ValueError(f"version {version}, expected (1, 0)")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    if fortran:
+    found = _NPY.fullmatch(header)
+    if found is None:
+        raise ValueError("its header is not one of format version 1.0, as numpy spells it")
+    descr = found[1].decode("latin-1")
+    if (dtype := _DESCR.get(descr.strip("'"))) is None:  # an object array would be pickled
+        raise ValueError(f"dtype {descr}, expected one of {', '.join(DTYPES)}, little-endian")
+    if found[2] == b"True":
         raise ValueError("Fortran order, expected C order")
-    if dtype.name not in DTYPES:  # an object array would be pickled
-        raise ValueError(f"dtype {dtype}, expected one of {', '.join(DTYPES)}")
-    return tuple(shape), np.dtype(dtype)
+    shape = tuple(int(n) for n in (found[3] or b"").split(b",") if n)
+    if 0 in shape:
+        raise ValueError(f"shape {shape}, expected sides of at least 1")
+    return shape, dtype

@@ -10,6 +10,8 @@ import io
 import json
 import math
 import re
+import reprlib
+import sys
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from curation.model import LOCATION_ID, STATIC, ConfigError, DamageError
-from curation.payload import DTYPES, ENCODINGS, Encoding, decode
+from curation.payload import DENSEST, DTYPES, ENCODINGS, MOST_BYTES, Encoding, decode
 
 FORMAT = "curation-shards"
 VERSION = 2
@@ -34,6 +36,21 @@ BLOCK = tarfile.BLOCKSIZE
 RECORD = tarfile.RECORDSIZE
 _NAME_LIMIT = 100
 """Bytes that a ustar header has for a name without folders."""
+
+_MOST = 1 << 53
+"""Above every number of bytes or samples: what JSON readers that count in doubles still tell apart."""
+
+_MOST_MEMBERS = 1 << 15
+"""Of a sample: the member table counts them in 16 bits, with a sign."""
+
+_DEEPEST = 32
+"""Levels of what is free form in the index."""
+
+_NAME = re.compile(r"[a-z0-9_-]{1,100}")
+"""Of an array or a season, part of a member's suffix, and of a source."""
+
+_CONTROLS = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+"""What no name has, and no file system and no terminal takes."""
 
 _MEMBER_FIELDS: tuple[tuple[str, np.dtype[Any], Any], ...] = (
     ("sample", np.dtype("<i4"), pa.int32()),
@@ -48,6 +65,21 @@ K = TypeVar("K")
 
 
 # ---- index.json ------------------------------------------------------------------------------------------------------
+
+
+def _refused(name: str) -> Any:
+    raise ValueError(f"{name}, which is no JSON")
+
+
+_JSON = json.JSONDecoder(parse_constant=_refused)
+
+
+def json_of(data: bytes) -> Any:
+    """The value of UTF-8 JSON. Raises ValueError where it is none, has NaN or Infinity, or is too deep to be read."""
+    try:
+        return _JSON.decode(data.decode())
+    except RecursionError as err:
+        raise ValueError("nested too deeply") from err
 
 
 class _Table:
@@ -67,23 +99,55 @@ class _Table:
     def _typed(self, key: str, kind: type[K] | tuple[type[K], ...], expected: str) -> K:
         value = self.take(key)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise DamageError(f"{self.where}.{key}: got {value!r}, expected {expected}; pack the dataset again")
+            raise DamageError(
+                f"{self.where}.{key}: got {reprlib.repr(value)}, expected {expected}; pack the dataset again"
+            )
         return value
 
     def text(self, key: str) -> str:
-        return self._typed(key, str, "a text")
+        return self._plain(key, self._typed(key, str, "a text"))
 
-    def count(self, key: str) -> int:
+    def _plain(self, key: str, value: str) -> str:
+        if _CONTROLS.search(value):
+            raise DamageError(
+                f"{self.where}.{key}: got {reprlib.repr(value)}, expected a text without control characters; "
+                "pack the dataset again"
+            )
+        return value
+
+    def names(self, key: str) -> tuple[str, ...]:
+        values = self.texts(key)
+        if len(set(values)) != len(values) or not all(_NAME.fullmatch(v) for v in values):
+            raise DamageError(
+                f"{self.where}.{key}: got {reprlib.repr(values)}, expected names of a-z, 0-9, '_' and '-', each once; "
+                "pack the dataset again"
+            )
+        return values
+
+    def count(self, key: str, most: int = _MOST) -> int:
         value = self._typed(key, int, "a whole number ≥ 0")
-        if value < 0:
-            raise DamageError(f"{self.where}.{key}: got {value}, expected ≥ 0; pack the dataset again")
+        if not 0 <= value < most:
+            raise DamageError(
+                f"{self.where}.{key}: got {value}, expected a whole number ≥ 0 and below {most}; pack the dataset again"
+            )
+        return value
+
+    def sha256(self, key: str) -> str:
+        value = self.text(key)
+        if not re.fullmatch("[0-9a-f]{64}", value):
+            raise DamageError(
+                f"{self.where}.{key}: got {reprlib.repr(value)}, expected 64 hexadecimal digits; pack the dataset again"
+            )
         return value
 
     def flag(self, key: str) -> bool:
         return self._typed(key, bool, "true or false")
 
     def number(self, key: str) -> float:
-        return float(self._typed(key, (int, float), "a number"))
+        value = self._typed(key, (int, float), "a number")
+        if not abs(value) <= sys.float_info.max:
+            raise DamageError(f"{self.where}.{key}: got {reprlib.repr(value)}, expected a finite number; pack it again")
+        return float(value)
 
     def number_or_null(self, key: str) -> float | None:
         if self.left.get(key, 0) is None:
@@ -96,17 +160,31 @@ class _Table:
     def texts(self, key: str) -> tuple[str, ...]:
         values = self.items(key)
         if not all(isinstance(v, str) for v in values):
-            raise DamageError(f"{self.where}.{key}: got {values!r}, expected texts; pack the dataset again")
-        return tuple(values)
+            raise DamageError(f"{self.where}.{key}: got {reprlib.repr(values)}, expected texts; pack the dataset again")
+        return tuple(self._plain(key, v) for v in values)
 
     def table(self, key: str) -> dict[str, Any]:
-        return self._typed(key, dict, "an object")
+        value = self._typed(key, dict, "an object")
+        for name in value:
+            self._plain(key, name)
+        return value
+
+    def free(self, key: str) -> dict[str, Any]:
+        """An object of whatever there is, but no deeper than who reads it can follow."""
+        value = self.table(key)
+        level: list[Any] = [value]
+        for _ in range(_DEEPEST):
+            level = [v for of in level for v in (of.values() if isinstance(of, dict) else of)]
+            level = [v for v in level if isinstance(v, dict | list)]
+        if level:
+            raise DamageError(f"{self.where}.{key}: more than {_DEEPEST} levels deep; pack the dataset again")
+        return value
 
     def done(self) -> None:
         if self.left:
             raise DamageError(
-                f"{self.where}: unknown keys {sorted(self.left)}; format version {VERSION} does not have them: "
-                "pack the dataset again, or read it with the software that wrote it"
+                f"{self.where}: unknown keys {reprlib.repr(sorted(self.left))}; format version {VERSION} does not have "
+                "them: pack the dataset again, or read it with the software that wrote it"
             )
 
 
@@ -129,7 +207,7 @@ class FileEntry:
     def from_json(cls, value: Any, where: str) -> FileEntry:
         """The entry that `to_json` gave. Raises DamageError naming the key that is wrong."""
         t = _Table(value, where)
-        entry = cls(_file_name(t), t.count("size"), t.text("sha256"))
+        entry = cls(_file_name(t), t.count("size"), t.sha256("sha256"))
         t.done()
         return entry
 
@@ -155,15 +233,22 @@ class ShardEntry:
     def from_json(cls, value: Any, where: str) -> ShardEntry:
         """The entry that `to_json` gave. Raises DamageError naming the key that is wrong."""
         t = _Table(value, where)
-        entry = cls(_file_name(t), t.count("size"), t.text("sha256"), t.count("samples"))
+        entry = cls(_file_name(t), t.count("size"), t.sha256("sha256"), t.count("samples"))
         t.done()
+        if entry.samples * 2 * BLOCK > entry.size:  # a header and a block of meta.json, at least
+            raise DamageError(
+                f"{where}.samples: got {entry.samples}, expected at most {entry.size // (2 * BLOCK)}: {entry.size} bytes "
+                "have no room for more; pack the dataset again"
+            )
         return entry
 
 
 def _file_name(t: _Table) -> str:
     name = t.text("name")
-    if not name or name.startswith("/") or ".." in name.split("/") or "://" in name:
-        raise DamageError(f"{t.where}.name: got {name!r}, expected a path below the folder of {INDEX}")
+    parts = name.split("/")
+    # 255 bytes is what file systems take of a name, 1024 what object stores take of a key.
+    if {"", ".", ".."} & set(parts) or max(len(p.encode()) for p in parts) > 255 or len(name.encode()) > 1024:
+        raise DamageError(f"{t.where}.name: got {reprlib.repr(name)}, expected a path below the folder of {INDEX}")
     return name
 
 
@@ -202,6 +287,8 @@ class SplitEntry:
         t.done()
         if (total := sum(s.samples for s in entry.shards)) != entry.samples:
             raise DamageError(f"{where}.samples: got {entry.samples}, expected {total}, the sum over its shards")
+        if len({s.name for s in entry.shards}) != len(entry.shards):
+            raise DamageError(f"{where}.shards: a name twice, expected each once; pack the dataset again")
         return entry
 
 
@@ -260,28 +347,34 @@ class ArrayEntry:
         encoding = _one_of(t, "encoding", ENCODINGS)
         bands, shape = t.texts("bands"), t.items("shape")
         if len(shape) != 3 or not all(type(n) is int and n > 0 for n in shape) or shape[0] != len(bands):
-            raise DamageError(f"{where}.shape: got {shape}, expected [{len(bands)} bands, height, width]")
-        if t.left.get("nodata") == "nan":
-            t.left["nodata"] = math.nan
+            raise DamageError(f"{where}.shape: got {reprlib.repr(shape)}, expected [{len(bands)} bands, height, width]")
+        if math.prod(shape) * np.dtype(dtype).itemsize > MOST_BYTES:
+            raise DamageError(
+                f"{where}.shape: got {reprlib.repr(shape)} of {dtype}, expected an array of at most {MOST_BYTES} bytes"
+            )
+        nodata = t.take("nodata") if t.left.get("nodata") == "nan" else t.number("nodata")
         entry = cls(
             source=t.text("source"),
-            seasons=t.texts("seasons"),
+            seasons=t.names("seasons"),
             of_children=t.flag("of_children"),
             bands=bands,
             shape=(shape[0], shape[1], shape[2]),
             dtype=dtype,
             unit=t.text("unit"),
-            nodata=t.number("nodata"),
+            nodata=float(nodata),
             res_m=t.number_or_null("res_m"),
             role=cast(Role, role),
             encoding=cast(Encoding, encoding),
         )
         if shape[1] != shape[2]:
             raise DamageError(f"{where}.shape: got {shape}, expected a square: as high as wide")
-        if entry.res_m is not None and not (math.isfinite(entry.res_m) and entry.res_m > 0):
-            raise DamageError(f"{where}.res_m: got {entry.res_m}, expected metres, > 0, or null")
-        info = None if dtype == "float32" else np.iinfo(dtype)
-        if info is not None and not (info.min <= entry.nodata <= info.max and entry.nodata == int(entry.nodata)):
+        if entry.res_m is not None and not 1e-3 <= entry.res_m <= 1e6:
+            raise DamageError(f"{where}.res_m: got {entry.res_m}, expected 0.001 to 1,000,000 metres, or null")
+        info = np.finfo(np.float32) if dtype == "float32" else np.iinfo(dtype)
+        is_nan = dtype == "float32" and math.isnan(entry.nodata)
+        is_value = float(info.min) <= entry.nodata <= float(info.max)
+        is_value = is_value and (dtype == "float32" or entry.nodata.is_integer())
+        if not is_nan and not is_value:
             raise DamageError(f"{where}.nodata: got {entry.nodata}, expected a value of {dtype}")
         t.done()
         return entry
@@ -290,7 +383,7 @@ class ArrayEntry:
 def _one_of(t: _Table, key: str, allowed: tuple[str, ...]) -> str:
     value = t.text(key)
     if value not in allowed:
-        raise DamageError(f"{t.where}.{key}: got {value!r}, expected one of {', '.join(allowed)}")
+        raise DamageError(f"{t.where}.{key}: got {reprlib.repr(value)}, expected one of {', '.join(allowed)}")
     return value
 
 
@@ -317,6 +410,12 @@ class BandStatistics:
         mean, std, low, high = (t.number_or_null(k) for k in ("mean", "std", "min", "max"))
         entry = cls(mean, std, low, high, t.count("count"))
         t.done()
+        known = [v for v in (mean, std, low, high) if v is not None]
+        if len(known) != (4 if entry.count else 0) or (std is not None and std < 0):
+            raise DamageError(
+                f"{where}: mean {mean}, std {std}, min {low}, max {high} of {entry.count} pixels: expected numbers, std ≥ "
+                "0, or null of each where there are no pixels; pack the dataset again"
+            )
         return entry
 
 
@@ -407,7 +506,9 @@ class Index:
         """
         t = _Table(value, where)
         if (got := t.text("format")) != FORMAT:
-            raise DamageError(f"{where}: format {got!r}, expected {FORMAT!r}: this is not an index of shards")
+            raise DamageError(
+                f"{where}: format {reprlib.repr(got)}, expected {FORMAT!r}: this is not an index of shards"
+            )
         version = t.count("version")
         if version > VERSION:
             raise ConfigError(
@@ -422,24 +523,66 @@ class Index:
             pixels_digest=digests.text("pixels"),
             release_digest=digests.text("release"),
             content_sha256=t.text("content_sha256"),
-            seasons=t.texts("seasons"),
-            children=t.count("children"),
+            seasons=t.names("seasons"),
+            children=t.count("children", _MOST_MEMBERS),
             label_names=t.texts("label_names"),
             arrays={k: ArrayEntry.from_json(v, f"{where}: arrays.{k}") for k, v in t.table("arrays").items()},
             splits={k: SplitEntry.from_json(v, f"{where}: splits.{k}") for k, v in t.table("splits").items()},
             statistics={
-                a: {b: BandStatistics.from_json(s, f"{where}: statistics.{a}.{b}") for b, s in bands.items()}
-                for a, bands in t.table("statistics").items()
+                a: {b: BandStatistics.from_json(s, f"{where}: statistics.{a}.{b}") for b, s in bands.left.items()}
+                for a, value in t.table("statistics").items()
+                for bands in [_Table(value, f"{where}: statistics.{a}")]
             },
             sources={k: SourceEntry.from_json(v, f"{where}: sources.{k}") for k, v in t.table("sources").items()},
-            counts=t.table("counts"),
-            written_by=t.table("written_by"),
+            counts=t.free("counts"),
+            written_by=t.free("written_by"),
         )
         digests.done()
-        if (got_members := t.texts("members")) != index.members:
-            raise DamageError(f"{where}: members: got {list(got_members)}, expected {list(index.members)}")
+        got_members = t.texts("members")
+        index._check(where, len(got_members))
+        if got_members != index.members:
+            raise DamageError(
+                f"{where}: members: got {reprlib.repr(got_members)}, expected {reprlib.repr(index.members)}"
+            )
         t.done()
         return index
+
+    def _check(self, where: str, members: int) -> None:
+        """Raises DamageError where arrays, seasons and statistics do not belong together. Members are named after it."""
+        several = {True: self.children, False: 1}
+        total = 1 + sum(several[a.of_children] * (len(a.seasons) or 1) for a in self.arrays.values())
+        if total != members or total > _MOST_MEMBERS:
+            raise DamageError(
+                f"{where}: members: got {members}, expected {total} of arrays, seasons and {self.children} children, and at "
+                f"most {_MOST_MEMBERS}; pack the dataset again"
+            )
+        its: dict[str, tuple[str, tuple[str, ...], bool]] = {}
+        for name, entry in self.arrays.items():
+            if not _NAME.fullmatch(name) or re.fullmatch("child[0-9]+", name):
+                raise DamageError(
+                    f"{where}: arrays: got {reprlib.repr(name)}, expected a name of a-z, 0-9, '_' and '-', and not child<n>"
+                )
+            if not _NAME.fullmatch(entry.source):
+                raise DamageError(
+                    f"{where}: arrays.{name}.source: got {reprlib.repr(entry.source)}, expected a-z, 0-9, '_' and '-'"
+                )
+            if list(entry.seasons) != [s for s in self.seasons if s in entry.seasons]:
+                raise DamageError(
+                    f"{where}: arrays.{name}.seasons: got {reprlib.repr(entry.seasons)}, expected some of the index's, in "
+                    f"its order: {reprlib.repr(self.seasons)}"
+                )
+            first, *of = its.setdefault(entry.source, (name, entry.seasons, entry.of_children))
+            if of != [entry.seasons, entry.of_children]:
+                raise DamageError(
+                    f"{where}: arrays {first} and {name} of {reprlib.repr(entry.source)} differ in seasons or of_children: "
+                    "expected all of a source alike; pack the dataset again"
+                )
+        for name, bands in self.statistics.items():
+            if name not in self.arrays or not set(bands) <= set(self.arrays[name].bands):
+                raise DamageError(
+                    f"{where}: statistics.{name}: of {reprlib.repr(sorted(bands))}, expected an array of the index and "
+                    "bands of it; pack the dataset again"
+                )
 
     def to_bytes(self) -> bytes:
         """The file's bytes: UTF-8, keys sorted, indent 1, one newline at the end."""
@@ -450,7 +593,7 @@ class Index:
     def from_bytes(cls, data: bytes, where: str = INDEX) -> Index:
         """The index that `to_bytes` gave. Raises as `from_json` does."""
         try:
-            value = json.loads(data)
+            value = json_of(data)
         except ValueError as err:
             raise DamageError(f"{where}: not JSON ({err}); pack the dataset again") from err
         return cls.from_json(value, where)
@@ -640,8 +783,11 @@ def scan_tar(file: bytes | BinaryIO, where: str) -> list[MemberRow]:
             info = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
         except (tarfile.HeaderError, UnicodeDecodeError) as err:
             raise DamageError(f"{where}: no tar header at byte {at}, {last}: {err}; pack it again") from err
-        if not info.isreg():
-            raise DamageError(f"{where}: {info.name!r} at byte {at} is no regular file; the format has only those")
+        if info.type != tarfile.REGTYPE or info.size < 0:  # a size of 12 binary bytes has a sign
+            raise DamageError(
+                f"{where}: {info.name!r} at byte {at} is no regular file (type {info.type!r}, {info.size} bytes); "
+                "the format has only those"
+            )
         at += BLOCK
         digest, left = xxhash.xxh3_64(), info.size
         while left and (piece := stream.read(min(left, 1 << 20))):
@@ -751,17 +897,19 @@ def read_members(buffer: Any, where: str, index: Index, split: str) -> MemberTab
     Raises:
         DamageError: it is no such table, or says something that the index denies.
     """
+    expected = [(name, str(kind)) for name, _, kind in _MEMBER_FIELDS]
     try:
         batches = pa.ipc.open_file(pa.py_buffer(buffer) if isinstance(buffer, bytes) else buffer)
-        one = batches.get_batch(0) if batches.num_record_batches == 1 else None
-    except pa.ArrowInvalid as err:
+        got = [(f.name, str(f.type)) for f in batches.schema]
+        is_one = batches.num_record_batches == 1 and got == expected
+        one = batches.get_batch(0) if is_one else None
+        if one is not None:
+            one.validate(full=True)  # or its columns may lie outside the file
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as err:  # by where the fault is
         raise DamageError(f"{where}: not an Arrow IPC file ({err}); pack the dataset again") from err
-    got = [(f.name, str(f.type)) for f in batches.schema]
-    expected = [(name, str(kind)) for name, _, kind in _MEMBER_FIELDS]
-    if one is None or got != expected:
-        raise DamageError(
-            f"{where}: {batches.num_record_batches} record batches of {got}, expected 1 of {expected}; pack it again"
-        )
+    if one is None or any(column.null_count for column in one.columns):
+        what = f"{batches.num_record_batches} record batches of {reprlib.repr(got)}" if one is None else "nulls"
+        raise DamageError(f"{where}: {what}, expected 1 record batch of {expected}, no nulls; pack it again")
     table = MemberTable(*(one.column(name).to_numpy(zero_copy_only=True) for name, _, _ in _MEMBER_FIELDS))
     _check_members(table, where, index, split)
     return table
@@ -770,7 +918,6 @@ def read_members(buffer: Any, where: str, index: Index, split: str) -> MemberTab
 def _check_members(table: MemberTable, where: str, index: Index, split: str) -> None:
     entry = index.splits[split]
     sizes = np.array([s.size for s in entry.shards], dtype=np.int64)
-    shard_of_sample = np.repeat(np.arange(len(entry.shards)), [s.samples for s in entry.shards])
     step = np.diff(table.sample)
     first = np.concatenate([[True], step > 0]) if table.sample.size else np.empty(0, bool)
     problems: list[tuple[str, Callable[[], bool]]] = [
@@ -787,18 +934,46 @@ def _check_members(table: MemberTable, where: str, index: Index, split: str) -> 
         (f"has samples without {META}", lambda: bool(np.all(table.member[first] == 0))),
         (
             "puts samples into other shards than the index",
-            lambda: bool(np.array_equal(table.shard, shard_of_sample[table.sample])),
+            lambda: bool(np.array_equal(table.shard, shard_of_samples(entry)[table.sample])),
         ),
         (
             "places members outside their shards",
-            lambda: bool(
-                np.all((table.offset >= BLOCK) & (table.size > 0) & (table.offset + table.size <= sizes[table.shard]))
+            lambda: bool(  # never offset + size: a sum beyond 64 bits would be a small number
+                np.all((table.offset >= BLOCK) & (table.size > 0) & (table.size <= sizes[table.shard]))
+                and np.all(table.offset <= sizes[table.shard] - table.size)
             ),
+        ),
+        (
+            "does not place members one after another, as a tar has them",
+            lambda: bool(np.array_equal(table.offset, _follows(table))),
         ),
     ]
     for problem, holds in problems:  # in order: each may rely on those before it
         if not holds():
             raise DamageError(f"{where}: {problem}; table and index do not belong together: pack the dataset again")
+    largest = np.zeros(len(index.members), np.int64)
+    np.maximum.at(largest, table.member, table.size)
+    for name, most in zip(index.members[1:], largest[1:].tolist(), strict=True):
+        array = index.arrays[split_member(name).array]
+        room = math.prod(array.shape) * np.dtype(array.dtype).itemsize
+        if most and room > DENSEST * most:  # or a batch would be given room that nothing fills
+            raise DamageError(
+                f"{where}: {name} has {most} bytes at most, the index says {array.dtype} {array.shape}, {room} bytes: "
+                "table and index do not belong together: pack the dataset again"
+            )
+
+
+def shard_of_samples(entry: SplitEntry) -> NDArray[np.int64]:
+    """Position in the split's shards of each sample: int64, (samples,)."""
+    return np.repeat(np.arange(len(entry.shards)), [s.samples for s in entry.shards])
+
+
+def _follows(table: MemberTable) -> NDArray[np.int64]:
+    """Where each member begins if nothing but headers and padding lies before it and between it and the one before."""
+    expected = np.full(table.offset.shape, BLOCK)
+    ends = -(-(table.offset[:-1] + table.size[:-1]) // BLOCK) * BLOCK
+    expected[1:] = np.where(np.diff(table.shard) != 0, BLOCK, ends + BLOCK)
+    return expected
 
 
 # ---- the content hash ------------------------------------------------------------------------------------------------
@@ -811,17 +986,32 @@ def sample_digest(key: str, arrays: Iterable[tuple[str, NDArray[Any]]], meta: Ma
         key: the sample.
         arrays: (suffix without its encoding, array) in the order of the members.
         meta: its `meta.json`, of which only the labels count.
+
+    Raises:
+        DamageError: that has them in another place or form than the format.
     """
     digest = hashlib.sha256(f"{key}\n".encode())
     for name, array in arrays:
         plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         digest.update(f"{name} {plain.dtype.name} {','.join(map(str, plain.shape))}\n".encode())
         digest.update(plain.data)
-    labels = {STATIC: meta["static"].get("labels")}
-    labels |= {season: facts.get("labels") for season, facts in meta["seasons"].items()}
-    digest.update(meta_bytes(labels))
-    for child in meta.get("children", ()):
-        digest.update(f"{child['id']}\n".encode())
+    if not isinstance(meta, dict):
+        raise DamageError(f"{key}.{META}: {type(meta).__name__}, expected an object; pack it again")
+    static, seasons, children = (
+        meta.get(k, empty) for k, empty in ((STATIC, None), ("seasons", None), ("children", []))
+    )
+    if not isinstance(static, dict) or not isinstance(seasons, dict) or not isinstance(children, list):
+        raise DamageError(f"{key}.{META}: no static, no seasons or children that are no list; pack it again")
+    wrong = [s for s, facts in seasons.items() if not isinstance(facts, dict)]
+    if wrong or not all(isinstance(c, dict) and isinstance(c.get("id"), str) for c in children):
+        raise DamageError(f"{key}.{META}: seasons {reprlib.repr(wrong)} or children are no objects; pack it again")
+    labels = {STATIC: static.get("labels")} | {season: facts.get("labels") for season, facts in seasons.items()}
+    try:
+        digest.update(meta_bytes(labels))
+        for child in children:
+            digest.update(f"{child['id']}\n".encode())
+    except (ValueError, RecursionError) as err:
+        raise DamageError(f"{key}.{META}: labels or ids that are no text of UTF-8 JSON ({err}); pack it again") from err
     return digest.hexdigest()
 
 

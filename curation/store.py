@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -372,6 +373,8 @@ class Store:
             try:
                 st = self._path(key).stat()
             except (FileNotFoundError, NotADirectoryError):
+                return None
+            if S_ISDIR(st.st_mode):
                 return None
             return Stat(key, st.st_size, f"{st.st_ino:x}-{st.st_mtime_ns:x}-{st.st_size:x}")
         try:

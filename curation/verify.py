@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from curation import regions, shardformat, zarrshard
 from curation.cube import Cube, chunk_hash
@@ -23,6 +24,8 @@ from curation.shards import FOLDER, STAGE
 from curation.store import Store
 
 log = logging.getLogger(__name__)
+
+_NOT_THERE = FileNotFoundError, NotADirectoryError, IsADirectoryError
 
 
 @dataclass(slots=True)
@@ -167,7 +170,7 @@ def _object(
     """
     try:
         data = store.get(item.key)
-    except FileNotFoundError:
+    except _NOT_THERE:
         found.faults.append(f"{store.where(item.key)}: is recorded but not there")
         return None
     found.size += len(data)
@@ -292,25 +295,40 @@ def _shards(store: Store, dataset_store: Store, ledgers: Mapping[tuple[str, str]
 def _counts(store: Store, index: Index, ledgers: Mapping[tuple[str, str], Ledger], found: Verified) -> None:
     """Checks that ledgers tell no less than when the shards were packed: segments lost at a ledger's end leave no gap."""
     packed = index.counts.get("patches", {})
-    for region, seasons in sorted(packed.items()):
-        for season, counts in sorted(seasons.items()):
-            ledger = ledgers.get((region, season))
-            now, then = ledger.counts(ledger.lines).total() if ledger else 0, sum(counts.values())
-            if now < then:
-                found.faults.append(
-                    f"{store.where(f'ledger/{region}/{season}')}: tells of {now} patches, the shards were packed when it "
-                    f"told of {then}: segments are lost at its end, or the cube is being made again; restore them, or build"
-                )
+    by_cube = {(r, s): n for r, of in _table(packed).items() for s, n in _table(of).items()}
+    odd = [of for of in (packed, *_table(packed).values(), *by_cube.values()) if not isinstance(of, dict)]
+    if odd or any(type(n) is not int for of in by_cube.values() for n in of.values()):
+        found.faults.append(
+            f"{store.where(f'{FOLDER}/{shardformat.INDEX}')}: counts.patches: expected region, season and reason of each "
+            "number of patches; pack again"
+        )
+        return
+    for (region, season), counts in sorted(by_cube.items()):
+        ledger = ledgers.get((region, season))
+        now, then = ledger.counts(ledger.lines).total() if ledger else 0, sum(counts.values())
+        if now < then:
+            found.faults.append(
+                f"{store.where(f'ledger/{region}/{season}')}: tells of {now} patches, the shards were packed when it "
+                f"told of {then}: segments are lost at its end, or the cube is being made again; restore them, or build"
+            )
+
+
+def _table(value: object) -> dict[str, Any]:
+    """The value, where it is an object of JSON; else an empty one."""
+    return value if isinstance(value, dict) else {}
 
 
 def _release(store: Store, index: bytes, found: Verified, *, ended: bool) -> None:
     """Checks that the release is of this index, which is published just before it; `ended`: packing is."""
     try:
-        release = json.loads(store.get("manifest/release.json"))
+        release = shardformat.json_of(store.get("manifest/release.json"))
     except FileNotFoundError:
         found.unfinished.append(f"{store.where('manifest/release.json')}: is not there; `curate pack` makes it")
         return
-    if ended and release["index_sha256"] != hashlib.sha256(index).hexdigest():
+    except ValueError as err:
+        found.faults.append(f"{store.where('manifest/release.json')}: not JSON ({err}); pack again")
+        return
+    if ended and _table(release).get("index_sha256") != hashlib.sha256(index).hexdigest():
         found.faults.append(f"{store.where('manifest/release.json')}: is of another index.json; pack again")
 
 
@@ -320,7 +338,11 @@ def _split(store: Store, index: Index, split: str, entry: SplitEntry, found: Ver
     table = _object(
         store, StoredObject(entry.samples_table.name, entry.samples_table.size, entry.samples_table.sha256), found
     )
-    ids = pd.read_parquet(io.BytesIO(table), columns=["id"])["id"].tolist() if table is not None else None
+    ids = None
+    try:
+        ids = None if table is None else pq.read_table(io.BytesIO(table)).column("id").to_pylist()
+    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as err:  # by where the fault is
+        found.faults.append(f"{store.where(entry.samples_table.name)}: no Parquet file with ids ({err}); pack again")
     scanned: list[list[shardformat.MemberRow]] = []
     with Counting(f"verify {split}", len(entry.shards), "shards") as count:
         for shard in entry.shards:
@@ -330,14 +352,14 @@ def _split(store: Store, index: Index, split: str, entry: SplitEntry, found: Ver
                 rows = shardformat.scan_tar(
                     data if data is not None else store.get(shard.name), store.where(shard.name)
                 )
-            except FileNotFoundError:
+            except _NOT_THERE:
                 continue  # named already
             except DamageError as err:
                 found.faults.append(str(err))
                 continue
             scanned.append(rows)
             if data is not None:
-                yield from _samples(data, rows, found)
+                yield from _samples(data, rows, store.where(shard.name), found)
     if len(scanned) != len(entry.shards):
         return
     keys = list(dict.fromkeys(r.key for rows in scanned for r in rows))
@@ -345,17 +367,29 @@ def _split(store: Store, index: Index, split: str, entry: SplitEntry, found: Ver
         found.faults.append(
             f"{store.where(entry.samples_table.name)}: names other samples than the tars hold; pack again"
         )
-    if members is not None and shardformat.members_to_arrow(scanned, index.members) != members:
+    try:
+        again = shardformat.members_to_arrow(scanned, index.members)
+    except DamageError as err:
+        found.faults.append(f"{store.where('')}: {split}: {err}; pack again")
+        return
+    if members is not None and again != members:
         found.faults.append(
             f"{store.where(entry.members.name)}: tells other offsets or hashes than the tars have; pack again"
         )
 
 
-def _samples(data: bytes, rows: list[shardformat.MemberRow], found: Verified) -> Iterator[tuple[str, str]]:
+def _samples(data: bytes, rows: list[shardformat.MemberRow], where: str, found: Verified) -> Iterator[tuple[str, str]]:
     by_key: dict[str, dict[str, bytes]] = {}
     for row in rows:
         by_key.setdefault(row.key, {})[row.member] = data[row.offset : row.offset + row.size]
     for key, members in by_key.items():
-        meta = json.loads(members[shardformat.META])
-        found.samples += 1
-        yield key, shardformat.sample_digest(key, shardformat.iter_arrays(members), meta)
+        try:
+            meta = shardformat.json_of(members.get(shardformat.META, b""))
+            digest = shardformat.sample_digest(key, shardformat.iter_arrays(members), meta)
+        except ValueError as err:
+            found.faults.append(f"{where}: sample {key}: its {shardformat.META} is not JSON ({err}); pack again")
+        except DamageError as err:
+            found.faults.append(f"{where}: sample {key}: {err}")
+        else:
+            found.samples += 1
+            yield key, digest

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
+import mmap
 import operator
 import os
+import reprlib
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,6 +91,37 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         self.__dict__.update(state)
         self._rings = batch.rings_of(self._token)
 
+    def __repr__(self) -> str:
+        """What it delivers, line by line: how many samples, in what order and batches, then each array.
+
+        Shapes are those of a sample; a batch has an axis more in front.
+        """
+        held, all_of = self._holding.rows.size, self._opened.entry.samples
+        lines = [
+            f"{self.index.dataset} {self._opened.split}: {held} {'' if held == all_of else f'of {all_of} '}samples, "
+            + (f"batches of {self.batch_size}" if self.batch_size else "one by one")
+            + (f", of rank {self.rank} of {self.world_size}" if self.world_size > 1 else "")
+        ]
+        drawn = "two views of" if self.selection.views else f"{self.selection.drawn} of" if self.selection.drawn else ""
+        lines += [" ".join(f"seasons: {drawn} {', '.join(self.seasons)}".split())] if self.seasons else []
+        for place in self._layout.arrays:
+            children = ("child",) if place.entry.of_children else ()
+            views = self.selection.views is not None or not place.entry.is_static
+            seasons = ("view" if self.selection.views else "season",) if views else ()
+            axes = [f"{name} {n}" for name, n in zip((*children, *seasons), place.lead, strict=True)]
+            sides = [f"band {len(place.entry.bands)}", f"y {place.size_px}", f"x {place.size_px}"]
+            dtype = str(place.dtype).removeprefix("torch.")
+            unit = "normalised" if place.scale is not None else place.entry.unit
+            lines.append(f"{place.name}: {dtype} ({', '.join(axes + sides)}), {unit}")
+        return f"<ShardDataset {f'{chr(10)}  '.join(lines)}>"
+
+    def __getitem__(self, key: object) -> Any:
+        """Nothing: it is iterated. Raises ConfigError that says what has samples by row and id."""
+        raise ConfigError(
+            f"dataset[{reprlib.repr(key)}]: this one is iterated, in the order of its epoch; "
+            f"dataset.by_id()[{reprlib.repr(key)}] is a sample by row or location id"
+        )
+
     @property
     def index(self) -> Index:
         """The index: arrays with bands, units and nodata, label names, statistics, licences."""
@@ -129,9 +163,9 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
             ConfigError: below 0, or by who deals samples to processes a second time (see `open_shards`).
         """
         refuse_sharder()
-        if epoch < 0:
-            raise ConfigError(f"epoch {epoch}: expected ≥ 0")
-        self._progress.set_epoch(epoch)
+        if isinstance(epoch, bool) or not isinstance(epoch, int | np.integer) or not 0 <= epoch < 2**63 - 1:
+            raise ConfigError(f"epoch {epoch!r}: expected a whole number ≥ 0 and below 2**63 - 1")
+        self._progress.set_epoch(int(epoch))
 
     def __len__(self) -> int:
         """Batches that this rank gets in an epoch (samples, where it yields those), the same number on every rank.
@@ -473,8 +507,8 @@ def open_shards(
     if not -(2**63) <= seed < 2**63:
         raise ConfigError(f"seed = {seed}: expected a whole number of 64 bits, signed")
     for name, value in (("mix_shards", mix_shards), ("batch_size", batch_size), ("threads", threads)):
-        if value is not None and value < 1:
-            raise ConfigError(f"{name} = {value}: expected ≥ 1, or None")
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
+            raise ConfigError(f"{name} = {value!r}: expected ≥ 1, or None, and a whole number")
     if draw_seasons is not None and views:
         raise ConfigError(f"draw_seasons = {draw_seasons} with views = {views!r}: views draw seasons; give one of them")
     if balance and mix_shards is not None:
@@ -500,6 +534,7 @@ def open_shards(
         upsample=upsample,
         normalize=normalize,
     )
+    _check_memory(opened, selection, batch_size or 1)
     return ShardDataset(
         opened,
         selection,
@@ -546,6 +581,17 @@ def _check_room(opened: OpenSplit) -> None:
         raise ConfigError(
             f"cache_gb = {cache.limit_bytes / 1e9:g}: {largest.name} has {largest.size / 1e9:.3g} GB and would not fit: "
             "give it room for several shards, better for the split, or read without a cache"
+        )
+
+
+def _check_memory(opened: OpenSplit, selection: Selection, batch_size: int) -> None:
+    made = layout(opened.index, selection, opened.url)
+    facts = sum(math.prod(shape) * dtype.itemsize for shape, dtype in made.facts.values())
+    needed, there = Shape.of(made, batch_size).size + batch_size * facts, os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE
+    if needed > there:
+        raise ConfigError(
+            f"batch_size = {batch_size}: such a batch takes {needed / 1e9:.4g} GB, this machine has {there / 1e9:.4g} GB: "
+            "read fewer samples at a time, fewer fields, or crops"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -88,6 +89,7 @@ class Decoder:
         self._where = where
         self._seasons = layout.selection.seasons
         self._labels = len(index.label_names)
+        self._children = index.children
         self._nothing = nothing(self._labels)
         known = {split_member(m)[:3]: i for i, m in enumerate(index.members) if m != META}
         self._members: list[list[dict[int, int]]] = [
@@ -209,7 +211,13 @@ class Decoder:
             raise DamageError(f"{self._where}: sample {key}: no {META}: pack it again")
         facts = parse_meta(bytes(payloads[0]), self._labels, names, f"{self._where}: sample {key}")
         if facts.id != key:
-            raise DamageError(f"{self._where}: sample {key}: its meta.json is that of {facts.id!r}; pack it again")
+            its = reprlib.repr(facts.id)
+            raise DamageError(f"{self._where}: sample {key}: its meta.json is that of {its}; pack it again")
+        if len(facts.children) > self._children:
+            raise DamageError(
+                f"{self._where}: sample {key}: its meta.json has {len(facts.children)} children, the index says "
+                f"{self._children} at most: pack it again"
+            )
         if assembly.fault is not None:
             raise DamageError(f"{self._where}: sample {key}: {assembly.fault}")
         arrays = batch.arrays
@@ -292,14 +300,13 @@ class Decoder:
         expected = len(header) + place.stored_bytes
         file = data
         if entry.encoding == "npy.blosc":
-            # A Blosc buffer says how long its content is in its bytes 4 to 7 and its own length in 12 to 15.
-            inside, own = int.from_bytes(data[4:8], "little"), int.from_bytes(data[12:16], "little")
-            if own != len(data):
-                raise DamageError(f"{self._at(key, place)}: not a .npy.blosc member ({len(data)} bytes); pack it again")
-            if room is not None and inside == expected:
-                file = room
-            else:
-                file = scratch.reserve(max(inside, expected) if inside <= 2 * expected else expected)[:inside]
+            inside = payload.blosc_content(data, self._at(key, place))
+            if inside > 2 * expected:  # no room for that, to tell what it is
+                raise DamageError(
+                    f"{self._at(key, place)}: {inside} bytes, the index says {expected} of {entry.dtype} {entry.shape}: "
+                    "pack it again"
+                )
+            file = room if room is not None and inside == expected else scratch.reserve(inside)
             try:
                 blosc.decompress(data, file)
             except (RuntimeError, ValueError) as err:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from curation.model import ConfigError
+from curation.model import ConfigError, DamageError
 from curation.payload import npy_header
 from curation.shardformat import ArrayEntry, Index
 from curation.stream.plan import Drawing
@@ -167,7 +167,14 @@ def layout(index: Index, selection: Selection, where: str) -> Layout:
                 whole and scale is None and dtype is STORED[entry.dtype],
             )
         )
-    return Layout(selection, tuple(places), _facts(selection, places, axis, len(index.label_names), children), drawing)
+    facts = _facts(selection, places, axis, len(index.label_names), children)
+    own = {"key", *_facts(selection, (), axis, 0, children)}
+    given = {e.source: {f"{e.source}_ok", f"{e.source}_time"} for e in entries.values()}
+    if taken := [n for n in entries if n in facts or n in own]:
+        raise DamageError(f"{where}: arrays {taken} are called as other entries of a sample: rename them")
+    if taken := [s for s, names in given.items() if names & own]:
+        raise DamageError(f"{where}: sources {taken} would name entries that a sample has anyway: rename them")
+    return Layout(selection, tuple(places), facts, drawing)
 
 
 def _facts(
@@ -257,4 +264,6 @@ def _normal(index: Index, name: str, where: str) -> tuple[NDArray[np.float32], N
             )
         scale.append(1 / found.std)
         shift.append(-found.mean / found.std)
+    if not all(abs(v) <= np.finfo(np.float32).max for v in (*scale, *shift)):
+        raise DamageError(f"{where}: normalize: mean or deviation of {name} is out of float32: pack the dataset again")
     return np.array(scale, np.float32).reshape(-1, 1, 1), np.array(shift, np.float32).reshape(-1, 1, 1)

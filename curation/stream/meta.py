@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from curation.model import STATIC, DamageError, parse_time
+from curation.shardformat import json_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,45 +58,69 @@ def parse_meta(payload: bytes, labels: int, seasons: Iterable[str], where: str) 
         DamageError: it is not of the form that `shards/README.md` says.
     """
     try:
-        meta = json.loads(payload)
+        meta = _of(dict, json_of(payload))
         names = list(seasons)
-        children = tuple(_sample(child, labels, names) for child in meta.get("children", ()))
+        children = tuple(_sample(_of(dict, child), labels, names) for child in _of(list, meta.get("children", [])))
         return replace(_sample(meta, labels, names), children=children)
-    except (KeyError, TypeError, ValueError, AttributeError) as err:
+    except (KeyError, ValueError) as err:
         raise DamageError(
             f"{where}: its meta.json is not of the form that shards/README.md says: {err!r}: pack it again"
         ) from err
 
 
+K = TypeVar("K")
+
+
+def _of(kind: type[K], value: Any) -> K:
+    """The value, where it is of that kind; a JSON file may have any in its place."""
+    if type(value) is not kind:
+        raise ValueError(f"{reprlib.repr(value)}, expected a {kind.__name__}")
+    return value
+
+
+def _within(value: Any, low: float, high: float) -> float:
+    if type(value) not in (int, float) or not low <= value <= high:  # a bool is no number
+        raise ValueError(f"{reprlib.repr(value)}, expected a number from {low:g} to {high:g}")
+    return float(value)
+
+
 def _sample(meta: dict[str, Any], labels: int, seasons: Sequence[str]) -> SampleFacts:
+    there = _of(dict, meta["seasons"])
     return SampleFacts(
-        id=meta["id"],
-        lon=float(meta["lon"]),
-        lat=float(meta["lat"]),
-        static=_facts(meta[STATIC], labels, timed=False),
-        seasons={n: _facts(meta["seasons"][n], labels, timed=True) for n in seasons if n in meta["seasons"]},
+        id=_of(str, meta["id"]),
+        lon=_within(meta["lon"], -180, 360),
+        lat=_within(meta["lat"], -90, 90),
+        static=_facts(_of(dict, meta[STATIC]), labels, timed=False),
+        seasons={n: _facts(_of(dict, there[n]), labels, timed=True) for n in seasons if n in there},
     )
 
 
 def _facts(value: dict[str, Any], labels: int, *, timed: bool) -> SeasonFacts:
-    said = value.get("labels") or {}
-    multi_hot = said.get("multi_hot")
+    said = value.get("labels")
+    said = {} if said is None else _of(dict, said)
+    known, multi_hot = said.get("multi_hot") is not None, _vector(said.get("multi_hot"), labels)
+    if known and not {*multi_hot} <= {0.0, 1.0}:
+        raise ValueError(f"multi_hot of {reprlib.repr(multi_hot)}, expected 0 or 1 of each label")
+    sources = _of(dict, value["sources"])
     return SeasonFacts(
-        times={name: _seconds(facts["time"]) if timed else -1 for name, facts in value["sources"].items()},
-        known=multi_hot is not None,
-        multi_hot=_vector(multi_hot, labels),
+        times={n: _seconds(_of(str, _of(dict, of)["time"])) if timed else -1 for n, of in sources.items()},
+        known=known,
+        multi_hot=multi_hot,
         fractions=_vector(said.get("fractions"), labels),
     )
 
 
-def _vector(values: list[float] | None, labels: int) -> list[float]:
+def _vector(values: Any, labels: int) -> list[float]:
     if values is None:
         return [math.nan] * labels
-    if len(values) != labels:
+    if len(_of(list, values)) != labels:
         raise ValueError(f"{len(values)} values of {labels} labels")
-    return [float(v) for v in values]
+    return [_within(v, 0, 1) for v in values]
 
 
 @functools.lru_cache(maxsize=1 << 14)
 def _seconds(time: str) -> int:
-    return math.floor(parse_time(time).timestamp())
+    try:
+        return math.floor(parse_time(time).timestamp())
+    except (ValueError, OverflowError) as err:  # also a zone that takes it out of the years 1 to 9999
+        raise ValueError(f"time {reprlib.repr(time)}, expected RFC 3339") from err

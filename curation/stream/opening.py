@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import reprlib
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curation.afterwards import Leavings
-from curation.model import ConfigError, DamageError
+from curation.model import LOCATION_ID, ConfigError, DamageError
 from curation.shardformat import (
     INDEX,
     META,
@@ -26,6 +28,7 @@ from curation.shardformat import (
     MemberTable,
     SplitEntry,
     read_members,
+    shard_of_samples,
     split_member,
 )
 from curation.store import Store
@@ -118,7 +121,7 @@ def open_split(path_or_url: str | Path, split: str, remote: Remote | None = None
         raise ConfigError(f"{store.where(INDEX)}: no split {split!r}; expected one of: {known}")
     entry = index.splits[split]
     _check_lengths(store, entry)
-    ids = _sample_ids(_checked(store, entry.samples_table), store.where(entry.samples_table.name), entry)
+    samples = _checked(store, entry.samples_table)
     data = _checked(store, entry.members)
     if store.is_local:
         table, owned = Path(store.where(entry.members.name)), False
@@ -127,8 +130,9 @@ def open_split(path_or_url: str | Path, split: str, remote: Remote | None = None
         with os.fdopen(handle, "wb") as file:
             file.write(data)
         table, owned = Path(name), True
-    opened = OpenSplit(store.where(""), index, split, table, owned, ids, remote or Remote())
-    _ = opened.first  # reads and checks the table now, not at the first sample
+    opened = OpenSplit(store.where(""), index, split, table, owned, pa.array([], pa.string()), remote or Remote())
+    _ = opened.first  # reads and checks the table now, not at the first sample; it has a row for each sample at least
+    opened.ids = _sample_ids(samples, store.where(entry.samples_table.name), entry)
     return opened
 
 
@@ -153,7 +157,7 @@ def holding(opened: OpenSplit, wanted: Mapping[str, int]) -> Holding:
         its = [i for i, m in enumerate(index.members) if m != META and split_member(m).array == array]
         mine = np.isin(opened.members.member, its)
         enough &= np.bincount(opened.members.sample[mine], minlength=entry.samples) >= count
-    shard = np.repeat(np.arange(len(entry.shards)), [s.samples for s in entry.shards])
+    shard = shard_of_samples(entry)
     return Holding(np.flatnonzero(enough), np.bincount(shard[enough], minlength=len(entry.shards)).tolist())
 
 
@@ -211,10 +215,10 @@ def _checked(store: Store, file: FileEntry) -> bytes:
     where = store.where(file.name)
     try:
         data = _get(store, file.name)
-    except FileNotFoundError as err:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as err:
         raise DamageError(f"{where}: missing, expected {file.size} bytes: copy it again, or pack again") from err
     got = hashlib.sha256(data).hexdigest()
-    if got != file.sha256:
+    if got != file.sha256 or len(data) != file.size:
         raise DamageError(
             f"{where}: {len(data)} bytes with sha256 {got}, expected {file.size} bytes with {file.sha256}: "
             "copy it again, or pack the dataset again"
@@ -223,14 +227,40 @@ def _checked(store: Store, file: FileEntry) -> bytes:
 
 
 def _sample_ids(data: bytes, where: str, entry: SplitEntry) -> pa.Array:
-    table = pq.read_table(io.BytesIO(data), columns=["id", "shard"])
-    expected = np.repeat(np.arange(len(entry.shards)), [s.samples for s in entry.shards])
-    if not np.array_equal(table.column("shard").to_numpy(), expected):
+    """Key of each sample, by row."""
+    table = _columns(data, where, ["id", "shard"], entry)
+    ids, shard = (table.column(name).combine_chunks() for name in ("id", "shard"))
+    if not (pa.types.is_string(ids.type) or pa.types.is_large_string(ids.type)) or not pa.types.is_integer(shard.type):
+        raise DamageError(f"{where}: id of {ids.type}, shard of {shard.type}, expected texts and whole numbers")
+    if ids.null_count or shard.null_count or not np.array_equal(shard.to_numpy(), shard_of_samples(entry)):
         raise DamageError(
             f"{where}: {table.num_rows} samples, or in other shards than {INDEX} says ({entry.samples} samples in "
             f"{len(entry.shards)} shards): pack the dataset again"
         )
-    return table.column("id").combine_chunks()
+    if wrong := ids.filter(pc.invert(pc.match_substring_regex(ids, f"^{LOCATION_ID.pattern}$"))):
+        raise DamageError(
+            f"{where}: ids {reprlib.repr(wrong.to_pylist())}, expected a-z, 0-9, '_' and '-': pack it again"
+        )
+    if pc.count_distinct(ids).as_py() != len(ids):
+        raise DamageError(f"{where}: an id twice, expected each once: pack the dataset again")
+    return ids
+
+
+def _columns(data: bytes, where: str, names: list[str], entry: SplitEntry) -> pa.Table:
+    """Columns of the samples table, after checking that it has them, and as many rows as the split has samples."""
+    try:
+        file = pq.ParquetFile(io.BytesIO(data))
+        rows, there = file.metadata.num_rows, file.schema_arrow.names
+        if rows == entry.samples and all(there.count(name) == 1 for name in names):
+            table = file.read(columns=names)
+            table.validate(full=True)  # or texts may be none
+            return table
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as err:  # by where the fault is
+        raise DamageError(f"{where}: not a Parquet file ({err}): pack the dataset again") from err
+    raise DamageError(
+        f"{where}: {rows} samples with columns {reprlib.repr(there)}, expected {entry.samples} with {names}: "
+        "pack the dataset again"
+    )
 
 
 def _remove(path: Path) -> None:
@@ -250,19 +280,34 @@ def weights(opened: OpenSplit) -> NDArray[np.float64]:
         ConfigError: the dataset has no labels, or was packed without their fractions.
     """
     store = Store(opened.url)
-    data = _checked(store, opened.entry.samples_table)
-    names = set(pq.read_schema(io.BytesIO(data)).names)
+    where, entry = store.where(opened.entry.samples_table.name), opened.entry
+    data = _checked(store, entry.samples_table)
+    names = set(pq.read_schema(io.BytesIO(data)).names)  # a file that was read when the split was opened
     columns = [c for s in opened.index.seasons if (c := f"fractions_{s}") in names] or ["fractions_static"]
     labels = len(opened.index.label_names)
     if not labels or columns[0] not in names:
         raise ConfigError(f"{opened.url}: balance: the samples table has no label fractions; pack again with labels")
-    table = pq.read_table(io.BytesIO(data), columns=columns)
-    seasons = [
-        np.array([[np.nan] * labels if row is None else row for row in table.column(c).to_pylist()], np.float32)
-        for c in columns
-    ]
-    stacked = np.stack([s.reshape(-1, labels) for s in seasons])
+    table = _columns(data, where, columns, entry)
+    stacked = np.stack([_fractions(table.column(c), labels, f"{where}: {c}") for c in columns])
     known: NDArray[np.bool_] = np.logical_not(np.isnan(stacked).any(axis=2))
     total = np.where(known[:, :, None], stacked, 0).sum(axis=0)
     count = known.sum(axis=0)[:, None]
     return label_weights(np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32))
+
+
+def _fractions(column: pa.ChunkedArray, labels: int, where: str) -> NDArray[np.float32]:
+    """The rows of a column of label fractions, NaN where there is none: float32, (samples, labels)."""
+    out = np.full((len(column), labels), np.nan, np.float32)
+    kind = column.type
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    if not pa.types.is_null(kind) and not (is_list and pa.types.is_floating(kind.value_type)):
+        raise DamageError(f"{where}: of {kind}, expected lists of fractions: pack the dataset again")
+    for number, row in enumerate(column.to_pylist()):
+        if row is None:
+            continue
+        if len(row) != labels or not all(v is not None and 0 <= v <= 1 for v in row):
+            raise DamageError(
+                f"{where}: row {number}: {reprlib.repr(row)}, expected {labels} fractions from 0 to 1, or null: pack again"
+            )
+        out[number] = row
+    return out

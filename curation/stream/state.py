@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import mmap
 import os
+import reprlib
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,11 @@ from curation.model import ConfigError
 from curation.stream.ring import memory
 
 _VERSION = 1
+_MOST = 2**63 - 2
+"""Of an epoch: what is random follows from it, and from the one after it, as from a whole number of 64 bits, signed."""
+_MOST_TOGETHER = 2**31
+"""Of ranks, workers, batch, and samples of a step."""
+_DEALT = ("steps", "worker", "workers", "ranks", "batch")
 _EPOCH, _START, _IS_SET, _BEGUN = range(4)
 _ITERATIONS = 64
 """Iterations that are remembered: more than workers of one dataset that are still on their way to one."""
@@ -81,13 +87,13 @@ def _restored(numbers: list[int]) -> _Shared:
     return shared
 
 
-def _same(handle: Any, owner: int) -> _Shared:
+def _shared_by(handle: Any, owner: int) -> _Shared:
     shared = _Shared(handle.detach())
     shared.owner = owner
     return shared
 
 
-ForkingPickler.register(_Shared, lambda shared: (_same, (DupFd(shared.handle), shared.owner)))
+ForkingPickler.register(_Shared, lambda shared: (_shared_by, (DupFd(shared.handle), shared.owner)))
 
 _descriptors = Leavings()
 """Of the memory of progresses that are gone."""
@@ -228,18 +234,24 @@ class Progress:
             steps = self._steps if last is not None else 0
             last = None if self._has_ended else last
             steps = 0 if last is None else steps
+        _whole("steps", steps, 0, _MOST)
         epoch, start = (self.epoch, self.start) if last is None else (last.epoch, last.start)
-        return value | {"epoch": epoch, "consumed": start + steps * ranks * batch}
+        together, samples = ranks * batch, int(identity["samples"])
+        if steps and start + (steps - 1) * together >= samples:
+            most = -(-(samples - start) // together)
+            raise ConfigError(f"state_dict(steps={steps}): expected at most {most}, which is all of this epoch")
+        return value | {"epoch": epoch, "consumed": start + steps * together, "together": together}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Takes up a state that `check_state` let pass."""
         self._here, self._has_ended, self._steps = None, False, 0
+        start = min(state["consumed"], state["samples"])  # pads are beyond the end
         dealt = {k: state.get(k) for k in ("worker", "workers", "ranks", "batch")}
         if "worker" in state:
-            self._loaded = (int(state["epoch"]), int(state["consumed"]), int(state["steps"]), dealt)
+            self._loaded = (state["epoch"], start, state["steps"], dealt)
         if torch.utils.data.get_worker_info() is None:
             with self._shared.locked():
-                self._memory.numbers[[_EPOCH, _START, _IS_SET]] = state["epoch"], state["consumed"], 1
+                self._memory.numbers[[_EPOCH, _START, _IS_SET]] = state["epoch"], start, 1
 
 
 _all: weakref.WeakSet[Progress] = weakref.WeakSet()
@@ -263,19 +275,61 @@ os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
 def check_state(state: Mapping[str, Any], identity: Mapping[str, Any]) -> Mapping[str, Any]:
     """The state, where it is of the same dataset, split and order.
 
+    Positions up to the end of the epoch may have been consumed, the end included, and pads beyond it as far as the last step
+    reached; what says more is no state of it.
+
     Raises:
-        ConfigError: it is not; both values are given.
+        ConfigError: it is not, both values are given; or it says what no state of the dataset does.
     """
-    if state.get("version") != _VERSION:
-        raise ConfigError(f"state of version {state.get('version')!r}, expected {_VERSION}: begin the epoch again")
-    for name, expected in identity.items():
-        if state.get(name) != expected:
-            raise ConfigError(
-                f"state of {name} = {state.get(name)!r}, but this dataset has {expected!r}: it can only go on with the same "
-                "dataset, split, seed and order; open it as before, or begin the epoch again"
-            )
-    if not (isinstance(state.get("consumed"), int) and state["consumed"] >= 0 and state.get("epoch", -1) >= 0):
+    if not isinstance(state, Mapping):
+        raise ConfigError(f"state of {type(state).__name__}, expected what state_dict() gave")
+    if not _same(state.get("version"), _VERSION):
         raise ConfigError(
-            f"state with consumed = {state.get('consumed')!r}, epoch = {state.get('epoch')!r}: expected ≥ 0"
+            f"state of version {reprlib.repr(state.get('version'))}, expected {_VERSION}: begin the epoch again"
         )
+    for name, expected in identity.items():
+        if not _same(state.get(name), expected):
+            raise ConfigError(
+                f"state of {name} = {_told(state.get(name))}, but this dataset has {expected!r}: it can only go on with the "
+                "same dataset, split, seed and order; open it as before, or begin the epoch again"
+            )
+    of_worker = any(name in state for name in ("worker", "steps"))
+    known = {"version", *identity, "epoch", "consumed", *(_DEALT if of_worker else ("together",))}
+    if unknown := [name for name in state if name not in known]:
+        raise ConfigError(f"state with {reprlib.repr(unknown)}, which this dataset's has not: open it as before")
+    samples = int(identity["samples"])
+    _whole("epoch", state.get("epoch"), 0, _MOST)
+    if not of_worker:
+        together = _whole("together", state.get("together", 1), 1, _MOST_TOGETHER)
+        _whole("consumed", state.get("consumed"), 0, samples + together - 1)
+        return state
+    start = _whole("consumed", state.get("consumed"), 0, samples)
+    workers = _whole("workers", state.get("workers"), 1, _MOST_TOGETHER)
+    _whole("worker", state.get("worker"), 0, workers - 1)
+    ranks, batch = (_whole(name, state.get(name), 1, _MOST_TOGETHER) for name in ("ranks", "batch"))
+    _whole("steps", state.get("steps"), 0, -(-(samples - start) // (ranks * batch)))
     return state
+
+
+def _whole(name: str, value: Any, least: int, most: int) -> int:
+    """The value, where it is a whole number within these bounds; others come from a foreign or a damaged checkpoint."""
+    if type(value) is not int or not least <= value <= most:
+        raise ConfigError(
+            f"state with {name} = {_told(value)}: expected a whole number from {least} to {most}: "
+            "load what state_dict() gave, or begin the epoch again"
+        )
+    return value
+
+
+def _same(value: Any, expected: Any) -> bool:
+    """Whether they are equal and of one type: a tensor's or an array's own comparison is no yes or no."""
+    if type(value) is not type(expected):
+        return False
+    if isinstance(expected, dict):
+        return value.keys() == expected.keys() and all(_same(value[k], v) for k, v in expected.items())
+    return bool(value == expected)
+
+
+def _told(value: Any) -> str:
+    """For a person: whole where it is one of a state's plain values."""
+    return repr(value) if type(value) is str and len(value) < 200 else reprlib.repr(value)
