@@ -29,6 +29,7 @@ SOURCES = st.builds(
     value=st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False)),
     cause=st.one_of(st.none(), TEXT),
     scenes=st.lists(TEXT, max_size=3).map(tuple),
+    passed_over=st.lists(st.tuples(TEXT, TEXT), max_size=2).map(tuple),
 )
 PATCHES = st.builds(
     PatchOutcome, id=TEXT, status=STATUS, sources=st.dictionaries(TEXT, SOURCES, max_size=2),
@@ -37,7 +38,7 @@ PATCHES = st.builds(
 OBJECTS = st.builds(StoredObject, key=TEXT, size=st.integers(0, 2**40), sha256=TEXT)
 RECORDS = st.builds(
     SlabRecord, slab=st.integers(0, 3), patches=st.lists(PATCHES, max_size=2).map(tuple),
-    objects=st.lists(OBJECTS, max_size=2).map(tuple),
+    objects=st.lists(OBJECTS, max_size=2).map(tuple), excluded=st.lists(TEXT, max_size=2).map(tuple),
 )  # fmt: skip
 
 
@@ -74,6 +75,7 @@ def test_a_replay_of_any_appends_gives_the_last_record_of_each_slab(tmp_path_fac
         assert again.settled(slab) == sum(p.status in SETTLED for p in last.patches)
         assert again.lines[slab].marks == b"".join(size_mark(o.key, o.size) for o in last.objects)
     assert again.counts(range(4)) == Counter(p.told for p in again.outcomes())
+    assert again.passed_over() == sum(any(o.passed_over for o in p.sources.values()) for p in again.outcomes())
 
 
 def test_records_are_read_again_however_many_there_are_and_a_change_meanwhile_is_seen(tmp_path):

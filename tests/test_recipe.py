@@ -9,7 +9,7 @@ import pytest
 from curation import resources
 from curation.catalogs import pixels_digest, pixels_parts, resolve
 from curation.model import ConfigError
-from curation.recipe import Dataset, Recipe, changes, load_dataset, read_toml
+from curation.recipe import Dataset, QualitySpec, Recipe, changes, load_dataset, read_toml
 from curation.sources import SourceSpec
 
 QUERIES, MANIFESTS = resources.folder("stac_queries"), resources.folder("manifests")
@@ -460,3 +460,25 @@ def test_a_swath_on_footprints_in_metres_is_refused():
     recipe = Recipe.model_validate(value)
     with pytest.raises(ConfigError, match=r"\[sources.s5p-co\] is a swath.*\[children\] are in metres"):
         Dataset(recipe, dataset.specs, dataset.path)
+
+
+def test_what_is_valid_enough_is_by_default_what_the_shipped_recipes_say():
+    # One pixel of a whole patch may be missing; a recipe that is silent says the same as those that are not.
+    shipped = {name: load_dataset(name).recipe.quality.min_valid for name in ("ssl4eo-s12-ml", "ssl4eo-s", "starter")}
+    assert set(shipped.values()) == {QualitySpec().min_valid} == {0.999}
+
+
+def test_what_is_excluded_is_in_no_digest_and_is_an_id(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text(STARTER)
+    silent = load_dataset(str(path))
+    path.write_text(
+        STARTER.replace("[quality]", '[search]\nexclude = ["S2A_x"]\n[quality]').replace("\n[search]\n#", "\n#")
+    )
+    said = load_dataset(str(path))
+    assert said.recipe.search.exclude == ["S2A_x"]
+    assert said.pixels_digest("any", {}) == silent.pixels_digest("any", {})
+    assert said.release_digest() == silent.release_digest()
+    path.write_text(path.read_text().replace('"S2A_x"', '" "'))
+    with pytest.raises(ConfigError, match="exclude: ' ' is no id of a scene"):
+        load_dataset(str(path))
