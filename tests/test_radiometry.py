@@ -1,17 +1,32 @@
+from collections import Counter
+
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from curation import radiometry
+from curation import radiometry, versions
 from curation.model import Code, Reject
+from curation.radiometry import Evidence
 
 PIXELS = hnp.arrays("u2", st.integers(1, 40))
 
 
 @pytest.mark.parametrize(
-    ("baseline", "want"), [("02.14", 0), ("03.01", 0), ("03.99", 0), ("04.00", 1000), ("05.00", 1000), ("05.11", 1000)]
+    ("baseline", "want"),
+    [
+        ("02.14", 0),
+        ("0301", 0),
+        ("N0301", 0),
+        ("510", 1000),
+        ("03.01", 0),
+        ("03.99", 0),
+        ("04.00", 1000),
+        ("05.00", 1000),
+        ("05.11", 1000),
+    ],
 )
 def test_the_baseline_decides_and_never_the_date(baseline, want):
     for year in (2017, 2021, 2024):
@@ -54,6 +69,12 @@ def test_what_is_not_said_is_not_guessed(rule, asset):
         radiometry.offset_dn(rule, {}, asset, None)
 
 
+@pytest.mark.parametrize("baseline", ["5.1", "3.1", "99.99", "later"])
+def test_a_baseline_that_might_be_several_is_not_guessed(baseline):
+    with pytest.raises(versions.UnknownVersionError):
+        radiometry.offset_dn("baseline", {}, {}, baseline)
+
+
 @pytest.mark.parametrize(("applied", "want"), [(True, 0), (False, 1000), (None, 1000)])
 def test_earth_search_says_whether_it_has_removed_the_offset(applied, want):
     properties = {"earthsearch:boa_offset_applied": applied}
@@ -87,22 +108,122 @@ def test_the_same_ground_before_and_after_baseline_4_is_the_same_number(dn):
     assert np.array_equal(radiometry.harmonised(ground, 0, 0), ground)
 
 
-def test_dark_pixels_where_an_offset_is_claimed_are_a_conflict_with_its_value():
-    dark = np.full(1000, 300, "u2")
-    with pytest.raises(Reject) as caught:
-        radiometry.check_offset(dark, 1000, 0)
-    assert (caught.value.code, caught.value.value) == (Code.OFFSET_CONFLICT, 300)
+def scene(kind: str, offset: int, noise: int = 0) -> dict[str, np.ndarray]:
+    """Band → digital numbers of a made-up scene; what would be below the least number of the format is that."""
+    blue, red, near, short = {
+        "forest": (250, 200, 3200, 1500),
+        "water": (400, 150, 40, 20),
+        "farmland": (500, 700, 2800, 2300),
+        "city": (900, 1100, 1800, 1900),
+        "desert": (1700, 3400, 3900, 4800),
+        "bright desert": (2600, 4100, 4700, 5600),
+        "snow": (9000, 8900, 8000, 500),
+        "snow without short-wave": (9000, 8900, 8000, 8000),
+        "cloud": (7000, 6800, 7200, 3500),
+        "haze": (2300, 2100, 2300, 1900),
+    }[kind]
+    rng = np.random.default_rng([offset, noise, *kind.encode()])
+    out = {}
+    for band, mean in (("B02", blue), ("B04", red), ("B08", near), ("B11", short)):
+        dn = np.maximum(mean * rng.normal(1, 0.12, 4000), 0) + rng.normal(0, noise, 4000)
+        out[band] = np.clip(np.round(dn + offset), 1, 65535).astype("u2")
+    return out
 
 
+IN, NOT_IN, UNDECIDABLE = Evidence
+
+
+@pytest.mark.parametrize("noise", [0, 15])
 @pytest.mark.parametrize(
-    ("dn", "offset"),
+    ("kind", "carried", "plain"),
     [
-        ([1001] * 200, 1000),
-        ([0] * 200, 1000),
-        ([300] * 200, 0),
-        ([0] * 100 + [1050] * 100, 1000),
-        ([5] + [1200] * 999, 1000),
+        ("forest", IN, NOT_IN),
+        ("water", IN, NOT_IN),
+        ("desert", UNDECIDABLE, UNDECIDABLE),
+        ("bright desert", UNDECIDABLE, UNDECIDABLE),
+        ("snow without short-wave", UNDECIDABLE, UNDECIDABLE),
+        ("cloud", UNDECIDABLE, UNDECIDABLE),
+        ("haze", UNDECIDABLE, UNDECIDABLE),
     ],
 )
-def test_what_may_carry_the_offset_passes(dn, offset):
-    radiometry.check_offset(np.array(dn, "u2"), offset, 0)
+def test_dark_ground_decides_and_brightness_proves_nothing(kind, carried, plain, noise):
+    assert radiometry.evidence(scene(kind, 1000, noise), 1.0) is carried
+    assert radiometry.evidence(scene(kind, 0, noise), 1.0) is plain
+
+
+@pytest.mark.parametrize("kind", ["farmland", "city", "snow"])
+def test_what_is_half_dark_is_decided_rightly_or_not_at_all(kind):
+    assert radiometry.evidence(scene(kind, 1000), 1.0) is not NOT_IN
+    assert radiometry.evidence(scene(kind, 0), 1.0) is not IN
+
+
+@pytest.mark.parametrize(("share", "dn"), [(0.3, 960), (0.3, 700), (1.0, 600), (0.015, 1)])
+def test_slightly_negative_reflectance_is_no_proof_that_the_offset_is_not_in(share, dn):
+    pixels = scene("forest", 1000)
+    for band in pixels:
+        pixels[band][: round(share * pixels[band].size)] = dn
+    assert radiometry.evidence(pixels, 1.0) is not NOT_IN
+
+
+def test_what_is_seen_through_cloud_everywhere_proves_no_offset():
+    assert radiometry.evidence(scene("forest", 1000), 0.05) is UNDECIDABLE
+
+
+def test_few_pixels_and_few_bands_prove_little():
+    dark = scene("forest", 0)
+    assert radiometry.evidence({}, 1.0) is UNDECIDABLE
+    assert radiometry.evidence({b: v[:10] for b, v in dark.items()}, 1.0) is UNDECIDABLE
+    assert radiometry.evidence({"B04": dark["B04"]}, 1.0) is NOT_IN
+    assert radiometry.evidence({"B02": scene("forest", 1000)["B02"]}, 1.0) is UNDECIDABLE
+
+
+@pytest.mark.parametrize(("found", "offset"), [(IN, 0), (NOT_IN, 1000)])
+def test_metadata_and_pixels_that_disagree_are_a_conflict_in_both_directions(found, offset):
+    with pytest.raises(Reject) as caught:
+        radiometry.check_offset(found, offset)
+    assert (caught.value.code, caught.value.value) == (Code.OFFSET_CONFLICT, offset)
+
+
+@pytest.mark.parametrize(("found", "offset"), [(IN, 1000), (NOT_IN, 0), (UNDECIDABLE, 0), (UNDECIDABLE, 1000)])
+def test_metadata_that_pixels_do_not_contradict_are_believed(found, offset):
+    radiometry.check_offset(found, offset)
+
+
+def test_no_real_scene_is_decided_wrongly(shared):
+    """118 real dates of one place without the offset, cloud and snow and fog among them; and the same with it put in."""
+    counts = {0: Counter(), 1000: Counter()}
+    for folder in sorted((shared / "data" / "real-archive-belgium" / "sentinel-2-l2a").iterdir()):
+        bands = {}
+        for path in sorted(folder.glob("*.tif")):
+            with rasterio.open(path) as file:
+                pixels = file.read(1)
+            bands[path.name.split("_")[0]] = pixels[pixels > 0]
+        scl = bands.pop("SCL")
+        clear = float(np.isin(scl, [2, 4, 5, 6]).mean()) if scl.size else 0.0
+        for offset, count in counts.items():
+            count[radiometry.evidence({b: v + np.uint16(offset) for b, v in bands.items()}, clear)] += 1
+    assert counts[0][IN] == 0
+    assert counts[1000][NOT_IN] == 0
+    assert counts[0][NOT_IN] >= 55
+    assert counts[1000][IN] >= 45
+
+
+@pytest.mark.parametrize(("dn", "share"), [(65535, 0.02), (65000, 1.0), (30_001, 0.5)])
+def test_what_is_brighter_than_any_surface_is_refused_with_its_share(dn, share):
+    pixels = np.full((2, 20, 20), 3000, "u2")
+    pixels[1].ravel()[: round(share * 400)] = dn
+    with pytest.raises(Reject) as caught:
+        radiometry.check_possible(pixels, np.ones((10, 10), bool), 0)
+    assert (caught.value.code, caught.value.value) == (Code.IMPOSSIBLE, pytest.approx(share))
+
+
+def test_snow_glint_a_mirror_and_what_lies_under_cloud_are_not_impossible():
+    pixels = np.full((1, 20, 20), 18_000, "u2")
+    pixels[0, 0, :3] = 65535
+    clear = np.ones((10, 10), bool)
+    radiometry.check_possible(pixels, clear, 0)
+    pixels[0, :10] = 65535
+    clear[:5] = False
+    radiometry.check_possible(pixels, clear, 0)
+    radiometry.check_possible(pixels, np.zeros((10, 10), bool), 0)
+    radiometry.check_possible(np.zeros((1, 7, 7), "u2"), np.ones((20, 20), bool), 0)

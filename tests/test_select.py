@@ -289,6 +289,16 @@ def test_of_an_orbit_the_best_mode_stays_and_of_that_mode_the_last_processing():
     assert ids(select.one_mode(nrti)) == ["NRTI_0", "NRTI_1", "NRTI_2"]  # pieces of one orbit
 
 
+def test_versions_are_compared_by_their_numbers():
+    older, newer = scene("z", orbit=7, mode="OFFL", version="2.9"), scene("a", orbit=7, mode="OFFL", version="2.10")
+    assert ids(select.one_mode([newer, older])) == ["a"]
+    old, new = (
+        scene("old", datatake="d", tile="t", baseline="5.9"),
+        scene("new", datatake="d", tile="t", baseline="5.10"),
+    )
+    assert ids(select.newest([old, new])) == ["new"]
+
+
 def test_each_orbit_has_a_mode_of_its_own():
     found = [
         scene("a", 0, orbit=7, mode="OFFL"),

@@ -243,14 +243,68 @@ def test_nothing_to_pack_names_where_it_looked_and_what_is_there(built: Curate, 
     assert not root.exists()
 
 
-@given(st.lists(st.floats(2**-20, 2**10, width=32), min_size=1))
+@given(st.lists(st.floats(2**-13, 2**10, width=32), min_size=1))
 def test_centidb_is_within_half_a_hundredth_of_a_decibel(power):
     back = 10 ** (shards.centidb(np.array(power, "float32"), -32768) / 1000)
     assert np.abs(10 * np.log10(back / np.array(power, "float32").astype("float64"))).max() <= 0.00501
 
 
-def test_centidb_keeps_nodata_and_survives_zero():
-    assert shards.centidb(np.array([-32768, 0, 1], "float32"), -32768).tolist() == [-32768, -10000, 0]
+def test_centidb_keeps_nodata_and_writes_what_has_no_logarithm_as_the_floor():
+    power = np.array([-32768, -0.002, 0, 1e-9, 1e-3, 1], "float32")
+    assert shards.centidb(power, -32768).tolist() == [-32768, -4000, -4000, -4000, -3000, 0]
+    assert shards.centidb(power, -32768, -25.0).tolist() == [-32768, -2500, -2500, -2500, -2500, 0]
+
+
+def packed_below_zero(folder: Path, monkeypatch: pytest.MonkeyPatch, radar: str, below_zero: float | None) -> Path:
+    """Shards of the tiny world; each 49th pixel of VV is `below_zero`, where more noise was subtracted than came back."""
+    power = tiny.power
+
+    def seen(polarisation: int, shift: float = 0.0) -> np.ndarray:
+        out = power(polarisation, shift)
+        if polarisation == 0 and below_zero is not None:
+            out[::7, ::7] = below_zero
+        return out
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tiny, "power", seen)
+        world = tiny.make(folder)
+    world.recipe.write_text(tiny.RECIPE.replace("[pack]", f'[pack]\nradar = "{radar}"\ncomplete = "any"'))
+    flags = ["--dataset", str(world.recipe), "--root", str(folder), "--scheduler", "none"]
+    flags += ["--catalog", str(world.catalog)]
+    assert cli.main([*flags, "--allow-unknown-labels"]) == 0
+    assert cli.main(["pack", *flags]) == 0
+    return folder / "tiny" / "shards"
+
+
+def test_radar_below_zero_is_counted_and_moves_no_statistics(tmp_path, monkeypatch):
+    clean = json.loads((packed_below_zero(tmp_path / "a", monkeypatch, "centidb", None) / "index.json").read_text())
+    folder = packed_below_zero(tmp_path / "b", monkeypatch, "centidb", -0.002)
+    below = json.loads((folder / "index.json").read_text())
+    one, other = (i["statistics"]["s1rtc_10m"]["VV"] for i in (clean, below))
+    assert abs(one["mean"] - other["mean"]) < 2
+    assert abs(one["std"] - other["std"]) < 2
+    assert other["min"] > -4000
+    floored = below["counts"]["floored"]["s1rtc_10m"]
+    assert floored == {"VV": one["count"] - other["count"], "VH": 0}
+    assert floored["VV"] > 0
+    assert clean["counts"]["floored"]["s1rtc_10m"] == {"VV": 0, "VH": 0}
+    rows = gpd.read_parquet(folder / "train" / "samples.parquet").set_index("id")
+    told = np.stack(rows["s1rtc_10m_floored_fraction_summer"].dropna())
+    assert told[:, 0] == pytest.approx(1 / 49, rel=0.3)  # 6 or 7 of 48 columns and rows
+    assert (told[:, 1] == 0).all()
+    with tarfile.open(min((folder / "train").glob("*.tar"))) as tar:
+        metas = [json.loads(tar.extractfile(m).read()) for m in tar.getnames() if m.endswith("meta.json")]
+    for meta in metas:
+        if "summer" in meta["seasons"]:
+            shares = meta["seasons"]["summer"]["sources"]["s1rtc"]["floored_fraction"]["s1rtc_10m"]
+            assert shares == rows.loc[meta["id"], "s1rtc_10m_floored_fraction_summer"].tolist()
+
+
+def test_radar_as_linear_power_keeps_its_sign(tmp_path, monkeypatch):
+    folder = packed_below_zero(tmp_path, monkeypatch, "float32", -0.002)
+    index = json.loads((folder / "index.json").read_text())
+    assert index["statistics"]["s1rtc_10m"]["VV"]["min"] == pytest.approx(-0.002)
+    assert index["counts"]["floored"] == {}
 
 
 # ---- the plan ----

@@ -469,6 +469,20 @@ def test_exact_zeros_become_nodata_where_the_source_says_so(tmp_path):
     assert np.array_equal(read(asset, spec(10), at), values)
 
 
+def test_power_below_zero_is_averaged_with_its_sign_and_a_mean_of_nothing_is_data(tmp_path):
+    at = location(9.0, 48.0)
+    values = np.full((66, 66), 0.25, "f4")
+    values[::2, ::2] = -0.5  # of each four: (3 * 0.25 - 0.5) / 4
+    values[:, 12:24:2], values[:, 13:24:2] = 0.5, -0.5  # nothing, on the mean
+    values[:, 30:36] = 0  # holes
+    asset = write(tmp_path / "s.tif", values, north_up(at.x0_m, at.y0_m, 10), at.epsg)
+    got = read(asset, spec(20), at, zero_is_nodata=True)
+    assert np.abs(got[:, :6] - 0.0625).max() < 1e-6
+    assert (got[:, 6:12] == 0).all()
+    assert (got[:, 15:18] == NODATA).all()
+    assert np.abs(got[:, 18:] - 0.0625).max() < 1e-6
+
+
 def test_pixels_of_another_dtype_are_refused_by_name(tmp_path):
     at = location(9.0, 48.0)
     asset = write(tmp_path / "s.tif", np.ones((66, 66), "i4"), north_up(at.x0_m, at.y0_m, 10), at.epsg)
