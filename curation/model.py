@@ -265,6 +265,8 @@ class PatchOutcome:
     """By name of the source."""
     chunks: dict[str, str] = field(default_factory=dict)
     """Array → xxh3-128 of the stored chunk, where pixels are stored."""
+    facts: str = ""
+    """xxh3-128 of its row of measured coordinates (`Cube.row_hashes`); empty where a slab failed before it had one."""
 
     @property
     def reason(self) -> str:
