@@ -308,7 +308,7 @@ def _outcome_of(patch: _Patch, spec: SourceSpec) -> Iterator[None]:
     try:
         yield
     except Reject as why:
-        patch.sources[spec.name] = SourceOutcome(why.status, why.code, why.value)
+        patch.sources[spec.name] = SourceOutcome(why.status, why.code, why.value, cause=why.cause)
     except _SourceError:
         raise
     except Exception as err:
@@ -556,7 +556,7 @@ def _files(slab: _Slab, spec: SourceSpec, scene: Scene) -> dict[str, Asset]:
 
 def _read_mosaic(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec) -> None:
     mine = slab.candidates[spec.name][patch.location.id]
-    if spec.hole_value is None:
+    if spec.hole_value is None or mine.status is Status.FAILED:
         mine.check()
     pixels, warped, valid = _read_all(slab, reader, patch.location, spec, mine.scenes)
     patch.facts |= {f"{spec.name}_valid_fraction": valid, f"{spec.name}_warped": int(warped)}

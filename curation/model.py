@@ -92,6 +92,8 @@ class Code(StrEnum):
     """No scene of the same acquisition (labels that belong to one image)."""
     OFFSET_CONFLICT = "offset_conflict"
     """Metadata says that the pixels carry the +1000 offset, the pixels say that they do not."""
+    UNREADABLE_ITEM = "unreadable_item"
+    """No scene was found, but an item of the catalog that could not be read may be one: failed, and tried again."""
     UPSTREAM = "upstream"
     """Not looked at, because the source it goes with was rejected."""
 
@@ -106,6 +108,7 @@ CODE_HELP: dict[Code, str] = {
     Code.NO_ORBIT: "no scene in the orbit direction fixed for the location",
     Code.NO_MATCH: "no scene of the same acquisition",
     Code.OFFSET_CONFLICT: "metadata and pixels disagree on the +1000 offset",
+    Code.UNREADABLE_ITEM: "no scene was found, but an item of the catalog that could not be read may be one",
     Code.UPSTREAM: "not looked at: the source it goes with was rejected",
 }
 """One line for a person on each code, for reports."""
@@ -114,11 +117,14 @@ CODE_HELP: dict[Code, str] = {
 class Reject(Exception):  # noqa: N818 - it is an expected outcome, not an error
     """An expected refusal of one source of one patch, with the value that decided it."""
 
-    def __init__(self, code: Code, value: float | None = None, *, status: Status = Status.REJECTED) -> None:
+    def __init__(
+        self, code: Code, value: float | None = None, *, status: Status = Status.REJECTED, cause: str | None = None
+    ) -> None:
         super().__init__(code, value)
         self.code = code
         self.value = value
         self.status = status
+        self.cause = cause
 
 
 @dataclass(frozen=True, slots=True)

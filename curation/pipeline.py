@@ -75,6 +75,8 @@ class Built:
     """Worker seconds spent on them."""
     worker_bytes: int = 0
     """Highest resident memory of a worker."""
+    unreadable: str = ""
+    """What is wrong with the catalog, where too many of its items could not be read."""
 
     def add(self, patches: int, result: SlabReceipt | BaseException) -> None:
         """Takes up one slab."""
@@ -212,6 +214,7 @@ def build(
                 _stop(broken, [r for lines in records.values() for r in lines])
     for its in works:
         its.built.counts = its.left.counts()
+        its.built.unreadable = searches.read.told()
     return [w.built for w in works]
 
 

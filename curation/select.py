@@ -130,6 +130,16 @@ def _shapes(scenes: Sequence[Scene], location: Location) -> NDArray[np.object_]:
     return found
 
 
+def filled(scenes: Iterable[Scene], location: Location) -> bool:
+    """Whether scenes together cover the whole of the location's footprint."""
+    return bool(shapely.covers(shapely.union_all(_shapes(list(scenes), location)), _inner(location)))
+
+
+def touches(shape: BaseGeometry, location: Location) -> bool:
+    """Whether a footprint touches the location's."""
+    return bool(shapely.intersects(_beside(shape, location.lon), grid.footprint(location)))
+
+
 def _reversed(version: str | None) -> tuple[int, ...]:
     return tuple(-int(p) for p in (version or "0").lstrip("v").split(".") if p.isdigit())
 
