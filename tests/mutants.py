@@ -44,6 +44,13 @@ class Mutant:
 
 TABLE = (
     Mutant(
+        "a server that ignores If-Match does not mix two contents",
+        "curation/read/ranges.py",
+        "    if version and mark != version:\n        raise ChangedError(_CHANGED)\n    return Answer(data, size, mark)",
+        "    return Answer(data, size, mark)",
+        ("tests/read/test_changed.py::test_a_server_that_ignores_if_match_and_gives_another_content_is_noticed",),
+    ),
+    Mutant(
         "kept pixels are those recorded",
         "curation/build.py",
         "            if slot not in stored or cube.chunk_hash(stored[slot]) != expected:",
