@@ -16,7 +16,7 @@ WHERE := --catalog $(CATALOG) --region $(REGION) --root $(ROOT)
 FLAGS := $(if $(LIMIT),--limit $(LIMIT)) $(if $(UNKNOWN_LABELS),--allow-unknown-labels)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ssl4eo-s12-ml ssl4eo-s test test-slow lint types check bench bench-read bench-scale bench-stream loops clean
+.PHONY: help setup ssl4eo-s12-ml ssl4eo-s test test-slow lint types check mutants bench bench-read bench-scale bench-stream loops clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ test: $(READY) ## Run the tests
 
 test-slow: $(READY) ## Run the slow tests: crashes, clusters, the whole job
 	$(BIN)/pytest -m slow
+
+mutants: $(READY) ## Remove each guard of a table, and show that its test notices (see tests/mutants.py; not in CI)
+	$(BIN)/python -m tests.mutants
 
 lint: $(READY) ## Check style
 	$(BIN)/ruff check .

@@ -22,7 +22,7 @@ from typing import Any, NoReturn, TypeGuard, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from curation import candidates, clouds, cube, grid, labels, radiometry, select, shift, swathgrid, zarrshard
+from curation import candidates, clouds, cube, facts, grid, labels, radiometry, select, shift, swathgrid, zarrshard
 from curation.backscatter import decibels
 from curation.candidates import Candidates
 from curation.catalogs import Catalog
@@ -31,6 +31,7 @@ from curation.cube import Cube
 from curation.ledger import SlabRecord, StoredObject, again
 from curation.locations import Locations
 from curation.model import (
+    SETTLED,
     STATIC,
     Code,
     CurationError,
@@ -160,12 +161,14 @@ def build_slab(job: SlabJob) -> SlabReceipt:
                     hashes[name] = cube.chunk_hash(chunk)
             outcome = dataclasses.replace(outcome, chunks=hashes)
             outcomes[location.id] = outcome
-            rows[slot] = patch.facts | {"status": int(outcome.status), "reason": outcome.reason}
+            rows[slot] = patch.facts | facts.told(outcome)
             log.debug("%s/%s/%s: %s", job.region, job.season, location.id, outcome.reason)
+    hashed = zip(job.locations, here.row_hashes(rows), strict=True)
+    decided = [dataclasses.replace(outcomes[p.id], facts=found) for p, found in hashed if p.id in outcomes]
     receipts = job.store.publish_all(here.slab_objects(job.slab, chunks, rows))
     record = SlabRecord(
         job.slab,
-        tuple(outcomes[p.id] for p in job.locations if p.id in outcomes),
+        tuple(decided),
         tuple(map(StoredObject.of, receipts)),
         _excluded_here(slab),
     )
@@ -205,10 +208,12 @@ def peak_bytes() -> int:
 def _kept(
     job: SlabJob, here: Cube
 ) -> tuple[dict[str, dict[int, bytes]], list[dict[str, Any]], dict[str, PatchOutcome]]:
-    """What was committed before and is not built again: chunks, facts and outcomes.
+    """What was committed before and is not built again: chunks, facts and outcomes, each proven by the ledger's hash of it.
+
+    What is written again is recorded again: what was damaged meanwhile would from then on be what is right.
 
     Raises:
-        DamageError: a committed chunk is missing or changed.
+        DamageError: a committed chunk or row of facts is missing or changed.
     """
     chunks: dict[str, dict[int, bytes]] = {name: {} for name in here.arrays}
     rows: list[dict[str, Any]] = [{} for _ in job.locations]
@@ -216,9 +221,12 @@ def _kept(
         return chunks, rows, {}
     outcomes = {p.id: p for p in job.prior.patches if p.id not in job.todo}
     slots = {p.id: slot for slot, p in enumerate(job.locations)}
-    before = here.read_facts(job.store, job.slab, len(job.locations)) if job.prior.objects else rows
+    ids = [p.id for p in job.locations]
+    before = here.proven_facts(job.store, job.prior, ids) if job.prior.objects else rows
     for outcome in outcomes.values():
-        rows[slots[outcome.id]] = before[slots[outcome.id]]
+        # One that failed may have a row that a stopped build wrote since, which is not known.
+        known = {} if outcome.status in SETTLED else facts.told(outcome)
+        rows[slots[outcome.id]] = before[slots[outcome.id]] | known
     for name in here.arrays:
         wanted = {slots[p.id]: p.chunks[name] for p in outcomes.values() if name in p.chunks}
         if not wanted:
@@ -282,9 +290,6 @@ def _build_patch(slab: _Slab, reader: Reader, location: Location) -> Reading[tup
     for name, causes in patch.passed_over.items():
         told = tuple(causes.items())
         patch.sources[name] = dataclasses.replace(patch.sources[name], passed_over=told)
-    for name, outcome in patch.sources.items():
-        patch.facts |= {f"{name}_status": int(outcome.status), f"{name}_reason": outcome.code or ""}
-        patch.facts[f"{name}_scenes"] = " ".join(outcome.scenes)
     return patch, PatchOutcome(location.id, status, patch.sources)
 
 
@@ -326,7 +331,7 @@ def _outcome_of(patch: _Patch, spec: SourceSpec) -> Iterator[None]:
     try:
         yield
     except Reject as why:
-        patch.sources[spec.name] = SourceOutcome(why.status, why.code, why.value)
+        patch.sources[spec.name] = SourceOutcome(why.status, why.code, why.value, cause=why.cause)
     except _SourceError:
         raise
     except Exception as err:
@@ -390,7 +395,7 @@ def _refuse(patch: _Patch, anchor: SourceSpec, source: str, why: Reject) -> NoRe
     """Raises what becomes of the anchor where a source refuses all: that, or `upstream` where it is another's."""
     if source == anchor.name:
         raise why
-    patch.sources[source] = SourceOutcome(why.status, why.code, why.value)
+    patch.sources[source] = SourceOutcome(why.status, why.code, why.value, cause=why.cause)
     raise Reject(Code.UPSTREAM)
 
 
@@ -807,7 +812,7 @@ def _files(slab: _Slab, spec: SourceSpec, scene: Scene) -> dict[str, Asset]:
 def _read_mosaic(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec) -> None:
     """All scenes that touch the patch as one; one that cannot be read fails it, and one that is excluded is no sea."""
     mine = slab.candidates[spec.name][patch.location.id]
-    if spec.hole_value is None:
+    if spec.hole_value is None or mine.status is Status.FAILED:
         mine.check()
     scenes = _usable(slab, mine.scenes)
     pixels, warped, valid = _read_all(slab, reader, patch.location, spec, scenes)

@@ -10,6 +10,7 @@ from curation import select
 from curation.model import Code, Location, Reject, Scene, Season, Status
 from curation.recipe import Dataset
 from curation.search.cells import SearchCell, cell_of
+from curation.search.items import Unreadable
 from curation.search.saved import Searches, Wanted
 from curation.sources import SourceSpec
 
@@ -24,6 +25,8 @@ class Candidates:
     """Why there is none."""
     value: float | None = None
     """What was measured and decided that."""
+    cause: str | None = None
+    """What could not be read, where that is why."""
     status: Status = Status.REJECTED
     direction: str | None = None
     """The location's orbit direction."""
@@ -36,7 +39,7 @@ class Candidates:
     def check(self) -> None:
         """Passes where there are candidates. Raises Reject otherwise."""
         if self.code is not None:
-            raise Reject(self.code, self.value, status=self.status)
+            raise Reject(self.code, self.value, status=self.status, cause=self.cause)
 
 
 def searched(dataset: Dataset, season: str) -> list[tuple[SourceSpec, Season]]:
@@ -77,14 +80,22 @@ def _of_source(
         found = {c: select.one_mode(s) for c, s in found.items()}
     elif spec.pick != "mosaic":
         found = {c: select.newest(s) for c, s in found.items()}
+    unread = {c: searches.unreadable(spec, window, c) for c in found}
     directions = _directions(dataset, searches, spec, places)
     out: dict[str, Candidates] = {}
     pick = select.covering if spec.pick in ("clearest", "nearest") else select.touching
     for place in places:
+        # What a scene that cannot be read covers would else be told as what lies where no scene is: sea.
+        if spec.hole_value is not None and not select.filled(found[cell_of(place)], place):
+            lost = _lost(unread[cell_of(place)], place)
+            if lost is not None:
+                out[place.id] = lost
+                continue
         try:
             mine = pick(found[cell_of(place)], place)
         except Reject as why:
-            out[place.id] = Candidates(code=why.code, value=why.value, status=why.status)
+            lost = _lost(unread[cell_of(place)], place)
+            out[place.id] = lost or Candidates(code=why.code, value=why.value, status=why.status)
             continue
         groups = [mine]
         if spec.pick == "mean":
@@ -93,6 +104,17 @@ def _of_source(
             groups = select.rank_clearest(mine, place, window)
         out[place.id] = Candidates(tuple(map(tuple, groups)), direction=directions.get(place.id))
     return out
+
+
+def _lost(unread: Sequence[Unreadable], place: Location) -> Candidates | None:
+    """Why a place for which no scene is found is not said to have none: the first item that may have been one."""
+    here = [u for u in unread if u.geometry is None or select.touches(u.geometry, place)]
+    if not here:
+        return None
+    first = min(here, key=lambda u: (u.geometry is None, u.id))
+    more = f" (and {len(here) - 1} more)" if len(here) > 1 else ""
+    cause = f"item {first.id}: {first.reason}{more}"
+    return Candidates(code=Code.UNREADABLE_ITEM, cause=cause, status=Status.FAILED)
 
 
 def _directions(

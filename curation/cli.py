@@ -287,7 +287,10 @@ def _build(args: argparse.Namespace) -> int:
     failed = sum(b.failed for b in results)
     if failed:
         print(f"{failed} patches failed; their causes are in {store.where('ledger')}. Run the same command again.")
-    return FAILED if failed else OK
+    unreadable = next((b.unreadable for b in results if b.unreadable), "")
+    if unreadable:
+        print(f"curate: catalog {catalog.told}: {unreadable}", file=sys.stderr)
+    return FAILED if failed or unreadable else OK
 
 
 def _dry_run(

@@ -10,7 +10,7 @@ import hashlib
 import json
 import threading
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,15 +19,15 @@ import numpy as np
 import xxhash
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from curation import zarrshard
 from curation.facts import DTYPE, FILL, Fact, schema
-from curation.ledger import SlabRecord, again, read_recorded
+from curation.ledger import FORMAT, SlabRecord, again
 from curation.locations import Locations
-from curation.model import STATIC, ConfigError, DamageError, Location
+from curation.model import SETTLED, STATIC, ConfigError, DamageError, Location
 from curation.recipe import Dataset, GridSpec, digest
 from curation.sources import ArraySpec, SourceSpec
 from curation.store import Receipt, Store
@@ -43,10 +43,13 @@ IDENTITY: dict[str, dict[str, str]] = {
 """Coordinates that are known before a pixel is read, and their Zarr attributes."""
 
 
-def _codec() -> BloscCodec:
+def _codecs(dtype: str) -> tuple[BloscCodec | ZstdCodec, Crc32cCodec]:
+    """What a chunk's bytes go through: compressed, and then a CRC-32C that every Zarr reader checks before it decodes."""
+    if dtype == "str":
+        return ZstdCodec(), Crc32cCodec()
     # Measured on real Sentinel-2 (README, "Figures"): zstd with bit shuffle is a fifth smaller than lz4 and decodes at
     # about 2 GB/s a thread, which is far above what reading scenes gives.
-    return BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
+    return BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"), Crc32cCodec()
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,7 @@ class Cube:
             zarr_format=3,
             attributes={
                 "coordinates": " ".join([*IDENTITY, *measured]),
+                "format": FORMAT,
                 "dataset": self.dataset.name,
                 "region": self.region,
                 "season": self.season,
@@ -255,19 +259,29 @@ class Cube:
             out[self.fact_key(fact, slab)] = _encode(column, shape, DTYPE[fact.type], FILL[fact.type])
         return out
 
+    def row_hashes(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+        """What a ledger keeps of each row of facts: xxh3-128 of the values as they are stored, hexadecimal.
+
+        It proves a row alone, whatever else stands in the objects: a build that was stopped may have written a slab once
+        more, with other patches tried, before its ledger line.
+        """
+        names = "\n".join(f.name for f in self.facts).encode()
+        columns = [f.cells(f.column([r.get(f.name) for r in rows], len(rows))) for f in self.facts]
+        return [xxhash.xxh3_128_hexdigest(names + b"".join(cells)) for cells in zip(*columns, strict=True)]
+
     def read_facts(
         self, store: Store, slab: int, slots: int, read: Callable[[str], bytes] | None = None
     ) -> list[dict[str, Any]]:
-        """For each of the first `slots` of a committed slab, fact → value as `slab_objects` was given it.
+        """For each of the first `slots` of a committed slab, fact → value as `slab_objects` was given it; not proven.
 
         Args:
             store: where the cube is.
             slab: its number.
             slots: how many of its patches.
-            read: gives the bytes at a key; the store's own, unchecked, where left out.
+            read: gives the bytes at a key; the store's own where left out.
 
         Raises:
-            DamageError: a chunk is not there, or `read` says that it is not what was recorded.
+            DamageError: a chunk is not there, or is none.
         """
         read = read or store.get
         rows: list[dict[str, Any]] = [{} for _ in range(slots)]
@@ -278,73 +292,70 @@ class Cube:
                 column = _decode(read(key), shape, DTYPE[fact.type], FILL[fact.type])
             except FileNotFoundError as err:
                 raise DamageError(f"{store.where(key)}: is recorded but not there: {again(key)}") from err
+            except _UNDECODED as err:
+                raise DamageError(
+                    f"{store.where(key)}: is no chunk of {fact.name} ({err}), recorded was one: {again(key)}"
+                ) from err
             for slot, row in enumerate(rows):
                 row[fact.name] = _python(column[slot], fact)
         return rows
 
-    def only(self, name: str, data: bytes, slots: Collection[int], where: str) -> bytes:
-        """A slab's object of a pixel array or fact as it would be had only the patches in `slots` been written.
+    def proven_facts(
+        self, store: Store, record: SlabRecord, ids: Sequence[str], read: Callable[[str], bytes] | None = None
+    ) -> list[dict[str, Any]]:
+        """For each patch of a slab, fact → value, its row proven by the ledger's hash of it.
+
+        A row where nothing was measured stands for a patch that is not decided; and for one that failed where another row
+        than the recorded one is stored: a build that was stopped may have tried it again, and the next build will.
 
         Args:
-            name: of the array or fact.
-            data: the object's bytes.
-            slots: those that stay.
-            where: how a person names the object.
+            store: where the cube is.
+            record: what its ledger says of the slab.
+            ids: of the slab's locations, in order of slot.
+            read: gives the bytes at a key; the store's own where left out.
 
         Raises:
-            DamageError: it cannot be read.
+            DamageError: a chunk is not there, or the row of a settled patch is not what was recorded of it.
         """
-        if name in self.arrays:
-            stored = zarrshard.parse(data, self.slab_patches, where)
-            return zarrshard.assemble({s: c for s, c in stored.items() if s in slots}, self.slab_patches)
-        fact = next(f for f in self.facts if f.name == name)
-        shape = (self.slab_patches, fact.length) if fact.axis else (self.slab_patches,)
-        try:
-            column = _decode(data, shape, DTYPE[fact.type], FILL[fact.type])
-        except (RuntimeError, ValueError) as err:  # what Zarr's codecs raise of bytes that are none of theirs
-            raise DamageError(f"{where}: is no chunk of {name}: {err}") from err
-        rows = [column[slot] if slot in slots else None for slot in range(self.slab_patches)]
-        return _encode(fact.column(rows, self.slab_patches), shape, DTYPE[fact.type], FILL[fact.type])
+        rows = self.read_facts(store, record.slab, len(ids), read)
+        known = {o.id: o for o in record.patches}
+        wrong = []
+        for slot, (name, found) in enumerate(zip(ids, self.row_hashes(rows), strict=True)):
+            outcome = known.get(name)
+            if outcome is not None and outcome.facts == found:
+                continue
+            rows[slot] = {f.name: _python(f.column([None], 1)[0], f) for f in self.facts}
+            if outcome is not None and outcome.status in SETTLED:
+                wrong.append(name)
+        if wrong:
+            keys = self._changed_facts(store, record, read or store.get)
+            raise DamageError(
+                f"{', '.join(map(store.where, keys)) or store.where(self.prefix)}: the facts of {', '.join(wrong)} are not "
+                f"what was recorded of them: {again(self.prefix)}"
+            )
+        return rows
 
-    def checked(self, store: Store, record: SlabRecord) -> Callable[[str], bytes]:
-        """What gives the bytes at a key of a slab, checked against what is recorded of it.
-
-        A build that was stopped may have written a slab with patches yet to be settled once more. Of its object the patches
-        that are recorded are given, where they are the very bytes that were recorded. It raises DamageError otherwise.
-        """
-        recorded = {o.key: o for o in record.objects}
-        done = {p.id for p in record.patches}
-        slots = [slot for slot, p in enumerate(self.slab(record.slab)) if p.id in done]
-        names = {self.array_key(n, record.slab): n for n in self.arrays}
-        names |= {self.fact_key(f, record.slab): f.name for f in self.facts}
-
-        def read(key: str) -> bytes:
-            try:
-                return read_recorded(store, recorded, key)
-            except DamageError as err:
-                if record.settled == len(self.slab(record.slab)) or key not in recorded or store.head(key) is None:
-                    raise
-                data = self.only(names[key], store.get(key), slots, store.where(key))
-                if hashlib.sha256(data).hexdigest() == recorded[key].sha256:
-                    return data
-                raise DamageError(
-                    f"{store.where(key)}: is not what was recorded of it, but its slab is not finished: a build that was "
-                    "stopped may have written it since. Build again, which settles that; `curate verify` tells damage"
-                ) from err
-
-        return read
+    def _changed_facts(self, store: Store, record: SlabRecord, read: Callable[[str], bytes]) -> list[str]:
+        """Keys of those objects of a slab's facts that are not the very ones recorded."""
+        recorded = {o.key: o.sha256 for o in record.objects}
+        keys = [self.fact_key(f, record.slab) for f in self.facts]
+        return [k for k in keys if hashlib.sha256(read(k)).hexdigest() != recorded.get(k)]
 
     def read_ids(self, store: Store) -> list[str]:
         """Ids of all locations in the order of the cube, as the store itself says.
 
         Raises:
-            DamageError: they are not there.
+            DamageError: they are not there, or cannot be read.
         """
         try:
             shape = json.loads(store.get(f"{self.prefix}/id/zarr.json"))["shape"]
             return [str(v) for v in _decode(store.get(f"{self.prefix}/id/c/0"), tuple(shape), "str", "")]
         except FileNotFoundError as err:
             raise DamageError(f"{store.where(self.prefix)}: its ids are not there: {again(self.prefix)}") from err
+        except (LookupError, *_UNDECODED) as err:
+            raise DamageError(
+                f"{store.where(self.prefix)}: its ids cannot be read ({err}): {again(self.prefix)}"
+            ) from err
 
     def read_chunk(self, store: Store, name: str, patch: int, expected: str) -> NDArray[Any]:
         """(band, y, x) of one committed patch of a pixel array, checked against the ledger's hash.
@@ -397,11 +408,11 @@ def cube_of(dataset: Dataset, region: str, season: str, ordered: Locations) -> C
 
 
 def _create(root: zarr.Group, name: str, **kw: Any) -> zarr.Array[Any]:
-    return root.create_array(name, compressors=_codec() if kw["dtype"] != "str" else "auto", **kw)
+    return root.create_array(name, compressors=_codecs(kw["dtype"]), **kw)
 
 
 def _coordinate(root: zarr.Group, name: str, values: Sequence[str]) -> None:
-    array = root.create_array(name, shape=(len(values),), chunks=(len(values),), dtype="str", dimension_names=(name,))
+    array = _create(root, name, shape=(len(values),), chunks=(len(values),), dtype="str", dimension_names=(name,))
     array[:] = np.array(values, dtype=object)
 
 
@@ -416,8 +427,8 @@ def _axes(root: zarr.Group, array: ArraySpec, of: GridSpec) -> None:
     ):
         name = f"{axis}_{array.pixel}"
         attributes: dict[str, Any] = {"long_name": long_name, "units": of.unit, "axis": axis.upper()}
-        made = root.create_array(
-            name, shape=(px,), chunks=(px,), dtype="float64", dimension_names=(name,), attributes=attributes
+        made = _create(
+            root, name, shape=(px,), chunks=(px,), dtype="float64", dimension_names=(name,), attributes=attributes
         )
         made[:] = values
 
@@ -439,10 +450,14 @@ def _chunk_array(
         chunks=shape,
         dtype=dtype,
         fill_value=fill,
-        compressors=_codec() if dtype != "str" else "auto",
+        compressors=_codecs(dtype),
         config={"write_empty_chunks": True},
     )
     return objects, array, "/".join(["c", *["0"] * len(shape)])
+
+
+_UNDECODED = (RuntimeError, TypeError, ValueError)
+"""What Zarr's codecs raise of bytes that are no chunk."""
 
 
 def _encode(values: NDArray[Any], shape: tuple[int, ...], dtype: str, fill: Any) -> bytes:

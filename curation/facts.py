@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.model import Status
+from curation.model import PatchOutcome, Status
 from curation.recipe import Dataset
 from curation.sources import SourceSpec
 
@@ -56,7 +56,16 @@ class Fact:
         for slot, value in enumerate(rows):
             if value is not None:
                 out[slot] = value
+        if out.dtype.kind == "f":
+            out[np.isnan(out)] = FILL[self.type]  # one NaN of many, so that the same row has the same bytes
         return out
+
+    def cells(self, column: NDArray[Any]) -> list[bytes]:
+        """The bytes that a hash takes of each row of a column: little-endian values; of text its length and its UTF-8."""
+        if self.type == "string":
+            texts = [str(value).encode() for value in column]
+            return [len(text).to_bytes(4, "little") + text for text in texts]
+        return [row.tobytes() for row in column.astype(column.dtype.newbyteorder("<"), copy=False)]
 
 
 def facts_of(spec: SourceSpec) -> list[Fact]:
@@ -125,6 +134,18 @@ def facts_of(spec: SourceSpec) -> list[Fact]:
             Fact(f"{s}_hole_fraction", "float32", f"share of pixels that no scene reaches, set to {spec.hole_value:g}")
         )
         out.append(Fact(f"{s}_void_fraction", "float32", "share of pixels without data within a scene"))
+    return out
+
+
+def told(outcome: PatchOutcome) -> dict[str, Any]:
+    """The facts of a patch that its ledger line tells: fact → value."""
+    out: dict[str, Any] = {"status": int(outcome.status), "reason": outcome.reason}
+    for name, its in outcome.sources.items():
+        out |= {
+            f"{name}_status": int(its.status),
+            f"{name}_reason": its.code or "",
+            f"{name}_scenes": " ".join(its.scenes),
+        }
     return out
 
 

@@ -26,6 +26,10 @@ import xxhash
 from curation.model import SETTLED, ConfigError, DamageError, PatchOutcome, SourceOutcome, Status
 from curation.store import Receipt, Store
 
+FORMAT = 2
+"""Of cubes and their ledgers together; neither is read in another. Since 2, stored chunks end with a CRC-32C that every
+Zarr reader checks, and a patch's line has a hash of its row of facts."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
@@ -194,6 +198,7 @@ class Ledger:
 
         Raises:
             DamageError: a segment is missing, torn, changed or out of the chain.
+            ConfigError: it is in another format than this release's.
         """
         ledger = cls(store, f"ledger/{region}/{season}")
         stored = [s.key for s in store.list(ledger.prefix)]
@@ -318,7 +323,13 @@ class Ledger:
 
     def _publish(self, records: list[dict[str, Any]]) -> None:
         me = Writer.me()
-        first = {"segment": self.segments, "prev": self.head, "writer": dataclasses.asdict(me), "binding": self.binding}
+        first = {
+            "format": FORMAT,
+            "segment": self.segments,
+            "prev": self.head,
+            "writer": dataclasses.asdict(me),
+            "binding": self.binding,
+        }
         body = b"".join(_line(r) for r in [first, *records])
         data = body + _line({"end": len(records), "sha256": hashlib.sha256(body).hexdigest()})
         key = self._key(self.segments)
@@ -360,6 +371,13 @@ class Ledger:
                 f"{where}: holds {len(records)} records with sha256 {found[:12]}…, its last line says {counted} with "
                 f"{digest[:12]}…: a line was lost or changed; restore the segment"
             )
+        if (written := first.get("format", 1)) != FORMAT:  # the first one's segments do not state it
+            _, region, season = self.prefix.split("/")
+            raise ConfigError(
+                f"{where}: cube {region}/{season} is in format {written}, this release reads and writes {FORMAT}. Go on "
+                f"with the release that built it; or, to make the cube again, delete both cubes/{region}/{season}.zarr and "
+                f"ledger/{region}/{season}, and build it again"
+            )
         if first["segment"] != number or first["prev"] != self.head:
             raise DamageError(
                 f"{where}: follows segment {str(first['prev'])[:12]}…, but the one before is {str(self.head)[:12]}…: "
@@ -388,6 +406,7 @@ def _encode(record: SlabRecord) -> dict[str, Any]:
                 "id": p.id,
                 "status": p.status.name.lower(),
                 "chunks": p.chunks,
+                "facts": p.facts,
                 "sources": {name: _encode_source(o) for name, o in p.sources.items()},
             }
             for p in record.patches
@@ -434,6 +453,7 @@ def _patch(value: dict[str, Any]) -> PatchOutcome:
         id=value["id"],
         status=_STATUS[value["status"]],
         chunks=value["chunks"],
+        facts=value["facts"],
         sources={
             name: SourceOutcome(
                 **o

@@ -112,6 +112,8 @@ class Code(StrEnum):
     """Metadata and the scene's pixels disagree on whether these carry the +1000 offset."""
     IMPOSSIBLE = "impossible"
     """Too many clear pixels are brighter than any surface: they cannot be reflectance."""
+    UNREADABLE_ITEM = "unreadable_item"
+    """No scene was found, but an item of the catalog that could not be read may be one: failed, and tried again."""
     UPSTREAM = "upstream"
     """Not looked at, because the source it goes with was rejected."""
 
@@ -130,6 +132,7 @@ CODE_HELP: dict[Code, str] = {
     Code.NO_MATCH: "no scene of the same acquisition",
     Code.OFFSET_CONFLICT: "metadata and pixels disagree on the +1000 offset",
     Code.IMPOSSIBLE: "too many clear pixels are brighter than any surface can be",
+    Code.UNREADABLE_ITEM: "no scene was found, but an item of the catalog that could not be read may be one",
     Code.UPSTREAM: "not looked at: the source it goes with was rejected",
 }
 """One line for a person on each code, for reports."""
@@ -138,11 +141,14 @@ CODE_HELP: dict[Code, str] = {
 class Reject(Exception):  # noqa: N818 - it is an expected outcome, not an error
     """An expected refusal of one source of one patch, with the value that decided it."""
 
-    def __init__(self, code: Code, value: float | None = None, *, status: Status = Status.REJECTED) -> None:
+    def __init__(
+        self, code: Code, value: float | None = None, *, status: Status = Status.REJECTED, cause: str | None = None
+    ) -> None:
         super().__init__(code, value)
         self.code = code
         self.value = value
         self.status = status
+        self.cause = cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +297,8 @@ class PatchOutcome:
     """By name of the source."""
     chunks: dict[str, str] = field(default_factory=dict)
     """Array → xxh3-128 of the stored chunk, where pixels are stored."""
+    facts: str = ""
+    """xxh3-128 of its row of measured coordinates (`Cube.row_hashes`); empty where a slab failed before it had one."""
 
     @property
     def reason(self) -> str:

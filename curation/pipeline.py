@@ -79,6 +79,8 @@ class Built:
     """Patches for which a scene was passed over, since it could not be read; earlier runs' included."""
     excluded: int = 0
     """Patches that were built with a scene which the recipe excludes by now: they keep it."""
+    unreadable: str = ""
+    """What is wrong with the catalog, where too many of its items could not be read."""
 
     def add(self, patches: int, result: SlabReceipt | BaseException) -> None:
         """Takes up one slab."""
@@ -218,6 +220,7 @@ def build(
         its.built.counts = its.left.counts()
         its.built.passed_over = its.ledger.passed_over()
         its.built.excluded = _with_excluded(run.dataset, its.ledger)
+        its.built.unreadable = searches.read.told()
     return [w.built for w in works]
 
 

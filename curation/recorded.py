@@ -55,13 +55,13 @@ class RecordedCube:
         """For each patch of a slab, fact → value; empty where no facts of the slab are recorded.
 
         Raises:
-            DamageError: a chunk of facts is not there, or is not what was recorded.
+            DamageError: a chunk of facts is not there, or the facts of a settled patch are not what was recorded.
         """
         slots = len(self.cube.slab(slab))
         record = self.ledger.slabs.get(slab)
         if record is None or not record.objects:
             return [{} for _ in range(slots)]
-        return self.cube.read_facts(self.store, slab, slots, self.cube.checked(self.store, record))
+        return self.cube.proven_facts(self.store, record, [p.id for p in self.cube.slab(slab)])
 
     def pixels(self, name: str, location: str) -> NDArray[Any]:
         """(band, y, x) of a pixel array of an ok patch, in its stored dtype, checked against the ledger's hash.

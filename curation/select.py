@@ -128,6 +128,16 @@ def _shapes(scenes: Sequence[Scene], location: Location) -> NDArray[np.object_]:
     return found
 
 
+def filled(scenes: Iterable[Scene], location: Location) -> bool:
+    """Whether scenes together cover the whole of the location's footprint."""
+    return bool(shapely.covers(shapely.union_all(_shapes(list(scenes), location)), _inner(location)))
+
+
+def touches(shape: BaseGeometry, location: Location) -> bool:
+    """Whether a footprint touches the location's."""
+    return bool(shapely.intersects(_beside(shape, location.lon), grid.footprint(location)))
+
+
 def _beside(shape: BaseGeometry, lon: float) -> BaseGeometry:
     """The shape together with itself a turn east or west, where that lies nearer: for places at the antimeridian."""
     if lon < -178:

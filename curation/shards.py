@@ -386,14 +386,14 @@ def _facts(
     ledgers: Mapping[str, Mapping[str, Ledger]],
     wanted: Mapping[tuple[str, str], set[int]],
 ) -> dict[tuple[str, str, int], dict[str, Any]]:
-    """(folder, season, patch) → facts, of the slabs wanted; each object is what its ledger says."""
+    """(folder, season, patch) → facts, of the slabs wanted; each row is what its ledger says."""
     todo = [(region, season, slab) for (region, season), slabs in wanted.items() for slab in sorted(slabs)]
 
     def read(job: tuple[str, str, int]) -> list[dict[str, Any]]:
         region, season, slab = job
         here = cubes[region][season]
         record = ledgers[region][season].slabs[slab]
-        return here.read_facts(run.store, slab, len(here.slab(slab)), here.checked(run.store, record))
+        return here.proven_facts(run.store, record, [p.id for p in here.slab(slab)])
 
     out = {}
     with ThreadPoolExecutor(READ_THREADS) as pool, Counting("pack: facts", len(todo), "slabs") as count:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import io
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 from curation import regions, shardformat, zarrshard
 from curation.cube import Cube, chunk_hash
 from curation.ledger import Ledger, SlabRecord, StoredObject
-from curation.model import ConfigError, DamageError, Status
+from curation.model import SETTLED, ConfigError, DamageError, Status
 from curation.progress import Counting
 from curation.recipe import Dataset
 from curation.shardformat import Index, SplitEntry
@@ -38,7 +37,7 @@ class Verified:
     """One line each: what a stopped command left, and which goes on with it. Nothing of it is wrong."""
     cubes: int = 0
     patches: int = 0
-    """Ok patches whose every chunk is what was committed."""
+    """Ok patches whose every chunk and fact is what was committed."""
     samples: int = 0
     """Samples read whole from tars, and equal to what the index says."""
     size: int = 0
@@ -55,7 +54,7 @@ def verify(dataset: Dataset, store: Store) -> Verified:
     """Everything below a dataset's folder, read again and compared with what was recorded of it.
 
     Raises:
-        ConfigError: there is nothing to verify.
+        ConfigError: there is nothing to verify, or a cube is in another format than this release's.
     """
     found = Verified()
     recorded: set[str] = set()
@@ -157,62 +156,59 @@ def _cube(store: Store, its: _Opened, found: Verified) -> set[str]:
     return recorded
 
 
-def _object(
-    store: Store,
-    item: StoredObject,
-    found: Verified,
-    before: Callable[[bytes], bytes | None] = lambda data: None,
-    hint: str = "",
-) -> bytes | None:
-    """The object's bytes where they are what was recorded, or where `before` makes of them what was.
+def _object(store: Store, item: StoredObject, found: Verified) -> bytes | None:
+    """The object's bytes where they are what was recorded; what they are not is a fault."""
+    data = _got(store, item, found)
+    if data is not None and not _is(data, item):
+        found.faults.append(_other(store, item, data))
+        return None
+    return data
 
-    `hint` ends the line on an object that is not.
-    """
+
+def _got(store: Store, item: StoredObject, found: Verified) -> bytes | None:
+    """The object's bytes; that it is not there is a fault."""
     try:
         data = store.get(item.key)
     except _NOT_THERE:
         found.faults.append(f"{store.where(item.key)}: is recorded but not there")
         return None
     found.size += len(data)
-    if len(data) != item.size or hashlib.sha256(data).hexdigest() != item.sha256:
-        was = before(data)
-        if was is not None and hashlib.sha256(was).hexdigest() == item.sha256:
-            return was
-        found.faults.append(
-            f"{store.where(item.key)}: has {len(data)} bytes with sha256 {hashlib.sha256(data).hexdigest()[:12]}…, "
-            f"recorded were {item.size} with {item.sha256[:12]}…{hint}"
-        )
-        return None
     return data
 
 
+def _is(data: bytes, item: StoredObject) -> bool:
+    return len(data) == item.size and hashlib.sha256(data).hexdigest() == item.sha256
+
+
+def _other(store: Store, item: StoredObject, data: bytes) -> str:
+    """A fault: the object is not what was recorded."""
+    return (
+        f"{store.where(item.key)}: has {len(data)} bytes with sha256 {hashlib.sha256(data).hexdigest()[:12]}…, "
+        f"recorded were {item.size} with {item.sha256[:12]}…"
+    )
+
+
 def _slab(store: Store, its: _Opened, record: SlabRecord, found: Verified) -> None:
-    """Checks a slab's objects, and each chunk in them.
+    """Checks a slab's objects, and each chunk and row of facts in them.
 
-    A build that was stopped may have written an open slab once more. That is no fault where taking out the patches that
-    are not recorded gives back the very bytes that are.
+    A build that was stopped may have written an open slab once more. That is no fault where the chunks and facts of the
+    patches that are settled are those recorded: the next build keeps these, and makes the rest again.
     """
-    here = its.here
+    here, is_open = its.here, its.open(record.slab)
     slots = {name: slot for slot, name in enumerate(its.slab_ids(record.slab))}
-    names = {here.array_key(n, record.slab): n for n in here.arrays}
-    names |= {here.fact_key(f, record.slab): f.name for f in here.facts}
-
-    def stripped(key: str, data: bytes) -> bytes | None:
-        if not its.open(record.slab) or key not in names:
-            return None
-        try:
-            was = here.only(names[key], data, {slots[o.id] for o in record.patches}, store.where(key))
-        except DamageError:
-            return None
-        its.left += 1
-        return was
-
-    hint = ""
-    if any(o.status is Status.FAILED for o in record.patches):
-        # What was measured of a patch that failed is not recorded, so its earlier row cannot be put back to prove the rest.
-        hint = "; or a build was stopped while it tried failed patches again: build again, which settles that"
-    objects = {o.key: _object(store, o, found, functools.partial(stripped, o.key), hint) for o in record.objects}
-    wrong: set[str] = set()
+    names = {here.array_key(n, record.slab) for n in here.arrays} | {here.fact_key(f, record.slab) for f in here.facts}
+    objects: dict[str, bytes | None] = {}
+    rewritten: set[str] = set()
+    for item in record.objects:
+        data = _got(store, item, found)
+        if data is not None and not _is(data, item):
+            if is_open and item.key in names:
+                rewritten.add(item.key)
+            else:
+                found.faults.append(_other(store, item, data))
+                data = None
+        objects[item.key] = data
+    wrong = _unproven(store, its, record, objects, found)
     for name, (spec, _) in here.arrays.items():
         key = here.array_key(name, record.slab)
         expected = {slots[o.id]: o for o in record.patches if name in o.chunks}
@@ -241,11 +237,44 @@ def _slab(store: Store, its: _Opened, record: SlabRecord, found: Verified) -> No
         for slot in sorted(set(chunks) | set(expected)):
             outcome = expected.get(slot)
             if outcome is None:
-                found.faults.append(f"{store.where(key)}: slot {slot} holds pixels that nobody recorded")
+                if key not in rewritten:
+                    found.faults.append(f"{store.where(key)}: slot {slot} holds pixels that nobody recorded")
             elif slot not in chunks or chunk_hash(chunks[slot]) != outcome.chunks[name]:
                 wrong.add(outcome.id)
                 found.faults.append(f"{store.where(key)}: slot {slot} is not the chunk recorded of {outcome.id}")
+    its.left += len(rewritten)
     found.patches += sum(o.status is Status.OK and o.id not in wrong for o in record.patches)
+
+
+def _unproven(
+    store: Store, its: _Opened, record: SlabRecord, objects: Mapping[str, bytes | None], found: Verified
+) -> set[str]:
+    """Ids of a slab's settled patches whose facts are not those recorded, or cannot be read; which is a fault."""
+    here, settled = its.here, {o.id for o in record.patches if o.status in SETTLED}
+    keys = {here.fact_key(f, record.slab) for f in here.facts}
+    if not settled:
+        return set()
+    if lacking := sorted(keys - objects.keys()):
+        found.faults += [f"{store.where(key)}: holds facts, but no object is recorded" for key in lacking]
+        return settled
+    known = {key: data for key, data in objects.items() if data is not None}
+    if not keys <= known.keys():
+        return settled  # named already
+    ids = its.slab_ids(record.slab)
+    try:
+        rows = here.read_facts(store, record.slab, len(ids), known.__getitem__)
+    except DamageError as err:
+        found.faults.append(str(err))
+        return settled
+    hashes = dict(zip(ids, here.row_hashes(rows), strict=True))
+    wrong = {o.id for o in record.patches if o.id in settled and hashes[o.id] != o.facts}
+    if wrong:
+        recorded = {o.key: o for o in record.objects}
+        changed = [store.where(k) for k in sorted(keys) if not _is(known[k], recorded[k])] or [store.where(here.prefix)]
+        found.faults += [
+            f"{', '.join(changed)}: the facts of {name} are not those recorded of it" for name in sorted(wrong)
+        ]
+    return wrong
 
 
 def _shards(store: Store, dataset_store: Store, ledgers: Mapping[tuple[str, str], Ledger], found: Verified) -> None:

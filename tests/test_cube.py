@@ -1,12 +1,16 @@
+import json
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
+import zarr
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from curation import ledger
 from curation.cube import Cube, chunk_hash
 from curation.facts import FILL, Fact
 from curation.model import DamageError, Status
@@ -100,6 +104,85 @@ def test_facts_come_back_as_they_were_given(built: Curate, tmp_path_factory: pyt
     found = here(built).read_facts(store, 3, len(rows))
     for given_row, row in zip(rows, found, strict=True):
         assert given_row == {k: row[k] for k in given_row}
+
+
+def chunk_objects(folder: Path) -> list[Path]:
+    """Every stored chunk of a cube: of pixels, facts, identity, axes and names alike."""
+    return sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "zarr.json")
+
+
+@pytest.mark.parametrize("season", ["static", "summer"])
+@pytest.mark.parametrize("part", ["first", "middle", "last"])
+def test_zarr_refuses_every_chunk_with_a_flipped_byte(built: Curate, tmp_path: Path, season: str, part: str):
+    mine = built.copy(tmp_path)
+    folder = mine.folder / "cubes" / "europe" / f"{season}.zarr"
+    objects = chunk_objects(folder)
+    assert {p.relative_to(folder).parts[0] for p in objects} >= {*here(built, season).arrays, "id", "status", "reason"}
+    for path in objects:
+        name = path.relative_to(folder).parts[0]
+        data = path.read_bytes()
+        at = {"first": 0, "middle": len(data) // 2, "last": len(data) - 1}[part]
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        with pytest.raises(ValueError, match=r"(?i)checksum"):
+            zarr.open_array(folder / name, mode="r")[...]
+        path.write_bytes(data)
+    xr.open_zarr(folder).load()
+
+
+@pytest.mark.parametrize("name", ["s2l2a_10m", "reason", "s2l2a_time", "lon", "x_10m", "s2l2a_10m_band"])
+def test_xarray_refuses_a_cube_with_a_flipped_byte(built: Curate, tmp_path: Path, name: str):
+    mine = built.copy(tmp_path)
+    folder = mine.folder / "cubes" / "europe" / "summer.zarr"
+    path = chunk_objects(folder / name)[0]
+    data = path.read_bytes()
+    path.write_bytes(data[:9] + bytes([data[9] ^ 1]) + data[10:])
+    with pytest.raises(ValueError, match=r"(?i)checksum"):
+        xr.open_zarr(folder).load()
+
+
+def test_every_array_of_a_cube_ends_its_chunks_with_a_checksum(built: Curate):
+    root = json.loads((built.folder / "cubes/europe/summer.zarr/zarr.json").read_text())
+    assert root["attributes"]["format"] == ledger.FORMAT
+    for name, meta in root["consolidated_metadata"]["metadata"].items():
+        codecs = meta["codecs"]
+        if codecs[0]["name"] == "sharding_indexed":
+            assert [c["name"] for c in codecs[0]["configuration"]["index_codecs"]][-1] == "crc32c"
+            codecs = codecs[0]["configuration"]["codecs"]
+        assert codecs[-1] == {"name": "crc32c"}, name
+
+
+@given(data=st.binary(max_size=64))
+@settings(max_examples=20)
+def test_bytes_that_are_no_chunk_of_facts_are_damage_by_name(built: Curate, tmp_path_factory, data: bytes):
+    import google_crc32c
+
+    from curation.store import Store
+
+    store = Store(tmp_path_factory.mktemp("facts"))
+    for key, good in here(built).slab_objects(3, {}, [{"status": 1}]).items():
+        store.publish(key, good)
+    for fact in (f for f in here(built).facts if f.name in ("status", "reason", "s2l2a_time", "dynamicworld_fraction")):
+        key = here(built).fact_key(fact, 3)
+        good = store.get(key)
+        for bad in (data, data + google_crc32c.value(data).to_bytes(4, "little")):
+            store.publish(key, bad)
+            with pytest.raises(DamageError, match=key):
+                here(built).read_facts(store, 3, 1)
+        store.publish(key, good)
+
+
+def test_a_row_s_hash_is_of_its_values_alone_and_of_all_of_them(built: Curate):
+    cube = here(built)
+    rows = [{"status": 1, "reason": "ok", "s2l2a_time": 5.0, "s2l2a_scenes": "a b"}, {"status": 2}]
+    one, two = cube.row_hashes(rows)
+    assert cube.row_hashes(rows[::-1]) == [two, one]
+    nothing = float(np.frombuffer(b"\x01\x00\x00\x00\x00\x00\xf8\xff", "<f8")[0])  # another NaN
+    assert cube.row_hashes([rows[1] | {"s2l2a_time": nothing, "reason": ""}]) == [two]
+    others = [
+        rows[0] | more for more in ({"reason": "o"}, {"s2l2a_time": 5.000001}, {"s2l2a_scenes": "a  b"}, {"status": 0})
+    ]
+    shifted = {"status": 1, "reason": "oka", "s2l2a_time": 5.0, "s2l2a_scenes": " b"}
+    assert len({one, *cube.row_hashes([*others, shifted])}) == 6
 
 
 def test_a_fact_not_measured_is_filled():

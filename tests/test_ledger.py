@@ -1,4 +1,5 @@
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -33,7 +34,7 @@ SOURCES = st.builds(
 )
 PATCHES = st.builds(
     PatchOutcome, id=TEXT, status=STATUS, sources=st.dictionaries(TEXT, SOURCES, max_size=2),
-    chunks=st.dictionaries(TEXT, TEXT, max_size=2),
+    chunks=st.dictionaries(TEXT, TEXT, max_size=2), facts=TEXT,
 ).filter(lambda p: p.status is Status.OK or any(o.status is not Status.OK for o in p.sources.values()))  # fmt: skip
 OBJECTS = st.builds(StoredObject, key=TEXT, size=st.integers(0, 2**40), sha256=TEXT)
 RECORDS = st.builds(
@@ -208,6 +209,22 @@ def test_a_foreign_file_among_the_segments_is_seen(copy):
     (copy / "ledger/r/s/notes.txt").write_text("mine")
     with pytest.raises(DamageError, match="missing or foreign"):
         Ledger.replay(Store(copy), "r", "s")
+
+
+@pytest.mark.parametrize("written", [None, 1, 3])
+def test_a_ledger_in_another_format_is_refused_by_name_with_what_to_do(tmp_path, monkeypatch, written):
+    begun(tmp_path, [record(0)])
+    for path in segments(tmp_path):
+        lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+        lines[0].pop("format")
+        lines[0] |= {} if written is None else {"format": written}
+        body = b"".join(ledger_module._line(line) for line in lines[:-1])
+        path.write_bytes(body + ledger_module._line(lines[-1] | {"sha256": hashlib.sha256(body).hexdigest()}))
+    said = (
+        rf"cube r/s is in format {written or 1}, this release .* writes 2\. .* delete both cubes/r/s\.zarr and ledger"
+    )
+    with pytest.raises(ConfigError, match=said):
+        Ledger.replay(Store(tmp_path), "r", "s")
 
 
 # --- writers -------------------------------------------------------------------------------------------------------

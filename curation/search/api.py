@@ -17,7 +17,7 @@ from urllib3 import Retry
 
 from curation.catalogs import Catalog
 from curation.model import ConfigError, CurationError
-from curation.search.items import Found, Query, first_line, reduced
+from curation.search.items import Found, Query, first_line, name_of, reduced
 
 PAGE_ITEMS = 250
 """Items asked for per page."""
@@ -70,7 +70,7 @@ class Api:
                 return list(found.items_as_dicts())
 
             for item in _retried(once, f"{self.catalog.location}: search of {form.collection} in {box}"):
-                items.setdefault(item["id"], item)
+                items.setdefault(name_of(item), item)
         return reduced(items.values(), query, form, self.catalog)
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import shapely
 import shapely.affinity
+from shapely.geometry.base import BaseGeometry
 
 from curation import radiometry, versions
 from curation.catalogs import Catalog
-from curation.model import STATIC, Scene, Season, parse_time, shortened
+from curation.model import STATIC, Scene, Season, iso, parse_time, shortened
 from curation.search.cells import SearchCell
 from curation.sources import CatalogForm, SourceSpec
 
@@ -56,15 +59,59 @@ class Found:
     """Each id once, in order of id."""
     dropped: dict[str, list[str]]
     """Reason → ids of items that the catalog gave and that cannot be used."""
+    unreadable: list[Unreadable] = field(default_factory=list)
+    """Those of them that could not be read: what they would have been is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An item that could not be read. Not one that is not wanted: cloudier, of another season, place or collection."""
+
+    id: str
+    reason: str
+    geometry: BaseGeometry | None = field(default=None, compare=False)
+    """Its footprint, lon/lat; None where that cannot be read either: it may have lain anywhere."""
+    time: dt.datetime | None = None
+    """UTC; None where that cannot be read either."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, which `from_json` reads back equal."""
+        out: dict[str, Any] = {"id": self.id, "reason": self.reason}
+        if self.geometry is not None:
+            out["geometry"] = shapely.to_wkt(self.geometry, rounding_precision=-1)
+        return out | ({} if self.time is None else {"time": iso(self.time)})
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Unreadable:
+        """What `to_json` gave."""
+        shape, time = value.get("geometry"), value.get("time")
+        return cls(
+            value["id"],
+            value["reason"],
+            None if shape is None else shapely.from_wkt(shape),
+            None if time is None else parse_time(time),
+        )
+
+    def may_be_of(self, query: Query) -> bool:
+        """Whether it cannot be ruled out that it answers a query."""
+        dated = self.time is not None and query.spec.season != STATIC
+        if dated and not query.season.holds(self.time):  # type: ignore[arg-type]  # it is dated
+            return False
+        return self.geometry is None or bool(self.geometry.intersects(query.cell.area))
 
 
 def reduced(items: Iterable[dict[str, Any]], query: Query, form: CatalogForm, catalog: Catalog) -> Found:
     """Items as scenes; every filter applied again, since servers have been seen to ignore them."""
     area, conditions = query.cell.area, query.conditions(form)
-    scenes, dropped = [], dict[str, list[str]]()
-    for item in sorted(items, key=lambda i: str(i["id"])):
-        scene = unwanted(item, form, conditions) or scene_of(item, query.spec, query.bands, form, catalog)
-        if isinstance(scene, str):
+    scenes, dropped, lost = [], dict[str, list[str]](), []
+    for item in sorted(items, key=name_of):
+        scene = looked_at(item, conditions, query.spec, query.bands, form, catalog)
+        if isinstance(scene, Unreadable):
+            if not scene.may_be_of(query):
+                continue  # the server gave what was not asked for
+            lost.append(scene)
+            reason = scene.reason
+        elif isinstance(scene, str):
             reason = scene
         elif not query.holds(scene):
             reason = "outside the season"
@@ -73,8 +120,32 @@ def reduced(items: Iterable[dict[str, Any]], query: Query, form: CatalogForm, ca
         else:
             scenes.append(scene)
             continue
-        dropped.setdefault(reason, []).append(str(item["id"]))
-    return Found(scenes, dropped)
+        dropped.setdefault(reason, []).append(name_of(item))
+    return Found(scenes, dropped, lost)
+
+
+def name_of(item: Any) -> str:
+    """An item's id; where it has none that could be one, what stands there instead, in ASCII."""
+    name = item.get("id") if isinstance(item, dict) else item
+    if isinstance(name, str) and name and _encodes(name):
+        return name
+    return f"no id: {shortened(ascii(name), 100)}"
+
+
+def looked_at(
+    item: Any,
+    conditions: dict[str, dict[str, Any]],
+    spec: SourceSpec,
+    bands: Sequence[str],
+    form: CatalogForm,
+    catalog: Catalog,
+) -> Scene | Unreadable | str:
+    """The item as a scene; or why it is not wanted; or that it cannot be read. Whatever it is, it costs itself alone."""
+    try:
+        reason = unwanted(item, form, conditions)
+    except Exception as err:  # noqa: BLE001 - what a catalog says may be anything, and raise anything
+        return _unreadable(item, err, spec)
+    return reason or _scene_of(item, spec, bands, form, catalog)
 
 
 def unwanted(item: dict[str, Any], form: CatalogForm, query: dict[str, dict[str, Any]]) -> str | None:
@@ -88,6 +159,8 @@ def unwanted(item: dict[str, Any], form: CatalogForm, query: dict[str, dict[str,
                 # A filter on a property that a catalog's items lack says nothing of them, where the items came unasked
                 # (a file): cloud cover is measured on the patch anyway, the others are told by the collection.
                 continue
+            if isinstance(want, int | float):
+                value = (_percent if name == _CLOUD else _number)(name, value)
             if not _OPERATORS[op](value, want):
                 return f"{name} {op} {want}"
     return None
@@ -111,12 +184,95 @@ def scene_of(
 
     Beyond JSON values, `geometry` may be a shape and a time a datetime, as a table of items has them.
     """
+    made = _scene_of(item, spec, bands, form, catalog)
+    return made.reason if isinstance(made, Unreadable) else made
+
+
+def _scene_of(
+    item: Any, spec: SourceSpec, bands: Sequence[str], form: CatalogForm, catalog: Catalog
+) -> Scene | Unreadable:
     try:
         return _scene(item, spec, bands, form, catalog)
-    except (
-        radiometry.NoBaselineError, AttributeError, LookupError, TypeError, ValueError, shapely.errors.ShapelyError
-    ) as err:  # fmt: skip
-        return f"unreadable: {type(err).__name__}: {first_line(err)}"
+    except Exception as err:  # noqa: BLE001 - what a catalog says may be anything, and raise anything
+        return _unreadable(item, err, spec)
+
+
+def _unreadable(item: Any, err: Exception, spec: SourceSpec) -> Unreadable:
+    """What is known of an item that could not be read: where and when, as far as these can be."""
+    geometry, time = None, None
+    with contextlib.suppress(Exception):
+        geometry = _footprint(item["geometry"], may_hold_a_pole=spec.swath is not None)
+    with contextlib.suppress(Exception):
+        time = _time(item["properties"])
+    reason = f"unreadable: {type(err).__name__}: {first_line(err)}".encode("ascii", "backslashreplace").decode()
+    return Unreadable(name_of(item), reason, geometry, time)
+
+
+def _time(properties: dict[str, Any]) -> dt.datetime:
+    when = properties.get("datetime") or properties.get("start_datetime")
+    if when is None:
+        raise ValueError("no datetime")
+    return when.astimezone(dt.UTC) if isinstance(when, dt.datetime) else parse_time(when)
+
+
+def _encodes(text: str) -> bool:
+    """Whether UTF-8 can say it: JSON may hold half of a pair of surrogates."""
+    return not any("\ud800" <= c <= "\udfff" for c in text)
+
+
+def _text(name: str, value: Any) -> str | None:
+    """A text, or a number as one; None where nothing is stated."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or not _encodes(str(value)):
+        raise TypeError(f"{name} is {shortened(ascii(value), 60)}, expected text")
+    return str(value)
+
+
+def _number(name: str, value: Any) -> float:
+    """A finite number. Text is none, though a number may stand in it: who wrote it meant something else by it."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError(f"{name} is {shortened(ascii(value), 60)}, expected a finite number")
+    return float(value)
+
+
+def _percent(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if not 0 <= _number(name, value) <= 100:
+        raise ValueError(f"{name} is {value}, expected 0 to 100")
+    return float(value)
+
+
+def _whole(name: str, value: Any, below: int) -> int | None:
+    """A number without a fraction, from 0 on; in text, too."""
+    if value is None:
+        return None
+    found = int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 20 else value
+    if _number(name, found) != int(found) or not 0 <= found < below:
+        raise ValueError(f"{name} is {shortened(ascii(value), 60)}, expected a whole number below {below}")
+    return int(found)
+
+
+def _direction(value: Any) -> str | None:
+    if value is None:
+        return None
+    found = value.lower() if isinstance(value, str) else value
+    if found not in ORBIT_STATES:
+        raise ValueError(f"sat:orbit_state is {shortened(ascii(value), 60)}, expected {' or '.join(ORBIT_STATES)}")
+    return str(found)
+
+
+_CLOUD = "eo:cloud_cover"
+
+ORBIT_STATES = ("ascending", "descending", "geostationary")
+"""What the STAC extension `sat` knows."""
+
+ORBITS_BELOW = 2**15
+"""Relative orbits are stored in int16; Sentinel-1 has 175 of them, Sentinel-3 385."""
+
+LAST_ORBIT = 10**9
+"""No satellite has flown so many orbits."""
 
 
 def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: CatalogForm, catalog: Catalog) -> Scene:
@@ -126,34 +282,36 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
         key = form.assets.get(band, band)
         if key not in assets:
             raise KeyError(f"no asset {key!r} for band {band}")
-        hrefs[band] = _relative(assets[key]["href"], catalog)
+        href = _text("href", assets[key]["href"])
+        if not isinstance(assets[key]["href"], str) or not href:
+            raise TypeError(f"asset {key!r} has no href")
+        hrefs[band] = _relative(href, catalog)
     named = {field: properties.get(prop) for field, prop in form.properties.items()}
-    tile = named.get("tile")
+    tile = _text("tile", named.get("tile"))
     baseline = _baseline(named.get("baseline"), form)
     first = assets[form.assets.get(bands[0], bands[0])]
-    when = properties.get("datetime") or properties.get("start_datetime")
-    if when is None:
-        raise ValueError("no datetime")
-    datatake = named.get("datatake")
+    if not isinstance(item["id"], str) or not item["id"] or not _encodes(item["id"]):
+        raise TypeError(f"id is {shortened(ascii(item['id']), 60)}, expected text")
+    datatake = _text("datatake", named.get("datatake"))
     return Scene(
-        id=str(item["id"]),
+        id=item["id"],
         source=spec.name,
-        time=when.astimezone(dt.UTC) if isinstance(when, dt.datetime) else parse_time(when),
+        time=_time(properties),
         geometry=_footprint(item["geometry"], may_hold_a_pole=spec.swath is not None),
         hrefs=hrefs,
         epsg=_epsg(properties, first),
-        cloud_pct=properties.get("eo:cloud_cover"),
+        cloud_pct=_percent(_CLOUD, properties.get(_CLOUD)),
         baseline=baseline,
         offset_dn=radiometry.offset_dn(form.offset, properties, first, baseline),
-        orbit_state=properties.get("sat:orbit_state"),
-        relative_orbit=properties.get("sat:relative_orbit"),
-        platform=properties.get("platform"),
-        tile=None if tile is None else str(tile).removeprefix("MGRS-"),
+        orbit_state=_direction(properties.get("sat:orbit_state")),
+        relative_orbit=_whole("sat:relative_orbit", properties.get("sat:relative_orbit"), ORBITS_BELOW),
+        platform=_text("platform", properties.get("platform")),
+        tile=None if tile is None else tile.removeprefix("MGRS-"),
         # Sentinel-2's names end with the processing baseline, which says nothing of the acquisition.
-        datatake=None if datatake is None else re.sub(r"_N\d\d\.\d\d$", "", str(datatake)),
-        version=None if named.get("version") is None else str(named["version"]),
-        orbit=None if named.get("orbit") is None else int(named["orbit"]),
-        mode=None if named.get("mode") is None else str(named["mode"]).upper(),
+        datatake=None if datatake is None else re.sub(r"_N\d\d\.\d\d$", "", datatake),
+        version=_text("version", named.get("version")),
+        orbit=_whole("orbit", named.get("orbit"), LAST_ORBIT),
+        mode=None if (mode := _text("mode", named.get("mode"))) is None else mode.upper(),
     )
 
 
@@ -161,7 +319,7 @@ def _baseline(value: Any, form: CatalogForm) -> str | None:
     """The processing baseline in one form; where the offset does not hang on it, as it is stated."""
     if value is None:
         return None
-    return str(value) if form.offset == "none" else versions.baseline(value)
+    return _text("baseline", value) if form.offset == "none" else versions.baseline(value)
 
 
 def _footprint(geometry: Any, *, may_hold_a_pole: bool = False) -> shapely.geometry.base.BaseGeometry:
@@ -173,6 +331,8 @@ def _footprint(geometry: Any, *, may_hold_a_pole: bool = False) -> shapely.geome
     """
     parts = []
     whole = geometry if isinstance(geometry, shapely.Geometry) else shapely.geometry.shape(geometry)
+    if shapely.is_empty(whole) or not np.isfinite(shapely.get_coordinates(whole)).all():
+        raise ValueError("its geometry is empty or not finite")
     for part in shapely.get_parts(whole):
         west, _, east, _ = part.bounds
         if east - west > 180:
@@ -188,7 +348,10 @@ def _footprint(geometry: Any, *, may_hold_a_pole: bool = False) -> shapely.geome
             inside = shapely.affinity.translate(part, turn).intersection(shapely.box(-180, -90, 180, 90))
             if inside.area > 0:
                 parts.append(inside)
-    return parts[0] if len(parts) == 1 else shapely.union_all(parts)
+    found = parts[0] if len(parts) == 1 else shapely.union_all(parts)
+    if found.is_empty:
+        raise ValueError("its geometry lies nowhere on the globe")
+    return found
 
 
 def _within(shape: shapely.geometry.base.BaseGeometry) -> bool:

@@ -19,7 +19,7 @@ from curation.model import STATIC, ConfigError, CurationError, Scene, Season
 from curation.recipe import Dataset
 from curation.search.api import Api
 from curation.search.cells import SearchCell
-from curation.search.items import Found, Query
+from curation.search.items import Found, Query, Unreadable
 from curation.search.snapshot import Snapshot
 from curation.sources import SourceSpec
 from curation.store import Store
@@ -53,6 +53,41 @@ def opened(catalog: Catalog) -> Api | Snapshot:
     return Snapshot(catalog) if catalog.is_file else Api(catalog)
 
 
+_UNREADABLE = "unreadable"
+"""Stands beside the request of a saved search that met items it could not read, and says how many: it is another than the
+request then, so that the catalog is asked again for whatever is built of it later."""
+
+MOST_UNREADABLE = 0.05
+"""Share of a catalog's items that may be unreadable. A stray item in a catalog of millions is its own loss; one in twenty is
+a form that this release does not know, or a catalog that is broken, and nobody wants a dataset of what is left."""
+
+
+class Read:
+    """How many items were looked at, and why some could not be read. Safe to use from threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._items = 0
+        self._lost: dict[str, set[str]] = {}
+
+    def add(self, found: Found) -> None:
+        """Takes up a search."""
+        with self._lock:
+            self._items += len(found.scenes) + sum(map(len, found.dropped.values()))
+            for its in found.unreadable:
+                self._lost.setdefault(its.reason, set()).add(its.id)
+
+    def told(self) -> str:
+        """What is wrong, where more of the items than `MOST_UNREADABLE` could not be read; else empty."""
+        with self._lock:
+            lost = sum(map(len, self._lost.values()))
+            if not self._items or lost <= MOST_UNREADABLE * self._items:
+                return ""
+            top = sorted(self._lost.items(), key=lambda kv: (-len(kv[1]), kv[0]))[:3]
+            why = "; ".join(f"{len(ids)} {reason} (such as {min(ids)})" for reason, ids in top)
+            return f"{lost} of {self._items} items that were looked at could not be read: {why}"
+
+
 class Searches:
     """The saved searches of a dataset, and the catalog that answers those that are not saved yet."""
 
@@ -62,6 +97,8 @@ class Searches:
         self.store = store
         self.name = name or uuid.uuid4().hex
         """What a process has read for searches of this name is as good for others of it: workers take their client's."""
+        self.read = Read()
+        """Of the items that were looked at by now."""
         self._opened: Api | Snapshot | None = None
         self._opening = threading.Lock()
 
@@ -142,20 +179,37 @@ class Searches:
         Raises:
             CurationError: it has not.
         """
+        return self._search(spec, season, cell).scenes
+
+    def _search(self, spec: SourceSpec, season: Season, cell: SearchCell) -> _Loaded:
         key, request = self._key(spec, season, cell), self._request(self._query(spec, season, cell))
         where = self.store.where(key)
         loaded = _kept.get(self.name, where) or self._loaded(key)
         if loaded is None or loaded.request != request:
             raise CurationError(f"{where}: not searched yet, or by another query; search first")
         _kept.put(self.name, where, loaded)
-        return loaded.scenes
+        return loaded
+
+    def unreadable(self, spec: SourceSpec, season: Season, cell: SearchCell) -> list[Unreadable]:
+        """Items that a search that has been run met and that could not be read.
+
+        Raises:
+            CurationError: it has not been run.
+        """
+        return self._search(spec, season, cell).unreadable
 
     def _loaded(self, key: str) -> _Loaded | None:
         try:
             asked, answer = gzip.decompress(self.store.get(key)).splitlines()
         except FileNotFoundError:
             return None
-        return _Loaded(json.loads(asked), [Scene.from_json(s) for s in json.loads(answer)["scenes"]])
+        request, value = json.loads(asked), json.loads(answer)
+        request.pop(_UNREADABLE, None)
+        return _Loaded(
+            request,
+            [Scene.from_json(s) for s in value["scenes"]],
+            [Unreadable.from_json(u) for u in value.get("unreadable", ())],
+        )
 
     def _one(self, endpoint: Api, spec: SourceSpec, season: Season, cell: SearchCell) -> list[str]:
         query = self._query(spec, season, cell)
@@ -164,15 +218,21 @@ class Searches:
     def _save(self, query: Query, found: Found) -> list[str]:
         key = self._key(query.spec, query.season, query.cell)
         value = {"scenes": [s.to_json() for s in found.scenes], "dropped": found.dropped}
+        value["unreadable"] = [u.to_json() for u in found.unreadable]
+        request = self._request(query) | ({_UNREADABLE: len(found.unreadable)} if found.unreadable else {})
+        self.read.add(found)
         what = f"{query.spec.name} {query.season.name} {query.cell.name}"
         differences = list(_difference(what, self._ids(key), {s.id for s in found.scenes}))
-        lines = (json.dumps(v, sort_keys=True, separators=(",", ":")) for v in (self._request(query), value))
+        lines = (json.dumps(v, sort_keys=True, separators=(",", ":")) for v in (request, value))
         # Scenes of one cell differ little: a twentieth of the bytes. The time of writing stays out of them.
         self.store.publish(key, gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
         _kept.drop(self.name, self.store.where(key))
-        for reason, ids in found.dropped.items():
-            if reason.startswith("unreadable"):
-                log.warning("%s: %d items dropped, %s (%s …)", what, len(ids), reason, ids[0])
+        lost: dict[str, list[str]] = {}
+        for its in found.unreadable:
+            if its.geometry is not None or not self.catalog.is_file:  # a file tells those without a place once
+                lost.setdefault(its.reason, []).append(its.id)
+        for reason, ids in lost.items():
+            log.warning("%s: %d items dropped, %s (%s …)", what, len(ids), reason, ids[0])
         return differences
 
     def _ids(self, key: str) -> set[str] | None:
@@ -237,6 +297,7 @@ class _Loaded:
 
     request: dict[str, Any]
     scenes: list[Scene]
+    unreadable: list[Unreadable]
 
 
 class _Kept:

@@ -26,7 +26,7 @@ import shapely
 
 from curation.catalogs import Catalog, parquet_parts
 from curation.model import ConfigError, Scene
-from curation.search.items import Found, Query, first_line, scene_of, unwanted
+from curation.search.items import Found, Query, Unreadable, first_line, looked_at, name_of
 from curation.sources import CatalogForm
 
 log = logging.getLogger(__name__)
@@ -88,13 +88,14 @@ class Snapshot:
         for part in self._parts:
             for items in part.batches(form.collection, keys, window):
                 for item in items:
-                    if unwanted(item, form, conditions):
+                    shape = item.get("geometry") if isinstance(item, dict) else None
+                    if shape is not None and not cells.may_hold(shape):
                         continue
-                    if item["geometry"] is None:
-                        nowhere.append(str(item["id"]))
-                    elif cells.may_hold(item["geometry"]):
-                        made = scene_of(item, first.spec, first.bands, form, self.catalog)
-                        found.add(str(item["id"]), made, cells.answered_by(made, item["geometry"]))
+                    made = looked_at(item, conditions, first.spec, first.bands, form, self.catalog)
+                    if isinstance(made, Unreadable) and made.geometry is None:
+                        nowhere.append(made.id)
+                    if not isinstance(made, str):
+                        found.add(name_of(item), made, cells.answered_by(made))
                 progress(len(items))
         if nowhere:
             log.warning(
@@ -115,14 +116,19 @@ class _Cells:
         self._tree = shapely.STRtree([cell.area for cell in by_cell])
 
     def may_hold(self, shape: shapely.Geometry) -> bool:
-        """Whether a footprint as an item states it may touch a cell: those folded over the globe always may."""
-        west, _, east, _ = shapely.bounds(shape)
-        return west < -180 or east > 180 or east - west > 180 or len(self._tree.query(shape)) > 0
+        """Whether a footprint as an item states it may touch a cell: those folded over the globe always may.
 
-    def answered_by(self, made: Scene | str, shape: shapely.Geometry) -> list[int]:
-        """Numbers of the queries that a scene answers; of those an unreadable item may have answered, its shape given."""
-        if isinstance(made, str):
-            return [n for cell in self._tree.query(shape) for n in self._of_cell[cell]]
+        So may one that is none.
+        """
+        west, _, east, _ = shapely.bounds(shape)
+        within = west >= -180 and east <= 180 and east - west <= 180  # false of an empty one's NaN
+        return not within or len(self._tree.query(shape)) > 0
+
+    def answered_by(self, made: Scene | Unreadable) -> list[int]:
+        """Numbers of the queries that a scene answers, or that an item which cannot be read may have answered."""
+        if isinstance(made, Unreadable):
+            cells = range(len(self._of_cell)) if made.geometry is None else self._tree.query(made.geometry)
+            return [n for cell in cells for n in self._of_cell[cell] if made.may_be_of(self._queries[n])]
         cells = self._tree.query(made.geometry, predicate="intersects")
         return [n for cell in cells for n in self._of_cell[cell] if self._queries[n].holds(made)]
 
@@ -146,12 +152,12 @@ class _Sorted:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def add(self, name: str, made: Scene | str, queries: Sequence[int]) -> None:
+    def add(self, name: str, made: Scene | Unreadable, queries: Sequence[int]) -> None:
         """An item that answers these queries."""
         if not queries:
             return
-        scene = None if isinstance(made, str) else zlib.compress(json.dumps(made.to_json()).encode(), 1)
-        reason = made if isinstance(made, str) else None
+        scene = zlib.compress(json.dumps(made.to_json()).encode(), 1)
+        reason = made.reason if isinstance(made, Unreadable) else None
         self._db.execute("INSERT INTO items VALUES (?, ?, ?, ?)", (self._count, name, reason, scene))
         self._db.executemany("INSERT INTO hits VALUES (?, ?)", [(q, self._count) for q in queries])
         self._count += 1
@@ -172,12 +178,18 @@ class _Sorted:
         items = [self._db.execute("SELECT id, reason, scene FROM items WHERE n = ?", (n,)).fetchone() for n in numbers]
         scenes: dict[str, Scene] = {}
         dropped: dict[str, list[str]] = {}
+        lost: list[Unreadable] = []
         for name, reason, scene in sorted(items, key=lambda row: str(row[0])):
             if reason is not None:
                 dropped.setdefault(reason, []).append(name)
+                lost.append(Unreadable.from_json(json.loads(zlib.decompress(scene))))
             else:
                 scenes.setdefault(name, Scene.from_json(json.loads(zlib.decompress(scene))))
-        return Found(list(scenes.values()), dropped)
+        return Found(list(scenes.values()), dropped, lost)
+
+
+_MEMBERS = ("id", "collection", "geometry", "properties", "assets")
+"""What each item has; a file of which no item has one of them holds something else."""
 
 
 class _Collection:
@@ -185,30 +197,43 @@ class _Collection:
 
     def __init__(self, path: Path) -> None:
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-            items: list[Item] = list(value["features"])
-            missing = {k for i in items for k in ("id", "collection", "geometry", "properties", "assets") if k not in i}
-        except (ValueError, KeyError, TypeError) as err:
+            value = json.loads(path.read_text(encoding="utf-8"), parse_int=_int)
+            if not isinstance(value["features"], list):
+                raise TypeError("'features' is no list")
+            items = [i for i in value["features"] if isinstance(i, dict)]
+            missing = set.intersection(*({k for k in _MEMBERS if k not in i} for i in items)) if items else set()
+        except (ValueError, KeyError, TypeError, RecursionError) as err:
             raise ConfigError(
                 f"catalog {path}: expected a STAC ItemCollection (JSON with 'features'): {first_line(err)}"
             ) from err
         if missing:
             raise ConfigError(f"catalog {path}: items lack {sorted(missing)}; expected a STAC ItemCollection")
-        self._items = [item | {"geometry": _shape(item["geometry"])} for item in items]
+        # An item that is no item is kept as it is, to be told where it is looked at.
+        self._items = [
+            i | {"geometry": _shape(i.get("geometry"))} if isinstance(i, dict) else i for i in value["features"]
+        ]
 
     def collections(self) -> set[str]:
-        return {str(item["collection"]) for item in self._items}
+        return {str(i["collection"]) for i in self._items if isinstance(i, dict) and "collection" in i}
 
     def batches(self, collection: str, keys: Sequence[str], window: Window | None) -> Iterator[Sequence[Item]]:
-        """All items of a collection."""
+        """All items of a collection, and those that do not say of which they are."""
         del keys, window  # asked of each item later
-        yield [item for item in self._items if item["collection"] == collection]
+        yield [i for i in self._items if not isinstance(i, dict) or i.get("collection", collection) == collection]
+
+
+def _int(digits: str) -> int | float:
+    """A number of JSON; one of so many digits that Python does not take it is as good as endless."""
+    try:
+        return int(digits)
+    except ValueError:
+        return float("-inf" if digits.startswith("-") else "inf")
 
 
 def _shape(geometry: Any) -> shapely.Geometry | None:
     try:
         return shapely.geometry.shape(geometry)
-    except (AttributeError, LookupError, TypeError, ValueError, shapely.errors.ShapelyError):
+    except Exception:  # noqa: BLE001 - what a catalog says may be anything; that it is none is told where it is looked at
         return None
 
 
