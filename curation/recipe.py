@@ -212,14 +212,14 @@ class QualitySpec(Strict):
     A mask sorts pixels into clear, doubtful, snow, cloudy and invalid ones (`stac_queries/`). Each limit is of one of these.
     """
 
-    min_clear: Fraction = 0.9
+    min_clear: Fraction = 0.98
     """Least fraction of pixels that are neither cloud, nor shadow, nor invalid. The doubtful and the snowy count as clear:
-    they have limits of their own."""
+    they have limits of their own. Lower it over cities: large roofs are called cloud."""
     max_doubtful: Fraction = 0.5
     """Most of the patch of which its mask may not know what it is: haze, but bare or dark ground, too."""
-    max_snow: Fraction = 1.0
-    """Most of the patch that its mask may call snow. A mask that calls more than half of it so is believed only where no
-    other candidate passes."""
+    max_snow: Fraction = 0.5
+    """Most of the patch that its mask may call snow: it has called overcast scenes so. Raise it where snow is wanted; a mask
+    that calls more than half of the patch so is then believed only where no other candidate passes."""
     min_valid: Fraction = 0.999
     """Least fraction of pixels with data."""
     max_gap_days: float = Field(default=12.0, gt=0)

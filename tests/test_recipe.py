@@ -399,7 +399,7 @@ def test_a_misspelt_key_that_must_be_there_is_told_once_with_what_was_meant(tmp_
     ("change", "want"),
     [
         ({}, []),
-        ({"quality": {"min_clear": 0.8}}, ["quality.min_clear was 0.9, is 0.8"]),
+        ({"quality": {"min_clear": 0.8}}, ["quality.min_clear was 0.98, is 0.8"]),
         ({"grid": {"size_m": 1320.0}}, ["grid.size_m was 2640.0, is 1320.0"]),
         ({"sources": {"dem": {"res_m": 10.0}}}, ["sources.dem.res_m was null, is 10.0"]),
         (

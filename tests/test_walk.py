@@ -98,7 +98,8 @@ class Dates(tiny.World):
         return str(self.items[-1]["id"])
 
     def ready(self, *, exclude: list[str] | None = None, sources: str = "", **quality: Any) -> Curate:
-        """The catalog and the recipe written; what builds it, in a folder of its own."""
+        """The catalog and the recipe written; what builds it, in a folder of its own. Masks here may be cloudy and snowy."""
+        quality = {"min_clear": 0.9, "max_snow": 1.0} | quality
         lines = [f"{x},{y},{tiny.EPSG}" for x, y in (tiny.corner(*p) for p in self.places)]
         (self.folder / "places.csv").write_text("\n".join(["x0_m,y0_m,epsg", *lines]) + "\n")
         told = "\n".join(f"{k} = {json.dumps(v)}" for k, v in quality.items())
