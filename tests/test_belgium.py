@@ -96,3 +96,29 @@ def test_labels_that_no_catalog_has_are_unknown_not_zeros(root: Path):
     assert np.isnan(sample["labels"].numpy()).all()
     assert sample["s2l2a_10m"].shape == (4, 4, 64, 64)
     assert sample["season_ok"].all() if "dynamicworld_10m" not in sample else True
+
+
+MONTHS = {
+    "2017-08": 27, "2017-09": 26, "2017-10": None, "2017-11": 22, "2017-12": 17, "2018-01": 16, "2018-02": 10, "2018-03": 25,
+    "2018-04": 19, "2018-05": 11, "2018-06": 23, "2018-07": 23, "2018-08": 7, "2018-09": 21, "2018-10": 8, "2018-11": 17,
+}  # fmt: skip
+"""Month → the day chosen by default, each looked at beside all others of its month: no cloud on it, at most light haze
+(2017-09 and 2018-03, which have no clearer one). Of 2017-10 there is none."""
+
+
+def test_each_month_has_a_day_without_visible_cloud_where_there_is_one(shared: Path, tmp_path: Path):
+    firsts = [f"{month}-01" for month in [*MONTHS, "2018-12"]]
+    windows = zip(MONTHS, firsts, firsts[1:], strict=False)
+    seasons = "".join(f"m{month} = {{ start = {start}, end = {end} }}\n" for month, start, end in windows)
+    text = RECIPE.read_text().replace("dynamicworld = { required = false }\n", "")
+    text = text[: text.index("[seasons]")] + f"[seasons]\n{seasons}\n" + text[text.index("[sources]") :]
+    (tmp_path / "recipe.toml").write_text(text.replace('[labels]\nseasonal = "dynamicworld"\n', ""))
+    (tmp_path / "places.csv").write_bytes((RECIPE.parent / "places.csv").read_bytes())
+    flags = ["--dataset", str(tmp_path / "recipe.toml"), "--root", str(tmp_path / "root"), "--scheduler", "none"]
+    assert cli.main([*flags, "--catalog", str(shared / "data" / "real-archive-belgium" / "items.json")]) == 0
+    chosen = {}
+    for month in MONTHS:
+        (outcome,) = Ledger.replay(Store(tmp_path / "root" / "belgium"), "europe", f"m{month}").outcomes()
+        scenes = outcome.sources["s2l2a"].scenes
+        chosen[month] = int(scenes[0].split("_MSIL2A_")[1][6:8]) if scenes else None
+    assert chosen == MONTHS
