@@ -296,6 +296,11 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
     def _iterate(self, begun: tuple[Rank, int, int, int] | None) -> Iterator[Any]:
         info = torch.utils.data.get_worker_info()
         rank, epoch, start, skip = begun or self._begun()
+        if not self._steps(0, rank.world_size):
+            raise ConfigError(
+                f"remainder = 'drop' leaves nothing of {self._holding.rows.size} samples in steps of "
+                f"{rank.world_size} ranks × {self.batch_size or 1}: ask for smaller batches, or remainder = 'mask'"
+            )
         rows = self._rows(epoch)
         positions, pads = plan.deal(
             rows.size,

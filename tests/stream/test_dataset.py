@@ -451,3 +451,10 @@ def test_a_payload_is_what_numpy_reads_after_any_blosc(packed):
         array = np.load(io.BytesIO(file))
         assert math.prod(array.shape) > 0
         assert array.shape == index.arrays[member.split(".")[0]].shape
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_epoch_of_no_batches_is_refused_where_more_samples_are_dropped_than_there_are(packed, workers):
+    train = open_shards(packed, "train", batch_size=14, remainder="drop")
+    with pytest.raises(ConfigError, match=r"leaves nothing of 13 samples in steps of 1 ranks × 14"):
+        next(iter(DataLoader(train, batch_size=None, num_workers=workers)))
