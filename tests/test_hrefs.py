@@ -159,7 +159,10 @@ def test_of_a_slab_the_patches_that_need_a_bad_href_fail_with_its_name_and_the_o
     assert {i: o.status for i, o in found.items()} == {
         tiny.name(row, col): Status.OK if col == 0 else Status.FAILED for row in (0, 1) for col in (0, 4)
     }
+    kind = (
+        "PassingError" if bad in LIES else "ReadError"
+    )  # a server may mend its ways, and no other scene is taken meanwhile
     for row in (0, 1):
         source = found[tiny.name(row, 4)].sources["s2l2a"]
-        assert source.code == "ReadError"
-        assert str(source.cause).startswith(f"ReadError: {href}: ")
+        assert source.code == kind
+        assert str(source.cause).startswith(f"{kind}: {href}: ")

@@ -10,9 +10,9 @@ import curation
 PACKAGE = Path(curation.__file__).parent
 
 LEVELS = [
-    {"model", "resources", "progress", "zarrshard", "lanes"},
-    {"grid", "gridding", "sources", "radiometry", "clouds", "shift", "store", "payload", "locations"},
-    {"recipe", "labels", "shardformat", "starter", "ledger", "facts"},
+    {"model", "resources", "progress", "zarrshard", "lanes", "versions", "backscatter", "afterwards"},
+    {"choice", "grid", "gridding", "sources", "radiometry", "shift", "store", "payload", "locations"},
+    {"recipe", "clouds", "labels", "shardformat", "starter", "ledger", "facts"},
     {"regions", "catalogs", "cube", "read", "stream"},
     {"locate", "search", "select"},
     {"candidates", "swathgrid"},
@@ -34,8 +34,11 @@ PURE = {
     "sources",
     "radiometry",
     "clouds",
+    "choice",
     "labels",
     "shift",
+    "versions",
+    "backscatter",
     "select",
     "zarrshard",
     "lanes",
