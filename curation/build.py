@@ -387,7 +387,7 @@ def _walk(
             its.check()
             select.of_direction(its.scenes, its.direction)
         except Reject as why:
-            _refuse(patch, anchor, spec.name, its.told(why))
+            _refuse(patch, anchor, spec.name, why)
     return (yield from _Walk(slab, reader, patch, anchor, followers).chosen(mine.groups))
 
 
@@ -704,13 +704,9 @@ def _reads_with(slab: _Slab, location: Location, anchor: SourceSpec, scene: Scen
 
 def _ranked(slab: _Slab, location: Location, spec: SourceSpec, anchor: Scene) -> list[Scene]:
     mine = slab.candidates[spec.name][location.id]
+    mine.check()
     quality = slab.dataset.recipe.quality
-    near = anchor.time, quality.max_gap_days
-    mine.check(*near)
-    try:
-        ranked = select.rank_nearest(mine.scenes, location, anchor.time, mine.direction, quality.max_gap_days)
-    except Reject as why:
-        raise mine.told(why, *near) from None
+    ranked = select.rank_nearest(mine.scenes, location, anchor.time, mine.direction, quality.max_gap_days)
     return _usable(slab, ranked[: quality.max_candidates])
 
 
@@ -771,13 +767,8 @@ def _read_matched(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec, 
 def _matching(slab: _Slab, location: Location, spec: SourceSpec, to: Scene) -> Scene:
     """The scene of the anchor's acquisition."""
     mine = slab.candidates[spec.name][location.id]
-    near = to.time, select.SAME_ACQUISITION_S / 86_400
-    mine.check(*near)
-    try:
-        found = select.same_acquisition(mine.scenes, to)
-    except Reject as why:
-        raise mine.told(why, *near) from None
-    return _usable(slab, found)[0]
+    mine.check()
+    return _usable(slab, select.same_acquisition(mine.scenes, to))[0]
 
 
 def _read_mean(slab: _Slab, patch: _Patch, spec: SourceSpec) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,8 +25,8 @@ class Candidates:
     """Why there is none."""
     value: float | None = None
     """What was measured and decided that."""
-    lost: tuple[Unreadable, ...] = ()
-    """Items of the catalog that touch the patch, or may, and could not be read: each might have been a scene."""
+    cause: str | None = None
+    """What could not be read, where that is why."""
     status: Status = Status.REJECTED
     direction: str | None = None
     """The location's orbit direction."""
@@ -37,27 +36,10 @@ class Candidates:
         """All that may be used, best first."""
         return tuple(itertools.chain.from_iterable(self.groups))
 
-    def check(self, time: dt.datetime | None = None, within_days: float = 0.0) -> None:
-        """Passes where there are candidates. Raises Reject otherwise. Arguments as of `told`."""
+    def check(self) -> None:
+        """Passes where there are candidates. Raises Reject otherwise."""
         if self.code is not None:
-            raise self.told(Reject(self.code, self.value, status=self.status), time, within_days)
-
-    def told(self, why: Reject, time: dt.datetime | None = None, within_days: float = 0.0) -> Reject:
-        """A refusal for want of a scene: `unreadable_item` (failed) where what could not be read might have been one.
-
-        Args:
-            why: the refusal.
-            time: the instant, UTC, that the scene would have to be near to, where there is one.
-            within_days: how near.
-        """
-        near = dt.timedelta(days=within_days)
-        here = [u for u in self.lost if time is None or u.time is None or abs(u.time - time) <= near]
-        if not here:
-            return why
-        first = min(here, key=lambda u: (u.geometry is None, u.id))
-        more = f" (and {len(here) - 1} more)" if len(here) > 1 else ""
-        cause = f"item {first.id}: {first.reason}{more}"
-        return Reject(Code.UNREADABLE_ITEM, status=Status.FAILED, cause=cause)
+            raise Reject(self.code, self.value, status=self.status, cause=self.cause)
 
 
 def searched(dataset: Dataset, season: str) -> list[tuple[SourceSpec, Season]]:
@@ -103,24 +85,36 @@ def _of_source(
     out: dict[str, Candidates] = {}
     pick = select.covering if spec.pick in ("clearest", "nearest") else select.touching
     for place in places:
-        mine = unread[cell_of(place)]
-        lost = tuple(u for u in mine if u.geometry is None or select.touches(u.geometry, place))
         # What a scene that cannot be read covers would else be told as what lies where no scene is: sea.
-        if lost and spec.hole_value is not None and not select.filled(found[cell_of(place)], place):
-            out[place.id] = Candidates(code=Code.PARTIAL_COVERAGE, lost=lost, status=Status.FAILED)
-            continue
+        if spec.hole_value is not None and not select.filled(found[cell_of(place)], place):
+            lost = _lost(unread[cell_of(place)], place)
+            if lost is not None:
+                out[place.id] = lost
+                continue
         try:
-            scenes = pick(found[cell_of(place)], place)
+            mine = pick(found[cell_of(place)], place)
         except Reject as why:
-            out[place.id] = Candidates(code=why.code, value=why.value, lost=lost, status=why.status)
+            lost = _lost(unread[cell_of(place)], place)
+            out[place.id] = lost or Candidates(code=why.code, value=why.value, status=why.status)
             continue
-        groups = [scenes]
+        groups = [mine]
         if spec.pick == "mean":
-            groups = [sorted(scenes, key=lambda s: (s.time, s.id))]
+            groups = [sorted(mine, key=lambda s: (s.time, s.id))]
         elif spec.pick == "clearest":
-            groups = select.rank_clearest(scenes, place, window)
-        out[place.id] = Candidates(tuple(map(tuple, groups)), lost=lost, direction=directions.get(place.id))
+            groups = select.rank_clearest(mine, place, window)
+        out[place.id] = Candidates(tuple(map(tuple, groups)), direction=directions.get(place.id))
     return out
+
+
+def _lost(unread: Sequence[Unreadable], place: Location) -> Candidates | None:
+    """Why a place for which no scene is found is not said to have none: the first item that may have been one."""
+    here = [u for u in unread if u.geometry is None or select.touches(u.geometry, place)]
+    if not here:
+        return None
+    first = min(here, key=lambda u: (u.geometry is None, u.id))
+    more = f" (and {len(here) - 1} more)" if len(here) > 1 else ""
+    cause = f"item {first.id}: {first.reason}{more}"
+    return Candidates(code=Code.UNREADABLE_ITEM, cause=cause, status=Status.FAILED)
 
 
 def _directions(

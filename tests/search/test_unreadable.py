@@ -203,33 +203,3 @@ def test_a_catalog_is_told_as_unreadable_where_more_than_a_few_per_cent_of_its_i
     read.add(items.reduced([sound("worse") | {"assets": {}}], asked, form, CATALOG))
     assert read.told().startswith("2 of 21 items that were looked at could not be read: 2 unreadable: KeyError")
     assert "(such as bad)" in read.told()
-
-
-@pytest.mark.parametrize(
-    ("collection", "source", "time", "was"),
-    [
-        # In autumn the radar of rows 2 to 4 is too far in time, and no label map is of the image's acquisition.
-        ("sentinel-1-rtc", "s1rtc", "2021-10-20T10:00:00Z", {"time_gap:s1rtc"}),
-        ("sentinel-1-rtc", "s1rtc", "2021-09-01T10:00:00Z", set()),  # it would have been as far
-        ("dynamicworld", "dynamicworld", None, {"ok"}),
-        ("dynamicworld", "dynamicworld", "2021-10-20T10:00:00Z", set()),
-    ],
-)
-def test_where_what_goes_with_a_scene_is_not_found_an_item_that_cannot_be_read_may_be_it(
-    world, tmp_path, collection, source, time, was
-):
-    def told(curate):
-        curate("build", "--season", "autumn")
-        return {o.id: o for o in Ledger.replay(curate.store, "europe", "autumn").outcomes()}
-
-    there = told(spoilt(world, tmp_path / "before", lambda one: None, more=False))
-    mine = spoilt(world, tmp_path / "after", lambda one: None, more=False)
-    value = json.loads(mine.world.catalog.read_text())
-    one = next(copy.deepcopy(f) for f in value["features"] if f["collection"] == collection)
-    value["features"].append(one | {"id": "bad", "geometry": None, "properties": {"datetime": time}})
-    mine.world.catalog.write_text(json.dumps(value))
-    found = told(mine)
-    changed = {i: o for i, o in found.items() if o.told != there[i].told}
-    assert {there[i].told for i in changed} == was
-    assert {o.told for o in changed.values()} <= {f"failed unreadable_item:{source}"}
-    assert all("item bad" in o.sources[source].cause for o in changed.values())
