@@ -28,9 +28,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Wanted = tuple[SourceSpec, Season, SearchCell]
 
-READ_AS = 2
-"""Number of the way in which items become scenes: what was saved by an earlier one is searched again."""
-
 THREADS = 4
 """Searches under way at once: polite to a public API."""
 
@@ -254,7 +251,6 @@ class Searches:
     def _request(self, query: Query) -> dict[str, Any]:
         form = self.catalog.form_of(query.spec)
         return {
-            "read_as": READ_AS,
             "catalog": self.catalog.identity,
             "form": form.model_dump(mode="json") if form else None,
             "bands": list(query.bands),
