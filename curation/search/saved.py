@@ -53,6 +53,10 @@ def opened(catalog: Catalog) -> Api | Snapshot:
     return Snapshot(catalog) if catalog.is_file else Api(catalog)
 
 
+READ_AS = 2
+"""How items become scenes, part of each request: a search that was saved in another way is made again, never believed. Since
+2, versions are compared as versions (scenes saved before may have another's offset), and what could not be read is saved."""
+
 _UNREADABLE = "unreadable"
 """Stands beside the request of a saved search that met items it could not read, and says how many: it is another than the
 request then, so that the catalog is asked again for whatever is built of it later."""
@@ -251,6 +255,7 @@ class Searches:
     def _request(self, query: Query) -> dict[str, Any]:
         form = self.catalog.form_of(query.spec)
         return {
+            "read_as": READ_AS,
             "catalog": self.catalog.identity,
             "form": form.model_dump(mode="json") if form else None,
             "bands": list(query.bands),
