@@ -77,10 +77,10 @@ class _Pages(StacApiIO):
     """Reads pages; one that lists nothing where something belongs is an error, not an empty answer."""
 
     def read_json(self, source: Any, *args: Any, **how: Any) -> dict[str, Any]:
-        """As of `StacApiIO`. Raises ValueError where it is asked for a page of a list, and there is none."""
+        """As of `StacApiIO`. Raises TypeError or ValueError where a page of a list is asked for, and it is none."""
         page = super().read_json(source, *args, **how)
         if not isinstance(page, dict):
-            raise ValueError(f"the answer is of type {type(page).__name__}, expected an object of JSON")
+            raise TypeError(f"the answer is of type {type(page).__name__}, expected an object of JSON")
         listed = [page[k] for k in ("features", "collections") if k in page]
         if "parameters" in how and not any(isinstance(items, list) for items in listed):
             raise ValueError(f"the page has no list of items: its keys are {shortened(ascii(sorted(page)), 100)}")
