@@ -170,7 +170,7 @@ def build_slab(job: SlabJob) -> SlabReceipt:
         job.slab,
         tuple(decided),
         tuple(map(StoredObject.of, receipts)),
-        _excluded_here(slab),
+        _excluded_here(slab, job.prior),
     )
     return SlabReceipt(record, _etags(receipts), time.perf_counter() - started, peak_bytes())
 
@@ -184,10 +184,10 @@ def _slab(job: SlabJob, swaths: Swaths) -> _Slab:
     return _Slab(job.dataset, job.region, job.season, found, forms, swaths, excluded, job.searches)
 
 
-def _excluded_here(slab: _Slab) -> tuple[str, ...]:
-    """Ids of the slab's candidates that the recipe excludes."""
+def _excluded_here(slab: _Slab, prior: SlabRecord | None) -> tuple[str, ...]:
+    """Ids of the slab's candidates that the recipe excludes, or excluded when patches were built that are kept."""
     every = {s.id for by_place in slab.candidates.values() for found in by_place.values() for s in found.scenes}
-    return tuple(sorted(slab.excluded & every))
+    return tuple(sorted((slab.excluded & every).union(prior.excluded if prior else ())))
 
 
 def _etags(receipts: Sequence[Receipt]) -> dict[str, str]:
@@ -273,12 +273,12 @@ def _build_patch(slab: _Slab, reader: Reader, location: Location) -> Reading[tup
             specs = slab.dataset.sources(STATIC)
             reads: list[Read] = []
             for spec in specs:
-                with _outcome_of(patch, spec):
+                with _outcome_of(slab, patch, spec):
                     scenes = slab.candidates[spec.name][location.id].scenes
                     reads += _reads(slab, location, spec, [s for s in scenes if s.id not in slab.excluded])
             yield reads
             for spec in specs:
-                with _outcome_of(patch, spec):
+                with _outcome_of(slab, patch, spec):
                     _read_mosaic(slab, reader, patch, spec)
         else:
             yield from _build_seasonal(slab, reader, patch, required)
@@ -325,13 +325,24 @@ class _SourceError(Exception):
         self.source = source
 
 
+_OF_OTHERS = (Code.UPSTREAM, Code.EXHAUSTED)
+"""Codes that no other scene of the source would change: another source decided, or the recipe's own limit."""
+
+
+def _refused(slab: _Slab, patch: _Patch, source: str, why: Reject) -> SourceOutcome:
+    """What becomes of a source that refuses all; where an item that could not be read might have passed, that is told."""
+    lost = slab.candidates[source][patch.location.id].lost
+    told = why if lost is None or why.code in _OF_OTHERS else lost
+    return SourceOutcome(told.status, told.code, told.value, cause=told.cause)
+
+
 @contextlib.contextmanager
-def _outcome_of(patch: _Patch, spec: SourceSpec) -> Iterator[None]:
+def _outcome_of(slab: _Slab, patch: _Patch, spec: SourceSpec) -> Iterator[None]:
     """A Reject inside becomes the source's outcome; an error inside is told as the source's, and ends the patch."""
     try:
         yield
     except Reject as why:
-        patch.sources[spec.name] = SourceOutcome(why.status, why.code, why.value, cause=why.cause)
+        patch.sources[spec.name] = _refused(slab, patch, spec.name, why)
     except _SourceError:
         raise
     except Exception as err:
@@ -342,7 +353,7 @@ def _build_seasonal(slab: _Slab, reader: Reader, patch: _Patch, required: set[st
     """Reads the sources that choose for themselves, each with those that go with it; a required one refused ends it."""
     for spec in slab.dataset.sources(slab.season):
         if spec.pick == "mean":
-            with _outcome_of(patch, spec):
+            with _outcome_of(slab, patch, spec):
                 _read_mean(slab, patch, spec)
         elif spec.goes_with is None:
             yield from _build_chosen(slab, reader, patch, spec, required)
@@ -357,17 +368,17 @@ def _build_chosen(slab: _Slab, reader: Reader, patch: _Patch, anchor: SourceSpec
     followers = [s for s in with_it if s.pick == "nearest"]
     matched = [s for s in with_it if s.pick == "same-acquisition"]
     chosen: Scene | None = None
-    with _outcome_of(patch, anchor):
+    with _outcome_of(slab, patch, anchor):
         chosen = yield from _walk(slab, reader, patch, anchor, [f for f in followers if f.name in required])
     if chosen is None:
         return
     for spec in followers:
         if spec.name not in patch.sources:
-            with _outcome_of(patch, spec):
+            with _outcome_of(slab, patch, spec):
                 _read_nearest(slab, reader, patch, spec, chosen)
                 _measure_shift(slab, patch, anchor, spec)
     for spec in matched:
-        with _outcome_of(patch, spec):
+        with _outcome_of(slab, patch, spec):
             _read_matched(slab, reader, patch, spec, chosen)
 
 
@@ -387,15 +398,15 @@ def _walk(
             its.check()
             select.of_direction(its.scenes, its.direction)
         except Reject as why:
-            _refuse(patch, anchor, spec.name, why)
+            _refuse(slab, patch, anchor, spec.name, why)
     return (yield from _Walk(slab, reader, patch, anchor, followers).chosen(mine.groups))
 
 
-def _refuse(patch: _Patch, anchor: SourceSpec, source: str, why: Reject) -> NoReturn:
+def _refuse(slab: _Slab, patch: _Patch, anchor: SourceSpec, source: str, why: Reject) -> NoReturn:
     """Raises what becomes of the anchor where a source refuses all: that, or `upstream` where it is another's."""
     if source == anchor.name:
         raise why
-    patch.sources[source] = SourceOutcome(why.status, why.code, why.value, cause=why.cause)
+    patch.sources[source] = _refused(slab, patch, source, why)
     raise Reject(Code.UPSTREAM)
 
 
@@ -552,7 +563,10 @@ class _Walk:
             raise Reject(Code.EXHAUSTED, self.unread)
         if told is None:
             raise Reject(Code.EXCLUDED)
-        _refuse(self.patch, self.anchor, told.source, told.why)
+        lost = self.slab.candidates[self.anchor.name][self.patch.location.id].lost
+        if lost is not None:
+            raise lost
+        _refuse(self.slab, self.patch, self.anchor, told.source, told.why)
 
 
 def _is_lasting(err: Exception, slab: _Slab) -> TypeGuard[ReadError]:
@@ -812,7 +826,7 @@ def _files(slab: _Slab, spec: SourceSpec, scene: Scene) -> dict[str, Asset]:
 def _read_mosaic(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec) -> None:
     """All scenes that touch the patch as one; one that cannot be read fails it, and one that is excluded is no sea."""
     mine = slab.candidates[spec.name][patch.location.id]
-    if spec.hole_value is None or mine.status is Status.FAILED:
+    if spec.hole_value is None or mine.code is not Code.NO_SCENE:  # where no scene is, there is sea
         mine.check()
     scenes = _usable(slab, mine.scenes)
     pixels, warped, valid = _read_all(slab, reader, patch.location, spec, scenes)

@@ -26,7 +26,7 @@ class Candidates:
     value: float | None = None
     """What was measured and decided that."""
     cause: str | None = None
-    """What could not be read, where that is why."""
+    """An item that could not be read and may be one, or one more: told where there is none, or none will do."""
     status: Status = Status.REJECTED
     direction: str | None = None
     """The location's orbit direction."""
@@ -35,6 +35,13 @@ class Candidates:
     def scenes(self) -> tuple[Scene, ...]:
         """All that may be used, best first."""
         return tuple(itertools.chain.from_iterable(self.groups))
+
+    @property
+    def lost(self) -> Reject | None:
+        """The refusal in place of another where an item that could not be read might have passed."""
+        if self.cause is None:
+            return None
+        return Reject(Code.UNREADABLE_ITEM, status=Status.FAILED, cause=self.cause)
 
     def check(self) -> None:
         """Passes where there are candidates. Raises Reject otherwise."""
@@ -81,20 +88,20 @@ def _of_source(
     elif spec.pick != "mosaic":
         found = {c: select.newest(s) for c, s in found.items()}
     unread = {c: searches.unreadable(spec, window, c) for c in found}
+    excluded = frozenset(dataset.recipe.search.exclude)
     directions = _directions(dataset, searches, spec, places)
     out: dict[str, Candidates] = {}
     pick = select.covering if spec.pick in ("clearest", "nearest") else select.touching
     for place in places:
-        # What a scene that cannot be read covers would else be told as what lies where no scene is: sea.
-        if spec.hole_value is not None and not select.filled(found[cell_of(place)], place):
-            lost = _lost(unread[cell_of(place)], place)
-            if lost is not None:
-                out[place.id] = lost
-                continue
+        lost = _lost(unread[cell_of(place)], place, excluded)
+        # What is excluded is left out; but what it covers would be told as what lies where no scene is: sea.
+        matters = lost is not None and (lost.status is Status.FAILED or spec.hole_value is not None)
+        if lost is not None and matters and _wants_all(spec, found[cell_of(place)], place):
+            out[place.id] = lost
+            continue
         try:
             mine = pick(found[cell_of(place)], place)
         except Reject as why:
-            lost = _lost(unread[cell_of(place)], place)
             out[place.id] = lost or Candidates(code=why.code, value=why.value, status=why.status)
             continue
         groups = [mine]
@@ -102,15 +109,23 @@ def _of_source(
             groups = [sorted(mine, key=lambda s: (s.time, s.id))]
         elif spec.pick == "clearest":
             groups = select.rank_clearest(mine, place, window)
-        out[place.id] = Candidates(tuple(map(tuple, groups)), direction=directions.get(place.id))
+        # Of a mosaic that is filled, nothing more is wanted.
+        cause = lost.cause if lost and spec.pick != "mosaic" else None
+        out[place.id] = Candidates(tuple(map(tuple, groups)), cause=cause, direction=directions.get(place.id))
     return out
 
 
-def _lost(unread: Sequence[Unreadable], place: Location) -> Candidates | None:
+def _wants_all(spec: SourceSpec, scenes: Sequence[Scene], place: Location) -> bool:
+    """Whether each scene that may touch a place changes its pixels: of a mean, and of a mosaic that has room for it."""
+    return spec.pick == "mean" or (spec.pick == "mosaic" and not select.filled(scenes, place))
+
+
+def _lost(unread: Sequence[Unreadable], place: Location, excluded: frozenset[str]) -> Candidates | None:
     """Why a place for which no scene is found is not said to have none: the first item that may have been one."""
-    here = [u for u in unread if u.geometry is None or select.touches(u.geometry, place)]
+    touching = [u for u in unread if u.geometry is None or select.touches(u.geometry, place)]
+    here = [u for u in touching if u.id not in excluded]
     if not here:
-        return None
+        return Candidates(code=Code.EXCLUDED) if touching else None
     first = min(here, key=lambda u: (u.geometry is None, u.id))
     more = f" (and {len(here) - 1} more)" if len(here) > 1 else ""
     cause = f"item {first.id}: {first.reason}{more}"

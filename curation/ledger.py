@@ -93,7 +93,7 @@ class SlabRecord:
     """Those decided so far; the others are pending."""
     objects: tuple[StoredObject, ...]
     excluded: tuple[str, ...] = ()
-    """Ids of its candidates that the recipe excluded when it was built last."""
+    """Ids of its candidates that the recipe excluded when patches of it were built."""
 
     @property
     def settled(self) -> int:

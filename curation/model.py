@@ -113,7 +113,7 @@ class Code(StrEnum):
     IMPOSSIBLE = "impossible"
     """Too many clear pixels are brighter than any surface: they cannot be reflectance."""
     UNREADABLE_ITEM = "unreadable_item"
-    """No scene was found, but an item of the catalog that could not be read may be one: failed, and tried again."""
+    """No scene will do, but an item of the catalog that could not be read may be one that would: failed, and tried again."""
     UPSTREAM = "upstream"
     """Not looked at, because the source it goes with was rejected."""
 
@@ -132,7 +132,7 @@ CODE_HELP: dict[Code, str] = {
     Code.NO_MATCH: "no scene of the same acquisition",
     Code.OFFSET_CONFLICT: "metadata and pixels disagree on the +1000 offset",
     Code.IMPOSSIBLE: "too many clear pixels are brighter than any surface can be",
-    Code.UNREADABLE_ITEM: "no scene was found, but an item of the catalog that could not be read may be one",
+    Code.UNREADABLE_ITEM: "no scene will do, but an item of the catalog that could not be read may be one that would",
     Code.UPSTREAM: "not looked at: the source it goes with was rejected",
 }
 """One line for a person on each code, for reports."""

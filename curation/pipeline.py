@@ -397,6 +397,7 @@ def _record(run: Run, job: SlabJob, result: SlabReceipt | BaseException) -> Slab
         job.slab,
         tuple(o for p in job.locations if (o := (kept | fresh).get(p.id)) is not None),
         job.prior.objects if job.prior else (),
+        job.prior.excluded if job.prior else (),
     )
 
 

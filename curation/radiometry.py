@@ -88,7 +88,7 @@ def offset_dn(rule: str, properties: dict[str, Any], asset: dict[str, Any], base
         baseline: its processing baseline, such as `05.00`.
 
     Raises:
-        NoBaselineError: the rule asks for what the item does not say.
+        NoBaselineError: the rule asks for what the item does not say, or it says what no baseline has.
         UnknownVersionError: its baseline names none, or might name several.
     """
     if rule == "none":
@@ -99,7 +99,12 @@ def offset_dn(rule: str, properties: dict[str, Any], asset: dict[str, Any], base
         offset = _first(asset.get("raster:offset"), bands[0].get("offset"), bands[0].get("raster:offset"))
         if scale is None or offset is None:
             raise NoBaselineError("the asset states no scale and offset")
-        return round(-float(offset) / float(scale))
+        carried = round(-float(offset) / float(scale))
+        if carried not in (0, OFFSET_DN):
+            raise NoBaselineError(
+                f"the asset's scale {scale} and offset {offset} mean {carried} on top, expected 0 or {OFFSET_DN}"
+            )
+        return carried
     if rule == "earth-search" and properties.get("earthsearch:boa_offset_applied") is True:
         return 0
     if baseline is None:

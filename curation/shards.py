@@ -559,7 +559,7 @@ def _floor(dataset: Dataset) -> dict[str, int]:
     if rules.radar != "centidb":
         return {}
     return {
-        name: round(100 * rules.radar_floor_db)
+        name: int(centidb(np.zeros(1), math.nan, rules.radar_floor_db)[0])
         for level in dataset.levels
         for spec in level.specs.values()
         if spec.radar

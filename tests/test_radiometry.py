@@ -62,6 +62,8 @@ def test_an_offset_of_nothing_is_none():
         ("earth-search", {}),
         ("raster-bands", {}),
         ("raster-bands", {"raster:bands": [{"scale": 0.0001}]}),
+        ("raster-bands", {"raster:bands": [{"scale": 0.0001, "offset": -0.05}]}),
+        ("raster-bands", {"raster:bands": [{"scale": 1e-300, "offset": -1}]}),
     ],
 )
 def test_what_is_not_said_is_not_guessed(rule, asset):

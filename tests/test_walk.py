@@ -465,6 +465,56 @@ def test_where_all_that_might_be_used_is_excluded_that_is_the_reason(dates: Date
     assert reason(Curate(dates, dates.folder / "radar")) == "excluded:s1rtc"
 
 
+def spoilt(mine: Dates, name: str) -> None:
+    """Makes an item one that cannot be read."""
+    next(i for i in mine.items if i["id"] == name)["properties"]["platform"] = ["S2A"]
+
+
+def test_where_none_passes_an_item_that_cannot_be_read_might_have_until_it_is_excluded(dates: Dates):
+    dates.mask("2021-07-15", {CLOUD: 0.5})
+    lost = dates.mask("2021-07-16", {})
+    spoilt(dates, lost)
+    outcome = built(dates.ready())
+    assert (outcome.status, outcome.code) == (Status.FAILED, "unreadable_item")
+    assert lost in str(outcome.cause)
+    dates.ready(exclude=[lost])
+    assert reason(Curate(dates, dates.folder / "without")) == "cloudy:s2l2a"
+
+
+def test_a_partner_that_cannot_be_read_is_no_gap_in_time(dates: Dates):
+    dates.mask("2021-07-15", {})
+    dates.radar("2021-08-10")
+    spoilt(dates, dates.radar("2021-07-15"))
+    outcome = built(dates.ready(sources=RADAR), "s1rtc")
+    assert (outcome.status, outcome.code) == (Status.FAILED, "unreadable_item")
+
+
+def test_an_item_that_cannot_be_read_takes_nothing_from_a_patch_that_is_ok(dates: Dates):
+    dates.mask("2021-07-15", {})
+    spoilt(dates, dates.mask("2021-07-16", {}))
+    assert reason(dates.ready()) == "ok"
+
+
+def test_an_item_that_cannot_be_read_and_is_excluded_is_told_as_that(tmp_path: Path):
+    mine = Dates(tmp_path)
+    mine.maps()
+    spoilt(mine, mine.mask("2021-07-15", {}))
+    spoilt(mine, "dem")
+    curate = mine.ready(sources="dem = {}", exclude=["dem", "S2A_20210715"])
+    curate("build", "--season", "all")
+    assert outcomes(curate)[tiny.name(*HERE)].reason == "excluded:s2l2a"
+    assert outcomes(curate, "static")[tiny.name(*HERE)].reason == "excluded:dem", "what lies there is no sea"
+
+
+def test_what_the_ledger_says_was_excluded_stays_while_patches_built_so_are_kept(tmp_path: Path):
+    mine, bad = several(tmp_path)
+    curate = mine.ready(exclude=[bad])
+    assert curate("build", "--limit", "1") == 0
+    mine.ready()
+    assert curate() == 0
+    assert (bad,) in [r.excluded for r in Ledger.replay(curate.store, "europe", "summer").slabs.values()]
+
+
 def test_heights_that_are_excluded_are_no_sea(tmp_path: Path):
     mine = Dates(tmp_path)
     mine.mask("2021-07-15", {})

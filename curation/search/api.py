@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +15,7 @@ from pystac_client.stac_api_io import StacApiIO
 from urllib3 import Retry
 
 from curation.catalogs import Catalog
-from curation.model import ConfigError, CurationError
+from curation.model import ConfigError, CurationError, shortened
 from curation.search.items import Found, Query, first_line, name_of, reduced
 
 PAGE_ITEMS = 250
@@ -74,6 +73,20 @@ class Api:
         return reduced(items.values(), query, form, self.catalog)
 
 
+class _Pages(StacApiIO):
+    """Reads pages; one that lists nothing where something belongs is an error, not an empty answer."""
+
+    def read_json(self, source: Any, *args: Any, **how: Any) -> dict[str, Any]:
+        """As of `StacApiIO`. Raises TypeError or ValueError where a page of a list is asked for, and it is none."""
+        page = super().read_json(source, *args, **how)
+        if not isinstance(page, dict):
+            raise TypeError(f"the answer is of type {type(page).__name__}, expected an object of JSON")
+        listed = [page[k] for k in ("features", "collections") if k in page]
+        if "parameters" in how and not any(isinstance(items, list) for items in listed):
+            raise ValueError(f"the page has no list of items: its keys are {shortened(ascii(sorted(page)), 100)}")
+        return page
+
+
 _NOT_STAC = (
     pystac.STACError,
     pystac.STACTypeError,
@@ -96,7 +109,7 @@ def _opened(catalog: Catalog) -> pystac_client.Client:
         respect_retry_after_header=True,
     )
     try:
-        return pystac_client.Client.open(catalog.location, stac_io=StacApiIO(max_retries=retry, timeout=60))
+        return pystac_client.Client.open(catalog.location, stac_io=_Pages(max_retries=retry, timeout=60))
     except (APIError, requests.RequestException, *_NOT_STAC) as err:
         raise ConfigError(
             f"catalog {catalog.location}: does not answer as a STAC API ({type(err).__name__}: {first_line(err)}); "
@@ -108,7 +121,9 @@ def _retried(once: Callable[[], list[dict[str, Any]]], what: str) -> list[dict[s
     for attempt in range(TRIES):
         try:
             return once()
-        except (APIError, requests.RequestException, json.JSONDecodeError) as err:
+        except MemoryError:
+            raise
+        except Exception as err:  # what a server says may be anything, and raise anything
             status = getattr(err, "status_code", None)
             if attempt == TRIES - 1 or (status is not None and 400 <= status < 500 and status != 429):
                 raise CurationError(

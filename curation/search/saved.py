@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import json
 import logging
 import threading
@@ -13,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+import xxhash
 
 from curation.catalogs import Catalog
 from curation.model import STATIC, ConfigError, CurationError, Scene, Season
@@ -53,6 +56,10 @@ def opened(catalog: Catalog) -> Api | Snapshot:
     return Snapshot(catalog) if catalog.is_file else Api(catalog)
 
 
+READ_AS = 2
+"""How items become scenes, part of each request: a search that was saved in another way is made again, never believed. Since
+2, versions are compared as versions (scenes saved before may have another's offset), and what could not be read is saved."""
+
 _UNREADABLE = "unreadable"
 """Stands beside the request of a saved search that met items it could not read, and says how many: it is another than the
 request then, so that the catalog is asked again for whatever is built of it later."""
@@ -62,30 +69,51 @@ MOST_UNREADABLE = 0.05
 a form that this release does not know, or a catalog that is broken, and nobody wants a dataset of what is left."""
 
 
+SAMPLE = 4096
+"""Items by which their share is told, at least, where there are as many: one in twenty is then known to a third of a
+hundredth."""
+
+
 class Read:
-    """How many items were looked at, and why some could not be read. Safe to use from threads."""
+    """Which share of the items looked at could not be read, and why. Safe to use from threads.
+
+    Neighbouring searches give the same items, each counts once. So that memory does not grow with their numbers only those
+    are kept whose ids have the least hashes: a fair sample, the same in whatever order they come.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._items = 0
-        self._lost: dict[str, set[str]] = {}
+        self._seen: dict[int, tuple[str, str]] = {}
+        """Hash of an item's source and id → id, and why it could not be read; empty where it could."""
+        self._most = 2**64 - 1
+        """The greatest hash that is kept."""
 
-    def add(self, found: Found) -> None:
-        """Takes up a search."""
+    def add(self, found: Found, source: str = "") -> None:
+        """Takes up a search of a source: ids are its own."""
+        why = {its.id: its.reason for its in found.unreadable}
         with self._lock:
-            self._items += len(found.scenes) + sum(map(len, found.dropped.values()))
-            for its in found.unreadable:
-                self._lost.setdefault(its.reason, set()).add(its.id)
+            for name in (*(s.id for s in found.scenes), *itertools.chain.from_iterable(found.dropped.values())):
+                mark = xxhash.xxh3_64_intdigest(f"{source}/{name}".encode())
+                if mark <= self._most:
+                    self._seen[mark] = name, why.get(name, "")
+            if len(self._seen) > 2 * SAMPLE:
+                least = sorted(self._seen)[:SAMPLE]
+                self._seen, self._most = {mark: self._seen[mark] for mark in least}, least[-1]
 
     def told(self) -> str:
         """What is wrong, where more of the items than `MOST_UNREADABLE` could not be read; else empty."""
         with self._lock:
-            lost = sum(map(len, self._lost.values()))
-            if not self._items or lost <= MOST_UNREADABLE * self._items:
+            lost: dict[str, list[str]] = {}
+            for name, reason in self._seen.values():
+                if reason:
+                    lost.setdefault(reason, []).append(name)
+            count, items = sum(map(len, lost.values())), len(self._seen)
+            if not items or count <= MOST_UNREADABLE * items:
                 return ""
-            top = sorted(self._lost.items(), key=lambda kv: (-len(kv[1]), kv[0]))[:3]
+            top = sorted(lost.items(), key=lambda kv: (-len(kv[1]), kv[0]))[:3]
             why = "; ".join(f"{len(ids)} {reason} (such as {min(ids)})" for reason, ids in top)
-            return f"{lost} of {self._items} items that were looked at could not be read: {why}"
+            sample = "" if self._most == 2**64 - 1 else "a sample of "
+            return f"{count} of {sample}{items} items that were looked at could not be read: {why}"
 
 
 class Searches:
@@ -220,7 +248,7 @@ class Searches:
         value = {"scenes": [s.to_json() for s in found.scenes], "dropped": found.dropped}
         value["unreadable"] = [u.to_json() for u in found.unreadable]
         request = self._request(query) | ({_UNREADABLE: len(found.unreadable)} if found.unreadable else {})
-        self.read.add(found)
+        self.read.add(found, query.spec.name)
         what = f"{query.spec.name} {query.season.name} {query.cell.name}"
         differences = list(_difference(what, self._ids(key), {s.id for s in found.scenes}))
         lines = (json.dumps(v, sort_keys=True, separators=(",", ":")) for v in (request, value))
@@ -251,6 +279,7 @@ class Searches:
     def _request(self, query: Query) -> dict[str, Any]:
         form = self.catalog.form_of(query.spec)
         return {
+            "read_as": READ_AS,
             "catalog": self.catalog.identity,
             "form": form.model_dump(mode="json") if form else None,
             "bands": list(query.bands),

@@ -299,7 +299,7 @@ class _Table:
             time = pc.field("datetime")
             keep &= time.is_null() | ((time >= pa.scalar(window[0])) & (time < pa.scalar(window[1])))
         table = table.filter(keep)
-        shapes = shapely.from_wkb(table["geometry"].to_numpy())
+        shapes = shapely.from_wkb(table["geometry"].to_numpy(), on_invalid="ignore")  # of what is none: None
         plain = {name: table[name] for name in self._plain}
         rows = pa.table({n: _utc(c) if pa.types.is_timestamp(c.type) else c for n, c in plain.items()}).to_pylist()
         assets = table["assets"].to_pylist()

@@ -36,7 +36,7 @@ class _Begun(NamedTuple):
     """An iteration, as all its workers know it."""
 
     seed: int
-    """What tells a set of workers from others; −1 without workers."""
+    """What tells a set of workers from others, unless torch was seeded alike for both; −1 without workers."""
     number: int
     """Of the iteration, among those of the same workers; from 1."""
     epoch: int
@@ -44,6 +44,8 @@ class _Begun(NamedTuple):
     """Position at which it began."""
     workers: int
     """0 where the process that iterates reads itself."""
+    joined: int
+    """How many of them have begun it. Once all have, whoever comes with the same seed and number begins another."""
 
 
 class _Shared:
@@ -189,23 +191,34 @@ class Progress:
         # DataLoader draws a seed for the workers that it starts; those that it keeps count alike.
         seed = -1 if info is None else info.seed - info.id
         with self._shared.locked():
-            begun = None if info is None else self._known(seed)
-            if begun is None:
-                numbers = self._memory.numbers
+            numbers = self._memory.numbers
+            known = None if info is None else self._known(seed, workers)
+            if known is not None:
+                begun = self._iteration(known)
+                if begun.number == self._iterations:
+                    self._memory.iterations[known % _ITERATIONS] = begun._replace(joined=begun.joined + 1)
+            else:
                 epoch, start = loaded[:2] if loaded is not None else (int(numbers[_EPOCH]), int(numbers[_START]))
-                begun = _Begun(seed, self._iterations, epoch, start, 0 if info is None else workers)
+                begun = _Begun(seed, self._iterations, epoch, start, 0 if info is None else workers, 1)
                 self._memory.iterations[int(numbers[_BEGUN]) % _ITERATIONS] = begun
                 numbers[_BEGUN] += 1
                 numbers[[_EPOCH, _START, _IS_SET]] = epoch + 1, 0, 0
         self._here, self._steps, self._has_ended = (begun, worker), loaded[2] if loaded else 0, False
         return begun.epoch, begun.start, self._steps
 
-    def _known(self, seed: int) -> _Begun | None:
-        """This iteration, where another worker began it; a later one, where that one was left: what comes is thrown away."""
+    def _known(self, seed: int, workers: int) -> int | None:
+        """Where this iteration stands, where another worker began it.
+
+        A later one, where that one was left: what comes of it is thrown away.
+        """
         count = int(self._memory.numbers[_BEGUN])
-        known = (self._iteration(n) for n in range(count - 1, max(count - _ITERATIONS, 0) - 1, -1))
-        own = [b for b in known if b.seed == seed and b.number >= self._iterations]
-        return own[-1] if own else None
+        known = ((n, self._iteration(n)) for n in range(max(count - _ITERATIONS, 0), count))
+        return next((n for n, b in known if b.seed == seed and self._may_join(b, workers)), None)
+
+    def _may_join(self, begun: _Begun, workers: int) -> bool:
+        if begun.number == self._iterations:
+            return begun.joined < workers
+        return begun.number > self._iterations
 
     def step(self) -> None:
         """Counts what is delivered next."""

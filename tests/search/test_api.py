@@ -49,6 +49,21 @@ def test_a_server_that_keeps_failing_is_an_error_and_no_empty_answer(api):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [{"features": None}, {}, {"message": "no"}, [], None, {"features": {}}, {"features": [{}], "links": [5]}],
+    ids=repr,
+)
+def test_an_answer_that_is_no_list_of_items_is_an_error_and_no_empty_answer(api, answer, monkeypatch):
+    made, url = api
+    endpoint = opened(resolve(url))
+    monkeypatch.setattr(search_api, "BACKOFF_S", 0)
+    monkeypatch.setattr(made, "_body", lambda request, url: answer)
+    with pytest.raises(CurationError, match=r"search of sentinel-2-l2a in \(.*rerun to try again") as caught:
+        endpoint.search(query(spec("s2l2a"), CELL))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_refused_request_is_not_repeated(api):
     made, url = api
     endpoint = opened(resolve(url))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,25 @@ def test_a_saved_search_is_replayed_with_the_server_gone(api, dataset, tmp_path)
     assert again.scenes(*wanted[0]) == scenes
     assert [s.hrefs for s in again.scenes(*wanted[0])] == [s.hrefs for s in scenes]
     assert made.requests == asked
+
+
+def test_a_search_that_was_saved_when_items_were_read_in_another_way_is_made_again(api, dataset, tmp_path):
+    made, url = api
+    one, wanted = searches(dataset, url, tmp_path)
+    one.run(wanted)
+    (stored,) = Store(tmp_path).list()
+    request, answer = gzip.decompress(Store(tmp_path).get(stored.key)).splitlines()
+    earlier, value = json.loads(request), json.loads(answer)
+    del earlier["read_as"], value["unreadable"]  # the first form
+    value["scenes"][0]["offset_dn"] = 0
+    Store(tmp_path).publish(stored.key, gzip.compress(f"{json.dumps(earlier)}\n{json.dumps(value)}\n".encode()))
+    again, wanted = searches(dataset, url, tmp_path)
+    with pytest.raises(CurationError, match="search first"):
+        again.scenes(*wanted[0])
+    asked = len(made.searches)
+    again.run(wanted)
+    assert len(made.searches) > asked
+    assert {s.offset_dn for s in again.scenes(*wanted[0])} == {1000}
 
 
 def test_the_same_search_is_saved_in_the_same_bytes(api, dataset, tmp_path):

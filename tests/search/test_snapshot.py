@@ -183,6 +183,17 @@ def test_items_without_a_place_are_told(tmp_path, caplog):
     assert "1 items of sentinel-2-l2a have no readable geometry and are left out (lost …)" in caplog.text
 
 
+def test_a_footprint_in_a_table_that_is_none_costs_its_item_alone(tmp_path):
+    made = stac_geoparquet.arrow.parse_stac_items_to_arrow([item("broken"), item("here")])
+    table = pa.table(made.read_all() if hasattr(made, "read_all") else made)
+    shapes = [b"no shape", table["geometry"].to_pylist()[1]]
+    column = table.schema.get_field_index("geometry")
+    pq.write_table(table.set_column(column, "geometry", pa.array(shapes, pa.binary())), tmp_path / "i.parquet")
+    found = ask(str(tmp_path / "i.parquet"))
+    assert [s.id for s in found.scenes] == ["here"]
+    assert [(u.id, u.geometry) for u in found.unreadable] == [("broken", None)]
+
+
 def test_the_name_of_a_catalog_of_many_files_follows_from_what_they_hold(tmp_path):
     *_, folder = forms_of(scattered(60, 1), tmp_path)
     before = resolve(str(folder)).identity

@@ -1,6 +1,7 @@
 """Items that cannot be read: one bad item costs one item, and what it may have been is not told as not there."""
 
 import copy
+import dataclasses
 import json
 import math
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from curation.catalogs import Catalog
 from curation.ledger import Ledger
 from curation.model import Code, Scene, Status
-from curation.search import items
+from curation.search import items, saved
 from curation.search.items import Unreadable
 from curation.search.saved import MOST_UNREADABLE, Read
 from tests import world as tiny
@@ -203,3 +204,14 @@ def test_a_catalog_is_told_as_unreadable_where_more_than_a_few_per_cent_of_its_i
     read.add(items.reduced([sound("worse") | {"assets": {}}], asked, form, CATALOG))
     assert read.told().startswith("2 of 21 items that were looked at could not be read: 2 unreadable: KeyError")
     assert "(such as bad)" in read.told()
+
+
+def test_the_share_of_items_that_cannot_be_read_is_of_items_however_many_searches_give_them():
+    read, size = Read(), 3 * saved.SAMPLE
+    scene = looked(sound("good")).scenes[0]
+    good = [dataclasses.replace(scene, id=f"g{n}") for n in range(9 * size // 10)]
+    lost = [Unreadable(f"b{n}", "unreadable: no date") for n in range(size // 10)]
+    for _ in range(5):  # neighbouring cells give the same scenes, and the broken ones once
+        read.add(items.Found(good, {}))
+    read.add(items.Found([], {"unreadable: no date": [u.id for u in lost]}, lost))
+    assert read.told().startswith(tuple(f"{n} of a sample of " for n in range(300, 900)))

@@ -8,6 +8,7 @@ import pickle
 import time
 
 import pytest
+import torch
 from torch.utils.data import DataLoader
 
 from curation.stream import open_shards
@@ -54,6 +55,16 @@ WORKERS = [
 def test_an_iteration_is_followed_by_the_next_epoch_without_set_epoch(packed, orders, how):
     loader = DataLoader(opened(packed), batch_size=None, **how)
     assert [keys(loader) for _ in range(EPOCHS)] == orders[:EPOCHS]
+
+
+@pytest.mark.parametrize("how", [{"num_workers": 2}, {"num_workers": 2, "persistent_workers": True}], ids=str)
+def test_seeding_torch_anew_before_each_epoch_repeats_none(packed, orders, how):
+    dataset = opened(packed)
+    found = []
+    for _ in range(3):  # a new DataLoader's workers then have the seed of those before
+        torch.manual_seed(0)
+        found.append(keys(DataLoader(dataset, batch_size=None, **how)))
+    assert found == orders[:3]
 
 
 @pytest.mark.parametrize("how", WORKERS[::3], ids=str)
