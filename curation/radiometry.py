@@ -42,6 +42,10 @@ DARK_DN, DARK_FRACTION = 500, 0.02
 """With the offset in, 500 is a reflectance of -0.05. Correction for the atmosphere leaves slightly negative reflectance, so
 that a number below the offset is no proof; a fiftieth of the pixels below this, in two bands, is."""
 
+NEGATIVE_DN = 800
+"""With the offset in, 800 is a reflectance of -0.02. Dark ground and water may be so here and there, but not half of what a
+scene shows, in two bands: such numbers are dim ground without the offset, all of which would become 1."""
+
 FLOOR_DN = 950
 """With the offset in, the darkest hundredth of each band is not below: a reflectance of -0.005."""
 
@@ -69,7 +73,7 @@ class Evidence(StrEnum):
     IN = "in"
     """It is in them: no number is below it, though dark ground is seen."""
     NOT_IN = "not-in"
-    """It is not: numbers are far below it."""
+    """It is not: numbers are far below it, or half of them are below it by what no dark ground is."""
     UNDECIDABLE = "undecidable"
     """Brightness proves nothing (desert, snow, cloud, few pixels): metadata are believed."""
 
@@ -138,7 +142,9 @@ def evidence(pixels: Mapping[str, NDArray[Any]], clear_fraction: float) -> Evide
         clear_fraction: share of the scene that its mask calls clear without doubt, 0 to 1.
     """
     seen = {band: dn.ravel() for band, dn in pixels.items() if dn.size >= LEAST_LOOK_PX}
-    dark = sum(float((dn < DARK_DN).mean()) >= DARK_FRACTION for dn in seen.values())
+    dark = sum(
+        float((dn < DARK_DN).mean()) >= DARK_FRACTION or float(np.median(dn)) < NEGATIVE_DN for dn in seen.values()
+    )
     if seen and dark >= min(2, len(seen)):
         return Evidence.NOT_IN
     darkest = {band: float(np.percentile(dn, 1)) for band, dn in seen.items()}

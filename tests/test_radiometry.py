@@ -159,12 +159,22 @@ def test_what_is_half_dark_is_decided_rightly_or_not_at_all(kind):
     assert radiometry.evidence(scene(kind, 0), 1.0) is not IN
 
 
-@pytest.mark.parametrize(("share", "dn"), [(0.3, 960), (0.3, 700), (1.0, 600), (0.015, 1)])
+@pytest.mark.parametrize(("share", "dn"), [(0.3, 960), (0.45, 600), (1.0, 850), (0.015, 1)])
 def test_slightly_negative_reflectance_is_no_proof_that_the_offset_is_not_in(share, dn):
     pixels = scene("forest", 1000)
     for band in pixels:
         pixels[band][: round(share * pixels[band].size)] = dn
     assert radiometry.evidence(pixels, 1.0) is not NOT_IN
+
+
+def test_a_scene_half_of_which_would_be_negative_has_no_offset():
+    """Dim ground without it, no number of which is far below it: all of blue would become 1."""
+    dim = {band: np.linspace(600, 900, 4096).astype("u2") for band in ("B01", "B02")}
+    rest = {band: np.linspace(1100, 2500, 4096).astype("u2") for band in ("B03", "B04", "B08", "B11", "B12")}
+    assert radiometry.evidence(dim | rest, 1.0) is NOT_IN
+    assert radiometry.evidence({b: v + np.uint16(1000) for b, v in (dim | rest).items()}, 1.0) is not NOT_IN
+    slightly = {band: np.linspace(850, 1150, 4096).astype("u2") for band in ("B01", "B02")}  # -0.015 at most
+    assert radiometry.evidence(slightly | rest, 1.0) is not NOT_IN
 
 
 def test_what_is_seen_through_cloud_everywhere_proves_no_offset():

@@ -150,8 +150,11 @@ def looked_at(
 
 def unwanted(item: dict[str, Any], form: CatalogForm, query: dict[str, dict[str, Any]]) -> str | None:
     """Why an item is not what was asked for; None where it is."""
-    if item.get("collection", form.collection) != form.collection:
-        return f"of collection {item['collection']}"
+    stated = item.get("collection")  # an item may state none
+    if stated is not None and not isinstance(stated, str):
+        raise TypeError(f"collection is {shortened(ascii(stated), 60)}, expected text")
+    if stated is not None and stated != form.collection:
+        return f"of collection {stated}"
     for name, conditions in query.items():
         value = item["properties"].get(name)
         for op, want in conditions.items():
@@ -349,8 +352,8 @@ def _footprint(geometry: Any, *, may_hold_a_pole: bool = False) -> shapely.geome
             if inside.area > 0:
                 parts.append(inside)
     found = parts[0] if len(parts) == 1 else shapely.union_all(parts)
-    if found.is_empty:
-        raise ValueError("its geometry lies nowhere on the globe")
+    if found.is_empty or not found.area:
+        raise ValueError("its geometry covers nothing on the globe")
     return found
 
 

@@ -173,3 +173,32 @@ def test_recorded_orbits_hold_the_places_that_their_outline_runs_through(shared)
     points = [p for ring in rings for p in ring.exterior.coords[::7]]
     near = scene.geometry.buffer(0.01)
     assert all(near.intersects(shapely.Point(p)) for p in points)
+
+
+def unreadable(shared, **changed):
+    """Why a recorded item cannot be read when some of it is changed."""
+    (item, *_), source = items_in(shared / "data/stac-geoparquet/data/sentinel-2-l2a-pc.json"), spec("s2l2a")
+    catalog = Catalog("test", "planetary-computer", "https://stac.example", is_file=False, own=False)
+    asked = query(source, cell_at(item["geometry"]))
+    found = items.reduced([item | changed], asked, source.catalogs["planetary-computer"], catalog)
+    assert not found.scenes
+    return [its.reason for its in found.unreadable]
+
+
+@pytest.mark.parametrize("collection", [[], ["sentinel-2-l2a"], 7, {"id": "sentinel-2-l2a"}, False])
+def test_an_item_whose_collection_is_no_text_is_unreadable_and_not_of_another(shared, collection):
+    (reason,) = unreadable(shared, collection=collection)
+    assert reason.startswith("unreadable: TypeError: collection is")
+    assert not unreadable(shared, collection="another")
+
+
+def test_an_item_that_states_no_collection_is_of_the_one_asked_for(shared):
+    item = items_in(shared / "data/stac-geoparquet/data/sentinel-2-l2a-pc.json")[0]
+    assert reduced(item | {"collection": None}, spec("s2l2a"), "planetary-computer").id == item["id"]
+
+
+@pytest.mark.parametrize("kind", ["Point", "LineString"])
+def test_a_geometry_without_area_is_no_footprint(shared, kind):
+    ring = items_in(shared / "data/stac-geoparquet/data/sentinel-2-l2a-pc.json")[0]["geometry"]["coordinates"][0]
+    (reason,) = unreadable(shared, geometry={"type": kind, "coordinates": ring[0] if kind == "Point" else ring})
+    assert "covers nothing on the globe" in reason
