@@ -1144,6 +1144,13 @@ TABLE = (
         "curation/verify.py",
         "if odd or any(type(n) is not int for of in by_cube.values() for n in of.values()):",
         "if False:",
+        (f"{HOSTILE}verify_names_counts_of_another_form",),
+    ),
+    Mutant(
+        "verify names an index that is none",
+        "curation/verify.py",
+        "        index = Index.from_bytes(data, store.where(shardformat.INDEX))\n    except DamageError as err:",
+        "        index = Index.from_bytes(data, store.where(shardformat.INDEX))\n    except ZeroDivisionError as err:",
         (f"{HOSTILE}verify_names_a_fault_of_each_field_of_an_index_and_never_crashes",),
     ),
     Mutant(
@@ -1254,7 +1261,7 @@ def outcome(tree: Path, tests: Sequence[str]) -> tuple[int, str]:
     subprocess.run([sys.executable, "-c", check], cwd=tree, env=env, check=True)
     how = ["-x", "-q", "-m", "", "-p", "no:cacheprovider", "--timeout", str(HANG_S)]
     command = [sys.executable, "-m", "pytest", *how, *tests]
-    command = ["bash", "-c", f'ulimit -v {ROOM_BYTES >> 10} && exec "$@"', "bash", *command]
+    command = ["bash", "-c", f'ulimit -v {ROOM_BYTES >> 10}; exec "$@"', "bash", *command]
     try:
         done = subprocess.run(command, cwd=tree, env=env, capture_output=True, text=True, timeout=LIMIT_S)
     except subprocess.TimeoutExpired:

@@ -492,6 +492,16 @@ def test_verify_names_a_fault_of_each_field_of_an_index_and_never_crashes(whole,
     write_index(mine, index)
 
 
+@pytest.mark.parametrize(
+    "patches", [5, [], {"europe": 5}, {"europe": {"summer": []}}, {"europe": {"summer": {"ok": "5"}}}]
+)
+def test_verify_names_counts_of_another_form(damaged, patches):
+    value = json.loads((damaged / "shards/index.json").read_text())
+    value["counts"]["patches"] = patches
+    write_index(damaged, value)
+    assert any("counts.patches" in f for f in faults(damaged))
+
+
 @pytest.mark.parametrize("release", [b"", b"[]", b"{}", b'{"index_sha256": 5}', b"[" * 10**5])
 def test_verify_names_a_release_of_another_form(damaged, release):
     (damaged / "manifest/release.json").write_bytes(release)
@@ -520,4 +530,6 @@ def test_a_tar_header_of_any_size_is_refused(damaged, size):
     data[124:136] = size
     data[148:156] = b" " * 8
     data[148:156] = b"%06o\0 " % sum(data[:512])
-    assert isinstance(bounded(lambda: scan_tar(bytes(data), "x")), DamageError)
+    got = bounded(lambda: scan_tar(bytes(data), "x"))
+    assert isinstance(got, DamageError)
+    assert size[0] != 255 or "is no regular file" in str(got), "a size below 0 is not read to the end of the tar"
