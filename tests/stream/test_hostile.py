@@ -269,6 +269,11 @@ def test_a_member_table_with_any_byte_changed_does_not_matter_or_is_refused(dama
         for count in (rows - 1, rows + 1, rows + 2**40):
             put(damaged, "members", data[:at] + count.to_bytes(8, "little") + data[at + 8 :])
             assert isinstance(bounded(lambda: delivered(damaged)), DamageError), (at, count)
+    for width in (2, 4, 8):  # a buffer that ends before its column does
+        told = (width * rows).to_bytes(8, "little")
+        assert told in data
+        put(damaged, "members", data.replace(told, width.to_bytes(8, "little")))
+        assert isinstance(bounded(lambda: delivered(damaged)), DamageError), width
     for cut in (0, 8, len(data) // 2, len(data) - 1):
         put(damaged, "members", data[:cut])
         assert isinstance(bounded(lambda: delivered(damaged)), DamageError)
