@@ -348,7 +348,7 @@ TABLE = (
         "curation/build.py",
         "self._pass_over(scene, self.anchor, err)\n                    continue\n",
         "self._pass_over(scene, self.anchor, err)\n",
-        ("tests/test_walk.py::test_what_was_not_read_uses_up_no_mask",),
+        ("tests/test_walk.py::test_a_mask_that_could_not_be_read_leaves_its_turn_to_another",),
     ),
     Mutant(
         "what has no partner uses up no candidate",

@@ -332,6 +332,15 @@ def test_what_was_not_read_uses_up_no_mask(dates: Dates):
     assert (source.scenes, len(source.passed_over)) == ((last,), 4)
 
 
+def test_a_mask_that_could_not_be_read_leaves_its_turn_to_another(dates: Dates):
+    for day in (14, 15):
+        (dates.folder / dates.mask(f"2021-07-{day}", {}) / "SCL.tif").unlink()
+    dates.mask("2021-07-16", {CLOUD: 0.9})
+    last = dates.mask("2021-07-25", {})
+    source = built(dates.ready(max_candidates=3))
+    assert (source.scenes, len(source.passed_over)) == ((last,), 2)
+
+
 def test_where_no_other_will_do_the_patch_fails_with_the_cause_and_a_rerun_tries_again(dates: Dates):
     first = dates.mask("2021-07-15", {})
     dates.mask("2021-07-20", {CLOUD: 0.5})
