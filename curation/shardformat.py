@@ -939,7 +939,7 @@ def _check_members(table: MemberTable, where: str, index: Index, split: str) -> 
         (
             "places members outside their shards",
             lambda: bool(  # never offset + size: a sum beyond 64 bits would be a small number
-                np.all((table.offset >= BLOCK) & (table.size > 0) & (table.size <= sizes[table.shard]))
+                np.all((table.offset >= BLOCK) & (table.size > 0))
                 and np.all(table.offset <= sizes[table.shard] - table.size)
             ),
         ),

@@ -181,6 +181,12 @@ def test_what_is_seen_through_cloud_everywhere_proves_no_offset():
     assert radiometry.evidence(scene("forest", 1000), 0.05) is UNDECIDABLE
 
 
+def test_vegetation_through_haze_proves_no_offset():
+    hazy = {band: np.full(400, dn, "u2") for band, dn in {"B02": 1700, "B04": 1700, "B08": 4000}.items()}
+    assert radiometry.evidence(hazy, 1.0) is UNDECIDABLE
+    assert radiometry.evidence({band: dn - np.uint16(300) for band, dn in hazy.items()}, 1.0) is IN
+
+
 def test_few_pixels_and_few_bands_prove_little():
     dark = scene("forest", 0)
     assert radiometry.evidence({}, 1.0) is UNDECIDABLE

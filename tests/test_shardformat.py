@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 import math
@@ -285,6 +286,13 @@ def test_a_table_that_the_index_denies_is_refused(idx, match):
     data = members_to_arrow([write_tar([sample(1), sample(2)])[1]], MEMBERS)
     with pytest.raises(DamageError, match=match):
         read_members(data, "m", idx, "train")
+
+
+def test_a_table_that_leaves_room_between_members_is_refused():
+    rows = write_tar([sample(1), sample(2)])[1]
+    rows[-1] = dataclasses.replace(rows[-1], offset=rows[-1].offset + 512)
+    with pytest.raises(DamageError, match="one after another"):
+        read_members(members_to_arrow([rows], MEMBERS), "m", index(((0, 2),)), "train")
 
 
 def test_a_table_of_something_else_is_refused():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from affine import Affine
 from pyproj import Transformer
 
 from curation.ledger import Ledger
-from curation.model import PatchOutcome, SourceOutcome, Status
+from curation.model import PassingError, PatchOutcome, SourceOutcome, Status
+from curation.read.cog import Asset, Reader
 from tests import world as tiny
 from tests.run import Curate
 
@@ -332,6 +333,15 @@ def test_what_was_not_read_uses_up_no_mask(dates: Dates):
     assert (source.scenes, len(source.passed_over)) == ((last,), 4)
 
 
+def test_a_mask_that_could_not_be_read_leaves_its_turn_to_another(dates: Dates):
+    for day in (14, 15):
+        (dates.folder / dates.mask(f"2021-07-{day}", {}) / "SCL.tif").unlink()
+    dates.mask("2021-07-16", {CLOUD: 0.9})
+    last = dates.mask("2021-07-25", {})
+    source = built(dates.ready(max_candidates=3))
+    assert (source.scenes, len(source.passed_over)) == ((last,), 2)
+
+
 def test_where_no_other_will_do_the_patch_fails_with_the_cause_and_a_rerun_tries_again(dates: Dates):
     first = dates.mask("2021-07-15", {})
     dates.mask("2021-07-20", {CLOUD: 0.5})
@@ -374,6 +384,24 @@ def test_radar_that_cannot_be_read_is_passed_over_for_the_next_in_time(dates: Da
     source = built(dates.ready(sources=RADAR), "s1rtc")
     assert source.scenes == (next_,)
     assert [name for name, _ in source.passed_over] == [broken]
+
+
+def test_radar_that_may_be_read_later_fails_the_patch(dates: Dates, monkeypatch: pytest.MonkeyPatch):
+    dates.mask("2021-07-15", {})
+    near = dates.radar("2021-07-15")
+    dates.radar("2021-07-19")
+    read = Reader.read
+
+    def busy(self: Reader, assets: Sequence[Asset], *args: Any, **more: Any) -> Any:
+        if near in assets[0].href:
+            raise PassingError(f"{assets[0].href}: HTTP 503")
+        return read(self, assets, *args, **more)
+
+    monkeypatch.setattr(Reader, "read", busy)
+    curate = dates.ready(sources=RADAR)
+    assert curate() == 1
+    source = built(curate, "s1rtc")
+    assert (source.status, source.code, source.passed_over) == (Status.FAILED, "PassingError", ())
 
 
 def test_where_all_radar_of_a_scene_cannot_be_read_the_next_scene_is_taken(dates: Dates):
