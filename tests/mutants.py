@@ -181,7 +181,7 @@ TABLE = (
     Mutant(
         "a DEM that cannot be read is not sea",
         "curation/build.py",
-        "if spec.hole_value is None or mine.status is Status.FAILED:",
+        "if spec.hole_value is None or mine.code is not Code.NO_SCENE:",
         "if spec.hole_value is None:",
         ("tests/search/test_unreadable.py::test_a_dem_that_cannot_be_read_is_not_told_as_sea",),
     ),

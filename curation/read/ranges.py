@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import errno
 import functools
 import http.client
 import io
@@ -220,8 +221,9 @@ def _from_disk(path: Path, start: int, length: int, version: str) -> Answer:
         raise
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as err:
         raise ReadError(f"{type(err).__name__}: {err}") from None
-    except OSError as err:  # of the disk or the network it hangs on, not of the file
-        raise PassingError(f"{type(err).__name__}: {err}") from None
+    except OSError as err:  # of the disk or the network it hangs on; unless it is the path's
+        kind = ReadError if err.errno in (errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL) else PassingError
+        raise kind(f"{type(err).__name__}: {err}") from None
     if version and mark != version:
         raise ChangedError(_CHANGED)
     if len(data) != wanted:

@@ -142,7 +142,7 @@ def looked_at(
 ) -> Scene | Unreadable | str:
     """The item as a scene; or why it is not wanted; or that it cannot be read. Whatever it is, it costs itself alone."""
     try:
-        reason = unwanted(item, form, conditions)
+        reason = unwanted(item, form, conditions) or (_lacks_polarisation(item, bands) if spec.radar else None)
     except Exception as err:  # noqa: BLE001 - what a catalog says may be anything, and raise anything
         return _unreadable(item, err, spec)
     return reason or _scene_of(item, spec, bands, form, catalog)
@@ -167,6 +167,13 @@ def unwanted(item: dict[str, Any], form: CatalogForm, query: dict[str, dict[str,
             if not _OPERATORS[op](value, want):
                 return f"{name} {op} {want}"
     return None
+
+
+def _lacks_polarisation(item: dict[str, Any], bands: Sequence[str]) -> str | None:
+    """Which bands a radar item says that it does not have: whole, and not wanted; None where it says nothing of it."""
+    stated = item["properties"].get("sar:polarizations")
+    missing = [b for b in bands if isinstance(stated, list) and b not in stated]
+    return f"without polarisation {', '.join(missing)}" if missing else None
 
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {

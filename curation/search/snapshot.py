@@ -250,7 +250,8 @@ class _Table:
         self._plain = [
             f.name
             for f in schema
-            if not pa.types.is_nested(f.type) and f.name not in ("type", "geometry", "stac_version")
+            if (not pa.types.is_nested(f.type) or f.name == "sar:polarizations")
+            and f.name not in ("type", "geometry", "stac_version")
         ]
         self._paths = [self._file.metadata.schema.column(n).path for n in range(self._file.metadata.num_columns)]
 

@@ -205,3 +205,15 @@ def test_the_name_of_a_catalog_of_many_files_follows_from_what_they_hold(tmp_pat
     part.write_bytes(b"short")
     with pytest.raises(ConfigError, match=rf"{part.name}: expected a STAC-GeoParquet file"):
         opened(resolve(str(folder)))
+
+
+def test_a_radar_item_of_a_table_that_has_one_polarisation_is_whole(tmp_path):
+    both = item("both") | {"collection": "sentinel-1-rtc", "assets": {b: {"href": f"{b}.tif"} for b in ("vv", "vh")}}
+    both["properties"] |= {"sar:polarizations": ["VV", "VH"], "sar:instrument_mode": "IW"}
+    one = both | {"id": "one", "assets": {"vv": {"href": "vv.tif"}}}
+    one["properties"] = both["properties"] | {"sar:polarizations": ["VV"]}
+    made = stac_geoparquet.arrow.parse_stac_items_to_arrow([both, one])
+    stac_geoparquet.arrow.to_parquet(made, tmp_path / "i.parquet")
+    found = opened(resolve(str(tmp_path / "i.parquet"))).search(query(spec("s1rtc"), cell_at(both["geometry"])))
+    assert [s.id for s in found.scenes] == ["both"]
+    assert not found.unreadable

@@ -215,3 +215,16 @@ def test_the_share_of_items_that_cannot_be_read_is_of_items_however_many_searche
         read.add(items.Found(good, {}))
     read.add(items.Found([], {"unreadable: no date": [u.id for u in lost]}, lost))
     assert read.told().startswith(tuple(f"{n} of a sample of " for n in range(300, 900)))
+
+
+@pytest.mark.parametrize(("stated", "unreadable"), [(["VV"], 0), (["HH", "HV"], 0), (None, 1), ("VV", 1)])
+def test_a_radar_item_that_says_which_polarisations_it_has_is_whole_without_the_others(stated, unreadable):
+    source = spec("s1rtc")
+    one = sound("single") | {"collection": "sentinel-1-rtc", "assets": {"vv": {"href": "BASE/vv.tif"}}}
+    one["properties"] |= {"sar:polarizations": stated, "sar:instrument_mode": "IW"}
+    found = items.reduced(
+        [one], query(source, cell_at(one["geometry"])), source.catalogs["planetary-computer"], CATALOG
+    )
+    assert not found.scenes
+    assert len(found.unreadable) == unreadable
+    assert len(found.dropped) == 1
