@@ -31,12 +31,12 @@ DEFAULT_DATASET = "ssl4eo-s12-ml"
 
 EPILOG = """\
 examples:
-  curate --region lower-rhine --season summer --catalog embedded --limit 8
-      builds eight patches from the Earth that comes with the command: no network, no account
+  curate --region lower-rhine --season all --catalog embedded --limit 8
+      builds eight places, in all seasons, from the Earth that comes with the command: no network, no account
   curate --region europe --season all --scheduler tcp://10.0.0.1:8786 --root s3://bucket/datasets
       builds a region on a Dask cluster into a bucket
-  curate pack && curate verify && curate report
-      makes the shards, proves them, and draws what is in them
+  curate pack --catalog embedded && curate verify && curate report
+      makes the shards of places that have all seasons, proves them, and draws what is in them
 
 exit codes: 0 all settled; 1 some failed or are unfinished (run the same command again), or something is damaged (its
 message says what to do); 2 bad usage or configuration

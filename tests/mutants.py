@@ -590,8 +590,8 @@ TABLE = (
     Mutant(
         "an item that cannot be read has a code of its own",
         "curation/candidates.py",
-        "Candidates(code=Code.UNREADABLE_ITEM,",
-        "Candidates(code=Code.NO_SCENE,",
+        "return Reject(Code.UNREADABLE_ITEM,",
+        "return Reject(Code.NO_SCENE,",
         (
             "tests/search/test_unreadable.py::test_a_place_whose_only_scene_cannot_be_read_fails_with_that_and_is_tried_again",
         ),
@@ -599,8 +599,8 @@ TABLE = (
     Mutant(
         "what an item that cannot be read cost is tried again",
         "curation/candidates.py",
-        "cause=cause, status=Status.FAILED)",
-        "cause=cause, status=Status.ABSENT)",
+        "status=Status.FAILED, cause=self.cause)",
+        "status=Status.ABSENT, cause=self.cause)",
         (
             "tests/search/test_unreadable.py::test_a_place_whose_only_scene_cannot_be_read_fails_with_that_and_is_tried_again",
         ),
