@@ -608,8 +608,8 @@ TABLE = (
     Mutant(
         "a few per cent of items that cannot be read are told",
         "curation/search/saved.py",
-        "lost <= MOST_UNREADABLE * self._items",
-        "lost <= self._items",
+        "count <= MOST_UNREADABLE * items",
+        "count <= items",
         (
             "tests/search/test_unreadable.py::test_a_catalog_is_told_as_unreadable_where_more_than_a_few_per_cent_of_its_items_are",
         ),
