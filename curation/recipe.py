@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from curation import backscatter, resources
+from curation import atlas, backscatter, resources
 from curation.model import STATIC, ConfigError, Season, did_you_mean
 from curation.sources import ArraySpec, CatalogForm, Name, SourceSpec, Strict
 
@@ -533,7 +533,7 @@ class Dataset:
         )
 
     def places_parts(self) -> dict[str, Any]:
-        """All that changes the draw of locations, as plain JSON values; of a given file the digest of its content."""
+        """All that changes the draw of locations, as plain JSON values; of files the digests of their content."""
         r = self.recipe
         content = self.places_file().read_bytes() if r.places.file else b""
         return {
@@ -543,7 +543,15 @@ class Dataset:
             "seed": r.seed,
             "split": r.split.model_dump(mode="json"),
             "file": hashlib.sha256(content).hexdigest(),
+            **({"atlas": tables} if (tables := self._atlas()) else {}),
         }
+
+    def _atlas(self) -> dict[str, str]:
+        """Files of the atlas that the draw reads, with the digests of their content."""
+        r = self.recipe
+        samplers = {r.places.sampler} | ({r.children.sampler} if r.children else set())
+        used = [atlas.CITIES] * ("gaussian-cities" in samplers) + [atlas.LAND] * bool(samplers - {"grid", "file"})
+        return {table.file: table.sha256 for table in used}
 
     def places_digest(self) -> str:
         """Digest of `places_parts`."""

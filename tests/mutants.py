@@ -121,6 +121,20 @@ TABLE = (
         ("tests/test_ledger.py::test_every_single_lost_line_is_seen",),
     ),
     Mutant(
+        "a file that draws depend on is the one released",
+        "curation/atlas/__init__.py",
+        "if found != self.sha256:",
+        "if False:",
+        ("tests/test_atlas.py::test_a_file_that_is_not_the_one_released_is_refused",),
+    ),
+    Mutant(
+        "the digest of places holds the files that the draw reads",
+        "curation/recipe.py",
+        '            **({"atlas": tables} if (tables := self._atlas()) else {}),\n',
+        "",
+        ("tests/test_atlas.py::test_other_cities_are_another_digest",),
+    ),
+    Mutant(
         "a replaced ledger segment is seen",
         "curation/ledger.py",
         'if first["segment"] != number or first["prev"] != self.head:',

@@ -40,6 +40,9 @@ def test_the_wheel_carries_queries_recipes_and_templates(wheel: Path):
         "_data/stac_queries/s2l2a.toml",
         "_data/manifests/ssl4eo-s12-ml/recipe.toml",
         "drawing/report.html.j2",
+        "atlas/cities.npy",
+        "atlas/land.npy",
+        "atlas/README.md",
     ):
         assert f"curation/{wanted}" in names
     assert not [n for n in names if n.startswith("tests/")]

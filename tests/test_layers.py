@@ -11,7 +11,7 @@ PACKAGE = Path(curation.__file__).parent
 
 LEVELS = [
     {"model", "resources", "progress", "zarrshard", "lanes", "versions", "backscatter", "afterwards"},
-    {"choice", "grid", "gridding", "sources", "radiometry", "shift", "store", "payload", "locations"},
+    {"atlas", "choice", "grid", "gridding", "sources", "radiometry", "shift", "store", "payload", "locations"},
     {"recipe", "clouds", "labels", "shardformat", "starter", "ledger", "facts"},
     {"regions", "catalogs", "cube", "read", "stream"},
     {"locate", "search", "select"},

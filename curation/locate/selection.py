@@ -28,7 +28,7 @@ def draw(dataset: Dataset, asked: Sequence[Region] | None = None) -> Locations:
     """The locations of a recipe, ordered by rank, which is the place in the order of the draw (0 first).
 
     `gaussian-cities` and `uniform` give exactly `count` locations over the land of the globe (the 1 km mask of
-    global-land-mask, at the grid's centre), of which no two footprints overlap. `file` gives the file's places in its order.
+    the atlas, at the grid's centre), of which no two footprints overlap. `file` gives the file's places in its order.
     Without `asked` all of them are returned, each with the first of the recipe's own regions that holds its centre (`""`
     where none does); with it, only those that one of the asked regions holds, as `select` does: rank, grid and split are
     the same.

