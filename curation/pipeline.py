@@ -104,10 +104,8 @@ def asked_regions(dataset: Dataset, catalog: Catalog, text: str) -> list[Region]
     own = places.regions_of.get(catalog.identity, places.regions)
     # The draw needs the recipe's own regions, whatever is asked for: a typo is told before it. Files may have gone since.
     named = [n for n in places.regions if Path(n).suffix.lower() not in regions.FILE_SUFFIXES]
-    try:
-        found = {n: regions.find(n) for n in dict.fromkeys([*named, *(own if text == regions.ALL else ())])}
-    except ConfigError as err:
-        raise ConfigError(f"{dataset.path}: [places] regions: {err}") from err
+    wanted = list(dict.fromkeys([*named, *(own if text == regions.ALL else ())]))
+    found = dict(zip(wanted, regions.of_recipe(dataset.path, wanted), strict=True))
     if text == regions.ALL:
         return [found[n] for n in own]
     if "," in text:

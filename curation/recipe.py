@@ -105,7 +105,8 @@ class PlacesSpec(Strict):
     file: str | None = None
     """CSV or GeoParquet of points or footprints, relative to the recipe."""
     regions: list[str] = Field(min_length=1)
-    """What `--region all` means: names from regions.toml, in order; a location belongs to the first that holds it."""
+    """What `--region all` means: names from regions.toml, or vector files relative to the recipe, in order; a location
+    belongs to the first that holds it."""
     regions_of: dict[str, list[str]] = Field(default_factory=dict)
     """By catalog: what `--region all` means there."""
 

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import math
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Self
@@ -60,11 +61,14 @@ class Region:
         """Whether each point lies in the region, as bool of the points' shape.
 
         The edge belongs to the region, so that no point between two adjoining regions is lost (a point on a shared edge
-        is in both; who wants one takes the first). Longitudes may run beyond ±180; 180° itself is -180°.
+        is in both; who wants one takes the first). Longitudes may run beyond ±180; 180° and -180° are one meridian, which
+        is the edge of what lies on either side of it.
         """
-        east = (np.asarray(lon, dtype=np.float64) + 180.0) % 360.0
-        east = np.where(east < 360.0, east, 0.0)  # the remainder of a tiny negative number rounds to 360
-        return np.asarray(shapely.intersects_xy(self.geometry, east - 180.0, np.asarray(lat, dtype=np.float64)))
+        lon, lat = np.asarray(lon, dtype=np.float64), np.asarray(lat, dtype=np.float64)
+        # Only what lies beyond is moved: a sum rounds, and a point would leave the edge that it lies on.
+        lon = np.where(np.abs(lon) <= 180.0, lon, (lon + 180.0) % 360.0 - 180.0)
+        other = (np.abs(lon) == 180.0) & shapely.intersects_xy(self.geometry, -lon, lat)
+        return np.asarray(shapely.intersects_xy(self.geometry, lon, lat) | other)
 
 
 BBox = tuple[float, float, float, float]
@@ -108,15 +112,20 @@ class _RegionsToml(RootModel[dict[str, RegionSpec]]):
         return self
 
 
-def find(text: str) -> Region:
+def find(text: str, beside: Path | None = None) -> Region:
     """The region that a text names: a bbox `W,S,E,N`, the path of a vector file, or a name in regions.toml.
 
     A text with a comma is a bbox unless such a file exists; one that ends like a vector file (or exists) is a file.
 
+    Args:
+        text: what a person wrote.
+        beside: the folder that a relative path starts from: that of the recipe which has the text; the current one where
+            left out.
+
     Raises:
         ConfigError: it is none of these, or lies where there is no UTM grid.
     """
-    path = Path(text).expanduser()
+    path = (beside or Path()) / Path(text).expanduser()
     if path.suffix.lower() in FILE_SUFFIXES or path.is_file():
         return from_file(path)
     if "," in text:
@@ -129,6 +138,14 @@ def find(text: str) -> Region:
             "or give a bbox W,S,E,N or the path of a GeoJSON, GeoPackage or GeoParquet file"
         )
     return _region(text, shapely.union_all([_box(*box) for box in known[text].boxes]))
+
+
+def of_recipe(path: Path, texts: Sequence[str]) -> list[Region]:
+    """The regions that a recipe names: a file lies beside the recipe. Raises as `find` does, naming the recipe."""
+    try:
+        return [find(text, path.parent) for text in texts]
+    except ConfigError as err:
+        raise ConfigError(f"{path}: [places] regions: {err}") from err
 
 
 def named(path: Path | None = None) -> dict[str, RegionSpec]:
@@ -165,30 +182,45 @@ def from_file(path: Path) -> Region:
     """The union of the polygons in a GeoJSON, GeoPackage or (Geo)Parquet file of any CRS.
 
     Its name is the file's stem and eight hex digits of its content's sha256: another content is another region. In a
-    projected CRS edges are densified before they are put into lon/lat, where they are curved.
+    projected CRS edges are densified before they are put into lon/lat, where they are curved. In lon/lat a ring with an
+    edge from 177° to -178° is taken across the antimeridian where its order says so, and its note tells (`_unrolled`).
 
     Raises:
-        ConfigError: no such file, not readable as a vector file, without CRS, without polygons, or around a pole.
+        ConfigError: no such file, not readable as a vector file, without CRS, without polygons, around a pole, or with a
+            ring of which it cannot be told which way it runs.
     """
     if not path.is_file():
         raise ConfigError(f"region {path}: no such file; expected one of {', '.join(FILE_SUFFIXES)}")
     frame = _read(path)
     if frame.crs is None:
         raise ConfigError(f"region {path}: the file says no CRS; set one (geopandas: set_crs)")
-    polygons = frame.geometry.dropna()
-    polygons = polygons[polygons.geom_type.isin(["Polygon", "MultiPolygon"])]
+    polygons, others = _polygons(frame.geometry)
     if polygons.empty:
         kinds = sorted(set(frame.geom_type.dropna()))
         raise ConfigError(f"region {path}: geometries are {kinds or 'none'}, expected polygons; buffer points or lines")
     stem = re.sub(r"[^a-z0-9_-]+", "-", path.stem.lower()).strip("-") or "file"
     name = f"{stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
+    notes = [f"left out, since they are no polygons: {others} geometries"] if others else []
     if frame.crs.is_projected:
         west, south, east, north = polygons.total_bounds
-        polygons = polygons.segmentize(max(east - west, north - south) / 200).to_crs(4326)
-        rings = [_unfolded(p, path) for p in shapely.get_parts(polygons.to_numpy())]
-    else:
-        rings = list(shapely.get_parts(polygons.to_crs(4326).to_numpy()))
-    return _region(name, shapely.union_all([wrapped(shapely.make_valid(p)) for p in rings]))
+        polygons = polygons.segmentize(max(east - west, north - south) / 200)
+    parts = []
+    for polygon in polygons.to_crs(4326):
+        part, note = _unfolded(polygon, path, _running if frame.crs.is_projected else _unrolled)
+        parts.append(part)
+        notes += [note] if note else []
+    found = _region(name, shapely.union_all(parts))
+    return dataclasses.replace(found, note="; ".join(dict.fromkeys(notes)))
+
+
+def _polygons(shapes: gpd.GeoSeries) -> tuple[gpd.GeoSeries, int]:
+    """All polygons, those within collections too, one by one; and how many geometries are none."""
+    parts = shapes.dropna().explode(ignore_index=True)
+    while (parts.geom_type == "GeometryCollection").any():
+        parts = parts.explode(ignore_index=True)
+    parts = parts[~parts.is_empty]
+    are = parts.geom_type == "Polygon"
+    return parts[are], int((~are).sum())
 
 
 def _read(path: Path) -> gpd.GeoDataFrame:
@@ -216,7 +248,11 @@ def _bbox_fault(west: float, south: float, east: float, north: float) -> str | N
 
 
 def _box(west: float, south: float, east: float, north: float) -> BaseGeometry:
-    return wrapped(shapely.box(west, south, east if west < east else east + 360, north))
+    """The box, in two where it runs across the antimeridian; its corners are the very numbers given."""
+    if west < east:
+        return shapely.box(west, south, east, north)
+    halves = [shapely.box(w, south, e, north) for w, e in ((west, 180.0), (-180.0, east)) if w < e]
+    return shapely.union_all(halves)
 
 
 def _region(name: str, geometry: BaseGeometry) -> Region:
@@ -245,21 +281,76 @@ def wrapped(geometry: BaseGeometry) -> BaseGeometry:
     return shapely.union_all(parts)
 
 
-def _unfolded(polygon: shapely.Polygon, path: Path) -> BaseGeometry:
-    """The polygon with longitudes that run on across the antimeridian, where a reprojection made them jump by 360°."""
-    shell = wrapped(shapely.make_valid(shapely.Polygon(_running(polygon.exterior, path))))
-    holes = [wrapped(shapely.make_valid(shapely.Polygon(_running(ring, path)))) for ring in polygon.interiors]
-    return shapely.difference(shell, shapely.union_all(holes)) if holes else shell
+_Ring = tuple[NDArray[np.float64], str]
+"""Corners of a ring whose longitudes run on, and what a person should know of how it was understood."""
 
 
-def _running(ring: shapely.LinearRing, path: Path) -> NDArray[np.float64]:
-    xy = shapely.get_coordinates(ring)
-    if not np.isfinite(xy).all():
-        raise ConfigError(f"region {path}: some of it has no longitude and latitude; check the file's CRS")
+def _unfolded(
+    polygon: shapely.Polygon, path: Path, run: Callable[[shapely.LinearRing, bool, Path], _Ring]
+) -> tuple[BaseGeometry, str]:
+    """The polygon within ±180° and a note, its rings understood by `run`, which is told which are holes."""
+    rings = [run(ring, n > 0, path) for n, ring in enumerate([polygon.exterior, *polygon.interiors])]
+    shell, *holes = [wrapped(shapely.make_valid(shapely.Polygon(xy))) for xy, _ in rings]
+    notes = "; ".join(note for _, note in rings if note)
+    return shapely.difference(shell, shapely.union_all(holes)) if holes else shell, notes
+
+
+def _running(ring: shapely.LinearRing, hole: bool, path: Path) -> _Ring:
+    """A ring that a reprojection folded: its edges, which are short, run the short way."""
+    xy = _finite(ring, path)
     xy[:, 0] = np.unwrap(xy[:, 0], period=360)
     if abs(xy[0, 0] - xy[-1, 0]) > 180:
         raise ConfigError(
             f"region {path}: a polygon runs around a pole, so its outline in lon/lat has no inside; "
             "give the region in EPSG:4326 with an edge along the pole"
         )
+    return xy, ""
+
+
+_WHOLE_TURN_DEG = 360 - 1e-6
+"""An edge so long goes around the globe: the other way there is nothing."""
+
+
+def _unrolled(ring: shapely.LinearRing, hole: bool, path: Path) -> _Ring:
+    """A ring as a file in lon/lat states it, its longitudes running on where it runs across the antimeridian.
+
+    RFC 7946 asks for a cut there, which many writers do not make: they write 177 and -178. Such an edge, longer than half
+    the globe, may be meant either way. What tells is the order, which RFC 7946 states too: corners run counter-clockwise
+    about an area and clockwise about a hole. Where that holds for the short way it is taken, and told; else the ring is
+    refused, since who made it may as well not have kept the order.
+    """
+    xy = _finite(ring, path)
+    step = np.diff(xy[:, 0])
+    folded = (np.abs(step) > 180) & (np.abs(step) < _WHOLE_TURN_DEG)
+    if not folded.any():
+        return xy, ""
+    turns = np.concatenate([[0.0], np.cumsum(np.where(folded, -np.sign(step), 0.0))])
+    k = int(np.argmax(folded))
+    edge = f"an edge from {xy[k, 0]:g}° to {xy[k + 1, 0]:g}°, at {xy[k, 1]:g}°"
+    if turns[-1]:
+        ends = np.abs(np.concatenate([xy[:-1][folded, 1], xy[1:][folded, 1]]))
+        if (ends == 90).all():
+            return xy, ""  # along the pole, where longitudes mean nothing
+        raise ConfigError(
+            f"region {path}: {edge}: the polygon runs around a pole, so its outline in lon/lat has no inside; give it an "
+            "edge along the pole, from -180 to 180"
+        )
+    there = xy + np.column_stack([360.0 * turns, 0.0 * turns])
+    west, east = float(there[:, 0].min()), float(there[:, 0].max())
+    width = f"over {east - west:g}° of longitude"
+    if bool(shapely.is_ccw(shapely.linearrings(there))) == hole:
+        raise ConfigError(
+            f"region {path}: {edge}: it may run across the antimeridian ({width}), or the other way around the globe, and "
+            f"the order of the corners does not tell: for the first they would be "
+            f"{'clockwise, as of a hole' if hole else 'counter-clockwise'} (RFC 7946). For the first write longitudes that "
+            f"run on ({west:g} to {east:g}), or cut it at 180; for the second put corners in between, so that no edge is "
+            "longer than 180°"
+        )
+    return there, f"{edge}, runs across the antimeridian: the ring reaches {width}, not the other way around the globe"
+
+
+def _finite(ring: shapely.LinearRing, path: Path) -> NDArray[np.float64]:
+    xy = shapely.get_coordinates(ring)
+    if not np.isfinite(xy).all():
+        raise ConfigError(f"region {path}: some of it has no longitude and latitude; check the file's CRS")
     return xy

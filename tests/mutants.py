@@ -135,6 +135,27 @@ TABLE = (
         ("tests/test_atlas.py::test_other_cities_are_another_digest",),
     ),
     Mutant(
+        "a ring across the antimeridian is not the rest of the world",
+        "curation/regions.py",
+        "(np.abs(step) > 180) & (np.abs(step) < _WHOLE_TURN_DEG)",
+        "np.abs(step) > 999",
+        ("tests/test_regions.py::test_a_ring_across_the_antimeridian_is_taken_across_it_and_told",),
+    ),
+    Mutant(
+        "a ring that may run either way is refused",
+        "curation/regions.py",
+        "if bool(shapely.is_ccw(shapely.linearrings(there))) == hole:",
+        "if False:",
+        ("tests/test_regions.py::test_a_ring_that_may_run_either_way_is_refused",),
+    ),
+    Mutant(
+        "a point on an edge of a region is in it",
+        "curation/regions.py",
+        "np.where(np.abs(lon) <= 180.0, lon, (lon + 180.0) % 360.0 - 180.0)",
+        "(lon + 180.0) % 360.0 - 180.0",
+        ("tests/test_regions.py::test_a_bbox_holds_its_own_corners_whatever_their_decimals",),
+    ),
+    Mutant(
         "a replaced ledger segment is seen",
         "curation/ledger.py",
         'if first["segment"] != number or first["prev"] != self.head:',

@@ -1,11 +1,12 @@
 import logging
 import re
+from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from curation import atlas, regions
@@ -134,6 +135,24 @@ def test_the_edge_belongs_to_the_region():
     assert region.contains(np.array([0, 10, 10, 5]), np.array([0, 10, 5, 10.0])).all()
 
 
+HUNDREDTHS = st.integers(-18_000, 18_000).map(lambda n: n / 100)
+
+
+@given(HUNDREDTHS, HUNDREDTHS)
+@example(0, 180)
+@example(-180, 0)
+@example(170, -179.9)
+@example(5.78, 6.24)
+def test_a_bbox_holds_its_own_corners_whatever_their_decimals(west, east):
+    if west == east or (west, east) == (180, -180):
+        return
+    region = from_bbox(f"{west},51.14,{east},51.48")
+    lon = np.array([west, east, west, east])
+    assert region.contains(lon, np.array([51.14, 51.14, 51.48, 51.48])).all()
+    beyond = np.where(np.abs(lon) == 180, -lon, lon)  # one meridian under both of its names
+    assert region.contains(beyond, np.full(4, 51.3)).all()
+
+
 @pytest.mark.parametrize("name", ["a.b", "A", "", "a/b", "all"])
 def test_a_region_is_named_so_that_it_can_be_a_folder(name):
     with pytest.raises(ConfigError, match="rename it"):
@@ -182,6 +201,86 @@ def test_a_projected_file_across_the_antimeridian_with_a_hole(tmp_path):
 def test_longitudes_beyond_180_in_a_file_are_moved_within(tmp_path):
     gpd.GeoDataFrame(geometry=[shapely.box(170, -20, 190, -10)], crs=4326).to_parquet(tmp_path / "p.parquet")
     assert find(str(tmp_path / "p.parquet")).geometry.equals(from_bbox("170,-20,-170,-10").geometry)
+
+
+def as_file(folder: Path, *rings: list[list[float]], ending: str = "geojson") -> Path:
+    path = folder / f"rings.{ending}"
+    gpd.GeoDataFrame(geometry=[shapely.Polygon(rings[0], rings[1:])], crs=4326).to_file(path)
+    return path
+
+
+FIJI = [[177, -19], [-178, -19], [-178, -16], [177, -16]]
+SUVA, NAMIBIA = (178.4, -18.1), (20.0, -17.0)
+
+
+@pytest.mark.parametrize("start", range(4))
+@pytest.mark.parametrize("ending", ["geojson", "gpkg"])
+def test_a_ring_across_the_antimeridian_is_taken_across_it_and_told(tmp_path, start, ending):
+    region = find(str(as_file(tmp_path, FIJI[start:] + FIJI[:start], ending=ending)))
+    assert region.contains(*SUVA)
+    assert not region.contains(*NAMIBIA)
+    assert region.geometry.equals(from_bbox("177,-19,-178,-16").geometry)
+    assert region.contains(np.array([177, -178, 180, -180]), np.full(4, -17.0)).all()
+    assert "across the antimeridian: the ring reaches over 5° of longitude" in region.note
+
+
+def test_a_ring_that_may_run_either_way_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"from 177° to -178°.*\(177 to 182\), or cut it at 180; for the second put"):
+        find(str(as_file(tmp_path, FIJI[::-1])))
+    with pytest.raises(ConfigError, match=r"over 20° of longitude\), or the other way"):
+        find(str(as_file(tmp_path, [[-170, -60], [170, -60], [170, 60], [-170, 60]])))
+
+
+def test_rings_that_are_wide_and_say_so_are_left_as_they_are(tmp_path):
+    for ring in (
+        [[-180, -60], [180, -60], [180, 60], [-180, 60]],
+        [[180, 60], [180, -60], [-180, -60], [-180, 60]],
+        [[-170, -60], [0, -60], [170, -60], [170, 60], [0, 60], [-170, 60]],
+        [[-90, -60], [90, -60], [90, 60], [-90, 60]],
+    ):
+        region = find(str(as_file(tmp_path, ring)))
+        assert region.geometry.area == shapely.Polygon(ring).area
+        assert not region.note
+
+
+def test_a_hole_across_the_antimeridian_is_a_hole_of_a_ring_across_it_and_of_the_world(tmp_path):
+    hole = [[179, -18], [179, -17], [-179, -17], [-179, -18]]
+    for outline in (FIJI, [[-180, -60], [180, -60], [180, 60], [-180, 60]]):
+        region = find(str(as_file(tmp_path, outline, hole)))
+        lon = np.array([178.5, 179.5, -179.5, -178.5])
+        assert region.contains(lon, np.full(4, -17.5)).tolist() == [True, False, False, True]
+        assert region.geometry.area == pytest.approx(shapely.Polygon(outline).area - 2 if outline != FIJI else 13)
+
+
+def test_a_coast_around_the_pole_with_an_edge_along_it_is_the_cap(tmp_path):
+    coast = [[lon, -70 - lon % 7 / 10] for lon in range(-179, 180, 2)]
+    for ends in ([[180, -90], [-180, -90]], [[179.5, -90], [-179.5, -90]]):
+        region = find(str(as_file(tmp_path, [*coast, *ends])))
+        assert region.contains(np.array([0, 90, 178.9]), np.array([-75, -79, -75.0])).all()
+        assert not region.contains(np.array([0, 178.9]), np.array([-69, -60.0])).any()
+    with pytest.raises(ConfigError, match="runs around a pole"):
+        find(str(as_file(tmp_path, coast)))
+
+
+def test_polygons_within_collections_count_and_what_is_none_is_told(tmp_path):
+    both = shapely.GeometryCollection([shapely.box(5, 51, 6, 52), shapely.Point(9, 9)])
+    gpd.GeoDataFrame(geometry=[both, shapely.box(6, 51, 7, 52)], crs=4326).to_parquet(tmp_path / "c.parquet")
+    region = find(str(tmp_path / "c.parquet"))
+    assert region.geometry.area == pytest.approx(2)
+    assert region.note == "left out, since they are no polygons: 1 geometries"
+
+
+def test_a_file_that_a_recipe_names_lies_beside_it(tmp_path, monkeypatch):
+    (tmp_path / "recipe").mkdir()
+    path = as_file(tmp_path / "recipe", FIJI)
+    monkeypatch.chdir(tmp_path)
+    recipe = tmp_path / "recipe" / "recipe.toml"
+    europe, fiji = regions.of_recipe(recipe, ["europe", path.name])
+    assert (europe.name, fiji.name) == ("europe", find(str(path)).name)
+    with pytest.raises(ConfigError, match="no such file"):
+        find(path.name)
+    with pytest.raises(ConfigError, match=rf"{recipe}: \[places\] regions: region .*other.geojson: no such file"):
+        regions.of_recipe(recipe, ["other.geojson"])
 
 
 def test_files_that_cannot_be_regions(tmp_path):

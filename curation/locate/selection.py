@@ -51,7 +51,7 @@ def draw(dataset: Dataset, asked: Sequence[Region] | None = None) -> Locations:
         ids, found = era5.ids(cells), era5.grids(cells)
     else:
         ids, found = _everywhere(dataset)
-    own = [regions.find(name) for name in recipe.places.regions] if asked is None else asked
+    own = regions.of_recipe(dataset.path, recipe.places.regions) if asked is None else asked
     names = _names(found.lon, found.lat, own)
     rank = np.arange(len(ids)) if asked is None else np.flatnonzero(names != NOWHERE)
     roots = _locations(dataset, [ids[k] for k in rank], found.take(rank), names[rank], rank)
