@@ -265,7 +265,8 @@ class SplitSpec(Strict):
     block_deg: float = Field(default=1.0, gt=0, le=30)
     """Side of a split block, degrees of latitude (and about as much on the ground east to west)."""
     buffer_km: float = Field(default=5.0, ge=0)
-    """Locations nearer than this to a block of the other split are used for neither."""
+    """Ground between a train and a val footprint, at least: what is nearer is used for neither. No less than the widest
+    pixel of any source, on which both would have a part."""
 
 
 class CubeSpec(Strict):
@@ -385,8 +386,15 @@ def _season(name: str, spec: SeasonSpec) -> Season:
     return Season(name, spec.start, spec.end, spec.anchor or spec.start + (spec.end - spec.start) / 2)
 
 
-_NOT_PIXELS: Any = {"title": True, "licence": True, "catalogs": True, "classes": {"__all__": {"label"}}}
-"""Keys of a source that change no pixel: words for people, forms in other catalogs, and what classes count as."""
+_NOT_PIXELS: Any = {
+    "title": True,
+    "licence": True,
+    "catalogs": True,
+    "classes": {"__all__": {"label"}},
+    "swath": {"footprint_km"},
+}
+"""Keys of a source that change no pixel: words for people, forms in other catalogs, what classes count as, and how far train
+and val lie apart."""
 
 
 CHILDREN = "children"
@@ -412,6 +420,8 @@ class Dataset:
         """Source → name → array, as the recipe wants them: bands chosen, on one grid where asked for."""
         self.levels: tuple[Dataset, ...] = (self,)
         """Its levels, the roots first."""
+        if not level:
+            self._check_buffer()
         if recipe.children is not None:
             self.levels = tuple(Dataset(r, specs, path, name) for name, r in _levels(recipe).items())
             return
@@ -449,6 +459,19 @@ class Dataset:
                         f"{path}: [{level or 'grid'}] size_m = {recipe.grid.size_m:g} is no multiple of {array.res_m:g} m "
                         f"({spec.name} {array.bands}); choose another size, or leave these bands out"
                     )
+
+    def _check_buffer(self) -> None:
+        """Passes where the buffer is no less than the widest pixel of any source of a sample, its children's included."""
+        rule = self.recipe.split
+        if not 0 < rule.val_fraction < 1:
+            return  # there is one side alone
+        wide = {name: spec.widest_km(self.recipe.sources[name].bands) for name, spec in self.specs.items()}
+        source, km = max(wide.items(), key=lambda kv: kv[1])
+        if rule.buffer_km < km:
+            raise ConfigError(
+                f"{self.path}: [split] buffer_km = {rule.buffer_km:g}: a pixel of {source!r} is up to {km:g} km wide on the "
+                f"ground, so that one could have a part in train and in val; say buffer_km = {km:g}, or more"
+            )
 
     @property
     def name(self) -> str:

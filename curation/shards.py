@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from curation import catalogs, cluster, grid, labels, payload, pipeline, shardformat
 from curation.backscatter import FLOOR_DB, decibels
 from curation.build import one_line
+from curation.complete import Standing, standings
 from curation.cube import Cube
-from curation.ledger import Ledger
+from curation.ledger import Ledger, recorded_cubes
 from curation.model import (
-    PENDING,
     STATIC,
     ConfigError,
     CurationError,
@@ -197,70 +197,49 @@ def plan(
         outcomes: folder → season → location id → outcome.
     """
     recipe = dataset.recipe
-    below: dict[str, list[Member]] = {}
     dropped: list[Dropped] = []
-    for member, reason in _members(dataset.levels[-1], cubes, outcomes) if len(dataset.levels) > 1 else ():
+    whole: list[Member] = []
+    for its in _standings(dataset, cubes, outcomes):
+        reason = its.verdict.reason
+        if reason is None and its.location.split not in SPLITS:
+            reason = its.location.split
+        dropped += [Dropped(c.location, c.verdict.reason) for c in its.children if c.verdict.reason is not None]
         if reason is None:
-            below.setdefault(member.location.parent or "", []).append(member)
+            whole.append(_member(its))
         else:
-            dropped.append(Dropped(member.location, reason))
-    complete: list[Member] = []
-    for member, reason in _members(dataset.levels[0], cubes, outcomes):
-        children = sorted(below.get(member.location.id, ()), key=lambda m: m.location.rank)
-        if reason is not None and recipe.pack.complete == "some" and children:
-            reason = None
-        if reason is None and member.location.split not in SPLITS:
-            reason = member.location.split
-        if reason is None:
-            complete.append(dataclasses.replace(member, children=tuple(children)))
-        else:
-            dropped.append(Dropped(member.location, reason))
-    complete.sort(key=lambda m: m.location.rank)
+            dropped.append(Dropped(its.location, reason))
+    whole.sort(key=lambda m: m.location.rank)
     target = recipe.pack.target
     if target is not None:
-        dropped += [Dropped(m.location, "target") for m in complete[target:]]
-        complete = complete[:target]
-    complete.sort(key=lambda m: hashlib.sha256(f"{recipe.seed}:{m.location.id}".encode()).digest())
+        dropped += [Dropped(m.location, "target") for m in whole[target:]]
+        whole = whole[:target]
+    whole.sort(key=lambda m: hashlib.sha256(f"{recipe.seed}:{m.location.id}".encode()).digest())
     n = recipe.pack.samples_per_shard
     shards = {}
     for split in SPLITS:
-        mine = [m for m in complete if m.location.split == split]
+        mine = [m for m in whole if m.location.split == split]
         shards[split] = [mine[i : i + n] for i in range(0, len(mine), n)]
     return Plan(shards, sorted(dropped, key=lambda d: d.location.rank))
 
 
-def _members(
-    level: Dataset,
+def _standings(
+    dataset: Dataset,
     cubes: Mapping[str, Mapping[str, Cube]],
     outcomes: Mapping[str, Mapping[str, Mapping[str, PatchOutcome]]],
-) -> Iterator[tuple[Member, str | None]]:
-    """Each location of a level, with what there is of it, and why it is incomplete; None where it is not."""
-    seasons = level.cube_seasons()
+) -> Iterator[Standing]:
+    """Where each root stands, once: regions may overlap, and the first asked for has it."""
+    places = {folder: next(iter(by_season.values())).locations for folder, by_season in cubes.items()}
     seen: set[str] = set()
-    for folder, by_season in cubes.items():
-        some = next(iter(by_season.values()))
-        if some.dataset.level != level.level:
-            continue
-        for number, location in enumerate(some.locations):
-            if location.id in seen:
-                continue  # regions may overlap: the first asked for has it
-            seen.add(location.id)
-            have = {s: outcomes[folder][s].get(location.id) for s in seasons}
-            parts = tuple(Part(s, number, o) for s, o in have.items() if o is not None and o.status is Status.OK)
-            yield Member(location, parts), _incomplete(level.recipe.pack.complete, have)
+    for region in (f for f in cubes if not dataset.level_of(f).level):
+        for its in standings(dataset, region, places, lambda f, s, i: outcomes[f][s].get(i)):
+            if its.location.id not in seen:
+                seen.add(its.location.id)
+                yield its
 
 
-def _incomplete(rule: str, have: Mapping[str, PatchOutcome | None]) -> str | None:
-    """Why a location is no sample; None where it is one."""
-    bad = {s: o.told if o else PENDING for s, o in have.items() if o is None or o.status is not Status.OK}
-    seasonal = [s for s in have if s != STATIC]
-    if STATIC in bad and rule != "some":
-        return f"incomplete:{STATIC} ({bad[STATIC]})"
-    if rule == "all" and bad:
-        season, why = next(iter(bad.items()))
-        return f"incomplete:{season} ({why})"
-    needed = list(have) if rule == "some" else seasonal
-    return f"incomplete:{needed[0]} ({bad[needed[0]]})" if needed and all(s in bad for s in needed) else None
+def _member(its: Standing) -> Member:
+    parts = tuple(Part(s, its.number, o) for s, o in its.have.items() if o is not None and o.status is Status.OK)
+    return Member(its.location, parts, tuple(_member(c) for c in its.children if c.verdict.reason is None))
 
 
 def pack(run: pipeline.Run, asked: Sequence[Region]) -> Packed:
@@ -310,9 +289,8 @@ def check_built(run: pipeline.Run, asked: Sequence[Region]) -> None:
         ConfigError: nothing is; where it looked, and what is built there, is told.
     """
     built: dict[str, list[str]] = {}
-    for _, region, season, _ in (parts for s in run.store.list("ledger") if len(parts := s.key.split("/")) == 4):
-        if season not in built.setdefault(region, []):
-            built[region].append(season)
+    for region, season in recorded_cubes(run.store):
+        built.setdefault(region, []).append(season)
     if any(r.name in built for r in asked):
         return
     told = []
