@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from curation import backscatter, resources
+from curation import backscatter, resources, shift
 from curation.model import STATIC, ConfigError, Season, did_you_mean
 from curation.sources import ArraySpec, CatalogForm, Name, SourceSpec, Strict
 
@@ -228,6 +228,9 @@ class QualitySpec(Strict):
     """Scenes cloudier than this as a whole are not looked at."""
     max_candidates: int = Field(default=8, gt=0)
     """Most scenes per patch whose mask is read."""
+    max_shift_px: float | None = Field(default=None, gt=0, le=shift.MAX_SHIFT_PX)
+    """Most pixels, of the array that it is measured on, that a source may lie beside the one it goes with, where the
+    measurement is sharp (`shift.least_peak`); any where left out."""
     unreadable: Literal["next", "fail"] = "next"
     """What to do about a scene that cannot be read, and not for what may pass: take the next one, or fail the patch."""
 
@@ -424,6 +427,7 @@ class Dataset:
             self._check_buffer()
         if recipe.children is not None:
             self.levels = tuple(Dataset(r, specs, path, name) for name, r in _levels(recipe).items())
+            self._check_shift()
             return
         for name, spec in self.specs.items():
             if spec.goes_with and spec.goes_with not in self.specs:
@@ -459,6 +463,8 @@ class Dataset:
                         f"{path}: [{level or 'grid'}] size_m = {recipe.grid.size_m:g} is no multiple of {array.res_m:g} m "
                         f"({spec.name} {array.bands}); choose another size, or leave these bands out"
                     )
+        if not level:
+            self._check_shift()
 
     def _check_buffer(self) -> None:
         """Passes where the buffer is no less than the widest pixel of any source of a sample, its children's included."""
@@ -472,6 +478,16 @@ class Dataset:
                 f"{self.path}: [split] buffer_km = {rule.buffer_km:g}: a pixel of {source!r} is up to {km:g} km wide on the "
                 f"ground, so that one could have a part in train and in val; say buffer_km = {km:g}, or more"
             )
+
+    def _check_shift(self) -> None:
+        """Passes where a limit of the shift decides anything."""
+        limit = self.recipe.quality.max_shift_px
+        if limit is None or any(level.shift_arrays(s) for level in self.levels for s in level.specs):
+            return
+        raise ConfigError(
+            f"{self.path}: [quality] max_shift_px = {limit:g}: no shift is measured, since that wants a source that is the "
+            f"nearest to another, both with an array of the same pixels, {shift.LEAST_PX} along a side or more; leave it out"
+        )
 
     @property
     def name(self) -> str:
@@ -498,6 +514,22 @@ class Dataset:
         if own is not None:
             return own
         return 0.0 if self.specs[source].pick == "mean" else self.recipe.quality.min_valid
+
+    def shift_arrays(self, source: str) -> tuple[str, str, ArraySpec] | None:
+        """The arrays that a source's shift against the one it goes with is measured on; None where there are none.
+
+        They are the first two data arrays of the same pixels, at least `shift.LEAST_PX` along a side.
+
+        Returns:
+            Name of the other's, name of its own, and what that is, whose pixel is the unit.
+        """
+        spec, size = self.specs[source], self.recipe.grid.size
+        for name, array in self.arrays[source].items() if spec.pick == "nearest" and spec.goes_with else ():
+            for other, reference in self.arrays[spec.goes_with or ""].items():
+                alike = array.role == reference.role == "data" and reference.pixel == array.pixel
+                if alike and array.px(size) >= shift.LEAST_PX:
+                    return other, name, array
+        return None
 
     def _has(self, source: str, season: str) -> bool:
         only = self.recipe.sources[source].seasons

@@ -21,7 +21,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from curation import catalogs, cluster, grid, labels, payload, pipeline, shardformat
+from curation import catalogs, cluster, grid, labels, payload, pipeline, shardformat, shift
 from curation.backscatter import FLOOR_DB, decibels
 from curation.build import one_line
 from curation.complete import Standing, standings
@@ -710,12 +710,17 @@ def _meta_of(dataset: Dataset, member: Member, facts: Mapping[str, Mapping[str, 
         else:
             paired = [n for n in sources if known.get(f"{n}_gap_days") is not None]
             entry["gap_days"] = {n: _plain(known[f"{n}_gap_days"]) for n in paired}
-            entry["shift_px"] = {
-                n: {a: _plain(known.get(f"{n}_shift_{b}")) for a, b in (("x", "x_px"), ("y", "y_px"), ("peak", "peak"))}
-                for n in paired
-            }
+            entry["shift_px"] = {n: _shift(dataset, n, known) for n in paired}
             meta["seasons"][part.season] = entry
     return meta
+
+
+def _shift(dataset: Dataset, source: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    """A measured shift, the array whose pixel is its unit (None where it was not measured), and the least telling peak."""
+    found = dataset.shift_arrays(source)
+    out = {a: _plain(known.get(f"{source}_shift_{b}")) for a, b in (("x", "x_px"), ("y", "y_px"), ("peak", "peak"))}
+    least = _plain(shift.least_peak(found[2].px(dataset.recipe.grid.size))) if found else None
+    return out | {"least_peak": least, "array": found[1] if found else None}
 
 
 def _source_facts(name: str, known: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,8 +70,8 @@ sources = ["s2l2a", "s1rtc"]
 """
 
 KNOWN = (
-    "known keys: max_candidates, max_doubtful, max_gap_days, max_scene_cloud_pct, max_snow, min_clear, min_valid, "
-    "unreadable"
+    "known keys: max_candidates, max_doubtful, max_gap_days, max_scene_cloud_pct, max_shift_px, max_snow, min_clear, "
+    "min_valid, unreadable"
 )
 
 
