@@ -48,6 +48,9 @@ CELL_DEG = 0.25
 
 CELL_SAMPLER = "era5-cells"
 
+UNSHARED_CELL = "era5-cell"
+"""What `[split] unshared` calls the cell of 0.25° that a footprint touches, of which coarse data have one value."""
+
 
 class GridSpec(Strict):
     """The footprint of a location: a square in metres (UTM), or an ERA5 cell in degrees (EPSG:4326)."""
@@ -270,6 +273,9 @@ class SplitSpec(Strict):
     buffer_km: float = Field(default=5.0, ge=0)
     """Ground between a train and a val footprint, at least: what is nearer is used for neither. No less than the widest
     pixel of any source, on which both would have a part."""
+    unshared: list[str] = Field(default_factory=list)
+    """What train and val may not share beside ground: sources, of which no scene may be in both, and `era5-cell`, of which
+    no cell may be. Samples of train that do are left out of shards, as `shared:<name>`; what is shared is counted anyway."""
 
 
 class CubeSpec(Strict):
@@ -343,6 +349,11 @@ class Recipe(Strict):
         for key, source in (("annual", self.labels.annual), ("seasonal", self.labels.seasonal)):
             if source is not None and source not in self.sources:
                 raise ValueError(f"labels.{key} = {source!r} is not in [sources]: {sorted(self.sources)}")
+        known = [*self.sources, UNSHARED_CELL]
+        if unknown := [n for n in self.split.unshared if n not in known]:
+            raise ValueError(
+                f"split.unshared: {unknown} are none of the recipe's sources, nor {UNSHARED_CELL!r}: {known}"
+            )
         self._check_levels()
         return self
 
@@ -596,7 +607,7 @@ class Dataset:
             **r.grid.model_dump(mode="json"),
             **({"children": r.children.model_dump(mode="json", exclude={"sources"})} if r.children else {}),
             "seed": r.seed,
-            "split": r.split.model_dump(mode="json"),
+            "split": {"between": "footprints"} | r.split.model_dump(mode="json", exclude={"unshared"}),
             "file": hashlib.sha256(content).hexdigest(),
         }
 

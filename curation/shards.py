@@ -21,12 +21,13 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from curation import catalogs, cluster, grid, labels, payload, pipeline, shardformat, shift
+from curation import catalogs, cluster, grid, labels, payload, pipeline, shardformat, sharing, shift
 from curation.backscatter import FLOOR_DB, decibels
 from curation.build import one_line
 from curation.complete import Standing, standings
 from curation.cube import Cube
 from curation.ledger import Ledger, recorded_cubes
+from curation.locate.split import reach_km
 from curation.model import (
     STATIC,
     ConfigError,
@@ -39,9 +40,10 @@ from curation.model import (
     parse_time,
 )
 from curation.progress import Counting
-from curation.recipe import Dataset, PackSpec
+from curation.recipe import UNSHARED_CELL, Dataset, PackSpec
 from curation.regions import Region
 from curation.shardformat import ArrayEntry, BandStatistics, FileEntry, Index, ShardEntry, SourceEntry, SplitEntry
+from curation.sharing import Shared
 from curation.sources import ArraySpec, SourceSpec
 from curation.store import Receipt, Store
 
@@ -92,7 +94,8 @@ class Dropped:
 
     location: Location
     reason: str
-    """`incomplete:<season>` (with the patch's own reason), `buffer` (too near to the other split), or `target`."""
+    """`incomplete:<season>` (with the patch's own reason), `buffer` (too near to the other split), `shared:<name>` (train
+    uses what val does, and may not), or `target`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,8 @@ class Plan:
     shards: dict[str, list[list[Member]]]
     """Split → shards → samples in order."""
     dropped: list[Dropped]
+    shared: dict[str, Shared]
+    """Source, or `era5-cell` → what train and val have in common."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +167,8 @@ class Packed:
     index: Index
     where: str
     dropped: Counter[str]
+    shared: str
+    """What train and val have in common."""
     mixing: float | None
     reused: int
 
@@ -172,6 +179,7 @@ class Packed:
             for split, e in self.index.splits.items()
         ]
         lines.append("dropped: " + (", ".join(f"{k} {v}" for k, v in self.dropped.most_common()) or "none"))
+        lines.append(f"train and val share: {self.shared}")
         if self.mixing is not None:
             lines.append(
                 f"geography: neighbours in a shard lie {self.mixing:.2f} times as far apart as random pairs do"
@@ -209,6 +217,11 @@ def plan(
         else:
             dropped.append(Dropped(its.location, reason))
     whole.sort(key=lambda m: m.location.rank)
+    cells = sharing.cells_of(recipe, [m.location for m in whole])
+    uses = {m.location.id: _uses(m, its) for m, its in zip(whole, cells, strict=True)}
+    out = sharing.left_out(uses.values(), recipe.split.unshared)
+    dropped += [Dropped(m.location, out[m.location.id]) for m in whole if m.location.id in out]
+    whole = [m for m in whole if m.location.id not in out]
     target = recipe.pack.target
     if target is not None:
         dropped += [Dropped(m.location, "target") for m in whole[target:]]
@@ -219,7 +232,17 @@ def plan(
     for split in SPLITS:
         mine = [m for m in whole if m.location.split == split]
         shards[split] = [mine[i : i + n] for i in range(0, len(mine), n)]
-    return Plan(shards, sorted(dropped, key=lambda d: d.location.rank))
+    shared = sharing.shared(uses[m.location.id] for m in whole)
+    return Plan(shards, sorted(dropped, key=lambda d: d.location.rank), shared)
+
+
+def _uses(member: Member, cells: set[str]) -> sharing.Uses:
+    things: dict[str, set[str]] = {UNSHARED_CELL: cells}
+    for part in (part for place in member.places for part in place.parts):
+        for source, its in part.outcome.sources.items():
+            if its.status is Status.OK:
+                things.setdefault(source, set()).update(its.scenes)
+    return sharing.Uses(member.location.id, member.location.split, things)
 
 
 def _standings(
@@ -263,6 +286,12 @@ def pack(run: pipeline.Run, asked: Sequence[Region]) -> Packed:
             f"{_looked(run, asked)}, found no location that is complete, of {len(made.dropped)}: {why}; "
             "build more, or relax the recipe"
         )
+    chosen = [m.location for of in made.shards.values() for shard in of for m in shard]
+    if pairs := sharing.near_pairs(chosen, reach_km(dataset.recipe.grid)):
+        raise DamageError(
+            f"{run.store.where('manifest')}: {pairs} pairs of a train and a val sample may share ground: its locations were "
+            "not split by this recipe's rule; delete locations*.parquet and pack again, which draws the same places"
+        )
     jobs = list(_jobs(run, cubes, ledgers, made))
     parts, reused = _write(run, jobs)
     index, files = _index(dataset, run, jobs, parts, made, outcomes)
@@ -279,7 +308,7 @@ def pack(run: pipeline.Run, asked: Sequence[Region]) -> Packed:
     store.publish(shardformat.INDEX, data)
     run.store.publish("manifest/release.json", _release(dataset, index, data))
     _forget(run.store, index)
-    return Packed(index, store.where(""), dropped, mixing(made), reused)
+    return Packed(index, store.where(""), dropped, sharing.told(made.shared), mixing(made), reused)
 
 
 def check_built(run: pipeline.Run, asked: Sequence[Region]) -> None:
@@ -814,6 +843,7 @@ def _index(
         counts={
             "patches": patches,
             "dropped": dict(sorted(Counter(d.reason for d in made.dropped).items())),
+            "shared": {kind: dataclasses.asdict(its) for kind, its in made.shared.items()},
             "floored": _floored_counts(entries, _floor(dataset), parts),
         },
         written_by=versions(),
