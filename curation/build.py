@@ -376,7 +376,7 @@ def _build_chosen(slab: _Slab, reader: Reader, patch: _Patch, anchor: SourceSpec
         if spec.name not in patch.sources:
             with _outcome_of(slab, patch, spec):
                 _read_nearest(slab, reader, patch, spec, chosen)
-                _measure_shift(slab, patch, anchor, spec)
+                _measure_shift(slab, patch, spec)
     for spec in matched:
         with _outcome_of(slab, patch, spec):
             _read_matched(slab, reader, patch, spec, chosen)
@@ -516,6 +516,9 @@ class _Walk:
                 _read_nearest(slab, self.reader, trial, blame, scene)
             stage, blame = Stage.BANDS, anchor
             _read_bands(slab, self.reader, trial, anchor, scene)
+            stage = Stage.SHIFT
+            for blame in self.followers:
+                _measure_shift(slab, trial, blame)
         except Reject as why:
             self.refusals.append(Refusal(stage, blame.name, why, trial.facts))
             return False
@@ -525,8 +528,6 @@ class _Walk:
         finally:
             for source, scenes in trial.passed_over.items():
                 self.patch.passed_over.setdefault(source, {}).update(scenes)
-        for spec in self.followers:
-            _measure_shift(slab, trial, anchor, spec)
         self.patch.pixels |= trial.pixels
         self.patch.facts = trial.facts
         self.patch.sources |= trial.sources
@@ -876,21 +877,27 @@ def elevation_facts(height: NDArray[Any], y_m: float, x_m: float, nodata: float 
     }
 
 
-def _measure_shift(slab: _Slab, patch: _Patch, anchor: SourceSpec, spec: SourceSpec) -> None:
-    """Measures how far a follower lies from the anchor, on their finest arrays of equal resolution."""
-    finest = {n: a for n, a in slab.dataset.arrays[anchor.name].items() if a.role == "data"}
-    for name, array in slab.dataset.arrays[spec.name].items():
-        for other, reference in finest.items():
-            if reference.pixel == array.pixel and min(patch.pixels[name].shape[1:]) >= 4 * shift.MAX_SHIFT_PX:
-                x, y, peak = shift.shift_px(
-                    patch.pixels[other].mean(axis=0), decibels(patch.pixels[name].mean(axis=0), math.nan)
-                )
-                patch.facts |= {
-                    f"{spec.name}_shift_x_px": x,
-                    f"{spec.name}_shift_y_px": y,
-                    f"{spec.name}_shift_peak": peak,
-                }
-                return
+def _measure_shift(slab: _Slab, patch: _Patch, spec: SourceSpec) -> None:
+    """Measures how far a follower lies from the source it goes with, where they have arrays of equal pixels.
+
+    Raises:
+        Reject: that is more than the recipe allows, by a measurement that says something; the follower's pixels are dropped.
+    """
+    measured = slab.dataset.shift_arrays(spec.name)
+    if measured is None:
+        return
+    other, name, _ = measured
+    x, y, peak = shift.shift_px(patch.pixels[other].mean(axis=0), decibels(patch.pixels[name].mean(axis=0), math.nan))
+    patch.facts |= {
+        f"{spec.name}_shift_x_px": x,
+        f"{spec.name}_shift_y_px": y,
+        f"{spec.name}_shift_peak": peak,
+    }
+    limit, length = slab.dataset.recipe.quality.max_shift_px, math.hypot(x, y)
+    if limit is not None and length > limit and peak >= shift.least_peak(patch.pixels[name].shape[-1]):
+        for array in slab.dataset.arrays[spec.name]:
+            patch.pixels.pop(array, None)
+        raise Reject(Code.SHIFTED, length)
 
 
 def _read_all(

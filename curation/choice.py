@@ -26,6 +26,8 @@ class Stage(IntEnum):
     """There is one, whose pixels are not good enough."""
     BANDS = 7
     """Its own bands are not good enough."""
+    SHIFT = 8
+    """They are, and a source that goes with it lies beside it."""
 
 
 OF_MASK = {
@@ -36,7 +38,7 @@ OF_MASK = {
 }
 """The stages that a mask decides, in the order in which it is judged (`clouds.Shares.check`)."""
 
-LESS_IS_BETTER = (Code.SNOWY, Code.DOUBTFUL, Code.TIME_GAP)
+LESS_IS_BETTER = (Code.SNOWY, Code.DOUBTFUL, Code.TIME_GAP, Code.SHIFTED)
 """Codes of whose values the least came nearest to passing; of the others it is the greatest."""
 
 

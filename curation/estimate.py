@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from curation import candidates, pipeline
+from curation import candidates, complete, pipeline
 from curation.cube import Cube
-from curation.ledger import Ledger
+from curation.ledger import Ledger, recorded_cubes
 from curation.model import STATIC
 from curation.regions import Region
 from curation.remaining import Remaining
@@ -74,7 +75,8 @@ def _window_bytes(size: float, array: ArraySpec) -> float:
 
 def table(run: pipeline.Run, asked: Sequence[Region], seasons: Sequence[str]) -> str:
     """All cubes, a line each, and what they come to."""
-    rows = [of_cube(run, here) for here in pipeline.cubes(run, asked, seasons, keep=False)]
+    every = pipeline.cubes(run, asked, run.dataset.cube_seasons(), keep=False)
+    rows = [of_cube(run, here) for here in every if here.season in seasons]
     head = ("cube", "locations", "to build", "searches", "scene reads", "requests", "read", "disk")
     lines = [head, *(_line(f"{r.region}/{r.season}", [r]) for r in rows), _line("all", rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
@@ -83,7 +85,26 @@ def table(run: pipeline.Run, asked: Sequence[Region], seasons: Sequence[str]) ->
         for line in lines
     )
     note = f"\n{STATIC} is built before seasons. Estimates; nothing was searched, read or written."
-    return text + note
+    return text + _samples(run, every) + note
+
+
+def _samples(run: pipeline.Run, every: Sequence[Cube]) -> str:
+    """What locations have come to so far, by the rule that packing has; nothing where nothing is built."""
+    built = set(recorded_cubes(run.store))
+    cubes = {(c.region, c.season): c for c in every}
+    outcomes = {
+        key: {o.id: o for o in Ledger.replay(run.store, *key).outcomes()} if key in built else {} for key in cubes
+    }
+    if not any(outcomes.values()):
+        return ""
+    places = {region: here.locations for (region, _), here in cubes.items()}
+    roots = [r for r in dict.fromkeys(r for r, _ in cubes) if not run.dataset.level_of(r).level]
+    found: Counter[str] = Counter()
+    for region in roots:
+        its = complete.standings(run.dataset, region, places, lambda f, s, i: outcomes[f, s].get(i))
+        found.update(s.verdict.state for s in its)
+    told = ", ".join(f"{n:,} {state}" for state, n in found.most_common())
+    return f"\nBy complete = {run.dataset.recipe.pack.complete!r} locations are so far: {told}."
 
 
 def _line(name: str, rows: Sequence[Estimate]) -> tuple[str, ...]:

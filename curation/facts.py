@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from curation import shift
 from curation.model import PatchOutcome, Status
 from curation.recipe import Dataset
 from curation.sources import SourceSpec
@@ -68,7 +69,7 @@ class Fact:
         return [row.tobytes() for row in column.astype(column.dtype.newbyteorder("<"), copy=False)]
 
 
-def facts_of(spec: SourceSpec) -> list[Fact]:
+def facts_of(dataset: Dataset, spec: SourceSpec) -> list[Fact]:
     """What is measured of a source."""
     s = spec.name
     out = [
@@ -107,9 +108,7 @@ def facts_of(spec: SourceSpec) -> list[Fact]:
     if spec.pick == "nearest":
         out += [
             Fact(f"{s}_gap_days", "float32", f"days from the {spec.goes_with} scene, negative where earlier"),
-            Fact(f"{s}_shift_x_px", "float32", f"measured shift against {spec.goes_with}, 10 m pixels east"),
-            Fact(f"{s}_shift_y_px", "float32", f"measured shift against {spec.goes_with}, 10 m pixels south"),
-            Fact(f"{s}_shift_peak", "float32", "sharpness of that measurement; below about 5 it says little"),
+            *_of_shift(dataset, spec),
         ]
     if spec.one_orbit_direction:
         out += [
@@ -137,6 +136,22 @@ def facts_of(spec: SourceSpec) -> list[Fact]:
     return out
 
 
+def _of_shift(dataset: Dataset, spec: SourceSpec) -> list[Fact]:
+    found = dataset.shift_arrays(spec.name)
+    unit, note = "not measured: no two arrays of the same pixels, or too few of these", ""
+    if found is not None:
+        _, name, array = found
+        least = shift.least_peak(array.px(dataset.recipe.grid.size))
+        unit = f"pixels of {name}" + ("" if array.res_m is None else f" ({array.told})")
+        note = f"; below {least:.2f} it says little"
+    what = f"measured shift against {spec.goes_with}"
+    return [
+        Fact(f"{spec.name}_shift_x_px", "float32", f"{what}, east, {unit}"),
+        Fact(f"{spec.name}_shift_y_px", "float32", f"{what}, south, {unit}"),
+        Fact(f"{spec.name}_shift_peak", "float32", f"sharpness of that measurement{note}"),
+    ]
+
+
 def told(outcome: PatchOutcome) -> dict[str, Any]:
     """The facts of a patch that its ledger line tells: fact → value."""
     out: dict[str, Any] = {"status": int(outcome.status), "reason": outcome.reason}
@@ -152,4 +167,4 @@ def told(outcome: PatchOutcome) -> dict[str, Any]:
 def schema(dataset: Dataset, season: str) -> list[Fact]:
     """All measured coordinates of a season's cube."""
     own = [Fact("status", "uint8", "what became of the patch"), Fact("reason", "string", "ok, or code:source")]
-    return own + [f for spec in dataset.sources(season) for f in facts_of(spec)]
+    return own + [f for spec in dataset.sources(season) for f in facts_of(dataset, spec)]

@@ -47,6 +47,12 @@ class StoredObject:
         return cls(receipt.key, receipt.size, receipt.sha256)
 
 
+def recorded_cubes(store: Store) -> list[tuple[str, str]]:
+    """(folder, season) of every cube that has a ledger, in order: the cubes that there are."""
+    found = (s.key.split("/") for s in store.list("ledger"))
+    return sorted({(parts[1], parts[2]) for parts in found if len(parts) == 4})
+
+
 def size_mark(key: str, size: int) -> bytes:
     """8 bytes that stand for an object's key and size: a million objects are compared with a listing in 8 MB."""
     return xxhash.xxh3_64_digest(f"{size} {key}".encode())

@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from curation import atlas, backscatter, resources
+from curation import atlas, backscatter, resources, shift
 from curation.model import STATIC, ConfigError, Season, did_you_mean
 from curation.sources import ArraySpec, CatalogForm, Name, SourceSpec, Strict
 
@@ -47,6 +47,9 @@ CELL_DEG = 0.25
 """Side of an ERA5 cell: ERA5's nodes lie so far apart, and the ids of cells follow from them."""
 
 CELL_SAMPLER = "era5-cells"
+
+UNSHARED_CELL = "era5-cell"
+"""What `[split] unshared` calls the cell of 0.25° that a footprint touches, of which coarse data have one value."""
 
 
 class GridSpec(Strict):
@@ -229,6 +232,9 @@ class QualitySpec(Strict):
     """Scenes cloudier than this as a whole are not looked at."""
     max_candidates: int = Field(default=8, gt=0)
     """Most scenes per patch whose mask is read."""
+    max_shift_px: float | None = Field(default=None, gt=0, le=shift.MAX_SHIFT_PX)
+    """Most pixels, of the array that it is measured on, that a source may lie beside the one it goes with, where the
+    measurement is sharp (`shift.least_peak`); any where left out."""
     unreadable: Literal["next", "fail"] = "next"
     """What to do about a scene that cannot be read, and not for what may pass: take the next one, or fail the patch."""
 
@@ -266,7 +272,11 @@ class SplitSpec(Strict):
     block_deg: float = Field(default=1.0, gt=0, le=30)
     """Side of a split block, degrees of latitude (and about as much on the ground east to west)."""
     buffer_km: float = Field(default=5.0, ge=0)
-    """Locations nearer than this to a block of the other split are used for neither."""
+    """Ground between a train and a val footprint, at least: what is nearer is used for neither. No less than the widest
+    pixel of any source, on which both would have a part."""
+    unshared: list[str] = Field(default_factory=list)
+    """What train and val may not share beside ground: sources, of which no scene may be in both, and `era5-cell`, of which
+    no cell may be. Samples of train that do are left out of shards, as `shared:<name>`; what is shared is counted anyway."""
 
 
 class CubeSpec(Strict):
@@ -340,6 +350,11 @@ class Recipe(Strict):
         for key, source in (("annual", self.labels.annual), ("seasonal", self.labels.seasonal)):
             if source is not None and source not in self.sources:
                 raise ValueError(f"labels.{key} = {source!r} is not in [sources]: {sorted(self.sources)}")
+        known = [*self.sources, UNSHARED_CELL]
+        if unknown := [n for n in self.split.unshared if n not in known]:
+            raise ValueError(
+                f"split.unshared: {unknown} are none of the recipe's sources, nor {UNSHARED_CELL!r}: {known}"
+            )
         self._check_levels()
         return self
 
@@ -386,8 +401,15 @@ def _season(name: str, spec: SeasonSpec) -> Season:
     return Season(name, spec.start, spec.end, spec.anchor or spec.start + (spec.end - spec.start) / 2)
 
 
-_NOT_PIXELS: Any = {"title": True, "licence": True, "catalogs": True, "classes": {"__all__": {"label"}}}
-"""Keys of a source that change no pixel: words for people, forms in other catalogs, and what classes count as."""
+_NOT_PIXELS: Any = {
+    "title": True,
+    "licence": True,
+    "catalogs": True,
+    "classes": {"__all__": {"label"}},
+    "swath": {"footprint_km"},
+}
+"""Keys of a source that change no pixel: words for people, forms in other catalogs, what classes count as, and how far train
+and val lie apart."""
 
 
 CHILDREN = "children"
@@ -413,8 +435,11 @@ class Dataset:
         """Source → name → array, as the recipe wants them: bands chosen, on one grid where asked for."""
         self.levels: tuple[Dataset, ...] = (self,)
         """Its levels, the roots first."""
+        if not level:
+            self._check_buffer()
         if recipe.children is not None:
             self.levels = tuple(Dataset(r, specs, path, name) for name, r in _levels(recipe).items())
+            self._check_shift()
             return
         for name, spec in self.specs.items():
             if spec.goes_with and spec.goes_with not in self.specs:
@@ -450,6 +475,31 @@ class Dataset:
                         f"{path}: [{level or 'grid'}] size_m = {recipe.grid.size_m:g} is no multiple of {array.res_m:g} m "
                         f"({spec.name} {array.bands}); choose another size, or leave these bands out"
                     )
+        if not level:
+            self._check_shift()
+
+    def _check_buffer(self) -> None:
+        """Passes where the buffer is no less than the widest pixel of any source of a sample, its children's included."""
+        rule = self.recipe.split
+        if not 0 < rule.val_fraction < 1:
+            return  # there is one side alone
+        wide = {name: spec.widest_km(self.recipe.sources[name].bands) for name, spec in self.specs.items()}
+        source, km = max(wide.items(), key=lambda kv: kv[1])
+        if rule.buffer_km < km:
+            raise ConfigError(
+                f"{self.path}: [split] buffer_km = {rule.buffer_km:g}: a pixel of {source!r} is up to {km:g} km wide on the "
+                f"ground, so that one could have a part in train and in val; say buffer_km = {km:g}, or more"
+            )
+
+    def _check_shift(self) -> None:
+        """Passes where a limit of the shift decides anything."""
+        limit = self.recipe.quality.max_shift_px
+        if limit is None or any(level.shift_arrays(s) for level in self.levels for s in level.specs):
+            return
+        raise ConfigError(
+            f"{self.path}: [quality] max_shift_px = {limit:g}: no shift is measured, since that wants a source that is the "
+            f"nearest to another, both with an array of the same pixels, {shift.LEAST_PX} along a side or more; leave it out"
+        )
 
     @property
     def name(self) -> str:
@@ -476,6 +526,22 @@ class Dataset:
         if own is not None:
             return own
         return 0.0 if self.specs[source].pick == "mean" else self.recipe.quality.min_valid
+
+    def shift_arrays(self, source: str) -> tuple[str, str, ArraySpec] | None:
+        """The arrays that a source's shift against the one it goes with is measured on; None where there are none.
+
+        They are the first two data arrays of the same pixels, at least `shift.LEAST_PX` along a side.
+
+        Returns:
+            Name of the other's, name of its own, and what that is, whose pixel is the unit.
+        """
+        spec, size = self.specs[source], self.recipe.grid.size
+        for name, array in self.arrays[source].items() if spec.pick == "nearest" and spec.goes_with else ():
+            for other, reference in self.arrays[spec.goes_with or ""].items():
+                alike = array.role == reference.role == "data" and reference.pixel == array.pixel
+                if alike and array.px(size) >= shift.LEAST_PX:
+                    return other, name, array
+        return None
 
     def _has(self, source: str, season: str) -> bool:
         only = self.recipe.sources[source].seasons
@@ -542,7 +608,7 @@ class Dataset:
             **r.grid.model_dump(mode="json"),
             **({"children": r.children.model_dump(mode="json", exclude={"sources"})} if r.children else {}),
             "seed": r.seed,
-            "split": r.split.model_dump(mode="json"),
+            "split": {"between": "footprints"} | r.split.model_dump(mode="json", exclude={"unshared"}),
             "file": hashlib.sha256(content).hexdigest(),
             **({"atlas": tables} if (tables := self._atlas()) else {}),
         }

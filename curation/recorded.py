@@ -20,10 +20,10 @@ from zarr.storage import MemoryStore
 
 from curation.cube import IDENTITY, Cube
 from curation.ledger import Ledger, StoredObject, read_recorded
-from curation.locate import split
+from curation.locate import era5, split
 from curation.locations import Locations
 from curation.model import ConfigError, DamageError, PatchOutcome
-from curation.recipe import Dataset
+from curation.recipe import CHILDREN, Dataset
 from curation.store import Store
 
 
@@ -32,7 +32,7 @@ class RecordedCube:
     """One cube as it stands: where its patches are, what became of them, and how to read them."""
 
     cube: Cube
-    """With its locations, in order; their rank is not recorded and is 0."""
+    """With its locations, in order; their rank is not recorded and is 0. Children have their parent."""
     ledger: Ledger
     store: Store
 
@@ -73,12 +73,6 @@ class RecordedCube:
         return self.cube.read_chunk(self.store, name, number, self.outcomes[location].chunks[name])
 
 
-def names(store: Store) -> list[tuple[str, str]]:
-    """(region, season) of every cube that has a ledger, in order."""
-    found = {(parts[1], parts[2]) for s in store.list("ledger") if len(parts := s.key.split("/")) > 3}
-    return sorted(found)
-
-
 def opened(dataset: Dataset, store: Store, region: str, season: str) -> RecordedCube:
     """The cube of a region and season.
 
@@ -106,12 +100,12 @@ def _locations(dataset: Dataset, store: Store, region: str, season: str, ledger:
     cube = Cube(dataset, region, season)
     _check_schema(cube, store, read_recorded(store, recorded, f"{cube.prefix}/zarr.json"))
     columns = {name: _identity(store, recorded, cube.prefix, name) for name in IDENTITY}
-    splits = split.splits_of(
-        np.asarray(columns["lon"]), np.asarray(columns["lat"]), dataset.recipe.seed, dataset.recipe.split
-    )
-    n = len(splits)
-    same = {"size_m": np.full(n, dataset.recipe.grid.size), "region": [region] * n}
-    locations = Locations.of_columns({**columns, **same, "split": splits})
+    lon, lat = np.asarray(columns["lon"], np.float64), np.asarray(columns["lat"], np.float64)
+    same: dict[str, Any] = {"size_m": np.full(len(lon), dataset.recipe.grid.size), "region": [region] * len(lon)}
+    same["split"] = split.of_samples(dataset.recipe, lon, lat)
+    if dataset.level == CHILDREN:  # each lies within its cell
+        same["parent"] = era5.ids(era5.numbers_at(lon, lat))
+    locations = Locations.of_columns({**columns, **same})
     found = Cube(dataset, region, season, locations).locations_digest
     if found != ledger.binding.get("locations"):
         raise DamageError(

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from markupsafe import Markup
 
-from curation import shardformat, shards
+from curation import shardformat, shards, sharing
 from curation.drawing import distributions, maps, palette, sheet
 from curation.drawing import survey as surveys
 from curation.drawing.survey import Survey
@@ -173,6 +173,8 @@ def _facts(survey: Survey, index: Index | None) -> list[tuple[str, str]]:
                     "the shards were packed by other labels, split or packing than the recipe now says: pack again",
                 )
             )
+    if index and (both := index.counts.get("shared")):
+        out.append(("train and val share", sharing.told({k: sharing.Shared(**v) for k, v in both.items()})))
     versions = index.written_by if index else shards.versions()
     out.append(("packed with" if index else "versions here", ", ".join(f"{k} {v}" for k, v in versions.items())))
     return out
@@ -239,6 +241,8 @@ def _help(reason: str) -> str:
         return "not built yet"
     if reason == "buffer":
         return "too near to the other split"
+    if reason.startswith("shared:"):
+        return "uses what a sample of val uses, which the recipe does not allow"
     if reason == "target":
         return "beyond the number of samples asked for"
     found = [CODE_HELP[c] for c in Code if c.value in reason.replace("(", ":").replace(" ", ":").split(":")]

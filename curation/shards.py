@@ -21,13 +21,14 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from curation import catalogs, cluster, grid, labels, payload, pipeline, shardformat
+from curation import catalogs, cluster, grid, labels, payload, pipeline, shardformat, sharing, shift
 from curation.backscatter import FLOOR_DB, decibels
 from curation.build import one_line
+from curation.complete import Standing, standings
 from curation.cube import Cube
-from curation.ledger import Ledger
+from curation.ledger import Ledger, recorded_cubes
+from curation.locate.split import reach_km
 from curation.model import (
-    PENDING,
     STATIC,
     ConfigError,
     CurationError,
@@ -39,9 +40,10 @@ from curation.model import (
     parse_time,
 )
 from curation.progress import Counting
-from curation.recipe import Dataset, PackSpec
+from curation.recipe import UNSHARED_CELL, Dataset, PackSpec
 from curation.regions import Region
 from curation.shardformat import ArrayEntry, BandStatistics, FileEntry, Index, ShardEntry, SourceEntry, SplitEntry
+from curation.sharing import Shared
 from curation.sources import ArraySpec, SourceSpec
 from curation.store import Receipt, Store
 
@@ -92,7 +94,8 @@ class Dropped:
 
     location: Location
     reason: str
-    """`incomplete:<season>` (with the patch's own reason), `buffer` (too near to the other split), or `target`."""
+    """`incomplete:<season>` (with the patch's own reason), `buffer` (too near to the other split), `shared:<name>` (train
+    uses what val does, and may not), or `target`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,8 @@ class Plan:
     shards: dict[str, list[list[Member]]]
     """Split → shards → samples in order."""
     dropped: list[Dropped]
+    shared: dict[str, Shared]
+    """Source, or `era5-cell` → what train and val have in common."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +167,8 @@ class Packed:
     index: Index
     where: str
     dropped: Counter[str]
+    shared: str
+    """What train and val have in common."""
     mixing: float | None
     reused: int
 
@@ -172,6 +179,7 @@ class Packed:
             for split, e in self.index.splits.items()
         ]
         lines.append("dropped: " + (", ".join(f"{k} {v}" for k, v in self.dropped.most_common()) or "none"))
+        lines.append(f"train and val share: {self.shared}")
         if self.mixing is not None:
             lines.append(
                 f"geography: neighbours in a shard lie {self.mixing:.2f} times as far apart as random pairs do"
@@ -197,70 +205,64 @@ def plan(
         outcomes: folder → season → location id → outcome.
     """
     recipe = dataset.recipe
-    below: dict[str, list[Member]] = {}
     dropped: list[Dropped] = []
-    for member, reason in _members(dataset.levels[-1], cubes, outcomes) if len(dataset.levels) > 1 else ():
+    whole: list[Member] = []
+    for its in _standings(dataset, cubes, outcomes):
+        reason = its.verdict.reason
+        if reason is None and its.location.split not in SPLITS:
+            reason = its.location.split
+        dropped += [Dropped(c.location, c.verdict.reason) for c in its.children if c.verdict.reason is not None]
         if reason is None:
-            below.setdefault(member.location.parent or "", []).append(member)
+            whole.append(_member(its))
         else:
-            dropped.append(Dropped(member.location, reason))
-    complete: list[Member] = []
-    for member, reason in _members(dataset.levels[0], cubes, outcomes):
-        children = sorted(below.get(member.location.id, ()), key=lambda m: m.location.rank)
-        if reason is not None and recipe.pack.complete == "some" and children:
-            reason = None
-        if reason is None and member.location.split not in SPLITS:
-            reason = member.location.split
-        if reason is None:
-            complete.append(dataclasses.replace(member, children=tuple(children)))
-        else:
-            dropped.append(Dropped(member.location, reason))
-    complete.sort(key=lambda m: m.location.rank)
+            dropped.append(Dropped(its.location, reason))
+    whole.sort(key=lambda m: m.location.rank)
+    cells = sharing.cells_of(recipe, [m.location for m in whole])
+    uses = {m.location.id: _uses(m, its) for m, its in zip(whole, cells, strict=True)}
+    out = sharing.left_out(uses.values(), recipe.split.unshared)
+    dropped += [Dropped(m.location, out[m.location.id]) for m in whole if m.location.id in out]
+    whole = [m for m in whole if m.location.id not in out]
     target = recipe.pack.target
     if target is not None:
-        dropped += [Dropped(m.location, "target") for m in complete[target:]]
-        complete = complete[:target]
-    complete.sort(key=lambda m: hashlib.sha256(f"{recipe.seed}:{m.location.id}".encode()).digest())
+        dropped += [Dropped(m.location, "target") for m in whole[target:]]
+        whole = whole[:target]
+    whole.sort(key=lambda m: hashlib.sha256(f"{recipe.seed}:{m.location.id}".encode()).digest())
     n = recipe.pack.samples_per_shard
     shards = {}
     for split in SPLITS:
-        mine = [m for m in complete if m.location.split == split]
+        mine = [m for m in whole if m.location.split == split]
         shards[split] = [mine[i : i + n] for i in range(0, len(mine), n)]
-    return Plan(shards, sorted(dropped, key=lambda d: d.location.rank))
+    shared = sharing.shared(uses[m.location.id] for m in whole)
+    return Plan(shards, sorted(dropped, key=lambda d: d.location.rank), shared)
 
 
-def _members(
-    level: Dataset,
+def _uses(member: Member, cells: set[str]) -> sharing.Uses:
+    things: dict[str, set[str]] = {UNSHARED_CELL: cells}
+    for part in (part for place in member.places for part in place.parts):
+        for source, its in part.outcome.sources.items():
+            if its.status is Status.OK:
+                things.setdefault(source, set()).update(its.scenes)
+    return sharing.Uses(member.location.id, member.location.split, things)
+
+
+def _standings(
+    dataset: Dataset,
     cubes: Mapping[str, Mapping[str, Cube]],
     outcomes: Mapping[str, Mapping[str, Mapping[str, PatchOutcome]]],
-) -> Iterator[tuple[Member, str | None]]:
-    """Each location of a level, with what there is of it, and why it is incomplete; None where it is not."""
-    seasons = level.cube_seasons()
+) -> Iterator[Standing]:
+    """Where each root stands, once: regions may overlap, and the first asked for has it."""
+    places = {folder: next(iter(by_season.values())).locations for folder, by_season in cubes.items()}
     seen: set[str] = set()
-    for folder, by_season in cubes.items():
-        some = next(iter(by_season.values()))
-        if some.dataset.level != level.level:
-            continue
-        for number, location in enumerate(some.locations):
-            if location.id in seen:
-                continue  # regions may overlap: the first asked for has it
-            seen.add(location.id)
-            have = {s: outcomes[folder][s].get(location.id) for s in seasons}
-            parts = tuple(Part(s, number, o) for s, o in have.items() if o is not None and o.status is Status.OK)
-            yield Member(location, parts), _incomplete(level.recipe.pack.complete, have)
+    for region in (f for f in cubes if not dataset.level_of(f).level):
+        for its in standings(dataset, region, places, lambda f, s, i: outcomes[f][s].get(i)):
+            if its.location.id not in seen:
+                seen.add(its.location.id)
+                yield its
 
 
-def _incomplete(rule: str, have: Mapping[str, PatchOutcome | None]) -> str | None:
-    """Why a location is no sample; None where it is one."""
-    bad = {s: o.told if o else PENDING for s, o in have.items() if o is None or o.status is not Status.OK}
-    seasonal = [s for s in have if s != STATIC]
-    if STATIC in bad and rule != "some":
-        return f"incomplete:{STATIC} ({bad[STATIC]})"
-    if rule == "all" and bad:
-        season, why = next(iter(bad.items()))
-        return f"incomplete:{season} ({why})"
-    needed = list(have) if rule == "some" else seasonal
-    return f"incomplete:{needed[0]} ({bad[needed[0]]})" if needed and all(s in bad for s in needed) else None
+def _member(its: Standing) -> Member:
+    parts = tuple(Part(s, its.number, o) for s, o in its.have.items() if o is not None and o.status is Status.OK)
+    return Member(its.location, parts, tuple(_member(c) for c in its.children if c.verdict.reason is None))
 
 
 def pack(run: pipeline.Run, asked: Sequence[Region]) -> Packed:
@@ -284,6 +286,12 @@ def pack(run: pipeline.Run, asked: Sequence[Region]) -> Packed:
             f"{_looked(run, asked)}, found no location that is complete, of {len(made.dropped)}: {why}; "
             "build more, or relax the recipe"
         )
+    chosen = [m.location for of in made.shards.values() for shard in of for m in shard]
+    if pairs := sharing.near_pairs(chosen, reach_km(dataset.recipe.grid)):
+        raise DamageError(
+            f"{run.store.where('manifest')}: {pairs} pairs of a train and a val sample may share ground: its locations were "
+            "not split by this recipe's rule; delete locations*.parquet and pack again, which draws the same places"
+        )
     jobs = list(_jobs(run, cubes, ledgers, made))
     parts, reused = _write(run, jobs)
     index, files = _index(dataset, run, jobs, parts, made, outcomes)
@@ -300,7 +308,7 @@ def pack(run: pipeline.Run, asked: Sequence[Region]) -> Packed:
     store.publish(shardformat.INDEX, data)
     run.store.publish("manifest/release.json", _release(dataset, index, data))
     _forget(run.store, index)
-    return Packed(index, store.where(""), dropped, mixing(made), reused)
+    return Packed(index, store.where(""), dropped, sharing.told(made.shared), mixing(made), reused)
 
 
 def check_built(run: pipeline.Run, asked: Sequence[Region]) -> None:
@@ -310,9 +318,8 @@ def check_built(run: pipeline.Run, asked: Sequence[Region]) -> None:
         ConfigError: nothing is; where it looked, and what is built there, is told.
     """
     built: dict[str, list[str]] = {}
-    for _, region, season, _ in (parts for s in run.store.list("ledger") if len(parts := s.key.split("/")) == 4):
-        if season not in built.setdefault(region, []):
-            built[region].append(season)
+    for region, season in recorded_cubes(run.store):
+        built.setdefault(region, []).append(season)
     if any(r.name in built for r in asked):
         return
     told = []
@@ -732,12 +739,17 @@ def _meta_of(dataset: Dataset, member: Member, facts: Mapping[str, Mapping[str, 
         else:
             paired = [n for n in sources if known.get(f"{n}_gap_days") is not None]
             entry["gap_days"] = {n: _plain(known[f"{n}_gap_days"]) for n in paired}
-            entry["shift_px"] = {
-                n: {a: _plain(known.get(f"{n}_shift_{b}")) for a, b in (("x", "x_px"), ("y", "y_px"), ("peak", "peak"))}
-                for n in paired
-            }
+            entry["shift_px"] = {n: _shift(dataset, n, known) for n in paired}
             meta["seasons"][part.season] = entry
     return meta
+
+
+def _shift(dataset: Dataset, source: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    """A measured shift, the array whose pixel is its unit (None where it was not measured), and the least telling peak."""
+    found = dataset.shift_arrays(source)
+    out = {a: _plain(known.get(f"{source}_shift_{b}")) for a, b in (("x", "x_px"), ("y", "y_px"), ("peak", "peak"))}
+    least = _plain(shift.least_peak(found[2].px(dataset.recipe.grid.size))) if found else None
+    return out | {"least_peak": least, "array": found[1] if found else None}
 
 
 def _source_facts(name: str, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -831,6 +843,7 @@ def _index(
         counts={
             "patches": patches,
             "dropped": dict(sorted(Counter(d.reason for d in made.dropped).items())),
+            "shared": {kind: dataclasses.asdict(its) for kind, its in made.shared.items()},
             "floored": _floored_counts(entries, _floor(dataset), parts),
         },
         written_by=versions(),

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from curation import grid, recorded
+from curation import complete, grid, recorded
 from curation.drawing import plate, tiles
 from curation.drawing.plate import Panel
 from curation.facts import FILL
+from curation.ledger import recorded_cubes
 from curation.model import ConfigError, DamageError, Location, PatchOutcome, Status, iso
 from curation.recipe import Dataset
 from curation.recorded import RecordedCube
@@ -50,22 +51,51 @@ def write(dataset: Dataset, store: Store, patch: str, out: Path | None) -> Shown
     cube, location = _found(dataset, store, patch)
     target = (out or Path(f"{location}-{cube.cube.season}.png")).absolute()
     where = Store(target.parent)
-    data, damage = _png(cube, location)
+    data, damage = _png(cube, location, _sample(dataset, store, cube, location))
     where.publish(target.name, data)
     return Shown(where.where(target.name), damage)
 
 
 def png(cube: RecordedCube, location: str) -> bytes:
     """The picture of a decided patch."""
-    return _png(cube, location)[0]
+    return _png(cube, location, "")[0]
 
 
-def _png(cube: RecordedCube, location: str) -> tuple[bytes, tuple[str, ...]]:
-    """The picture of a decided patch, and what of it is damaged."""
+def _sample(dataset: Dataset, store: Store, cube: RecordedCube, location: str) -> str:
+    """What the location has come to by the recipe's rule, as packing has it; of a child by its own patches."""
+    built, here = set(recorded_cubes(store)), cube.cube
+    family = {f: level for level in dataset.levels if (f := level.folder(here.region)) and not here.dataset.level}
+    opened: dict[tuple[str, str], RecordedCube] = {}
+    try:
+        for folder, level in (family or {here.region: here.dataset}).items():
+            for season in (s for s in level.cube_seasons() if (folder, s) in built):
+                opened[folder, season] = recorded.opened(dataset, store, folder, season)
+    except DamageError as err:
+        return f"not known: {err}"
+
+    def outcome(folder: str, season: str, name: str) -> PatchOutcome | None:
+        its = opened.get((folder, season))
+        return its.outcomes.get(name) if its else None
+
+    if here.dataset.level:
+        seasons = here.dataset.cube_seasons()
+        rule = dataset.recipe.pack.complete
+        found = complete.judged(rule, {s: outcome(here.region, s, location) for s in seasons})
+    else:
+        places = {
+            folder: [p for p in its.cube.locations if location in (p.id, p.parent)]
+            for (folder, _), its in opened.items()
+        }
+        found = complete.standings(dataset, here.region, places, outcome)[0].verdict
+    return found.state if found.reason is None else f"{found.state}: {found.reason}"
+
+
+def _png(cube: RecordedCube, location: str, sample: str) -> tuple[bytes, tuple[str, ...]]:
+    """The picture of a decided patch, and what of it is damaged; `sample` is what its location has come to."""
     outcome = cube.outcomes[location]
     place = cube.cube.locations[cube.numbers[location]]
     shown = _panels(cube, outcome, place) if outcome.status is Status.OK else []
-    facts = _facts(cube, outcome)
+    facts = _facts(cube, outcome, sample)
     state = outcome.status.name.lower()
     why = "" if outcome.status is Status.OK else tiles.why(outcome)
     subtitle = f"{cube.cube.dataset.name} · {cube.name} · {place.split} · {place.lat:.4f}°, {place.lon:.4f}° · {state}"
@@ -93,13 +123,14 @@ def _panels(cube: RecordedCube, outcome: PatchOutcome, place: Location) -> list[
     return out
 
 
-def _facts(cube: RecordedCube, outcome: PatchOutcome) -> list[tuple[str, str]]:
+def _facts(cube: RecordedCube, outcome: PatchOutcome, sample: str) -> list[tuple[str, str]]:
     """Name and value of all that is recorded of a patch, by source; an empty value makes a heading."""
     place = cube.cube.locations[cube.numbers[outcome.id]]
     out = [("location", ""), ("grid", f"EPSG:{place.epsg} west {place.x0_m:.10g} north {place.y0_m:.10g}")]
     out += [
         ("footprint", f"{place.size_m:g} {cube.cube.dataset.recipe.grid.unit}"),
         ("status", outcome.status.name.lower()),
+        *([("sample", sample)] if sample else []),
     ]
     try:
         known = cube.facts(cube.numbers[outcome.id] // cube.cube.slab_patches)
@@ -154,7 +185,7 @@ def _found(dataset: Dataset, store: Store, patch: str) -> tuple[RecordedCube, st
     if len(parts) != 3 or not all(parts):
         raise ConfigError(f"patch {patch!r}: expected REGION/SEASON/ID, such as europe/summer/utm32n-501360-5629020")
     region, season, location = parts
-    names = recorded.names(store)
+    names = recorded_cubes(store)
     if not names:
         raise ConfigError(
             f"{store.where('')}: nothing of {dataset.name!r} is built there; build it first, or give the --root it was "

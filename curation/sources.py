@@ -5,6 +5,7 @@ One file per source says what its pixels are (arrays, bands, units, nodata, resa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -145,6 +146,9 @@ class SwathSpec(Strict):
 
     files: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]] = Field(min_length=1)
     """What a scene has assets for."""
+    footprint_km: float = Field(gt=0)
+    """The farthest that a footprint extends on the ground, corner to corner at the swath's edges: train and val are as far
+    apart (`[split] buffer_km`), so that none of them has a part in both."""
     latitude: Variable
     """Of the footprints' centres, (rows, columns) behind any axes of length 1, degrees north."""
     longitude: Variable
@@ -325,6 +329,13 @@ class SourceSpec(Strict):
     def array_name(self, array: ArraySpec) -> str:
         """The array's name in cubes and shards: `<source>[_<suffix>]_<res>m`, or `…_<size>px`."""
         return "_".join(filter(None, [self.name, array.suffix, array.pixel]))
+
+    def widest_km(self, bands: Sequence[str] | None = None) -> float:
+        """The widest native pixel or footprint on the ground of some of its bands (all where left out), km."""
+        if self.swath is not None:
+            return self.swath.footprint_km
+        used = [a for a in self.arrays if bands is None or a.role == "mask" or set(bands) & set(a.bands)]
+        return max((a.res_m for a in used if a.res_m is not None), default=0.0) / 1000
 
     @property
     def mask_codes(self) -> list[int]:

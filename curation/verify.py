@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from curation import regions, shardformat, zarrshard
 from curation.cube import Cube, chunk_hash
-from curation.ledger import Ledger, SlabRecord, StoredObject
+from curation.ledger import Ledger, SlabRecord, StoredObject, recorded_cubes
 from curation.model import SETTLED, ConfigError, DamageError, Status
 from curation.progress import Counting
 from curation.recipe import Dataset
@@ -58,9 +58,12 @@ def verify(dataset: Dataset, store: Store) -> Verified:
     """
     found = Verified()
     recorded: set[str] = set()
-    names = sorted({tuple(s.key.split("/")[1:3]) for s in store.list("ledger")})
-    orphans = {tuple(k.split("/")[1:3]) for k in (s.key for s in store.list("cubes"))}
-    if not names and not orphans and store.head(f"{FOLDER}/{shardformat.INDEX}") is None:
+    names = recorded_cubes(store)
+    if (
+        not names
+        and next(iter(store.list("cubes")), None) is None
+        and store.head(f"{FOLDER}/{shardformat.INDEX}") is None
+    ):
         raise ConfigError(
             f"{store.where('')}: nothing is built there; build it first, or give its --root and --dataset"
         )

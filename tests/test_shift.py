@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from curation.shift import MAX_SHIFT_PX, shift_px
+from curation.shift import FALSE_ACCEPTS, LEAST_PX, MAX_SHIFT_PX, least_peak, shift_px
 
 
 def scene(seed: int, size: int = 160) -> np.ndarray:
@@ -53,11 +53,61 @@ def test_edges_are_found_whatever_is_bright_and_under_speckle():
     assert peak > 5
 
 
-def test_unrelated_images_have_no_sharp_peak():
-    rng = np.random.default_rng(4)
-    peaks = [shift_px(rng.normal(size=(128, 128)), rng.normal(size=(128, 128)))[2] for _ in range(40)]
-    peaks += [shift_px(still(scene(n)), still(scene(n + 1000)))[2] for n in range(40)]
-    assert np.quantile(peaks, 0.95) < 5
+def unrelated(kind: str, px: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Two images that have nothing to do with each other."""
+    if kind == "noise":
+        return rng.normal(size=(px, px)), rng.normal(size=(px, px))
+    one, other = (scene(int(rng.integers(1 << 30)), px + 32)[16:-16, 16:-16] for _ in range(2))
+    return (one, other) if kind == "fields" else (one, other + 3 * np.log(rng.gamma(4.4, 1 / 4.4, (px, px))))
+
+
+def accepted(kind: str, px: int, count: int) -> float:
+    """Share of unrelated pairs that are taken for related ones."""
+    rng = np.random.default_rng([px, len(kind)])
+    return float(np.mean([shift_px(*unrelated(kind, px, rng))[2] >= least_peak(px) for _ in range(count)]))
+
+
+@pytest.mark.parametrize("px", [32, 48, 96, 264])
+def test_few_unrelated_images_have_a_sharp_peak_whatever_their_size(px):
+    # Each kind is below 1 % (the slow test below); so few pairs say it to a factor of two.
+    assert np.mean([accepted(kind, px, 120 if px < 200 else 50) for kind in ("noise", "fields", "speckle")]) < 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("px", [32, 40, 64, 132, 264])
+def test_fewer_unrelated_images_than_told_have_a_sharp_peak(px):
+    assert (
+        np.mean([accepted(kind, px, 1000 if px < 100 else 300) for kind in ("noise", "fields", "speckle")])
+        < FALSE_ACCEPTS
+    )
+
+
+@pytest.mark.parametrize("px", [32, 64, 132, 176])
+def test_few_real_images_of_two_places_have_a_sharp_peak(shared, px):
+    optical, radar = {}, {}
+    for path in sorted((shared / "data/terramind/S2L2A").glob("*.tif")):
+        with rasterio.open(path) as file:
+            optical[path.name] = file.read((2, 3, 4, 8)).astype(float).mean(axis=0)
+        with rasterio.open(shared / "data/terramind/S1RTC" / path.name) as file:
+            radar[path.name] = 10 * np.log10(np.maximum((10 ** (file.read() / 10)).mean(axis=0), 1e-6))
+    rng = np.random.default_rng(px)
+
+    def crop(image: np.ndarray) -> np.ndarray:
+        row, col = rng.integers(0, image.shape[0] - px + 1, 2)
+        return image[row : row + px, col : col + px]
+
+    pairs = [rng.choice(sorted(optical), 2, replace=False) for _ in range(120)]
+    assert np.mean([shift_px(crop(optical[a]), crop(radar[b]))[2] >= least_peak(px) for a, b in pairs]) < 0.025
+
+
+def test_the_least_peak_falls_with_the_number_of_pixels_and_lets_what_is_related_pass():
+    peaks = [least_peak(px) for px in range(LEAST_PX, 400)]
+    assert peaks == sorted(peaks, reverse=True)
+    assert peaks[0] > 8
+    assert least_peak(264) < 4.5
+    image = scene(2)
+    speckle = np.random.default_rng(3).gamma(4.4, 1 / 4.4, still(image).shape)
+    assert shift_px(still(image), (5 - moved(image, 2, -1)) * speckle**0.25)[2] > least_peak(128)
 
 
 def test_an_image_without_structure_has_no_shift():

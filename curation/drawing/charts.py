@@ -227,9 +227,15 @@ def _months(first: float, last: float) -> list[dt.datetime]:
 
 
 def shifts(
-    by_season: Mapping[str, tuple[Values, Values]], colours: Mapping[str, str], name: str, alt: str, *, reach: float
+    by_season: Mapping[str, tuple[Values, Values]],
+    colours: Mapping[str, str],
+    name: str,
+    alt: str,
+    *,
+    reach: float,
+    unit: str,
 ) -> str:
-    """Where the second source lies against the first, in pixels: a dot per patch, rings at half a pixel and one."""
+    """Where the second source lies against the first, in `unit`: a dot per patch, rings at a half and one."""
     with embed.style():
         figure, axes = _one(3.2, 3.2, left=0.55, bottom=0.5)
         for radius in (0.5, 1.0):
@@ -242,8 +248,8 @@ def shifts(
         axes.set_xlim(-reach, reach)
         axes.set_ylim(reach, -reach)  # south is down, as in the image
         axes.set_aspect("equal")
-        axes.set_xlabel("east, 10 m px")
-        axes.set_ylabel("south, 10 m px")
+        axes.set_xlabel(f"east, {unit}")
+        axes.set_ylabel(f"south, {unit}")
         return embed.svg(figure, name, alt)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from curation import shards
+from curation import shards, shift
 from curation.backscatter import decibels
 from curation.drawing import charts, palette
 from curation.drawing.charts import Share
@@ -23,9 +23,6 @@ from curation.sources import ArraySpec, SourceSpec
 
 HISTOGRAM_PATCHES = 32
 """Train patches per season whose pixels are read for the histograms of bands."""
-
-SHARP = 5.0
-"""A measured shift whose peak is less sharp than this says little (`curation.shift`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +204,17 @@ def _shift(survey: Survey, spec: SourceSpec) -> list[Chart]:
     if not found:
         return []
     s = spec.name
-    sharp = [m for m in found if m.facts[f"{s}_shift_peak"] >= SHARP]
-    note = f"{len(sharp)} of {len(found)} measurements have a peak of at least {SHARP:g}; the others say little."
+    level = found[0].cube.cube.dataset
+    measured = level.shift_arrays(s)
+    if measured is None:
+        return []
+    _, name, array = measured
+    least = shift.least_peak(array.px(level.recipe.grid.size))
+    sharp = [m for m in found if m.facts[f"{s}_shift_peak"] >= least]
+    note = (
+        f"In pixels of {name}. {len(sharp)} of {len(found)} measurements have a peak of at least {least:.2f}, which fewer "
+        f"than {shift.FALSE_ACCEPTS:.0%} of unrelated pairs have; the others say little."
+    )
     if not sharp:
         return [Chart(f"Shift: {s} against {spec.goes_with}", note + " None is drawn.", Markup(""))]
     xy = _by_season(sharp, survey, lambda m: (m.facts[f"{s}_shift_x_px"], m.facts[f"{s}_shift_y_px"]))
@@ -216,9 +222,10 @@ def _shift(survey: Survey, spec: SourceSpec) -> list[Chart]:
     every = np.concatenate(list(xy.values()))
     median = np.median(np.hypot(*every.T))
     colours = palette.seasons(survey.dataset.season_names())
-    alt = f"Shift of {s} against {spec.goes_with}: median length {median:.2f} px of {len(sharp)} patches"
+    alt = f"Shift of {s} against {spec.goes_with}: median length {median:.2f} px ({name}) of {len(sharp)} patches"
     reach = max(1.5, float(np.abs(every).max()) * 1.08)
-    svg = charts.shifts(by, colours, f"shift-{s}", alt, reach=reach)
+    unit = "px" if array.res_m is None else f"{array.told} px"
+    svg = charts.shifts(by, colours, f"shift-{s}", alt, reach=reach, unit=unit)
     note += f" Median length {median:.2f} px; rings at 0.5 and 1 px."
     return [Chart(f"Shift: {s} against {spec.goes_with}", note, Markup(svg + legend({k: colours[k] for k in by})))]
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from curation import shards
+from curation.complete import COMPLETE
 from curation.drawing import patch, tiles
 from curation.drawing.patch import Stretch
-from curation.drawing.survey import COMPLETE, Survey, round_robin
+from curation.drawing.survey import Survey, round_robin
 from curation.drawing.tiles import FALSE_COLOUR, TRUE_COLOUR, Tile
 from curation.model import STATIC, Location, Status
 from curation.recorded import RecordedCube

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curation import labels, recorded, shards
+from curation import complete, labels, recorded, shards
+from curation.ledger import recorded_cubes
 from curation.model import PENDING, STATIC, ConfigError, DamageError, Location, PatchOutcome, Status
 from curation.progress import Counting
 from curation.recipe import Dataset
@@ -24,8 +25,6 @@ from curation.store import Store
 
 MAX_SLABS = 256
 """Slabs per cube whose facts are read: on an object store each is some forty objects."""
-
-COMPLETE, REJECTED, FAILED = "complete", "rejected", "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,8 @@ class Survey:
     slabs_recorded: int = 0
     facts: dict[tuple[str, str, int], list[dict[str, Any]] | None] = field(default_factory=dict)
     """(region, season, slab) → facts; None where they are damaged."""
+    _states: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(region, location) → what it has come to, once it was asked for."""
 
     @property
     def regions(self) -> list[str]:
@@ -69,22 +70,20 @@ class Survey:
         return cube.outcomes.get(location) if cube else None
 
     def state(self, region: str, location: str) -> str:
-        """What became of a location: `complete` by the recipe's rule, `rejected` where it cannot become so, else open."""
-        have = {s: self.outcome(region, s, location) for s in self.dataset.level_of(region).cube_seasons()}
-        seasonal = [o.status if o else Status.PENDING for s, o in have.items() if s != STATIC]
-        static = [o.status if o else Status.PENDING for s, o in have.items() if s == STATIC]
-        lost = (Status.REJECTED, Status.ABSENT)
-        if self.dataset.recipe.pack.complete == "all":
-            needed, refused = static + seasonal, any(s in lost for s in static + seasonal)
-        else:
-            best = Status.OK if Status.OK in seasonal else None
-            needed = [*static, best] if best is not None else static + seasonal
-            refused = any(s in lost for s in static) or all(s in lost for s in seasonal)
-        if refused:
-            return REJECTED
-        if Status.FAILED in needed:
-            return FAILED
-        return COMPLETE if all(s is Status.OK for s in needed) else PENDING
+        """What a location has come to by the recipe's rule, as packing has it; a child by its own patches alone."""
+        if not self._states:
+            roots = [r for r in self.regions if not self.dataset.level_of(r).level]
+            for root in roots:
+                places = {
+                    f: self.places(f) for level in self.dataset.levels if (f := level.folder(root)) in self.regions
+                }
+                for its in complete.standings(self.dataset, root, places, self.outcome):
+                    self._states |= {(s.folder, s.location.id): s.verdict.state for s in (its, *its.children)}
+        if (region, location) not in self._states:  # a child whose cell's cubes are damaged, or not built
+            seasons = self.dataset.level_of(region).cube_seasons()
+            have = {s: self.outcome(region, s, location) for s in seasons}
+            self._states[region, location] = complete.judged(self.dataset.recipe.pack.complete, have).state
+        return self._states[region, location]
 
     def counts(self) -> dict[tuple[str, str], Counter[str]]:
         """(region, season) → reason → patches, as the ledgers say; `pending` for those that are not decided."""
@@ -163,7 +162,7 @@ def survey(dataset: Dataset, store: Store) -> Survey:
     Raises:
         ConfigError: nothing is built there, or it was built by another recipe.
     """
-    names = recorded.names(store)
+    names = recorded_cubes(store)
     if not names:
         raise ConfigError(
             f"{store.where('')}: nothing of {dataset.name!r} is built there; build it with "

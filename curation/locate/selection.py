@@ -126,6 +126,7 @@ def _locations(
     dataset: Dataset, ids: list[str], found: Places, names: NDArray[np.object_], rank: NDArray[np.int64]
 ) -> Locations:
     recipe = dataset.recipe
+    split.check_reach(found, recipe.grid, str(dataset.path))
     return Locations.of_columns(
         {
             "id": ids,
@@ -136,7 +137,7 @@ def _locations(
             "y0_m": found.y0_m,
             "size_m": np.full(len(ids), recipe.grid.size),
             "region": names,
-            "split": split.splits_of(found.lon, found.lat, recipe.seed, recipe.split),
+            "split": split.of_samples(recipe, found.lon, found.lat),
             "rank": rank,
         }
     )

@@ -1,12 +1,17 @@
-"""Train and validation by split blocks on the sphere. Pure.
+"""Train and validation by split blocks on the sphere. Pure: a function of footprints, whatever drew them.
 
 The sphere is cut into bands of `block_deg` of latitude from the south pole up, each band into
 `round(360 cos(lat) / block_deg)` blocks of equal longitude (`lat`: the band's middle), so that blocks are about square on
-the ground everywhere. A block is `val` where a hash of seed and block falls under `val_fraction`, else `train`.
+the ground everywhere. A footprint whose centre lies in a block is of its side: a block is `val` where a hash of seed and
+block falls under `val_fraction`, else `train`.
 
-Only train locations are given up for the buffer: one that is nearer than `buffer_km` to any val block is `buffer`, every
-location in a val block stays `val`. So no train location is nearer than `buffer_km` to a val location. Distances are from
-the location's centre to the block, on a sphere of the Earth's mean radius, across the antimeridian and the poles alike.
+Only train footprints are given up for the buffer: every footprint with its centre in a val block stays `val`, and may
+reach beyond its block. So a train footprint is `buffer` where its centre is nearer to any val block than twice the farthest
+that a footprint reaches from its centre, and `buffer_km` more. Then there are `buffer_km` of ground between any train and
+any val footprint: none shares ground with one of the other side, in whatever zones they lie. Distances are on a sphere of
+the Earth's mean radius, across the antimeridian and the poles alike.
+
+What is split are samples: the children of an ERA5 cell are of its side, whichever block their own centre lies in.
 """
 
 from __future__ import annotations
@@ -17,30 +22,83 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.locate import era5, overlap
+from curation.locate.places import Places, by_value
 from curation.model import ConfigError
-from curation.recipe import SplitSpec
+from curation.recipe import CELL_DEG, CELL_SAMPLER, GridSpec, Recipe, SplitSpec
 
 EARTH_RADIUS_KM = 6371.0088
 """Mean radius (IUGG)."""
 
 TRAIN, VAL, BUFFER = "train", "val", "buffer"
 
+STRETCH = 1.05
+"""A metre of a CRS is at most so many metres on the mean sphere: 1.0061 in UTM (scale 0.9996, and a sphere that is 1.0057
+times as large as the ellipsoid's meridian at the equator), 1.03 in the equal-area grids of continents."""
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def split_of(lon: float, lat: float, seed: int, spec: SplitSpec) -> str:
-    """`train`, `val` or `buffer` of a point in degrees. Raises as `splits_of` does."""
-    return str(splits_of(np.array([lon]), np.array([lat]), seed, spec)[0])
+def of_samples(recipe: Recipe, lon: Floats, lat: Floats) -> NDArray[np.str_]:
+    """`train`, `val` or `buffer` of each place of a recipe, root or child, by the centre of its own footprint.
+
+    It follows from recipe and place alone, so that it is the same whenever and of however few places it is asked.
+
+    Raises:
+        ConfigError: as `splits_of` does.
+    """
+    footprint = recipe.grid
+    if recipe.places.sampler == CELL_SAMPLER:  # a child lies within its cell, whose side it is of
+        lon, lat = era5.nodes(era5.numbers_at(np.asarray(lon, np.float64), np.asarray(lat, np.float64)))
+        footprint = GridSpec(size_deg=CELL_DEG)
+    return splits_of(lon, lat, recipe.seed, recipe.split, reach_km(footprint))
 
 
-def splits_of(lon: Floats, lat: Floats, seed: int, spec: SplitSpec) -> NDArray[np.str_]:
-    """`train`, `val` or `buffer` of each point in degrees, as `<U6` of the points' shape.
+def reach_km(grid: GridSpec) -> float:
+    """The farthest that a footprint reaches from its centre on the sphere, km: no less, wherever it lies."""
+    if grid.size_deg is not None:  # longer along the equator than anywhere
+        return math.radians(CELL_DEG / math.sqrt(2)) * EARTH_RADIUS_KM
+    return grid.size / math.sqrt(2) * STRETCH / 1000
+
+
+def check_reach(found: Places, grid: GridSpec, where: str) -> None:
+    """Passes where no footprint in metres reaches farther than `reach_km` says; in UTM none does.
+
+    Raises:
+        ConfigError: one does, as in a CRS that shrinks the ground.
+    """
+    limit = reach_km(grid)
+    for code, rows in by_value(found.epsg):
+        if grid.size_deg is not None or 32601 <= code <= 32660 or 32701 <= code <= 32760:
+            continue
+        of = found.take(rows)
+        lon, lat = overlap.outlines(of.epsg, of.x0_m, of.y0_m, grid.size, points_per_side=4)
+        km = EARTH_RADIUS_KM * _arc(np.radians(of.lat)[:, None], np.radians(lat), np.radians(lon - of.lon[:, None]))
+        bad = ~(km.max(axis=1) <= limit)
+        if bad.any():
+            k = int(np.argmax(bad))
+            raise ConfigError(
+                f"{where}: the footprint of EPSG:{code} at lon {of.lon[k]:.4f}, lat {of.lat[k]:.4f} reaches "
+                f"{km[k].max():.3f} km from its centre, where {grid.size:g} m may reach {limit:.3f}: its CRS shrinks the "
+                "ground there, so train and val could share some; give it in UTM"
+            )
+
+
+def splits_of(lon: Floats, lat: Floats, seed: int, spec: SplitSpec, reach_km: float) -> NDArray[np.str_]:
+    """`train`, `val` or `buffer` of each footprint by its centre in degrees, as `<U6` of the centres' shape.
 
     A block holds its west and south edges; longitudes may run beyond ±180.
 
+    Args:
+        lon: of centres.
+        lat: likewise.
+        seed: of the recipe.
+        spec: its rule.
+        reach_km: no footprint of either side reaches farther from its centre; 0 for points.
+
     Raises:
-        ConfigError: a point is not on the sphere (not finite, or a latitude beyond ±90).
+        ConfigError: a centre is not on the sphere (not finite, or a latitude beyond ±90).
     """
     lon, lat = np.asarray(lon, dtype=np.float64), np.asarray(lat, dtype=np.float64)
     bad = ~(np.isfinite(lon) & (np.abs(lat) <= 90))
@@ -52,9 +110,9 @@ def splits_of(lon: Floats, lat: Floats, seed: int, spec: SplitSpec) -> NDArray[n
     column = np.minimum(
         (east * _columns(band, spec.block_deg) / 360.0).astype(np.int64), _columns(band, spec.block_deg) - 1
     )
-    blocks = _Blocks(seed, spec)
+    blocks = _Blocks(seed, spec, 2 * reach_km + spec.buffer_km)
     out = np.where(blocks.are_val(band, column), VAL, TRAIN).astype("<U6")
-    if spec.buffer_km > 0 and 0 < spec.val_fraction < 1:
+    if blocks.apart_km > 0 and 0 < spec.val_fraction < 1:
         train = out == TRAIN
         near = _near_val(east[train], lat[train], band[train], blocks)
         out[train] = np.where(near, BUFFER, TRAIN)
@@ -84,8 +142,10 @@ def _columns(band: Ints, block_deg: float) -> Ints:
 class _Blocks:
     """Which blocks of a split are val; each is hashed once, however many points are near it."""
 
-    def __init__(self, seed: int, spec: SplitSpec) -> None:
+    def __init__(self, seed: int, spec: SplitSpec, apart_km: float) -> None:
         self.seed, self.spec = seed, spec
+        self.apart_km = apart_km
+        """What a train centre keeps from them."""
         self._val: dict[int, bool] = {}
 
     def are_val(self, band: Ints, column: Ints) -> NDArray[np.bool_]:
@@ -107,9 +167,9 @@ def _share(seed: int, band: int, column: int) -> float:
 
 
 def _near_val(east: Floats, lat: Floats, band: Ints, blocks: _Blocks) -> NDArray[np.bool_]:
-    """Whether points (degrees east of the antimeridian, latitude) are nearer than the buffer to a val block."""
+    """Whether centres (degrees east of the antimeridian, latitude) are nearer to a val block than they may be."""
     spec = blocks.spec
-    reach = math.degrees(spec.buffer_km / EARTH_RADIUS_KM)
+    reach = math.degrees(blocks.apart_km / EARTH_RADIUS_KM)
     steps = math.ceil(reach / spec.block_deg)
     near = np.zeros(lat.shape, dtype=bool)
     for step in range(-steps, steps + 1):
@@ -137,7 +197,7 @@ def _near_val_in(east: Floats, lat: Floats, band: Ints, reach: float, blocks: _B
         todo, column = (kept[blocks.are_val(band[todo], column)] for kept in (todo, column))
         west = column * width[todo]
         km = distance_km(east[todo], lat[todo], west, south[todo], width[todo], north[todo])
-        near[todo] = km < spec.buffer_km
+        near[todo] = km < blocks.apart_km
     return near
 
 

@@ -22,7 +22,7 @@ from curation.locate import children, era5, land, lattice, places, sampling
 from curation.locate import given as given_places
 from curation.locate.overlap import Kept, overlapping
 from curation.locate.places import Places
-from curation.locate.split import split_of
+from curation.locate.split import of_samples
 from curation.locations import Locations
 from curation.model import ConfigError, DamageError, Location
 from curation.recipe import Dataset, PlacesSpec, Recipe, SplitSpec, load_dataset
@@ -655,8 +655,9 @@ def test_children_have_the_region_and_split_of_their_cell(example, family):
         assert {(c.region, c.split) == (cells[c.parent].region, cells[c.parent].split) for c in found.children()} == {
             True
         }
-        for r in cells.values():
-            assert r.split == split_of(r.lon, r.lat, 42, spec.recipe.split)
+        for part in (found.roots(), found.children()):  # of a child, too, by its own centre alone
+            again = of_samples(spec.recipe, part.column("lon"), part.column("lat"))
+            assert again.tolist() == part.column("split").tolist()
     assert {r.region for r in family.roots()} == {region.name for region in SEAMS}
     assert {c.region for c in family.children()} == {region.name for region in SEAMS}
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.locate import split
-from curation.locate.split import split_of, splits_of
+from curation.locate.split import splits_of
 from curation.model import ConfigError
 from curation.recipe import SplitSpec
 
@@ -44,14 +44,14 @@ TURNING = st.integers(-180 << 20, 180 << 20).map(lambda v: v / (1 << 20))
 @given(TURNING, st.floats(-90, 90), st.integers(-5, 5), st.floats(0.1, 30), st.floats(0, 400))
 def test_one_point_is_as_many_points(lon, lat, seed, block_deg, buffer_km):
     spec = SplitSpec(val_fraction=0.3, block_deg=block_deg, buffer_km=buffer_km)
-    many = splits_of(np.array([0, lon, 1]), np.array([0, lat, 1]), seed, spec)
-    assert split_of(lon, lat, seed, spec) == many[1]
-    assert split_of(lon - 360, lat, seed, spec) == split_of(lon + 360, lat, seed, spec)
+    many = splits_of(np.array([0, lon, 1]), np.array([0, lat, 1]), seed, spec, 0)
+    for turned in (lon, lon - 360, lon + 360):
+        assert splits_of(np.array([turned]), np.array([lat]), seed, spec, 0) == many[1]
 
 
 def test_seeds_differ_and_repeat():
     lon, lat = globe(20_000)
-    one, again, other = (splits_of(lon, lat, seed, SPEC) for seed in (1, 1, 2))
+    one, again, other = (splits_of(lon, lat, seed, SPEC, 0) for seed in (1, 1, 2))
     assert (one == again).all()
     assert (one != other).mean() > 0.1
 
@@ -62,15 +62,15 @@ def test_the_val_fraction_is_about_right(block_deg, fraction):
     # Over many seeds, since at 30° there are few blocks.
     lon, lat = globe(3000)
     spec = SplitSpec(val_fraction=fraction, block_deg=block_deg, buffer_km=0)
-    share = np.mean([(splits_of(lon, lat, seed, spec) == "val").mean() for seed in range(30)])
+    share = np.mean([(splits_of(lon, lat, seed, spec, 0) == "val").mean() for seed in range(30)])
     assert abs(share - fraction) < 0.035
     assert share == fraction or 0 < fraction < 1
 
 
 def test_without_a_buffer_nothing_is_given_up_and_with_one_only_train_is():
     lon, lat = globe(30_000)
-    bare = splits_of(lon, lat, 3, SPEC.model_copy(update={"buffer_km": 0}))
-    buffered = splits_of(lon, lat, 3, SPEC)
+    bare = splits_of(lon, lat, 3, SPEC.model_copy(update={"buffer_km": 0}), 0)
+    buffered = splits_of(lon, lat, 3, SPEC, 0)
     assert set(bare) == {"train", "val"}
     assert set(buffered) == {"train", "val", "buffer"}
     assert ((bare == "val") == (buffered == "val")).all()
@@ -84,7 +84,7 @@ def test_no_train_point_is_near_a_val_point(low, high, lons):
     rng = np.random.default_rng(5)
     lon = rng.uniform(*lons, 6000)
     lat = np.degrees(np.arcsin(rng.uniform(low, high, 6000)))
-    side = splits_of(lon, lat, 7, SPEC)
+    side = splits_of(lon, lat, 7, SPEC, 0)
     train, val = side == "train", side == "val"
     assert train.any()
     assert val.any()
@@ -100,7 +100,7 @@ def test_buffer_is_exactly_what_is_near_a_val_block_by_brute_force(lat0, block_d
     for lon0 in (179.97, 12.3):
         lon = lon0 + rng.uniform(-0.4, 0.4, 60) / max(math.cos(math.radians(lat0)), 0.05)
         lat = np.clip(lat0 + rng.uniform(-0.4, 0.4, 60), -90, 90)
-        side = splits_of(lon, lat, 11, spec)
+        side = splits_of(lon, lat, 11, spec, 0)
         for x, y, got in zip(lon, lat, side, strict=True):
             # Rings of points around it: val just within the buffer means buffer; none up to it means train.
             near = _val_within(x, y, 19.8, bare)
@@ -117,7 +117,7 @@ def _val_within(lon: float, lat: float, reach_km: float, bare: SplitSpec) -> boo
     d, phi = km_ / 6371.0088, math.radians(lat)
     there = np.arcsin(np.clip(np.sin(phi) * np.cos(d) + np.cos(phi) * np.sin(d) * np.cos(turn), -1, 1))
     east = np.arctan2(np.sin(turn) * np.sin(d) * np.cos(phi), np.cos(d) - np.sin(phi) * np.sin(there))
-    return bool((splits_of((lon + np.degrees(east)).ravel(), np.degrees(there).ravel(), 11, bare) == "val").any())
+    return bool((splits_of((lon + np.degrees(east)).ravel(), np.degrees(there).ravel(), 11, bare, 0) == "val").any())
 
 
 @settings(max_examples=60)
@@ -142,4 +142,4 @@ def test_blocks_are_about_square_on_the_ground():
 @pytest.mark.parametrize("point", [(0, 91), (math.nan, 0), (0, math.nan), (math.inf, 0)])
 def test_points_off_the_sphere_are_refused(point):
     with pytest.raises(ConfigError, match="point 0"):
-        split_of(*point, 1, SPEC)
+        splits_of(*(np.array([v]) for v in point), 1, SPEC, 0)
