@@ -321,7 +321,7 @@ class PatchOutcome:
 
 def parse_time(text: str) -> dt.datetime:
     """The instant that an RFC 3339 or ISO 8601 text names, in UTC; a text without a zone is UTC."""
-    time = dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    time = dt.datetime.fromisoformat(text.strip().upper().replace("Z", "+00:00"))
     return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time.astimezone(dt.UTC)
 
 

@@ -51,6 +51,37 @@ HOSTILE = "tests/stream/test_hostile.py::test_"
 
 TABLE = (
     Mutant(
+        "names that differ by their spelling are one name",
+        "curation/search/items.py",
+        "    return None if found is None else spelt(found)",
+        "    return found",
+        ("tests/search/test_spelling.py::test_one_acquisition_processed_again_is_one_however_its_names_are_written",),
+    ),
+    Mutant(
+        "a filter on text is not one on its case",
+        "curation/search/items.py",
+        "_OPERATORS[op](spelling.folded(value), spelling.folded(want))",
+        "_OPERATORS[op](value, want)",
+        ("tests/search/test_spelling.py::test_a_filter_on_text_does_not_drop_another_case_of_it",),
+    ),
+    Mutant(
+        "what is told from the base leads back there",
+        "curation/search/items.py",
+        'return href if below.startswith("/") or "://" in below else below',
+        "return below",
+        (
+            "tests/search/test_spelling.py"
+            "::test_a_relative_href_is_a_reference_and_what_is_told_from_the_base_leads_back_there",
+        ),
+    ),
+    Mutant(
+        "what says neither yes nor no of the offset is not taken for no",
+        "curation/radiometry.py",
+        '    if said not in ("true", "false", "1", "0", "none"):',
+        "    if False:",
+        ("tests/search/test_spelling.py::test_what_says_neither_yes_nor_no_of_the_offset_is_not_taken_for_no",),
+    ),
+    Mutant(
         "a server that ignores If-Match does not mix two contents",
         "curation/read/ranges.py",
         "    if version and mark != version:\n        raise ChangedError(_CHANGED)\n    return Answer(data, size, mark)",
