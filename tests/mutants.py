@@ -75,6 +75,13 @@ TABLE = (
         ),
     ),
     Mutant(
+        "a partner is sought beyond the season's window",
+        "curation/recipe.py",
+        "if self.specs[source].goes_with is None:",
+        "if True:",
+        ("tests/test_walk.py::test_radar_is_sought_beyond_the_seasons_window_as_far_as_it_may_lie_from_its_partner",),
+    ),
+    Mutant(
         "what says neither yes nor no of the offset is not taken for no",
         "curation/radiometry.py",
         '    if said not in ("true", "false", "1", "0", "none"):',
