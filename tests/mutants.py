@@ -75,6 +75,20 @@ TABLE = (
         ),
     ),
     Mutant(
+        "what another Earth rendered is not taken for this one's",
+        "curation/embedded/mark.py",
+        'path.read_bytes() + b"\\n")',
+        'b"")',
+        ("tests/embedded/test_mark.py::test_the_mark_changes_with_what_renders_and_with_nothing_else",),
+    ),
+    Mutant(
+        "an Earth drawn by other packages is another",
+        "curation/embedded/mark.py",
+        'found.update(f"{name} {metadata.version(name)}\\n".encode())',
+        "pass",
+        ("tests/embedded/test_mark.py::test_the_mark_changes_with_the_packages_that_render",),
+    ),
+    Mutant(
         "a partner is sought beyond the season's window",
         "curation/recipe.py",
         "if self.specs[source].goes_with is None:",
