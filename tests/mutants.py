@@ -75,6 +75,47 @@ TABLE = (
         ),
     ),
     Mutant(
+        "a next link that leads back is not followed for ever",
+        "curation/search/paging.py",
+        "    if asked.mark in seen:",
+        "    if False:",
+        (
+            "tests/search/test_paging.py"
+            "::test_paging_without_an_end_fails_the_search_by_name_and_is_not_tried_again[same]",
+        ),
+    ),
+    Mutant(
+        "pages that bring nothing new have an end",
+        "curation/search/paging.py",
+        "    if idle >= MOST_IDLE:",
+        "    if False:",
+        ("tests/search/test_paging.py::test_paging_without_an_end_fails_the_search_by_name_and_is_not_tried_again",),
+    ),
+    Mutant(
+        "an empty page is none of an answer's ends",
+        "curation/search/paging.py",
+        "        if asked is None:\n            return\n        why",
+        "        if asked is None or not _listed(page):\n            return\n        why",
+        ("tests/search/test_paging.py::test_pages_are_followed_whatever_leads_to_them_also_past_empty_ones",),
+    ),
+    Mutant(
+        "a search that has no end is not taken for a whole one",
+        "curation/search/paging.py",
+        "if why and matched is not None and len(names) >= matched:",
+        "if why and matched is not None:",
+        ("tests/search/test_paging.py::test_paging_without_an_end_is_one_where_all_that_match_are_there",),
+    ),
+    Mutant(
+        "no more of an answer is unpacked than was asked for",
+        "curation/search/paging.py",
+        "        if size > MOST_ANSWER_BYTES:",
+        "        if False:",
+        (
+            "tests/search/test_paging.py"
+            "::test_an_answer_that_unpacks_to_more_than_was_asked_for_ends_by_name_before_it_fills_memory[200]",
+        ),
+    ),
+    Mutant(
         "what another Earth rendered is not taken for this one's",
         "curation/embedded/mark.py",
         'path.read_bytes() + b"\\n")',

@@ -64,7 +64,7 @@ class Api:
                     query=query.conditions(form) or None,
                     limit=PAGE_ITEMS,
                 )
-                first = Asked(str(found.url), found.method, found.get_parameters())
+                first = Asked(str(found.url), found.method or "POST", found.get_parameters())
                 every = pages(self._read, first, most_items(query.season if query.interval else None))
                 found_here: dict[str, Any] = {}
                 for page in every:

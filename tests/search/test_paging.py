@@ -226,7 +226,7 @@ def test_a_root_that_unpacks_to_more_is_a_catalog_that_does_not_answer(monkeypat
     packed = bomb(8 << 20)
     with (
         serving(lambda request: request.send(200, packed, Content_Encoding="gzip")) as url,
-        pytest.raises(ConfigError, match="does not answer as a STAC API .*more than 1 MiB"),
+        pytest.raises(ConfigError, match=r"does not answer as a STAC API .*more than 1 MiB"),
     ):
         opened(resolve(url))
 
@@ -270,5 +270,5 @@ def test_collections_on_pages_without_an_end_are_no_catalog():
         return found
 
     made._body = looping
-    with serving(made.answer) as url, pytest.raises(ConfigError, match="does not list its collections .*was read"):
+    with serving(made.answer) as url, pytest.raises(ConfigError, match=r"does not list its collections .*was read"):
         opened(resolve(url)).collections()
