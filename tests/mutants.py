@@ -116,6 +116,27 @@ TABLE = (
         ),
     ),
     Mutant(
+        "a tile that is not there is sea only where there is sea",
+        "curation/ocean.py",
+        "    return not land.is_land(lon + across, np.clip(lat + along, -90, 90)).any()",
+        "    return True",
+        ("tests/test_ocean.py::test_where_no_tile_is_there_land_and_lakes_are_not_at_zero_metres",),
+    ),
+    Mutant(
+        "sea is not sure near the coast",
+        "curation/ocean.py",
+        "np.arange(-1, 2) * MARGIN_DEG)",
+        "np.arange(1) * MARGIN_DEG)\n    across = across * 0",
+        ("tests/test_ocean.py::test_sea_is_not_sure_within_a_kilometre_of_the_coast",),
+    ),
+    Mutant(
+        "what no tile reaches counts as missing where it is no sea",
+        "curation/build.py",
+        "            void = empty & ~sea\n",
+        "",
+        ("tests/test_ocean.py::test_a_patch_beside_a_tile_that_is_missing_keeps_nodata_where_there_is_no_sea[0.999]",),
+    ),
+    Mutant(
         "what another Earth rendered is not taken for this one's",
         "curation/embedded/mark.py",
         'path.read_bytes() + b"\\n")',

@@ -15,7 +15,7 @@ LEVELS = [
     {"recipe", "clouds", "labels", "shardformat", "starter", "ledger", "facts"},
     {"regions", "catalogs", "cube", "read", "stream"},
     {"locate", "search", "select"},
-    {"candidates", "swathgrid"},
+    {"candidates", "ocean", "swathgrid"},
     {"build", "remaining"},
     {"cluster"},
     {"pipeline"},
