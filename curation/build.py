@@ -22,7 +22,20 @@ from typing import Any, NoReturn, TypeGuard, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from curation import candidates, clouds, cube, facts, grid, labels, radiometry, select, shift, swathgrid, zarrshard
+from curation import (
+    candidates,
+    clouds,
+    cube,
+    facts,
+    grid,
+    labels,
+    ocean,
+    radiometry,
+    select,
+    shift,
+    swathgrid,
+    zarrshard,
+)
 from curation.backscatter import decibels
 from curation.candidates import Candidates
 from curation.catalogs import Catalog
@@ -825,13 +838,14 @@ def _files(slab: _Slab, spec: SourceSpec, scene: Scene) -> dict[str, Asset]:
 
 
 def _read_mosaic(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec) -> None:
-    """All scenes that touch the patch as one; one that cannot be read fails it, and one that is excluded is no sea."""
+    """All scenes that touch the patch as one; one that cannot be read fails it; what none reaches may be sea."""
     mine = slab.candidates[spec.name][patch.location.id]
-    if spec.hole_value is None or mine.code is not Code.NO_SCENE:  # where no scene is, there is sea
+    if spec.hole_value is None or mine.code is not Code.NO_SCENE:  # where no scene is, there may be sea
         mine.check()
     scenes = _usable(slab, mine.scenes)
     pixels, warped, valid = _read_all(slab, reader, patch.location, spec, scenes)
     patch.facts |= {f"{spec.name}_valid_fraction": valid, f"{spec.name}_warped": int(warped)}
+    short = Code.NODATA
     if spec.hole_value is not None:
         valid = 1.0
         for name, array in slab.dataset.arrays[spec.name].items():
@@ -839,13 +853,16 @@ def _read_mosaic(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec) -
             void = empty & reader.covered(_assets(slab, spec, array.bands[0], scenes), array, patch.location)
             if len(scenes) < len(mine.scenes):  # what an excluded scene has there nobody knows
                 void = empty
-            hole = empty & ~void  # a void of a scene is not the sea beside it
-            patch.facts[f"{spec.name}_hole_fraction"] = float(hole.mean())
+            # A void of a scene is not the sea beside it, and a tile that is not there is no sea where there is land.
+            sea = ocean.sea_of(empty & ~void, patch.location, array.step(patch.location.size_m))
+            short = Code.HOLE if (empty & ~void & ~sea).any() else short
+            void = empty & ~sea
+            patch.facts[f"{spec.name}_hole_fraction"] = float(sea.mean())
             patch.facts[f"{spec.name}_void_fraction"] = float(void.mean())
-            pixels[name] = np.where(hole, pixels[name].dtype.type(spec.hole_value), pixels[name])
+            pixels[name] = np.where(sea, pixels[name].dtype.type(spec.hole_value), pixels[name])
             valid = min(valid, 1 - float(void.mean()))
-    if valid < slab.dataset.min_valid(spec.name) and not spec.classes:
-        raise Reject(Code.NODATA, valid)
+    if (valid <= 0 or valid < slab.dataset.min_valid(spec.name)) and not spec.classes:
+        raise Reject(short, valid, status=Status.REJECTED if scenes else Status.ABSENT)
     patch.pixels |= pixels
     if spec.classes:
         _class_facts(slab.dataset, patch, spec)

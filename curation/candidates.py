@@ -57,7 +57,7 @@ def searched(dataset: Dataset, season: str) -> list[tuple[SourceSpec, Season]]:
     out = []
     for spec in dataset.sources(season):
         names = dataset.season_names() if spec.one_orbit_direction else [season]
-        out += [(spec, dataset.recipe.season(n)) for n in names]
+        out += [(spec, dataset.sought(spec.name, n)) for n in names]
     return out
 
 
@@ -81,7 +81,7 @@ def _of_source(
     dataset: Dataset, searches: Searches, spec: SourceSpec, season: str, places: Sequence[Location]
 ) -> dict[str, Candidates]:
     """Location id → candidates of a source, best first."""
-    window = dataset.recipe.season(season)
+    window = dataset.sought(spec.name, season)
     found = {c: searches.scenes(spec, window, c) for c in set(map(cell_of, places))}
     if spec.pick == "mean":
         found = {c: select.one_mode(s) for c, s in found.items()}
@@ -138,6 +138,6 @@ def _directions(
     """Location id → its orbit direction, of a source that keeps to one."""
     if not spec.one_orbit_direction:
         return {}
-    seasons = [dataset.recipe.season(n) for n in dataset.season_names()]
+    seasons = [dataset.sought(spec.name, n) for n in dataset.season_names()]
     found = {c: [searches.scenes(spec, s, c) for s in seasons] for c in set(map(cell_of, places))}
     return {p.id: select.orbit_direction(found[cell_of(p)], p) for p in places}

@@ -130,9 +130,13 @@ def facts_of(dataset: Dataset, spec: SourceSpec) -> list[Fact]:
         ]
     if spec.hole_value is not None:
         out.append(
-            Fact(f"{s}_hole_fraction", "float32", f"share of pixels that no scene reaches, set to {spec.hole_value:g}")
+            Fact(
+                f"{s}_hole_fraction",
+                "float32",
+                f"share of pixels that no scene reaches: sea, set to {spec.hole_value:g}",
+            )
         )
-        out.append(Fact(f"{s}_void_fraction", "float32", "share of pixels without data within a scene"))
+        out.append(Fact(f"{s}_void_fraction", "float32", "share of pixels without data that are not known to be sea"))
     return out
 
 

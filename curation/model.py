@@ -98,6 +98,8 @@ class Code(StrEnum):
     """Clear by its mask, which calls more of the patch snow than the recipe allows."""
     NODATA = "nodata"
     """No covering scene reaches the recipe's valid fraction on the patch."""
+    HOLE = "hole"
+    """Scenes of a mosaic leave open too much of the patch that is not known to be sea, or there is none."""
     TIME_GAP = "time_gap"
     """The nearest scene is further in time from the scene it goes with, good enough itself, than the recipe allows."""
     EXHAUSTED = "exhausted"
@@ -127,6 +129,7 @@ CODE_HELP: dict[Code, str] = {
     Code.DOUBTFUL: "the mask is unsure of too much of the patch (unclassified)",
     Code.SNOWY: "the mask calls more of the patch snow than the recipe allows",
     Code.NODATA: "no covering scene has enough valid pixels on the patch",
+    Code.HOLE: "no scene of the mosaic where there is no open sea: a tile that the catalog lacks, a lake, a coast",
     Code.TIME_GAP: "the nearest scene is too far in time from the one it goes with",
     Code.EXHAUSTED: "max_candidates masks were read, none passed, and scenes are left that were not looked at",
     Code.EXCLUDED: "each scene that might be used is excluded by the recipe",
@@ -324,7 +327,7 @@ class PatchOutcome:
 
 def parse_time(text: str) -> dt.datetime:
     """The instant that an RFC 3339 or ISO 8601 text names, in UTC; a text without a zone is UTC."""
-    time = dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    time = dt.datetime.fromisoformat(text.strip().upper().replace("Z", "+00:00"))
     return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time.astimezone(dt.UTC)
 
 

@@ -109,11 +109,19 @@ def offset_dn(rule: str, properties: dict[str, Any], asset: dict[str, Any], base
                 f"the asset's scale {scale} and offset {offset} mean {carried} on top, expected 0 or {OFFSET_DN}"
             )
         return carried
-    if rule == "earth-search" and properties.get("earthsearch:boa_offset_applied") is True:
+    if rule == "earth-search" and _says_applied(properties.get("earthsearch:boa_offset_applied")):
         return 0
     if baseline is None:
         raise NoBaselineError("the item states no processing baseline")
     return OFFSET_DN if versions.order(versions.baseline(baseline)) >= FIRST_WITH_OFFSET else 0
+
+
+def _says_applied(value: Any) -> bool:
+    """Whether an item says that the offset is gone already. Raises NoBaselineError where it says neither yes nor no."""
+    said = str(value).strip().lower()
+    if said not in ("true", "false", "1", "0", "none"):
+        raise NoBaselineError(f"earthsearch:boa_offset_applied is {ascii(value)[:60]}, expected true or false")
+    return said in ("true", "1")
 
 
 def _first(*values: Any) -> Any:

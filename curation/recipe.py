@@ -9,6 +9,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
@@ -27,6 +28,9 @@ from curation.model import STATIC, ConfigError, Season, did_you_mean
 from curation.sources import ArraySpec, CatalogForm, Name, SourceSpec, Strict
 
 T = TypeVar("T", bound=BaseModel)
+
+_LONGEST_GAP_DAYS = 36_525
+"""A hundred years: no archive is older, and time itself has an end for Python."""
 
 
 def _utc(value: Any) -> dt.datetime:
@@ -519,6 +523,17 @@ class Dataset:
         kind = STATIC if season == STATIC else "seasonal"
         found = [s for s in self.specs.values() if s.season == kind and self._has(s.name, season)]
         return sorted(found, key=lambda s: s.goes_with is not None)
+
+    def sought(self, source: str, season: str) -> Season:
+        """The window in which a source is searched for a season: of one that goes with another `max_gap_days` more each way.
+
+        Its partner lies in the season; of one near the window's edge the nearest scene may lie beyond.
+        """
+        window = self.recipe.season(season)
+        if self.specs[source].goes_with is None:
+            return window
+        gap = dt.timedelta(days=min(self.recipe.quality.max_gap_days, _LONGEST_GAP_DAYS))
+        return replace(window, start=window.start - gap, end=window.end + gap)
 
     def min_valid(self, source: str) -> float:
         """Least fraction of pixels with data that a source of a patch may have; more than none anyway."""

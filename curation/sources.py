@@ -251,7 +251,7 @@ class SourceSpec(Strict):
     elevation: bool = False
     """Heights in metres, of which the elevation facts are taken."""
     hole_value: float | None = None
-    """What a place without any scene of a mosaic is (sea in GLO-30: 0 m); flagged, never silent."""
+    """What open sea without a scene of a mosaic is (GLO-30: 0 m); flagged, never silent. All else without one is nodata."""
     licence: str
     catalogs: dict[str, CatalogForm]
     """By name of the catalog; `*` is any STAC API or file of the user's own, and the embedded Earth."""

@@ -51,6 +51,120 @@ HOSTILE = "tests/stream/test_hostile.py::test_"
 
 TABLE = (
     Mutant(
+        "names that differ by their spelling are one name",
+        "curation/search/items.py",
+        "    return None if found is None else spelt(found)",
+        "    return found",
+        ("tests/search/test_spelling.py::test_one_acquisition_processed_again_is_one_however_its_names_are_written",),
+    ),
+    Mutant(
+        "a filter on text is not one on its case",
+        "curation/search/items.py",
+        "_OPERATORS[op](spelling.folded(value), spelling.folded(want))",
+        "_OPERATORS[op](value, want)",
+        ("tests/search/test_spelling.py::test_a_filter_on_text_does_not_drop_another_case_of_it",),
+    ),
+    Mutant(
+        "what is told from the base leads back there",
+        "curation/search/items.py",
+        'return href if below.startswith("/") or "://" in below else below',
+        "return below",
+        (
+            "tests/search/test_spelling.py"
+            "::test_a_relative_href_is_a_reference_and_what_is_told_from_the_base_leads_back_there",
+        ),
+    ),
+    Mutant(
+        "a next link that leads back is not followed for ever",
+        "curation/search/paging.py",
+        "    if asked.mark in seen:",
+        "    if False:",
+        (
+            "tests/search/test_paging.py"
+            "::test_paging_without_an_end_fails_the_search_by_name_and_is_not_tried_again[same]",
+        ),
+    ),
+    Mutant(
+        "pages that bring nothing new have an end",
+        "curation/search/paging.py",
+        "    if idle >= MOST_IDLE:",
+        "    if False:",
+        ("tests/search/test_paging.py::test_paging_without_an_end_fails_the_search_by_name_and_is_not_tried_again",),
+    ),
+    Mutant(
+        "an empty page is none of an answer's ends",
+        "curation/search/paging.py",
+        "        if asked is None:\n            return\n        why",
+        "        if asked is None or not _listed(page):\n            return\n        why",
+        ("tests/search/test_paging.py::test_pages_are_followed_whatever_leads_to_them_also_past_empty_ones",),
+    ),
+    Mutant(
+        "a search that has no end is not taken for a whole one",
+        "curation/search/paging.py",
+        "if why and matched is not None and len(names) >= matched:",
+        "if why and matched is not None:",
+        ("tests/search/test_paging.py::test_paging_without_an_end_is_one_where_all_that_match_are_there",),
+    ),
+    Mutant(
+        "no more of an answer is unpacked than was asked for",
+        "curation/search/paging.py",
+        "        if size > MOST_ANSWER_BYTES:",
+        "        if False:",
+        (
+            "tests/search/test_paging.py"
+            "::test_an_answer_that_unpacks_to_more_than_was_asked_for_ends_by_name_before_it_fills_memory[200]",
+        ),
+    ),
+    Mutant(
+        "a tile that is not there is sea only where there is sea",
+        "curation/ocean.py",
+        "    return not land.is_land(lon + across, np.clip(lat + along, -90, 90)).any()",
+        "    return True",
+        ("tests/test_ocean.py::test_where_no_tile_is_there_land_and_lakes_are_not_at_zero_metres",),
+    ),
+    Mutant(
+        "sea is not sure near the coast",
+        "curation/ocean.py",
+        "np.arange(-1, 2) * MARGIN_DEG)",
+        "np.arange(1) * MARGIN_DEG)\n    across = across * 0",
+        ("tests/test_ocean.py::test_sea_is_not_sure_within_a_kilometre_of_the_coast",),
+    ),
+    Mutant(
+        "what no tile reaches counts as missing where it is no sea",
+        "curation/build.py",
+        "            void = empty & ~sea\n",
+        "",
+        ("tests/test_ocean.py::test_a_patch_beside_a_tile_that_is_missing_keeps_nodata_where_there_is_no_sea[0.999]",),
+    ),
+    Mutant(
+        "what another Earth rendered is not taken for this one's",
+        "curation/embedded/mark.py",
+        'path.read_bytes() + b"\\n")',
+        'b"")',
+        ("tests/embedded/test_mark.py::test_the_mark_changes_with_what_renders_and_with_nothing_else",),
+    ),
+    Mutant(
+        "an Earth drawn by other packages is another",
+        "curation/embedded/mark.py",
+        'found.update(f"{name} {metadata.version(name)}\\n".encode())',
+        "pass",
+        ("tests/embedded/test_mark.py::test_the_mark_changes_with_the_packages_that_render",),
+    ),
+    Mutant(
+        "a partner is sought beyond the season's window",
+        "curation/recipe.py",
+        "if self.specs[source].goes_with is None:",
+        "if True:",
+        ("tests/test_walk.py::test_radar_is_sought_beyond_the_seasons_window_as_far_as_it_may_lie_from_its_partner",),
+    ),
+    Mutant(
+        "what says neither yes nor no of the offset is not taken for no",
+        "curation/radiometry.py",
+        '    if said not in ("true", "false", "1", "0", "none"):',
+        "    if False:",
+        ("tests/search/test_spelling.py::test_what_says_neither_yes_nor_no_of_the_offset_is_not_taken_for_no",),
+    ),
+    Mutant(
         "a server that ignores If-Match does not mix two contents",
         "curation/read/ranges.py",
         "    if version and mark != version:\n        raise ChangedError(_CHANGED)\n    return Answer(data, size, mark)",

@@ -15,7 +15,7 @@ LEVELS = [
     {"recipe", "clouds", "labels", "shardformat", "starter", "ledger", "facts", "complete"},
     {"regions", "catalogs", "cube", "read", "stream"},
     {"locate", "search", "select"},
-    {"candidates", "swathgrid", "sharing"},
+    {"candidates", "swathgrid", "sharing", "ocean"},
     {"build", "remaining"},
     {"cluster"},
     {"pipeline"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -130,6 +131,38 @@ def built(curate: Curate, source: str = "s2l2a") -> SourceOutcome:
 def reason(curate: Curate) -> str:
     curate()
     return outcomes(curate)[tiny.name(*HERE)].reason
+
+
+# --- at the edges of a season ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("partner", "day"), [("2021-05-30", "2021-06-02"), ("2021-09-02", "2021-08-30")])
+@pytest.mark.parametrize("inside", [False, True])
+def test_radar_is_sought_beyond_the_seasons_window_as_far_as_it_may_lie_from_its_partner(dates, partner, day, inside):
+    before, after = dates.mask("2021-05-31", {}), dates.mask("2021-09-01", {})  # clear, and of another season
+    dates.mask(day, {CLOUD: 0.05})
+    near = dates.radar(partner)
+    dates.radar("2021-05-19")  # 12.8 days before the window
+    if inside:
+        dates.radar("2021-07-15")
+    curate = dates.ready(sources="s1rtc = {}", max_gap_days=12 if not inside else 60)
+    curate()
+    found = outcomes(curate)[tiny.name(*HERE)]
+    assert found.reason == "ok"
+    assert found.sources["s1rtc"].scenes == (near,)
+    assert not {before, after} & set(found.sources["s2l2a"].scenes)
+    if not inside:
+        searches = [json.loads(gzip.decompress(p.read_bytes()).splitlines()[0]) for p in curate.folder.rglob("*.gz")]
+        assert {s["interval"] for s in searches} == {
+            "2021-06-01T00:00:00Z/2021-08-31T23:59:59.999Z",
+            "2021-05-20T00:00:00Z/2021-09-12T23:59:59.999Z",
+        }
+
+
+def test_a_gap_of_any_length_may_be_allowed(dates):
+    dates.mask("2021-07-15", {})
+    dates.radar("2016-07-15")
+    assert reason(dates.ready(sources="s1rtc = {}", max_gap_days=1e12)) == "ok"
 
 
 # --- which is the clearest -----------------------------------------------------------------------------------------

@@ -16,9 +16,6 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
-EARTH_VERSION = 2
-"""Part of the cache's name: raise it with every change that changes a pixel or an item."""
-
 FRAME_RES_M = 10
 """Pixel size of a frame."""
 

@@ -28,7 +28,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from curation.embedded import api, items
 from curation.embedded.archive import Archive, Key
-from curation.embedded.regions import EARTH_VERSION
+from curation.embedded.mark import rendering
 
 RENDERERS = 2
 """Scenes rendered at a time; each takes a few hundred MB while it lasts."""
@@ -39,8 +39,8 @@ MEDIA_TYPES = {".tif": items.COG, ".nc": "application/x-netcdf"}
 
 
 def default_cache() -> Path:
-    """The user's cache folder, one per version of the Earth."""
-    return Path(platformdirs.user_cache_dir("curation")) / f"embedded-{EARTH_VERSION}"
+    """A folder in the user's cache folder, one per Earth: what another one rendered is never taken for this one's."""
+    return Path(platformdirs.user_cache_dir("curation")) / f"embedded-{rendering()}"
 
 
 def make_app(cache: Path, log: Path | None = None) -> ASGIApp:
@@ -92,7 +92,7 @@ def part_response(data: bytes, start: int, stop: int, size: int, *, partial: boo
     headers = {
         "Accept-Ranges": "bytes",
         "Content-Length": str(stop - start),
-        "ETag": f'"earth-{EARTH_VERSION}-{size}"',
+        "ETag": f'"earth-{rendering()}-{size}"',
     }
     if partial and (start, stop) != (0, size):
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"

@@ -46,8 +46,9 @@ class Sea:
 
 
 SEAS = (
-    # East of a cell's middle: the tile there is wholly sea, so it does not exist.
-    Sea(-59.01, -52.4, -57.5, -50.6, 0.06),
+    # East of a cell's middle: the tile there is wholly sea, so it does not exist. It is open sea in the real world, too: by
+    # that one is told whether a tile that is not there is sea.
+    Sea(-57.01, -52.4, -55.5, -50.6, 0.06),
     # An island that is smaller than its cell.
     Sea(-48.0, -62.5, -43.0, -59.0, 0.3, (-45.5, -60.5, 0.06)),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pystac
@@ -17,9 +17,7 @@ from urllib3 import Retry
 from curation.catalogs import Catalog
 from curation.model import ConfigError, CurationError, shortened
 from curation.search.items import Found, Query, first_line, name_of, reduced
-
-PAGE_ITEMS = 250
-"""Items asked for per page."""
+from curation.search.paging import PAGE_ITEMS, Asked, EndlessError, body_of, most_items, pages
 
 TRIES = 4
 """Whole searches are tried this often: a page cut short in transfer fails in a way that HTTP retries do not see."""
@@ -54,10 +52,10 @@ class Api:
         form = self.catalog.form_of(query.spec)
         if form is None:
             return Found([], {})
-        items: dict[str, dict[str, Any]] = {}
+        items: dict[str, Any] = {}
         for box in query.cell.boxes:
 
-            def once(box: tuple[float, float, float, float] = box) -> list[dict[str, Any]]:
+            def once(box: tuple[float, float, float, float] = box) -> dict[str, Any]:
                 # No server-side sort: sorted paging has been seen to drop and repeat items.
                 found = self._client.search(
                     collections=[form.collection],
@@ -66,11 +64,23 @@ class Api:
                     query=query.conditions(form) or None,
                     limit=PAGE_ITEMS,
                 )
-                return list(found.items_as_dicts())
+                first = Asked(str(found.url), found.method or "POST", found.get_parameters())
+                every = pages(self._read, first, most_items(query.season if query.interval else None))
+                found_here: dict[str, Any] = {}
+                for page in every:
+                    for item in page["features"]:
+                        found_here.setdefault(name_of(item), item)
+                return found_here
 
-            for item in _retried(once, f"{self.catalog.location}: search of {form.collection} in {box}"):
-                items.setdefault(name_of(item), item)
+            what = f"{self.catalog.location}: search of {form.collection} in {box}"
+            items = _retried(once, what) | items
         return reduced(items.values(), query, form, self.catalog)
+
+    def _read(self, asked: Asked) -> dict[str, Any]:
+        page = _page(self._client._stac_io, asked)  # type: ignore[arg-type]  # that which `_opened` gave it
+        if not isinstance(page.get("features"), list):
+            raise TypeError(f"the page has no list of items: its keys are {shortened(ascii(sorted(page)), 100)}")
+        return page
 
 
 class _Pages(StacApiIO):
@@ -85,6 +95,44 @@ class _Pages(StacApiIO):
         if "parameters" in how and not any(isinstance(items, list) for items in listed):
             raise ValueError(f"the page has no list of items: its keys are {shortened(ascii(sorted(page)), 100)}")
         return page
+
+    def get_pages(
+        self, url: str, method: str | None = None, parameters: dict[str, Any] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """As of `StacApiIO`, with an end."""
+        return pages(lambda asked: _page(self, asked), Asked(url, method or "GET", parameters or {}), most_items(None))
+
+    def request(
+        self,
+        href: str,
+        method: str | None = None,
+        headers: dict[str, str] | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> str:
+        """As of `StacApiIO`, but no more of an answer is unpacked than belongs to what was asked for."""
+        method = (method or "GET").upper()
+        body, query = (parameters, None) if method == "POST" else (None, parameters)
+        request = requests.Request(method, href, headers, params=query, json=body, hooks={"response": _bounded})
+        try:
+            prepared = self.session.prepare_request(request)
+            how = self.session.merge_environment_settings(prepared.url, {}, False, None, None)
+            response = self.session.send(prepared, timeout=self.timeout, **how)
+        except requests.RequestException as err:
+            raise APIError(str(err)) from err
+        if not response.ok:
+            raise APIError.from_response(response)
+        return response.content.decode()
+
+
+def _bounded(response: requests.Response, **how: Any) -> None:
+    """Reads an answer, also one that redirects, before requests unpacks all of it."""
+    del how
+    response._content = body_of(response)
+
+
+def _page(reader: StacApiIO, asked: Asked) -> dict[str, Any]:
+    parameters, headers = dict(asked.parameters), dict(asked.headers)
+    return reader.read_json(asked.url, method=asked.method, parameters=parameters, headers=headers)
 
 
 _NOT_STAC = (
@@ -117,12 +165,14 @@ def _opened(catalog: Catalog) -> pystac_client.Client:
         ) from err
 
 
-def _retried(once: Callable[[], list[dict[str, Any]]], what: str) -> list[dict[str, Any]]:
+def _retried(once: Callable[[], dict[str, Any]], what: str) -> dict[str, Any]:
     for attempt in range(TRIES):
         try:
             return once()
         except MemoryError:
             raise
+        except EndlessError as err:
+            raise CurationError(f"{what}: {err}") from err
         except Exception as err:  # what a server says may be anything, and raise anything
             status = getattr(err, "status_code", None)
             if attempt == TRIES - 1 or (status is not None and 400 <= status < 500 and status != 429):

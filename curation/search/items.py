@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import math
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit
 
 import numpy as np
 import shapely
@@ -18,6 +18,7 @@ from shapely.geometry.base import BaseGeometry
 from curation import radiometry, versions
 from curation.catalogs import Catalog
 from curation.model import STATIC, Scene, Season, iso, parse_time, shortened
+from curation.search import spelling
 from curation.search.cells import SearchCell
 from curation.sources import CatalogForm, SourceSpec
 
@@ -164,7 +165,7 @@ def unwanted(item: dict[str, Any], form: CatalogForm, query: dict[str, dict[str,
                 continue
             if isinstance(want, int | float):
                 value = (_percent if name == _CLOUD else _number)(name, value)
-            if not _OPERATORS[op](value, want):
+            if not _OPERATORS[op](spelling.folded(value), spelling.folded(want)):
                 return f"{name} {op} {want}"
     return None
 
@@ -172,7 +173,7 @@ def unwanted(item: dict[str, Any], form: CatalogForm, query: dict[str, dict[str,
 def _lacks_polarisation(item: dict[str, Any], bands: Sequence[str]) -> str | None:
     """Which bands a radar item says that it does not have: whole, and not wanted; None where it says nothing of it."""
     stated = item["properties"].get("sar:polarizations")
-    missing = [b for b in bands if isinstance(stated, list) and b not in stated]
+    missing = [b for b in bands if isinstance(stated, list) and b.casefold() not in spelling.folded(stated)]
     return f"without polarisation {', '.join(missing)}" if missing else None
 
 
@@ -239,6 +240,12 @@ def _text(name: str, value: Any) -> str | None:
     return str(value)
 
 
+def _spelt(name: str, value: Any, spelt: Callable[[str], str]) -> str | None:
+    """A text in its one spelling; None where nothing is stated."""
+    found = _text(name, value)
+    return None if found is None else spelt(found)
+
+
 def _number(name: str, value: Any) -> float:
     """A finite number. Text is none, though a number may stand in it: who wrote it meant something else by it."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
@@ -264,19 +271,7 @@ def _whole(name: str, value: Any, below: int) -> int | None:
     return int(found)
 
 
-def _direction(value: Any) -> str | None:
-    if value is None:
-        return None
-    found = value.lower() if isinstance(value, str) else value
-    if found not in ORBIT_STATES:
-        raise ValueError(f"sat:orbit_state is {shortened(ascii(value), 60)}, expected {' or '.join(ORBIT_STATES)}")
-    return str(found)
-
-
 _CLOUD = "eo:cloud_cover"
-
-ORBIT_STATES = ("ascending", "descending", "geostationary")
-"""What the STAC extension `sat` knows."""
 
 ORBITS_BELOW = 2**15
 """Relative orbits are stored in int16; Sentinel-1 has 175 of them, Sentinel-3 385."""
@@ -289,20 +284,19 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
     properties, assets = item["properties"], item["assets"]
     hrefs = {}
     for band in bands:
-        key = form.assets.get(band, band)
+        key = spelling.key_of(assets, form.assets.get(band, band))
         if key not in assets:
             raise KeyError(f"no asset {key!r} for band {band}")
         href = _text("href", assets[key]["href"])
-        if not isinstance(assets[key]["href"], str) or not href:
+        if not isinstance(assets[key]["href"], str) or not (told := _told(href or "", item, catalog)):
             raise TypeError(f"asset {key!r} has no href")
-        hrefs[band] = _relative(href, catalog)
+        hrefs[band] = told
     named = {field: properties.get(prop) for field, prop in form.properties.items()}
-    tile = _text("tile", named.get("tile"))
+    orbit_state = properties.get("sat:orbit_state")
     baseline = _baseline(named.get("baseline"), form)
-    first = assets[form.assets.get(bands[0], bands[0])]
+    first = assets[spelling.key_of(assets, form.assets.get(bands[0], bands[0]))]
     if not isinstance(item["id"], str) or not item["id"] or not _encodes(item["id"]):
         raise TypeError(f"id is {shortened(ascii(item['id']), 60)}, expected text")
-    datatake = _text("datatake", named.get("datatake"))
     return Scene(
         id=item["id"],
         source=spec.name,
@@ -313,15 +307,14 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
         cloud_pct=_percent(_CLOUD, properties.get(_CLOUD)),
         baseline=baseline,
         offset_dn=radiometry.offset_dn(form.offset, properties, first, baseline),
-        orbit_state=_direction(properties.get("sat:orbit_state")),
+        orbit_state=None if orbit_state is None else spelling.orbit_state(orbit_state),
         relative_orbit=_whole("sat:relative_orbit", properties.get("sat:relative_orbit"), ORBITS_BELOW),
-        platform=_text("platform", properties.get("platform")),
-        tile=None if tile is None else tile.removeprefix("MGRS-"),
-        # Sentinel-2's names end with the processing baseline, which says nothing of the acquisition.
-        datatake=None if datatake is None else re.sub(r"_N\d\d\.\d\d$", "", datatake),
+        platform=_spelt("platform", properties.get("platform"), spelling.platform),
+        tile=_spelt("tile", named.get("tile"), spelling.tile),
+        datatake=_spelt("datatake", named.get("datatake"), spelling.datatake),
         version=_text("version", named.get("version")),
         orbit=_whole("orbit", named.get("orbit"), LAST_ORBIT),
-        mode=None if (mode := _text("mode", named.get("mode"))) is None else mode.upper(),
+        mode=_spelt("mode", named.get("mode"), spelling.mode),
     )
 
 
@@ -369,22 +362,38 @@ def _within(shape: shapely.geometry.base.BaseGeometry) -> bool:
     return bool(west >= -180 and east <= 180)
 
 
-def _relative(href: str, catalog: Catalog) -> str:
+def _told(href: str, item: dict[str, Any], catalog: Catalog) -> str:
     """The href without its query (signatures stand there), told from the catalog's base where it lies under that.
 
-    So a saved search can be replayed from another folder, or from a server on another port.
+    So a saved search can be replayed from another folder, or from a server on another port. A relative href is a reference
+    (RFC 3986): of an API told from the item's own address, of a file from its folder, where `%20` is a space in a name.
     """
     href = href.split("?")[0]
-    return href.removeprefix(catalog.base.rstrip("/") + "/")
+    if not href.strip():
+        return ""
+    base = catalog.base.rstrip("/") + "/"
+    if catalog.is_file:
+        below = href.removeprefix(base)
+        return below if urlsplit(below).scheme else unquote(below).removeprefix(base)
+    if not urlsplit(href).scheme and not href.startswith("/"):
+        href = urljoin(_own_address(item, catalog), href)
+    below = href.removeprefix(base)
+    # What would be taken for a place of its own stays whole: `https://host//x`, `https://host/https://other/x`.
+    return href if below.startswith("/") or "://" in below else below
+
+
+def _own_address(item: dict[str, Any], catalog: Catalog) -> str:
+    """Where the item itself lies, as it says; else where the API does."""
+    links = item.get("links")
+    for link in links if isinstance(links, list) else ():
+        if isinstance(link, dict) and link.get("rel") == "self" and isinstance(link.get("href"), str):
+            return str(urljoin(catalog.base + "/", link["href"]))
+    return catalog.base + "/"
 
 
 def _epsg(properties: dict[str, Any], asset: dict[str, Any]) -> int | None:
-    for holder in (asset, properties):
-        if holder.get("proj:epsg"):
-            return int(holder["proj:epsg"])
-        if str(holder.get("proj:code") or "").startswith("EPSG:"):
-            return int(str(holder["proj:code"]).removeprefix("EPSG:"))
-    return None
+    stated = (holder.get(key) for holder in (asset, properties) for key in ("proj:epsg", "proj:code"))
+    return next((code for value in stated if (code := spelling.epsg(value)) is not None), None)
 
 
 def first_line(err: BaseException) -> str:

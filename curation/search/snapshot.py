@@ -26,6 +26,7 @@ import shapely
 
 from curation.catalogs import Catalog, parquet_parts
 from curation.model import ConfigError, Scene
+from curation.search import spelling
 from curation.search.items import Found, Query, Unreadable, first_line, looked_at, name_of
 from curation.sources import CatalogForm
 
@@ -253,6 +254,8 @@ class _Table:
             if (not pa.types.is_nested(f.type) or f.name == "sar:polarizations")
             and f.name not in ("type", "geometry", "stac_version")
         ]
+        assets = schema.field("assets").type
+        self._assets = [f.name for f in assets] if pa.types.is_struct(assets) else []
         self._paths = [self._file.metadata.schema.column(n).path for n in range(self._file.metadata.num_columns)]
 
     @contextlib.contextmanager
@@ -268,6 +271,8 @@ class _Table:
 
     def batches(self, collection: str, keys: Sequence[str], window: Window | None) -> Iterator[Sequence[Item]]:
         """Items of a collection whose time may lie in the window, with the assets asked for."""
+        there = {name: name for name in self._assets}
+        keys = [spelling.key_of(there, key) for key in keys]
         # Only of the first asset more is asked than where it is.
         assets = [f"assets.{key}" if n == 0 else f"assets.{key}.href" for n, key in enumerate(dict.fromkeys(keys))]
         columns = [*self._plain, "geometry", *assets]

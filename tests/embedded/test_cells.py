@@ -184,11 +184,11 @@ def test_blocks_fit_together_and_both_zones_show_the_same_ground():
 
 
 def test_sea_is_water_and_land_is_not():
-    cell = next(c for c in cells.cells() if c.node == (-59, -51.75))
+    cell = next(c for c in cells.cells() if c.node == (-57, -51.75))
     scene = next(s for s in cells.s2_scenes() if s.region is cell.region)
     under = cellscenes.make_ground(cell.biome)
     to_utm = Transformer.from_crs(4326, scene.grid.epsg, always_xy=True)
-    for lon, sea in ((-59.1, False), (-58.95, True)):
+    for lon, sea in ((-57.1, False), (-56.95, True)):
         x, y = to_utm.transform(lon, -51.75)
         row, col = round((scene.grid.y0 - y) / 10), round((x - scene.grid.x0) / 10)
         seen = cellscenes.view(cell, under, scene.grid.part(row, col, 240))

@@ -91,7 +91,7 @@ def deliver(python: Path, name: str, url: str, layout: str, count: int) -> dict[
 
 def measure(cache: Path, args: argparse.Namespace) -> None:
     """Prints a table per layout and latency."""
-    folder = cache / "scene"
+    folder = cache / f"scene-{scene.mark()}"
     print("writing the scene", file=sys.stderr)
     scene.write(folder)
     peer = environments.ensure(cache, "cog")
