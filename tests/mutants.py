@@ -1188,6 +1188,78 @@ TABLE = (
         ":",
         (f"{HOSTILE}a_tar_header_of_any_size_is_refused",),
     ),
+    Mutant(
+        "a writing whose reply was lost is known for one's own",
+        "curation/store.py",
+        "                if mark is not None:\n                    return mark\n",
+        "",
+        (
+            "tests/test_lost_replies.py::test_who_published_new_and_was_not_told_is_not_taken_for_another",
+            "tests/test_lost_replies.py::test_an_upload_in_parts_whose_end_was_not_told_is_done",
+        ),
+    ),
+    Mutant(
+        "what another has written is not taken for one's own",
+        "curation/store.py",
+        "            same = same and data[at : at + len(piece)] == bytes(piece)\n",
+        "",
+        ("tests/test_lost_replies.py::test_a_second_writer_is_still_one_where_replies_are_lost",),
+    ),
+    Mutant(
+        "a store that is busy is asked again",
+        "curation/store.py",
+        "BUSY_TRIES, BUSY_PAUSE_S = 5, 0.5",
+        "BUSY_TRIES, BUSY_PAUSE_S = 1, 0.5",
+        ("tests/test_lost_replies.py::test_any_write_whose_reply_is_lost_is_done",),
+    ),
+    Mutant(
+        "a segment has an id of its own",
+        "curation/ledger.py",
+        '"id": uuid.uuid4().hex,',
+        '"id": "",',
+        (
+            "tests/test_lost_replies.py::"
+            "test_a_second_writer_of_this_very_process_is_told_from_oneself_by_the_id_in_its_segment",
+        ),
+    ),
+    Mutant(
+        "a link whose reply was lost is one's own",
+        "curation/store.py",
+        "                    if not self._path(key).samefile(temp):\n                        raise",
+        "                    raise",
+        ("tests/test_lost_replies.py::test_a_link_whose_reply_was_lost_is_ones_own",),
+    ),
+    Mutant(
+        "no step of the clock ends a writer",
+        "curation/ledger.py",
+        "    if since_boot:\n",
+        "    if False:\n",
+        ("tests/test_ledger.py::test_a_writer_lives_on_when_the_clock_is_set",),
+    ),
+    Mutant(
+        "a writer of another start of the machine is none",
+        "curation/ledger.py",
+        "return boot == self.boot and abs(",
+        "return abs(",
+        ("tests/test_ledger.py::test_a_pid_that_was_used_again_is_not_the_writer",),
+    ),
+    Mutant(
+        "how long a token is good the clock here does not say",
+        "curation/read/ranges.py",
+        "return until - time.monotonic() if known == token.token else float(token.ttl())",
+        "return float(token.ttl())",
+        (
+            "tests/read/test_signing.py::test_how_long_a_token_is_good_does_not_hang_on_the_clock_here",
+            "tests/read/test_signing.py::test_a_token_ends_when_its_time_is_up_though_the_clock_is_set_back",
+        ),
+    ),
+    Mutant(
+        "a date to wait until is told from the server's own",
+        "curation/read/ranges.py",
+        "    return time.time() if answered is None else answered\n",
+        "    return time.time()\n",
+        ("tests/read/test_signing.py::test_a_date_to_wait_until_is_told_from_the_servers_own",),
+    ),
 )
 
 
