@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from stat import S_ISDIR
+from stat import S_ISREG
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -37,6 +37,7 @@ from obstore.exceptions import (
     UnknownConfigurationKeyError,
 )
 
+from curation import localfiles
 from curation.model import PassingError, ReadError, shortened
 
 T = TypeVar("T")
@@ -251,7 +252,7 @@ class Store:
     def get(self, key: str) -> bytes:
         """The object's bytes. Raises FileNotFoundError where there is none."""
         if self.is_local:
-            return self._path(key).read_bytes()
+            return localfiles.content(self._path(key))
         try:
             return bytes(obstore.get(self._remote, self._key(key)).bytes())
         except _MISSING as err:
@@ -260,7 +261,7 @@ class Store:
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """`length` bytes of the object from `start`. Raises FileNotFoundError, or EOFError where it is shorter."""
         if self.is_local:
-            with self._path(key).open("rb") as file:
+            with os.fdopen(localfiles.handle(self._path(key)), "rb") as file:
                 data = os.pread(file.fileno(), length, start)
         else:
             try:
@@ -381,7 +382,7 @@ class Store:
                 st = self._path(key).stat()
             except (FileNotFoundError, NotADirectoryError):
                 return None
-            if S_ISDIR(st.st_mode):
+            if not S_ISREG(st.st_mode):
                 return None
             return Stat(key, st.st_size, f"{st.st_ino:x}-{st.st_mtime_ns:x}-{st.st_size:x}")
         try:

@@ -1337,6 +1337,70 @@ TABLE = (
         " < 0:",
         ("tests/read/test_swath.py::test_a_scanline_without_end_is_no_swaths",),
     ),
+    Mutant(
+        "radar that cannot be is impossible",
+        "curation/backscatter.py",
+        "    if share > MAX_IMPOSSIBLE_FRACTION:\n",
+        "    if False:\n",
+        (
+            "tests/test_backscatter.py::"
+            "test_more_that_is_brighter_than_anything_is_refused_with_its_share_of_valid_pixels",
+            "tests/test_walk.py::"
+            "test_radar_of_which_too_much_is_brighter_than_anything_is_impossible_and_the_next_scene_is_used",
+        ),
+    ),
+    Mutant(
+        "a few pixels of radar that cannot be are no data",
+        "curation/backscatter.py",
+        "return np.where(beyond, power.dtype.type(nodata), power)",
+        "return power",
+        (
+            "tests/test_backscatter.py::test_less_is_no_data_and_what_is_bright_and_may_be_is_kept",
+            "tests/test_walk.py::test_the_few_pixels_of_radar_that_are_brighter_than_anything_are_no_data_and_counted",
+        ),
+    ),
+    Mutant(
+        "saturated pixels are no data",
+        "curation/build.py",
+        "            patch.pixels[name] = radiometry.measured(patch.pixels[name], array.nodata)\n",
+        "",
+        ("tests/test_offset.py::test_a_few_saturated_pixels_are_no_data_and_counted",),
+    ),
+    Mutant(
+        "a pipe is not waited for",
+        "curation/localfiles.py",
+        "    if told is None:\n        made = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)",
+        "    if True:\n        made = os.open(path, os.O_RDONLY | os.O_CLOEXEC)",
+        ("tests/test_localfiles.py::test_what_is_read_and_is_no_file_is_a_read_that_fails_for_good",),
+    ),
+    Mutant(
+        "a pipe that comes between looking and opening is not waited for",
+        "curation/localfiles.py",
+        "os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)",
+        "os.O_RDONLY | os.O_CLOEXEC)",
+        ("tests/test_localfiles.py::test_a_pipe_in_place_of_a_file_between_looking_and_opening_is_not_waited_for",),
+    ),
+    Mutant(
+        "what a person names is a file",
+        "curation/localfiles.py",
+        "    if (told := _other(found.st_mode)) is not None:\n",
+        "    if False:\n",
+        ("tests/test_localfiles.py::test_what_a_person_names_and_is_no_file_is_told",),
+    ),
+    Mutant(
+        "what is read whole is not larger than may be",
+        "curation/localfiles.py",
+        "    if found.st_size > most_bytes:\n",
+        "    if False:\n",
+        ("tests/test_localfiles.py::test_what_is_read_whole_is_not_larger_than_may_be",),
+    ),
+    Mutant(
+        "a table is not larger than may be once it is unpacked",
+        "curation/tables.py",
+        "    if found.num_rows > MOST_ROWS or size > MOST_BYTES:\n",
+        "    if False:\n",
+        ("tests/test_localfiles.py::test_a_table_that_is_small_because_it_is_packed_is_refused_by_what_it_comes_to",),
+    ),
 )
 
 

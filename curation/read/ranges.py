@@ -38,6 +38,7 @@ from planetary_computer import sas
 from planetary_computer.settings import Settings
 from planetary_computer.utils import parse_blob_url
 
+from curation import localfiles
 from curation.model import PassingError, ReadError
 from curation.store import Client, ReplacedError, Store
 
@@ -211,9 +212,7 @@ def path(url: str) -> Path:
 
 def _from_disk(path: Path, start: int, length: int, version: str) -> Answer:
     try:
-        if not path.is_file() and path.exists():  # a pipe would be waited for, for ever
-            raise ReadError(f"{path} is no file")
-        with path.open("rb") as file:
+        with os.fdopen(localfiles.handle(path), "rb") as file:
             stat = os.fstat(file.fileno())
             mark = f"{stat.st_ino}-{stat.st_mtime_ns}-{stat.st_size}"
             wanted = max(min(length, stat.st_size - start), 0)
