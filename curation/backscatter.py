@@ -22,7 +22,8 @@ MOST_DB = 40.0
 """Above it nothing is seen. A trihedral of 1.5 m, the usual mark for calibration, has 4 π a⁴ / 3 λ² = 38 dB m² at 5.405 GHz
 (Skolnik, Radar Handbook): 18 dB in a pixel of 10 m, where it fills one. Walls that face the sensor have 20 to 30 dB, the
 largest ships (10⁶ m²) spread over a pixel of 20 m have 34. A detected product's largest number, 65535, over its calibration
-constant of some hundred comes to 40 to 48: what is beyond is saturated, interference, or a fault."""
+constant of some hundred comes to 40 to 48: what is beyond is saturated, interference, or a fault. The brightest pixel in 318
+real bands of farmland has 11, in a chip of Sen1Floods11 (Spain) 26."""
 
 MAX_IMPOSSIBLE_FRACTION = 0.01
 """So many valid pixels of a band may be above it, and are no data then, counted as such: of more it is the scene that is at
