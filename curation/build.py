@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation import (
+    backscatter,
     candidates,
     clouds,
     cube,
@@ -36,7 +37,6 @@ from curation import (
     swathgrid,
     zarrshard,
 )
-from curation.backscatter import decibels
 from curation.candidates import Candidates
 from curation.catalogs import Catalog
 from curation.choice import OF_MASK, Refusal, Stage, furthest
@@ -643,7 +643,8 @@ def _read_bands(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec, sc
         patch.pixels[name] = radiometry.harmonised(pixels, scene.offset_dn, array.nodata)
         if array.unit == radiometry.UNIT:
             radiometry.check_possible(patch.pixels[name], clear, array.nodata)
-        valid = min(valid, _valid_fraction(pixels, array))
+            patch.pixels[name] = radiometry.measured(patch.pixels[name], array.nodata)
+        valid = min(valid, _valid_fraction(patch.pixels[name], array))
         warped |= was_warped
     patch.facts |= {f"{spec.name}_valid_fraction": valid, f"{spec.name}_warped": int(warped)}
     if valid < slab.dataset.min_valid(spec.name):
@@ -742,13 +743,16 @@ def _read_nearest(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec, 
     """The nearest scene that can be read and has enough valid pixels.
 
     Raises:
-        Reject: there is none near enough, or none has enough valid pixels.
+        Reject: there is none near enough, none has enough valid pixels, or what they hold cannot be.
         ReadError: one could not be read, and no other will do.
     """
-    best, fault = 0.0, None
+    best, fault, refused = 0.0, None, None
     for scene in _ranked(slab, patch.location, spec, to):
         try:
             pixels, warped, valid = _read_all(slab, reader, patch.location, spec, [scene])
+        except Reject as err:
+            refused = refused or err
+            continue
         except ReadError as err:
             if not _is_lasting(err, slab):
                 raise
@@ -772,7 +776,7 @@ def _read_nearest(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec, 
             )
         patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=(scene.id,))
         return
-    raise fault or Reject(Code.NODATA, best)
+    raise fault or refused or Reject(Code.NODATA, best)
 
 
 def _read_matched(slab: _Slab, reader: Reader, patch: _Patch, spec: SourceSpec, to: Scene) -> None:
@@ -904,7 +908,9 @@ def _measure_shift(slab: _Slab, patch: _Patch, spec: SourceSpec) -> None:
     if measured is None:
         return
     other, name, _ = measured
-    x, y, peak = shift.shift_px(patch.pixels[other].mean(axis=0), decibels(patch.pixels[name].mean(axis=0), math.nan))
+    x, y, peak = shift.shift_px(
+        patch.pixels[other].mean(axis=0), backscatter.decibels(patch.pixels[name].mean(axis=0), math.nan)
+    )
     patch.facts |= {
         f"{spec.name}_shift_x_px": x,
         f"{spec.name}_shift_y_px": y,
@@ -938,7 +944,7 @@ def _valid_fraction(pixels: NDArray[Any], array: ArraySpec) -> float:
 def _read_array(
     slab: _Slab, reader: Reader, location: Location, spec: SourceSpec, array: ArraySpec, scenes: Sequence[Scene]
 ) -> tuple[NDArray[Any], bool]:
-    """(band, y, x) of an array, and whether any band was warped."""
+    """(band, y, x) of an array, and whether any band was warped. Raises Reject where radar holds what cannot be."""
     if spec.swath is not None:
         (name,) = (n for n, a in slab.dataset.arrays[spec.name].items() if a is array)
         found, _ = swathgrid.pixels(slab.swaths, spec, {name: array}, location, scenes, lambda s: _files(slab, spec, s))
@@ -951,7 +957,10 @@ def _read_array(
             raise ReadError(f"{assets[0].href}: holds NaN or infinity, expected finite values or {array.nodata:g}")
         bands.append(pixels)
         warped |= was_warped
-    return np.stack(bands), warped
+    stacked = np.stack(bands)
+    if spec.radar and array.role == "data":
+        stacked = backscatter.possible(stacked, array.nodata)
+    return stacked, warped
 
 
 def _assets(slab: _Slab, spec: SourceSpec, band: str, scenes: Sequence[Scene]) -> list[Asset]:

@@ -11,10 +11,13 @@ from urllib.parse import urlsplit
 
 from pydantic import RootModel
 
-from curation import resources
+from curation import localfiles, resources
 from curation.model import ConfigError, did_you_mean
 from curation.recipe import Dataset, digest, read_toml
 from curation.sources import CatalogForm, SourceSpec, Strict
+
+MOST_JSON_BYTES = 512 * 2**20
+"""Of a catalog in one JSON file, which is held whole: some 200,000 items. STAC-GeoParquet is read in batches."""
 
 PARQUET = (".parquet", ".geoparquet")
 
@@ -112,12 +115,16 @@ def resolve(text: str, served_at: str | None = None) -> Catalog:
             )
         return Catalog(rest.rstrip("/"), form, rest.rstrip("/"), is_file=False, own=True)
     path = Path(rest)
+    if not path.is_dir() and (told := localfiles.other(path)) is not None:
+        raise ConfigError(f"catalog {text!r}: is {told}, expected a file, or a folder with .parquet files")
     if not path.is_file() and not (path.is_dir() and parquet_parts(path)):
         raise ConfigError(
             f"catalog {text!r}: neither a known catalog ({', '.join(sorted(table))}), nor a URL, "
             "nor a file that exists, nor a folder with .parquet files"
             f"{'; ' + hint.strip() if (hint := did_you_mean(rest, table)) else ''}"
         )
+    if path.is_file() and path.suffix not in PARQUET:
+        localfiles.check(path, f"catalog {text!r}", MOST_JSON_BYTES)
     return Catalog(f"file-{_content(path)[:16]}", form, str(path), is_file=True, own=True)
 
 

@@ -7,6 +7,7 @@ a lost segment are all seen.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import getpass
 import hashlib
@@ -14,10 +15,12 @@ import json
 import os
 import socket
 import sys
+import uuid
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -115,26 +118,29 @@ class Writer:
     host: str
     pid: int
     started: float
-    """When the process began, so that a pid used again is not taken for it."""
+    """When the process began, so that a pid used again is not taken for it: seconds, by `_begun`."""
+    boot: str = ""
+    """Which start of the machine `started` counts from; empty where it is seconds since 1970."""
 
     @classmethod
     def me(cls) -> Writer:
         """This process."""
-        return cls(_user(), socket.gethostname(), os.getpid(), psutil.Process().create_time())
+        boot, started = _begun(os.getpid())
+        return cls(_user(), socket.gethostname(), os.getpid(), started, boot)
 
     def alive(self) -> bool:
         """True where the process is known to run: it is on this host, and not this very process."""
         if self.host != socket.gethostname() or self.pid == os.getpid():
             return False
         try:
-            process = psutil.Process(self.pid)
             if (
-                process.status() == psutil.STATUS_ZOMBIE
+                psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
             ):  # killed, and not yet seen off by its parent: it writes no more
                 return False
-            return abs(process.create_time() - self.started) < 1
-        except psutil.NoSuchProcess:
+            boot, started = _begun(self.pid, since_boot=bool(self.boot))
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
             return False
+        return boot == self.boot and abs(started - self.started) < 1
 
     def __str__(self) -> str:
         return f"{self.user} on {self.host} (pid {self.pid})"
@@ -331,6 +337,7 @@ class Ledger:
         me = Writer.me()
         first = {
             "format": FORMAT,
+            "id": uuid.uuid4().hex,  # of this very writing: by it a segment whose reply was lost is known for one's own
             "segment": self.segments,
             "prev": self.head,
             "writer": dataclasses.asdict(me),
@@ -391,6 +398,26 @@ class Ledger:
             )
         self.binding, self.writer = first["binding"], Writer(**first["writer"])
         self._take(records, data)
+
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def _begun(pid: int, *, since_boot: bool = True) -> tuple[str, float]:
+    """Which start of the machine, and how many seconds after it a process began: no step of the clock moves that.
+
+    Where the system does not tell (Linux does), or with `since_boot` off, as earlier releases recorded it: seconds since
+    1970, and no machine's start. On Linux those are reckoned from the clock as it is now, and so move with it.
+
+    Raises:
+        psutil.NoSuchProcess: there is no such process.
+    """
+    if since_boot:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # Behind the name, which may hold anything, field 22 (proc(5)): clock ticks.
+            fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+            return _BOOT.read_text().strip(), int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return "", psutil.Process(pid).create_time()
 
 
 def _user() -> str:

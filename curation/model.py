@@ -113,7 +113,7 @@ class Code(StrEnum):
     OFFSET_CONFLICT = "offset_conflict"
     """Metadata and the scene's pixels disagree on whether these carry the +1000 offset."""
     IMPOSSIBLE = "impossible"
-    """Too many clear pixels are brighter than any surface: they cannot be reflectance."""
+    """Too many clear pixels are brighter than any surface, or of radar than any target: they cannot be what they should."""
     SHIFTED = "shifted"
     """A source lies beside the one it goes with by more pixels than the recipe allows, by a sharp measurement."""
     UNREADABLE_ITEM = "unreadable_item"
@@ -136,7 +136,7 @@ CODE_HELP: dict[Code, str] = {
     Code.NO_ORBIT: "no scene in the orbit direction fixed for the location",
     Code.NO_MATCH: "no scene of the same acquisition",
     Code.OFFSET_CONFLICT: "metadata and pixels disagree on the +1000 offset",
-    Code.IMPOSSIBLE: "too many clear pixels are brighter than any surface can be",
+    Code.IMPOSSIBLE: "too many pixels (of reflectance clear ones) are brighter than anything can be",
     Code.SHIFTED: "a source lies beside the one it goes with by more pixels than the recipe allows",
     Code.UNREADABLE_ITEM: "no scene will do, but an item of the catalog that could not be read may be one that would",
     Code.UPSTREAM: "not looked at: the source it goes with was rejected",

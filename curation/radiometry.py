@@ -35,6 +35,10 @@ saturated pixel, 65535, would be 6.5."""
 MAX_IMPOSSIBLE_FRACTION = 0.01
 """So many pixels may be above it: a roof or a mirror that the sun is seen in is smaller than a hundredth of a patch."""
 
+SATURATED_DN = 65535
+"""The document's mark of a saturated pixel (SPECIAL_VALUE_TEXT = SATURATED): no number of reflectance. Without the offset it
+is as much less."""
+
 LEAST_LOOK_PX = 64
 """Fewer pixels of a band are no evidence."""
 
@@ -138,6 +142,11 @@ def harmonised(dn: NDArray[Any], offset: int, nodata: float) -> NDArray[Any]:
         return dn
     shifted = np.maximum(dn.astype(np.int32) - offset, 1).astype(dn.dtype)
     return np.where(dn == nodata, dn.dtype.type(nodata), shifted)
+
+
+def measured(dn: NDArray[Any], nodata: float) -> NDArray[Any]:
+    """Harmonised digital numbers of which saturated ones are nodata, and so counted as such; shape and dtype as given."""
+    return np.where(dn >= SATURATED_DN - OFFSET_DN, dn.dtype.type(nodata), dn)
 
 
 def evidence(pixels: Mapping[str, NDArray[Any]], clear_fraction: float) -> Evidence:

@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from curation import atlas, backscatter, resources, shift
+from curation import atlas, backscatter, localfiles, resources, shift
 from curation.model import STATIC, ConfigError, Season, did_you_mean
 from curation.sources import ArraySpec, CatalogForm, Name, SourceSpec, Strict
 
@@ -647,8 +647,10 @@ class Dataset:
         """
         assert self.recipe.places.file is not None
         path = (self.path.parent / self.recipe.places.file).resolve()
-        if not path.is_file():
-            raise ConfigError(f"{self.path}: [places] file = {self.recipe.places.file!r}: no such file {path}")
+        where = f"{self.path}: [places] file = {self.recipe.places.file!r}"
+        if not path.exists():
+            raise ConfigError(f"{where}: no such file {path}")
+        localfiles.check(path, f"{where}: {path}")
         return path
 
 
@@ -767,7 +769,7 @@ def _recipe_path(name_or_path: str) -> Path:
     given = Path(name_or_path)
     if given.suffix == ".toml" or given.is_dir():
         path = given / "recipe.toml" if given.is_dir() else given
-        if not path.is_file():
+        if not path.exists():
             raise ConfigError(f"--dataset {name_or_path}: no file {path}; write one with `curate init {name_or_path}`")
         return path
     path = resources.folder("manifests") / name_or_path / "recipe.toml"
@@ -786,6 +788,7 @@ def read_toml(path: Path, kind: type[T]) -> T:
     Raises:
         ConfigError: the file is not TOML, or has an unknown key or an impossible value.
     """
+    localfiles.check(path, str(path))
     try:
         return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except tomllib.TOMLDecodeError as err:

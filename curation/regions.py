@@ -23,7 +23,7 @@ from pydantic import BeforeValidator, Field, RootModel, model_validator
 from shapely import affinity
 from shapely.geometry.base import BaseGeometry
 
-from curation import resources
+from curation import localfiles, resources, tables
 from curation.grid import MAX_LAT, MIN_LAT
 from curation.model import ConfigError, did_you_mean
 from curation.recipe import read_toml
@@ -189,8 +189,9 @@ def from_file(path: Path) -> Region:
         ConfigError: no such file, not readable as a vector file, without CRS, without polygons, around a pole, or with a
             ring of which it cannot be told which way it runs.
     """
-    if not path.is_file():
+    if not path.exists():
         raise ConfigError(f"region {path}: no such file; expected one of {', '.join(FILE_SUFFIXES)}")
+    localfiles.check(path, f"region {path}")
     frame = _read(path)
     if frame.crs is None:
         raise ConfigError(f"region {path}: the file says no CRS; set one (geopandas: set_crs)")
@@ -226,8 +227,11 @@ def _polygons(shapes: gpd.GeoSeries) -> tuple[gpd.GeoSeries, int]:
 def _read(path: Path) -> gpd.GeoDataFrame:
     try:
         if path.suffix.lower() in (".parquet", ".geoparquet"):
+            tables.check(path, f"region {path}")
             return gpd.read_parquet(path)
         return gpd.read_file(path)
+    except ConfigError:
+        raise
     except Exception as err:  # each of the readers' libraries has error classes of its own
         raise ConfigError(f"region {path}: not readable as a vector file: {err}") from err
 

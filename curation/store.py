@@ -14,14 +14,15 @@ import hashlib
 import os
 import re
 import tempfile
+import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from stat import S_ISDIR
-from typing import Any
+from stat import S_ISREG
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import obstore
@@ -36,7 +37,10 @@ from obstore.exceptions import (
     UnknownConfigurationKeyError,
 )
 
+from curation import localfiles
 from curation.model import PassingError, ReadError, shortened
+
+T = TypeVar("T")
 
 _TEMP_SUFFIX = ".part"
 
@@ -153,6 +157,10 @@ class Receipt:
 AT_ONCE = 8
 """Objects of one slab written or looked at together."""
 
+BUSY_TRIES, BUSY_PAUSE_S = 5, 0.5
+"""How often a write is asked for of a store that says 409 (S3: another request for the same object is under way; try again),
+and the pause after the first time, each later one twice as long. Whatever else may pass obstore itself asks for again."""
+
 
 class Store:
     """A folder (`Store("shards")`) or a bucket (`Store("s3://bucket/prefix")`).
@@ -244,7 +252,7 @@ class Store:
     def get(self, key: str) -> bytes:
         """The object's bytes. Raises FileNotFoundError where there is none."""
         if self.is_local:
-            return self._path(key).read_bytes()
+            return localfiles.content(self._path(key))
         try:
             return bytes(obstore.get(self._remote, self._key(key)).bytes())
         except _MISSING as err:
@@ -253,7 +261,7 @@ class Store:
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """`length` bytes of the object from `start`. Raises FileNotFoundError, or EOFError where it is shorter."""
         if self.is_local:
-            with self._path(key).open("rb") as file:
+            with os.fdopen(localfiles.handle(self._path(key)), "rb") as file:
                 data = os.pread(file.fileno(), length, start)
         else:
             try:
@@ -374,7 +382,7 @@ class Store:
                 st = self._path(key).stat()
             except (FileNotFoundError, NotADirectoryError):
                 return None
-            if S_ISDIR(st.st_mode):
+            if not S_ISREG(st.st_mode):
                 return None
             return Stat(key, st.st_size, f"{st.st_ino:x}-{st.st_mtime_ns:x}-{st.st_size:x}")
         try:
@@ -408,7 +416,7 @@ class Store:
             stat = self.head(key)
             etag = stat.etag if stat else ""
         else:
-            etag = obstore.put(self._remote, self._key(key), data)["e_tag"] or ""
+            etag = self._put(key, data, "overwrite")
         return Receipt(key, len(data), hashlib.sha256(data).hexdigest(), etag)
 
     def publish_all(self, objects: Mapping[str, bytes]) -> Sequence[Receipt]:
@@ -426,20 +434,25 @@ class Store:
     def publish_new(self, key: str, data: bytes) -> Receipt:
         """Publishes `data` only where the object does not exist yet; of two at once, one wins.
 
+        A reply may be lost though the object was made. What is there then is compared with `data`, so that nobody takes
+        himself for another; who must never take another for himself, either, puts an id of his own into the bytes.
+
         Raises:
-            FileExistsError: the object exists; it is left as it is.
+            FileExistsError: the object exists, with other bytes; it is left as it is.
         """
         if self.is_local:
             with self._temporary(key, data) as temp:
-                os.link(temp, self._path(key))  # link, unlike rename, refuses an existing name
+                try:
+                    os.link(temp, self._path(key))  # link, unlike rename, refuses an existing name
+                except FileExistsError:
+                    # A file server whose reply was lost is asked again, and finds what it made itself.
+                    if not self._path(key).samefile(temp):
+                        raise
             self._sync_folder(key)
             stat = self.head(key)
             etag = stat.etag if stat else ""
         else:
-            try:
-                etag = obstore.put(self._remote, self._key(key), data, mode="create")["e_tag"] or ""
-            except AlreadyExistsError as err:
-                raise FileExistsError(self.where(key)) from err
+            etag = self._put(key, data, "create")
         return Receipt(key, len(data), hashlib.sha256(data).hexdigest(), etag)
 
     def move(self, key: str, to: str) -> Stat:
@@ -463,7 +476,7 @@ class Store:
             if before.size > COPY_BYTES:
                 self.publish(to, self.get(key))
             else:
-                obstore.copy(self._remote, self._key(key), self._key(to))
+                self._asked_again(to, lambda: obstore.copy(self._remote, self._key(key), self._key(to)))
         stat = self.head(to)
         if stat is None:
             raise FileNotFoundError(self.where(to))
@@ -477,7 +490,61 @@ class Store:
             self._path(key).unlink(missing_ok=True)
         else:
             with contextlib.suppress(*_MISSING):
-                obstore.delete(self._remote, self._key(key))
+                self._asked_again(key, lambda: obstore.delete(self._remote, self._key(key)))
+
+    def _put(self, key: str, data: bytes, mode: Literal["create", "overwrite"]) -> str:
+        """Makes `data` the object's content; gives the store's mark of it.
+
+        obstore asks again where a reply was lost, and may then be told of its own writing: that the object exists (412), or
+        that there is no such upload any more (404, of an object in parts). So what is there decides, and not what was said.
+        """
+
+        def put() -> str:
+            try:
+                return obstore.put(self._remote, self._key(key), data, mode=mode)["e_tag"] or ""
+            except _FINAL:
+                raise
+            except (BaseError, *_MISSING) as err:
+                is_there, mark = self._is_stored(key, data)
+                if mark is not None:
+                    return mark
+                if is_there and mode == "create":
+                    raise FileExistsError(self.where(key)) from err
+                raise
+
+        return self._asked_again(key, put)
+
+    def _is_stored(self, key: str, data: bytes) -> tuple[bool, str | None]:
+        """Whether there is an object, and its mark where its bytes are these."""
+        try:
+            got = obstore.get(self._remote, self._key(key))
+        except _MISSING:
+            return False, None
+        if got.meta["size"] != len(data):
+            return True, None
+        at, same = 0, True
+        for piece in got.stream():
+            same = same and data[at : at + len(piece)] == bytes(piece)
+            at += len(piece)
+        return True, (got.meta["e_tag"] or "") if same and at == len(data) else None
+
+    def _asked_again(self, key: str, write: Callable[[], T]) -> T:
+        """What a write returns, asked for again where the store is busy with another one.
+
+        Raises:
+            PassingError: it still is, after `BUSY_TRIES`.
+        """
+        for attempt in range(BUSY_TRIES):
+            try:
+                return write()
+            except AlreadyExistsError as err:  # so obstore calls each 409
+                if attempt == BUSY_TRIES - 1:
+                    raise PassingError(
+                        f"{self.where(key)}: could not be written in {BUSY_TRIES} tries: {brief(err)}; rerun the command to "
+                        "try again"
+                    ) from err
+            time.sleep(BUSY_PAUSE_S * 2**attempt)
+        raise AssertionError("unreachable")
 
     @contextlib.contextmanager
     def _temporary(self, key: str, data: bytes) -> Iterator[str]:

@@ -21,7 +21,7 @@ class Request(BaseHTTPRequestHandler):
         self.body = self.rfile.read(length)
         self.server.answer(self)
 
-    do_GET = do_HEAD = do_POST = do_PUT = _answer
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _answer
 
     def send(self, status: int, body: bytes = b"", **headers: str) -> None:
         """Answers at once with a whole body."""

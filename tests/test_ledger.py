@@ -8,9 +8,10 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -272,8 +273,26 @@ def test_a_pid_that_was_used_again_is_not_the_writer(tmp_path):
         known = Ledger.replay(Store(tmp_path), "r", "s").writer
         assert known.pid == process.pid
         assert known.alive()
-        assert not Writer(known.user, known.host, known.pid, known.started - 100).alive()
-        assert not Writer(known.user, "elsewhere", known.pid, known.started).alive()
+        assert not replace(known, started=known.started - 100).alive()
+        assert not replace(known, host="elsewhere").alive()
+        assert not replace(known, boot="another").alive(), "the machine has started anew since"
+
+
+@pytest.mark.parametrize("step_s", [-3600.0, 2.0, 3600.0])
+def test_a_writer_lives_on_when_the_clock_is_set(tmp_path, monkeypatch, step_s):
+    with holder(tmp_path) as process:
+        now = psutil.Process.create_time  # Linux counts from the clock as it is now, back to the start of the machine
+        monkeypatch.setattr(psutil.Process, "create_time", lambda self: now(self) + step_s)
+        second = Ledger.replay(Store(tmp_path), "r", "s")
+        assert second.writer.alive()
+        with pytest.raises(ConfigError, match=rf"is being written by .*\(pid {process.pid}\)"):
+            second.acquire(BINDING)
+
+
+def test_a_writer_of_an_earlier_release_is_still_known(tmp_path):
+    with holder(tmp_path) as process:
+        assert Writer("u", socket.gethostname(), process.pid, psutil.Process(process.pid).create_time()).alive()
+        assert not Writer("u", socket.gethostname(), process.pid, 1e9).alive()
 
 
 def test_a_writer_that_was_taken_over_cannot_append(tmp_path):

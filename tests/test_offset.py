@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import xarray as xr
 
 from curation import build, cli
@@ -51,9 +52,9 @@ class Place(tiny.World):
         footprint = tiny._footprint(tiny.X0, tiny.Y0 - 6_000, tiny.X0 + 6_000, tiny.Y0)
         self.item("sentinel-2-l2a", item, when, footprint, assets, proj__epsg=tiny.EPSG, **more)
 
-    def built(self, places: int = 1, *, ends_with: int = 0) -> xr.Dataset:
+    def built(self, places: int = 1, *, ends_with: int = 0, min_valid: float = 0.999) -> xr.Dataset:
         self.write()
-        self.recipe.write_text(RECIPE)
+        self.recipe.write_text(f"{RECIPE}[quality]\nmin_valid = {min_valid}\n")
         lines = [f"{x},{y},{tiny.EPSG}" for x, y in [tiny.corner(n, n) for n in range(places)]]
         (self.folder / "places.csv").write_text("\n".join(["x0_m,y0_m,epsg", *lines]) + "\n")
         flags = ["--dataset", str(self.recipe), "--root", str(self.folder / "root"), "--scheduler", "none"]
@@ -104,6 +105,21 @@ def test_what_cannot_be_reflectance_is_refused_and_the_next_scene_is_used(place:
     other.scene("2021-07-16", "03.01", 0, B08=dn)
     other.scene("2021-06-10", "03.01", 0)
     assert other.built().s2l2a_scenes.values.tolist() == ["S2A_2021-06-10"]
+
+
+@pytest.mark.parametrize(("baseline", "offset"), [("03.01", 0), ("05.00", 1000)])
+def test_a_few_saturated_pixels_are_no_data_and_counted(place: Place, baseline: str, offset: int):
+    place.scene("2021-07-16", baseline, offset)
+    with rasterio.open(place.folder / "S2A_2021-07-16" / "B08.tif", "r+") as file:
+        pixels = file.read(1)
+        pixels.ravel()[::397] = 65_535  # a pixel of some hundred
+        file.write(pixels, 1)
+    cube = place.built(min_valid=0.99)
+    assert cube.reason.values.tolist() == ["ok"]
+    near = cube.s2l2a_10m.sel(s2l2a_10m_band="B08").values
+    assert near.max() < 5_000
+    assert (near == 0).sum() > 0
+    assert float(cube.s2l2a_valid_fraction[0]) == pytest.approx(1 - (near == 0).mean(), abs=1e-6)
 
 
 def test_an_item_whose_baseline_might_be_two_is_left_out_and_told(place: Place):

@@ -235,6 +235,14 @@ def test_what_is_brighter_than_any_surface_is_refused_with_its_share(dn, share):
     assert (caught.value.code, caught.value.value) == (Code.IMPOSSIBLE, pytest.approx(share))
 
 
+@pytest.mark.parametrize("dn", [65535, 64535])
+def test_a_saturated_pixel_is_no_number_of_reflectance(dn):
+    pixels = np.array([[[0, 1, 30_000, 64_534, dn]]], "u2")
+    found = radiometry.measured(pixels, 0)
+    assert found.dtype == pixels.dtype
+    assert found.tolist() == [[[0, 1, 30_000, 64_534, 0]]]
+
+
 def test_snow_glint_a_mirror_and_what_lies_under_cloud_are_not_impossible():
     pixels = np.full((1, 20, 20), 18_000, "u2")
     pixels[0, 0, :3] = 65535

@@ -298,6 +298,49 @@ def test_masks_that_only_tell_why_are_no_reason_to_fail(dates: Dates):
     assert reason(curate) == "time_gap:s1rtc"
 
 
+def too_bright(dates: Dates, scene: str, power: float, every: int) -> None:
+    """Lets each so many-th pixel of one band of a radar scene hold another power."""
+    path = next((dates.folder / "s1").rglob(f"{scene}/*.tif"))
+    with rasterio.open(path, "r+") as file:
+        pixels = file.read(1)
+        pixels.ravel()[::every] = power
+        file.write(pixels, 1)
+
+
+def test_radar_of_which_too_much_is_brighter_than_anything_is_impossible_and_the_next_scene_is_used(dates: Dates):
+    dates.mask("2021-07-15", {})
+    faulty = dates.radar("2021-07-15")
+    too_bright(dates, faulty, 1e6, every=50)
+    curate = dates.ready(sources=RADAR)
+    assert reason(curate) == "impossible:s1rtc"
+    assert built(curate, "s1rtc").value == pytest.approx(0.02, abs=0.002)
+    good = dates.radar("2021-07-17")
+    dates.ready(sources=RADAR)
+    assert built(Curate(dates, dates.folder / "more"), "s1rtc").scenes == (good,)
+
+
+def test_the_few_pixels_of_radar_that_are_brighter_than_anything_are_no_data_and_counted(dates: Dates):
+    dates.mask("2021-07-15", {})
+    too_bright(dates, dates.radar("2021-07-15"), 2e4, every=397)
+    curate = dates.ready(sources=RADAR, min_valid=0.99)
+    assert reason(curate) == "ok"
+    stored = xr.open_zarr(curate.folder / "cubes" / "europe" / "summer.zarr").isel(patch=0).load()
+    empty = (stored.s1rtc_10m == -32768).any(stored.s1rtc_10m.dims[0])
+    assert 0 < float(empty.mean()) == pytest.approx(1 - float(stored.s1rtc_valid_fraction), abs=1e-6)
+    assert float(stored.s1rtc_10m.max()) <= 1e4
+    dates.ready(sources=RADAR)
+    assert reason(Curate(dates, dates.folder / "more")) == "nodata:s1rtc", "as the default rule has it"
+
+
+def test_what_is_bright_and_may_be_is_kept(dates: Dates):
+    dates.mask("2021-07-15", {})
+    too_bright(dates, dates.radar("2021-07-15"), 9e3, every=50)
+    curate = dates.ready(sources=RADAR)
+    assert reason(curate) == "ok"
+    stored = xr.open_zarr(curate.folder / "cubes" / "europe" / "summer.zarr").isel(patch=0).load()
+    assert float(stored.s1rtc_10m.max()) == 9e3
+
+
 def test_a_catalog_that_says_zero_cloud_of_all_is_told_apart_from_cloud(dates: Dates):
     # Item by item 0 %: the masks alone tell. Of twelve cloudy ones and a clear one eight are looked at.
     for day in range(10, 22):

@@ -16,7 +16,7 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from curation import grid
+from curation import grid, localfiles, tables
 from curation.locate import places
 from curation.locate.places import Floats, Ints, Places
 from curation.model import LOCATION_ID, ConfigError
@@ -70,12 +70,16 @@ def read(path: Path, size_m: float) -> Given:
 
 def _table(path: Path) -> pd.DataFrame:
     text = dict.fromkeys(ID_COLUMNS, str)
+    localfiles.check(path, str(path))
     try:
         if path.suffix.lower() == ".csv":
             return pd.read_csv(path, dtype=text)
         if path.suffix.lower() in (".parquet", ".geoparquet"):
+            tables.check(path, str(path))
             has_geometry = b"geo" in (pq.read_schema(path).metadata or {})
             return gpd.read_parquet(path) if has_geometry else pd.read_parquet(path)
+    except ConfigError:
+        raise
     except (ValueError, OSError) as err:  # pyarrow's and pandas' own errors are subclasses of these
         raise ConfigError(f"{path}: not readable: {err}") from err
     raise ConfigError(f"{path}: ending {path.suffix!r}: expected .csv, .parquet or .geoparquet")

@@ -219,7 +219,9 @@ class Reader:
             more: dict[SparseFile, set[Span]] = {}
             for read in group:
                 for file, spans in self._spans(read).items():
-                    more.setdefault(file, set()).update(spans - wanted.get(file, set()))
+                    new = spans - wanted.get(file, set())
+                    if sum(span.stop - span.start for span in new) <= room:  # else it is fetched as it is read
+                        more.setdefault(file, set()).update(new)
             # With the bytes between two ranges of one request, of which there are no more than so many.
             total += sum(span.stop - span.start + GAP_BYTES for spans in more.values() for span in spans)
             if count and total > room:
@@ -298,7 +300,10 @@ class Reader:
             try:
                 return use(self._raster(asset))
             except (ReadError, BrokenError) as err:
-                for each in self._close(asset.href) or [file]:
+                self._close(asset.href)
+                for each in filter(
+                    None, (file, self._beside(asset))
+                ):  # where it could not be opened, either is to blame
                     each.forget()  # it is asked for anew, whoever wants it next
                 if isinstance(err, ReadError) and not isinstance(err, ChangedError):
                     raise
@@ -337,13 +342,11 @@ class Reader:
         beside = Path(f"{ranges.path(place.url)}.msk")
         return self._file(replace(asset, href=str(beside.absolute()))) if beside.exists() else None
 
-    def _close(self, href: str) -> list[SparseFile]:
-        """Drops an opened file; the files that it is in, where it was open."""
+    def _close(self, href: str) -> None:
+        """Drops an opened file, where it was open."""
         raster = self._rasters.pop(href, None)
-        if raster is None:
-            return []
-        raster.close()
-        return raster.files
+        if raster is not None:
+            raster.close()
 
 
 def _check(raster: Raster, array: ArraySpec, asset: Asset) -> rasterio.crs.CRS:

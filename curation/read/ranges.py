@@ -7,6 +7,7 @@ that is refused is replaced, and nothing remembers that a URL once failed.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import email.utils
 import errno
 import functools
@@ -37,6 +38,7 @@ from planetary_computer import sas
 from planetary_computer.settings import Settings
 from planetary_computer.utils import parse_blob_url
 
+from curation import localfiles
 from curation.model import PassingError, ReadError
 from curation.store import Client, ReplacedError, Store
 
@@ -210,9 +212,7 @@ def path(url: str) -> Path:
 
 def _from_disk(path: Path, start: int, length: int, version: str) -> Answer:
     try:
-        if not path.is_file() and path.exists():  # a pipe would be waited for, for ever
-            raise ReadError(f"{path} is no file")
-        with path.open("rb") as file:
+        with os.fdopen(localfiles.handle(path), "rb") as file:
             stat = os.fstat(file.fileno())
             mark = f"{stat.st_ino}-{stat.st_mtime_ns}-{stat.st_size}"
             wanted = max(min(length, stat.st_size - start), 0)
@@ -398,7 +398,7 @@ def _check(response: urllib3.BaseHTTPResponse) -> str:
     """The status, as an error would tell it. Raises where it is not one of success."""
     status, told = response.status, f"HTTP {response.status} {response.reason or ''}".strip()
     if status in _PASSING:
-        raise _FailedTryError(told, wait_s=_retry_after_s(response.headers.get("Retry-After")))
+        raise _FailedTryError(told, wait_s=_retry_after_s(response.headers))
     if status in _REFUSED:  # a signature has a term, and some servers say 403 where they mean 429
         raise _FailedTryError(told, refused=True)
     if status not in (200, 206):
@@ -450,16 +450,32 @@ def _count(value: str | None, told: str) -> int:
     return int(value)
 
 
-def _retry_after_s(value: str | None) -> float:
-    """Seconds that a server asks to wait: a number, or a date."""
+def _retry_after_s(headers: Mapping[str, str]) -> float:
+    """Seconds that a server asks to wait: a number, or a date, which is told from the date of its answer.
+
+    Not from the clock here, which may be another's, and may be set while somebody waits.
+    """
+    value = headers.get("Retry-After")
     if not value:
         return 0.0
     with contextlib.suppress(ValueError):
         seconds = float(value)
         return max(seconds, 0.0) if not math.isnan(seconds) else 0.0
+    until = _moment_s(value)
+    return 0.0 if until is None else max(until - _answered_s(headers), 0.0)
+
+
+def _answered_s(headers: Mapping[str, str]) -> float:
+    """When an answer was given, by the clock of who gave it: seconds since 1970; by the clock here where it does not say."""
+    answered = _moment_s(headers.get("Date"))
+    return time.time() if answered is None else answered
+
+
+def _moment_s(date: str | None) -> float | None:
+    """Seconds since 1970 of a header's date; None where it is none."""
     with contextlib.suppress(ValueError, TypeError, OverflowError):
-        return max(email.utils.parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
-    return 0.0
+        return email.utils.parsedate_to_datetime(date or "").timestamp()
+    return None
 
 
 def _unsigned(err: Exception) -> str:
@@ -478,6 +494,9 @@ _TOKEN_BYTES = 2**16
 
 _tokens: dict[str, Future[sas.SASToken]] = {}
 """Tokens that were asked for and did not come yet, by where."""
+_terms: dict[str, tuple[str, float]] = {}
+"""Where a token is from → the token, and until when it is good by `time.monotonic`. How long it is, the server's own clock
+says: one here that is wrong, or is set, would have each request ask for another, or keep one that has ended."""
 _tokens_lock = threading.Lock()
 
 
@@ -497,13 +516,13 @@ def _token(url: str) -> sas.SASToken:
     """The token that is kept, or a new one: one request for it at a time, what comes of it is for all who wait."""
     with _tokens_lock:
         token = sas.TOKEN_CACHE.get(url)
-        if token is not None and token.ttl() >= _LEAST_TERM_S:
+        if token is not None and _left_s(url, token) >= _LEAST_TERM_S:
             return token
         coming = _tokens.get(url)
         asked = _tokens[url] = Future() if coming is None else coming
     if coming is None:
         try:
-            token = _new_token(url)
+            token, term_s = _new_token(url)
         except BaseException as err:  # noqa: BLE001 - raised below
             with _tokens_lock:
                 del _tokens[url]
@@ -511,18 +530,29 @@ def _token(url: str) -> sas.SASToken:
         else:
             with _tokens_lock:
                 sas.TOKEN_CACHE[url] = token
+                _terms[url] = token.token, time.monotonic() + term_s
                 del _tokens[url]
             asked.set_result(token)
     return asked.result()
 
 
-def _new_token(url: str) -> sas.SASToken:
-    def take(response: urllib3.BaseHTTPResponse) -> sas.SASToken:
+def _left_s(url: str, token: sas.SASToken) -> float:
+    """Seconds that a token is still good for; by its date and the clock here where it was not asked for here."""
+    known, until = _terms.get(url, ("", 0.0))
+    return until - time.monotonic() if known == token.token else float(token.ttl())
+
+
+def _new_token(url: str) -> tuple[sas.SASToken, float]:
+    """A token, and for how many seconds it is good."""
+
+    def take(response: urllib3.BaseHTTPResponse) -> tuple[sas.SASToken, float]:
         told = _check(response)
         data = response.read(_TOKEN_BYTES)
         try:
-            return sas.SASToken(**json.loads(data))
-        except (ValueError, TypeError):
+            token = sas.SASToken(**json.loads(data))
+            ends = token.expiry if token.expiry.tzinfo else token.expiry.replace(tzinfo=dt.UTC)
+            return token, ends.timestamp() - _answered_s(response.headers)
+        except (ValueError, TypeError, OverflowError):
             raise _FailedTryError(f"{told}: {len(data)} bytes that are no token") from None  # but may hold one
 
     key = Settings.get().subscription_key

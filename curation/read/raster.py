@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import re
 import struct
 import threading
+import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
+import imagecodecs
 import numpy as np
 import rasterio
 import tifffile
@@ -58,6 +61,29 @@ _ALPHA = (1, 2)
 
 _MOST_IFDS = 4096
 """A chain of more is damaged."""
+
+MOST_BLOCK_BYTES = 128 * 2**20
+"""Of one decoded block, as its header has it: that of 512 × 512 pixels of two bytes is half a megabyte, a DEM of 3601 × 3601
+in one piece has 52. A patch is a few hundred pixels wide: who would have to decode more for it is told so."""
+
+MOST_WINDOW_BYTES = 256 * 2**20
+"""Of the pixels that one read is of: a whole Sentinel-2 band of 10980 × 10980 has 241 MB. What a header says of where its
+pixels are may make a patch a window of any size."""
+
+_MOST_TAG_BYTES = 16 * 2**20
+"""Of all tags of an image: room for where a million blocks are, 260,000 pixels a side in blocks of 256."""
+
+_LEAST_PACKED_BYTES = 64 * 2**10
+"""What a block may take in a file beside twice its pixels' bytes: LZW makes half as many again of what it cannot pack."""
+
+_JPEG, _LERC = 7, 34887
+_PACKINGS = frozenset((1, 2, 3, 4, 5, _JPEG, 8, 32773, 32946, _LERC, 34925, 34926, 50000))
+"""Compressions that are read: none, CCITT (three), LZW, JPEG, deflate, PackBits, deflate (old), LERC, LZMA, Zstandard (old,
+new). Each is decoded into as many bytes as a block has, or says first of how many pixels it is. JPEG 2000, JPEG XL, WebP and
+PNG would be decoded to whatever size they please."""
+
+_TAG_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+"""Bytes of a value, by the type of a tag: TIFF 6.0, section 2, and BigTIFF's three."""
 
 _SUBFILE, _WIDTH, _LENGTH, _SUBIFDS, _GDAL_METADATA = 254, 256, 257, 330, 42112
 """Tags."""
@@ -147,6 +173,11 @@ class _Image:
             )
         self.across, self.down = -(-self.width // self.block_width), -(-self.height // self.block_height)
         self._is_separate = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and self.bands > 1
+        self._packing = int(page.compression)
+        self._block_px = self.block_width * self.block_height * (1 if self._is_separate else self.bands)
+        self._most_packed = 2 * self._block_px * self.dtype.itemsize + _LEAST_PACKED_BYTES
+        if page.is_tiled and page.tiledepth != 1:
+            raise BrokenError(f"{what}its blocks are {page.tiledepth} deep: no pixels that are read here")
         expected = self.across * self.down * (self.bands if self._is_separate else 1)
         if len(self._offsets) != expected or len(self._sizes) != expected:
             raise BrokenError(
@@ -157,12 +188,48 @@ class _Image:
         """1-based band of it that is opacity; 0 there is no pixel."""
 
     def blocks(self, band: int, window: PixelWindow) -> Iterator[tuple[int, int, Span | None]]:
-        """Column, row and place of the blocks of a window; None for those that were never written."""
+        """Column, row and place of the blocks of a window; None for those that were never written.
+
+        Raises:
+            ReadError: reading it would take more memory than it may.
+            BrokenError: a block takes more of the file than it can.
+        """
+        self._check(window)
+        most = self._most_packed
         first = (band - 1) * self.across * self.down if self._is_separate else 0
         for bx, by in of_window(window, self.block_width, self.block_height):
             number = first + by * self.across + bx
             start, size = self._offsets[number], self._sizes[number]
+            if size > most:
+                raise BrokenError(
+                    f"{self._what}block column {bx} row {by} takes {size} bytes of the file, expected {most} at most for "
+                    f"{self.block_width} × {self.block_height} pixels"
+                )
             yield bx, by, Span(start, start + size) if start and size else None
+
+    def _check(self, window: PixelWindow) -> None:
+        """Passes where a window can be read within bounds, by what the header says: nothing is fetched or decoded before.
+
+        Raises:
+            ReadError: it cannot.
+        """
+        where = f"{self.file.name}: {self._what}"
+        if self._packing not in _PACKINGS:
+            raise ReadError(
+                f"{where}is packed by TIFF compression {self._packing} ({_packing_name(self._packing)}), which is not read "
+                "here; rewrite it with deflate"
+            )
+        if (size := self._block_px * self.dtype.itemsize) > MOST_BLOCK_BYTES:
+            raise ReadError(
+                f"{where}has blocks of {self.block_width} × {self.block_height} pixels, {size} bytes each, all of which "
+                f"{window.width} × {window.height} pixels would take; expected {MOST_BLOCK_BYTES} bytes at most; rewrite it "
+                "in tiles, as of 512 × 512"
+            )
+        if (size := window.width * window.height * self.dtype.itemsize) > MOST_WINDOW_BYTES:
+            raise ReadError(
+                f"{where}has {window.width} × {window.height} pixels where the location is, {size} bytes, expected "
+                f"{MOST_WINDOW_BYTES} at most: by its transform its pixels are too small for the source's; leave it out"
+            )
 
     def spans(self, band: int, window: PixelWindow) -> Iterator[tuple[SparseFile, Span]]:
         """Where the blocks of a window inside it are; nothing of those that were never written."""
@@ -182,6 +249,7 @@ class _Image:
             ReadError: its bytes cannot be had.
             BrokenError: a block cannot be decoded, or not to as many pixels as it should have.
         """
+        self._check(window)
         self.file.ask(span for _, span in self.spans(band, window))
         out = np.zeros((window.height, window.width), self.dtype)
         unwritten = []
@@ -209,6 +277,10 @@ class _Image:
             if len(data) != span.stop - span.start:
                 raise BrokenError(f"ends before byte {span.stop}, where {where} does")
             number = (plane * self.down + by) * self.across + bx
+            if (
+                stated := _samples_stated(self._packing, data, self._most_packed)
+            ) is not None and stated > self._block_px:
+                raise BrokenError(f"{where} would decode to {stated} samples, expected {self._block_px} at most")
             try:
                 found, _, shape = self._decode(data, number)
             except Exception as err:
@@ -251,9 +323,12 @@ class _Chain:
         if (other := what_it_is(head.data)) is not None:
             raise OtherFormatError(f"{other}, expected a TIFF")
         try:
+            try:
+                self._ifds = _ifds(Opened(file), head.size)
+            except BrokenError as err:
+                raise BrokenError(f"its header is not a TIFF's: {err}") from None
             with self._tiff() as tiff:
                 self.first = tiff.pages.first
-                self._ifds = _ifds(tiff, head.size)
             self.image = _Image(file, decoded, self.first, "")
         except (ReadError, BrokenError):
             raise
@@ -364,11 +439,6 @@ class Raster:
                 self._flags = _mask_flags(self._beside.first)
             except BrokenError as err:
                 raise type(err)(f"its mask {beside.name}: {err}") from err
-
-    @property
-    def files(self) -> list[SparseFile]:
-        """It, and its mask beside it."""
-        return [self._chain.file] + ([] if self._beside is None else [self._beside.file])
 
     def close(self) -> None:
         """Drops the blocks that were decoded."""
@@ -519,16 +589,62 @@ def _mask_flags(page: Any) -> dict[int, int]:
     return {int(band): int(flags) for band, flags in found}
 
 
-def _ifds(tiff: tifffile.TiffFile, size: int) -> list[_Ifd]:
-    """All images of a file, those of SubIFDs tags behind the ones that have them.
+def _packing_name(packing: int) -> str:
+    """What a compression is called."""
+    try:
+        return tifffile.COMPRESSION(packing).name
+    except ValueError:
+        return "of no name known here"
 
-    It is walked here, since tifffile passes over what leads out of a file: a mask would be lost in silence.
+
+def _samples_stated(packing: int, data: bytes, most_bytes: int) -> int | None:
+    """How many samples a packed block would decode to; None where it is decoded into as many as there is room for.
 
     Raises:
-        BrokenError: the chain leads out of the file, or back into itself.
+        BrokenError: it should say so, and does not, or is packed twice and has more bytes than `most_bytes` between.
     """
-    handle = tiff.filehandle
-    order, is_big = tiff.byteorder, tiff.is_bigtiff
+    if packing == _LERC:
+        if data[:4] == b"\x28\xb5\x2f\xfd":
+            data = bytes(imagecodecs.zstd_decode(data, out=most_bytes))
+        elif data[:1] == b"\x78":
+            data = zlib.decompressobj().decompress(data, most_bytes)
+        # A blob (Lerc2; Esri's lerc, doc/FileFormat) begins with its name, version, checksum since version 3, rows, columns,
+        # and since version 4 values a pixel. There may be one for each band.
+        version = int.from_bytes(data[6:10], "little")
+        numbers = data[14 if version >= 3 else 10 :][: 12 if version >= 4 else 8]
+        if not data.startswith(b"Lerc2 ") or len(numbers) not in (8, 12):
+            raise BrokenError("a block is not one of LERC, version 2")
+        return int(math.prod(struct.unpack(f"<{len(numbers) // 4}I", numbers))) * data.count(b"Lerc2 ")
+    if packing != _JPEG:
+        return None
+    at = 2
+    while data.startswith(b"\xff\xd8") and at + 10 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker in (0xFF, 0x01, 0xD8):  # fill, and markers without a body
+            at += 1 if marker == 0xFF else 2
+            continue
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # a frame: ITU T.81, B.2.2
+            high, wide, samples = struct.unpack(">HHB", data[at + 5 : at + 10])
+            return int(high) * int(wide) * int(samples)
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    raise BrokenError("a block of JPEG does not say of how many pixels it is")
+
+
+def _ifds(handle: Opened, size: int) -> list[_Ifd]:
+    """All images of a file, those of SubIFDs tags behind the ones that have them.
+
+    It is walked here, before tifffile sees it, which passes over what leads out of a file (a mask would be lost in silence),
+    and takes up tags of whatever size.
+
+    Raises:
+        BrokenError: it is no TIFF, the chain leads out of the file, or back into itself, or an image's tags are too large.
+    """
+    head = handle.read(16)
+    order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
+    version = struct.unpack(f"{order}H", head[2:4])[0] if order and len(head) >= 8 else 0
+    if version not in (42, 43):
+        raise BrokenError(f"begins with {head[:8]!r}")
+    is_big = version == 43
     count_of, entry, pointer = (f"{order}Q", 20, f"{order}Q") if is_big else (f"{order}H", 12, f"{order}I")
     field = 8 if is_big else 4
     handle.seek(8 if is_big else 4)
@@ -551,9 +667,15 @@ def _ifds(tiff: tifffile.TiffFile, size: int) -> list[_Ifd]:
             raise BrokenError(f"ends within its image at byte {at}")
         found: dict[int, int] = {}
         inner: list[int] = []
+        total = 0
         for n in range(count):
             code, kind = struct.unpack_from(f"{order}HH", data, n * entry)
             (length,) = struct.unpack_from(pointer, data, n * entry + 4)
+            total += length * _TAG_BYTES.get(kind, 8)
+            if total > _MOST_TAG_BYTES:
+                raise BrokenError(
+                    f"its image at byte {at} has tags of {total} bytes up to tag {code}, expected {_MOST_TAG_BYTES} at most"
+                )
             value = data[(n + 1) * entry - field : (n + 1) * entry]
             if code in (_SUBFILE, _WIDTH, _LENGTH) and kind in _INTEGERS:
                 (found[code],) = struct.unpack_from(f"{order}{_INTEGERS[kind]}", value)

@@ -29,7 +29,7 @@ from curation import gridding
 from curation.afterwards import Leavings, Note
 from curation.gridding import Floats, Footprints
 from curation.model import PassingError, ReadError
-from curation.read import ranges
+from curation.read import hdfchunk, ranges
 from curation.read.blocks import Span
 from curation.read.cog import Asset
 from curation.read.ranges import PER_HOST, ChangedError, Place
@@ -47,6 +47,12 @@ AHEAD_BYTES = 128 * 2**20
 
 DECODED_BYTES = 256 * 2**20
 """Decoded chunks that are kept for the cells beside, of all files: what was used longest ago goes first."""
+
+MOST_TILE_BYTES = 256 * 2**20
+"""Of one decoded chunk, and of the window that one cell needs: the largest that are published have 85 MB, an orbit's."""
+
+MOST_ROW_BYTES = 16 * 2**20
+"""Of one scanline, as its shape has it: of OLCI's 4865 footprints it has 39 kB."""
 
 MOST_OPEN = 256
 """Files that are kept open: what was used longest ago is closed first."""
@@ -488,6 +494,10 @@ class _Netcdf:
                 err = raised
             if self._raw.missing is not None:
                 span = self._raw.missing
+                if span.stop - span.start > 2 * MOST_TILE_BYTES:
+                    raise _BrokenError(
+                        f"{self.href}: {what}: its structure asks for {span.stop - span.start} bytes at once"
+                    )
                 if not wait:
                     raise _ElsewhereError(span)
                 self.sparse.read(span.start, span.stop - span.start)  # outside of h5py's lock
@@ -595,6 +605,12 @@ class _Netcdf:
         """
         v = self.variable(path)
         th, tw = v.tile
+        size = math.prod((*window.shape, *v.shape[v.lead + 2 :])) * v.dtype.itemsize
+        if size > MOST_TILE_BYTES:
+            raise ReadError(
+                f"{self.href}: {path}: the cell needs {window.shape[0]} × {window.shape[1]} footprints of it, {size} bytes, "
+                f"expected {MOST_TILE_BYTES} at most: by its coordinates they are too small for a swath's"
+            )
         out = np.empty((*window.shape, *v.shape[v.lead + 2 :]), v.dtype)
         for row, col in v.tiles(window):
             left = col * tw
@@ -641,6 +657,11 @@ class _Netcdf:
                 (rows.stop - rows.start, cols.stop - cols.start, *v.shape[v.lead + 2 :]), v.fills[0], v.dtype
             )
         dataset = self._datasets[v.path]
+        if v.is_chunked:
+            at = (0,) * v.lead + (row * th, col * tw) + (0,) * (len(v.shape) - v.lead - 2)
+            mask, packed = self._called(lambda: dataset.id.read_direct_chunk(at), where)
+            if (told := hdfchunk.surplus(dataset, mask, packed)) is not None:
+                raise _BrokenError(f"{self.href}: {where}: {told}")
         found = self._called(lambda: dataset[(0,) * v.lead + (rows, cols)], where)
         return np.asarray(found).astype(v.dtype, copy=False)
 
@@ -752,6 +773,16 @@ def _described(dataset: h5py.Dataset, path: str, href: str, axes: int) -> _Varia
     layout = plan.get_layout()
     _check_stored(plan, path, href)
     is_chunked = dataset.chunks is not None
+    if (row := math.prod(shape[lead + 1 :]) * dataset.dtype.itemsize) > MOST_ROW_BYTES:
+        raise ReadError(
+            f"{href}: {path} is {' × '.join(map(str, shape))}: {row} bytes a scanline, expected {MOST_ROW_BYTES} at most; "
+            "the file is damaged, or no swath's"
+        )
+    if dataset.chunks is not None and (size := math.prod(dataset.chunks) * dataset.dtype.itemsize) > MOST_TILE_BYTES:
+        raise ReadError(
+            f"{href}: {path} is chunked as {tuple(map(int, dataset.chunks))}: {size} bytes each, expected {MOST_TILE_BYTES} "
+            "at most; rewrite it in smaller chunks"
+        )
     if dataset.chunks is not None:
         chunk: tuple[int, ...] = tuple(dataset.chunks)
         if any(c < n for c, n in zip(chunk[lead + 2 :], shape[lead + 2 :], strict=True)):
@@ -760,7 +791,6 @@ def _described(dataset: h5py.Dataset, path: str, href: str, axes: int) -> _Varia
             )
         tile = (int(chunk[lead]), int(chunk[lead + 1]))
     else:
-        row = math.prod(shape[lead + 1 :]) * dataset.dtype.itemsize
         tile = (max(BAND_BYTES // max(row, 1), 1), shape[lead + 1])
     attrs = dataset.attrs
     native = dataset.dtype.newbyteorder("=")
@@ -806,7 +836,7 @@ def _check_stored(plan: Any, path: str, href: str) -> None:
         raise ReadError(f"{href}: {path} has HDF5's storage layout {layout}, which is not read here")
     for n in range(plan.get_nfilters()):
         number, _, _, name = plan.get_filter(n)
-        if not h5py.h5z.filter_avail(number):
+        if number not in hdfchunk.FILTERS or not h5py.h5z.filter_avail(number):
             told = name.decode("utf-8", "replace") or "without a name"
             raise ReadError(
                 f"{href}: {path} is packed by HDF5's filter {number} ({told}), which is not read here; "

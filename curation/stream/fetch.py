@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from curation import localfiles
 from curation.afterwards import Leavings
 from curation.model import PassingError, ReadError
 from curation.store import Client, Store, lost_to_fork
@@ -186,7 +187,7 @@ class Fetcher:
 
     def _open(self, key: str) -> int:
         if self._cache is None:
-            return os.open(self._store.where(key), os.O_RDONLY | os.O_CLOEXEC)
+            return localfiles.handle(self._store.where(key))
         scratch = Scratch()
         return self._cache.open(
             self._store.where(key),

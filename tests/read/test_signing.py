@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
 
 import pytest
+from planetary_computer import sas
 from planetary_computer.settings import Settings
 
 from curation.model import ReadError
@@ -155,3 +157,47 @@ def test_no_log_line_of_a_redirect_or_of_a_strange_header_tells_a_signature(toke
     told = [r for r in caplog.records if r.name.startswith("urllib3")]
     assert {"urllib3.connectionpool", "urllib3.connection"} <= {r.name for r in told}
     assert not [r.getMessage() for r in told if "SECRET" in r.getMessage()]
+
+
+def server_clock(monkeypatch: pytest.MonkeyPatch, ahead_s: float) -> None:
+    """Lets each server here say, and reckon with, another time than it is."""
+    monkeypatch.setattr(Request, "date_time_string", lambda _: formatdate(time.time() + ahead_s, usegmt=True))
+
+
+@pytest.mark.parametrize("ahead_s", [-7200, 7200])
+def test_how_long_a_token_is_good_does_not_hang_on_the_clock_here(tokens, blobs, monkeypatch, ahead_s):
+    server_clock(monkeypatch, ahead_s)
+    tokens.term_s = 3600 + ahead_s
+    assert [fetched(blobs) for _ in range(3)] == [DATA] * 3
+    assert len(tokens.asked) == 1, "an hour is left of it"
+    sas.TOKEN_CACHE.clear()
+    tokens.term_s = 30 + ahead_s
+    assert [fetched(blobs) for _ in range(3)] == [DATA] * 3
+    assert len(tokens.asked) == 4, "each has ended, nearly"
+
+
+def test_a_token_ends_when_its_time_is_up_though_the_clock_is_set_back(tokens, blobs, monkeypatch):
+    assert fetched(blobs) == DATA
+    now = time.monotonic
+    monkeypatch.setattr(ranges.time, "monotonic", lambda: now() + 3590)
+    monkeypatch.setattr(sas.SASToken, "ttl", lambda _: 9000.0)  # what a clock says that was set back
+    assert fetched(blobs) == DATA
+    assert len(tokens.asked) == 2
+
+
+@pytest.mark.parametrize("ahead_s", [-7200, 7200])
+def test_a_date_to_wait_until_is_told_from_the_servers_own(monkeypatch, ahead_s):
+    server_clock(monkeypatch, ahead_s)
+    asked = []
+
+    def answer(request: Request) -> None:
+        asked.append(request.path)
+        if len(asked) == 1:
+            request.send(503, Retry_After=formatdate(time.time() + ahead_s + 2, usegmt=True))
+        else:
+            request.send(206, DATA, Content_Range=f"bytes 0-{len(DATA) - 1}/{len(DATA)}")
+
+    began = time.monotonic()
+    with serving(answer) as url:
+        assert ranges.fetch(Place(f"{url}/s.tif"), 0, len(DATA), "s.tif").data == DATA
+    assert 0.9 < time.monotonic() - began < 8

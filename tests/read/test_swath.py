@@ -7,6 +7,7 @@ import json
 import shutil
 import threading
 import time
+import zlib
 from pathlib import Path
 
 import h5py
@@ -22,7 +23,7 @@ from curation.read.cog import Asset, Reader
 from curation.read.swath import Swaths
 from curation.recipe import read_toml
 from curation.sources import ArraySpec, SourceSpec
-from tests import swaths
+from tests import limited, swaths
 from tests.loopback import serving
 
 SIZE, PX = 0.25, 28
@@ -607,6 +608,72 @@ def test_values_that_are_not_in_the_file_or_cannot_be_unpacked_are_refused_by_na
     said = refused(orbit)
     assert f"{orbit}: {NAME} {told}" in said
     assert "damaged" not in said
+
+
+READ = """
+import json
+from curation.read.swath import Swaths
+from curation.model import ReadError
+from tests.read.test_swath import NO2, at, bounds
+for path in sys.argv[1:]:
+    try:
+        with Swaths("") as reader:
+            reader.footprints(at(path), NO2, bounds(12.0, 10.0))
+        print(json.dumps(["read", ""]))
+    except ReadError as err:
+        print(json.dumps([type(err).__name__, str(err)]))
+    except MemoryError:
+        print(json.dumps(["MemoryError", ""]))
+"""
+
+
+def hostile(path: Path, how: str) -> None:
+    """Stores the orbit's values so that who reads them needs a gigabyte."""
+    with h5py.File(path, "a") as file:
+        old = file[NAME]
+        data, attrs = old[:], dict(old.attrs)
+        del file[NAME]
+        limits = {"maxshape": (1, None, None)}
+        if how == "huge chunk":
+            made = file.create_dataset(NAME, data.shape, "f4", chunks=(1, 15000, 20000), compression="gzip", **limits)
+        elif how == "packed elsewise":
+            made = file.create_dataset(NAME, data=data, chunks=(1, 16, 60), compression="lzf")
+        else:
+            checked = how == "deflate bomb with a checksum"
+            made = file.create_dataset(
+                NAME, data.shape, "f4", chunks=(1, 16, 60), compression="gzip", fletcher32=checked
+            )
+            packer = zlib.compressobj(9)
+            piece = bytes(2**24)
+            bomb = b"".join([*(packer.compress(piece) for _ in range(64)), packer.flush()]) + bytes(4 if checked else 0)
+            for row in range(0, data.shape[1], 16):
+                made.id.write_direct_chunk((0, row, 0), bomb)
+        for key, value in attrs.items():
+            made.attrs[key] = value
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("huge chunk", "is chunked as (1, 15000, 20000): 1200000000 bytes each, expected 268435456 at most"),
+        ("deflate bomb", "its chunk would be unpacked to "),
+        ("deflate bomb with a checksum", "its chunk would be unpacked to "),
+        ("packed elsewise", "is packed by HDF5's filter 32000 (lzf), which is not read here; rewrite it with deflate"),
+    ],
+)
+def test_a_chunk_that_would_fill_the_memory_is_refused_by_name_in_little(tmp_path, how, told):
+    orbit = swaths.s5p(tmp_path / "a.nc", rows=230, chunk=(16, 60), span=(-30, 60))
+    hostile(orbit, how)
+    kind, said = json.loads(limited.said(READ, orbit, room_bytes=500 * 2**20))
+    assert (kind, told in said) == ("ReadError", True), said
+    assert said.startswith(f"{orbit}: {NAME}")
+
+
+def test_a_scanline_without_end_is_no_swaths(orbit):
+    with h5py.File(orbit, "a") as file:
+        del file[NAME]
+        file.create_dataset(NAME, (1, 600, 2**40), "f4", chunks=(1, 16, 64))
+    assert "bytes a scanline, expected 16777216 at most" in refused(orbit)
 
 
 def test_a_chunk_that_cannot_be_decoded_is_read_anew_and_then_told(orbit):
