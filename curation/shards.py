@@ -26,6 +26,8 @@ from curation.backscatter import FLOOR_DB, decibels
 from curation.build import one_line
 from curation.cube import Cube
 from curation.ledger import Ledger
+from curation.locate import rows as given_rows
+from curation.locate.rows import Dropped
 from curation.model import (
     PENDING,
     STATIC,
@@ -84,15 +86,6 @@ class Member:
     def places(self) -> tuple[Member, ...]:
         """Itself, and its children."""
         return (self, *self.children)
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """A location that became no sample."""
-
-    location: Location
-    reason: str
-    """`incomplete:<season>` (with the patch's own reason), `buffer` (too near to the other split), or `target`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +277,8 @@ def pack(run: pipeline.Run, asked: Sequence[Region]) -> Packed:
             f"{_looked(run, asked)}, found no location that is complete, of {len(made.dropped)}: {why}; "
             "build more, or relax the recipe"
         )
+    if given := given_rows.of(dataset, asked):
+        made.dropped.extend(given.dropped)
     jobs = list(_jobs(run, cubes, ledgers, made))
     parts, reused = _write(run, jobs)
     index, files = _index(dataset, run, jobs, parts, made, outcomes)
@@ -296,7 +291,7 @@ def pack(run: pipeline.Run, asked: Sequence[Region]) -> Packed:
     for key, content in files.items():
         store.publish(key, content)
     dropped = Counter(d.reason for d in made.dropped)
-    run.store.publish("manifest/dropped.parquet", _dropped_table(made.dropped))
+    run.store.publish("manifest/dropped.parquet", given_rows.table(made.dropped))
     store.publish(shardformat.INDEX, data)
     run.store.publish("manifest/release.json", _release(dataset, index, data))
     _forget(run.store, index)
@@ -870,16 +865,6 @@ def _samples_table(dataset: Dataset, made: Sequence[tuple[ShardJob, ShardPart]])
     per_season += [f"{name}_floored_fraction_{s}" for name in radar for s in entries[name].seasons or (STATIC,)]
     columns = ["id", "lon", "lat", "region", "shard", *per_season]
     return _geoparquet({c: [r[c] for r in rows] for c in columns}, [m.location for j, _ in made for m in j.members])
-
-
-def _dropped_table(dropped: Sequence[Dropped]) -> bytes:
-    places = [d.location for d in dropped]
-    columns = {
-        "id": [p.id for p in places],
-        "region": [p.region for p in places],
-        "reason": [d.reason for d in dropped],
-    }
-    return _geoparquet(columns, places)
 
 
 def _geoparquet(columns: Mapping[str, list[Any]], places: Sequence[Location]) -> bytes:
