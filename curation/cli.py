@@ -17,6 +17,7 @@ from rich.logging import RichHandler
 import curation
 from curation import catalogs, cluster, pipeline, regions
 from curation.catalogs import Catalog
+from curation.locate import rows
 from curation.model import ConfigError, CurationError, did_you_mean
 from curation.recipe import Dataset, load_dataset
 from curation.search.saved import opened
@@ -273,8 +274,11 @@ def _build(args: argparse.Namespace) -> int:
     store = _store(args, dataset)
     catalog = _catalog(args, dataset)
     asked = _asked(args, dataset, catalog)
+    given = _rows(dataset, asked)
     if args.dry_run:
-        return _dry_run(args, pipeline.Run(dataset, catalog, store, None, args.limit), asked, seasons)
+        code = _dry_run(args, pipeline.Run(dataset, catalog, store, None, args.limit), asked, seasons)
+        _print_notes(asked, given)
+        return code
     with _served(args, dataset) as catalog:
         _say_unknown_labels(dataset, catalog, allowed=args.allow_unknown_labels)
         with _naming_the_root(args):
@@ -283,7 +287,7 @@ def _build(args: argparse.Namespace) -> int:
             run = pipeline.Run(dataset, catalog, store, client, args.limit, args.refresh_search)
             results = pipeline.build(run, asked, seasons)
     _print_built(results)
-    _print_notes(asked)
+    _print_notes(asked, given)
     failed = sum(b.failed for b in results)
     if failed:
         print(f"{failed} patches failed; their causes are in {store.where('ledger')}. Run the same command again.")
@@ -301,7 +305,6 @@ def _dry_run(
 
     unknown = run.catalog.identity != EMBEDDED and _say_unknown_labels(run.dataset, run.catalog, allowed=True)
     print(estimate.table(run, asked, seasons))
-    _print_notes(asked)
     if unknown and not args.allow_unknown_labels:
         print("labels: a build wants --allow-unknown-labels, since this catalog cannot give them")
     return OK
@@ -316,10 +319,20 @@ def _asked(args: argparse.Namespace, dataset: Dataset, catalog: Catalog) -> list
     return asked
 
 
-def _print_notes(asked: Sequence[regions.Region]) -> None:
+def _print_notes(asked: Sequence[regions.Region], given: rows.Rows | None = None) -> None:
     for region in asked:
         if region.note:
             print(f"region {region.name}: {region.note}")
+    if given:
+        print(given.told)
+
+
+def _rows(dataset: Dataset, asked: Sequence[regions.Region]) -> rows.Rows | None:
+    """The account of a file of places, which is logged before any work; None where the recipe has none."""
+    given = rows.of(dataset, asked)
+    if given:
+        log.log(logging.WARNING if given.dropped else logging.INFO, "%s", given.told)
+    return given
 
 
 def _say_unknown_labels(dataset: Dataset, catalog: Catalog, *, allowed: bool) -> bool:
@@ -371,10 +384,11 @@ def _locate(args: argparse.Namespace) -> int:
     dataset = load_dataset(args.dataset)
     store = _store(args, dataset)
     asked = _asked(args, dataset, _catalog(args, dataset))
+    given = _rows(dataset, asked)
     for region, found in pipeline.locations(dataset, store, asked).items():
         splits = Counter(p.split for p in found)
         print(f"{region}: {len(found)} locations ({', '.join(f'{k} {v}' for k, v in sorted(splits.items()))})")
-    _print_notes(asked)
+    _print_notes(asked, given)
     print(f"written below {store.where('manifest')}")
     return OK
 
@@ -390,7 +404,7 @@ def _pack(args: argparse.Namespace) -> int:
     with cluster.connect(args.scheduler, args.workers) as client:
         packed = shards.pack(pipeline.Run(dataset, catalog, store, client), asked)
     print(packed.summary())
-    _print_notes(asked)
+    _print_notes(asked, rows.of(dataset, asked))
     return OK
 
 

@@ -84,7 +84,7 @@ SETTLED = (Status.OK, Status.REJECTED, Status.ABSENT)
 
 
 class Code(StrEnum):
-    """Why something was rejected or is absent. Stable: they stand in ledgers and releases."""
+    """Why something was rejected, dropped or is absent. Stable: they stand in ledgers and releases."""
 
     NO_SCENE = "no_scene"
     """The catalog has no scene of the source that touches the patch in the season."""
@@ -120,6 +120,12 @@ class Code(StrEnum):
     """No scene will do, but an item of the catalog that could not be read may be one that would: failed, and tried again."""
     UPSTREAM = "upstream"
     """Not looked at, because the source it goes with was rejected."""
+    OUTSIDE_REGIONS = "outside_regions"
+    """Of a row of a file of places: its centre lies in none of the regions."""
+    SAME_GRID = "same_grid"
+    """Of a row of a file of places: an earlier row has the very grid, so that both would be the same sample."""
+    REPEATED = "repeated"
+    """Of a row of a file of places: an earlier row has the same id and grid."""
 
 
 CODE_HELP: dict[Code, str] = {
@@ -140,6 +146,9 @@ CODE_HELP: dict[Code, str] = {
     Code.SHIFTED: "a source lies beside the one it goes with by more pixels than the recipe allows",
     Code.UNREADABLE_ITEM: "no scene will do, but an item of the catalog that could not be read may be one that would",
     Code.UPSTREAM: "not looked at: the source it goes with was rejected",
+    Code.OUTSIDE_REGIONS: "a given place whose centre lies in none of the regions",
+    Code.SAME_GRID: "a given place on the very grid of an earlier one: both would be the same sample",
+    Code.REPEATED: "a row of given places with the id and grid of an earlier one",
 }
 """One line for a person on each code, for reports."""
 

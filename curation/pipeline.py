@@ -21,6 +21,7 @@ from curation.build import SlabJob, SlabReceipt, build_slab, one_line
 from curation.catalogs import Catalog
 from curation.cube import Cube
 from curation.ledger import Ledger, SlabRecord, again, size_mark
+from curation.locate import rows
 from curation.locations import Locations
 from curation.model import (
     STATIC,
@@ -154,6 +155,8 @@ def _drawn(dataset: Dataset, store: Store, key: str, asked: Sequence[Region] | N
         made = locate.draw(dataset, asked)
         if not keep:
             return made
+        if given := rows.of(dataset, regions.of_recipe(dataset.path, dataset.recipe.places.regions)):
+            store.publish("manifest/dropped.parquet", rows.table(given.dropped))  # until packing knows of the others
         locate.save(made, store, key, dataset)
     return locate.load(store, key, dataset)
 

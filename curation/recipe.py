@@ -55,6 +55,9 @@ CELL_SAMPLER = "era5-cells"
 UNSHARED_CELL = "era5-cell"
 """What `[split] unshared` calls the cell of 0.25° that a footprint touches, of which coarse data have one value."""
 
+WORLD = "world"
+"""The region of regions.toml that has all places with a UTM grid."""
+
 
 class GridSpec(Strict):
     """The footprint of a location: a square in metres (UTM), or an ERA5 cell in degrees (EPSG:4326)."""
@@ -113,9 +116,17 @@ class PlacesSpec(Strict):
     """CSV or GeoParquet of points or footprints, relative to the recipe."""
     regions: list[str] = Field(min_length=1)
     """What `--region all` means: names from regions.toml, or vector files relative to the recipe, in order; a location
-    belongs to the first that holds it."""
+    belongs to the first that holds it. With sampler `file` they may be left out: `world`, so that every place counts."""
     regions_of: dict[str, list[str]] = Field(default_factory=dict)
     """By catalog: what `--region all` means there."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_that_are_given(cls, value: Any) -> Any:
+        """Places that are given are all meant, where no regions are."""
+        if isinstance(value, dict) and value.get("sampler") == "file":
+            return {"regions": [WORLD]} | value
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

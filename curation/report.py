@@ -113,7 +113,7 @@ def _index(survey: Survey) -> Index | None:
 
 
 def _dropped(survey: Survey) -> list[tuple[str, str, int]]:
-    """(region, reason, locations) of those that became no sample, the most common first."""
+    """(region, reason, places) of those that became no sample, the most common first; rows of a file have no region."""
     key = "manifest/dropped.parquet"
     if survey.store.head(key) is None:
         return []

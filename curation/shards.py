@@ -27,6 +27,8 @@ from curation.build import one_line
 from curation.complete import Standing, standings
 from curation.cube import Cube
 from curation.ledger import Ledger, recorded_cubes
+from curation.locate import rows as given_rows
+from curation.locate.rows import Dropped
 from curation.locate.split import reach_km
 from curation.model import (
     STATIC,
@@ -86,16 +88,6 @@ class Member:
     def places(self) -> tuple[Member, ...]:
         """Itself, and its children."""
         return (self, *self.children)
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """A location that became no sample."""
-
-    location: Location
-    reason: str
-    """`incomplete:<season>` (with the patch's own reason), `buffer` (too near to the other split), `shared:<name>` (train
-    uses what val does, and may not), or `target`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +284,8 @@ def pack(run: pipeline.Run, asked: Sequence[Region]) -> Packed:
             f"{run.store.where('manifest')}: {pairs} pairs of a train and a val sample may share ground: its locations were "
             "not split by this recipe's rule; delete locations*.parquet and pack again, which draws the same places"
         )
+    if given := given_rows.of(dataset, asked):
+        made.dropped.extend(given.dropped)
     jobs = list(_jobs(run, cubes, ledgers, made))
     parts, reused = _write(run, jobs)
     index, files = _index(dataset, run, jobs, parts, made, outcomes)
@@ -304,7 +298,7 @@ def pack(run: pipeline.Run, asked: Sequence[Region]) -> Packed:
     for key, content in files.items():
         store.publish(key, content)
     dropped = Counter(d.reason for d in made.dropped)
-    run.store.publish("manifest/dropped.parquet", _dropped_table(made.dropped))
+    run.store.publish("manifest/dropped.parquet", given_rows.table(made.dropped))
     store.publish(shardformat.INDEX, data)
     run.store.publish("manifest/release.json", _release(dataset, index, data))
     _forget(run.store, index)
@@ -883,16 +877,6 @@ def _samples_table(dataset: Dataset, made: Sequence[tuple[ShardJob, ShardPart]])
     per_season += [f"{name}_floored_fraction_{s}" for name in radar for s in entries[name].seasons or (STATIC,)]
     columns = ["id", "lon", "lat", "region", "shard", *per_season]
     return _geoparquet({c: [r[c] for r in rows] for c in columns}, [m.location for j, _ in made for m in j.members])
-
-
-def _dropped_table(dropped: Sequence[Dropped]) -> bytes:
-    places = [d.location for d in dropped]
-    columns = {
-        "id": [p.id for p in places],
-        "region": [p.region for p in places],
-        "reason": [d.reason for d in dropped],
-    }
-    return _geoparquet(columns, places)
 
 
 def _geoparquet(columns: Mapping[str, list[Any]], places: Sequence[Location]) -> bytes:

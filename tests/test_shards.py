@@ -13,6 +13,7 @@ from pathlib import Path
 import geopandas as gpd
 import numcodecs
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import webdataset as wds
 import xarray as xr
@@ -211,6 +212,29 @@ def test_the_dropped_are_listed_with_their_reason(built: Curate):
     reasons = dict(zip(dropped.id, dropped.reason, strict=True))
     assert reasons[tiny.name(0, 3)] == "incomplete:summer (cloudy:s2l2a)"
     assert reasons[tiny.name(2, 0)] == "incomplete:autumn (time_gap:s1rtc)"
+
+
+def test_rows_of_a_places_file_that_are_no_locations_are_listed_and_counted(world, tmp_path, capsys):
+    shutil.copytree(world.folder, tmp_path / "own")
+    mine = Curate(tiny.World(tmp_path / "own"), tmp_path / "root")
+    (ax, ay), (bx, by) = tiny.corner(0, 0), tiny.corner(0, 1)
+    lines = [f"a,{ax},{ay}", f"b,{bx},{by}", f"twin,{ax},{ay}", "far,-4000000,3000000", f"b,{bx},{by}"]
+    (mine.world.folder / "places.csv").write_text(
+        "\n".join(["id,x0_m,y0_m,epsg", *(f"{n},{tiny.EPSG}" for n in lines)])
+    )
+    assert mine() == 0
+    assert mine("pack") == 0
+    told = "places.csv: 5 rows: 2 locations, 3 dropped (same_grid 1, outside_regions 1, repeated 1)"
+    assert told in capsys.readouterr().out
+    assert {s["key"] for s in open_shards(str(mine.folder / "shards"), "train")} == {"a", "b"}
+    dropped = pq.read_table(mine.folder / "manifest" / "dropped.parquet", columns=["id", "row", "reason"]).to_pylist()
+    assert [tuple(d.values()) for d in dropped] == [
+        ("twin", 3, "same_grid"), ("far", 4, "outside_regions"), ("b", 5, "repeated")
+    ]  # fmt: skip
+    release = json.loads((mine.folder / "manifest" / "release.json").read_text())
+    assert release["counts"]["dropped"] == {"outside_regions": 1, "repeated": 1, "same_grid": 1}
+    assert mine("verify") == 0
+    assert mine("report") == 0
 
 
 def test_the_samples_table_opens_with_geopandas(built: Curate):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,7 @@ from pyproj import CRS
 from curation import grid, localfiles, tables
 from curation.locate import places
 from curation.locate.places import Floats, Ints, Places
-from curation.model import LOCATION_ID, ConfigError
-
-log = logging.getLogger(__name__)
+from curation.model import LOCATION_ID, Code, ConfigError
 
 ID_COLUMNS = ("id", "location_id", "sample_id")
 """Where ids are looked for, in order."""
@@ -36,12 +33,18 @@ TOLERANCE_M = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The places of a file, one per id, in order of first appearance."""
+    """The places of a file, a row each, in its order."""
 
     ids: list[str]
     """Given, or following from the grid."""
     places: Places
     """Their grids."""
+    reasons: list[Code | None]
+    """Why a row is no place of its own: `same_grid` or `repeated`; None of the others."""
+
+    def kept(self) -> Ints:
+        """The rows that are places, counted from 0, ascending."""
+        return np.flatnonzero([reason is None for reason in self.reasons])
 
 
 def read(path: Path, size_m: float) -> Given:
@@ -53,8 +56,10 @@ def read(path: Path, size_m: float) -> Given:
       file's own projected CRS, else the centre's UTM zone or a neighbour of it), to the millimetre;
     - points (geometry, or columns `lon` and `lat`, `center_lon` and `center_lat`): snapped as draws are.
 
-    Ids are kept from `id`, `location_id` or `sample_id`, else they follow from the grid. Rows with the same id *and* the
-    same grid are one place (tables with a row per image). Rows are counted from 1, without a header.
+    Ids are kept from `id`, `location_id` or `sample_id`, else they follow from the grid. Of rows with the same grid the
+    first is a place: another under the same id `repeated` it (tables with a row per image), one under another id, or under
+    none where ids follow from grids, is of the `same_grid`, and its sample would be the same. Rows are counted from 1,
+    without a header, in errors.
 
     Raises:
         ConfigError: the file has no places in any of these forms, an id breaks the rule or stands for two grids, a
@@ -65,7 +70,7 @@ def read(path: Path, size_m: float) -> Given:
         raise ConfigError(f"{path}: no rows; expected one per place")
     found = _grids(table, size_m, path)
     ids = _ids(table, found, size_m, path)
-    return _one_each(ids, found, path)
+    return Given(ids, found, _reasons(ids, found, path, ids_given=_raw_ids(table) is not None))
 
 
 def _table(path: Path) -> pd.DataFrame:
@@ -112,9 +117,11 @@ def _from_points(lon: Floats, lat: Floats, size_m: float, path: Path) -> Places:
     bad = ~(places.has_utm(lat) & (np.abs(lon) <= 360))
     if bad.any():
         k = int(np.flatnonzero(bad)[0])
+        swapped = places.has_utm(lon[bad]).all() and (np.abs(lat) > 90).any()
         raise ConfigError(
             f"{path}: row {k + 1}: lon {lon[k]}, lat {lat[k]}: expected degrees, {grid.MIN_LAT:g} <= lat < {grid.MAX_LAT:g} "
-            "(UTM's limits); remove the row"
+            f"(UTM's limits); {'did lon and lat change places? Else ' if swapped else ''}remove the row "
+            f"({int(bad.sum())} such rows)"
         )
     return places.snap(lon, lat, size_m)
 
@@ -124,10 +131,15 @@ def _from_geometry(table: gpd.GeoDataFrame, crs_column: str | None, size_m: floa
         raise ConfigError(f"{path}: the geometry has no CRS; set one (geopandas: set_crs)")
     shapes = table.geometry.to_numpy()
     kinds = set(table.geom_type)
+    nowhere = np.flatnonzero((table.geometry.isna() | table.geometry.is_empty).to_numpy())
+    if len(nowhere):
+        raise ConfigError(
+            f"{path}: row {nowhere[0] + 1}: its geometry is empty ({len(nowhere)} such rows); remove the row"
+        )
     if kinds == {"Point"}:
         lonlat = shapely.get_coordinates(table.geometry.to_crs(4326).to_numpy())
         return _from_points(lonlat[:, 0], lonlat[:, 1], size_m, path)
-    if not kinds <= {"Polygon", "MultiPolygon"} or bool(table.geometry.is_empty.any()):
+    if not kinds <= {"Polygon", "MultiPolygon"}:
         raise ConfigError(f"{path}: geometries are {sorted(map(str, kinds))}: expected all points or all polygons")
     return _squares(table, shapes, _candidates(table, crs_column, path), size_m, path)
 
@@ -232,6 +244,11 @@ def _ids(table: pd.DataFrame, found: Places, size_m: float, path: Path) -> list[
     given = _raw_ids(table)
     if given is None:
         return ids_of(found, size_m)
+    missing = np.flatnonzero(table[given.name].isna().to_numpy())
+    if len(missing):
+        raise ConfigError(
+            f"{path}: row {missing[0] + 1}: no {given.name} ({len(missing)} such rows); name it, or remove the row"
+        )
     for row, name in enumerate(given, start=1):
         if not LOCATION_ID.fullmatch(name):
             raise ConfigError(
@@ -247,17 +264,20 @@ def ids_of(found: Places, size_m: float) -> list[str]:
     return [grid.location_id(epsg, x0, y0, size_m) for epsg, x0, y0 in columns]
 
 
-def _one_each(ids: list[str], found: Places, path: Path) -> Given:
-    """One place per id; an id with two grids is an error."""
+def _reasons(ids: list[str], found: Places, path: Path, *, ids_given: bool) -> list[Code | None]:
+    """Why rows are no places of their own; an id with two grids is an error."""
+    grids = list(zip(found.epsg.tolist(), found.x0_m.tolist(), found.y0_m.tolist(), strict=True))
     first: dict[str, int] = {}
-    for k, name in enumerate(ids):
+    taken: set[tuple[int, float, float]] = set()
+    out: list[Code | None] = []
+    for k, (name, its) in enumerate(zip(ids, grids, strict=True)):
         j = first.setdefault(name, k)
-        grids = [(int(found.epsg[r]), float(found.x0_m[r]), float(found.y0_m[r])) for r in (j, k)]
-        if grids[0] != grids[1]:
+        if grids[j] != its:
             raise ConfigError(
-                f"{path}: rows {j + 1} and {k + 1}: the same id {name!r} for the grids (EPSG, west, north) {grids[0]} and "
-                f"{grids[1]}; give each place an id of its own"
+                f"{path}: rows {j + 1} and {k + 1}: the same id {name!r} for the grids (EPSG, west, north) {grids[j]} and "
+                f"{its}; give each place an id of its own"
             )
-    if len(first) < len(ids):
-        log.info("%s: %d rows are %d places (the others repeat id and grid)", path, len(ids), len(first))
-    return Given(list(first), found.take(np.fromiter(first.values(), dtype=np.int64)))
+        again = Code.REPEATED if j < k and ids_given else Code.SAME_GRID
+        out.append(again if its in taken else None)
+        taken.add(its)
+    return out

@@ -28,7 +28,8 @@ def draw(dataset: Dataset, asked: Sequence[Region] | None = None) -> Locations:
     """The locations of a recipe, ordered by rank, which is the place in the order of the draw (0 first).
 
     `gaussian-cities` and `uniform` give exactly `count` locations over the land of the globe (the 1 km mask of
-    the atlas, at the grid's centre), of which no two footprints overlap. `file` gives the file's places in its order.
+    the atlas, at the grid's centre), of which no two footprints overlap. `file` gives the file's places in its order
+    (`rows` accounts for the other rows).
     Without `asked` all of them are returned, each with the first of the recipe's own regions that holds its centre (`""`
     where none does); with it, only those that one of the asked regions holds, as `select` does: rank, grid and split are
     the same.
@@ -52,7 +53,7 @@ def draw(dataset: Dataset, asked: Sequence[Region] | None = None) -> Locations:
     else:
         ids, found = _everywhere(dataset)
     own = regions.of_recipe(dataset.path, recipe.places.regions) if asked is None else asked
-    names = _names(found.lon, found.lat, own)
+    names = held_by(found.lon, found.lat, own)
     rank = np.arange(len(ids)) if asked is None else np.flatnonzero(names != NOWHERE)
     roots = _locations(dataset, [ids[k] for k in rank], found.take(rank), names[rank], rank)
     return Locations.joined([roots, _children(dataset, roots, cells[rank])]) if recipe.children else roots
@@ -63,10 +64,19 @@ def select(locations: Locations, asked: Sequence[Region]) -> Locations:
 
     Children go with their parent wherever it is among the locations: by its centre, not by their own.
     """
-    names = _names(locations.column("lon"), locations.column("lat"), asked)
+    names = held_by(locations.column("lon"), locations.column("lat"), asked)
     root = locations.root_rows()
     names = np.where(root < 0, names, names[root])
     return locations.with_regions(names).take(names != NOWHERE)
+
+
+def held_by(lon: Floats, lat: Floats, asked: Sequence[Region]) -> NDArray[np.object_]:
+    """Name of the first region that holds each point; `""` where none does."""
+    names = np.full(len(lon), NOWHERE, dtype=object)
+    for region in asked:
+        todo = np.flatnonzero(names == NOWHERE)
+        names[todo[region.contains(lon[todo], lat[todo])]] = region.name
+    return names
 
 
 def _children(dataset: Dataset, roots: Locations, cells: Ints) -> Locations:
@@ -93,7 +103,8 @@ def _everywhere(dataset: Dataset) -> tuple[list[str], Places]:
     recipe, size_m = dataset.recipe, dataset.recipe.grid.size
     if recipe.places.sampler == "file":
         found = given.read(dataset.places_file(), size_m)
-        return found.ids, found.places
+        kept = found.kept()
+        return [found.ids[k] for k in kept], found.places.take(kept)
     drawn = sampling.drawn(recipe.places, recipe.seed, size_m)
     return given.ids_of(drawn, size_m), drawn
 
@@ -111,15 +122,6 @@ def _cover(dataset: Dataset, asked: Sequence[Region] | None) -> Locations:
     _, first = np.unique(np.array(ids, dtype=object), return_index=True)
     first.sort()
     return _locations(dataset, [ids[k] for k in first], found.take(first), names[first], np.arange(len(first)))
-
-
-def _names(lon: Floats, lat: Floats, asked: Sequence[Region]) -> NDArray[np.object_]:
-    """Name of the first region that holds each point; `""` where none does."""
-    names = np.full(len(lon), NOWHERE, dtype=object)
-    for region in asked:
-        todo = np.flatnonzero(names == NOWHERE)
-        names[todo[region.contains(lon[todo], lat[todo])]] = region.name
-    return names
 
 
 def _locations(
