@@ -499,7 +499,7 @@ class Dataset:
         if not 0 < rule.val_fraction < 1:
             return  # there is one side alone
         wide = {name: spec.widest_km(self.recipe.sources[name].bands) for name, spec in self.specs.items()}
-        source, km = max(wide.items(), key=lambda kv: kv[1])
+        source, km = max(wide.items(), key=lambda kv: kv[1], default=("", 0.0))
         if rule.buffer_km < km:
             raise ConfigError(
                 f"{self.path}: [split] buffer_km = {rule.buffer_km:g}: a pixel of {source!r} is up to {km:g} km wide on the "

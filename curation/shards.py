@@ -13,7 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import geopandas as gpd
@@ -97,7 +97,7 @@ class Plan:
     shards: dict[str, list[list[Member]]]
     """Split → shards → samples in order."""
     dropped: list[Dropped]
-    shared: dict[str, Shared]
+    shared: dict[str, Shared] = field(default_factory=dict)
     """Source, or `era5-cell` → what train and val have in common."""
 
 
