@@ -37,7 +37,7 @@ from curation import (
     swathgrid,
     zarrshard,
 )
-from curation.candidates import Candidates
+from curation.candidates import Candidates, Times
 from curation.catalogs import Catalog
 from curation.choice import OF_MASK, Refusal, Stage, furthest
 from curation.cube import Cube
@@ -342,20 +342,20 @@ _OF_OTHERS = (Code.UPSTREAM, Code.EXHAUSTED)
 """Codes that no other scene of the source would change: another source decided, or the recipe's own limit."""
 
 
-def _refused(slab: _Slab, patch: _Patch, source: str, why: Reject) -> SourceOutcome:
+def _refused(slab: _Slab, patch: _Patch, source: str, why: Reject, near: Times = None) -> SourceOutcome:
     """What becomes of a source that refuses all; where an item that could not be read might have passed, that is told."""
-    lost = slab.candidates[source][patch.location.id].lost
+    lost = candidates.lost(slab.dataset, slab.candidates, source, patch.location, near)
     told = why if lost is None or why.code in _OF_OTHERS else lost
     return SourceOutcome(told.status, told.code, told.value, cause=told.cause)
 
 
 @contextlib.contextmanager
-def _outcome_of(slab: _Slab, patch: _Patch, spec: SourceSpec) -> Iterator[None]:
+def _outcome_of(slab: _Slab, patch: _Patch, spec: SourceSpec, near: Times = None) -> Iterator[None]:
     """A Reject inside becomes the source's outcome; an error inside is told as the source's, and ends the patch."""
     try:
         yield
     except Reject as why:
-        patch.sources[spec.name] = _refused(slab, patch, spec.name, why)
+        patch.sources[spec.name] = _refused(slab, patch, spec.name, why, near)
     except _SourceError:
         raise
     except Exception as err:
@@ -387,11 +387,11 @@ def _build_chosen(slab: _Slab, reader: Reader, patch: _Patch, anchor: SourceSpec
         return
     for spec in followers:
         if spec.name not in patch.sources:
-            with _outcome_of(slab, patch, spec):
+            with _outcome_of(slab, patch, spec, [chosen.time]):
                 _read_nearest(slab, reader, patch, spec, chosen)
                 _measure_shift(slab, patch, spec)
     for spec in matched:
-        with _outcome_of(slab, patch, spec):
+        with _outcome_of(slab, patch, spec, [chosen.time]):
             _read_matched(slab, reader, patch, spec, chosen)
 
 
@@ -411,15 +411,15 @@ def _walk(
             its.check()
             select.of_direction(its.scenes, its.direction)
         except Reject as why:
-            _refuse(slab, patch, anchor, spec.name, why)
+            _refuse(slab, patch, anchor, spec.name, why, candidates.times(mine, slab.excluded))
     return (yield from _Walk(slab, reader, patch, anchor, followers).chosen(mine.groups))
 
 
-def _refuse(slab: _Slab, patch: _Patch, anchor: SourceSpec, source: str, why: Reject) -> NoReturn:
+def _refuse(slab: _Slab, patch: _Patch, anchor: SourceSpec, source: str, why: Reject, near: Times = None) -> NoReturn:
     """Raises what becomes of the anchor where a source refuses all: that, or `upstream` where it is another's."""
     if source == anchor.name:
         raise why
-    patch.sources[source] = _refused(slab, patch, source, why)
+    patch.sources[source] = _refused(slab, patch, source, why, near)
     raise Reject(Code.UPSTREAM)
 
 
@@ -450,6 +450,8 @@ class _Walk:
     masks: int = 0
     """Read so far; one that the recipe excludes counts as if it were."""
     refusals: list[Refusal] = field(default_factory=list)
+    hopeless: set[str] = field(default_factory=set)
+    """Ids of candidates that no follower could have helped."""
     faults: list[tuple[SourceSpec, ReadError]] = field(default_factory=list)
     """What could not be read, and whose fault that is, the best candidate's first."""
     snowy: list[_Measured] = field(default_factory=list)
@@ -505,6 +507,7 @@ class _Walk:
                     shares = _read_mask(self.slab, self.reader, trial, self.anchor, scene)
                 except Reject as why:
                     self.refusals.append(Refusal(OF_MASK[why.code], self.anchor.name, why, trial.facts))
+                    self.hopeless.add(scene.id)
                 except Exception as err:  # noqa: BLE001 - raised again unless it is the scene's
                     self._pass_over(scene, self.anchor, err)
                     continue
@@ -534,6 +537,7 @@ class _Walk:
                 _measure_shift(slab, trial, blame)
         except Reject as why:
             self.refusals.append(Refusal(stage, blame.name, why, trial.facts))
+            self.hopeless |= {scene.id} if stage is Stage.BANDS else set()
             return False
         except Exception as err:  # noqa: BLE001 - raised again unless it is the scene's
             self._pass_over(scene, blame, err)
@@ -577,10 +581,12 @@ class _Walk:
             raise Reject(Code.EXHAUSTED, self.unread)
         if told is None:
             raise Reject(Code.EXCLUDED)
-        lost = self.slab.candidates[self.anchor.name][self.patch.location.id].lost
+        slab, place = self.slab, self.patch.location
+        lost = candidates.lost(slab.dataset, slab.candidates, self.anchor.name, place)
         if lost is not None:
             raise lost
-        _refuse(self.slab, self.patch, self.anchor, told.source, told.why)
+        near = candidates.times(slab.candidates[self.anchor.name][place.id], slab.excluded | self.hopeless)
+        _refuse(slab, self.patch, self.anchor, told.source, told.why, near)
 
 
 def _is_lasting(err: Exception, slab: _Slab) -> TypeGuard[ReadError]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from curation import select
@@ -26,7 +27,9 @@ class Candidates:
     value: float | None = None
     """What was measured and decided that."""
     cause: str | None = None
-    """An item that could not be read and may be one, or one more: told where there is none, or none will do."""
+    """What failed, where that is why."""
+    unread: tuple[Unreadable, ...] = ()
+    """Items that could not be read and may be one, or one more: told where there is none, or none will do."""
     status: Status = Status.REJECTED
     direction: str | None = None
     """The location's orbit direction."""
@@ -36,12 +39,18 @@ class Candidates:
         """All that may be used, best first."""
         return tuple(itertools.chain.from_iterable(self.groups))
 
-    @property
-    def lost(self) -> Reject | None:
-        """The refusal in place of another where an item that could not be read might have passed."""
-        if self.cause is None:
-            return None
-        return Reject(Code.UNREADABLE_ITEM, status=Status.FAILED, cause=self.cause)
+    def lost(self, may_be: Callable[[dt.datetime], bool]) -> Reject | None:
+        """The refusal in place of another where an item that could not be read might have passed.
+
+        `may_be` says whether one of a time may; one whose time is not known always may.
+        """
+        here = [u for u in self.unread if u.time is None or may_be(u.time)]
+        return Reject(Code.UNREADABLE_ITEM, status=Status.FAILED, cause=_cause(here)) if here else None
+
+    def may_lie_near(self, time: dt.datetime, days: float) -> bool:
+        """Whether one of them lies so near to an instant, or one that could not be read may."""
+        times = [s.time for s in self.scenes if self.direction in (None, s.orbit_state)]
+        return any(t is None or is_near(t, [time], days) for t in (*times, *(u.time for u in self.unread)))
 
     def check(self) -> None:
         """Passes where there are candidates. Raises Reject otherwise."""
@@ -97,12 +106,16 @@ def _of_source(
         # What is excluded is left out; but what it covers would be told as what lies where no scene is: sea.
         matters = lost is not None and (lost.status is Status.FAILED or spec.hole_value is not None)
         if lost is not None and matters and _wants_all(spec, found[cell_of(place)], place):
-            out[place.id] = lost
+            out[place.id] = Candidates(code=lost.code, cause=lost.cause, status=lost.status)
             continue
         try:
             mine = pick(found[cell_of(place)], place)
         except Reject as why:
-            out[place.id] = lost or Candidates(code=why.code, value=why.value, status=why.status)
+            if lost is not None and (lost.code is Code.EXCLUDED or spec.pick in ("mean", "mosaic")):
+                out[place.id] = Candidates(code=lost.code, cause=lost.cause, status=lost.status)
+            else:
+                unseen = () if lost is None else lost.unread
+                out[place.id] = Candidates(code=why.code, value=why.value, status=why.status, unread=unseen)
             continue
         groups = [mine]
         if spec.pick == "mean":
@@ -110,8 +123,8 @@ def _of_source(
         elif spec.pick == "clearest":
             groups = select.rank_clearest(mine, place, window)
         # Of a mosaic that is filled, nothing more is wanted.
-        cause = lost.cause if lost and spec.pick != "mosaic" else None
-        out[place.id] = Candidates(tuple(map(tuple, groups)), cause=cause, direction=directions.get(place.id))
+        unseen = lost.unread if lost and spec.pick != "mosaic" else ()
+        out[place.id] = Candidates(tuple(map(tuple, groups)), unread=unseen, direction=directions.get(place.id))
     return out
 
 
@@ -126,10 +139,52 @@ def _lost(unread: Sequence[Unreadable], place: Location, excluded: frozenset[str
     here = [u for u in touching if u.id not in excluded]
     if not here:
         return Candidates(code=Code.EXCLUDED) if touching else None
-    first = min(here, key=lambda u: (u.geometry is None, u.id))
-    more = f" (and {len(here) - 1} more)" if len(here) > 1 else ""
-    cause = f"item {first.id}: {first.reason}{more}"
-    return Candidates(code=Code.UNREADABLE_ITEM, cause=cause, status=Status.FAILED)
+    return Candidates(code=Code.UNREADABLE_ITEM, cause=_cause(here), status=Status.FAILED, unread=tuple(here))
+
+
+def _cause(unread: Sequence[Unreadable]) -> str:
+    first = min(unread, key=lambda u: (u.geometry is None, u.id))
+    more = f" (and {len(unread) - 1} more)" if len(unread) > 1 else ""
+    return f"item {first.id}: {first.reason}{more}"
+
+
+def is_near(time: dt.datetime, to: Sequence[dt.datetime], days: float) -> bool:
+    """Whether an instant lies so near to one of others."""
+    return any(abs((time - t).total_seconds()) <= days * 86_400 for t in to)
+
+
+Times = Sequence[dt.datetime] | None
+"""Of the scenes that a source's may go with; None where they are not known."""
+
+
+def times(mine: Candidates, but: Collection[str]) -> Times:
+    """When the candidates were taken that may be chosen yet, all but some by id."""
+    unread = [u.time for u in mine.unread]
+    return None if None in unread else [s.time for s in mine.scenes if s.id not in but] + [t for t in unread if t]
+
+
+def lost(
+    dataset: Dataset, found: dict[str, dict[str, Candidates]], source: str, place: Location, near: Times = None
+) -> Reject | None:
+    """The refusal in place of another where an item that could not be read might have been chosen.
+
+    One that goes with another only near enough in time to that; one that others must go with only near enough to theirs.
+
+    Args:
+        dataset: the recipe.
+        found: source → location id → candidates.
+        source: the one that refuses all.
+        place: where.
+        near: of a source that goes with another, when its partner may have been taken.
+    """
+    specs, gap = dataset.specs, dataset.recipe.quality.max_gap_days
+    mine, spec = found[source][place.id], specs[source]
+    if spec.goes_with is not None:
+        days = gap if spec.pick == "nearest" else select.DATATAKE_DAYS
+        return mine.lost(lambda time: near is None or is_near(time, near, days))
+    needed = [n for n in found if dataset.recipe.sources[n].required and specs[n].goes_with == source]
+    with_it = [found[n][place.id] for n in needed if specs[n].pick == "nearest"]
+    return mine.lost(lambda time: all(its.may_lie_near(time, gap) for its in with_it))
 
 
 def _directions(

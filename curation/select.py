@@ -31,6 +31,10 @@ SAME_ACQUISITION_S = 60
 """Products cut from one acquisition state times that differ by seconds."""
 
 
+DATATAKE_DAYS = 0.1
+"""An acquisition is no longer: Sentinel-2 is at most some 20 minutes of an orbit of 100 at it."""
+
+
 def newest(scenes: Iterable[Scene]) -> list[Scene]:
     """Scenes without those that were processed again: of one acquisition and tile the newest baseline stays.
 

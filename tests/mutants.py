@@ -137,6 +137,20 @@ TABLE = (
         ("tests/test_ocean.py::test_a_patch_beside_a_tile_that_is_missing_keeps_nodata_where_there_is_no_sea[0.999]",),
     ),
     Mutant(
+        "an item that was lost and could not have been chosen fails nothing",
+        "curation/candidates.py",
+        "[u for u in self.unread if u.time is None or may_be(u.time)]",
+        "list(self.unread)",
+        ("tests/test_walk.py::test_a_lost_partner_too_far_in_time_to_be_chosen_leaves_a_gap_a_gap",),
+    ),
+    Mutant(
+        "an item that was lost and may have been chosen is told",
+        "curation/candidates.py",
+        "[u for u in self.unread if u.time is None or may_be(u.time)]",
+        "[u for u in self.unread if u.time is not None and may_be(u.time)]",
+        ("tests/test_walk.py::test_a_lost_partner_of_no_time_might_have_been_chosen",),
+    ),
+    Mutant(
         "what another Earth rendered is not taken for this one's",
         "curation/embedded/mark.py",
         'path.read_bytes() + b"\\n")',

@@ -740,3 +740,77 @@ def test_a_limit_of_what_is_not_measured_is_refused(beside: Beside):
         recipe = beside.ready(sources=sources, max_shift_px=1.0).world.recipe
         with pytest.raises(ConfigError, match="max_shift_px = 1: no shift is measured"):
             load_dataset(str(recipe))
+
+
+# --- items that could not be read, and when they were taken ---------------------------------------------------------
+
+
+def lose(dates: Dates, **properties: Any) -> None:
+    """Makes the last item one that cannot be read, but for its place and time."""
+    dates.items[-1]["assets"] = {}
+    dates.items[-1]["properties"] |= properties
+
+
+@pytest.mark.parametrize(("day", "told"), [("2021-08-20", "time_gap"), ("2021-07-20", "unreadable_item")])
+def test_a_lost_partner_too_far_in_time_to_be_chosen_leaves_a_gap_a_gap(dates, day, told):
+    dates.mask("2021-07-15", {})
+    dates.mask("2021-08-18", {CLOUD: 0.8})  # near to the one that is lost, and too cloudy to want it
+    dates.radar("2021-06-20")
+    dates.radar(day)
+    lose(dates)
+    curate = dates.ready(sources="s1rtc = {}", max_gap_days=12)
+    curate()
+    its = outcomes(curate)[tiny.name(*HERE)].sources["s1rtc"]
+    assert its.code == told
+    assert its.status is (Status.FAILED if told == "unreadable_item" else Status.REJECTED)
+
+
+@pytest.mark.parametrize(("day", "told"), [("2021-08-20", "no_scene"), ("2021-07-20", "unreadable_item")])
+def test_a_lost_partner_where_there_is_no_other_is_told_only_where_it_might_have_been_chosen(dates, day, told):
+    dates.mask("2021-07-15", {})
+    dates.radar(day)
+    lose(dates)
+    curate = dates.ready(sources="s1rtc = {}", max_gap_days=12)
+    curate()
+    assert outcomes(curate)[tiny.name(*HERE)].sources["s1rtc"].code == told
+
+
+@pytest.mark.parametrize("datetime", [None, "last summer", 5])
+def test_a_lost_partner_of_whose_times_one_can_be_read_is_of_that_time(dates, datetime):
+    dates.mask("2021-07-15", {})
+    dates.radar("2021-08-20")
+    lose(dates, datetime=datetime, start_datetime="2021-08-20T05:50:00Z")
+    curate = dates.ready(sources="s1rtc = {}", max_gap_days=12)
+    curate()
+    assert outcomes(curate)[tiny.name(*HERE)].sources["s1rtc"].code == "no_scene"
+
+
+def test_a_lost_partner_of_no_time_might_have_been_chosen(dates):
+    dates.mask("2021-07-15", {})
+    dates.radar("2021-08-20")
+    lose(dates, datetime="last summer")
+    curate = dates.ready(sources="s1rtc = {}", max_gap_days=12)
+    curate()
+    assert outcomes(curate)[tiny.name(*HERE)].sources["s1rtc"].code == "unreadable_item"
+
+
+@pytest.mark.parametrize(("day", "told"), [("2021-08-20", "cloudy"), ("2021-07-20", "unreadable_item")])
+def test_a_lost_date_that_no_partner_lies_near_leaves_a_cloudy_patch_cloudy(dates, day, told):
+    dates.mask("2021-07-15", {CLOUD: 0.8})
+    dates.radar("2021-07-16")
+    dates.mask(day, {})
+    lose(dates)
+    curate = dates.ready(sources="s1rtc = {}", max_gap_days=12)
+    curate()
+    its = outcomes(curate)[tiny.name(*HERE)].sources["s2l2a"]
+    assert its.code == told
+
+
+@pytest.mark.parametrize(("hour", "told"), [(20, "no_scene"), (10, "unreadable_item")])
+def test_a_lost_map_of_another_acquisition_leaves_labels_unknown(dates, hour, told):
+    dates.mask("2021-07-15", {})
+    footprint = tiny._footprint(tiny.X0, tiny.Y0 - 6_000, tiny.X0 + 6_000, tiny.Y0)
+    dates.item("dynamicworld", "dw", dt.datetime(2021, 7, 15, hour, 30, tzinfo=dt.UTC), footprint, {})
+    curate = dates.ready(sources="dynamicworld = { required = false }")
+    curate()
+    assert outcomes(curate)[tiny.name(*HERE)].sources["dynamicworld"].code == told

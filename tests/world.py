@@ -1,6 +1,6 @@
 """A tiny world with known answers: a STAC ItemCollection of small local rasters whose pixels follow from their own place.
 
-One Sentinel-2 grid in UTM 32N, 600 x 600 px at 10 m with its north-west corner at (360000, 6060000), in the German Bight:
+One Sentinel-2 grid in UTM 32N, 600 x 600 px at 10 m with its north-west corner at (355500, 6035940), in the German Bight:
 where its DEM ends there is sea. Locations are 48 px
 squares on a 5 x 5 lattice: row 0 lies north, column 0 west; `name(row, col)` is a location's id. What must become of each
 is written beside each scene below.
@@ -21,7 +21,7 @@ from pyproj import Transformer
 
 from curation.model import iso
 
-EPSG, X0, Y0, SIDE_PX = 32632, 360_000, 6_060_000, 600
+EPSG, X0, Y0, SIDE_PX = 32632, 355_500, 6_035_940, 600
 SIZE_M, STEP_M, LATTICE = 480, 1_080, 5
 BANDS = {10: ["B02", "B03", "B04", "B08"], 20: ["B05", "B06", "B07", "B8A", "B11", "B12"], 60: ["B01", "B09"]}
 ORDER = [b for bands in BANDS.values() for b in bands]

@@ -213,8 +213,9 @@ def _unreadable(item: Any, err: Exception, spec: SourceSpec) -> Unreadable:
     geometry, time = None, None
     with contextlib.suppress(Exception):
         geometry = _footprint(item["geometry"], may_hold_a_pole=spec.swath is not None)
-    with contextlib.suppress(Exception):
-        time = _time(item["properties"])
+    for key in ("datetime", "start_datetime", "end_datetime"):
+        with contextlib.suppress(Exception):
+            time = time or _time({"datetime": item["properties"][key]})
     reason = f"unreadable: {type(err).__name__}: {first_line(err)}".encode("ascii", "backslashreplace").decode()
     return Unreadable(name_of(item), reason, geometry, time)
 
