@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from curation import regions, shardformat, zarrshard
 from curation.cube import Cube, chunk_hash
 from curation.ledger import Ledger, SlabRecord, StoredObject, recorded_cubes
+from curation.localfiles import NotAFileError
 from curation.model import SETTLED, ConfigError, DamageError, Status
 from curation.progress import Counting
 from curation.recipe import Dataset
@@ -24,7 +25,7 @@ from curation.store import Store
 
 log = logging.getLogger(__name__)
 
-_NOT_THERE = FileNotFoundError, NotADirectoryError, IsADirectoryError
+_NOT_THERE = FileNotFoundError, NotADirectoryError, NotAFileError
 
 
 @dataclass(slots=True)

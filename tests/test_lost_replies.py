@@ -204,3 +204,42 @@ def test_a_link_whose_reply_was_lost_is_ones_own(tmp_path: Path, monkeypatch: py
     monkeypatch.undo()
     with pytest.raises(FileExistsError):
         store.publish_new("k", b"mine")
+
+
+@pytest.mark.parametrize("faults", [["drop"], ["503"], ["500"]])
+def test_azure_which_says_409_of_what_exists_is_understood(monkeypatch: pytest.MonkeyPatch, faults: list[str]):
+    kept: dict[str, bytes] = {}
+
+    def answer(request: Request) -> None:
+        path = request.path.partition("?")[0]
+        mark = {"ETag": f'"{len(kept.get(path, b""))}"', "Last-Modified": "Sat, 01 Jan 2022 00:00:00 GMT"}
+        told = {name.replace("-", "_"): value for name, value in mark.items()}
+        if request.command == "PUT" and path in kept and request.headers.get("If-None-Match") == "*":
+            request.send(409, b"<Error><Code>BlobAlreadyExists</Code></Error>")
+        elif request.command == "PUT":
+            kept[path] = request.body
+            fault = faults.pop(0) if faults else ""
+            if fault == "drop":
+                request.close_connection = True
+                request.connection.close()
+            else:
+                request.send(int(fault or 201), **told)
+        elif path in kept:
+            request.send(200, kept[path], **told)
+        else:
+            request.send(404)
+
+    with serving(answer) as url:
+        for name, value in {
+            "AZURE_STORAGE_ACCOUNT_NAME": "account",
+            "AZURE_STORAGE_ACCOUNT_KEY": "c2VjcmV0",
+            "AZURE_STORAGE_ENDPOINT": f"{url}/account",
+            "AZURE_ENDPOINT": f"{url}/account",
+        }.items():
+            monkeypatch.setenv(name, value)
+        store = Store("az://box")
+        store.publish_new("k", b"mine")
+        assert list(kept.values()) == [b"mine"]
+        with pytest.raises(FileExistsError):
+            store.publish_new("k", b"another's")
+        assert store.get("k") == b"mine"

@@ -301,10 +301,10 @@ class Reader:
                 return use(self._raster(asset))
             except (ReadError, BrokenError) as err:
                 self._close(asset.href)
-                for each in filter(
-                    None, (file, self._beside(asset))
-                ):  # where it could not be opened, either is to blame
-                    each.forget()  # it is asked for anew, whoever wants it next
+                # Where it could not be opened either is to blame: both are asked for anew, whoever wants them next.
+                file.forget()
+                if (beside := self._beside(asset)) is not None:
+                    beside.forget()
                 if isinstance(err, ReadError) and not isinstance(err, ChangedError):
                     raise
                 if attempt == TRIES - 1 and isinstance(err, OtherFormatError):

@@ -219,7 +219,7 @@ def _from_disk(path: Path, start: int, length: int, version: str) -> Answer:
             data = os.pread(file.fileno(), wanted, start)
     except ReadError:  # an OSError, too
         raise
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as err:
+    except (FileNotFoundError, NotADirectoryError) as err:
         raise ReadError(f"{type(err).__name__}: {err}") from None
     except OSError as err:  # of the disk or the network it hangs on; unless it is the path's
         kind = ReadError if err.errno in (errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL) else PassingError

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curation.afterwards import Leavings
+from curation.localfiles import NotAFileError
 from curation.model import LOCATION_ID, ConfigError, DamageError
 from curation.shardformat import (
     INDEX,
@@ -215,7 +216,7 @@ def _checked(store: Store, file: FileEntry) -> bytes:
     where = store.where(file.name)
     try:
         data = _get(store, file.name)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as err:
+    except (FileNotFoundError, NotADirectoryError, NotAFileError) as err:
         raise DamageError(f"{where}: missing, expected {file.size} bytes: copy it again, or pack again") from err
     got = hashlib.sha256(data).hexdigest()
     if got != file.sha256 or len(data) != file.size:

@@ -645,7 +645,7 @@ def hostile(path: Path, how: str) -> None:
             )
             packer = zlib.compressobj(9)
             piece = bytes(2**24)
-            bomb = b"".join([*(packer.compress(piece) for _ in range(64)), packer.flush()]) + bytes(4 if checked else 0)
+            bomb = b"".join([*(packer.compress(piece) for _ in range(32)), packer.flush()]) + bytes(4 if checked else 0)
             for row in range(0, data.shape[1], 16):
                 made.id.write_direct_chunk((0, row, 0), bomb)
         for key, value in attrs.items():
