@@ -11,6 +11,7 @@ PACKAGE = Path(curation.__file__).parent
 
 LEVELS = [
     {"model", "resources", "progress", "zarrshard", "lanes", "versions", "backscatter", "afterwards"},
+    {"printable", "trust", "hrefs"},
     {"choice", "grid", "gridding", "sources", "radiometry", "shift", "store", "payload", "locations"},
     {"recipe", "clouds", "labels", "shardformat", "starter", "ledger", "facts"},
     {"regions", "catalogs", "cube", "read", "stream"},
@@ -44,6 +45,7 @@ PURE = {
     "lanes",
     "facts",
     "payload",
+    "printable",
 }
 IO = {
     "store",

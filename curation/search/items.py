@@ -15,9 +15,10 @@ import shapely
 import shapely.affinity
 from shapely.geometry.base import BaseGeometry
 
-from curation import radiometry, versions
+from curation import hrefs, radiometry, versions
 from curation.catalogs import Catalog
 from curation.model import STATIC, Scene, Season, iso, parse_time, shortened
+from curation.printable import printable, unsigned
 from curation.search.cells import SearchCell
 from curation.sources import CatalogForm, SourceSpec
 
@@ -129,7 +130,7 @@ def name_of(item: Any) -> str:
     name = item.get("id") if isinstance(item, dict) else item
     if isinstance(name, str) and name and _encodes(name):
         return name
-    return f"no id: {shortened(ascii(name), 100)}"
+    return f"no id: {shortened(printable(ascii(name)), 100)}"
 
 
 def looked_at(
@@ -152,7 +153,7 @@ def unwanted(item: dict[str, Any], form: CatalogForm, query: dict[str, dict[str,
     """Why an item is not what was asked for; None where it is."""
     stated = item.get("collection")  # an item may state none
     if stated is not None and not isinstance(stated, str):
-        raise TypeError(f"collection is {shortened(ascii(stated), 60)}, expected text")
+        raise TypeError(f"collection is {_shown(stated)}, expected text")
     if stated is not None and stated != form.collection:
         return f"of collection {stated}"
     for name, conditions in query.items():
@@ -235,14 +236,19 @@ def _text(name: str, value: Any) -> str | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float) or not _encodes(str(value)):
-        raise TypeError(f"{name} is {shortened(ascii(value), 60)}, expected text")
+        raise TypeError(f"{name} is {_shown(value)}, expected text")
     return str(value)
+
+
+def _shown(value: Any) -> str:
+    """What a catalog says that cannot be, as an error tells it; printable before it is cut, which a URL may be."""
+    return shortened(printable(ascii(value)), 60)
 
 
 def _number(name: str, value: Any) -> float:
     """A finite number. Text is none, though a number may stand in it: who wrote it meant something else by it."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise TypeError(f"{name} is {shortened(ascii(value), 60)}, expected a finite number")
+        raise TypeError(f"{name} is {_shown(value)}, expected a finite number")
     return float(value)
 
 
@@ -260,7 +266,7 @@ def _whole(name: str, value: Any, below: int) -> int | None:
         return None
     found = int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 20 else value
     if _number(name, found) != int(found) or not 0 <= found < below:
-        raise ValueError(f"{name} is {shortened(ascii(value), 60)}, expected a whole number below {below}")
+        raise ValueError(f"{name} is {_shown(value)}, expected a whole number below {below}")
     return int(found)
 
 
@@ -269,7 +275,7 @@ def _direction(value: Any) -> str | None:
         return None
     found = value.lower() if isinstance(value, str) else value
     if found not in ORBIT_STATES:
-        raise ValueError(f"sat:orbit_state is {shortened(ascii(value), 60)}, expected {' or '.join(ORBIT_STATES)}")
+        raise ValueError(f"sat:orbit_state is {_shown(value)}, expected {' or '.join(ORBIT_STATES)}")
     return str(found)
 
 
@@ -287,7 +293,7 @@ LAST_ORBIT = 10**9
 
 def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: CatalogForm, catalog: Catalog) -> Scene:
     properties, assets = item["properties"], item["assets"]
-    hrefs = {}
+    found = {}
     for band in bands:
         key = form.assets.get(band, band)
         if key not in assets:
@@ -295,20 +301,20 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
         href = _text("href", assets[key]["href"])
         if not isinstance(assets[key]["href"], str) or not href:
             raise TypeError(f"asset {key!r} has no href")
-        hrefs[band] = _relative(href, catalog)
+        found[band] = _relative(href, catalog)
     named = {field: properties.get(prop) for field, prop in form.properties.items()}
     tile = _text("tile", named.get("tile"))
     baseline = _baseline(named.get("baseline"), form)
     first = assets[form.assets.get(bands[0], bands[0])]
     if not isinstance(item["id"], str) or not item["id"] or not _encodes(item["id"]):
-        raise TypeError(f"id is {shortened(ascii(item['id']), 60)}, expected text")
+        raise TypeError(f"id is {_shown(item['id'])}, expected text")
     datatake = _text("datatake", named.get("datatake"))
     return Scene(
         id=item["id"],
         source=spec.name,
         time=_time(properties),
         geometry=_footprint(item["geometry"], may_hold_a_pole=spec.swath is not None),
-        hrefs=hrefs,
+        hrefs=found,
         epsg=_epsg(properties, first),
         cloud_pct=_percent(_CLOUD, properties.get(_CLOUD)),
         baseline=baseline,
@@ -370,12 +376,13 @@ def _within(shape: shapely.geometry.base.BaseGeometry) -> bool:
 
 
 def _relative(href: str, catalog: Catalog) -> str:
-    """The href without its query (signatures stand there), told from the catalog's base where it lies under that.
+    """The href without what lets anybody in, told from the catalog's base where it lies under that.
 
     So a saved search can be replayed from another folder, or from a server on another port.
     """
-    href = href.split("?")[0]
-    return href.removeprefix(catalog.base.rstrip("/") + "/")
+    href = unsigned(href)
+    below = href.removeprefix(catalog.base.rstrip("/") + "/")
+    return below if hrefs.is_relative(below) else href  # `https://host//etc/x` is no path of this machine
 
 
 def _epsg(properties: dict[str, Any], asset: dict[str, Any]) -> int | None:
@@ -388,5 +395,5 @@ def _epsg(properties: dict[str, Any], asset: dict[str, Any]) -> int | None:
 
 
 def first_line(err: BaseException) -> str:
-    """An error's first line, shortened."""
-    return shortened((str(err).splitlines() or [""])[0], 300)
+    """An error's first line, printable and shortened."""
+    return shortened((printable(err).splitlines() or [""])[0], 300)

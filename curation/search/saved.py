@@ -56,9 +56,10 @@ def opened(catalog: Catalog) -> Api | Snapshot:
     return Snapshot(catalog) if catalog.is_file else Api(catalog)
 
 
-READ_AS = 2
+READ_AS = 3
 """How items become scenes, part of each request: a search that was saved in another way is made again, never believed. Since
-2, versions are compared as versions (scenes saved before may have another's offset), and what could not be read is saved."""
+2, versions are compared as versions (scenes saved before may have another's offset), and what could not be read is saved;
+since 3, hrefs are without user, password and fragment, too."""
 
 _UNREADABLE = "unreadable"
 """Stands beside the request of a saved search that met items it could not read, and says how many: it is another than the
