@@ -31,8 +31,8 @@ _NAMED = re.compile(
 
 _HEADER = re.compile(r"""(?i)(authorization["']?\s*[:=]\s*["']?)(?:(?:basic|bearer|digest)\s+)?[^\s"',}]+""")
 
-_LEAST_CHARACTERS = 6
-"""A secret that is shorter is not looked for by itself: it would be found in ordinary words."""
+_LEAST_CHARACTERS = 8
+"""A secret that is shorter, or of letters alone, is not looked for by itself: it may be an ordinary word, or a path's."""
 
 _known: set[str] = set()
 _known_lock = threading.Lock()
@@ -67,7 +67,7 @@ def printable(what: object) -> str:
     with _known_lock:
         known = sorted(_known, key=len, reverse=True)
     for secret in known:
-        text = text.replace(secret, "…")
+        text = re.sub(rf"(?<![\w-]){re.escape(secret)}(?![\w-])", "…", text)
     text = _URL.sub(lambda found: _ended(found[0], unsigned), text)
     text = _QUERY.sub(lambda found: _ended(found[0], lambda query: ""), text)
     return _HEADER.sub(r"\1…", _NAMED.sub(r"\1=…", text))
@@ -102,7 +102,9 @@ def remember(url: str) -> None:
     except ValueError:  # no URL; whoever opens it is told
         return
     with _known_lock:
-        _known.update(s for each in found for s in (each, unquote(each)) if len(s) >= _LEAST_CHARACTERS)
+        _known.update(
+            s for each in found for s in (each, unquote(each)) if len(s) >= _LEAST_CHARACTERS and not s.isalpha()
+        )
 
 
 class Printable(logging.Filter):

@@ -67,8 +67,8 @@ TABLE = (
     Mutant(
         "a secret that a server repeats is not told",
         "curation/printable.py",
-        'text = text.replace(secret, "…")',
-        "text = text + ''",
+        "    for secret in known:\n",
+        "    for secret in ():\n",
         ("tests/test_printable.py::test_a_secret_that_the_command_was_given_is_not_told_where_a_server_repeats_it",),
     ),
     Mutant(
