@@ -57,8 +57,11 @@ from curation.model import (
     Scene,
     SourceOutcome,
     Status,
+    TrustError,
+    code_of,
     shortened,
 )
+from curation.printable import printable
 from curation.read.cog import Asset, Read, Reader
 from curation.read.swath import Swaths
 from curation.recipe import Dataset
@@ -155,10 +158,10 @@ def build_slab(job: SlabJob) -> SlabReceipt:
     # Only this slab's locations: schema and keys follow from the recipe and the slab's number.
     here = Cube(job.dataset, job.region, job.season, Locations.of(job.locations))
     chunks, rows, outcomes = _kept(job, here)
-    ahead_bytes = job.dataset.recipe.fetch.ahead_mb * 10**6
+    ahead_bytes, folders = job.dataset.recipe.fetch.ahead_mb * 10**6, job.dataset.local_folders()
     with (
-        Reader(job.catalog.base, ahead_bytes, job.per_host) as reader,
-        Swaths(job.catalog.base, ahead_bytes, per_host=job.per_host) as swaths,
+        Reader(job.catalog.base, ahead_bytes, job.per_host, folders) as reader,
+        Swaths(job.catalog.base, ahead_bytes, per_host=job.per_host, folders=folders) as swaths,
     ):
         slab = _slab(job, swaths)
         slots = {p.id: slot for slot, p in enumerate(job.locations)}
@@ -297,7 +300,7 @@ def _build_patch(slab: _Slab, reader: Reader, location: Location) -> Reading[tup
             yield from _build_seasonal(slab, reader, patch, required)
     except _SourceError as err:
         cause = err.__cause__ or err
-        patch.sources[err.source] = SourceOutcome(Status.FAILED, type(cause).__name__, cause=one_line(cause))
+        patch.sources[err.source] = SourceOutcome(Status.FAILED, code_of(cause), cause=one_line(cause))
         log.warning("%s/%s/%s: %s failed: %s", slab.region, slab.season, location.id, err.source, one_line(cause))
     status = _patch_status(patch, required, [s.name for s in slab.dataset.sources(slab.season)])
     for name, causes in patch.passed_over.items():
@@ -307,9 +310,9 @@ def _build_patch(slab: _Slab, reader: Reader, location: Location) -> Reading[tup
 
 
 def one_line(err: BaseException) -> str:
-    """One line on an error, each URL in it without its query (signatures stand there)."""
-    line = (str(err).splitlines() or [""])[0]
-    return f"{type(err).__name__}: " + shortened(" ".join(w.split("?")[0] for w in line.split(" ")), 600)
+    """One line on an error, printable."""
+    line = (printable(err).splitlines() or [""])[0]
+    return f"{type(err).__name__}: {shortened(line, 600)}"
 
 
 def _patch_status(patch: _Patch, required: set[str], names: Sequence[str]) -> Status:
@@ -590,9 +593,9 @@ class _Walk:
 
 
 def _is_lasting(err: Exception, slab: _Slab) -> TypeGuard[ReadError]:
-    """Whether the recipe wants the next scene for an error: a file cannot be read, and asking again changes nothing."""
+    """Whether the recipe wants the next scene for an error: a file cannot be read, and nothing but the file is to blame."""
     wants_next = slab.dataset.recipe.quality.unreadable == "next"
-    return wants_next and isinstance(err, ReadError) and not isinstance(err, PassingError)
+    return wants_next and isinstance(err, ReadError) and not isinstance(err, PassingError | TrustError)
 
 
 def _note_passed_over(slab: _Slab, patch: _Patch, spec: SourceSpec, scene: Scene, err: Exception) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ from pydantic import RootModel
 
 from curation import localfiles, resources
 from curation.model import ConfigError, did_you_mean
+from curation.printable import printable, remember, unsigned
 from curation.recipe import Dataset, digest, read_toml
 from curation.sources import CatalogForm, SourceSpec, Strict
 
@@ -43,14 +44,19 @@ class Catalog:
     """A catalog that can be asked."""
 
     identity: str
-    """What it is in digests: its name or URL, or the digest of its file or files. Never a port or a path."""
+    """What it is in digests: its name or URL, or the digest of its file or files. Never a port or a path, nor a secret."""
     form: str
     """The named catalog whose form its items have."""
     location: str
-    """URL of the API, or path of the file or folder; for the embedded Earth set when it is served."""
+    """URL of the API, printable, or path of the file or folder; for the embedded Earth set when it is served."""
     is_file: bool
     own: bool
     """Not one of the public ones: it may have what they lack."""
+    given: str = field(default="", repr=False, compare=False)
+    """URL of the API with what lets one in, where it has that: for searches, and never told, stored, or sent to a worker."""
+
+    def __reduce__(self) -> tuple[type[Catalog], tuple[str, str, str, bool, bool]]:
+        return (Catalog, (self.identity, self.form, self.location, self.is_file, self.own))
 
     @property
     def base(self) -> str:
@@ -103,29 +109,36 @@ def resolve(text: str, served_at: str | None = None) -> Catalog:
         url = spec.url or served_at
         if url is None:
             raise ConfigError(f"catalog {text!r} is not being served; use it through `curate --catalog {text}`")
-        return Catalog(text, spec.form or text, url, is_file=False, own=spec.url is None)
+        return _remote(text, spec.form or text, url, own=spec.url is None)
     form, rest = DEFAULT_FORM, text
     head, plus, tail = text.partition("+")
     if plus and head in table:
         form, rest = table[head].form or head, tail
     if "://" in rest:
-        if not rest.startswith(("http://", "https://")):
+        if not rest.lower().startswith(("http://", "https://")):
             raise ConfigError(
-                f"catalog {text!r}: expected an http(s) URL of a STAC API, a path, or one of {sorted(table)}"
+                f"catalog {printable(text)!r}: expected an http(s) URL of a STAC API, a path, or one of {sorted(table)}"
             )
-        return Catalog(rest.rstrip("/"), form, rest.rstrip("/"), is_file=False, own=True)
+        return _remote("", form, rest, own=True)
     path = Path(rest)
     if not path.is_dir() and (told := localfiles.other(path)) is not None:
         raise ConfigError(f"catalog {text!r}: is {told}, expected a file, or a folder with .parquet files")
     if not path.is_file() and not (path.is_dir() and parquet_parts(path)):
         raise ConfigError(
-            f"catalog {text!r}: neither a known catalog ({', '.join(sorted(table))}), nor a URL, "
+            f"catalog {printable(text)!r}: neither a known catalog ({', '.join(sorted(table))}), nor a URL, "
             "nor a file that exists, nor a folder with .parquet files"
             f"{'; ' + hint.strip() if (hint := did_you_mean(rest, table)) else ''}"
         )
     if path.is_file() and path.suffix not in PARQUET:
         localfiles.check(path, f"catalog {text!r}", MOST_JSON_BYTES)
     return Catalog(f"file-{_content(path)[:16]}", form, str(path), is_file=True, own=True)
+
+
+def _remote(name: str, form: str, url: str, *, own: bool) -> Catalog:
+    """The catalog at a URL; called by that where it has no name."""
+    remember(url)
+    told = unsigned(url).rstrip("/")
+    return Catalog(name or told, form, told, is_file=False, own=own, given=url if url.rstrip("/") != told else "")
 
 
 def parquet_parts(path: Path) -> list[Path]:

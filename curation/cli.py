@@ -7,10 +7,14 @@ import contextlib
 import logging
 import re
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import NoReturn
 
+from obstore.exceptions import BaseError
 from rich.console import Console
 from rich.logging import RichHandler
 
@@ -19,9 +23,10 @@ from curation import catalogs, cluster, pipeline, regions
 from curation.catalogs import Catalog
 from curation.locate import rows
 from curation.model import ConfigError, CurationError, did_you_mean
+from curation.printable import Printable, printable
 from curation.recipe import Dataset, load_dataset
 from curation.search.saved import opened
-from curation.store import Store
+from curation.store import Store, brief
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     if given and not given[0].startswith("-") and given[0] not in VERBS:
         hint = did_you_mean(given[0], VERBS)
-        print(f"curate: {given[0]!r}: no such verb; {hint}known: {', '.join(VERBS)}", file=sys.stderr)
+        print(f"curate: {printable(given[0])!r}: no such verb; {hint}known: {', '.join(VERBS)}", file=sys.stderr)
         return USAGE
+    sys.excepthook = _tell_crash
     args = _parser().parse_args(_joined(_with_verb(given)))
     _logging(args.verbose)
     try:
@@ -61,6 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CurationError as err:
         print(f"curate: {_one_line(err)}", file=sys.stderr)
         return FAILED
+    except BaseError as err:
+        print(f"curate: an object store failed: {brief(err)}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print("curate: stopped; the same command goes on from here", file=sys.stderr)
         return 130
@@ -68,7 +77,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _one_line(err: BaseException) -> str:
-    return " ".join(str(err).split())
+    return " ".join(printable(err).split())
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong with the arguments, which may hold URLs."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
+def _tell_crash(kind: type[BaseException], err: BaseException, trace: TracebackType | None) -> None:
+    """What Python tells of an error that nobody expected, printable."""
+    print(printable("".join(traceback.format_exception(kind, err, trace))), end="", file=sys.stderr)
 
 
 VERBS = ("build", "locate", "pack", "verify", "report", "show", "init")
@@ -92,8 +113,8 @@ def _joined(argv: list[str]) -> list[str]:
     return out
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> _Parser:
+    parser = _Parser(
         prog="curate",
         description="Makes Earth-observation training sets from a recipe. Without a verb it builds.",
         epilog=EPILOG,
@@ -102,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"curate {curation.__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
 
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     common.add_argument(
         "--dataset",
         default=DEFAULT_DATASET,
@@ -114,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     common.add_argument("-v", "--verbose", action="store_true", help="also a line per patch")
 
-    where = argparse.ArgumentParser(add_help=False)
+    where = _Parser(add_help=False)
     where.add_argument(
         "--region",
         default="all",
@@ -128,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
         help="planetary-computer, earth-search, cdse, embedded, the URL of a STAC API, or the path of a STAC "
         "ItemCollection, a STAC-GeoParquet file, or a folder of such (default: the recipe's)",
     )
-    work = argparse.ArgumentParser(add_help=False)
+    work = _Parser(add_help=False)
     work.add_argument(
         "--scheduler",
         default="local",
@@ -227,6 +248,7 @@ def _logging(verbose: bool) -> None:
     else:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.addFilter(Printable())
     root = logging.getLogger("curation")
     root.handlers[:] = [handler]
     root.propagate = False
@@ -235,7 +257,9 @@ def _logging(verbose: bool) -> None:
 
 def _store(args: argparse.Namespace, dataset: Dataset) -> Store:
     with _naming_the_root(args):
-        return Store(args.root).child(dataset.name)
+        store = Store(args.root).child(dataset.name)
+        store.check_answers()
+        return store
 
 
 @contextlib.contextmanager
@@ -243,7 +267,7 @@ def _naming_the_root(args: argparse.Namespace) -> Iterator[None]:
     try:
         yield
     except ValueError as err:
-        raise ConfigError(f"--root {args.root}: {err}") from err
+        raise ConfigError(f"--root {printable(args.root)}: {err}") from err
 
 
 EMBEDDED = "embedded"

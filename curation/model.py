@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 import shapely
 from shapely.geometry.base import BaseGeometry
@@ -40,6 +40,14 @@ def shortened(text: str, limit: int) -> str:
 
 class CurationError(Exception):
     """An error that says where, what was found, what was expected and what to do."""
+
+    code: ClassVar[Code | None] = None
+    """What ledgers call it, where it has a name that lasts; the class's name where None."""
+
+
+def code_of(err: BaseException) -> str:
+    """What a ledger calls an error that made a source fail."""
+    return (err.code if isinstance(err, CurationError) else None) or type(err).__name__
 
 
 class ConfigError(CurationError, ValueError):
@@ -118,6 +126,10 @@ class Code(StrEnum):
     """A source lies beside the one it goes with by more pixels than the recipe allows, by a sharp measurement."""
     UNREADABLE_ITEM = "unreadable_item"
     """No scene will do, but an item of the catalog that could not be read may be one that would: failed, and tried again."""
+    LOCAL_HREF = "local_href"
+    """An href leads to a file of the machine that reads, where the recipe lets none lie: failed, and never opened."""
+    UNTRUSTED = "untrusted"
+    """The certificate of a server is not trusted: failed; asked for once."""
     UPSTREAM = "upstream"
     """Not looked at, because the source it goes with was rejected."""
     OUTSIDE_REGIONS = "outside_regions"
@@ -145,6 +157,8 @@ CODE_HELP: dict[Code, str] = {
     Code.IMPOSSIBLE: "too many pixels (of reflectance clear ones) are brighter than anything can be",
     Code.SHIFTED: "a source lies beside the one it goes with by more pixels than the recipe allows",
     Code.UNREADABLE_ITEM: "no scene will do, but an item of the catalog that could not be read may be one that would",
+    Code.LOCAL_HREF: "an href leads to a file of this machine and was not opened: [search] local names where such may lie",
+    Code.UNTRUSTED: "a server's certificate is not trusted: name its CA's file in REQUESTS_CA_BUNDLE",
     Code.UPSTREAM: "not looked at: the source it goes with was rejected",
     Code.OUTSIDE_REGIONS: "a given place whose centre lies in none of the regions",
     Code.SAME_GRID: "a given place on the very grid of an earlier one: both would be the same sample",
@@ -164,6 +178,15 @@ class Reject(Exception):  # noqa: N818 - it is an expected outcome, not an error
         self.value = value
         self.status = status
         self.cause = cause
+
+
+class TrustError(ReadError):
+    """A server's certificate is not trusted: lasting, but a matter of this machine's settings, and no fault of the file.
+
+    So no other scene stands in for the one that is there.
+    """
+
+    code = Code.UNTRUSTED
 
 
 @dataclass(frozen=True, slots=True)

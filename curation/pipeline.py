@@ -32,6 +32,7 @@ from curation.model import (
     PatchOutcome,
     SourceOutcome,
     Status,
+    code_of,
 )
 from curation.progress import Counting
 from curation.recipe import Dataset, changes
@@ -391,7 +392,7 @@ def _record(run: Run, job: SlabJob, result: SlabReceipt | BaseException) -> Slab
     cause = one_line(result)
     log.warning("%s/%s slab %d: %s", job.region, job.season, job.slab, cause)
     names = [s.name for s in job.dataset.sources(job.season)]
-    failed = {n: SourceOutcome(Status.FAILED, type(result).__name__, cause=cause) for n in names}
+    failed = {n: SourceOutcome(Status.FAILED, code_of(result), cause=cause) for n in names}
     kept = {o.id: o for o in job.prior.patches} if job.prior else {}
     fresh = {i: PatchOutcome(i, Status.FAILED, failed) for i in job.todo}
     return SlabRecord(

@@ -25,6 +25,7 @@ from pydantic import (
 
 from curation import atlas, backscatter, localfiles, resources, shift
 from curation.model import STATIC, ConfigError, Season, did_you_mean
+from curation.printable import printable
 from curation.sources import ArraySpec, CatalogForm, Name, SourceSpec, Strict
 
 T = TypeVar("T", bound=BaseModel)
@@ -259,6 +260,9 @@ class SearchSpec(Strict):
 
     exclude: list[str] = Field(default_factory=list)
     """Ids of scenes that are never chosen. All else is decided as if they were there."""
+    local: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
+    """Folders of the machines that read, relative to the recipe, in which hrefs may lie; beside that of a catalog that is a
+    file. A remote catalog's hrefs are else expected to be URLs."""
 
     @model_validator(mode="after")
     def _are_ids(self) -> Self:
@@ -650,6 +654,10 @@ class Dataset:
         """Digest of `places_parts`."""
         return digest(self.places_parts())
 
+    def local_folders(self) -> tuple[str, ...]:
+        """Where hrefs may lead to local files, beside the folder of a local catalog."""
+        return tuple(str((self.path.parent / Path(f).expanduser()).absolute()) for f in self.recipe.search.local)
+
     def places_file(self) -> Path:
         """The file of given places, beside the recipe.
 
@@ -745,7 +753,7 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
 def _brief(value: Any) -> str:
     if value is _NONE:
         return "not there"
-    text = json.dumps(value)
+    text = printable(json.dumps(value))
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 

@@ -41,6 +41,7 @@ from curation.model import (
     iso,
     parse_time,
 )
+from curation.printable import storable
 from curation.progress import Counting
 from curation.recipe import UNSHARED_CELL, Dataset, PackSpec
 from curation.regions import Region
@@ -899,7 +900,8 @@ def _release(dataset: Dataset, index: Index, data: bytes) -> bytes:
         **{k: value[k] for k in ("digests", "counts", "statistics", "sources", "written_by")},
         "samples": {split: e.samples for split, e in index.splits.items()},
         "shards": {s.name: s.sha256 for e in index.splits.values() for s in e.shards},
-        "recipe": dataset.recipe.model_dump(mode="json", exclude={"fetch"}),  # how servers are pressed changes nothing
+        # How servers are pressed changes nothing.
+        "recipe": storable(dataset.recipe.model_dump(mode="json", exclude={"fetch"})),
     }
     return (json.dumps(release, sort_keys=True, indent=1) + "\n").encode()
 

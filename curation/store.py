@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import re
 import tempfile
@@ -18,12 +19,11 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, Literal, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 import obstore
 from obstore.exceptions import (
@@ -37,8 +37,11 @@ from obstore.exceptions import (
     UnknownConfigurationKeyError,
 )
 
-from curation import localfiles
-from curation.model import PassingError, ReadError, shortened
+from curation import localfiles, trust
+from curation.model import PassingError, ReadError, TrustError, shortened
+from curation.printable import printable, remember, unsigned
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -60,6 +63,14 @@ _FINAL = (
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
 """Environment variables by which obstore finds stores of one's own."""
+
+UNTRUSTED = "invalid peer certificate"
+"""How errors end that come from a certificate which is not trusted."""
+
+_NO_CONNECTION = re.compile(
+    r'"((?:failed to lookup address information|Connection refused|Network is unreachable)[^"]*)"'
+)
+"""Why there is no connection, in what obstore tells a programmer of an error."""
 
 _began = False
 """Whether obstore was used in this process, or in one that it was forked from."""
@@ -171,7 +182,7 @@ class Store:
     """
 
     def __init__(self, url: str | Path, prefix: str = "", client: Client | None = None) -> None:
-        self.url = str(url)
+        self.url = str(url)  # as it was given: told only as `where` does
         self.prefix = prefix.strip("/")
         self.client = client or Client()
         self.is_local = "://" not in self.url or self.url.startswith("file://")
@@ -179,6 +190,7 @@ class Store:
             self._folder = Path(self.url.removeprefix("file://")).expanduser().absolute()
             self.url = str(self._folder)
         else:
+            remember(self.url)
             self._made = _Made(self._make())
             _made.add(self._made)
 
@@ -191,7 +203,8 @@ class Store:
         if self._is_plain_http():
             options["allow_http"] = True
         retry: Any = None if self.client.retries is None else {"max_retries": self.client.retries}
-        return obstore.store.from_url(self.url, client_options=options, retry_config=retry)
+        with trust.for_rustls():
+            return obstore.store.from_url(self.url, client_options=options, retry_config=retry)
 
     def _is_plain_http(self) -> bool:
         where = [self.url] if self.url.startswith("http") else [os.environ.get(name, "") for name in _ENDPOINTS]
@@ -221,7 +234,7 @@ class Store:
 
     def where(self, key: str) -> str:
         """How a person names the object: its path, or its URL without what may be secret."""
-        url = self.url if self.is_local else _unsigned(self.url)
+        url = self.url if self.is_local else unsigned(self.url)
         return f"{url.rstrip('/')}/{self._key(key)}".rstrip("/")
 
     def _key(self, key: str) -> str:
@@ -245,9 +258,27 @@ class Store:
                     pass
             else:
                 self.head("writable")
-        except (OSError, BaseError) as err:
-            reason = str(err).split("Debug source")[0].strip()
-            raise ValueError(f"cannot be written: {type(err).__name__}: {reason}") from err
+        except OSError as err:
+            raise ValueError(f"cannot be written: {type(err).__name__}: {printable(err)}") from err
+        except BaseError as err:
+            raise ValueError(f"cannot be written: {brief(err)}") from err
+
+    def check_answers(self) -> None:
+        """Tells at once that an object store cannot be reached, where its client would try again for what does not pass.
+
+        Raises:
+            ValueError: there is no such host, it takes no connection, or its certificate is not trusted.
+        """
+        if self.is_local:
+            return
+        log.info("%s: asking it", self.where(""))
+        try:
+            Store(self.url, self.prefix, replace(self.client, retries=0)).head("answers")
+        except BaseError as err:  # of any other kind: the client that has patience will see
+            if trust.refused(err):
+                raise ValueError(trust.advice()) from err
+            if found := _NO_CONNECTION.search(str(err)):
+                raise ValueError(f"cannot be reached: {found[1]}; check the address and the network") from err
 
     def get(self, key: str) -> bytes:
         """The object's bytes. Raises FileNotFoundError where there is none."""
@@ -356,6 +387,8 @@ class Store:
 
     def _check_passing(self, key: str, cause: str) -> None:
         """Passes where an error may pass. Raises ReadError where the store said that the request is wrong."""
+        if cause.endswith(UNTRUSTED):
+            raise TrustError(f"{self.where(key)}: {trust.advice()} ({cause})")
         code = _status(cause)
         if 400 <= code < 500 and code not in (408, 425, 429):
             raise ReadError(f"{self.where(key)}: {cause}")
@@ -571,12 +604,6 @@ class Store:
             os.close(handle)
 
 
-def _unsigned(url: str) -> str:
-    """The URL without user, password, query and fragment."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
 def _status(cause: str) -> int:
     """The HTTP status that an error of obstore tells; 0 where it tells none."""
     found = re.search(r"status code: (\d+)", cause)
@@ -584,6 +611,10 @@ def _status(cause: str) -> int:
 
 
 def brief(err: Exception) -> str:
-    """The first line of an error of obstore, without an answer's XML, each URL without its query: signatures are there."""
+    """The first line of an error of obstore, printable, without an answer's XML, and with why no connection was made."""
     text = next(iter(str(err).splitlines()), "").partition(": <?xml")[0]
-    return f"{type(err).__name__}: {re.sub(r'[?][^ )]*|(?<=//)[^/@ ]*@', '', shortened(text, 400))}"
+    why = "" if not trust.refused(err) else f": {UNTRUSTED}"
+    found = _NO_CONNECTION.search(str(err))
+    if found:
+        why = f": {found[1]}"
+    return f"{type(err).__name__}: {shortened(printable(text.strip()), 400)}{why}"

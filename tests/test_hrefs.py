@@ -7,17 +7,25 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
+from curation import cli
+from curation.catalogs import resolve
+from curation.hrefs import LocalHrefError, located
 from curation.ledger import Ledger
-from curation.model import ReadError, Status
-from curation.read import ranges, sparse
+from curation.model import ConfigError, ReadError, Status
+from curation.read import ranges, sparse, swath
 from curation.read.cog import Asset, Read, Reader
+from curation.search import api as search_api
+from curation.search.saved import opened
 from curation.sources import ArraySpec
 from tests import world as tiny
 from tests.loopback import Request, serving
 from tests.read.test_cog import location
 from tests.run import Curate
+from tests.search.catalog import Served
 from tests.test_faults import RECIPE
 
 HREFS = [
@@ -166,3 +174,186 @@ def test_of_a_slab_the_patches_that_need_a_bad_href_fail_with_its_name_and_the_o
         source = found[tiny.name(row, 4)].sources["s2l2a"]
         assert source.code == kind
         assert str(source.cause).startswith(f"{kind}: {href}: ")
+
+
+# ---- files of this machine -------------------------------------------------------------------------------------------
+
+SECRET = b"root:S3CRET:0:0\n"
+"""What a local file begins with that a catalog must not make anybody read."""
+
+LOCAL = [
+    "{file}",
+    "/{file}",
+    "//{file}",
+    "{dots}{file}",
+    "./{dots}{file}",
+    "s2/{dots}{file}",
+    "%2e%2e/{dots}{file}",
+    "file://{file}",
+    "file:///{file}",
+    "file:{file}",
+    "FILE://{file}",
+    "File:{file}",
+    "file://localhost{file}",
+    "file://host/%2e%2e{file}",
+    " file://{file}",
+    "\tfile://{file}",
+    "/vsizip/{file}",
+    "/vsimem/../{file}",
+    "/vsicurl/file://{file}",
+    "vsizip/{dots}{file}",
+]
+BUILT = ("{file}", "{dots}{file}", "file://{file}", "FILE://{file}", " file://{file}", "/vsizip/{file}")
+"""Of these, those that a whole build meets."""
+
+REMOTE = [
+    "{url}/{file}",
+    "{url}//{file}",
+    "{url}/file://{file}",
+    "{url}/moved?to=file://{file}",
+    "{url}/moved?to={file}",
+]
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """A file that begins with `SECRET`, and is one of this machine's own."""
+    file = tmp_path / "outside" / "passwd"
+    file.parent.mkdir()
+    file.write_bytes(SECRET * 9)
+    return file
+
+
+def formed(form: str, secret: Path, url: str = "") -> str:
+    return form.format(file=secret, dots="../" * 12, url=url)
+
+
+@pytest.mark.parametrize("form", LOCAL)
+@pytest.mark.parametrize("kind", ["folder", "server", "bucket"])
+def test_no_href_leads_to_a_file_of_this_machine_outside_the_catalogs_folder(tmp_path, secret, form, kind):
+    base = {"folder": str(tmp_path / "catalog"), "server": "http://127.0.0.1:9", "bucket": "s3://bucket/a"}[kind]
+    leads, why = "", ""
+    try:
+        leads = located(formed(form, secret), base, ())
+    except LocalHrefError as err:
+        why = f"{err.code}: {err}"
+    except ReadError as err:
+        why = str(err)
+    assert "expected a path, or a URL" in why or "local_href" in why or leads.startswith(f"{base}/")
+    assert not (kind == "folder" and ".." in leads)
+
+
+@pytest.mark.parametrize("base", ["", "relative"])
+def test_hrefs_of_a_local_catalog_lead_below_its_folder_and_where_the_recipe_says(tmp_path, secret, base, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "catalog"
+    (folder / "a b").mkdir(parents=True)
+    for name in ("a b/x y.tif", "100%.tif", "a%20b.tif"):
+        (folder / name).write_bytes(b"")
+    (folder / "link").symlink_to(secret.parent)
+    told = "catalog" if base else str(folder)
+    for href, path in {
+        "a b/x y.tif": "a b/x y.tif",
+        "a%20b/x%20y.tif": "a b/x y.tif",
+        "./a b/../100%.tif": "100%.tif",
+        "a%20b.tif": "a%20b.tif",
+        f"{folder}/a b/x y.tif": "a b/x y.tif",
+        f"file://{folder}/a%20b/x%20y.tif": "a b/x y.tif",
+        "link/passwd": "link/passwd",
+        "nowhere.tif": "nowhere.tif",
+    }.items():
+        assert located(href, told, ()) == str(folder / path)
+    for let in (str(secret.parent), "/"):
+        assert located(str(secret), told, (let,)) == str(secret)
+        assert located(f"file://{secret}", "http://127.0.0.1:9", (let,)) == str(secret)
+    with pytest.raises(LocalHrefError):
+        located(f"{folder}-other/x.tif", told, ())
+    assert located(str(secret), told) == str(secret), "where the caller vouches for it"
+    with pytest.raises(LocalHrefError, match="the catalog is a remote one"):
+        located(str(secret), "http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("form", [*(f for f in LOCAL if f in BUILT), *REMOTE])
+@pytest.mark.parametrize("kind", ["remote", "local"])
+def test_a_catalog_makes_no_build_read_a_file_of_this_machine_and_nothing_of_it_is_told(
+    tmp_path, secret, form, kind, capsys, monkeypatch
+):
+    monkeypatch.setattr(search_api, "BACKOFF_S", 0)
+    opened_files: list[str] = []
+    from_disk = ranges._from_disk
+    monkeypatch.setattr(ranges, "_from_disk", lambda p, *a: (opened_files.append(str(p)), from_disk(p, *a))[1])
+
+    def answer(request: Request) -> None:
+        if request.path.startswith("/moved"):
+            request.send(302, Location=request.path.partition("?to=")[2])
+        elif request.command == "POST" or request.path in ("/", "/collections"):
+            served.answer(request)
+        else:
+            request.send(404)
+
+    with serving(answer) as url:
+        world = Two(tmp_path / "world", formed(form, secret, url))
+        if kind == "remote":
+            for item in world.items:
+                for name, asset in item["assets"].items():
+                    if name != "B11" or item is world.items[0]:
+                        asset["href"] = str(world.folder / asset["href"])
+            world.recipe.write_text(
+                f"{world.recipe.read_text()}\n[search]\nlocal = [{json.dumps(str(world.folder))}]\n"
+            )
+        served = Served(world.items)
+        curate = Curate(world, tmp_path / "root")
+        catalog = ["--catalog", url] if kind == "remote" else []
+        assert cli.main([*curate.arguments("build", "--season", "summer"), *catalog]) == 1
+    told = "".join(capsys.readouterr()) + "".join(
+        p.read_bytes().decode("utf-8", "replace") for p in (tmp_path / "root").rglob("*") if p.is_file()
+    )
+    assert "S3CRET" not in told
+    assert str(secret) not in opened_files
+    found = {o.id: o for o in Ledger.replay(curate.store, "europe", "summer").outcomes()}
+    source = found[tiny.name(0, 4)].sources["s2l2a"]
+    assert source.status is Status.FAILED
+    assert source.code in ("local_href", "ReadError")
+    if form in ("{file}", "file://{file}", "FILE://{file}", "/vsizip/{file}"):
+        assert source.code == "local_href"
+    assert found[tiny.name(0, 0)].status is Status.OK
+
+
+@pytest.mark.parametrize("rel", ["data", "next"])
+def test_no_link_of_a_catalog_makes_anybody_read_a_file_of_this_machine(tmp_path, secret, rel, monkeypatch):
+    monkeypatch.setattr(search_api, "BACKOFF_S", 0)
+    page = tmp_path / "page.json"
+    page.write_text(json.dumps({"collections": [{"id": "S3CRET", "type": "Collection"}], "links": [], "features": []}))
+    served = Served([])
+
+    def answer(request: Request) -> None:
+        host = f"http://{request.headers['Host']}"
+        body = served._body(request, host)
+        for link in body["links"]:
+            if link["rel"] == rel:
+                link["href"] = f"file://{page}"
+        if rel == "next" and request.path == "/collections":
+            body["links"] = [{"rel": "next", "href": f"file://{page}"}]
+            body["collections"] = Served([{"collection": "one"}])._body(request, host)["collections"]
+        request.send(200, json.dumps(body).encode(), Content_Type="application/json")
+
+    with serving(answer) as url, pytest.raises(ConfigError, match="expected http or https") as caught:
+        opened(resolve(url)).collections()
+    assert "S3CRET" not in str(caught.value)
+
+
+def test_a_link_within_a_file_to_another_file_is_not_followed(tmp_path):
+    with h5py.File(tmp_path / "own.nc", "w") as own:
+        own["a/lat"] = np.zeros((3, 3))
+    with h5py.File(tmp_path / "sent.nc", "w") as sent:
+        sent["b/lat"] = np.ones((3, 3))
+        sent["soft"] = h5py.SoftLink("/b/lat")
+        sent["loop"] = h5py.SoftLink("/loop")
+        sent["outside"] = h5py.ExternalLink(str(tmp_path / "own.nc"), "/a")
+        sent["through"] = h5py.SoftLink("/outside/lat")
+    with h5py.File(tmp_path / "sent.nc") as sent:
+        assert swath._found(sent, "soft")[0, 0] == 1
+        for path in ("outside/lat", "through", "/outside"):
+            assert swath._found(sent, path) == "outside is a link to another file, which is not followed"
+        assert swath._found(sent, "loop") == "loop is a link that leads nowhere"
+        assert swath._found(sent, "b/lon") == "/b has lat"

@@ -22,6 +22,7 @@ LEVELS = [
         "localfiles",
         "tables",
     },
+    {"printable", "trust", "hrefs"},
     {"atlas", "choice", "grid", "gridding", "sources", "radiometry", "shift", "store", "payload", "locations"},
     {"recipe", "clouds", "labels", "shardformat", "starter", "ledger", "facts", "complete"},
     {"regions", "catalogs", "cube", "read", "stream"},
@@ -56,6 +57,7 @@ PURE = {
     "facts",
     "complete",
     "payload",
+    "printable",
 }
 IO = {
     "store",

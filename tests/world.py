@@ -201,6 +201,18 @@ class World:
         more = {"s2__datatake_id": "GS2A_2021-07-10", "s2__mgrs_tile": "32ULC", "proj__epsg": EPSG}
         self.item("dynamicworld", "dw", when, footprint, {"label": href}, **more)
 
+    def from_afar(self, folder: Path) -> World:
+        """The same world told from another folder: hrefs are whole, and the recipe lets them lead here."""
+        made = World(folder)
+        made.items = json.loads(self.catalog.read_text())["features"]
+        for item in made.items:
+            for asset in item["assets"].values():
+                asset["href"] = str(self.folder / asset["href"])
+        made.catalog.write_text(json.dumps({"type": "FeatureCollection", "features": made.items}))
+        made.recipe.write_text(f"{self.recipe.read_text()}\n[search]\nlocal = [{json.dumps(str(self.folder))}]\n")
+        (folder / "places.csv").write_bytes((self.folder / "places.csv").read_bytes())
+        return made
+
     def write(self) -> None:
         self.catalog.write_text(json.dumps({"type": "FeatureCollection", "features": self.items}))
         self.recipe.write_text(RECIPE)

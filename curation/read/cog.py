@@ -30,7 +30,7 @@ from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
-from curation import grid
+from curation import grid, hrefs
 from curation.model import Location, PassingError, ReadError
 from curation.read import ranges
 from curation.read.blocks import GAP_BYTES, PixelWindow, Span
@@ -99,15 +99,23 @@ class Read(NamedTuple):
 class Reader:
     """Reads assets for one task; keeps each file open from one patch to the next. Not shared between threads."""
 
-    def __init__(self, base: str, ahead_bytes: int = AHEAD_BYTES, per_host: int = PER_HOST) -> None:
+    def __init__(
+        self,
+        base: str,
+        ahead_bytes: int = AHEAD_BYTES,
+        per_host: int = PER_HOST,
+        folders: Sequence[str] | None = None,
+    ) -> None:
         """Prepares reading.
 
         Args:
             base: what relative hrefs are told from.
             ahead_bytes: packed bytes that it may fetch ahead.
             per_host: requests that one host has of all readers of this process at a time.
+            folders: where hrefs may lead to local files, as `hrefs.located` has it.
         """
         self.base = base
+        self._folders = folders
         self.counts = Counts()
         self._per_host = per_host
         self._pieces = Pieces(ahead_bytes)
@@ -211,7 +219,8 @@ class Reader:
             How many of them, from the first: as many as have room, and one at least.
         """
         for asset in {read.asset.href: read.asset for group in groups for read in group}.values():
-            self._file(asset).ask_head()
+            with contextlib.suppress(ReadError):  # it leads nowhere
+                self._file(asset).ask_head()
         wanted: dict[SparseFile, set[Span]] = {}
         room = self._pieces.room_bytes
         total = count = 0
@@ -321,8 +330,7 @@ class Reader:
     def _file(self, asset: Asset) -> SparseFile:
         file = self._files.get(asset.href)
         if file is None:
-            whole = "://" in asset.href or asset.href.startswith("/")
-            url = asset.href if whole else f"{self.base.rstrip('/')}/{asset.href}"
+            url = hrefs.located(asset.href, self.base, self._folders)
             file = self._files[asset.href] = SparseFile(
                 Place(url, asset.sign, self._per_host), asset.href, self.counts, self._pieces, self._ended
             )

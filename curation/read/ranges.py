@@ -20,6 +20,7 @@ import os
 import random
 import re
 import socket
+import ssl
 import threading
 import time
 import urllib.request
@@ -38,22 +39,14 @@ from planetary_computer import sas
 from planetary_computer.settings import Settings
 from planetary_computer.utils import parse_blob_url
 
-from curation import localfiles
-from curation.model import PassingError, ReadError
+from curation import hrefs, localfiles, trust
+from curation.model import ConfigError, PassingError, ReadError, TrustError
+from curation.printable import printable
 from curation.store import Client, ReplacedError, Store
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-
-def _without_signatures(record: logging.LogRecord) -> bool:
-    """True, the record's URLs cut before their query: signatures stand there."""
-    record.msg, record.args = re.sub(r"\?[^\s'\"]+", "", record.getMessage()), ()
-    return True
-
-
-for _name in ("connection", "connectionpool", "poolmanager", "util.retry"):  # they tell URLs
-    logging.getLogger(f"urllib3.{_name}").addFilter(_without_signatures)
 
 ATTEMPTS = 5
 """How often a range is asked for."""
@@ -138,7 +131,7 @@ def blamed(*names: str) -> Iterator[None]:
     except (ReadError, MemoryError):
         raise
     except Exception as err:
-        raise ReadError(f"{' and '.join(names)}: could not be read: {type(err).__name__}: {_unsigned(err)}") from err
+        raise ReadError(f"{' and '.join(names)}: could not be read: {type(err).__name__}: {_line(err)}") from err
 
 
 _CHANGED = "has changed since its head was read; it is read anew"
@@ -179,12 +172,14 @@ def _fetched(place: Place, start: int, length: int, name: str, version: str, end
             if place.url.startswith(("http://", "https://")):
                 return _over_http(place, start, length, version)
             if place.is_remote:
+                if hrefs.scheme_of(place.url) not in hrefs.BUCKETS:  # obstore would open folders, too
+                    raise ReadError("no URL of anything that is read from")
                 return _from_store(place.url, start, length, version)
             return _from_disk(path(place.url), start, length, version)
         except ChangedError as err:
             raise ChangedError(f"{name}: {err}") from None
         except ReadError as err:
-            kind = PassingError if isinstance(err, PassingError) else ReadError
+            kind = next(k for k in (PassingError, TrustError, ReadError) if isinstance(err, k))
             raise kind(f"{name}: could not be read in {attempt + 1} tries: {err}") from None
         except _FailedTryError as err:
             if attempt == ATTEMPTS - 1:
@@ -254,7 +249,7 @@ def _from_store(url: str, start: int, length: int, version: str) -> Answer:
             raise PassingError(str(err)) from None
         raise
     except (OSError, obstore.exceptions.BaseError) as err:
-        raise _FailedTryError(f"{type(err).__name__}: {_unsigned(err)}") from None
+        raise _FailedTryError(f"{type(err).__name__}: {_line(err)}") from None
     return Answer(data, stat.size, stat.etag)
 
 
@@ -310,20 +305,27 @@ class _HttpsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _Https
 
 
-_pools: dict[tuple[int, str, int], urllib3.PoolManager] = {}
+_pools: dict[tuple[int, str, int, ssl.SSLContext | None], urllib3.PoolManager] = {}
 _pools_lock = threading.Lock()
 
 
 def _pool(scheme: str, host: str, per_host: int) -> urllib3.PoolManager:
     """The connections of this process, through the proxy that the environment names for a host."""
     proxy = "" if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get(scheme, "")
+    try:
+        trusted = trust.context() if "https" in (scheme, hrefs.scheme_of(proxy)) else None
+    except ConfigError as err:
+        raise TrustError(str(err)) from None
+    key = (os.getpid(), proxy, per_host, trusted)
     with _pools_lock:
-        pool = _pools.get((os.getpid(), proxy, per_host))
+        pool = _pools.get(key)
         if pool is None:
-            how: dict[str, Any] = {"maxsize": per_host, "block": True}
-            pool = urllib3.ProxyManager(proxy, **how) if proxy else urllib3.PoolManager(**how)
+            how: dict[str, Any] = {"maxsize": per_host, "block": True, "ssl_context": trusted}
+            pool = (
+                urllib3.ProxyManager(proxy, proxy_ssl_context=trusted, **how) if proxy else urllib3.PoolManager(**how)
+            )
             pool.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
-            _pools[os.getpid(), proxy, per_host] = pool
+            _pools[key] = pool
         return pool
 
 
@@ -369,9 +371,7 @@ def _got(
             response.release_conn()
             url = urljoin(url, where)
             if not url.startswith(("http://", "https://")):
-                raise ReadError(
-                    f"HTTP {response.status}: leads to {_unsigned(ValueError(url))}, expected http or https"
-                )
+                raise ReadError(f"HTTP {response.status}: leads to {printable(url)}, expected http or https")
         else:
             raise _FailedTryError(f"HTTP {response.status}: more than {_MOST_REDIRECTS} redirects, one after the other")
         is_read = False
@@ -391,7 +391,9 @@ def _got(
             f"some of them every {READ_S:g} s"
         ) from None
     except (urllib3.exceptions.HTTPError, OSError) as err:
-        raise _FailedTryError(f"{type(err).__name__}: {_unsigned(err)}") from None
+        if trust.refused(err):
+            raise TrustError(f"{parts.hostname}: {trust.advice()} ({_line(err)})") from None
+        raise _FailedTryError(f"{type(err).__name__}: {_line(err)}") from None
 
 
 def _check(response: urllib3.BaseHTTPResponse) -> str:
@@ -478,10 +480,9 @@ def _moment_s(date: str | None) -> float | None:
     return None
 
 
-def _unsigned(err: Exception) -> str:
-    """The first line of an error, each URL in it without its query: signatures stand there."""
-    line = (str(err).splitlines() or [""])[0]
-    return re.sub(r"\?[^\s'\"]+", "", line)
+def _line(err: Exception) -> str:
+    """The first line of an error, printable."""
+    return (printable(err).splitlines() or [""])[0]
 
 
 # ---- signatures ------------------------------------------------------------------------------------------------------
@@ -559,6 +560,8 @@ def _new_token(url: str) -> tuple[sas.SASToken, float]:
     headers = {"Accept-Encoding": "identity"} | ({"Ocp-Apim-Subscription-Key": key} if key else {})
     try:
         return _got(url, headers, _TOKEN_BYTES, PER_HOST, take)
+    except TrustError as err:
+        raise TrustError(f"no signature was given by {url}: {err}") from None
     except ReadError as err:  # whatever it is: the file is not to blame
         raise PassingError(f"no signature was given by {url}: {err}") from None
     except _FailedTryError as err:

@@ -15,7 +15,7 @@ import itertools
 import logging
 import math
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -25,7 +25,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from curation import gridding
+from curation import gridding, hrefs
 from curation.afterwards import Leavings, Note
 from curation.gridding import Floats, Footprints
 from curation.model import PassingError, ReadError
@@ -73,6 +73,7 @@ _COARSE, _FINE = 17, 8
 _SLACK = 1.25
 """How much further apart neighbouring scanlines may be than most of those looked at are on average."""
 
+_MOST_LINKS = 64
 _MOST_MISSES = 4096
 """Pieces that one call of h5py may find missing: a file of more is damaged."""
 
@@ -220,6 +221,7 @@ class Swaths:
         ahead_bytes: int = AHEAD_BYTES,
         decoded_bytes: int = DECODED_BYTES,
         per_host: int = PER_HOST,
+        folders: Sequence[str] | None = None,
     ) -> None:
         """Prepares reading.
 
@@ -228,8 +230,10 @@ class Swaths:
             ahead_bytes: packed bytes that are kept, at most.
             decoded_bytes: decoded ones, at most.
             per_host: requests that one host has of all readers of this process at a time.
+            folders: where hrefs may lead to local files, as `hrefs.located` has it.
         """
         self.base = base
+        self._folders = folders
         self.counts = Counts()
         self._per_host = per_host
         self._pieces = Pieces(ahead_bytes)
@@ -385,9 +389,7 @@ class Swaths:
     def _file(self, asset: Asset) -> _Netcdf:
         file = self._open.get(asset.href)
         if file is None:
-            whole = "://" in asset.href or asset.href.startswith("/")
-            url = asset.href if whole else f"{self.base.rstrip('/')}/{asset.href}"
-            place = Place(url, asset.sign, self._per_host)
+            place = Place(hrefs.located(asset.href, self.base, self._folders), asset.sign, self._per_host)
             sparse = SparseFile(place, asset.href, self.counts, self._pieces, self._ended)
             file = self._open[asset.href] = _Netcdf(sparse, self._tiles)
             while len(self._open) > MOST_OPEN:
@@ -742,12 +744,24 @@ def _what_it_is(head: bytes) -> str:
 
 
 def _found(h5: h5py.File, path: str) -> h5py.Dataset | str:
-    """A variable, or what there is on the way to it."""
+    """A variable, or what there is on the way to it. No link out of the file is followed: it would open a local one."""
     here: Any = h5
-    for name in path.strip("/").split("/"):
+    names, links = deque(path.strip("/").split("/")), 0
+    while names:
+        name = names.popleft()
         if not isinstance(here, h5py.Group):
             return f"{here.name} is no group"
-        if name not in here:
+        link = here.get(name, getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            return f"{name} is a link to another file, which is not followed"
+        if isinstance(link, h5py.SoftLink):
+            links += 1
+            if links > _MOST_LINKS:
+                return f"{name} is a link that leads nowhere"
+            here = h5 if link.path.startswith("/") else here
+            names.extendleft(reversed([n for n in link.path.split("/") if n not in ("", ".")]))
+            continue
+        if link is None or name not in here:
             return f"{'the file' if here.name == '/' else here.name} has {', '.join(sorted(here)) or 'nothing'}"
         here = here[name]
     return (

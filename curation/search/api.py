@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,10 +15,15 @@ from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 from urllib3 import Retry
 
+from curation import hrefs, trust
 from curation.catalogs import Catalog
 from curation.model import ConfigError, CurationError, shortened
+from curation.printable import printable
 from curation.search.items import Found, Query, first_line, name_of, reduced
 from curation.search.paging import PAGE_ITEMS, Asked, EndlessError, body_of, most_items, pages
+from curation.search.session import check_reached, prepared
+
+log = logging.getLogger(__name__)
 
 TRIES = 4
 """Whole searches are tried this often: a page cut short in transfer fails in a way that HTTP retries do not see."""
@@ -88,6 +94,9 @@ class _Pages(StacApiIO):
 
     def read_json(self, source: Any, *args: Any, **how: Any) -> dict[str, Any]:
         """As of `StacApiIO`. Raises TypeError or ValueError where a page of a list is asked for, and it is none."""
+        href = source.get_href() if isinstance(source, pystac.Link) else str(source)
+        if hrefs.scheme_of(href or "") not in hrefs.SERVERS:  # pystac would open a file of this machine
+            raise ValueError(f"leads to {shortened(printable(ascii(href)), 100)}, expected http or https")
         page = super().read_json(source, *args, **how)
         if not isinstance(page, dict):
             raise TypeError(f"the answer is of type {type(page).__name__}, expected an object of JSON")
@@ -156,11 +165,19 @@ def _opened(catalog: Catalog) -> pystac_client.Client:
         allowed_methods=None,  # POST too: a search changes nothing
         respect_retry_after_header=True,
     )
+    log.info("catalog %s: asking %s", catalog.told, catalog.location)
+    check_reached(catalog)
+    pages = _Pages(timeout=60)
+    prepared(pages.session, catalog, retry)
     try:
-        return pystac_client.Client.open(catalog.location, stac_io=_Pages(max_retries=retry, timeout=60))
+        return pystac_client.Client.open(catalog.location, stac_io=pages)
+    except ConfigError:
+        raise
     except (APIError, requests.RequestException, *_NOT_STAC) as err:
         raise ConfigError(
-            f"catalog {catalog.location}: does not answer as a STAC API ({type(err).__name__}: {first_line(err)}); "
+            f"catalog {catalog.location}: {trust.advice()}"
+            if trust.refused(err)
+            else f"catalog {catalog.location}: does not answer as a STAC API ({type(err).__name__}: {first_line(err)}); "
             "check the address and the network"
         ) from err
 
@@ -174,6 +191,8 @@ def _retried(once: Callable[[], dict[str, Any]], what: str) -> dict[str, Any]:
         except EndlessError as err:
             raise CurationError(f"{what}: {err}") from err
         except Exception as err:  # what a server says may be anything, and raise anything
+            if trust.refused(err):
+                raise CurationError(f"{what}: {trust.advice()}") from err
             status = getattr(err, "status_code", None)
             if attempt == TRIES - 1 or (status is not None and 400 <= status < 500 and status != 429):
                 raise CurationError(

@@ -8,16 +8,17 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import urljoin
 
 import numpy as np
 import shapely
 import shapely.affinity
 from shapely.geometry.base import BaseGeometry
 
-from curation import radiometry, versions
+from curation import hrefs, radiometry, versions
 from curation.catalogs import Catalog
 from curation.model import STATIC, Scene, Season, iso, parse_time, shortened
+from curation.printable import printable, unsigned
 from curation.search import spelling
 from curation.search.cells import SearchCell
 from curation.sources import CatalogForm, SourceSpec
@@ -130,7 +131,7 @@ def name_of(item: Any) -> str:
     name = item.get("id") if isinstance(item, dict) else item
     if isinstance(name, str) and name and _encodes(name):
         return name
-    return f"no id: {shortened(ascii(name), 100)}"
+    return f"no id: {shortened(printable(ascii(name)), 100)}"
 
 
 def looked_at(
@@ -153,7 +154,7 @@ def unwanted(item: dict[str, Any], form: CatalogForm, query: dict[str, dict[str,
     """Why an item is not what was asked for; None where it is."""
     stated = item.get("collection")  # an item may state none
     if stated is not None and not isinstance(stated, str):
-        raise TypeError(f"collection is {shortened(ascii(stated), 60)}, expected text")
+        raise TypeError(f"collection is {_shown(stated)}, expected text")
     if stated is not None and stated != form.collection:
         return f"of collection {stated}"
     for name, conditions in query.items():
@@ -237,7 +238,7 @@ def _text(name: str, value: Any) -> str | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float) or not _encodes(str(value)):
-        raise TypeError(f"{name} is {shortened(ascii(value), 60)}, expected text")
+        raise TypeError(f"{name} is {_shown(value)}, expected text")
     return str(value)
 
 
@@ -247,10 +248,15 @@ def _spelt(name: str, value: Any, spelt: Callable[[str], str]) -> str | None:
     return None if found is None else spelt(found)
 
 
+def _shown(value: Any) -> str:
+    """What a catalog says that cannot be, as an error tells it; printable before it is cut, which a URL may be."""
+    return shortened(printable(ascii(value)), 60)
+
+
 def _number(name: str, value: Any) -> float:
     """A finite number. Text is none, though a number may stand in it: who wrote it meant something else by it."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise TypeError(f"{name} is {shortened(ascii(value), 60)}, expected a finite number")
+        raise TypeError(f"{name} is {_shown(value)}, expected a finite number")
     return float(value)
 
 
@@ -268,7 +274,7 @@ def _whole(name: str, value: Any, below: int) -> int | None:
         return None
     found = int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 20 else value
     if _number(name, found) != int(found) or not 0 <= found < below:
-        raise ValueError(f"{name} is {shortened(ascii(value), 60)}, expected a whole number below {below}")
+        raise ValueError(f"{name} is {_shown(value)}, expected a whole number below {below}")
     return int(found)
 
 
@@ -283,7 +289,7 @@ LAST_ORBIT = 10**9
 
 def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: CatalogForm, catalog: Catalog) -> Scene:
     properties, assets = item["properties"], item["assets"]
-    hrefs = {}
+    found = {}
     for band in bands:
         key = spelling.key_of(assets, form.assets.get(band, band))
         if key not in assets:
@@ -291,19 +297,19 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
         href = _text("href", assets[key]["href"])
         if not isinstance(assets[key]["href"], str) or not (told := _told(href or "", item, catalog)):
             raise TypeError(f"asset {key!r} has no href")
-        hrefs[band] = told
+        found[band] = told
     named = {field: properties.get(prop) for field, prop in form.properties.items()}
     orbit_state = properties.get("sat:orbit_state")
     baseline = _baseline(named.get("baseline"), form)
     first = assets[spelling.key_of(assets, form.assets.get(bands[0], bands[0]))]
     if not isinstance(item["id"], str) or not item["id"] or not _encodes(item["id"]):
-        raise TypeError(f"id is {shortened(ascii(item['id']), 60)}, expected text")
+        raise TypeError(f"id is {_shown(item['id'])}, expected text")
     return Scene(
         id=item["id"],
         source=spec.name,
         time=_time(properties),
         geometry=_footprint(item["geometry"], may_hold_a_pole=spec.swath is not None),
-        hrefs=hrefs,
+        hrefs=found,
         epsg=_epsg(properties, first),
         cloud_pct=_percent(_CLOUD, properties.get(_CLOUD)),
         baseline=baseline,
@@ -364,23 +370,18 @@ def _within(shape: shapely.geometry.base.BaseGeometry) -> bool:
 
 
 def _told(href: str, item: dict[str, Any], catalog: Catalog) -> str:
-    """The href without its query (signatures stand there), told from the catalog's base where it lies under that.
+    """The href without what lets anybody in, told from the catalog's base where it lies under that; "" where there is none.
 
     So a saved search can be replayed from another folder, or from a server on another port. A relative href is a reference
-    (RFC 3986): of an API told from the item's own address, of a file from its folder, where `%20` is a space in a name.
+    (RFC 3986): of an API told from the item's own address, of a file from its folder (`hrefs.located` knows `%20`).
     """
-    href = href.split("?")[0]
-    if not href.strip():
+    if not unsigned(href).strip():
         return ""
-    base = catalog.base.rstrip("/") + "/"
-    if catalog.is_file:
-        below = href.removeprefix(base)
-        return below if urlsplit(below).scheme else unquote(below).removeprefix(base)
-    if not urlsplit(href).scheme and not href.startswith("/"):
+    if not catalog.is_file and hrefs.is_relative(href):
         href = urljoin(_own_address(item, catalog), href)
-    below = href.removeprefix(base)
-    # What would be taken for a place of its own stays whole: `https://host//x`, `https://host/https://other/x`.
-    return href if below.startswith("/") or "://" in below else below
+    href = unsigned(href)
+    below = href.removeprefix(catalog.base.rstrip("/") + "/")
+    return below if hrefs.is_relative(below) else href  # `https://host//etc/x` is no path of this machine
 
 
 def _own_address(item: dict[str, Any], catalog: Catalog) -> str:
@@ -398,5 +399,5 @@ def _epsg(properties: dict[str, Any], asset: dict[str, Any]) -> int | None:
 
 
 def first_line(err: BaseException) -> str:
-    """An error's first line, shortened."""
-    return shortened((str(err).splitlines() or [""])[0], 300)
+    """An error's first line, printable and shortened."""
+    return shortened((printable(err).splitlines() or [""])[0], 300)

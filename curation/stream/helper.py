@@ -37,8 +37,11 @@ Of an answer: kind of error, or 0; length of what follows, which is JSON, or a w
 
 _ERRORS: tuple[type[Exception], ...] = (FileNotFoundError, EOFError, ReadError, PassingError)
 
-_SETTINGS = ("AWS_", "GOOGLE_", "AZURE_", "HTTP_", "HTTPS_", "ALL_", "NO_", "SSL_", "http_", "https_", "all_", "no_")
-"""Beginnings of the environment variables that obstore looks at: credentials, endpoints, proxies, certificates."""
+_SETTINGS = (
+    *("AWS_", "GOOGLE_", "AZURE_", "HTTP_", "HTTPS_", "ALL_", "NO_", "http_", "https_", "all_", "no_"),
+    *("SSL_", "REQUESTS_", "CURL_"),
+)
+"""Beginnings of the environment variables that `Store` looks at: credentials, endpoints, proxies, certificates."""
 
 _SILENCE_S = 60.0
 """Seconds more than the client itself may take, after which a helper is given up."""

@@ -48,8 +48,10 @@ class OpenSplit:
     def __init__(
         self, url: str, index: Index, split: str, table: Path, owned: bool, ids: pa.Array, remote: Remote
     ) -> None:
-        self.url = url
-        """Folder of the index."""
+        self.url = Store(url).where("")
+        """Folder of the index, as a person knows it."""
+        self.given = url
+        """What it is opened by: a URL may have what lets one in."""
         self.index = index
         self.split = split
         self.ids = ids
@@ -74,7 +76,7 @@ class OpenSplit:
     def fetcher(self) -> Fetcher:
         """What reads its shards."""
         return Fetcher(
-            self.url,
+            self.given,
             shard_sizes={s.name: s.size for s in self.entry.shards},
             shard_sha256={s.name: s.sha256 for s in self.entry.shards},
             remote=self.remote,
@@ -131,7 +133,7 @@ def open_split(path_or_url: str | Path, split: str, remote: Remote | None = None
         with os.fdopen(handle, "wb") as file:
             file.write(data)
         table, owned = Path(name), True
-    opened = OpenSplit(store.where(""), index, split, table, owned, pa.array([], pa.string()), remote or Remote())
+    opened = OpenSplit(store.url, index, split, table, owned, pa.array([], pa.string()), remote or Remote())
     _ = opened.first  # reads and checks the table now, not at the first sample; it has a row for each sample at least
     opened.ids = _sample_ids(samples, store.where(entry.samples_table.name), entry)
     return opened
@@ -280,7 +282,7 @@ def weights(opened: OpenSplit) -> NDArray[np.float64]:
     Raises:
         ConfigError: the dataset has no labels, or was packed without their fractions.
     """
-    store = Store(opened.url)
+    store = Store(opened.given)
     where, entry = store.where(opened.entry.samples_table.name), opened.entry
     data = _checked(store, entry.samples_table)
     names = set(pq.read_schema(io.BytesIO(data)).names)  # a file that was read when the split was opened

@@ -202,3 +202,13 @@ def test_a_geometry_without_area_is_no_footprint(shared, kind):
     ring = items_in(shared / "data/stac-geoparquet/data/sentinel-2-l2a-pc.json")[0]["geometry"]["coordinates"][0]
     (reason,) = unreadable(shared, geometry={"type": kind, "coordinates": ring[0] if kind == "Point" else ring})
     assert "covers nothing on the globe" in reason
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "file:///etc/passwd", "file:/etc/passwd", "http://other.example/x.tif"]
+)
+def test_no_url_becomes_a_path_of_this_machine(path):
+    catalog = Catalog("test", "planetary-computer", "https://stac.example", is_file=False, own=True)
+    href = f"https://stac.example/{path}"
+    assert items._relative(href, catalog) == href
+    assert items._relative("https://me:S3CRET@stac.example/a/b.tif?S3CRET#S3CRET", catalog) == "a/b.tif"

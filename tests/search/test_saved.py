@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import datetime as dt
 import gzip
 import json
@@ -203,14 +202,11 @@ def test_patches_of_a_failed_search_fail_with_its_cause_and_are_built_when_the_c
     world: World, built: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setattr(search_api, "BACKOFF_S", 0)
-    items = copy.deepcopy(world.items or json.loads(world.catalog.read_text())["features"])
-    for one in items:
-        for asset in one["assets"].values():
-            asset["href"] = str(world.folder / asset["href"])
-    served = Served(items)
+    afar = world.from_afar(tmp_path / "afar")
+    served = Served(afar.items)
     served.failing = {"cop-dem-glo-30"}
     with serving(served.answer) as url:
-        mine = Curate(world, tmp_path)
+        mine = Curate(afar, tmp_path / "root")
         mine_too = [*mine.arguments("build", "--season", "static"), "--catalog", url]
         assert cli.main(mine_too) == 1
         assert "search of cop-dem-glo-30 in" in capsys.readouterr().err
