@@ -12,11 +12,13 @@ PACKAGE = Path(curation.__file__).parent
 LEVELS = [
     {"model", "resources", "progress", "zarrshard", "lanes", "versions", "backscatter", "afterwards"},
     {"choice", "grid", "gridding", "sources", "radiometry", "shift", "store", "payload", "locations"},
-    {"recipe", "clouds", "labels", "shardformat", "starter", "ledger", "facts"},
+    {"recipe", "clouds", "labels", "shardformat", "starter", "ledger", "facts", "fitness", "causes"},
     {"regions", "catalogs", "cube", "read", "stream"},
     {"locate", "search", "select"},
     {"candidates", "swathgrid"},
-    {"build", "remaining"},
+    {"build", "remaining", "probe"},
+    {"roster"},
+    {"dealing"},
     {"cluster"},
     {"pipeline"},
     {"shards", "estimate"},
@@ -44,6 +46,8 @@ PURE = {
     "lanes",
     "facts",
     "payload",
+    "fitness",
+    "causes",
 }
 IO = {
     "store",
@@ -115,7 +119,7 @@ def test_only_cluster_and_the_command_know_dask():
         for path, name in _files().items()
         if any(m.split(".")[0] in ("dask", "distributed") for m in _imports(path))
     }
-    assert users <= {"cluster", "pipeline"}  # pipeline names the client's type
+    assert users <= {"cluster", "dealing", "roster", "probe", "pipeline"}  # pipeline names the client's type
 
 
 def test_nothing_in_the_pipeline_knows_that_a_catalog_is_embedded():
