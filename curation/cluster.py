@@ -37,6 +37,9 @@ CONFIG = {
     # Looking at all threads a hundred times a second, Python before 3.12 hangs for good now and then: it does so under a
     # lock that a starting thread wants, and where garbage is collected meanwhile lets go of the interpreter (gh-106883).
     "distributed.worker.profile.enabled": False,
+    # Workers of a local cluster tell errors to the client. What they would log beside is of their own end: a heartbeat that
+    # was under way when the scheduler closed, with its traceback.
+    "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
 }
 
 
@@ -92,9 +95,7 @@ def _local(workers: int | None) -> Iterator[LocalCluster]:
             # Who connects may run code as this user, and a port on loopback is open to every user of the machine: TLS with a
             # key that only these processes have (in memory) shuts all others out.
             security=Security.temporary(),
-            # Workers tell an error to the client; what they would log beside is of their own end: a heartbeat that was
-            # under way when the scheduler closed, with its traceback.
-            silence_logs=logging.CRITICAL,
+            silence_logs=logging.ERROR,
         )
     with made:
         yield made
@@ -217,7 +218,7 @@ def stream(
         store: what workers have to read and write as this machine does.
 
     Raises:
-        ConfigError: before anything is done: a worker that has come cannot do our work. One that comes later is left out.
+        ConfigError: before anything is done: the only worker there is cannot do our work. One that comes later is left out.
         FutureCancelledError, ClosedClientError: the scheduler is gone.
     """
     if client is None:

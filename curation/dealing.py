@@ -101,7 +101,7 @@ class Work(Generic[A, R]):
         roster.look()
         self._looked = time.monotonic()
         for address in roster.unfit.keys() - known:
-            if not self._begun:
+            if not self._begun and not roster.rooms:
                 raise ConfigError(f"--scheduler {roster.address}: {roster.told()}")
             log.warning("dask: %s; it is given no work", roster.unfit[address])
         self._deal.keep(roster.rooms.keys() | {None})

@@ -20,7 +20,7 @@ from curation.store import Store
 log = logging.getLogger(__name__)
 
 CHECK_S = 60.0
-"""How long workers that are there at the start are given to say what they are; later ones are waited for by nobody."""
+"""How long workers that are there at the start are given to say what they are, where another has done so."""
 
 LOOK_S = 5.0
 """How often the workers are counted anew."""
@@ -63,7 +63,7 @@ class Roster:
         self._fit: set[str] = set()
         self._ours = client.cluster is not None  # made here, of this process's own kind
         self._store = store
-        self._key = f"workers/{uuid.uuid4().hex}"
+        self._key = f"workers-{uuid.uuid4().hex}"
         self._here: dict[str, Any] = {}
         self._said = -SAY_S
 
@@ -190,7 +190,7 @@ class Roster:
 
 
 def check(client: Client, scheduler: str, store: Store | None) -> None:
-    """Passes where the scheduler and all workers that it has can do our work.
+    """Passes where the scheduler and all workers that it has can do our work; waits for one where it has none.
 
     Raises:
         ConfigError: one cannot: which, and what it lacks.
@@ -205,13 +205,12 @@ def check(client: Client, scheduler: str, store: Store | None) -> None:
         if wrong := fitness.of_answer(answer, probe.here(MODULES)):
             raise ConfigError(f"{there} on host {answer['host']} {wrong}")
         started = time.monotonic()
-        roster.look()
-        while roster.waits and time.monotonic() - started < CHECK_S:
-            time.sleep(0.05)
+        while True:
             roster.look()
-        if roster.unfit:
-            raise ConfigError(f"--scheduler {scheduler}: {roster.told()}")
-        if roster.waits:
-            log.warning("dask: %d workers have not said yet what they are; going on", len(roster.waits))
-        elif not roster.rooms:
-            log.warning("dask: the scheduler at %s has no workers yet; they are given work as they come", scheduler)
+            if roster.unfit:
+                raise ConfigError(f"--scheduler {scheduler}: {roster.told()}")
+            if roster.rooms and (not roster.waits or time.monotonic() - started > CHECK_S):
+                return
+            if not roster.rooms:
+                roster.wanted("begin with")
+            time.sleep(0.05)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from curation import cluster, dealing, roster
+from curation.model import ConfigError
 from tests.run import Curate
 
 pytestmark = [
@@ -95,10 +97,10 @@ class Hands:
         self.processes.append(process)
         return process
 
-    def scheduler(self, *args: str, first: str = "") -> subprocess.Popen[bytes]:
+    def scheduler(self, first: str = "", env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         where = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(self.file)]
-        process = self.start("scheduler", *where, *args, first=first)
-        while not self.file.exists():
+        process = self.start("scheduler", *where, first=first, env=env)
+        while not self.file.exists() or not self.file.read_text().endswith("}"):
             assert process.poll() is None, "the scheduler ended before it answered"
             time.sleep(0.05)
         return process
@@ -161,8 +163,6 @@ def test_a_worker_that_cannot_do_the_work_is_named_before_anything_is_built(hand
     run = Curate(built.world, tmp_path / "root")
     code, line = told(run, capfd, "--scheduler", hands.address)
     assert code == 2, line
-    import re
-
     assert re.search(rf"curate: --scheduler {hands.address}: worker tcp://127\S+ (on host \S+ )?{why}", line), line
     assert not list(run.root.rglob("*.zarr"))
     assert not list(run.root.rglob("ledger/*/*/000001.jsonl"))
@@ -170,8 +170,6 @@ def test_a_worker_that_cannot_do_the_work_is_named_before_anything_is_built(hand
 
 @pytest.mark.parametrize("lacks", ["nothing of ours", "an older version", "another Python"])
 def test_a_scheduler_that_cannot_do_the_work_is_named(hands, built, tmp_path, capfd, lacks):
-    import re
-
     first, why = LACKS[lacks]
     hands.scheduler(first=first)
     code, line = told(Curate(built.world, tmp_path / "root"), capfd, "--scheduler", hands.address)
@@ -183,7 +181,6 @@ def test_a_worker_that_joins_later_and_cannot_do_the_work_is_left_out_by_name(ha
     hands.scheduler()
     hands.worker(NO_NANNY)
     with cluster.connect(hands.address) as client:
-        client.wait_for_workers(1)
         hands.worker(NO_NANNY, first=HIDDEN)
         found = {}
         for batch in cluster.stream(client, work, [0.5 + n / 1000 for n in range(60)]):
@@ -204,7 +201,7 @@ def terminate(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.parametrize("end", [kill, terminate])
-def test_a_build_whose_workers_are_all_lost_goes_on_with_those_that_come(hands, built, tmp_path, end: Callable, caplog):
+def test_a_build_whose_workers_are_all_lost_goes_on_with_those_that_come(hands, built, tmp_path, end: Callable, capfd):
     hands.scheduler()
     first = hands.worker(NO_NANNY)
     run = Curate(built.world, tmp_path / "root")
@@ -218,35 +215,36 @@ def test_a_build_whose_workers_are_all_lost_goes_on_with_those_that_come(hands, 
 
     threading.Thread(target=change, daemon=True).start()
     assert run("build", "--scheduler", hands.address) == 0
-    assert "no workers to go on with" in caplog.text
+    assert "no workers to go on with" in capfd.readouterr().err
     assert run("pack") == 0
     assert run.hashes() == built.hashes()
 
 
 def test_workers_that_leave_again_and_again_are_no_failure_of_the_items(hands):
-    hands.scheduler("--allowed-failures", "0")
-    seconds = [3.0, 3.001]
+    hands.scheduler(env={"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"})
+    one, seconds = hands.worker(NO_NANNY), [3.0, 3.001]
     with cluster.connect(hands.address) as client:
         ends = threading.Event()
 
-        def change() -> None:
-            for _ in range(5):
-                one = hands.worker(NO_NANNY)
-                while not any(w["metrics"]["executing"] for w in client.scheduler_info(n_workers=-1)["workers"].values()):
+        def change(one: subprocess.Popen[bytes]) -> None:
+            for _ in range(4):
+                while not any(
+                    w["metrics"]["executing"] for w in client.scheduler_info(n_workers=-1)["workers"].values()
+                ):
                     time.sleep(0.05)
                 time.sleep(0.5)
                 terminate(one)
-            hands.worker(NO_NANNY)
+                one = hands.worker(NO_NANNY)
             ends.set()
 
-        threading.Thread(target=change, daemon=True).start()
+        threading.Thread(target=change, args=[one], daemon=True).start()
         found = dict(p for batch in cluster.stream(client, work, seconds) for p in batch)
         assert ends.is_set()
     assert found == {s: s for s in seconds}
 
 
 def test_an_item_that_kills_its_workers_fails_alone_and_by_name(hands):
-    hands.scheduler("--allowed-failures", "0")
+    hands.scheduler(env={"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"})
     hands.worker()  # its nanny starts it again
     with cluster.connect(hands.address) as client:
         found = dict(p for batch in cluster.stream(client, killing, range(8)) for p in batch)
@@ -275,10 +273,8 @@ def test_a_scheduler_that_dies_is_one_line_and_the_same_command_goes_on(hands, b
 
 
 def test_a_scheduler_that_wants_certificates(hands, monkeypatch, tmp_path):
-    from curation.model import ConfigError
-
     for name in ("CA_FILE", "CLIENT__CERT", "CLIENT__KEY"):
         monkeypatch.delenv(f"DASK_DISTRIBUTED__COMM__TLS__{name}", raising=False)
-    with pytest.raises(ConfigError, match=r"tls://127.0.0.1:1: wants certificates.*comm\.tls\.ca-file.*CA_FILE"):
-        with cluster.connect("tls://127.0.0.1:1"):
-            pass
+    match = r"tls://127.0.0.1:1: wants certificates.*comm\.tls\.ca-file.*CA_FILE"
+    with pytest.raises(ConfigError, match=match), cluster.connect("tls://127.0.0.1:1"):
+        pass

@@ -1,4 +1,4 @@
-"""Workers come, leave, are lost, and cannot do the work: in this process, where that is enough (tests/test_foreign.py is not)."""
+"""Workers come, leave, are lost, and cannot do the work: in this process (tests/test_foreign.py has processes)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_cluster_that_grows_from_nothing_begins(theirs: LocalCluster):
 
 
 def test_nothing_to_do_waits_for_no_worker(theirs: LocalCluster):
-    with cluster.connect(theirs.scheduler_address) as client:
+    with Client(theirs.scheduler_address) as client:
         assert everything(client, double, []) == {}
 
 
@@ -78,10 +78,9 @@ def test_when_all_workers_are_lost_the_next_that_come_go_on(theirs: LocalCluster
 
 def test_that_there_is_no_worker_is_said_again_and_again(theirs, caplog, monkeypatch):
     monkeypatch.setattr(roster, "SAY_S", 0.4)
-    with cluster.connect(theirs.scheduler_address) as client:
-        threading.Timer(2.5, lambda: theirs.scale(1)).start()
-        with caplog.at_level(logging.WARNING):
-            assert everything(client, double, [1]) == {1: 2}
+    threading.Timer(2.5, lambda: theirs.scale(1)).start()
+    with caplog.at_level(logging.WARNING), cluster.connect(theirs.scheduler_address) as client:
+        assert everything(client, double, [1]) == {1: 2}
     assert caplog.text.count("no workers to begin with") >= 3
 
 
