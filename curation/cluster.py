@@ -6,7 +6,9 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ import distributed.gc
 import psutil
 from distributed import Client, LocalCluster, Security
 from distributed.client import ClosedClientError, FutureCancelledError
+from distributed.comm.addressing import parse_host_port
 from distributed.versions import VersionMismatchWarning
 
 from curation import causes, lanes
@@ -159,6 +162,8 @@ def _reached(scheduler: str) -> Client:
         _check_certificates(scheduler)
     log.info("dask: asking the scheduler at %s", scheduler)
     try:
+        if scheduler.startswith("tcp://"):
+            _check_greeting(scheduler)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", VersionMismatchWarning)  # `_check` says it in a line
             return Client(scheduler, timeout=ANSWER_S)
@@ -166,6 +171,34 @@ def _reached(scheduler: str) -> Client:
         raise ConfigError(
             f"--scheduler {scheduler}: does not answer as a Dask scheduler ({causes.whole(err)})"
         ) from err
+
+
+GREETING_BYTES = 1 << 20
+"""More than a scheduler's first words take, which begin with their length."""
+
+
+def _check_greeting(scheduler: str) -> None:
+    """Passes where somebody answers who greets as Dask does, which speaks first; Dask waits for ever for one who does not.
+
+    Raises:
+        OSError: nobody answers, or somebody else.
+    """
+    host, port = parse_host_port(scheduler.removeprefix("tcp://"), 8786)
+    deadline = time.monotonic() + ANSWER_S
+    while True:
+        try:
+            with socket.create_connection((host, port), timeout=ANSWER_S) as there:
+                first = there.recv(8, socket.MSG_WAITALL)
+        except TimeoutError as err:
+            raise TimeoutError("it says nothing; where it wants certificates, its address begins with tls://") from err
+        except ConnectionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)  # it may be about to start
+        else:
+            break
+    if len(first) < 8 or int.from_bytes(first, "little") > GREETING_BYTES:
+        raise OSError(f"it begins with {first!r}, which is not Dask's greeting")
 
 
 def _check_certificates(scheduler: str) -> None:

@@ -115,11 +115,12 @@ class Work(Generic[A, R]):
                 gone.setdefault(flight.worker, []).append(future)
         out: list[tuple[A, R | BaseException]] = []
         for worker, futures in gone.items():
-            blamed = 0 if self._roster.left_by_itself(worker) else self._roster.threads.get(worker, 1)
+            had = self._roster.lost_under(worker)
+            running = [f for f in futures if str(f.key) in had][: self._roster.threads.get(worker, 1)]  # in order given
             log.warning("dask: worker %s is gone; %d tasks that it had are done by others", worker, len(futures))
             self._client.cancel(futures)
-            for n, future in enumerate(futures):  # in order of being given: the first were running
-                out += self._back(self._flying.pop(future), lost=n < blamed)
+            for future in futures:
+                out += self._back(self._flying.pop(future), lost=future in running)
         return out
 
     def _back(self, flight: Flight[A], *, lost: bool) -> list[tuple[A, R | BaseException]]:
@@ -212,7 +213,9 @@ class Work(Generic[A, R]):
                 continue
             err = future.exception() if future.status == "error" else None
             if isinstance(err, KilledWorker | NoValidWorkerError):
-                out += self._back(flight, lost=isinstance(err, KilledWorker))
+                self._looked = -LOOK_S  # nobody is to be given anything before it is known who is left
+                had = self._roster.lost_under(err.last_worker.address) if isinstance(err, KilledWorker) else ()
+                out += self._back(flight, lost=str(future.key) in had)
                 continue
             self._load[flight.worker] -= 1
             out.append((flight.item, result if err is None else err))

@@ -103,10 +103,15 @@ class Roster:
         rest = f" (one of {len(self.unfit)} that cannot be used)" if len(self.unfit) > 1 else ""
         return f"{next(iter(self.unfit.values()))}{rest}"
 
-    def left_by_itself(self, address: str) -> bool:
-        """Whether a worker that is gone said that it would go: at the end of its time, or told to."""
-        events = self.call("events", topic=address)
-        return any(e.get("action") == "closing-worker" or e.get("expected") for _, e in events if isinstance(e, dict))
+    def lost_under(self, address: str) -> frozenset[str]:
+        """Keys of the tasks that a worker had when it was lost.
+
+        None where it said that it would go, at the end of its time or told to: that is no fault of theirs.
+        """
+        told = [what for _, what in self.call("events", topic=address) if isinstance(what, dict)]
+        if any(what.get("action") == "closing-worker" or what.get("expected") for what in told):
+            return frozenset()
+        return frozenset(key for what in told for key in what.get("processing-tasks", ()))
 
     def call(self, method: str, **what: Any) -> Any:
         """What the scheduler answers to a call.

@@ -1,7 +1,5 @@
 import pickle
 
-import pytest
-
 from curation import causes
 
 
@@ -38,9 +36,6 @@ def test_a_chain_that_leads_back_ends():
 
 
 def test_what_is_suppressed_is_not_told():
-    with pytest.raises(ValueError, match="told") as caught:
-        try:
-            raise KeyError("hidden")
-        except KeyError:
-            raise ValueError("told") from None
-    assert causes.whole(caught.value) == "ValueError: told"
+    err = ValueError("told")
+    err.__context__, err.__suppress_context__ = KeyError("hidden"), True  # raised "from None"
+    assert causes.whole(err) == "ValueError: told"

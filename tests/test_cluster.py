@@ -2,8 +2,10 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -52,6 +54,27 @@ def test_a_scheduler_that_does_not_answer_is_a_usage_error(monkeypatch: pytest.M
     monkeypatch.setattr(cluster, "ANSWER_S", 1)
     with pytest.raises(ConfigError, match="does not answer"), cluster.connect("tcp://127.0.0.1:1"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("says", "match"),
+    [(b"HTTP/1.0 400 Bad request", "does not answer as a Dask scheduler.*HTTP/1.0"), (b"", "says nothing.*tls://")],
+)
+def test_somebody_else_at_the_address_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, says: bytes, match: str):
+    monkeypatch.setattr(cluster, "ANSWER_S", 1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        kept = []
+
+        def answer() -> None:
+            there, _ = server.accept()
+            kept.append(there)
+            there.sendall(says)
+
+        threading.Thread(target=answer, daemon=True).start()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(ConfigError, match=match), cluster.connect(address):
+            pass
+        kept[0].close()
 
 
 # distributed leaves sockets and event loops to the garbage collector when it shuts down.

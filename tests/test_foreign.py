@@ -222,7 +222,7 @@ def test_a_build_whose_workers_are_all_lost_goes_on_with_those_that_come(hands, 
 
 def test_workers_that_leave_again_and_again_are_no_failure_of_the_items(hands):
     hands.scheduler(env={"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"})
-    one, seconds = hands.worker(NO_NANNY), [3.0, 3.001]
+    one, seconds = hands.worker(NO_NANNY), [8.0, 8.001]
     with cluster.connect(hands.address) as client:
         ends = threading.Event()
 
