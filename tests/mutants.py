@@ -1188,6 +1188,43 @@ TABLE = (
         ":",
         (f"{HOSTILE}a_tar_header_of_any_size_is_refused",),
     ),
+    Mutant(
+        "what all workers were lost under is given to those that come",
+        "curation/dealing.py",
+        "if flight.hands.isdisjoint(self._roster.present):",
+        "if False:",
+        ("tests/test_workers.py::test_when_all_workers_are_lost_the_next_that_come_go_on",),
+    ),
+    Mutant(
+        "a worker is wanted where there is none",
+        "curation/roster.py",
+        'not self.present and "" not in self.waits:',
+        "False:",
+        ("tests/test_workers.py::test_a_cluster_that_grows_from_nothing_begins",),
+    ),
+    Mutant(
+        "a worker of another folder is refused",
+        "curation/fitness.py",
+        '    if lacks == "store":\n',
+        "    if False:\n",
+        ("tests/test_fitness.py::test_what_a_machine_lacks_is_told",),
+    ),
+    Mutant(
+        "a worker of other sources is refused",
+        "curation/fitness.py",
+        'if theirs["sources"] != ours["sources"]:',
+        "if False:",
+        ("tests/test_fitness.py::test_what_a_machine_lacks_is_told",),
+    ),
+    Mutant(
+        "a failed slab is blamed on no source",
+        "curation/pipeline.py",
+        "failed = {s.name: SourceOutcome(Status.FAILED, Code.UPSTREAM) for",
+        "failed = {s.name: SourceOutcome(Status.FAILED, type(result).__name__, cause=cause) for",
+        (
+            "tests/test_pipeline.py::test_a_slab_that_fails_as_a_whole_is_blamed_on_no_source_keeps_its_whole_cause_and_is_tried_again",
+        ),
+    ),
 )
 
 

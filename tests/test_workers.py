@@ -43,7 +43,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def theirs() -> Iterator[LocalCluster]:
     """Somebody else's cluster, without a worker as yet."""
-    where = {"protocol": "tcp://", "host": "127.0.0.1", "dashboard_address": None}
+    where = {"protocol": "tcp://", "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     with LocalCluster(n_workers=0, threads_per_worker=1, processes=False, **where) as made:
         yield made
 
