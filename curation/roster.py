@@ -109,7 +109,8 @@ class Roster:
         None where it said that it would go, at the end of its time or told to: that is no fault of theirs.
         """
         told = [what for _, what in self.call("events", topic=address) if isinstance(what, dict)]
-        if any(what.get("action") == "closing-worker" or what.get("expected") for what in told):
+        going = ("closing", "closing_gracefully")
+        if any(w.get("action") == "closing-worker" or w.get("status") in going or w.get("expected") for w in told):
             return frozenset()
         return frozenset(key for what in told for key in what.get("processing-tasks", ()))
 
