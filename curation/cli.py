@@ -307,7 +307,7 @@ def _build(args: argparse.Namespace) -> int:
         _say_unknown_labels(dataset, catalog, allowed=args.allow_unknown_labels)
         with _naming_the_root(args):
             store.check_writable()
-        with cluster.connect(args.scheduler, args.workers) as client:
+        with cluster.connect(args.scheduler, args.workers, store) as client:
             run = pipeline.Run(dataset, catalog, store, client, args.limit, args.refresh_search)
             results = pipeline.build(run, asked, seasons)
     _print_built(results)
@@ -425,7 +425,7 @@ def _pack(args: argparse.Namespace) -> int:
     catalog = _catalog(args, dataset)
     asked = _asked(args, dataset, catalog)
     shards.check_built(pipeline.Run(dataset, catalog, store), asked)
-    with cluster.connect(args.scheduler, args.workers) as client:
+    with cluster.connect(args.scheduler, args.workers, store) as client:
         packed = shards.pack(pipeline.Run(dataset, catalog, store, client), asked)
     print(packed.summary())
     _print_notes(asked, rows.of(dataset, asked))

@@ -6,21 +6,27 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
 import time
-from collections import Counter
+import warnings
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import dask
 import distributed.gc
 import psutil
-from distributed import Client, Future, LocalCluster, Worker, WorkerPlugin, as_completed
+from distributed import Client, LocalCluster, Security
 from distributed.client import ClosedClientError, FutureCancelledError
+from distributed.comm.addressing import parse_host_port
+from distributed.versions import VersionMismatchWarning
 
-import curation
-from curation import lanes
+from curation import causes, lanes
+from curation.dealing import PER_THREAD, Work
 from curation.model import ConfigError, CurationError
+from curation.roster import Roster, SchedulerLostError, check
+from curation.store import Store
 
 log = logging.getLogger(__name__)
 A = TypeVar("A")
@@ -29,17 +35,19 @@ R = TypeVar("R")
 CONFIG = {
     # A worker that hangs is given up after this; Dask's default is five minutes.
     "distributed.scheduler.worker-ttl": "90s",
-    # A task that kills its worker is tried on this many more before it counts as failed.
-    "distributed.scheduler.allowed-failures": 2,
     "distributed.comm.timeouts.connect": "20s",
     "distributed.worker.daemon": True,
     # Looking at all threads a hundred times a second, Python before 3.12 hangs for good now and then: it does so under a
     # lock that a starting thread wants, and where garbage is collected meanwhile lets go of the interpreter (gh-106883).
     "distributed.worker.profile.enabled": False,
+    # Workers of a local cluster tell errors to the client. What they would log beside is of their own end: a heartbeat that
+    # was under way when the scheduler closed, with its traceback.
+    "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
 }
 
-LOST = (ClosedClientError, FutureCancelledError)
-"""What Dask raises when its scheduler is gone."""
+
+LOST = (ClosedClientError, FutureCancelledError, SchedulerLostError)
+"""What is raised when a scheduler is gone."""
 
 ANSWER_S = 20
 """How long a scheduler is given to answer."""
@@ -47,55 +55,28 @@ ANSWER_S = 20
 THREADS_PER_WORKER = 2
 """Reading waits for the network and decodes without the GIL: a second thread fills the waits. Memory grows with it."""
 
-PER_THREAD = 2
-"""Tasks submitted per thread of a worker: one that runs, and one to go on with."""
-
-LOOK_S = 5.0
-"""How often the workers are counted anew."""
-
-RETRIES = 1
-"""Dask runs a task again that raised; a patch that fails to be read is no such error, it is an outcome."""
-
 
 @contextlib.contextmanager
-def connect(scheduler: str, workers: int | None = None) -> Iterator[Client | None]:
+def connect(scheduler: str, workers: int | None = None, store: Store | None = None) -> Iterator[Client | None]:
     """A Dask client, or None for work in this process.
 
     Args:
         scheduler: `local` (a cluster of processes on this machine), `none`, or the address of a running scheduler.
         workers: processes of a local cluster; one per core where left out.
+        store: what workers of a running scheduler have to read and write as this machine does.
 
     Raises:
-        ConfigError: the scheduler does not answer, or its workers run another version of curation.
+        ConfigError: the scheduler does not answer, or it or a worker cannot do our work: which, and what it lacks.
     """
     if scheduler == "none":
         yield None
         return
-    with dask.config.set(CONFIG), contextlib.ExitStack() as stack:
+    with dask.config.set(CONFIG), _told_to_who_debugs(), contextlib.ExitStack() as stack:
         if scheduler == "local":
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-            with _interrupts_are_ours():
-                cluster = stack.enter_context(
-                    LocalCluster(
-                        n_workers=workers or cores,
-                        threads_per_worker=THREADS_PER_WORKER,
-                        memory_limit=min(3 * 2**30, psutil.virtual_memory().total // (workers or cores)),
-                        dashboard_address="127.0.0.1:0",
-                        silence_logs=logging.ERROR,
-                    )
-                )
-            client = stack.enter_context(Client(cluster))
+            client = stack.enter_context(Client(stack.enter_context(_local(workers))))
         else:
-            if "://" not in scheduler:
-                raise ConfigError(
-                    f"--scheduler {scheduler!r}: expected local, none, or an address such as tcp://host:8786"
-                )
-            try:
-                client = stack.enter_context(Client(scheduler, timeout=ANSWER_S))
-            except (OSError, TimeoutError, ValueError) as err:
-                raise ConfigError(f"--scheduler {scheduler}: does not answer ({type(err).__name__}: {err})") from err
-            _check_versions(client, scheduler)
-            client.register_plugin(_Unwatched())
+            client = stack.enter_context(_reached(scheduler))
+            check(client, scheduler, store)
         log.info("dask: %s, dashboard %s", client.scheduler.address, client.dashboard_link)
         try:
             yield client
@@ -103,6 +84,24 @@ def connect(scheduler: str, workers: int | None = None) -> Iterator[Client | Non
             raise CurationError(
                 f"--scheduler {scheduler}: was lost ({type(err).__name__}); what is committed stays, rerun to go on"
             ) from err
+
+
+@contextlib.contextmanager
+def _local(workers: int | None) -> Iterator[LocalCluster]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with _interrupts_are_ours():
+        made = LocalCluster(
+            n_workers=workers or cores,
+            threads_per_worker=THREADS_PER_WORKER,
+            memory_limit=min(3 * 2**30, psutil.virtual_memory().total // (workers or cores)),
+            dashboard_address="127.0.0.1:0",
+            # Who connects may run code as this user, and a port on loopback is open to every user of the machine: TLS with a
+            # key that only these processes have (in memory) shuts all others out.
+            security=Security.temporary(),
+            silence_logs=logging.ERROR,
+        )
+    with made:
+        yield made
 
 
 @contextlib.contextmanager
@@ -122,35 +121,104 @@ def _interrupts_are_ours() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-class _Unwatched(WorkerPlugin):
-    """Ends what `CONFIG` leaves out from the start, on workers that somebody else started."""
+class _OneLine(logging.Handler):
+    """Hands on what Dask logs in this process, without tracebacks, for `--verbose`: what a person must know is said here."""
 
-    name = "curation-unwatched"
-
-    def setup(self, worker: Worker) -> None:
-        """Called on each worker, those that join later too."""
-        for name in ("profile", "profile-cycle"):
-            if name in worker.periodic_callbacks:
-                worker.periodic_callbacks[name].stop()
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called for each line."""
+        cause = f" ({causes.whole(record.exc_info[1])})" if record.exc_info and record.exc_info[1] else ""
+        log.debug("dask: %s: %s%s", record.name, " ".join(record.getMessage().split()), cause)
 
 
-def _version() -> str:
-    return curation.__version__
-
-
-def _check_versions(client: Client, scheduler: str) -> None:
-    if not client.scheduler_info()["workers"]:
-        log.warning("dask: the scheduler at %s has no workers yet; waiting for one", scheduler)
-        client.wait_for_workers(1)
+@contextlib.contextmanager
+def _told_to_who_debugs() -> Iterator[None]:
+    """Dask's own logging in this process goes by way of ours."""
+    before = []
+    for name in (
+        "distributed",
+        "distributed.client",
+        "tornado",
+        "tornado.application",
+    ):  # those that Dask gave handlers
+        its = logging.getLogger(name)
+        before.append((its, its.handlers[:], its.propagate))
+        its.handlers[:], its.propagate = [_OneLine()], False
     try:
-        found = client.run(_version)
-    except (ImportError, AttributeError) as err:
-        raise ConfigError(f"--scheduler {scheduler}: its workers cannot import curation {_version()}: {err}") from err
-    if wrong := {w: v for w, v in found.items() if v != _version()}:
+        yield
+    finally:
+        for its, handlers, propagate in before:
+            its.handlers[:], its.propagate = handlers, propagate
+
+
+def _reached(scheduler: str) -> Client:
+    """A client of a running scheduler.
+
+    Raises:
+        ConfigError: the address is none, or nobody answers there who can be understood.
+    """
+    if "://" not in scheduler:
+        raise ConfigError(f"--scheduler {scheduler!r}: expected local, none, or an address such as tcp://host:8786")
+    if scheduler.startswith("tls://"):
+        _check_certificates(scheduler)
+    log.info("dask: asking the scheduler at %s", scheduler)
+    try:
+        if scheduler.startswith("tcp://"):
+            _check_greeting(scheduler)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", VersionMismatchWarning)  # `_check` says it in a line
+            return Client(scheduler, timeout=ANSWER_S)
+    except Exception as err:  # what answers may be anything, and what Dask makes of it, too
         raise ConfigError(
-            f"--scheduler {scheduler}: workers run curation {sorted(set(wrong.values()))}, this is {_version()}; "
-            "install the same version on all"
-        )
+            f"--scheduler {scheduler}: does not answer as a Dask scheduler ({causes.whole(err)})"
+        ) from err
+
+
+GREETING_BYTES = 1 << 20
+"""More than a scheduler's first words take, which begin with their length."""
+
+
+def _check_greeting(scheduler: str) -> None:
+    """Passes where somebody answers who greets as Dask does, which speaks first; Dask waits for ever for one who does not.
+
+    Raises:
+        OSError: nobody answers, or somebody else.
+    """
+    host, port = parse_host_port(scheduler.removeprefix("tcp://"), 8786)
+    deadline = time.monotonic() + ANSWER_S
+    while True:
+        try:
+            with socket.create_connection((host, port), timeout=ANSWER_S) as there:
+                first = there.recv(8, socket.MSG_WAITALL)
+        except TimeoutError as err:
+            raise TimeoutError("it says nothing; where it wants certificates, its address begins with tls://") from err
+        except ConnectionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)  # it may be about to start
+        else:
+            break
+    if len(first) < 8 or int.from_bytes(first, "little") > GREETING_BYTES:
+        raise OSError(f"it begins with {first!r}, which is not Dask's greeting")
+
+
+def _check_certificates(scheduler: str) -> None:
+    """Passes where Dask's configuration names the certificates that a scheduler at `tls://` wants, and they are there.
+
+    Raises:
+        ConfigError: they are not.
+    """
+    keys = {"tls_ca_file": "ca-file", "tls_client_cert": "client.cert", "tls_client_key": "client.key"}
+    its = Security()
+    for name, key in keys.items():
+        value, where = getattr(its, name), f"distributed.comm.tls.{key}"
+        variable = "DASK_" + where.upper().replace(".", "__").replace("-", "_")
+        if not value and name != "tls_client_key":  # it may be in the certificate's file
+            raise ConfigError(
+                f"--scheduler {scheduler}: wants certificates, and Dask's configuration has no {where}: set it, or "
+                f"{variable} in the environment, to a PEM file"
+            )
+        if value and "\n" not in value and not Path(value).is_file():
+            raise ConfigError(f"--scheduler {scheduler}: {where} is {value}, which is no file: expected a PEM file")
 
 
 def workers(client: Client | None) -> int:
@@ -158,29 +226,33 @@ def workers(client: Client | None) -> int:
     return 1 if client is None else max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
 
 
-def _rooms(client: Client) -> dict[str, int]:
-    """Worker → tasks to keep submitted to it: enough that no thread waits for the client, and no more."""
-    found = client.scheduler_info(n_workers=-1)["workers"]
-    if not found:
-        log.warning("dask: the scheduler has no workers; waiting for one")
-        client.wait_for_workers(1)
-        return _rooms(client)
-    return {address: PER_THREAD * worker["nthreads"] for address, worker in found.items()}
-
-
 def window(client: Client | None) -> int:
     """How many items may have been taken from a stream that are not finished."""
-    return 1 if client is None else sum(room + lanes.RUN for room in _rooms(client).values())
+    if client is None:
+        return 1
+    found = client.scheduler_info(n_workers=-1)["workers"].values()
+    return sum(PER_THREAD * worker["nthreads"] + lanes.RUN for worker in found)
 
 
 def stream(
-    client: Client | None, fn: Callable[[A], R], items: Iterable[A]
+    client: Client | None, fn: Callable[[A], R], items: Iterable[A], store: Store | None = None
 ) -> Iterator[list[tuple[A, R | BaseException]]]:
     """Items with their results, as they finish: each time, all that have finished meanwhile.
 
     A bounded number of tasks exists at any time, and a finished one is forgotten at once. A task that raised gives its
-    exception in place of a result; the stream goes on. Neighbouring items are preferably run by one worker; workers that
-    come and go meanwhile are given work, and relieved of it. Where `items` raises, what was taken before is finished first.
+    exception in place of a result; the stream goes on. Neighbouring items are run by one worker, unless another has nothing
+    to do; workers that come and go meanwhile are given work, and relieved of it: what a lost one had is done by others,
+    and where there is none left, by the next that comes. Where `items` raises, what was taken before is finished first.
+
+    Args:
+        client: None for work in this process.
+        fn: what is done with an item.
+        items: what is to be done, taken only as it is needed.
+        store: what workers have to read and write as this machine does.
+
+    Raises:
+        ConfigError: before anything is done: the only worker there is cannot do our work. One that comes later is left out.
+        FutureCancelledError, ClosedClientError: the scheduler is gone.
     """
     if client is None:
         for item in items:
@@ -189,37 +261,5 @@ def stream(
             except Exception as err:  # noqa: BLE001 - as on a cluster: the caller decides
                 yield [(item, err)]
         return
-    deal = lanes.Lanes(items)
-    flying: dict[Future[R], tuple[A, str]] = {}
-    load: Counter[str] = Counter()
-    rooms, looked = _rooms(client), time.monotonic()
-    done = as_completed(with_results=True, raise_errors=False)
-
-    def fill() -> None:
-        for worker, room in rooms.items():
-            while load[worker] < room and (lane := deal.take(worker)):
-                item = lane.popleft()
-                # Preferred, not required: a worker that is lost, or has more than others, gives it away.
-                future = client.submit(
-                    fn, item, pure=False, retries=RETRIES, workers=[worker], allow_other_workers=True
-                )
-                flying[future] = item, worker
-                load[worker] += 1
-                done.add(future)
-
-    fill()
-    while flying:
-        finished: list[tuple[A, R | BaseException]] = []
-        for future, result in next(done.batches()):
-            item, worker = flying.pop(future)
-            load[worker] -= 1
-            if future.status in ("cancelled", "lost"):
-                raise FutureCancelledError(future.key, f"the scheduler has {future.status} the task")
-            finished.append((item, future.exception() if future.status == "error" else result))
-        if time.monotonic() - looked > LOOK_S:
-            rooms, looked = _rooms(client), time.monotonic()
-            deal.keep(rooms)
-        fill()
-        yield finished
-    if deal.error is not None:
-        raise deal.error
+    with contextlib.closing(Roster(client, store)) as roster:
+        yield from Work(roster, fn, items).results()

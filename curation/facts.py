@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation import shift
-from curation.model import PatchOutcome, Status
+from curation.model import SLAB, PatchOutcome, Status
 from curation.recipe import Dataset
 from curation.sources import SourceSpec
 
@@ -160,6 +160,8 @@ def told(outcome: PatchOutcome) -> dict[str, Any]:
     """The facts of a patch that its ledger line tells: fact → value."""
     out: dict[str, Any] = {"status": int(outcome.status), "reason": outcome.reason}
     for name, its in outcome.sources.items():
+        if name == SLAB:  # `reason` has it
+            continue
         out |= {
             f"{name}_status": int(its.status),
             f"{name}_reason": its.code or "",

@@ -87,6 +87,9 @@ class Status(IntEnum):
 PENDING = "pending"
 """What counts call a patch of which nothing is recorded."""
 
+SLAB = "slab"
+"""What stands among a patch's sources where its whole slab failed, with the cause; its sources are then `upstream`."""
+
 SETTLED = (Status.OK, Status.REJECTED, Status.ABSENT)
 """A patch that ended so is not looked at again; one that failed is."""
 
@@ -332,7 +335,7 @@ class PatchOutcome:
     status: Status
     """Follows from the recipe's required sources."""
     sources: dict[str, SourceOutcome]
-    """By name of the source."""
+    """By name of the source; and `SLAB`, where the failure was none of theirs."""
     chunks: dict[str, str] = field(default_factory=dict)
     """Array → xxh3-128 of the stored chunk, where pixels are stored."""
     facts: str = ""

@@ -16,15 +16,17 @@ from typing import NoReturn
 import numpy as np
 from distributed import Client
 
-from curation import candidates, catalogs, cluster, cube, locate, regions
-from curation.build import SlabJob, SlabReceipt, build_slab, one_line
+from curation import candidates, catalogs, causes, cluster, cube, locate, regions
+from curation.build import SlabJob, SlabReceipt, build_slab
 from curation.catalogs import Catalog
 from curation.cube import Cube
 from curation.ledger import Ledger, SlabRecord, again, size_mark
 from curation.locate import rows
 from curation.locations import Locations
 from curation.model import (
+    SLAB,
     STATIC,
+    Code,
     ConfigError,
     CurationError,
     DamageError,
@@ -205,7 +207,7 @@ def build(
     jobs = itertools.chain.from_iterable(_jobs(w, searches) for w in works)
     broken = 0
     with Counting("build", total, "patches") as count:
-        for batch in cluster.stream(run.client, work or build_slab, jobs):
+        for batch in cluster.stream(run.client, work or build_slab, jobs, run.store):
             records: dict[tuple[str, str], list[SlabRecord]] = {}
             for job, result in batch:
                 record = _record(run, job, result)
@@ -373,10 +375,10 @@ def _sweep(run: Run, works: Sequence[_Work], searches: Searches) -> None:
 
 
 def _stop(broken: int, records: Sequence[SlabRecord]) -> NoReturn:
-    causes = [s.cause for r in records for o in r.patches for s in o.sources.values() if s.cause]
+    told = [s.cause for r in records for o in r.patches for s in o.sources.values() if s.cause]
     raise CurationError(
         f"every patch of {broken} slabs in a row failed; likely the network, the catalog or the recipe is at fault, not "
-        f"the patches. Last cause: {causes[-1] if causes else 'unknown'}"
+        f"the patches. Last cause: {told[-1] if told else 'unknown'}"
     )
 
 
@@ -389,10 +391,11 @@ def _record(run: Run, job: SlabJob, result: SlabReceipt | BaseException) -> Slab
             result = err
         else:
             return result.record
-    cause = one_line(result)
-    log.warning("%s/%s slab %d: %s", job.region, job.season, job.slab, cause)
-    names = [s.name for s in job.dataset.sources(job.season)]
-    failed = {n: SourceOutcome(Status.FAILED, code_of(result), cause=cause) for n in names}
+    cause = causes.whole(result)
+    log.warning("%s/%s slab %d failed: %s", job.region, job.season, job.slab, cause)
+    # Nobody has looked at a source: none is to blame.
+    failed = {s.name: SourceOutcome(Status.FAILED, Code.UPSTREAM) for s in job.dataset.sources(job.season)}
+    failed[SLAB] = SourceOutcome(Status.FAILED, code_of(result), cause=cause)
     kept = {o.id: o for o in job.prior.patches} if job.prior else {}
     fresh = {i: PatchOutcome(i, Status.FAILED, failed) for i in job.todo}
     return SlabRecord(

@@ -418,7 +418,7 @@ def _write(run: pipeline.Run, jobs: Sequence[ShardJob]) -> tuple[list[ShardPart]
     todo = [dataclasses.replace(j, staged=stands) for j in jobs if j.key not in done]
     failed: dict[str, BaseException] = {}
     with Counting("pack: shards", len(todo), "shards") as count:
-        for batch in cluster.stream(run.client, write_shard, todo):
+        for batch in cluster.stream(run.client, write_shard, todo, run.store):
             for job, result in batch:
                 if isinstance(result, BaseException):
                     failed[job.key] = result

@@ -1809,6 +1809,43 @@ TABLE = (
         'f" (10 m)"',
         ("tests/test_walk.py::test_the_unit_of_a_shift_is_the_pixel_of_the_array_that_is_measured",),
     ),
+    Mutant(
+        "what all workers were lost under is given to those that come",
+        "curation/dealing.py",
+        "if flight.hands.isdisjoint(self._roster.present):",
+        "if False:",
+        ("tests/test_workers.py::test_when_all_workers_are_lost_the_next_that_come_go_on",),
+    ),
+    Mutant(
+        "a worker is wanted where there is none",
+        "curation/roster.py",
+        'not self.present and "" not in self.waits:',
+        "False:",
+        ("tests/test_workers.py::test_a_cluster_that_grows_from_nothing_begins",),
+    ),
+    Mutant(
+        "a worker of another folder is refused",
+        "curation/fitness.py",
+        '    if lacks == "store":\n',
+        "    if False:\n",
+        ("tests/test_fitness.py::test_what_a_machine_lacks_is_told",),
+    ),
+    Mutant(
+        "a worker of other sources is refused",
+        "curation/fitness.py",
+        'if theirs["sources"] != ours["sources"]:',
+        "if False:",
+        ("tests/test_fitness.py::test_what_a_machine_lacks_is_told",),
+    ),
+    Mutant(
+        "a failed slab is blamed on no source",
+        "curation/pipeline.py",
+        "failed = {s.name: SourceOutcome(Status.FAILED, Code.UPSTREAM) for",
+        "failed = {s.name: SourceOutcome(Status.FAILED, type(result).__name__, cause=cause) for",
+        (
+            "tests/test_pipeline.py::test_a_slab_that_fails_as_a_whole_is_blamed_on_no_source_keeps_its_whole_cause_and_is_tried_again",
+        ),
+    ),
 )
 
 

@@ -1,13 +1,17 @@
+import asyncio
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import psutil
 import pytest
+from distributed import Security, core
 
 from curation import cluster
 from curation.model import ConfigError
@@ -52,6 +56,27 @@ def test_a_scheduler_that_does_not_answer_is_a_usage_error(monkeypatch: pytest.M
         pass
 
 
+@pytest.mark.parametrize(
+    ("says", "match"),
+    [(b"HTTP/1.0 400 Bad request", "does not answer as a Dask scheduler.*HTTP/1.0"), (b"", "says nothing.*tls://")],
+)
+def test_somebody_else_at_the_address_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, says: bytes, match: str):
+    monkeypatch.setattr(cluster, "ANSWER_S", 1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        kept = []
+
+        def answer() -> None:
+            there, _ = server.accept()
+            kept.append(there)
+            there.sendall(says)
+
+        threading.Thread(target=answer, daemon=True).start()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(ConfigError, match=match), cluster.connect(address):
+            pass
+        kept[0].close()
+
+
 # distributed leaves sockets and event loops to the garbage collector when it shuts down.
 quiet = pytest.mark.filterwarnings(
     "ignore:unclosed",
@@ -77,6 +102,65 @@ def test_a_bounded_number_of_tasks_is_submitted_at_any_time():
             seen += len(batch)
             assert len(submitted) <= seen + most
         assert seen == 60
+
+
+def _answers(port: int, how: str, security: Security) -> bool:
+    """Whether somebody at a port of loopback talks Dask to one who comes by with these keys."""
+
+    async def ask() -> bool:
+        there = core.rpc(f"{how}://127.0.0.1:{port}", connection_args=security.get_connection_args("client"), timeout=2)
+        try:
+            return bool(await asyncio.wait_for(there.identity(), 3))
+        except Exception:  # noqa: BLE001 - whatever comes of talking to one who does not listen
+            return False
+        finally:
+            await there.close_rpc()
+
+    return asyncio.run(ask())
+
+
+@quiet
+@pytest.mark.slow
+def test_nobody_without_its_key_can_talk_to_any_process_of_a_local_cluster():
+    with cluster.connect("local", workers=1) as client:
+        me = psutil.Process()
+        ports = {
+            c.laddr.port
+            for process in (me, *me.children(recursive=True))
+            for c in process.net_connections("tcp")
+            if c.status == psutil.CONN_LISTEN
+        }
+        assert len(ports) >= 3, "a scheduler, a nanny, a worker"
+        assert [p for p in ports if _answers(p, "tcp", Security())] == []
+        assert [p for p in ports if _answers(p, "tls", Security.temporary())] == []
+        assert [p for p in ports if _answers(p, "tls", client.security)] != [], "nobody can: the question is wrong"
+
+
+HEARTBEAT_UNDER_WAY = """
+import asyncio, time
+import distributed
+from curation import cluster
+
+real = distributed.Scheduler.heartbeat_worker
+
+async def late(self, *args, **what):
+    await asyncio.sleep(60)
+
+if __name__ == "__main__":
+    with cluster.connect("local", workers=1) as client:
+        assert [b for b in cluster.stream(client, abs, [-1])] == [[(-1, 1)]]
+        client.cluster.scheduler.handlers["heartbeat_worker"] = late.__get__(client.cluster.scheduler)
+        time.sleep(3)
+"""
+"""The scheduler closes while each worker waits for an answer to its heartbeat."""
+
+
+@pytest.mark.slow
+def test_the_end_of_a_local_cluster_prints_nothing(tmp_path: Path):
+    script = tmp_path / "run.py"
+    script.write_text(HEARTBEAT_UNDER_WAY)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 @quiet

@@ -24,11 +24,13 @@ LEVELS = [
     },
     {"printable", "trust", "hrefs"},
     {"atlas", "choice", "grid", "gridding", "sources", "radiometry", "shift", "store", "payload", "locations"},
-    {"recipe", "clouds", "labels", "shardformat", "starter", "ledger", "facts", "complete"},
+    {"recipe", "clouds", "labels", "shardformat", "starter", "ledger", "facts", "complete", "fitness", "causes"},
     {"regions", "catalogs", "cube", "read", "stream"},
     {"locate", "search", "select"},
     {"candidates", "swathgrid", "sharing", "ocean"},
-    {"build", "remaining"},
+    {"build", "remaining", "probe"},
+    {"roster"},
+    {"dealing"},
     {"cluster"},
     {"pipeline"},
     {"shards", "estimate"},
@@ -58,6 +60,8 @@ PURE = {
     "complete",
     "payload",
     "printable",
+    "fitness",
+    "causes",
 }
 IO = {
     "store",
@@ -129,7 +133,7 @@ def test_only_cluster_and_the_command_know_dask():
         for path, name in _files().items()
         if any(m.split(".")[0] in ("dask", "distributed") for m in _imports(path))
     }
-    assert users <= {"cluster", "pipeline"}  # pipeline names the client's type
+    assert users <= {"cluster", "dealing", "roster", "probe", "pipeline"}  # pipeline names the client's type
 
 
 def test_nothing_in_the_pipeline_knows_that_a_catalog_is_embedded():

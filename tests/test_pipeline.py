@@ -226,3 +226,39 @@ def test_a_rerun_sees_an_object_that_is_short_or_gone_before_any_work(
     assert (f"has {size - 7} bytes, recorded were {size}" if cut else "recorded but not there") in said
     assert "delete both cubes/europe/summer.zarr and ledger/europe/summer, and build it again" in said
     assert sorted(mine.folder.rglob("*")) == before
+
+
+def test_a_slab_that_fails_as_a_whole_is_blamed_on_no_source_keeps_its_whole_cause_and_is_tried_again(
+    built: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    run, real = Curate(built.world, tmp_path), pipeline.build_slab
+
+    def broken(job):
+        if job.season == "summer" and job.slab == 0:
+            try:
+                raise ModuleNotFoundError("No module named 'rasterio'")
+            except ModuleNotFoundError as err:
+                raise RuntimeError(
+                    "reading the task failed. This\noften means that https://h/x?sig=SECRET differs"
+                ) from err
+        return real(job)
+
+    monkeypatch.setattr(pipeline, "build_slab", broken)
+    assert run() == 1
+    assert "failed RuntimeError:slab 4" in capsys.readouterr().out
+    cause = (
+        "RuntimeError: reading the task failed. This often means that https://h/x differs; "
+        "caused by ModuleNotFoundError: No module named 'rasterio'"
+    )
+    failed = [o for o in Ledger.replay(run.store, "europe", "summer").outcomes() if o.status is Status.FAILED]
+    assert len(failed) == 4
+    for outcome in failed:
+        its = outcome.sources.pop("slab")
+        assert (its.status, its.code, its.cause) == (Status.FAILED, "RuntimeError", cause)
+        assert {(s.status, s.code, s.cause) for s in outcome.sources.values()} == {(Status.FAILED, "upstream", None)}
+    assert run("build", "--limit", "1") == 1, "some of the slab are tried again, the others stay as they are"
+    assert run("report") == 0
+    monkeypatch.setattr(pipeline, "build_slab", real)
+    assert run() == 0
+    assert run("pack") == 0
+    assert run.hashes() == built.hashes()

@@ -1,0 +1,222 @@
+"""Which workers of a cluster may be given work: those of someone else's say first what they are."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+import uuid
+from typing import Any
+
+from distributed import Client, Future, KilledWorker
+from distributed.client import FutureCancelledError
+from distributed.scheduler import NoValidWorkerError
+from distributed.versions import get_versions
+
+from curation import causes, fitness, probe
+from curation.model import ConfigError, CurationError
+from curation.store import Store
+
+log = logging.getLogger(__name__)
+
+CHECK_S = 60.0
+"""How long workers that are there at the start are given to say what they are, where another has done so."""
+
+LOOK_S = 5.0
+"""How often the workers are counted anew."""
+
+SOON_S = 0.5
+"""How often instead, where there is none to work, or one was asked what it is and has not answered."""
+
+SAY_S = 60.0
+"""How often it is said that there is no worker."""
+
+RETRIES = 1
+"""Dask runs a task again that raised; a patch that fails to be read is no such error, it is an outcome."""
+
+MODULES = ("curation.build", "curation.shards")
+"""What a worker has to be able to import."""
+
+
+class SchedulerLostError(CurationError):
+    """The scheduler does not answer any more."""
+
+
+class Roster:
+    """Who may be given work: workers of someone else's cluster say first what they are, those that join later, too.
+
+    Asking is a task, so that a cluster that grows with what is to be done starts a worker for it, and keeps it meanwhile.
+    """
+
+    def __init__(self, client: Client, store: Store | None) -> None:
+        self.client = client
+        self.rooms: dict[str, int] = {}
+        """Address of each worker that takes work → its threads."""
+        self.present: dict[str, dict[str, Any]] = {}
+        """Address of each worker that the scheduler has → what it says of it."""
+        self.unfit: dict[str, str] = {}
+        """Worker that cannot do our work → what it is and lacks."""
+        self.waits: dict[str, Future[dict[str, str]]] = {}
+        """Worker that was asked → its answer to come. Under no address: whichever comes first."""
+        self.threads: dict[str, int] = {}
+        """Worker, also one that is gone → its threads."""
+        self._fit: set[str] = set()
+        self._ours = client.cluster is not None  # made here, of this process's own kind
+        self._store = store
+        self._key = f"workers-{uuid.uuid4().hex}"
+        self._here: dict[str, Any] = {}
+        self._said = -SAY_S
+
+    @property
+    def address(self) -> str:
+        """Of the scheduler."""
+        return str(self.client.scheduler_info()["address"])
+
+    def look(self) -> None:
+        """Brings all up to date; waits for no answer."""
+        self.present = self.client.scheduler_info(n_workers=-1)["workers"]
+        self.threads |= {address: its["nthreads"] for address, its in self.present.items()}
+        if not self._ours:
+            self._ask()
+            self._hear()
+        self.rooms = {
+            address: its["nthreads"]
+            for address, its in self.present.items()
+            if its["status"] == "running" and (self._ours or address in self._fit)
+        }
+        if self.rooms:
+            self._said = -SAY_S
+
+    def wanted(self, what: str) -> None:
+        """Says now and then that nobody is there, and shows the cluster that somebody is wanted."""
+        if not self._ours and not self.present and "" not in self.waits:
+            self._submit("")
+        if time.monotonic() - self._said >= SAY_S:
+            self._said = time.monotonic()
+            others = f"; {len(self.unfit)} cannot be used: {self.told()}" if self.unfit else ""
+            idle = len(self.present) - len(self.unfit)
+            more = f", {idle} are not ready or take nothing more" if idle else ""
+            log.warning("dask: no workers to %s; waiting for one%s%s", what, more, others)
+
+    def told(self) -> str:
+        """The first worker that cannot be used, and why: one line."""
+        rest = f" (one of {len(self.unfit)} that cannot be used)" if len(self.unfit) > 1 else ""
+        return f"{next(iter(self.unfit.values()))}{rest}"
+
+    def lost_under(self, address: str) -> frozenset[str]:
+        """Keys of the tasks that a worker had when it was lost.
+
+        None where it said that it would go, at the end of its time or told to: that is no fault of theirs.
+        """
+        told = [what for _, what in self.call("events", topic=address) if isinstance(what, dict)]
+        going = ("closing", "closing_gracefully")
+        if any(w.get("action") == "closing-worker" or w.get("status") in going or w.get("expected") for w in told):
+            return frozenset()
+        return frozenset(key for what in told for key in what.get("processing-tasks", ()))
+
+    def call(self, method: str, **what: Any) -> Any:
+        """What the scheduler answers to a call.
+
+        Raises:
+            SchedulerLostError: it does not.
+        """
+        try:
+            return self.client.sync(getattr(self.client.scheduler, method), **what)
+        except OSError as err:
+            raise SchedulerLostError(causes.whole(err)) from err
+
+    def close(self) -> None:
+        """Asks nobody any more."""
+        for future in self.waits.values():
+            future.cancel()
+        self.waits.clear()
+        if self._here and self._store is not None:
+            self._store.delete(self._key)
+
+    def _ask(self) -> None:
+        for known in (self.unfit, self._fit):
+            for address in set(known) - self.present.keys():
+                known.pop(address) if isinstance(known, dict) else known.discard(address)
+        fresh = [a for a in self.present if a not in self._fit and a not in self.unfit and a not in self.waits]
+        if not fresh:
+            return
+        asked = {"op": "versions", "packages": []}
+        answers = self.call("broadcast", msg=asked, workers=fresh, on_error="ignore")
+        ours = get_versions()["packages"]
+        for address, its in answers.items():
+            if wrong := fitness.of_versions(its["packages"], ours):
+                self.unfit[address] = f"worker {address} {wrong}"
+            else:
+                self._submit(address)
+
+    def _submit(self, address: str) -> None:
+        if not self._here:
+            self._here = probe.here(MODULES)
+            if self._store is not None:
+                self._store.publish(self._key, self._key.encode())
+        store = None if self._store is None else (self._store.url, self._store.prefix, self._key)
+        only: dict[str, Any] = {"workers": [address], "allow_other_workers": False} if address else {}
+        text = probe.as_text(MODULES, store, on_worker=True)
+        key = f"curation-check-{uuid.uuid4().hex}"
+        self.waits[address] = self.client.submit(eval, text, key=key, retries=RETRIES, priority=1, **only)
+
+    def _hear(self) -> None:
+        where = "" if self._store is None else self._store.where("")
+        for address, future in list(self.waits.items()):
+            status = future.status
+            if status == "cancelled":
+                raise FutureCancelledError(future.key, "the scheduler is gone")
+            if status == "lost" or (status == "pending" and address and address not in self.present):
+                self.waits.pop(address).cancel()  # the worker is gone, and its answer with it
+                continue
+            if status == "pending":
+                continue
+            self.waits.pop(address)
+            if status == "error":
+                err = future.exception()
+                if address and not isinstance(err, KilledWorker | NoValidWorkerError):
+                    self.unfit[address] = f"worker {address} cannot run a task ({causes.whole(err)})"
+                continue
+            answer = self._answer(future)
+            if answer is None:
+                continue
+            its = answer["address"]
+            if wrong := fitness.of_answer(answer, self._here, where):
+                self.unfit[its] = f"worker {its} on host {answer['host']} {wrong}"
+            else:
+                self._fit.add(its)
+
+    def _answer(self, future: Future[dict[str, str]]) -> dict[str, str] | None:
+        """What a worker said; None where it is gone, and its answer with it."""
+        try:
+            return future.result(timeout=LOOK_S)
+        except TimeoutError:
+            future.cancel()
+            return None
+
+
+def check(client: Client, scheduler: str, store: Store | None) -> None:
+    """Passes where the scheduler and all workers that it has can do our work; waits for one where it has none.
+
+    Raises:
+        ConfigError: one cannot: which, and what it lacks.
+    """
+    there = f"--scheduler {scheduler}: the scheduler"
+    with contextlib.closing(Roster(client, store)) as roster:
+        theirs = roster.call("versions", packages=[])["packages"]
+        if wrong := fitness.of_versions(theirs, get_versions()["packages"]):
+            raise ConfigError(f"{there} {wrong}")
+        # It reads each task before it hands it on.
+        answer = client.run_on_scheduler(eval, probe.as_text(MODULES, None, on_worker=False))
+        if wrong := fitness.of_answer(answer, probe.here(MODULES)):
+            raise ConfigError(f"{there} on host {answer['host']} {wrong}")
+        started = time.monotonic()
+        while True:
+            roster.look()
+            if roster.unfit:
+                raise ConfigError(f"--scheduler {scheduler}: {roster.told()}")
+            if roster.rooms and (not roster.waits or time.monotonic() - started > CHECK_S):
+                return
+            if not roster.rooms:
+                roster.wanted("begin with")
+            time.sleep(0.05)

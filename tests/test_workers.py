@@ -1,0 +1,114 @@
+"""Workers come, leave, are lost, and cannot do the work: in this process (tests/test_foreign.py has processes)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from distributed import Client, LocalCluster
+
+from curation import cluster, dealing, roster
+from curation.model import ConfigError
+from curation.store import Store
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:unclosed",
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+    "ignore::pytest.PytestUnhandledThreadExceptionWarning",
+)
+
+
+def double(n: int) -> int:
+    time.sleep(0.05)
+    return 2 * n
+
+
+def chained(n: int) -> int:
+    try:
+        raise ValueError("the root of it")
+    except ValueError as err:
+        raise OSError("told last\nin two lines") from err
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (roster, dealing):
+        monkeypatch.setattr(module, "LOOK_S", 0.3)
+        monkeypatch.setattr(module, "SOON_S", 0.1)
+
+
+@pytest.fixture
+def theirs() -> Iterator[LocalCluster]:
+    """Somebody else's cluster, without a worker as yet."""
+    where = {"protocol": "tcp://", "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    with LocalCluster(n_workers=0, threads_per_worker=1, processes=False, **where) as made:
+        yield made
+
+
+def everything(client: Client, fn, items, store: Store | None = None) -> dict:
+    return dict(pair for batch in cluster.stream(client, fn, items, store) for pair in batch)
+
+
+def test_a_cluster_that_grows_from_nothing_begins(theirs: LocalCluster):
+    theirs.adapt(minimum=0, maximum=2, interval="100ms")
+    with cluster.connect(theirs.scheduler_address) as client:
+        assert everything(client, double, range(12)) == {n: 2 * n for n in range(12)}
+
+
+def test_nothing_to_do_waits_for_no_worker(theirs: LocalCluster):
+    with Client(theirs.scheduler_address) as client:
+        assert everything(client, double, []) == {}
+
+
+def test_when_all_workers_are_lost_the_next_that_come_go_on(theirs: LocalCluster, caplog: pytest.LogCaptureFixture):
+    theirs.scale(1)
+    with cluster.connect(theirs.scheduler_address) as client, caplog.at_level(logging.WARNING):
+        found = {}
+        for batch in cluster.stream(client, double, range(40)):
+            found |= dict(batch)
+            if len(found) in range(4, 8):
+                theirs.scale(0)
+                threading.Timer(1.5, lambda: theirs.scale(2)).start()
+        assert found == {n: 2 * n for n in range(40)}
+    assert "no workers to go on with" in caplog.text
+
+
+def test_that_there_is_no_worker_is_said_again_and_again(theirs, caplog, monkeypatch):
+    monkeypatch.setattr(roster, "SAY_S", 0.4)
+    threading.Timer(2.5, lambda: theirs.scale(1)).start()
+    with caplog.at_level(logging.WARNING), cluster.connect(theirs.scheduler_address) as client:
+        assert everything(client, double, [1]) == {1: 2}
+    assert caplog.text.count("no workers to begin with") >= 3
+
+
+def test_an_item_that_waits_behind_others_is_done_by_one_who_has_nothing_to_do(theirs: LocalCluster):
+    theirs.scale(1)
+    with cluster.connect(theirs.scheduler_address) as client:
+        client.wait_for_workers(1)
+        threading.Timer(1.0, lambda: theirs.scale(2)).start()
+        started = time.monotonic()
+        assert everything(client, time.sleep, [2.5, 2.51]) == {2.5: None, 2.51: None}
+        assert time.monotonic() - started < 4.9
+
+
+def test_an_error_on_a_worker_comes_with_what_it_was_raised_from(theirs: LocalCluster):
+    from curation import causes
+
+    theirs.scale(1)
+    with cluster.connect(theirs.scheduler_address) as client:
+        ((_, err),) = everything(client, chained, [1]).items()
+    assert causes.whole(err) == "OSError: told last in two lines; caused by ValueError: the root of it"
+
+
+def test_workers_of_another_folder_are_told_before_anything_is_done(theirs: LocalCluster, tmp_path, monkeypatch):
+    theirs.scale(1)
+    monkeypatch.setattr(Store, "get", lambda self, key: (_ for _ in ()).throw(FileNotFoundError(key)))
+    with (
+        pytest.raises(ConfigError, match=rf"worker tcp:\S+ on host \S+ cannot read and write {tmp_path}.*--root"),
+        cluster.connect(theirs.scheduler_address, store=Store(tmp_path)),
+    ):
+        pass
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
