@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import signal
 import threading
 import time
 from collections import Counter
@@ -19,7 +18,7 @@ from distributed import Client, Future, LocalCluster, Worker, WorkerPlugin, as_c
 from distributed.client import ClosedClientError, FutureCancelledError
 
 import curation
-from curation import lanes
+from curation import lanes, stopping
 from curation.model import ConfigError, CurationError
 
 log = logging.getLogger(__name__)
@@ -73,6 +72,7 @@ def connect(scheduler: str, workers: int | None = None) -> Iterator[Client | Non
         return
     with dask.config.set(CONFIG), contextlib.ExitStack() as stack:
         if scheduler == "local":
+            log.info("dask: starting a cluster on this machine")
             cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
             with _interrupts_are_ours():
                 cluster = stack.enter_context(
@@ -107,19 +107,15 @@ def connect(scheduler: str, workers: int | None = None) -> Iterator[Client | Non
 
 @contextlib.contextmanager
 def _interrupts_are_ours() -> Iterator[None]:
-    """Processes that start meanwhile ignore Ctrl-C, which reaches all of a terminal's processes at once, for good.
+    """Processes that start meanwhile take no Ctrl-C, which reaches all of a terminal's processes at once, for good.
 
-    Dask's watch over the garbage collector goes, since an interrupt raised in it would be lost.
+    What stops this one meanwhile does so when they have started, so that they are ended, too. Dask's watch over the garbage
+    collector goes, since an interrupt raised in it would be lost.
     """
-    if threading.current_thread() is not threading.main_thread():  # only that one may say how signals are taken
+    with stopping.later():
         yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-        distributed.gc.disable_gc_diagnosis(force=True)
-    finally:
-        signal.signal(signal.SIGINT, before)
+        if threading.current_thread() is threading.main_thread():
+            distributed.gc.disable_gc_diagnosis(force=True)
 
 
 class _Unwatched(WorkerPlugin):

@@ -10,7 +10,18 @@ import curation
 PACKAGE = Path(curation.__file__).parent
 
 LEVELS = [
-    {"model", "resources", "progress", "zarrshard", "lanes", "versions", "backscatter", "afterwards"},
+    {
+        "model",
+        "resources",
+        "progress",
+        "zarrshard",
+        "lanes",
+        "versions",
+        "backscatter",
+        "afterwards",
+        "stopping",
+        "storage",
+    },
     {"choice", "grid", "gridding", "sources", "radiometry", "shift", "store", "payload", "locations"},
     {"recipe", "clouds", "labels", "shardformat", "starter", "ledger", "facts"},
     {"regions", "catalogs", "cube", "read", "stream"},
