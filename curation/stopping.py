@@ -134,18 +134,20 @@ def later() -> Iterator[None]:
         yield
         return
     resource_tracker.ensure_running()  # it would unblock the signal in the thread that starts it
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     held: list[int] = []
-    others = {n: signal.getsignal(n) for n in SIGNALS if n != signal.SIGINT}
-    for number, how in others.items():
+    handlers = {n: signal.getsignal(n) for n in SIGNALS}
+    for number, how in handlers.items():
         if how not in (signal.SIG_IGN, signal.SIG_DFL, None):
             signal.signal(number, lambda n, _: held.append(n))
+    # Threads that are there already take the signal all the same, and so does the handler above: blocked it is for the
+    # threads and processes that inherit this.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        for number, how in others.items():
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)  # what is pending comes here
+        for number, how in handlers.items():
             signal.signal(number, signal.SIG_DFL if how is None else how)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if held:
             signal.raise_signal(held[0])
 

@@ -476,7 +476,7 @@ def test_an_id_that_excludes_nothing_is_told_and_one_that_does_is_not(tmp_path: 
     said = [x for x in capsys.readouterr().err.splitlines() if "excludes nothing" in x]
     told = [re.search(r"exclude: '(.*)' is in no search of this dataset", x)[1] for x in said]
     assert sorted(told) == sorted([bad[:-1] + "X", "S1_other"])
-    assert any(f"did you mean {bad}?" in x for x in said)
+    assert any("did you mean S2A_2021" in x for x in said)
     mine.ready(exclude=[bad])
     assert curate() == 0
     assert "excludes nothing" not in capsys.readouterr().err
