@@ -1321,7 +1321,7 @@ TABLE = (
         "curation/stopping.py",
         '("SIGINT", "SIGTERM", "SIGHUP")',
         '("SIGINT", "SIGHUP")',
-        (f"{STOPPING}the_first_signal_is_raised_and_what_follows_at_once_is_not",),
+        (f"{STOPPING}sigterm_ends_a_build_as_ctrl_c_does_and_the_same_command_goes_on[False-none]",),
     ),
     Mutant(
         "batches of batches are refused",

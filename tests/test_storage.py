@@ -247,7 +247,7 @@ def test_what_cannot_be_read_where_results_are_kept_is_told_and_not_taken_for_no
 def test_a_file_where_a_folder_should_be_is_told_and_no_other_writer(tmp_path: Path):
     (tmp_path / "ledger").write_text("")
     with pytest.raises(StorageError, match="a file stands where a folder should be"):
-        Store(tmp_path).publish_new("ledger/a/0", b"x")
+        Store(tmp_path).publish_new("ledger/0", b"x")
 
 
 def test_a_limit_of_the_shell_on_files_ends_a_build_in_one_line(world: World, tmp_path: Path):
