@@ -2,7 +2,22 @@
 
 import sys
 
-from curation.cli import main
+from curation import stopping
+
+
+def main() -> int:
+    """Runs the command in a process of its own, and gives its exit code: one line however early or late it is stopped."""
+    stopping.install()
+    try:
+        from curation import cli  # some seconds, in which somebody may change their mind
+
+        return cli.main()
+    except stopping.Stopped as why:
+        print("curate: stopped before it began", file=sys.stderr)
+        return why.code
+    finally:
+        stopping.over()
+
 
 if __name__ == "__main__":
     sys.exit(main())

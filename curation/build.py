@@ -57,6 +57,7 @@ from curation.model import (
     Scene,
     SourceOutcome,
     Status,
+    StorageError,
     TrustError,
     code_of,
     shortened,
@@ -300,6 +301,8 @@ def _build_patch(slab: _Slab, reader: Reader, location: Location) -> Reading[tup
             yield from _build_seasonal(slab, reader, patch, required)
     except _SourceError as err:
         cause = err.__cause__ or err
+        if isinstance(cause, StorageError):  # no fault of the scene, nor of its server
+            raise cause from None
         patch.sources[err.source] = SourceOutcome(Status.FAILED, code_of(cause), cause=one_line(cause))
         log.warning("%s/%s/%s: %s failed: %s", slab.region, slab.season, location.id, err.source, one_line(cause))
     status = _patch_status(patch, required, [s.name for s in slab.dataset.sources(slab.season)])

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import logging
+import os
 import re
+import signal
 import sys
 import traceback
 from collections import Counter
@@ -15,15 +18,15 @@ from types import TracebackType
 from typing import NoReturn
 
 from obstore.exceptions import BaseError
-from rich.console import Console
 from rich.logging import RichHandler
 
 import curation
-from curation import catalogs, cluster, pipeline, regions
+from curation import catalogs, cluster, pipeline, regions, stopping
 from curation.catalogs import Catalog
 from curation.locate import rows
-from curation.model import ConfigError, CurationError, did_you_mean
+from curation.model import ConfigError, CurationError, counted, did_you_mean
 from curation.printable import Printable, printable
+from curation.progress import CONSOLE, Doing
 from curation.recipe import Dataset, load_dataset
 from curation.search.saved import opened
 from curation.store import Store, brief
@@ -31,7 +34,8 @@ from curation.store import Store, brief
 log = logging.getLogger(__name__)
 
 OK, FAILED, USAGE = 0, 1, 2
-"""Exit codes: all settled; some failed or damaged (rerun, or look at what is named); bad usage or configuration."""
+"""Exit codes: all settled; some failed, unfinished or damaged, or nothing more can be kept (rerun, or do what is said); bad
+usage or configuration. A command that was stopped ends with 128 and the signal's number."""
 
 DEFAULT_DATASET = "ssl4eo-s12-ml"
 
@@ -44,8 +48,8 @@ examples:
   curate pack --catalog embedded && curate verify && curate report
       makes the shards of places that have all seasons, proves them, and draws what is in them
 
-exit codes: 0 all settled; 1 some failed or are unfinished (run the same command again), or something is damaged (its
-message says what to do); 2 bad usage or configuration
+exit codes: 0 all settled; 1 some failed or are unfinished (run the same command again), nothing more can be kept, or
+something is damaged (its message says what to do); 2 bad usage or configuration; 130 and 143 stopped by Ctrl-C and SIGTERM
 """
 
 
@@ -59,21 +63,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.excepthook = _tell_crash
     args = _parser().parse_args(_joined(_with_verb(given)))
     _logging(args.verbose)
-    try:
-        code: int = args.run(args)
-    except ConfigError as err:
-        print(f"curate: {_one_line(err)}", file=sys.stderr)
-        return USAGE
-    except CurationError as err:
-        print(f"curate: {_one_line(err)}", file=sys.stderr)
-        return FAILED
-    except BaseError as err:
-        print(f"curate: an object store failed: {brief(err)}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print("curate: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
+    with stopping.by_signals():
+        try:
+            code: int = args.run(args)
+            sys.stdout.flush()
+        except ConfigError as err:
+            print(f"curate: {_one_line(err)}", file=sys.stderr)
+            return USAGE
+        except CurationError as err:
+            print(f"curate: {_one_line(err)}", file=sys.stderr)
+            return FAILED
+        except BaseError as err:
+            print(f"curate: an object store failed: {brief(err)}", file=sys.stderr)
+            return FAILED
+        except KeyboardInterrupt as why:
+            print("curate: stopped; the same command goes on from here", file=sys.stderr)
+            return why.code if isinstance(why, stopping.Stopped) else 128 + signal.SIGINT
+        except OSError as err:
+            if err.filename is not None or err.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise
+            _forget_output()
+            print(f"curate: standard output: {os.strerror(err.errno)}", file=sys.stderr)
+            return FAILED
     return code
+
+
+def _forget_output() -> None:
+    """What is not written of standard output by now is let go of: the interpreter would try once more at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _one_line(err: BaseException) -> str:
@@ -194,7 +212,8 @@ def _parser() -> _Parser:
         "pack",
         parents=[common, where, work],
         help="make WebDataset shards of what is built",
-        description="Makes shards of the complete locations; index and release last.",
+        description="Makes shards of the complete locations; index and release last. Safe to stop and to run again. Exit "
+        "code 1 where none is complete since the build is unfinished.",
     )
     pack.set_defaults(run=_pack)
 
@@ -220,7 +239,12 @@ def _parser() -> _Parser:
         "show", parents=[common], help="draw one patch", description="Draws one patch of a cube as a PNG."
     )
     show.add_argument("patch", metavar="REGION/SEASON/ID", help="as ledgers and logs name it")
-    show.add_argument("--out", type=Path, metavar="FILE", help="default: <ID>-<SEASON>.png")
+    show.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="default: <ID>-<SEASON>.png in the current folder, whose path is printed",
+    )
     show.set_defaults(run=_show)
 
     init = verbs.add_parser(
@@ -243,7 +267,7 @@ def _logging(verbose: bool) -> None:
     """Progress on standard error, results on standard output."""
     handler: logging.Handler
     if sys.stderr.isatty():
-        handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False, markup=False)
+        handler = RichHandler(console=CONSOLE, show_path=False, show_level=False, markup=False)
         handler.setFormatter(logging.Formatter("%(message)s"))
     else:
         handler = logging.StreamHandler()
@@ -270,6 +294,11 @@ def _naming_the_root(args: argparse.Namespace) -> Iterator[None]:
         raise ConfigError(f"--root {printable(args.root)}: {err}") from err
 
 
+def _check_writable(args: argparse.Namespace, store: Store) -> None:
+    with _naming_the_root(args):
+        store.check_writable()
+
+
 EMBEDDED = "embedded"
 
 
@@ -287,7 +316,9 @@ def _served(args: argparse.Namespace, dataset: Dataset) -> Iterator[Catalog]:
         return
     from curation import embedded  # not where another catalog is asked
 
-    with embedded.serve() as url:
+    with contextlib.ExitStack() as stack:
+        with Doing("embedded Earth: starting its server", often_short=True):
+            url = stack.enter_context(embedded.serve())
         log.info("embedded Earth: %s", url)
         yield catalogs.resolve(name, served_at=url)
 
@@ -305,8 +336,7 @@ def _build(args: argparse.Namespace) -> int:
         return code
     with _served(args, dataset) as catalog:
         _say_unknown_labels(dataset, catalog, allowed=args.allow_unknown_labels)
-        with _naming_the_root(args):
-            store.check_writable()
+        _check_writable(args, store)
         with cluster.connect(args.scheduler, args.workers, store) as client:
             run = pipeline.Run(dataset, catalog, store, client, args.limit, args.refresh_search)
             results = pipeline.build(run, asked, seasons)
@@ -314,7 +344,9 @@ def _build(args: argparse.Namespace) -> int:
     _print_notes(asked, given)
     failed = sum(b.failed for b in results)
     if failed:
-        print(f"{failed} patches failed; their causes are in {store.where('ledger')}. Run the same command again.")
+        print(
+            f"{counted(failed, 'patch')} failed; the ledger has why: {store.where('ledger')}. Run the same command again."
+        )
     unreadable = next((b.unreadable for b in results if b.unreadable), "")
     if unreadable:
         print(f"curate: catalog {catalog.told}: {unreadable}", file=sys.stderr)
@@ -394,14 +426,16 @@ def _print_built(results: Sequence[pipeline.Built]) -> None:
     fresh = sum(b.built for b in results)
     if fresh:
         memory = max(b.worker_bytes for b in results) / 2**20
-        print(f"built {fresh} patches in {seconds:.0f} worker seconds; a worker's highest memory {memory:.0f} MiB")
+        print(
+            f"built {counted(fresh, 'patch')} in {seconds:.0f} worker seconds; a worker's highest memory {memory:.0f} MiB"
+        )
     else:
         print("nothing to build: all is there in the size recorded; `curate verify` reads the bytes, too")
     print("all: " + ", ".join(f"{k} {v}" for k, v in total.most_common()))
     if passed := sum(b.passed_over for b in results):
-        print(f"{passed} patches pass over scenes that cannot be read; the ledger has their ids and causes")
+        print(f"{counted(passed, 'patch')} passed over scenes that cannot be read; the ledger has their ids and causes")
     if kept := sum(b.excluded for b in results):
-        print(f"{kept} patches were built with scenes that the recipe now excludes, and keep them")
+        print(f"{counted(kept, 'patch')} built before with scenes that the recipe now excludes; they stay in")
 
 
 def _locate(args: argparse.Namespace) -> int:
@@ -409,9 +443,12 @@ def _locate(args: argparse.Namespace) -> int:
     store = _store(args, dataset)
     asked = _asked(args, dataset, _catalog(args, dataset))
     given = _rows(dataset, asked)
+    _check_writable(args, store)
     for region, found in pipeline.locations(dataset, store, asked).items():
         splits = Counter(p.split for p in found)
-        print(f"{region}: {len(found)} locations ({', '.join(f'{k} {v}' for k, v in sorted(splits.items()))})")
+        print(
+            f"{region}: {counted(len(found), 'location')} ({', '.join(f'{k} {v}' for k, v in sorted(splits.items()))})"
+        )
     _print_notes(asked, given)
     print(f"written below {store.where('manifest')}")
     return OK
@@ -425,6 +462,7 @@ def _pack(args: argparse.Namespace) -> int:
     catalog = _catalog(args, dataset)
     asked = _asked(args, dataset, catalog)
     shards.check_built(pipeline.Run(dataset, catalog, store), asked)
+    _check_writable(args, store)
     with cluster.connect(args.scheduler, args.workers, store) as client:
         packed = shards.pack(pipeline.Run(dataset, catalog, store, client), asked)
     print(packed.summary())
@@ -468,6 +506,8 @@ def _show(args: argparse.Namespace) -> int:
     shown = show.write(dataset, store, args.patch, args.out)
     for damage in shown.damage:
         print(f"curate: {damage}", file=sys.stderr)
+    if args.out is None:
+        log.info("show: written to the current folder; --out chooses another place")
     print(shown.where)
     return FAILED if shown.damage else OK
 

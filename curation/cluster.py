@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import signal
 import socket
 import threading
 import time
@@ -22,7 +21,7 @@ from distributed.client import ClosedClientError, FutureCancelledError
 from distributed.comm.addressing import parse_host_port
 from distributed.versions import VersionMismatchWarning
 
-from curation import causes, lanes
+from curation import causes, lanes, stopping
 from curation.dealing import PER_THREAD, Work
 from curation.model import ConfigError, CurationError
 from curation.roster import Roster, SchedulerLostError, check
@@ -73,6 +72,7 @@ def connect(scheduler: str, workers: int | None = None, store: Store | None = No
         return
     with dask.config.set(CONFIG), _told_to_who_debugs(), contextlib.ExitStack() as stack:
         if scheduler == "local":
+            log.info("dask: starting a cluster on this machine")
             client = stack.enter_context(Client(stack.enter_context(_local(workers))))
         else:
             client = stack.enter_context(_reached(scheduler))
@@ -106,19 +106,15 @@ def _local(workers: int | None) -> Iterator[LocalCluster]:
 
 @contextlib.contextmanager
 def _interrupts_are_ours() -> Iterator[None]:
-    """Processes that start meanwhile ignore Ctrl-C, which reaches all of a terminal's processes at once, for good.
+    """Processes that start meanwhile take no Ctrl-C, which reaches all of a terminal's processes at once, for good.
 
-    Dask's watch over the garbage collector goes, since an interrupt raised in it would be lost.
+    What stops this one meanwhile does so when they have started, so that they are ended, too. Dask's watch over the garbage
+    collector goes, since an interrupt raised in it would be lost.
     """
-    if threading.current_thread() is not threading.main_thread():  # only that one may say how signals are taken
+    with stopping.later():
         yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-        distributed.gc.disable_gc_diagnosis(force=True)
-    finally:
-        signal.signal(signal.SIGINT, before)
+        if threading.current_thread() is threading.main_thread():
+            distributed.gc.disable_gc_diagnosis(force=True)
 
 
 class _OneLine(logging.Handler):

@@ -38,6 +38,18 @@ def shortened(text: str, limit: int) -> str:
     return f"{(kept or head).rstrip()} …"
 
 
+def plural(noun: str, count: int) -> str:
+    """The noun as it stands behind that number: `shard` or `shards`, `patch` or `patches`."""
+    if count == 1:
+        return noun
+    return noun + ("es" if noun.endswith(("ch", "sh", "s", "x")) else "s")
+
+
+def counted(count: int, noun: str) -> str:
+    """A number and what it counts: `1 shard`, `12 patches`."""
+    return f"{count} {plural(noun, count)}"
+
+
 class CurationError(Exception):
     """An error that says where, what was found, what was expected and what to do."""
 
@@ -68,6 +80,10 @@ class PassingError(ReadError):
         super().__init__(message)
         self.wait_s = wait_s
         """Seconds to leave the server alone for at least, where it is known."""
+
+
+class StorageError(CurationError):
+    """Nothing more can be written, or be read back, where results are kept: the run ends, and a rerun goes on."""
 
 
 class DamageError(CurationError):
@@ -168,6 +184,20 @@ CODE_HELP: dict[Code, str] = {
     Code.REPEATED: "a row of given places with the id and grid of an earlier one",
 }
 """One line for a person on each code, for reports."""
+
+
+VALUE_HELP: dict[Code, str] = {
+    Code.PARTIAL_COVERAGE: "covered fraction {:.3g}",
+    Code.CLOUDY: "clear fraction {:.3g}",
+    Code.DOUBTFUL: "doubtful fraction {:.3g}",
+    Code.SNOWY: "snow fraction {:.3g}",
+    Code.NODATA: "valid fraction {:.3g}",
+    Code.TIME_GAP: "{:.3g} days",
+    Code.EXHAUSTED: "scenes left: {:.0f}",
+    Code.OFFSET_CONFLICT: "offset by its metadata: {:g}",
+    Code.IMPOSSIBLE: "share of clear pixels: {:.3g}",
+}
+"""What the value is that decided: `cloudy` has the clear fraction, not the cloudy one."""
 
 
 class Reject(Exception):  # noqa: N818 - it is an expected outcome, not an error

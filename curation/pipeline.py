@@ -16,7 +16,7 @@ from typing import NoReturn
 import numpy as np
 from distributed import Client
 
-from curation import candidates, catalogs, causes, cluster, cube, locate, regions
+from curation import candidates, catalogs, causes, cluster, cube, locate, regions, storage
 from curation.build import SlabJob, SlabReceipt, build_slab
 from curation.catalogs import Catalog
 from curation.cube import Cube
@@ -34,9 +34,11 @@ from curation.model import (
     PatchOutcome,
     SourceOutcome,
     Status,
+    StorageError,
     code_of,
+    counted,
 )
-from curation.progress import Counting
+from curation.progress import Counting, Doing
 from curation.recipe import Dataset, changes
 from curation.regions import Region
 from curation.remaining import Remaining
@@ -154,8 +156,8 @@ def locations(dataset: Dataset, store: Store, asked: Sequence[Region], *, keep: 
 def _drawn(dataset: Dataset, store: Store, key: str, asked: Sequence[Region] | None, keep: bool) -> Locations:
     if store.head(key) is None:
         count = dataset.recipe.places.count
-        log.info("locate: drawing %s locations", f"{count:,}" if count else "all")
-        made = locate.draw(dataset, asked)
+        with Doing(f"locate: drawing {f'{count:,}' if count else 'all'} locations"):
+            made = locate.draw(dataset, asked)
         if not keep:
             return made
         if given := rows.of(dataset, regions.of_recipe(dataset.path, dataset.recipe.places.regions)):
@@ -196,36 +198,65 @@ def build(
 
     Raises:
         ConfigError: a ledger is bound to another recipe or catalog, or the catalog cannot be reached.
+        StorageError: nothing more can be kept; what was finished by then is recorded where that is possible.
         CurationError: everything fails.
     """
-    works = _works(run, asked, seasons)
+    with Doing("build: reading what is recorded", often_short=True):
+        works = _works(run, asked, seasons)
     by_cube = {(w.here.region, w.here.season): w for w in works}
     total = sum(w.left.patches for w in works)
+    _say_settled(works, total)
     searches = Searches(run.dataset, run.catalog, run.store)
     if run.catalog.is_file:
         _sweep(run, works, searches)
     jobs = itertools.chain.from_iterable(_jobs(w, searches) for w in works)
-    broken = 0
-    with Counting("build", total, "patches") as count:
-        for batch in cluster.stream(run.client, work or build_slab, jobs, run.store):
+    broken, full = 0, None
+    with Counting("build", total, "patch", "stored", searches.doing) as count:
+        for batch in cluster.stream(run.client, storage.Final(work or build_slab), jobs, run.store):
             records: dict[tuple[str, str], list[SlabRecord]] = {}
             for job, result in batch:
+                if isinstance(result, StorageError):  # the patches are pending, as they were: nothing is known of them
+                    full = full or result
+                    continue
                 record = _record(run, job, result)
                 records.setdefault((job.region, job.season), []).append(record)
                 fresh = [o for o in record.patches if o.id in job.todo]
-                count.add(o.told for o in fresh)
+                stored = sum(o.size for o in record.objects) if isinstance(result, SlabReceipt) else 0
+                count.add((o.told for o in fresh), stored)
                 by_cube[job.region, job.season].built.add(len(fresh), result)
                 broken = broken + 1 if all(o.status is Status.FAILED for o in fresh) else 0
             for key, lines in records.items():
                 by_cube[key].ledger.append(lines)
+            if full is not None:
+                raise full
             if broken >= BROKEN_AFTER_SLABS:
                 _stop(broken, [r for lines in records.values() for r in lines])
+    _say_unknown(searches)
     for its in works:
         its.built.counts = its.left.counts()
         its.built.passed_over = its.ledger.passed_over()
         its.built.excluded = _with_excluded(run.dataset, its.ledger)
         its.built.unreadable = searches.read.told()
     return [w.built for w in works]
+
+
+def _say_settled(works: Sequence[_Work], total: int) -> None:
+    """Logs what earlier runs have done of what is asked for."""
+    asked = sum(w.left.asked for w in works)
+    if asked == total:
+        return
+    failed = sum(n for w in works for reason, n in w.left.counts().items() if reason.startswith("failed"))
+    again = f" ({failed} of them failed before)" if failed else ""
+    log.info("build: %d of %s are settled already, %d to build%s", asked - total, counted(asked, "patch"), total, again)
+
+
+def _say_unknown(searches: Searches) -> None:
+    """Logs which ids that the recipe excludes exclude nothing: most likely they are misspelt."""
+    for name, hint in searches.unknown(searches.dataset.recipe.search.exclude).items():
+        where = f"{searches.dataset.path}: [search] exclude"
+        log.warning(
+            "%s: %r is in no search of this dataset, so it excludes nothing; %s", where, name, hint or "a typo?"
+        )
 
 
 def _with_excluded(dataset: Dataset, ledger: Ledger) -> int:
@@ -369,7 +400,7 @@ def _sweep(run: Run, works: Sequence[_Work], searches: Searches) -> None:
                 wanted[spec.name, season.name, cell] = (spec, season, cell)
     if not wanted:
         return
-    with Counting(f"search {run.catalog.told}", None, "items") as count:
+    with Counting(f"search {run.catalog.told}", None, "item") as count:
         for line in searches.run(list(wanted.values()), refresh=run.refresh_search, progress=count.step):
             log.info("refreshed: %s", line)
 

@@ -19,7 +19,8 @@ from curation import shardformat, shards, sharing
 from curation.drawing import distributions, maps, palette, sheet
 from curation.drawing import survey as surveys
 from curation.drawing.survey import Survey
-from curation.model import CODE_HELP, PENDING, STATIC, Code, ConfigError, DamageError
+from curation.model import CODE_HELP, PENDING, STATIC, Code, ConfigError, DamageError, counted
+from curation.progress import Doing
 from curation.recipe import Dataset
 from curation.shardformat import Index
 from curation.store import Store
@@ -60,13 +61,21 @@ def write(dataset: Dataset, store: Store, out: Path | None) -> str:
 
 def render(dataset: Dataset, store: Store) -> str:
     """The page. Raises as `write` does."""
-    survey = surveys.survey(dataset, store)
-    index = _index(survey)
-    dropped = _dropped(survey)
+    with Doing("report: reading what is recorded"):
+        survey = surveys.survey(dataset, store)
+        index = _index(survey)
+        dropped = _dropped(survey)
+    with Doing("report: drawing"):
+        return _drawn(dataset, survey, index, dropped)
+
+
+def _drawn(dataset: Dataset, survey: Survey, index: Index | None, dropped: list[tuple[str, str, int]]) -> str:
+    """The page of what was read."""
+    recipe = dataset.recipe
     rows = sheet.rows(survey)
     context = {
         "dataset": dataset,
-        "recipe": dataset.recipe,
+        "recipe": recipe,
         "cards": _cards(survey, index),
         "facts": _facts(survey, index),
         "maps": _maps(survey),
@@ -135,7 +144,7 @@ def _cards(survey: Survey, index: Index | None) -> list[tuple[str, str, str]]:
     not_ok = ", ".join(f"{v:,} {k}" for k, v in sorted(statuses.items()) if k != "ok") or "none rejected"
     samples = {k: e.samples for k, e in index.splits.items()} if index else {}
     return [
-        (f"{len(ids):,}", "locations", f"in {_plural(len(survey.regions), 'region')}"),
+        (f"{len(ids):,}", "locations", f"in {counted(len(survey.regions), 'region')}"),
         (f"{statuses['ok']:,}", f"of {total:,} patches ok", not_ok),
         (
             f"{sum(samples.values()):,}" if index else "–",
@@ -209,7 +218,9 @@ def _map(title: str, states: dict[str, str], svg: str) -> Map:
 
 def _told(title: str, states: dict[str, str]) -> str:
     counts = Counter(states.values())
-    return f"Map of {title}: {len(states)} locations, " + ", ".join(f"{v} {k}" for k, v in sorted(counts.items()))
+    return f"Map of {title}: {counted(len(states), 'location')}, " + ", ".join(
+        f"{v} {k}" for k, v in sorted(counts.items())
+    )
 
 
 def _legends(survey: Survey) -> list[tuple[str, Markup]]:
@@ -267,10 +278,6 @@ def _sources(dataset: Dataset) -> list[dict[str, Any]]:
 
 def _commas(names: Iterable[str]) -> str:
     return ", ".join(names)
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def _bytes(size: int) -> str:

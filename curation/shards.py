@@ -21,7 +21,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from curation import catalogs, cluster, grid, labels, payload, pipeline, shardformat, sharing, shift
+from curation import catalogs, cluster, grid, labels, payload, pipeline, shardformat, sharing, shift, storage
 from curation.backscatter import FLOOR_DB, decibels
 from curation.build import one_line
 from curation.complete import Standing, standings
@@ -38,11 +38,13 @@ from curation.model import (
     Location,
     PatchOutcome,
     Status,
+    StorageError,
+    counted,
     iso,
     parse_time,
 )
 from curation.printable import storable
-from curation.progress import Counting
+from curation.progress import Counting, Doing
 from curation.recipe import UNSHARED_CELL, Dataset, PackSpec
 from curation.regions import Region
 from curation.shardformat import ArrayEntry, BandStatistics, FileEntry, Index, ShardEntry, SourceEntry, SplitEntry
@@ -168,7 +170,8 @@ class Packed:
     def summary(self) -> str:
         """For a person."""
         lines = [
-            f"{split}: {e.samples} samples in {len(e.shards)} shards, {sum(s.size for s in e.shards) / 1e6:.1f} MB"
+            f"{split}: {counted(e.samples, 'sample')} in {counted(len(e.shards), 'shard')}, "
+            f"{sum(s.size for s in e.shards) / 1e6:.1f} MB"
             for split, e in self.index.splits.items()
         ]
         lines.append("dropped: " + (", ".join(f"{k} {v}" for k, v in self.dropped.most_common()) or "none"))
@@ -178,7 +181,7 @@ class Packed:
                 f"geography: neighbours in a shard lie {self.mixing:.2f} times as far apart as random pairs do"
             )
         lines.append(f"content sha256 {self.index.content_sha256}")
-        lines.append(f"{self.where} ({self.reused} shards were there already)")
+        lines.append(f"{self.where} ({counted(self.reused, 'shard')} made before)")
         return "\n".join(lines)
 
 
@@ -265,20 +268,18 @@ def pack(run: pipeline.Run, asked: Sequence[Region]) -> Packed:
     put into their places, and the new index comes.
 
     Raises:
-        ConfigError: a cube was built by another recipe or catalog, or there is nothing to pack.
-        CurationError: a shard could not be written, since a cube is damaged or for another cause.
+        ConfigError: a cube was built by another recipe or catalog, or nothing that is built can be packed.
+        StorageError: nothing more can be kept; shards that are made are not made again.
+        CurationError: nothing is complete since the build is unfinished; or a shard could not be written, since a cube is
+            damaged or for another cause.
     """
     dataset, store = run.dataset, run.store.child(FOLDER)
-    cubes, ledgers = _cubes(run, asked)
-    outcomes = {r: {s: {o.id: o for o in its.outcomes()} for s, its in by.items()} for r, by in ledgers.items()}
-    made = plan(dataset, cubes, outcomes)
+    with Doing("pack: reading what is built, and planning", often_short=True):
+        cubes, ledgers = _cubes(run, asked)
+        outcomes = {r: {s: {o.id: o for o in its.outcomes()} for s, its in by.items()} for r, by in ledgers.items()}
+        made = plan(dataset, cubes, outcomes)
     if not any(made.shards.values()):
-        reasons = Counter(d.reason for d in made.dropped).most_common(3)
-        why = ", ".join(f"{reason} {n}" for reason, n in reasons)
-        raise ConfigError(
-            f"{_looked(run, asked)}, found no location that is complete, of {len(made.dropped)}: {why}; "
-            "build more, or relax the recipe"
-        )
+        raise _nothing_complete(run, asked, made.dropped)
     chosen = [m.location for of in made.shards.values() for shard in of for m in shard]
     if pairs := sharing.near_pairs(chosen, reach_km(dataset.recipe.grid)):
         raise DamageError(
@@ -289,13 +290,15 @@ def pack(run: pipeline.Run, asked: Sequence[Region]) -> Packed:
         made.dropped.extend(given.dropped)
     jobs = list(_jobs(run, cubes, ledgers, made))
     parts, reused = _write(run, jobs)
-    index, files = _index(dataset, run, jobs, parts, made, outcomes)
-    data = index.to_bytes()
+    with Doing("pack: making the index", often_short=True):
+        index, files = _index(dataset, run, jobs, parts, made, outcomes)
+        data = index.to_bytes()
     if any(_waits(p) for p in parts) or not all(_stands(store, k, content) for k, content in files.items()):
         store.delete(shardformat.INDEX)  # from here until it is back, the dataset is not complete
-    for job, part in zip(jobs, parts, strict=True):
-        if _waits(part):
-            _put_in_place(run.store, job, part)
+    with Doing("pack: putting the new shards into their places", often_short=True):
+        for job, part in zip(jobs, parts, strict=True):
+            if _waits(part):
+                _put_in_place(run.store, job, part)
     for key, content in files.items():
         store.publish(key, content)
     dropped = Counter(d.reason for d in made.dropped)
@@ -304,6 +307,18 @@ def pack(run: pipeline.Run, asked: Sequence[Region]) -> Packed:
     run.store.publish("manifest/release.json", _release(dataset, index, data))
     _forget(run.store, index)
     return Packed(index, store.where(""), dropped, sharing.told(made.shared), mixing(made), reused)
+
+
+def _nothing_complete(run: pipeline.Run, asked: Sequence[Region], dropped: Sequence[Dropped]) -> CurationError:
+    """Why there is nothing to pack: a ConfigError where no further build would change that."""
+    reasons = Counter(d.reason for d in dropped)
+    why = ", ".join(f"{reason} {n}" for reason, n in reasons.most_common(3))
+    text = f"{_looked(run, asked)}, found no location that is complete, of {len(dropped)}: {why}; "
+    if any(f"({PENDING})" in reason or "(failed " in reason for reason in reasons):
+        return CurationError(
+            text + "the build is unfinished: go on with it (a sample needs all of its seasons), then pack"
+        )
+    return ConfigError(text + "relax the recipe, or build another region")
 
 
 def check_built(run: pipeline.Run, asked: Sequence[Region]) -> None:
@@ -398,7 +413,7 @@ def _facts(
         return here.proven_facts(run.store, record, [p.id for p in here.slab(slab)])
 
     out = {}
-    with ThreadPoolExecutor(READ_THREADS) as pool, Counting("pack: facts", len(todo), "slabs") as count:
+    with ThreadPoolExecutor(READ_THREADS) as pool, Counting("pack: facts", len(todo), "slab") as count:
         for (region, season, slab), rows in zip(todo, pool.map(read, todo), strict=True):
             first = slab * cubes[region][season].slab_patches
             out.update({(region, season, first + i): row for i, row in enumerate(rows)})
@@ -417,14 +432,18 @@ def _write(run: pipeline.Run, jobs: Sequence[ShardJob]) -> tuple[list[ShardPart]
     stands = run.store.head(f"{FOLDER}/{shardformat.INDEX}") is not None
     todo = [dataclasses.replace(j, staged=stands) for j in jobs if j.key not in done]
     failed: dict[str, BaseException] = {}
-    with Counting("pack: shards", len(todo), "shards") as count:
-        for batch in cluster.stream(run.client, write_shard, todo, run.store):
+    if reused:
+        log.info("pack: %d of %s are made already, %d to make", reused, counted(len(jobs), "shard"), len(todo))
+    with Counting("pack: shards", len(todo), "shard", "stored") as count:
+        for batch in cluster.stream(run.client, storage.Final(write_shard), todo, run.store):
             for job, result in batch:
+                if isinstance(result, StorageError):
+                    raise result  # receipts of shards that are made lie beside them
                 if isinstance(result, BaseException):
                     failed[job.key] = result
                 else:
                     done[job.key] = result
-            count.step(len(batch))
+                count.step(1, 0 if isinstance(result, BaseException) else result.receipt.size)
     if failed:
         raise CurationError(_not_written(failed, len(jobs), stands=stands))
     return [done[j.key] for j in jobs], reused
@@ -434,7 +453,7 @@ def _not_written(failed: Mapping[str, BaseException], total: int, *, stands: boo
     """Why shards were not written, and what to do: another try does not mend a damaged cube."""
     damaged = {k: e for k, e in failed.items() if isinstance(e, DamageError)}
     key, first = min((damaged or failed).items())
-    text = f"{len(failed)} of {total} shards could not be written"
+    text = f"{len(failed)} of {counted(total, 'shard')} could not be written"
     if damaged:
         cause = f"{first} (first found, for {key}; shards that want damaged pixels: {len(damaged)})"
         rest = len(failed) - len(damaged)

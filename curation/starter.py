@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from curation import resources
+from curation import resources, storage
 from curation.model import ConfigError
 
 
@@ -14,6 +14,7 @@ def write(folder: Path) -> Path:
 
     Raises:
         ConfigError: there is one already, or the name is none that a dataset may have.
+        StorageError: it cannot be written.
     """
     name = folder.resolve().name
     if not re.fullmatch(r"[a-z0-9-]+", name):
@@ -22,6 +23,7 @@ def write(folder: Path) -> Path:
     if path.exists():
         raise ConfigError(f"{path}: is there already; choose another folder, or delete it")
     template = (resources.folder("manifests") / "starter" / "recipe.toml").read_text(encoding="utf-8")
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(template.replace('name = "starter"', f'name = "{name}"'), encoding="utf-8")
+    with storage.needed(path, "then run it again"):
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(template.replace('name = "starter"', f'name = "{name}"'), encoding="utf-8")
     return path

@@ -10,6 +10,8 @@ obstore's threads do not survive a fork: in a process forked after they began, i
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import hashlib
 import logging
 import os
@@ -23,7 +25,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import obstore
 from obstore.exceptions import (
@@ -37,12 +39,13 @@ from obstore.exceptions import (
     UnknownConfigurationKeyError,
 )
 
-from curation import localfiles, trust
-from curation.model import PassingError, ReadError, TrustError, shortened
+from curation import localfiles, storage, trust
+from curation.model import CurationError, PassingError, ReadError, StorageError, TrustError, shortened
 from curation.printable import printable, remember, unsigned
 
 log = logging.getLogger(__name__)
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _TEMP_SUFFIX = ".part"
@@ -165,6 +168,40 @@ class Receipt:
     """The store's own mark of this very writing."""
 
 
+_FULL = re.compile(r"(?i)\bquota|QuotaExceeded|InsufficientStorage|StorageFull|status code: 507|507 Insufficient")
+"""What stores say that take no more: the status 507, or a 403 with such a code (S3's, Ceph's, MinIO's, Azure's)."""
+
+
+def _storing(*expected: type[Exception]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """A method of a store, of a key: what it raises but those expected is told as the fault of where things are kept.
+
+    Raises:
+        StorageError: by the method; another try changes nothing.
+        PassingError: by the method; an object store did not answer in as many tries as obstore makes.
+    """
+
+    def told(method: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(method)
+        def stored(*args: P.args, **how: P.kwargs) -> T:
+            try:
+                return method(*args, **how)
+            except (OSError, BaseError, EOFError) as err:
+                if isinstance(err, (CurationError, EOFError, *expected)):
+                    raise
+                store, key = args[0], args[1] if len(args) > 1 else ""
+                assert isinstance(store, Store)
+                raise store._unkept(str(key), err) from err
+
+        return stored
+
+    return told
+
+
+_NO_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+"""What reading says of an object that is not there."""
+
+_AGAIN = storage.AGAIN
+
 AT_ONCE = 8
 """Objects of one slab written or looked at together."""
 
@@ -259,9 +296,10 @@ class Store:
             else:
                 self.head("writable")
         except OSError as err:
-            raise ValueError(f"cannot be written: {type(err).__name__}: {printable(err)}") from err
-        except BaseError as err:
-            raise ValueError(f"cannot be written: {brief(err)}") from err
+            told = err if isinstance(err, CurationError) else storage.error(err, str(folder), "then run it again")
+            raise ValueError(f"cannot be written: {told}") from err
+        except StorageError as err:
+            raise ValueError(f"cannot be written: {err}") from err
 
     def check_answers(self) -> None:
         """Tells at once that an object store cannot be reached, where its client would try again for what does not pass.
@@ -274,12 +312,34 @@ class Store:
         log.info("%s: asking it", self.where(""))
         try:
             Store(self.url, self.prefix, replace(self.client, retries=0)).head("answers")
-        except BaseError as err:  # of any other kind: the client that has patience will see
+        except CurationError as err:  # of any other kind: the client that has patience will see
             if trust.refused(err):
                 raise ValueError(trust.advice()) from err
-            if found := _NO_CONNECTION.search(str(err)):
+            if found := _NO_CONNECTION.search(str(err.__cause__)):
                 raise ValueError(f"cannot be reached: {found[1]}; check the address and the network") from err
 
+    def _unkept(self, key: str, err: Exception) -> CurationError:
+        """What a person is told of an error of the system's, or of obstore's."""
+        where, text = self.where(key), str(err)
+        if isinstance(err, OSError) and not isinstance(err, BaseError) and self.is_local:
+            return storage.error(err, where)
+        cause = brief(err)
+        if trust.refused(err):
+            return StorageError(f"{where}: {trust.advice()} ({cause}), {_AGAIN}")
+        if _FULL.search(text):
+            return StorageError(
+                f"{where}: takes no more ({cause}): make room there, or have its quota raised, {_AGAIN}"
+            )
+        if isinstance(err, PermissionDeniedError | UnauthenticatedError):
+            do = "give credentials in the environment that may list, get, put and delete there"
+            return StorageError(f"{where}: is refused ({cause}): {do}, {_AGAIN}")
+        if isinstance(err, _MISSING):
+            return StorageError(f"{where}: there is no such bucket ({cause}): make it, or choose another, {_AGAIN}")
+        if isinstance(err, _FINAL) or (400 <= (code := _status(cause)) < 500 and code not in (408, 425, 429)):
+            return StorageError(f"{where}: is refused ({cause}): see to that, {_AGAIN}")
+        return PassingError(f"{where}: {cause}; the store did not answer in time: run the same command again")
+
+    @_storing(*_NO_FILE)
     def get(self, key: str) -> bytes:
         """The object's bytes. Raises FileNotFoundError where there is none."""
         if self.is_local:
@@ -289,6 +349,7 @@ class Store:
         except _MISSING as err:
             raise FileNotFoundError(self.where(key)) from err
 
+    @_storing(*_NO_FILE)
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """`length` bytes of the object from `start`. Raises FileNotFoundError, or EOFError where it is shorter."""
         if self.is_local:
@@ -401,13 +462,14 @@ class Store:
         """Raises EOFError where the object ends before `end`; says nothing where that cannot be found out."""
         try:
             stat = self.head(key)
-        except BaseError:
+        except (CurationError, BaseError):
             return
         if stat is None:
             raise FileNotFoundError(self.where(key))
         if stat.size < end:
             raise EOFError(f"{self.where(key)}: {stat.size} bytes, expected at least {end}: it is short ({cause})")
 
+    @_storing()
     def head(self, key: str) -> Stat | None:
         """Size and mark of the object; None where there is none."""
         if self.is_local:
@@ -429,17 +491,31 @@ class Store:
         if self.is_local:
             base = self._path(prefix)
             root = self._folder / self.prefix
-            found = [p for p in base.rglob("*") if p.is_file() and not p.name.endswith(_TEMP_SUFFIX)]
+            found = [p for p in self._files(base) if p.is_file() and not p.name.endswith(_TEMP_SUFFIX)]
             for key in sorted(p.relative_to(root).as_posix() for p in found):
                 stat = self.head(key)
                 if stat is not None:
                     yield stat
             return
         cut = len(self.prefix) + 1 if self.prefix else 0
-        objects = [m for batch in obstore.list(self._remote, prefix=self._key(prefix)) for m in batch]
-        for meta in sorted(objects, key=lambda m: m["path"]):
+        for meta in sorted(self._objects(prefix), key=lambda m: m["path"]):
             yield Stat(meta["path"][cut:], meta["size"], meta["e_tag"] or "")
 
+    def _files(self, base: Path) -> Iterator[Path]:
+        """All files below a folder. One that cannot be looked into is not an empty one: nobody knows what is there."""
+
+        def refuse(err: OSError) -> None:
+            if not isinstance(err, _NO_FILE):
+                raise self._unkept(base.relative_to(self._folder / self.prefix).as_posix(), err) from err
+
+        for folder, _, names in os.walk(base, onerror=refuse):
+            yield from (Path(folder) / name for name in names)
+
+    @_storing()
+    def _objects(self, prefix: str) -> Sequence[Any]:
+        return [m for batch in obstore.list(self._remote, prefix=self._key(prefix)) for m in batch]
+
+    @_storing()
     def publish(self, key: str, data: bytes) -> Receipt:
         """Makes `data` the object's content, in place of any earlier one; gives the receipt."""
         if self.is_local:
@@ -464,6 +540,7 @@ class Store:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             return list(pool.map(self.head, keys))
 
+    @_storing(FileExistsError)
     def publish_new(self, key: str, data: bytes) -> Receipt:
         """Publishes `data` only where the object does not exist yet; of two at once, one wins.
 
@@ -488,6 +565,7 @@ class Store:
             etag = self._put(key, data, "create")
         return Receipt(key, len(data), hashlib.sha256(data).hexdigest(), etag)
 
+    @_storing(FileNotFoundError)
     def move(self, key: str, to: str) -> Stat:
         """Makes the object be called `to`, in place of any earlier one; gives what the store says of it there.
 
@@ -517,6 +595,7 @@ class Store:
             self.delete(key)
         return stat
 
+    @_storing()
     def delete(self, key: str) -> None:
         """Removes the object, where there is one."""
         if self.is_local:
@@ -583,7 +662,10 @@ class Store:
     def _temporary(self, key: str, data: bytes) -> Iterator[str]:
         """A file of `data` on disk, in the folder of `key`; removed where it was not renamed."""
         folder = self._path(key).parent
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as err:  # not what `publish_new` means by it
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from err
         handle, temp = tempfile.mkstemp(dir=folder, prefix=".", suffix=_TEMP_SUFFIX)
         try:
             with os.fdopen(handle, "wb") as file:

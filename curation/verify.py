@@ -16,8 +16,8 @@ from curation import regions, shardformat, zarrshard
 from curation.cube import Cube, chunk_hash
 from curation.ledger import Ledger, SlabRecord, StoredObject, recorded_cubes
 from curation.localfiles import NotAFileError
-from curation.model import SETTLED, ConfigError, DamageError, Status
-from curation.progress import Counting
+from curation.model import SETTLED, ConfigError, DamageError, Status, counted
+from curation.progress import Counting, Doing
 from curation.recipe import Dataset
 from curation.shardformat import Index, SplitEntry
 from curation.shards import FOLDER, STAGE
@@ -46,8 +46,9 @@ class Verified:
 
     def summary(self) -> str:
         """For a person."""
-        read = f"{self.size / 1e6:.1f} MB read: {self.cubes} cubes, {self.patches} patches, {self.samples} samples"
-        said = f"{len(self.faults)} faults" if self.faults else "all as recorded"
+        found = [counted(self.cubes, "cube"), counted(self.patches, "patch"), counted(self.samples, "sample")]
+        read = f"{self.size / 1e6:.1f} MB read: {', '.join(found)}"
+        said = counted(len(self.faults), "fault") if self.faults else "all as recorded"
         return f"{read}; {said}" + (", not finished" if self.unfinished else "")
 
 
@@ -59,12 +60,10 @@ def verify(dataset: Dataset, store: Store) -> Verified:
     """
     found = Verified()
     recorded: set[str] = set()
-    names = recorded_cubes(store)
-    if (
-        not names
-        and next(iter(store.list("cubes")), None) is None
-        and store.head(f"{FOLDER}/{shardformat.INDEX}") is None
-    ):
+    with Doing("verify: listing what is there", often_short=True):
+        names = recorded_cubes(store)
+        has_more = next(iter(store.list("cubes")), None) is not None
+    if not names and not has_more and store.head(f"{FOLDER}/{shardformat.INDEX}") is None:
         raise ConfigError(
             f"{store.where('')}: nothing is built there; build it first, or give its --root and --dataset"
         )
@@ -133,8 +132,8 @@ class _Opened:
         name, season = self.here.region, self.here.season
         what = f"`curate --region {name} --season {season}`" if name in regions.named() else f"`--season {season}`"
         return (
-            f"{self.left} objects of cube {name}/{season} are not recorded: a build was stopped. The same command goes on "
-            f"with them ({what}, with the flags as before)"
+            f"{counted(self.left, 'object')} of cube {name}/{season} not recorded: a build was stopped. The same command "
+            f"goes on with that ({what}, with the flags as before)"
         )
 
 
@@ -152,11 +151,12 @@ def _cube(store: Store, its: _Opened, found: Verified) -> set[str]:
     except DamageError as err:
         found.faults.append(str(err))
         return recorded | {o.key for r in ledger.slabs.values() for o in r.objects}
-    with Counting(f"verify {here.region}/{here.season}", len(ledger.slabs), "slabs") as count:
+    with Counting(f"verify {here.region}/{here.season}", len(ledger.slabs), "slab", "read") as count:
         for _, record in sorted(ledger.slabs.items()):
+            before = found.size
             recorded |= {o.key for o in record.objects}
             _slab(store, its, record, found)
-            count.step()
+            count.step(1, found.size - before)
     return recorded
 
 
@@ -289,7 +289,7 @@ def _shards(store: Store, dataset_store: Store, ledgers: Mapping[tuple[str, str]
         if (present and dataset_store.head("manifest/release.json") is None) or waiting:
             tars = sum(k.endswith(".tar") for k in [*waiting, *present])
             found.unfinished.append(
-                f"{tars} shards are made and in no index yet: packing has not ended. `curate pack` goes on with them"
+                f"{counted(tars, 'shard')} made and in no index yet: packing has not ended. `curate pack` goes on with that"
             )
         elif present:
             found.faults.append(f"{store.where(shardformat.INDEX)}: shards are there, their index is not; pack again")
@@ -303,7 +303,8 @@ def _shards(store: Store, dataset_store: Store, ledgers: Mapping[tuple[str, str]
     if waiting:
         staged = sum(k.endswith(".tar") for k in waiting)
         found.unfinished.append(
-            f"{staged} new shards wait to replace those that stand: packing has not ended. `curate pack` goes on with them"
+            f"{counted(staged, 'new shard')} to replace those that stand: packing has not ended. `curate pack` goes on with "
+            "that"
             if staged
             else "new shards have replaced those that stood, but packing has not ended. `curate pack` brings it to its end"
         )
@@ -377,10 +378,11 @@ def _split(store: Store, index: Index, split: str, entry: SplitEntry, found: Ver
     except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as err:  # by where the fault is
         found.faults.append(f"{store.where(entry.samples_table.name)}: no Parquet file with ids ({err}); pack again")
     scanned: list[list[shardformat.MemberRow]] = []
-    with Counting(f"verify {split}", len(entry.shards), "shards") as count:
+    with Counting(f"verify {split}", len(entry.shards), "shard", "read") as count:
         for shard in entry.shards:
+            before = found.size
             data = _object(store, StoredObject(shard.name, shard.size, shard.sha256), found)
-            count.step()
+            count.step(1, found.size - before)
             try:
                 rows = shardformat.scan_tar(
                     data if data is not None else store.get(shard.name), store.where(shard.name)

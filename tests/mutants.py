@@ -48,6 +48,7 @@ class Mutant:
 
 HOSTILE = "tests/stream/test_hostile.py::test_"
 """What most tests of hostile input begin with."""
+STORAGE, STOPPING = (f"tests/test_{name}.py::test_" for name in ("storage", "stopping"))
 
 TABLE = (
     Mutant(
@@ -1845,6 +1846,153 @@ TABLE = (
         (
             "tests/test_pipeline.py::test_a_slab_that_fails_as_a_whole_is_blamed_on_no_source_keeps_its_whole_cause_and_is_tried_again",
         ),
+    # Disks that take no more, and signals.
+    Mutant(
+        "a build ends where nothing more can be kept",
+        "curation/pipeline.py",
+        "                if isinstance(result, StorageError):  # the",
+        "                if False:  # the",
+        (f"{STORAGE}a_full_disk_ends_a_build_in_one_line_and_the_same_command_goes_on",),
+    ),
+    Mutant(
+        "a build's want of storage is no error that Dask tries again",
+        "curation/pipeline.py",
+        "storage.Final(work or build_slab)",
+        "work or build_slab",
+        (f"{STORAGE}workers_are_given_work_that_does_not_raise_for_want_of_storage",),
+    ),
+    Mutant(
+        "a pack's want of storage is no error that Dask tries again",
+        "curation/shards.py",
+        "storage.Final(write_shard)",
+        "write_shard",
+        (f"{STORAGE}workers_are_given_work_that_does_not_raise_for_want_of_storage",),
+    ),
+    Mutant(
+        "a pack ends where nothing more can be kept",
+        "curation/shards.py",
+        "                if isinstance(result, StorageError):",
+        "                if False:",
+        (f"{STORAGE}a_full_disk_ends_pack_and_report_in_one_line_and_the_same_command_goes_on",),
+    ),
+    Mutant(
+        "a store's errors are told as what they are",
+        "curation/store.py",
+        "                raise store._unkept(str(key), err) from err",
+        "                raise",
+        (f"{STORAGE}each_error_of_a_disk_says_what_to_do",),
+    ),
+    Mutant(
+        "an object store that is full is told from one that refuses",
+        "curation/store.py",
+        "        if _FULL.search(text):",
+        "        if False:",
+        (f"{STORAGE}an_object_store_that_refuses_ends_the_run_and_says_what_to_do",),
+    ),
+    Mutant(
+        "a folder that cannot be looked into is not an empty one",
+        "curation/store.py",
+        "            if not isinstance(err, _NO_FILE):",
+        "            if False:",
+        (f"{STORAGE}what_cannot_be_read_where_results_are_kept_is_told_and_not_taken_for_nothing",),
+    ),
+    Mutant(
+        "a file where a folder should be is no other writer",
+        "curation/store.py",
+        "        except FileExistsError as err:  # not what `publish_new` means by it",
+        "        except ZeroDivisionError as err:",
+        (f"{STORAGE}a_file_where_a_folder_should_be_is_told_and_no_other_writer",),
+    ),
+    Mutant(
+        "a search that cannot be saved fails no patch",
+        "curation/search/saved.py",
+        "    except (ConfigError, StorageError):",
+        "    except ConfigError:",
+        (f"{STORAGE}a_search_that_cannot_be_saved_ends_the_run_and_fails_no_patch",),
+    ),
+    Mutant(
+        "a server without room fails no patch",
+        "curation/build.py",
+        "        if isinstance(cause, StorageError):",
+        "        if False:",
+        (f"{STORAGE}a_server_without_room_to_render_ends_the_run_in_one_line_and_fails_no_patch",),
+    ),
+    Mutant(
+        "a server without room says so by 507",
+        "curation/read/ranges.py",
+        "    if status == _NO_ROOM:",
+        "    if False:",
+        (f"{STORAGE}a_server_without_room_to_render_ends_the_run_in_one_line_and_fails_no_patch",),
+    ),
+    Mutant(
+        "a cache whose disk is full says so",
+        "curation/stream/cache.py",
+        "            with storage.needed(part.parent, _THEN):",
+        "            if True:",
+        (f"{STORAGE}a_cache_whose_disk_is_full_says_so_and_keeps_no_half_shard",),
+    ),
+    Mutant(
+        "what GDAL says of a full disk is told as that",
+        "curation/embedded/published.py",
+        "        if isinstance(error, Exception) and not isinstance(error, OSError):",
+        "        if False:",
+        ("tests/embedded/test_published.py::test_what_gdal_says_of_a_full_disk_is_told_as_that",),
+    ),
+    Mutant(
+        "nothing is rendered where there is no room for it",
+        "curation/embedded/published.py",
+        "        if free.f_bavail * free.f_frsize < ROOM_BYTES:",
+        "        if False:",
+        ("tests/embedded/test_published.py::test_nothing_is_begun_where_there_is_no_room_for_it",),
+    ),
+    Mutant(
+        "a second signal does not tear up what the first one cleans up",
+        "curation/stopping.py",
+        "        if self.first is None:\n            self.first",
+        "        if True:\n            self.first",
+        (f"{STOPPING}the_first_signal_is_raised_and_what_follows_at_once_is_not",),
+    ),
+    Mutant(
+        "a signal that is raised in vain is raised again",
+        "curation/stopping.py",
+        "    if isinstance(lost.exc_value, Stopped) and _handler is not None:",
+        "    if False:",
+        (f"{STOPPING}a_signal_that_is_raised_where_nothing_can_be_is_raised_again",),
+    ),
+    Mutant(
+        "what comes while something is begun is raised when it has begun",
+        "curation/stopping.py",
+        "            signal.signal(number, lambda n, _: held.append(n))",
+        "            pass",
+        (f"{STOPPING}what_comes_while_something_is_begun_is_raised_when_it_has_begun",),
+    ),
+    Mutant(
+        "workers take no Ctrl-C of the terminal",
+        "curation/stopping.py",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, set())",
+        (f"{STOPPING}processes_started_meanwhile_take_no_ctrl_c",),
+    ),
+    Mutant(
+        "SIGTERM ends a command as Ctrl-C does",
+        "curation/stopping.py",
+        '("SIGINT", "SIGTERM", "SIGHUP")',
+        '("SIGINT", "SIGHUP")',
+        (f"{STOPPING}sigterm_ends_a_build_as_ctrl_c_does_and_the_same_command_goes_on[False-none]",),
+    ),
+    Mutant(
+        "batches of batches are refused",
+        "curation/stream/ranks.py",
+        '            if frame.f_locals.get("auto_collation"):',
+        "            if False:",
+        ("tests/stream/test_dataset.py::test_a_loader_that_makes_batches_of_batches_is_refused",),
+    ),
+    Mutant(
+        "an id that excludes nothing is told",
+        "curation/pipeline.py",
+        "    _say_unknown(searches)\n    for",
+        "    for",
+        ("tests/test_walk.py::test_an_id_that_excludes_nothing_is_told_and_one_that_does_is_not",),
     ),
 )
 

@@ -73,7 +73,7 @@ def test_a_rejected_patch_tells_why_instead(built: Curate, tmp_path: Path, drawn
     _, subtitle, why, panels, facts, _ = drawn[0]
     assert panels == []
     assert subtitle.endswith("rejected")
-    assert why == "s2l2a rejected: cloudy (0). No covering scene is clear enough on the patch."
+    assert why == "s2l2a rejected: cloudy (clear fraction 0). No covering scene is clear enough on the patch."
     assert ("clear fraction", "0") in facts
     assert len(np.unique(_pixels(out).reshape(-1, 3), axis=0)) > 10
 

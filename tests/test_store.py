@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation import store as store_module
+from curation.model import StorageError
 from curation.store import Receipt, Store
 
 
@@ -189,7 +190,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(StorageError, match="k: No space left on device: make room there"):
         store.publish("k", b"new")
     monkeypatch.undo()
     assert store.get("k") == b"old"

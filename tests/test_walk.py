@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -393,7 +394,7 @@ def test_a_mask_that_is_gone_is_passed_over_and_the_summary_says_so(dates: Dates
     (dates.folder / first / "SCL.tif").unlink()
     curate = dates.ready()
     assert curate() == 0
-    assert "1 patches pass over scenes that cannot be read" in capsys.readouterr().out
+    assert "1 patch passed over scenes that cannot be read" in capsys.readouterr().out
     source = built(curate)
     assert source.scenes == (second,)
     ((name, cause),) = source.passed_over
@@ -547,6 +548,19 @@ def test_what_is_excluded_is_never_used_and_changes_nothing_else(tmp_path: Path)
     assert [r.excluded for r in ledger.slabs.values()] == [(bad,), (bad,)]
 
 
+def test_an_id_that_excludes_nothing_is_told_and_one_that_does_is_not(tmp_path: Path, capsys):
+    mine, bad = several(tmp_path)
+    curate = mine.ready(exclude=[bad, bad[:-1] + "X", "S1_other"])
+    assert curate() == 0
+    said = [x for x in capsys.readouterr().err.splitlines() if "excludes nothing" in x]
+    told = [re.search(r"exclude: '(.*)' is in no search of this dataset", x)[1] for x in said]
+    assert sorted(told) == sorted([bad[:-1] + "X", "S1_other"])
+    assert any("did you mean S2A_2021" in x for x in said)
+    mine.ready(exclude=[bad])
+    assert curate() == 0
+    assert "excludes nothing" not in capsys.readouterr().err
+
+
 def test_patches_that_have_an_excluded_scene_keep_it_and_the_summary_counts_them(tmp_path: Path, capsys):
     mine, bad = several(tmp_path)
     curate = mine.ready()
@@ -554,7 +568,7 @@ def test_patches_that_have_an_excluded_scene_keep_it_and_the_summary_counts_them
     mine.ready(exclude=[bad])
     capsys.readouterr()
     assert curate() == 0, "the cube that was begun goes on"
-    assert "1 patches were built with scenes that the recipe now excludes, and keep them" in capsys.readouterr().out
+    assert "1 patch built before with scenes that the recipe now excludes; they stay in" in capsys.readouterr().out
     found = outcomes(curate)
     first = [i for i, o in found.items() if bad in o.sources["s2l2a"].scenes]
     assert len(first) == 1

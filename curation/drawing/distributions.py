@@ -18,7 +18,7 @@ from curation.drawing import charts, palette
 from curation.drawing.charts import Share
 from curation.drawing.survey import Measured, Survey
 from curation.locate.split import TRAIN
-from curation.model import PENDING, STATIC
+from curation.model import PENDING, STATIC, counted
 from curation.sources import ArraySpec, SourceSpec
 
 HISTOGRAM_PATCHES = 32
@@ -78,7 +78,9 @@ def label_charts(survey: Survey) -> list[Chart]:
         shares = [Share(n, c) for n, c in zip(names, counts, strict=True)]
         title = "annual" if season == STATIC else season
         unknown = len(vectors) - len(known)
-        alt = f"Labels, {title}, of {len(known)} patches: " + ", ".join(f"{s.name} {s.present}" for s in shares)
+        alt = f"Labels, {title}, of {counted(len(known), 'patch')}: " + ", ".join(
+            f"{s.name} {s.present}" for s in shares
+        )
         svg = charts.label_bars(title, shares, len(known), unknown, f"labels-{season}", f"{alt}; unknown {unknown}")
         out.append(Chart(title, survey.dataset.specs[source].title, Markup(svg)))
         together.setdefault("annual" if season == STATIC else "all seasons", []).extend(known)
@@ -222,7 +224,7 @@ def _shift(survey: Survey, spec: SourceSpec) -> list[Chart]:
     every = np.concatenate(list(xy.values()))
     median = np.median(np.hypot(*every.T))
     colours = palette.seasons(survey.dataset.season_names())
-    alt = f"Shift of {s} against {spec.goes_with}: median length {median:.2f} px ({name}) of {len(sharp)} patches"
+    alt = f"Shift of {s} against {spec.goes_with}: median length {median:.2f} px ({name}) of {counted(len(sharp), 'patch')}"
     reach = max(1.5, float(np.abs(every).max()) * 1.08)
     unit = "px" if array.res_m is None else f"{array.told} px"
     svg = charts.shifts(by, colours, f"shift-{s}", alt, reach=reach, unit=unit)
@@ -244,7 +246,7 @@ def dates(survey: Survey) -> Chart | None:
     windows = {s: survey.dataset.recipe.season(s) for s, _ in times}
     colours = palette.seasons(survey.dataset.season_names())
     alt = "Acquisition dates. " + "; ".join(
-        f"{season} {source}: {len(t)} patches, {min(t):%Y-%m-%d} to {max(t):%Y-%m-%d}"
+        f"{season} {source}: {counted(len(t), 'patch')}, {min(t):%Y-%m-%d} to {max(t):%Y-%m-%d}"
         for (season, source), t in times.items()
     )
     svg = charts.timeline({k: (w.start, w.end) for k, w in windows.items()}, times, colours, "dates", alt)

@@ -183,7 +183,7 @@ def survey(dataset: Dataset, store: Store) -> Survey:
             for i in np.unique(np.linspace(0, len(slabs) - 1, min(len(slabs), MAX_SLABS)).astype(int))
         ]
     found.slabs_read = len(todo)
-    with ThreadPoolExecutor(shards.READ_THREADS) as pool, Counting("facts", len(todo), "slabs") as count:
+    with ThreadPoolExecutor(shards.READ_THREADS) as pool, Counting("report: facts", len(todo), "slab") as count:
         for (cube, slab), rows in zip(todo, pool.map(lambda job: found._read(*job), todo), strict=True):
             found.facts[cube.cube.region, cube.cube.season, slab] = rows
             count.step()

@@ -14,7 +14,7 @@ from curation.backscatter import decibels
 from curation.cube import Cube
 from curation.drawing import embed, palette, patch
 from curation.drawing.patch import Stretch
-from curation.model import CODE_HELP, Code, Location, PatchOutcome, SourceOutcome, Status
+from curation.model import CODE_HELP, VALUE_HELP, Code, Location, PatchOutcome, SourceOutcome, Status
 from curation.sources import ArraySpec, SourceSpec
 
 TRUE_COLOUR, FALSE_COLOUR = ("B04", "B03", "B02"), ("B08", "B04", "B03")
@@ -62,7 +62,8 @@ def reason(outcome: SourceOutcome) -> str:
     """Why a source is not ok, for a person."""
     code = outcome.code or outcome.status.name.lower()
     meaning = CODE_HELP[Code(code)] if code in set(Code) else outcome.cause or ""
-    value = "" if outcome.value is None else f" ({outcome.value:.3g})"
+    form = VALUE_HELP[Code(code)] if code in VALUE_HELP else "{:.3g}"
+    value = "" if outcome.value is None else f" ({form.format(outcome.value)})"
     return f"{outcome.status.name.lower()}: {code}{value}" + (
         f". {meaning[:1].upper()}{meaning[1:]}." if meaning else ""
     )

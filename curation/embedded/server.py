@@ -23,7 +23,7 @@ import platformdirs
 import uvicorn
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from curation.embedded import api, items
@@ -63,14 +63,27 @@ def make_app(cache: Path, log: Path | None = None) -> ASGIApp:
                 return Response(status_code=416, headers={"Content-Range": f"bytes */{blocks.size}"})
             data = b""
             if request.method == "GET":
-                data = await asyncio.get_running_loop().run_in_executor(pool, store.read, key, *span)
+                try:
+                    data = await asyncio.get_running_loop().run_in_executor(pool, store.read, key, *span)
+                except OSError as err:
+                    return no_room(cache, err)
             return part_response(data, *span, blocks.size, partial="range" in request.headers)
         if path is None:
-            path = await asyncio.get_running_loop().run_in_executor(pool, store.path, key)
+            try:
+                path = await asyncio.get_running_loop().run_in_executor(pool, store.path, key)
+            except OSError as err:
+                return no_room(cache, err)
         return FileResponse(path, media_type=MEDIA_TYPES[key.suffix])
 
     app.add_route("/archive/{collection}/{item}/{name}", file, methods=["GET", "HEAD"])
     return app if log is None else RequestLog(app, log)
+
+
+def no_room(cache: Path, err: OSError) -> Response:
+    """An answer that says why nothing can be rendered: 507, which no client asks again for."""
+    what = os.strerror(err.errno) if err.errno else f"{type(err).__name__}: {err}"
+    do = "make room there, or give another (the environment's XDG_CACHE_HOME), then run the same command again"
+    return PlainTextResponse(f"cannot render into the cache folder {cache}: {what}: {do}", 507)
 
 
 def asked_range(header: str | None, size: int) -> tuple[int, int] | None:

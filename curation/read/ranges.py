@@ -40,7 +40,7 @@ from planetary_computer.settings import Settings
 from planetary_computer.utils import parse_blob_url
 
 from curation import hrefs, localfiles, trust
-from curation.model import ConfigError, PassingError, ReadError, TrustError
+from curation.model import ConfigError, PassingError, ReadError, StorageError, TrustError, shortened
 from curation.printable import printable
 from curation.store import Client, ReplacedError, Store
 
@@ -68,6 +68,7 @@ _MOST_REDIRECTS = 5
 
 _PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
 _REFUSED = frozenset((401, 403))
+_NO_ROOM = 507
 _REFUSED_BY_STORE = (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError)
 
 
@@ -109,6 +110,10 @@ class Answer:
 
 class ChangedError(PassingError):
     """The file is not the one whose head was read any more."""
+
+
+class _NoRoomError(PassingError, StorageError):
+    """A server has no room to make what was asked for (the embedded Earth, whose cache folder is full)."""
 
 
 class _FailedTryError(Exception):
@@ -178,6 +183,8 @@ def _fetched(place: Place, start: int, length: int, name: str, version: str, end
             return _from_disk(path(place.url), start, length, version)
         except ChangedError as err:
             raise ChangedError(f"{name}: {err}") from None
+        except _NoRoomError:
+            raise
         except ReadError as err:
             kind = next(k for k in (PassingError, TrustError, ReadError) if isinstance(err, k))
             raise kind(f"{name}: could not be read in {attempt + 1} tries: {err}") from None
@@ -403,6 +410,9 @@ def _check(response: urllib3.BaseHTTPResponse) -> str:
         raise _FailedTryError(told, wait_s=_retry_after_s(response.headers))
     if status in _REFUSED:  # a signature has a term, and some servers say 403 where they mean 429
         raise _FailedTryError(told, refused=True)
+    if status == _NO_ROOM:
+        said = response.read(1000).decode(errors="replace").strip()
+        raise _NoRoomError(shortened(f"{printable(response.geturl() or '')}: {said or told}", 600))
     if status not in (200, 206):
         raise (PassingError if status >= 500 else ReadError)(told)
     return told

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import xxhash
 
 from curation.catalogs import Catalog
-from curation.model import STATIC, ConfigError, CurationError, Scene, Season
+from curation.model import STATIC, ConfigError, CurationError, Scene, Season, StorageError, counted, did_you_mean
 from curation.recipe import Dataset
 from curation.search.api import Api
 from curation.search.cells import SearchCell
@@ -42,6 +42,9 @@ REMEMBERED = 10_000
 
 KEPT_SCENES = 10_000
 """Scenes of searches that a process keeps: some 30 MB. Neighbouring slabs share their searches."""
+
+MOST_HINTS = 20_000
+"""Ids among which one that was meant is looked for."""
 
 KEPT_SEARCHES = 1000
 """Searches that it keeps, of which many may have found nothing."""
@@ -126,6 +129,8 @@ class Searches:
         self.store = store
         self.name = name or uuid.uuid4().hex
         """What a process has read for searches of this name is as good for others of it: workers take their client's."""
+        self.answered = 0
+        """Searches that this process has made."""
         self.read = Read()
         """Of the items that were looked at by now."""
         self._opened: Api | Snapshot | None = None
@@ -138,6 +143,10 @@ class Searches:
             if self._opened is None:
                 self._opened = opened(self.catalog)
             return self._opened
+
+    def doing(self) -> str:
+        """What is being done while nothing is built yet: a few words."""
+        return f"{counted(self.answered, 'search')} answered, the first slabs are being read"
 
     def run(
         self,
@@ -173,6 +182,7 @@ class Searches:
 
         Raises:
             ConfigError: the catalog does not answer, or cannot be read.
+            StorageError: a search cannot be saved.
         """
         asked: OrderedDict[tuple[str, str, SearchCell], Future[None]] = OrderedDict()
         waiting: deque[tuple[T, list[Future[None]]]] = deque()
@@ -227,6 +237,24 @@ class Searches:
         """
         return self._search(spec, season, cell).unreadable
 
+    def unknown(self, ids: Iterable[str]) -> dict[str, str]:
+        """Those of some ids of items that no saved search of the catalog has met, each with a hint at what was meant.
+
+        Searches are read until each id is found: all of them where one is misspelt.
+        """
+        left, seen = set(ids), set[str]()
+        keys = [s.key for s in self.store.list(f"scenes/{self.catalog.slug}")] if left else []
+        with ThreadPoolExecutor(THREADS) as pool:
+            for start in range(0, len(keys), AHEAD):
+                for data in pool.map(self.store.get, keys[start : start + AHEAD]):
+                    _, answer = gzip.decompress(data).splitlines()
+                    left -= {i for i in left if json.dumps(i).encode() in answer}
+                    if left and len(seen) < MOST_HINTS:
+                        seen |= {s["id"] for s in json.loads(answer)["scenes"]}
+                if not left:
+                    break
+        return {i: did_you_mean(i, seen).strip() for i in sorted(left)}
+
     def _loaded(self, key: str) -> _Loaded | None:
         try:
             asked, answer = gzip.decompress(self.store.get(key)).splitlines()
@@ -250,6 +278,7 @@ class Searches:
         value["unreadable"] = [u.to_json() for u in found.unreadable]
         request = self._request(query) | ({_UNREADABLE: len(found.unreadable)} if found.unreadable else {})
         self.read.add(found, query.spec.name)
+        self.answered += 1
         what = f"{query.spec.name} {query.season.name} {query.cell.name}"
         differences = list(_difference(what, self._ids(key), {s.id for s in found.scenes}))
         lines = (json.dumps(v, sort_keys=True, separators=(",", ":")) for v in (request, value))
@@ -306,7 +335,7 @@ def _searched(work: T, asked: Sequence[Future[None]]) -> tuple[T, CurationError 
     try:
         for future in asked:
             future.result()
-    except ConfigError:
+    except (ConfigError, StorageError):
         raise
     except CurationError as err:
         return work, err

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import shapely
 
+from curation import storage
 from curation.catalogs import Catalog, parquet_parts
 from curation.model import ConfigError, Scene
 from curation.search import spelling
@@ -134,18 +135,24 @@ class _Cells:
         return [n for cell in cells for n in self._of_cell[cell] if self._queries[n].holds(made)]
 
 
+def _on_disk() -> contextlib.AbstractContextManager[None]:
+    """Tells a want of room for temporary files as what it is. Raises StorageError."""
+    return storage.needed(f"folder of temporary files {tempfile.gettempdir()} (TMPDIR)")
+
+
 class _Sorted:
     """What many queries found, on disk: each scene once, and which queries it answers. Gone when it is left."""
 
     def __enter__(self) -> _Sorted:
         with contextlib.ExitStack() as stack:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="curation-search-"))
-            self._db = stack.enter_context(contextlib.closing(sqlite3.connect(Path(folder) / "found.sqlite")))
-            # It is thrown away: nothing need be safe from a crash.
-            for line in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -16384"):
-                self._db.execute(f"PRAGMA {line}")
-            self._db.execute("CREATE TABLE items (n INTEGER PRIMARY KEY, id TEXT, reason TEXT, scene BLOB)")
-            self._db.execute("CREATE TABLE hits (query INTEGER, n INTEGER)")
+            with _on_disk():
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="curation-search-"))
+                self._db = stack.enter_context(contextlib.closing(sqlite3.connect(Path(folder) / "found.sqlite")))
+                # It is thrown away: nothing need be safe from a crash.
+                for line in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -16384"):
+                    self._db.execute(f"PRAGMA {line}")
+                self._db.execute("CREATE TABLE items (n INTEGER PRIMARY KEY, id TEXT, reason TEXT, scene BLOB)")
+                self._db.execute("CREATE TABLE hits (query INTEGER, n INTEGER)")
             self._count = 0
             self._stack = stack.pop_all()
         return self
@@ -159,14 +166,16 @@ class _Sorted:
             return
         scene = zlib.compress(json.dumps(made.to_json()).encode(), 1)
         reason = made.reason if isinstance(made, Unreadable) else None
-        self._db.execute("INSERT INTO items VALUES (?, ?, ?, ?)", (self._count, name, reason, scene))
-        self._db.executemany("INSERT INTO hits VALUES (?, ?)", [(q, self._count) for q in queries])
+        with _on_disk():
+            self._db.execute("INSERT INTO items VALUES (?, ?, ?, ?)", (self._count, name, reason, scene))
+            self._db.executemany("INSERT INTO hits VALUES (?, ?)", [(q, self._count) for q in queries])
         self._count += 1
 
     def of_each(self, queries: int) -> Iterator[tuple[int, Found]]:
         """Each query's number, with what it found."""
         nothing = iter(range(queries))
-        hits = self._db.execute("SELECT query, n FROM hits ORDER BY query, n")
+        with _on_disk():
+            hits = self._db.execute("SELECT query, n FROM hits ORDER BY query, n")  # sorted on disk, too
         for query, rows in groupby(hits, key=lambda row: int(row[0])):
             for n in nothing:
                 if n == query:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import io
 import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from curation import storage
 from curation.model import ConfigError, DamageError
 
 _PIECE = 8 << 20
 """Bytes downloaded at a time."""
 
 _WHOLE, _PART, _LOCK = ".tar", ".part", ".lock"
+
+_THEN = "or give another cache_dir, or a smaller cache_gb, and go on from the last checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +48,15 @@ class DiskCache:
         Raises:
             ConfigError: it is larger than the limit.
             DamageError: what was downloaded, twice, is not what the index says.
+            StorageError: the folder takes no more, whatever the limit says.
         """
         if size > self.limit_bytes:
             raise ConfigError(
                 f"{name}: {size} bytes, and the cache {self.folder} may keep {self.limit_bytes}: "
                 f"give it at least {size} bytes, better enough for the whole split, or read without a cache"
             )
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with storage.needed(self.folder, _THEN):
+            self.folder.mkdir(parents=True, exist_ok=True)
         path = self._path(sha256)
         with self._locked(sha256):
             with contextlib.suppress(FileNotFoundError):
@@ -59,7 +65,8 @@ class DiskCache:
                     os.utime(handle)  # its turn to go is counted from now
                     return handle
                 os.close(handle)
-            self._reserve(path.with_suffix(_PART), size)
+            with storage.needed(self.folder, _THEN):
+                self._reserve(path.with_suffix(_PART), size)
             try:
                 for _ in range(2):
                     got = _download(path.with_suffix(_PART), size, read)
@@ -88,7 +95,8 @@ class DiskCache:
     @contextlib.contextmanager
     def _locked(self, name: str, *, wait: bool = True) -> Iterator[bool]:
         """Holds a lock against every other process and thread; gives whether it could be had."""
-        handle = os.open(self.folder / f"{name}{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        with storage.needed(self.folder, _THEN):
+            handle = os.open(self.folder / f"{name}{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -137,9 +145,16 @@ class DiskCache:
 def _download(part: Path, size: int, read: Callable[[int, int], memoryview]) -> str:
     """Fills the file; gives the sha256 of what came."""
     digest = hashlib.sha256()
-    with part.open("r+b") as file:
+    with part.open("r+b", buffering=0) as file:
         for start in range(0, size, _PIECE):
             piece = read(start, min(_PIECE, size - start))
-            file.write(piece)
+            with storage.needed(part.parent, _THEN):
+                _write_all(file, piece)
             digest.update(piece)
     return digest.hexdigest()
+
+
+def _write_all(file: io.FileIO, data: memoryview) -> None:
+    """Writes all of it: the system may take less at once, the last of it where the disk is just full."""
+    while data:
+        data = data[file.write(data) :]

@@ -19,7 +19,7 @@ import torch
 import torch.utils.data
 from numpy.typing import NDArray
 
-from curation.model import ConfigError
+from curation.model import ConfigError, counted
 from curation.shardformat import Index
 from curation.stream import batch, plan
 from curation.stream.batch import Shape
@@ -29,7 +29,7 @@ from curation.stream.filling import Filling, default_threads
 from curation.stream.layout import DTYPES, Crop, Layout, Selection, Views, layout
 from curation.stream.opening import OpenSplit, holding, open_split
 from curation.stream.plan import Remainder
-from curation.stream.ranks import Rank, Ranks, refuse_sharder
+from curation.stream.ranks import Rank, Ranks, refuse_batcher, refuse_sharder
 from curation.stream.reading import Check
 from curation.stream.resample import Upsample
 from curation.stream.ring import Ring
@@ -97,8 +97,9 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         Shapes are those of a sample; a batch has an axis more in front.
         """
         held, all_of = self._holding.rows.size, self._opened.entry.samples
+        of = counted(held, "sample") if held == all_of else f"{held} of {counted(all_of, 'sample')}"
         lines = [
-            f"{self.index.dataset} {self._opened.split}: {held} {'' if held == all_of else f'of {all_of} '}samples, "
+            f"{self.index.dataset} {self._opened.split}: {of}, "
             + (f"batches of {self.batch_size}" if self.batch_size else "one by one")
             + (f", of rank {self.rank} of {self.world_size}" if self.world_size > 1 else "")
         ]
@@ -279,8 +280,10 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
 
         Raises:
             ConfigError: what was given, the environment and torch.distributed do not say the same of which rank this is;
-                or who iterates deals samples to processes a second time.
+                or who iterates deals samples to processes a second time, or makes batches of batches.
         """
+        if self.batch_size is not None:
+            refuse_batcher(self.batch_size)
         refuse_sharder()
         if torch.utils.data.get_worker_info() is None:
             return self._iterate(None)

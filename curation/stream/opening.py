@@ -18,9 +18,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from curation import storage
 from curation.afterwards import Leavings
 from curation.localfiles import NotAFileError
-from curation.model import LOCATION_ID, ConfigError, DamageError
+from curation.model import LOCATION_ID, ConfigError, DamageError, counted
 from curation.shardformat import (
     INDEX,
     META,
@@ -120,7 +121,7 @@ def open_split(path_or_url: str | Path, split: str, remote: Remote | None = None
     _copies.settle()
     store, index = _find_index(str(path_or_url))
     if split not in index.splits:
-        known = ", ".join(f"{k} ({v.samples} samples)" for k, v in index.splits.items())
+        known = ", ".join(f"{k} ({counted(v.samples, 'sample')})" for k, v in index.splits.items())
         raise ConfigError(f"{store.where(INDEX)}: no split {split!r}; expected one of: {known}")
     entry = index.splits[split]
     _check_lengths(store, entry)
@@ -129,9 +130,10 @@ def open_split(path_or_url: str | Path, split: str, remote: Remote | None = None
     if store.is_local:
         table, owned = Path(store.where(entry.members.name)), False
     else:
-        handle, name = tempfile.mkstemp(prefix="curation-members-", suffix=".arrow")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
+        with storage.needed(f"folder of temporary files {tempfile.gettempdir()} (TMPDIR)", "then open the split again"):
+            handle, name = tempfile.mkstemp(prefix="curation-members-", suffix=".arrow")
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
         table, owned = Path(name), True
     opened = OpenSplit(store.url, index, split, table, owned, pa.array([], pa.string()), remote or Remote())
     _ = opened.first  # reads and checks the table now, not at the first sample; it has a row for each sample at least
@@ -209,7 +211,7 @@ def _check_lengths(store: Store, entry: SplitEntry) -> None:
     if wrong:
         more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise DamageError(
-            f"{store.where('')}: {len(wrong)} of {len(names)} shards are not what {INDEX} says: "
+            f"{store.where('')}: {len(wrong)} of {counted(len(names), 'shard')} not what {INDEX} says: "
             f"{'; '.join(wrong[:5])}{more}: copy them again, or pack the dataset again"
         )
 

@@ -110,6 +110,30 @@ def _environment() -> _Told:
     return _Told("RANK, WORLD_SIZE", *values)
 
 
+_NEAR = 8
+"""Frames between a dataset's `__iter__` and who begins it in a DataLoader, at most."""
+
+
+def refuse_batcher(batch_size: int) -> None:
+    """Looks who is calling; for a dataset that makes batches itself.
+
+    Raises:
+        ConfigError: a DataLoader that makes batches of what it gets, and so batches of batches.
+    """
+    frame = sys._getframe(1)
+    for _ in range(_NEAR):
+        if (caller := frame.f_back) is None:
+            return
+        frame = caller
+        if frame.f_code.co_qualname == "_IterableDatasetFetcher.__init__":
+            if frame.f_locals.get("auto_collation"):
+                raise ConfigError(
+                    f"DataLoader: makes batches of what it gets, and this dataset gives batches of {batch_size}: say "
+                    "DataLoader(dataset, batch_size=None); or open_shards(…, batch_size=None), which gives samples"
+                )
+            return
+
+
 def refuse_sharder() -> None:
     """Looks who is calling.
 
