@@ -47,8 +47,8 @@ def of_answer(theirs: Mapping[str, str], ours: Mapping[str, str], where: str = "
         )
     if lacks == "store":
         return (
-            f"cannot read and write {where} as this machine does ({printable(what)}): take a --root that all machines share, "
-            "and give each the credentials that it needs"
+            f"cannot read and write {where} as this machine does ({printable(what)}): take a --root that all machines "
+            "share, and give each the credentials that it needs"
         )
     if lacks:
         return f"cannot import {lacks} ({what}): install curation {version} there with all that it depends on"

@@ -31,6 +31,7 @@ from curation.locate import rows as given_rows
 from curation.locate.rows import Dropped
 from curation.locate.split import reach_km
 from curation.model import (
+    PENDING,
     STATIC,
     ConfigError,
     CurationError,

@@ -1846,6 +1846,7 @@ TABLE = (
         (
             "tests/test_pipeline.py::test_a_slab_that_fails_as_a_whole_is_blamed_on_no_source_keeps_its_whole_cause_and_is_tried_again",
         ),
+    ),
     # Disks that take no more, and signals.
     Mutant(
         "a build ends where nothing more can be kept",
