@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,17 @@ import pytest
 
 from tests import world as tiny
 from tests.run import Curate
+
+MEMORY = Path("/dev/shm")
+"""A file system in memory, where there is one. What is published is synced to the disk before it counts, and tests publish
+much: on a disk most of their time is spent waiting for it (`tests/test_store.py` is what shows that it is synced)."""
+ROOM_BYTES = 6 << 30
+"""What all tests together write (2 GB), with room to spare; a container's own /dev/shm of 64 MB is too small."""
+
+if "PYTEST_DEBUG_TEMPROOT" not in os.environ and MEMORY.is_dir() and os.access(MEMORY, os.W_OK):
+    if shutil.disk_usage(MEMORY).free >= ROOM_BYTES:
+        # Pytest's own variable: unlike --basetemp, the folder below it is a new one for each run.
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)
 
 # Machines are shared: how long an example takes says nothing.
 hypothesis.settings.register_profile("curation", deadline=None)
