@@ -66,16 +66,6 @@ TABLE = (
         ("tests/search/test_spelling.py::test_a_filter_on_text_does_not_drop_another_case_of_it",),
     ),
     Mutant(
-        "what is told from the base leads back there",
-        "curation/search/items.py",
-        'return href if below.startswith("/") or "://" in below else below',
-        "return below",
-        (
-            "tests/search/test_spelling.py"
-            "::test_a_relative_href_is_a_reference_and_what_is_told_from_the_base_leads_back_there",
-        ),
-    ),
-    Mutant(
         "a next link that leads back is not followed for ever",
         "curation/search/paging.py",
         "    if asked.mark in seen:",
@@ -243,7 +233,11 @@ TABLE = (
         "curation/search/items.py",
         "return below if hrefs.is_relative(below) else href",
         "return below if below else href",
-        ("tests/search/test_items.py::test_no_url_becomes_a_path_of_this_machine",),
+        (
+            "tests/search/test_items.py::test_no_url_becomes_a_path_of_this_machine",
+            "tests/search/test_spelling.py"
+            "::test_a_relative_href_is_a_reference_and_what_is_told_from_the_base_leads_back_there",
+        ),
     ),
     Mutant(
         "a link of a catalog is no path of this machine",
@@ -488,8 +482,8 @@ TABLE = (
     Mutant(
         "a place whose scene cannot be read is not told to have none",
         "curation/candidates.py",
-        "            out[place.id] = lost or Candidates(",
-        "            out[place.id] = Candidates(",
+        "unseen = () if lost is None else lost.unread",
+        "unseen = ()",
         (
             "tests/search/test_unreadable.py::test_a_place_whose_only_scene_cannot_be_read_fails_with_that_and_is_tried_again",
         ),
@@ -690,8 +684,8 @@ TABLE = (
     Mutant(
         "what may pass fails the patch",
         "curation/build.py",
-        "isinstance(err, ReadError) and not isinstance(err, PassingError)",
-        "isinstance(err, ReadError)",
+        "isinstance(err, ReadError) and not isinstance(err, PassingError | TrustError)",
+        "isinstance(err, ReadError) and not isinstance(err, TrustError)",
         ("tests/test_faults.py::test_no_other_scene_is_taken_for_what_may_pass[503]",),
     ),
     Mutant(
@@ -915,8 +909,8 @@ TABLE = (
     Mutant(
         "what an item that cannot be read cost is tried again",
         "curation/candidates.py",
-        "status=Status.FAILED, cause=self.cause)",
-        "status=Status.ABSENT, cause=self.cause)",
+        "return Candidates(code=Code.UNREADABLE_ITEM, cause=_cause(here), status=Status.FAILED,",
+        "return Candidates(code=Code.UNREADABLE_ITEM, cause=_cause(here), status=Status.ABSENT,",
         (
             "tests/search/test_unreadable.py::test_a_place_whose_only_scene_cannot_be_read_fails_with_that_and_is_tried_again",
         ),
@@ -1073,7 +1067,7 @@ TABLE = (
     Mutant(
         "a table that is a folder is refused",
         "curation/stream/opening.py",
-        "except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as err:",
+        "except (FileNotFoundError, NotADirectoryError, NotAFileError) as err:",
         "except (FileNotFoundError, NotADirectoryError) as err:",
         (f"{HOSTILE}an_index_that_promises_what_its_files_have_not_is_refused_before_room_is_made_for_it",),
     ),
