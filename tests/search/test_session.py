@@ -105,6 +105,7 @@ def test_where_nobody_is_there_a_build_ends_within_seconds_with_one_line(
     assert cli.main(["build", *where, "--scheduler", "none", *flags]) == 2
     assert time.monotonic() - began < 5
     lines = capsys.readouterr().err.splitlines()
+    assert "places.csv: 25 rows: 25 locations" in lines.pop(0)
     assert "catalog https://stac.example: asking https://stac.example" in lines[0]
     assert lines[1].startswith("curate: catalog https://stac.example: does not answer as a STAC API (")
     assert told in lines[1]
