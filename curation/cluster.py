@@ -21,8 +21,8 @@ from distributed.client import ClosedClientError, FutureCancelledError
 from distributed.comm.addressing import parse_host_port
 from distributed.versions import VersionMismatchWarning
 
-from curation import causes, lanes, stopping
-from curation.dealing import PER_THREAD, Work
+from curation import causes, stopping
+from curation.dealing import Work
 from curation.model import ConfigError, CurationError
 from curation.roster import Roster, SchedulerLostError, check
 from curation.store import Store
@@ -43,7 +43,6 @@ CONFIG = {
     # was under way when the scheduler closed, with its traceback.
     "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
 }
-
 
 LOST = (ClosedClientError, FutureCancelledError, SchedulerLostError)
 """What is raised when a scheduler is gone."""
@@ -130,12 +129,7 @@ class _OneLine(logging.Handler):
 def _told_to_who_debugs() -> Iterator[None]:
     """Dask's own logging in this process goes by way of ours."""
     before = []
-    for name in (
-        "distributed",
-        "distributed.client",
-        "tornado",
-        "tornado.application",
-    ):  # those that Dask gave handlers
+    for name in ("distributed", "distributed.client", "tornado", "tornado.application"):  # Dask gave them handlers
         its = logging.getLogger(name)
         before.append((its, its.handlers[:], its.propagate))
         its.handlers[:], its.propagate = [_OneLine()], False
@@ -220,14 +214,6 @@ def _check_certificates(scheduler: str) -> None:
 def workers(client: Client | None) -> int:
     """How many processes work."""
     return 1 if client is None else max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
-
-
-def window(client: Client | None) -> int:
-    """How many items may have been taken from a stream that are not finished."""
-    if client is None:
-        return 1
-    found = client.scheduler_info(n_workers=-1)["workers"].values()
-    return sum(PER_THREAD * worker["nthreads"] + lanes.RUN for worker in found)
 
 
 def stream(

@@ -13,12 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation import grid
+from curation.atlas import PER_DEG
 from curation.model import Location
 
-MASK_PER_DEG = 120
-"""Cells of the mask per degree."""
-
-MARGIN_DEG = 1 / MASK_PER_DEG
+MARGIN_DEG = 1 / PER_DEG
 """Sea is sure only so far from the mask's land: one cell, some 930 m of latitude (and as far of longitude), which is what
 its coast is known to. Measured against the list of GLO-30's 26,450 tiles: of all cells in tiles that are not there (Armenia
 and Azerbaijan aside) it calls 126 land, on 13 tiles, and with the margin 432, on 28: so little real sea is left open. Islets
@@ -30,8 +28,8 @@ ICE_BELOW_LAT = -60.0
 
 def is_sea(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether points are open sea for sure, as bool of their shape. Longitudes may run beyond ±180."""
-    row = np.floor((90 - np.asarray(lat, dtype=np.float64)) * MASK_PER_DEG).astype(np.int64)
-    column = np.floor((np.asarray(lon, dtype=np.float64) % 360) * MASK_PER_DEG).astype(np.int64)
+    row = np.floor((90 - np.asarray(lat, dtype=np.float64)) * PER_DEG).astype(np.int64)
+    column = np.floor((np.asarray(lon, dtype=np.float64) % 360) * PER_DEG).astype(np.int64)
     # Many points lie in few cells.
     cells, of_cell = np.unique(np.stack([row.ravel(), column.ravel()]), axis=1, return_inverse=True)
     sea = np.array([_is_sea_cell(int(r), int(c)) for r, c in cells.T], dtype=bool)
@@ -43,11 +41,11 @@ def _is_sea_cell(row: int, column: int) -> bool:
     # Its package brings geopandas with it: three seconds, which only a worker that has met a hole shall pay.
     from curation.locate import land
 
-    lon, lat = (column + 0.5) / MASK_PER_DEG, 90 - (row + 0.5) / MASK_PER_DEG
+    lon, lat = (column + 0.5) / PER_DEG, 90 - (row + 0.5) / PER_DEG
     if lat < ICE_BELOW_LAT:
         return False
     wide = math.ceil(1 / max(math.cos(math.radians(lat)), 0.01))  # cells grow narrow towards the poles
-    across, along = np.meshgrid(np.arange(-wide, wide + 1) / MASK_PER_DEG, np.arange(-1, 2) * MARGIN_DEG)
+    across, along = np.meshgrid(np.arange(-wide, wide + 1) / PER_DEG, np.arange(-1, 2) * MARGIN_DEG)
     return not land.is_land(lon + across, np.clip(lat + along, -90, 90)).any()
 
 

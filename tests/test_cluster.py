@@ -13,7 +13,7 @@ import psutil
 import pytest
 from distributed import Security, core
 
-from curation import cluster
+from curation import cluster, dealing, lanes
 from curation.model import ConfigError
 from tests.run import Curate, scheduler_by_hand
 from tests.world import World
@@ -96,7 +96,7 @@ def test_a_bounded_number_of_tasks_is_submitted_at_any_time():
                 submitted.append(n)
                 yield n
 
-        most = cluster.window(client)
+        most = dealing.PER_THREAD * cluster.THREADS_PER_WORKER + lanes.RUN  # of one worker
         seen = 0
         for batch in cluster.stream(client, double, items()):
             seen += len(batch)

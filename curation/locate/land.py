@@ -59,9 +59,7 @@ def windows(north: Ints, west: Ints, side: int) -> NDArray[np.bool_]:
 @functools.lru_cache(maxsize=1)
 def _bits() -> NDArray[np.uint8]:
     """The mask, north to south and west to east, eight cells to a byte; 1 is land. 117 MB: for windows only."""
-    runs = (
-        atlas.land_turns().astype(np.int64).reshape(-1, 2)
-    )  # of land: the first cell and the first after it, in one row
+    runs = atlas.land_turns().astype(np.int64).reshape(-1, 2)  # of land: its first cell, and the first after it
     bits = np.empty((_SHAPE[0], _SHAPE[1] // 8), dtype=np.uint8)
     for first in range(0, _SHAPE[0], _ROWS_AT_ONCE):
         start, stop = first * _SHAPE[1], min(first + _ROWS_AT_ONCE, _SHAPE[0]) * _SHAPE[1]
