@@ -192,10 +192,12 @@ VALUE_HELP: dict[Code, str] = {
     Code.DOUBTFUL: "doubtful fraction {:.3g}",
     Code.SNOWY: "snow fraction {:.3g}",
     Code.NODATA: "valid fraction {:.3g}",
+    Code.HOLE: "valid fraction {:.3g}",
     Code.TIME_GAP: "{:.3g} days",
     Code.EXHAUSTED: "scenes left: {:.0f}",
     Code.OFFSET_CONFLICT: "offset by its metadata: {:g}",
-    Code.IMPOSSIBLE: "share of clear pixels: {:.3g}",
+    Code.IMPOSSIBLE: "share of pixels: {:.3g}",
+    Code.SHIFTED: "{:.3g} pixels of the array measured",
 }
 """What the value is that decided: `cloudy` has the clear fraction, not the cloudy one."""
 
