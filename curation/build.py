@@ -39,6 +39,7 @@ from curation import (
 )
 from curation.candidates import Candidates, Times
 from curation.catalogs import Catalog
+from curation.causes import one_line
 from curation.choice import OF_MASK, Refusal, Stage, furthest
 from curation.cube import Cube
 from curation.ledger import SlabRecord, StoredObject, again
@@ -60,9 +61,7 @@ from curation.model import (
     StorageError,
     TrustError,
     code_of,
-    shortened,
 )
-from curation.printable import printable
 from curation.read.cog import Asset, Read, Reader
 from curation.read.swath import Swaths
 from curation.recipe import Dataset
@@ -310,12 +309,6 @@ def _build_patch(slab: _Slab, reader: Reader, location: Location) -> Reading[tup
         told = tuple(causes.items())
         patch.sources[name] = dataclasses.replace(patch.sources[name], passed_over=told)
     return patch, PatchOutcome(location.id, status, patch.sources)
-
-
-def one_line(err: BaseException) -> str:
-    """One line on an error, printable."""
-    line = (printable(err).splitlines() or [""])[0]
-    return f"{type(err).__name__}: {shortened(line, 600)}"
 
 
 def _patch_status(patch: _Patch, required: set[str], names: Sequence[str]) -> Status:

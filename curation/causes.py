@@ -1,4 +1,4 @@
-"""Errors with all that they were raised from, in one line; kept on their way from a worker. Pure."""
+"""Errors in one line, printable: alone, or with all that they were raised from, kept on their way from a worker. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,20 @@ from curation.printable import printable
 CAUSE_CHARS = 2_000
 """Of one error of a cause, which stands in the line of each patch of a slab."""
 
+LINE_CHARS = 600
+"""Of one error told alone."""
+
 _BY = "caused by "
+
+
+def first_line(err: BaseException, most: int = LINE_CHARS) -> str:
+    """An error's first line, printable and shortened, without its class."""
+    return shortened((printable(err).splitlines() or [""])[0], most)
+
+
+def one_line(err: BaseException) -> str:
+    """One line on an error alone: its class and its first line, printable."""
+    return f"{type(err).__name__}: {first_line(err)}"
 
 
 def whole(err: BaseException) -> str:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from curation.model import shortened
+
 _CONTAINERS = ("abfs", "abfss")
 """Schemes whose URLs have the container before the `@`, and no user: `abfss://container@account.dfs.core.windows.net/path`."""
 
@@ -71,6 +73,11 @@ def printable(what: object) -> str:
     text = _URL.sub(lambda found: _ended(found[0], unsigned), text)
     text = _QUERY.sub(lambda found: _ended(found[0], lambda query: ""), text)
     return _HEADER.sub(r"\1…", _NAMED.sub(r"\1=…", text))
+
+
+def shown(value: object, most: int = 60) -> str:
+    """What somebody says that cannot be, as an error tells it: in ASCII, printable before it is cut, which a URL may be."""
+    return shortened(printable(ascii(value)), most)
 
 
 def _ended(found: str, made: Callable[[str], str]) -> str:

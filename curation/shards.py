@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from curation import catalogs, cluster, grid, labels, payload, pipeline, shardformat, sharing, shift, storage
 from curation.backscatter import FLOOR_DB, decibels
-from curation.build import one_line
+from curation.causes import one_line
 from curation.complete import Standing, standings
 from curation.cube import Cube
 from curation.ledger import Ledger, recorded_cubes

@@ -40,6 +40,7 @@ from planetary_computer.settings import Settings
 from planetary_computer.utils import parse_blob_url
 
 from curation import hrefs, localfiles, trust
+from curation.causes import first_line, one_line
 from curation.model import ConfigError, PassingError, ReadError, StorageError, TrustError, shortened
 from curation.printable import printable
 from curation.store import Client, ReplacedError, Store
@@ -136,7 +137,7 @@ def blamed(*names: str) -> Iterator[None]:
     except (ReadError, MemoryError):
         raise
     except Exception as err:
-        raise ReadError(f"{' and '.join(names)}: could not be read: {type(err).__name__}: {_line(err)}") from err
+        raise ReadError(f"{' and '.join(names)}: could not be read: {one_line(err)}") from err
 
 
 _CHANGED = "has changed since its head was read; it is read anew"
@@ -256,7 +257,7 @@ def _from_store(url: str, start: int, length: int, version: str) -> Answer:
             raise PassingError(str(err)) from None
         raise
     except (OSError, obstore.exceptions.BaseError) as err:
-        raise _FailedTryError(f"{type(err).__name__}: {_line(err)}") from None
+        raise _FailedTryError(f"{one_line(err)}") from None
     return Answer(data, stat.size, stat.etag)
 
 
@@ -399,8 +400,8 @@ def _got(
         ) from None
     except (urllib3.exceptions.HTTPError, OSError) as err:
         if trust.refused(err):
-            raise TrustError(f"{parts.hostname}: {trust.advice()} ({_line(err)})") from None
-        raise _FailedTryError(f"{type(err).__name__}: {_line(err)}") from None
+            raise TrustError(f"{parts.hostname}: {trust.advice()} ({first_line(err)})") from None
+        raise _FailedTryError(f"{one_line(err)}") from None
 
 
 def _check(response: urllib3.BaseHTTPResponse) -> str:
@@ -488,11 +489,6 @@ def _moment_s(date: str | None) -> float | None:
     with contextlib.suppress(ValueError, TypeError, OverflowError):
         return email.utils.parsedate_to_datetime(date or "").timestamp()
     return None
-
-
-def _line(err: Exception) -> str:
-    """The first line of an error, printable."""
-    return (printable(err).splitlines() or [""])[0]
 
 
 # ---- signatures ------------------------------------------------------------------------------------------------------

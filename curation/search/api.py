@@ -17,9 +17,10 @@ from urllib3 import Retry
 
 from curation import hrefs, trust
 from curation.catalogs import Catalog
-from curation.model import ConfigError, CurationError, shortened
-from curation.printable import printable
-from curation.search.items import Found, Query, first_line, name_of, reduced
+from curation.causes import one_line
+from curation.model import ConfigError, CurationError
+from curation.printable import shown
+from curation.search.items import Found, Query, name_of, reduced
 from curation.search.paging import PAGE_ITEMS, Asked, EndlessError, body_of, most_items, pages
 from curation.search.session import check_reached, prepared
 
@@ -45,7 +46,7 @@ class Api:
             return {c.id for c in self._client.get_collections()}
         except (APIError, requests.RequestException, *_NOT_STAC) as err:
             raise ConfigError(
-                f"catalog {self.catalog.location}: does not list its collections ({type(err).__name__}: {first_line(err)}); "
+                f"catalog {self.catalog.location}: does not list its collections ({one_line(err)}); "
                 "check the address and the network"
             ) from err
 
@@ -85,7 +86,7 @@ class Api:
     def _read(self, asked: Asked) -> dict[str, Any]:
         page = _page(self._client._stac_io, asked)  # type: ignore[arg-type]  # that which `_opened` gave it
         if not isinstance(page.get("features"), list):
-            raise TypeError(f"the page has no list of items: its keys are {shortened(ascii(sorted(page)), 100)}")
+            raise TypeError(f"the page has no list of items: its keys are {shown(sorted(page), 100)}")
         return page
 
 
@@ -96,13 +97,13 @@ class _Pages(StacApiIO):
         """As of `StacApiIO`. Raises TypeError or ValueError where a page of a list is asked for, and it is none."""
         href = source.get_href() if isinstance(source, pystac.Link) else str(source)
         if hrefs.scheme_of(href or "") not in hrefs.SERVERS:  # pystac would open a file of this machine
-            raise ValueError(f"leads to {shortened(printable(ascii(href)), 100)}, expected http or https")
+            raise ValueError(f"leads to {shown(href, 100)}, expected http or https")
         page = super().read_json(source, *args, **how)
         if not isinstance(page, dict):
             raise TypeError(f"the answer is of type {type(page).__name__}, expected an object of JSON")
         listed = [page[k] for k in ("features", "collections") if k in page]
         if "parameters" in how and not any(isinstance(items, list) for items in listed):
-            raise ValueError(f"the page has no list of items: its keys are {shortened(ascii(sorted(page)), 100)}")
+            raise ValueError(f"the page has no list of items: its keys are {shown(sorted(page), 100)}")
         return page
 
     def get_pages(
@@ -177,7 +178,7 @@ def _opened(catalog: Catalog) -> pystac_client.Client:
         raise ConfigError(
             f"catalog {catalog.location}: {trust.advice()}"
             if trust.refused(err)
-            else f"catalog {catalog.location}: does not answer as a STAC API ({type(err).__name__}: {first_line(err)}); "
+            else f"catalog {catalog.location}: does not answer as a STAC API ({one_line(err)}); "
             "check the address and the network"
         ) from err
 
@@ -195,8 +196,6 @@ def _retried(once: Callable[[], dict[str, Any]], what: str) -> dict[str, Any]:
                 raise CurationError(f"{what}: {trust.advice()}") from err
             status = getattr(err, "status_code", None)
             if attempt == TRIES - 1 or (status is not None and 400 <= status < 500 and status != 429):
-                raise CurationError(
-                    f"{what}: {type(err).__name__}: {first_line(err)}; tried {attempt + 1} times, rerun to try again"
-                ) from err
+                raise CurationError(f"{what}: {one_line(err)}; tried {attempt + 1} times, rerun to try again") from err
             time.sleep(BACKOFF_S * 2 ** (attempt + 1))
     raise AssertionError("unreachable")

@@ -17,8 +17,9 @@ from shapely.geometry.base import BaseGeometry
 
 from curation import hrefs, radiometry, versions
 from curation.catalogs import Catalog
-from curation.model import STATIC, Scene, Season, iso, parse_time, shortened
-from curation.printable import printable, unsigned
+from curation.causes import one_line
+from curation.model import STATIC, Scene, Season, iso, parse_time
+from curation.printable import shown, unsigned
 from curation.search import spelling
 from curation.search.cells import SearchCell
 from curation.sources import CatalogForm, SourceSpec
@@ -131,7 +132,7 @@ def name_of(item: Any) -> str:
     name = item.get("id") if isinstance(item, dict) else item
     if isinstance(name, str) and name and _encodes(name):
         return name
-    return f"no id: {shortened(printable(ascii(name)), 100)}"
+    return f"no id: {shown(name, 100)}"
 
 
 def looked_at(
@@ -154,7 +155,7 @@ def unwanted(item: dict[str, Any], form: CatalogForm, query: dict[str, dict[str,
     """Why an item is not what was asked for; None where it is."""
     stated = item.get("collection")  # an item may state none
     if stated is not None and not isinstance(stated, str):
-        raise TypeError(f"collection is {_shown(stated)}, expected text")
+        raise TypeError(f"collection is {shown(stated)}, expected text")
     if stated is not None and stated != form.collection:
         return f"of collection {stated}"
     for name, conditions in query.items():
@@ -217,7 +218,7 @@ def _unreadable(item: Any, err: Exception, spec: SourceSpec) -> Unreadable:
     for key in ("datetime", "start_datetime", "end_datetime"):
         with contextlib.suppress(Exception):
             time = time or _time({"datetime": item["properties"][key]})
-    reason = f"unreadable: {type(err).__name__}: {first_line(err)}".encode("ascii", "backslashreplace").decode()
+    reason = f"unreadable: {one_line(err)}".encode("ascii", "backslashreplace").decode()
     return Unreadable(name_of(item), reason, geometry, time)
 
 
@@ -238,7 +239,7 @@ def _text(name: str, value: Any) -> str | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float) or not _encodes(str(value)):
-        raise TypeError(f"{name} is {_shown(value)}, expected text")
+        raise TypeError(f"{name} is {shown(value)}, expected text")
     return str(value)
 
 
@@ -248,15 +249,10 @@ def _spelt(name: str, value: Any, spelt: Callable[[str], str]) -> str | None:
     return None if found is None else spelt(found)
 
 
-def _shown(value: Any) -> str:
-    """What a catalog says that cannot be, as an error tells it; printable before it is cut, which a URL may be."""
-    return shortened(printable(ascii(value)), 60)
-
-
 def _number(name: str, value: Any) -> float:
     """A finite number. Text is none, though a number may stand in it: who wrote it meant something else by it."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise TypeError(f"{name} is {_shown(value)}, expected a finite number")
+        raise TypeError(f"{name} is {shown(value)}, expected a finite number")
     return float(value)
 
 
@@ -274,7 +270,7 @@ def _whole(name: str, value: Any, below: int) -> int | None:
         return None
     found = int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 20 else value
     if _number(name, found) != int(found) or not 0 <= found < below:
-        raise ValueError(f"{name} is {_shown(value)}, expected a whole number below {below}")
+        raise ValueError(f"{name} is {shown(value)}, expected a whole number below {below}")
     return int(found)
 
 
@@ -303,7 +299,7 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
     baseline = _baseline(named.get("baseline"), form)
     first = assets[spelling.key_of(assets, form.assets.get(bands[0], bands[0]))]
     if not isinstance(item["id"], str) or not item["id"] or not _encodes(item["id"]):
-        raise TypeError(f"id is {_shown(item['id'])}, expected text")
+        raise TypeError(f"id is {shown(item['id'])}, expected text")
     return Scene(
         id=item["id"],
         source=spec.name,
@@ -396,8 +392,3 @@ def _own_address(item: dict[str, Any], catalog: Catalog) -> str:
 def _epsg(properties: dict[str, Any], asset: dict[str, Any]) -> int | None:
     stated = (holder.get(key) for holder in (asset, properties) for key in ("proj:epsg", "proj:code"))
     return next((code for value in stated if (code := spelling.epsg(value)) is not None), None)
-
-
-def first_line(err: BaseException) -> str:
-    """An error's first line, printable and shortened."""
-    return shortened((printable(err).splitlines() or [""])[0], 300)

@@ -26,9 +26,10 @@ import shapely
 
 from curation import storage
 from curation.catalogs import Catalog, parquet_parts
+from curation.causes import first_line
 from curation.model import ConfigError, Scene
 from curation.search import spelling
-from curation.search.items import Found, Query, Unreadable, first_line, looked_at, name_of
+from curation.search.items import Found, Query, Unreadable, looked_at, name_of
 from curation.sources import CatalogForm
 
 log = logging.getLogger(__name__)
