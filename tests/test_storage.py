@@ -180,9 +180,9 @@ def test_workers_are_given_work_that_does_not_raise_for_want_of_storage(
 
     given, real = [], cluster.stream
 
-    def spied(client, fn, items):
+    def spied(client, fn, *more):
         given.append(fn)
-        return real(client, fn, items)
+        return real(client, fn, *more)
 
     mine = Curate(built.world, tmp_path)
     assert verb == "build" or mine() == 0
@@ -309,7 +309,7 @@ def test_an_object_store_that_refuses_ends_the_run_and_says_what_to_do(
                 write()
             assert str(raised.value).startswith("s3://bucket/root/a/k: ")
             assert "\n" not in str(raised.value)
-    assert asked == ["PUT", "PUT"]
+    assert asked.count("PUT") == 2  # what is there is looked at, and nothing is written again
 
 
 def test_an_object_store_that_does_not_answer_is_tried_again_by_the_next_run_only(monkeypatch: pytest.MonkeyPatch):
