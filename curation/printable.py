@@ -25,13 +25,19 @@ _URL = re.compile(r"""[A-Za-z][A-Za-z0-9+.-]*:(?:\\?/){2}(?:[^\s"'<>]|'(?=[\w%&=
 _QUERY = re.compile(r"""\?(?=\S*[\w%])(?:[^\s"'<>]|'(?=[\w%&=+./-]))+""")
 """A query whose URL begins elsewhere, or nowhere: libraries tell the path alone."""
 
-_NAMED = re.compile(
-    r"""(?ix) \b ([\w.-]* (?:token|secret|passw(?:or)?d|credential|signature|api[-_]?key|access[-_]?key(?:[-_]?id)?) s?
-    | sig) = (?! [\s"'] ) [^\s&"',;)<>]+"""
-)
+_SECRET = r"[\w.-]* (?: token|secret|passw(?:or)?d|credential|signature|api[-_]?key|access[-_]?key(?:[-_]?id)? ) s?"
+"""How a secret may be called; `sig`, too, but by that name alone."""
+
+_NAMED = re.compile(rf"""(?ix) \b ({_SECRET} | sig) = (?! [\s"'] ) [^\s&"',;)<>]+""")
 """What a name calls a secret, out of any URL."""
 
-_HEADER = re.compile(r"""(?i)(authorization["']?\s*[:=]\s*["']?)(?:(?:basic|bearer|digest)\s+)?[^\s"',}]+""")
+_QUOTED = re.compile(rf"""(?ix) ( (["']) {_SECRET} \2 | (["']) sig \3 ) (\s*:\s*) (["']) (?: (?!\5) [^\n] )+ \5""")
+"""Likewise, as JSON and Python write it."""
+
+_USER = re.compile(r"""[^\s/@:"'<>]*:[^\s/@"'<>]+@(?=[\w\[])""")
+"""User and password before a host, where no `//` is: who types a URL may forget it, and who tells of one may cut it off."""
+
+_HEADER = re.compile(r"""(?i)(authorization["']?\s*[:=,]\s*["']?)(?:(?:basic|bearer|digest)\s+)?[^\s"',}]+""")
 
 _LEAST_CHARACTERS = 8
 """A secret that is shorter, or of letters alone, is not looked for by itself: it may be an ordinary word, or a path's."""
@@ -48,6 +54,8 @@ def unsigned(url: str) -> str:
     scheme, rest = found[1], url[found.end() :].replace("\\/", "/")
     if scheme.lower() not in _CONTAINERS:
         rest = _without_user(rest)
+        if scheme.lower() in ("http", "https") and not _has_host(rest):
+            rest = "…"  # cut off in the password, before the host
     return f"{scheme}://{re.split('[?#]', rest, maxsplit=1)[0]}"
 
 
@@ -56,8 +64,13 @@ def _without_user(rest: str) -> str:
     host = re.split("[/?#]", rest, maxsplit=1)[0]
     if "@" in host:
         return rest[host.rindex("@") + 1 :]
-    is_host = host.startswith("[") or ":" not in host or re.fullmatch(r"[^:]*:\d*", host)
-    return rest if is_host or "@" not in rest else rest[rest.rindex("@") + 1 :]
+    return rest if _has_host(rest) or "@" not in rest else rest[rest.rindex("@") + 1 :]
+
+
+def _has_host(rest: str) -> bool:
+    """Whether what follows `//` begins with what may be a host and a port."""
+    host = re.split("[/?#]", rest, maxsplit=1)[0]
+    return host.startswith("[") or ":" not in host or re.fullmatch(r"[^:]*:\d*", host) is not None
 
 
 def printable(what: object) -> str:
@@ -72,12 +85,13 @@ def printable(what: object) -> str:
         text = re.sub(rf"(?<![\w-]){re.escape(secret)}(?![\w-])", "…", text)
     text = _URL.sub(lambda found: _ended(found[0], unsigned), text)
     text = _QUERY.sub(lambda found: _ended(found[0], lambda query: ""), text)
+    text = _QUOTED.sub(r"\1\4\5…\5", _USER.sub("", text))
     return _HEADER.sub(r"\1…", _NAMED.sub(r"\1=…", text))
 
 
-def shown(value: object, most: int = 60) -> str:
-    """What somebody says that cannot be, as an error tells it: in ASCII, printable before it is cut, which a URL may be."""
-    return shortened(printable(ascii(value)), most)
+def shown(value: object, limit: int = 60) -> str:
+    """What somebody said that cannot be, in ASCII: printable before it is cut, which may be in the midst of a URL."""
+    return shortened(printable(ascii(value)), limit)
 
 
 def _ended(found: str, made: Callable[[str], str]) -> str:

@@ -374,10 +374,18 @@ def _told(href: str, item: dict[str, Any], catalog: Catalog) -> str:
     if not unsigned(href).strip():
         return ""
     if not catalog.is_file and hrefs.is_relative(href):
-        href = urljoin(_own_address(item, catalog), href)
+        href = _referred(_own_address(item, catalog), href)
     href = unsigned(href)
     below = href.removeprefix(catalog.base.rstrip("/") + "/")
     return below if hrefs.is_relative(below) else href  # `https://host//etc/x` is no path of this machine
+
+
+def _referred(address: str, href: str) -> str:
+    """Where a relative href leads from an address (RFC 3986): of a bucket, too, which urllib takes for no place to start."""
+    if hrefs.scheme_of(address) not in hrefs.BUCKETS:
+        return urljoin(address, href)
+    scheme, _, rest = address.partition("://")
+    return f"{scheme}:{urljoin(f'//{rest}', href)}"
 
 
 def _own_address(item: dict[str, Any], catalog: Catalog) -> str:

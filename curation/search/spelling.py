@@ -90,7 +90,8 @@ def orbit_state(value: Any) -> str:
     """
     found = value.strip().lower() if isinstance(value, str) else value
     if found not in ORBIT_STATES:
-        raise ValueError(f"sat:orbit_state is {shown(value)}, expected {' or '.join(ORBIT_STATES)}")
+        said = shown(value)
+        raise ValueError(f"sat:orbit_state is {said}, expected {' or '.join(ORBIT_STATES)}")
     return str(found)
 
 

@@ -164,6 +164,17 @@ def test_a_relative_href_is_a_reference_and_what_is_told_from_the_base_leads_bac
     assert made.hrefs["B02"] == told
 
 
+@pytest.mark.parametrize("address", ["s3://bucket/a/one.json", "abfss://box@account.example/a/one.json"])
+def test_a_relative_href_of_an_item_in_a_bucket_leads_into_that_bucket(address):
+    one = item("one") | {"links": [{"rel": "self", "href": address}]}
+    source = spec("s2l2a")
+    asked = query(source, cell_at(one["geometry"]))
+    for href, below in (("B02.tif", "a/B02.tif"), ("../b/B02.tif?sig=x", "b/B02.tif"), ("../../../etc/x", "etc/x")):
+        one["assets"]["B02"]["href"] = href
+        (made,) = items.reduced([one], asked, source.catalogs["planetary-computer"], API).scenes
+        assert made.hrefs["B02"] == f"{address.removesuffix('a/one.json')}{below}"
+
+
 def test_a_relative_href_with_a_space_is_read_from_the_catalogs_folder(world, tmp_path):
     import json
     import shutil
