@@ -16,7 +16,7 @@ from distributed.scheduler import NoValidWorkerError
 
 from curation import causes, lanes
 from curation.model import ConfigError, CurationError
-from curation.roster import LOOK_S, RETRIES, SOON_S, Roster
+from curation.roster import LOOK_S, RETRIES, SOON_S, WORD_S, Roster
 
 log = logging.getLogger(__name__)
 A = TypeVar("A")
@@ -41,8 +41,8 @@ class Flight(Generic[A]):
     """An item on its way."""
 
     item: A
-    losses: int = 0
-    """Workers that were lost under it."""
+    losses: tuple[tuple[str, str], ...] = ()
+    """Workers that were lost under it, as far as is known without a word; each with the key of the task that it had."""
     worker: str = ""
     """Who was given it."""
     hands: set[str] = field(default_factory=set)
@@ -120,20 +120,30 @@ class Work(Generic[A, R]):
             log.warning("dask: worker %s is gone; %d tasks that it had are done by others", worker, len(futures))
             self._client.cancel(futures)
             for future in futures:
-                out += self._back(self._flying.pop(future), lost=future in running)
+                out += self._back(self._flying.pop(future), (worker, str(future.key)) if future in running else None)
         return out
 
-    def _back(self, flight: Flight[A], *, lost: bool) -> list[tuple[A, R | BaseException]]:
-        """Takes an item back to be done by another; with its error where it has cost too many workers."""
+    def _back(self, flight: Flight[A], loss: tuple[str, str] | None) -> list[tuple[A, R | BaseException]]:
+        """Takes an item back to be done by another; with its error where it has cost too many workers.
+
+        Args:
+            flight: the item.
+            loss: the worker that was lost while it worked on it, and the task; None where none was.
+        """
         self._load[flight.worker] -= 1
-        losses = flight.losses + lost
-        if lost and flight.alone:
-            cause = WorkersLostError(
-                f"{losses} workers were lost while they worked on this, the last ({flight.worker}) on nothing else: out of "
-                "memory, or ended from outside; their logs may say"
-            )
-            return [(flight.item, cause)]
-        (self._suspects if losses >= LOSSES else self._again).append(Flight(flight.item, losses))
+        left = self._roster.took_leave
+        losses = flight.losses
+        if loss is not None and not left(*loss, within_s=WORD_S if flight.alone else 0):
+            losses += (loss,)
+            if flight.alone:
+                cause = WorkersLostError(
+                    f"{len(losses)} workers were lost while they worked on this, the last ({loss[0]}) on nothing else: out "
+                    "of memory, or ended from outside; their logs may say"
+                )
+                return [(flight.item, cause)]
+        if len(losses) >= LOSSES and not flight.alone:  # some may have said since that they went
+            losses = tuple(its for its in losses if not left(*its))
+        (self._suspects if len(losses) >= LOSSES else self._again).append(Flight(flight.item, losses))
         return []
 
     def _fill(self) -> None:
@@ -209,13 +219,14 @@ class Work(Generic[A, R]):
             if future.status == "cancelled":
                 raise FutureCancelledError(future.key, "the scheduler is gone")
             if future.status == "lost":  # done, and its worker gone before anybody had the result
-                out += self._back(flight, lost=False)
+                out += self._back(flight, None)
                 continue
             err = future.exception() if future.status == "error" else None
             if isinstance(err, KilledWorker | NoValidWorkerError):
                 self._looked = -LOOK_S  # nobody is to be given anything before it is known who is left
-                had = self._roster.lost_under(err.last_worker.address) if isinstance(err, KilledWorker) else ()
-                out += self._back(flight, lost=str(future.key) in had)
+                last = err.last_worker.address if isinstance(err, KilledWorker) else ""
+                loss = last and str(future.key) in self._roster.lost_under(last)
+                out += self._back(flight, (last, str(future.key)) if loss else None)
                 continue
             self._load[flight.worker] -= 1
             out.append((flight.item, result if err is None else err))

@@ -53,6 +53,8 @@ def look(modules: tuple[str, ...], store: tuple[str, str, str] | None, on_worker
         out["sources"] = sources.hexdigest()
         for name in modules:
             importlib.import_module(name)
+        if on_worker:
+            importlib.import_module(name := "curation.leaving").install(worker)
     except Exception as err:  # noqa: BLE001 - whatever an import there raises is the answer
         return out | {"lacks": name, "what": told(err)}
     if store is not None:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import time
 import uuid
+from dataclasses import dataclass
 from typing import Any
 
 from distributed import Client, Future, KilledWorker
@@ -34,12 +35,42 @@ SAY_S = 60.0
 RETRIES = 1
 """Dask runs a task again that raised; a patch that fails to be read is no such error, it is an outcome."""
 
-MODULES = ("curation.build", "curation.shards")
+MODULES = ("curation.build", "curation.shards", "curation.leaving")
 """What a worker has to be able to import."""
+
+GOODBYE = "curation-goodbye"
+"""Event of a worker that ends in order (`leaving`)."""
+
+WORD_S = 5.0
+"""How long a worker's goodbye is waited for, where all depends on it: one that has no nanny says it when it is gone."""
 
 
 class SchedulerLostError(CurationError):
     """The scheduler does not answer any more."""
+
+
+@dataclass(slots=True)
+class Life:
+    """What is known of one worker, from the scheduler's events."""
+
+    had: frozenset[str] = frozenset()
+    """Keys of the tasks that it had when it was removed."""
+    removed: bool = False
+    took_leave: bool = False
+    """Whether it ended in order: at the end of its time, or told to."""
+    broken: bool = False
+    """Whether it was removed since its connection broke, and not since the scheduler had no sign of life of it for long."""
+
+    def add(self, what: dict[str, Any]) -> None:
+        """Takes up an event."""
+        action = what.get("action")
+        if action == "remove-worker":
+            self.removed, self.had = True, frozenset(what.get("processing-tasks", ()))
+            self.broken = str(what.get("stimulus_id")).startswith("handle-worker-cleanup")
+            self.took_leave |= bool(what.get("expected"))
+        elif action in ("closing-worker", GOODBYE) or what.get("status") in ("closing", "closing_gracefully"):
+            # One that hung, was given up, and then wakes up says it as well.
+            self.took_leave |= self.broken or not self.removed
 
 
 class Roster:
@@ -104,15 +135,36 @@ class Roster:
         return f"{next(iter(self.unfit.values()))}{rest}"
 
     def lost_under(self, address: str) -> frozenset[str]:
-        """Keys of the tasks that a worker had when it was lost.
+        """Keys of the tasks that a worker had when it was last lost."""
+        had = [its for its in self._lives(address) if its.removed]
+        return had[-1].had if had else frozenset()
 
-        None where it said that it would go, at the end of its time or told to: that is no fault of theirs.
+    def took_leave(self, address: str, key: str, within_s: float = 0) -> bool:
+        """Whether a worker that was lost while it had a task has said that it goes: that is no fault of the task.
+
+        Args:
+            address: the worker.
+            key: the task.
+            within_s: how long its word is waited for.
         """
-        told = [what for _, what in self.call("events", topic=address) if isinstance(what, dict)]
-        going = ("closing", "closing_gracefully")
-        if any(w.get("action") == "closing-worker" or w.get("status") in going or w.get("expected") for w in told):
-            return frozenset()
-        return frozenset(key for what in told for key in what.get("processing-tasks", ()))
+        deadline = time.monotonic() + within_s
+        while True:
+            had = [its for its in self._lives(address) if key in its.had]
+            if had and had[-1].took_leave:
+                return True
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.1)
+
+    def _lives(self, address: str) -> list[Life]:
+        """What the scheduler remembers of the workers at an address, which may have been several, one after another."""
+        lives = [Life()]
+        for _, what in self.call("events", topic=address):
+            if isinstance(what, dict):
+                if what.get("action") == "add-worker":
+                    lives.append(Life())
+                lives[-1].add(what)
+        return lives
 
     def call(self, method: str, **what: Any) -> Any:
         """What the scheduler answers to a call.

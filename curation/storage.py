@@ -84,6 +84,11 @@ class Final:
 
     work: Callable[[Any], Any]
 
+    @property
+    def __name__(self) -> str:
+        """What the work is called: a cluster names its tasks after it."""
+        return self.work.__name__
+
     def __call__(self, job: Any) -> Any:
         """What the work gives, or why its result cannot be kept."""
         try:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from curation import cluster, dealing, roster
@@ -226,17 +227,34 @@ def marked(where: str) -> str:
     return where
 
 
-def test_workers_that_leave_three_times_are_no_failure_of_the_items(hands, tmp_path):
+def terminate_all(process: subprocess.Popen[bytes]) -> None:
+    """As batch systems and service managers do: the nanny and its worker at once."""
+    for its in [*psutil.Process(process.pid).children(recursive=True), process]:
+        its.terminate()
+    process.wait(30)
+
+
+LEAVES = {
+    "alone": (NO_NANNY, terminate),
+    "by its nanny": ("--nanny", terminate),
+    "as a job": ("--nanny", terminate_all),
+}
+
+
+@pytest.mark.parametrize("how", LEAVES)
+def test_workers_that_leave_are_no_failure_of_the_items(hands, tmp_path, monkeypatch, how):
+    monkeypatch.setattr(dealing, "LOSSES", 1)  # two losses are a failure
+    nanny, end = LEAVES[how]
     hands.scheduler(env={"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"})
-    one, items = hands.worker(NO_NANNY), [str(tmp_path / "a"), str(tmp_path / "b")]
+    one, items = hands.worker(nanny), [str(tmp_path / "a"), str(tmp_path / "b")]
     with cluster.connect(hands.address) as client:
 
         def change(one: subprocess.Popen[bytes]) -> None:
             for n in range(3):
                 while len(list(tmp_path.glob("a.*"))) <= n:
                     time.sleep(0.05)
-                terminate(one)
-                one = hands.worker(NO_NANNY)
+                end(one)
+                one = hands.worker(nanny)
 
         threading.Thread(target=change, args=[one], daemon=True).start()
         found = dict(p for batch in cluster.stream(client, marked, items) for p in batch)

@@ -31,7 +31,7 @@ LEVELS = [
     {"candidates", "swathgrid", "sharing", "ocean"},
     {"build", "remaining", "probe"},
     {"roster"},
-    {"dealing"},
+    {"dealing", "leaving"},
     {"cluster"},
     {"pipeline"},
     {"shards", "estimate"},
@@ -134,7 +134,7 @@ def test_only_cluster_and_the_command_know_dask():
         for path, name in _files().items()
         if any(m.split(".")[0] in ("dask", "distributed") for m in _imports(path))
     }
-    assert users <= {"cluster", "dealing", "roster", "probe", "pipeline"}  # pipeline names the client's type
+    assert users <= {"cluster", "dealing", "roster", "leaving", "probe", "pipeline"}  # pipeline names the client's type
 
 
 def test_nothing_in_the_pipeline_knows_that_a_catalog_is_embedded():

@@ -86,7 +86,9 @@ def test_what_is_printable_stays_as_it_is(text):
     assert printable(printable(f"https://{text}")) == printable(f"https://{text}")
 
 
-@given(st.integers(1, 80), st.sampled_from(["https://me:S3CRETS3CRET@host/a?S3CRET", "s3://host/a?x=1&sig=S3CRETS3CRET"]))
+@given(
+    st.integers(1, 80), st.sampled_from(["https://me:S3CRETS3CRET@host/a?S3CRET", "s3://host/a?x=1&sig=S3CRETS3CRET"])
+)
 def test_what_is_shown_in_part_is_printable_before_it_is_cut(limit, url):
     assert "S3C" not in printable(shown({"href": f"{'x' * (limit % 13)} {url}"}, limit))
 

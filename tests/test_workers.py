@@ -103,6 +103,37 @@ def test_an_error_on_a_worker_comes_with_what_it_was_raised_from(theirs: LocalCl
     assert causes.whole(err) == "OSError: told last in two lines; caused by ValueError: the root of it"
 
 
+BROKE, HUNG = "handle-worker-cleanup-1.0", "check-worker-ttl-1.0"
+
+
+def lost(why: str, key: str = "task") -> dict:
+    return {"action": "remove-worker", "processing-tasks": {key}, "stimulus_id": why, "expected": False}
+
+
+CAME, CLOSES, GOODBYE = {"action": "add-worker"}, {"action": "closing-worker"}, {"action": roster.GOODBYE}
+
+
+@pytest.mark.parametrize(
+    ("events", "left"),
+    [
+        ([CAME, lost(BROKE)], False),
+        ([CAME, lost(BROKE) | {"expected": True}], True),
+        ([CAME, CLOSES, lost(BROKE)], True),
+        ([CAME, lost(BROKE), GOODBYE], True),
+        ([CAME, lost(HUNG), CLOSES, GOODBYE], False),
+        ([CAME, CLOSES, lost(BROKE, "other"), CAME, lost(BROKE)], False),
+        ([CAME, CLOSES, lost(BROKE), CAME, lost(BROKE, "other")], True),
+        ([CAME, CLOSES, lost(BROKE), CAME, lost(BROKE)], False),
+        ([], False),
+    ],
+)
+def test_a_worker_took_leave_where_it_said_so_in_the_life_that_had_the_task(theirs, monkeypatch, events, left):
+    with Client(theirs.scheduler_address) as client:
+        its = roster.Roster(client, None)
+        monkeypatch.setattr(its, "call", lambda method, topic: [(float(n), what) for n, what in enumerate(events)])
+        assert its.took_leave("tcp://a:1", "task") is left
+
+
 def test_workers_of_another_folder_are_told_before_anything_is_done(theirs: LocalCluster, tmp_path, monkeypatch):
     theirs.scale(1)
     monkeypatch.setattr(Store, "get", lambda self, key: (_ for _ in ()).throw(FileNotFoundError(key)))

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
+from curation.printable import shown
 from curation.read import ranges
 from curation.read.blocks import Span, coalesced
-from curation.printable import shown
 from curation.read.ranges import Answer, Place
 
 HEAD_BYTES = 32 * 2**10

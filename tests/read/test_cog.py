@@ -657,9 +657,7 @@ def test_a_byte_of_a_header_that_is_flipped_is_noticed_but_for_three_tags(tmp_pa
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-@pytest.mark.parametrize(
-    "lost", [(33550, 33922), (33922,), "far"], ids=["both", "the corner", "off the Earth"]
-)
+@pytest.mark.parametrize("lost", [(33550, 33922), (33922,), "far"], ids=["both", "the corner", "off the Earth"])
 def test_a_header_that_gives_no_place_to_pixels_is_an_error(tmp_path, lost):
     asset = write(tmp_path / "s.tif", np.ones((66, 66), "f4"), north_up(AT.x0_m, AT.y0_m, 10), AT.epsg)
     data = bytearray((tmp_path / "s.tif").read_bytes())
