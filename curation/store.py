@@ -326,7 +326,7 @@ class Store:
         cause = brief(err)
         if trust.refused(err):
             return StorageError(f"{where}: {trust.advice()} ({cause}), {_AGAIN}")
-        if _FULL.search(text):
+        if _FULL.search(self._without_names(key, text)):
             return StorageError(
                 f"{where}: takes no more ({cause}): make room there, or have its quota raised, {_AGAIN}"
             )
@@ -338,6 +338,13 @@ class Store:
         if isinstance(err, _FINAL) or (400 <= (code := _status(cause)) < 500 and code not in (408, 425, 429)):
             return StorageError(f"{where}: is refused ({cause}): see to that, {_AGAIN}")
         return PassingError(f"{where}: {cause}; the store did not answer in time: run the same command again")
+
+    def _without_names(self, key: str, text: str) -> str:
+        """What a store says of an object, without what the object, its bucket and URLs are called, which is anything."""
+        text = re.sub(r"[\w+.-]+://\S+", "", text)
+        for name in (self._key(key), *unsigned(self.url).partition("://")[2].split("/")):
+            text = text.replace(name, "") if name else text
+        return text
 
     @_storing(*_NO_FILE)
     def get(self, key: str) -> bytes:

@@ -325,6 +325,19 @@ def test_an_object_store_that_does_not_answer_is_tried_again_by_the_next_run_onl
             list(store.list("a"))
 
 
+def test_a_store_is_not_full_for_what_its_bucket_or_its_objects_are_called(monkeypatch: pytest.MonkeyPatch):
+    def answer(request: Request) -> None:
+        said = f"<Error><Code>SlowDown</Code><BucketName>quota-lab</BucketName><Resource>{request.path}</Resource></Error>"
+        request.send(503, f'<?xml version="1.0"?>{said}'.encode(), Content_Type="application/xml")
+
+    with serving(answer) as url:
+        _s3(monkeypatch, url)
+        store = Store("s3://quota-lab/by quota", client=Client(retries=0))
+        for call in (lambda: store.publish("quota/k", b"x"), lambda: store.get("quota/k"), lambda: store.head("quota")):
+            with pytest.raises(PassingError, match="503"):
+                call()
+
+
 def _s3(monkeypatch: pytest.MonkeyPatch, url: str) -> Store:
     for name, value in {"ENDPOINT_URL": url, "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "REGION": "x"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)

@@ -78,7 +78,7 @@ def _table(path: Path) -> pd.DataFrame:
     localfiles.check(path, str(path))
     try:
         if path.suffix.lower() == ".csv":
-            return pd.read_csv(path, dtype=text)
+            return _whole_rows(pd.read_csv(path, dtype=text), path)
         if path.suffix.lower() in (".parquet", ".geoparquet"):
             tables.check(path, str(path))
             has_geometry = b"geo" in (pq.read_schema(path).metadata or {})
@@ -88,6 +88,26 @@ def _table(path: Path) -> pd.DataFrame:
     except (ValueError, OSError) as err:  # pyarrow's and pandas' own errors are subclasses of these
         raise ConfigError(f"{path}: not readable: {err}") from err
     raise ConfigError(f"{path}: ending {path.suffix!r}: expected .csv, .parquet or .geoparquet")
+
+
+def _whole_rows(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The table of a CSV file, where each value stands under its own name.
+
+    pandas takes what rows have more than the header for names of rows, and moves all else to the left.
+
+    Raises:
+        ConfigError: rows have more values than the header has names, or a name that is read stands there twice.
+    """
+    if not isinstance(table.index, pd.RangeIndex):
+        raise ConfigError(
+            f"{path}: rows have {table.index.nlevels + len(table.columns)} values, the header {len(table.columns)} names: "
+            "which is which is not known; give each a name, and mind commas at ends of lines"
+        )
+    header = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0].tolist()
+    read = {*ID_COLUMNS, *CRS_COLUMNS, *(c for pair in POINT_COLUMNS for c in pair), "x0_m", "y0_m", "size_m"}
+    if twice := sorted(name for name in read if header.count(name) > 1):
+        raise ConfigError(f"{path}: columns {twice} stand there twice; keep one of each")
+    return table
 
 
 def _grids(table: pd.DataFrame, size_m: float, path: Path) -> Places:

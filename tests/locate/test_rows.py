@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation import cli, grid, locate, regions
+from curation.locate import given as places_of
 from curation.locate import rows
 from curation.model import ConfigError
 from curation.recipe import Dataset, Recipe, load_dataset
@@ -174,3 +175,23 @@ def test_an_empty_point_is_refused_and_moves_no_other(tmp_path):
         locate.draw(load_dataset(str(tmp_path)))
     points.take(np.array([0, 2])).to_parquet(tmp_path / "points.parquet")
     assert [(p.id, round(p.lon)) for p in locate.draw(load_dataset(str(tmp_path)))] == [("a", 6), ("c", 7)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lon,lat\n6.1,51.3,7,8\n", r"rows have 4 values, the header 2 names"),
+        ("lon,lat\n6.1,51.3,\n6.2,51.4,\n", r"rows have 3 values, the header 2 names"),
+        ("lon,lat,note,lon\n6.1,51.3,a,7\n", r"columns \['lon'\] stand there twice"),
+    ],
+    ids=["two more", "commas at the ends", "twice"],
+)
+def test_a_csv_file_whose_values_stand_under_no_name_of_theirs_is_refused(tmp_path, text, message):
+    (tmp_path / "places.csv").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        places_of.read(tmp_path / "places.csv", 2640.0)
+
+
+def test_columns_that_are_not_read_may_stand_there_twice(tmp_path):
+    (tmp_path / "places.csv").write_text("\ufeffnote,lon,lat,note\na,6.1,51.3,b\n")
+    assert places_of.read(tmp_path / "places.csv", 2640.0).places.lon.round(2).tolist() == [6.1]
