@@ -1,8 +1,9 @@
 """What a worker says when it ends in order, so that no slab is blamed for it. Imported by workers only.
 
-A crash has no time to say anything; but neither do all that end in order, left to themselves. One without a nanny (`dask
-worker --no-nanny`) has its connection closed by SIGTERM before Dask would say something by it. One with a nanny that gets the
-signal together with that (batch systems and service managers tell all processes of a job) is dead before the nanny acts.
+A crash has no time to say anything; but neither have all that end in order, left to themselves. One without a nanny
+(`dask worker --no-nanny`) has its connection closed by SIGTERM before Dask would say something by it. One with a nanny that
+gets the signal together with that (batch systems and service managers tell all processes of a job) is dead before the nanny
+acts.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ SAY_S = 2.0
 """How long the scheduler may take to hear it: a batch system kills soon after."""
 
 NANNY_S = 2.0
-"""How long after SIGTERM a worker's nanny may take to end it in order. The signal may also be the nanny's own, for a worker out
-of memory, which it kills a moment later."""
+"""How long after SIGTERM a worker's nanny may take to end it in order. The signal may also be the nanny's own, for a worker
+out of memory, which it kills a moment later."""
 
 
 class Leaving(WorkerPlugin):

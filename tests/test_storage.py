@@ -180,9 +180,9 @@ def test_workers_are_given_work_that_does_not_raise_for_want_of_storage(
 
     given, real = [], cluster.stream
 
-    def spied(client, fn, items):
+    def spied(client, fn, *rest):
         given.append(fn)
-        return real(client, fn, items)
+        return real(client, fn, *rest)
 
     mine = Curate(built.world, tmp_path)
     assert verb == "build" or mine() == 0
