@@ -84,6 +84,10 @@ class Final:
 
     work: Callable[[Any], Any]
 
+    @property
+    def __name__(self) -> str:
+        return getattr(self.work, "__name__", type(self.work).__name__)
+
     def __call__(self, job: Any) -> Any:
         """What the work gives, or why its result cannot be kept."""
         try:

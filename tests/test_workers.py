@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import socket
 import threading
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from distributed import Client, LocalCluster
 
-from curation import catalogs, cluster, dealing, roster
+from curation import catalogs, cluster, dealing, roster, storage
 from curation.model import ConfigError
 from curation.store import Store
 
@@ -57,6 +58,13 @@ def test_a_cluster_that_grows_from_nothing_begins(theirs: LocalCluster):
     theirs.adapt(minimum=0, maximum=2, interval="100ms")
     with cluster.connect(theirs.scheduler_address) as client:
         assert everything(client, double, range(12)) == {n: 2 * n for n in range(12)}
+
+
+@pytest.mark.parametrize("fn", [storage.Final(double), functools.partial(pow, exp=2)])
+def test_work_may_be_any_callable(theirs: LocalCluster, fn):
+    theirs.scale(1)
+    with cluster.connect(theirs.scheduler_address) as client:
+        assert everything(client, fn, [2]) == {2: 4}
 
 
 def test_nothing_to_do_waits_for_no_worker(theirs: LocalCluster):
