@@ -143,6 +143,14 @@ def _remote(name: str, form: str, url: str, *, own: bool) -> Catalog:
     """The catalog at a URL; called by that where it has no name."""
     remember(url)
     told = unsigned(url).rstrip("/")
+    try:
+        parts = urlsplit(url)
+        fault = "" if parts.hostname else "it has no host"
+        _ = parts.port  # is looked at when it is asked for
+    except ValueError as err:
+        fault = printable(err)
+    if fault:
+        raise ConfigError(f"catalog {told!r}: no URL ({fault}); expected one such as https://host/path: mend it")
     return Catalog(name or told, form, told, is_file=False, own=own, given=url if url.rstrip("/") != told else "")
 
 

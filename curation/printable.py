@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from curation.model import shortened
+
 _CONTAINERS = ("abfs", "abfss")
 """Schemes whose URLs have the container before the `@`, and no user: `abfss://container@account.dfs.core.windows.net/path`."""
 
@@ -29,7 +31,16 @@ _NAMED = re.compile(
 )
 """What a name calls a secret, out of any URL."""
 
-_HEADER = re.compile(r"""(?i)(authorization["']?\s*[:=]\s*["']?)(?:(?:basic|bearer|digest)\s+)?[^\s"',}]+""")
+_QUOTED = re.compile(
+    r"""(?ix) ( (["']) [\w.-]* (?:token|secret|passw(?:or)?d|credential|signature|api[-_]?key|access[-_]?key(?:[-_]?id)?) s? \2
+    | (["']) sig \3 ) (\s*:\s*) (["']) (?: (?!\5) [^\n] )+ \5"""
+)
+"""Likewise, as JSON and Python write it."""
+
+_USER = re.compile(r"""[^\s/@:"'<>]*:[^\s/@"'<>]+@(?=[\w\[])""")
+"""User and password before a host, where no `//` is: who types a URL may forget it, and who tells of one may cut it off."""
+
+_HEADER = re.compile(r"""(?i)(authorization["']?\s*[:=,]\s*["']?)(?:(?:basic|bearer|digest)\s+)?[^\s"',}]+""")
 
 _LEAST_CHARACTERS = 8
 """A secret that is shorter, or of letters alone, is not looked for by itself: it may be an ordinary word, or a path's."""
@@ -46,6 +57,8 @@ def unsigned(url: str) -> str:
     scheme, rest = found[1], url[found.end() :].replace("\\/", "/")
     if scheme.lower() not in _CONTAINERS:
         rest = _without_user(rest)
+        if scheme.lower() in ("http", "https") and not _has_host(rest):
+            rest = "…"  # cut off in the password, before the host
     return f"{scheme}://{re.split('[?#]', rest, maxsplit=1)[0]}"
 
 
@@ -54,8 +67,13 @@ def _without_user(rest: str) -> str:
     host = re.split("[/?#]", rest, maxsplit=1)[0]
     if "@" in host:
         return rest[host.rindex("@") + 1 :]
-    is_host = host.startswith("[") or ":" not in host or re.fullmatch(r"[^:]*:\d*", host)
-    return rest if is_host or "@" not in rest else rest[rest.rindex("@") + 1 :]
+    return rest if _has_host(rest) or "@" not in rest else rest[rest.rindex("@") + 1 :]
+
+
+def _has_host(rest: str) -> bool:
+    """Whether what follows `//` begins with what may be a host and a port."""
+    host = re.split("[/?#]", rest, maxsplit=1)[0]
+    return host.startswith("[") or ":" not in host or re.fullmatch(r"[^:]*:\d*", host) is not None
 
 
 def printable(what: object) -> str:
@@ -70,7 +88,13 @@ def printable(what: object) -> str:
         text = re.sub(rf"(?<![\w-]){re.escape(secret)}(?![\w-])", "…", text)
     text = _URL.sub(lambda found: _ended(found[0], unsigned), text)
     text = _QUERY.sub(lambda found: _ended(found[0], lambda query: ""), text)
+    text = _QUOTED.sub(r"\1\4\5…\5", _USER.sub("", text))
     return _HEADER.sub(r"\1…", _NAMED.sub(r"\1=…", text))
+
+
+def shown(value: object, limit: int = 60) -> str:
+    """What somebody said that cannot be, in ASCII: printable before it is cut, which may be in the midst of a URL."""
+    return shortened(printable(ascii(value)), limit)
 
 
 def _ended(found: str, made: Callable[[str], str]) -> str:

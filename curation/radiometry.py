@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from curation import versions
 from curation.model import Code, Reject
+from curation.printable import shown
 
 OFFSET_DN = 1000
 """What baselines from 04.00 on add to the digital numbers."""
@@ -124,7 +125,7 @@ def _says_applied(value: Any) -> bool:
     """Whether an item says that the offset is gone already. Raises NoBaselineError where it says neither yes nor no."""
     said = str(value).strip().lower()
     if said not in ("true", "false", "1", "0", "none"):
-        raise NoBaselineError(f"earthsearch:boa_offset_applied is {ascii(value)[:60]}, expected true or false")
+        raise NoBaselineError(f"earthsearch:boa_offset_applied is {shown(value)}, expected true or false")
     return said in ("true", "1")
 
 

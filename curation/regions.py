@@ -353,8 +353,19 @@ def _unrolled(ring: shapely.LinearRing, hole: bool, path: Path) -> _Ring:
     return there, f"{edge}, runs across the antimeridian: the ring reaches {width}, not the other way around the globe"
 
 
+_FARTHEST_LON = 540.0
+"""A ring that begins within ±180 may run on by one turn; farther there are no longitudes, but metres of some CRS."""
+
+
 def _finite(ring: shapely.LinearRing, path: Path) -> NDArray[np.float64]:
     xy = shapely.get_coordinates(ring)
     if not np.isfinite(xy).all():
         raise ConfigError(f"region {path}: some of it has no longitude and latitude; check the file's CRS")
+    far = np.abs(xy).max(axis=0)
+    if far[0] > _FARTHEST_LON or far[1] > 90:
+        which, value, limit = ("longitude", far[0], _FARTHEST_LON) if far[1] <= 90 else ("latitude", far[1], 90)
+        raise ConfigError(
+            f"region {path}: reaches {which} ±{value:.10g}, expected {limit:g} at most; check the file's CRS, and that the "
+            "order is lon, lat"
+        )
     return xy

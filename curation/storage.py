@@ -86,6 +86,7 @@ class Final:
 
     @property
     def __name__(self) -> str:
+        """What the work is called: a cluster names its tasks after it."""
         return getattr(self.work, "__name__", type(self.work).__name__)
 
     def __call__(self, job: Any) -> Any:

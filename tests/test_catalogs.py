@@ -72,6 +72,18 @@ def test_what_is_no_catalog_is_told_what_is(text):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["http://[::1", "https://[bad]/v1?token=S3CRET", "http://me:S3CRET@host:99999/v1", "http://", "https:///v1?S3CRET",
+     "earth-search+http://host:eight/v1"],
+)  # fmt: skip
+def test_what_is_no_url_is_told_at_once_in_one_line_without_its_secrets(text):
+    with pytest.raises(ConfigError, match="no URL") as caught:
+        resolve(text)
+    assert "S3CRET" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_slugs_are_folder_names():
     for text in ("https://stac.example:8080/v1/a b", "planetary-computer", "file-00ff"):
         slug = Catalog(text, "f", "l", is_file=False, own=True).slug

@@ -79,7 +79,7 @@ CAUSES = {
     "blank": "could not be read in 2 tries: (block column 0 row 0 cannot be decoded|its header is not a TIFF's)",
     "sparse": "block column 0 row 0 was never written and the file declares no nodata: its zeros would be invented",
     "zeroed": "could not be read in 2 tries: its header is not a TIFF's",
-    "elsewhere": "could not be read in 2 tries: its header puts it elsewhere than its item does: longitude 6.*, latitude 51",
+    "elsewhere": "could not be read in 2 tries: its header puts it elsewhere than its item does: longitude 6.*, latitude 54",
 }
 """Fault → what the ledger says of it, behind the file."""
 

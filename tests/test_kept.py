@@ -15,7 +15,7 @@ from curation.build import SlabJob, build_slab
 from curation.cube import Cube
 from curation.ledger import Ledger, SlabRecord
 from curation.locations import Locations
-from curation.model import DamageError, Status
+from curation.model import SLAB, DamageError, Status
 from tests.run import Curate
 
 
@@ -150,7 +150,8 @@ def test_damage_in_facts_is_not_made_official_by_a_build_of_more_patches(half, t
     record = Ledger.replay(mine.store, "europe", "summer").slabs[job.slab]
     assert record.objects == prior(job).objects
     assert record.patches[:2] == prior(job).patches
-    causes = {s.cause for o in record.patches[2:] for s in o.sources.values()}
+    causes = {o.sources[SLAB].cause for o in record.patches[2:]}
+    assert causes
     assert all(str(cause).startswith(f"DamageError: {mine.store.where(key)}: the facts of ") for cause in causes)
     capsys.readouterr()
     assert mine("verify") == 1

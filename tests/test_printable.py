@@ -19,7 +19,7 @@ from curation import printable as module
 from curation.catalogs import resolve
 from curation.ledger import Ledger
 from curation.model import Status
-from curation.printable import Printable, printable, remember, storable, unsigned
+from curation.printable import Printable, printable, remember, shown, storable, unsigned
 from curation.read import ranges
 from curation.search import api as search_api
 from curation.store import Store
@@ -63,6 +63,14 @@ def test_a_url_is_told_without_what_lets_anybody_in(url):
         ("https://host/a?x=it's'S3CRET, gone", "https://host/a, gone"),
         ("bad token=S3CRET, sig=S3CRET", "bad token=…, sig=…"),
         ("{'Authorization': 'Basic UzNDUkVU', 'Accept': '*/*'}", "{'Authorization': '…', 'Accept': '*/*'}"),
+        ("('Authorization', 'Bearer UzNDUkVU')", "('Authorization', '…')"),
+        ("""{'token': 'S3C RET', "api_key" : "it's S3CRET"}""", """{'token': '…', "api_key" : "…"}"""),
+        ("no such file: https:/me:S3CRET@host/x", "no such file: https:/host/x"),
+        ("catalog 'me:S3CRET@host:80/x'", "catalog 'host:80/x'"),
+        ("//me:S3CRET@host/x", "//host/x"),
+        ("'https://me:S3CRE …", "'https://… …"),
+        ("http://host:port@", "http://"),
+        ("at 12:30 to me@host.example", "at 12:30 to me@host.example"),
         ("did you mean grid? known: a, b", "did you mean grid? known: a, b"),
         ("3 of 4 patches (75 %?)", "3 of 4 patches (75 %?)"),
     ],
@@ -76,6 +84,13 @@ def test_a_text_is_told_without_what_lets_anybody_in(text, told):
 def test_what_is_printable_stays_as_it_is(text):
     assert printable(printable(text)) == printable(text)
     assert printable(printable(f"https://{text}")) == printable(f"https://{text}")
+
+
+@given(
+    st.integers(1, 80), st.sampled_from(["https://me:S3CRETS3CRET@host/a?S3CRET", "s3://host/a?x=1&sig=S3CRETS3CRET"])
+)
+def test_what_is_shown_in_part_is_printable_before_it_is_cut(limit, url):
+    assert "S3C" not in printable(shown({"href": f"{'x' * (limit % 13)} {url}"}, limit))
 
 
 def test_what_is_stored_is_printable_wherever_it_stands():

@@ -283,6 +283,17 @@ def test_a_file_that_a_recipe_names_lies_beside_it(tmp_path, monkeypatch):
         regions.of_recipe(recipe, ["other.geojson"])
 
 
+@pytest.mark.parametrize(
+    ("box", "which"),
+    [((50, 85, 51, 95), "latitude"), ((1e5, 5, 1e5 + 5, 6), "longitude"), ((5e5, 56e5, 51e4, 561e4), "latitude")],
+    ids=["swapped", "far", "metres"],
+)
+def test_a_file_whose_numbers_are_no_lon_and_lat_is_refused(tmp_path, box, which):
+    gpd.GeoDataFrame(geometry=[shapely.box(*box)], crs=4326).to_file(tmp_path / "bad.geojson")
+    with pytest.raises(ConfigError, match=f"reaches {which} .* check the file's CRS, and that the order is lon, lat"):
+        find(str(tmp_path / "bad.geojson"))
+
+
 def test_files_that_cannot_be_regions(tmp_path):
     with pytest.raises(ConfigError, match="no such file"):
         find(str(tmp_path / "missing.geojson"))

@@ -575,7 +575,7 @@ def test_patches_that_have_an_excluded_scene_keep_it_and_the_summary_counts_them
     assert curate("verify") == 0
     assert curate("pack") == 0
     release = json.loads((curate.folder / "manifest" / "release.json").read_text())
-    assert release["recipe"]["search"] == {"exclude": [bad]}
+    assert release["recipe"]["search"] == {"exclude": [bad], "local": []}
 
 
 def test_where_all_that_might_be_used_is_excluded_that_is_the_reason(dates: Dates):

@@ -563,7 +563,7 @@ def _new_token(url: str) -> tuple[sas.SASToken, float]:
             token = sas.SASToken(**json.loads(data))
             ends = token.expiry if token.expiry.tzinfo else token.expiry.replace(tzinfo=dt.UTC)
             return token, ends.timestamp() - _answered_s(response.headers)
-        except (ValueError, TypeError, OverflowError):
+        except (ValueError, TypeError, OverflowError, RecursionError):
             raise _FailedTryError(f"{told}: {len(data)} bytes that are no token") from None  # but may hold one
 
     key = Settings.get().subscription_key

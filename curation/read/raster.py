@@ -39,6 +39,12 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters of a he
 _WHERE = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 """Tags that say where a file lies, and what 'no data' is: GeoTIFF 1.1 section 7.1, and GDAL's own two."""
 
+_ORIGINS = (33922, 34264)
+"""Those of them without one of which nothing says where the first pixel is: a tie point, or a whole transform."""
+
+_FARTHEST = 1e9
+"""No CRS of the Earth has coordinates so large: once around it are 4e7 metres."""
+
 _MOST_PLACES = 1024
 """That are kept."""
 
@@ -692,7 +698,7 @@ def _ifds(handle: Opened, size: int) -> list[_Ifd]:
 
 def _is_place(transform: Affine) -> bool:
     """Whether a transform lays pixels out on Earth; GDAL gives the identity to a file that states none."""
-    is_finite = bool(np.isfinite(tuple(transform)).all())
+    is_finite = bool((np.abs(tuple(transform)) < _FARTHEST).all())  # not a number is not, either
     return is_finite and not transform.is_degenerate and transform != Affine.identity()
 
 
@@ -714,7 +720,9 @@ def _place(page: Any) -> tuple[rasterio.crs.CRS | None, Affine, float | None]:
     file = io.BytesIO()
     tifffile.imwrite(file, np.zeros((1, 1), np.dtype(page.dtype).newbyteorder("=")), extratags=extra, metadata=None)
     with MemoryFile(file.getvalue()) as memory, memory.open() as dataset:
-        found = dataset.crs, dataset.transform, dataset.nodatavals[0]
+        # Of a file that states the size of a pixel alone GDAL says that it begins at the CRS's origin: nobody said so.
+        transform = dataset.transform if any(code in values for code in _ORIGINS) else Affine.identity()
+        found = dataset.crs, transform, dataset.nodatavals[0]
     with _places_lock:
         _places[key] = found
         while len(_places) > _MOST_PLACES:

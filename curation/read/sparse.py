@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
+from curation.printable import shown
 from curation.read import ranges
 from curation.read.blocks import Span, coalesced
 from curation.read.ranges import Answer, Place
@@ -62,7 +63,7 @@ def what_it_is(head: bytes) -> str | None:
         if head.startswith(begins):
             return f"is {what}"
     if head[:256].lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"{", b"[")):
-        return f"is a page or a message, not data ({head[:60].decode('ascii', 'replace')!r})"
+        return f"is a page or a message, not data ({shown(head[:4096].decode('ascii', 'replace'))})"
     return None
 
 

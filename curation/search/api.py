@@ -17,8 +17,8 @@ from urllib3 import Retry
 
 from curation import hrefs, trust
 from curation.catalogs import Catalog
-from curation.model import ConfigError, CurationError, shortened
-from curation.printable import printable
+from curation.model import ConfigError, CurationError
+from curation.printable import shown
 from curation.search.items import Found, Query, first_line, name_of, reduced
 from curation.search.paging import PAGE_ITEMS, Asked, EndlessError, body_of, most_items, pages
 from curation.search.session import check_reached, prepared
@@ -85,7 +85,7 @@ class Api:
     def _read(self, asked: Asked) -> dict[str, Any]:
         page = _page(self._client._stac_io, asked)  # type: ignore[arg-type]  # that which `_opened` gave it
         if not isinstance(page.get("features"), list):
-            raise TypeError(f"the page has no list of items: its keys are {shortened(ascii(sorted(page)), 100)}")
+            raise TypeError(f"the page has no list of items: its keys are {shown(sorted(page), 100)}")
         return page
 
 
@@ -96,13 +96,13 @@ class _Pages(StacApiIO):
         """As of `StacApiIO`. Raises TypeError or ValueError where a page of a list is asked for, and it is none."""
         href = source.get_href() if isinstance(source, pystac.Link) else str(source)
         if hrefs.scheme_of(href or "") not in hrefs.SERVERS:  # pystac would open a file of this machine
-            raise ValueError(f"leads to {shortened(printable(ascii(href)), 100)}, expected http or https")
+            raise ValueError(f"leads to {shown(href, 100)}, expected http or https")
         page = super().read_json(source, *args, **how)
         if not isinstance(page, dict):
             raise TypeError(f"the answer is of type {type(page).__name__}, expected an object of JSON")
         listed = [page[k] for k in ("features", "collections") if k in page]
         if "parameters" in how and not any(isinstance(items, list) for items in listed):
-            raise ValueError(f"the page has no list of items: its keys are {shortened(ascii(sorted(page)), 100)}")
+            raise ValueError(f"the page has no list of items: its keys are {shown(sorted(page), 100)}")
         return page
 
     def get_pages(

@@ -18,7 +18,7 @@ from shapely.geometry.base import BaseGeometry
 from curation import hrefs, radiometry, versions
 from curation.catalogs import Catalog
 from curation.model import STATIC, Scene, Season, iso, parse_time, shortened
-from curation.printable import printable, unsigned
+from curation.printable import printable, shown, unsigned
 from curation.search import spelling
 from curation.search.cells import SearchCell
 from curation.sources import CatalogForm, SourceSpec
@@ -131,7 +131,7 @@ def name_of(item: Any) -> str:
     name = item.get("id") if isinstance(item, dict) else item
     if isinstance(name, str) and name and _encodes(name):
         return name
-    return f"no id: {shortened(printable(ascii(name)), 100)}"
+    return f"no id: {shown(name, 100)}"
 
 
 def looked_at(
@@ -154,7 +154,7 @@ def unwanted(item: dict[str, Any], form: CatalogForm, query: dict[str, dict[str,
     """Why an item is not what was asked for; None where it is."""
     stated = item.get("collection")  # an item may state none
     if stated is not None and not isinstance(stated, str):
-        raise TypeError(f"collection is {_shown(stated)}, expected text")
+        raise TypeError(f"collection is {shown(stated)}, expected text")
     if stated is not None and stated != form.collection:
         return f"of collection {stated}"
     for name, conditions in query.items():
@@ -238,7 +238,7 @@ def _text(name: str, value: Any) -> str | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float) or not _encodes(str(value)):
-        raise TypeError(f"{name} is {_shown(value)}, expected text")
+        raise TypeError(f"{name} is {shown(value)}, expected text")
     return str(value)
 
 
@@ -248,15 +248,10 @@ def _spelt(name: str, value: Any, spelt: Callable[[str], str]) -> str | None:
     return None if found is None else spelt(found)
 
 
-def _shown(value: Any) -> str:
-    """What a catalog says that cannot be, as an error tells it; printable before it is cut, which a URL may be."""
-    return shortened(printable(ascii(value)), 60)
-
-
 def _number(name: str, value: Any) -> float:
     """A finite number. Text is none, though a number may stand in it: who wrote it meant something else by it."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise TypeError(f"{name} is {_shown(value)}, expected a finite number")
+        raise TypeError(f"{name} is {shown(value)}, expected a finite number")
     return float(value)
 
 
@@ -274,7 +269,7 @@ def _whole(name: str, value: Any, below: int) -> int | None:
         return None
     found = int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 20 else value
     if _number(name, found) != int(found) or not 0 <= found < below:
-        raise ValueError(f"{name} is {_shown(value)}, expected a whole number below {below}")
+        raise ValueError(f"{name} is {shown(value)}, expected a whole number below {below}")
     return int(found)
 
 
@@ -303,7 +298,7 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
     baseline = _baseline(named.get("baseline"), form)
     first = assets[spelling.key_of(assets, form.assets.get(bands[0], bands[0]))]
     if not isinstance(item["id"], str) or not item["id"] or not _encodes(item["id"]):
-        raise TypeError(f"id is {_shown(item['id'])}, expected text")
+        raise TypeError(f"id is {shown(item['id'])}, expected text")
     return Scene(
         id=item["id"],
         source=spec.name,
@@ -378,10 +373,18 @@ def _told(href: str, item: dict[str, Any], catalog: Catalog) -> str:
     if not unsigned(href).strip():
         return ""
     if not catalog.is_file and hrefs.is_relative(href):
-        href = urljoin(_own_address(item, catalog), href)
+        href = _referred(_own_address(item, catalog), href)
     href = unsigned(href)
     below = href.removeprefix(catalog.base.rstrip("/") + "/")
     return below if hrefs.is_relative(below) else href  # `https://host//etc/x` is no path of this machine
+
+
+def _referred(address: str, href: str) -> str:
+    """Where a relative href leads from an address (RFC 3986): of a bucket, too, which urllib takes for no place to start."""
+    if hrefs.scheme_of(address) not in hrefs.BUCKETS:
+        return urljoin(address, href)
+    scheme, _, rest = address.partition("://")
+    return f"{scheme}:{urljoin(f'//{rest}', href)}"
 
 
 def _own_address(item: dict[str, Any], catalog: Catalog) -> str:

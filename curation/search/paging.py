@@ -11,7 +11,8 @@ from urllib.parse import urljoin
 
 import requests
 
-from curation.model import CurationError, Season, shortened
+from curation.model import CurationError, Season
+from curation.printable import shown
 from curation.search.items import name_of
 
 log = logging.getLogger(__name__)
@@ -126,11 +127,11 @@ def following(page: Mapping[str, Any], asked: Asked, first: Asked) -> Asked | No
         return None
     href, method = link.get("href"), str(link.get("method") or "GET").upper()
     if not isinstance(href, str) or not href:
-        raise ValueError(f"the `next` link leads to {shortened(ascii(href), 60)}, expected a URL")
+        raise ValueError(f"the `next` link leads to {shown(href)}, expected a URL")
     merge, body, headers = link.get("merge") is True, link.get("body"), link.get("headers")
     for name, value in (("body", body), ("headers", headers)):
         if value is not None and not isinstance(value, dict):
-            raise TypeError(f"{name} of the `next` link is {shortened(ascii(value), 60)}, expected an object")
+            raise TypeError(f"{name} of the `next` link is {shown(value)}, expected an object")
     parameters: Mapping[str, Any] = {}  # of GET they are in the link
     if method == "POST":
         parameters = {**first.parameters, **(body or {})} if merge or body is None else body
@@ -142,7 +143,7 @@ def following(page: Mapping[str, Any], asked: Asked, first: Asked) -> Asked | No
 
 def _rel(link: Any) -> Any:
     if not isinstance(link, dict):
-        raise TypeError(f"a link is {shortened(ascii(link), 60)}, expected an object")
+        raise TypeError(f"a link is {shown(link)}, expected an object")
     return link.get("rel")
 
 
@@ -165,7 +166,7 @@ def body_of(response: requests.Response) -> bytes:
     """
     packed = response.headers.get("Content-Encoding", "")
     if "," in packed:
-        raise EndlessError(f"the answer is packed several times over ({shortened(ascii(packed), 60)}), expected once")
+        raise EndlessError(f"the answer is packed several times over ({shown(packed)}), expected once")
     pieces, size = [], 0
     for piece in response.iter_content(_PIECE):
         size += len(piece)

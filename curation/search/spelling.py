@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from curation.model import shortened
-from curation.printable import printable
+from curation.printable import shown
 
 ORBIT_STATES = ("ascending", "descending", "geostationary")
 """What the STAC extension `sat` knows."""
@@ -53,7 +52,7 @@ def epsg(value: Any) -> int | None:
             return 4326
         if _OF_OTHERS.fullmatch(text) and not text.upper().startswith("EPSG:"):
             return None
-    raise ValueError(f"CRS is {shortened(printable(ascii(value)), 60)}, expected one such as 32632 or 'EPSG:32632'")
+    raise ValueError(f"CRS is {shown(value)}, expected one such as 32632 or 'EPSG:32632'")
 
 
 def platform(text: str) -> str:
@@ -91,7 +90,7 @@ def orbit_state(value: Any) -> str:
     """
     found = value.strip().lower() if isinstance(value, str) else value
     if found not in ORBIT_STATES:
-        said = shortened(printable(ascii(value)), 60)
+        said = shown(value)
         raise ValueError(f"sat:orbit_state is {said}, expected {' or '.join(ORBIT_STATES)}")
     return str(found)
 

@@ -470,6 +470,7 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"PAR1")
     with pytest.raises(ConfigError, match="not readable"):
         given_places.read(tmp_path / "a.parquet", SIZE_M)
+    (tmp_path / "a.txt").write_text("id,lon,lat\n")
     with pytest.raises(ConfigError, match=r"ending '\.txt'"):
         given_places.read(tmp_path / "a.txt", SIZE_M)
 

@@ -657,13 +657,17 @@ def test_a_byte_of_a_header_that_is_flipped_is_noticed_but_for_three_tags(tmp_pa
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-def test_a_header_that_gives_no_place_to_pixels_is_an_error(tmp_path):
+@pytest.mark.parametrize("lost", [(33550, 33922), (33922,), "far"], ids=["both", "the corner", "off the Earth"])
+def test_a_header_that_gives_no_place_to_pixels_is_an_error(tmp_path, lost):
     asset = write(tmp_path / "s.tif", np.ones((66, 66), "f4"), north_up(AT.x0_m, AT.y0_m, 10), AT.epsg)
     data = bytearray((tmp_path / "s.tif").read_bytes())
     with tifffile.TiffFile(tmp_path / "s.tif") as file:
-        tags = [file.pages.first.tags[code] for code in (33550, 33922)]
-    for tag in tags:
-        data[tag.offset : tag.offset + 2] = (tag.code + 1).to_bytes(2, "little")  # a tag that nobody knows
+        tags = file.pages.first.tags
+        for tag in (tags[code] for code in lost if lost != "far"):
+            data[tag.offset : tag.offset + 2] = (tag.code - 100).to_bytes(2, "little")  # a tag that nobody knows
+        if lost == "far":
+            at = tags[33922].valueoffset + 3 * 8
+            data[at : at + 8] = np.float64(1e300).tobytes()
     (tmp_path / "s.tif").write_bytes(data)
     with pytest.raises(
         ReadError, match=r"s\.tif: could not be read in 2 tries: its header gives no place to its pixels"

@@ -13,7 +13,7 @@ import pytest
 from curation import cli
 from curation.catalogs import resolve
 from curation.ledger import Ledger
-from curation.model import ConfigError, CurationError, Status
+from curation.model import SLAB, ConfigError, CurationError, Status
 from curation.recipe import Dataset
 from curation.search import api as search_api
 from curation.search import saved
@@ -213,7 +213,7 @@ def test_patches_of_a_failed_search_fail_with_its_cause_and_are_built_when_the_c
         failed = list(Ledger.replay(mine.store, "europe", "static").outcomes())
         assert failed
         assert {o.status for o in failed} == {Status.FAILED}
-        assert all("search of cop-dem-glo-30" in o.sources["dem"].cause for o in failed)
+        assert all("search of cop-dem-glo-30" in o.sources[SLAB].cause for o in failed)
         served.failing = set()
         assert cli.main(mine_too) == 0
         after, before = (

@@ -105,12 +105,13 @@ def test_where_nobody_is_there_a_build_ends_within_seconds_with_one_line(
     assert cli.main(["build", *where, "--scheduler", "none", *flags]) == 2
     assert time.monotonic() - began < 5
     lines = capsys.readouterr().err.splitlines()
-    assert "catalog https://stac.example: asking https://stac.example" in lines[0]
-    assert lines[1].startswith("curate: catalog https://stac.example: does not answer as a STAC API (")
-    assert told in lines[1]
-    assert lines[1].endswith("; check the address and the network")
+    assert "places.csv: 25 rows" in lines[0]
+    assert "catalog https://stac.example: asking https://stac.example" in lines[1]
+    assert lines[2].startswith("curate: catalog https://stac.example: does not answer as a STAC API (")
+    assert told in lines[2]
+    assert lines[2].endswith("; check the address and the network")
     assert not any(word in "".join(lines) for word in ("S3CRET", "urllib3", "Max retries", "HTTPConnectionPool"))
-    assert len(lines) == 2
+    assert len(lines) == 3
 
 
 def test_a_proxy_that_is_not_there_is_named_without_its_password(monkeypatch):
