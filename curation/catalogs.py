@@ -64,6 +64,11 @@ class Catalog:
         return _base(self.location, self.is_file)
 
     @property
+    def here(self) -> str:
+        """`base` where scenes are served by this machine to itself, as a named catalog is that has no URL; else empty."""
+        return self.base if self.own and not self.is_file and "://" not in self.identity else ""
+
+    @property
     def told(self) -> str:
         """How a person knows it: its name or URL, or the path of its file."""
         return self.location if self.is_file else self.identity

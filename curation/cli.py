@@ -337,7 +337,7 @@ def _build(args: argparse.Namespace) -> int:
     with _served(args, dataset) as catalog:
         _say_unknown_labels(dataset, catalog, allowed=args.allow_unknown_labels)
         _check_writable(args, store)
-        with cluster.connect(args.scheduler, args.workers, store) as client:
+        with cluster.connect(args.scheduler, args.workers, store, catalog.here) as client:
             run = pipeline.Run(dataset, catalog, store, client, args.limit, args.refresh_search)
             results = pipeline.build(run, asked, seasons)
     _print_built(results)

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import dask
 import distributed.gc
@@ -55,13 +56,16 @@ THREADS_PER_WORKER = 2
 
 
 @contextlib.contextmanager
-def connect(scheduler: str, workers: int | None = None, store: Store | None = None) -> Iterator[Client | None]:
+def connect(
+    scheduler: str, workers: int | None = None, store: Store | None = None, here: str = ""
+) -> Iterator[Client | None]:
     """A Dask client, or None for work in this process.
 
     Args:
         scheduler: `local` (a cluster of processes on this machine), `none`, or the address of a running scheduler.
         workers: processes of a local cluster; one per core where left out.
         store: what workers of a running scheduler have to read and write as this machine does.
+        here: URL that scenes are served at by this machine to itself (`Catalog.here`), which those have to reach.
 
     Raises:
         ConfigError: the scheduler does not answer, or it or a worker cannot do our work: which, and what it lacks.
@@ -75,7 +79,7 @@ def connect(scheduler: str, workers: int | None = None, store: Store | None = No
             client = stack.enter_context(Client(stack.enter_context(_local(workers))))
         else:
             client = stack.enter_context(_reached(scheduler))
-            check(client, scheduler, store)
+            check(client, scheduler, store, _server(here))
         log.info("dask: %s, dashboard %s", client.scheduler.address, client.dashboard_link)
         try:
             yield client
@@ -211,13 +215,19 @@ def _check_certificates(scheduler: str) -> None:
             raise ConfigError(f"--scheduler {scheduler}: {where} is {value}, which is no file: expected a PEM file")
 
 
+def _server(here: str) -> tuple[str, int] | None:
+    """Host and port of a URL with a port; None of none."""
+    parts = urlsplit(here)
+    return (parts.hostname, parts.port) if parts.hostname and parts.port else None
+
+
 def workers(client: Client | None) -> int:
     """How many processes work."""
     return 1 if client is None else max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
 
 
 def stream(
-    client: Client | None, fn: Callable[[A], R], items: Iterable[A], store: Store | None = None
+    client: Client | None, fn: Callable[[A], R], items: Iterable[A], store: Store | None = None, here: str = ""
 ) -> Iterator[list[tuple[A, R | BaseException]]]:
     """Items with their results, as they finish: each time, all that have finished meanwhile.
 
@@ -231,6 +241,7 @@ def stream(
         fn: what is done with an item.
         items: what is to be done, taken only as it is needed.
         store: what workers have to read and write as this machine does.
+        here: as `connect` has it.
 
     Raises:
         ConfigError: before anything is done: the only worker there is cannot do our work. One that comes later is left out.
@@ -243,5 +254,5 @@ def stream(
             except Exception as err:  # noqa: BLE001 - as on a cluster: the caller decides
                 yield [(item, err)]
         return
-    with contextlib.closing(Roster(client, store)) as roster:
+    with contextlib.closing(Roster(client, store, _server(here))) as roster:
         yield from Work(roster, fn, items).results()

@@ -62,6 +62,7 @@ class Work(Generic[A, R]):
 
     def __init__(self, roster: Roster, fn: Callable[[A], R], items: Iterable[A]) -> None:
         self._roster, self._client, self._fn = roster, roster.client, fn
+        self._name = getattr(fn, "__name__", type(fn).__name__)  # what a dashboard calls the tasks
         self._deal = lanes.Lanes(items)
         self._again: deque[Flight[A]] = deque()
         self._suspects: deque[Flight[A]] = deque()
@@ -181,7 +182,7 @@ class Work(Generic[A, R]):
             _noting,
             self._fn,
             flight.item,
-            key=f"{self._fn.__name__}-{uuid.uuid4().hex}",
+            key=f"{self._name}-{uuid.uuid4().hex}",
             retries=RETRIES,
             workers=[worker],
             allow_other_workers=False,

@@ -26,13 +26,14 @@ def of_versions(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
     return ""
 
 
-def of_answer(theirs: Mapping[str, str], ours: Mapping[str, str], where: str = "") -> str:
+def of_answer(theirs: Mapping[str, str], ours: Mapping[str, str], where: str = "", server: str = "") -> str:
     """What is wrong with a machine by what it says of itself (`probe.look`); empty where nothing is.
 
     Args:
         theirs: its answer.
         ours: the answer of this machine.
         where: how a person names the store that results go to.
+        server: the address that it was to reach, where a catalog is served on loopback.
     """
     version = ours["curation"]
     lacks, what = theirs.get("lacks", ""), theirs.get("what", "")
@@ -49,6 +50,11 @@ def of_answer(theirs: Mapping[str, str], ours: Mapping[str, str], where: str = "
         return (
             f"cannot read and write {where} as this machine does ({printable(what)}): take a --root that all machines "
             "share, and give each the credentials that it needs"
+        )
+    if lacks == "server":
+        return (
+            f"cannot reach the catalog ({what}), which is served at {server} for its own machine alone: take workers there "
+            "(--scheduler local), or a catalog that all machines reach"
         )
     if lacks:
         return f"cannot import {lacks} ({what}): install curation {version} there with all that it depends on"

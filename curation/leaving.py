@@ -1,8 +1,9 @@
 """What a worker says when it ends in order, so that no slab is blamed for it. Imported by workers only.
 
-A crash has no time to say anything; but neither do all that end in order, left to themselves. One without a nanny (`dask
-worker --no-nanny`) has its connection closed by SIGTERM before Dask would say something by it. One with a nanny that gets
-the signal together with that (batch systems and service managers tell all processes of a job) is dead before the nanny acts.
+A crash has no time to say anything; but neither have all that end in order, left to themselves. One without a nanny
+(`dask worker --no-nanny`) has its connection closed by SIGTERM before Dask would say something by it. One with a nanny that
+gets the signal together with that (batch systems and service managers tell all processes of a job) is dead before the nanny
+acts.
 """
 
 from __future__ import annotations

@@ -212,7 +212,8 @@ def build(
     jobs = itertools.chain.from_iterable(_jobs(w, searches) for w in works)
     broken, full = 0, None
     with Counting("build", total, "patch", "stored", searches.doing) as count:
-        for batch in cluster.stream(run.client, storage.Final(work or build_slab), jobs, run.store):
+        task = storage.Final(work or build_slab)
+        for batch in cluster.stream(run.client, task, jobs, run.store, run.catalog.here):
             records: dict[tuple[str, str], list[SlabRecord]] = {}
             for job, result in batch:
                 if isinstance(result, StorageError):  # the patches are pending, as they were: nothing is known of them

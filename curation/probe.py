@@ -11,15 +11,18 @@ import sys
 from typing import Any
 
 
-def look(modules: tuple[str, ...], store: tuple[str, str, str] | None, on_worker: bool) -> dict[str, str]:
+def look(
+    modules: tuple[str, ...], store: tuple[str, str, str] | None, on_worker: bool, server: tuple[str, int] | None = None
+) -> dict[str, str]:
     """What the machine has: `host`, `curation` (version), `sources` (digest of our Python files), `address` of a worker.
 
-    And what it lacks: `lacks` (a module, or `store`) with `what` went wrong; both empty where that is nothing.
+    And what it lacks: `lacks` (a module, `store` or `server`) with `what` went wrong; both empty where that is nothing.
 
     Args:
         modules: what it must be able to import.
         store: URL and prefix of the store that results go to, and a key that must be there and holds its own name.
         on_worker: whether this runs as a task.
+        server: host and port that scenes are read from and that somebody has to answer at.
     """
     import contextlib
     import hashlib
@@ -71,13 +74,20 @@ def look(modules: tuple[str, ...], store: tuple[str, str, str] | None, on_worker
                 where.delete(mine)
         except Exception as err:  # noqa: BLE001 - likewise
             return out | {"lacks": "store", "what": told(err)}
+    if server is not None:
+        try:
+            socket.create_connection(server, timeout=10).close()
+        except OSError as err:
+            return out | {"lacks": "server", "what": told(err)}
     return out
 
 
-def as_text(modules: tuple[str, ...], store: tuple[str, str, str] | None, on_worker: bool) -> str:
+def as_text(
+    modules: tuple[str, ...], store: tuple[str, str, str] | None, on_worker: bool, server: tuple[str, int] | None = None
+) -> str:
     """An expression that is what `look` gives where it is evaluated."""
     text = inspect.getsource(sys.modules[__name__])
-    call = f"g['look']({modules!r}, {store!r}, {on_worker!r})"
+    call = f"g['look']({modules!r}, {store!r}, {on_worker!r}, {server!r})"
     return f"(lambda g: (exec({text!r}, g), {call})[1])({{'__name__': 'probe'}})"
 
 

@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from curation import atlas, backscatter, localfiles, resources, shift
-from curation.model import STATIC, ConfigError, Season, did_you_mean
+from curation.model import SLAB, STATIC, ConfigError, Season, did_you_mean
 from curation.printable import printable
 from curation.sources import ArraySpec, CatalogForm, Name, SourceSpec, Strict
 
@@ -363,6 +363,8 @@ class Recipe(Strict):
         for name in self.children.sources if self.children else ():
             if name not in self.sources:
                 raise ValueError(f"children.sources: {name!r} is not in [sources]: {sorted(self.sources)}")
+        if SLAB in self.sources:
+            raise ValueError(f"sources.{SLAB}: ledgers say by that name what is none of a source's; name it otherwise")
         for name, use in self.sources.items():
             if unknown := [s for s in use.seasons or [] if s not in self.seasons]:
                 raise ValueError(f"sources.{name}.seasons: no season {unknown}; known: {list(self.seasons)}")

@@ -79,7 +79,7 @@ class Roster:
     Asking is a task, so that a cluster that grows with what is to be done starts a worker for it, and keeps it meanwhile.
     """
 
-    def __init__(self, client: Client, store: Store | None) -> None:
+    def __init__(self, client: Client, store: Store | None, server: tuple[str, int] | None = None) -> None:
         self.client = client
         self.rooms: dict[str, int] = {}
         """Address of each worker that takes work → its threads."""
@@ -93,7 +93,7 @@ class Roster:
         """Worker, also one that is gone → its threads."""
         self._fit: set[str] = set()
         self._ours = client.cluster is not None  # made here, of this process's own kind
-        self._store = store
+        self._store, self._server = store, server
         self._key = f"workers-{uuid.uuid4().hex}"
         self._here: dict[str, Any] = {}
         self._said = -SAY_S
@@ -208,12 +208,13 @@ class Roster:
                 self._store.publish(self._key, self._key.encode())
         store = None if self._store is None else (self._store.url, self._store.prefix, self._key)
         only: dict[str, Any] = {"workers": [address], "allow_other_workers": False} if address else {}
-        text = probe.as_text(MODULES, store, on_worker=True)
+        text = probe.as_text(MODULES, store, on_worker=True, server=self._server)
         key = f"curation-check-{uuid.uuid4().hex}"
         self.waits[address] = self.client.submit(eval, text, key=key, retries=RETRIES, priority=1, **only)
 
     def _hear(self) -> None:
         where = "" if self._store is None else self._store.where("")
+        server = "" if self._server is None else "{}:{}".format(*self._server)
         for address, future in list(self.waits.items()):
             status = future.status
             if status == "cancelled":
@@ -233,7 +234,7 @@ class Roster:
             if answer is None:
                 continue
             its = answer["address"]
-            if wrong := fitness.of_answer(answer, self._here, where):
+            if wrong := fitness.of_answer(answer, self._here, where, server):
                 self.unfit[its] = f"worker {its} on host {answer['host']} {wrong}"
             else:
                 self._fit.add(its)
@@ -247,14 +248,14 @@ class Roster:
             return None
 
 
-def check(client: Client, scheduler: str, store: Store | None) -> None:
+def check(client: Client, scheduler: str, store: Store | None, server: tuple[str, int] | None = None) -> None:
     """Passes where the scheduler and all workers that it has can do our work; waits for one where it has none.
 
     Raises:
         ConfigError: one cannot: which, and what it lacks.
     """
     there = f"--scheduler {scheduler}: the scheduler"
-    with contextlib.closing(Roster(client, store)) as roster:
+    with contextlib.closing(Roster(client, store, server)) as roster:
         theirs = roster.call("versions", packages=[])["packages"]
         if wrong := fitness.of_versions(theirs, get_versions()["packages"]):
             raise ConfigError(f"{there} {wrong}")

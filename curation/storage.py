@@ -87,7 +87,7 @@ class Final:
     @property
     def __name__(self) -> str:
         """What the work is called: a cluster names its tasks after it."""
-        return self.work.__name__
+        return getattr(self.work, "__name__", type(self.work).__name__)
 
     def __call__(self, job: Any) -> Any:
         """What the work gives, or why its result cannot be kept."""

@@ -6,6 +6,7 @@ HERE = {"host": "a", "curation": "0.1.0", "sources": "f" * 64, "lacks": "", "wha
 
 
 NO_GDAL = {"lacks": "curation.build", "what": "ImportError: no libgdal"}
+FAR = {"lacks": "server", "what": "ConnectionRefusedError: refused"}
 DENIED = {"lacks": "store", "what": "Denied: https://u:p@h/b?sig=s"}
 
 
@@ -16,11 +17,12 @@ DENIED = {"lacks": "store", "what": "Denied: https://u:p@h/b?sig=s"}
         ({"curation": "0.0.9"}, "runs curation 0.0.9, this is 0.1.0"),
         ({"sources": "0" * 64}, "runs other sources of curation 0.1.0"),
         (NO_GDAL, "cannot import curation.build (ImportError: no libgdal)"),
+        (FAR, "cannot reach the catalog (ConnectionRefusedError: refused), which is served at 127.0.0.1:7 for its own"),
         (DENIED, "cannot read and write s3://b as this machine does (Denied: https://h/b)"),
     ],
 )
 def test_what_a_machine_lacks_is_told(theirs, why):
-    told = fitness.of_answer(HERE | theirs, HERE, "s3://b")
+    told = fitness.of_answer(HERE | theirs, HERE, "s3://b", "127.0.0.1:7")
     assert (told == "") == (why == "")
     assert told.startswith(why)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from distributed import Client, LocalCluster
 
-from curation import cluster, dealing, roster
+from curation import catalogs, cluster, dealing, roster, storage
 from curation.model import ConfigError
 from curation.store import Store
 
@@ -58,6 +60,13 @@ def test_a_cluster_that_grows_from_nothing_begins(theirs: LocalCluster):
         assert everything(client, double, range(12)) == {n: 2 * n for n in range(12)}
 
 
+@pytest.mark.parametrize("fn", [storage.Final(double), functools.partial(pow, exp=2)])
+def test_work_may_be_any_callable(theirs: LocalCluster, fn):
+    theirs.scale(1)
+    with cluster.connect(theirs.scheduler_address) as client:
+        assert everything(client, fn, [2]) == {2: 4}
+
+
 def test_nothing_to_do_waits_for_no_worker(theirs: LocalCluster):
     with Client(theirs.scheduler_address) as client:
         assert everything(client, double, []) == {}
@@ -101,6 +110,28 @@ def test_an_error_on_a_worker_comes_with_what_it_was_raised_from(theirs: LocalCl
     with cluster.connect(theirs.scheduler_address) as client:
         ((_, err),) = everything(client, chained, [1]).items()
     assert causes.whole(err) == "OSError: told last in two lines; caused by ValueError: the root of it"
+
+
+def test_workers_that_do_not_reach_a_catalog_served_here_are_told_before_anything_is_done(theirs: LocalCluster):
+    theirs.scale(1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        here = f"http://127.0.0.1:{port}"
+        with cluster.connect(theirs.scheduler_address, here=here) as client:
+            assert list(cluster.stream(client, double, [1], here=here)) == [[(1, 2)]]
+    with (  # it listens no more, as on another machine
+        pytest.raises(ConfigError, match=rf"worker tcp:\S+ on host \S+ cannot reach the catalog .*:{port} for its own"),
+        cluster.connect(theirs.scheduler_address, here=here),
+    ):
+        pass
+
+
+def test_only_a_catalog_without_a_url_is_served_by_this_machine_to_itself(tmp_path):
+    (tmp_path / "items.json").write_text("{}")
+    served = "http://127.0.0.1:8000"
+    assert catalogs.resolve("embedded", served_at=served).here == served
+    for elsewhere in ("planetary-computer", "http://localhost:8080/stac", str(tmp_path / "items.json")):
+        assert catalogs.resolve(elsewhere).here == ""
 
 
 BROKE, HUNG = "handle-worker-cleanup-1.0", "check-worker-ttl-1.0"
