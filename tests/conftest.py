@@ -22,10 +22,14 @@ much: on a disk most of their time is spent waiting for it (`tests/test_store.py
 ROOM_BYTES = 6 << 30
 """What all tests together write (2 GB), with room to spare; a container's own /dev/shm of 64 MB is too small."""
 
-if "PYTEST_DEBUG_TEMPROOT" not in os.environ and MEMORY.is_dir() and os.access(MEMORY, os.W_OK):
-    if shutil.disk_usage(MEMORY).free >= ROOM_BYTES:
-        # Pytest's own variable: unlike --basetemp, the folder below it is a new one for each run.
-        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)
+if (
+    "PYTEST_DEBUG_TEMPROOT" not in os.environ
+    and MEMORY.is_dir()
+    and os.access(MEMORY, os.W_OK)
+    and shutil.disk_usage(MEMORY).free >= ROOM_BYTES
+):
+    # Pytest's own variable: unlike --basetemp, the folder below it is a new one for each run.
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)
 
 # Machines are shared: how long an example takes says nothing.
 hypothesis.settings.register_profile("curation", deadline=None)

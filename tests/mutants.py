@@ -1969,6 +1969,13 @@ TABLE = (
         (f"{STOPPING}processes_started_meanwhile_take_no_ctrl_c",),
     ),
     Mutant(
+        "killed workers leave no word of semaphores",
+        "curation/stopping.py",
+        '"ignore:resource_tracker:UserWarning"',
+        '"default:resource_tracker:UserWarning"',
+        (f"{STOPPING}semaphores_of_killed_processes_are_given_back_without_a_word",),
+    ),
+    Mutant(
         "SIGTERM ends a command as Ctrl-C does",
         "curation/stopping.py",
         '("SIGINT", "SIGTERM", "SIGHUP")',
