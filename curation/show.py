@@ -197,8 +197,8 @@ def _found(dataset: Dataset, store: Store, patch: str) -> tuple[RecordedCube, st
     _one_of("location", location, sorted(cube.numbers), patch)
     if location not in cube.outcomes:
         raise ConfigError(
-            f"patch {patch!r}: is pending: it has not been built. Build it with "
-            f"`curate --dataset {dataset.path} --region {region} --season {season}`"
+            f"patch {patch!r}: is pending: it has not been built. Build it with `curate --dataset {dataset.path} --region "
+            f"{region} --season {season}`, and the --catalog and --root that the cube was begun with"
         )
     return cube, location
 

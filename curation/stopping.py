@@ -37,6 +37,9 @@ SETTLE_S = 0.3
 AGAIN_S = 0.05
 """Seconds after which a signal that was raised in vain is raised again."""
 
+_GIVEN_BACK = "ignore:resource_tracker:UserWarning"
+"""Python's option by which its resource tracker gives back what killed processes left, and says nothing of it."""
+
 
 class Stopped(KeyboardInterrupt):
     """The command was told to end. A KeyboardInterrupt, so that whoever knows how to end for that does."""
@@ -133,7 +136,7 @@ def later() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    resource_tracker.ensure_running()  # it would unblock the signal in the thread that starts it
+    _start_tracker()
     held: list[int] = []
     handlers = {n: signal.getsignal(n) for n in SIGNALS}
     for number, how in handlers.items():
@@ -150,6 +153,18 @@ def later() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if how is None else how)
         if held:
             signal.raise_signal(held[0])
+
+
+def _start_tracker() -> None:
+    """Starts what gives back the semaphores of processes that are killed; by itself it would unblock the signal meanwhile.
+
+    Blosc makes one in each worker, and a worker that is busy is killed: that it was given back is no news to anybody.
+    """
+    sys.warnoptions.append(_GIVEN_BACK)
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        sys.warnoptions.remove(_GIVEN_BACK)
 
 
 def _end_now(code: int) -> NoReturn:

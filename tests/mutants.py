@@ -1880,7 +1880,7 @@ TABLE = (
     Mutant(
         "an object store that is full is told from one that refuses",
         "curation/store.py",
-        "        if _FULL.search(text):",
+        "        if _FULL.search(self._without_names(key, text)):",
         "        if False:",
         (f"{STORAGE}an_object_store_that_refuses_ends_the_run_and_says_what_to_do",),
     ),
@@ -1967,6 +1967,13 @@ TABLE = (
         "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})",
         "signal.pthread_sigmask(signal.SIG_BLOCK, set())",
         (f"{STOPPING}processes_started_meanwhile_take_no_ctrl_c",),
+    ),
+    Mutant(
+        "killed workers leave no word of semaphores",
+        "curation/stopping.py",
+        '"ignore:resource_tracker:UserWarning"',
+        '"default:resource_tracker:UserWarning"',
+        (f"{STOPPING}semaphores_of_killed_processes_are_given_back_without_a_word",),
     ),
     Mutant(
         "SIGTERM ends a command as Ctrl-C does",

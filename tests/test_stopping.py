@@ -241,6 +241,33 @@ def test_processes_started_meanwhile_take_no_ctrl_c():
         child.wait()
 
 
+KILLED = """
+import multiprocessing, os, signal
+from curation import stopping
+spawn = multiprocessing.get_context("spawn")
+def child():
+    lock = spawn.Lock()
+    print(lock._semlock.name, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+if __name__ == "__main__":
+    with stopping.later():
+        process = spawn.Process(target=child)
+        process.start()
+    process.join()
+"""
+"""Starts a process that makes a semaphore, as Blosc does in each worker, and is killed."""
+
+
+def test_semaphores_of_killed_processes_are_given_back_without_a_word(tmp_path: Path):
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
+    name = ended.stdout.strip()
+    assert name.startswith("/")
+    assert ended.stderr == ""
+    assert not Path("/dev/shm", f"sem.{name[1:]}").exists()
+
+
 def test_a_signal_that_is_raised_where_nothing_can_be_is_raised_again():
     class Thing:
         pass
