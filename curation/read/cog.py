@@ -347,7 +347,7 @@ class Reader:
         place = self._file(asset).place
         if place.is_remote:
             return None
-        beside = Path(f"{ranges.path(place.url)}.msk")
+        beside = Path(f"{place.url}.msk")
         return self._file(replace(asset, href=str(beside.absolute()))) if beside.exists() else None
 
     def _close(self, href: str) -> None:

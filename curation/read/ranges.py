@@ -29,7 +29,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urljoin, urlparse, urlsplit
+from urllib.parse import urljoin, urlparse, urlsplit
 
 import obstore
 import urllib3
@@ -78,7 +78,7 @@ class Place:
     """Where a file is."""
 
     url: str
-    """Unsigned; a path, or a URL (http, https, s3, gs, az)."""
+    """Unsigned; a path, or a URL (http, https, s3, gs, az), as `hrefs.located` has it."""
     sign: str = "none"
     """`none` or `planetary-computer`."""
     per_host: int = PER_HOST
@@ -87,7 +87,7 @@ class Place:
     @property
     def is_remote(self) -> bool:
         """Whether it is elsewhere."""
-        return "://" in self.url and not self.url.startswith("file://")
+        return "://" in self.url
 
     @property
     def host(self) -> str:
@@ -181,7 +181,7 @@ def _fetched(place: Place, start: int, length: int, name: str, version: str, end
                 if hrefs.scheme_of(place.url) not in hrefs.BUCKETS:  # obstore would open folders, too
                     raise ReadError("no URL of anything that is read from")
                 return _from_store(place.url, start, length, version)
-            return _from_disk(path(place.url), start, length, version)
+            return _from_disk(Path(place.url), start, length, version)
         except ChangedError as err:
             raise ChangedError(f"{name}: {err}") from None
         except _NoRoomError:
@@ -203,11 +203,6 @@ def _fetched(place: Place, start: int, length: int, name: str, version: str, end
             pause_s = PAUSE_S * 2**attempt * random.uniform(0.75, 1.25)
             pause(max(min(pause_s, LONGEST_PAUSE_S), err.wait_s), ended)
     raise AssertionError("unreachable")
-
-
-def path(url: str) -> Path:
-    """Where on this machine's disks a place is that is not remote: a path, or a URL of the scheme `file`."""
-    return Path(unquote(urlsplit(url).path) if url.startswith("file://") else url)
 
 
 # ---- disk and object stores ------------------------------------------------------------------------------------------
