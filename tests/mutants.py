@@ -1841,6 +1841,50 @@ TABLE = (
             "tests/test_pipeline.py::test_a_slab_that_fails_as_a_whole_is_blamed_on_no_source_keeps_its_whole_cause_and_is_tried_again",
         ),
     ),
+    Mutant(
+        "a worker that ends in order says so",
+        "curation/leaving.py",
+        'msg={"action": GOODBYE}',
+        'msg={"action": "nothing"}',
+        ("tests/test_foreign.py::test_workers_that_leave_are_no_failure_of_the_items[alone]",),
+    ),
+    Mutant(
+        "a worker told to end leaves that to its nanny",
+        "curation/leaving.py",
+        "        signal.signal(signal.SIGTERM, leave_it_to_the_nanny)",
+        "        pass",
+        ("tests/test_foreign.py::test_workers_that_leave_are_no_failure_of_the_items[as a job]",),
+    ),
+    Mutant(
+        "a worker that hung has not taken leave",
+        "curation/roster.py",
+        "self.took_leave |= self.broken or not self.removed",
+        "self.took_leave = True",
+        ("tests/test_workers.py::test_a_worker_took_leave_where_it_said_so_in_the_life_that_had_the_task",),
+    ),
+    Mutant(
+        "a worker that does not reach a catalog served here is refused",
+        "curation/probe.py",
+        "    if server is not None:",
+        "    if False:",
+        (
+            "tests/test_workers.py::test_workers_that_do_not_reach_a_catalog_served_here_are_told_before_anything_is_done",
+        ),
+    ),
+    Mutant(
+        "no source is named as ledgers name a slab's failure",
+        "curation/recipe.py",
+        "        if SLAB in self.sources:",
+        "        if False:",
+        ("tests/test_recipe.py::test_one_line_says_file_key_value_and_what_is_allowed",),
+    ),
+    Mutant(
+        "a local cluster talks to its own processes alone",
+        "curation/cluster.py",
+        "            security=Security.temporary(),\n",
+        "",
+        ("tests/test_cluster.py::test_nobody_without_its_key_can_talk_to_any_process_of_a_local_cluster",),
+    ),
     # Disks that take no more, and signals.
     Mutant(
         "a build ends where nothing more can be kept",
