@@ -32,7 +32,8 @@ _NAMED = re.compile(
 """What a name calls a secret, out of any URL."""
 
 _QUOTED = re.compile(
-    r"""(?ix) ( (["']) [\w.-]* (?:token|secret|passw(?:or)?d|credential|signature|api[-_]?key|access[-_]?key(?:[-_]?id)?) s? \2
+    r"""(?ix) ( (["']) [\w.-]*
+    (?:token|secret|passw(?:or)?d|credential|signature|api[-_]?key|access[-_]?key(?:[-_]?id)?) s? \2
     | (["']) sig \3 ) (\s*:\s*) (["']) (?: (?!\5) [^\n] )+ \5"""
 )
 """Likewise, as JSON and Python write it."""

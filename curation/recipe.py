@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from curation import atlas, backscatter, localfiles, resources, shift
-from curation.model import STATIC, ConfigError, Season, did_you_mean
+from curation.model import SLAB, STATIC, ConfigError, Season, did_you_mean
 from curation.printable import printable
 from curation.sources import ArraySpec, CatalogForm, Name, SourceSpec, Strict
 
@@ -363,6 +363,11 @@ class Recipe(Strict):
         for name in self.children.sources if self.children else ():
             if name not in self.sources:
                 raise ValueError(f"children.sources: {name!r} is not in [sources]: {sorted(self.sources)}")
+        for name in (SLAB, UNSHARED_CELL):  # what else may stand where sources do
+            if name in self.sources:
+                raise ValueError(
+                    f"sources: {name!r} means something else here; call the source, and its file, otherwise"
+                )
         for name, use in self.sources.items():
             if unknown := [s for s in use.seasons or [] if s not in self.seasons]:
                 raise ValueError(f"sources.{name}.seasons: no season {unknown}; known: {list(self.seasons)}")

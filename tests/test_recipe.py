@@ -113,6 +113,8 @@ KNOWN = (
         ("anchor = 2021-10-01", "anchor = 2021-12-01", "[seasons.autumn]: anchor 2021-12-01 lies outside the season"),
         ("summer = {", "static = {", "season 'static': expected a-z, 0-9, '_' and '-', and not 'static'"),
         ("summer = {", "Summer = {", "season 'Summer': expected a-z, 0-9, '_' and '-', and not 'static'"),
+        ("s2l2a = {} ", "slab = {}\ns2l2a = {} ", "sources: 'slab' means something else here; call the source"),
+        ("s2l2a = {} ", "era5-cell = {}\ns2l2a = {} ", "sources: 'era5-cell' means something else here; call the "),
         ("s2l2a = {} ", "s2l2 = {} ", "[sources.s2l2]: no such source; did you mean s2l2a? known sources: dem, "),
         ("s2l2a = {} ", "", "[sources.s1rtc] is chosen by 's2l2a', which the recipe does not use; add it"),
         ("s2l2a = {} ", 's2l2a = { bands = ["B2"] } ', "[sources.s2l2a] bands: no band ['B2']; known bands: ['B"),

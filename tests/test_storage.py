@@ -327,7 +327,9 @@ def test_an_object_store_that_does_not_answer_is_tried_again_by_the_next_run_onl
 
 def test_a_store_is_not_full_for_what_its_bucket_or_its_objects_are_called(monkeypatch: pytest.MonkeyPatch):
     def answer(request: Request) -> None:
-        said = f"<Error><Code>SlowDown</Code><BucketName>quota-lab</BucketName><Resource>{request.path}</Resource></Error>"
+        said = (
+            f"<Error><Code>SlowDown</Code><BucketName>quota-lab</BucketName><Resource>{request.path}</Resource></Error>"
+        )
         request.send(503, f'<?xml version="1.0"?>{said}'.encode(), Content_Type="application/xml")
 
     with serving(answer) as url:
