@@ -363,8 +363,11 @@ class Recipe(Strict):
         for name in self.children.sources if self.children else ():
             if name not in self.sources:
                 raise ValueError(f"children.sources: {name!r} is not in [sources]: {sorted(self.sources)}")
-        if SLAB in self.sources:
-            raise ValueError(f"sources.{SLAB}: ledgers say by that name what is none of a source's; name it otherwise")
+        for name in (SLAB, UNSHARED_CELL):  # what else may stand where sources do
+            if name in self.sources:
+                raise ValueError(
+                    f"sources: {name!r} means something else here; call the source, and its file, otherwise"
+                )
         for name, use in self.sources.items():
             if unknown := [s for s in use.seasons or [] if s not in self.seasons]:
                 raise ValueError(f"sources.{name}.seasons: no season {unknown}; known: {list(self.seasons)}")

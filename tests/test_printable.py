@@ -86,11 +86,11 @@ def test_what_is_printable_stays_as_it_is(text):
     assert printable(printable(f"https://{text}")) == printable(f"https://{text}")
 
 
-@given(
-    st.integers(1, 80), st.sampled_from(["https://me:S3CRETS3CRET@host/a?S3CRET", "s3://host/a?x=1&sig=S3CRETS3CRET"])
-)
+@pytest.mark.parametrize("url", ["https://me:S3CRETS3CRET@host/a?S3CRET", "https://S3CRETS3CRET@host/a"])
+@pytest.mark.parametrize("limit", range(1, 60, 3))
 def test_what_is_shown_in_part_is_printable_before_it_is_cut(limit, url):
-    assert "S3C" not in printable(shown({"href": f"{'x' * (limit % 13)} {url}"}, limit))
+    assert "S3C" not in printable(shown(url, limit))
+    assert "S3C" not in printable(shown([url], limit))
 
 
 def test_what_is_stored_is_printable_wherever_it_stands():
