@@ -2124,7 +2124,7 @@ def main() -> int:
             )
             return 1
         width, wrong = max(len(m.guard) for m in chosen), 0
-        for m in chosen:  # each is told as it is known: the whole table takes an hour
+        for m in chosen:  # each is told as it is known: the whole table takes long
             result = tried(tree, m)
             wrong += result != "noticed"
             print(f"{result:<13} {m.guard:<{width}}  {m.file}  {' '.join(m.tests)}", flush=True)

@@ -59,14 +59,13 @@ def factor(pixels: int) -> int:
 
 
 def reason(outcome: SourceOutcome) -> str:
-    """Why a source is not ok, for a person."""
+    """Why a source is not ok, for a person: what its code means, and the error's own words where one is the cause."""
     code = outcome.code or outcome.status.name.lower()
-    meaning = CODE_HELP[Code(code)] if code in set(Code) else outcome.cause or ""
+    meaning = CODE_HELP[Code(code)] if code in set(Code) else ""
+    said = [f"{text[:1].upper()}{text[1:]}" for text in (meaning, outcome.cause) if text]
     form = VALUE_HELP[Code(code)] if code in VALUE_HELP else "{:.3g}"
     value = "" if outcome.value is None else f" ({form.format(outcome.value)})"
-    return f"{outcome.status.name.lower()}: {code}{value}" + (
-        f". {meaning[:1].upper()}{meaning[1:]}." if meaning else ""
-    )
+    return ". ".join([f"{outcome.status.name.lower()}: {code}{value}", *said]) + ("." if said else "")
 
 
 def why(outcome: PatchOutcome) -> str:
