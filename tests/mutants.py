@@ -226,7 +226,10 @@ TABLE = (
         "curation/hrefs.py",
         'if "://" in href and scheme != "file":',
         "if False:",
-        ("tests/test_hrefs.py::test_a_href_that_cannot_be_read_is_an_error_of_that_file_and_prefetching_goes_on",),
+        (
+            "tests/test_hrefs.py::"
+            "test_a_scheme_of_neither_servers_nor_buckets_is_told_as_that_whatever_folders_may_be_read",
+        ),
     ),
     Mutant(
         "a URL of a catalog's origin does not become a path of this machine",

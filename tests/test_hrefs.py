@@ -243,6 +243,15 @@ def test_no_href_leads_to_a_file_of_this_machine_outside_the_catalogs_folder(tmp
     assert not (kind == "folder" and ".." in leads)
 
 
+@pytest.mark.parametrize("base", ["{folder}", "https://files.example"])
+@pytest.mark.parametrize(
+    "href", ["ftp://host/a.tif", "memory://a.tif", "gopher://h/a", "vsicurl://h/a.tif", "9p://h/a"]
+)
+def test_a_scheme_of_neither_servers_nor_buckets_is_told_as_that_whatever_folders_may_be_read(tmp_path, base, href):
+    with pytest.raises(ReadError, match="expected a path, or a URL that begins with one of http://, https://, s3://"):
+        located(href, base.format(folder=tmp_path), ["/"])
+
+
 @pytest.mark.parametrize("base", ["", "relative"])
 def test_hrefs_of_a_local_catalog_lead_below_its_folder_and_where_the_recipe_says(tmp_path, secret, base, monkeypatch):
     monkeypatch.chdir(tmp_path)
