@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import importlib.metadata
+import importlib.resources
 import io
 import itertools
 import json
@@ -126,9 +128,10 @@ class ShardJob:
 
     @property
     def digest(self) -> str:
-        """What the tar's bytes follow from."""
+        """What the tar's bytes, and what the index says of it, follow from: what writes it, too."""
         value = [
             shardformat.VERSION,
+            written_by(),
             self.dataset.release_digest(),
             [
                 [m.location.split, [[p.location.id, [[s.season, s.outcome.chunks] for s in p.parts]] for p in m.places]]
@@ -870,6 +873,22 @@ def versions() -> dict[str, str]:
     """Versions of what pixels and bytes depend on."""
     packages = ("curation", "numpy", "zarr", "numcodecs", "rasterio", "pyproj")
     return {p: importlib.metadata.version(p) for p in packages} | {"gdal": rasterio.__gdal_version__}
+
+
+_WRITERS = ("shards", "shardformat", "payload", "labels", "backscatter", "grid", "shift")
+"""Modules that what stands in a tar is made by."""
+
+
+@functools.cache
+def written_by() -> str:
+    """A mark of what writes a tar: our files that do, and the versions. Nobody has to remember to change it.
+
+    A tar that an earlier release made is made again, since the index that names it tells of this one.
+    """
+    found = hashlib.sha256(json.dumps(versions(), sort_keys=True).encode())
+    for name in _WRITERS:
+        found.update(importlib.resources.files("curation").joinpath(f"{name}.py").read_bytes())
+    return found.hexdigest()
 
 
 def _entry(name: str, data: bytes) -> FileEntry:

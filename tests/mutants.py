@@ -2106,6 +2106,13 @@ TABLE = (
         "for name in (UNSHARED_CELL,):",
         ("tests/test_recipe.py::test_one_line_says_file_key_value_and_what_is_allowed",),
     ),
+    Mutant(
+        "what other code wrote is written again",
+        "curation/shards.py",
+        "            written_by(),\n",
+        "",
+        ("tests/test_shards.py::test_what_other_code_wrote_is_written_again",),
+    ),
 )
 
 

@@ -102,6 +102,16 @@ def test_packing_again_makes_nothing_again_and_changes_nothing(built: Curate, tm
     assert "(2 shards made before)" in capsys.readouterr().out
 
 
+def test_what_other_code_wrote_is_written_again(built: Curate, tmp_path, capsys, monkeypatch):
+    mine = built.copy(tmp_path)
+    assert mine("pack") == 0
+    assert len(shards.written_by()) == 64
+    monkeypatch.setattr(shards, "written_by", lambda: "another release")
+    capsys.readouterr()
+    assert mine("pack") == 0
+    assert "(0 shards made before)" in capsys.readouterr().out
+
+
 def relabelled(built: Curate, folder: Path, min_fraction: float = 0.5) -> Curate:
     """A copy of the dataset whose recipe now has another label rule: every shard is to be made anew."""
     shutil.copytree(built.world.folder, folder / "own")
