@@ -10,6 +10,7 @@ import logging
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -39,7 +40,7 @@ def _pause_s(gone_s: float) -> float:
     return max(PLAIN_EVERY_S, min(gone_s / 20, 60.0))
 
 
-class _Shown:
+class _Shown(ABC):
     """Something under way, shown until it is left: subclasses say what, by `line()`."""
 
     title: str
@@ -59,9 +60,9 @@ class _Shown:
         """Since it began."""
         return max(time.monotonic() - self._started, 1e-9)
 
+    @abstractmethod
     def line(self) -> str:
         """How it stands, in one line, without its title."""
-        raise NotImplementedError
 
     def _share(self) -> tuple[float | None, float]:
         """All there is to do, where that is known, and what is done."""
@@ -90,6 +91,7 @@ class _Shown:
         if kind is None:
             self._end()
 
+    @abstractmethod
     def _end(self) -> None:
         """Says that it is over."""
 

@@ -22,7 +22,7 @@ AGAIN = "then run the same command again, which goes on from what is recorded"
 
 _NOT_OURS = "let this user (uid {uid}) read and write there, or choose another folder"
 
-_TODO = {
+_REMEDIES = {
     errno.ENOSPC: "make room there (`df` says how much there is, `df -i` how many files)",
     errno.EDQUOT: "remove something of yours, or have your quota raised",
     errno.EROFS: "mount it for writing, or choose another folder",
@@ -55,7 +55,7 @@ def error(err: OSError, where: str, then: str = AGAIN) -> StorageError:
         then: what to do once the cause is mended.
     """
     what = os.strerror(err.errno) if err.errno else f"{type(err).__name__}: {err}"
-    do = _TODO.get(err.errno or 0, "see to that").format(uid=os.geteuid() if hasattr(os, "geteuid") else "?")
+    do = _REMEDIES.get(err.errno or 0, "see to that").format(uid=os.geteuid() if hasattr(os, "geteuid") else "?")
     return StorageError(f"{where}: {what}: {do}, {then}")
 
 
