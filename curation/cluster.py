@@ -25,7 +25,7 @@ from distributed.versions import VersionMismatchWarning
 from curation import causes, stopping
 from curation.dealing import Work
 from curation.model import ConfigError, CurationError
-from curation.roster import Roster, SchedulerLostError, check
+from curation.roster import Roster, SchedulerLostError, ask, check
 from curation.store import Store
 
 log = logging.getLogger(__name__)
@@ -74,14 +74,14 @@ def connect(
         yield None
         return
     with dask.config.set(CONFIG), _told_to_who_debugs(), contextlib.ExitStack() as stack:
-        if scheduler == "local":
-            log.info("dask: starting a cluster on this machine")
-            client = stack.enter_context(Client(stack.enter_context(_local(workers))))
-        else:
-            client = stack.enter_context(_reached(scheduler))
-            check(client, scheduler, store, _server(here))
-        log.info("dask: %s, dashboard %s", client.scheduler.address, client.dashboard_link)
         try:
+            if scheduler == "local":
+                log.info("dask: starting a cluster on this machine")
+                client = stack.enter_context(Client(stack.enter_context(_local(workers))))
+            else:
+                client = stack.enter_context(_reached(scheduler))
+                check(client, scheduler, store, _server(here))
+            log.info("dask: %s, dashboard %s", client.scheduler.address, client.dashboard_link)
             yield client
         except LOST as err:
             raise CurationError(
@@ -223,7 +223,7 @@ def _server(here: str) -> tuple[str, int] | None:
 
 def workers(client: Client | None) -> int:
     """How many processes work."""
-    return 1 if client is None else max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
+    return 1 if client is None else max(len(ask(client, "identity", n_workers=-1)["workers"]), 1)
 
 
 def stream(

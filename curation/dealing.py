@@ -8,13 +8,14 @@ import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
-from distributed import Future, KilledWorker, as_completed
+from distributed import Future, KilledWorker
 from distributed.client import FutureCancelledError
 from distributed.scheduler import NoValidWorkerError
 
 from curation import causes, lanes
+from curation.arriving import Arrivals
 from curation.model import ConfigError, CurationError
 from curation.roster import LOOK_S, RETRIES, SOON_S, WORD_S, Roster
 
@@ -27,6 +28,9 @@ PER_THREAD = 2
 
 LOSSES = 3
 """Workers that may be lost under an item before it is done once more, alone: if that one is lost, too, it is at fault."""
+
+WAIT_S = 0.1
+"""How long something that has ended is waited for at a time."""
 
 HANDS = 8
 """Idle workers to which an item is offered that waits behind others."""
@@ -49,6 +53,8 @@ class Flight(Generic[A]):
     """Who may do it: one who was given it, and idle ones to whom it was offered since."""
     alone: bool = False
     """Whether nothing else is done meanwhile."""
+    broke_off: bool = False
+    """Whether it was done before, and its result did not come through."""
 
 
 class Work(Generic[A, R]):
@@ -68,7 +74,7 @@ class Work(Generic[A, R]):
         self._suspects: deque[Flight[A]] = deque()
         self._flying: dict[Future[R], Flight[A]] = {}
         self._load: Counter[str] = Counter()
-        self._done = as_completed(with_results=True, raise_errors=False, loop=self._client.loop)
+        self._done = Arrivals[R](self._client)
         self._begun = self._dry = False
         self._looked = -LOOK_S
 
@@ -95,7 +101,7 @@ class Work(Generic[A, R]):
     def _look(self) -> list[tuple[A, R | BaseException]]:
         """Looks at the workers where it is time; items that were lost too often, with their error."""
         roster = self._roster
-        every = SOON_S if roster.waits or not roster.rooms else LOOK_S
+        every = SOON_S if roster.waiting or not roster.rooms else LOOK_S
         if time.monotonic() - self._looked < every:
             return []
         known = set(roster.unfit)
@@ -111,18 +117,32 @@ class Work(Generic[A, R]):
     def _lost(self) -> list[tuple[A, R | BaseException]]:
         """Takes back what nobody is left to do."""
         gone: dict[str, list[Future[R]]] = {}
+        left_lying = self._left_lying()
         for future, flight in self._flying.items():
-            if flight.hands.isdisjoint(self._roster.present):
+            if str(future.key) in left_lying:
                 gone.setdefault(flight.worker, []).append(future)
         out: list[tuple[A, R | BaseException]] = []
         for worker, futures in gone.items():
             had = self._roster.lost_under(worker)
             running = [f for f in futures if str(f.key) in had][: self._roster.threads.get(worker, 1)]  # in order given
-            log.warning("dask: worker %s is gone; %d tasks that it had are done by others", worker, len(futures))
+            log.warning(
+                "dask: worker %s is gone or takes nothing; %d tasks of it are done by others", worker, len(futures)
+            )
             self._client.cancel(futures)
             for future in futures:
                 out += self._back(self._flying.pop(future), (worker, str(future.key)) if future in running else None)
         return out
+
+    def _left_lying(self) -> set[str]:
+        """Keys of tasks that the scheduler has given to nobody, as none of those who may do them is there or takes work.
+
+        That is asked of it, not told from who is there. It takes such a task up when one comes who may do it, not when it is
+        told of more who may: what was offered to others a moment after its worker was lost would wait for ever, with them
+        there and idle.
+        """
+        asked = [str(f.key) for f, flight in self._flying.items() if not flight.hands <= self._roster.rooms.keys()]
+        states = self._roster.call("get_task_status", keys=asked) if asked else {}
+        return {key for key, state in states.items() if state == "no-worker"}
 
     def _back(self, flight: Flight[A], loss: tuple[str, str] | None) -> list[tuple[A, R | BaseException]]:
         """Takes an item back to be done by another; with its error where it has cost too many workers.
@@ -144,7 +164,9 @@ class Work(Generic[A, R]):
                 return [(flight.item, cause)]
         if len(losses) >= LOSSES and not flight.alone:  # some may have said since that they went
             losses = tuple(its for its in losses if not left(*its))
-        (self._suspects if len(losses) >= LOSSES else self._again).append(Flight(flight.item, losses))
+        (self._suspects if len(losses) >= LOSSES else self._again).append(
+            Flight(flight.item, losses, broke_off=flight.broke_off)
+        )
         return []
 
     def _fill(self) -> None:
@@ -196,24 +218,26 @@ class Work(Generic[A, R]):
         """Lets idle workers do what waits elsewhere: behind others, or with one that takes nothing more."""
         rooms, ahead = self._roster.rooms, Counter[str]()
         idle = [w for w, threads in rooms.items() if self._load[w] < threads][:HANDS]
-        offers: dict[str, list[str]] = {}
+        offers: dict[str, tuple[Flight[A], set[str]]] = {}
         for future, flight in self._flying.items():
             ahead[flight.worker] += 1
             if flight.alone or ahead[flight.worker] <= rooms.get(flight.worker, 0) or not flight.hands.isdisjoint(idle):
                 continue
             if idle:
-                flight.hands.update(idle)
-                offers[str(future.key)] = sorted(flight.hands)
-        if offers:
-            self._roster.call("set_restrictions", worker=offers)
+                offers[str(future.key)] = flight, flight.hands.union(idle)
+        if not offers:
+            return
+        try:
+            self._roster.call("set_restrictions", worker={key: sorted(hands) for key, (_, hands) in offers.items()})
+        except KeyError:  # what was given to one a moment ago goes another way, and has not reached it yet: next time
+            return
+        for flight, hands in offers.values():
+            flight.hands = hands
 
     def _finished(self) -> list[tuple[A, R | BaseException]]:
         """What has finished; waits a moment for something."""
-        with self._done.thread_condition:
-            if not self._done.has_ready():
-                self._done.thread_condition.wait(0.1)
         out: list[tuple[A, R | BaseException]] = []
-        for future, result in self._done.next_batch(block=False):
+        for future, result, broken in self._done.take(WAIT_S):
             flight = self._flying.pop(future, None)
             if flight is None:  # taken back meanwhile
                 continue
@@ -222,15 +246,20 @@ class Work(Generic[A, R]):
             if future.status == "lost":  # done, and its worker gone before anybody had the result
                 out += self._back(flight, None)
                 continue
-            err = future.exception() if future.status == "error" else None
+            err = future.exception() if future.status == "error" else broken
             if isinstance(err, KilledWorker | NoValidWorkerError):
                 self._looked = -LOOK_S  # nobody is to be given anything before it is known who is left
                 last = err.last_worker.address if isinstance(err, KilledWorker) else ""
                 loss = last and str(future.key) in self._roster.lost_under(last)
                 out += self._back(flight, (last, str(future.key)) if loss else None)
                 continue
+            if isinstance(broken, OSError) and future.status != "error" and not flight.broke_off:
+                log.warning("dask: the result of a task broke off (%s); it is done again", causes.whole(broken))
+                flight.broke_off = True
+                out += self._back(flight, None)
+                continue
             self._load[flight.worker] -= 1
-            out.append((flight.item, result if err is None else err))
+            out.append((flight.item, cast(R, result) if err is None else err))
         return out
 
 

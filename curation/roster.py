@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import contextlib
 import logging
 import time
@@ -22,6 +24,15 @@ log = logging.getLogger(__name__)
 
 CHECK_S = 60.0
 """How long workers that are there at the start are given to say what they are, where another has done so."""
+
+CALL_S = 120.0
+"""How long the scheduler is given for an answer. One that hangs keeps its connections, and would be waited for for ever."""
+
+VERSIONS_S = 30.0
+"""How long a worker is given to say its versions; one that does not is asked again."""
+
+ASKED = 16
+"""Workers that are asked so at a time, each by a connection to the scheduler."""
 
 LOOK_S = 5.0
 """How often the workers are counted anew."""
@@ -47,6 +58,18 @@ WORD_S = 5.0
 
 class SchedulerLostError(CurationError):
     """The scheduler does not answer any more."""
+
+
+def ask(client: Client, method: str, **what: Any) -> Any:
+    """What the scheduler answers to a call.
+
+    Raises:
+        SchedulerLostError: it does not, within `CALL_S`.
+    """
+    try:
+        return client.sync(getattr(client.scheduler, method), callback_timeout=CALL_S, **what)
+    except (OSError, RuntimeError) as err:  # the latter where the client has closed, having lost it
+        raise SchedulerLostError(causes.whole(err)) from err
 
 
 @dataclass(slots=True)
@@ -92,6 +115,8 @@ class Roster:
         self.threads: dict[str, int] = {}
         """Worker, also one that is gone → its threads."""
         self._fit: set[str] = set()
+        self._versions: dict[str, concurrent.futures.Future[dict[str, Any]]] = {}
+        self._gate = asyncio.Semaphore(ASKED)
         self._ours = client.cluster is not None  # made here, of this process's own kind
         self._store, self._server = store, server
         self._key = f"workers-{uuid.uuid4().hex}"
@@ -101,11 +126,16 @@ class Roster:
     @property
     def address(self) -> str:
         """Of the scheduler."""
-        return str(self.client.scheduler_info()["address"])
+        return str(self.client.scheduler.address)  # type: ignore[union-attr]  # it has begun
+
+    @property
+    def waiting(self) -> bool:
+        """Whether one was asked what it is and has not answered."""
+        return bool(self.waits or self._versions)
 
     def look(self) -> None:
         """Brings all up to date; waits for no answer."""
-        self.present = self.client.scheduler_info(n_workers=-1)["workers"]
+        self.present = self.call("identity", n_workers=-1)["workers"]
         self.threads |= {address: its["nthreads"] for address, its in self.present.items()}
         if not self._ours:
             self._ask()
@@ -172,16 +202,16 @@ class Roster:
         Raises:
             SchedulerLostError: it does not.
         """
-        try:
-            return self.client.sync(getattr(self.client.scheduler, method), **what)
-        except OSError as err:
-            raise SchedulerLostError(causes.whole(err)) from err
+        return ask(self.client, method, **what)
 
     def close(self) -> None:
         """Asks nobody any more."""
         for future in self.waits.values():
             future.cancel()
+        for answer in self._versions.values():
+            answer.cancel()
         self.waits.clear()
+        self._versions.clear()
         if self._here and self._store is not None:
             self._store.delete(self._key)
 
@@ -189,17 +219,38 @@ class Roster:
         for known in (self.unfit, self._fit):
             for address in set(known) - self.present.keys():
                 known.pop(address) if isinstance(known, dict) else known.discard(address)
-        fresh = [a for a in self.present if a not in self._fit and a not in self.unfit and a not in self.waits]
-        if not fresh:
-            return
-        asked = {"op": "versions", "packages": []}
-        answers = self.call("broadcast", msg=asked, workers=fresh, on_error="ignore")
+        loop: asyncio.AbstractEventLoop = self.client.loop.asyncio_loop  # type: ignore[union-attr]  # it has begun
+        for address in self.present:
+            if not any(address in known for known in (self._fit, self.unfit, self.waits, self._versions)):
+                self._versions[address] = asyncio.run_coroutine_threadsafe(self._versions_of(address), loop)
         ours = get_versions()["packages"]
-        for address, its in answers.items():
+        for address, answer in list(self._versions.items()):
+            if not answer.done():
+                continue
+            del self._versions[address]
+            its = self._said_by(address, answer)
+            if its is None or address not in self.present:
+                continue
             if wrong := fitness.of_versions(its["packages"], ours):
                 self.unfit[address] = f"worker {address} {wrong}"
             else:
                 self._submit(address)
+
+    async def _versions_of(self, address: str) -> dict[str, Any]:
+        """What Dask tells of a worker's versions, by its address; empty where it cannot be reached."""
+        asked = {"op": "versions", "packages": []}
+        async with self._gate:
+            broadcast = getattr(self.client.scheduler, "broadcast")  # noqa: B009 - None as long as no client has begun
+            answer = broadcast(msg=asked, workers=[address], on_error="ignore")
+            return dict(await asyncio.wait_for(answer, VERSIONS_S))
+
+    def _said_by(self, address: str, answer: concurrent.futures.Future[dict[str, Any]]) -> dict[str, Any] | None:
+        """A worker's versions; None where it is gone, or hangs."""
+        try:
+            return answer.result().get(address)
+        except OSError as err:  # its time is over, or the scheduler is gone: who asks that next hears it
+            log.debug("dask: worker %s does not say its versions (%s)", address, causes.whole(err))
+            return None
 
     def _submit(self, address: str) -> None:
         if not self._here:
@@ -243,7 +294,7 @@ class Roster:
         """What a worker said; None where it is gone, and its answer with it."""
         try:
             return future.result(timeout=LOOK_S)
-        except TimeoutError:
+        except OSError:  # its time is over, or it broke off
             future.cancel()
             return None
 
@@ -260,7 +311,11 @@ def check(client: Client, scheduler: str, store: Store | None, server: tuple[str
         if wrong := fitness.of_versions(theirs, get_versions()["packages"]):
             raise ConfigError(f"{there} {wrong}")
         # It reads each task before it hands it on.
-        answer = client.run_on_scheduler(eval, probe.as_text(MODULES, None, on_worker=False))
+        text = probe.as_text(MODULES, None, on_worker=False)
+        try:
+            answer = client.sync(client.run_on_scheduler, eval, text, callback_timeout=CALL_S)
+        except TimeoutError as err:
+            raise SchedulerLostError(f"it says nothing within {CALL_S:.0f} s") from err
         if wrong := fitness.of_answer(answer, probe.here(MODULES)):
             raise ConfigError(f"{there} on host {answer['host']} {wrong}")
         started = time.monotonic()
@@ -268,7 +323,7 @@ def check(client: Client, scheduler: str, store: Store | None, server: tuple[str
             roster.look()
             if roster.unfit:
                 raise ConfigError(f"--scheduler {scheduler}: {roster.told()}")
-            if roster.rooms and (not roster.waits or time.monotonic() - started > CHECK_S):
+            if roster.rooms and (not roster.waiting or time.monotonic() - started > CHECK_S):
                 return
             if not roster.rooms:
                 roster.wanted("begin with")

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -73,21 +74,61 @@ def scheduler_by_hand(folder: Path, workers: int = 2) -> Iterator[tuple[str, lis
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "scheduler.json"
 
-    def start(*args: str) -> subprocess.Popen[bytes]:
+    def start(name: str, *args: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", "from dask.__main__ import main; main()", *args]
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with (folder / f"{name}.log").open("wb") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log)
 
     where = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
-    processes = [start("scheduler", *where)]
+    processes = [start("scheduler", "scheduler", *where)]
     try:
         while not file.exists():
             assert processes[0].poll() is None, "the scheduler ended before it answered"
             time.sleep(0.05)
         rest = ["--scheduler-file", str(file), "--nthreads", "2", "--no-dashboard"]
-        processes += [start("worker", *rest, "--local-directory", str(folder / f"worker-{n}")) for n in range(workers)]
+        names = [f"worker-{n}" for n in range(workers)]
+        processes += [start(n, "worker", *rest, "--local-directory", str(folder / n)) for n in names]
         yield json.loads(file.read_text())["address"], processes
     finally:
         for process in processes:
             process.kill()
         for process in processes:
             process.wait()
+
+
+ENDS_S = 300.0
+"""How long a command of the tests is given to end; on a slow machine most take tens of seconds."""
+
+TOLD = "import faulthandler, signal\nfaulthandler.register(signal.SIGUSR1)\n"
+"""What a script begins with that tells where its threads stand when it does not end (`ended`)."""
+
+
+def ended(process: subprocess.Popen[bytes], within_s: float = ENDS_S, logs: Path | None = None) -> str:
+    """What a process that ends by itself said on standard error, which is piped.
+
+    Args:
+        process: its script begins with `TOLD`, so that it tells where it stands, where it is to be killed.
+        within_s: how long it is waited for.
+        logs: folder of the logs of those that it works with (`scheduler_by_hand`).
+
+    Raises:
+        AssertionError: it does not end: with what it said, where its threads stand, and the ends of the logs.
+    """
+    try:
+        return process.communicate(timeout=within_s)[1].decode(errors="replace")
+    except subprocess.TimeoutExpired:
+        pass
+    process.send_signal(signal.SIGUSR1)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.communicate(timeout=5)  # for the dump
+    code = process.poll()
+    process.kill()
+    try:
+        said = process.communicate(timeout=30)[1].decode(errors="replace")
+    except subprocess.TimeoutExpired as err:  # somebody that it started has its standard error, and goes on
+        said = f"{(err.stderr or b'').decode(errors='replace')}\n(its standard error is still held by another)"
+    told = (
+        [f"{log.name}: {log.read_text(errors='replace')[-3000:]}" for log in sorted(logs.glob("*.log"))] if logs else []
+    )
+    how = "goes on" if code is None else f"ended with {code} by then"
+    raise AssertionError("\n".join([f"it did not end within {within_s:.0f} s ({how}); it said:", said[-8000:], *told]))

@@ -18,7 +18,7 @@ import pytest
 from curation import embedded, recipe
 from curation.ledger import Ledger
 from curation.store import Store
-from tests.run import scheduler_by_hand
+from tests.run import ENDS_S, TOLD, ended, scheduler_by_hand
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +48,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]  # two seasons will do
     (folder / "recipe.toml").write_text("\n".join(lines) + "\n")
     flags = ["--dataset", str(folder), "--root", str(folder / "root"), "--catalog", "embedded", "--region", REGION]
-    subprocess.run([sys.executable, "-m", "curation", "locate", *flags], check=True, capture_output=True)
+    command = [sys.executable, "-m", "curation", "locate", *flags]
+    subprocess.run(command, check=True, capture_output=True, timeout=ENDS_S)
     return folder
 
 
@@ -65,7 +66,7 @@ class Job:
         flags = ["--dataset", str(self.dataset), "--root", str(self.root), "--region", REGION]
         flags += ["--catalog", self.url, "--scheduler", scheduler]
         build, pack = ["build", *flags, "--limit", places], ["pack", *flags]
-        code = f"import sys\nfrom curation import cli\n{before}\n"
+        code = f"{TOLD}import sys\nfrom curation import cli\n{before}\n"
         code += f"if __name__ == '__main__':\n    sys.exit(cli.main({build!r}) or cli.main({pack!r}))\n"
         script = self.root / "job.py"
         script.write_text(code)
@@ -73,8 +74,8 @@ class Job:
 
     def finish(self, **how: str) -> None:
         process = self.start(**how)
-        _, said = process.communicate()
-        assert process.returncode == 0, said.decode()[-2000:]
+        said = ended(process)
+        assert process.returncode == 0, said[-2000:]
 
     def hashes(self) -> dict[str, str]:
         import hashlib
@@ -116,7 +117,7 @@ def undisturbed(earth, dataset: Path, tmp_path_factory: pytest.TempPathFactory) 
 def end(process: subprocess.Popen[bytes]) -> None:
     """Kills a process and all it started, at once; one that has ended is only waited for."""
     if process.poll() is not None:
-        process.communicate()
+        ended(process)
         return
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     for member in family:
@@ -124,7 +125,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
             member.kill()
         except psutil.NoSuchProcess:
             continue
-    process.communicate()
+    ended(process)
 
 
 AT_OBJECT = """
@@ -154,8 +155,8 @@ def test_a_client_killed_at_random_times_ends_where_an_undisturbed_one_ends(
     for _ in range(KILLS):
         n = dice.randint(1, undisturbed.objects // (KILLS + 1))
         process = job.start(before=AT_OBJECT.format(n=n, delay_s=dice.uniform(0, 0.1)))
-        _, said = process.communicate()
-        assert process.returncode == -signal.SIGKILL, said.decode()[-2000:]
+        said = ended(process)
+        assert process.returncode == -signal.SIGKILL, said[-2000:]
     job.finish()
     assert job.hashes() == undisturbed.hashes
 
@@ -172,7 +173,7 @@ def test_a_scheduler_or_workers_killed_end_where_an_undisturbed_run_ends(earth, 
             time.sleep(dice.uniform(3.0, 3.0 + 0.5 * seconds))
             if victim == "scheduler":
                 processes[0].kill()
-                process.communicate()
+                ended(process, logs=tmp_path / f"dask-{n}")
                 # It ends by itself: having lost the scheduler, never having met it, or having been done before.
                 assert process.returncode in (0, 1, 2)
                 continue
@@ -184,8 +185,8 @@ def test_a_scheduler_or_workers_killed_end_where_an_undisturbed_run_ends(earth, 
             if n < 3:
                 end(process)
             else:
-                process.communicate()
-                assert process.returncode == 0
+                said = ended(process, logs=tmp_path / f"dask-{n}")
+                assert process.returncode == 0, said[-2000:]
     job.finish()
     assert job.hashes() == undisturbed.hashes
 
@@ -208,8 +209,8 @@ ledger.Ledger.append = append
 def test_killed_between_publishing_and_the_ledger_line(earth, dataset, undisturbed, tmp_path, n):
     job = Job(earth, dataset, tmp_path)
     process = job.start(before=AT_LEDGER.format(n=n))
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    said = ended(process)
+    assert process.returncode == -signal.SIGKILL, said[-2000:]
     job.finish()
     assert job.hashes() == undisturbed.hashes
 
@@ -219,7 +220,7 @@ def test_what_was_committed_is_not_read_again(earth, dataset, undisturbed, tmp_p
     # Killed when the first region's first cubes stand. Scenes of a season that is committed must not be asked for again.
     job = Job(earth, dataset, tmp_path)
     process = job.start(before=AT_LEDGER.format(n=6))
-    process.communicate()
+    ended(process)
     store = Store(job.folder)
     committed = {
         tuple(s.key.split("/")[1:3]): set(Ledger.replay(store, *s.key.split("/")[1:3]).slabs)
@@ -263,11 +264,11 @@ def test_a_second_client_at_the_same_time_is_refused_by_name(earth, dataset, und
             time.sleep(0.05)
         os.kill(first.pid, signal.SIGSTOP)
         second = job.start()
-        _, said = second.communicate()
-        assert second.returncode == 2
-        assert f"pid {first.pid}" in said.decode()
+        said = ended(second)
+        assert second.returncode == 2, said[-2000:]
+        assert f"pid {first.pid}" in said
     finally:
         os.kill(first.pid, signal.SIGCONT)
-        _, said = first.communicate()
-    assert first.returncode == 0, said.decode()[-2000:]
+        said = ended(first)
+    assert first.returncode == 0, said[-2000:]
     assert job.hashes() == undisturbed.hashes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
 import logging
 import socket
@@ -13,7 +15,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from curation import catalogs, cluster, dealing, roster, storage
-from curation.model import ConfigError
+from curation.model import ConfigError, CurationError
 from curation.store import Store
 
 pytestmark = pytest.mark.filterwarnings(
@@ -174,3 +176,173 @@ def test_workers_of_another_folder_are_told_before_anything_is_done(theirs: Loca
     ):
         pass
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+def lose(theirs: LocalCluster, address: str) -> None:
+    """Makes the scheduler lose a worker, as one whose process was killed."""
+    theirs.sync(theirs.scheduler.remove_worker, address=address, stimulus_id=BROKE)
+
+
+@contextlib.contextmanager
+def both(client: Client) -> Iterator[roster.Roster]:
+    """A roster with two workers that take work."""
+    with contextlib.closing(roster.Roster(client, None)) as its:
+        while len(its.rooms) < 2:
+            its.look()
+            time.sleep(0.02)
+        yield its
+
+
+@pytest.mark.timeout(60)
+def test_what_is_offered_as_its_worker_is_lost_is_done_by_another(theirs: LocalCluster, monkeypatch):
+    # As yet the scheduler alone knows of the loss; what waits for a worker it does not take up when it is offered to more.
+    theirs.scale(2)
+    real, lost = roster.Roster.call, []
+
+    def call(self: roster.Roster, method: str, **what):
+        if method == "set_restrictions" and not lost:
+            task = theirs.scheduler.tasks[next(iter(what["worker"]))]
+            lost.append(task.processing_on.address)
+            lose(theirs, lost[0])
+        return real(self, method, **what)
+
+    monkeypatch.setattr(roster.Roster, "call", call)
+    items = [2.0, 2.01, 0.1, 0.11]  # one has both that take long, and the other nothing more to do when it is lost
+    with Client(theirs.scheduler_address) as client, both(client) as its:
+        found = dict(p for batch in dealing.Work(its, time.sleep, items).results() for p in batch)
+    assert found == dict.fromkeys(items)
+    assert len(lost) == 1
+
+
+class Broke(Exception):
+    """A result that cannot be read."""
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("err", [OSError("broke off"), Broke("cannot be read")])
+def test_a_result_that_does_not_come_through_is_done_again_or_is_an_error(theirs: LocalCluster, caplog, err: Exception):
+    theirs.scale(1)
+    real, broken = theirs.scheduler.handlers["gather"], []
+
+    async def gather(**what):
+        if not broken and what["keys"][0].startswith("double"):
+            broken.append(what["keys"])
+            raise err
+        return await real(**what)
+
+    with Client(theirs.scheduler_address) as client:
+        theirs.scheduler.handlers["gather"] = gather
+        found = everything(client, double, range(8))
+    again = isinstance(err, OSError)
+    odd = {n: r for n, r in found.items() if r != 2 * n}
+    assert [str(r) for r in odd.values()] == [] if again else ["cannot be read"] * len(broken[0])
+    assert ("broke off (OSError: broke off); it is done again" in caplog.text) is again
+    assert len(found) == 8
+
+
+async def hangs(*_, **__) -> None:
+    await asyncio.sleep(600)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("call", ["identity", "events", "get_task_status"])
+def test_a_scheduler_that_hangs_is_lost(theirs: LocalCluster, monkeypatch, call: str):
+    theirs.scale(2)
+    monkeypatch.setattr(roster, "CALL_S", 1)
+
+    def work() -> None:
+        with cluster.connect(theirs.scheduler_address) as client:
+            for _ in cluster.stream(client, double, range(1000)):
+                theirs.scheduler.handlers[call] = hangs
+                if call != "identity" and len(theirs.scheduler.workers) == 2:
+                    lose(theirs, next(iter(theirs.scheduler.workers)))
+
+    with pytest.raises(CurationError, match=r"--scheduler tcp:\S+: was lost \(SchedulerLostError\); what is committed"):
+        work()
+
+
+@pytest.mark.timeout(60)
+def test_how_many_work_is_asked_of_a_scheduler_that_hangs_only_for_a_while(theirs: LocalCluster, monkeypatch):
+    monkeypatch.setattr(roster, "CALL_S", 1)
+    with Client(theirs.scheduler_address) as client:
+        theirs.scheduler.handlers["identity"] = hangs
+        with pytest.raises(roster.SchedulerLostError):
+            cluster.workers(client)
+
+
+@pytest.mark.timeout(60)
+def test_a_worker_that_hangs_before_it_says_what_it_is_holds_up_nobody(theirs: LocalCluster, monkeypatch):
+    monkeypatch.setattr(roster, "CHECK_S", 0.5)
+    monkeypatch.setattr(roster, "VERSIONS_S", 600)
+    theirs.scale(2)
+    theirs.sync(theirs._correct_state)
+    first, second = theirs.workers.values()
+    first.handlers["versions"] = hangs
+    with cluster.connect(theirs.scheduler_address) as client:
+        assert everything(client, double, range(20)) == {n: 2 * n for n in range(20)}
+    assert {first.address, second.address} == theirs.scheduler.workers.keys()
+
+
+@pytest.mark.timeout(60)
+def test_a_worker_that_hung_for_a_while_is_asked_again(theirs: LocalCluster, monkeypatch):
+    monkeypatch.setattr(roster, "VERSIONS_S", 0.3)
+    theirs.scale(1)
+    theirs.sync(theirs._correct_state)
+    (worker,) = theirs.workers.values()
+    real, asked = worker.handlers["versions"], []
+
+    async def versions(**what):
+        asked.append(1)
+        if len(asked) == 1:
+            await asyncio.sleep(600)
+        return real(**what)
+
+    worker.handlers["versions"] = versions
+    with Client(theirs.scheduler_address) as client:
+        assert everything(client, double, [1]) == {1: 2}
+
+
+@pytest.mark.timeout(60)
+def test_a_worker_whose_answer_breaks_off_is_asked_again(theirs: LocalCluster):
+    theirs.scale(1)
+    real, broken = theirs.scheduler.handlers["gather"], []
+
+    async def gather(**what):
+        if not broken:
+            broken.append(what["keys"])
+            raise OSError("broke off")
+        return await real(**what)
+
+    with Client(theirs.scheduler_address) as client:
+        theirs.scheduler.handlers["gather"] = gather
+        assert everything(client, double, [1]) == {1: 2}
+    assert broken
+
+
+@pytest.mark.timeout(60)
+def test_a_scheduler_that_hangs_as_it_is_asked_what_it_is_is_lost(theirs: LocalCluster, monkeypatch):
+    monkeypatch.setattr(roster, "CALL_S", 1)
+    theirs.scheduler.handlers["run_function"] = hangs
+    with pytest.raises(CurationError, match="was lost"), cluster.connect(theirs.scheduler_address):
+        pass
+
+
+@pytest.mark.timeout(60)
+def test_what_is_offered_before_the_scheduler_has_it_is_offered_again(theirs: LocalCluster):
+    theirs.scale(2)
+    real, refused, heard = theirs.scheduler.handlers["set_restrictions"], [], []
+
+    def set_restrictions(worker: dict, **what) -> None:
+        if not refused:
+            refused.extend(worker)
+            raise KeyError(refused[0])
+        heard.extend(worker)
+        real(worker=worker)
+
+    theirs.scheduler.handlers["set_restrictions"] = set_restrictions
+    items = [2.0, 2.01, 0.1, 0.11]
+    with Client(theirs.scheduler_address) as client, both(client) as its:
+        found = dict(p for batch in dealing.Work(its, time.sleep, items).results() for p in batch)
+    assert found == dict.fromkeys(items)
+    assert refused
+    assert set(refused) <= set(heard)
