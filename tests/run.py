@@ -17,6 +17,7 @@ from curation import cli
 from curation.catalogs import Catalog, resolve
 from curation.recipe import Dataset, load_dataset
 from curation.store import Store
+from tests.processes import started
 from tests.world import World
 
 
@@ -73,21 +74,17 @@ def scheduler_by_hand(folder: Path, workers: int = 2) -> Iterator[tuple[str, lis
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "scheduler.json"
 
-    def start(*args: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", "from dask.__main__ import main; main()", *args]
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
     where = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
-    processes = [start("scheduler", *where)]
-    try:
+    with contextlib.ExitStack() as stack:
+
+        def start(*args: str) -> subprocess.Popen[bytes]:
+            command = [sys.executable, "-c", "from dask.__main__ import main; main()", *args]
+            return stack.enter_context(started(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+
+        processes = [start("scheduler", *where)]
         while not file.exists():
             assert processes[0].poll() is None, "the scheduler ended before it answered"
             time.sleep(0.05)
         rest = ["--scheduler-file", str(file), "--nthreads", "2", "--no-dashboard"]
         processes += [start("worker", *rest, "--local-directory", str(folder / f"worker-{n}")) for n in range(workers)]
         yield json.loads(file.read_text())["address"], processes
-    finally:
-        for process in processes:
-            process.kill()
-        for process in processes:
-            process.wait()
