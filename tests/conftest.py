@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import shutil
@@ -75,6 +76,18 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:  # a name that is not an address would have to be looked up elsewhere
         return False
+
+
+@pytest.fixture(autouse=True)
+def collected(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where a test ignores what is told when garbage is collected, it is collected within the test.
+
+    Later, it would be the fault of whichever test runs then.
+    """
+    yield
+    ignored = [arg for mark in request.node.iter_markers("filterwarnings") for arg in mark.args]
+    if any("Unraisable" in arg for arg in ignored):
+        gc.collect()
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ from curation import cli
 from curation.catalogs import Catalog, resolve
 from curation.recipe import Dataset, load_dataset
 from curation.store import Store
+from tests.processes import started
 from tests.world import World
 
 
@@ -74,14 +75,15 @@ def scheduler_by_hand(folder: Path, workers: int = 2) -> Iterator[tuple[str, lis
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "scheduler.json"
 
-    def start(name: str, *args: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", "from dask.__main__ import main; main()", *args]
-        with (folder / f"{name}.log").open("wb") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log)
-
     where = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
-    processes = [start("scheduler", "scheduler", *where)]
-    try:
+    with contextlib.ExitStack() as stack:
+
+        def start(name: str, *args: str) -> subprocess.Popen[bytes]:
+            command = [sys.executable, "-c", "from dask.__main__ import main; main()", *args]
+            with (folder / f"{name}.log").open("wb") as log:
+                return stack.enter_context(started(command, stdout=log, stderr=log))
+
+        processes = [start("scheduler", "scheduler", *where)]
         while not file.exists():
             assert processes[0].poll() is None, "the scheduler ended before it answered"
             time.sleep(0.05)
@@ -89,11 +91,6 @@ def scheduler_by_hand(folder: Path, workers: int = 2) -> Iterator[tuple[str, lis
         names = [f"worker-{n}" for n in range(workers)]
         processes += [start(n, "worker", *rest, "--local-directory", str(folder / n)) for n in names]
         yield json.loads(file.read_text())["address"], processes
-    finally:
-        for process in processes:
-            process.kill()
-        for process in processes:
-            process.wait()
 
 
 ENDS_S = 300.0

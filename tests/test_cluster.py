@@ -15,6 +15,7 @@ from distributed import Security, core
 
 from curation import cluster, dealing, lanes
 from curation.model import ConfigError
+from tests.processes import started
 from tests.run import Curate, scheduler_by_hand
 from tests.world import World
 
@@ -191,7 +192,7 @@ def test_ctrl_c_ends_everything_with_one_line_and_the_same_command_goes_on(
 ):
     run = Curate(world, tmp_path)
     command = [sys.executable, "-m", "curation", *run.arguments("build", "--scheduler", scheduler)]
-    with subprocess.Popen(
+    with started(
         command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=_as_in_a_terminal
     ) as process:
         assert process.stderr is not None
@@ -203,12 +204,12 @@ def test_ctrl_c_ends_everything_with_one_line_and_the_same_command_goes_on(
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of the group
         lines += process.stderr.readlines()
         assert process.wait(60) == 130, "".join(lines)
+        deadline = time.monotonic() + 20
+        while left := [p.pid for p in psutil.process_iter() if _group_of(p) == process.pid]:
+            assert time.monotonic() < deadline, f"still running: {left}"
+            time.sleep(0.1)
     assert lines[-1] == "curate: stopped; the same command goes on from here\n"
     assert not [line for line in lines if "Traceback" in line or "ERROR" in line or "Exception" in line]
-    deadline = time.monotonic() + 20
-    while left := [p.pid for p in psutil.process_iter() if _group_of(p) == process.pid]:
-        assert time.monotonic() < deadline, f"still running: {left}"
-        time.sleep(0.1)
     assert run() == 0
 
 

@@ -1,5 +1,6 @@
 """Kill anything at any moment: the same command goes on, ends with the same bytes, and reads nothing committed again."""
 
+import contextlib
 import json
 import os
 import random
@@ -18,6 +19,7 @@ import pytest
 from curation import embedded, recipe
 from curation.ledger import Ledger
 from curation.store import Store
+from tests.processes import started
 from tests.run import ENDS_S, TOLD, ended, scheduler_by_hand
 
 pytestmark = pytest.mark.slow
@@ -62,7 +64,10 @@ class Job:
         self.folder = root / "ssl4eo-s12-ml"
         shutil.copytree(dataset / "root", root, dirs_exist_ok=True)
 
-    def start(self, scheduler: str = "none", before: str = "", places: str = PLACES) -> subprocess.Popen[bytes]:
+    def start(
+        self, scheduler: str = "none", before: str = "", places: str = PLACES
+    ) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+        """The process, which ends with the block at the latest, and all that it started with it."""
         flags = ["--dataset", str(self.dataset), "--root", str(self.root), "--region", REGION]
         flags += ["--catalog", self.url, "--scheduler", scheduler]
         build, pack = ["build", *flags, "--limit", places], ["pack", *flags]
@@ -70,11 +75,11 @@ class Job:
         code += f"if __name__ == '__main__':\n    sys.exit(cli.main({build!r}) or cli.main({pack!r}))\n"
         script = self.root / "job.py"
         script.write_text(code)
-        return subprocess.Popen([sys.executable, str(script)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        return started([sys.executable, str(script)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
     def finish(self, **how: str) -> None:
-        process = self.start(**how)
-        said = ended(process)
+        with self.start(**how) as process:
+            said = ended(process)
         assert process.returncode == 0, said[-2000:]
 
     def hashes(self) -> dict[str, str]:
@@ -114,20 +119,6 @@ def undisturbed(earth, dataset: Path, tmp_path_factory: pytest.TempPathFactory) 
     return Undisturbed(hashes, objects, time.monotonic() - started)
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Kills a process and all it started, at once; one that has ended is only waited for."""
-    if process.poll() is not None:
-        ended(process)
-        return
-    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    for member in family:
-        try:
-            member.kill()
-        except psutil.NoSuchProcess:
-            continue
-    ended(process)
-
-
 AT_OBJECT = """
 import os, signal, threading
 from curation import store
@@ -154,8 +145,8 @@ def test_a_client_killed_at_random_times_ends_where_an_undisturbed_one_ends(
     job = Job(earth, dataset, tmp_path)
     for _ in range(KILLS):
         n = dice.randint(1, undisturbed.objects // (KILLS + 1))
-        process = job.start(before=AT_OBJECT.format(n=n, delay_s=dice.uniform(0, 0.1)))
-        said = ended(process)
+        with job.start(before=AT_OBJECT.format(n=n, delay_s=dice.uniform(0, 0.1))) as process:
+            said = ended(process)
         assert process.returncode == -signal.SIGKILL, said[-2000:]
     job.finish()
     assert job.hashes() == undisturbed.hashes
@@ -168,8 +159,10 @@ def test_a_scheduler_or_workers_killed_end_where_an_undisturbed_run_ends(earth, 
     dice = random.Random(victim)
     job = Job(earth, dataset, tmp_path)
     for n in range(4):
-        with scheduler_by_hand(tmp_path / f"dask-{n}") as (address, processes):
-            process = job.start(scheduler=address)
+        with (
+            scheduler_by_hand(tmp_path / f"dask-{n}") as (address, processes),
+            job.start(scheduler=address) as process,
+        ):
             time.sleep(dice.uniform(3.0, 3.0 + 0.5 * seconds))
             if victim == "scheduler":
                 processes[0].kill()
@@ -182,9 +175,7 @@ def test_a_scheduler_or_workers_killed_end_where_an_undisturbed_run_ends(earth, 
             for child in nanny.children(recursive=True):
                 child.kill()
             time.sleep(dice.uniform(0.5, 3.0))
-            if n < 3:
-                end(process)
-            else:
+            if n == 3:  # and before, it is killed here
                 said = ended(process, logs=tmp_path / f"dask-{n}")
                 assert process.returncode == 0, said[-2000:]
     job.finish()
@@ -208,8 +199,8 @@ ledger.Ledger.append = append
 @pytest.mark.parametrize("n", [1, 4, 11])
 def test_killed_between_publishing_and_the_ledger_line(earth, dataset, undisturbed, tmp_path, n):
     job = Job(earth, dataset, tmp_path)
-    process = job.start(before=AT_LEDGER.format(n=n))
-    said = ended(process)
+    with job.start(before=AT_LEDGER.format(n=n)) as process:
+        said = ended(process)
     assert process.returncode == -signal.SIGKILL, said[-2000:]
     job.finish()
     assert job.hashes() == undisturbed.hashes
@@ -219,8 +210,8 @@ def test_killed_between_publishing_and_the_ledger_line(earth, dataset, undisturb
 def test_what_was_committed_is_not_read_again(earth, dataset, undisturbed, tmp_path):
     # Killed when the first region's first cubes stand. Scenes of a season that is committed must not be asked for again.
     job = Job(earth, dataset, tmp_path)
-    process = job.start(before=AT_LEDGER.format(n=6))
-    ended(process)
+    with job.start(before=AT_LEDGER.format(n=6)) as process:
+        ended(process)
     store = Store(job.folder)
     committed = {
         tuple(s.key.split("/")[1:3]): set(Ledger.replay(store, *s.key.split("/")[1:3]).slabs)
@@ -256,18 +247,16 @@ def test_a_run_that_is_done_asks_for_nothing(earth, dataset, undisturbed, tmp_pa
 @pytest.mark.timeout(600)
 def test_a_second_client_at_the_same_time_is_refused_by_name(earth, dataset, undisturbed, tmp_path):
     job = Job(earth, dataset, tmp_path)
-    first = job.start()
-    try:
+    with job.start() as first:
         for _ in range(600):
             if list(job.folder.glob("ledger/*/*/*.jsonl")):
                 break
             time.sleep(0.05)
         os.kill(first.pid, signal.SIGSTOP)
-        second = job.start()
-        said = ended(second)
+        with job.start() as second:
+            said = ended(second)
         assert second.returncode == 2, said[-2000:]
         assert f"pid {first.pid}" in said
-    finally:
         os.kill(first.pid, signal.SIGCONT)
         said = ended(first)
     assert first.returncode == 0, said[-2000:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import pytest
 
 from curation import cluster, dealing, roster
 from curation.model import ConfigError
+from tests.processes import started
 from tests.run import Curate
 
 pytestmark = [
@@ -87,16 +89,18 @@ class Hands:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self.started = 0
+        self.over = False
+        self.lock = threading.Lock()
+        self.ends = contextlib.ExitStack()
         self.file = folder / "scheduler.json"
 
     def start(self, *args: str, first: str = "", env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", f"{first}\nfrom dask.__main__ import main; main()", *args]
-        log = (self.folder / f"{len(self.processes)}.log").open("wb")
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | (env or {}))
-        log.close()
-        self.processes.append(process)
-        return process
+        with self.lock, (self.folder / f"{self.started}.log").open("wb") as log:
+            assert not self.over, "the test has ended"  # a thread of it may not have
+            self.started += 1
+            return self.ends.enter_context(started(command, stdout=log, stderr=log, env=os.environ | (env or {})))
 
     def scheduler(self, first: str = "", env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         where = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(self.file)]
@@ -107,7 +111,7 @@ class Hands:
         return process
 
     def worker(self, *args: str, first: str = "", env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-        place = str(self.folder / f"worker-{len(self.processes)}")
+        place = str(self.folder / f"worker-{self.started}")
         rest = ["--scheduler-file", str(self.file), "--nthreads", "2", "--no-dashboard", "--local-directory", place]
         return self.start("worker", *rest, *args, first=first, env=env)
 
@@ -116,10 +120,9 @@ class Hands:
         return json.loads(self.file.read_text())["address"]
 
     def end(self) -> None:
-        for process in self.processes:
-            process.kill()
-        for process in self.processes:
-            process.wait()
+        with self.lock:
+            self.over = True
+        self.ends.close()
 
 
 @pytest.fixture
@@ -276,7 +279,7 @@ def test_a_scheduler_that_dies_is_one_line_and_the_same_command_goes_on(hands, b
     hands.worker()
     run = Curate(built.world, tmp_path / "root")
     command = [sys.executable, "-m", "curation", *run.arguments("build", "--scheduler", hands.address)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as build:
+    with started(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as build:
         while not list(run.root.rglob("ledger/*/*/000002.jsonl")):
             assert build.poll() is None
             time.sleep(0.02)

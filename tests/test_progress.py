@@ -16,6 +16,7 @@ import pytest
 from curation import progress
 from curation.model import counted, plural
 from curation.progress import Counting, Doing, clock, told_bytes
+from tests.processes import started
 from tests.run import Curate
 from tests.world import World
 
@@ -133,16 +134,17 @@ def test_a_terminal_has_a_live_line_with_rate_and_bytes_that_fits_it(world: Worl
     run = Curate(world, tmp_path)
     ours, theirs = pty.openpty()
     environment = {**os.environ, "COLUMNS": "100", "TERM": "xterm"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "curation", *run.arguments()], stderr=theirs, stdout=subprocess.DEVNULL, env=environment
-    )
-    os.close(theirs)
-    shown = b""
-    with contextlib.suppress(OSError):  # the end
-        while data := os.read(ours, 65_536):
-            shown += data
-    os.close(ours)
-    assert process.wait() == 0
+    command = [sys.executable, "-m", "curation", *run.arguments()]
+    with (
+        open(ours, "rb", buffering=0) as seen,  # noqa: PTH123 - a handle
+        started(command, stderr=theirs, stdout=subprocess.DEVNULL, env=environment) as process,
+    ):
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the end
+            while data := seen.read(65_536):
+                shown += data
+        assert process.wait() == 0
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
     lines = [x.rstrip() for x in re.split(r"[\r\n]+", text)]
     live = [x for x in lines if re.match(r"build\s+[━╸╺]", x)]

@@ -18,6 +18,7 @@ from curation import cli
 from curation.embedded import terrain
 from curation.recipe import load_dataset
 from curation.stream import open_shards
+from tests.processes import started
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -121,12 +122,11 @@ def test_samples_are_chosen_by_what_they_hold(folder: Path):
 def test_a_killed_build_goes_on_to_the_same_bytes(folder: Path, tmp_path: Path):
     command = [sys.executable, "-m", "curation", *arguments(tmp_path, "build", *BUILD)]
     for seconds in (12.0, 20.0):
-        process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        time.sleep(seconds)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        quiet = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
+        with started(command, start_new_session=True, **quiet) as process:
+            time.sleep(seconds)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
     assert cli.main(arguments(tmp_path, "build", *BUILD)) == 0
     for cube in ("embedded-pacific/2021-07", "embedded-pacific/summer", "embedded-pacific.children/summer"):
         before, after = folder / f"cubes/{cube}.zarr", tmp_path / f"ssl4eo-s/cubes/{cube}.zarr"

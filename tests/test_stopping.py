@@ -1,5 +1,6 @@
 """Told to end, by whom and however often: one line, the exit code of the signal, nothing left, and a rerun goes on."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from curation import stopping
 from curation.stopping import Stopped
+from tests.processes import started
 from tests.run import Curate, scheduler_by_hand
 from tests.world import World
 
@@ -48,7 +50,7 @@ def stopped(
     command: list[str], sign: str, signals: list[signal.Signals], gap_s: float = 0.2, *, group: bool
 ) -> tuple[int, list[str]]:
     """Exit code and lines of a command that is sent signals when a line with the sign has come; nothing of it is left."""
-    with subprocess.Popen(
+    with started(
         command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=_as_in_a_terminal
     ) as process:
         assert process.stderr is not None
@@ -67,10 +69,10 @@ def stopped(
                 break
         lines += process.stderr.readlines()
         code = process.wait(60)
-    deadline = time.monotonic() + 20
-    while left := [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]:
-        assert time.monotonic() < deadline, f"still running: {left}"
-        time.sleep(0.1)
+        deadline = time.monotonic() + 20
+        while left := [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]:
+            assert time.monotonic() < deadline, f"still running: {left}"
+            time.sleep(0.1)
     told = "".join(lines)
     for word in ("Traceback", "Exception", "ERROR", "Warning", "semaphore"):
         assert word not in told, told
@@ -229,16 +231,13 @@ def test_what_comes_while_something_is_begun_is_raised_when_it_has_begun(number:
 
 
 def test_processes_started_meanwhile_take_no_ctrl_c():
-    with stopping.later():
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    try:
+    with contextlib.ExitStack() as stack:
+        with stopping.later():
+            child = stack.enter_context(started([sys.executable, "-c", "import time; time.sleep(60)"]))
         time.sleep(0.5)
         child.send_signal(signal.SIGINT)
         time.sleep(0.5)
         assert child.poll() is None
-    finally:
-        child.kill()
-        child.wait()
 
 
 KILLED = """

@@ -38,6 +38,7 @@ from curation.shardformat import (
     sample_digest,
     write_tar,
 )
+from tests.processes import started
 
 SEASONS = ("winter", "summer")
 LABELS = ("trees", "water", "built")
@@ -253,9 +254,6 @@ server.serve_forever()
 def server(packed, tmp_path_factory):
     """(URL of the dataset's folder, its file of requests). A process of its own, so that tests may fork."""
     log = tmp_path_factory.mktemp("http") / "requests.jsonl"
-    process = subprocess.Popen(
-        [sys.executable, "-c", _SERVER, str(packed.parent), str(log)], stdout=subprocess.PIPE, text=True
-    )
-    with process:
+    command = [sys.executable, "-c", _SERVER, str(packed.parent), str(log)]
+    with started(command, stdout=subprocess.PIPE, text=True) as process:
         yield f"http://127.0.0.1:{int(process.stdout.readline())}", log
-        process.terminate()

@@ -62,12 +62,11 @@ def faulty(root: Path, folder: Path) -> Iterator[Faulty]:
     control.write_text("{}")
     log.write_text("")
     command = [sys.executable, str(Path(__file__).resolve()), str(root), str(control), str(log)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    from tests.processes import started  # here: as a server, this file runs where `tests` is not to be found
+
+    with started(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        try:
-            yield Faulty(f"http://127.0.0.1:{int(process.stdout.readline())}", control, log)
-        finally:
-            process.terminate()
+        yield Faulty(f"http://127.0.0.1:{int(process.stdout.readline())}", control, log)
 
 
 @contextlib.contextmanager
@@ -78,17 +77,16 @@ def moto() -> Iterator[str]:
         port = probe.getsockname()[1]
     code = "import sys; from moto.server import main; main(sys.argv[1:])"
     command = [sys.executable, "-W", "ignore", "-c", code, "-H", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            for _ in range(600):
-                if process.poll() is not None:
-                    raise RuntimeError(f"the moto server ended with {process.returncode} before it answered")
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                    break
-                time.sleep(0.05)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
+    from tests.processes import started
+
+    with started(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        for _ in range(600):
+            if process.poll() is not None:
+                raise RuntimeError(f"the moto server ended with {process.returncode} before it answered")
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
 
 
 def serve(root: str, control: str, log: str) -> None:

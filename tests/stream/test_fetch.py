@@ -22,6 +22,7 @@ from curation.model import ConfigError, DamageError, ReadError
 from curation.store import ForkedError, Store
 from curation.stream import fetch, helper, open_shards
 from curation.stream.fetch import Fetcher, Remote, Scratch
+from tests.processes import started
 
 from .conftest import key_of
 
@@ -275,13 +276,13 @@ def test_a_helper_ends_with_its_owner_however_that_ends(server):
     )
     for seconds in ("0", "60"):
         command = [sys.executable, "-W", "error", "-c", code, store.url, seconds]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as owner:
+        with started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as owner:
             pid = int(owner.stdout.readline())
             if seconds == "60":
                 owner.kill()
             assert owner.wait(20) == (-9 if seconds == "60" else 0)
             assert owner.stderr.read() == ""
-        assert gone(pid)
+            assert gone(pid)
 
 
 def test_a_grandchild_has_a_helper_of_its_own_and_does_not_keep_the_first(server):
