@@ -18,6 +18,7 @@ import pytest
 
 from curation import cluster, dealing, roster
 from curation.model import ConfigError
+from tests.processes import ended
 from tests.run import Curate
 
 pytestmark = [
@@ -276,7 +277,8 @@ def test_a_scheduler_that_dies_is_one_line_and_the_same_command_goes_on(hands, b
     hands.worker()
     run = Curate(built.world, tmp_path / "root")
     command = [sys.executable, "-m", "curation", *run.arguments("build", "--scheduler", hands.address)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as build:
+    started = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    with ended(started) as build:
         while not list(run.root.rglob("ledger/*/*/000002.jsonl")):
             assert build.poll() is None
             time.sleep(0.02)

@@ -20,6 +20,7 @@ from curation import ledger as ledger_module
 from curation.ledger import Ledger, SlabRecord, StoredObject, Writer, size_mark
 from curation.model import SETTLED, Code, ConfigError, DamageError, PatchOutcome, SourceOutcome, Status
 from curation.store import Store
+from tests.processes import ended
 
 BINDING = {"dataset": "d", "region": "r", "season": "s", "pixels": "abc"}
 TEXT = st.text(max_size=8)
@@ -243,13 +244,10 @@ signal.pause()
 
 @contextlib.contextmanager
 def holder(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen([sys.executable, "-c", HOLDER, str(folder)], stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"holds it\n"
-            yield process
-        finally:
-            process.kill()
+    with ended(subprocess.Popen([sys.executable, "-c", HOLDER, str(folder)], stdout=subprocess.PIPE)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"holds it\n"
+        yield process
 
 
 def test_a_second_writer_is_refused_by_name_and_host_while_the_first_lives(tmp_path):

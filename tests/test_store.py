@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from curation import store as store_module
 from curation.model import StorageError
 from curation.store import Receipt, Store
+from tests.processes import ended
 
 
 @pytest.fixture(params=["folder", "memory", "prefix"])
@@ -172,7 +173,8 @@ def test_a_killed_writer_leaves_nothing_that_is_listed(tmp_path, how):
     if how == "publish":
         store.publish("a/k", b"old")
     before = [(s.key, s.size, s.etag) for s in store.list()]
-    with subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path), how], stdout=subprocess.PIPE) as process:
+    command = [sys.executable, "-c", KILLED, str(tmp_path), how]
+    with ended(subprocess.Popen(command, stdout=subprocess.PIPE)) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"half done\n"
         assert any((tmp_path / "a").iterdir()), "it has begun"

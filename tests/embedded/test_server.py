@@ -17,6 +17,7 @@ import requests
 from curation import embedded
 from curation.embedded import items
 from curation.embedded.archive import Archive, Key
+from tests.processes import ended
 
 SMALL = (
     Key("cop-dem-glo-30", "Copernicus_DSM_COG_10_S24_00_W047_00_DEM", "data"),
@@ -106,7 +107,7 @@ def test_every_s2_grid_nests_at_60_m():
 
 def test_the_server_ends_with_its_parents_pipe(tmp_path):
     command = [sys.executable, "-m", "curation.embedded", "--until-eof", "--cache", str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with ended(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)) as process:
         said = json.loads(process.stdout.readline())
         assert said["pid"] == process.pid
         assert requests.get(said["url"], timeout=10).json()["type"] == "Catalog"

@@ -12,6 +12,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,15 @@ from curation.shardformat import (
     sample_digest,
     write_tar,
 )
+from tests.processes import end_children, ended
+
+
+@pytest.fixture(autouse=True)
+def no_rank_outlives_its_test() -> Iterator[None]:
+    """A rank or reader that hangs fails its test alone, and not the end of all."""
+    yield
+    end_children()
+
 
 SEASONS = ("winter", "summer")
 LABELS = ("trees", "water", "built")
@@ -253,9 +263,6 @@ server.serve_forever()
 def server(packed, tmp_path_factory):
     """(URL of the dataset's folder, its file of requests). A process of its own, so that tests may fork."""
     log = tmp_path_factory.mktemp("http") / "requests.jsonl"
-    process = subprocess.Popen(
-        [sys.executable, "-c", _SERVER, str(packed.parent), str(log)], stdout=subprocess.PIPE, text=True
-    )
-    with process:
+    command = [sys.executable, "-c", _SERVER, str(packed.parent), str(log)]
+    with ended(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as process:
         yield f"http://127.0.0.1:{int(process.stdout.readline())}", log
-        process.terminate()

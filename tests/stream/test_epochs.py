@@ -201,7 +201,8 @@ def test_spawned_ranks_that_got_one_dataset_count_each_for_itself(packed, orders
         rank.start()
     assert [told.get(timeout=120) for _ in ranks] == [orders[:3]] * 2
     for rank in ranks:
-        rank.join()
+        rank.join(60)
+        assert rank.exitcode == 0
     assert keys(dataset) == orders[0]
 
 

@@ -22,6 +22,7 @@ from curation.model import ConfigError, DamageError, ReadError
 from curation.store import ForkedError, Store
 from curation.stream import fetch, helper, open_shards
 from curation.stream.fetch import Fetcher, Remote, Scratch
+from tests.processes import ended
 
 from .conftest import key_of
 
@@ -275,7 +276,8 @@ def test_a_helper_ends_with_its_owner_however_that_ends(server):
     )
     for seconds in ("0", "60"):
         command = [sys.executable, "-W", "error", "-c", code, store.url, seconds]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as owner:
+        started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        with ended(started) as owner:
             pid = int(owner.stdout.readline())
             if seconds == "60":
                 owner.kill()

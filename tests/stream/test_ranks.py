@@ -94,7 +94,8 @@ def test_a_rank_that_got_the_dataset_from_another_process_is_itself(packed, star
     rank = context.Process(target=_iterates, args=(opened(packed), start, told))
     rank.start()
     assert told.get(timeout=120) == SECOND
-    rank.join()
+    rank.join(60)
+    assert rank.exitcode == 0
 
 
 GIVEN = {"rank": 1, "world_size": 2}

@@ -26,6 +26,8 @@ MORE_WORKERS = "This DataLoader will create"
 """Begins torch's warning of more workers than cores."""
 PACE_S = 0.02
 """Longest pause between two batches of a rank: each takes its own, so that ranks are killed at different steps."""
+RANK_S = 120
+"""Until a rank has done its part, however busy the machine is. One that has not is ended (`no_rank_outlives_its_test`)."""
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +124,9 @@ def started(run, how="fork"):
 def killed(run, ranks, rnd, most):
     """Kills each rank and its workers, at a moment of its own soon after so many batches were written in all."""
     until = sum(run.holds) if run.holds else rnd.randint(0, most)
+    deadline = time.monotonic() + RANK_S
     while len(list(run.notes.glob("*[0-9]"))) < until and all(p.is_alive() for p in ranks):
+        assert time.monotonic() < deadline, f"{len(list(run.notes.glob('*[0-9]')))} batches of {until} in {RANK_S} s"
         time.sleep(0.002)
     for process in rnd.sample(ranks, len(ranks)):
         time.sleep(rnd.uniform(0, 0.03))
@@ -132,13 +136,13 @@ def killed(run, ranks, rnd, most):
                 os.killpg(process.pid, signal.SIGKILL)
             os.kill(process.pid, signal.SIGKILL)
     for process in ranks:
-        process.join()
+        process.join(RANK_S)
         assert process.exitcode in (0, -signal.SIGKILL)
 
 
 def finished(ranks):
     for process in ranks:
-        process.join(120)
+        process.join(RANK_S)
         assert process.exitcode == 0
 
 
