@@ -12,6 +12,7 @@ from curation.store import Store
 from curation.stream import open_shards
 from curation.stream.fetch import Fetcher, Remote, Scratch
 from curation.stream.filling import Filling
+from tests.examples import fast
 
 from .conftest import key_of
 from .servers import FAULTS, faulty, moto
@@ -137,7 +138,11 @@ def test_wrong_bytes_are_asked_for_once_more_by_who_finds_them(packed, world):
         list(dataset)
 
 
-@pytest.mark.parametrize(("start", "fault"), [*(("fork", f) for f in FAULTS), ("spawn", "stall")])
+# In the loader's workers: what each fault does to a read, also in a forked process, stands above.
+@pytest.mark.parametrize(
+    ("start", "fault"),
+    fast([("fork", "stall"), ("fork", "wrong")], [*(("fork", f) for f in FAULTS), ("spawn", "stall")]),
+)
 def test_every_sample_comes_from_a_server_that_fails_once_per_shard(packed, world, start, fault):
     dataset = open_shards(f"{world.url}/shards", batch_size=4, shuffle=True, timeout_s=1.0)
     world.break_(fault, every=True)
@@ -146,7 +151,7 @@ def test_every_sample_comes_from_a_server_that_fails_once_per_shard(packed, worl
     assert world.faults() == 4
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", fast(["fork"], ["fork", "spawn"]))
 def test_workers_share_a_disk_cache_and_a_second_epoch_asks_for_nothing(packed, world, start, tmp_path):
     options = {"batch_size": 4, "shuffle": True, "timeout_s": 1.0, "cache_dir": tmp_path / "kept", "cache_gb": 1}
     dataset = open_shards(f"{world.url}/shards", **options)
@@ -244,7 +249,7 @@ def test_s3_gives_ranges_and_errors(packed, bucket, process):
         run(fetcher, KEY, [(size + 3, 10)])
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", fast(["spawn"], ["fork", "spawn"]))
 def test_workers_read_s3(packed, bucket, start):
     dataset = open_shards(bucket, batch_size=4, shuffle=True)
     loader = DataLoader(dataset, batch_size=None, num_workers=2, timeout=60, multiprocessing_context=start)
