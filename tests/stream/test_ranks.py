@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from curation.model import ConfigError
 from curation.stream import open_shards
+from tests.examples import crossed, fast
 
 from .conftest import key_of
 
@@ -69,8 +70,7 @@ def test_rank_and_world_size_come_from_the_environment_of_torchrun(packed, monke
     assert keys(dataset) == SECOND
 
 
-@pytest.mark.parametrize("start", START)
-@pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.parametrize(("start", "persistent"), crossed(START, [True, False]))
 def test_workers_have_the_rank_of_who_iterates_however_they_are_started(packed, group, start, persistent):
     dataset = opened(packed)
     loader = DataLoader(
@@ -192,7 +192,7 @@ class DataLoaderDispatcher:
 REFUSED = r"deals samples to ranks by itself.*leave its DataLoader out of accelerator\.prepare.*get_train_dataloader"
 
 
-@pytest.mark.parametrize("start", [None, *START])
+@pytest.mark.parametrize("start", fast([None, "fork", "spawn"], [None, *START]))
 def test_a_shard_of_accelerate_around_the_dataset_is_refused_with_what_to_do(packed, start):
     sharded = IterableDatasetShard(opened(packed, batch_size=None))
     loader = DataLoader(sharded, batch_size=2, num_workers=1 if start else 0, multiprocessing_context=start)

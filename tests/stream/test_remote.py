@@ -2,7 +2,6 @@ import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import boto3
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -12,10 +11,11 @@ from curation.store import Store
 from curation.stream import open_shards
 from curation.stream.fetch import Fetcher, Remote, Scratch
 from curation.stream.filling import Filling
+from tests import buckets
 from tests.examples import fast
 
 from .conftest import key_of
-from .servers import FAULTS, faulty, moto
+from .servers import FAULTS, faulty
 from .test_fetch import in_fork
 
 KEY = "train/demo-train-000001.tar"
@@ -215,17 +215,8 @@ def test_no_more_is_read_ahead_than_stated_however_slow_the_consumer_is(packed, 
 @pytest.fixture(scope="module")
 def bucket(packed, tmp_path_factory):
     """URL of the dataset in a bucket of moto's."""
-    with moto() as endpoint, pytest.MonkeyPatch.context() as patch:
-        for name, value in {
-            "AWS_ENDPOINT_URL": endpoint,
-            "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
-            "AWS_SECRET_ACCESS_KEY": "secretexample",
-            "AWS_REGION": "us-east-1",
-        }.items():
-            patch.setenv(name, value)
-        client = boto3.client("s3", endpoint_url=endpoint)
-        client.create_bucket(Bucket="bucket")
-        client.close()
+    with buckets.bucket() as url, pytest.MonkeyPatch.context() as patch:
+        buckets.reached_at(url, patch)
         store = Store("s3://bucket/shards")
         for path in sorted(p for p in packed.rglob("*") if p.is_file()):
             store.publish(path.relative_to(packed).as_posix(), path.read_bytes())

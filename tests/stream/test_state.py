@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from curation.model import ConfigError
 from curation.stream import open_shards
+from tests.examples import crossed
 
 from .conftest import key_of, make_shards
 
@@ -257,8 +258,7 @@ def test_torchdatas_loader_goes_on_after_kills_on_as_many_ranks(many, tmp_path, 
 
 @OUT_OF_USE
 @pytest.mark.filterwarnings(f"ignore:{MORE_WORKERS}")
-@pytest.mark.parametrize("workers", [0, 1, 3])
-@pytest.mark.parametrize("soon", [1, 2, 4])
+@pytest.mark.parametrize(("soon", "workers"), crossed([1, 2, 4], [0, 1, 3]))
 def test_torchdatas_loader_goes_on_from_a_state_of_workers_that_have_not_delivered_since_they_went_on(
     many, tmp_path, workers, soon
 ):
@@ -346,8 +346,7 @@ class Late:
             time.sleep(0.5)
 
 
-@pytest.mark.parametrize("keep", [False, True])
-@pytest.mark.parametrize("late", [0, 1])
+@pytest.mark.parametrize(("late", "keep"), crossed([0, 1], [False, True]))
 def test_an_iteration_that_is_left_before_all_workers_began_uses_up_what_was_loaded_for_all(many, late, keep):
     dataset = open_shards(many, batch_size=2, fields=[], shuffle=True)
     epochs = [[batch["key"] for batch in dataset] for _ in range(6)]
