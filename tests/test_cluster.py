@@ -17,6 +17,8 @@ from tests.processes import stopped
 from tests.run import Curate, scheduler_by_hand
 from tests.world import World
 
+pytestmark = pytest.mark.alone
+
 
 def double(n: int) -> int:
     if n == 13:

@@ -20,7 +20,7 @@ from curation.ledger import Ledger
 from curation.store import Store
 from tests.run import scheduler_by_hand
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 PLACES = "4"
 REGION = "lower-rhine+sao-paulo"

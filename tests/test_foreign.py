@@ -22,6 +22,7 @@ from tests.processes import ended
 from tests.run import Curate
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.slow,
     pytest.mark.filterwarnings(
         "ignore:unclosed",

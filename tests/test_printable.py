@@ -27,6 +27,8 @@ from tests.loopback import Request, serving
 from tests.search.catalog import Served
 from tests.world import World
 
+pytestmark = pytest.mark.alone
+
 TOLD = {
     "https://me:S3CRET@host/a/b.tif": "https://host/a/b.tif",
     "https://S3CRET@host:8443/a?sig=S3CRET&se=1": "https://host:8443/a",

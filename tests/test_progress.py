@@ -19,6 +19,8 @@ from curation.progress import Counting, Doing, clock, told_bytes
 from tests.run import Curate
 from tests.world import World
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def clocked(monkeypatch: pytest.MonkeyPatch):

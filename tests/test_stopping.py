@@ -18,6 +18,8 @@ from tests.processes import stopped
 from tests.run import Curate, scheduler_by_hand
 from tests.world import World
 
+pytestmark = pytest.mark.alone
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 SLOW = """

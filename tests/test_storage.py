@@ -25,6 +25,8 @@ from tests.loopback import Request, serving
 from tests.run import Curate
 from tests.world import World
 
+pytestmark = pytest.mark.alone
+
 FULL = "No space left on device: make room there"
 
 

@@ -16,6 +16,8 @@ from curation.stream import example
 from tests.processes import ended
 from tests.stream.conftest import make_shards
 
+pytestmark = pytest.mark.alone
+
 TINY = ["--crop", "20", "--batch-size", "4", "--epochs", "2", "--lr", "0.003", "--workers", "0", "--device", "cpu"]
 
 

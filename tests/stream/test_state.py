@@ -20,6 +20,8 @@ from tests.examples import crossed
 
 from .conftest import key_of, make_shards
 
+pytestmark = pytest.mark.alone
+
 SHARDS = [9, 11, 1, 12, 8, 10, 0, 7, 9]
 COUNT = sum(SHARDS)
 EPOCH, SEED = 3, 7
