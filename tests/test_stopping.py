@@ -14,6 +14,7 @@ import pytest
 
 from curation import stopping
 from curation.stopping import Stopped
+from tests.examples import crossed
 from tests.processes import stopped
 from tests.run import Curate, scheduler_by_hand
 from tests.world import World
@@ -93,8 +94,7 @@ def test_sigterm_ends_pack_and_the_same_command_goes_on(built: Curate, tmp_path:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-@pytest.mark.parametrize("gap_s", [0.2, 1.1])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "gap_s"), crossed([signal.SIGINT, signal.SIGTERM], [0.2, 1.1]))
 def test_a_second_signal_tears_nothing_up_while_the_first_one_cleans_up(
     world: World, tmp_path: Path, scheduler: str, gap_s: float, number: signal.Signals
 ):

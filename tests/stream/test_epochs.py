@@ -197,7 +197,7 @@ def _spawned(dataset, workers, told):
     told.put(epochs_of(dataset, workers))
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", fast([0], [0, 2]))
 def test_spawned_ranks_that_got_one_dataset_count_each_for_itself(packed, orders, workers):
     context, dataset = multiprocessing.get_context("spawn"), opened(packed)
     told = context.Queue()
