@@ -1,6 +1,9 @@
-# Everything sets itself up: Python 3.11, pip, make and git are enough. `make` alone says what there is.
+# Everything sets itself up: Python 3.11 or newer, pip, make and git are enough. `make` alone says what there is.
 
-PYTHON  ?= python3.11
+# What makes the environment. Found by running it: a name may be on the path and fail (a shim of pyenv for a version that is
+# not chosen, a Debian without its venv). 3.11 comes first: it is what the pinned versions are tested with.
+SERVES  := -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+PYTHON  ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do $$p $(SERVES) && echo $$p && break; done)
 VENV    ?= .venv
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
@@ -26,7 +29,9 @@ help: ## Say what there is
 setup: $(READY) ## Install into .venv what everything else needs
 
 $(READY): pyproject.toml .constraints.txt
-	$(PYTHON) -m venv $(VENV)
+	@'$(PYTHON)' $(SERVES) || { echo "make: PYTHON = '$(PYTHON)': expected a Python of 3.11 or newer that runs and has venv and" \
+		"ensurepip; install one, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
+	'$(PYTHON)' -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint .constraints.txt torch
 	$(BIN)/pip install --quiet --constraint .constraints.txt --editable '.[dev]'
 	touch $@
@@ -40,11 +45,12 @@ ssl4eo-s12-ml ssl4eo-s:
 	$(BIN)/curate verify --dataset $@ --root $(ROOT)
 	$(BIN)/curate report --dataset $@ --root $(ROOT)
 
-test: $(READY) ## Run the tests
-	$(BIN)/pytest
+test: $(READY) ## Run the fast tests, some at a time (PYTEST_FLAGS: what else pytest is told)
+	$(BIN)/pytest -n auto --dist loadgroup $(PYTEST_FLAGS)
 
-test-slow: $(READY) ## Run the slow tests: crashes, clusters, the whole job
-	$(BIN)/pytest -m slow
+test-slow: $(READY) ## Run the slow tests (crashes, clusters, the whole job), and those of properties on more examples
+	$(BIN)/pytest -n auto --dist loadgroup -m "(slow and not alone) or hypothesis" --hypothesis-profile thorough $(PYTEST_FLAGS)
+	$(BIN)/pytest -m "slow and alone" $(PYTEST_FLAGS)
 
 mutants: $(READY) ## Remove each guard of a table, and show that its test notices (see tests/mutants.py; not in CI)
 	$(BIN)/python -m tests.mutants

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import gc
+import importlib.util
 import ipaddress
 import os
 import shutil
@@ -15,6 +17,7 @@ import hypothesis
 import pytest
 
 from tests import world as tiny
+from tests.examples import FAST, THOROUGH
 from tests.run import Curate
 
 MEMORY = Path("/dev/shm")
@@ -27,9 +30,73 @@ if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).
     # Pytest's own variable: unlike --basetemp, the folder below it is a new one for each run.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
-# Machines are shared: how long an example takes says nothing.
-hypothesis.settings.register_profile("curation", deadline=None)
+# Machines are shared: how long an example takes says nothing. What is fast tries fewer of them; see `tests/examples.py`.
+hypothesis.settings.register_profile("curation", deadline=None, max_examples=FAST)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=THOROUGH)
 hypothesis.settings.load_profile("curation")
+
+PROCESSES_A_CORE, FEWEST_PROCESSES, MOST_PROCESSES = 2, 3, 16
+"""Of `pytest -n auto`: tests wait much (for servers, workers and deadlines); each process takes up to 1 GB."""
+
+
+@pytest.hookimpl(optionalhook=True)  # where there is no pytest-xdist, tests run one after the other
+def pytest_xdist_auto_num_workers() -> int:
+    """How many processes run tests at the same time."""
+    return min(max(PROCESSES_A_CORE * len(os.sched_getaffinity(0)), FEWEST_PROCESSES), MOST_PROCESSES)
+
+
+# ---- where torch is not installed, what needs it is left out, and that is told -----------------------------------------
+
+TORCH = importlib.util.find_spec("torch") is not None
+NEED_TORCH = ("torch", "torchdata", "curation.stream")
+"""Who imports one of these, or of what is in them, needs torch."""
+
+
+def needs_torch(module: Path) -> bool:
+    """Whether a file of tests imports torch as it is imported itself."""
+    for node in ast.parse(module.read_text()).body:
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+        names = [f"{names[0]}.{a.name}" for a in node.names] if names else names
+        names += [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        if any(f"{name}.".startswith(f"{needed}.") for name in names for needed in NEED_TORCH):
+            return True
+    return False
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leaves out files that need torch, where it is not installed."""
+    leave_out = not TORCH and collection_path.name.startswith("test_") and needs_torch(collection_path)
+    return True if leave_out else None
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skips single tests that need torch (marker `torch`), where it is not installed; groups who shares a fixture."""
+    abreast = config.getoption("dist", "no") == "loadgroup"
+    for item in items:
+        if not TORCH and item.get_closest_marker("torch"):
+            item.add_marker(pytest.mark.skip(reason="torch is not installed"))
+        if abreast and (group := made_once_for(item)):
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+def made_once_for(item: pytest.Item) -> str | None:
+    """With whom a test shares what takes long to make, so that one process makes it, once; nothing where all may make it."""
+    assert isinstance(item, pytest.Function)
+    if "earth" in item.fixturenames:  # what it has rendered is rendered
+        return "earth"
+    fixtures = (f for name in item.fixturenames for f in item._fixtureinfo.name2fixturedefs.get(name, ()))
+    return str(item.path.relative_to(Path(__file__).parent)) if any(f.scope == "module" for f in fixtures) else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says which files were left out."""
+    if not TORCH:
+        files = sorted(p.name for p in Path(__file__).parent.rglob("test_*.py") if needs_torch(p))
+        terminalreporter.write_line(f"torch is not installed, and {len(files)} files were left out: {' '.join(files)}")
+
+
+# ---- what every test has -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2250,7 +2250,7 @@ def outcome(tree: Path, tests: Sequence[str]) -> tuple[int, str]:
     env.setdefault("CURATION_SHARED", str(ROOT.parent / "shared"))
     check = f"import curation, sys; sys.exit(not curation.__file__.startswith({str(tree)!r}))"
     subprocess.run([sys.executable, "-c", check], cwd=tree, env=env, check=True)
-    how = ["-x", "-q", "-m", "", "-p", "no:cacheprovider", "--timeout", str(HANG_S)]
+    how = ["-x", "-q", "-m", "", "-p", "no:cacheprovider", "--hypothesis-profile", "thorough", "--timeout", str(HANG_S)]
     command = [sys.executable, "-m", "pytest", *how, *tests]
     command = ["bash", "-c", f'ulimit -v {ROOM_BYTES >> 10}; exec "$@"', "bash", *command]
     try:

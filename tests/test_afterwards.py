@@ -24,6 +24,8 @@ from curation.stream.ring import Ring
 
 from .stream.conftest import make_shards
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(curation.__file__).parent
 
 

@@ -1,12 +1,10 @@
 import asyncio
 import logging
-import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import psutil
@@ -15,9 +13,11 @@ from distributed import Security, core
 
 from curation import cluster, dealing, lanes
 from curation.model import ConfigError
-from tests.processes import started
+from tests.processes import stopped
 from tests.run import Curate, scheduler_by_hand
 from tests.world import World
+
+pytestmark = pytest.mark.alone
 
 
 def double(n: int) -> int:
@@ -192,34 +192,7 @@ def test_ctrl_c_ends_everything_with_one_line_and_the_same_command_goes_on(
 ):
     run = Curate(world, tmp_path)
     command = [sys.executable, "-m", "curation", *run.arguments("build", "--scheduler", scheduler)]
-    with started(
-        command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=_as_in_a_terminal
-    ) as process:
-        assert process.stderr is not None
-        lines = []
-        for line in process.stderr:
-            lines.append(line)
-            if sign in line:
-                break
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of the group
-        lines += process.stderr.readlines()
-        assert process.wait(60) == 130, "".join(lines)
-        deadline = time.monotonic() + 20
-        while left := [p.pid for p in psutil.process_iter() if _group_of(p) == process.pid]:
-            assert time.monotonic() < deadline, f"still running: {left}"
-            time.sleep(0.1)
+    code, lines = stopped(command, sign, [signal.SIGINT], group=True)
+    assert code == 130, "".join(lines)
     assert lines[-1] == "curate: stopped; the same command goes on from here\n"
-    assert not [line for line in lines if "Traceback" in line or "ERROR" in line or "Exception" in line]
     assert run() == 0
-
-
-def _as_in_a_terminal() -> None:
-    """Takes Ctrl-C again, where the tests run in the background of a script, which ignores it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def _group_of(process: psutil.Process) -> int:
-    try:
-        return os.getpgid(process.pid)
-    except ProcessLookupError:
-        return 0

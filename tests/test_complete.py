@@ -21,6 +21,7 @@ from curation.model import PENDING, PatchOutcome, SourceOutcome, Status
 from curation.recipe import Dataset, Recipe, load_dataset
 from curation.store import Store
 from tests import world as tiny
+from tests.examples import examples
 from tests.run import Curate
 
 RULES = ("all", "any", "some")
@@ -102,7 +103,7 @@ def family(rule: str) -> tuple[Dataset, dict[str, Locations]]:
 
 
 @pytest.mark.parametrize("rule", RULES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_the_report_calls_complete_what_packing_takes(rule, seed):
     dataset, found = family(rule)

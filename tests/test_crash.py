@@ -22,7 +22,7 @@ from curation.store import Store
 from tests.processes import started
 from tests.run import ENDS_S, TOLD, ended, scheduler_by_hand
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 PLACES = "4"
 REGION = "lower-rhine+sao-paulo"

@@ -18,6 +18,7 @@ notice all that on the way; a file that is damaged where it is kept needs its pr
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import logging
 import re
@@ -46,6 +47,7 @@ from curation.pipeline import Run, asked_regions, cubes
 from curation.read import ranges, sparse
 from tests import world as tiny
 from tests.archive import Archive
+from tests.examples import crossed, fast
 from tests.loopback import Request, serving
 from tests.run import Curate
 
@@ -267,14 +269,15 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faults]:
     planetary_computer.settings.Settings.get.cache_clear()
 
 
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("fault", [pytest.param(f, marks=[pytest.mark.slow] * (f in ALIKE)) for f in CAUSES])
+@pytest.mark.parametrize(
+    ("fault", "stage"),
+    [*crossed([f for f in CAUSES if f not in ALIKE], STAGES), *fast([], itertools.product(ALIKE, STAGES))],
+)
 def test_what_stays_broken_is_a_cause_in_the_ledger_and_is_used_again_when_it_is_whole(faults, check, fault, stage):
     check(fault, [stage], forever=True)
 
 
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("fault", LASTING)
+@pytest.mark.parametrize(("fault", "stage"), crossed(LASTING, STAGES))
 def test_a_scene_that_stays_unreadable_is_passed_over_with_its_cause(faults, tmp_path, fault, stage):
     curate = Curate(Replaced(tmp_path / "scenes"), tmp_path)
     first, second = (item["id"] for item in faults.world.items)
@@ -292,7 +295,10 @@ def test_a_scene_that_stays_unreadable_is_passed_over_with_its_cause(faults, tmp
     assert outcomes(curate) == found, "what is settled stays"
 
 
-@pytest.mark.parametrize("fault", ["expired", "429", "503", "reset", "stall", "truncate", "short", "whole"])
+@pytest.mark.parametrize(
+    "fault",
+    fast(("503", "stall", "short"), ["expired", "429", "503", "reset", "stall", "truncate", "short", "whole"]),
+)
 def test_no_other_scene_is_taken_for_what_may_pass(faults, tmp_path, monkeypatch, fault):
     monkeypatch.setattr(ranges, "READ_S", 0.4 if fault == "stall" else 20)
     curate = Curate(Replaced(tmp_path / "scenes"), tmp_path)

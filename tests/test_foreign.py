@@ -23,6 +23,7 @@ from tests.processes import started
 from tests.run import Curate
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.slow,
     pytest.mark.filterwarnings(
         "ignore:unclosed",

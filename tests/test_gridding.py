@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from curation import gridding
 from curation.gridding import Accumulator, Footprints
+from tests.examples import examples
 
 SIZE, PX = 0.25, 28
 CELLS = [(10.0, 46.5), (-180.0, -16.75), (179.0, 67.5), (16.0, 78.0), (-45.5, -60.5), (20.0, 0.0)]
@@ -225,7 +226,7 @@ def test_overlaps_are_those_of_a_geometry_library():
 near = st.floats(-0.3, 0.3).map(lambda v: round(v, 6))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(st.lists(st.tuples(near, near), min_size=4, max_size=4), st.sampled_from([0.0, 46.5, -78.0]), st.integers(1, 9))
 def test_any_quadrilateral_covers_what_a_geometry_library_says(points, lat, px):
     x, y = np.array(points).T
@@ -245,7 +246,7 @@ def test_any_quadrilateral_covers_what_a_geometry_library_says(points, lat, px):
     assert all(abs(got.get(k, 0) - want.get(k, 0)) < 1e-6 for k in keys)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(
     st.lists(st.tuples(near, near, st.floats(0.001, 0.2), st.floats(-1e3, 1e3)), min_size=1, max_size=8),
     st.sampled_from([0.0, 67.5, 78.0]),

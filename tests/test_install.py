@@ -11,6 +11,8 @@ import pytest
 
 from curation import resources
 
+pytestmark = pytest.mark.alone
+
 REPO = Path(__file__).parents[1]
 
 

@@ -53,23 +53,25 @@ def prior(job: SlabJob) -> SlabRecord:
 
 def refused(mine: Curate, job: SlabJob, *keys: str) -> None:
     """Passes where the job ends in an error that names one of the objects, and writes nothing."""
-    before = {s.key: mine.store.get(s.key) for s in mine.store.list()}
+    before = list(mine.store.list())  # what is written again has another etag
     with pytest.raises(DamageError) as caught:
         build_slab(dataclasses.replace(job, store=mine.store))
     assert any(mine.store.where(key) in str(caught.value) for key in keys), caught.value
     assert "cube europe/summer is damaged" in str(caught.value)
-    assert {s.key: mine.store.get(s.key) for s in mine.store.list()} == before
+    assert list(mine.store.list()) == before
 
 
 def flipped(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
-def test_a_flipped_byte_of_any_object_is_damage(half, tmp_path: Path):
+@pytest.mark.parametrize("places", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_a_flipped_byte_of_any_object_is_damage(half, tmp_path: Path, places: int):
     mine, job = half[0].copy(tmp_path), half[1]
-    for item in prior(job).objects:
+    for n, item in enumerate(prior(job).objects):
         data = mine.store.get(item.key)
-        for at in {0, len(data) // 3, len(data) - 1}:
+        every = [0, len(data) // 3, len(data) - 1]
+        for at in {every[(n + k) % 3] for k in range(places)}:
             mine.store.publish(item.key, flipped(data, at))
             refused(mine, job, item.key)
         mine.store.publish(item.key, data)

@@ -20,6 +20,7 @@ from curation import ledger as ledger_module
 from curation.ledger import Ledger, SlabRecord, StoredObject, Writer, size_mark
 from curation.model import SETTLED, Code, ConfigError, DamageError, PatchOutcome, SourceOutcome, Status
 from curation.store import Store
+from tests.examples import examples
 from tests.processes import started
 
 BINDING = {"dataset": "d", "region": "r", "season": "s", "pixels": "abc"}
@@ -64,7 +65,7 @@ def segments(folder: Path) -> list[Path]:
 
 
 @given(st.lists(st.lists(RECORDS, max_size=3), max_size=4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_replay_of_any_appends_gives_the_last_record_of_each_slab(tmp_path_factory, appends):
     folder = tmp_path_factory.mktemp("l")
     made = begun(folder, *appends)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
 
 from curation import store as store_module
 from curation.ledger import Ledger, Writer
 from curation.model import DamageError, PassingError
 from curation.store import Client, Store
+from tests import buckets
 from tests.loopback import Request, serving
-from tests.stream.servers import moto
 
 BINDING = {"dataset": "d"}
 
@@ -24,8 +22,8 @@ BINDING = {"dataset": "d"}
 class Faulty:
     """A store that speaks S3, between which and its clients something may happen to a reply."""
 
-    def __init__(self, host: str) -> None:
-        self._host = host
+    def __init__(self, url: str) -> None:
+        self._url = url
         self.faults: list[str] = []
         """One per request that writes, in order. `drop`, `503`, `500` and `409`: the store has acted, and nobody is told.
         `busy`: 409, and it has not acted. `gone`: 404 of an upload that is complete. Empty: none."""
@@ -41,11 +39,7 @@ class Faulty:
         if fault == "gone":
             request.send(404, b"<Error><Code>NoSuchUpload</Code></Error>")
             return
-        behind = http.client.HTTPConnection(self._host)
-        behind.request(request.command, request.path, request.body, dict(request.headers))
-        answer = behind.getresponse()
-        data = answer.read()
-        behind.close()
+        answer = buckets.passed_on(request, self._url)
         if fault == "drop":
             request.close_connection = True
             request.connection.close()
@@ -53,23 +47,13 @@ class Faulty:
         if fault:
             request.send(int(fault), b"<Error><Code>Any</Code></Error>")
             return
-        request.send_response(answer.status)
-        for name, value in answer.getheaders():
-            if name.lower() not in ("connection", "date", "server"):
-                request.send_header(name, value)
-        request.end_headers()
-        request.wfile.write(data)
+        answer.send(request)
 
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[tuple[str, Faulty]]:
-    with moto() as real:
-        client = boto3.client(
-            "s3", endpoint_url=real, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
-        )
-        client.create_bucket(Bucket="bucket")
-        client.close()
-        made = Faulty(real.removeprefix("http://"))
+    with buckets.bucket() as real:
+        made = Faulty(real)
         with serving(made.answer) as url:
             yield url, made
 
@@ -77,13 +61,7 @@ def endpoint() -> Iterator[tuple[str, Faulty]]:
 @pytest.fixture
 def server(endpoint: tuple[str, Faulty], monkeypatch: pytest.MonkeyPatch) -> Faulty:
     url, made = endpoint
-    for name, value in {
-        "AWS_ENDPOINT_URL": url,
-        "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
-        "AWS_SECRET_ACCESS_KEY": "secretexample",
-        "AWS_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
+    buckets.reached_at(url, monkeypatch)
     monkeypatch.setattr(store_module, "BUSY_PAUSE_S", 0.0)
     made.faults.clear()
     made.asked.clear()

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from curation import cli
 from curation.stream import open_shards
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from curation.ledger import Ledger
 from curation.model import Status
 from curation.read import cog, ranges
 from tests import world as tiny
+from tests.examples import fast
 from tests.run import Curate
 
 
@@ -57,7 +58,7 @@ def test_a_rerun_asks_no_catalog_again(built: Curate, tmp_path: Path):
     assert any("/dem/static/" in key for key in searches)
 
 
-@pytest.mark.parametrize("limit", [1, 6, 24])
+@pytest.mark.parametrize("limit", fast([6], [1, 6, 24]))
 def test_a_limit_leaves_the_rest_pending_and_the_rest_comes_to_the_same(built: Curate, tmp_path: Path, limit: int):
     mine = Curate(built.world, tmp_path)
     assert mine("build", "--limit", str(limit)) == 0

@@ -9,7 +9,6 @@ import logging
 import pickle
 from collections.abc import Iterator
 
-import boto3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,10 +22,12 @@ from curation.printable import Printable, printable, remember, shown, storable, 
 from curation.read import ranges
 from curation.search import api as search_api
 from curation.store import Store
+from tests import buckets
 from tests.loopback import Request, serving
 from tests.search.catalog import Served
-from tests.stream.servers import moto
 from tests.world import World
+
+pytestmark = pytest.mark.alone
 
 TOLD = {
     "https://me:S3CRET@host/a/b.tif": "https://host/a/b.tif",
@@ -178,14 +179,8 @@ class Archive:
 @contextlib.contextmanager
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """URL of a bucket, with secrets; how it is reached stands in the environment."""
-    with moto() as url:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secretexample")
-        monkeypatch.setenv("AWS_REGION", "us-east-1")
-        client = boto3.client("s3", endpoint_url=url, region_name="us-east-1")
-        client.create_bucket(Bucket="bucket")
-        client.close()
+    with buckets.bucket() as url:
+        buckets.reached_at(url, monkeypatch)
         yield "s3://KEY:ROOTPASS1@bucket/datasets?x=ROOTTOKEN1#ROOTFRAG1"
 
 

@@ -20,6 +20,8 @@ from tests.processes import started
 from tests.run import Curate
 from tests.world import World
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def clocked(monkeypatch: pytest.MonkeyPatch):

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from curation.shift import FALSE_ACCEPTS, LEAST_PX, MAX_SHIFT_PX, least_peak, shift_px
+from tests.examples import examples
 
 
 def scene(seed: int, size: int = 160) -> np.ndarray:
@@ -25,7 +26,7 @@ def still(image: np.ndarray) -> np.ndarray:
 
 
 @given(st.floats(-6, 6), st.floats(-6, 6), st.integers(0, 50))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_a_known_shift_below_a_pixel_is_measured(east, south, seed):
     image = scene(seed)
     x, y, peak = shift_px(still(image), moved(image, east, south))

@@ -11,14 +11,16 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from curation import stopping
 from curation.stopping import Stopped
-from tests.processes import started
+from tests.examples import crossed
+from tests.processes import started, stopped
 from tests.run import Curate, scheduler_by_hand
 from tests.world import World
+
+pytestmark = pytest.mark.alone
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -38,45 +40,6 @@ if __name__ == "__main__":
     sys.exit(main())
 """
 """The command, whose slabs take long enough for something to come between."""
-
-
-def _as_in_a_terminal() -> None:
-    """Takes signals again, where the tests run in the background of a script, which ignores some."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
-
-
-def stopped(
-    command: list[str], sign: str, signals: list[signal.Signals], gap_s: float = 0.2, *, group: bool
-) -> tuple[int, list[str]]:
-    """Exit code and lines of a command that is sent signals when a line with the sign has come; nothing of it is left."""
-    with started(
-        command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=_as_in_a_terminal
-    ) as process:
-        assert process.stderr is not None
-        lines = []
-        for line in process.stderr:
-            lines.append(line)
-            if sign in line:
-                break
-        family = psutil.Process(process.pid).children(recursive=True)
-        for n, number in enumerate(signals):
-            if n:
-                time.sleep(gap_s)
-            try:
-                (os.killpg if group else os.kill)(process.pid, number)
-            except ProcessLookupError:
-                break
-        lines += process.stderr.readlines()
-        code = process.wait(60)
-        deadline = time.monotonic() + 20
-        while left := [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]:
-            assert time.monotonic() < deadline, f"still running: {left}"
-            time.sleep(0.1)
-    told = "".join(lines)
-    for word in ("Traceback", "Exception", "ERROR", "Warning", "semaphore"):
-        assert word not in told, told
-    return code, lines
 
 
 SCHEDULERS = ["none", pytest.param("local", marks=pytest.mark.slow)]
@@ -132,8 +95,7 @@ def test_sigterm_ends_pack_and_the_same_command_goes_on(built: Curate, tmp_path:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-@pytest.mark.parametrize("gap_s", [0.2, 1.1])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "gap_s"), crossed([signal.SIGINT, signal.SIGTERM], [0.2, 1.1]))
 def test_a_second_signal_tears_nothing_up_while_the_first_one_cleans_up(
     world: World, tmp_path: Path, scheduler: str, gap_s: float, number: signal.Signals
 ):

@@ -14,6 +14,7 @@ import pytest
 from curation import recorded, shardformat
 from curation.ledger import Ledger
 from curation.model import DamageError, Status
+from tests.examples import fast
 from tests.run import Curate
 
 
@@ -190,10 +191,15 @@ def killed(curate: Curate, at: str, n: int, *arguments: str) -> None:
     ("at", "n", "cube"),
     [
         ("store.Store.publish", 30, "static"),  # in the middle of a cube's creation
-        ("ledger.Ledger.record_cube", 1, "static"),
-        ("ledger.Ledger.append", 1, "static"),
-        ("store.Store.publish", 150, "static"),
         ("ledger.Ledger.append", 9, "summer"),
+        *fast(
+            [],
+            [
+                ("ledger.Ledger.record_cube", 1, "static"),
+                ("ledger.Ledger.append", 1, "static"),
+                ("store.Store.publish", 150, "static"),
+            ],
+        ),
     ],
 )
 def test_what_a_killed_build_left_is_unfinished_and_no_fault(
@@ -237,7 +243,9 @@ def test_a_slab_that_a_killed_build_wrote_again_is_unfinished_and_no_fault_unles
     assert said(mine, capsys) == (0, [], [])
 
 
-@pytest.mark.parametrize(("at", "n"), [("shards.write_shard", 2), ("store.Store.publish", 5)])
+@pytest.mark.parametrize(
+    ("at", "n"), [("shards.write_shard", 2), pytest.param("store.Store.publish", 5, marks=pytest.mark.slow)]
+)
 def test_what_a_killed_first_pack_left_is_unfinished_and_no_fault(
     built: Curate, tmp_path: Path, capsys: pytest.CaptureFixture[str], at: str, n: int
 ):

@@ -96,7 +96,7 @@ class TestSearch:
         assert _ids(found) == _matching(every, lambda i: i["properties"].get("sat:orbit_state") == "ascending")
 
     def test_paging_gives_each_item_once(self, client, every, method):
-        ids = [i["id"] for i in client.search(method=method, limit=7).items_as_dicts()]
+        ids = [i["id"] for i in client.search(method=method, limit=50).items_as_dicts()]
         assert len(ids) == len(set(ids))
         assert sorted(ids) == _ids(every)
 

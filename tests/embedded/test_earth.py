@@ -10,6 +10,7 @@ from rasterio.warp import Resampling, reproject
 
 from curation.embedded import clouds, optics, regions, scenes
 from curation.embedded.archive import Archive, Key
+from tests.examples import fast
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,10 @@ def test_both_zones_show_the_same_ground(archive):
     assert np.corrcoef(warped[both].astype(float), b[both].astype(float))[0, 1] > 0.95
 
 
-@pytest.mark.parametrize(("date", "tile"), [("2021-02-15", "31UGS"), ("2021-04-26", "32ULB"), ("2021-07-14", "23KLP")])
+@pytest.mark.parametrize(
+    ("date", "tile"),
+    fast([("2021-07-14", "23KLP")], [("2021-02-15", "31UGS"), ("2021-04-26", "32ULB"), ("2021-07-14", "23KLP")]),
+)
 def test_clouds_are_bright_and_as_many_as_the_item_says(archive, date, tile):
     scene = max(
         (s for s in scenes.s2_scenes() if (s.acquired.date, s.tile.name) == (date, tile)), key=lambda s: s.baseline

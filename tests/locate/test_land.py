@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.locate import land
+from tests.examples import examples
 
 
 def by_points(top: int, left: int, rows: int, columns: int) -> np.ndarray:
@@ -12,14 +13,14 @@ def by_points(top: int, left: int, rows: int, columns: int) -> np.ndarray:
     return land.is_land((column + 0.5) / 120 - 180, 90 - (row + 0.5) / 120)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.integers(0, 21_540), st.integers(-100, 43_300), st.integers(1, 60))
 def test_windows_of_the_mask_are_its_points(top, left, side):
     (found,) = land.windows(np.array([top]), np.array([left]), side)
     assert (found == by_points(top, left, side, side)).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.integers(-40, 21_590), st.integers(1, 60), st.lists(st.integers(-100, 43_300), min_size=1, max_size=4),
     st.integers(1, 90),

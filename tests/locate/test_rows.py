@@ -16,6 +16,7 @@ from curation.locate import rows
 from curation.model import ConfigError
 from curation.recipe import Dataset, Recipe, load_dataset
 from curation.regions import find
+from tests.examples import examples
 
 SIZE_M = 2640.0
 
@@ -64,7 +65,7 @@ def test_every_row_is_a_location_or_dropped_with_a_reason(tmp_path):
     )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(st.data())
 def test_rows_are_locations_and_dropped_and_never_two_of_one_grid(tmp_path_factory, data):
     n = data.draw(st.integers(1, 12))

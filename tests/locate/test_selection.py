@@ -28,6 +28,7 @@ from curation.model import ConfigError, DamageError, Location
 from curation.recipe import Dataset, PlacesSpec, Recipe, SplitSpec, load_dataset
 from curation.regions import Region, find, from_bbox
 from curation.store import Store
+from tests.examples import examples
 
 SIZE_M = 2640.0
 
@@ -298,7 +299,7 @@ def test_the_whole_draw_stays_below_a_gigabyte(example):
 # --- the grid sampler ------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(
     st.sampled_from([5.9, 179.95, -180.0, 2.95, 8.95, 11.93, 20.9, 33.0, -45.3, 0.0]),
     st.sampled_from([51.0, -0.05, -33.2, 59.0, 55.97, 63.98, 71.97, 78.0, -79.9, 83.8]),

@@ -9,6 +9,7 @@ from curation.locate import split
 from curation.locate.split import splits_of
 from curation.model import ConfigError
 from curation.recipe import SplitSpec
+from tests.examples import examples
 
 SPEC = SplitSpec(val_fraction=0.2, block_deg=2, buffer_km=30)
 
@@ -120,7 +121,7 @@ def _val_within(lon: float, lat: float, reach_km: float, bare: SplitSpec) -> boo
     return bool((splits_of((lon + np.degrees(east)).ravel(), np.degrees(there).ravel(), 11, bare, 0) == "val").any())
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.floats(-180, 180), st.floats(-90, 90), st.floats(-180, 180), st.floats(-90, 80), st.floats(0.1, 120))
 def test_distance_to_a_block_is_that_of_its_nearest_point(lon, lat, west, south, width):
     north = min(90.0, south + 10)

@@ -29,6 +29,7 @@ from curation.read import ranges, sparse
 from curation.read.cog import Asset, Read, Reader
 from curation.sources import ArraySpec
 from tests.archive import Archive
+from tests.examples import examples
 from tests.loopback import Request, serving
 
 NODATA = -32768.0
@@ -151,7 +152,7 @@ def test_a_scene_of_the_same_zone_is_cropped_bit_for_bit(tmp_path, lon, lat, res
     st.integers(-80, 80), st.integers(-80, 80), st.sampled_from([10, 20, 60]),
     st.sampled_from([(9.0, 48.0), (9.0, -48.0)]), st.sampled_from([120.0, 660.0, 1320.0]),
 )  # fmt: skip
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_beyond_the_scenes_edge_is_nodata_and_only_there(tmp_path, east, south, res_m, place, size_m):
     at = location(*place, size_m)
     scene = north_up(at.x0_m + east * 60, at.y0_m - south * 60, res_m)
@@ -298,7 +299,7 @@ def test_a_warp_of_the_crop_equals_gdals_warp_of_the_whole_file(tmp_path, method
     st.floats(-179.99, 179.99), st.floats(-79, 83), st.sampled_from([120.0, 660.0, 1320.0]),
     st.sampled_from(["zone", "degrees", "shifted"]), st.floats(0, 1),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_anywhere_on_earth_pixels_are_where_they_are(tmp_path, lon, lat, size_m, kind, shift):
     assume(abs(lat) > 0.05)  # the zones' own far side
     at = location(lon, lat, size_m)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import boto3
 import numpy as np
 import pytest
 import rasterio
@@ -18,10 +16,10 @@ from curation.read import ranges
 from curation.read.cog import Asset, Reader
 from curation.read.ranges import ChangedError, Place
 from curation.store import Store
+from tests import buckets
 from tests.archive import Archive
 from tests.loopback import Request, serving
 from tests.read.test_cog import AT, north_up, spec
-from tests.stream.servers import moto
 
 FAR = replace(AT, x0_m=AT.x0_m + 1800, y0_m=AT.y0_m - 1800)
 BESIDE = replace(AT, x0_m=AT.x0_m + 1100)
@@ -47,40 +45,18 @@ def endpoint() -> Iterator[tuple[str, list[tuple[str, str, str | None]]]]:
     """Address of an S3 server with a bucket, and its requests."""
     requests: list[tuple[str, str, str | None]] = []
 
-    with moto() as real:
-        host = real.removeprefix("http://")
-        client = boto3.client(
-            "s3", endpoint_url=real, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
-        )
-        client.create_bucket(Bucket="bucket")
-        client.close()
+    with buckets.bucket() as real:
 
-        def passed_on(request: Request) -> None:
+        def answer(request: Request) -> None:
             requests.append((request.command, request.path, request.headers.get("Range")))
-            behind = http.client.HTTPConnection(host)
-            behind.request(request.command, request.path, request.body, dict(request.headers))
-            answer = behind.getresponse()
-            data = answer.read()
-            request.send_response(answer.status)
-            for name, value in answer.getheaders():
-                if name.lower() not in ("connection", "date", "server"):
-                    request.send_header(name, value)
-            request.end_headers()
-            request.wfile.write(data)
-            behind.close()
+            buckets.passed_on(request, real).send(request)
 
-        with serving(passed_on) as url:
+        with serving(answer) as url:
             yield url, requests
 
 
 def at_endpoint(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    for name, value in {
-        "AWS_ENDPOINT_URL": url,
-        "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
-        "AWS_SECRET_ACCESS_KEY": "secretexample",
-        "AWS_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
+    buckets.reached_at(url, monkeypatch)
     monkeypatch.setattr(ranges, "PAUSE_S", 0)
     ranges._store.cache_clear()  # it is of the environment as it was
 

@@ -19,6 +19,7 @@ from curation.read.ranges import Place
 from curation.read.raster import BrokenError, Decoded, Raster
 from curation.read.sparse import Counts, Opened, Pieces, SparseFile
 from curation.sources import ArraySpec
+from tests.examples import examples
 
 
 def opened(path: Path, decoded_bytes: int = 10**8) -> Raster:
@@ -61,7 +62,7 @@ BLOCKS = st.sampled_from([{"tiled": True, "blockxsize": 16, "blockysize": 48}, {
 SIDE = st.integers(1, 90)
 
 
-@settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=examples(120), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     dtype=st.sampled_from(["uint8", "uint16", "int16", "float32", "float64"]),
     way=WAYS,

@@ -15,6 +15,7 @@ from curation.read import sparse
 from curation.read.blocks import GAP_BYTES, Span
 from curation.read.ranges import Place
 from curation.read.sparse import Counts, Pieces, SparseFile
+from tests.examples import examples
 from tests.loopback import Request, serving
 
 DATA = random.Random(3).randbytes(700_000)
@@ -42,7 +43,7 @@ def opened(path, limit=10**9):
     return SparseFile(Place(str(path)), "file.bin", counts, pieces), counts, pieces
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     steps=st.lists(st.tuples(st.sampled_from(["ask", "read", "forget"]), SPAN), max_size=25),
     limit=st.sampled_from([1, 50_000, 400_000, 10**9]),
@@ -65,7 +66,7 @@ def test_what_is_read_are_the_files_bytes_whatever_was_asked_for(path, steps, li
             assert soon(lambda: pieces.bytes == 0)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.lists(SPAN, max_size=20))
 def test_no_byte_is_fetched_twice_where_all_was_asked_for(path, spans):
     file, counts, _ = opened(path)

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from curation import grid
 from curation.model import Location
 from curation.search.cells import SearchCell, cell_of
+from tests.examples import examples
 
 
 @given(
     st.floats(-180, 180), st.floats(-79.9, 83.9), st.sampled_from([60.0, 2640.0, 9960.0])
 )  # fmt: skip
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_a_location_lies_in_one_cell_and_its_footprint_in_the_cells_boxes(lon, lat, size_m):
     epsg, x0, y0 = grid.snapped(lon, lat, size_m)
     centre = grid.transformer(epsg, 4326).transform(x0 + size_m / 2, y0 - size_m / 2)
@@ -34,7 +35,7 @@ def test_a_location_lies_in_one_cell_and_its_footprint_in_the_cells_boxes(lon, l
 
 
 @given(st.integers(0, 1439), st.integers(1, 719))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_the_footprint_of_an_era5_cell_lies_in_the_boxes_of_its_search_cell(column, row):
     lon, lat = column * 0.25 - 180, row * 0.25 - 90
     at = Location("a", lon, lat, 4326, lon - 0.125, lat + 0.125, 0.25, "r", "train")

@@ -16,6 +16,7 @@ from curation.search import items, saved
 from curation.search.items import Unreadable
 from curation.search.saved import MOST_UNREADABLE, Read
 from tests import world as tiny
+from tests.examples import examples
 from tests.run import Curate
 from tests.search.catalog import cell_at, query, spec
 from tests.search.catalog import item as sound
@@ -51,7 +52,7 @@ def paths(value, at=()):
 PATHS = [p for p in paths(sound("bad")) if p]
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(path=st.sampled_from(PATHS), value=JSON)
 def test_whatever_stands_anywhere_in_an_item_costs_that_item_alone_and_what_is_found_is_saved_and_read_again(
     path, value

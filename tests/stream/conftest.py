@@ -12,6 +12,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,15 @@ from curation.shardformat import (
     sample_digest,
     write_tar,
 )
-from tests.processes import started
+from tests.processes import end_children, started
+
+
+@pytest.fixture(autouse=True)
+def no_rank_outlives_its_test() -> Iterator[None]:
+    """A rank or reader that hangs fails its test alone, and not the end of all."""
+    yield
+    end_children()
+
 
 SEASONS = ("winter", "summer")
 LABELS = ("trees", "water", "built")

@@ -24,6 +24,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.processes import started
+
 FAULTS = ("503", "429", "reset", "cut", "short", "stall", "stall-body", "wrong", "whole")
 """Server error, rate limit with Retry-After, connection reset before and in the middle of the body, an answer that is
 consistent but too short, silence before the answer, silence within it, other bytes, all bytes in place of a range."""
@@ -61,32 +63,33 @@ def faulty(root: Path, folder: Path) -> Iterator[Faulty]:
     control, log = folder / "control.json", folder / "requests.jsonl"
     control.write_text("{}")
     log.write_text("")
-    command = [sys.executable, str(Path(__file__).resolve()), str(root), str(control), str(log)]
-    from tests.processes import started  # here: as a server, this file runs where `tests` is not to be found
-
-    with started(command, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "tests.stream.servers", str(root), str(control), str(log)]
+    with started(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
         assert process.stdout is not None
         yield Faulty(f"http://127.0.0.1:{int(process.stdout.readline())}", control, log)
+
+
+_MOTO = """
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+"""What moto's own command does, but that the system gives it a free port: one that is looked for beforehand may be another's
+by the time that the server wants it."""
 
 
 @contextlib.contextmanager
 def moto() -> Iterator[str]:
     """Address of a moto server that speaks S3."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    code = "import sys; from moto.server import main; main(sys.argv[1:])"
-    command = [sys.executable, "-W", "ignore", "-c", code, "-H", "127.0.0.1", "-p", str(port)]
-    from tests.processes import started
-
-    with started(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        for _ in range(600):
-            if process.poll() is not None:
-                raise RuntimeError(f"the moto server ended with {process.returncode} before it answered")
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-W", "ignore", "-c", _MOTO]
+    with started(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        if not said:
+            raise RuntimeError(f"the moto server ended with {process.wait()} before it answered")
+        yield f"http://127.0.0.1:{int(said)}"
 
 
 def serve(root: str, control: str, log: str) -> None:

@@ -230,7 +230,7 @@ def test_a_download_that_was_killed_leaves_its_room_and_its_lock(world, tmp_path
         assert time.monotonic() < until
         time.sleep(0.01)
     os.kill(child.pid, signal.SIGKILL)
-    child.join()
+    child.join(60)
     assert read(fetcher_of(world, tmp_path, shards=1), "1.tar") == right("1.tar")
     assert read(fetcher_of(world, tmp_path, shards=1), "0.tar") == right("0.tar")
     assert not list((tmp_path / "cache").glob("*.part"))

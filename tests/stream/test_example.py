@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
 import torch
@@ -12,7 +13,10 @@ from torch import nn
 
 from curation.shardformat import Index
 from curation.stream import example
+from tests.processes import started
 from tests.stream.conftest import make_shards
+
+pytestmark = pytest.mark.alone
 
 TINY = ["--crop", "20", "--batch-size", "4", "--epochs", "2", "--lr", "0.003", "--workers", "0", "--device", "cpu"]
 
@@ -281,7 +285,8 @@ def loss_of_views(views, labels, keys, key_labels, first=0):
 
 
 def one_of_two(rank, folder):
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    how = {"init_method": f"file://{folder}/rendezvous", "timeout": timedelta(seconds=60)}  # torch waits half an hour
+    dist.init_process_group("gloo", rank=rank, world_size=2, **how)
     views, labels = (v[:, 4 * rank : 4 * rank + 4] for v in torch.load(folder / "all.pt"))
     views = views.clone().requires_grad_()
     keys, key_labels = (torch.cat(list(example.Gathered.apply(v)), 1) for v in (views, labels))
@@ -298,7 +303,7 @@ def test_two_ranks_have_the_loss_and_the_gradients_of_all_samples_together(tmp_p
     loss = loss_of_views(views, labels, views, labels)
     loss.backward()
     torch.save((views.detach(), labels), tmp_path / "all.pt")
-    torch.multiprocessing.spawn(one_of_two, (tmp_path,), nprocs=2)
+    torch.multiprocessing.spawn(one_of_two, (tmp_path,), nprocs=2, daemon=True)
     losses, grads = zip(*(torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)), strict=True)
     torch.testing.assert_close(torch.stack(losses).mean(), loss.detach())
     torch.testing.assert_close(torch.cat(grads, 1) / 2, views.grad)  # DistributedDataParallel takes the mean over ranks
@@ -309,15 +314,17 @@ def test_two_ranks_of_torchrun_get_as_far_as_one_with_the_batch_of_both(packed, 
     def train(launcher, batch_size, folder):
         options = ["--arch", "vit-tiny", *TINY, "--seeds", "4", "--soft", "0.5", "--batch-size", batch_size]
         options += ["--checkpoint", folder]
-        found = subprocess.run(
+        with started(
             [sys.executable, "-W", "error", "-m", *launcher, "curation.stream.example", packed, *options],
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=240,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        assert found.returncode == 0, found.stderr
-        return found.stdout, torch.load(folder / "soft-0.5-seed-4.pt", weights_only=True)
+            # Ranks find each other over loopback, whatever this machine's name leads to.
+            env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+        ) as process:
+            said, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err
+        return said, torch.load(folder / "soft-0.5-seed-4.pt", weights_only=True)
 
     ranks = ["torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m"]
     out, two = train(ranks, "2", tmp_path / "two")

@@ -16,6 +16,7 @@ from torch.utils.data import ChainDataset, IterableDataset
 
 from curation.stream import open_shards
 from curation.stream.ring import Ring
+from tests.examples import crossed
 
 from .conftest import NO_WINTER, SEASONS, arrays, truth
 from .test_batches import loader, number_of, same
@@ -51,8 +52,7 @@ def is_right(key, x, bands=None):
     return True
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("how", MADE)
+@pytest.mark.parametrize(("how", "workers"), crossed(MADE, [0, 2]))
 def test_whatever_a_transform_makes_of_a_batch_may_be_kept(packed, how, workers):
     dataset = open_shards(packed, batch_size=1, fields=[BAND], transform=MADE[how])
     held = list(loader(dataset, workers))

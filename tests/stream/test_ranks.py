@@ -1,5 +1,6 @@
 """Which rank a process is, asked when it iterates; and who deals samples to ranks a second time is refused."""
 
+import itertools
 import multiprocessing
 import os
 import pickle
@@ -10,6 +11,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from curation.model import ConfigError
 from curation.stream import open_shards
+from tests.examples import fast
 
 from .conftest import key_of
 
@@ -69,8 +71,9 @@ def test_rank_and_world_size_come_from_the_environment_of_torchrun(packed, monke
     assert keys(dataset) == SECOND
 
 
-@pytest.mark.parametrize("start", START)
-@pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.parametrize(
+    ("start", "persistent"), fast([("fork", True), ("spawn", False)], itertools.product(START, [True, False]))
+)
 def test_workers_have_the_rank_of_who_iterates_however_they_are_started(packed, group, start, persistent):
     dataset = opened(packed)
     loader = DataLoader(
@@ -86,7 +89,7 @@ def _iterates(dataset, start, told):
     told.put(keys(DataLoader(dataset, batch_size=None, num_workers=2, multiprocessing_context=start)))
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", fast(["fork"], ["fork", "spawn"]))
 def test_a_rank_that_got_the_dataset_from_another_process_is_itself(packed, start):
     """The one that opened it handed over that it is 0 of 1: to its workers, and not to those of others."""
     context = multiprocessing.get_context("spawn")
@@ -94,7 +97,8 @@ def test_a_rank_that_got_the_dataset_from_another_process_is_itself(packed, star
     rank = context.Process(target=_iterates, args=(opened(packed), start, told))
     rank.start()
     assert told.get(timeout=120) == SECOND
-    rank.join()
+    rank.join(60)
+    assert rank.exitcode == 0
 
 
 GIVEN = {"rank": 1, "world_size": 2}
@@ -110,7 +114,7 @@ GIVEN = {"rank": 1, "world_size": 2}
         (GIVEN, (1, 2), (0, 2), r"given rank 1 of 2, RANK, WORLD_SIZE rank 1 of 2, torch.distributed rank 0 of 2"),
     ],
 )
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_where_they_do_not_say_the_same_all_are_named(
     packed, group, monkeypatch, given, environment, distributed, match, workers
 ):
@@ -191,7 +195,7 @@ class DataLoaderDispatcher:
 REFUSED = r"deals samples to ranks by itself.*leave its DataLoader out of accelerator\.prepare.*get_train_dataloader"
 
 
-@pytest.mark.parametrize("start", [None, *START])
+@pytest.mark.parametrize("start", fast([None, "fork", "spawn"], [None, *START]))
 def test_a_shard_of_accelerate_around_the_dataset_is_refused_with_what_to_do(packed, start):
     sharded = IterableDatasetShard(opened(packed, batch_size=None))
     loader = DataLoader(sharded, batch_size=2, num_workers=1 if start else 0, multiprocessing_context=start)

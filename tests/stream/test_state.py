@@ -16,8 +16,11 @@ from torch.utils.data import DataLoader
 
 from curation.model import ConfigError
 from curation.stream import open_shards
+from tests.examples import crossed
 
 from .conftest import key_of, make_shards
+
+pytestmark = pytest.mark.alone
 
 SHARDS = [9, 11, 1, 12, 8, 10, 0, 7, 9]
 COUNT = sum(SHARDS)
@@ -26,6 +29,8 @@ MORE_WORKERS = "This DataLoader will create"
 """Begins torch's warning of more workers than cores."""
 PACE_S = 0.02
 """Longest pause between two batches of a rank: each takes its own, so that ranks are killed at different steps."""
+RANK_S = 120
+"""Until a rank has done its part, however busy the machine is. One that has not is ended (`no_rank_outlives_its_test`)."""
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +127,9 @@ def started(run, how="fork"):
 def killed(run, ranks, rnd, most):
     """Kills each rank and its workers, at a moment of its own soon after so many batches were written in all."""
     until = sum(run.holds) if run.holds else rnd.randint(0, most)
+    deadline = time.monotonic() + RANK_S
     while len(list(run.notes.glob("*[0-9]"))) < until and all(p.is_alive() for p in ranks):
+        assert time.monotonic() < deadline, f"{len(list(run.notes.glob('*[0-9]')))} batches of {until} in {RANK_S} s"
         time.sleep(0.002)
     for process in rnd.sample(ranks, len(ranks)):
         time.sleep(rnd.uniform(0, 0.03))
@@ -132,13 +139,13 @@ def killed(run, ranks, rnd, most):
                 os.killpg(process.pid, signal.SIGKILL)
             os.kill(process.pid, signal.SIGKILL)
     for process in ranks:
-        process.join()
+        process.join(RANK_S)
         assert process.exitcode in (0, -signal.SIGKILL)
 
 
 def finished(ranks):
     for process in ranks:
-        process.join(120)
+        process.join(RANK_S)
         assert process.exitcode == 0
 
 
@@ -253,8 +260,7 @@ def test_torchdatas_loader_goes_on_after_kills_on_as_many_ranks(many, tmp_path, 
 
 @OUT_OF_USE
 @pytest.mark.filterwarnings(f"ignore:{MORE_WORKERS}")
-@pytest.mark.parametrize("workers", [0, 1, 3])
-@pytest.mark.parametrize("soon", [1, 2, 4])
+@pytest.mark.parametrize(("soon", "workers"), crossed([1, 2, 4], [0, 1, 3]))
 def test_torchdatas_loader_goes_on_from_a_state_of_workers_that_have_not_delivered_since_they_went_on(
     many, tmp_path, workers, soon
 ):
@@ -342,8 +348,7 @@ class Late:
             time.sleep(0.5)
 
 
-@pytest.mark.parametrize("keep", [False, True])
-@pytest.mark.parametrize("late", [0, 1])
+@pytest.mark.parametrize(("late", "keep"), crossed([0, 1], [False, True]))
 def test_an_iteration_that_is_left_before_all_workers_began_uses_up_what_was_loaded_for_all(many, late, keep):
     dataset = open_shards(many, batch_size=2, fields=[], shuffle=True)
     epochs = [[batch["key"] for batch in dataset] for _ in range(6)]

@@ -1,0 +1,62 @@
+"""Buckets of a server that speaks S3, on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import boto3
+import pytest
+
+from tests.loopback import Request
+from tests.stream.servers import moto
+
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secretexample", "AWS_REGION": "us-east-1"}
+
+
+@contextlib.contextmanager
+def bucket() -> Iterator[str]:
+    """Address of a server, on which there is a bucket called `bucket`."""
+    with moto() as url:
+        client = boto3.client(
+            "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
+        )
+        client.create_bucket(Bucket="bucket")
+        client.close()
+        yield url
+
+
+def reached_at(url: str, patch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for a bucket from now on asks there."""
+    for name, value in {"AWS_ENDPOINT_URL": url, **KEYS}.items():
+        patch.setenv(name, value)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server gave to whom a request was passed on."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def send(self, request: Request) -> None:
+        """Gives it to who asked."""
+        request.send_response(self.status)
+        for name, value in self.headers:
+            if name.lower() not in ("connection", "date", "server"):
+                request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(self.body)
+
+
+def passed_on(request: Request, url: str) -> Answer:
+    """What another server gives to a request."""
+    behind = http.client.HTTPConnection(url.removeprefix("http://"))
+    behind.request(request.command, request.path, request.body, dict(request.headers))
+    answer = behind.getresponse()
+    body = answer.read()
+    behind.close()
+    return Answer(answer.status, answer.getheaders(), body)
