@@ -223,7 +223,6 @@ class Roster:
         for address in self.present:
             if not any(address in known for known in (self._fit, self.unfit, self.waits, self._versions)):
                 self._versions[address] = asyncio.run_coroutine_threadsafe(self._versions_of(address), loop)
-        ours = get_versions()["packages"]
         for address, answer in list(self._versions.items()):
             if not answer.done():
                 continue
@@ -231,7 +230,7 @@ class Roster:
             its = self._said_by(address, answer)
             if its is None or address not in self.present:
                 continue
-            if wrong := fitness.of_versions(its["packages"], ours):
+            if wrong := fitness.of_versions(its["packages"], get_versions()["packages"]):
                 self.unfit[address] = f"worker {address} {wrong}"
             else:
                 self._submit(address)

@@ -98,6 +98,8 @@ class Job:
 class Undisturbed:
     """A run that nobody disturbs."""
 
+    job: Job
+    """It, done."""
     hashes: dict[str, str]
     objects: int
     """It publishes at least so many."""
@@ -116,7 +118,7 @@ def undisturbed(earth, dataset: Path, tmp_path_factory: pytest.TempPathFactory) 
     hashes = job.hashes()
     assert len([k for k in hashes if k.endswith(".tar")]) >= 2
     objects = sum(p.is_file() for name in ("scenes", "cubes", "shards") for p in (job.folder / name).rglob("*"))
-    return Undisturbed(hashes, objects, time.monotonic() - started)
+    return Undisturbed(job, hashes, objects, time.monotonic() - started)
 
 
 AT_OBJECT = """
@@ -236,9 +238,8 @@ def test_what_was_committed_is_not_read_again(earth, dataset, undisturbed, tmp_p
 
 
 @pytest.mark.timeout(600)
-def test_a_run_that_is_done_asks_for_nothing(earth, dataset, undisturbed, tmp_path):
-    job = Job(earth, dataset, tmp_path)
-    job.finish()
+def test_a_run_that_is_done_asks_for_nothing(undisturbed):
+    job = undisturbed.job
     before = len(job.requests())
     job.finish()
     assert len(job.requests()) == before

@@ -20,7 +20,7 @@ import pytest
 from curation import cluster, dealing, roster
 from curation.model import ConfigError
 from tests.processes import started
-from tests.run import Curate
+from tests.run import TOLD, Curate, ended
 
 pytestmark = [
     pytest.mark.alone,
@@ -279,15 +279,15 @@ def test_a_scheduler_that_dies_is_one_line_and_the_same_command_goes_on(hands, b
     process = hands.scheduler()
     hands.worker()
     run = Curate(built.world, tmp_path / "root")
-    command = [sys.executable, "-m", "curation", *run.arguments("build", "--scheduler", hands.address)]
-    with started(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as build:
+    begin = f"{TOLD}import sys\nfrom curation import cli\nsys.exit(cli.main(sys.argv[1:]))"
+    command = [sys.executable, "-c", begin, *run.arguments("build", "--scheduler", hands.address)]
+    with started(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as build:
         while not list(run.root.rglob("ledger/*/*/000002.jsonl")):
             assert build.poll() is None
             time.sleep(0.02)
         kill(process)
-        assert build.stderr is not None
-        said = build.stderr.read()
-        assert build.wait(60) == 1, said
+        said = ended(build, logs=hands.folder)
+        assert build.returncode == 1, said
     assert "Traceback" not in said
     assert said.splitlines()[-1].startswith(f"curate: --scheduler {hands.address}: was lost")
     assert run() == 0
