@@ -50,7 +50,7 @@ _DRAWN_TO_SCALE = 400
 """Up to so many locations are drawn as their footprints, where these are large enough to be seen."""
 _HEXAGON_IN = 0.085
 """From the centre of a hexagon to its neighbours', inches."""
-_LEFT_IN, _RIGHT_IN, _TOP_IN, _BOTTOM_IN, _KEY_IN = 0.52, 0.12, 0.08, 0.25, 0.55
+_LEFT_IN, _RIGHT_IN, _TOP_IN, _BOTTOM_IN, _KEY_IN = 0.52, 0.2, 0.08, 0.25, 0.55
 
 Floats = NDArray[np.float64]
 Bounds = tuple[float, float, float, float]
@@ -114,7 +114,7 @@ def note(places: Sequence[Location]) -> str:
     if len(places) <= MOST_POINTS:
         return f"Ringed: {its:,} not of train." if its else ""
     said = "Each hexagon by the share of its locations that is not complete; the larger, the more it has."
-    return said + (f" A dot is as large as the share that is not of train ({its:,})." if its else "")
+    return said + (f" A dot grows with the share that is not of train ({its:,})." if its else "")
 
 
 def _map(
@@ -245,7 +245,7 @@ _CORNERS = np.array([(math.sin(a), math.cos(a)) for a in np.arange(6) * math.pi 
 
 def _side(count: NDArray[np.int64], most: int) -> Floats:
     """Side of a hexagon over the greatest: its area grows with the logarithm of what it has, and stays seen."""
-    return np.sqrt(0.2 + 0.8 * np.log1p(count) / math.log1p(most))
+    return np.sqrt(0.35 + 0.65 * np.log1p(count) / math.log1p(most))
 
 
 def _hexagons(axes: Axes, found: Hexagons, origin: tuple[float, float], deg_in: tuple[float, float]) -> None:
@@ -258,7 +258,7 @@ def _hexagons(axes: Axes, found: Hexagons, origin: tuple[float, float], deg_in: 
         PolyCollection(list(shapes), facecolors=LACKING(found.lacking), edgecolors="none", rasterized=many, zorder=3)
     )
     some = found.val > 0
-    dots = (centres + _CORNERS * sides * np.sqrt(found.val)[:, None, None])[some] * deg_in + origin
+    dots = (centres + _CORNERS * sides * np.sqrt(0.4 * found.val)[:, None, None])[some] * deg_in + origin
     axes.add_collection(PolyCollection(list(dots), facecolors=INK, edgecolors="none", rasterized=many, zorder=4))
 
 
