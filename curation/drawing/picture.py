@@ -101,7 +101,7 @@ def _draw(
             handles=handles,
             loc="upper left",
             bbox_to_anchor=(-0.015, -0.045),
-            ncols=3,
+            ncols=3 if max(len(name) for name, _ in panel.legend) <= 20 else 2,
             fontsize=6.5,
             handlelength=1,
             handleheight=1,
