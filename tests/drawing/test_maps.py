@@ -130,15 +130,24 @@ def test_one_place_that_lacks_something_is_not_hidden_by_complete_ones_at_its_pl
     assert text.rindex(maps.OUTCOMES[state]) > text.rindex(maps.OUTCOMES["complete"])
 
 
-@pytest.mark.parametrize("count", [3, 500, 1_500])
-def test_what_is_not_of_train_is_marked_and_told(count: int):
-    places = _spread(count)
+@pytest.mark.parametrize(
+    "places",
+    [
+        [dataclasses.replace(_place(6 + n / 30, 51), id=f"p{n}") for n in range(4)],  # as footprints
+        _spread(500),  # as points
+        _spread(1_500),  # by hexagon
+    ],
+    ids=len,
+)
+def test_what_is_not_of_train_is_marked_and_told(places: list[Location]):
     other = [dataclasses.replace(places[0], split="val"), *places[1:]]
     states = {p.id: "complete" for p in places}
     plain, marked = (maps.region(states, its, "m", "Map of somewhere, for a test") for its in (places, other))
+    if len(places) <= maps.MOST_POINTS:
+        assert marked.count("currentColor") > plain.count("currentColor")
     assert plain != marked
     assert "not of train" not in maps.note(places)
-    assert re.search(r"\b1\b.* not of train|not of train \(1\)", maps.note(other))
+    assert re.search(r"\b1 not of train|not of train \(1\)", maps.note(other))
 
 
 def test_the_meridian_of_180_degrees_lies_on_neither_side():
@@ -160,3 +169,11 @@ def test_the_map_of_a_region_is_no_strip(tall: tuple[float, float], lat: float):
     assert (north - south) / wide >= maps._FLATTEST * 0.999 or 90 in (-south, north)
     assert west <= 10 - x / 2
     assert east >= 10 + x / 2
+
+
+def test_places_in_a_line_have_a_map_of_a_page_s_shape():
+    for line in ([(-70, -18 - n / 2) for n in range(60)], [(10 + n / 3, 50) for n in range(60)]):
+        places = [dataclasses.replace(_place(*at), id=f"p{n}") for n, at in enumerate(line)]
+        text = maps.region({p.id: "complete" for p in places}, places, "m", "Map of somewhere, for a test")
+        width, height = map(float, ET.fromstring(text).attrib["viewBox"].split()[2:])
+        assert 0.5 < height / width < 1.6
