@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from curation import shardformat, shards, sharing
 from curation.drawing import distributions, maps, palette, sheet
 from curation.drawing import survey as surveys
 from curation.drawing.survey import Survey
-from curation.model import CODE_HELP, PENDING, STATIC, Code, ConfigError, DamageError, counted
+from curation.model import CODE_HELP, PENDING, STATIC, Code, ConfigError, DamageError, Location, counted
 from curation.progress import Doing
 from curation.recipe import Dataset
 from curation.shardformat import Index
@@ -37,6 +37,7 @@ class Map:
     title: str
     svg: Markup
     counts: dict[str, int]
+    note: str
 
 
 def write(dataset: Dataset, store: Store, out: Path | None) -> str:
@@ -73,6 +74,7 @@ def _drawn(dataset: Dataset, survey: Survey, index: Index | None, dropped: list[
     """The page of what was read."""
     recipe = dataset.recipe
     rows = sheet.rows(survey)
+    bars, colours = distributions.outcomes(survey)
     context = {
         "dataset": dataset,
         "recipe": recipe,
@@ -81,14 +83,17 @@ def _drawn(dataset: Dataset, survey: Survey, index: Index | None, dropped: list[
         "maps": _maps(survey),
         "outcome_colours": palette.OUTCOMES,
         "rows": rows,
-        "chosen": sheet.ROWS,
         "legends": _legends(survey),
-        "outcomes": distributions.outcomes(survey) if survey.cubes else None,
+        "about_rows": sheet.words(survey),
+        "bars": bars,
+        "most": max((bar.total for bar in bars), default=0),
+        "outcomes": Markup(distributions.legend(colours)),
         "rejects": _rejects(survey),
-        "labels": distributions.label_charts(survey),
-        "labels_asked": bool(shards.label_names(dataset)),
+        "labels": distributions.labels(survey),
+        "label_names": [n.replace("_", " ") for n in shards.label_names(dataset)],
         "bands": distributions.bands(survey),
         "quality": distributions.quality(survey),
+        "seasons": dataset.season_names(),
         "dates": distributions.dates(survey),
         "dropped": dropped,
         "packed": index is not None,
@@ -196,31 +201,23 @@ def _footprint(level: Dataset) -> str:
 
 def _maps(survey: Survey) -> list[Map]:
     """The whole world where locations are spread out, then a map per region."""
-    out = []
     by_region = {r: places for r in survey.regions if (places := survey.places(r))}
     states = {r: {p.id: survey.state(r, p.id) for p in places} for r, places in by_region.items()}
-    every = {p.id: p for places in by_region.values() for p in places}
-    if every and maps.spread(list(every.values())):
+    every = list({p.id: p for places in by_region.values() for p in places}.values())
+    out = []
+    if every and maps.spread(every):
         merged = {i: s for r in reversed(list(states)) for i, s in states[r].items()}
-        out.append(
-            _map("the world", merged, maps.world(merged, list(every.values()), "map-world", _told("The world", merged)))
-        )
-    for n, (region, places) in enumerate(by_region.items()):
-        svg = maps.region(states[region], places, f"map-{n}", _told(region, states[region]))
-        out.append(_map(region, states[region], svg))
-    return out
+        out.append(_map("the world", merged, every, maps.world, "map-world"))
+    return out + [
+        _map(r, states[r], places, maps.region, f"map-{n}") for n, (r, places) in enumerate(by_region.items())
+    ]
 
 
-def _map(title: str, states: dict[str, str], svg: str) -> Map:
+def _map(title: str, states: dict[str, str], places: list[Location], draw: Callable[..., str], name: str) -> Map:
     counts = Counter(states.values())
-    return Map(title, Markup(svg), {k: counts[k] for k in palette.OUTCOMES if counts[k]})
-
-
-def _told(title: str, states: dict[str, str]) -> str:
-    counts = Counter(states.values())
-    return f"Map of {title}: {counted(len(states), 'location')}, " + ", ".join(
-        f"{v} {k}" for k, v in sorted(counts.items())
-    )
+    told = ", ".join(f"{v} {k}" for k, v in sorted(counts.items()))
+    svg = draw(states, places, name, f"Map of {title}: {counted(len(states), 'location')}, {told}")
+    return Map(title, Markup(svg), {k: counts[k] for k in palette.OUTCOMES if counts[k]}, maps.note(places))
 
 
 def _legends(survey: Survey) -> list[tuple[str, Markup]]:

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from curation import complete, grid, recorded
-from curation.drawing import plate, tiles
-from curation.drawing.plate import Panel
+from curation.drawing import panels, picture
 from curation.facts import FILL
 from curation.ledger import recorded_cubes
-from curation.model import ConfigError, DamageError, Location, PatchOutcome, Status, iso
+from curation.model import ConfigError, DamageError, PatchOutcome, Status, iso
 from curation.recipe import Dataset
 from curation.recorded import RecordedCube
 from curation.store import Store
@@ -94,33 +93,14 @@ def _png(cube: RecordedCube, location: str, sample: str) -> tuple[bytes, tuple[s
     """The picture of a decided patch, and what of it is damaged; `sample` is what its location has come to."""
     outcome = cube.outcomes[location]
     place = cube.cube.locations[cube.numbers[location]]
-    shown = _panels(cube, outcome, place) if outcome.status is Status.OK else []
+    shown = panels.of_patch(cube, location) if outcome.status is Status.OK else []
     facts = _facts(cube, outcome, sample)
     state = outcome.status.name.lower()
-    why = "" if outcome.status is Status.OK else tiles.why(outcome)
+    why = "" if outcome.status is Status.OK else panels.why(outcome)
     subtitle = f"{cube.cube.dataset.name} · {cube.name} · {place.split} · {place.lat:.4f}°, {place.lon:.4f}° · {state}"
-    damage = [p.note.removeprefix("damaged: ") for p in shown if p.damaged]
+    damage = [p.damage for p in shown if p.damage]
     damage += [text for name, text in facts if name == _FACTS_DAMAGED]
-    return plate.png(location, subtitle, why, shown, facts, grid.side_m(place)), tuple(damage)
-
-
-def _panels(cube: RecordedCube, outcome: PatchOutcome, place: Location) -> list[Panel]:
-    out: list[Panel] = []
-    for spec in cube.cube.sources:
-        if not tiles.ok(outcome, spec):
-            note = tiles.reason(outcome.sources[spec.name]) if spec.name in outcome.sources else "not recorded"
-            out.append(Panel(spec.title, spec.name, None, note))
-            continue
-        for name, (its, array) in cube.cube.arrays.items():
-            if its.name != spec.name:
-                continue
-            try:
-                pixels = cube.pixels(name, outcome.id)
-            except DamageError as err:
-                out.append(Panel(spec.title, name, None, f"damaged: {err}", damaged=True))
-                continue
-            out += plate.panels(spec, name, array, pixels, place)
-    return out
+    return picture.png(location, subtitle, why, shown, facts, grid.side_m(place)), tuple(damage)
 
 
 def _facts(cube: RecordedCube, outcome: PatchOutcome, sample: str) -> list[tuple[str, str]]:
@@ -142,7 +122,7 @@ def _facts(cube: RecordedCube, outcome: PatchOutcome, sample: str) -> list[tuple
         out.append((spec.title, ""))
         its = outcome.sources.get(spec.name)
         if its is not None and its.status is not Status.OK:
-            out.append(("why", tiles.reason(its)))
+            out.append(("why", panels.reason(its)))
         if its is not None and its.scenes:
             out.append(("scenes", " ".join(its.scenes)))
         out += _told(spec.name, [c.name for c in spec.classes], facts)
@@ -194,7 +174,8 @@ def _found(dataset: Dataset, store: Store, patch: str) -> tuple[RecordedCube, st
     _one_of("region", region, sorted({r for r, _ in names}), patch)
     _one_of("season", season, sorted({s for r, s in names if r == region}), patch)
     cube = recorded.opened(dataset, store, region, season)
-    _one_of("location", location, sorted(cube.numbers), patch)
+    if location not in cube.numbers:
+        _one_of("location", location, sorted(cube.outcomes), patch, planned=len(cube.numbers) - len(cube.outcomes))
     if location not in cube.outcomes:
         raise ConfigError(
             f"patch {patch!r}: is pending: it has not been built. Build it with `curate --dataset {dataset.path} --region "
@@ -203,8 +184,8 @@ def _found(dataset: Dataset, store: Store, patch: str) -> tuple[RecordedCube, st
     return cube, location
 
 
-def _one_of(what: str, asked: str, known: Sequence[str], patch: str) -> None:
-    """Passes where `asked` is known.
+def _one_of(what: str, asked: str, known: Sequence[str], patch: str, *, planned: int = 0) -> None:
+    """Passes where `asked` is known; `planned` others are not built yet.
 
     Raises:
         ConfigError: it is not; the nearest that are known are told.
@@ -212,6 +193,7 @@ def _one_of(what: str, asked: str, known: Sequence[str], patch: str) -> None:
     if asked in known:
         return
     near = difflib.get_close_matches(asked, known, n=5, cutoff=0.5)
-    told = f"near matches: {', '.join(near)}" if near else f"there are {len(known)}: {', '.join(known[:5])}"
+    told = f"near matches: {', '.join(near)}" if near else f"there are {len(known):,}: {', '.join(known[:5])}"
     more = ", …" if not near and len(known) > 5 else ""
-    raise ConfigError(f"patch {patch!r}: no {what} {asked!r} is built; {told}{more}")
+    wait = f"; {planned:,} others of the cube are pending" if planned else ""
+    raise ConfigError(f"patch {patch!r}: no {what} {asked!r} is built; {told}{more}{wait}")

@@ -1773,6 +1773,39 @@ TABLE = (
         ("tests/test_complete.py::test_a_root_is_what_its_children_make_of_it_where_anything_will_do",),
     ),
     Mutant(
+        "on a map of many places what failed is not hidden",
+        "curation/drawing/maps.py",
+        "key_in = _KEY_IN if len(places) > MOST_POINTS else 0.0",
+        "key_in = 0.0",
+        (
+            "tests/drawing/test_maps.py"
+            "::test_of_a_quarter_million_places_with_every_third_failed_no_part_of_the_map_looks_complete",
+        ),
+    ),
+    Mutant(
+        "on a map of few places what failed is drawn above what is complete",
+        "curation/drawing/maps.py",
+        '("complete", "pending", "rejected", "failed") if',
+        '("pending", "rejected", "failed", "complete") if',
+        (
+            "tests/drawing/test_maps.py::test_one_place_that_lacks_something_is_not_hidden_by_complete_ones_at_its_place",
+        ),
+    ),
+    Mutant(
+        "the page has no word of radar where there is none",
+        "curation/drawing/sheet.py",
+        ' if radar else "",',
+        ",",
+        ("tests/test_report.py::test_a_page_without_radar_has_no_word_of_it",),
+    ),
+    Mutant(
+        "planned places are not counted as built",
+        "curation/show.py",
+        "sorted(cube.outcomes), patch, planned",
+        "sorted(cube.numbers), patch, planned",
+        ("tests/test_show.py::test_a_pending_patch_is_refused_with_what_builds_it_and_is_not_counted_as_built",),
+    ),
+    Mutant(
         "a source beside the one it goes with is refused",
         "curation/build.py",
         "    if limit is not None and length > limit and",

@@ -136,7 +136,7 @@ def test_the_report_calls_complete_what_packing_takes(rule, seed):
 @pytest.mark.parametrize("rule", RULES)
 def test_the_report_show_and_the_estimate_tell_what_packing_does(built: Curate, tmp_path, monkeypatch, rule):
     told: list[dict[str, str]] = []
-    monkeypatch.setattr(show.plate, "png", lambda *given: told.append(dict(given[4])) or b"")
+    monkeypatch.setattr(show.picture, "png", lambda *given: told.append(dict(given[4])) or b"")
     dataset, store = built.dataset, built.store
     pack = dataset.recipe.pack.model_copy(update={"complete": rule})
     dataset.recipe = dataset.recipe.model_copy(update={"pack": pack})

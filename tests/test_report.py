@@ -15,13 +15,14 @@ import pytest
 from PIL import Image
 
 from curation import cli, recorded, report
-from curation.drawing import patch, sheet
+from curation.drawing import palette, patch, sheet
 from curation.drawing.survey import survey
 from curation.ledger import Ledger
 from curation.model import CODE_HELP, Code, ConfigError, Status
 from curation.recipe import Dataset, load_dataset
 from curation.store import Store
 from tests.run import Curate
+from tests.world import World
 
 HTML = "{http://www.w3.org/1999/xhtml}"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -101,6 +102,27 @@ def test_every_picture_has_words_and_everything_is_inside_the_page(which: str, r
     assert all(len(alt) > 20 for alt, _ in _images(page))
 
 
+@pytest.mark.parametrize("which", ["belgian", "tiny"])
+def test_on_a_page_of_400_px_all_text_of_charts_and_maps_is_as_large_as_it_was_set(
+    which: str, request: pytest.FixtureRequest
+):
+    page = request.getfixturevalue(which)
+    styles = _text(page.find(f"{HTML}head/{HTML}style"))
+    assert re.search(
+        r"@media screen and \(max-width: 760px\).* \.wide { display: none; } \.narrow { display: block; }", styles
+    )
+    found = list(page.iter(f"{SVG}svg"))
+    wide, narrow = ([s for s in found if kind in s.attrib["class"].split()] for kind in ("wide", "narrow"))
+    assert [s.attrib["aria-label"] for s in wide] == [s.attrib["aria-label"] for s in narrow]
+    shown = [s for s in found if s not in wide]
+    assert shown
+    for svg in shown:
+        width = float(svg.attrib["viewBox"].split()[2])
+        scale = min(4 / 3, (400 - 2 * 14) / width)  # 72 to 96 px an inch, and what the page's margins leave
+        sizes = [float(px) for px in re.findall(r"font(?:-size)?: (?:bold )?([0-9.]+)px", ET.tostring(svg, "unicode"))]
+        assert min(sizes) * scale > 10, svg.attrib["aria-label"]
+
+
 def test_no_picture_of_real_pixels_is_blank(belgian: ET.Element):
     images = list(_images(belgian))
     # One location, four seasons: true colour, false colour, the radar composite, VV and VH.
@@ -115,7 +137,7 @@ def test_a_true_colour_picture_is_the_stretch_of_the_stored_pixels(belgium: Buil
     (place,) = cubes["summer"].cube.locations
     bands = [cubes[s].pixels("s2l2a_10m", place.id)[[2, 1, 0]] for s in seasons]  # stored as B02, B03, B04, B08
     stretch = patch.optical_stretch(bands, 0)
-    drawn = {alt.rpartition(", ")[2]: p for alt, p in _images(belgian) if "true colour" in alt}
+    drawn = {alt.rpartition(", ")[2]: p for alt, p in _images(belgian) if "True colour" in alt}
     assert set(drawn) == set(seasons)
     for season, stored in zip(seasons, bands, strict=True):
         unit = np.clip((stored[:, 7, 9] - np.array(stretch.low)) / (stretch.high[0] - np.array(stretch.low)), 0, 1)
@@ -155,15 +177,16 @@ def test_what_was_dropped_is_told_with_its_reason(built: Curate, tiny: ET.Elemen
     assert all(len(meaning) > 10 for _, _, meaning, _ in rows)
 
 
-def test_labels_stand_with_the_unknown_apart(built: Curate, tiny: ET.Element):
-    names = {svg.attrib["aria-label"] for svg in _section(tiny, "labels").iter(f"{SVG}svg")}
+def test_labels_stand_with_the_unknown_apart(tiny: ET.Element):
+    section = _section(tiny, "labels")
+    assert [_text(th) for th in section.iter(f"{HTML}th")] == ["label", "annual", "summer", "autumn"]
+    rows = {row[0]: row[1:] for row in _rows(section)}
     # The tiny world has Dynamic World in summer only, and there it is a gap in the south.
-    assert any(n.startswith("Labels, annual, of 25 patches: ") and n.endswith("; unknown 0") for n in names)
-    assert any(n.startswith("Labels, autumn, of 0 patches: ") and n.endswith("; unknown 8") for n in names)
-    summer = next(n for n in names if n.startswith("Labels, summer"))
-    known = int(re.search(r"of (\d+) patches", summer)[1])
-    assert known + int(summer.rpartition(" ")[2]) == 15
-    assert f"trees {known}, grass 0" in summer
+    assert (rows["known"][0], rows["unknown"][0]) == ("25", "0")
+    assert (rows["known"][2], rows["unknown"][2]) == ("0", "8")
+    known = int(rows["known"][1])
+    assert known + int(rows["unknown"][1]) == 15
+    assert (rows["trees"][1], rows["grass"][1], rows["trees"][2]) == (f"{known} 100 %", "0 0 %", "0")
 
 
 def test_class_maps_on_the_page_have_the_official_colours(tiny: ET.Element):
@@ -172,6 +195,49 @@ def test_class_maps_on_the_page_have_the_official_colours(tiny: ET.Element):
     assert worldcover == {(0, 100, 0, 255), (240, 150, 255, 255)}  # tree cover, cropland
     world = set().union(*(v for k, v in maps.items() if k.startswith("Dynamic World")))
     assert world == {(57, 125, 73, 255), (228, 150, 53, 255)}  # trees, crops
+
+
+MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+
+
+@pytest.fixture(scope="module")
+def monthly(built: Curate, tmp_path_factory: pytest.TempPathFactory) -> ET.Element:
+    """The page of two places in twelve months, of Sentinel-2 alone and heights."""
+    folder = tmp_path_factory.mktemp("monthly")
+    shutil.copytree(built.world.folder, folder / "world")
+    world = World(folder / "world")
+    dates = [f"2021-{n:02}-01" for n in range(1, 13)] + ["2022-01-01"]
+    seasons = "\n".join(f"{m} = {{ start = {dates[n]}, end = {dates[n + 1]} }}" for n, m in enumerate(MONTHS))
+    text = re.sub(r"(?s)\[seasons\].*?\n\n", f"[seasons]\n{seasons}\n\n", world.recipe.read_text())
+    text = re.sub(r"(?m)^(s1rtc|worldcover|dynamicworld|annual|seasonal|max_gap_days) .*\n", "", text)
+    world.recipe.write_text(text + 'complete = "any"\n')
+    mine = Curate(world, folder / "root")
+    assert mine("build", "--limit", "2") == 0
+    return _page(report.render(mine.dataset, mine.store))
+
+
+def test_of_twelve_seasons_each_is_seen(monthly: ET.Element):
+    articles = list(monthly.iter(f"{HTML}article"))
+    assert articles
+    for article in articles:
+        assert [_text(h) for h in article.iter(f"{HTML}h4")] == [*MONTHS, "whole period"]
+    styles = _text(monthly.find(f"{HTML}head/{HTML}style"))
+    assert ".columns { display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, 1fr));" in styles
+    assert not re.search(r"\.columns {[^}]*overflow", styles)
+    bars = next(d for d in monthly.iter(f"{HTML}div") if d.get("class") == "bars")
+    assert [_text(bar[0]) for bar in bars] == [f"europe / {s}" for s in ("static", *MONTHS)]
+
+
+def test_twelve_seasons_have_twelve_colours():
+    assert len(set(palette.seasons(MONTHS).values())) == 12
+    assert len(set(palette.seasons(["winter", "spring", "summer", "autumn", *MONTHS[:8]]).values())) == 12
+
+
+def test_a_page_without_radar_has_no_word_of_it(monthly: ET.Element, belgian: ET.Element):
+    words = re.compile(r"radar|backscatter|decibel|\b(dB|VV|VH|orbit)\b", re.IGNORECASE)
+    said = [ET.tostring(e, "unicode") for e in monthly.iter(f"{HTML}body")]
+    assert not words.findall(re.sub(r'"data:[^"]*"', "", said[0]))
+    assert words.search(_text(_section(belgian, "patches")))
 
 
 def test_a_source_that_is_absent_says_why(belgian: ET.Element):
@@ -206,8 +272,8 @@ def test_damaged_pixels_and_facts_are_named_and_not_drawn(built: Curate, tmp_pat
     article = next(a for a in page.iter(f"{HTML}article") if place.id in _text(a))
     assert "damaged: the stored chunk of s1rtc_10m" in _text(article)
     assert "facts damaged" in _text(article)
-    assert not any(place.id in alt and "summer" in alt and "radar" in alt for alt, _ in _images(page))
-    assert any(place.id in alt and "summer" in alt and "true colour" in alt for alt, _ in _images(page))
+    assert not any(place.id in alt and "summer" in alt and "Radar" in alt for alt, _ in _images(page))
+    assert any(place.id in alt and "summer" in alt and "True colour" in alt for alt, _ in _images(page))
 
 
 def test_a_torn_ledger_and_a_lost_identity_are_named_and_the_other_cubes_are_drawn(built: Curate, tmp_path: Path):
@@ -249,3 +315,27 @@ def test_an_interrupted_build_shows_the_rest_as_pending(built: Curate, tmp_path:
     pending = {(r[1], int(r[4])) for r in _rows(_section(page, "outcomes")) if r[2] == "pending"}
     assert pending == {("static", 22), ("summer", 22)}
     assert any("pending" in _text(c) for c in _section(page, "where").iter(f"{HTML}figure"))
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"clear": 1.0, "snow": 0.982, "doubtful": 0.001}, "clear 100.0 % (of the patch 98 % snow)"),
+        ({"clear": 0.991, "snow": 0.0, "doubtful": 0.3}, "clear 99.1 % (of the patch 30 % doubtful)"),
+        ({"clear": 0.9, "snow": None, "doubtful": None}, "clear 90.0 %"),
+    ],
+)
+def test_what_counts_as_clear_and_is_snow_or_doubtful_is_said(built: Curate, facts: dict[str, float], told: str):
+    sources = [built.dataset.specs["s2l2a"]]
+    lines = sheet.lines_of(sources, {f"s2l2a_{k}_fraction": v for k, v in facts.items()} | {"s2l2a_time": 1.6e9})
+    assert lines == [f"s2l2a: 2020-09-13 · {told}"]
+
+
+def test_measures_are_told_by_season(built: Curate, tiny: ET.Element):
+    section = _section(tiny, "quality")
+    rows = {row[1].partition(",")[0]: row[2:] for row in _rows(section)}
+    found = [m.facts["s2l2a_clear_fraction"] for m in survey(built.dataset, built.store).measured("summer")]
+    low, median, high = 100 * np.percentile(found, [5, 50, 95])
+    assert rows["clear %"][0] == f"{median:.3g} ({low:.3g}…{high:.3g})"
+    assert {"clear %", "snow %", "doubtful %", "days from the s2l2a scene"} <= set(rows)
+    assert all(len(cells) == 2 for cells in rows.values())

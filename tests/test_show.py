@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from curation import recorded, show
-from curation.drawing import plate
+from curation.drawing import picture
 from curation.ledger import Ledger
 from curation.model import ConfigError, Status
 from tests import world as tiny
@@ -30,13 +30,13 @@ def _pixels(path: Path) -> np.ndarray:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     """What was handed to the drawing, call by call."""
     calls: list[tuple] = []
-    real = plate.png
+    real = picture.png
 
     def spy(*args):
         calls.append(args)
         return real(*args)
 
-    monkeypatch.setattr(show.plate, "png", spy)
+    monkeypatch.setattr(show.picture, "png", spy)
     return calls
 
 
@@ -55,7 +55,11 @@ def test_an_ok_patch_shows_each_of_its_sources(built: Curate, tmp_path: Path, dr
     assert radar.image.shape == (48, 48, 4)  # pixel for pixel
     assert ("baseline", "05.00") in facts
     legend = next(p.legend for p in panels if p.title == "Dynamic World V1")
-    assert legend == (("trees", "#397d49"), ("crops", "#e49635"))
+    assert [(name.rpartition(" %")[0].split()[0], colour) for name, colour in legend] == [
+        ("trees", "#397d49"),
+        ("crops", "#e49635"),
+    ]
+    assert sum(int(name.split()[1]) for name, _ in legend) == 100
 
 
 def test_static_shows_heights_and_the_annual_map(built: Curate, tmp_path: Path, drawn: list[tuple]):
@@ -89,10 +93,10 @@ def test_a_damaged_chunk_is_drawn_as_damaged_and_the_others_as_they_are(
     file.write_bytes(bytes(b ^ 255 if n < 4000 else b for n, b in enumerate(file.read_bytes())))
     show.write(mine.dataset, mine.store, f"europe/summer/{patch}", tmp_path / "a.png")
     shown = {p.title: p for p in drawn[0][3]}
-    damaged = [p for p in shown.values() if p.damaged]
-    assert [p.subtitle for p in damaged] == ["s1rtc_10m"]
+    damaged = [p for p in shown.values() if p.damage]
+    assert [p.detail for p in damaged] == ["s1rtc_10m"]
     assert damaged[0].image is None
-    assert key in damaged[0].note
+    assert key in damaged[0].damage
     assert mine("show", f"europe/summer/{patch}", "--out", str(tmp_path / "a.png")) == 1
     said = capsys.readouterr().err
     assert f"curate: {file}" in said
@@ -128,9 +132,11 @@ def test_what_is_not_there_is_refused_with_what_is(built: Curate, tmp_path: Path
     assert not (tmp_path / "a.png").exists()
 
 
-def test_a_pending_patch_is_refused_with_what_builds_it(built: Curate, tmp_path: Path):
+def test_a_pending_patch_is_refused_with_what_builds_it_and_is_not_counted_as_built(built: Curate, tmp_path: Path):
     mine = Curate(built.world, tmp_path)
     assert mine("build", "--season", "summer", "--limit", "1") == 0
+    with pytest.raises(ConfigError, match=r"no location 'zzz' is built; there are 1: .*; 24 others .* are pending$"):
+        show.write(mine.dataset, mine.store, "europe/summer/zzz", None)
     cube = recorded.opened(mine.dataset, mine.store, "europe", "summer")
     pending = next(p.id for p in cube.cube.locations if p.id not in cube.outcomes)
     with pytest.raises(ConfigError, match=r"is pending: .* --region europe --season summer"):

@@ -1,11 +1,11 @@
-"""The report's charts: what was measured of a dataset, as numbers handed to `charts`."""
+"""What was measured of a dataset: numbers for the report's tables, and handed to `charts`."""
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,6 @@ from markupsafe import Markup
 from curation import shards, shift
 from curation.backscatter import decibels
 from curation.drawing import charts, palette
-from curation.drawing.charts import Share
 from curation.drawing.survey import Measured, Survey
 from curation.locate.split import TRAIN
 from curation.model import PENDING, STATIC, counted
@@ -34,8 +33,18 @@ class Chart:
     svg: Markup
 
 
-def outcomes(survey: Survey) -> Chart:
-    """Patches by outcome, a bar per region and season."""
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """The patches of one region and season."""
+
+    name: str
+    total: int
+    parts: tuple[tuple[str, str, int], ...]
+    """Outcome, colour and patches, those that there are."""
+
+
+def outcomes(survey: Survey) -> tuple[list[Bar], dict[str, str]]:
+    """Patches by outcome, a bar per region and season; and the colour of each outcome that occurs."""
     counts = survey.counts()
     reasons = sorted({r for c in counts.values() for r in c} - {"ok", PENDING})
     bad = [r for r in reasons if not r.startswith("failed")]
@@ -43,14 +52,13 @@ def outcomes(survey: Survey) -> Chart:
     colours |= {r: palette.REJECTS[n % len(palette.REJECTS)] for n, r in enumerate(bad)}
     colours |= {r: palette.OUTCOMES["failed"] for r in reasons if r.startswith("failed")}
     colours |= {PENDING: palette.OUTCOMES["pending"]}
-    used = {r: c for r, c in colours.items() if any(found.get(r) for found in counts.values())}
     order = {s: n for n, s in enumerate([STATIC, *survey.dataset.season_names()])}
-    rows = {f"{r} / {s}": counts[r, s] for r, s in sorted(counts, key=lambda k: (k[0], order[k[1]]))}
-    alt = "Patches by outcome. " + "; ".join(
-        f"{name}: " + ", ".join(f"{k} {v}" for k, v in sorted(c.items())) for name, c in rows.items()
-    )
-    svg = charts.stacked_bars(rows, used, "outcomes", alt, "patches")
-    return Chart("Patches by outcome", "", Markup(svg + legend(used)))
+    bars = []
+    for region, season in sorted(counts, key=lambda k: (k[0], order[k[1]])):
+        its = counts[region, season]
+        parts = tuple((r, c, its[r]) for r, c in colours.items() if its[r])
+        bars.append(Bar(f"{region} / {season}", its.total(), parts))
+    return bars, {r: c for r, c in colours.items() if any(c[r] for c in counts.values())}
 
 
 def legend(colours: dict[str, str]) -> str:
@@ -61,12 +69,24 @@ def legend(colours: dict[str, str]) -> str:
     return f'<ul class="legend">{entries}</ul>'
 
 
-def label_charts(survey: Survey) -> list[Chart]:
-    """How common each label is, annual and per season, the unknown apart; and which occur together."""
-    names = shards.label_names(survey.dataset)
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """How common each label is in one season, or in the whole period."""
+
+    title: str
+    source: str
+    """Title of what the labels are from."""
+    known: int
+    """Patches whose labels are known."""
+    unknown: int
+    counts: tuple[int, ...]
+    """Of the known ones those that have each label, in the order of the label names."""
+
+
+def labels(survey: Survey) -> list[Labelled]:
+    """How common each label is, annual and per season, the unknown apart."""
     rules = survey.dataset.recipe.labels
-    out: list[Chart] = []
-    together: dict[str, list[list[int]]] = {}
+    out = []
     for season in [STATIC, *survey.dataset.season_names()]:
         source = rules.annual if season == STATIC else rules.seasonal
         mine = list(survey.measured(season))
@@ -74,29 +94,23 @@ def label_charts(survey: Survey) -> list[Chart]:
             continue
         vectors = [survey.multi_hot(m.facts, season) for m in mine]
         known = [v for v in vectors if v is not None]
-        counts = np.sum(known, axis=0, dtype=int).tolist() if known else [0] * len(names)
-        shares = [Share(n, c) for n, c in zip(names, counts, strict=True)]
+        counts = np.sum(known, axis=0, dtype=int).tolist() if known else [0] * len(shards.label_names(survey.dataset))
         title = "annual" if season == STATIC else season
-        unknown = len(vectors) - len(known)
-        alt = f"Labels, {title}, of {counted(len(known), 'patch')}: " + ", ".join(
-            f"{s.name} {s.present}" for s in shares
-        )
-        svg = charts.label_bars(title, shares, len(known), unknown, f"labels-{season}", f"{alt}; unknown {unknown}")
-        out.append(Chart(title, survey.dataset.specs[source].title, Markup(svg)))
-        together.setdefault("annual" if season == STATIC else "all seasons", []).extend(known)
-    for title, known in together.items():
-        if known:
-            hot = np.asarray(known, np.int64)
-            pairs = hot.T @ hot
-            alt = f"How many patches have both of two labels, {title}: " + "; ".join(
-                f"{names[i]} with {names[j]} {pairs[i, j]}" for i in range(len(names)) for j in range(i) if pairs[i, j]
-            )
-            svg = charts.cooccurrence(f"together, {title}", pairs, names, f"pairs-{title.replace(' ', '-')}", alt)
-            out.append(Chart(f"together, {title}", "", Markup(svg)))
+        its = survey.dataset.specs[source].title
+        out.append(Labelled(title, its, len(known), len(vectors) - len(known), tuple(counts)))
     return out
 
 
-def bands(survey: Survey) -> Chart | None:
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """Histograms of bands, and what is said of them."""
+
+    charts: tuple[Chart, ...]
+    note: str
+    legend: Markup
+
+
+def bands(survey: Survey) -> Bands | None:
     """Histograms of each band over train patches."""
     panels: dict[str, dict[str, list[Any]]] = {}
     units: dict[str, str] = {}
@@ -121,16 +135,18 @@ def bands(survey: Survey) -> Chart | None:
     if not panels:
         return None
     joined = {b: {s: np.concatenate(v) for s, v in by.items()} for b, by in panels.items()}
-    alt = "Histograms over train. Means: " + ", ".join(
-        f"{b} {np.concatenate(list(v.values())).mean():.4g}" for b, v in joined.items()
-    )
-    svg = charts.histograms(joined, colours, "bands", alt, units=units)
-    told = {s: colours[s] for s in [*survey.dataset.season_names(), STATIC] if any(s in by for by in joined.values())}
+    drawn = []
+    for n, (band, by_season) in enumerate(joined.items()):
+        means = ", ".join(f"{season} {values.mean():.4g}" for season, values in by_season.items())
+        alt = f"Histogram of {band} over train, in {units[band]}; means: {means}"
+        svg = charts.curves(by_season, colours, f"band-{n}", alt, unit=units[band])
+        drawn.append(Chart(band, "", Markup(svg)))
+    told = {s: c for s, c in colours.items() if any(s in by for by in joined.values())}
     note = (
         f"Pixels of {used} train patches, at most {HISTOGRAM_PATCHES} a season; axes end at the 0.5th and 98th percentile, "
         "each curve has its own scale."
     )
-    return Chart("Bands", note, Markup(svg + legend(told)))
+    return Bands(tuple(drawn), note, Markup(legend(told)))
 
 
 def _values(plane: Any, spec: SourceSpec, array: ArraySpec) -> Any:
@@ -141,95 +157,75 @@ def _values(plane: Any, spec: SourceSpec, array: ArraySpec) -> Any:
     return decibels(valid, array.nodata) if spec.radar else valid
 
 
-def quality(survey: Survey) -> list[Chart]:
-    """Clear fractions and time gaps, with the recipe's limits; measured shifts where they say something."""
-    out = []
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One number that is known of patches, by season."""
+
+    source: str
+    name: str
+    """What it is, with its unit, and the recipe's limit."""
+    cells: tuple[str, ...]
+    """Median, and the 5th and 95th percentiles, a season each."""
+
+
+def quality(survey: Survey) -> list[Measure]:
+    """Clear fractions, time gaps and shifts between sources of ok patches; of the shifts those that say something."""
     rules = survey.dataset.recipe.quality
+    out: list[Measure] = []
     for spec in survey.dataset.specs.values():
         if spec.pick == "clearest":
-            limits = (rules.min_clear,)
-            low = min(
-                [
-                    rules.min_clear,
-                    *(float(m.facts[f"{spec.name}_clear_fraction"]) for m in _with(survey, spec, "clear_fraction")),
-                ]
-            )
-            out += _histogram(
-                survey, spec, "clear_fraction", "Clear", "share of clear pixels", limits, (min(low, 0.999), 1.0)
-            )
+            clear = f"clear %, at least {100 * rules.min_clear:g}"
+            out += _measure(survey, spec, clear, _fact(f"{spec.name}_clear_fraction", 100))
+            for name, most in (("snow", rules.max_snow), ("doubtful", rules.max_doubtful)):
+                told = f"{name} %, at most {100 * most:g} (counts as clear)"
+                out += _measure(survey, spec, told, _fact(f"{spec.name}_{name}_fraction", 100))
         if spec.pick == "nearest":
-            reach = rules.max_gap_days
-            label = f"days from the {spec.goes_with} scene"
-            out += _histogram(survey, spec, "gap_days", "Gap", label, (-reach, reach), (-reach * 1.05, reach * 1.05))
+            told = f"days from the {spec.goes_with} scene, at most {rules.max_gap_days:g}"
+            out += _measure(survey, spec, told, _fact(f"{spec.name}_gap_days"))
             out += _shift(survey, spec)
     return out
 
 
-def _with(survey: Survey, spec: SourceSpec, fact: str) -> list[Measured]:
-    """Ok patches of which a fact is known."""
-    return [m for m in survey.measured() if m.facts.get(f"{spec.name}_{fact}") is not None]
+def _fact(fact: str, times: float = 1) -> Callable[[Measured], float | None]:
+    return lambda m: None if m.facts.get(fact) is None else times * m.facts[fact]
 
 
-def _by_season(found: Sequence[Measured], survey: Survey, value: Callable[[Measured], Any]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
+def _measure(survey: Survey, spec: SourceSpec, name: str, value: Callable[[Measured], float | None]) -> list[Measure]:
+    """The measure, where it is known of any patch."""
+    cells = []
     for season in survey.dataset.season_names():
-        mine = [value(m) for m in found if m.cube.cube.season == season]
-        if mine:
-            out[season] = np.asarray(mine, np.float64)
-    return out
+        known = [v for m in survey.measured(season) if (v := value(m)) is not None]
+        low, median, high = np.percentile(known, [5, 50, 95]).tolist() if known else (0.0, 0.0, 0.0)
+        cells.append(f"{median:.3g} ({low:.3g}…{high:.3g})" if known else "–")
+    return [Measure(spec.name, name, tuple(cells))] if set(cells) - {"–"} else []
 
 
-def _histogram(
-    survey: Survey,
-    spec: SourceSpec,
-    fact: str,
-    title: str,
-    label: str,
-    limits: tuple[float, ...],
-    span: tuple[float, float],
-) -> list[Chart]:
-    found = _with(survey, spec, fact)
-    if not found:
-        return []
-    by = _by_season(found, survey, lambda m: m.facts[f"{spec.name}_{fact}"])
-    colours = palette.seasons(survey.dataset.season_names())
-    alt = f"{title} of {spec.name}, {label}: " + ", ".join(f"{s} median {np.median(v):.3g}" for s, v in by.items())
-    svg = charts.histogram(
-        by, colours, f"{fact}-{spec.name}".replace("_", "-"), alt, label=label, limits=limits, span=span
-    )
-    told = legend({s: colours[s] for s in by})
-    return [Chart(f"{title}: {spec.name}", "Dashed: the recipe's limit.", Markup(svg + told))]
-
-
-def _shift(survey: Survey, spec: SourceSpec) -> list[Chart]:
-    found = _with(survey, spec, "shift_peak")
-    if not found:
-        return []
+def _shift(survey: Survey, spec: SourceSpec) -> list[Measure]:
+    """How far a source lies from the one it goes with: east, south and in all; of measurements with a sharp peak."""
     s = spec.name
-    level = found[0].cube.cube.dataset
-    measured = level.shift_arrays(s)
-    if measured is None:
+    found = [m for m in survey.measured() if m.facts.get(f"{s}_shift_peak") is not None]
+    arrays = found[0].cube.cube.dataset.shift_arrays(s) if found else None
+    if arrays is None:
         return []
-    _, name, array = measured
-    least = shift.least_peak(array.px(level.recipe.grid.size))
-    sharp = [m for m in found if m.facts[f"{s}_shift_peak"] >= least]
-    note = (
-        f"In pixels of {name}. {len(sharp)} of {len(found)} measurements have a peak of at least {least:.2f}, which fewer "
-        f"than {shift.FALSE_ACCEPTS:.0%} of unrelated pairs have; the others say little."
+    _, name, array = arrays
+    least = shift.least_peak(array.px(found[0].cube.cube.dataset.recipe.grid.size))
+    sharp = sum(m.facts[f"{s}_shift_peak"] >= least for m in found)
+    about = (
+        f"pixels of {name} from {spec.goes_with}, {sharp} of {len(found)} measurements: those with a peak of at least "
+        f"{least:.2f}, which fewer than {shift.FALSE_ACCEPTS:.0%} of unrelated pairs have"
     )
-    if not sharp:
-        return [Chart(f"Shift: {s} against {spec.goes_with}", note + " None is drawn.", Markup(""))]
-    xy = _by_season(sharp, survey, lambda m: (m.facts[f"{s}_shift_x_px"], m.facts[f"{s}_shift_y_px"]))
-    by = {season: (v[:, 0], v[:, 1]) for season, v in xy.items()}
-    every = np.concatenate(list(xy.values()))
-    median = np.median(np.hypot(*every.T))
-    colours = palette.seasons(survey.dataset.season_names())
-    alt = f"Shift of {s} against {spec.goes_with}: median length {median:.2f} px ({name}) of {counted(len(sharp), 'patch')}"
-    reach = max(1.5, float(np.abs(every).max()) * 1.08)
-    unit = "px" if array.res_m is None else f"{array.told} px"
-    svg = charts.shifts(by, colours, f"shift-{s}", alt, reach=reach, unit=unit)
-    note += f" Median length {median:.2f} px; rings at 0.5 and 1 px."
-    return [Chart(f"Shift: {s} against {spec.goes_with}", note, Markup(svg + legend({k: colours[k] for k in by})))]
+
+    def along(*axes: str) -> Callable[[Measured], float | None]:
+        def value(m: Measured) -> float | None:
+            if (m.facts.get(f"{s}_shift_peak") or 0) < least:
+                return None
+            by = [m.facts[f"{s}_shift_{axis}_px"] for axis in axes]
+            return float(by[0] if len(by) == 1 else np.hypot(*by))
+
+        return value
+
+    sides = [("shift east", along("x")), ("shift south", along("y")), (f"shift, {about}", along("x", "y"))]
+    return [measure for told, value in sides for measure in _measure(survey, spec, told, value)]
 
 
 def dates(survey: Survey) -> Chart | None:

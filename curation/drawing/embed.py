@@ -7,7 +7,7 @@ import contextlib
 import html
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import matplotlib.style
@@ -18,6 +18,10 @@ from PIL import Image
 
 INK = "#0a0b0c"
 """Drawn in this colour, lines and text take the colour of the text around them, light or dark."""
+
+NARROW_IN, WIDE_IN = 3.7, 13.2
+"""Widths of figures, inches: 355 and 1267 px of a page. The narrow one is whole on a page of 400 px, its text as it was set;
+a wide one would be shrunk there beyond reading, so whoever draws one draws a narrow one, too."""
 
 _RC: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -67,8 +71,17 @@ def image_uri(pixels: NDArray[np.uint8], *, quality: int | None = None) -> str:
     return "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode()
 
 
-def svg(figure: Figure, name: str, alt: str) -> str:
-    """A figure as an `<svg>` element that screen readers call `alt`; `name` keeps its ids apart from other figures'."""
+def wide_and_narrow(draw: Callable[[float], Figure], name: str, alt: str) -> str:
+    """A figure drawn twice, for wide pages and for narrow ones; the page shows one of them. `draw` takes a width, inches."""
+    with style():
+        return svg(draw(WIDE_IN), name, alt, "wide") + svg(draw(NARROW_IN), f"{name}-narrow", alt, "narrow")
+
+
+def svg(figure: Figure, name: str, alt: str, kind: str = "") -> str:
+    """A figure as an `<svg>` element that screen readers call `alt`; `name` keeps its ids apart from other figures'.
+
+    Of a `wide` one the page has a `narrow` one, too (`wide_and_narrow`).
+    """
     out = io.StringIO()
     with matplotlib.style.context({"svg.hashsalt": name}):
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -78,14 +91,14 @@ def svg(figure: Figure, name: str, alt: str) -> str:
     text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
     text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
     width, height = figure.get_size_inches() * 72
-    text = re.sub(r'^<svg [^>]*?viewBox="([^"]+)"[^>]*>', _open_tag(alt, width, height), text, count=1)
+    text = re.sub(r'^<svg [^>]*?viewBox="([^"]+)"[^>]*>', _open_tag(alt, width, height, kind), text, count=1)
     return text.strip()
 
 
-def _open_tag(alt: str, width: float, height: float) -> str:
+def _open_tag(alt: str, width: float, height: float, kind: str) -> str:
     label = html.escape(alt, quote=True).replace("\\", r"\\")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" role="img" '
-        f'aria-label="{label}" class="chart" viewBox="0 0 {width:g} {height:g}" '
+        f'aria-label="{label}" class="{f"chart {kind}".strip()}" viewBox="0 0 {width:g} {height:g}" '
         f'style="width:{width * 4 / 3:.0f}px"><title>{label}</title>'
     )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+
 from curation.sources import SourceSpec
 
 OFFICIAL: dict[str, dict[int, str]] = {
@@ -74,8 +77,14 @@ def classes(spec: SourceSpec) -> dict[int, str]:
 
 
 def seasons(names: Iterable[str]) -> dict[str, str]:
-    """Season → colour; the well-known ones have their own."""
-    return {n: _SEASONS.get(n, QUALITATIVE[i % len(QUALITATIVE)]) for i, n in enumerate(names)}
+    """Season → colour, each its own; the well-known ones have theirs, and many others are spread over the spectrum."""
+    names = list(names)
+    others = [n for n in names if n not in _SEASONS]
+    free = list(QUALITATIVE)
+    if len(others) > len(free):
+        free = [to_hex(colormaps["turbo"](0.06 + 0.88 * n / len(others))) for n in range(len(others))]
+    own = dict(zip(others, free, strict=False))
+    return {n: _SEASONS.get(n) or own[n] for n in names}
 
 
 def rgb(colour: str) -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import Colormap, LinearSegmentedColormap
 from numpy.typing import NDArray
 
 from curation import grid
@@ -31,18 +31,18 @@ LAND = LinearSegmentedColormap.from_list(
 """Heights, from the lowest of the patch to its highest."""
 
 GREY = LinearSegmentedColormap.from_list("grey", ["#000000", "#ffffff"])
-"""What `grey` draws, for a colour bar."""
+"""Single bands."""
 
 FIELD = colormaps["viridis"]
 """Columns of a gas, and other fields without a colour of their own."""
 
 
-def field(values: NDArray[Any], limits: tuple[float, float]) -> Image:
+def shaded(values: NDArray[Any], limits: tuple[float, float], colours: Colormap) -> Image:
     """(y, x, 4) of values (y, x) between two limits; transparent where they are not finite."""
     low, high = limits
     known = np.isfinite(values)
     scaled = np.clip((np.where(known, values, low) - low) / (high - low), 0, 1)
-    return _rgba(np.round(255 * np.asarray(FIELD(scaled))[..., :3]).astype(np.uint8), known)
+    return _rgba(np.round(255 * np.asarray(colours(scaled))[..., :3]).astype(np.uint8), known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +84,6 @@ def radar_composite(vv_db: NDArray[Any], vh_db: NDArray[Any]) -> Image:
     """(y, x, 4): red VV, green VH, blue VV/VH, each in dB over its fixed range."""
     low, high = zip(VV_DB, VH_DB, RATIO_DB, strict=True)
     return Stretch(low, high)(np.stack([vv_db, vh_db, vv_db - vh_db]))
-
-
-def grey(values: NDArray[Any], limits: tuple[float, float]) -> Image:
-    """(y, x, 4) of (y, x), black at the lower limit, white at the upper."""
-    return Stretch((limits[0],) * 3, (limits[1],) * 3)(np.stack([values.astype(np.float64)] * 3))
 
 
 def class_map(codes: NDArray[Any], colours: Mapping[int, str]) -> Image:

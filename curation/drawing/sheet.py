@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +12,28 @@ import numpy as np
 
 from curation import shards
 from curation.complete import COMPLETE
-from curation.drawing import patch, tiles
-from curation.drawing.patch import Stretch
+from curation.drawing import embed, panels, patch
+from curation.drawing.panels import FALSE_COLOUR, TRUE_COLOUR, Panel
 from curation.drawing.survey import Survey, round_robin
-from curation.drawing.tiles import FALSE_COLOUR, TRUE_COLOUR, Tile
 from curation.model import STATIC, Location, Status
-from curation.recorded import RecordedCube
 from curation.sources import SourceSpec
 
 ROWS = 12
 BUDGET = 13_000_000
 """Characters of pictures; rows beyond it are left out, and the page says so."""
+
+LOSSY = 90
+"""WebP quality of pictures that are looked at, not read off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One panel as the page has it."""
+
+    panel: Panel
+    alt: str
+    uri: str | None
+    """None: there is no picture, its note says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,46 +111,29 @@ def _greatest(survey: Survey) -> dict[tuple[str, str], str]:
 
 
 def _row(survey: Survey, region: str, place: Location) -> Row:
-    seasons = survey.dataset.level_of(region).season_names()
-    pixels = {s: _optical_pixels(survey, region, s, place) for s in seasons}
-    stretches = _stretches(survey, region, [s for s in seasons if pixels[s] is not None], pixels)
-    columns = [_column(survey, region, s, place, stretches, pixels[s]) for s in seasons]
-    hot = None
-    static = survey.cubes.get((region, STATIC))
-    if static is not None:
-        columns.append(_column(survey, region, STATIC, place, {}, None))
-        if _is_ok(survey, region, STATIC, place.id):
-            hot = survey.multi_hot(survey.facts_of(static, place.id), STATIC)
+    cubes = {
+        s: survey.cubes[region, s]
+        for s in survey.dataset.level_of(region).cube_seasons()
+        if _is_ok(survey, region, s, place.id)
+    }
+    visible: dict[tuple[str, str], Any] = {}
+    stretches: dict[tuple[str, panels.Bands], patch.Stretch] = {}
+    for name, array in {
+        n: a for c in cubes.values() for n, (_, a) in c.cube.arrays.items() if panels.is_visible(a)
+    }.items():
+        here = {s: survey.pixels(c, name, place.id) for s, c in cubes.items() if name in c.outcomes[place.id].chunks}
+        known = {s: pixels for s, pixels in here.items() if pixels is not None}
+        visible |= {(s, name): pixels for s, pixels in known.items()}
+        for bands in (TRUE_COLOUR, FALSE_COLOUR):
+            if known and set(bands) <= set(array.bands):
+                shown = [panels.pick(pixels, array, bands) for pixels in known.values()]
+                stretches[name, bands] = patch.optical_stretch(shown, array.nodata)
+    seasons = [*survey.dataset.level_of(region).season_names(), *([STATIC] if (region, STATIC) in survey.cubes else [])]
+    columns = tuple(_column(survey, region, s, place, visible, stretches) for s in seasons)
+    hot = survey.multi_hot(survey.facts_of(cubes[STATIC], place.id), STATIC) if STATIC in cubes else None
     names = shards.label_names(survey.dataset)
     told = "" if hot is None else ", ".join(n.replace("_", " ") for n, h in zip(names, hot, strict=True) if h)
-    return Row(place, told, tuple(columns))
-
-
-def _optical_pixels(survey: Survey, region: str, season: str, place: Location) -> Any:
-    """(band, y, x) of the array with the visible bands; None where the patch has none, or it is damaged."""
-    cube = survey.cubes.get((region, season))
-    if cube is None or not _is_ok(survey, region, season, place.id):
-        return None
-    held = tiles.array_of(cube.cube, TRUE_COLOUR)
-    if held is None or held[0] not in cube.outcomes[place.id].chunks:
-        return None
-    return survey.pixels(cube, held[0], place.id)
-
-
-def _stretches(
-    survey: Survey, region: str, seasons: Sequence[str], pixels: dict[str, Any]
-) -> dict[tuple[str, ...], Stretch]:
-    """Bands → the stretch that all seasons of a place share."""
-    out: dict[tuple[str, ...], Stretch] = {}
-    for season in seasons[:1]:
-        held = tiles.array_of(survey.cubes[region, season].cube, TRUE_COLOUR)
-        assert held is not None  # pixels were read of it
-        array = held[1]
-        for bands in (TRUE_COLOUR, FALSE_COLOUR):
-            if set(bands) <= set(array.bands):
-                shown = [tiles.pick(pixels[s], array, bands) for s in seasons]
-                out[bands] = patch.optical_stretch(shown, array.nodata)
-    return out
+    return Row(place, told, columns)
 
 
 def _column(
@@ -147,59 +141,57 @@ def _column(
     region: str,
     season: str,
     place: Location,
-    stretches: dict[tuple[str, ...], Stretch],
-    optical: Any,
+    visible: Mapping[tuple[str, str], Any],
+    stretches: Mapping[tuple[str, panels.Bands], patch.Stretch],
 ) -> Column:
+    """One season; of `visible`, (season, array) → pixels, are those that were read for the stretches."""
     cube = survey.cubes.get((region, season))
     outcome = survey.outcome(region, season, place.id)
     title = "whole period" if season == STATIC else season
     if cube is None or outcome is None or outcome.status is not Status.OK:
-        note = tiles.why(outcome) if outcome is not None else "pending: not built yet"
-        return Column(title, (), (Tile("big", title, f"{title}: {note}", note=note),))
+        note = panels.why(outcome) if outcome is not None else "pending: not built yet"
+        return Column(title, (), (Tile(Panel(title, title, note=note, width="big"), f"{title}: {note}", None),))
+
+    def read(name: str) -> Any:
+        held = visible.get((season, name))
+        return cube.pixels(name, place.id) if held is None else held
+
+    shown = panels.of_patch(cube, place.id, small=True, read=read, stretches=stretches)
+    shown.sort(key=lambda p: ("big", "half", "third").index(p.width))
+    survey.damage |= dict.fromkeys(p.damage for p in shown if p.damage)
     facts = survey.facts_of(cube, place.id)
-    shown: list[Tile] = []
-    for spec in cube.cube.sources:
-        shown += _tiles(survey, cube, spec, place, stretches, optical)
-    shown.sort(key=lambda t: ("big", "half", "third").index(t.kind))
     lines = ("facts damaged",) if facts is None else tuple(lines_of(cube.cube.sources, facts))
-    return Column(title, lines, tuple(shown))
+    return Column(title, lines, tuple(_tile(p, f"{place.id}, {title}") for p in shown))
 
 
-def _tiles(
-    survey: Survey,
-    cube: RecordedCube,
-    spec: SourceSpec,
-    place: Location,
-    stretches: dict[tuple[str, ...], Stretch],
-    optical: Any,
-) -> list[Tile]:
-    """The pictures of one source of one patch."""
-    outcome = cube.outcomes[place.id]
-    arrays = [(n, a) for n, (s, a) in cube.cube.arrays.items() if s.name == spec.name and a.role != "mask"]
-    visible = tiles.array_of(cube.cube, TRUE_COLOUR)
-    seen = [(n, a) for n, a in arrays if visible and n == visible[0]] or arrays[:1]
-    if not seen:
-        return []
-    name, array = seen[0]
-    is_static = cube.cube.season == STATIC
-    kind = "big" if is_static or (visible and name == visible[0]) else "half"
-    where = f"{place.id}, {'whole period' if is_static else cube.cube.season}"
-    if not tiles.ok(outcome, spec):
-        return [tiles.missing(spec, outcome.sources.get(spec.name), kind)]
-    if visible and name == visible[0]:
-        if optical is None:
-            return [tiles.damaged(spec, kind, name)]
-        return tiles.optical(spec, array, optical, stretches, where)
-    pixels = survey.pixels(cube, name, place.id)
-    if pixels is None:
-        return [tiles.damaged(spec, kind, name)]
-    if spec.radar:
-        return tiles.radar(spec, array, pixels, where)
-    if spec.classes:
-        return [tiles.classes(spec, pixels, kind, where)]
-    if spec.elevation:
-        return [tiles.heights(spec, array, pixels, where, place)]
-    return [tiles.plain(spec, array, pixels, where)]
+def _tile(panel: Panel, where: str) -> Tile:
+    """A panel with its words for those who do not see it; of true colour and class maps no pixel is lost."""
+    words = [panel.source, *([panel.title] if panel.title != panel.source else []), panel.detail, panel.note]
+    words += [name for name, _ in panel.legend]
+    if panel.image is None:
+        return Tile(panel, ", ".join(filter(None, [*words, where])), None)
+    exact = bool(panel.legend) or (panel.width == "big" and panel.scale is None)
+    uri = embed.image_uri(panel.image, quality=None if exact else LOSSY)
+    return Tile(panel, ", ".join(filter(None, [*words, where])), uri)
+
+
+def words(survey: Survey) -> str:
+    """What is said above the rows, of what this dataset has."""
+    arrays = [a for its in survey.dataset.arrays.values() for a in its.values()]
+    radar = any(spec.radar for spec in survey.dataset.specs.values())
+    db = ", ".join(
+        f"{name} {low:g}…{high:g}".replace("-", "−")
+        for name, (low, high) in (("VV", patch.VV_DB), ("VH", patch.VH_DB), ("VV/VH", patch.RATIO_DB))
+    )
+    said = [
+        "Spread over regions and labels; the same dataset gives the same ones.",
+        "True and false colour share one stretch over a location's seasons."
+        if any(map(panels.is_visible, arrays))
+        else "",
+        f"Radar has the same range everywhere ({db} dB)." if radar else "",
+        "Stretched for display only: nothing is resampled unless its caption says so. Hatched: no data.",
+    ]
+    return " ".join(filter(None, said))
 
 
 def lines_of(sources: Sequence[SourceSpec], facts: dict[str, Any]) -> list[str]:
@@ -213,7 +205,7 @@ def lines_of(sources: Sequence[SourceSpec], facts: dict[str, Any]) -> list[str]:
             parts.append(f"{dt.datetime.fromtimestamp(time, dt.UTC):%Y-%m-%d}")
         clear, gap = facts.get(f"{s}_clear_fraction"), facts.get(f"{s}_gap_days")
         if clear is not None:
-            parts.append(f"clear {100 * clear:.1f} %")
+            parts.append(_clear(clear, facts.get(f"{s}_snow_fraction"), facts.get(f"{s}_doubtful_fraction")))
         if gap is not None:
             parts.append(f"{gap:+.1f} d")
         if facts.get(f"{s}_orbit_state"):
@@ -226,3 +218,9 @@ def lines_of(sources: Sequence[SourceSpec], facts: dict[str, Any]) -> list[str]:
     if facts.get("elevation_mean_m") is not None:
         out.append(f"mean {facts['elevation_mean_m']:.0f} m · slope {facts['slope_mean_deg']:.1f}°")
     return out
+
+
+def _clear(clear: float, snow: float | None, doubtful: float | None) -> str:
+    """The clear fraction, and what of it is snow or doubtful by the mask: both count as clear."""
+    of_it = [f"{100 * v:.0f} % {name}" for name, v in (("snow", snow), ("doubtful", doubtful)) if v and v >= 0.005]
+    return f"clear {100 * clear:.1f} %" + (f" (of the patch {', '.join(of_it)})" if of_it else "")

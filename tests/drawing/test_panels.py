@@ -1,6 +1,8 @@
+"""What of a source is drawn, and how it is told; why there is nothing to draw."""
+
 import pytest
 
-from curation.drawing import tiles
+from curation.drawing import panels
 from curation.model import Code, SourceOutcome, Status
 
 
@@ -17,5 +19,5 @@ from curation.model import Code, SourceOutcome, Status
     ],
 )
 def test_a_reason_is_told_with_what_its_code_means_and_with_the_errors_own_words(outcome, told):
-    assert told in tiles.reason(outcome)
-    assert not outcome.cause or outcome.cause in tiles.reason(outcome)
+    assert told in panels.reason(outcome)
+    assert not outcome.cause or outcome.cause in panels.reason(outcome)
