@@ -7,7 +7,7 @@ from typing import Any
 
 from shapely.geometry import mapping
 
-from curation.embedded import olci, orbits, sphere
+from curation.embedded import columns, olci, orbits, sphere
 from curation.embedded.archive import Key
 
 Json = dict[str, Any]
@@ -17,7 +17,7 @@ EXTENSIONS = "https://stac-extensions.github.io"
 
 def swath_items() -> list[Json]:
     """Every item of a swath product; hrefs are relative to the archive's root."""
-    return [*map(_sentinel5p, orbits.files()), *map(_sentinel3, olci.granules())]
+    return [*map(_sentinel5p, columns.files()), *map(_sentinel3, olci.granules())]
 
 
 def _item(
@@ -37,7 +37,7 @@ def _item(
     }
 
 
-def _sentinel5p(file: orbits.File5) -> Json:
+def _sentinel5p(file: columns.File5) -> Json:
     orbit, product = file.orbit, file.product
     start, end = orbit.time(0), orbit.time(orbit.count)
     properties: Json = {
@@ -53,7 +53,7 @@ def _sentinel5p(file: orbits.File5) -> Json:
         "s5p:processing_mode": file.mode,
         "s5p:product_name": product.name,
         "s5p:product_type": f"L2__{product.code}",
-        "s5p:collection_identifier": orbits.MODES[file.mode][0],
+        "s5p:collection_identifier": columns.MODES[file.mode][0],
         "s5p:shape": [orbit.count, product.pixels],
         "s5p:spatial_resolution": [round(1000 * orbits.STEP_KM), 7000],
         f"s5p:{product.name.replace('-', '_')}": product.extras,
