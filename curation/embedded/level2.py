@@ -20,7 +20,7 @@ CHUNK_ROWS = 32
 FILLS = {"float32": FILL, "int32": -2147483647, "uint8": 255, "uint32": 0xFFFFFFFF}
 """What stands for a missing value, by type."""
 
-GERMAN = "DLR-ATP"
+DLR = "DLR-ATP"
 """The two institutes that make the products differ in some of what they write; this is one of them."""
 
 _TABLE = tables.beside(__file__)
@@ -48,7 +48,7 @@ def _values(file: File5) -> dict[str, Any]:
     days = (midnight - dt.datetime(1950, 1, 1, tzinfo=dt.UTC)).days
     at = swath(orbit, product.pixels)
     _, processor, mode = MODES[file.mode]
-    german = product.institution == GERMAN
+    dlr = product.institution == DLR
     return {
         "file": file,
         "orbit": orbit,
@@ -73,8 +73,8 @@ def _values(file: File5) -> dict[str, Any]:
         "least_quality": product.min_quality / 100,
         "standard_error": f"{product.standard_name} standard_error" if product.standard_name else None,
         "in_a_sentence": product.long_name[0].lower() + product.long_name[1:],
-        "corners_north": "degrees_north" if german else None,
-        "corners_east": "degrees_east" if german else None,
+        "corners_north": "degrees_north" if dlr else None,
+        "corners_east": "degrees_east" if dlr else None,
     }
 
 
@@ -137,7 +137,7 @@ def _held(file: File5) -> dict[str, NDArray[Any]]:
         product.precision: seen.precision,
         "qa_value": seen.quality,
         # The two institutes disagree on whether it is a scanline's or a pixel's.
-        "delta_time": delta[:, None].repeat(product.pixels, 1) if product.institution == GERMAN else delta,
+        "delta_time": delta[:, None].repeat(product.pixels, 1) if product.institution == DLR else delta,
         "time_utc": np.array([f"{t:%Y-%m-%dT%H:%M:%S.%f}Z" for t in times], dtype=object),
         "geolocation_flags": seen.lost.astype(np.uint8) * np.uint8(64),
         # As the products have it: the lowest byte tells why there is no value.
