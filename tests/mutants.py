@@ -149,6 +149,20 @@ TABLE = (
         ("tests/embedded/test_mark.py::test_the_mark_changes_with_what_renders_and_with_nothing_else",),
     ),
     Mutant(
+        "an Earth drawn from another table is another",
+        "curation/embedded/mark.py",
+        "(path for path in beside if path.is_file())",
+        "()",
+        ("tests/embedded/test_mark.py::test_the_mark_changes_with_what_renders_and_with_nothing_else",),
+    ),
+    Mutant(
+        "the Earth's API refuses a search that it does not understand",
+        "curation/embedded/api.py",
+        ', extra="forbid")',
+        ")",
+        ("tests/embedded/test_api.py::test_bad_input_is_a_400",),
+    ),
+    Mutant(
         "an Earth drawn by other packages is another",
         "curation/embedded/mark.py",
         'found.update(f"{name} {metadata.version(name)}\\n".encode())',

@@ -47,6 +47,10 @@ def test_the_wheel_carries_queries_recipes_and_templates(wheel: Path):
         "atlas/README.md",
     ):
         assert f"curation/{wanted}" in names
+    package = REPO / "curation"
+    tables = {f"curation/{p.relative_to(package)}" for p in (package / "embedded").rglob("*.toml")}
+    assert len(tables) > 5
+    assert tables <= set(names)
     assert not [n for n in names if n.startswith("tests/")]
 
 

@@ -9,7 +9,7 @@ import pytest
 import shapely
 
 from curation import swathgrid
-from curation.embedded import orbits
+from curation.embedded import columns, level2
 from curation.embedded.published import published
 from curation.embedded.world import TRACKS
 from curation.locate import era5
@@ -30,13 +30,13 @@ def july(tmp_path_factory):
     """Scenes of ozone in July along the track over the Americas, and where their files are."""
     folder = tmp_path_factory.mktemp("orbits")
     scenes, paths = [], {}
-    for file in orbits.files():
+    for file in columns.files():
         seen = file.orbit.acquired
         if (file.product.name, seen.track, seen.date[:7]) != ("o3", "americas", "2021-07"):
             continue
         paths[file.id] = folder / f"{file.id}.nc"
         with published(paths[file.id]) as part:
-            orbits.write(part, file)
+            level2.write(part, file)
         own = {"orbit": file.orbit.number, "mode": file.mode, "geometry": shapely.Point(0, 0), "hrefs": {}}
         scenes.append(Scene(file.id, "s5p-o3", file.orbit.crossing, **own))
     assert scenes
@@ -66,7 +66,7 @@ def test_a_month_of_orbits_is_the_field_that_they_saw(july):
                 step = 0.25 / 28
                 lon = here.x0_m + step * (np.arange(28) + 0.5)
                 lat = here.y0_m - step * (np.arange(28) + 0.5)
-                truth = orbits.truth("o3", *np.meshgrid(lon, lat), JULY)
+                truth = columns.truth("o3", *np.meshgrid(lon, lat), JULY)
                 seen.append(float(np.median(mean[valid] / truth[valid])))
     assert len(seen) >= 5  # elsewhere it was cloudy, or night
     assert np.median(np.abs(np.array(seen) - 1)) < 0.01  # noise, and footprints that are far larger than pixels

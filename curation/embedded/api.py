@@ -1,8 +1,10 @@
-"""A STAC API over a list of items in memory: stac-fastapi's models and routes, cql2's filters, and a search of our own."""
+"""A STAC API over a list of items in memory: stac-fastapi's models and routes, and a search of our own.
+
+It has what a client of this project asks for: item search by collections, ids, place, time and `query`, in pages.
+"""
 
 from __future__ import annotations
 
-import copy
 import datetime as dt
 import json
 import operator
@@ -11,20 +13,13 @@ from collections.abc import Callable
 from typing import Any
 
 import attr
-import cql2
 import numpy as np
 import shapely
 from fastapi import APIRouter, FastAPI, HTTPException, Request
 from numpy.typing import NDArray
 from stac_fastapi.api.app import StacApi
 from stac_fastapi.api.models import create_get_request_model, create_post_request_model
-from stac_fastapi.extensions import (
-    FieldsExtension,
-    QueryExtension,
-    SearchFilterExtension,
-    SortExtension,
-    TokenPaginationExtension,
-)
+from stac_fastapi.extensions import QueryExtension, TokenPaginationExtension
 from stac_fastapi.types.config import ApiSettings
 from stac_fastapi.types.core import BaseCoreClient
 from stac_fastapi.types.errors import NotFoundError
@@ -101,10 +96,6 @@ class Index:
             found = [i for i in found if i["id"] in names]
         for name, conditions in (asked.get("query") or {}).items():
             found = [i for i in found if _passes(i, name, conditions)]
-        if asked.get("filter"):
-            found = _filtered(found, asked["filter"])
-        for by in reversed(asked.get("sortby") or []):
-            found = _sorted(found, self.items, by["field"], descending=by["direction"] == "desc")
         return found
 
 
@@ -130,42 +121,6 @@ def _passes(item: Json, name: str, conditions: Json) -> bool:
     return True
 
 
-def _filtered(items: list[Json], text: Any) -> list[Json]:
-    try:
-        expression = cql2.Expr(text)
-        expression.validate()
-        return [i for i in items if expression.matches(i)]
-    except Exception as error:
-        raise HTTPException(400, f"filter: {error}") from error
-
-
-def _sorted(items: list[Json], every: list[Json], name: str, *, descending: bool) -> list[Json]:
-    if all(_value(i, name) is None for i in every):
-        raise HTTPException(400, f"sortby: no item has {name!r}")
-    have = [i for i in items if _value(i, name) is not None]
-    try:
-        have.sort(key=lambda i: _value(i, name), reverse=descending)
-    except TypeError as error:
-        raise HTTPException(400, f"sortby: values of {name!r} have no order") from error
-    return have + [i for i in items if _value(i, name) is None]
-
-
-def _picked(item: Json, include: set[str], exclude: set[str]) -> Json:
-    """The fields asked for; id and collection always stay."""
-    out: Json = {k: v for k, v in item.items() if not include or k in include or k in ("id", "collection", "type")}
-    for path in include:
-        head, _, rest = path.partition(".")
-        if rest and head in item and head not in include and rest in item[head]:
-            out.setdefault(head, {})[rest] = item[head][rest]
-    for path in exclude - {"id", "collection"}:
-        head, _, rest = path.partition(".")
-        if not rest:
-            out.pop(head, None)
-        elif head in out:
-            out[head] = {k: v for k, v in out[head].items() if k != rest}
-    return out
-
-
 @attr.s
 class Client(BaseCoreClient):
     """What stac-fastapi's routes call."""
@@ -179,26 +134,22 @@ class Client(BaseCoreClient):
         return [{"rel": "root", "type": "application/json", "href": self._base(request)}, *more]
 
     def _item(self, item: Json, request: Request) -> Json:
-        out = copy.copy(item)
         collection = f"{self._base(request)}collections/{item['collection']}"
         archive = f"{str(request.base_url).rstrip('/')}/archive/"
-        out["assets"] = {k: a | {"href": archive + a["href"]} for k, a in item["assets"].items()}
-        out["links"] = self._links(
+        links = self._links(
             request,
             {"rel": "collection", "type": "application/json", "href": collection},
             {"rel": "parent", "type": "application/json", "href": collection},
             {"rel": "self", "type": "application/geo+json", "href": f"{collection}/items/{item['id']}"},
         )
-        return out
+        assets = {k: a | {"href": archive + a["href"]} for k, a in item["assets"].items()}
+        return item | {"assets": assets, "links": links}
 
     def _page(self, asked: Json, request: Request, token: str | None, path: str = "search") -> Json:
         found = self.index.search(asked)
         limit = min(asked.get("limit") or DEFAULT_LIMIT, MAX_LIMIT)
         start = _start(token)
         features = [self._item(i, request) for i in found[start : start + limit]]
-        if fields := asked.get("fields"):
-            include, exclude = set(fields.get("include") or ()), set(fields.get("exclude") or ())
-            features = [_picked(f, include, exclude) for f in features]
         links = self._links(request)
         if start + limit < len(found):
             following = f"next:{start + limit}"
@@ -221,9 +172,6 @@ class Client(BaseCoreClient):
     def post_search(self, search_request: Any, request: Request, **_: Any) -> Json:  # type: ignore[override]  # typed dicts there
         """POST /search."""
         asked = search_request.model_dump(mode="json", exclude_none=True, by_alias=True)
-        asked["filter"] = asked.pop("filter_expr", asked.get("filter"))
-        for name in ("filter-crs", "filter-lang", "filter_crs", "filter_lang"):
-            asked.pop(name, None)
         return self._page(asked, request, asked.pop("token", None))
 
     def get_search(  # type: ignore[override]  # typed dicts there
@@ -237,14 +185,9 @@ class Client(BaseCoreClient):
         limit: int | None = None,
         token: str | None = None,
         query: str | None = None,
-        sortby: list[str] | None = None,
-        fields: list[str] | None = None,
-        filter_expr: str | None = None,
-        filter_lang: str | None = None,
         **_: Any,
     ) -> Json:
         """GET /search."""
-        words = fields or []
         asked = {
             "collections": collections,
             "ids": ids,
@@ -253,17 +196,9 @@ class Client(BaseCoreClient):
             "datetime": request.query_params.get("datetime"),
             "limit": limit,
             "query": _parsed(query, "query"),
-            "filter": _parsed(filter_expr, "filter") if filter_lang == "cql2-json" else filter_expr,
-            "sortby": [
-                {"field": w.lstrip("+- "), "direction": "desc" if w.startswith("-") else "asc"} for w in sortby or []
-            ],
-            "fields": {
-                "include": [w.lstrip("+ ") for w in words if not w.startswith("-")],
-                "exclude": [w[1:] for w in words if w.startswith("-")],
-            }
-            if words
-            else None,
         }
+        if unknown := set(request.query_params) - {*asked, "token"}:
+            raise HTTPException(400, f"{sorted(unknown)}: not understood, expected some of {sorted(asked)}")
         return self._page(asked, request, token)
 
     def get_item(self, item_id: str, collection_id: str, request: Request, **_: Any) -> Json:  # type: ignore[override]  # typed dicts there
@@ -337,15 +272,10 @@ def _start(token: str | None) -> int:
 
 def make_app(collections: list[Json], items: list[Json]) -> FastAPI:
     """An application that answers as a STAC API under /stac."""
-    extensions = [
-        QueryExtension(),
-        # The class that clients look for; the extension names only its newer relatives.
-        SortExtension(conformance_classes=["https://api.stacspec.org/v1.0.0/item-search#sort"]),
-        FieldsExtension(),
-        SearchFilterExtension(),
-        TokenPaginationExtension(),
-    ]
-    post = create_post_request_model(extensions)
+    extensions = [QueryExtension(), TokenPaginationExtension()]
+    post: type = create_post_request_model(extensions)
+    # What is not understood is refused: without its filter or order a search would answer another question.
+    body = type(post.__name__, (post,), {}, extra="forbid")
     app: FastAPI = StacApi(
         app=FastAPI(),
         router=APIRouter(prefix=PREFIX),
@@ -358,6 +288,6 @@ def make_app(collections: list[Json], items: list[Json]) -> FastAPI:
         ),
         extensions=extensions,
         search_get_request_model=create_get_request_model(extensions),
-        search_post_request_model=post,
+        search_post_request_model=body,
     ).app
     return app

@@ -19,7 +19,7 @@ import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
-from curation.embedded import cells, ground, labels, olci, optics, orbits, radar, static, terrain, view
+from curation.embedded import cells, columns, ground, labels, level2, olci, optics, orbits, radar, static, terrain, view
 from curation.embedded.blockfile import BlockFile
 from curation.embedded.cellscenes import CellScenes
 from curation.embedded.cover import BANDS
@@ -74,7 +74,7 @@ def groups() -> list[Group]:
     out += [Group("dynamicworld", s.dynamicworld_id, ("label",)) for s in dynamicworld_scenes()]
     out += [Group("cop-dem-glo-30", p.id, ("data",)) for p in (*static.elevation_products(), *static.world_elevation())]
     out += [Group("esa-worldcover", p.id, ("map",)) for p in static.worldcover_products()]
-    out += [Group(orbits.COLLECTION, f.id, (f.id,)) for f in orbits.files()]
+    out += [Group(orbits.COLLECTION, f.id, (f.id,)) for f in columns.files()]
     out += [Group(olci.COLLECTION, g.id, olci.FILES) for g in olci.granules()]
     return out
 
@@ -92,7 +92,7 @@ class Archive:
         products = (*static.elevation_products(), *static.world_elevation(), *static.worldcover_products())
         self._static = {p.id: p for p in products}
         self._cells = CellScenes(folder / "blocks", lambda biome: self._stored_ground(cells.biome_region(biome)))
-        self._s5p = {f.id: f for f in orbits.files()}
+        self._s5p = {f.id: f for f in columns.files()}
         self._s3 = {g.id: g for g in olci.granules()}
         self._grounds: Kept[ground.Ground] = Kept(2)
         self._views: Kept[view.View] = Kept(3)
@@ -183,7 +183,7 @@ class Archive:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 paths[name] = whole.enter_context(published(path))
             if group.collection == orbits.COLLECTION:
-                orbits.write(paths[group.item], self._s5p[group.item])
+                level2.write(paths[group.item], self._s5p[group.item])
             else:
                 olci.write(paths, self._s3[group.item])
 

@@ -47,7 +47,10 @@ def libraries() -> str:
 
 
 def closure(root: str) -> tuple[list[Path], list[str]]:
-    """Files of our modules that a module imports, itself among them, and names of the packages of others; both in order."""
+    """Files of our modules that a module imports, itself among them, and names of the packages of others; both in order.
+
+    A module's table (`tables`) is a file of its own.
+    """
     files: dict[str, Path] = {}
     foreign: set[str] = set()
     left = [root]
@@ -64,7 +67,8 @@ def closure(root: str) -> tuple[list[Path], list[str]]:
             continue  # a name in the module that is asked for it
         files[module] = path
         left += _imported(path)
-    return sorted(files.values()), sorted(foreign)
+    beside = [path.with_suffix(".toml") for path in files.values()]
+    return sorted([*files.values(), *(path for path in beside if path.is_file())]), sorted(foreign)
 
 
 def _file(module: str) -> Path | None:

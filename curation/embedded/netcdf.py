@@ -10,6 +10,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.embedded import tables
+
 Attributes = Mapping[str, Any]
 
 NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable.{:10d}"
@@ -28,6 +30,22 @@ def group(parent: h5py.Group, name: str, attributes: Attributes | None = None) -
         made = made[part] if part in made else made.create_group(part, track_order=True)
     annotate(made, attributes or {})
     return made
+
+
+def attributes(template: Mapping[str, Any], **values: Any) -> Attributes:
+    """Attributes of a table, its places filled; of a number the table states the type: `{ int32 = 1 }`.
+
+    One whose value is None is left out.
+    """
+    found = {name: _typed(value) for name, value in tables.filled(template, **values).items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _typed(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((kind, number),) = value.items()
+    return None if number is None else np.dtype(kind).type(number)
 
 
 def annotate(to: h5py.Group | h5py.Dataset, attributes: Attributes) -> None:

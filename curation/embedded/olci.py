@@ -19,7 +19,7 @@ import scipy.special
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
-from curation.embedded import netcdf, noise, sphere
+from curation.embedded import netcdf, noise, sphere, tables
 from curation.embedded.world import CELLS
 
 COLLECTION = "sentinel-3-olci-1-efr-ntc"
@@ -37,34 +37,15 @@ OVERCAST = ((9, 46.5), "2021-10")
 LOW_SUN_DEG = 80.0
 """Beyond this zenith angle of the sun nothing is taken."""
 
-BANDS = tuple(f"Oa{k:02d}" for k in range(1, 22))
-WAVELENGTHS_NM = (
-    400, 412.5, 442.5, 490, 510, 560, 620, 665, 673.75, 681.25, 708.75, 753.75, 761.25, 764.375, 767.5, 778.75, 865,
-    885, 900, 940, 1020,
-)  # fmt: skip
-SOLAR = (
-    1515, 1709, 1878, 1929, 1927, 1798, 1650, 1530, 1495, 1470, 1405, 1266, 1249, 1243, 1236, 1177, 955, 930, 895, 825,
-    705,
-)  # fmt: skip
-"""The sun's irradiance in each band, mW m-2 nm-1."""
-SCALES = (
-    0.0139465, 0.0133873, 0.0121481, 0.0115198, 0.0100953, 0.0123538, 0.00879161, 0.00876539, 0.0095103, 0.00773378,
-    0.00675523, 0.0071996, 0.00749684, 0.0086512, 0.00526779, 0.00530267, 0.00493004, 0.00549962, 0.00502847,
-    0.00326378, 0.00324118,
-)  # fmt: skip
-"""Radiance of one count of each band, mW m-2 sr-1 nm-1."""
-_CLEAR_AIR = {"Oa13": 0.35, "Oa14": 0.6, "Oa15": 0.75, "Oa19": 0.85, "Oa20": 0.4}
-"""Transmittance of the air where oxygen or water vapour absorbs."""
+_TABLE = tables.beside(__file__)
+
+BANDS = tuple(_TABLE["bands"])
+WAVELENGTHS_NM = {band: about["nm"] for band, about in _TABLE["bands"].items()}
 NOISE = 0.05
 """Noise of one pixel, mW m-2 sr-1 nm-1."""
 
 FILL = 65535
-INT_FILL = -(2**31)
-
-FLAGS = (
-    "land", "coastline", "fresh_inland_water", "tidal_region", "bright", "straylight_risk", "invalid", "cosmetic",
-    "duplicated", "sun-glint_risk", "dubious", *(f"saturated@{b}" for b in BANDS),
-)  # fmt: skip
+FLAGS = (*_TABLE["flags"], *(f"saturated@{b}" for b in BANDS))
 """Meanings of the bits of quality_flags, the highest first."""
 BIT = {name: np.uint32(1 << (31 - k)) for k, name in enumerate(FLAGS)}
 
@@ -77,15 +58,6 @@ Floats = NDArray[np.float64]
 _SEASONS = ("2021-02-08", "2021-04-24", "2021-07-12", "2021-10-09")
 _SKIES = ((0.85, 0.1), (0.2,), (0.15, 0.5), (0.0,), (0.35,))
 """Share under cloud of the one or two granules of a season."""
-
-_KNOTS = (400, 490, 560, 620, 665, 681, 709, 754, 865, 1020)
-_SPECTRA = {
-    "water": (0.055, 0.05, 0.045, 0.025, 0.02, 0.018, 0.014, 0.01, 0.007, 0.004),
-    "soil": (0.07, 0.1, 0.13, 0.17, 0.19, 0.195, 0.21, 0.23, 0.27, 0.31),
-    "leaf": (0.025, 0.035, 0.085, 0.05, 0.036, 0.045, 0.17, 0.41, 0.45, 0.44),
-    "snow": (0.92, 0.93, 0.93, 0.92, 0.91, 0.91, 0.9, 0.88, 0.84, 0.68),
-    "cloud": (0.7, 0.71, 0.71, 0.71, 0.71, 0.71, 0.71, 0.71, 0.7, 0.66),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +220,8 @@ def _sunlight(lon: Floats, lat: Floats, time: dt.datetime) -> Floats:
 
 
 def _spectrum(material: str, band: str) -> float:
-    return float(np.interp(WAVELENGTHS_NM[BANDS.index(band)], _KNOTS, _SPECTRA[material]))
+    spectra = _TABLE["spectra"]
+    return float(np.interp(WAVELENGTHS_NM[band], spectra["nm"], spectra[material]))
 
 
 def _radiance(
@@ -258,10 +231,10 @@ def _radiance(
     water, soil, leaf, snow, white = (_spectrum(m, band) for m in ("water", "soil", "leaf", "snow", "cloud"))
     reflectance = np.where(seen.land, soil + (leaf - soil) * seen.green, water)
     reflectance = np.where(seen.snow, snow, reflectance) + glint
-    path = 0.11 * (442.5 / WAVELENGTHS_NM[BANDS.index(band)]) ** 4
-    air = _CLEAR_AIR.get(band, 1.0)
+    path = 0.11 * (442.5 / WAVELENGTHS_NM[band]) ** 4
+    air = _TABLE["bands"][band].get("air", 1.0)
     top = (1 - cloud) * (path + air * reflectance) + cloud * white * (0.5 + 0.5 * air)
-    out: Floats = SOLAR[BANDS.index(band)] / np.pi * sunlight * top
+    out: Floats = _TABLE["bands"][band]["sun"] / np.pi * sunlight * top
     return out
 
 
@@ -327,96 +300,33 @@ def bright_percent(granule: Granule) -> float:
 def write(paths: Mapping[str, Path], granule: Granule) -> None:
     """Writes the granule's files to the paths given by name (`FILES`)."""
     seen = view(granule)
-    for n, band in enumerate(BANDS):
+    for band in BANDS:
         rng = np.random.default_rng(noise.seed_of("olci-noise", granule.id, band))
         radiance = _radiance(band, seen.ground, seen.sunlight, seen.cloud, seen.glint)
         radiance += NOISE * rng.standard_normal((SIZE, SIZE))
-        counts = np.clip(np.round(radiance / SCALES[n]), 0, FILL - 1).astype(np.uint16)
+        scale = _TABLE["bands"][band]["scale"]
+        counts = np.clip(np.round(radiance / scale), 0, FILL - 1).astype(np.uint16)
         counts[(seen.flags & BIT["invalid"]) > 0] = FILL
-        name = f"{band}_radiance"
-        about = {
-            "ancillary_variables": f"{name}_err",
-            "add_offset": np.float32(0),
-            "coordinates": "time_stamp altitude latitude longitude",
-            "long_name": f"TOA radiance for OLCI acquisition band {band}",
-            "scale_factor": np.float32(SCALES[n]),
-            "standard_name": "toa_upwelling_spectral_radiance",
-            "units": "mW.m-2.sr-1.nm-1",
-            "valid_max": np.uint16(FILL - 1),
-            "valid_min": np.uint16(0),
-        }
-        title = f"OLCI Level 1b Product, Radiance Data Set, {band}"
-        _file(paths[name], granule, title, {name: (counts, FILL, about)})
+        _file(paths, f"{band}_radiance", granule, "radiance", {"radiance": counts}, band=band, scale=scale)
     lon, lat = geolocation(granule)
     height = np.where(seen.ground.land, 20 + 100 * seen.ground.green, 0).astype(np.int16)
-    _file(
-        paths[GEOLOCATION],
-        granule,
-        "OLCI Level 1b Product, Geo Coordinates Data Set",
-        {
-            "altitude": (height, -(2**15), _coordinate("altitude", "m", np.int16(-1000), np.int16(9000))),
-            "latitude": (lat, INT_FILL, _degrees("latitude", "degrees_north", 90)),
-            "longitude": (lon, INT_FILL, _degrees("longitude", "degrees_east", 180)),
-        },
-    )
-    _file(
-        paths[QUALITY],
-        granule,
-        "OLCI Level 1b Product, Quality Flags Data Set",
-        {
-            "quality_flags": (
-                seen.flags,
-                None,
-                {
-                    "coordinates": "time_stamp altitude latitude longitude",
-                    "flag_masks": np.array([BIT[f] for f in FLAGS], dtype=np.uint32),
-                    "flag_meanings": " ".join(FLAGS),
-                    "long_name": "Classification and quality flags",
-                    "standard_name": "status_flag",
-                },
-            )
-        },
-    )
-
-
-def _coordinate(name: str, unit: str, least: np.integer[Any], most: np.integer[Any]) -> dict[str, Any]:
-    return {
-        "long_name": f"DEM corrected {name}",
-        "standard_name": name,
-        "units": unit,
-        "valid_max": most,
-        "valid_min": least,
-    }
-
-
-def _degrees(name: str, unit: str, half: int) -> dict[str, Any]:
-    least, most = np.int32(-half * 10**6), np.int32(half * 10**6)
-    return _coordinate(name, unit, least, most) | {"scale_factor": np.float64(1e-6)}
+    _file(paths, GEOLOCATION, granule, "geolocation", {"altitude": height, "latitude": lat, "longitude": lon})
+    masks, meanings = [BIT[f] for f in FLAGS], " ".join(FLAGS)
+    _file(paths, QUALITY, granule, "quality", {"quality_flags": seen.flags}, masks=masks, meanings=meanings)
 
 
 def _file(
-    path: Path, granule: Granule, title: str, held: Mapping[str, tuple[NDArray[Any], Any, dict[str, Any]]]
+    paths: Mapping[str, Path], name: str, granule: Granule, form: str, held: Mapping[str, NDArray[Any]], **values: Any
 ) -> None:
-    with netcdf.create(path) as root:
-        netcdf.annotate(
-            root,
-            {
-                "absolute_orbit_number": np.uint32(granule.orbit),
-                "ac_subsampling_factor": np.uint16(64),
-                "al_subsampling_factor": np.uint16(1),
-                "comment": "made by the embedded Earth: it shows no real place",
-                "contact": "eosupport@copernicus.esa.int",
-                "creation_time": f"{granule.made:%Y-%m-%dT%H:%M:%S}Z",
-                "institution": "curation",
-                "netCDF_version": "4",
-                "product_name": f"{granule.id}.SEN3",
-                "resolution": "[ 300 300 ]",
-                "source": "IPF-OL-1-EO 06.11",
-                "start_time": f"{granule.start:%Y-%m-%dT%H:%M:%S.%f}Z",
-                "stop_time": f"{granule.end:%Y-%m-%dT%H:%M:%S.%f}Z",
-                "title": title,
-            },
-        )
-        dimensions = [netcdf.dimension(root, name, SIZE) for name in ("rows", "columns")]
-        for name, (values, fill, about) in held.items():
-            netcdf.variable(root, name, values, dimensions, about, fill=fill, chunks=(45, SIZE))
+    """Writes one file of the form that the table has; `held` are its variables' values by the table's names."""
+    template = _TABLE["files"][form]
+    with netcdf.create(paths[name]) as root:
+        title = tables.filled(template["title"], **values)
+        netcdf.annotate(root, netcdf.attributes(_TABLE["file"], granule=granule, title=title))
+        dimensions = [netcdf.dimension(root, axis, SIZE) for axis in ("rows", "columns")]
+        for key, pixels in held.items():
+            about = template["variables"][key]
+            netcdf.variable(
+                root, tables.filled(about["name"], **values), pixels, dimensions,
+                netcdf.attributes(about["attributes"], **values), fill=about.get("fill"), chunks=(45, SIZE),
+            )  # fmt: skip

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pyproj
 import shapely
 from numpy.typing import NDArray
+
+from curation.embedded import tables
 
 FRAME_RES_M = 10
 """Pixel size of a frame."""
@@ -87,53 +90,16 @@ def wider(bbox: BBox, west_km: float = 0.0, east_km: float = 0.0) -> BBox:
     )
 
 
-_RHINE: BBox = (5.78, 51.14, 6.24, 51.48)
-_PAULO: BBox = (-46.78, -23.72, -46.46, -23.42)
+def _region(row: dict[str, Any]) -> Region:
+    tiles = tuple(
+        Tile(t["name"], t["epsg"], wider(tuple(t["box"]), t.get("west_km", 0.0), t.get("east_km", 0.0)))
+        for t in row["tiles"]
+    )
+    towns = tuple(tuple(town) for town in row["towns"])
+    return Region(**row | {"bbox": tuple(row["bbox"]), "tiles": tiles, "towns": towns})
 
-REGIONS = (
-    Region(
-        "lower-rhine",
-        seed=11,
-        bbox=_RHINE,
-        tiles=(
-            # As real tiles do, each goes some way over the zone's edge at 6°E, where places have a scene of either zone.
-            Tile("31UGS", 32631, wider((5.78, 51.14, 6.0, 51.48), east_km=8)),
-            Tile("32ULB", 32632, wider((6.0, 51.14, 6.24, 51.48), west_km=8)),
-        ),
-        towns=(
-            (6.165, 51.368, 2.6, 1.15),
-            (5.985, 51.192, 2.2, 1.1),
-            (5.845, 51.405, 1.5, 1.0),
-            (6.085, 51.262, 1.0, 0.95),
-            (5.905, 51.285, 0.9, 0.95),
-            (6.02, 51.44, 0.8, 0.9),
-        ),
-        villages=34,
-        base_m=22.0,
-        relief_m=190.0,
-        forest=0.24,
-        river_m=130.0,
-        evergreen=0.0,
-    ),
-    Region(
-        "sao-paulo",
-        seed=23,
-        bbox=_PAULO,
-        tiles=(Tile("23KLP", 32723, wider(_PAULO)),),
-        towns=(
-            (-46.645, -23.575, 7.5, 1.25),
-            (-46.535, -23.47, 3.0, 1.1),
-            (-46.72, -23.52, 3.0, 1.0),
-            (-46.55, -23.67, 3.2, 1.1),
-        ),
-        villages=26,
-        base_m=722.0,
-        relief_m=380.0,
-        forest=0.46,
-        river_m=60.0,
-        evergreen=0.75,
-    ),
-)
+
+REGIONS = tuple(map(_region, tables.beside(__file__)["regions"]))
 
 
 def by_name(name: str) -> Region:

@@ -1,4 +1,4 @@
-"""Which scenes there are: the table of acquisitions, written by hand so that every fate of a patch occurs.
+"""Which scenes there are: those of a table of acquisitions, written by hand so that every fate of a patch occurs.
 
 What each season is for:
 
@@ -18,14 +18,16 @@ sao-paulo (zone 23 south)
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import shapely
 import shapely.affinity
 
-from curation.embedded import noise
+from curation.embedded import noise, tables
 from curation.embedded.grids import Grid, from_frame, s1_grid, s2_grid
 from curation.embedded.regions import BBox, Region, Tile, by_name, frame, projected, transformer
 
@@ -47,8 +49,6 @@ class Sky:
 
 CLEAR = Sky(0.0)
 OVERCAST = Sky(1.0)
-NORTH_EAST = (0.74, 0.7, 1.2, 1.2)
-"""The corner of lower-rhine that is cloudy all spring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,76 +67,6 @@ class Pass2:
     """The swath's edge; None where the swath covers the whole region."""
 
 
-_RHINE_EAST: Edge = (5.955, 51.08, 6.03, 51.54)
-"""Autumn: orbit 8 covers what lies east of this line …"""
-_RHINE_WEST: Edge = (6.033, 51.54, 5.958, 51.08)
-"""… and orbit 51 what lies west of this: they overlap by some 200 m, far less than a patch is wide."""
-_PAULO_CUT: Edge = (-46.66, -23.78, -46.83, -23.57)
-"""Summer: everything north-east of this line, which leaves the south-west corner out."""
-
-BOTH = "31UGS 32ULB"
-
-S2 = (
-    # ---- lower-rhine, winter: baselines 02.14, one year of Collection 1 (05.00)
-    Pass2("lower-rhine", "2020-12-12", 8, Sky(0.55), BOTH, ("02.14",)),
-    Pass2("lower-rhine", "2020-12-27", 8, Sky(0.05), BOTH, ("02.14",)),
-    Pass2("lower-rhine", "2021-01-11", 8, Sky(0.13, over=(-0.2, -0.2, 0.26, 1.2)), BOTH, ("02.14",)),
-    Pass2("lower-rhine", "2021-01-16", 8, OVERCAST, BOTH, ("02.14",)),
-    Pass2("lower-rhine", "2021-01-21", 8, Sky(0.04), "31UGS", ("05.00",)),
-    Pass2("lower-rhine", "2021-02-15", 8, Sky(0.3), BOTH, ("02.14",)),
-    # ---- lower-rhine, spring
-    Pass2("lower-rhine", "2021-03-17", 8, Sky(0.28, always=NORTH_EAST), BOTH, ("02.14",)),
-    Pass2("lower-rhine", "2021-04-06", 8, OVERCAST, BOTH, ("03.00",)),
-    Pass2("lower-rhine", "2021-04-11", 8, Sky(0.14, over=(-0.2, -0.2, 1.2, 0.22), always=NORTH_EAST), BOTH, ("03.00",)),
-    Pass2("lower-rhine", "2021-04-26", 8, Sky(0.1, always=NORTH_EAST), BOTH, ("03.00", "05.00")),
-    Pass2("lower-rhine", "2021-05-31", 8, Sky(0.17, always=NORTH_EAST), BOTH, ("03.00",)),
-    # ---- lower-rhine, summer
-    Pass2("lower-rhine", "2021-06-15", 8, Sky(0.07), BOTH, ("05.00",)),
-    Pass2("lower-rhine", "2021-07-10", 8, Sky(0.6), BOTH, ("03.01",)),
-    Pass2("lower-rhine", "2021-07-15", 8, Sky(0.03), "32ULB", ("03.01",)),
-    Pass2("lower-rhine", "2021-07-20", 8, Sky(0.09, over=(0.5, 0.15, 0.95, 0.6)), BOTH, ("05.00",)),
-    Pass2("lower-rhine", "2021-08-09", 8, OVERCAST, BOTH, ("03.01",)),
-    Pass2("lower-rhine", "2021-08-24", 8, Sky(0.22), BOTH, ("03.01",)),
-    # ---- lower-rhine, autumn: partial swaths of two orbits, each published in one tile: along the border there are places
-    # that only the other zone's tile covers
-    Pass2("lower-rhine", "2021-09-23", 8, Sky(0.06), "32ULB", ("05.00",), _RHINE_EAST),
-    Pass2("lower-rhine", "2021-10-13", 8, Sky(0.05), "32ULB", ("03.01",), _RHINE_EAST),
-    Pass2("lower-rhine", "2021-10-16", 51, Sky(0.06), "31UGS", ("03.01",), _RHINE_WEST),
-    Pass2("lower-rhine", "2021-10-18", 8, Sky(0.92), "32ULB", ("03.01",), _RHINE_EAST),
-    Pass2("lower-rhine", "2021-10-31", 51, Sky(0.2), "31UGS", ("03.01",), _RHINE_WEST),
-    Pass2("lower-rhine", "2021-11-07", 8, Sky(0.25), "32ULB", ("05.00",), _RHINE_EAST),
-    # ---- sao-paulo, winter of the north: the rainy season
-    Pass2("sao-paulo", "2020-12-11", 124, Sky(0.75), "23KLP", ("02.14",)),
-    Pass2("sao-paulo", "2020-12-31", 124, Sky(0.12), "23KLP", ("02.14",)),
-    Pass2("sao-paulo", "2021-01-10", 124, OVERCAST, "23KLP", ("02.14",)),
-    Pass2("sao-paulo", "2021-01-15", 124, Sky(0.07), "23KLP", ("05.00",)),
-    Pass2("sao-paulo", "2021-01-25", 124, Sky(0.5), "23KLP", ("02.14",)),
-    # ---- sao-paulo, spring
-    Pass2("sao-paulo", "2021-03-16", 124, OVERCAST, "23KLP", ("02.14",)),
-    Pass2("sao-paulo", "2021-04-10", 124, Sky(0.06), "23KLP", ("03.00",)),
-    Pass2("sao-paulo", "2021-04-20", 124, Sky(0.09, over=(0.1, -0.2, 0.9, 0.24)), "23KLP", ("05.00",)),
-    Pass2("sao-paulo", "2021-05-15", 124, Sky(0.22), "23KLP", ("03.00",)),
-    # ---- sao-paulo, summer of the north: dry, but the swath ends short of the south-west corner
-    Pass2("sao-paulo", "2021-06-19", 124, Sky(0.03), "23KLP", ("03.00",), _PAULO_CUT),
-    Pass2("sao-paulo", "2021-07-14", 124, Sky(0.09, over=(0.3, 0.5, 0.8, 1.2)), "23KLP", ("05.00",), _PAULO_CUT),
-    Pass2("sao-paulo", "2021-07-24", 124, Sky(0.05), "23KLP", ("03.01",), _PAULO_CUT),
-    Pass2("sao-paulo", "2021-08-18", 124, Sky(0.45), "23KLP", ("03.01",), _PAULO_CUT),
-    # ---- sao-paulo, autumn of the north
-    Pass2("sao-paulo", "2021-09-12", 124, Sky(0.3), "23KLP", ("03.01",)),
-    Pass2("sao-paulo", "2021-10-07", 124, Sky(0.08), "23KLP", ("03.01", "05.00")),
-    Pass2("sao-paulo", "2021-10-17", 124, OVERCAST, "23KLP", ("03.01",)),
-    Pass2("sao-paulo", "2021-10-27", 124, Sky(0.09, over=(0.55, 0.0, 1.0, 0.6)), "23KLP", ("05.00",)),
-    Pass2("sao-paulo", "2021-11-21", 124, Sky(0.65), "23KLP", ("03.01",)),
-)
-
-ORBITS2 = {
-    8: ("2021-06-15", "103629"),
-    51: ("2021-06-18", "104619"),
-    124: ("2021-06-09", "131241"),
-}
-"""Relative orbit: a day on which Sentinel-2B flew it, and the hour; 2A follows after five days, both return after ten."""
-
-
 @dataclass(frozen=True, slots=True)
 class Pass1:
     """A Sentinel-1 acquisition of a region."""
@@ -150,62 +80,30 @@ class Pass1:
     """Width of the border inside the edge that holds exact zeros instead of nodata."""
 
 
-_PAULO_WEST: Edge = (-46.5, -23.35, -46.485, -23.8)
-"""Winter: the Sentinel-1 dates near the clear ones cover what lies west of this line."""
-_PAULO_FRINGE: Edge = (-46.445, -23.35, -46.43, -23.8)
-_RHINE_FRINGE: Edge = (5.79, 51.06, 5.74, 51.56)
+_TABLE = tables.beside(__file__)
 
-S1 = (
-    # ---- lower-rhine: descending is the majority
-    Pass1("lower-rhine", "2020-12-28", 37),
-    Pass1("lower-rhine", "2021-01-15", 37),
-    Pass1("lower-rhine", "2021-02-14", 37),
-    Pass1("lower-rhine", "2020-12-25", 88, _RHINE_FRINGE, 900),
-    Pass1("lower-rhine", "2021-01-18", 88),
-    Pass1("lower-rhine", "2021-03-16", 37),
-    Pass1("lower-rhine", "2021-04-15", 37),
-    Pass1("lower-rhine", "2021-05-27", 37),
-    Pass1("lower-rhine", "2021-04-24", 88),
-    Pass1("lower-rhine", "2021-06-14", 37),
-    Pass1("lower-rhine", "2021-07-14", 37),
-    Pass1("lower-rhine", "2021-08-19", 37),
-    Pass1("lower-rhine", "2021-06-23", 88, _RHINE_FRINGE, 900),
-    Pass1("lower-rhine", "2021-07-17", 88),
-    Pass1("lower-rhine", "2021-09-24", 37),
-    Pass1("lower-rhine", "2021-10-12", 37),
-    Pass1("lower-rhine", "2021-11-05", 37),
-    Pass1("lower-rhine", "2021-10-15", 88),
-    # ---- sao-paulo: ascending is the majority; in winter the east has only what is 25 days off
-    Pass1("sao-paulo", "2020-12-30", 155, _PAULO_WEST),
-    Pass1("sao-paulo", "2021-01-17", 155, _PAULO_WEST),
-    Pass1("sao-paulo", "2021-02-16", 155),
-    Pass1("sao-paulo", "2021-01-14", 53, _PAULO_WEST),
-    Pass1("sao-paulo", "2021-03-18", 155),
-    Pass1("sao-paulo", "2021-04-11", 155),
-    Pass1("sao-paulo", "2021-05-17", 155),
-    Pass1("sao-paulo", "2021-04-20", 53),
-    Pass1("sao-paulo", "2021-06-22", 155),
-    Pass1("sao-paulo", "2021-07-16", 155),
-    Pass1("sao-paulo", "2021-08-15", 155),
-    Pass1("sao-paulo", "2021-07-13", 53),
-    Pass1("sao-paulo", "2021-09-14", 155),
-    Pass1("sao-paulo", "2021-10-02", 155),
-    Pass1("sao-paulo", "2021-10-08", 155, _PAULO_FRINGE, 2_400),
-    Pass1("sao-paulo", "2021-11-19", 155),
-    Pass1("sao-paulo", "2021-10-11", 53),
+
+def _edge(row: Mapping[str, Any]) -> Edge | None:
+    return tuple(_TABLE["edges"][row["edge"]]) if "edge" in row else None
+
+
+def _box(row: Mapping[str, Any], name: str) -> BBox | None:
+    return tuple(row[name]) if name in row else None
+
+
+S2 = tuple(
+    Pass2(
+        region, row["date"], row["orbit"], Sky(row["cover"], _box(row, "over"), _box(row, "always")),
+        row["tiles"], tuple(row["baselines"]), _edge(row),
+    )
+    for region, rows in _TABLE["s2"].items()
+    for row in rows
+)  # fmt: skip
+S1 = tuple(
+    Pass1(region, row["date"], row["orbit"], _edge(row), row.get("zeros_m", 0.0))
+    for region, rows in _TABLE["s1"].items()
+    for row in rows
 )
-
-ORBITS1 = {
-    37: ("2021-06-14", "054912", "descending", 32632),
-    88: ("2021-06-17", "172451", "ascending", 32631),
-    155: ("2021-06-16", "214720", "ascending", 32723),
-    53: ("2021-06-19", "082734", "descending", 32723),
-}
-"""Relative orbit: a day on which Sentinel-1A flew it, the hour, the direction, and the CRS of its products.
-
-1B follows after six days.
-"""
-
 
 DW_MAX_COVER = 0.35
 """Dynamic World leaves cloudier scenes out."""
@@ -365,9 +263,9 @@ def s2_scenes() -> tuple[Scene2, ...]:
     out = []
     for p in S2:
         region = by_name(p.region)
-        day, clock = ORBITS2[p.orbit]
-        first, date = _flown(day, p.date, 5, p.orbit)
-        time = clock_time(date, clock)
+        orbit = _TABLE["orbits2"][str(p.orbit)]
+        first, date = _flown(orbit["day"], p.date, 5, p.orbit)
+        time = clock_time(date, orbit["clock"])
         tiles = {t.name: t for t in region.tiles}
         for name in p.tiles.split():
             out += [scene2(p, region, tiles[name], baseline, time, first=first) for baseline in p.baselines]
@@ -395,9 +293,10 @@ def s1_scenes() -> tuple[Scene1, ...]:
     """Every Sentinel-1 product, in the table's order."""
     out = []
     for p in S1:
-        day, clock, direction, epsg = ORBITS1[p.orbit]
-        first, date = _flown(day, p.date, 6, p.orbit)
-        out.append(Scene1(p, by_name(p.region), direction, "1A" if first else "1B", clock_time(date, clock), epsg))
+        orbit = _TABLE["orbits1"][str(p.orbit)]
+        first, date = _flown(orbit["day"], p.date, 6, p.orbit)
+        time, platform = clock_time(date, orbit["clock"]), "1A" if first else "1B"
+        out.append(Scene1(p, by_name(p.region), orbit["direction"], platform, time, orbit["epsg"]))
     return tuple(out)
 
 

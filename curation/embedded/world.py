@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from curation.embedded import tables
+
 STEP_DEG = 0.25
 """Side of an ERA5 cell."""
 
@@ -23,32 +25,9 @@ class Track:
     """Longitude and latitude of the ERA5 nodes that they are centred on."""
 
 
-TRACKS = (
-    Track(
-        "africa-europe",
-        18.0,
-        ((16, 78), (8, 60), (-4, 57), (8.25, 50), (9, 46.5), (10, 25), (12, 13), (20, 0), (23, -22), (25, -31)),
-    ),
-    Track(
-        "americas",
-        -65.0,
-        (
-            (-45.5, -60.5),
-            (-57, -51.75),
-            (-60, -3),
-            (-63, 2.5),
-            (-57, -17),
-            (-60, -35),
-            (-72.5, 46.75),
-            (-66, 53),
-            (-70, 68),
-        ),
-    ),
-    Track(
-        "pacific",
-        -175.0,
-        ((179.25, -16.5), (-180, -16.75), (179, 67.5), (-180, 67.5), (-179, 67.5), (-180, 71.25), (160, 56)),
-    ),
+TRACKS = tuple(
+    Track(name, track["crossing_lon"], tuple((lon, lat) for lon, lat in track["cells"]))
+    for name, track in tables.beside(__file__).items()
 )
 """Every cell lies within 9.2° of arc of its track: well within the swath of 2,600 km."""
 

@@ -34,6 +34,8 @@ def test_the_mark_is_of_every_module_that_renders():
     assert loaded - {PACKAGE / "__init__.py"} <= set(files)  # which holds the version alone
     assert PACKAGE / "embedded" / "optics.py" in files
     assert PACKAGE / "embedded" / "server.py" not in files
+    assert {f.with_suffix(".toml") for f in files} & set(PACKAGE.rglob("*.toml")) <= set(files)
+    assert PACKAGE / "embedded" / "scenes.toml" in files
     assert {"numpy", "scipy", "rasterio"} <= set(packages)
 
 
@@ -41,10 +43,13 @@ def test_the_mark_changes_with_what_renders_and_with_nothing_else(tmp_path):
     shutil.copytree(PACKAGE, tmp_path / "curation", ignore=shutil.ignore_patterns("__pycache__"))
     code = "from curation.embedded import mark; print(mark.rendering())"
     before = told(code, tmp_path)
-    for name, is_another in (("server.py", False), ("items.py", False), ("noise.py", True)):
+    renders = {"server.py": False, "items.py": False, "noise.py": True, "items.toml": False, "cover.toml": True}
+    for name, is_another in renders.items():
         path = tmp_path / "curation" / "embedded" / name
         path.write_text(path.read_text() + "\nLATER = 1\n")
-        assert (told(code, tmp_path) != before) == is_another, name
+        now = told(code, tmp_path)
+        assert (now != before) == is_another, name
+        before = now
 
 
 def test_the_mark_changes_with_the_packages_that_render(monkeypatch):

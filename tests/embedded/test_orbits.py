@@ -14,7 +14,7 @@ import pytest
 import requests
 import shapely
 
-from curation.embedded import items, orbits, sphere
+from curation.embedded import columns, items, level2, orbits, sphere
 from curation.embedded.archive import Archive, Key
 from curation.embedded.world import CELLS, TRACKS
 
@@ -30,20 +30,20 @@ def archive(earth) -> Archive:
     return Archive(earth.cache)
 
 
-def _files(product: str, track: str, date: str) -> list[orbits.File5]:
+def _files(product: str, track: str, date: str) -> list[columns.File5]:
     wanted = (product, track, date)
-    return [f for f in orbits.files() if (f.product.name, f.orbit.acquired.track, f.orbit.acquired.date) == wanted]
+    return [f for f in columns.files() if (f.product.name, f.orbit.acquired.track, f.orbit.acquired.date) == wanted]
 
 
-def _key(file: orbits.File5) -> Key:
+def _key(file: columns.File5) -> Key:
     return Key(orbits.COLLECTION, file.id, file.id)
 
 
-def _open(archive: Archive, file: orbits.File5) -> h5py.File:
+def _open(archive: Archive, file: columns.File5) -> h5py.File:
     return h5py.File(archive.path(_key(file)))
 
 
-def _offline(product: str) -> orbits.File5:
+def _offline(product: str) -> columns.File5:
     (file,) = _files(product, "americas", "2021-06-20")
     return file
 
@@ -77,7 +77,7 @@ def test_groups_dimensions_and_attributes_are_those_of_the_real_product(shared, 
         wanted = {name for name in wanted if not name.startswith("METADATA/ISO_METADATA/")}
         assert wanted <= _groups(ours)
         sizes = {name: scale.shape[0] for name, scale in real["PRODUCT"].items()}
-        chosen = {"scanline": orbits._rows(), "ground_pixel": orbits.by_name(product).pixels}
+        chosen = {"scanline": orbits.ROWS, "ground_pixel": columns.by_name(product).pixels}
         assert {name: ours["PRODUCT"][name].shape[0] for name in sizes} == sizes | chosen
         trivia = ("cpp_", "f90_", "build_", "revision_", "Status_", "exe_", "_NC", "cloud_mode", "date_modified")
         names = {name for name in real.attrs if not name.startswith(trivia)}
@@ -116,14 +116,14 @@ def test_every_variable_is_one_that_the_real_product_has(shared, archive, produc
                 assert unit == said.get("unit", unit if unit in ("", "1") else None), name
 
         ours.visititems(check)
-        column = orbits.by_name(product).variable
+        column = columns.by_name(product).variable
         assert {
             "latitude",
             "longitude",
             "latitude_bounds",
             "qa_value",
             column,
-            orbits.by_name(product).precision,
+            columns.by_name(product).precision,
         } <= seen
 
 
@@ -155,7 +155,7 @@ def test_xarray_opens_it(archive):
 # ---- where the pixels are
 
 
-def _placed(archive: Archive, file: orbits.File5) -> tuple[np.ndarray, ...]:
+def _placed(archive: Archive, file: columns.File5) -> tuple[np.ndarray, ...]:
     with _open(archive, file) as at:
         bounds = at["PRODUCT/SUPPORT_DATA/GEOLOCATIONS"]
         names = ("latitude", "longitude")
@@ -196,7 +196,7 @@ def test_corners_are_shared_run_counter_clockwise_and_enclose_the_centre(archive
 def test_every_orbit_sees_every_cell_of_its_track(track):
     for acquired in orbits.PASSES:
         if acquired.track == track.name:
-            file = next(f for f in orbits.files() if f.orbit.acquired == acquired and f.mode != "NRTI")
+            file = next(f for f in columns.files() if f.orbit.acquired == acquired and f.mode != "NRTI")
             at = orbits.swath(file.orbit, 215)
             pixels = sphere.vector(at.lon, at.lat).reshape(-1, 3)
             for lon, lat in track.cells:
@@ -207,8 +207,8 @@ def test_every_orbit_sees_every_cell_of_its_track(track):
 def test_footprints_are_valid_and_hold_every_pixel():
     for track in TRACKS:
         acquired = next(a for a in orbits.PASSES if a.track == track.name)
-        whole = orbits.Orbit(acquired, 0, orbits._rows())
-        for orbit in (whole, *orbits._pieces(acquired)):
+        whole = orbits.whole(acquired)
+        for orbit in (whole, *orbits.pieces(acquired)):
             shape = orbits.footprint(orbit)
             assert shape.is_valid
             at = orbits.swath(orbit, 215)
@@ -234,7 +234,7 @@ def test_what_is_good_enough_is_the_truth_and_noise(archive, product):
     assert set(np.unique(quality)) <= set(range(101))
     good = (column < 1e30) & (lat < 1e30) & (quality >= about.min_quality)
     assert good.mean() > 0.4
-    residual = (column[good] - orbits.truth(product, lon[good], lat[good], dt.date(2021, 6, 20))) / precision[good]
+    residual = (column[good] - columns.truth(product, lon[good], lat[good], dt.date(2021, 6, 20))) / precision[good]
     assert abs(residual.mean()) < 5 / np.sqrt(good.sum()) + 0.01
     assert residual.std() == pytest.approx(1, abs=0.03)
     assert np.abs(residual).max() < 6.5
@@ -248,29 +248,29 @@ def test_what_is_good_enough_is_the_truth_and_noise(archive, product):
     # Clouds hide it: bad quality reads low.
     bad = (column < 1e30) & (lat < 1e30) & (quality < about.min_quality)
     if product in ("co", "o3"):
-        share = column[bad] / orbits.truth(product, lon[bad], lat[bad], dt.date(2021, 6, 20))
+        share = column[bad] / columns.truth(product, lon[bad], lat[bad], dt.date(2021, 6, 20))
         assert np.median(share) == pytest.approx(0.4, abs=0.02)
 
 
 def test_plumes_move_with_the_months_and_some_cells_have_none():
     months = [dt.date(2021, m, 15) for m in range(1, 13)]
-    cell = orbits.PLUMES[3]
-    centres = [orbits.plume_centre(cell, m) for m in months]
+    cell = columns.PLUMES[3]
+    centres = [columns.plume_centre(cell, m) for m in months]
     assert len(set(centres)) == 12
     lon, lat = CELLS[cell]
     x, y = np.meshgrid(lon + np.linspace(-0.125, 0.125, 57), lat + np.linspace(-0.125, 0.125, 57))
     for month, centre in zip(months, centres, strict=True):
-        seen = orbits.truth("so2", x, y, month)
+        seen = columns.truth("so2", x, y, month)
         peak = np.unravel_index(seen.argmax(), seen.shape)
         assert (x[peak], y[peak]) == pytest.approx(centre, abs=0.006)
-    without = next(k for k in range(len(CELLS)) if k not in orbits.PLUMES)
+    without = next(k for k in range(len(CELLS)) if k not in columns.PLUMES)
     at = (np.array(float(v)) for v in CELLS[without])
-    assert orbits.truth("so2", *at, months[0]) < orbits.by_name("so2").field.plume / 20
+    assert columns.truth("so2", *at, months[0]) < columns.by_name("so2").field.plume / 20
     # The same all month, on both sides of the antimeridian, and whatever turn a longitude is given in.
     here = (np.array([179.99, -180.01]), np.array([67.5, 67.5]))
-    a = orbits.truth("no2", *here, dt.date(2021, 5, 1))
+    a = columns.truth("no2", *here, dt.date(2021, 5, 1))
     assert a[0] == pytest.approx(a[1])
-    assert np.array_equal(a, orbits.truth("no2", *here, dt.date(2021, 5, 31)))
+    assert np.array_equal(a, columns.truth("no2", *here, dt.date(2021, 5, 31)))
 
 
 def test_only_the_best_mode_of_an_orbit_is_right(archive):
@@ -286,8 +286,8 @@ def test_only_the_best_mode_of_an_orbit_is_right(archive):
                 == mode
             )
         good = (column < 1e30) & (lat < 1e30) & (quality >= 50)
-        ratio = column[good] / orbits.truth("co", lon[good], lat[good], dt.date(2021, 7, 15))
-        assert ratio.mean() == pytest.approx(orbits.WRONG[mode], rel=0.01)
+        ratio = column[good] / columns.truth("co", lon[good], lat[good], dt.date(2021, 7, 15))
+        assert ratio.mean() == pytest.approx(columns.WRONG[mode], rel=0.01)
 
 
 def test_a_piece_is_the_same_swath_as_its_orbit(archive):
@@ -303,10 +303,10 @@ def test_months_differ_in_how_many_orbits_they_have():
     assert all("2021-11" not in counted for counted in months.values())
     assert "2021-04" not in months["africa-europe"]
     assert {1, 2, 3} <= set(months["africa-europe"].values())
-    for file in orbits.files():
+    for file in columns.files():
         # No orbit is so near to midnight that its parts lie in two months.
         assert file.orbit.time(0).month == file.orbit.time(file.orbit.count).month == int(file.orbit.acquired.date[5:7])
-    assert len({f.id for f in orbits.files()}) == len(orbits.files())
+    assert len({f.id for f in columns.files()}) == len(columns.files())
 
 
 # ---- how they are found and served
@@ -315,7 +315,7 @@ def test_months_differ_in_how_many_orbits_they_have():
 @pytest.fixture(scope="module")
 def of_june() -> dict[str, np.ndarray]:
     """Each NO2 file of June by its id → where its pixels are, as vectors."""
-    files = [f for f in orbits.files() if (f.product.name, f.orbit.acquired.date[:7]) == ("no2", "2021-06")]
+    files = [f for f in columns.files() if (f.product.name, f.orbit.acquired.date[:7]) == ("no2", "2021-06")]
     swaths = ((f.id, orbits.swath(f.orbit, 215)) for f in files)
     return {i: sphere.vector(at.lon, at.lat) for i, at in swaths if at is not None}
 
@@ -382,6 +382,6 @@ def test_ranges_of_a_file_are_served_and_its_bytes_are_always_the_same(earth, tm
     assert part.status_code == 206
     assert part.content == whole.content[8:4104]
     assert part.headers["etag"] == whole.headers["etag"]
-    orbits.write(tmp_path / "again.nc", piece)
+    level2.write(tmp_path / "again.nc", piece)
     assert (tmp_path / "again.nc").read_bytes() == whole.content
     assert requests.get(href.replace(".nc", ".tif"), timeout=30).status_code == 404
