@@ -28,7 +28,7 @@ setup: $(READY) ## Install into .venv what everything else needs
 $(READY): pyproject.toml .constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint .constraints.txt torch
-	$(BIN)/pip install --quiet --constraint .constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint .constraints.txt --editable '.[dev,earth,dashboard]'
 	touch $@
 
 ssl4eo-s12-ml: $(READY) ## Make the SSL4EO-S12-ML dataset (CATALOG=planetary-computer for the real thing)

@@ -21,7 +21,7 @@ from obstore.exceptions import BaseError
 from rich.logging import RichHandler
 
 import curation
-from curation import catalogs, cluster, pipeline, regions, stopping
+from curation import catalogs, cluster, extras, pipeline, regions, stopping
 from curation.catalogs import Catalog
 from curation.locate import rows
 from curation.model import ConfigError, CurationError, counted, did_you_mean
@@ -165,7 +165,8 @@ def _parser() -> _Parser:
         "--catalog",
         metavar="C",
         help="planetary-computer, earth-search, cdse, embedded, the URL of a STAC API, or the path of a STAC "
-        "ItemCollection, a STAC-GeoParquet file, or a folder of such (default: the recipe's)",
+        "ItemCollection, a STAC-GeoParquet file, or a folder of such (default: the recipe's); embedded wants "
+        "pip install 'curation[earth]'",
     )
     work = _Parser(add_help=False)
     work.add_argument(
@@ -314,6 +315,7 @@ def _served(args: argparse.Namespace, dataset: Dataset) -> Iterator[Catalog]:
     if name != EMBEDDED:
         yield catalogs.resolve(name)
         return
+    extras.check("earth", f"catalog {EMBEDDED}")
     from curation import embedded  # not where another catalog is asked
 
     with contextlib.ExitStack() as stack:
