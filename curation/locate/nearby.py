@@ -14,7 +14,7 @@ class Nearby:
 
     def __init__(self, lon: Floats, lat: Floats) -> None:
         """Takes degrees, -180 <= lon <= 180."""
-        self._tree = shapely.STRtree(np.atleast_1d(shapely.points(np.column_stack([lon, lat]))))
+        self._tree = shapely.STRtree(np.asarray(shapely.points(np.column_stack([lon, lat])), object))
         self._unit = unit(lon, lat)
 
     def pairs(self, lon: Floats, lat: Floats, angle: float) -> tuple[Ints, Ints]:
