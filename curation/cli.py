@@ -237,7 +237,17 @@ def _parser() -> _Parser:
     report.set_defaults(run=_report)
 
     show = verbs.add_parser(
-        "show", parents=[common], help="draw one patch", description="Draws one patch of a cube as a PNG."
+        "show",
+        parents=[common],
+        help="draw one patch, or write it as GeoTIFFs",
+        description="Draws one patch of a cube as a PNG, or writes it as GeoTIFFs.",
+    )
+    show.add_argument(
+        "--tif",
+        type=Path,
+        metavar="FOLDER",
+        help="instead of a picture write its arrays as georeferenced GeoTIFFs, <ID>-<SEASON>-<array>.tif, into this folder; "
+        "in Python: curation.open_patch.open_patch",
     )
     show.add_argument("patch", metavar="REGION/SEASON/ID", help="as ledgers and logs name it")
     show.add_argument(
@@ -501,10 +511,17 @@ def _report(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from curation import show
-
     dataset = load_dataset(args.dataset)
     store = _store(args, dataset)
+    if args.tif is not None:
+        from curation.open_patch import write_tifs
+
+        if args.out is not None:
+            raise ConfigError("--out is for the picture, --tif for GeoTIFFs instead of it: give one of them")
+        print("\n".join(write_tifs(store, args.patch, args.tif)))
+        return OK
+    from curation import show
+
     shown = show.write(dataset, store, args.patch, args.out)
     for damage in shown.damage:
         print(f"curate: {damage}", file=sys.stderr)

@@ -195,7 +195,7 @@ class ArrayEntry(_Strict, frozen=True):
 
     def __post_init__(self) -> None:
         """Raises ValueError where there is no such array."""
-        if self.nodata == "nan":
+        if isinstance(self.nodata, str):  # "nan"
             force_setattr(self, "nodata", math.nan)
         dtype, shape = self.dtype, list(self.shape)
         if dtype not in DTYPES:

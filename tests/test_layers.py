@@ -36,7 +36,7 @@ LEVELS = [
     {"pipeline"},
     {"shards", "estimate"},
     {"recorded", "drawing", "verify"},
-    {"report", "show"},
+    {"report", "show", "open_patch"},
     {"cli"},
     {"__main__"},
 ]
