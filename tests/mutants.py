@@ -1005,6 +1005,61 @@ TABLE = (
         ("tests/stream/test_state.py::test_torchdatas_state_of_workers_is_refused_on_other_ranks_and_batch_sizes",),
     ),
     Mutant(
+        "the embedded Earth without its packages is said before it is started",
+        "curation/cli.py",
+        '    extras.check("earth", f"catalog {EMBEDDED}")\n',
+        "",
+        ("tests/test_dependencies.py::test_the_embedded_earth_without_its_extra_is_one_line_and_code_2",),
+    ),
+    Mutant(
+        "a dashboard without pages is not told of",
+        "curation/cluster.py",
+        '    if own and extras.missing("dashboard"):\n',
+        "    if False:\n",
+        ("tests/test_dependencies.py::test_a_dashboard_is_told_of_where_it_is_drawn_and_else_how_to_get_one[True]",),
+    ),
+    Mutant(
+        "what is near across the antimeridian is found",
+        "curation/locate/nearby.py",
+        "for turn in (-360.0, 0.0, 360.0):",
+        "for turn in (0.0,):",
+        (
+            "tests/locate/test_nearby.py::test_each_pair_that_is_near_is_found_once_across_the_antimeridian_and_the_poles",
+        ),
+    ),
+    Mutant(
+        "a near pair is listed once",
+        "curation/locate/nearby.py",
+        "key = np.unique(",
+        "key = np.asarray(",
+        (
+            "tests/locate/test_nearby.py::test_each_pair_that_is_near_is_found_once_across_the_antimeridian_and_the_poles",
+        ),
+    ),
+    Mutant(
+        "a patch's file lies where its grid is",
+        "curation/open_patch.py",
+        "placed.rio.write_transform(Affine(step, 0, x0, 0, -step, y0))",
+        "placed.rio.write_transform(Affine(step, 0, x0 + step / 2, 0, -step, y0))",
+        ("tests/test_open_patch.py::test_each_array_written_by_rioxarray_lies_for_gdal_where_its_grid_is",),
+    ),
+    Mutant(
+        "a patch's nodata is its array's",
+        "curation/open_patch.py",
+        '.rio.write_nodata(of["nodata"])',
+        "",
+        ("tests/test_open_patch.py::test_each_array_written_by_rioxarray_lies_for_gdal_where_its_grid_is",),
+    ),
+    Mutant(
+        "a stock pipeline passes over what lacks a member",
+        "curation/stream/stock.py",
+        "data.select(functools.partial(_is_whole, members=members)).to_tuple",
+        "data.to_tuple",
+        (
+            "tests/stream/test_stock.py::test_samples_that_lack_a_wanted_member_are_passed_over_and_the_others_come_as_tuples",
+        ),
+    ),
+    Mutant(
         "no key of an index is left out",
         "curation/shardformat.py",
         "    if lacks := [key for key in keys if key not in value]:",
