@@ -149,6 +149,7 @@ def test_the_embedded_earth_without_its_extra_is_one_line_and_code_2(tmp_path: P
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_everything_else_does_without_the_earth_s_extra(built: Curate, tmp_path: Path):
     run = Curate(built.world, tmp_path / "root")
     assert without("earth", run.arguments("build"), tmp_path).returncode == 0
@@ -158,6 +159,7 @@ def test_everything_else_does_without_the_earth_s_extra(built: Curate, tmp_path:
     assert run.hashes() == built.hashes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hidden", [True, False])
 def test_a_dashboard_is_told_of_where_it_is_drawn_and_else_how_to_get_one(built: Curate, tmp_path: Path, hidden):
     arguments = Curate(built.world, tmp_path / "root").arguments("build", "--scheduler", "local", "--workers", "1")
