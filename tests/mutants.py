@@ -1092,7 +1092,7 @@ TABLE = (
         "curation/shardformat.py",
         "        if dtype not in DTYPES:\n",
         "        if False:\n",
-        (f"{HOSTILE}each_field_of_an_index_does_not_matter_or_is_refused_by_name",),
+        ("tests/test_shardformat.py::test_a_wrong_index_is_refused_and_says_where",),
     ),
     Mutant(
         "children of an index are no more than members can be counted",

@@ -28,6 +28,8 @@ def test_each_array_written_by_rioxarray_lies_for_gdal_where_its_grid_is(built: 
             assert tif.crs == rasterio.crs.CRS.from_epsg(int(cube.epsg))
             step = tiny.SIZE_M / tif.width
             assert tif.transform == rasterio.Affine(step, 0, west, 0, -step, north)
+            written = [float(v) for v in array.spatial_ref.attrs["GeoTransform"].split()]
+            assert written == list(tif.transform.to_gdal())  # as it is written, and as its coordinates say
             assert tif.bounds == (west, north - tiny.SIZE_M, west + tiny.SIZE_M, north)
             assert tif.descriptions == tuple(cube[f"{name}_band"].values)
             assert np.array_equal(tif.nodata, cube[name].attrs["nodata"], equal_nan=True)

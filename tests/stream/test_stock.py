@@ -34,9 +34,9 @@ def test_samples_are_dicts_of_what_the_index_names(packed):
 
 
 def test_samples_that_lack_a_wanted_member_are_passed_over_and_the_others_come_as_tuples(packed):
-    found = list(webdataset(str(packed.parent), "train", ["s1rtc_10m.summer"]))
+    found = list(webdataset(str(packed.parent), "train", ["s1rtc_10m.summer", "dem_30m"]))
     assert len(found) == 12
-    assert all(len(s) == 1 and s[0].shape == (2, 24, 24) for s in found)
+    assert all(radar.shape == (2, 24, 24) and height.shape == (1, 8, 8) for radar, height in found)
 
 
 def test_another_order_follows_from_the_seed_and_has_the_same_samples(packed):
