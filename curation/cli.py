@@ -21,7 +21,7 @@ from obstore.exceptions import BaseError
 from rich.logging import RichHandler
 
 import curation
-from curation import catalogs, cluster, pipeline, regions, stopping
+from curation import catalogs, cluster, extras, pipeline, regions, stopping
 from curation.catalogs import Catalog
 from curation.locate import rows
 from curation.model import ConfigError, CurationError, counted, did_you_mean
@@ -165,7 +165,8 @@ def _parser() -> _Parser:
         "--catalog",
         metavar="C",
         help="planetary-computer, earth-search, cdse, embedded, the URL of a STAC API, or the path of a STAC "
-        "ItemCollection, a STAC-GeoParquet file, or a folder of such (default: the recipe's)",
+        "ItemCollection, a STAC-GeoParquet file, or a folder of such (default: the recipe's); embedded wants "
+        "pip install 'curation[earth]'",
     )
     work = _Parser(add_help=False)
     work.add_argument(
@@ -236,7 +237,17 @@ def _parser() -> _Parser:
     report.set_defaults(run=_report)
 
     show = verbs.add_parser(
-        "show", parents=[common], help="draw one patch", description="Draws one patch of a cube as a PNG."
+        "show",
+        parents=[common],
+        help="draw one patch, or write it as GeoTIFFs",
+        description="Draws one patch of a cube as a PNG, or writes it as GeoTIFFs.",
+    )
+    show.add_argument(
+        "--tif",
+        type=Path,
+        metavar="FOLDER",
+        help="instead of a picture write its arrays as georeferenced GeoTIFFs, <ID>-<SEASON>-<array>.tif, into this folder; "
+        "in Python: curation.open_patch.open_patch",
     )
     show.add_argument("patch", metavar="REGION/SEASON/ID", help="as ledgers and logs name it")
     show.add_argument(
@@ -314,6 +325,7 @@ def _served(args: argparse.Namespace, dataset: Dataset) -> Iterator[Catalog]:
     if name != EMBEDDED:
         yield catalogs.resolve(name)
         return
+    extras.check("earth", f"catalog {EMBEDDED}")
     from curation import embedded  # not where another catalog is asked
 
     with contextlib.ExitStack() as stack:
@@ -499,10 +511,17 @@ def _report(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from curation import show
-
     dataset = load_dataset(args.dataset)
     store = _store(args, dataset)
+    if args.tif is not None:
+        from curation.open_patch import write_tifs
+
+        if args.out is not None:
+            raise ConfigError("--out is for the picture, --tif for GeoTIFFs instead of it: give one of them")
+        print("\n".join(write_tifs(store, args.patch, args.tif)))
+        return OK
+    from curation import show
+
     shown = show.write(dataset, store, args.patch, args.out)
     for damage in shown.damage:
         print(f"curate: {damage}", file=sys.stderr)

@@ -22,7 +22,7 @@ from distributed.client import ClosedClientError, FutureCancelledError
 from distributed.comm.addressing import parse_host_port
 from distributed.versions import VersionMismatchWarning
 
-from curation import causes, stopping
+from curation import causes, extras, stopping
 from curation.dealing import Work
 from curation.model import ConfigError, CurationError
 from curation.roster import Roster, SchedulerLostError, ask, check
@@ -81,12 +81,19 @@ def connect(
             else:
                 client = stack.enter_context(_reached(scheduler))
                 check(client, scheduler, store, _server(here))
-            log.info("dask: %s, dashboard %s", client.scheduler.address, client.dashboard_link)
+            log.info("dask: %s, %s", client.scheduler.address, _dashboard(client, own=scheduler == "local"))
             yield client
         except LOST as err:
             raise CurationError(
                 f"--scheduler {scheduler}: was lost ({type(err).__name__}); what is committed stays, rerun to go on"
             ) from err
+
+
+def _dashboard(client: Client, *, own: bool) -> str:
+    """Where the dashboard is, for a person. Dask serves an address without bokeh, too, but no pages at it."""
+    if own and extras.missing("dashboard"):
+        return f"no dashboard ({extras.install('dashboard')} for one)"
+    return f"dashboard {client.dashboard_link}"
 
 
 @contextlib.contextmanager

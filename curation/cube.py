@@ -364,24 +364,35 @@ class Cube:
             DamageError: the chunk is not there, or is not what was committed.
         """
         slab, slot = divmod(patch, self.slab_patches)
-        key = self.array_key(name, slab)
-        where = f"{store.where(key)} slot {slot}"
-        size = zarrshard.index_size(self.slab_patches)
-        stat = store.head(key)
-        if stat is None:
-            raise DamageError(f"{where}: is recorded but not there: {again(key)}")
-        try:
-            index = zarrshard.parse_index(
-                store.get_range(key, max(stat.size - size, 0), size), self.slab_patches, store.where(key)
-            )
-            if slot not in index:
-                raise DamageError(f"{where}: the chunk is recorded but not in the Zarr shard")
-            chunk = store.get_range(key, *index[slot])
-        except (DamageError, EOFError) as err:
-            raise DamageError(f"{err}: {again(key)}") from err
-        if (found := chunk_hash(chunk)) != expected:
-            raise DamageError(f"{where}: chunk has hash {found}, recorded was {expected}: {again(key)}")
-        return self.decode(name, chunk)
+        return self.decode(name, stored_chunk(store, self.array_key(name, slab), slot, self.slab_patches, expected))
+
+
+def stored_chunk(store: Store, key: str, slot: int, slots: int, expected: str) -> bytes:
+    """A chunk of a Zarr shard of so many slots, checked against the ledger's hash of it.
+
+    Raises:
+        DamageError: it is not there, or is not what was committed.
+    """
+    where = f"{store.where(key)} slot {slot}"
+    size = zarrshard.index_size(slots)
+    stat = store.head(key)
+    if stat is None:
+        raise DamageError(f"{where}: is recorded but not there: {again(key)}")
+    try:
+        index = zarrshard.parse_index(store.get_range(key, max(stat.size - size, 0), size), slots, store.where(key))
+        if slot not in index:
+            raise DamageError(f"{where}: the chunk is recorded but not in the Zarr shard")
+        chunk = store.get_range(key, *index[slot])
+    except (DamageError, EOFError) as err:
+        raise DamageError(f"{err}: {again(key)}") from err
+    if (found := chunk_hash(chunk)) != expected:
+        raise DamageError(f"{where}: chunk has hash {found}, recorded was {expected}: {again(key)}")
+    return chunk
+
+
+def decoded(chunk: bytes, shape: tuple[int, ...], dtype: str, fill: Any) -> NDArray[Any]:
+    """The values of a stored chunk of a pixel array, whose shape, dtype and nodata its metadata tell."""
+    return _decode(chunk, shape, dtype, fill)
 
 
 def chunk_hash(chunk: bytes) -> str:

@@ -99,7 +99,7 @@ def _locations(dataset: Dataset, store: Store, region: str, season: str, ledger:
     recorded = {o.key: o for o in ledger.cube_objects}
     cube = Cube(dataset, region, season)
     _check_schema(cube, store, read_recorded(store, recorded, f"{cube.prefix}/zarr.json"))
-    columns = {name: _identity(store, recorded, cube.prefix, name) for name in IDENTITY}
+    columns = {name: identity(store, recorded, cube.prefix, name) for name in IDENTITY}
     lon, lat = np.asarray(columns["lon"], np.float64), np.asarray(columns["lat"], np.float64)
     same: dict[str, Any] = {"size_m": np.full(len(lon), dataset.recipe.grid.size), "region": [region] * len(lon)}
     same["split"] = split.of_samples(dataset.recipe, lon, lat)
@@ -115,8 +115,8 @@ def _locations(dataset: Dataset, store: Store, region: str, season: str, ledger:
     return locations
 
 
-def _identity(store: Store, recorded: Mapping[str, StoredObject], prefix: str, name: str) -> Sequence[Any]:
-    """One identity coordinate as plain values, from checked bytes."""
+def identity(store: Store, recorded: Mapping[str, StoredObject], prefix: str, name: str) -> Sequence[Any]:
+    """One coordinate that was written whole, when the cube was made, as plain values from checked bytes."""
     buffer = default_buffer_prototype().buffer
     keys = ("zarr.json", "c/0")
     objects = {k: buffer.from_bytes(read_recorded(store, recorded, f"{prefix}/{name}/{k}")) for k in keys}

@@ -15,11 +15,13 @@ import sys
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, NamedTuple, TypeVar, cast, get_args
 
 import numpy as np
 import pyarrow as pa
 import xxhash
+from msgspec import Meta, Struct, ValidationError, convert, to_builtins
+from msgspec.structs import force_setattr
 from numpy.typing import NDArray
 
 from curation.model import LOCATION_ID, STATIC, ConfigError, DamageError
@@ -62,6 +64,7 @@ _MEMBER_FIELDS: tuple[tuple[str, np.dtype[Any], Any], ...] = (
 )
 
 K = TypeVar("K")
+S = TypeVar("S", bound=Struct)
 
 
 # ---- index.json ------------------------------------------------------------------------------------------------------
@@ -82,181 +85,74 @@ def json_of(data: bytes) -> Any:
         raise ValueError("nested too deeply") from err
 
 
-class _Table:
-    """A JSON object read strictly: each key asked for must be there, and none may be left over."""
+_MOST_FLOAT = sys.float_info.max
 
-    def __init__(self, value: Any, where: str) -> None:
-        if not isinstance(value, dict):
-            raise DamageError(f"{where}: got {type(value).__name__}, expected an object; pack the dataset again")
-        self.left = dict(value)
-        self.where = where
-
-    def take(self, key: str) -> Any:
-        if key not in self.left:
-            raise DamageError(f"{self.where}: no key {key!r}; the index is not whole: pack the dataset again")
-        return self.left.pop(key)
-
-    def _typed(self, key: str, kind: type[K] | tuple[type[K], ...], expected: str) -> K:
-        value = self.take(key)
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise DamageError(
-                f"{self.where}.{key}: got {reprlib.repr(value)}, expected {expected}; pack the dataset again"
-            )
-        return value
-
-    def text(self, key: str) -> str:
-        return self._plain(key, self._typed(key, str, "a text"))
-
-    def _plain(self, key: str, value: str) -> str:
-        if _CONTROLS.search(value):
-            raise DamageError(
-                f"{self.where}.{key}: got {reprlib.repr(value)}, expected a text without control characters; "
-                "pack the dataset again"
-            )
-        return value
-
-    def names(self, key: str) -> tuple[str, ...]:
-        values = self.texts(key)
-        if len(set(values)) != len(values) or not all(_NAME.fullmatch(v) for v in values):
-            raise DamageError(
-                f"{self.where}.{key}: got {reprlib.repr(values)}, expected names of a-z, 0-9, '_' and '-', each once; "
-                "pack the dataset again"
-            )
-        return values
-
-    def count(self, key: str, most: int = _MOST) -> int:
-        value = self._typed(key, int, "a whole number ≥ 0")
-        if not 0 <= value < most:
-            raise DamageError(
-                f"{self.where}.{key}: got {value}, expected a whole number ≥ 0 and below {most}; pack the dataset again"
-            )
-        return value
-
-    def sha256(self, key: str) -> str:
-        value = self.text(key)
-        if not re.fullmatch("[0-9a-f]{64}", value):
-            raise DamageError(
-                f"{self.where}.{key}: got {reprlib.repr(value)}, expected 64 hexadecimal digits; pack the dataset again"
-            )
-        return value
-
-    def flag(self, key: str) -> bool:
-        return self._typed(key, bool, "true or false")
-
-    def number(self, key: str) -> float:
-        value = self._typed(key, (int, float), "a number")
-        if not abs(value) <= sys.float_info.max:
-            raise DamageError(f"{self.where}.{key}: got {reprlib.repr(value)}, expected a finite number; pack it again")
-        return float(value)
-
-    def number_or_null(self, key: str) -> float | None:
-        if self.left.get(key, 0) is None:
-            return cast(None, self.take(key))
-        return self.number(key)
-
-    def items(self, key: str) -> list[Any]:
-        return self._typed(key, list, "a list")
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        values = self.items(key)
-        if not all(isinstance(v, str) for v in values):
-            raise DamageError(f"{self.where}.{key}: got {reprlib.repr(values)}, expected texts; pack the dataset again")
-        return tuple(self._plain(key, v) for v in values)
-
-    def table(self, key: str) -> dict[str, Any]:
-        value = self._typed(key, dict, "an object")
-        for name in value:
-            self._plain(key, name)
-        return value
-
-    def free(self, key: str) -> dict[str, Any]:
-        """An object of whatever there is, but no deeper than who reads it can follow."""
-        value = self.table(key)
-        level: list[Any] = [value]
-        for _ in range(_DEEPEST):
-            level = [v for of in level for v in (of.values() if isinstance(of, dict) else of)]
-            level = [v for v in level if isinstance(v, dict | list)]
-        if level:
-            raise DamageError(f"{self.where}.{key}: more than {_DEEPEST} levels deep; pack the dataset again")
-        return value
-
-    def done(self) -> None:
-        if self.left:
-            raise DamageError(
-                f"{self.where}: unknown keys {reprlib.repr(sorted(self.left))}; format version {VERSION} does not have "
-                "them: pack the dataset again, or read it with the software that wrote it"
-            )
+Text = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f\ud800-\udfff]*\Z")]
+Name = Annotated[str, Meta(pattern=rf"^{_NAME.pattern}\Z")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Count = Annotated[int, Meta(ge=0, lt=_MOST)]
+Side = Annotated[int, Meta(gt=0, lt=_MOST)]
+Number = Annotated[float, Meta(ge=-_MOST_FLOAT, le=_MOST_FLOAT)]
+if TYPE_CHECKING:
+    Nodata = float  # what it is as soon as it is read
+else:
+    Nodata = Number | Literal["nan"]
 
 
-@dataclass(frozen=True, slots=True)
-class FileEntry:
+_WORDS = {
+    Text: "a text without control characters",
+    Name: "a name of a-z, 0-9, '_' and '-'",
+    Sha256: "64 hexadecimal digits",
+}
+"""What is told in place of a pattern."""
+
+
+class _Strict(Struct, frozen=True, forbid_unknown_fields=True):
+    """A JSON object read strictly: each key must be there, and none may be left over.
+
+    What `__post_init__` refuses by ValueError is told with its place, too, when it is read.
+    """
+
+
+class FileEntry(_Strict, frozen=True):
     """One file beside the index."""
 
-    name: str
+    name: Text
     """Its path, relative to the folder of `index.json`."""
-    size: int
+    size: Count
     """Bytes."""
-    sha256: str
+    sha256: Sha256
     """Of all its bytes, lower-case hexadecimal."""
 
-    def to_json(self) -> dict[str, Any]:
-        """The entry as plain JSON values."""
-        return {"name": self.name, "size": self.size, "sha256": self.sha256}
-
-    @classmethod
-    def from_json(cls, value: Any, where: str) -> FileEntry:
-        """The entry that `to_json` gave. Raises DamageError naming the key that is wrong."""
-        t = _Table(value, where)
-        entry = cls(_file_name(t), t.count("size"), t.sha256("sha256"))
-        t.done()
-        return entry
+    def __post_init__(self) -> None:
+        """Raises ValueError where the name leads elsewhere, or is too long."""
+        parts = self.name.split("/")
+        # 255 bytes is what file systems take of a name, 1024 what object stores take of a key.
+        long = max(len(p.encode()) for p in parts) > 255 or len(self.name.encode()) > 1024
+        if long or {"", ".", ".."} & set(parts):
+            raise ValueError(f"name: got {reprlib.repr(self.name)}, expected a path below the folder of {INDEX}")
 
 
-@dataclass(frozen=True, slots=True)
-class ShardEntry:
+class ShardEntry(FileEntry, frozen=True):
     """One tar."""
 
-    name: str
-    """Its path, relative to the folder of `index.json`."""
-    size: int
-    """Bytes."""
-    sha256: str
-    """Of all its bytes, lower-case hexadecimal."""
-    samples: int
+    samples: Count
     """How many samples it holds."""
 
-    def to_json(self) -> dict[str, Any]:
-        """The entry as plain JSON values."""
-        return {"name": self.name, "size": self.size, "sha256": self.sha256, "samples": self.samples}
-
-    @classmethod
-    def from_json(cls, value: Any, where: str) -> ShardEntry:
-        """The entry that `to_json` gave. Raises DamageError naming the key that is wrong."""
-        t = _Table(value, where)
-        entry = cls(_file_name(t), t.count("size"), t.sha256("sha256"), t.count("samples"))
-        t.done()
-        if entry.samples * 2 * BLOCK > entry.size:  # a header and a block of meta.json, at least
-            raise DamageError(
-                f"{where}.samples: got {entry.samples}, expected at most {entry.size // (2 * BLOCK)}: {entry.size} bytes "
-                "have no room for more; pack the dataset again"
+    def __post_init__(self) -> None:
+        """Raises ValueError where it has no room for its samples, too."""
+        FileEntry.__post_init__(self)
+        if self.samples * 2 * BLOCK > self.size:  # a header and a block of meta.json, at least
+            raise ValueError(
+                f"samples: got {self.samples}, expected at most {self.size // (2 * BLOCK)}: {self.size} bytes have no room "
+                "for more"
             )
-        return entry
 
 
-def _file_name(t: _Table) -> str:
-    name = t.text("name")
-    parts = name.split("/")
-    # 255 bytes is what file systems take of a name, 1024 what object stores take of a key.
-    if {"", ".", ".."} & set(parts) or max(len(p.encode()) for p in parts) > 255 or len(name.encode()) > 1024:
-        raise DamageError(f"{t.where}.name: got {reprlib.repr(name)}, expected a path below the folder of {INDEX}")
-    return name
-
-
-@dataclass(frozen=True, slots=True)
-class SplitEntry:
+class SplitEntry(_Strict, frozen=True):
     """One split: its shards in order and its two tables."""
 
-    samples: int
+    samples: Count
     """Samples of all its shards."""
     shards: tuple[ShardEntry, ...]
     """In order; sample rows count through them."""
@@ -265,50 +161,30 @@ class SplitEntry:
     samples_table: FileEntry
     """The samples table (GeoParquet): one row per sample, in order."""
 
-    def to_json(self) -> dict[str, Any]:
-        """The entry as plain JSON values."""
-        return {
-            "samples": self.samples,
-            "shards": [s.to_json() for s in self.shards],
-            "members": self.members.to_json(),
-            "samples_table": self.samples_table.to_json(),
-        }
-
-    @classmethod
-    def from_json(cls, value: Any, where: str) -> SplitEntry:
-        """The entry that `to_json` gave. Raises DamageError naming the key that is wrong."""
-        t = _Table(value, where)
-        entry = cls(
-            t.count("samples"),
-            tuple(ShardEntry.from_json(s, f"{where}.shards[{i}]") for i, s in enumerate(t.items("shards"))),
-            FileEntry.from_json(t.take("members"), f"{where}.members"),
-            FileEntry.from_json(t.take("samples_table"), f"{where}.samples_table"),
-        )
-        t.done()
-        if (total := sum(s.samples for s in entry.shards)) != entry.samples:
-            raise DamageError(f"{where}.samples: got {entry.samples}, expected {total}, the sum over its shards")
-        if len({s.name for s in entry.shards}) != len(entry.shards):
-            raise DamageError(f"{where}.shards: a name twice, expected each once; pack the dataset again")
-        return entry
+    def __post_init__(self) -> None:
+        """Raises ValueError where its shards are not what it says of them."""
+        if (total := sum(s.samples for s in self.shards)) != self.samples:
+            raise ValueError(f"samples: got {self.samples}, expected {total}, the sum over its shards")
+        if len({s.name for s in self.shards}) != len(self.shards):
+            raise ValueError("shards: a name twice, expected each once")
 
 
-@dataclass(frozen=True, slots=True)
-class ArrayEntry:
+class ArrayEntry(_Strict, frozen=True):
     """One array of a sample: what every member of that name holds."""
 
-    source: str
-    seasons: tuple[str, ...]
+    source: Name
+    seasons: tuple[Name, ...]
     """Those that it may be there in, in the index's order, a member each; none: it is static, one member per sample."""
-    bands: tuple[str, ...]
+    bands: tuple[Text, ...]
     """Names along the first axis."""
-    shape: tuple[int, int, int]
+    shape: tuple[Side, Side, Side]
     """(band, y, x)."""
     dtype: str
     """`uint8`, `uint16`, `int16` or `float32`, little-endian."""
-    unit: str
-    nodata: float
+    unit: Text
+    nodata: Nodata
     """The stored value that means 'no data'; NaN is written as the text "nan"."""
-    res_m: float | None
+    res_m: Number | None
     """Side of a pixel, metres; None where the footprint is in degrees."""
     role: Role
     """`mask` and `classes` hold codes, which are never interpolated or averaged; `count` and `quality` tell of the data."""
@@ -317,157 +193,100 @@ class ArrayEntry:
     of_children: bool = False
     """Whether each child of a sample has its own, and the sample itself none."""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError where there is no such array."""
+        if isinstance(self.nodata, str):  # "nan"
+            force_setattr(self, "nodata", math.nan)
+        dtype, shape = self.dtype, list(self.shape)
+        if dtype not in DTYPES:
+            raise ValueError(f"dtype: got {reprlib.repr(dtype)}, expected one of {', '.join(DTYPES)}")
+        if shape[0] != len(self.bands) or shape[1] != shape[2]:
+            raise ValueError(f"shape: got {reprlib.repr(shape)}, expected [{len(self.bands)} bands, side, side]")
+        if math.prod(shape) * np.dtype(dtype).itemsize > MOST_BYTES:
+            raise ValueError(f"shape: got {reprlib.repr(shape)} of {dtype}, expected at most {MOST_BYTES} bytes")
+        if self.res_m is not None and not 1e-3 <= self.res_m <= 1e6:
+            raise ValueError(f"res_m: got {self.res_m}, expected 0.001 to 1,000,000 metres, or null")
+        info = np.finfo(np.float32) if dtype == "float32" else np.iinfo(dtype)
+        is_nan = dtype == "float32" and math.isnan(self.nodata)
+        is_value = float(info.min) <= self.nodata <= float(info.max)
+        is_value = is_value and (dtype == "float32" or float(self.nodata).is_integer())
+        if not is_nan and not is_value:
+            raise ValueError(f"nodata: got {self.nodata}, expected a value of {dtype}")
+
     @property
     def is_static(self) -> bool:
         """Whether it is without time."""
         return not self.seasons
 
-    def to_json(self) -> dict[str, Any]:
-        """The entry as plain JSON values."""
-        return {
-            "source": self.source,
-            "seasons": list(self.seasons),
-            "of_children": self.of_children,
-            "bands": list(self.bands),
-            "shape": list(self.shape),
-            "dtype": self.dtype,
-            "unit": self.unit,
-            "nodata": "nan" if math.isnan(self.nodata) else self.nodata,
-            "res_m": self.res_m,
-            "role": self.role,
-            "encoding": self.encoding,
-        }
 
-    @classmethod
-    def from_json(cls, value: Any, where: str) -> ArrayEntry:
-        """The entry that `to_json` gave. Raises DamageError naming the key that is wrong."""
-        t = _Table(value, where)
-        dtype = _one_of(t, "dtype", DTYPES)
-        role = _one_of(t, "role", get_args(Role))
-        encoding = _one_of(t, "encoding", ENCODINGS)
-        bands, shape = t.texts("bands"), t.items("shape")
-        if len(shape) != 3 or not all(type(n) is int and n > 0 for n in shape) or shape[0] != len(bands):
-            raise DamageError(f"{where}.shape: got {reprlib.repr(shape)}, expected [{len(bands)} bands, height, width]")
-        if math.prod(shape) * np.dtype(dtype).itemsize > MOST_BYTES:
-            raise DamageError(
-                f"{where}.shape: got {reprlib.repr(shape)} of {dtype}, expected an array of at most {MOST_BYTES} bytes"
-            )
-        nodata = t.take("nodata") if t.left.get("nodata") == "nan" else t.number("nodata")
-        entry = cls(
-            source=t.text("source"),
-            seasons=t.names("seasons"),
-            of_children=t.flag("of_children"),
-            bands=bands,
-            shape=(shape[0], shape[1], shape[2]),
-            dtype=dtype,
-            unit=t.text("unit"),
-            nodata=float(nodata),
-            res_m=t.number_or_null("res_m"),
-            role=cast(Role, role),
-            encoding=cast(Encoding, encoding),
-        )
-        if shape[1] != shape[2]:
-            raise DamageError(f"{where}.shape: got {shape}, expected a square: as high as wide")
-        if entry.res_m is not None and not 1e-3 <= entry.res_m <= 1e6:
-            raise DamageError(f"{where}.res_m: got {entry.res_m}, expected 0.001 to 1,000,000 metres, or null")
-        info = np.finfo(np.float32) if dtype == "float32" else np.iinfo(dtype)
-        is_nan = dtype == "float32" and math.isnan(entry.nodata)
-        is_value = float(info.min) <= entry.nodata <= float(info.max)
-        is_value = is_value and (dtype == "float32" or entry.nodata.is_integer())
-        if not is_nan and not is_value:
-            raise DamageError(f"{where}.nodata: got {entry.nodata}, expected a value of {dtype}")
-        t.done()
-        return entry
-
-
-def _one_of(t: _Table, key: str, allowed: tuple[str, ...]) -> str:
-    value = t.text(key)
-    if value not in allowed:
-        raise DamageError(f"{t.where}.{key}: got {reprlib.repr(value)}, expected one of {', '.join(allowed)}")
-    return value
-
-
-@dataclass(frozen=True, slots=True)
-class BandStatistics:
+class BandStatistics(_Strict, frozen=True):
     """Statistics of one band over the valid pixels of the train split, in units as stored."""
 
-    mean: float | None
-    std: float | None
+    mean: Number | None
+    std: Number | None
     """Population standard deviation."""
-    min: float | None
-    max: float | None
-    count: int
+    min: Number | None
+    max: Number | None
+    count: Count
     """Valid pixels; where 0, the others are None."""
 
-    def to_json(self) -> dict[str, Any]:
-        """The statistics as plain JSON values."""
-        return {"mean": self.mean, "std": self.std, "min": self.min, "max": self.max, "count": self.count}
-
-    @classmethod
-    def from_json(cls, value: Any, where: str) -> BandStatistics:
-        """The statistics that `to_json` gave. Raises DamageError naming the key that is wrong."""
-        t = _Table(value, where)
-        mean, std, low, high = (t.number_or_null(k) for k in ("mean", "std", "min", "max"))
-        entry = cls(mean, std, low, high, t.count("count"))
-        t.done()
-        known = [v for v in (mean, std, low, high) if v is not None]
-        if len(known) != (4 if entry.count else 0) or (std is not None and std < 0):
-            raise DamageError(
-                f"{where}: mean {mean}, std {std}, min {low}, max {high} of {entry.count} pixels: expected numbers, std ≥ "
-                "0, or null of each where there are no pixels; pack the dataset again"
+    def __post_init__(self) -> None:
+        """Raises ValueError where they are not of so many pixels."""
+        known = [v for v in (self.mean, self.std, self.min, self.max) if v is not None]
+        if len(known) != (4 if self.count else 0) or (self.std is not None and self.std < 0):
+            raise ValueError(
+                f"mean {self.mean}, std {self.std}, min {self.min}, max {self.max} of {self.count} pixels: expected "
+                "numbers, std ≥ 0, or null of each where there are no pixels"
             )
-        return entry
 
 
-@dataclass(frozen=True, slots=True)
-class SourceEntry:
+class SourceEntry(_Strict, frozen=True):
     """What a person must know of a source that pixels come from."""
 
-    title: str
-    licence: str
-
-    def to_json(self) -> dict[str, Any]:
-        """The entry as plain JSON values."""
-        return {"title": self.title, "licence": self.licence}
-
-    @classmethod
-    def from_json(cls, value: Any, where: str) -> SourceEntry:
-        """The entry that `to_json` gave. Raises DamageError naming the key that is wrong."""
-        t = _Table(value, where)
-        entry = cls(t.text("title"), t.text("licence"))
-        t.done()
-        return entry
+    title: Text
+    licence: Text
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class _Begin(Struct, frozen=True):
+    """What an index of any version has."""
+
+    format: Text
+    version: Count
+
+
+class _Digests(_Strict, frozen=True):
+    pixels: Text
+    release: Text
+
+
+class Index(_Strict, frozen=True):
     """All of `index.json`, which is published last: where it is, the dataset is complete."""
 
-    dataset: str
-    title: str
-    pixels_digest: str
+    dataset: Text
+    title: Text
+    pixels_digest: Text
     """Of the part of the recipe that changes pixels."""
-    release_digest: str
+    release_digest: Text
     """Of the part that changes labels, split and packing on top of it."""
-    content_sha256: str
+    content_sha256: Text
     """Over decoded arrays and labels (`ContentHash`)."""
-    seasons: tuple[str, ...]
+    seasons: tuple[Name, ...]
     """Of all arrays, in order."""
-    children: int
+    children: Annotated[int, Meta(ge=0, lt=_MOST_MEMBERS)]
     """How many children the sample that has most has; 0 where the recipe makes none."""
-    label_names: tuple[str, ...]
+    label_names: tuple[Text, ...]
     """Meaning of the entries of every label vector, in order; empty where the recipe makes no labels."""
-    arrays: dict[str, ArrayEntry]
+    arrays: dict[Text, ArrayEntry]
     """By name."""
-    splits: dict[str, SplitEntry]
+    splits: dict[Text, SplitEntry]
     """By name."""
-    statistics: dict[str, dict[str, BandStatistics]]
+    statistics: dict[Text, dict[str, BandStatistics]]
     """Array → band → statistics."""
-    sources: dict[str, SourceEntry]
+    sources: dict[Text, SourceEntry]
     """By name."""
-    counts: dict[str, Any]
+    counts: dict[Text, Any]
     """What became of patches and samples, by reason; free form."""
-    written_by: dict[str, Any]
+    written_by: dict[Text, Any]
     """Versions of what wrote it; free form, without times, hosts or paths."""
 
     @property
@@ -477,24 +296,12 @@ class Index:
 
     def to_json(self) -> dict[str, Any]:
         """The index as plain JSON values."""
-        return {
-            "format": FORMAT,
-            "version": VERSION,
-            "dataset": self.dataset,
-            "title": self.title,
-            "digests": {"pixels": self.pixels_digest, "release": self.release_digest},
-            "content_sha256": self.content_sha256,
-            "seasons": list(self.seasons),
-            "children": self.children,
-            "label_names": list(self.label_names),
-            "arrays": {k: v.to_json() for k, v in self.arrays.items()},
-            "members": list(self.members),
-            "splits": {k: v.to_json() for k, v in self.splits.items()},
-            "statistics": {a: {b: s.to_json() for b, s in bands.items()} for a, bands in self.statistics.items()},
-            "sources": {k: v.to_json() for k, v in self.sources.items()},
-            "counts": self.counts,
-            "written_by": self.written_by,
-        }
+        value: dict[str, Any] = to_builtins(self)
+        value |= {"format": FORMAT, "version": VERSION, "members": list(self.members)}
+        value["digests"] = {name: value.pop(f"{name}_digest") for name in _Digests.__struct_fields__}
+        for entry in value["arrays"].values():
+            entry["nodata"] = "nan" if math.isnan(entry["nodata"]) else entry["nodata"]
+        return value
 
     @classmethod
     def from_json(cls, value: Any, where: str = INDEX) -> Index:
@@ -504,51 +311,39 @@ class Index:
             ConfigError: it is of a newer version than this software knows.
             DamageError: it is not such an index; the key that is wrong is named.
         """
-        t = _Table(value, where)
-        if (got := t.text("format")) != FORMAT:
+        begin = _read(_Begin, value, where)
+        if begin.format != FORMAT:
             raise DamageError(
-                f"{where}: format {reprlib.repr(got)}, expected {FORMAT!r}: this is not an index of shards"
+                f"{where}: format {reprlib.repr(begin.format)}, expected {FORMAT!r}: this is not an index of shards"
             )
-        version = t.count("version")
-        if version > VERSION:
+        if begin.version > VERSION:
             raise ConfigError(
-                f"{where}: format version {version}, this software reads up to {VERSION}: update curation to read it"
+                f"{where}: format version {begin.version}, this software reads up to {VERSION}: update curation to read it"
             )
-        if version != VERSION:
-            raise DamageError(f"{where}: format version {version}, expected {VERSION}; pack the dataset again")
-        digests = _Table(t.take("digests"), f"{where}: digests")
-        index = cls(
-            dataset=t.text("dataset"),
-            title=t.text("title"),
-            pixels_digest=digests.text("pixels"),
-            release_digest=digests.text("release"),
-            content_sha256=t.text("content_sha256"),
-            seasons=t.names("seasons"),
-            children=t.count("children", _MOST_MEMBERS),
-            label_names=t.texts("label_names"),
-            arrays={k: ArrayEntry.from_json(v, f"{where}: arrays.{k}") for k, v in t.table("arrays").items()},
-            splits={k: SplitEntry.from_json(v, f"{where}: splits.{k}") for k, v in t.table("splits").items()},
-            statistics={
-                a: {b: BandStatistics.from_json(s, f"{where}: statistics.{a}.{b}") for b, s in bands.left.items()}
-                for a, value in t.table("statistics").items()
-                for bands in [_Table(value, f"{where}: statistics.{a}")]
-            },
-            sources={k: SourceEntry.from_json(v, f"{where}: sources.{k}") for k, v in t.table("sources").items()},
-            counts=t.free("counts"),
-            written_by=t.free("written_by"),
-        )
-        digests.done()
-        got_members = t.texts("members")
-        index._check(where, len(got_members))
-        if got_members != index.members:
-            raise DamageError(
-                f"{where}: members: got {reprlib.repr(got_members)}, expected {reprlib.repr(index.members)}"
-            )
-        t.done()
+        if begin.version != VERSION:
+            raise DamageError(f"{where}: format version {begin.version}, expected {VERSION}; pack the dataset again")
+        own = [key for key in cls.__struct_fields__ if not key.endswith("_digest")]
+        _check_keys(value, [*_Begin.__struct_fields__, "digests", "members", *own], where)
+        rest = {key: of for key, of in value.items() if key not in _Begin.__struct_fields__}
+        digests = _read(_Digests, rest.pop("digests"), f"{where}: digests")
+        rest |= {f"{name}_digest": getattr(digests, name) for name in _Digests.__struct_fields__}
+        members = _read(tuple[Text, ...], rest.pop("members"), f"{where}: members")
+        for key, kind in (("arrays", ArrayEntry), ("splits", SplitEntry), ("sources", SourceEntry)):
+            rest[key] = _each(kind, rest[key], f"{where}: {key}")
+        bands = _read(dict[Text, Any], rest["statistics"], f"{where}: statistics")
+        rest["statistics"] = {a: _each(BandStatistics, of, f"{where}: statistics.{a}") for a, of in bands.items()}
+        index = _read(cls, rest, where)
+        index._check(where, len(members))
+        if members != index.members:
+            raise DamageError(f"{where}: members: got {reprlib.repr(members)}, expected {reprlib.repr(index.members)}")
         return index
 
     def _check(self, where: str, members: int) -> None:
         """Raises DamageError where arrays, seasons and statistics do not belong together. Members are named after it."""
+        for key in ("counts", "written_by"):
+            _check_depth(getattr(self, key), f"{where}: {key}")
+        if len(set(self.seasons)) != len(self.seasons):
+            raise DamageError(f"{where}: seasons: got {reprlib.repr(self.seasons)}, expected each once; pack it again")
         several = {True: self.children, False: 1}
         total = 1 + sum(several[a.of_children] * (len(a.seasons) or 1) for a in self.arrays.values())
         if total != members or total > _MOST_MEMBERS:
@@ -561,10 +356,6 @@ class Index:
             if not _NAME.fullmatch(name) or re.fullmatch("child[0-9]+", name):
                 raise DamageError(
                     f"{where}: arrays: got {reprlib.repr(name)}, expected a name of a-z, 0-9, '_' and '-', and not child<n>"
-                )
-            if not _NAME.fullmatch(entry.source):
-                raise DamageError(
-                    f"{where}: arrays.{name}.source: got {reprlib.repr(entry.source)}, expected a-z, 0-9, '_' and '-'"
                 )
             if list(entry.seasons) != [s for s in self.seasons if s in entry.seasons]:
                 raise DamageError(
@@ -597,6 +388,60 @@ class Index:
         except ValueError as err:
             raise DamageError(f"{where}: not JSON ({err}); pack the dataset again") from err
         return cls.from_json(value, where)
+
+
+def _read(kind: type[K], value: Any, where: str) -> K:
+    """A JSON value as what it should be. Raises DamageError naming the key that is wrong."""
+    try:
+        return convert(value, kind)
+    except ValidationError as err:
+        raise DamageError(f"{where}{_fault(str(err), value)}; pack the dataset again") from err
+    except UnicodeEncodeError as err:
+        raise DamageError(f"{where}: got {reprlib.repr(err.object)}, expected UTF-8; pack the dataset again") from err
+
+
+def _each(kind: type[S], value: Any, where: str) -> dict[str, S]:
+    """A JSON object's values, each of a kind, by name."""
+    out = {}
+    for name, of in _read(dict[Text, Any], value, where).items():
+        if isinstance(of, dict):
+            _check_keys(of, kind.__struct_fields__, f"{where}.{name}")
+        out[name] = _read(kind, of, f"{where}.{name}")
+    return out
+
+
+def _check_keys(value: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
+    """Passes where an object has these keys, those with a default too, and no other."""
+    if lacks := [key for key in keys if key not in value]:
+        raise DamageError(f"{where}: no key {lacks[0]!r}; the index is not whole: pack the dataset again")
+    if more := sorted(set(value) - set(keys)):
+        raise DamageError(
+            f"{where}: unknown keys {reprlib.repr(more)}; format version {VERSION} does not have them: pack the dataset "
+            "again, or read it with the software that wrote it"
+        )
+
+
+def _fault(said: str, value: Any) -> str:
+    """Where in a value a ValidationError is, what stands there, and what should: `.shards[0].size: got -1, expected …`."""
+    text, _, at = said.rpartition(" - at `") if " - at `" in said else (said, "", "$`")
+    path = at.rpartition("$")[2].rstrip("`")
+    for name, number in re.findall(r"\.([^.\[\]]+)|\[(\d+)\]", path):
+        value = value[name] if name else value[int(number)]
+    for kind, words in _WORDS.items():
+        text = text.replace(f"`str` matching regex {get_args(kind)[1].pattern!r}", words)
+    if text.startswith(("Expected", "Invalid")):
+        text = f"got {reprlib.repr(value)}, {text[:1].lower()}{text[1:]}"
+    return f"{path}: {_CONTROLS.sub('?', text)[:400]}"
+
+
+def _check_depth(value: dict[str, Any], where: str) -> None:
+    """Passes where what is free form is no deeper than who reads it can follow."""
+    level: list[Any] = [value]
+    for _ in range(_DEEPEST):
+        level = [v for of in level for v in (of.values() if isinstance(of, dict) else of)]
+        level = [v for v in level if isinstance(v, dict | list)]
+    if level:
+        raise DamageError(f"{where}: more than {_DEEPEST} levels deep; pack the dataset again")
 
 
 class MemberName(NamedTuple):

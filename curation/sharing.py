@@ -8,10 +8,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from curation.locate import era5, overlap
-from curation.locate.places import Floats
+from curation.locate.nearby import Nearby
 from curation.locate.split import EARTH_RADIUS_KM, TRAIN, VAL
 from curation.model import Location
 from curation.recipe import CELL_SAMPLER, UNSHARED_CELL, Recipe
@@ -78,11 +77,10 @@ def left_out(samples: Iterable[Uses], kinds: Collection[str]) -> dict[str, str]:
 
 def near_pairs(places: Sequence[Location], reach_km: float) -> int:
     """Pairs of a train and a val root that may share ground: centres are nearer than twice as far as footprints reach."""
-    points = {side: _unit([p for p in places if p.split == side]) for side in (TRAIN, VAL)}
-    if not len(points[TRAIN]) or not len(points[VAL]):
-        return 0
-    chord = 2 * math.sin(min(2 * reach_km / EARTH_RADIUS_KM, math.pi) / 2) * (1 - 1e-9)
-    return int(cKDTree(points[TRAIN]).count_neighbors(cKDTree(points[VAL]), chord))
+    lon, lat = (np.array([getattr(p, k) for p in places], np.float64) for k in ("lon", "lat"))
+    train, val = (np.array([p.split == side for p in places], np.bool_) for side in (TRAIN, VAL))
+    angle = min(2 * reach_km / EARTH_RADIUS_KM, math.pi) * (1 - 1e-9)
+    return len(Nearby(lon[val], lat[val]).pairs(lon[train], lat[train], angle)[0])
 
 
 def told(found: Mapping[str, Shared]) -> str:
@@ -102,8 +100,3 @@ def _by_both(samples: Sequence[Uses]) -> dict[str, set[str]]:
         for kind, names in s.things.items():
             used[s.split][kind].update(names)
     return {kind: names & used[VAL][kind] for kind, names in used[TRAIN].items() if kind in used[VAL]}
-
-
-def _unit(places: Sequence[Location]) -> Floats:
-    lon, lat = (np.radians([getattr(p, k) for p in places]) for k in ("lon", "lat"))
-    return np.column_stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])

@@ -23,7 +23,7 @@ LEVELS = [
         "tables",
         "stopping",
     },
-    {"printable", "trust", "hrefs", "storage"},
+    {"printable", "trust", "hrefs", "storage", "extras"},
     {"atlas", "choice", "grid", "gridding", "sources", "radiometry", "shift", "store", "payload", "locations"},
     {"recipe", "clouds", "labels", "shardformat", "starter", "ledger", "facts", "complete", "fitness", "causes"},
     {"regions", "catalogs", "cube", "read", "stream"},
@@ -36,7 +36,7 @@ LEVELS = [
     {"pipeline"},
     {"shards", "estimate"},
     {"recorded", "drawing", "verify"},
-    {"report", "show"},
+    {"report", "show", "open_patch"},
     {"cli"},
     {"__main__"},
 ]

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,6 +88,31 @@ def test_an_index_reads_back_equal_and_gives_the_same_bytes():
     assert json.loads(data)["members"] == list(MEMBERS)
 
 
+def test_an_index_as_it_was_always_written_reads_back_to_the_same_bytes():
+    data = (Path(__file__).parent / "recorded/index-v2.json").read_bytes()
+    read = Index.from_bytes(data)
+    assert read.to_bytes() == data
+    assert math.isnan(read.arrays["dem_30m"].nodata)
+    assert (read.arrays["no2_4px"].res_m, read.arrays["s1_10m"].of_children) == (None, True)
+    assert read.splits["train"].shards[1].samples == 1
+    assert read.statistics["s2_10m"]["B03"] == BandStatistics(None, None, None, None, 0)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: FileEntry("../x", 1, "0" * 64),
+        lambda: ShardEntry("x", 1023, "0" * 64, 1),
+        lambda: BandStatistics(1.0, -1.0, 0.0, 2.0, 3),
+        lambda: ArrayEntry("s2", (), ("B02",), (2, 6, 6), "uint16", "1", 0.0, 10.0, "data"),
+        lambda: ArrayEntry("s2", (), ("B02",), (1, 6, 6), "uint16", "1", math.nan, 10.0, "data"),
+    ],
+)
+def test_what_would_be_refused_when_read_is_not_written(make):
+    with pytest.raises(ValueError, match="expected"):
+        make()
+
+
 def test_members_are_meta_then_static_then_season_by_season():
     assert MEMBERS == (META, "dem_30m.npy", "s2_10m.winter.npy", "s2_10m.summer.npy")
 
@@ -102,10 +128,18 @@ def test_members_are_meta_then_static_then_season_by_season():
         (lambda v: v["members"].reverse(), DamageError, r"members: got"),
         (lambda v: v["splits"]["train"].update(samples=3), DamageError, r"got 3, expected 2"),
         (lambda v: v["splits"]["train"]["members"].update(name="../x"), DamageError, r"got '../x'"),
-        (lambda v: v["arrays"]["s2_10m"].update(dtype="float16"), DamageError, r"s2_10m.dtype: got 'float16'"),
+        (lambda v: v["arrays"]["s2_10m"].update(dtype="float16"), DamageError, r"s2_10m: dtype: got 'float16'"),
         (lambda v: v["arrays"]["s2_10m"].update(shape=[3, 6, 6]), DamageError, r"shape: got \[3, 6, 6\]"),
-        (lambda v: v["arrays"]["s2_10m"].update(res_m="10"), DamageError, r"res_m: got '10', expected a number"),
-        (lambda v: v["splits"]["train"]["shards"][0].update(size=True), DamageError, r"size: got True"),
+        (lambda v: v["arrays"]["s2_10m"].update(res_m="10"), DamageError, r"s2_10m\.res_m: got '10', expected `float"),
+        (
+            lambda v: v["splits"]["train"]["shards"][0].update(size=True),
+            DamageError,
+            r"train\.shards\[0\]\.size: got True",
+        ),
+        (lambda v: v["arrays"]["s2_10m"].pop("encoding"), DamageError, r"arrays\.s2_10m: no key 'encoding'"),
+        (lambda v: v["sources"]["dem"].update(title="a\nb"), DamageError, r"dem\.title: got .*without control"),
+        (lambda v: v["sources"]["dem"].update(title="\ud800"), DamageError, r"dem\.title: got .*without control"),
+        (lambda v: v["seasons"].append("summer"), DamageError, r"seasons: got .*each once"),
     ],
 )
 def test_a_wrong_index_is_refused_and_says_where(change, error, match):

@@ -7,14 +7,14 @@ import math
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from curation import grid
+from curation.locate import nearby
+from curation.locate.nearby import Nearby
 from curation.locate.places import Floats, Ints, Places, by_value, joined
 
 _MOST_PAIRS = 1_000_000
 """Candidates with more near pairs than this are halved: it bounds memory however crowded they are, and changes no result."""
-_SAMPLE = 16
 
 _LEAST_RADIUS_M = 6_335_000.0
 """No radius of curvature of the Earth is smaller, so an angle from it is never too small."""
@@ -33,10 +33,9 @@ class Kept:
 
     def __init__(self, size_m: float) -> None:
         self.size_m = size_m
-        angle = size_m * math.sqrt(2) / _LEAST_SCALE / _LEAST_RADIUS_M
-        self._chord = 2 * math.sin(angle / 2) * 1.001
-        """Centres farther apart than this on the unit sphere cannot have footprints that overlap."""
-        self._levels: list[tuple[Places, cKDTree]] = []
+        self._angle = min(size_m * math.sqrt(2) / _LEAST_SCALE / _LEAST_RADIUS_M * 1.001, math.pi)
+        """Centres farther apart than this, radians, cannot have footprints that overlap."""
+        self._levels: list[tuple[Places, Nearby]] = []
 
     def admit(self, candidates: Places) -> NDArray[np.bool_]:
         """Which candidates are kept, as bool: in their order, each that overlaps none kept before it."""
@@ -46,12 +45,9 @@ class Kept:
 
     def _free_of_kept(self, new: Places) -> NDArray[np.bool_]:
         free = np.ones(len(new), dtype=bool)
-        if len(new):
-            tree = cKDTree(_unit(new))
-            for kept, kept_tree in self._levels:
-                near = tree.sparse_distance_matrix(kept_tree, self._chord, output_type="ndarray")
-                hit = overlapping(new.take(near["i"]), kept.take(near["j"]), self.size_m)
-                free[near["i"][hit]] = False
+        for kept, there in self._levels:
+            mine, its = there.pairs(new.lon, new.lat, self._angle)
+            free[mine[overlapping(new.take(mine), kept.take(its), self.size_m)]] = False
         return free
 
     def _admit_free(self, new: Places) -> NDArray[np.bool_]:
@@ -59,11 +55,11 @@ class Kept:
         free = np.ones(len(new), dtype=bool)
         if not len(new):
             return free
-        points = _unit(new)
-        if len(new) > _SAMPLE and self._crowded(points):
+        if nearby.crowded(new.lon, new.lat, self._angle, _MOST_PAIRS):
             half = len(new) // 2
             return np.concatenate([self.admit(new.take(slice(0, half))), self.admit(new.take(slice(half, None)))])
-        pairs = cKDTree(points).query_pairs(self._chord, output_type="ndarray")
+        pairs = np.column_stack(Nearby(new.lon, new.lat).pairs(new.lon, new.lat, self._angle))
+        pairs = pairs[pairs[:, 0] < pairs[:, 1]]
         pairs = pairs[overlapping(new.take(pairs[:, 0]), new.take(pairs[:, 1]), self.size_m)]
         for earlier, later in pairs[np.argsort(pairs[:, 1], kind="stable")].tolist():
             if free[earlier]:  # final by now: its own pairs with earlier ones came before
@@ -71,17 +67,11 @@ class Kept:
         self._add(new.take(free))
         return free
 
-    def _crowded(self, points: Floats) -> bool:
-        """Whether there may be too many near pairs to list, judged by every 16th point, since counting them all is slow."""
-        sample = cKDTree(points[::_SAMPLE])
-        pairs = sample.count_neighbors(sample, self._chord) - sample.n
-        return bool(pairs * _SAMPLE**2 > 2 * _MOST_PAIRS)
-
     def _add(self, places: Places) -> None:
         while self._levels and len(self._levels[-1][0]) <= 2 * len(places):
             places = joined([self._levels.pop()[0], places])
         if len(places):
-            self._levels.append((places, cKDTree(_unit(places))))
+            self._levels.append((places, Nearby(places.lon, places.lat)))
 
 
 def overlapping(a: Places, b: Places, size_m: float) -> NDArray[np.bool_]:
@@ -124,9 +114,3 @@ def outlines(epsg: Ints, x0_m: Floats, y0_m: Floats, size_m: float, points_per_s
         x, y = x0_m[rows, None] + right, y0_m[rows, None] - down
         lon[rows], lat[rows] = grid.transformer(code, 4326).transform(x, y)
     return lon, lat
-
-
-def _unit(places: Places) -> Floats:
-    """Centres on the unit sphere (n, 3): near is near there, across the antimeridian and at the poles too."""
-    lon, lat = np.radians(places.lon), np.radians(places.lat)
-    return np.column_stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])

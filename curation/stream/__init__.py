@@ -3,11 +3,12 @@
 `plan` says in which order (pure), `layout` what a sample looks like, `opening` checks a split, `fetch` gets bytes, `reading`
 checks them, `meta` and `decode` put them where they belong, `filling` does so with threads, `ring` and `batch` are the
 memory and its way to the consumer, `ranks` is which rank this is, `state` which epoch and how far it has come, `dataset`
-is what torch sees.
+is what torch sees. `stock` reads the same shards by the webdataset package.
 """
 
 from curation.stream.dataset import ShardDataset, open_shards
 from curation.stream.decode import decoder
 from curation.stream.resample import upsample
+from curation.stream.stock import webdataset
 
-__all__ = ["ShardDataset", "decoder", "open_shards", "upsample"]
+__all__ = ["ShardDataset", "decoder", "open_shards", "upsample", "webdataset"]

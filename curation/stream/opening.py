@@ -119,7 +119,7 @@ def open_split(path_or_url: str | Path, split: str, remote: Remote | None = None
         DamageError: something is not what the index says of it; the files are named.
     """
     _copies.settle()
-    store, index = _find_index(str(path_or_url))
+    store, index = find_index(str(path_or_url))
     if split not in index.splits:
         known = ", ".join(f"{k} ({counted(v.samples, 'sample')})" for k, v in index.splits.items())
         raise ConfigError(f"{store.where(INDEX)}: no split {split!r}; expected one of: {known}")
@@ -166,7 +166,8 @@ def holding(opened: OpenSplit, wanted: Mapping[str, int]) -> Holding:
     return Holding(np.flatnonzero(enough), np.bincount(shard[enough], minlength=len(entry.shards)).tolist())
 
 
-def _find_index(path_or_url: str) -> tuple[Store, Index]:
+def find_index(path_or_url: str) -> tuple[Store, Index]:
+    """The folder of shards that a path or URL leads to, and its index. Raises ConfigError where there is none."""
     base = path_or_url.rstrip("/").removesuffix(f"/{INDEX}")
     if base == INDEX:
         base = "."

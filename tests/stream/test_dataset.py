@@ -385,7 +385,8 @@ def test_a_shard_that_is_cut_after_opening_is_refused(copy):
 def repack(folder, change):
     """Packs the val split again with `change` applied to each sample's members: tables and index agree with the shard."""
     import hashlib
-    from dataclasses import replace
+
+    from msgspec.structs import replace
 
     from curation.shardformat import FileEntry, Index, Sample, ShardEntry, members_to_arrow, write_tar
 

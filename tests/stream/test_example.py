@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import math
 import os
@@ -9,6 +8,7 @@ from datetime import timedelta
 import pytest
 import torch
 import torch.distributed as dist
+from msgspec.structs import replace
 from torch import nn
 
 from curation.shardformat import Index
@@ -229,7 +229,7 @@ def test_a_dataset_without_val_is_one_line_and_code_2(tmp_path, capsys):
 
 def test_a_dataset_without_labels_is_one_line_and_code_2(copy, capsys):
     index = Index.from_bytes((copy / "index.json").read_bytes())
-    (copy / "index.json").write_bytes(dataclasses.replace(index, label_names=()).to_bytes())
+    (copy / "index.json").write_bytes(replace(index, label_names=()).to_bytes())
     assert command(copy) == 2
     assert "no labels" in one_line(capsys)
 

@@ -13,6 +13,7 @@ import resource
 import shutil
 import time
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -140,7 +141,7 @@ def crowded(index):
     """More members than the member table can count, each named as it should be."""
     index["arrays"]["dem_30m"].update(of_children=True)
     index["children"] = 2**15 - 1
-    arrays = {name: ArrayEntry.from_json(value, name) for name, value in index["arrays"].items()}
+    arrays = {name: msgspec.convert(value, ArrayEntry) for name, value in index["arrays"].items()}
     index["members"] = list(member_names(arrays, index["seasons"], index["children"]))
 
 
