@@ -271,11 +271,14 @@ def test_the_collector_may_run_in_any_locked_region(shards, monkeypatch, name):
         ended.set()
 
     gc.disable()
+    gc.collect()
+    gc.freeze()  # what was there before is none of the test's, and would be looked through each time
     try:
         thread = threading.Thread(target=go, daemon=True)
         thread.start()
         assert ended.wait(60), "it hangs"
     finally:
+        gc.unfreeze()
         gc.enable()
     assert not failed, failed
     assert lock.entered
