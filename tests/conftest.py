@@ -35,14 +35,14 @@ hypothesis.settings.register_profile("curation", deadline=None, max_examples=FAS
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=THOROUGH)
 hypothesis.settings.load_profile("curation")
 
-PROCESSES_A_CORE, FEWEST_PROCESSES, MOST_PROCESSES = 2, 3, 16
-"""Of `pytest -n auto`: tests wait much (for servers, workers and deadlines); each process takes up to 1 GB."""
+PROCESSES_A_CORE, FEWEST_PROCESSES, MOST_PROCESSES = 1.5, 2, 16
+"""Of `pytest -n auto`: tests wait for servers, workers and deadlines; each process takes up to 1 GB, and seconds to load."""
 
 
 @pytest.hookimpl(optionalhook=True)  # where there is no pytest-xdist, tests run one after the other
 def pytest_xdist_auto_num_workers() -> int:
     """How many processes run tests at the same time."""
-    return min(max(PROCESSES_A_CORE * len(os.sched_getaffinity(0)), FEWEST_PROCESSES), MOST_PROCESSES)
+    return min(max(int(PROCESSES_A_CORE * len(os.sched_getaffinity(0))), FEWEST_PROCESSES), MOST_PROCESSES)
 
 
 # ---- where torch is not installed, what needs it is left out, and that is told -----------------------------------------

@@ -151,7 +151,7 @@ class CollectingLock:
     """A lock in which the collector runs."""
 
     def __init__(self):
-        self.lock, self.entered = threading.Lock(), 0
+        self.lock, self.entered, self.collected = threading.Lock(), 0, 0
 
     def acquire(self, *args):
         return self.lock.acquire(*args)
@@ -162,7 +162,7 @@ class CollectingLock:
     def __enter__(self):
         assert self.lock.acquire(timeout=20), "somebody holds it for ever"
         self.entered += 1
-        gc.collect()
+        self.collected += gc.collect()
 
     def __exit__(self, *_):
         self.lock.release()
@@ -271,14 +271,18 @@ def test_the_collector_may_run_in_any_locked_region(shards, monkeypatch, name):
         ended.set()
 
     gc.disable()
+    gc.collect()
+    gc.freeze()  # what was there before is none of the test's, and would be looked through each time
     try:
         thread = threading.Thread(target=go, daemon=True)
         thread.start()
         assert ended.wait(60), "it hangs"
     finally:
+        gc.unfreeze()
         gc.enable()
     assert not failed, failed
     assert lock.entered
+    assert lock.collected > 20, "what was littered is not collected there"
 
 
 def test_the_collector_may_find_an_iteration_on_a_thread_that_fills_for_it(shards, monkeypatch):

@@ -15,6 +15,7 @@ from curation.cube import Cube, chunk_hash
 from curation.facts import FILL, Fact
 from curation.model import DamageError, Status
 from tests import world as tiny
+from tests.examples import crossed
 from tests.run import Curate
 
 
@@ -111,8 +112,7 @@ def chunk_objects(folder: Path) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "zarr.json")
 
 
-@pytest.mark.parametrize("season", ["static", "summer"])
-@pytest.mark.parametrize("part", ["first", "middle", "last"])
+@pytest.mark.parametrize(("part", "season"), crossed(["first", "middle", "last"], ["static", "summer"]))
 def test_zarr_refuses_every_chunk_with_a_flipped_byte(built: Curate, tmp_path: Path, season: str, part: str):
     mine = built.copy(tmp_path)
     folder = mine.folder / "cubes" / "europe" / f"{season}.zarr"
