@@ -10,7 +10,7 @@ from curation.model import ConfigError
 Extra = Literal["earth", "dashboard"]
 
 MODULES: dict[Extra, tuple[str, ...]] = {
-    "earth": ("stac_fastapi", "fastapi", "starlette", "uvicorn", "cql2", "scipy", "platformdirs"),
+    "earth": ("stac_fastapi", "fastapi", "starlette", "uvicorn", "scipy", "platformdirs"),
     "dashboard": ("bokeh",),
 }
 """What is imported of each extra's packages."""

@@ -8,12 +8,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import shapely
 
 from curation.locate import era5, overlap
 from curation.locate.nearby import Nearby
 from curation.locate.split import EARTH_RADIUS_KM, TRAIN, VAL
 from curation.model import Location
-from curation.recipe import CELL_SAMPLER, UNSHARED_CELL, Recipe
+from curation.recipe import CELL_DEG, CELL_SAMPLER, UNSHARED_CELL, Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,25 @@ def cells_of(recipe: Recipe, places: Sequence[Location]) -> list[set[str]]:
     if recipe.places.sampler != CELL_SAMPLER:
         epsg = np.array([p.epsg for p in places], np.int64)
         x0, y0 = (np.array([getattr(p, k) for p in places], np.float64) for k in ("x0_m", "y0_m"))
-        outline = overlap.outlines(epsg, x0, y0, recipe.grid.size, points_per_side=4)
-        lon, lat = np.hstack([lon, outline[0]]), np.hstack([lat, outline[1]])
-    numbers = era5.numbers_at(lon, lat)
-    return [set(era5.ids(np.unique(row))) for row in numbers]
+        lon, lat = overlap.outlines(epsg, x0, y0, recipe.grid.size, points_per_side=4)
+        lon = lon[:, :1] + (lon - lon[:, :1] + 180) % 360 - 180  # each runs on from its first
+    west, south, east, north = (f(v, axis=1) for f in (np.min, np.max) for v in (lon, lat))
+    (left, bottom), (right, top) = era5.indices_at(west, south), era5.indices_at(east, north)
+    wide, high = right - left + 1, top - bottom + 1
+    # All cells of each one's bounding box: a cell may reach into a footprint between two points of its outline.
+    of = np.repeat(np.arange(len(lon)), wide * high)
+    nth = np.arange(len(of)) - np.repeat(np.cumsum(wide * high) - wide * high, wide * high)
+    column, row = left[of] + nth % wide[of], bottom[of] + nth // wide[of]
+    touched = np.ones(len(of), bool)
+    if lon.shape[1] > 1:
+        x, y = column * CELL_DEG - 180, row * CELL_DEG - 90
+        half = CELL_DEG / 2
+        outlines = shapely.polygons(np.stack([lon, lat], axis=-1))
+        touched = shapely.intersects(outlines[of], shapely.box(x - half, y - half, x + half, y + half))
+    out: list[set[str]] = [set() for _ in places]
+    for i, name in zip(of[touched].tolist(), era5.ids(era5.numbered(column, row)[touched]), strict=True):
+        out[i].add(name)
+    return out
 
 
 def shared(samples: Iterable[Uses]) -> dict[str, Shared]:

@@ -56,9 +56,19 @@ def nodes(numbers: Ints) -> tuple[Floats, Floats]:
 
 def numbers_at(lon: Floats, lat: Floats) -> Ints:
     """Numbers of the cells that hold points, their west and south edges included; longitudes may run beyond ±180."""
-    column = np.floor((lon + 180.0) / CELL_DEG + 0.5).astype(np.int64) % COLUMNS
+    return numbered(*indices_at(lon, lat))
+
+
+def indices_at(lon: Floats, lat: Floats) -> tuple[Ints, Ints]:
+    """Columns and rows of the cells that hold points, as `numbers_at` has it; columns run on where longitudes do."""
+    column = np.floor((lon + 180.0) / CELL_DEG + 0.5).astype(np.int64)
     row = np.floor((lat + 90.0) / CELL_DEG + 0.5).astype(np.int64)
-    return np.asarray(row * COLUMNS + column)
+    return np.asarray(column), np.asarray(row)
+
+
+def numbered(column: Ints, row: Ints) -> Ints:
+    """Numbers of cells; columns may run beyond the globe's."""
+    return np.asarray(row * COLUMNS + column % COLUMNS)
 
 
 def grids(numbers: Ints) -> Places:
