@@ -58,7 +58,7 @@ def cells_of(recipe: Recipe, places: Sequence[Location]) -> list[set[str]]:
     if lon.shape[1] > 1:
         x, y = column * CELL_DEG - 180, row * CELL_DEG - 90
         half = CELL_DEG / 2
-        outlines = shapely.polygons(np.stack([lon, lat], axis=-1))
+        outlines = np.asarray(shapely.polygons(np.stack([lon, lat], axis=-1)))
         touched = shapely.intersects(outlines[of], shapely.box(x - half, y - half, x + half, y + half))
     out: list[set[str]] = [set() for _ in places]
     for i, name in zip(of[touched].tolist(), era5.ids(era5.numbered(column, row)[touched]), strict=True):
