@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import curation
 
 PACKAGE = Path(curation.__file__).parent
@@ -143,6 +145,7 @@ def test_nothing_in_the_pipeline_knows_that_a_catalog_is_embedded():
     assert users <= {"cli", "embedded"}
 
 
+@pytest.mark.torch
 def test_streaming_imports_no_dask_no_raster_library_and_no_stac():
     code = "import sys, curation.stream; print(*sorted({m.split('.')[0] for m in sys.modules}))"
     loaded = set(
