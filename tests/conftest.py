@@ -48,7 +48,7 @@ def pytest_xdist_auto_num_workers() -> int:
 # ---- where torch is not installed, what needs it is left out, and that is told -----------------------------------------
 
 TORCH = importlib.util.find_spec("torch") is not None
-NEED_TORCH = ("torch", "torchdata", "curation.stream")
+NEED_TORCH = ("torch", "torchdata", "curation.stream", "curation.examples")
 """Who imports one of these, or of what is in them, needs torch."""
 
 
