@@ -2,16 +2,16 @@
 
 import sys
 
-from curation import stopping
+from curation.work import stopping
 
 
 def main() -> int:
     """Runs the command in a process of its own, and gives its exit code: one line however early or late it is stopped."""
     stopping.install()
     try:
-        from curation import cli  # some seconds, in which somebody may change their mind
+        from curation.cli.main import main as command  # some seconds, in which somebody may change their mind
 
-        return cli.main()
+        return command()
     except stopping.Stopped as why:
         print("curate: stopped before it began", file=sys.stderr)
         return why.code

@@ -10,61 +10,37 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import NoReturn
 
-import numpy as np
-from distributed import Client
-
-from curation import candidates, catalogs, causes, cluster, cube, locate, regions, storage
-from curation.build import SlabJob, SlabReceipt, build_slab
-from curation.catalogs import Catalog
-from curation.cube import Cube
-from curation.ledger import Ledger, SlabRecord, again, size_mark
-from curation.locate import rows
-from curation.locations import Locations
-from curation.model import (
-    SLAB,
-    STATIC,
-    Code,
-    ConfigError,
-    CurationError,
-    DamageError,
-    Location,
-    PatchOutcome,
-    SourceOutcome,
-    Status,
-    StorageError,
-    code_of,
-    counted,
-)
-from curation.progress import Counting, Doing
-from curation.recipe import Dataset, changes
-from curation.regions import Region
-from curation.remaining import Remaining
-from curation.search.cells import cell_of
-from curation.search.saved import Searches, Wanted
-from curation.store import Store
+from curation.build.context import SlabJob
+from curation.build.slab import SlabReceipt, build_slab
+from curation.cubes.bound import check_bound, check_sizes
+from curation.cubes.cube import Cube
+from curation.cubes.selection import cubes
+from curation.cubes.unsettled import Remaining
+from curation.errors import CurationError, DamageError, StorageError, causes, code_of
+from curation.errors.codes import Code
+from curation.errors.words import counted
+from curation.model import Location
+from curation.outcomes import SLAB, PatchOutcome, SourceOutcome, Status
+from curation.places.regions import Region
+from curation.recipe import catalogs
+from curation.recipe.dataset import Dataset
+from curation.scenes import candidates
+from curation.scenes.cells import cell_of
+from curation.scenes.saved import Searches, Wanted
+from curation.store.full import Final
+from curation.store.ledger import Ledger
+from curation.store.objects import Store
+from curation.store.records import SlabRecord
+from curation.work import cluster
+from curation.work.progress import Counting, Doing
+from curation.work.run import Run
 
 log = logging.getLogger(__name__)
 
 BROKEN_AFTER_SLABS = 5
 """So many slabs in a row of which every patch failed: the code, the network or the catalog is broken, not the patches."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What the stages share."""
-
-    dataset: Dataset
-    catalog: Catalog
-    store: Store
-    """The dataset's folder: `<root>/<dataset>`."""
-    client: Client | None = None
-    """None: work in this process."""
-    limit: int | None = None
-    """Only the first so many locations of each cube."""
-    refresh_search: bool = False
 
 
 @dataclass(slots=True)
@@ -99,71 +75,6 @@ class Built:
     def failed(self) -> int:
         """Patches that failed: a rerun tries them again."""
         return sum(n for reason, n in self.counts.items() if reason.startswith("failed"))
-
-
-def asked_regions(dataset: Dataset, catalog: Catalog, text: str) -> list[Region]:
-    """The regions that `--region` names: `all` (the recipe's, for this catalog), or names, a bbox or a file.
-
-    Several names are separated by `+`; a comma belongs to a bbox.
-    """
-    places = dataset.recipe.places
-    own = places.regions_of.get(catalog.identity, places.regions)
-    # The draw needs the recipe's own regions, whatever is asked for: a typo is told before it. Files may have gone since.
-    named = [n for n in places.regions if Path(n).suffix.lower() not in regions.FILE_SUFFIXES]
-    wanted = list(dict.fromkeys([*named, *(own if text == regions.ALL else ())]))
-    found = dict(zip(wanted, regions.of_recipe(dataset.path, wanted), strict=True))
-    if text == regions.ALL:
-        return [found[n] for n in own]
-    if "," in text:
-        return [regions.find(text)]
-    return [regions.find(n) for n in text.split("+")]
-
-
-def asked_seasons(dataset: Dataset, text: str) -> list[str]:
-    """The seasons that `--season` names: `all` (static first), or names separated by commas.
-
-    Raises:
-        ConfigError: the recipe has no such season.
-    """
-    every = dataset.cube_seasons()
-    if text == regions.ALL:
-        return every
-    names = list(dict.fromkeys(text.split(",")))
-    for name in names:
-        dataset.recipe.season(name)
-    # Labels and elevation come from the static cube, so its missing slabs are built first.
-    return [s for s in every if s == STATIC] + [n for n in names if n != STATIC]
-
-
-def locations(dataset: Dataset, store: Store, asked: Sequence[Region], *, keep: bool = True) -> dict[str, Locations]:
-    """Folder → the locations of its cubes along a space-filling curve, so that neighbours share slabs and scenes.
-
-    A region has a folder per level (`Dataset.folder`). The draw is made at first use and kept as GeoParquet (unless `keep`
-    is False, where nothing is written); the sampler `grid` draws region by region.
-    """
-    if dataset.recipe.places.sampler == "grid":
-        found = {r.name: _drawn(dataset, store, f"manifest/locations-{r.name}.parquet", [r], keep) for r in asked}
-    else:
-        everywhere = _drawn(dataset, store, "manifest/locations.parquet", None, keep)
-        found = {r.name: locate.select(everywhere, [r]) for r in asked}
-    out = {}
-    for region, places in found.items():
-        for level in dataset.levels:
-            out[level.folder(region)] = locate.curve_order(places.children() if level.level else places.roots())
-    return out
-
-
-def _drawn(dataset: Dataset, store: Store, key: str, asked: Sequence[Region] | None, keep: bool) -> Locations:
-    if store.head(key) is None:
-        count = dataset.recipe.places.count
-        with Doing(f"locate: drawing {f'{count:,}' if count else 'all'} locations"):
-            made = locate.draw(dataset, asked)
-        if not keep:
-            return made
-        if given := rows.of(dataset, regions.of_recipe(dataset.path, dataset.recipe.places.regions)):
-            store.publish("manifest/dropped.parquet", rows.table(given.dropped))  # until packing knows of the others
-        locate.save(made, store, key, dataset)
-    return locate.load(store, key, dataset)
 
 
 @dataclass(slots=True)
@@ -212,7 +123,7 @@ def build(
     jobs = itertools.chain.from_iterable(_jobs(w, searches) for w in works)
     broken, full = 0, None
     with Counting("build", total, "patch", "stored", searches.doing) as count:
-        task = storage.Final(work or build_slab)
+        task = Final(work or build_slab)
         for batch in cluster.stream(run.client, task, jobs, run.store, run.catalog.here):
             records: dict[tuple[str, str], list[SlabRecord]] = {}
             for job, result in batch:
@@ -283,75 +194,12 @@ def _works(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> list[_W
     return [_work(replace(run, dataset=here.dataset), here) for here in cubes(run, asked, seasons)]
 
 
-def cubes(run: Run, asked: Sequence[Region], seasons: Sequence[str], *, keep: bool = True) -> list[Cube]:
-    """The cubes of regions and seasons, of every level that has them, the roots' first.
-
-    Raises:
-        ConfigError: a region holds nothing.
-    """
-    out = []
-    for folder, places in locations(run.dataset, run.store, asked, keep=keep).items():
-        level = run.dataset.level_of(folder)
-        if level.level and not places:
-            continue  # cells in which no place fits
-        out += [cube.cube_of(level, folder, s, places) for s in seasons if s in level.cube_seasons()]
-    return out
-
-
 def _work(run: Run, here: Cube) -> _Work:
     """A cube's ledger, bound to this recipe and catalog, and what is left to do."""
     ledger = Ledger.replay(run.store, here.region, here.season)
     check_bound(run, ledger, here)
-    _check_sizes(run.store, ledger, here)
+    check_sizes(run.store, ledger, here)
     return _Work(run, Remaining(here, ledger, run.limit), Built(here.region, here.season))
-
-
-def check_bound(run: Run, ledger: Ledger, here: Cube) -> None:
-    """Passes where a cube's ledger is bound to this recipe and catalog, or to nothing yet.
-
-    Raises:
-        ConfigError: it is bound to others; what changed is told by its key where the cube says what it was made by.
-    """
-    try:
-        ledger.check(here.binding(catalogs.pixels_digest(run.dataset, run.catalog)))
-    except ConfigError as err:
-        before = here.made_by(run.store)
-        told = "; ".join(changes(before, catalogs.pixels_parts(run.dataset, run.catalog))) if before else ""
-        if not told:
-            raise
-        if run.catalog.is_file:
-            told = told.replace(f'is "{run.catalog.identity}"', f'is {run.catalog.told} ("{run.catalog.identity}")')
-        raise ConfigError(f"{err}. What changed: {told}") from err
-
-
-def _check_sizes(store: Store, ledger: Ledger, here: Cube) -> None:
-    """Passes where each object of the cube is there with the size recorded of it, as one listing says; reads no byte.
-
-    Slabs with patches yet to be settled are left out: a build that was stopped may have written them since, and each
-    committed chunk of theirs is checked by its hash when they are built.
-
-    Raises:
-        DamageError: an object is missing, or has another size.
-    """
-    whole = [r for n, r in ledger.lines.items() if r.settled == here.patches_of(n)]
-    marks = b"".join([*(size_mark(o.key, o.size) for o in ledger.cube_objects), *(r.marks for r in whole)])
-    if not marks:
-        return
-    stored = b"".join(size_mark(s.key, s.size) for s in store.list(here.prefix))
-    if not np.isin(np.frombuffer(marks, "u8"), np.frombuffer(stored, "u8")).all():
-        _tell_missing(store, ledger, here)
-
-
-def _tell_missing(store: Store, ledger: Ledger, here: Cube) -> NoReturn:
-    sizes = {s.key: s.size for s in store.list(here.prefix)}
-    recorded = list(ledger.cube_objects)
-    for number, record in ledger.slabs.items():
-        if record.settled == here.patches_of(number):
-            recorded += record.objects
-    wrong = [o for o in recorded if sizes.get(o.key) != o.size]
-    first, size = wrong[0], sizes.get(wrong[0].key)
-    found = "is recorded but not there" if size is None else f"has {size} bytes, recorded were {first.size}"
-    raise DamageError(f"{store.where(first.key)}: {found} (the first of {len(wrong)} such objects): {again(first.key)}")
 
 
 def _jobs(work: _Work, searches: Searches) -> Iterator[SlabJob]:

@@ -17,12 +17,12 @@ import hypothesis
 import pytest
 
 from tests import world as tiny
-from tests.examples import FAST, THOROUGH
+from tests.properties import FAST, THOROUGH
 from tests.run import Curate
 
 MEMORY = Path("/dev/shm")
 """A file system in memory, where there is one. What is published is synced to the disk before it counts, and tests publish
-much: on a disk most of their time is spent waiting for it (`tests/test_store.py` is what shows that it is synced)."""
+much: on a disk most of their time is spent waiting for it (`tests/store/test_objects.py` shows that it is synced)."""
 ROOM_BYTES = 6 << 30
 """What all tests together write (2 GB), with room to spare; a container's own /dev/shm of 64 MB is too small."""
 
@@ -30,7 +30,7 @@ if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).
     # Pytest's own variable: unlike --basetemp, the folder below it is a new one for each run.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
-# Machines are shared: how long an example takes says nothing. What is fast tries fewer of them; see `tests/examples.py`.
+# Machines are shared: how long an example takes says nothing. What is fast tries fewer of them; see `tests/properties.py`.
 hypothesis.settings.register_profile("curation", deadline=None, max_examples=FAST)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=THOROUGH)
 hypothesis.settings.load_profile("curation")

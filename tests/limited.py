@@ -8,7 +8,7 @@ from pathlib import Path
 
 BEFORE = """
 import resource, sys
-import curation.read.cog, curation.read.swath
+import curation.read.reader, curation.read.swath
 def taken():
     return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmSize"))
 most = taken() + {room_bytes}

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from curation import cli
-from curation.catalogs import Catalog, resolve
-from curation.recipe import Dataset, load_dataset
-from curation.store import Store
+from curation.cli import main
+from curation.recipe.catalogs import Catalog, resolve
+from curation.recipe.dataset import Dataset, load_dataset
+from curation.store.objects import Store
 from tests.processes import started
 from tests.world import World
 
@@ -30,7 +30,7 @@ class Curate:
     root: Path
 
     def __call__(self, verb: str = "build", *flags: str) -> int:
-        return cli.main(self.arguments(verb, *flags))
+        return main.main(self.arguments(verb, *flags))
 
     def arguments(self, verb: str = "build", *flags: str) -> list[str]:
         """What stands after `curate`."""

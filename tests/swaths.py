@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from curation import gridding
+from curation.read import gridding
 from tests.loopback import Request, serving
 
 FILL = np.float32(9.969209968386869e36)

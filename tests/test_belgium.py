@@ -8,10 +8,10 @@ import pytest
 import rasterio
 import xarray as xr
 
-from curation import cli
-from curation.ledger import Ledger
-from curation.store import Store
-from curation.stream import open_shards
+from curation.cli import main
+from curation.store.ledger import Ledger
+from curation.store.objects import Store
+from curation.stream.open import open_shards
 
 RECIPE = Path(__file__).parent / "belgium" / "recipe.toml"
 SEASONS = ("autumn", "winter", "spring", "summer")
@@ -23,8 +23,8 @@ def root(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("belgium")
     flags = ["--dataset", str(RECIPE), "--root", str(root), "--scheduler", "none"]
     catalog = ["--catalog", str(shared / "data" / "real-archive-belgium" / "items.json")]
-    assert cli.main([*flags, *catalog, "--allow-unknown-labels"]) == 0
-    assert cli.main(["pack", *flags, *catalog]) == 0
+    assert main.main([*flags, *catalog, "--allow-unknown-labels"]) == 0
+    assert main.main(["pack", *flags, *catalog]) == 0
     return root / "belgium"
 
 
@@ -115,7 +115,7 @@ def test_each_month_has_a_day_without_visible_cloud_where_there_is_one(shared: P
     (tmp_path / "recipe.toml").write_text(text.replace('[labels]\nseasonal = "dynamicworld"\n', ""))
     (tmp_path / "places.csv").write_bytes((RECIPE.parent / "places.csv").read_bytes())
     flags = ["--dataset", str(tmp_path / "recipe.toml"), "--root", str(tmp_path / "root"), "--scheduler", "none"]
-    assert cli.main([*flags, "--catalog", str(shared / "data" / "real-archive-belgium" / "items.json")]) == 0
+    assert main.main([*flags, "--catalog", str(shared / "data" / "real-archive-belgium" / "items.json")]) == 0
     chosen = {}
     for month in MONTHS:
         (outcome,) = Ledger.replay(Store(tmp_path / "root" / "belgium"), "europe", f"m{month}").outcomes()

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation import cli
-from curation.model import shortened
-from curation.regions import from_bbox
-from curation.search import api
+from curation.cli import main
+from curation.cli.flags import VERBS
+from curation.errors.words import shortened
+from curation.places.regions import from_bbox
+from curation.scenes import api
 from tests.run import Curate
 from tests.world import World
 
@@ -37,16 +38,16 @@ def test_what_is_shortened_is_cut_between_words(text: str, limit: int):
 
 def test_help_teaches(capsys):
     with pytest.raises(SystemExit) as stop:
-        cli.main(["--help"])
+        main.main(["--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    for word in ("examples:", "exit codes:", *cli.VERBS):
+    for word in ("examples:", "exit codes:", *VERBS):
         assert word in text
 
 
 def test_a_call_without_a_verb_builds(capsys):
     with pytest.raises(SystemExit):
-        cli.main(["--region", "x", "--help"])
+        main.main(["--region", "x", "--help"])
     assert "usage: curate build" in capsys.readouterr().out
 
 
@@ -104,7 +105,7 @@ def test_a_region_without_scenes_ends_with_every_patch_absent(built: Curate, tmp
             }
         )
     )
-    code = cli.main(
+    code = main.main(
         [
             "--dataset",
             str(world.recipe),
@@ -134,11 +135,11 @@ def test_an_unreachable_catalog(built: Curate, tmp_path, capsys, world, monkeypa
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     flags = ["--dataset", str(world.recipe), "--root", str(tmp_path), "--scheduler", "none"]
-    assert cli.main([*flags, "--catalog", f"http://127.0.0.1:{port}/stac"]) == 2
+    assert main.main([*flags, "--catalog", f"http://127.0.0.1:{port}/stac"]) == 2
     assert f"127.0.0.1:{port}" in said(capsys)
 
     # A dry run finds it, too.
-    assert cli.main([*flags, "--catalog", f"http://127.0.0.1:{port}/stac", "--dry-run"]) == 2
+    assert main.main([*flags, "--catalog", f"http://127.0.0.1:{port}/stac", "--dry-run"]) == 2
     line = said(capsys)
     assert f"127.0.0.1:{port}" in line
     assert re.search(r"\((\w+): .*\); check the address and the network$", line)
@@ -149,7 +150,7 @@ def test_a_catalog_file_that_cannot_be_parsed_is_found_by_a_dry_run(world: World
     broken = tmp_path / "broken.json"
     broken.write_bytes(world.catalog.read_bytes()[:-100])
     flags = ["--dataset", str(world.recipe), "--root", str(tmp_path / "r"), "--dry-run"]
-    assert cli.main([*flags, "--catalog", str(broken)]) == 2
+    assert main.main([*flags, "--catalog", str(broken)]) == 2
     assert f"catalog {broken}: expected a STAC ItemCollection" in said(capsys)
     assert not (tmp_path / "r").exists()
 
@@ -160,18 +161,18 @@ def test_a_dry_run_says_that_labels_cannot_be_given(world: World, tmp_path: Path
     catalog = tmp_path / "without.json"
     catalog.write_text(json.dumps(items))
     flags = ["--dataset", str(world.recipe), "--root", str(tmp_path / "r"), "--catalog", str(catalog), "--dry-run"]
-    assert cli.main(flags) == 0
+    assert main.main(flags) == 0
     out, err = capsys.readouterr()
     assert "europe/summer" in out
     assert "a build wants --allow-unknown-labels" in out
     assert f"labels: catalog {catalog} has no " in err
-    assert cli.main([*flags, "--allow-unknown-labels"]) == 0
+    assert main.main([*flags, "--allow-unknown-labels"]) == 0
     assert "a build wants" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("typo", "meant"), [("verfy", "verify"), ("pakc", "pack"), ("shwo", "show")])
 def test_a_misspelt_verb_is_told_what_was_meant(capsys, typo: str, meant: str):
-    assert cli.main([typo, "--root", "x"]) == 2
+    assert main.main([typo, "--root", "x"]) == 2
     assert f"{typo!r}: no such verb; did you mean {meant}? known: build, locate, " in said(capsys)
 
 
@@ -198,19 +199,19 @@ def test_a_region_misspelt_in_the_recipe_is_found_before_any_work(world: World, 
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(world.recipe.read_text().replace('["europe"]', '["europe", "aisa"]'))
     flags = ["--dataset", str(recipe), "--root", str(tmp_path / "r"), "--catalog", str(world.catalog)]
-    assert cli.main([*flags, "--region", "europe", "--dry-run"]) == 2
+    assert main.main([*flags, "--region", "europe", "--dry-run"]) == 2
     assert f"{recipe}: [places] regions: region 'aisa': no such region; did you mean asia" in said(capsys)
 
 
 def test_a_catalog_that_is_nothing(built: Curate, tmp_path, capsys, world):
-    assert cli.main(["--dataset", str(world.recipe), "--root", str(tmp_path), "--catalog", "nowhere"]) == 2
+    assert main.main(["--dataset", str(world.recipe), "--root", str(tmp_path), "--catalog", "nowhere"]) == 2
     assert "embedded" in said(capsys)
 
 
 def test_a_typo_in_a_recipe_names_file_key_and_what_is_allowed(world, tmp_path, capsys):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(world.recipe.read_text().replace("max_gap_days", "max_gab_days"))
-    assert cli.main(["--dataset", str(recipe), "--root", str(tmp_path), "--catalog", str(world.catalog)]) == 2
+    assert main.main(["--dataset", str(recipe), "--root", str(tmp_path), "--catalog", str(world.catalog)]) == 2
     line = said(capsys)
     assert str(recipe) in line
     assert "max_gab_days" in line
@@ -218,7 +219,7 @@ def test_a_typo_in_a_recipe_names_file_key_and_what_is_allowed(world, tmp_path, 
 
 
 def test_an_unknown_dataset_names_those_there_are(capsys):
-    assert cli.main(["--dataset", "nonesuch", "--catalog", "embedded"]) == 2
+    assert main.main(["--dataset", "nonesuch", "--catalog", "embedded"]) == 2
     assert "ssl4eo-s12-ml" in said(capsys)
 
 
@@ -235,10 +236,10 @@ def test_labels_that_cannot_be_given_stop_the_build_until_allowed(world, tmp_pat
     catalog.write_text(json.dumps(items))
     flags = ["--dataset", str(afar.recipe), "--root", str(tmp_path / "r"), "--catalog", str(catalog)]
     flags += ["--scheduler", "none", "--limit", "2"]
-    assert cli.main(flags) == 2
+    assert main.main(flags) == 2
     assert not (tmp_path / "r" / "tiny" / "cubes").exists()
     assert "--allow-unknown-labels" in capsys.readouterr().err
-    assert cli.main([*flags, "--allow-unknown-labels"]) == 0
+    assert main.main([*flags, "--allow-unknown-labels"]) == 0
 
 
 def test_a_dry_run_writes_no_cube_and_tells_what_it_would_take(world, tmp_path, capsys):
@@ -260,17 +261,17 @@ def test_locate_counts_places(world, tmp_path, capsys):
 
 
 def test_init_writes_a_recipe_that_loads(tmp_path, capsys):
-    from curation.recipe import load_dataset
+    from curation.recipe.dataset import load_dataset
 
     folder = tmp_path / "my-set"
-    assert cli.main(["init", str(folder)]) == 0
+    assert main.main(["init", str(folder)]) == 0
     assert load_dataset(str(folder)).name == "my-set"
-    assert cli.main(["init", str(folder)]) == 2
+    assert main.main(["init", str(folder)]) == 2
     assert "is there already" in said(capsys)
 
 
 def test_init_refuses_a_name_that_no_dataset_may_have(tmp_path, capsys):
-    assert cli.main(["init", str(tmp_path / "My Set")]) == 2
+    assert main.main(["init", str(tmp_path / "My Set")]) == 2
     assert not (tmp_path / "My Set").exists()
 
 
@@ -281,8 +282,8 @@ def test_refresh_search_tells_what_changed(world, tmp_path, capsys):
     flags = ["--dataset", str(tmp_path / "own" / "recipe.toml"), "--root", str(tmp_path / "r"), "--scheduler", "none"]
     flags += ["--season", "static"]
     # The catalog is known by its content when it is a file, so an API stands for it here: see test_search for the rest.
-    assert cli.main([*flags, "--catalog", str(Path(tmp_path / "own" / "items.json"))]) == 0
-    assert cli.main([*flags, "--catalog", str(Path(tmp_path / "own" / "items.json")), "--refresh-search"]) == 0
+    assert main.main([*flags, "--catalog", str(Path(tmp_path / "own" / "items.json"))]) == 0
+    assert main.main([*flags, "--catalog", str(Path(tmp_path / "own" / "items.json")), "--refresh-search"]) == 0
     assert "refreshed" not in capsys.readouterr().err
 
 

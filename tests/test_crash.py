@@ -16,9 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from curation import embedded, recipe
-from curation.ledger import Ledger
-from curation.store import Store
+from curation import embedded
+from curation.recipe.dataset import load_dataset
+from curation.store.ledger import Ledger
+from curation.store.objects import Store
 from tests.processes import started
 from tests.run import ENDS_S, TOLD, ended, scheduler_by_hand
 
@@ -40,7 +41,7 @@ def earth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The main job's recipe with small slabs and shards, so that there is much to come between; places drawn once."""
     folder = tmp_path_factory.mktemp("recipe")
-    source = recipe.load_dataset("ssl4eo-s12-ml").path.read_text()
+    source = load_dataset("ssl4eo-s12-ml").path.read_text()
     source = source.replace("slab_patches = 16", "slab_patches = 2").replace(
         "samples_per_shard = 64", "samples_per_shard = 2"
     )
@@ -71,8 +72,8 @@ class Job:
         flags = ["--dataset", str(self.dataset), "--root", str(self.root), "--region", REGION]
         flags += ["--catalog", self.url, "--scheduler", scheduler]
         build, pack = ["build", *flags, "--limit", places], ["pack", *flags]
-        code = f"{TOLD}import sys\nfrom curation import cli\n{before}\n"
-        code += f"if __name__ == '__main__':\n    sys.exit(cli.main({build!r}) or cli.main({pack!r}))\n"
+        code = f"{TOLD}import sys\nfrom curation.cli.main import main\n{before}\n"
+        code += f"if __name__ == '__main__':\n    sys.exit(main({build!r}) or main({pack!r}))\n"
         script = self.root / "job.py"
         script.write_text(code)
         return started([sys.executable, str(script)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -123,7 +124,7 @@ def undisturbed(earth, dataset: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 AT_OBJECT = """
 import os, signal, threading
-from curation import store
+from curation.store import objects as store
 real, calls = store.Store.publish, []
 def publish(self, key, data):
     calls.append(1)
@@ -186,7 +187,7 @@ def test_a_scheduler_or_workers_killed_end_where_an_undisturbed_run_ends(earth, 
 
 AT_LEDGER = """
 import os, signal
-from curation import ledger
+from curation.store import ledger
 real, calls = ledger.Ledger.append, []
 def append(self, records):
     calls.append(1)

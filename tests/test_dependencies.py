@@ -17,8 +17,8 @@ import pytest
 from packaging.requirements import Requirement
 
 import curation
-from curation import extras
-from curation.model import ConfigError
+from curation.errors import ConfigError
+from curation.work import extras
 from tests.run import Curate
 
 REPO = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from curation import resources
+from curation.recipe import files
 
 pytestmark = pytest.mark.alone
 
@@ -18,13 +18,13 @@ REPO = Path(__file__).parents[1]
 
 def test_a_checkout_finds_its_own_recipes():
     for name in ("stac_queries", "manifests"):
-        assert resources.folder(name) == REPO / name
+        assert files.folder(name) == REPO / name
 
 
 def test_nothing_found_says_what_was_looked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr(resources, "_PACKAGE", tmp_path / "curation")
+    monkeypatch.setattr(files, "_PACKAGE", tmp_path / "curation")
     with pytest.raises(FileNotFoundError, match="reinstall"):
-        resources.folder("stac_queries")
+        files.folder("stac_queries")
 
 
 @pytest.fixture(scope="module")

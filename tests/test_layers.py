@@ -1,151 +1,197 @@
-"""Imports go down only, and the torch side stays light."""
+"""Rooms are entered from above only, few arrows lead between them, and the torch side stays light."""
 
 import ast
+import graphlib
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 import curation
 
 PACKAGE = Path(curation.__file__).parent
 
 LEVELS = [
-    {
-        "model",
-        "resources",
-        "progress",
-        "zarrshard",
-        "lanes",
-        "versions",
-        "backscatter",
-        "afterwards",
-        "localfiles",
-        "tables",
-        "stopping",
-    },
-    {"printable", "trust", "hrefs", "storage", "extras"},
-    {"atlas", "choice", "grid", "gridding", "sources", "radiometry", "shift", "store", "payload", "locations"},
-    {"recipe", "clouds", "labels", "shardformat", "starter", "ledger", "facts", "complete", "fitness", "causes"},
-    {"regions", "catalogs", "cube", "read", "stream"},
-    {"locate", "search", "select"},
-    {"candidates", "swathgrid", "sharing", "ocean"},
-    {"build", "remaining", "probe"},
-    {"roster", "arriving"},
-    {"dealing", "leaving"},
-    {"cluster"},
-    {"pipeline"},
-    {"shards", "estimate"},
-    {"recorded", "drawing", "verify"},
-    {"report", "show", "open_patch"},
+    {"errors"},
+    {"model", "outcomes"},
+    {"store", "format"},
+    {"recipe"},
+    {"places", "work", "stream"},
+    {"read"},
+    {"cubes", "scenes"},
+    {"build", "pack"},
+    {"verify", "pipeline"},
+    {"report"},
     {"cli"},
     {"__main__"},
 ]
-"""From the bottom up: a module imports from its own level or from below. `embedded` is a world of its own."""
+"""From the bottom up: a room imports from below only. `embedded` is a world of its own."""
+
+APART = {"embedded", "examples", "__init__"}
+"""What is no room of the product: the Earth that stands in for archives, programs to be copied, the package's own words."""
+
+MOST_ROOMS, MOST_ARROWS = 20, 110
+"""On the top level, the embedded Earth and the command included. More of either, and nobody keeps them in mind."""
+
+MOST_LINES = 450
+"""Of a file."""
+
+LONG = {"store.objects": 710}
+"""Files that are longer yet, with the lines that they may have: they become shorter, never longer."""
 
 PURE = {
+    "build.choice",
+    "build.clouds",
+    "cubes.complete",
+    "cubes.facts",
+    "cubes.labels",
+    "cubes.zarrshard",
+    "errors.causes",
+    "errors.printable",
+    "errors.words",
+    "format.content",
+    "format.names",
+    "format.payload",
     "model",
-    "grid",
-    "gridding",
-    "sources",
-    "radiometry",
-    "clouds",
-    "choice",
-    "labels",
-    "shift",
-    "versions",
-    "backscatter",
-    "select",
-    "zarrshard",
-    "lanes",
-    "facts",
-    "complete",
-    "payload",
-    "printable",
-    "fitness",
-    "causes",
+    "outcomes",
+    "places.grid",
+    "read.backscatter",
+    "read.gridding",
+    "read.radiometry",
+    "read.shift",
+    "read.versions",
+    "read.warp",
+    "recipe.digests",
+    "recipe.sources",
+    "recipe.swath",
+    "scenes.rank",
+    "work.fitness",
+    "work.neighbours",
 }
 IO = {
-    "store",
-    "search",
-    "read",
-    "cube",
-    "ledger",
-    "cluster",
+    "curation.store.objects",
+    "curation.store.ledger",
+    "curation.scenes.api",
+    "curation.read.ranges",
+    "curation.read.reader",
+    "curation.cubes.cube",
+    "curation.work.cluster",
     "requests",
-    "rasterio",
     "obstore",
     "pystac_client",
     "zarr",
 }
 
 
-def _top(module: str) -> str:
-    return module.removeprefix("curation.").split(".")[0]
+def _module(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix().removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-def _imports(path: Path) -> set[str]:
+FILES = {_module(p): p for p in PACKAGE.rglob("*.py")}
+TREES = {name: ast.parse(p.read_text()) for name, p in FILES.items()}
+
+
+def _room(module: str) -> str:
+    return module.split(".")[0]
+
+
+def _imports(name: str) -> set[str]:
+    """What a module imports, anywhere in it: modules of ours below `curation.` as modules, others by their names."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(TREES[name]):
         if isinstance(node, ast.Import):
             found |= {a.name for a in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"curation.{a.name}" for a in node.names} if node.module == "curation" else {node.module}
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                found.add(whole if whole.removeprefix("curation.") in FILES else node.module)
     return found
 
 
-def _files() -> dict[Path, str]:
-    return {
-        p: _top(p.relative_to(PACKAGE).as_posix().removesuffix(".py").replace("/", ".")) for p in PACKAGE.rglob("*.py")
-    }
+def _ours(name: str) -> set[str]:
+    return {m.removeprefix("curation.") for m in _imports(name) if m.startswith("curation.")}
 
 
-def test_every_module_has_a_level():
-    known = set().union(*LEVELS) | {"embedded", "__init__"}
-    assert {name for name in _files().values() if name not in known} == set()
+def _arrows() -> Iterator[tuple[str, str, str]]:
+    """Room, room, and an import that leads from the one to the other."""
+    for name in FILES:
+        for other in _ours(name):
+            if _room(name) not in APART - {"embedded"} and _room(name) != _room(other):
+                yield _room(name), _room(other), f"{name} imports {other}"
+
+
+def test_every_room_has_a_level():
+    assert {_room(name) for name in FILES} - set().union(*LEVELS) - APART == set()
 
 
 def test_imports_go_down_only():
     level = {name: n for n, names in enumerate(LEVELS) for name in names}
-    wrong = []
-    for path, name in _files().items():
-        if name in ("embedded", "__init__"):
-            continue
-        for module in _imports(path):
-            other = _top(module)
-            if module.startswith("curation.") and other in level and level[other] > level[name]:
-                wrong.append(f"{path.name} (level {level[name]}) imports {other} (level {level[other]})")
+    wrong = [said for a, b, said in _arrows() if a in level and b in level and level[b] >= level[a]]
     assert wrong == []
 
 
+def test_there_are_few_rooms_and_few_arrows_between_them():
+    rooms = {_room(name) for name in FILES} - {"__init__", "__main__", "examples"}
+    arrows = {(a, b) for a, b, _ in _arrows() if a != "__main__"}
+    assert len(rooms) <= MOST_ROOMS
+    assert len(arrows) <= MOST_ARROWS
+
+
+def test_no_modules_import_one_another_in_a_circle():
+    graph = {name: {m for m in _ours(name) if m in FILES and m != name} for name in FILES}
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names them
+
+
+def test_no_file_is_too_long_to_be_read_at_once():
+    lines = {name: len(p.read_text().splitlines()) for name, p in FILES.items()}
+    assert {name: n for name, n in lines.items() if n > LONG.get(name, MOST_LINES)} == {}
+
+
+def test_examples_are_imported_by_nobody():
+    assert [said for _, b, said in _arrows() if b == "examples"] == []
+
+
+def test_the_words_of_a_room_import_nothing_heavy():
+    # `stream` is what its users import; the others hold words, or definitions that need nothing.
+    light = {"errors", "recipe.atlas", "embedded"}
+    for name, path in FILES.items():
+        if path.name == "__init__.py" and name not in {"stream", *light}:
+            assert {m for m in _imports(name) if m.split(".")[0] not in sys.stdlib_module_names} == set(), name
+
+
+def test_where_a_patch_lies_is_known_without_a_draw():
+    code = "import sys, curation.places.grid; print(*sorted(m for m in sys.modules if m.startswith('curation.')))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {m for m in loaded if m.startswith("curation.places.")} == {"curation.places.grid"}
+
+
 def test_pure_modules_do_no_input_or_output():
+    assert set(FILES) >= PURE
     wrong = [
-        f"{path.name} imports {module}"
-        for path, name in _files().items()
-        if name in PURE
-        for module in _imports(path)
-        if (module.startswith("curation.") and _top(module) in IO) or module.split(".")[0] in IO
+        f"{name} imports {module}"
+        for name in PURE
+        for module in _imports(name)
+        if module in IO or module.split(".")[0] in IO
     ]
     assert wrong == []
 
 
-def test_only_cluster_and_the_command_know_dask():
-    users = {
-        name
-        for path, name in _files().items()
-        if any(m.split(".")[0] in ("dask", "distributed") for m in _imports(path))
-    }
-    names_its_type = {"pipeline"}
-    assert users <= {"cluster", "dealing", "arriving", "roster", "leaving", "probe"} | names_its_type
+def test_only_the_room_of_work_knows_dask():
+    users = {name for name in FILES if any(m.split(".")[0] in ("dask", "distributed") for m in _imports(name))}
+    assert {_room(name) for name in users} <= {"work"}
 
 
-def test_nothing_in_the_pipeline_knows_that_a_catalog_is_embedded():
-    users = {name for path, name in _files().items() if any("curation.embedded" in m for m in _imports(path))}
+def test_only_the_command_knows_that_a_catalog_is_embedded():
+    users = {_room(name) for name in FILES if any(_room(m) == "embedded" for m in _ours(name))}
     assert users <= {"cli", "embedded"}
 
 
-@pytest.mark.torch
+def test_the_embedded_earth_imports_nothing_of_the_product():
+    # What it serves is measured by the product's code: shared code would be wrong in both.
+    assert {_room(m) for name in FILES if _room(name) == "embedded" for m in _ours(name)} == {"embedded"}
+
+
 def test_streaming_imports_no_dask_no_raster_library_and_no_stac():
     code = "import sys, curation.stream; print(*sorted({m.split('.')[0] for m in sys.modules}))"
     loaded = set(
@@ -154,3 +200,16 @@ def test_streaming_imports_no_dask_no_raster_library_and_no_stac():
     assert (
         loaded & {"dask", "distributed", "rasterio", "pystac", "pystac_client", "xarray", "zarr", "pydantic"} == set()
     )
+
+
+def test_the_papers_name_files_and_rooms_that_there_are():
+    text = (PACKAGE / "ARCHITECTURE.md").read_text()
+    named = set(re.findall(r"`((?:[a-z0-9_]+/)*[a-z0-9_]+\.py)`", text))
+    missing = {
+        name
+        for name in named
+        if not any((folder / name).is_file() for folder in (PACKAGE, Path(__file__).parent, *PACKAGE.iterdir()))
+    }
+    assert missing == set()
+    rooms = set(re.findall(r"^\| (.*?) \|", text, re.MULTILINE)) & {f"`{_room(name)}/`" for name in FILES}
+    assert rooms >= {f"`{_room(name)}/`" for name in FILES if (PACKAGE / _room(name)).is_dir()} - {"`__init__/`"}

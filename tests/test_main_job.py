@@ -11,8 +11,8 @@ import torch
 import xarray as xr
 from torch.utils.data import DataLoader
 
-from curation import cli
-from curation.stream import open_shards
+from curation.cli import main
+from curation.stream.open import open_shards
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.alone]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("main")
     where = ["--root", str(root), "--catalog", "embedded"]
-    assert cli.main(["build", *where, "--scheduler", "none", "--limit", "24"]) == 0
-    assert cli.main(["pack", *where, "--scheduler", "none"]) == 0
+    assert main.main(["build", *where, "--scheduler", "none", "--limit", "24"]) == 0
+    assert main.main(["pack", *where, "--scheduler", "none"]) == 0
     return root / "ssl4eo-s12-ml"
 
 

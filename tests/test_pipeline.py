@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from curation import pipeline
-from curation.catalogs import pixels_digest
-from curation.ledger import Ledger
-from curation.model import Status
-from curation.read import cog, ranges
+from curation.build import slab
+from curation.cubes import selection
+from curation.outcomes import Status
+from curation.read import ranges, reader
+from curation.read.raster import Raster
+from curation.recipe.catalogs import pixels_digest
+from curation.store.ledger import Ledger
 from tests import world as tiny
-from tests.examples import fast
+from tests.properties import fast
 from tests.run import Curate
 
 
@@ -20,13 +23,13 @@ from tests.run import Curate
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every file that is opened for reading scenes, by its href."""
     seen: list[str] = []
-    real = cog.Raster
+    real = Raster
 
     def spy(file, *args):
         seen.append(file.name)
         return real(file, *args)
 
-    monkeypatch.setattr(cog, "Raster", spy)
+    monkeypatch.setattr(reader, "Raster", spy)
     return seen
 
 
@@ -168,7 +171,7 @@ def test_another_order_or_list_of_places_is_refused(built: Curate, world: tiny.W
 def test_a_task_that_another_writer_overtook_is_not_recorded_as_done(built: Curate, tmp_path: Path, monkeypatch):
     # A worker presumed dead wakes up and writes after the slab was built again, before the client records it.
     mine = Curate(built.world, tmp_path)
-    real = pipeline.build_slab
+    real = slab.build_slab
 
     def late(job):
         receipt = real(job)
@@ -192,7 +195,7 @@ def test_receipts_are_small(built: Curate, tmp_path: Path, monkeypatch):
     import pickle
 
     sizes = []
-    real = pipeline.build_slab
+    real = slab.build_slab
 
     def measured(job):
         receipt = real(job)
@@ -206,8 +209,8 @@ def test_receipts_are_small(built: Curate, tmp_path: Path, monkeypatch):
 
 
 def test_asked_seasons_put_static_first(built: Curate):
-    assert pipeline.asked_seasons(built.dataset, "all") == ["static", "summer", "autumn"]
-    assert pipeline.asked_seasons(built.dataset, "autumn") == ["static", "autumn"]
+    assert selection.asked_seasons(built.dataset, "all") == ["static", "summer", "autumn"]
+    assert selection.asked_seasons(built.dataset, "autumn") == ["static", "autumn"]
 
 
 @pytest.mark.parametrize("cut", [True, False])
@@ -232,7 +235,7 @@ def test_a_rerun_sees_an_object_that_is_short_or_gone_before_any_work(
 def test_a_slab_that_fails_as_a_whole_is_blamed_on_no_source_keeps_its_whole_cause_and_is_tried_again(
     built: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ):
-    run, real = Curate(built.world, tmp_path), pipeline.build_slab
+    run, real = Curate(built.world, tmp_path), slab.build_slab
 
     def broken(job):
         if job.season == "summer" and job.slab == 0:

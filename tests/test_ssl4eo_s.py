@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from curation import cli
-from curation.embedded import terrain
-from curation.recipe import load_dataset
-from curation.stream import open_shards
+from curation.cli import main
+from curation.embedded.world import terrain
+from curation.recipe.dataset import load_dataset
+from curation.stream.open import open_shards
 from tests.processes import started
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(900)]
@@ -47,12 +47,12 @@ BUILD = ("--region", "embedded-pacific", "--season", ",".join(SEASONS), "--sched
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("cells")
-    assert cli.main(arguments(root, "build", *BUILD)) == 0
+    assert main.main(arguments(root, "build", *BUILD)) == 0
     assert (
-        cli.main(arguments(root, "build", "--region", "embedded-pacific", "--season", "all", "--scheduler", "none"))
+        main.main(arguments(root, "build", "--region", "embedded-pacific", "--season", "all", "--scheduler", "none"))
         == 0
     )
-    assert cli.main(arguments(root, "pack", "--region", "embedded-pacific", "--scheduler", "none")) == 0
+    assert main.main(arguments(root, "pack", "--region", "embedded-pacific", "--scheduler", "none")) == 0
     return root / "ssl4eo-s"
 
 
@@ -127,11 +127,11 @@ def test_a_killed_build_goes_on_to_the_same_bytes(folder: Path, tmp_path: Path):
             time.sleep(seconds)
             process.send_signal(signal.SIGKILL)
             process.wait()
-    assert cli.main(arguments(tmp_path, "build", *BUILD)) == 0
+    assert main.main(arguments(tmp_path, "build", *BUILD)) == 0
     for cube in ("embedded-pacific/2021-07", "embedded-pacific/summer", "embedded-pacific.children/summer"):
         before, after = folder / f"cubes/{cube}.zarr", tmp_path / f"ssl4eo-s/cubes/{cube}.zarr"
         names = sorted(str(p.relative_to(before)) for p in before.rglob("c/*") if p.is_file())
         assert names == sorted(str(p.relative_to(after)) for p in after.rglob("c/*") if p.is_file())
         for name in names:
             assert (before / name).read_bytes() == (after / name).read_bytes(), f"{cube} {name}"
-    assert cli.main(arguments(tmp_path, "verify")) == 0
+    assert main.main(arguments(tmp_path, "verify")) == 0

@@ -2,6 +2,6 @@
 
 import sys
 
-from curation.embedded.server import main
+from curation.embedded.service.server import main
 
 sys.exit(main())

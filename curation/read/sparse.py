@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
-from curation.printable import shown
+from curation.errors.printable import shown
 from curation.read import ranges
 from curation.read.blocks import Span, coalesced
-from curation.read.ranges import Answer, Place
+from curation.read.ranges import Answer
+from curation.read.signing import Place
 
 HEAD_BYTES = 32 * 2**10
 """The first request of a file: the headers of a Cloud-Optimised GeoTIFF of 10980 × 10980 pixels, overviews included."""

@@ -6,8 +6,9 @@ memory and its way to the consumer, `ranks` is which rank this is, `state` which
 is what torch sees. `stock` reads the same shards by the webdataset package.
 """
 
-from curation.stream.dataset import ShardDataset, open_shards
+from curation.stream.dataset import ShardDataset
 from curation.stream.decode import decoder
+from curation.stream.open import open_shards
 from curation.stream.resample import upsample
 from curation.stream.stock import webdataset
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from curation import storage
-from curation.model import ConfigError, DamageError
+from curation.errors import ConfigError, DamageError
+from curation.store import full
 
 _PIECE = 8 << 20
 """Bytes downloaded at a time."""
@@ -55,7 +55,7 @@ class DiskCache:
                 f"{name}: {size} bytes, and the cache {self.folder} may keep {self.limit_bytes}: "
                 f"give it at least {size} bytes, better enough for the whole split, or read without a cache"
             )
-        with storage.needed(self.folder, _THEN):
+        with full.needed(self.folder, _THEN):
             self.folder.mkdir(parents=True, exist_ok=True)
         path = self._path(sha256)
         with self._locked(sha256):
@@ -65,7 +65,7 @@ class DiskCache:
                     os.utime(handle)  # its turn to go is counted from now
                     return handle
                 os.close(handle)
-            with storage.needed(self.folder, _THEN):
+            with full.needed(self.folder, _THEN):
                 self._reserve(path.with_suffix(_PART), size)
             try:
                 for _ in range(2):
@@ -95,7 +95,7 @@ class DiskCache:
     @contextlib.contextmanager
     def _locked(self, name: str, *, wait: bool = True) -> Iterator[bool]:
         """Holds a lock against every other process and thread; gives whether it could be had."""
-        with storage.needed(self.folder, _THEN):
+        with full.needed(self.folder, _THEN):
             handle = os.open(self.folder / f"{name}{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             try:
@@ -148,7 +148,7 @@ def _download(part: Path, size: int, read: Callable[[int, int], memoryview]) -> 
     with part.open("r+b", buffering=0) as file:
         for start in range(0, size, _PIECE):
             piece = read(start, min(_PIECE, size - start))
-            with storage.needed(part.parent, _THEN):
+            with full.needed(part.parent, _THEN):
                 _write_all(file, piece)
             digest.update(piece)
     return digest.hexdigest()

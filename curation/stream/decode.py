@@ -12,9 +12,11 @@ import torch
 from numcodecs import blosc
 from numpy.typing import NDArray
 
-from curation import payload
-from curation.model import STATIC, DamageError
-from curation.shardformat import META, Index, split_member
+from curation.errors import DamageError
+from curation.format import payload
+from curation.format.index import Index
+from curation.format.names import META, split_member
+from curation.model import STATIC
 from curation.stream.batch import Batch
 from curation.stream.fetch import Scratch
 from curation.stream.layout import ArrayPlace, Layout

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from curation import localfiles
-from curation.afterwards import Leavings
-from curation.model import PassingError, ReadError
-from curation.store import Client, Store, lost_to_fork
+from curation.errors import PassingError, ReadError
+from curation.store import local
+from curation.store.afterwards import Leavings
+from curation.store.objects import Client, Store, lost_to_fork
 from curation.stream.cache import DiskCache
 from curation.stream.helper import Channel
 
@@ -187,7 +187,7 @@ class Fetcher:
 
     def _open(self, key: str) -> int:
         if self._cache is None:
-            return localfiles.handle(self._store.where(key))
+            return local.handle(self._store.where(key))
         scratch = Scratch()
         return self._cache.open(
             self._store.where(key),

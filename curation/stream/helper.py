@@ -27,9 +27,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from curation.afterwards import Leavings
-from curation.model import PassingError, ReadError
-from curation.store import Client, Store, brief
+from curation.errors import PassingError, ReadError
+from curation.store.afterwards import Leavings
+from curation.store.objects import Client, Store, brief
 
 _HEAD = struct.Struct("<IQ")
 """Of a request: length of its JSON; bytes of the memory that comes with it, 0 where that is the one of before.

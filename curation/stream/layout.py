@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from curation.model import ConfigError, DamageError
-from curation.payload import npy_header
-from curation.shardformat import ArrayEntry, Index
+from curation.errors import ConfigError, DamageError
+from curation.format.index import ArrayEntry, Index
+from curation.format.payload import npy_header
 from curation.stream.plan import Drawing
 from curation.stream.resample import Upsample
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from curation.model import STATIC, DamageError, parse_time
-from curation.shardformat import json_of
+from curation.errors import DamageError
+from curation.format.index import json_of
+from curation.model import STATIC, parse_time
 
 
 @dataclass(frozen=True, slots=True)

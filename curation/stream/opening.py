@@ -18,22 +18,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curation import storage
-from curation.afterwards import Leavings
-from curation.localfiles import NotAFileError
-from curation.model import LOCATION_ID, ConfigError, DamageError, counted
-from curation.shardformat import (
-    INDEX,
-    META,
-    FileEntry,
-    Index,
-    MemberTable,
-    SplitEntry,
-    read_members,
-    shard_of_samples,
-    split_member,
-)
-from curation.store import Store
+from curation.errors import ConfigError, DamageError
+from curation.errors.words import counted
+from curation.format.index import INDEX, FileEntry, Index, SplitEntry
+from curation.format.names import META, split_member
+from curation.format.table import MemberTable, read_members, shard_of_samples
+from curation.model import LOCATION_ID
+from curation.store import full
+from curation.store.afterwards import Leavings
+from curation.store.local import NotAFileError
+from curation.store.objects import Store
 from curation.stream import helper
 from curation.stream.fetch import Fetcher, Remote
 from curation.stream.plan import label_weights
@@ -130,7 +124,7 @@ def open_split(path_or_url: str | Path, split: str, remote: Remote | None = None
     if store.is_local:
         table, owned = Path(store.where(entry.members.name)), False
     else:
-        with storage.needed(f"folder of temporary files {tempfile.gettempdir()} (TMPDIR)", "then open the split again"):
+        with full.needed(f"folder of temporary files {tempfile.gettempdir()} (TMPDIR)", "then open the split again"):
             handle, name = tempfile.mkstemp(prefix="curation-members-", suffix=".arrow")
             with os.fdopen(handle, "wb") as file:
                 file.write(data)

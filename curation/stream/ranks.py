@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch.distributed
 import torch.utils.data
 
-from curation.model import ConfigError
+from curation.errors import ConfigError
 
 _SHARDERS = {
     "IterableDatasetShard": "gives each process a part of what it iterates",

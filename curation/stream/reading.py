@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 
 import xxhash
 
-from curation.model import DamageError
-from curation.shardformat import BLOCK
+from curation.errors import DamageError
+from curation.format.names import BLOCK
 from curation.stream.fetch import Fetcher, Scratch
 from curation.stream.opening import OpenSplit
 

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from curation.model import ConfigError
+from curation.errors import ConfigError
 
 Upsample = Literal["nearest", "bilinear"]
 

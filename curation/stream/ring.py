@@ -6,7 +6,7 @@ a slot is free again when the last tensor over it is gone, however long that tak
 reader. While all slots are held, batches get memory of their own.
 
 That a slot is free is one byte of the shared memory, and the only thing that the package does in a finalizer besides noting
-that an object is gone (`curation.afterwards`): it takes no lock and waits for nothing, and the one who needs to know is
+that an object is gone (`store.afterwards`): it takes no lock and waits for nothing, and the one who needs to know is
 another process, which cannot come by here.
 """
 
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.afterwards import Leavings
+from curation.store.afterwards import Leavings
 
 _PAGE = mmap.PAGESIZE
 SLOTS = 8

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch.utils.data
 
-from curation.model import ConfigError
+from curation.errors import ConfigError
 from curation.stream.batch import Batch, Shape
 from curation.stream.filling import Filling
 from curation.stream.layout import Layout

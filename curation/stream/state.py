@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from curation.afterwards import Leavings
-from curation.model import ConfigError
+from curation.errors import ConfigError
+from curation.store.afterwards import Leavings
 from curation.stream.ring import memory
 
 _VERSION = 1

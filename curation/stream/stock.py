@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.model import ConfigError
-from curation.shardformat import META, split_member
+from curation.errors import ConfigError
+from curation.format.names import META, split_member
 from curation.stream.decode import decoder
 from curation.stream.opening import find_index
 

@@ -25,11 +25,15 @@ import rasterio
 import shapely
 from numpy.typing import NDArray
 
-from curation import clouds, resources, select
-from curation.clouds import Shares
-from curation.model import Location, Reject, Scene, Season, parse_time
-from curation.recipe import QualitySpec, read_toml
-from curation.sources import SourceSpec
+from curation.build import clouds
+from curation.build.clouds import Shares
+from curation.model import Location, Scene, Season, parse_time
+from curation.outcomes import Reject
+from curation.recipe import files
+from curation.recipe.schema import QualitySpec
+from curation.recipe.sources import SourceSpec
+from curation.recipe.toml import read_toml
+from curation.scenes import rank
 
 MIN_VALID = 0.999
 
@@ -61,7 +65,7 @@ class Choice:
 
 def main(folder: Path) -> None:
     """Prints a table per cut of the time."""
-    spec = read_toml(resources.folder("stac_queries") / "s2l2a.toml", SourceSpec)
+    spec = read_toml(files.folder("stac_queries") / "s2l2a.toml", SourceSpec)
     items = json.loads((folder / "items.json").read_text())["features"]
     optical = [(scene(i), mask(folder, i)) for i in items if i["collection"] == "sentinel-2-l2a"]
     radar = [scene(i) for i in items if i["collection"] == "sentinel-1-rtc"]
@@ -101,7 +105,7 @@ def told(
     clearer = sum(is_clearer_left(c, found, radar, quality) for _, c, found in taken)
     doubtful = np.mean([c.taken.shares.doubtful for _, c, _ in taken if c.taken])
     days = np.mean([abs(c.taken.scene.time - s.anchor).total_seconds() / 86400 for s, c, _ in taken if c.taken])
-    gap = np.mean([min(select.gap_days(r, c.taken.scene.time) for r in radar) for _, c, _ in taken if c.taken])
+    gap = np.mean([min(rank.gap_days(r, c.taken.scene.time) for r in radar) for _, c, _ in taken if c.taken])
     masks = np.mean([c.masks for _, c in chosen])
     lost = len(chosen) - len(taken)
     return f"{lost:6}{masks:7.2f}{f'{clearer} of {len(taken)}':>14}{doubtful:10.3f}{days:7.2f}{gap:8.2f}"
@@ -126,7 +130,7 @@ def old(
 ) -> Choice:
     """The first that passes, in order of rank and id; those without radar use up candidates."""
     by_id, masks = {c.scene.id: c for c in found}, 0
-    ranks = select.rank_clearest([c.scene for c in found], place, season)
+    ranks = rank.rank_clearest([c.scene for c in found], place, season)
     order = [s for group in ranks for s in sorted(group, key=lambda s: s.id)]
     for scene_ in order[: quality.max_candidates]:
         if not near(scene_, radar, quality):
@@ -142,7 +146,7 @@ def new(
 ) -> Choice:
     """The clearest of the first group in which any passes; what is mostly snow last."""
     by_id, masks = {c.scene.id: c for c in found}, 0
-    ranks = select.rank_clearest([c.scene for c in found], place, season)
+    ranks = rank.rank_clearest([c.scene for c in found], place, season)
     snowy: list[Candidate] = []
     for group in ranks:
         hopeful = [by_id[s.id] for s in group if near(s, radar, quality)][: quality.max_candidates - masks]
@@ -165,7 +169,7 @@ def passes(shares: Shares, quality: QualitySpec) -> bool:
 
 def near(of: Scene, radar: Sequence[Scene], quality: QualitySpec) -> bool:
     """Whether there is radar near enough in time."""
-    return any(select.gap_days(r, of.time) <= quality.max_gap_days for r in radar)
+    return any(rank.gap_days(r, of.time) <= quality.max_gap_days for r in radar)
 
 
 def seasons(times: Sequence[dt.datetime], *, halves: bool) -> Iterator[Season]:

@@ -56,7 +56,7 @@ import rasterio
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from curation.select import ANCHOR_STEP_DAYS, CLOUD_STEP_PCT
+from curation.scenes.rank import ANCHOR_STEP_DAYS, CLOUD_STEP_PCT
 
 ARCHIVE = Path(os.environ.get("CURATION_SHARED", Path(__file__).parents[3] / "shared")) / "data/real-archive-belgium"
 VERDICTS = Path(__file__).parent / "verdicts"

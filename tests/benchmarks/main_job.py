@@ -17,10 +17,16 @@ from typing import Any
 import webdataset
 from torch.utils.data import DataLoader
 
-from curation import catalogs, cluster, embedded, pipeline, shards
-from curation.recipe import load_dataset
-from curation.store import Store
-from curation.stream import decoder, open_shards
+from curation import embedded, pipeline
+from curation.cubes import selection
+from curation.pack import pack
+from curation.recipe import catalogs
+from curation.recipe.dataset import load_dataset
+from curation.store.objects import Store
+from curation.stream.decode import decoder
+from curation.stream.open import open_shards
+from curation.work import cluster
+from curation.work.run import Run
 
 WORKER_LIMIT_MIB = 1536
 EPOCHS = 6
@@ -52,14 +58,14 @@ def main(places: int) -> None:
     dataset = load_dataset("ssl4eo-s12-ml")
     with tempfile.TemporaryDirectory() as folder, embedded.serve() as url:
         catalog = catalogs.resolve("embedded", served_at=url)
-        regions = pipeline.asked_regions(dataset, catalog, "all")
-        seasons = pipeline.asked_seasons(dataset, "all")
+        regions = selection.asked_regions(dataset, catalog, "all")
+        seasons = selection.asked_seasons(dataset, "all")
         rates = {}
         for round_, scheduler in enumerate(("none", "none", "local")):  # the first round renders the Earth: not counted
             store = Store(Path(folder) / str(round_)).child(dataset.name)
-            pipeline.locations(dataset, store, regions)
+            selection.locations(dataset, store, regions)
             with cluster.connect(scheduler) as client:
-                run = pipeline.Run(dataset, catalog, store, client, limit=places)
+                run = Run(dataset, catalog, store, client, limit=places)
                 started = time.perf_counter()
                 built = pipeline.build(run, regions, seasons)
                 rates[scheduler] = sum(b.built for b in built) / (time.perf_counter() - started)
@@ -68,7 +74,7 @@ def main(places: int) -> None:
                     overhead_ms = 1000 * seconds / count
         slab_s = sum(b.seconds for b in built) / max(1, sum(b.built for b in built)) * dataset.recipe.cube.slab_patches
         memory = max(b.worker_bytes for b in built) / 2**20
-        shards.pack(pipeline.Run(dataset, catalog, store), regions)
+        pack.pack(Run(dataset, catalog, store), regions)
         gain, share = rates["local"] / rates["none"], memory / WORKER_LIMIT_MIB
         cost = overhead_ms / 1000 / slab_s
         print(f"build, one process        {rates['none']:6.1f} patches/s")

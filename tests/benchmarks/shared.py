@@ -11,14 +11,18 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from curation import candidates, catalogs, cube, embedded, locate, pipeline
-from curation.cube import Cube
+from curation import embedded
+from curation.cubes import cube, selection
+from curation.cubes.cube import Cube
 from curation.model import Location, Scene
-from curation.recipe import Dataset, load_dataset
-from curation.search.cells import cell_of
-from curation.search.saved import Searches
-from curation.sources import SourceSpec
-from curation.store import Store
+from curation.places import draw, order
+from curation.recipe import catalogs
+from curation.recipe.dataset import Dataset, load_dataset
+from curation.recipe.sources import SourceSpec
+from curation.scenes import candidates
+from curation.scenes.cells import cell_of
+from curation.scenes.saved import Searches
+from curation.store.objects import Store
 
 BLOCK_PX = 512
 
@@ -60,9 +64,9 @@ def main() -> None:
         catalog = catalogs.resolve("embedded", served_at=url)
         for name, made in (("cities", dataset), ("wall to wall", covering)):
             store = Store(Path(folder) / name.replace(" ", "-"))
-            regions = pipeline.asked_regions(made, catalog, "lower-rhine")
+            regions = selection.asked_regions(made, catalog, "lower-rhine")
             searches = Searches(made, catalog, store)
-            drawn = locate.curve_order(locate.select(locate.draw(made, regions), regions))
+            drawn = order.curve_order(draw.select(draw.draw(made, regions), regions))
             for season in made.season_names():
                 here = cube.cube_of(made, regions[0].name, season, drawn)
                 searches.run(candidates.wanted(made, season, sorted({cell_of(p) for p in drawn})))

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from curation import atlas
-from curation.locate import sampling
+from curation.places import sampling
+from curation.recipe import atlas
 from curation.stream.plan import epoch_order
 
 SAMPLES, SHARDS, BATCH, SEEDS = 100_000, 100, 256, 5

@@ -21,12 +21,12 @@ import h5py
 import numpy as np
 import requests
 
-from curation import resources
-from curation.gridding import Accumulator, Footprints, Gridded
-from curation.read.cog import Asset
+from curation.read.gridding import Accumulator, Footprints, Gridded
+from curation.read.reader import Asset
 from curation.read.swath import Swaths
-from curation.recipe import read_toml
-from curation.sources import SourceSpec
+from curation.recipe import files
+from curation.recipe.sources import SourceSpec
+from curation.recipe.toml import read_toml
 from tests import swaths
 
 SIZE, PX, SIDE = 0.25, 28, 4
@@ -73,7 +73,7 @@ def main() -> None:
     orbits = int(sys.argv[1]) if len(sys.argv) > 1 else 4
     delay_ms = float(sys.argv[2]) if len(sys.argv) > 2 else 30.0
     per_s = float(sys.argv[3]) * 1e6 if len(sys.argv) > 3 else 20e6
-    spec = read_toml(resources.folder("stac_queries") / "s5p-no2.toml", SourceSpec)
+    spec = read_toml(files.folder("stac_queries") / "s5p-no2.toml", SourceSpec)
     print(f"{orbits} orbits, {len(CELLS)} cells, answers {delay_ms:g} ms late, {per_s / 1e6:g} MB/s")
     print(f"{'scanlines per chunk':>20} {'':12} {'MB/cell':>9} {'of all':>8} {'requests/cell':>14} {'cells/s':>8}")
     for rows in (1, 64, swaths.S5P_ROWS):

@@ -8,9 +8,11 @@ import rasterio
 import shapely
 from rasterio.warp import Resampling, reproject
 
-from curation.embedded import clouds, optics, regions, scenes
-from curation.embedded.archive import Archive, Key
-from tests.examples import fast
+from curation.embedded.archive import scenes
+from curation.embedded.archive.archive import Archive, Key
+from curation.embedded.sensors import optics
+from curation.embedded.world import clouds, regions
+from tests.properties import fast
 
 
 @pytest.fixture(scope="module")

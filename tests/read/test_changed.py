@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from curation.read import ranges
-from curation.read.ranges import ChangedError, Place
+from curation.read.ranges import ChangedError
+from curation.read.signing import Place
 from tests.loopback import Request, serving
 
 DATA = bytes(range(256)) * 16

@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.windows import Window
 
-from curation.model import ReadError
+from curation.errors import ReadError
 from curation.read import raster
 from curation.read.blocks import PixelWindow
-from curation.read.cog import Asset, Read, Reader
-from curation.sources import ArraySpec
-from tests.read.test_cog import CLASSES, around, location, spec
+from curation.read.directory import BrokenError
+from curation.read.image import COARSE_BLOCKS
+from curation.read.reader import Asset, Read, Reader
+from curation.recipe.sources import ArraySpec
 from tests.read.test_raster import opened
+from tests.read.test_reader import CLASSES, around, location, spec
 
 W, H = 150, 130
 SQUARES: dict[str, Any] = {"tiled": True, "blockxsize": 64, "blockysize": 64}
@@ -197,7 +199,7 @@ def with_mask(path: Path, mask: NDArray[Any], where: str) -> None:
 def test_a_mask_of_another_size_is_an_error_by_name(tmp_path, where):
     path = tmp_path / "s.tif"
     with_mask(path, np.ones((H, W - 1), "uint8"), where)
-    with pytest.raises(raster.BrokenError, match=f"its mask has {W - 1} × {H} pixels, expected {W} × {H}"):
+    with pytest.raises(BrokenError, match=f"its mask has {W - 1} × {H} pixels, expected {W} × {H}"):
         opened(path)
 
 
@@ -219,7 +221,7 @@ def test_a_chain_that_leads_nowhere_or_back_is_an_error_not_a_file_without_a_mas
     for where in (len(data) + 100, at):
         struct.pack_into("<I", data, at + 2 + 12 * count, where)
         path.write_bytes(bytes(data))
-        with pytest.raises(raster.BrokenError, match="chain of images leads"):
+        with pytest.raises(BrokenError, match="chain of images leads"):
             opened(path)
 
 
@@ -295,7 +297,7 @@ def test_of_a_large_image_without_overviews_some_blocks_are_looked_at_spread_eve
     path = made(tmp_path / "s.tif", "none", pixels, np.ones(pixels.shape, bool), **how)
     with Reader("") as reader:
         found = reader.coarse(Asset(str(path), "none"), spec(10, "uint16", 0))
-    assert 16 * 1000 <= found.size <= raster.COARSE_BLOCKS * 50 * 1000
+    assert 16 * 1000 <= found.size <= COARSE_BLOCKS * 50 * 1000
     assert np.abs(np.percentile(found, [10, 50, 90]) - np.percentile(pixels, [10, 50, 90])).max() < 130
 
 

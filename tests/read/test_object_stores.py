@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 import rasterio
 
-from curation.model import ReadError
-from curation.read import ranges
-from curation.read.cog import Asset, Reader
-from curation.read.ranges import ChangedError, Place
-from curation.store import Store
+from curation.errors import ReadError
+from curation.read import http, ranges
+from curation.read.ranges import ChangedError
+from curation.read.reader import Asset, Reader
+from curation.read.signing import Place
+from curation.store.objects import Store
 from tests import buckets
 from tests.archive import Archive
 from tests.loopback import Request, serving
-from tests.read.test_cog import AT, north_up, spec
+from tests.read.test_reader import AT, north_up, spec
 
 FAR = replace(AT, x0_m=AT.x0_m + 1800, y0_m=AT.y0_m - 1800)
 BESIDE = replace(AT, x0_m=AT.x0_m + 1100)
@@ -154,7 +155,7 @@ def faulty(tmp_path, monkeypatch) -> Iterator[tuple[Archive, np.ndarray]]:
     data, pixels = made(tmp_path / "s.tif", 1)
     archive = Archive({"s.tif": data})
     archive.version = '"1"'
-    monkeypatch.setattr(ranges, "READ_S", 0.5)
+    monkeypatch.setattr(http, "READ_S", 0.5)
     with serving(archive.answer) as url:
         at_endpoint(monkeypatch, url)
         yield archive, pixels[120:186, 120:186]

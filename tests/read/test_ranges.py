@@ -15,9 +15,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from curation.model import ReadError
-from curation.read import ranges
-from curation.read.ranges import Place
+from curation.errors import ReadError
+from curation.read import http, ranges
+from curation.read.signing import Place
 from tests.loopback import Request, serving
 
 DATA = bytes(range(256)) * 256
@@ -28,7 +28,7 @@ OVER = threading.Event()
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(ranges, "PAUSE_S", 0.01)
-    monkeypatch.setattr(ranges, "READ_S", 0.3)
+    monkeypatch.setattr(http, "READ_S", 0.3)
     OVER.clear()
     yield
     OVER.set()
@@ -93,7 +93,7 @@ def test_a_server_that_always_drips_is_an_error_in_time(slow):
 
 
 def test_a_range_has_as_much_longer_as_it_has_more_bytes(monkeypatch):
-    monkeypatch.setattr(ranges, "SLOWEST", 32_000)
+    monkeypatch.setattr(http, "SLOWEST", 32_000)
 
     def slowly(request: Request) -> None:
         request.start(206, len(DATA), Content_Range=f"bytes 0-{len(DATA) - 1}/{len(DATA)}")

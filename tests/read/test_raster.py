@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
-from curation.model import ReadError
+from curation.errors import ReadError
 from curation.read.blocks import PixelWindow
-from curation.read.cog import Asset, Reader
-from curation.read.ranges import Place
-from curation.read.raster import BrokenError, Decoded, Raster
+from curation.read.directory import BrokenError
+from curation.read.image import Decoded
+from curation.read.raster import Raster
+from curation.read.reader import Asset, Reader
+from curation.read.signing import Place
 from curation.read.sparse import Counts, Opened, Pieces, SparseFile
-from curation.sources import ArraySpec
-from tests.examples import examples
+from curation.recipe.sources import ArraySpec
+from tests.properties import examples
 
 
 def opened(path: Path, decoded_bytes: int = 10**8) -> Raster:

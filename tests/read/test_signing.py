@@ -13,9 +13,9 @@ import pytest
 from planetary_computer import sas
 from planetary_computer.settings import Settings
 
-from curation.model import ReadError
-from curation.read import ranges
-from curation.read.ranges import Place
+from curation.errors import ReadError
+from curation.read import http, ranges
+from curation.read.signing import Place
 from tests.loopback import Request, serving
 from tests.read.conftest import Tokens
 
@@ -25,8 +25,8 @@ DATA = bytes(range(256)) * 16
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranges, "PAUSE_S", 0.01)
-    monkeypatch.setattr(ranges, "READ_S", 0.3)
-    monkeypatch.setattr(ranges, "SLOWEST", 10**6)
+    monkeypatch.setattr(http, "READ_S", 0.3)
+    monkeypatch.setattr(http, "SLOWEST", 10**6)
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_how_long_a_token_is_good_does_not_hang_on_the_clock_here(tokens, blobs,
 def test_a_token_ends_when_its_time_is_up_though_the_clock_is_set_back(tokens, blobs, monkeypatch):
     assert fetched(blobs) == DATA
     now = time.monotonic
-    monkeypatch.setattr(ranges.time, "monotonic", lambda: now() + 3590)
+    monkeypatch.setattr(http.time, "monotonic", lambda: now() + 3590)
     monkeypatch.setattr(sas.SASToken, "ttl", lambda _: 9000.0)  # what a clock says that was set back
     assert fetched(blobs) == DATA
     assert len(tokens.asked) == 2

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.model import ReadError
+from curation.errors import ReadError
 from curation.read import sparse
 from curation.read.blocks import GAP_BYTES, Span
-from curation.read.ranges import Place
+from curation.read.signing import Place
 from curation.read.sparse import Counts, Pieces, SparseFile
-from tests.examples import examples
 from tests.loopback import Request, serving
+from tests.properties import examples
 
 DATA = random.Random(3).randbytes(700_000)
 EDGE = st.integers(0, len(DATA))

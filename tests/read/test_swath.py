@@ -16,13 +16,15 @@ import pytest
 import rasterio
 from affine import Affine
 
-from curation import gridding, resources
-from curation.gridding import Accumulator, Footprints, Gridded
-from curation.model import Location, ReadError
-from curation.read.cog import Asset, Reader
+from curation.errors import ReadError
+from curation.model import Location
+from curation.read import gridding
+from curation.read.gridding import Accumulator, Footprints, Gridded
+from curation.read.reader import Asset, Reader
 from curation.read.swath import Swaths
-from curation.recipe import read_toml
-from curation.sources import ArraySpec, SourceSpec
+from curation.recipe import files
+from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.toml import read_toml
 from tests import limited, swaths
 from tests.loopback import serving
 
@@ -33,7 +35,7 @@ PRODUCTS = ["no2", "co", "so2", "o3", "ch4", "hcho", "aer-ai"]
 
 
 def source(name: str) -> SourceSpec:
-    return read_toml(resources.folder("stac_queries") / f"{name}.toml", SourceSpec)
+    return read_toml(files.folder("stac_queries") / f"{name}.toml", SourceSpec)
 
 
 NO2 = source("s5p-no2")
@@ -613,7 +615,7 @@ def test_values_that_are_not_in_the_file_or_cannot_be_unpacked_are_refused_by_na
 READ = """
 import json
 from curation.read.swath import Swaths
-from curation.model import ReadError
+from curation.errors import ReadError
 from tests.read.test_swath import NO2, at, bounds
 for path in sys.argv[1:]:
     try:

@@ -13,21 +13,22 @@ import pytest
 import rasterio
 import tifffile
 
-from curation.model import ReadError
-from curation.read import raster
-from curation.read.cog import Asset, Read, Reader
+from curation.errors import ReadError
+from curation.read import image
+from curation.read.reader import Asset, Read, Reader
 from tests import limited
-from tests.read.test_cog import AT, north_up, spec
+from tests.read.test_reader import AT, north_up, spec
 
 ROOM_BYTES = 400 * 2**20
 """What a reader may need beside its libraries: less than most of these files would take."""
 
 READ = """
 import dataclasses, json
-from curation.model import Location, ReadError
-from curation.read.cog import Asset, Read, Reader
-from curation.sources import ArraySpec
-from tests.read.test_cog import AT, spec
+from curation.errors import ReadError
+from curation.model import Location
+from curation.read.reader import Asset, Read, Reader
+from curation.recipe.sources import ArraySpec
+from tests.read.test_reader import AT, spec
 array = spec(10, "uint16", 0)
 for path in sys.argv[1:]:
     asset, told = Asset(path, "none"), []
@@ -211,7 +212,7 @@ def test_what_is_large_and_was_asked_for_is_read(tmp_path: Path, monkeypatch: py
         assert reader.prefetch([[Read(asset, array, AT)]]) == 1
         found = reader.read([asset], array, AT)[0]
     assert np.array_equal(found, pixels[: found.shape[0], : found.shape[1]])
-    monkeypatch.setattr(raster, "MOST_BLOCK_BYTES", pixels.nbytes - 1)
+    monkeypatch.setattr(image, "MOST_BLOCK_BYTES", pixels.nbytes - 1)
     with Reader("") as reader, pytest.raises(ReadError, match="has blocks of 3601 × 3601 pixels"):
         reader.read([asset], array, AT)
 

@@ -1,4 +1,4 @@
-"""A small dataset of shards, packed with nothing but `curation.shardformat`, and a range server for it.
+"""A small dataset of shards, packed with nothing but `curation.format`, and a range server for it.
 
 make_shards    a folder of 13 samples in 4 shards (train) and 2 in one (val), with a truth to compare with
 packed         such a folder, shared by all tests: read only
@@ -20,25 +20,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation import payload
-from curation.shardformat import (
-    META,
+from curation.format import payload
+from curation.format.content import ContentHash, iter_arrays, sample_digest
+from curation.format.index import (
     ArrayEntry,
     BandStatistics,
-    ContentHash,
     FileEntry,
     Index,
-    Sample,
     ShardEntry,
     SourceEntry,
     SplitEntry,
-    iter_arrays,
     member_names,
-    members_to_arrow,
-    meta_bytes,
-    sample_digest,
-    write_tar,
 )
+from curation.format.names import META
+from curation.format.table import members_to_arrow
+from curation.format.tar import Sample, meta_bytes, write_tar
 from tests.processes import end_children, started
 
 

@@ -13,13 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from curation.model import ConfigError, DamageError
+from curation.errors import ConfigError, DamageError
 from curation.stream import batch as batch_module
-from curation.stream import decoder, open_shards, plan, upsample
+from curation.stream import plan
+from curation.stream.decode import decoder
+from curation.stream.open import open_shards
+from curation.stream.resample import upsample
 from curation.stream.ring import SLOTS
-
-from .conftest import NO_SUMMER_RADAR, NO_WINTER, SEASONS, arrays, key_of, lacks, truth
-from .test_dataset import damage
+from tests.stream.conftest import NO_SUMMER_RADAR, NO_WINTER, SEASONS, arrays, key_of, lacks, truth
+from tests.stream.test_dataset import damage
 
 ALL = sorted(key_of(i) for i in range(13))
 

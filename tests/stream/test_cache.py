@@ -9,13 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from curation.model import ConfigError, DamageError
-from curation.stream import open_shards
+from curation.errors import ConfigError, DamageError
 from curation.stream.cache import DiskCache
 from curation.stream.fetch import Fetcher, Remote, Scratch
-
-from .servers import faulty
-from .test_fetch import in_fork
+from curation.stream.open import open_shards
+from tests.stream.servers import faulty
+from tests.stream.test_fetch import in_fork
 
 SIZE = 100_000
 

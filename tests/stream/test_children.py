@@ -12,26 +12,23 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from curation import payload
-from curation.model import ConfigError
-from curation.shardformat import (
-    META,
+from curation.errors import ConfigError
+from curation.format import payload
+from curation.format.content import ContentHash
+from curation.format.index import (
     ArrayEntry,
     BandStatistics,
-    ContentHash,
     FileEntry,
     Index,
-    MemberName,
-    Sample,
     ShardEntry,
     SourceEntry,
     SplitEntry,
     member_names,
-    members_to_arrow,
-    meta_bytes,
-    write_tar,
 )
-from curation.stream import open_shards
+from curation.format.names import META, MemberName
+from curation.format.table import members_to_arrow
+from curation.format.tar import Sample, meta_bytes, write_tar
+from curation.stream.open import open_shards
 
 SEASONS, MONTHS = ("winter", "summer"), ("2021-01", "2021-02", "2021-03")
 ALL = (*SEASONS, *MONTHS)

@@ -12,15 +12,16 @@ import shutil
 
 import pytest
 
-from curation.model import DamageError
-from curation.recipe import load_dataset
-from curation.shardformat import BLOCK, INDEX, Index, scan_tar
-from curation.store import Store
-from curation.stream import open_shards
-from curation.verify import verify
-
-from .conftest import key_of, make_shards
-from .servers import faulty
+from curation.errors import DamageError
+from curation.format.index import INDEX, Index
+from curation.format.names import BLOCK
+from curation.format.tar import scan_tar
+from curation.recipe.dataset import load_dataset
+from curation.store.objects import Store
+from curation.stream.open import open_shards
+from curation.verify.verify import verify
+from tests.stream.conftest import key_of, make_shards
+from tests.stream.servers import faulty
 
 DO = "copy it again, or pack"
 SHARDS = [f"train/demo-train-{i:06d}.tar" for i in range(4)]

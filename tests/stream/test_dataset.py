@@ -13,12 +13,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, default_collate
 
-from curation import payload
-from curation.model import ConfigError, DamageError
-from curation.stream import open_shards
+from curation.errors import ConfigError, DamageError
+from curation.format import payload
 from curation.stream.fetch import Fetcher
-
-from .conftest import LABELS, NO_LABELS, NO_SUMMER_RADAR, NO_WINTER, SEASONS, arrays, key_of, lacks, truth
+from curation.stream.open import open_shards
+from tests.stream.conftest import LABELS, NO_LABELS, NO_SUMMER_RADAR, NO_WINTER, SEASONS, arrays, key_of, lacks, truth
 
 WINTER, SUMMER = range(2)
 
@@ -294,7 +293,7 @@ def places():
 
 @pytest.mark.parametrize("place", places())
 def test_a_cut_shard_is_refused_at_open(copy, place):
-    from curation.shardformat import scan_tar
+    from curation.format.tar import scan_tar
 
     data = (copy / SHARD).read_bytes()
     length = places()[place](scan_tar(data, SHARD), len(data))
@@ -388,9 +387,10 @@ def repack(folder, change):
 
     from msgspec.structs import replace
 
-    from curation.shardformat import FileEntry, Index, Sample, ShardEntry, members_to_arrow, write_tar
-
-    from .conftest import sample_of
+    from curation.format.index import FileEntry, Index, ShardEntry
+    from curation.format.table import members_to_arrow
+    from curation.format.tar import Sample, write_tar
+    from tests.stream.conftest import sample_of
 
     index = Index.from_bytes((folder / "index.json").read_bytes())
     samples = []

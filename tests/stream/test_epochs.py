@@ -11,11 +11,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from curation.stream import open_shards
-from tests.examples import fast
-
-from .conftest import key_of
-from .test_fetch import in_fork
+from curation.stream.open import open_shards
+from tests.properties import fast
+from tests.stream.conftest import key_of
+from tests.stream.test_fetch import in_fork
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores
 

@@ -18,13 +18,13 @@ import psutil
 import pytest
 from torch.utils.data import DataLoader
 
-from curation.model import ConfigError, DamageError, ReadError
-from curation.store import ForkedError, Store
-from curation.stream import fetch, helper, open_shards
+from curation.errors import ConfigError, DamageError, ReadError
+from curation.store.objects import ForkedError, Store
+from curation.stream import fetch, helper
 from curation.stream.fetch import Fetcher, Remote, Scratch
+from curation.stream.open import open_shards
 from tests.processes import started
-
-from .conftest import key_of
+from tests.stream.conftest import key_of
 
 KEY = "val/demo-val-000000.tar"
 
@@ -270,7 +270,7 @@ def test_a_helper_ends_with_its_owner_however_that_ends(server):
     owned.close()
     assert gone(owned.pid, 0.1)
     code = (
-        "import sys, time; from curation.store import Store; from curation.stream.helper import Channel, helper; "
+        "import sys, time; from curation.store.objects import Store; from curation.stream.helper import Channel, helper; "
         "Channel().get_ranges(Store(sys.argv[1]), 'index.json', [(0, 2)]); "
         "print(helper().pid, flush=True); time.sleep(float(sys.argv[2]))"
     )
@@ -327,10 +327,10 @@ def test_forked_workers_use_obstore_themselves_where_nobody_used_it_before(serve
         if {somebody_used_obstore}:
             obstore.head(obstore.store.from_url("{server[0]}", client_options={{"allow_http": True}}), "shards/index.json")
         from torch.utils.data import DataLoader
-        from curation import store
+        from curation.store.objects import lost_to_fork
         from curation.stream import open_shards
         def look(sample):
-            assert store.lost_to_fork() == {somebody_used_obstore}
+            assert lost_to_fork() == {somebody_used_obstore}
             assert len(psutil.Process().children()) == {somebody_used_obstore}
             return sample["key"]
         dataset = open_shards("{server[0]}/shards", transform=look, balance=True)

@@ -20,16 +20,17 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from curation import payload
-from curation.model import ConfigError, DamageError
-from curation.recipe import load_dataset
-from curation.shardformat import META, ArrayEntry, Index, json_of, member_names, scan_tar
-from curation.store import Store
-from curation.stream import open_shards
+from curation.errors import ConfigError, DamageError
+from curation.format import payload
+from curation.format.index import ArrayEntry, Index, json_of, member_names
+from curation.format.names import META
+from curation.format.tar import scan_tar
+from curation.recipe.dataset import load_dataset
+from curation.store.objects import Store
 from curation.stream.meta import parse_meta
-from curation.verify import verify
-
-from .conftest import LABELS, SEASONS, make_shards, meta_of
+from curation.stream.open import open_shards
+from curation.verify.verify import verify
+from tests.stream.conftest import LABELS, SEASONS, make_shards, meta_of
 
 NAMED = ConfigError, DamageError
 PROMPT_S, ROOM_KB = 20, 400_000

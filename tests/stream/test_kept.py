@@ -14,12 +14,11 @@ import pytest
 import torch
 from torch.utils.data import ChainDataset, IterableDataset
 
-from curation.stream import open_shards
+from curation.stream.open import open_shards
 from curation.stream.ring import Ring
-from tests.examples import crossed
-
-from .conftest import NO_WINTER, SEASONS, arrays, truth
-from .test_batches import loader, number_of, same
+from tests.properties import crossed
+from tests.stream.conftest import NO_WINTER, SEASONS, arrays, truth
+from tests.stream.test_batches import loader, number_of, same
 
 BAND = "s2l2a_10m"
 Pair = namedtuple("Pair", "key x")

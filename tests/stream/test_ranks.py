@@ -9,11 +9,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from curation.model import ConfigError
-from curation.stream import open_shards
-from tests.examples import fast
-
-from .conftest import key_of
+from curation.errors import ConfigError
+from curation.stream.open import open_shards
+from tests.properties import fast
+from tests.stream.conftest import key_of
 
 ALL = sorted(key_of(i) for i in range(13))
 START = ["fork", "spawn", "forkserver"]

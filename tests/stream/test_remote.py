@@ -6,17 +6,16 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from curation.model import ConfigError, DamageError, ReadError
-from curation.store import Store
-from curation.stream import open_shards
+from curation.errors import ConfigError, DamageError, ReadError
+from curation.store.objects import Store
 from curation.stream.fetch import Fetcher, Remote, Scratch
 from curation.stream.filling import Filling
+from curation.stream.open import open_shards
 from tests import buckets
-from tests.examples import fast
-
-from .conftest import key_of
-from .servers import FAULTS, faulty
-from .test_fetch import in_fork
+from tests.properties import fast
+from tests.stream.conftest import key_of
+from tests.stream.servers import FAULTS, faulty
+from tests.stream.test_fetch import in_fork
 
 KEY = "train/demo-train-000001.tar"
 SPANS = [(700, 5000), (512, 512), (3000, 40_000)]

@@ -14,11 +14,10 @@ from pathlib import Path
 import pytest
 from torch.utils.data import DataLoader
 
-from curation.model import ConfigError
-from curation.stream import open_shards
-from tests.examples import crossed
-
-from .conftest import key_of, make_shards
+from curation.errors import ConfigError
+from curation.stream.open import open_shards
+from tests.properties import crossed
+from tests.stream.conftest import key_of, make_shards
 
 pytestmark = pytest.mark.alone
 

@@ -9,10 +9,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from curation.model import ConfigError
-from curation.stream import webdataset
-
-from .conftest import NO_SUMMER_RADAR, NO_WINTER, arrays, key_of, truth
+from curation.errors import ConfigError
+from curation.stream.stock import webdataset
+from tests.stream.conftest import NO_SUMMER_RADAR, NO_WINTER, arrays, key_of, truth
 
 # webdataset leaves the last file it read to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file", "ignore::pytest.PytestUnraisableExceptionWarning")

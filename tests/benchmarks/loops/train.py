@@ -17,7 +17,8 @@ import torch
 import torch.distributed as dist
 from torch.utils.data import DataLoader
 
-from curation.stream import ShardDataset, open_shards
+from curation.stream.dataset import ShardDataset
+from curation.stream.open import open_shards
 
 EPOCHS, WORKERS = 3, 2
 

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import shapely
 from numpy.typing import NDArray
 
-from curation.locate import places
-from curation.recipe import Dataset
+from curation.places import grids
+from curation.recipe.dataset import Dataset
 
 PLACES_PER_CITY = 24
 STEP_DEG = 2.0
@@ -109,7 +109,7 @@ def _items(source: str, lon: NDArray[Any], lat: NDArray[Any], time: dt.datetime,
             "collection": [form.collection] * count,
             "datetime": pa.array([time] * count, pa.timestamp("us", "UTC")),
             "geometry": pa.array(shapely.to_wkb(shapes), pa.binary()),
-            "proj:epsg": places.utm_epsgs(lon, lat),
+            "proj:epsg": grids.utm_epsgs(lon, lat),
             **{key: [value] * count for key, value in properties.items()},
             "assets": assets,
         }

@@ -24,16 +24,24 @@ from typing import Any, TypeVar
 
 import psutil
 
-from curation import build, candidates, catalogs, cluster, cube, pipeline
-from curation.build import SlabJob, SlabReceipt
-from curation.cube import Cube
-from curation.ledger import Ledger, SlabRecord, StoredObject
-from curation.locations import Locations
-from curation.model import PatchOutcome, SourceOutcome, Status
-from curation.recipe import Dataset, load_dataset
-from curation.regions import from_bbox
-from curation.search.saved import Searches
-from curation.store import Store
+from curation import pipeline
+from curation.build import slab
+from curation.build.context import SlabJob
+from curation.build.slab import SlabReceipt
+from curation.cubes import cube, selection
+from curation.cubes.cube import Cube
+from curation.outcomes import PatchOutcome, SourceOutcome, Status
+from curation.places.locations import Locations
+from curation.places.regions import from_bbox
+from curation.recipe import catalogs
+from curation.recipe.dataset import Dataset, load_dataset
+from curation.scenes import candidates
+from curation.scenes.saved import Searches
+from curation.store.ledger import Ledger
+from curation.store.objects import Store
+from curation.store.records import SlabRecord, StoredObject
+from curation.work import cluster
+from curation.work.run import Run
 from tests.benchmarks.scale import planet
 
 SLEEP_S = 0.005
@@ -61,7 +69,7 @@ def slept(job: SlabJob) -> SlabReceipt:
     )
     receipts = job.store.publish_all(here.slab_objects(job.slab, {}, [{} for _ in places]))
     record = SlabRecord(job.slab, outcomes, tuple(map(StoredObject.of, receipts)))
-    return SlabReceipt(record, {r.key: r.etag for r in receipts}, time.perf_counter() - started, build.peak_bytes())
+    return SlabReceipt(record, {r.key: r.etag for r in receipts}, time.perf_counter() - started, slab.peak_bytes())
 
 
 def dataset_of(folder: Path, slab_patches: int) -> Dataset:
@@ -112,13 +120,13 @@ def measure(patches: int, slab_patches: int, root: Path, found: Any) -> None:
     catalog = catalogs.resolve(str(root / "items"))
     region = from_bbox("-180,-80,180,80")
     out: dict[str, float] = {"patches": locations * len(seasons), "items": items}
-    base = build.peak_bytes()
-    _, out["locate_s"], _ = timed(lambda: pipeline.locations(dataset, store, [region]))
-    run = pipeline.Run(dataset, catalog, store)
+    base = slab.peak_bytes()
+    _, out["locate_s"], _ = timed(lambda: selection.locations(dataset, store, [region]))
+    run = Run(dataset, catalog, store)
     _, out["search_s"], out["search_cpu_s"] = timed(lambda: pipeline.search(run, [region], seasons))
-    out["search_mib"] = (build.peak_bytes() - base) / 2**20
+    out["search_mib"] = (slab.peak_bytes() - base) / 2**20
     with cluster.connect("local", workers=2) as client:
-        run = pipeline.Run(dataset, catalog, store, client)
+        run = Run(dataset, catalog, store, client)
         with watched() as resident:
             built, out["build_s"], out["build_cpu_s"] = timed(
                 lambda: pipeline.build(run, [region], seasons, work=slept)
@@ -126,7 +134,7 @@ def measure(patches: int, slab_patches: int, root: Path, found: Any) -> None:
     for share in (0.25, 0.5, 1):
         out[f"client_mib_{share:g}"] = resident[int(share * (len(resident) - 1))] / 2**20
     out["worker_mib"] = max(b.worker_bytes for b in built) / 2**20
-    places = pipeline.locations(dataset, store, [region])
+    places = selection.locations(dataset, store, [region])
     slabs = [cube.cube_of(dataset, r, s, its).slabs for r, its in places.items() for s in seasons]
     out["slabs"] = sum(slabs)
     ledgers, out["replay_s"], _ = timed(lambda: [Ledger.replay(store, region.name, s) for s in seasons])

@@ -19,22 +19,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation import payload
-from curation.shardformat import (
-    META,
-    ArrayEntry,
-    ContentHash,
-    FileEntry,
-    Index,
-    Sample,
-    ShardEntry,
-    SourceEntry,
-    SplitEntry,
-    member_names,
-    members_to_arrow,
-    meta_bytes,
-    write_tar,
-)
+from curation.format import payload
+from curation.format.content import ContentHash
+from curation.format.index import ArrayEntry, FileEntry, Index, ShardEntry, SourceEntry, SplitEntry, member_names
+from curation.format.names import META
+from curation.format.table import members_to_arrow
+from curation.format.tar import Sample, meta_bytes, write_tar
 from tests.benchmarks.streaming import pixels, samples
 from tests.benchmarks.streaming.pixels import Array
 
@@ -110,7 +100,7 @@ def _members(sample: samples.Sample, arrays: Mapping[str, tuple[ArrayEntry, str]
 
 
 def write_ours(folder: Path, count: int, form: str, codec: payload.Codec) -> None:
-    """Shards of `curation`, with what `curation.shardformat` gives and a made-up content hash, which no reader needs."""
+    """Shards of `curation`, with what `curation.format` gives and a made-up content hash, which no reader needs."""
     arrays = {
         n: (replace(e, encoding=payload.encoding_of(codec)), k)
         for n, (e, k) in sorted((TEN if form == "ten" else NATIVE).items())

@@ -17,10 +17,10 @@ import torch
 import xxhash
 from numcodecs import blosc
 
-from curation.shardformat import Index, read_members
-from curation.stream import upsample
+from curation.format.index import Index
+from curation.format.table import read_members
 from curation.stream.layout import STORED
-from curation.stream.resample import Upsample
+from curation.stream.resample import Upsample, upsample
 
 _RUNS = 5
 """At least: the first one meets cold caches and pages never touched, and on a busy machine there is time for no more."""

@@ -9,7 +9,7 @@ import harness
 from harness import Batch, Options
 from torch.utils.data import DataLoader
 
-from curation.stream import open_shards
+from curation.stream.open import open_shards
 
 NAMES = {
     "s2l2a_10m": "s2_10m",

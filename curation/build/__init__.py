@@ -1,0 +1,1 @@
+"""Slabs: scenes in, pixels and facts out."""

@@ -1,0 +1,1 @@
+"""How a source's scene is picked: a file per pick."""

@@ -1,0 +1,180 @@
+"""One slab: scenes in, pixels and facts out, published and hashed. Runs on a worker.
+
+Masks are read first, bands only of scenes that won. A patch stores all of its sources or none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import resource
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from curation.build.context import Reading, Slab, SlabJob
+from curation.build.patch import build_patch
+from curation.cubes import arrays, facts, zarrshard
+from curation.cubes.cube import Cube
+from curation.errors import DamageError
+from curation.outcomes import SETTLED, PatchOutcome, Status
+from curation.places.locations import Locations
+from curation.read.reader import Read, Reader
+from curation.read.swath import Swaths
+from curation.scenes import candidates
+from curation.scenes.saved import Searches
+from curation.store.objects import Receipt
+from curation.store.records import SlabRecord, StoredObject, again
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class SlabReceipt:
+    """What a worker did."""
+
+    record: SlabRecord
+    etags: dict[str, str]
+    """Key → the store's mark of this very writing."""
+    seconds: float
+    worker_bytes: int
+    """Highest resident memory of the worker's process so far."""
+
+
+def build_slab(job: SlabJob) -> SlabReceipt:
+    """Builds the patches of `job.todo`, keeps those committed before byte for byte, and publishes the slab.
+
+    Raises:
+        CurationError: a search that it needs failed.
+        DamageError: what was committed before is not there any more, or is another.
+    """
+    started = time.perf_counter()
+    if job.unsearched is not None:
+        raise job.unsearched
+    # Only this slab's locations: schema and keys follow from the recipe and the slab's number.
+    here = Cube(job.dataset, job.region, job.season, Locations.of(job.locations))
+    chunks, rows, outcomes = _kept(job, here)
+    ahead_bytes, folders = job.dataset.recipe.fetch.ahead_mb * 10**6, job.dataset.local_folders()
+    with (
+        Reader(job.catalog.base, ahead_bytes, job.per_host, folders) as reader,
+        Swaths(job.catalog.base, ahead_bytes, per_host=job.per_host, folders=folders) as swaths,
+    ):
+        slab = _slab(job, swaths)
+        slots = {p.id: slot for slot, p in enumerate(job.locations)}
+        for patch, outcome in _together(
+            reader, [build_patch(slab, reader, p) for p in job.locations if p.id in job.todo]
+        ):
+            location, hashes = patch.location, {}
+            slot = slots[location.id]
+            if outcome.status is Status.OK:
+                for name, pixels in patch.pixels.items():
+                    chunk = here.encode(name, pixels)
+                    chunks[name][slot] = chunk
+                    hashes[name] = arrays.chunk_hash(chunk)
+            outcome = dataclasses.replace(outcome, chunks=hashes)
+            outcomes[location.id] = outcome
+            rows[slot] = patch.facts | facts.told(outcome)
+            log.debug("%s/%s/%s: %s", job.region, job.season, location.id, outcome.reason)
+    hashed = zip(job.locations, here.row_hashes(rows), strict=True)
+    decided = [dataclasses.replace(outcomes[p.id], facts=found) for p, found in hashed if p.id in outcomes]
+    receipts = job.store.publish_all(here.slab_objects(job.slab, chunks, rows))
+    record = SlabRecord(
+        job.slab,
+        tuple(decided),
+        tuple(map(StoredObject.of, receipts)),
+        _excluded_here(slab, job.prior),
+    )
+    return SlabReceipt(record, _etags(receipts), time.perf_counter() - started, peak_bytes())
+
+
+def _slab(job: SlabJob, swaths: Swaths) -> Slab:
+    searches = Searches(job.dataset, job.catalog, job.store, job.searches)
+    places = [p for p in job.locations if p.id in job.todo]
+    found = candidates.of_slab(job.dataset, searches, job.season, places)
+    forms = {s.name: job.catalog.form_of(s) for s in job.dataset.sources(job.season)}
+    excluded = frozenset(job.dataset.recipe.search.exclude)
+    return Slab(job.dataset, job.region, job.season, found, forms, swaths, excluded, job.searches)
+
+
+def _excluded_here(slab: Slab, prior: SlabRecord | None) -> tuple[str, ...]:
+    """Ids of the slab's candidates that the recipe excludes, or excluded when patches were built that are kept."""
+    every = {s.id for by_place in slab.candidates.values() for found in by_place.values() for s in found.scenes}
+    return tuple(sorted((slab.excluded & every).union(prior.excluded if prior else ())))
+
+
+def _etags(receipts: Sequence[Receipt]) -> dict[str, str]:
+    return {r.key: r.etag for r in receipts}
+
+
+def peak_bytes() -> int:
+    """Highest resident set of this process."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not ru_maxrss: it survives exec, so that a worker would report what the process that started it once had.
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _kept(
+    job: SlabJob, here: Cube
+) -> tuple[dict[str, dict[int, bytes]], list[dict[str, Any]], dict[str, PatchOutcome]]:
+    """What was committed before and is not built again: chunks, facts and outcomes, each proven by the ledger's hash of it.
+
+    What is written again is recorded again: what was damaged meanwhile would from then on be what is right.
+
+    Raises:
+        DamageError: a committed chunk or row of facts is missing or changed.
+    """
+    chunks: dict[str, dict[int, bytes]] = {name: {} for name in here.arrays}
+    rows: list[dict[str, Any]] = [{} for _ in job.locations]
+    if job.prior is None:
+        return chunks, rows, {}
+    outcomes = {p.id: p for p in job.prior.patches if p.id not in job.todo}
+    slots = {p.id: slot for slot, p in enumerate(job.locations)}
+    ids = [p.id for p in job.locations]
+    before = here.proven_facts(job.store, job.prior, ids) if job.prior.objects else rows
+    for outcome in outcomes.values():
+        # One that failed may have a row that a stopped build wrote since, which is not known.
+        known = {} if outcome.status in SETTLED else facts.told(outcome)
+        rows[slots[outcome.id]] = before[slots[outcome.id]] | known
+    for name in here.arrays:
+        wanted = {slots[p.id]: p.chunks[name] for p in outcomes.values() if name in p.chunks}
+        if not wanted:
+            continue
+        key = here.array_key(name, job.slab)
+        try:
+            stored = zarrshard.parse(job.store.get(key), here.slab_patches, job.store.where(key))
+        except DamageError as err:
+            raise DamageError(f"{err}: {again(key)}") from err
+        except FileNotFoundError as err:
+            raise DamageError(f"{job.store.where(key)}: is recorded but not there: {again(key)}") from err
+        for slot, expected in wanted.items():
+            if slot not in stored or arrays.chunk_hash(stored[slot]) != expected:
+                found = arrays.chunk_hash(stored[slot]) if slot in stored else "no chunk"
+                raise DamageError(
+                    f"{job.store.where(key)} slot {slot}: holds {found}, recorded was {expected}: {again(key)}"
+                )
+            chunks[name][slot] = stored[slot]
+    return chunks, rows, outcomes
+
+
+def _together(reader: Reader, works: Sequence[Reading[T]]) -> Iterator[T]:
+    """What each work comes to. What they want to read next is fetched for as many of them as have room, together."""
+    begun: list[tuple[Reading[T], list[Read]]] = [(work, []) for work in works]
+    while begun:
+        later = []
+        while begun:
+            count = reader.prefetch([wants for _, wants in begun])
+            for work, _ in begun[:count]:
+                try:
+                    later.append((work, next(work)))
+                except StopIteration as done:
+                    yield done.value
+            begun = begun[count:]
+        begun = later

@@ -1,0 +1,199 @@
+"""The verbs of the command and their flags."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import NoReturn
+
+import curation
+from curation.cli.verbs import do_build, do_init, do_locate, do_pack, do_report, do_show, do_verify
+from curation.errors.printable import printable
+
+DEFAULT_DATASET = "ssl4eo-s12-ml"
+
+EPILOG = """\
+examples:
+  curate --region lower-rhine --season all --catalog embedded --limit 8
+      builds eight places, in all seasons, from the Earth that comes with the command: no network, no account
+  curate --region europe --season all --scheduler tcp://10.0.0.1:8786 --root s3://bucket/datasets
+      builds a region on a Dask cluster into a bucket
+  curate pack --catalog embedded && curate verify && curate report
+      makes the shards of places that have all seasons, proves them, and draws what is in them
+
+exit codes: 0 all settled; 1 some failed or are unfinished (run the same command again), nothing more can be kept, or
+something is damaged (its message says what to do); 2 bad usage or configuration; 130 and 143 stopped by Ctrl-C and SIGTERM
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong with the arguments, which may hold URLs."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
+VERBS = ("build", "locate", "pack", "verify", "report", "show", "init")
+
+
+def with_verb(argv: list[str]) -> list[str]:
+    """`build` is what a call without a verb means."""
+    if argv and (argv[0] in VERBS or argv[0] in ("-h", "--help", "--version")):
+        return argv
+    return ["build", *argv]
+
+
+def joined(argv: list[str]) -> list[str]:
+    """`--region -10,40,5,50` as `--region=-10,40,5,50`: argparse takes what begins with a minus for a flag."""
+    out: list[str] = []
+    for arg in argv:
+        if out and out[-1] == "--region" and re.match(r"-[\d.]", arg):
+            out[-1] += f"={arg}"
+        else:
+            out.append(arg)
+    return out
+
+
+def make_parser() -> _Parser:
+    """The parser of all verbs."""
+    parser = _Parser(
+        prog="curate",
+        description="Makes Earth-observation training sets from a recipe. Without a verb it builds.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"curate {curation.__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    common = _Parser(add_help=False)
+    common.add_argument(
+        "--dataset",
+        default=DEFAULT_DATASET,
+        metavar="NAME|PATH",
+        help="a dataset under manifests/, or the path of a recipe.toml (default: %(default)s)",
+    )
+    common.add_argument(
+        "--root", default="shards", metavar="PATH|URL", help="where everything is written (default: ./%(default)s)"
+    )
+    common.add_argument("-v", "--verbose", action="store_true", help="also a line per patch")
+
+    where = _Parser(add_help=False)
+    where.add_argument(
+        "--region",
+        default="all",
+        metavar="R",
+        help="a name of stac_queries/regions.toml (several: a+b), a bbox W,S,E,N, or a GeoJSON, GeoPackage or GeoParquet "
+        "file; all: the recipe's (default)",
+    )
+    where.add_argument(
+        "--catalog",
+        metavar="C",
+        help="planetary-computer, earth-search, cdse, embedded, the URL of a STAC API, or the path of a STAC "
+        "ItemCollection, a STAC-GeoParquet file, or a folder of such (default: the recipe's); embedded wants "
+        "pip install 'curation[earth]'",
+    )
+    work = _Parser(add_help=False)
+    work.add_argument(
+        "--scheduler",
+        default="local",
+        metavar="S",
+        help="local: a Dask cluster on this machine (default); none: this process; or a scheduler's address",
+    )
+    work.add_argument(
+        "--workers", type=_positive, metavar="N", help="processes of a local cluster (default: one per core)"
+    )
+
+    build = verbs.add_parser(
+        "build",
+        parents=[common, where, work],
+        help="search scenes and build cubes (the default)",
+        description="Searches scenes and builds the cubes of a region and season. Safe to stop and to run again.",
+    )
+    build.add_argument(
+        "--season",
+        default="all",
+        metavar="S",
+        help="a season of the recipe, several with commas, static, or all (default); missing static slabs come first",
+    )
+    build.add_argument(
+        "--limit", type=_positive, metavar="N", help="only the first N locations of each cube; the rest stays pending"
+    )
+    build.add_argument("--dry-run", action="store_true", help="say what would be searched, read and written")
+    build.add_argument("--refresh-search", action="store_true", help="ask the catalog again and show what changed")
+    build.add_argument(
+        "--allow-unknown-labels", action="store_true", help="go on where the catalog lacks a source of labels"
+    )
+    build.set_defaults(run=do_build)
+
+    locate = verbs.add_parser(
+        "locate",
+        parents=[common, where],
+        help="draw the locations",
+        description="Draws the recipe's locations (GeoParquet under <root>/<dataset>/manifest) and counts them by region.",
+    )
+    locate.set_defaults(run=do_locate)
+
+    pack = verbs.add_parser(
+        "pack",
+        parents=[common, where, work],
+        help="make WebDataset shards of what is built",
+        description="Makes shards of the complete locations; index and release last. Safe to stop and to run again. Exit "
+        "code 1 where none is complete since the build is unfinished.",
+    )
+    pack.set_defaults(run=do_pack)
+
+    verify = verbs.add_parser(
+        "verify",
+        parents=[common],
+        help="prove cubes and shards from their bytes",
+        description="Reads every byte again: ledgers, cubes and shards. Names every hole, and what a stopped command left "
+        "unfinished; exit code 1 where there is either.",
+    )
+    verify.set_defaults(run=do_verify)
+
+    report = verbs.add_parser(
+        "report",
+        parents=[common],
+        help="draw one HTML page",
+        description="Draws what is in the dataset as one HTML page.",
+    )
+    report.add_argument("--out", type=Path, metavar="FILE", help="default: <root>/<dataset>/report.html")
+    report.set_defaults(run=do_report)
+
+    show = verbs.add_parser(
+        "show",
+        parents=[common],
+        help="draw one patch, or write it as GeoTIFFs",
+        description="Draws one patch of a cube as a PNG, or writes it as GeoTIFFs.",
+    )
+    show.add_argument(
+        "--tif",
+        type=Path,
+        metavar="FOLDER",
+        help="instead of a picture write its arrays as georeferenced GeoTIFFs, <ID>-<SEASON>-<array>.tif, into this folder; "
+        "in Python: curation.cubes.open_patch.open_patch",
+    )
+    show.add_argument("patch", metavar="REGION/SEASON/ID", help="as ledgers and logs name it")
+    show.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="default: <ID>-<SEASON>.png in the current folder, whose path is printed",
+    )
+    show.set_defaults(run=do_show)
+
+    init = verbs.add_parser(
+        "init", help="write a commented recipe to start from", description="Writes a commented recipe to start from."
+    )
+    init.add_argument("folder", type=Path, metavar="FOLDER", help="is made; its name becomes the dataset's")
+    init.add_argument("-v", "--verbose", action="store_true", help=argparse.SUPPRESS)
+    init.set_defaults(run=do_init)
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 1 on")
+    return value

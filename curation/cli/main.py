@@ -1,0 +1,91 @@
+"""The command `curate`."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import TracebackType
+
+from obstore.exceptions import BaseError
+from rich.logging import RichHandler
+
+from curation.cli.flags import VERBS, joined, make_parser, with_verb
+from curation.cli.verbs import FAILED, USAGE
+from curation.errors import ConfigError, CurationError
+from curation.errors.printable import Printable, printable
+from curation.errors.words import did_you_mean
+from curation.store.objects import brief
+from curation.work import stopping
+from curation.work.progress import CONSOLE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and gives its exit code."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given and not given[0].startswith("-") and given[0] not in VERBS:
+        hint = did_you_mean(given[0], VERBS)
+        print(f"curate: {printable(given[0])!r}: no such verb; {hint}known: {', '.join(VERBS)}", file=sys.stderr)
+        return USAGE
+    sys.excepthook = _tell_crash
+    args = make_parser().parse_args(joined(with_verb(given)))
+    _logging(args.verbose)
+    with stopping.by_signals():
+        try:
+            code: int = args.run(args)
+            sys.stdout.flush()
+        except ConfigError as err:
+            print(f"curate: {_one_line(err)}", file=sys.stderr)
+            return USAGE
+        except CurationError as err:
+            print(f"curate: {_one_line(err)}", file=sys.stderr)
+            return FAILED
+        except BaseError as err:
+            print(f"curate: an object store failed: {brief(err)}", file=sys.stderr)
+            return FAILED
+        except KeyboardInterrupt as why:
+            print("curate: stopped; the same command goes on from here", file=sys.stderr)
+            return why.code if isinstance(why, stopping.Stopped) else 128 + signal.SIGINT
+        except OSError as err:
+            if err.filename is not None or err.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise
+            _forget_output()
+            print(f"curate: standard output: {os.strerror(err.errno)}", file=sys.stderr)
+            return FAILED
+    return code
+
+
+def _forget_output() -> None:
+    """What is not written of standard output by now is let go of: the interpreter would try once more at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _one_line(err: BaseException) -> str:
+    return " ".join(printable(err).split())
+
+
+def _tell_crash(kind: type[BaseException], err: BaseException, trace: TracebackType | None) -> None:
+    """What Python tells of an error that nobody expected, printable."""
+    print(printable("".join(traceback.format_exception(kind, err, trace))), end="", file=sys.stderr)
+
+
+def _logging(verbose: bool) -> None:
+    """Progress on standard error, results on standard output."""
+    handler: logging.Handler
+    if sys.stderr.isatty():
+        handler = RichHandler(console=CONSOLE, show_path=False, show_level=False, markup=False)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    else:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.addFilter(Printable())
+    root = logging.getLogger("curation")
+    root.handlers[:] = [handler]
+    root.propagate = False
+    root.setLevel(logging.DEBUG if verbose else logging.INFO)

@@ -1,0 +1,1 @@
+"""Zarr cubes: what is measured of patches, and the ledgers that tell."""

@@ -1,0 +1,157 @@
+"""What a dataset's folder holds: its cubes with their ledgers, opened for reading.
+
+Only what a ledger records is believed, and only where the stored bytes are still that. A draw, a recipe's file of places
+and a catalog are not needed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.core.buffer import default_buffer_prototype
+from zarr.storage import MemoryStore
+
+from curation.cubes.cube import IDENTITY, Cube
+from curation.errors import ConfigError, DamageError
+from curation.outcomes import PatchOutcome
+from curation.places import era5_cells, split
+from curation.places.locations import Locations
+from curation.recipe.dataset import CHILDREN, Dataset
+from curation.store.ledger import Ledger
+from curation.store.objects import Store
+from curation.store.records import StoredObject, read_recorded
+
+
+@dataclass(frozen=True)
+class RecordedCube:
+    """One cube as it stands: where its patches are, what became of them, and how to read them."""
+
+    cube: Cube
+    """With its locations, in order; their rank is not recorded and is 0. Children have their parent."""
+    ledger: Ledger
+    store: Store
+
+    @property
+    def name(self) -> str:
+        """`<region>/<season>`, as logs name it."""
+        return f"{self.cube.region}/{self.cube.season}"
+
+    @cached_property
+    def outcomes(self) -> dict[str, PatchOutcome]:
+        """Location id → outcome of each decided patch."""
+        return {o.id: o for o in self.ledger.outcomes()}
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """Location id → its number in the cube."""
+        return {p.id: n for n, p in enumerate(self.cube.locations)}
+
+    def facts(self, slab: int) -> list[dict[str, Any]]:
+        """For each patch of a slab, fact → value; empty where no facts of the slab are recorded.
+
+        Raises:
+            DamageError: a chunk of facts is not there, or the facts of a settled patch are not what was recorded.
+        """
+        slots = len(self.cube.slab(slab))
+        record = self.ledger.slabs.get(slab)
+        if record is None or not record.objects:
+            return [{} for _ in range(slots)]
+        return self.cube.proven_facts(self.store, record, [p.id for p in self.cube.slab(slab)])
+
+    def pixels(self, name: str, location: str) -> NDArray[Any]:
+        """(band, y, x) of a pixel array of an ok patch, in its stored dtype, checked against the ledger's hash.
+
+        Raises:
+            DamageError: the chunk is not there, or is not what was committed.
+        """
+        number = self.numbers[location]
+        return self.cube.read_chunk(self.store, name, number, self.outcomes[location].chunks[name])
+
+
+def opened(dataset: Dataset, store: Store, region: str, season: str) -> RecordedCube:
+    """The cube of a region and season.
+
+    Raises:
+        ConfigError: it was built by another recipe than this one.
+        DamageError: its ledger or its identity is not what was recorded.
+    """
+    dataset = dataset.level_of(region)
+    dataset.recipe.season(season)
+    ledger = Ledger.replay(store, region, season)
+    where = store.where(f"cubes/{region}/{season}.zarr")
+    if ledger.binding.get("dataset") != dataset.name:
+        raise ConfigError(
+            f"{where}: is of dataset {ledger.binding.get('dataset')!r}, expected {dataset.name!r}; give its own --dataset"
+        )
+    if not ledger.cube_objects:
+        return RecordedCube(Cube(dataset, region, season), ledger, store)  # begun, and stopped before its creation
+    locations = _locations(dataset, store, region, season, ledger)
+    return RecordedCube(Cube(dataset, region, season, locations), ledger, store)
+
+
+def _locations(dataset: Dataset, store: Store, region: str, season: str, ledger: Ledger) -> Locations:
+    """The cube's locations as its identity coordinates say; bound to the ledger by their digest."""
+    recorded = {o.key: o for o in ledger.cube_objects}
+    cube = Cube(dataset, region, season)
+    _check_schema(cube, store, read_recorded(store, recorded, f"{cube.prefix}/zarr.json"))
+    columns = {name: identity(store, recorded, cube.prefix, name) for name in IDENTITY}
+    lon, lat = np.asarray(columns["lon"], np.float64), np.asarray(columns["lat"], np.float64)
+    same: dict[str, Any] = {"size_m": np.full(len(lon), dataset.recipe.grid.size), "region": [region] * len(lon)}
+    same["split"] = split.of_samples(dataset.recipe, lon, lat)
+    if dataset.level == CHILDREN:  # each lies within its cell
+        same["parent"] = era5_cells.ids(era5_cells.numbers_at(lon, lat))
+    locations = Locations.of_columns({**columns, **same})
+    found = Cube(dataset, region, season, locations).locations_digest
+    if found != ledger.binding.get("locations"):
+        raise DamageError(
+            f"{store.where(cube.prefix)}: its locations have digest {found[:12]}…, its ledger is bound to "
+            f"{str(ledger.binding.get('locations'))[:12]}…; restore the one that was replaced"
+        )
+    return locations
+
+
+def identity(store: Store, recorded: Mapping[str, StoredObject], prefix: str, name: str) -> Sequence[Any]:
+    """One coordinate that was written whole, when the cube was made, as plain values from checked bytes."""
+    buffer = default_buffer_prototype().buffer
+    keys = ("zarr.json", "c/0")
+    objects = {k: buffer.from_bytes(read_recorded(store, recorded, f"{prefix}/{name}/{k}")) for k in keys}
+    array = zarr.open_array(MemoryStore(objects), mode="r")
+    values: list[Any] = np.asarray(array[...]).tolist()
+    return values
+
+
+def _check_schema(cube: Cube, store: Store, root: bytes) -> None:
+    """Passes where the store has the arrays and facts that the recipe says.
+
+    Raises:
+        ConfigError: it has others: the recipe, or a source, has changed since.
+    """
+    value = json.loads(root)
+    stored = value["consolidated_metadata"]["metadata"]
+    found = {
+        name: (meta["shape"][1:], meta["chunk_grid"]["configuration"]["chunk_shape"][0], meta["data_type"])
+        for name, meta in stored.items()
+        if len(meta.get("shape", ())) == 4
+    }
+    expected = {
+        name: (list(cube.chunk_shape(name)[1:]), cube.slab_patches, array.dtype)
+        for name, (_, array) in cube.arrays.items()
+    }
+    facts = " ".join([*IDENTITY, *(f.name for f in cube.facts)])
+    if found != expected or value["attributes"]["coordinates"] != facts:
+        raise ConfigError(
+            f"{store.where(cube.prefix)}: holds {_told(found)}, the recipe {cube.dataset.path} says {_told(expected)}"
+            f"{'' if found != expected else ' with other facts'}: the recipe or a source has changed since this cube was "
+            "built. Restore it, or choose another --root"
+        )
+
+
+def _told(arrays: Mapping[str, Any]) -> str:
+    return ", ".join(f"{n} {tuple(v[0])} {v[2]} by {v[1]}" for n, v in sorted(arrays.items()))

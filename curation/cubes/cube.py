@@ -1,0 +1,414 @@
+"""The Zarr store of one region and season: its schema, and its slabs as objects to be published.
+
+`xr.open_zarr` alone opens it. One Zarr shard of every pixel array, and one chunk of every measured coordinate, is one slab.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import xxhash
+import zarr
+from numpy.typing import NDArray
+from zarr.core.buffer import Buffer
+from zarr.storage import MemoryStore
+
+from curation.cubes import zarrshard
+from curation.cubes.arrays import (
+    UNDECODED,
+    axes,
+    chunk_hash,
+    coordinate,
+    create_array,
+    decode_chunk,
+    encode_chunk,
+    python,
+)
+from curation.cubes.facts import DTYPE, FILL, Fact, schema
+from curation.errors import ConfigError, DamageError
+from curation.model import STATIC, Location
+from curation.outcomes import SETTLED
+from curation.places.locations import Locations
+from curation.recipe.dataset import Dataset
+from curation.recipe.digests import digest
+from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.store.ledger import FORMAT
+from curation.store.objects import Receipt, Store
+from curation.store.records import SlabRecord, again
+
+IDENTITY: dict[str, dict[str, str]] = {
+    "id": {"long_name": "location"},
+    "lon": {"long_name": "longitude of the centre", "standard_name": "longitude", "units": "degrees_east"},
+    "lat": {"long_name": "latitude of the centre", "standard_name": "latitude", "units": "degrees_north"},
+    "epsg": {"long_name": "EPSG code of the patch's CRS"},
+    "x0_m": {"long_name": "outer west edge of the patch in its CRS", "units": "m"},
+    "y0_m": {"long_name": "outer north edge of the patch in its CRS", "units": "m"},
+}
+"""Coordinates that are known before a pixel is read, and their Zarr attributes."""
+
+
+@dataclass(frozen=True)
+class Cube:
+    """One cube: where it is, what it holds, which locations in which order."""
+
+    dataset: Dataset
+    region: str
+    season: str
+    locations: Locations = field(default_factory=lambda: Locations.of([]))
+    """In the order of the cube; slab n holds those from n × slab_patches on. None where only its keys matter."""
+
+    @property
+    def prefix(self) -> str:
+        """Its folder, below the dataset's folder."""
+        return f"cubes/{self.region}/{self.season}.zarr"
+
+    @property
+    def slab_patches(self) -> int:
+        """Patches per slab."""
+        return self.dataset.recipe.cube.slab_patches
+
+    @property
+    def slabs(self) -> int:
+        """Number of slabs; the last may hold fewer patches."""
+        return -(-len(self.locations) // self.slab_patches)
+
+    def patches_of(self, slab: int) -> int:
+        """How many patches a slab holds; none beyond the last."""
+        return max(min(self.slab_patches, len(self.locations) - slab * self.slab_patches), 0)
+
+    @functools.cached_property
+    def sources(self) -> list[SourceSpec]:
+        """Its sources, the deciding ones first."""
+        return self.dataset.sources(self.season)
+
+    @functools.cached_property
+    def arrays(self) -> dict[str, tuple[SourceSpec, ArraySpec]]:
+        """Name → source and spec of each pixel array."""
+        return {n: (spec, a) for spec in self.sources for n, a in self.dataset.arrays[spec.name].items()}
+
+    @functools.cached_property
+    def facts(self) -> list[Fact]:
+        """Its measured coordinates."""
+        return schema(self.dataset, self.season)
+
+    @functools.cached_property
+    def locations_digest(self) -> str:
+        """Digest of the ordered list of grids: what binds slabs to places."""
+        found = hashlib.sha256(b"[")
+        for n, p in enumerate(self.locations):
+            found.update(f"{', ' if n else ''}{json.dumps([p.id, p.epsg, p.x0_m, p.y0_m, p.size_m])}".encode())
+        found.update(b"]")
+        return found.hexdigest()
+
+    def slab(self, number: int) -> tuple[Location, ...]:
+        """The locations of a slab."""
+        return tuple(self.locations[number * self.slab_patches : (number + 1) * self.slab_patches])
+
+    def chunk_shape(self, name: str) -> tuple[int, int, int, int]:
+        """Shape of one patch of a pixel array, (1, band, y, x)."""
+        array = self.arrays[name][1]
+        px = array.px(self.dataset.recipe.grid.size)
+        return 1, len(array.bands), px, px
+
+    def binding(self, pixels_digest: str) -> dict[str, Any]:
+        """What its ledger is bound to."""
+        return {
+            "dataset": self.dataset.name,
+            "region": self.region,
+            "season": self.season,
+            "pixels": pixels_digest,
+            "locations": self.locations_digest,
+        }
+
+    def create(self, store: Store, pixels: Mapping[str, Any]) -> list[Receipt]:
+        """Publishes schema and identity; the root's metadata last, so that a cube that opens is whole.
+
+        Safe to repeat: the bytes follow from the recipe and the locations. `pixels` is all that changes the cube
+        (`catalogs.pixels_parts`); it stands in the root's attributes, so that a change can be told by its key.
+        """
+        objects = self._build(pixels)
+        last = "zarr.json"
+        keys = sorted(k for k in objects if k != last)
+        return [store.publish(f"{self.prefix}/{k}", objects[k]) for k in [*keys, last]]
+
+    def made_by(self, store: Store) -> Mapping[str, Any] | None:
+        """What `create` was told as `pixels`; None where the cube is not there or does not say."""
+        try:
+            value = json.loads(store.get(f"{self.prefix}/zarr.json"))
+            pixels = value["attributes"]["pixels"]
+        except (FileNotFoundError, ValueError, KeyError):
+            return None
+        return pixels if isinstance(pixels, dict) else None
+
+    def _build(self, pixels: Mapping[str, Any]) -> dict[str, bytes]:
+        """Key → bytes of the store as created: metadata and identity."""
+        objects: dict[str, Buffer] = {}
+        memory = MemoryStore(objects)
+        measured = [f.name for f in self.facts]
+        classes = {f"{s.name}_class": [c.name for c in s.classes] for s in self.sources if s.classes}
+        root = zarr.create_group(
+            memory,
+            zarr_format=3,
+            attributes={
+                "coordinates": " ".join([*IDENTITY, *measured]),
+                "format": FORMAT,
+                "dataset": self.dataset.name,
+                "region": self.region,
+                "season": self.season,
+                "pixels": pixels,
+                "pixels_digest": digest(pixels),
+                "locations_digest": self.locations_digest,
+                "licences": {s.name: s.licence for s in self.sources},
+            },
+        )
+        n = len(self.locations)
+        for name, (spec, array) in self.arrays.items():
+            _, bands, px, _ = chunk = self.chunk_shape(name)
+            create_array(
+                root,
+                name,
+                shape=(n, bands, px, px),
+                chunks=chunk,
+                shards=(self.slab_patches, bands, px, px),
+                dtype=array.dtype,
+                fill_value=array.nodata,
+                dimension_names=("patch", f"{name}_band", f"y_{array.pixel}", f"x_{array.pixel}"),
+                attributes={
+                    "source": spec.name,
+                    "long_name": spec.title,
+                    "units": array.unit,
+                    "nodata": array.nodata,
+                    **({} if array.res_m is None else {"res_m": array.res_m}),
+                },
+            )
+            coordinate(root, f"{name}_band", array.bands)
+        for array in {a.pixel: a for _, a in self.arrays.values()}.values():
+            axes(root, array, self.dataset.recipe.grid)
+        for axis, names in classes.items():
+            coordinate(root, axis, names)
+        for fact in self.facts:
+            second = (fact.length,) if fact.axis else ()
+            create_array(
+                root,
+                fact.name,
+                shape=(n, *second),
+                chunks=(self.slab_patches, *second),
+                dtype=DTYPE[fact.type],
+                fill_value=FILL[fact.type],
+                dimension_names=("patch", *([fact.axis] if fact.axis else [])),
+                attributes=fact.attributes,
+            )
+        for name, attributes in IDENTITY.items():
+            dtype = "str" if name == "id" else "int32" if name == "epsg" else "float64"
+            unit = {"units": self.dataset.recipe.grid.unit} if name in ("x0_m", "y0_m") else {}
+            own = attributes | unit
+            array_ = create_array(
+                root, name, shape=(n,), chunks=(n,), dtype=dtype, dimension_names=("patch",), attributes=own
+            )
+            array_[:] = self.locations.column(name)
+        with warnings.catch_warnings():
+            # Consolidated metadata is not in the Zarr v3 core yet; without it `xr.open_zarr` warns and reads 60 objects.
+            warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+            zarr.consolidate_metadata(memory)
+        return {key: value.to_bytes() for key, value in objects.items()}
+
+    def encode(self, name: str, pixels: NDArray[Any]) -> bytes:
+        """One patch of a pixel array as its stored chunk; pixels (band, y, x)."""
+        shape = self.chunk_shape(name)
+        if pixels.shape != shape[1:]:
+            raise AssertionError(f"{name}: pixels are {pixels.shape}, expected {shape[1:]}")
+        return encode_chunk(pixels[None], shape, self.arrays[name][1].dtype, self.arrays[name][1].nodata)
+
+    def decode(self, name: str, chunk: bytes) -> NDArray[Any]:
+        """(band, y, x) of a stored chunk."""
+        array = self.arrays[name][1]
+        out: NDArray[Any] = decode_chunk(chunk, self.chunk_shape(name), array.dtype, array.nodata)[0]
+        return out
+
+    def array_key(self, name: str, slab: int) -> str:
+        """Key of a slab's shard of a pixel array."""
+        return f"{self.prefix}/{name}/c/{slab}/0/0/0"
+
+    def fact_key(self, fact: Fact, slab: int) -> str:
+        """Key of a slab's chunk of a measured coordinate."""
+        return f"{self.prefix}/{fact.name}/c/{slab}" + ("/0" if fact.axis else "")
+
+    def slab_objects(
+        self, slab: int, chunks: Mapping[str, Mapping[int, bytes]], rows: Sequence[Mapping[str, Any]]
+    ) -> dict[str, bytes]:
+        """Key → bytes of all that a slab's commit publishes.
+
+        Args:
+            slab: its number.
+            chunks: pixel array → slot → stored chunk; an array without any gets no object.
+            rows: per slot, fact → value (None or left out where not measured).
+        """
+        out = {
+            self.array_key(name, slab): zarrshard.assemble(stored, self.slab_patches)
+            for name, stored in chunks.items()
+            if stored
+        }
+        for fact in self.facts:
+            column = fact.column([r.get(fact.name) for r in rows], self.slab_patches)
+            shape = column.shape
+            out[self.fact_key(fact, slab)] = encode_chunk(column, shape, DTYPE[fact.type], FILL[fact.type])
+        return out
+
+    def row_hashes(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+        """What a ledger keeps of each row of facts: xxh3-128 of the values as they are stored, hexadecimal.
+
+        It proves a row alone, whatever else stands in the objects: a build that was stopped may have written a slab once
+        more, with other patches tried, before its ledger line.
+        """
+        names = "\n".join(f.name for f in self.facts).encode()
+        columns = [f.cells(f.column([r.get(f.name) for r in rows], len(rows))) for f in self.facts]
+        return [xxhash.xxh3_128_hexdigest(names + b"".join(cells)) for cells in zip(*columns, strict=True)]
+
+    def read_facts(
+        self, store: Store, slab: int, slots: int, read: Callable[[str], bytes] | None = None
+    ) -> list[dict[str, Any]]:
+        """For each of the first `slots` of a committed slab, fact → value as `slab_objects` was given it; not proven.
+
+        Args:
+            store: where the cube is.
+            slab: its number.
+            slots: how many of its patches.
+            read: gives the bytes at a key; the store's own where left out.
+
+        Raises:
+            DamageError: a chunk is not there, or is none.
+        """
+        read = read or store.get
+        rows: list[dict[str, Any]] = [{} for _ in range(slots)]
+        for fact in self.facts:
+            key = self.fact_key(fact, slab)
+            shape = (self.slab_patches, fact.length) if fact.axis else (self.slab_patches,)
+            try:
+                column = decode_chunk(read(key), shape, DTYPE[fact.type], FILL[fact.type])
+            except FileNotFoundError as err:
+                raise DamageError(f"{store.where(key)}: is recorded but not there: {again(key)}") from err
+            except UNDECODED as err:
+                raise DamageError(
+                    f"{store.where(key)}: is no chunk of {fact.name} ({err}), recorded was one: {again(key)}"
+                ) from err
+            for slot, row in enumerate(rows):
+                row[fact.name] = python(column[slot], fact)
+        return rows
+
+    def proven_facts(
+        self, store: Store, record: SlabRecord, ids: Sequence[str], read: Callable[[str], bytes] | None = None
+    ) -> list[dict[str, Any]]:
+        """For each patch of a slab, fact → value, its row proven by the ledger's hash of it.
+
+        A row where nothing was measured stands for a patch that is not decided; and for one that failed where another row
+        than the recorded one is stored: a build that was stopped may have tried it again, and the next build will.
+
+        Args:
+            store: where the cube is.
+            record: what its ledger says of the slab.
+            ids: of the slab's locations, in order of slot.
+            read: gives the bytes at a key; the store's own where left out.
+
+        Raises:
+            DamageError: a chunk is not there, or the row of a settled patch is not what was recorded of it.
+        """
+        rows = self.read_facts(store, record.slab, len(ids), read)
+        known = {o.id: o for o in record.patches}
+        wrong = []
+        for slot, (name, found) in enumerate(zip(ids, self.row_hashes(rows), strict=True)):
+            outcome = known.get(name)
+            if outcome is not None and outcome.facts == found:
+                continue
+            rows[slot] = {f.name: python(f.column([None], 1)[0], f) for f in self.facts}
+            if outcome is not None and outcome.status in SETTLED:
+                wrong.append(name)
+        if wrong:
+            keys = self._changed_facts(store, record, read or store.get)
+            raise DamageError(
+                f"{', '.join(map(store.where, keys)) or store.where(self.prefix)}: the facts of {', '.join(wrong)} are not "
+                f"what was recorded of them: {again(self.prefix)}"
+            )
+        return rows
+
+    def _changed_facts(self, store: Store, record: SlabRecord, read: Callable[[str], bytes]) -> list[str]:
+        """Keys of those objects of a slab's facts that are not the very ones recorded."""
+        recorded = {o.key: o.sha256 for o in record.objects}
+        keys = [self.fact_key(f, record.slab) for f in self.facts]
+        return [k for k in keys if hashlib.sha256(read(k)).hexdigest() != recorded.get(k)]
+
+    def read_ids(self, store: Store) -> list[str]:
+        """Ids of all locations in the order of the cube, as the store itself says.
+
+        Raises:
+            DamageError: they are not there, or cannot be read.
+        """
+        try:
+            shape = json.loads(store.get(f"{self.prefix}/id/zarr.json"))["shape"]
+            return [str(v) for v in decode_chunk(store.get(f"{self.prefix}/id/c/0"), tuple(shape), "str", "")]
+        except FileNotFoundError as err:
+            raise DamageError(f"{store.where(self.prefix)}: its ids are not there: {again(self.prefix)}") from err
+        except (LookupError, *UNDECODED) as err:
+            raise DamageError(
+                f"{store.where(self.prefix)}: its ids cannot be read ({err}): {again(self.prefix)}"
+            ) from err
+
+    def read_chunk(self, store: Store, name: str, patch: int, expected: str) -> NDArray[Any]:
+        """(band, y, x) of one committed patch of a pixel array, checked against the ledger's hash.
+
+        Raises:
+            DamageError: the chunk is not there, or is not what was committed.
+        """
+        slab, slot = divmod(patch, self.slab_patches)
+        return self.decode(name, stored_chunk(store, self.array_key(name, slab), slot, self.slab_patches, expected))
+
+
+def stored_chunk(store: Store, key: str, slot: int, slots: int, expected: str) -> bytes:
+    """A chunk of a Zarr shard of so many slots, checked against the ledger's hash of it.
+
+    Raises:
+        DamageError: it is not there, or is not what was committed.
+    """
+    where = f"{store.where(key)} slot {slot}"
+    size = zarrshard.index_size(slots)
+    stat = store.head(key)
+    if stat is None:
+        raise DamageError(f"{where}: is recorded but not there: {again(key)}")
+    try:
+        index = zarrshard.parse_index(store.get_range(key, max(stat.size - size, 0), size), slots, store.where(key))
+        if slot not in index:
+            raise DamageError(f"{where}: the chunk is recorded but not in the Zarr shard")
+        chunk = store.get_range(key, *index[slot])
+    except (DamageError, EOFError) as err:
+        raise DamageError(f"{err}: {again(key)}") from err
+    if (found := chunk_hash(chunk)) != expected:
+        raise DamageError(f"{where}: chunk has hash {found}, recorded was {expected}: {again(key)}")
+    return chunk
+
+
+def decoded(chunk: bytes, shape: tuple[int, ...], dtype: str, fill: Any) -> NDArray[Any]:
+    """The values of a stored chunk of a pixel array, whose shape, dtype and nodata its metadata tell."""
+    return decode_chunk(chunk, shape, dtype, fill)
+
+
+def cube_of(dataset: Dataset, region: str, season: str, ordered: Locations) -> Cube:
+    """The cube of a region and season over its ordered locations.
+
+    Raises:
+        ConfigError: there is nothing to hold, or a location is not of the recipe's size.
+    """
+    if not ordered:
+        raise ConfigError(f"region {region!r}: holds no location of {dataset.name!r}; choose a larger one")
+    if season != STATIC:
+        dataset.recipe.season(season)
+    size, unit = dataset.recipe.grid.size, dataset.recipe.grid.unit
+    wrong = ordered.column("size_m") != size
+    if wrong.any():
+        first = ordered[int(wrong.argmax())]
+        raise ConfigError(f"location {first.id}: side is {first.size_m:g} {unit}, the recipe's is {size:g} {unit}")
+    return Cube(dataset, region, season, ordered)

@@ -1,0 +1,154 @@
+"""One patch as georeferenced xarray arrays, from a dataset's folder alone, and as GeoTIFFs: no recipe, no catalog."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rioxarray  # noqa: F401 - gives arrays their `.rio`
+import xarray as xr
+from affine import Affine
+
+from curation.cubes.contents import identity
+from curation.cubes.cube import decoded, stored_chunk
+from curation.errors import ConfigError
+from curation.errors.words import did_you_mean
+from curation.outcomes import PatchOutcome
+from curation.store.ledger import Ledger, recorded_cubes
+from curation.store.objects import Store
+from curation.store.records import StoredObject, read_recorded
+
+
+def open_patch(
+    folder: str | Path | Store, patch: str, arrays: Collection[str] | None = None
+) -> dict[str, xr.DataArray]:
+    """The pixel arrays of a patch by name, each with CRS, transform and nodata: what rioxarray, GDAL and QGIS understand.
+
+        patch = open_patch("shards/ssl4eo-s12-ml", "lower-rhine/summer/utm31n-694020-5668560")
+        patch["s2l2a_10m"].rio.to_raster("s2.tif")
+        patch["s2l2a_10m"].sel(band="B04").plot()
+
+    Each is (band, y, x) in its stored dtype and unit (`attrs["units"]`), nodata as it is stored; y goes south. Bands are
+    named by the coordinate `band`, pixel centres in the CRS by `x` and `y`. A source that the patch lacks has no array.
+    Every chunk is checked against the ledger's hash of it.
+
+    Args:
+        folder: the dataset's, `<root>/<dataset>`: a path, or a URL such as `s3://bucket/datasets/ssl4eo-s12-ml`.
+        patch: `REGION/SEASON/ID`, as ledgers and logs name it; SEASON may be `static`.
+        arrays: names of those that are wanted; all where left out.
+
+    Raises:
+        ConfigError: there is no such patch, it has no pixels (why is told), or not these arrays.
+        DamageError: what is stored is not what was recorded.
+    """
+    store = folder if isinstance(folder, Store) else Store(folder)
+    region, season, location = _parts(patch)
+    ledger = _ledger(store, region, season)
+    outcome = _outcome(ledger, location, patch, store)
+    if wrong := sorted(set(arrays or ()) - set(outcome.chunks)):
+        raise ConfigError(f"patch {patch!r}: no array {', '.join(wrong)}; it has {', '.join(sorted(outcome.chunks))}")
+    cube = _Cube(store, f"cubes/{region}/{season}.zarr", ledger)
+    number = cube.values("id").index(location)
+    wanted = sorted(outcome.chunks if arrays is None else arrays)
+    return {name: cube.array(name, number, outcome.chunks[name]) for name in wanted}
+
+
+def write_tifs(folder: str | Path | Store, patch: str, into: Path) -> list[str]:
+    """Paths of the GeoTIFFs of a patch, `<ID>-<SEASON>-<array>.tif`, one per pixel array, written into a local folder.
+
+    Bands are named by their descriptions. Raises as `open_patch` does, and ConfigError where `into` is a file.
+    """
+    if into.exists() and not into.is_dir():
+        raise ConfigError(f"--tif {into}: is a file, expected the name of a folder")
+    _, season, location = _parts(patch)
+    target, written = Store(into.absolute()), []
+    with tempfile.TemporaryDirectory(prefix="curation-tif-") as made:
+        for name, array in open_patch(folder, patch).items():
+            file = Path(made) / f"{location}-{season}-{name}.tif"
+            array.rio.to_raster(file, driver="GTiff", compress="deflate", tags={"patch": patch, "units": array.units})
+            target.publish(file.name, file.read_bytes())
+            written.append(target.where(file.name))
+    return written
+
+
+@dataclass(frozen=True)
+class _Cube:
+    """A cube as its own metadata tell of it, each object checked against what its ledger recorded."""
+
+    store: Store
+    prefix: str
+    ledger: Ledger
+
+    @cached_property
+    def _recorded(self) -> dict[str, StoredObject]:
+        return {o.key: o for o in self.ledger.cube_objects}
+
+    @cached_property
+    def _arrays(self) -> dict[str, Any]:
+        root = json.loads(read_recorded(self.store, self._recorded, f"{self.prefix}/zarr.json"))
+        found: dict[str, Any] = root["consolidated_metadata"]["metadata"]
+        return found
+
+    def values(self, name: str) -> Sequence[Any]:
+        """A coordinate that was written whole when the cube was made."""
+        return identity(self.store, self._recorded, self.prefix, name)
+
+    def array(self, name: str, patch: int, expected: str) -> xr.DataArray:
+        """A patch's part of a pixel array, whose stored chunk has the expected hash."""
+        its = self._arrays[name]
+        of, slots = its["attributes"], its["chunk_grid"]["configuration"]["chunk_shape"][0]
+        slab, slot = divmod(patch, slots)
+        chunk = stored_chunk(self.store, f"{self.prefix}/{name}/c/{slab}/0/0/0", slot, slots, expected)
+        pixels = decoded(chunk, (1, *its["shape"][1:]), its["data_type"], of["nodata"])[0]
+        bands = list(self.values(f"{name}_band"))
+        down, right = (np.array(self.values(axis), np.float64) for axis in its["dimension_names"][2:])
+        x0, y0 = (float(self.values(edge)[patch]) for edge in ("x0_m", "y0_m"))
+        step = 2 * right[0]  # the first centre is half a pixel from the edge
+        found = xr.DataArray(
+            pixels,
+            dims=("band", "y", "x"),
+            coords={"band": bands, "y": y0 + down, "x": x0 + right},
+            name=name,
+            # What rioxarray finds in `long_name` becomes the bands' descriptions.
+            attrs={"units": of["units"], "source": of["source"], "long_name": tuple(bands)},
+        )
+        placed = found.rio.write_crs(f"EPSG:{self.values('epsg')[patch]}").rio.write_nodata(of["nodata"])
+        out: xr.DataArray = placed.rio.write_transform(Affine(step, 0, x0, 0, -step, y0))
+        return out
+
+
+def _parts(patch: str) -> tuple[str, str, str]:
+    parts = patch.split("/")
+    if len(parts) != 3 or not all(parts):
+        raise ConfigError(f"patch {patch!r}: expected REGION/SEASON/ID, such as europe/summer/utm32n-501360-5629020")
+    return parts[0], parts[1], parts[2]
+
+
+def _ledger(store: Store, region: str, season: str) -> Ledger:
+    cubes = recorded_cubes(store)
+    if (region, season) not in cubes:
+        known = ", ".join("/".join(c) for c in cubes) or "none"
+        raise ConfigError(
+            f"{store.where('')}: no cube {region}/{season}; known: {known}. Expected the dataset's folder, <root>/<dataset>"
+        )
+    return Ledger.replay(store, region, season)
+
+
+def _outcome(ledger: Ledger, location: str, patch: str, store: Store) -> PatchOutcome:
+    """What became of the patch, which has pixels."""
+    outcomes = {o.id: o for o in ledger.outcomes()}
+    if location not in outcomes:
+        raise ConfigError(
+            f"patch {patch!r}: {store.where(ledger.prefix)} has nothing of it; {did_you_mean(location, outcomes)}"
+            f"{len(outcomes)} patches of that cube are decided, the others are pending"
+        )
+    outcome = outcomes[location]
+    if not outcome.chunks:
+        raise ConfigError(f"patch {patch!r}: has no pixels: it is {outcome.status.name.lower()} ({outcome.told})")
+    return outcome

@@ -1,0 +1,98 @@
+"""Which cubes a command asks for: regions, seasons and locations by the words of its flags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from curation.cubes import cube
+from curation.cubes.cube import Cube
+from curation.model import STATIC
+from curation.places import draw, order, parquet, regions, rows
+from curation.places.locations import Locations
+from curation.places.regions import Region
+from curation.recipe.catalogs import Catalog
+from curation.recipe.dataset import Dataset
+from curation.store.objects import Store
+from curation.work.progress import Doing
+from curation.work.run import Run
+
+
+def asked_regions(dataset: Dataset, catalog: Catalog, text: str) -> list[Region]:
+    """The regions that `--region` names: `all` (the recipe's, for this catalog), or names, a bbox or a file.
+
+    Several names are separated by `+`; a comma belongs to a bbox.
+    """
+    places = dataset.recipe.places
+    own = places.regions_of.get(catalog.identity, places.regions)
+    # The draw needs the recipe's own regions, whatever is asked for: a typo is told before it. Files may have gone since.
+    named = [n for n in places.regions if Path(n).suffix.lower() not in regions.FILE_SUFFIXES]
+    wanted = list(dict.fromkeys([*named, *(own if text == regions.ALL else ())]))
+    found = dict(zip(wanted, regions.of_recipe(dataset.path, wanted), strict=True))
+    if text == regions.ALL:
+        return [found[n] for n in own]
+    if "," in text:
+        return [regions.find(text)]
+    return [regions.find(n) for n in text.split("+")]
+
+
+def asked_seasons(dataset: Dataset, text: str) -> list[str]:
+    """The seasons that `--season` names: `all` (static first), or names separated by commas.
+
+    Raises:
+        ConfigError: the recipe has no such season.
+    """
+    every = dataset.cube_seasons()
+    if text == regions.ALL:
+        return every
+    names = list(dict.fromkeys(text.split(",")))
+    for name in names:
+        dataset.recipe.season(name)
+    # Labels and elevation come from the static cube, so its missing slabs are built first.
+    return [s for s in every if s == STATIC] + [n for n in names if n != STATIC]
+
+
+def locations(dataset: Dataset, store: Store, asked: Sequence[Region], *, keep: bool = True) -> dict[str, Locations]:
+    """Folder → the locations of its cubes along a space-filling curve, so that neighbours share slabs and scenes.
+
+    A region has a folder per level (`Dataset.folder`). The draw is made at first use and kept as GeoParquet (unless `keep`
+    is False, where nothing is written); the sampler `grid` draws region by region.
+    """
+    if dataset.recipe.places.sampler == "grid":
+        found = {r.name: _drawn(dataset, store, f"manifest/locations-{r.name}.parquet", [r], keep) for r in asked}
+    else:
+        everywhere = _drawn(dataset, store, "manifest/locations.parquet", None, keep)
+        found = {r.name: draw.select(everywhere, [r]) for r in asked}
+    out = {}
+    for region, places in found.items():
+        for level in dataset.levels:
+            out[level.folder(region)] = order.curve_order(places.children() if level.level else places.roots())
+    return out
+
+
+def _drawn(dataset: Dataset, store: Store, key: str, asked: Sequence[Region] | None, keep: bool) -> Locations:
+    if store.head(key) is None:
+        count = dataset.recipe.places.count
+        with Doing(f"locate: drawing {f'{count:,}' if count else 'all'} locations"):
+            made = draw.draw(dataset, asked)
+        if not keep:
+            return made
+        if given := rows.of(dataset, regions.of_recipe(dataset.path, dataset.recipe.places.regions)):
+            store.publish("manifest/dropped.parquet", rows.table(given.dropped))  # until packing knows of the others
+        parquet.save(made, store, key, dataset)
+    return parquet.load(store, key, dataset)
+
+
+def cubes(run: Run, asked: Sequence[Region], seasons: Sequence[str], *, keep: bool = True) -> list[Cube]:
+    """The cubes of regions and seasons, of every level that has them, the roots' first.
+
+    Raises:
+        ConfigError: a region holds nothing.
+    """
+    out = []
+    for folder, places in locations(run.dataset, run.store, asked, keep=keep).items():
+        level = run.dataset.level_of(folder)
+        if level.level and not places:
+            continue  # cells in which no place fits
+        out += [cube.cube_of(level, folder, s, places) for s in seasons if s in level.cube_seasons()]
+    return out

@@ -1,0 +1,1 @@
+"""The ground truth of the embedded Earth."""

@@ -1,0 +1,56 @@
+"""What can go wrong, by kind. Each says in words where, what was found, what was expected, and what to do."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from curation.errors.codes import Code
+
+
+class CurationError(Exception):
+    """An error that says where, what was found, what was expected and what to do."""
+
+    code: ClassVar[Code | None] = None
+    """What ledgers call it, where it has a name that lasts; the class's name where None."""
+
+
+def code_of(err: BaseException) -> str:
+    """What a ledger calls an error that made a source fail."""
+    return (err.code if isinstance(err, CurationError) else None) or type(err).__name__
+
+
+class ConfigError(CurationError, ValueError):
+    """Bad usage or configuration: the command ends with exit code 2."""
+
+
+class ReadError(CurationError, OSError):
+    """Pixels that should be there could not be read. Never turned into nodata.
+
+    Unless it is a `PassingError`, asking again changes nothing: the file is gone, damaged, or not as its source says.
+    """
+
+
+class PassingError(ReadError):
+    """A read that failed for what may pass: a server's error, a time-out, a lost connection, a refused signature."""
+
+    def __init__(self, message: str, wait_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+        """Seconds to leave the server alone for at least, where it is known."""
+
+
+class StorageError(CurationError):
+    """Nothing more can be written, or be read back, where results are kept: the run ends, and a rerun goes on."""
+
+
+class DamageError(CurationError):
+    """Something written earlier is not what was recorded of it."""
+
+
+class TrustError(ReadError):
+    """A server's certificate is not trusted: lasting, but a matter of this machine's settings, and no fault of the file.
+
+    So no other scene stands in for the one that is there.
+    """
+
+    code = Code.UNTRUSTED

@@ -1,0 +1,97 @@
+"""The reasons that are recorded for a patch, with what each means. They are stable: ledgers hold them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """Why something was rejected, dropped or is absent. Stable: they stand in ledgers and releases."""
+
+    NO_SCENE = "no_scene"
+    """The catalog has no scene of the source that touches the patch in the season."""
+    PARTIAL_COVERAGE = "partial_coverage"
+    """Scenes touch the patch, none covers it wholly."""
+    CLOUDY = "cloudy"
+    """No covering scene reaches the recipe's clear fraction on the patch."""
+    DOUBTFUL = "doubtful"
+    """Clear by its mask, which is itself unsure of too much of the patch."""
+    SNOWY = "snowy"
+    """Clear by its mask, which calls more of the patch snow than the recipe allows."""
+    NODATA = "nodata"
+    """No covering scene reaches the recipe's valid fraction on the patch."""
+    HOLE = "hole"
+    """Scenes of a mosaic leave open too much of the patch that is not known to be sea, or there is none."""
+    TIME_GAP = "time_gap"
+    """The nearest scene is further in time from the scene it goes with, good enough itself, than the recipe allows."""
+    EXHAUSTED = "exhausted"
+    """As many masks were read as the recipe allows, none passed, and so many scenes were not looked at."""
+    EXCLUDED = "excluded"
+    """Each scene that might be used is one that the recipe excludes."""
+    NO_ORBIT = "no_orbit"
+    """Scenes exist, none in the orbit direction fixed for the location."""
+    NO_MATCH = "no_match"
+    """No scene of the same acquisition (labels that belong to one image)."""
+    OFFSET_CONFLICT = "offset_conflict"
+    """Metadata and the scene's pixels disagree on whether these carry the +1000 offset."""
+    IMPOSSIBLE = "impossible"
+    """Too many clear pixels are brighter than any surface, or of radar than any target: they cannot be what they should."""
+    SHIFTED = "shifted"
+    """A source lies beside the one it goes with by more pixels than the recipe allows, by a sharp measurement."""
+    UNREADABLE_ITEM = "unreadable_item"
+    """No scene will do, but an item of the catalog that could not be read may be one that would: failed, and tried again."""
+    LOCAL_HREF = "local_href"
+    """An href leads to a file of the machine that reads, where the recipe lets none lie: failed, and never opened."""
+    UNTRUSTED = "untrusted"
+    """The certificate of a server is not trusted: failed; asked for once."""
+    UPSTREAM = "upstream"
+    """Not looked at, because the source it goes with was rejected."""
+    OUTSIDE_REGIONS = "outside_regions"
+    """Of a row of a file of places: its centre lies in none of the regions."""
+    SAME_GRID = "same_grid"
+    """Of a row of a file of places: an earlier row has the very grid, so that both would be the same sample."""
+    REPEATED = "repeated"
+    """Of a row of a file of places: an earlier row has the same id and grid."""
+
+
+CODE_HELP: dict[Code, str] = {
+    Code.NO_SCENE: "no scene touches the patch in the season",
+    Code.PARTIAL_COVERAGE: "scenes touch the patch, none covers it wholly",
+    Code.CLOUDY: "no covering scene is clear enough on the patch",
+    Code.DOUBTFUL: "the mask is unsure of too much of the patch (unclassified)",
+    Code.SNOWY: "the mask calls more of the patch snow than the recipe allows",
+    Code.NODATA: "no covering scene has enough valid pixels on the patch",
+    Code.HOLE: "no scene of the mosaic where there is no open sea: a tile that the catalog lacks, a lake, a coast",
+    Code.TIME_GAP: "the nearest scene is too far in time from the one it goes with",
+    Code.EXHAUSTED: "max_candidates masks were read, none passed, and scenes are left that were not looked at",
+    Code.EXCLUDED: "each scene that might be used is excluded by the recipe",
+    Code.NO_ORBIT: "no scene in the orbit direction fixed for the location",
+    Code.NO_MATCH: "no scene of the same acquisition",
+    Code.OFFSET_CONFLICT: "metadata and pixels disagree on the +1000 offset",
+    Code.IMPOSSIBLE: "too many pixels (of reflectance clear ones) are brighter than anything can be",
+    Code.SHIFTED: "a source lies beside the one it goes with by more pixels than the recipe allows",
+    Code.UNREADABLE_ITEM: "no scene will do, but an item of the catalog that could not be read may be one that would",
+    Code.LOCAL_HREF: "an href leads to a file of this machine and was not opened: [search] local names where such may lie",
+    Code.UNTRUSTED: "a server's certificate is not trusted: name its CA's file in REQUESTS_CA_BUNDLE",
+    Code.UPSTREAM: "not looked at: the source it goes with was rejected",
+    Code.OUTSIDE_REGIONS: "a given place whose centre lies in none of the regions",
+    Code.SAME_GRID: "a given place on the very grid of an earlier one: both would be the same sample",
+    Code.REPEATED: "a row of given places with the id and grid of an earlier one",
+}
+"""One line for a person on each code, for reports."""
+
+
+VALUE_HELP: dict[Code, str] = {
+    Code.PARTIAL_COVERAGE: "covered fraction {:.3g}",
+    Code.CLOUDY: "clear fraction {:.3g}",
+    Code.DOUBTFUL: "doubtful fraction {:.3g}",
+    Code.SNOWY: "snow fraction {:.3g}",
+    Code.NODATA: "valid fraction {:.3g}",
+    Code.HOLE: "valid fraction {:.3g}",
+    Code.TIME_GAP: "{:.3g} days",
+    Code.EXHAUSTED: "scenes left: {:.0f}",
+    Code.OFFSET_CONFLICT: "offset by its metadata: {:g}",
+    Code.IMPOSSIBLE: "share of pixels: {:.3g}",
+    Code.SHIFTED: "{:.3g} pixels of the array measured",
+}
+"""What the value is that decided: `cloudy` has the clear fraction, not the cloudy one."""

@@ -1,0 +1,1 @@
+"""Training programs to be read, copied and changed. Nothing imports them."""

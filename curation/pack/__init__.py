@@ -1,0 +1,1 @@
+"""Cubes to shards."""

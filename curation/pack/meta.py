@@ -1,0 +1,123 @@
+"""The `meta.json` of a sample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from curation.cubes import labels
+from curation.model import STATIC, iso, parse_time
+from curation.outcomes import Status
+from curation.pack.plan import Member
+from curation.read import shift
+from curation.recipe.dataset import Dataset
+
+
+def label_names(dataset: Dataset) -> list[str]:
+    """The scene labels, in order: the seasonal source's, or the annual one's."""
+    rules = dataset.recipe.labels
+    source = rules.seasonal or rules.annual
+    return dataset.specs[source].labels if source else []
+
+
+def meta_of_sample(
+    dataset: Dataset, member: Member, facts: Sequence[Mapping[str, Mapping[str, Any]]]
+) -> dict[str, Any]:
+    """A sample's `meta.json`."""
+    meta = _meta_of(dataset.levels[0], member, facts[0])
+    if len(dataset.levels) > 1:
+        below = zip(member.children, facts[1:], strict=True)
+        meta["children"] = [_meta_of(dataset.levels[-1], child, known) for child, known in below]
+    return meta
+
+
+def _meta_of(dataset: Dataset, member: Member, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What is known of one place: a sample, or one of its children."""
+    place = member.location
+    meta: dict[str, Any] = {
+        "id": place.id,
+        "lon": place.lon,
+        "lat": place.lat,
+        "epsg": place.epsg,
+        "x0_m": place.x0_m,
+        "y0_m": place.y0_m,
+        "size_m": place.size_m,
+        "region": place.region,
+        "split": place.split,
+        "static": {"sources": {}, "labels": None},
+        "seasons": {},
+    }
+    if place.parent is not None:
+        meta["parent"] = place.parent
+    for part in member.parts:
+        known = facts[part.season]
+        sources = {
+            name: _source_facts(name, known) | {"scenes": list(outcome.scenes)}
+            for name, outcome in part.outcome.sources.items()
+            if outcome.status is Status.OK
+        }
+        rules = dataset.recipe.labels
+        source = rules.annual if part.season == STATIC else rules.seasonal
+        entry = {"sources": sources, "labels": _labels(dataset, source, known) if source in sources else None}
+        if part.season == STATIC:
+            heights = ("elevation_mean_m", "elevation_min_m", "elevation_max_m", "slope_mean_deg")
+            entry["elevation"] = {k: plain(known[k]) for k in heights if known.get(k) is not None}
+            meta["static"] = entry
+        else:
+            paired = [n for n in sources if known.get(f"{n}_gap_days") is not None]
+            entry["gap_days"] = {n: plain(known[f"{n}_gap_days"]) for n in paired}
+            entry["shift_px"] = {n: _shift(dataset, n, known) for n in paired}
+            meta["seasons"][part.season] = entry
+    return meta
+
+
+def _shift(dataset: Dataset, source: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    """A measured shift, the array whose pixel is its unit (None where it was not measured), and the least telling peak."""
+    found = dataset.shift_arrays(source)
+    out = {a: plain(known.get(f"{source}_shift_{b}")) for a, b in (("x", "x_px"), ("y", "y_px"), ("peak", "peak"))}
+    least = plain(shift.least_peak(found[2].px(dataset.recipe.grid.size))) if found else None
+    return out | {"least_peak": least, "array": found[1] if found else None}
+
+
+def _source_facts(name: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    """A source's facts without its name; what stands elsewhere in `meta.json` is left out."""
+    elsewhere = ("status", "reason", "scenes", "gap_days", "fraction")
+    out: dict[str, Any] = {}
+    for key, value in known.items():
+        short = key.removeprefix(f"{name}_")
+        if short == key or short in elsewhere or short.startswith("shift_") or value is None:
+            continue
+        out[short] = iso(parse_time_s(value)) if short == "time" else plain(value)
+    return out
+
+
+def parse_time_s(seconds: float) -> Any:
+    """The instant of seconds since 1970, UTC."""
+    return parse_time(str(np.datetime64(round(seconds * 1000), "ms")))
+
+
+def _labels(dataset: Dataset, source: str | None, known: Mapping[str, Any]) -> dict[str, Any] | None:
+    if source is None:
+        return None
+    rules, spec = dataset.recipe.labels, dataset.specs[source]
+    shares, valid = known.get(f"{source}_fraction"), known.get(f"{source}_valid_fraction")
+    if shares is None or valid is None:
+        return {"fractions": None, "valid_fraction": plain(valid) if valid is not None else 0.0, "multi_hot": None}
+    fractions = labels.label_fractions(np.asarray(shares), spec.classes, label_names(dataset))
+    return {
+        "fractions": [plain(f) for f in fractions],
+        "valid_fraction": plain(valid),
+        "multi_hot": labels.multi_hot(fractions, valid, rules.min_fraction, rules.min_valid),
+    }
+
+
+def plain(value: Any) -> Any:
+    """A number as JSON has it: six digits are far below what is measured, and read well."""
+    if isinstance(value, np.ndarray):
+        return [plain(v) for v in value]
+    if isinstance(value, float | np.floating):
+        return float(f"{float(value):.6g}") if math.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,340 @@
+"""Cubes to shards: a pure plan over the ledgers, one task per shard, index and release last."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from curation.cubes import bound, selection
+from curation.cubes.cube import Cube
+from curation.errors import ConfigError, CurationError, DamageError, StorageError
+from curation.errors.causes import one_line
+from curation.errors.printable import storable
+from curation.errors.words import counted
+from curation.format.index import (
+    INDEX,
+    Index,
+)
+from curation.format.tar import MemberRow
+from curation.outcomes import PENDING
+from curation.pack.plan import Member, Plan, mixing, plan
+from curation.pack.shard import FOLDER, STAGE, ShardJob, ShardPart, folder_of, keep, part_key, write_shard
+from curation.pack.tables import index_of
+from curation.places import rows, sharing
+from curation.places.regions import Region
+from curation.places.rows import Dropped
+from curation.places.split import reach_km
+from curation.recipe.dataset import Dataset
+from curation.store import full
+from curation.store.ledger import Ledger, recorded_cubes
+from curation.store.objects import Receipt, Store
+from curation.work import cluster
+from curation.work.progress import Counting, Doing
+from curation.work.run import Run
+
+log = logging.getLogger(__name__)
+
+READ_THREADS = 8
+"""Facts are many small objects: so many are read at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What packing came to."""
+
+    index: Index
+    where: str
+    dropped: Counter[str]
+    shared: str
+    """What train and val have in common."""
+    mixing: float | None
+    reused: int
+
+    def summary(self) -> str:
+        """For a person."""
+        lines = [
+            f"{split}: {counted(e.samples, 'sample')} in {counted(len(e.shards), 'shard')}, "
+            f"{sum(s.size for s in e.shards) / 1e6:.1f} MB"
+            for split, e in self.index.splits.items()
+        ]
+        lines.append("dropped: " + (", ".join(f"{k} {v}" for k, v in self.dropped.most_common()) or "none"))
+        lines.append(f"train and val share: {self.shared}")
+        if self.mixing is not None:
+            lines.append(
+                f"geography: neighbours in a shard lie {self.mixing:.2f} times as far apart as random pairs do"
+            )
+        lines.append(f"content sha256 {self.index.content_sha256}")
+        lines.append(f"{self.where} ({counted(self.reused, 'shard')} made before)")
+        return "\n".join(lines)
+
+
+def pack(run: Run, asked: Sequence[Region]) -> Packed:
+    """Makes the shards of all complete locations of the regions; index and release last.
+
+    Shards of an earlier packing stay readable until every new one is made: only then the index goes, the new shards are
+    put into their places, and the new index comes.
+
+    Raises:
+        ConfigError: a cube was built by another recipe or catalog, or nothing that is built can be packed.
+        StorageError: nothing more can be kept; shards that are made are not made again.
+        CurationError: nothing is complete since the build is unfinished; or a shard could not be written, since a cube is
+            damaged or for another cause.
+    """
+    dataset, store = run.dataset, run.store.child(FOLDER)
+    with Doing("pack: reading what is built, and planning", often_short=True):
+        cubes, ledgers = _cubes(run, asked)
+        outcomes = {r: {s: {o.id: o for o in its.outcomes()} for s, its in by.items()} for r, by in ledgers.items()}
+        made = plan(dataset, cubes, outcomes)
+    if not any(made.shards.values()):
+        raise _nothing_complete(run, asked, made.dropped)
+    chosen = [m.location for of in made.shards.values() for shard in of for m in shard]
+    if pairs := sharing.near_pairs(chosen, reach_km(dataset.recipe.grid)):
+        raise DamageError(
+            f"{run.store.where('manifest')}: {pairs} pairs of a train and a val sample may share ground: its locations were "
+            "not split by this recipe's rule; delete locations*.parquet and pack again, which draws the same places"
+        )
+    if given := rows.of(dataset, asked):
+        made.dropped.extend(given.dropped)
+    jobs = list(_jobs(run, cubes, ledgers, made))
+    parts, reused = _write(run, jobs)
+    with Doing("pack: making the index", often_short=True):
+        index, files = index_of(dataset, run, jobs, parts, made, outcomes)
+        data = index.to_bytes()
+    if any(_waits(p) for p in parts) or not all(_stands(store, k, content) for k, content in files.items()):
+        store.delete(INDEX)  # from here until it is back, the dataset is not complete
+    with Doing("pack: putting the new shards into their places", often_short=True):
+        for job, part in zip(jobs, parts, strict=True):
+            if _waits(part):
+                _put_in_place(run.store, job, part)
+    for key, content in files.items():
+        store.publish(key, content)
+    dropped = Counter(d.reason for d in made.dropped)
+    run.store.publish("manifest/dropped.parquet", rows.table(made.dropped))
+    store.publish(INDEX, data)
+    run.store.publish("manifest/release.json", _release(dataset, index, data))
+    _forget(run.store, index)
+    return Packed(index, store.where(""), dropped, sharing.told(made.shared), mixing(made), reused)
+
+
+def _nothing_complete(run: Run, asked: Sequence[Region], dropped: Sequence[Dropped]) -> CurationError:
+    """Why there is nothing to pack: a ConfigError where no further build would change that."""
+    reasons = Counter(d.reason for d in dropped)
+    why = ", ".join(f"{reason} {n}" for reason, n in reasons.most_common(3))
+    text = f"{_looked(run, asked)}, found no location that is complete, of {len(dropped)}: {why}; "
+    if any(f"({PENDING})" in reason or "(failed " in reason for reason in reasons):
+        return CurationError(
+            text + "the build is unfinished: go on with it (a sample needs all of its seasons), then pack"
+        )
+    return ConfigError(text + "relax the recipe, or build another region")
+
+
+def check_built(run: Run, asked: Sequence[Region]) -> None:
+    """Passes where something is built of the regions. Reads nothing but names, and what a few cubes say of themselves.
+
+    Raises:
+        ConfigError: nothing is; where it looked, and what is built there, is told.
+    """
+    built: dict[str, list[str]] = {}
+    for region, season in recorded_cubes(run.store):
+        built.setdefault(region, []).append(season)
+    if any(r.name in built for r in asked):
+        return
+    told = []
+    for region, seasons in built.items():
+        made = (Cube(run.dataset, region, s).made_by(run.store) for s in seasons)
+        catalog = next((f", catalog {m['catalog']}" for m in made if m and "catalog" in m), "")
+        told.append(f"region {region} ({', '.join(seasons)}{catalog})")
+    there = f"built there: {'; '.join(told)}" if told else "nothing is built there"
+    raise ConfigError(
+        f"{_looked(run, asked)}, found nothing to pack: {there}. Give --catalog, --region and --root as they were for the "
+        "build, or build it first"
+    )
+
+
+def _looked(run: Run, asked: Sequence[Region]) -> str:
+    """Where packing looked."""
+    names = ", ".join(r.name for r in asked)
+    return f"{run.store.where('')}: looked for regions {names}, built from catalog {run.catalog.told}"
+
+
+def _cubes(run: Run, asked: Sequence[Region]) -> tuple[dict[str, dict[str, Cube]], dict[str, dict[str, Ledger]]]:
+    """Folder → season → cube, and ledger, of the regions, each bound to this recipe."""
+    cubes: dict[str, dict[str, Cube]] = {}
+    ledgers: dict[str, dict[str, Ledger]] = {}
+    for here in selection.cubes(run, asked, run.dataset.cube_seasons()):
+        ledger = Ledger.replay(run.store, here.region, here.season)
+        bound.check_bound(dataclasses.replace(run, dataset=here.dataset), ledger, here)
+        cubes.setdefault(here.region, {})[here.season] = here
+        ledgers.setdefault(here.region, {})[here.season] = ledger
+    return cubes, ledgers
+
+
+def _jobs(
+    run: Run,
+    cubes: Mapping[str, Mapping[str, Cube]],
+    ledgers: Mapping[str, Mapping[str, Ledger]],
+    made: Plan,
+) -> Iterable[ShardJob]:
+    wanted: dict[tuple[str, str], set[int]] = {}
+    for shards in made.shards.values():
+        for place in (p for members in shards for m in members for p in m.places):
+            for part in place.parts:
+                slab = part.patch // run.dataset.recipe.cube.slab_patches
+                wanted.setdefault((folder_of(run.dataset, place), part.season), set()).add(slab)
+    facts = _facts(run, cubes, ledgers, wanted)
+
+    def known(place: Member) -> dict[str, dict[str, Any]]:
+        return {p.season: facts[folder_of(run.dataset, place), p.season, p.patch] for p in place.parts}
+
+    for split, shards in made.shards.items():
+        for number, members in enumerate(shards):
+            of = tuple(tuple(known(p) for p in m.places) for m in members)
+            yield ShardJob(run.dataset, run.store, split, number, tuple(members), of)
+
+
+def _facts(
+    run: Run,
+    cubes: Mapping[str, Mapping[str, Cube]],
+    ledgers: Mapping[str, Mapping[str, Ledger]],
+    wanted: Mapping[tuple[str, str], set[int]],
+) -> dict[tuple[str, str, int], dict[str, Any]]:
+    """(folder, season, patch) → facts, of the slabs wanted; each row is what its ledger says."""
+    todo = [(region, season, slab) for (region, season), slabs in wanted.items() for slab in sorted(slabs)]
+
+    def read(job: tuple[str, str, int]) -> list[dict[str, Any]]:
+        region, season, slab = job
+        here = cubes[region][season]
+        record = ledgers[region][season].slabs[slab]
+        return here.proven_facts(run.store, record, [p.id for p in here.slab(slab)])
+
+    out = {}
+    with ThreadPoolExecutor(READ_THREADS) as pool, Counting("pack: facts", len(todo), "slab") as count:
+        for (region, season, slab), rows in zip(todo, pool.map(read, todo), strict=True):
+            first = slab * cubes[region][season].slab_patches
+            out.update({(region, season, first + i): row for i, row in enumerate(rows)})
+            count.step()
+    return out
+
+
+def _write(run: Run, jobs: Sequence[ShardJob]) -> tuple[list[ShardPart], int]:
+    """The parts of all shards, in order; those that an earlier run made are not made again."""
+    done: dict[str, ShardPart] = {}
+    for job in jobs:
+        part = _made_before(run.store, job)
+        if part is not None:
+            done[job.key] = part
+    reused = len(done)
+    stands = run.store.head(f"{FOLDER}/{INDEX}") is not None
+    todo = [dataclasses.replace(j, staged=stands) for j in jobs if j.key not in done]
+    failed: dict[str, BaseException] = {}
+    if reused:
+        log.info("pack: %d of %s are made already, %d to make", reused, counted(len(jobs), "shard"), len(todo))
+    with Counting("pack: shards", len(todo), "shard", "stored") as count:
+        for batch in cluster.stream(run.client, full.Final(write_shard), todo, run.store):
+            for job, result in batch:
+                if isinstance(result, StorageError):
+                    raise result  # receipts of shards that are made lie beside them
+                if isinstance(result, BaseException):
+                    failed[job.key] = result
+                else:
+                    done[job.key] = result
+                count.step(1, 0 if isinstance(result, BaseException) else result.receipt.size)
+    if failed:
+        raise CurationError(_not_written(failed, len(jobs), stands=stands))
+    return [done[j.key] for j in jobs], reused
+
+
+def _not_written(failed: Mapping[str, BaseException], total: int, *, stands: bool) -> str:
+    """Why shards were not written, and what to do: another try does not mend a damaged cube."""
+    damaged = {k: e for k, e in failed.items() if isinstance(e, DamageError)}
+    key, first = min((damaged or failed).items())
+    text = f"{len(failed)} of {counted(total, 'shard')} could not be written"
+    if damaged:
+        cause = f"{first} (first found, for {key}; shards that want damaged pixels: {len(damaged)})"
+        rest = len(failed) - len(damaged)
+        text += f": {cause}. Packing again does not help before that" + (f"; {rest} had another cause" if rest else "")
+    else:
+        text += f"; rerun to try again. First: {key}: {one_line(first)}"
+    return text + (". The shards packed before stand and can be read" if stands else "")
+
+
+def _waits(part: ShardPart) -> bool:
+    """Whether the shard is made, and not yet in its place."""
+    return part.receipt.key.startswith(f"{STAGE}/")
+
+
+def _stands(store: Store, key: str, content: bytes) -> bool:
+    stat = store.head(key)
+    return stat is not None and stat.size == len(content) and store.get(key) == content
+
+
+def _put_in_place(store: Store, job: ShardJob, part: ShardPart) -> None:
+    """Moves a shard that waits to its place; killed in between, it is made again.
+
+    Its receipt stays among what waits until all is done (`_forget`), as the sign that packing has not ended.
+    """
+    stat = store.move(part.receipt.key, f"{FOLDER}/{job.key}")
+    receipt = dataclasses.replace(part.receipt, key=stat.key, etag=stat.etag)
+    keep(store, part_key(job), dataclasses.replace(part, receipt=receipt))
+
+
+def _made_before(store: Store, job: ShardJob) -> ShardPart | None:
+    """The shard's part, where an earlier run made it from the very same chunks, facts and rules and it still stands."""
+    return _recorded(store, job, part_key(job)) or _recorded(store, job, part_key(job, STAGE))
+
+
+def _recorded(store: Store, job: ShardJob, key: str) -> ShardPart | None:
+    try:
+        value = json.loads(store.get(key))
+    except FileNotFoundError:
+        return None
+    receipt = Receipt(**value["receipt"])
+    stat = store.head(receipt.key)
+    if value["digest"] != job.digest or stat is None or (stat.size, stat.etag) != (receipt.size, receipt.etag):
+        return None
+    return ShardPart(
+        value["digest"],
+        receipt,
+        [MemberRow(*row) for row in value["rows"]],
+        value["contents"],
+        value["sums"],
+        value["floored"],
+    )
+
+
+def _release(dataset: Dataset, index: Index, data: bytes) -> bytes:
+    """What is committed of a dataset once it is made: enough to prove any copy of it, and the recipe that made it."""
+    value = index.to_json()
+    release = {
+        "dataset": index.dataset,
+        "title": index.title,
+        "index_sha256": hashlib.sha256(data).hexdigest(),
+        "content_sha256": index.content_sha256,
+        **{k: value[k] for k in ("digests", "counts", "statistics", "sources", "written_by")},
+        "samples": {split: e.samples for split, e in index.splits.items()},
+        "shards": {s.name: s.sha256 for e in index.splits.values() for s in e.shards},
+        # How servers are pressed changes nothing.
+        "recipe": storable(dataset.recipe.model_dump(mode="json", exclude={"fetch"})),
+    }
+    return (json.dumps(release, sort_keys=True, indent=1) + "\n").encode()
+
+
+def _forget(store: Store, index: Index) -> None:
+    """Removes shards of an earlier packing that the index does not name, and what waited for one that never came."""
+    named = {INDEX}
+    for entry in index.splits.values():
+        named |= {entry.members.name, entry.samples_table.name, *(s.name for s in entry.shards)}
+    shards = store.child(FOLDER)
+    for stat in list(shards.list()):
+        if stat.key not in named and stat.key.endswith(".tar"):
+            log.info("pack: removing %s, of an earlier packing", shards.where(stat.key))
+            shards.delete(stat.key)
+    for stat in list(store.list(STAGE)):
+        store.delete(stat.key)

@@ -1,0 +1,163 @@
+"""Which samples there are, and which shard each goes to. Pure: a function of ledgers."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from curation.cubes.complete import Standing, standings
+from curation.cubes.cube import Cube
+from curation.model import Location
+from curation.outcomes import PatchOutcome, Status
+from curation.places import sharing
+from curation.places.rows import Dropped
+from curation.places.sharing import Shared
+from curation.recipe.dataset import Dataset
+from curation.recipe.schema import UNSHARED_CELL
+
+SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One season of one sample: where it is, and what is known of it."""
+
+    season: str
+    patch: int
+    """Its number in the cube."""
+    outcome: PatchOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One sample to be: a location and its seasons."""
+
+    location: Location
+    parts: tuple[Part, ...]
+    """`static` first, then in the recipe's order."""
+    children: tuple[Member, ...] = ()
+    """Of its children, those that have something, in the order of the draw."""
+
+    @property
+    def places(self) -> tuple[Member, ...]:
+        """Itself, and its children."""
+        return (self, *self.children)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which samples, in which shards."""
+
+    shards: dict[str, list[list[Member]]]
+    """Split → shards → samples in order."""
+    dropped: list[Dropped]
+    shared: dict[str, Shared] = field(default_factory=dict)
+    """Source, or `era5-cell` → what train and val have in common."""
+
+
+def plan(
+    dataset: Dataset,
+    cubes: Mapping[str, Mapping[str, Cube]],
+    outcomes: Mapping[str, Mapping[str, Mapping[str, PatchOutcome]]],
+) -> Plan:
+    """Which samples go into which shard. Pure: follows from recipe and ledgers, whatever order they were written in.
+
+    The first `target` complete locations of the draw; then ordered by a seeded hash of their id, so that each shard mixes
+    the whole geography.
+
+    Args:
+        dataset: the recipe.
+        cubes: folder → season → cube.
+        outcomes: folder → season → location id → outcome.
+    """
+    recipe = dataset.recipe
+    dropped: list[Dropped] = []
+    whole: list[Member] = []
+    for its in _standings(dataset, cubes, outcomes):
+        reason = its.verdict.reason
+        if reason is None and its.location.split not in SPLITS:
+            reason = its.location.split
+        dropped += [Dropped(c.location, c.verdict.reason) for c in its.children if c.verdict.reason is not None]
+        if reason is None:
+            whole.append(_member(its))
+        else:
+            dropped.append(Dropped(its.location, reason))
+    whole.sort(key=lambda m: m.location.rank)
+    cells = sharing.cells_of(recipe, [m.location for m in whole])
+    uses = {m.location.id: _uses(m, its) for m, its in zip(whole, cells, strict=True)}
+    out = sharing.left_out(uses.values(), recipe.split.unshared)
+    dropped += [Dropped(m.location, out[m.location.id]) for m in whole if m.location.id in out]
+    whole = [m for m in whole if m.location.id not in out]
+    target = recipe.pack.target
+    if target is not None:
+        dropped += [Dropped(m.location, "target") for m in whole[target:]]
+        whole = whole[:target]
+    whole.sort(key=lambda m: hashlib.sha256(f"{recipe.seed}:{m.location.id}".encode()).digest())
+    n = recipe.pack.samples_per_shard
+    shards = {}
+    for split in SPLITS:
+        mine = [m for m in whole if m.location.split == split]
+        shards[split] = [mine[i : i + n] for i in range(0, len(mine), n)]
+    shared = sharing.shared(uses[m.location.id] for m in whole)
+    return Plan(shards, sorted(dropped, key=lambda d: d.location.rank), shared)
+
+
+def _uses(member: Member, cells: set[str]) -> sharing.Uses:
+    things: dict[str, set[str]] = {UNSHARED_CELL: cells}
+    for part in (part for place in member.places for part in place.parts):
+        for source, its in part.outcome.sources.items():
+            if its.status is Status.OK:
+                things.setdefault(source, set()).update(its.scenes)
+    return sharing.Uses(member.location.id, member.location.split, things)
+
+
+def _standings(
+    dataset: Dataset,
+    cubes: Mapping[str, Mapping[str, Cube]],
+    outcomes: Mapping[str, Mapping[str, Mapping[str, PatchOutcome]]],
+) -> Iterator[Standing]:
+    """Where each root stands, once: regions may overlap, and the first asked for has it."""
+    places = {folder: next(iter(by_season.values())).locations for folder, by_season in cubes.items()}
+    seen: set[str] = set()
+    for region in (f for f in cubes if not dataset.level_of(f).level):
+        for its in standings(dataset, region, places, lambda f, s, i: outcomes[f][s].get(i)):
+            if its.location.id not in seen:
+                seen.add(its.location.id)
+                yield its
+
+
+def _member(its: Standing) -> Member:
+    parts = tuple(Part(s, its.number, o) for s, o in its.have.items() if o is not None and o.status is Status.OK)
+    return Member(its.location, parts, tuple(_member(c) for c in its.children if c.verdict.reason is None))
+
+
+def mixing(made: Plan) -> float | None:
+    """Mean distance of neighbours within shards over that of random pairs: 1 is perfectly mixed, 0 is sorted.
+
+    None where there are too few samples to tell.
+    """
+    members = [m for shards in made.shards.values() for s in shards for m in s]
+    near: list[float] = []
+    for shards in made.shards.values():
+        for shard in shards:
+            near += [_chord(a, b) for a, b in itertools.pairwise(shard)]
+    if len(near) < 10:
+        return None
+    draws = np.random.default_rng(0).integers(0, len(members), (2000, 2))
+    apart = np.mean([_chord(members[a], members[b]) for a, b in draws if a != b])
+    return float(np.mean(near) / apart) if apart > 0 else None
+
+
+def _chord(a: Member, b: Member) -> float:
+    """Straight distance through a unit sphere."""
+    return math.dist(_xyz(a), _xyz(b))
+
+
+def _xyz(member: Member) -> tuple[float, float, float]:
+    lon, lat = math.radians(member.location.lon), math.radians(member.location.lat)
+    return math.cos(lat) * math.cos(lon), math.cos(lat) * math.sin(lon), math.sin(lat)

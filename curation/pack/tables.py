@@ -1,0 +1,162 @@
+"""The index of a dataset and the tables beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import geopandas as gpd
+
+from curation.format.content import ContentHash
+from curation.format.index import (
+    ArrayEntry,
+    BandStatistics,
+    FileEntry,
+    Index,
+    ShardEntry,
+    SourceEntry,
+    SplitEntry,
+    member_names,
+)
+from curation.format.table import members_to_arrow
+from curation.model import STATIC, Location
+from curation.outcomes import PatchOutcome
+from curation.pack.meta import label_names, meta_of_sample
+from curation.pack.plan import SPLITS, Plan
+from curation.pack.shard import ShardJob, ShardPart, array_entries, floor_of
+from curation.pack.writers import versions
+from curation.places import grid
+from curation.recipe import catalogs
+from curation.recipe.dataset import Dataset
+from curation.work.run import Run
+
+
+def statistics(entries: Mapping[str, ArrayEntry], parts: Iterable[ShardPart]) -> dict[str, dict[str, BandStatistics]]:
+    """Band statistics over the parts; sums are added in order of shard, so that they are the same every time."""
+    parts = list(parts)
+    out: dict[str, dict[str, BandStatistics]] = {}
+    for name, entry in entries.items():
+        if entry.role != "data":
+            continue
+        out[name] = {}
+        for band in entry.bands:
+            found = [p.sums[name][band] for p in parts if band in p.sums.get(name, {})]
+            count = int(sum(f[0] for f in found))
+            if not count:
+                out[name][band] = BandStatistics(None, None, None, None, 0)
+                continue
+            mean = sum(f[1] for f in found) / count
+            variance = max(sum(f[2] for f in found) / count - mean**2, 0.0)
+            low, high = min(f[3] for f in found), max(f[4] for f in found)
+            out[name][band] = BandStatistics(mean, math.sqrt(variance), low, high, count)
+    return out
+
+
+def _floored_counts(
+    entries: Mapping[str, ArrayEntry], floor: Mapping[str, int], parts: Sequence[ShardPart]
+) -> dict[str, dict[str, int]]:
+    """Array → band → pixels at the radar's floor, of all splits."""
+    return {
+        name: {b: int(sum(p.sums[name][b][5] for p in parts if b in p.sums.get(name, {}))) for b in entries[name].bands}
+        for name in sorted(floor)
+    }
+
+
+def index_of(
+    dataset: Dataset,
+    run: Run,
+    jobs: Sequence[ShardJob],
+    parts: Sequence[ShardPart],
+    made: Plan,
+    outcomes: Mapping[str, Mapping[str, Mapping[str, PatchOutcome]]],
+) -> tuple[Index, dict[str, bytes]]:
+    """The index, and the tables it names: key → bytes."""
+    entries = array_entries(dataset)
+    seasons = [s for s in dataset.recipe.seasons if any(s in e.seasons for e in entries.values())]
+    children = max((len(m.children) for j in jobs for m in j.members), default=0)
+    names = member_names(entries, seasons, children)
+    splits: dict[str, SplitEntry] = {}
+    files: dict[str, bytes] = {}
+    content = ContentHash()
+    for split in sorted(SPLITS):
+        mine = [(j, p) for j, p in zip(jobs, parts, strict=True) if j.split == split]
+        members = members_to_arrow((p.rows for _, p in mine), names)
+        table = _samples_table(dataset, mine)
+        files |= {f"{split}/members.arrow": members, f"{split}/samples.parquet": table}
+        for job, part in mine:
+            for member, digest in zip(job.members, part.contents, strict=True):
+                content.add(split, member.location.id, digest)
+        splits[split] = SplitEntry(
+            samples=sum(len(j.members) for j, _ in mine),
+            shards=tuple(ShardEntry(j.key, p.receipt.size, p.receipt.sha256, len(j.members)) for j, p in mine),
+            members=_entry(f"{split}/members.arrow", members),
+            samples_table=_entry(f"{split}/samples.parquet", table),
+        )
+    patches = {
+        region: {season: dict(Counter(o.told for o in found.values())) for season, found in by.items()}
+        for region, by in outcomes.items()
+    }
+    index = Index(
+        dataset=dataset.name,
+        title=dataset.recipe.title,
+        pixels_digest=catalogs.pixels_digest(dataset, run.catalog),
+        release_digest=dataset.release_digest(),
+        content_sha256=content.hexdigest(),
+        seasons=tuple(seasons),
+        children=children,
+        label_names=tuple(label_names(dataset)),
+        arrays=entries,
+        splits=splits,
+        statistics=statistics(entries, [p for j, p in zip(jobs, parts, strict=True) if j.split == "train"]),
+        sources={s.name: SourceEntry(s.title, s.licence) for s in dataset.specs.values()},
+        counts={
+            "patches": patches,
+            "dropped": dict(sorted(Counter(d.reason for d in made.dropped).items())),
+            "shared": {kind: dataclasses.asdict(its) for kind, its in made.shared.items()},
+            "floored": _floored_counts(entries, floor_of(dataset), parts),
+        },
+        written_by=versions(),
+    )
+    return index, files
+
+
+def _entry(name: str, data: bytes) -> FileEntry:
+    return FileEntry(name, len(data), hashlib.sha256(data).hexdigest())
+
+
+def _samples_table(dataset: Dataset, made: Sequence[tuple[ShardJob, ShardPart]]) -> bytes:
+    """One row per sample with its labels, as GeoParquet of footprints."""
+    names = label_names(dataset)
+    rows = []
+    radar = sorted(floor_of(dataset.levels[0]))
+    for shard, (job, part) in enumerate(made):
+        for member, facts, floored in zip(job.members, job.facts, part.floored, strict=True):
+            place, meta = member.location, meta_of_sample(dataset, member, facts)
+            row = {"id": place.id, "lon": place.lon, "lat": place.lat, "region": place.region, "shard": shard}
+            vectors = {STATIC: meta["static"]["labels"]} | {s: e["labels"] for s, e in meta["seasons"].items()}
+            for season in [STATIC, *dataset.season_names()]:
+                hot = (vectors.get(season) or {}).get("multi_hot")
+                row[f"labels_{season}"] = None if hot is None else [n for n, h in zip(names, hot, strict=True) if h]
+                row[f"fractions_{season}"] = (vectors.get(season) or {}).get("fractions")
+                for name in radar:
+                    row[f"{name}_floored_fraction_{season}"] = floored.get(season, {}).get(name)
+            rows.append(row)
+    per_season = [f"{what}_{s}" for s in [STATIC, *dataset.season_names()] for what in ("labels", "fractions")]
+    entries = array_entries(dataset)
+    per_season += [f"{name}_floored_fraction_{s}" for name in radar for s in entries[name].seasons or (STATIC,)]
+    columns = ["id", "lon", "lat", "region", "shard", *per_season]
+    return _geoparquet({c: [r[c] for r in rows] for c in columns}, [m.location for j, _ in made for m in j.members])
+
+
+def _geoparquet(columns: Mapping[str, list[Any]], places: Sequence[Location]) -> bytes:
+    frame = gpd.GeoDataFrame(dict(columns), geometry=[grid.footprint(p, 1) for p in places], crs=4326)
+    if "shard" in frame:
+        frame["shard"] = frame["shard"].astype("int32")
+    out = io.BytesIO()
+    frame.to_parquet(out, compression="zstd")
+    return out.getvalue()

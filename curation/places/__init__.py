@@ -1,0 +1,1 @@
+"""Where locations are: a recipe's one draw, the selection from it, its order in cubes and its record."""

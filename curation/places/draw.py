@@ -1,0 +1,145 @@
+"""The recipe's one ordered draw, and the selection from it.
+
+The samplers `gaussian-cities` and `uniform` draw over land, on the whole globe, whatever region is asked for; `file` takes
+what the file gives; `era5-cells` has cells of longitude and latitude, which may have UTM places as children. Regions select
+from these afterwards. Only `grid` makes places for the regions asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.errors import ConfigError
+from curation.places import children, era5_cells, from_file, grids, regions, sampling, split, tiling
+from curation.places.grids import Floats, Ints, Places
+from curation.places.locations import Locations
+from curation.places.regions import Region
+from curation.recipe.dataset import Dataset
+from curation.recipe.schema import CELL_SAMPLER
+
+NOWHERE = ""
+"""The region of a location that none of the regions holds."""
+
+
+def draw(dataset: Dataset, asked: Sequence[Region] | None = None) -> Locations:
+    """The locations of a recipe, ordered by rank, which is the place in the order of the draw (0 first).
+
+    `gaussian-cities` and `uniform` give exactly `count` locations over the land of the globe (the 1 km mask of
+    the atlas, at the grid's centre), of which no two footprints overlap. `file` gives the file's places in its order
+    (`rows` accounts for the other rows).
+    Without `asked` all of them are returned, each with the first of the recipe's own regions that holds its centre (`""`
+    where none does); with it, only those that one of the asked regions holds, as `select` does: rank, grid and split are
+    the same.
+
+    `grid` covers each asked region, one after the other; a cell that two of them need is the first one's. Its cells may
+    overlap at seams of UTM zones (`lattice.covering`).
+
+    `era5-cells` gives the cells with land in their seeded order, selected by their centres: the roots. Where the recipe has
+    `[children]` these follow, by the rank of their cell and then their own, which is their place among its children; region
+    and split are those of their cell, since a cell and its children are one sample (`children.of_cells`).
+
+    Raises:
+        ConfigError: the sampler is `grid` and no region is asked for; or as the samplers say.
+    """
+    recipe = dataset.recipe
+    if recipe.places.sampler == "grid":
+        return _cover(dataset, asked)
+    if recipe.places.sampler == CELL_SAMPLER:
+        cells = era5_cells.drawn(recipe.places, recipe.seed)
+        ids, found = era5_cells.ids(cells), era5_cells.grids(cells)
+    else:
+        ids, found = _everywhere(dataset)
+    own = regions.of_recipe(dataset.path, recipe.places.regions) if asked is None else asked
+    names = held_by(found.lon, found.lat, own)
+    rank = np.arange(len(ids)) if asked is None else np.flatnonzero(names != NOWHERE)
+    roots = _locations(dataset, [ids[k] for k in rank], found.take(rank), names[rank], rank)
+    return Locations.joined([roots, _children(dataset, roots, cells[rank])]) if recipe.children else roots
+
+
+def select(locations: Locations, asked: Sequence[Region]) -> Locations:
+    """The locations whose centre one of the regions holds, each with the first that does as its region; order is kept.
+
+    Children go with their parent wherever it is among the locations: by its centre, not by their own.
+    """
+    names = held_by(locations.column("lon"), locations.column("lat"), asked)
+    root = locations.root_rows()
+    names = np.where(root < 0, names, names[root])
+    return locations.with_regions(names).take(names != NOWHERE)
+
+
+def held_by(lon: Floats, lat: Floats, asked: Sequence[Region]) -> NDArray[np.object_]:
+    """Name of the first region that holds each point; `""` where none does."""
+    names = np.full(len(lon), NOWHERE, dtype=object)
+    for region in asked:
+        todo = np.flatnonzero(names == NOWHERE)
+        names[todo[region.contains(lon[todo], lat[todo])]] = region.name
+    return names
+
+
+def _children(dataset: Dataset, roots: Locations, cells: Ints) -> Locations:
+    """The children of cells, given as locations and by their numbers."""
+    spec = dataset.recipe.children
+    assert spec is not None
+    made = children.of_cells(cells, spec, dataset.recipe.seed)
+    parents = {name: roots.column(name)[made.cell] for name in ("id", "region", "split")}
+    return Locations.of_columns(
+        {
+            "id": from_file.ids_of(made.places, spec.size_m),
+            **{name: getattr(made.places, name) for name in ("lon", "lat", "epsg", "x0_m", "y0_m")},
+            "size_m": np.full(len(made.cell), spec.size_m),
+            "region": parents["region"],
+            "split": parents["split"],
+            "rank": made.rank,
+            "parent": parents["id"],
+        }
+    )
+
+
+def _everywhere(dataset: Dataset) -> tuple[list[str], Places]:
+    """Ids and places of a draw that does not depend on regions."""
+    recipe, size_m = dataset.recipe, dataset.recipe.grid.size
+    if recipe.places.sampler == "file":
+        found = from_file.read(dataset.places_file(), size_m)
+        kept = found.kept()
+        return [found.ids[k] for k in kept], found.places.take(kept)
+    drawn = sampling.drawn(recipe.places, recipe.seed, size_m)
+    return from_file.ids_of(drawn, size_m), drawn
+
+
+def _cover(dataset: Dataset, asked: Sequence[Region] | None) -> Locations:
+    if asked is None:
+        raise ConfigError(
+            f"{dataset.path}: [places] sampler = 'grid' covers regions and none is given; say --region (name, bbox or file)"
+        )
+    size_m = dataset.recipe.grid.size
+    parts = [tiling.covering(region, size_m) for region in asked]
+    names = np.repeat(np.array([r.name for r in asked], dtype=object), [len(p) for p in parts])
+    found = grids.joined(parts)
+    ids = from_file.ids_of(found, size_m)
+    _, first = np.unique(np.array(ids, dtype=object), return_index=True)
+    first.sort()
+    return _locations(dataset, [ids[k] for k in first], found.take(first), names[first], np.arange(len(first)))
+
+
+def _locations(
+    dataset: Dataset, ids: list[str], found: Places, names: NDArray[np.object_], rank: NDArray[np.int64]
+) -> Locations:
+    recipe = dataset.recipe
+    split.check_reach(found, recipe.grid, str(dataset.path))
+    return Locations.of_columns(
+        {
+            "id": ids,
+            "lon": found.lon,
+            "lat": found.lat,
+            "epsg": found.epsg,
+            "x0_m": found.x0_m,
+            "y0_m": found.y0_m,
+            "size_m": np.full(len(ids), recipe.grid.size),
+            "region": names,
+            "split": split.of_samples(recipe, found.lon, found.lat),
+            "rank": rank,
+        }
+    )

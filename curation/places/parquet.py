@@ -1,0 +1,116 @@
+"""The record of a draw: locations as one GeoParquet object."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from curation.errors import ConfigError, DamageError
+from curation.places import overlap, regions
+from curation.places.locations import SCHEMA, Locations
+from curation.recipe.dataset import Dataset
+from curation.recipe.digests import changes
+from curation.store.objects import Receipt, Store
+
+_ABOUT = b"curation"
+"""Key of our own record in the file's metadata."""
+
+_SCHEMA = pa.schema(
+    [
+        # Names as plain strings: not every reader of GeoParquet knows dictionaries.
+        *(f.with_type(pa.string()) if pa.types.is_dictionary(f.type) else f for f in SCHEMA),
+        pa.field("geometry", pa.binary(), nullable=False),
+    ]
+)
+
+
+def save(locations: Locations, store: Store, key: str, dataset: Dataset) -> Receipt:
+    """The receipt of the locations as one GeoParquet object, in the order given; same locations, same bytes.
+
+    Geometry is the footprint in EPSG:4326 by its corners (for maps: the grid itself is in the columns), cut at the
+    antimeridian.
+    """
+    shapes = _footprints(locations)
+    geometry = pa.array(shapely.to_wkb(shapes), pa.binary())
+    table = locations.table.append_column("geometry", geometry).cast(_SCHEMA)
+    about = {
+        "dataset": dataset.name,
+        "places_digest": dataset.places_digest(),
+        "places": dataset.places_parts(),
+        "seed": dataset.recipe.seed,
+        "count": len(locations),
+    }
+    metadata = {_ABOUT: json.dumps(about, sort_keys=True).encode(), b"geo": _geo(shapes)}
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table.replace_schema_metadata(metadata),
+        sink,
+        compression="zstd",
+        write_page_checksum=True,
+        row_group_size=65_536,
+    )
+    return store.publish(key, sink.getvalue().to_pybytes())
+
+
+def load(store: Store, key: str, dataset: Dataset) -> Locations:
+    """The locations that `save` wrote for this recipe, in order.
+
+    Raises:
+        FileNotFoundError: there are none.
+        DamageError: the object is not what was written.
+        ConfigError: it was drawn for another dataset, or for other places, seed, size, split or file of it.
+    """
+    where, data = store.where(key), pa.BufferReader(store.get(key))
+    try:
+        table = pq.read_table(data, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as err:
+        raise DamageError(f"{where}: not a readable GeoParquet file: {err}; delete it and locate again") from err
+    about = json.loads((table.schema.metadata or {}).get(_ABOUT, b"null"))
+    if about is None or table.schema.names != _SCHEMA.names:
+        raise DamageError(f"{where}: not written by `curate`: columns {table.schema.names}, expected {_SCHEMA.names}")
+    for what, want in (("dataset", dataset.name), ("places_digest", dataset.places_digest())):
+        if about[what] != want:
+            told = "; ".join(changes(about["places"], dataset.places_parts())) if "places" in about else ""
+            raise ConfigError(
+                f"{where}: drawn for {what} {about[what]}, the recipe {dataset.path} has {want}"
+                f"{f' ({told})' if told else ''}; restore the recipe it was drawn with, or delete the file and locate again"
+            )
+    if len(table) != about["count"]:
+        raise DamageError(f"{where}: {len(table)} rows, expected {about['count']}; delete it and locate again")
+    return Locations(table.select(SCHEMA.names))
+
+
+def _geo(shapes: NDArray[np.object_]) -> bytes:
+    """The GeoParquet metadata (1.1.0) of the geometry column."""
+    column = {
+        "encoding": "WKB",
+        "geometry_types": sorted(set(shapely.get_type_id(shapes).tolist())),
+        "crs": CRS.from_epsg(4326).to_json_dict(),
+        "bbox": shapely.total_bounds(shapes).tolist() if len(shapes) else [],
+    }
+    column["geometry_types"] = [{3: "Polygon", 6: "MultiPolygon"}[kind] for kind in column["geometry_types"]]
+    if not len(shapes):
+        del column["bbox"]
+    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
+    return json.dumps(geo, sort_keys=True).encode()
+
+
+def _footprints(locations: Locations) -> NDArray[np.object_]:
+    """The corners' polygons in lon/lat, those across the antimeridian cut in two."""
+    epsg, x0, y0, size = (locations.column(name) for name in ("epsg", "x0_m", "y0_m", "size_m"))
+    shapes = np.empty(len(locations), dtype=object)
+    for size_m in np.unique(size):
+        rows = np.flatnonzero(size == size_m)
+        lon, lat = overlap.outlines(epsg[rows], x0[rows], y0[rows], float(size_m), points_per_side=1)
+        lon = np.unwrap(lon, period=360, axis=1)
+        shapes[rows] = shapely.polygons(np.stack([lon, lat], axis=-1))
+    bounds = shapely.bounds(shapes).reshape(-1, 4)
+    for k in np.flatnonzero((bounds[:, 0] < -180) | (bounds[:, 2] > 180)):
+        shapes[k] = regions.wrapped(shapes[k])
+    return shapes

@@ -1,0 +1,121 @@
+"""The seeded global draws: around cities, or uniform on land.
+
+A draw is one endless, ordered stream of points; those that cannot be a location are passed over. Point k follows from the
+seed and k alone, so neither the size of batches nor the region asked for changes which locations there are.
+
+Of what is installed nothing changes a draw that could be told: cities and land are the atlas's, the numbers are raw words,
+and what sines and projections differ by in their last digits (nanometres) would have to carry a point over the edge of a
+step of 60 m, of a cell of the mask or of another footprint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import NormalDist
+
+import numpy as np
+
+from curation.errors import ConfigError
+from curation.places import grids
+from curation.places.grids import Floats, Ints, Places
+from curation.places.land import is_land
+from curation.places.overlap import Kept
+from curation.places.split import EARTH_RADIUS_KM
+from curation.recipe import atlas
+from curation.recipe.schema import ChildrenSpec, PlacesSpec
+
+BATCH = 65_536
+"""Points drawn at once; no result depends on it."""
+
+_WORDS = 3
+"""Numbers per point of the stream."""
+
+_NORMAL = np.frompyfunc(NormalDist().inv_cdf, 1, 1)
+"""What a share of a normal distribution lies below, in standard deviations (Wichura 1988, exact to a part in 10¹⁵)."""
+
+
+def drawn(spec: PlacesSpec | ChildrenSpec, seed: int, size_m: float, batch: int = BATCH) -> Places:
+    """Exactly `spec.count` places in order of the draw: on land, within UTM's limits, in their own zone, none overlapping.
+
+    A point is passed over where its snapped grid's centre is not on land (1 km mask), has no UTM zone or lies in another
+    zone than its grid (a few metres beside a border), or where its footprint overlaps that of an earlier place.
+
+    Raises:
+        ConfigError: there are fewer cities than asked for, or the places are too crowded.
+    """
+    assert spec.count is not None
+    point = _around_cities(spec) if spec.sampler == "gaussian-cities" else _uniform
+    stream, kept, found = np.random.PCG64(seed), Kept(size_m), list[Places]()
+    accepted = tried = 0
+    while accepted < spec.count:
+        if tried > 100 * spec.count + 10_000:
+            raise ConfigError(
+                f"{spec.table} count = {spec.count:,}: {tried:,} draws gave only {accepted:,} places that do not overlap; "
+                "ask for fewer, or raise 'cities' or 'std_km'"
+            )
+        # Raw words are the one stream that numpy promises never to change (NEP 19).
+        words = stream.random_raw(_WORDS * batch).reshape(batch, _WORDS)
+        _, candidates = possible(*point(open_unit(words)), size_m)
+        candidates = candidates.take(is_land(candidates.lon, candidates.lat))
+        found.append(candidates.take(kept.admit(candidates)))
+        accepted, tried = accepted + len(found[-1]), tried + batch
+    return grids.joined(found).take(slice(0, spec.count))
+
+
+def open_unit(words: np.ndarray[tuple[int, ...], np.dtype[np.uint64]]) -> Floats:
+    """Words as numbers in the open interval (0, 1): the middles of 2**52 steps."""
+    return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+
+
+def possible(lon: Floats, lat: Floats, size_m: float) -> tuple[Ints, Places]:
+    """Which points can be locations, land or not, and their snapped grids, in the points' order."""
+    rows = np.flatnonzero(grids.has_utm(lat))
+    found = grids.snap(lon[rows], lat[rows], size_m)
+    within = grids.has_utm(found.lat)
+    rows, found = rows[within], found.take(within)
+    own_zone = grids.utm_epsgs(found.lon, found.lat) == found.epsg
+    return rows[own_zone], found.take(own_zone)
+
+
+def _around_cities(spec: PlacesSpec | ChildrenSpec) -> Callable[[Floats], tuple[Floats, Floats]]:
+    """What makes points of numbers (n, 3): a city of equal chance each, and a normal distance east and north of it."""
+    city_lon, city_lat = cities(spec.cities, spec.table)
+
+    def points(unit: Floats) -> tuple[Floats, Floats]:
+        city = (unit[:, 0] * len(city_lon)).astype(np.int64)
+        east_km, north_km = (np.asarray(_NORMAL(unit[:, k]), np.float64) * spec.std_km for k in (1, 2))
+        return moved(city_lon[city], city_lat[city], east_km, north_km)
+
+    return points
+
+
+def _uniform(unit: Floats) -> tuple[Floats, Floats]:
+    """Points (lon, lat) of equal chance per area of the sphere."""
+    return grids.wrap(unit[:, 0] * 360.0 - 180.0), np.degrees(np.arcsin(2.0 * unit[:, 1] - 1.0))
+
+
+def moved(lon: Floats, lat: Floats, east_km: Floats, north_km: Floats) -> tuple[Floats, Floats]:
+    """Points moved on the sphere along great circles: kilometres count alike east and north at any latitude.
+
+    To first order east is divided by cos(lat), which SSL4EO-S12 left out; the great circle is right near the poles too.
+    """
+    angle = np.hypot(east_km, north_km) / EARTH_RADIUS_KM
+    bearing = np.arctan2(east_km, north_km)
+    phi = np.radians(lat)
+    sine = np.sin(phi) * np.cos(angle) + np.cos(phi) * np.sin(angle) * np.cos(bearing)
+    there = np.arcsin(np.clip(sine, -1.0, 1.0))
+    turn = np.arctan2(np.sin(bearing) * np.sin(angle) * np.cos(phi), np.cos(angle) - np.sin(phi) * np.sin(there))
+    return grids.wrap(lon + np.degrees(turn)), np.degrees(there)
+
+
+def cities(count: int, table: str = "[places]") -> tuple[Floats, Floats]:
+    """Longitudes and latitudes of the `count` most populous cities of the atlas; ties by their GeoNames id.
+
+    Raises:
+        ConfigError: the atlas has fewer.
+    """
+    known = atlas.cities()
+    if len(known) < count:
+        raise ConfigError(f"{table} cities = {count:,}: the gazetteer has only {len(known):,}; ask for fewer")
+    first = known[:count]
+    return first["lon"] / atlas.CITY_STEPS_PER_DEG, first["lat"] / atlas.CITY_STEPS_PER_DEG

@@ -1,0 +1,118 @@
+"""What train and validation have in common: ground, which they must not, scenes and coarse cells, which is told. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+
+from curation.model import Location
+from curation.places import era5_cells, overlap
+from curation.places.nearby import Nearby
+from curation.places.split import EARTH_RADIUS_KM, TRAIN, VAL
+from curation.recipe.schema import CELL_DEG, CELL_SAMPLER, UNSHARED_CELL, Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """A sample, and what it uses that another may use, too."""
+
+    id: str
+    split: str
+    things: Mapping[str, Collection[str]]
+    """Kind (a source, or `era5-cell`) → names: ids of scenes, or of cells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What both sides use, of one kind."""
+
+    count: int
+    """Scenes or cells."""
+    train: int
+    """Samples of train that use one of them."""
+    val: int
+    """Likewise."""
+
+
+def cells_of(recipe: Recipe, places: Sequence[Location]) -> list[set[str]]:
+    """Ids of the ERA5 cells that each root's footprint touches; of a root that is such a cell that one alone."""
+    lon, lat = (np.array([getattr(p, k) for p in places], np.float64)[:, None] for k in ("lon", "lat"))
+    if recipe.places.sampler != CELL_SAMPLER:
+        epsg = np.array([p.epsg for p in places], np.int64)
+        x0, y0 = (np.array([getattr(p, k) for p in places], np.float64) for k in ("x0_m", "y0_m"))
+        lon, lat = overlap.outlines(epsg, x0, y0, recipe.grid.size, points_per_side=4)
+        lon = lon[:, :1] + (lon - lon[:, :1] + 180) % 360 - 180  # each runs on from its first
+    west, south, east, north = (f(v, axis=1) for f in (np.min, np.max) for v in (lon, lat))
+    (left, bottom), (right, top) = era5_cells.indices_at(west, south), era5_cells.indices_at(east, north)
+    wide, high = right - left + 1, top - bottom + 1
+    # All cells of each one's bounding box: a cell may reach into a footprint between two points of its outline.
+    of = np.repeat(np.arange(len(lon)), wide * high)
+    nth = np.arange(len(of)) - np.repeat(np.cumsum(wide * high) - wide * high, wide * high)
+    column, row = left[of] + nth % wide[of], bottom[of] + nth // wide[of]
+    touched = np.ones(len(of), bool)
+    if lon.shape[1] > 1:
+        x, y = column * CELL_DEG - 180, row * CELL_DEG - 90
+        half = CELL_DEG / 2
+        outlines = np.asarray(shapely.polygons(np.stack([lon, lat], axis=-1)))
+        touched = shapely.intersects(outlines[of], shapely.box(x - half, y - half, x + half, y + half))
+    out: list[set[str]] = [set() for _ in places]
+    for i, name in zip(of[touched].tolist(), era5_cells.ids(era5_cells.numbered(column, row)[touched]), strict=True):
+        out[i].add(name)
+    return out
+
+
+def shared(samples: Iterable[Uses]) -> dict[str, Shared]:
+    """Kind → what samples of both sides use."""
+    samples = list(samples)
+    both = _by_both(samples)
+    out = {}
+    for kind in sorted({k for s in samples for k in s.things}):
+        names = both.get(kind, set())
+        users = [s.split for s in samples if not names.isdisjoint(s.things.get(kind, ()))]
+        out[kind] = Shared(len(names), users.count(TRAIN), users.count(VAL))
+    return out
+
+
+def left_out(samples: Iterable[Uses], kinds: Collection[str]) -> dict[str, str]:
+    """Id → `shared:<kind>` of each train sample that uses what a val sample uses, of kinds that must not be shared."""
+    samples = list(samples)
+    both = _by_both(samples)
+    return {
+        s.id: f"shared:{kind}"
+        for s in samples
+        if s.split == TRAIN
+        for kind in reversed(list(kinds))  # of several the first stays
+        if not both.get(kind, set()).isdisjoint(s.things.get(kind, ()))
+    }
+
+
+def near_pairs(places: Sequence[Location], reach_km: float) -> int:
+    """Pairs of a train and a val root that may share ground: centres are nearer than twice as far as footprints reach."""
+    lon, lat = (np.array([getattr(p, k) for p in places], np.float64) for k in ("lon", "lat"))
+    train, val = (np.array([p.split == side for p in places], np.bool_) for side in (TRAIN, VAL))
+    angle = min(2 * reach_km / EARTH_RADIUS_KM, math.pi) * (1 - 1e-9)
+    return len(Nearby(lon[val], lat[val]).pairs(lon[train], lat[train], angle)[0])
+
+
+def told(found: Mapping[str, Shared]) -> str:
+    """What both sides use, for a person."""
+    parts = [
+        f"{its.count} {'cells of 0.25°' if kind == UNSHARED_CELL else f'scenes of {kind}'}"
+        f" ({its.train} train and {its.val} val samples)"
+        for kind, its in found.items()
+        if its.count
+    ]
+    return "; ".join(["no ground", *parts])
+
+
+def _by_both(samples: Sequence[Uses]) -> dict[str, set[str]]:
+    used: dict[str, dict[str, set[str]]] = {side: defaultdict(set) for side in (TRAIN, VAL)}
+    for s in samples:
+        for kind, names in s.things.items():
+            used[s.split][kind].update(names)
+    return {kind: names & used[VAL][kind] for kind, names in used[TRAIN].items() if kind in used[VAL]}

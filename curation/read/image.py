@@ -1,0 +1,276 @@
+"""One image of a TIFF: its blocks, where they are and what they hold."""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from curation.errors import ReadError
+from curation.read.blocks import PixelWindow, Span, of_window
+from curation.read.directory import BrokenError
+from curation.read.sparse import SparseFile
+
+COARSE_BLOCKS = 16
+"""It reads of an image, at most, spread evenly: 4 × 4 of tiles, each sixteenth of strips."""
+
+_ALPHA = (1, 2)
+"""ExtraSamples that are opacity, associated or not: TIFF 6.0, section 18."""
+
+MOST_BLOCK_BYTES = 128 * 2**20
+"""Of one decoded block, as its header has it: that of 512 × 512 pixels of two bytes is half a megabyte, a DEM of 3601 × 3601
+in one piece has 52. A patch is a few hundred pixels wide: who would have to decode more for it is told so."""
+
+MOST_WINDOW_BYTES = 256 * 2**20
+"""Of the pixels that one read is of: a whole Sentinel-2 band of 10980 × 10980 has 241 MB. What a header says of where its
+pixels are may make a patch a window of any size."""
+
+_LEAST_PACKED_BYTES = 64 * 2**10
+"""What a block may take in a file beside twice its pixels' bytes: LZW makes half as many again of what it cannot pack."""
+
+_JPEG, _LERC = 7, 34887
+_PACKINGS = frozenset((1, 2, 3, 4, 5, _JPEG, 8, 32773, 32946, _LERC, 34925, 34926, 50000))
+"""Compressions that are read: none, CCITT (three), LZW, JPEG, deflate, PackBits, deflate (old), LERC, LZMA, Zstandard (old,
+new). Each is decoded into as many bytes as a block has, or says first of how many pixels it is. JPEG 2000, JPEG XL, WebP and
+PNG would be decoded to whatever size they please."""
+
+
+class Decoded:
+    """Blocks that were decoded, of all files of a reader, within a limit: what was used longest ago goes first."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.bytes = 0
+        self._blocks: OrderedDict[Key, NDArray[Any]] = OrderedDict()
+
+    def get(self, key: Key) -> NDArray[Any] | None:
+        """A block, where it is still here."""
+        found = self._blocks.get(key)
+        if found is not None:
+            self._blocks.move_to_end(key)
+        return found
+
+    def add(self, key: Key, pixels: NDArray[Any]) -> None:
+        """Keeps one."""
+        self._blocks[key] = pixels
+        self.bytes += pixels.nbytes
+        while self.bytes > self.limit_bytes and len(self._blocks) > 1:
+            self.bytes -= self._blocks.popitem(last=False)[1].nbytes
+
+    def forget(self, image: Image) -> None:
+        """Drops all of an image."""
+        for key in [k for k in self._blocks if k[0] is image]:
+            self.bytes -= self._blocks.pop(key).nbytes
+
+
+class Image:
+    """One image of a chain: where its blocks are, and their pixels."""
+
+    def __init__(self, file: SparseFile, decoded: Decoded, page: Any, what: str) -> None:
+        """Takes down what its page says; `what` is it, for errors: empty for a file's first.
+
+        Raises:
+            BrokenError: it says what cannot be.
+        """
+        self.file = file
+        self._decoded = decoded
+        self._what = what
+        if not page.dtype or page.imagedepth != 1:
+            raise BrokenError(
+                f"{what}{page.bitspersample} bits a sample, {page.imagedepth} deep: no pixels that are read here"
+            )
+        self._offsets: tuple[int, ...] = page.dataoffsets
+        self._sizes: tuple[int, ...] = page.databytecounts
+        self._decode = page.decode
+        self.width, self.height, self.bands = int(page.imagewidth), int(page.imagelength), int(page.samplesperpixel)
+        self.dtype = np.dtype(page.dtype).newbyteorder("=")
+        tile = (page.tilewidth, page.tilelength) if page.is_tiled else (self.width, min(page.rowsperstrip, self.height))
+        self.block_width, self.block_height = int(tile[0]), int(tile[1])
+        if min(self.width, self.height, self.bands, self.block_width, self.block_height) < 1:
+            raise BrokenError(
+                f"{what}{self.width} × {self.height} pixels in blocks of {self.block_width} × {self.block_height}, "
+                f"{self.bands} bands: expected one at least of each"
+            )
+        self.across, self.down = -(-self.width // self.block_width), -(-self.height // self.block_height)
+        self._is_separate = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and self.bands > 1
+        self._packing = int(page.compression)
+        self._block_px = self.block_width * self.block_height * (1 if self._is_separate else self.bands)
+        self._most_packed = 2 * self._block_px * self.dtype.itemsize + _LEAST_PACKED_BYTES
+        if page.is_tiled and page.tiledepth != 1:
+            raise BrokenError(f"{what}its blocks are {page.tiledepth} deep: no pixels that are read here")
+        expected = self.across * self.down * (self.bands if self._is_separate else 1)
+        if len(self._offsets) != expected or len(self._sizes) != expected:
+            raise BrokenError(
+                f"{what}{len(self._offsets)} offsets and {len(self._sizes)} sizes of blocks, expected {expected} of each"
+            )
+        extra = tuple(int(e) for e in page.extrasamples)
+        self.alpha = next((self.bands - len(extra) + i + 1 for i, e in enumerate(extra) if e in _ALPHA), None)
+        """1-based band of it that is opacity; 0 there is no pixel."""
+
+    def blocks(self, band: int, window: PixelWindow) -> Iterator[tuple[int, int, Span | None]]:
+        """Column, row and place of the blocks of a window; None for those that were never written.
+
+        Raises:
+            ReadError: reading it would take more memory than it may.
+            BrokenError: a block takes more of the file than it can.
+        """
+        self._check(window)
+        most = self._most_packed
+        first = (band - 1) * self.across * self.down if self._is_separate else 0
+        for bx, by in of_window(window, self.block_width, self.block_height):
+            number = first + by * self.across + bx
+            start, size = self._offsets[number], self._sizes[number]
+            if size > most:
+                raise BrokenError(
+                    f"{self._what}block column {bx} row {by} takes {size} bytes of the file, expected {most} at most for "
+                    f"{self.block_width} × {self.block_height} pixels"
+                )
+            yield bx, by, Span(start, start + size) if start and size else None
+
+    def _check(self, window: PixelWindow) -> None:
+        """Passes where a window can be read within bounds, by what the header says: nothing is fetched or decoded before.
+
+        Raises:
+            ReadError: it cannot.
+        """
+        where = f"{self.file.name}: {self._what}"
+        if self._packing not in _PACKINGS:
+            raise ReadError(
+                f"{where}is packed by TIFF compression {self._packing} ({_packing_name(self._packing)}), which is not read "
+                "here; rewrite it with deflate"
+            )
+        if (size := self._block_px * self.dtype.itemsize) > MOST_BLOCK_BYTES:
+            raise ReadError(
+                f"{where}has blocks of {self.block_width} × {self.block_height} pixels, {size} bytes each, all of which "
+                f"{window.width} × {window.height} pixels would take; expected {MOST_BLOCK_BYTES} bytes at most; rewrite it "
+                "in tiles, as of 512 × 512"
+            )
+        if (size := window.width * window.height * self.dtype.itemsize) > MOST_WINDOW_BYTES:
+            raise ReadError(
+                f"{where}has {window.width} × {window.height} pixels where the location is, {size} bytes, expected "
+                f"{MOST_WINDOW_BYTES} at most: by its transform its pixels are too small for the source's; leave it out"
+            )
+
+    def spans(self, band: int, window: PixelWindow) -> Iterator[tuple[SparseFile, Span]]:
+        """Where the blocks of a window inside it are; nothing of those that were never written."""
+        return ((self.file, span) for _, _, span in self.blocks(band, window) if span is not None)
+
+    def window(self, bx: int, by: int) -> PixelWindow:
+        """The pixels of a block that lie in the image."""
+        left, top = bx * self.block_width, by * self.block_height
+        return PixelWindow(
+            left, top, min(self.block_width, self.width - left), min(self.block_height, self.height - top)
+        )
+
+    def read(self, band: int, window: PixelWindow) -> tuple[NDArray[Any], list[PixelWindow]]:
+        """The pixels of a window inside it, (y, x) in its dtype, zeros where blocks were never written; and those.
+
+        Raises:
+            ReadError: its bytes cannot be had.
+            BrokenError: a block cannot be decoded, or not to as many pixels as it should have.
+        """
+        self._check(window)
+        self.file.ask(span for _, span in self.spans(band, window))
+        out = np.zeros((window.height, window.width), self.dtype)
+        unwritten = []
+        for bx, by, span in self.blocks(band, window):
+            block = self.window(bx, by)
+            c0, c1 = max(window.col, block.col), min(window.col + window.width, block.col + block.width)
+            r0, r1 = max(window.row, block.row), min(window.row + window.height, block.row + block.height)
+            if span is None:
+                unwritten.append(PixelWindow(c0, r0, c1 - c0, r1 - r0))
+                continue
+            pixels = self._block(band, bx, by, span)
+            out[r0 - window.row : r1 - window.row, c0 - window.col : c1 - window.col] = pixels[
+                r0 - block.row : r1 - block.row, c0 - block.col : c1 - block.col
+            ]
+        return out, unwritten
+
+    def _block(self, band: int, bx: int, by: int, span: Span) -> NDArray[Any]:
+        """A decoded block, (y, x); at the right and lower edge what lies in the file, at least."""
+        plane = band - 1 if self._is_separate else 0
+        key = (self, plane, bx, by)
+        pixels = self._decoded.get(key)
+        if pixels is None:
+            where = f"{self._what}block column {bx} row {by}"
+            data = self.file.read(span.start, span.stop - span.start)
+            if len(data) != span.stop - span.start:
+                raise BrokenError(f"ends before byte {span.stop}, where {where} does")
+            number = (plane * self.down + by) * self.across + bx
+            if (
+                stated := _samples_stated(self._packing, data, self._most_packed)
+            ) is not None and stated > self._block_px:
+                raise BrokenError(f"{where} would decode to {stated} samples, expected {self._block_px} at most")
+            try:
+                found, _, shape = self._decode(data, number)
+            except Exception as err:
+                raise BrokenError(f"{where} cannot be decoded: {type(err).__name__}: {err}") from err
+            wide, high = self.window(bx, by)[2:]
+            if found is None or found.dtype.newbyteorder("=") != self.dtype or shape[1] < high or shape[2] < wide:
+                raise BrokenError(f"{where} decodes to {shape}, expected {high} × {wide} pixels")
+            pixels = found[0].astype(self.dtype, copy=False)
+            self._decoded.add(key, pixels)
+        return pixels[:, :, 0 if self._is_separate else band - 1]
+
+    def sample(self) -> list[PixelWindow]:
+        """Blocks spread evenly over it, the same of each band: all, where they are few."""
+        wide = min(self.across, max(round(COARSE_BLOCKS**0.5), COARSE_BLOCKS // self.down))
+        high = min(self.down, COARSE_BLOCKS // wide)
+
+        def spread(count: int, of: int) -> list[int]:
+            return [(2 * i + 1) * of // (2 * count) for i in range(count)]
+
+        return [self.window(bx, by) for by in spread(high, self.down) for bx in spread(wide, self.across)]
+
+
+Key = tuple[Image, int, int, int]
+"""Image, plane, column and row of a block."""
+
+
+def _packing_name(packing: int) -> str:
+    """What a compression is called."""
+    try:
+        return tifffile.COMPRESSION(packing).name
+    except ValueError:
+        return "of no name known here"
+
+
+def _samples_stated(packing: int, data: bytes, most_bytes: int) -> int | None:
+    """How many samples a packed block would decode to; None where it is decoded into as many as there is room for.
+
+    Raises:
+        BrokenError: it should say so, and does not, or is packed twice and has more bytes than `most_bytes` between.
+    """
+    if packing == _LERC:
+        if data[:4] == b"\x28\xb5\x2f\xfd":
+            data = bytes(imagecodecs.zstd_decode(data, out=most_bytes))
+        elif data[:1] == b"\x78":
+            data = zlib.decompressobj().decompress(data, most_bytes)
+        # A blob (Lerc2; Esri's lerc, doc/FileFormat) begins with its name, version, checksum since version 3, rows, columns,
+        # and since version 4 values a pixel. There may be one for each band.
+        version = int.from_bytes(data[6:10], "little")
+        numbers = data[14 if version >= 3 else 10 :][: 12 if version >= 4 else 8]
+        if not data.startswith(b"Lerc2 ") or len(numbers) not in (8, 12):
+            raise BrokenError("a block is not one of LERC, version 2")
+        return int(math.prod(struct.unpack(f"<{len(numbers) // 4}I", numbers))) * data.count(b"Lerc2 ")
+    if packing != _JPEG:
+        return None
+    at = 2
+    while data.startswith(b"\xff\xd8") and at + 10 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker in (0xFF, 0x01, 0xD8):  # fill, and markers without a body
+            at += 1 if marker == 0xFF else 2
+            continue
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # a frame: ITU T.81, B.2.2
+            high, wide, samples = struct.unpack(">HHB", data[at + 5 : at + 10])
+            return int(high) * int(wide) * int(samples)
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    raise BrokenError("a block of JPEG does not say of how many pixels it is")

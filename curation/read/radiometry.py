@@ -1,0 +1,214 @@
+"""One radiometry for Sentinel-2, whatever the processing baseline. Pure.
+
+Baselines 04.00 and later carry +1000 in the digital numbers (Sentinel-2 Products Specification Document, BOA_ADD_OFFSET =
+-1000), and Collection 1 carries it on scenes of every year: the baseline decides, never the date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.errors.codes import Code
+from curation.errors.printable import shown
+from curation.outcomes import Reject
+from curation.read import versions
+
+OFFSET_DN = 1000
+"""What baselines from 04.00 on add to the digital numbers."""
+
+FIRST_WITH_OFFSET = (4, 0)
+"""The first baseline that does."""
+
+UNIT = "reflectance × 10000"
+"""The unit of arrays that the rules here are for."""
+
+QUANTIFICATION = 10_000
+"""Digital numbers of a reflectance of 1 (Products Specification Document, BOA_QUANTIFICATION_VALUE)."""
+
+MAX_REFLECTANCE = 3.0
+"""Above it no surface is seen: snow and cloud were measured up to 1.8 in 180 real scenes, and the document's mark of a
+saturated pixel, 65535, would be 6.5."""
+
+MAX_IMPOSSIBLE_FRACTION = 0.01
+"""So many pixels may be above it: a roof or a mirror that the sun is seen in is smaller than a hundredth of a patch."""
+
+SATURATED_DN = 65535
+"""The document's mark of a saturated pixel (SPECIAL_VALUE_TEXT = SATURATED): no number of reflectance. Without the offset it
+is as much less."""
+
+LEAST_LOOK_PX = 64
+"""Fewer pixels of a band are no evidence."""
+
+DARK_DN, DARK_FRACTION = 500, 0.02
+"""With the offset in, 500 is a reflectance of -0.05. Correction for the atmosphere leaves slightly negative reflectance, so
+that a number below the offset is no proof; a fiftieth of the pixels below this, in two bands, is."""
+
+NEGATIVE_DN = 800
+"""With the offset in, 800 is a reflectance of -0.02. Dark ground and water may be so here and there, but not half of what a
+scene shows, in two bands: such numbers are dim ground without the offset, all of which would become 1."""
+
+FLOOR_DN = 950
+"""With the offset in, the darkest hundredth of each band is not below: a reflectance of -0.005."""
+
+DARKEST_DN = 1500
+"""With the offset in, the darkest hundredth of blue and of red is not above, where there is vegetation, water or shade: of
+640 m of farmland already it is not. Of deserts red is far above, of snow and cloud both."""
+
+VEGETATED = 1.6
+"""Near infrared over red, of the medians: above it plants are seen, whose blue and red are near to nothing. Of deserts, snow
+and cloud it is about 1."""
+
+BLACK_DN = 1100
+"""With the offset in, the darkest hundredth of water in near and short-wave infrared is below: there it is black."""
+
+LEAST_CLEAR_FRACTION = 0.1
+"""Of the whole scene. Where the ground is seen nowhere the darkest pixels are of the cloud, and say nothing."""
+
+BLUE, RED, INFRARED = "B02", "B04", ("B08", "B8A", "B11", "B12")
+"""Bands by which the offset is found."""
+
+
+class Evidence(StrEnum):
+    """What the pixels of a whole scene say of the offset. Stable: it stands in cubes and samples."""
+
+    IN = "in"
+    """It is in them: no number is below it, though dark ground is seen."""
+    NOT_IN = "not-in"
+    """It is not: numbers are far below it, or half of them are below it by what no dark ground is."""
+    UNDECIDABLE = "undecidable"
+    """Brightness proves nothing (desert, snow, cloud, few pixels): metadata are believed."""
+
+
+class NoBaselineError(ValueError):
+    """The item does not say what decides its offset."""
+
+
+def offset_dn(rule: str, properties: dict[str, Any], asset: dict[str, Any], baseline: str | None) -> int:
+    """What the pixels of an item carry on top of harmonised digital numbers, as its catalog says it.
+
+    Args:
+        rule: `none`, `baseline`, `raster-bands` or `earth-search` (a `CatalogForm.offset`).
+        properties: the item's properties.
+        asset: one of its reflectance assets.
+        baseline: its processing baseline, such as `05.00`.
+
+    Raises:
+        NoBaselineError: the rule asks for what the item does not say, or it says what no baseline has.
+        UnknownVersionError: its baseline names none, or might name several.
+    """
+    if rule == "none":
+        return 0
+    if rule == "raster-bands":
+        bands = asset.get("raster:bands") or asset.get("bands") or [{}]
+        scale = _first(asset.get("raster:scale"), bands[0].get("scale"), bands[0].get("raster:scale"))
+        offset = _first(asset.get("raster:offset"), bands[0].get("offset"), bands[0].get("raster:offset"))
+        if scale is None or offset is None:
+            raise NoBaselineError("the asset states no scale and offset")
+        carried = round(-float(offset) / float(scale))
+        if carried not in (0, OFFSET_DN):
+            raise NoBaselineError(
+                f"the asset's scale {scale} and offset {offset} mean {carried} on top, expected 0 or {OFFSET_DN}"
+            )
+        return carried
+    if rule == "earth-search" and _says_applied(properties.get("earthsearch:boa_offset_applied")):
+        return 0
+    if baseline is None:
+        raise NoBaselineError("the item states no processing baseline")
+    return OFFSET_DN if versions.order(versions.baseline(baseline)) >= FIRST_WITH_OFFSET else 0
+
+
+def _says_applied(value: Any) -> bool:
+    """Whether an item says that the offset is gone already. Raises NoBaselineError where it says neither yes nor no."""
+    said = str(value).strip().lower()
+    if said not in ("true", "false", "1", "0", "none"):
+        raise NoBaselineError(f"earthsearch:boa_offset_applied is {shown(value)}, expected true or false")
+    return said in ("true", "1")
+
+
+def _first(*values: Any) -> Any:
+    return next((v for v in values if v is not None), None)
+
+
+def harmonised(dn: NDArray[Any], offset: int, nodata: float) -> NDArray[Any]:
+    """Digital numbers without `offset`, in the same dtype; shape as given.
+
+    Nodata stays nodata. A valid pixel darker than the offset becomes 1, the darkest valid number: it neither wraps around
+    nor turns into nodata.
+    """
+    if not offset:
+        return dn
+    shifted = np.maximum(dn.astype(np.int32) - offset, 1).astype(dn.dtype)
+    return np.where(dn == nodata, dn.dtype.type(nodata), shifted)
+
+
+def measured(dn: NDArray[Any], nodata: float) -> NDArray[Any]:
+    """Harmonised digital numbers of which saturated ones are nodata, and so counted as such; shape and dtype as given."""
+    return np.where(dn >= SATURATED_DN - OFFSET_DN, dn.dtype.type(nodata), dn)
+
+
+def evidence(pixels: Mapping[str, NDArray[Any]], clear_fraction: float) -> Evidence:
+    """What the digital numbers of a whole scene say of the offset.
+
+    Of each band the numbers alone are compared, not where they are: bands may have been looked at in other places.
+
+    Args:
+        pixels: band → its valid numbers as read, any shape; some hundred of the whole scene are enough.
+        clear_fraction: share of the scene that its mask calls clear without doubt, 0 to 1.
+    """
+    seen = {band: dn.ravel() for band, dn in pixels.items() if dn.size >= LEAST_LOOK_PX}
+    dark = sum(
+        float((dn < DARK_DN).mean()) >= DARK_FRACTION or float(np.median(dn)) < NEGATIVE_DN for dn in seen.values()
+    )
+    if seen and dark >= min(2, len(seen)):
+        return Evidence.NOT_IN
+    darkest = {band: float(np.percentile(dn, 1)) for band, dn in seen.items()}
+    if BLUE not in seen or RED not in seen or clear_fraction < LEAST_CLEAR_FRACTION:
+        return Evidence.UNDECIDABLE
+    if min(darkest.values()) < FLOOR_DN or max(darkest[BLUE], darkest[RED]) > DARKEST_DN:
+        return Evidence.UNDECIDABLE
+    infrared = [band for band in INFRARED if band in seen]
+    near = next((float(np.median(seen[b])) for b in ("B08", "B8A") if b in seen), 0.0)
+    is_vegetated = near >= VEGETATED * float(np.median(seen[RED]))
+    has_water = len(infrared) >= 2 and max(darkest[b] for b in infrared) <= BLACK_DN
+    return Evidence.IN if is_vegetated or has_water else Evidence.UNDECIDABLE
+
+
+def check_offset(found: Evidence, offset: int) -> None:
+    """Passes where the pixels do not contradict what metadata say of the offset.
+
+    Raises:
+        Reject: `offset_conflict`, with the offset of the metadata.
+    """
+    if (found is Evidence.IN and not offset) or (found is Evidence.NOT_IN and offset):
+        raise Reject(Code.OFFSET_CONFLICT, float(offset))
+
+
+def impossible_fraction(dn: NDArray[Any], clear: NDArray[np.bool_], nodata: float) -> float:
+    """The greatest share, of the bands, of clear pixels that are brighter than any surface; 0 where none is clear.
+
+    Args:
+        dn: (band, y, x) harmonised.
+        clear: (rows, columns) of the mask, which may be of another resolution over the same ground.
+        nodata: of `dn`.
+    """
+    rows, cols = (np.arange(n) * m // n for n, m in zip(dn.shape[1:], clear.shape, strict=True))
+    seen = (dn != nodata) & clear[np.ix_(rows, cols)]
+    bright = seen & (dn > MAX_REFLECTANCE * QUANTIFICATION)
+    shares = bright.sum(axis=(1, 2)) / np.maximum(seen.sum(axis=(1, 2)), 1)
+    return float(shares.max())
+
+
+def check_possible(dn: NDArray[Any], clear: NDArray[np.bool_], nodata: float) -> None:
+    """Passes where the pixels may be reflectance: bright ones may, as of snow and of the sun's glint. Arguments as above.
+
+    Raises:
+        Reject: `impossible`, with the share of clear pixels that are brighter than any surface.
+    """
+    share = impossible_fraction(dn, clear, nodata)
+    if share > MAX_IMPOSSIBLE_FRACTION:
+        raise Reject(Code.IMPOSSIBLE, share)

@@ -1,0 +1,229 @@
+"""Pieces of rasters onto a grid: where they lie, how they are joined, how they are warped. Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import rasterio
+import rasterio.windows
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from pyproj.exceptions import ProjError
+from rasterio.enums import Resampling
+from rasterio.io import MemoryFile
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
+
+from curation.model import Location
+from curation.places import grid
+from curation.read.blocks import PixelWindow
+from curation.read.directory import BrokenError
+from curation.read.raster import Raster
+from curation.recipe.sources import ArraySpec
+
+EXACT_PX = 1e-9
+"""Transformer tolerance, source pixels: as good as none. rasterio 1.4 makes no WarpedVRT of a tolerance of 0, and its
+`reproject` takes no notice of the tolerance: it locates pixels to an eighth of a pixel only."""
+
+_MARGIN_PX = 3
+"""Source pixels kept around a crop that will be warped: bilinear needs one, averaging its half footprint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A crop of a scene's own pixels."""
+
+    pixels: NDArray[Any]
+    """(y, x) in the array's dtype, with its nodata where the file has none."""
+    transform: Affine
+    """Geographic longitudes run on across the antimeridian (179.9, 180.1), on the location's side of it."""
+    crs: rasterio.crs.CRS
+    exact: bool
+    """The pixels are the grid's own."""
+
+
+def _pixel(transform: Affine, x: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Columns and rows of points, counted in pixels from the outer corner of the first."""
+    inverse, x, y = ~transform, np.asarray(x), np.asarray(y)
+    return inverse.a * x + inverse.b * y + inverse.c, inverse.d * x + inverse.e * y + inverse.f
+
+
+def located(
+    transform: Affine, width: int, crs: rasterio.crs.CRS, target: GeoBox, location: Location, cols: Any, rows: Any
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Columns and rows, in a raster, of points given by columns and rows of the target."""
+    x = target.affine.c + target.affine.a * np.ravel(cols)
+    y = target.affine.f + target.affine.e * np.ravel(rows)
+    return seen(transform, width, crs, location.epsg, x, y)
+
+
+def seen(
+    transform: Affine, width: int, crs: rasterio.crs.CRS, epsg: int, x: NDArray[Any], y: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Columns and rows, in a raster, of points of another CRS; infinite where the raster's CRS does not reach.
+
+    Raises:
+        BrokenError: the raster's CRS is none that points can be put into.
+    """
+    try:
+        x, y = grid.transformer(epsg, crs.to_wkt()).transform(x, y)
+    except ProjError as err:
+        raise BrokenError(f"its header states a CRS that cannot be used: {err}") from err
+    if crs.is_geographic:
+        # Longitudes on the raster's own side of the antimeridian.
+        middle = transform.c + transform.a * width / 2
+        x = middle + (np.asarray(x) - middle + 180) % 360 - 180
+    return _pixel(transform, x, y)
+
+
+def window_of(raster: Raster, crs: rasterio.crs.CRS, target: GeoBox, location: Location) -> PixelWindow | None:
+    """The source pixels that a warp onto `target` needs, inside the file; None for none."""
+    n = 17
+    cols, rows = np.meshgrid(np.linspace(0, target.width, n), np.linspace(0, target.height, n))
+    sx, sy = located(raster.transform, raster.width, crs, target, location, cols, rows)
+    if not (np.isfinite(sx).all() and np.isfinite(sy).all()):
+        return None
+    scale = max(np.ptp(sx), np.ptp(sy)) / max(target.shape)
+    margin = _MARGIN_PX + int(np.ceil(scale))
+    left, top = int(np.floor(sx.min())) - margin, int(np.floor(sy.min())) - margin
+    right, bottom = int(np.ceil(sx.max())) + margin, int(np.ceil(sy.max())) + margin
+    left, top = max(left, 0), max(top, 0)
+    right, bottom = min(right, raster.width), min(bottom, raster.height)
+    return PixelWindow(left, top, right - left, bottom - top) if right > left and bottom > top else None
+
+
+def joined(pieces: Sequence[Piece], nodata: float) -> list[tuple[Piece, list[int]]]:
+    """Pieces with those that share CRS and pixel grid joined into one, and which they are; earlier ones win."""
+    out: list[tuple[Piece, list[int]]] = []
+    for n, piece in enumerate(pieces):
+        for i, (other, members) in enumerate(out):
+            if (at := _same_grid(other, piece)) is not None:
+                out[i] = _union(other, piece, at, nodata), [*members, n]
+                break
+        else:
+            out.append((piece, [n]))
+    return out
+
+
+def _same_grid(a: Piece, b: Piece) -> tuple[int, int] | None:
+    """Column and row of b's first pixel counted from a's, where both lie on one pixel grid."""
+    s, t = a.transform, b.transform
+    alike = np.allclose((s.a, s.b, s.d, s.e), (t.a, t.b, t.d, t.e), rtol=1e-7, atol=0)
+    if a.exact != b.exact or a.crs != b.crs or not alike:
+        return None
+    col, row = (float(v) for v in _pixel(s, t.c, t.f))
+    # Published tiles state their corners to about 1e-9 degrees: a thousandth of a pixel tells the same grid from another.
+    return (round(col), round(row)) if abs(col - round(col)) < 1e-3 and abs(row - round(row)) < 1e-3 else None
+
+
+def _union(a: Piece, b: Piece, at: tuple[int, int], nodata: float) -> Piece:
+    left, top = min(0, at[0]), min(0, at[1])
+    right = max(a.pixels.shape[1], at[0] + b.pixels.shape[1])
+    bottom = max(a.pixels.shape[0], at[1] + b.pixels.shape[0])
+    out = np.full((bottom - top, right - left), nodata, a.pixels.dtype)
+    for piece, (col, row) in ((b, at), (a, (0, 0))):
+        h, w = piece.pixels.shape
+        part = out[row - top : row - top + h, col - left : col - left + w]
+        part[piece.pixels != nodata] = piece.pixels[piece.pixels != nodata]
+    transform = rasterio.windows.transform(Window(left, top, 1, 1), a.transform)
+    return Piece(out, transform, a.crs, a.exact)
+
+
+def area_of(
+    transform: Affine, shape: tuple[int, ...], crs: rasterio.crs.CRS, array: ArraySpec, location: Location
+) -> NDArray[np.bool_]:
+    """(y, x) True where the centre of the grid's pixel lies in a raster of that shape."""
+    target = grid.geobox(location, array.step(location.size_m))
+    height, width = shape
+    cols, rows = np.meshgrid(np.arange(target.width) + 0.5, np.arange(target.height) + 0.5)
+    x, y = located(transform, width, crs, target, location, cols, rows)
+    inside: NDArray[np.bool_] = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    return inside.reshape(target.shape)
+
+
+def on_grid(
+    piece: Piece, groups: Sequence[tuple[Piece, list[int]]], array: ArraySpec, location: Location
+) -> NDArray[Any]:
+    """The piece on the location's grid, (y, x) in `array.dtype`: as it is where exact, else resampled once."""
+    if piece.exact:
+        return piece.pixels
+    method = resampling(array, piece.crs, piece.transform, location)
+    if method in (Resampling.bilinear, Resampling.average):
+        piece = _rimmed(piece, [other for other, _ in groups if other is not piece], array.nodata)
+    target = grid.geobox(location, array.step(location.size_m))
+    return _warped(piece, (target.height, target.width), target.affine, f"EPSG:{location.epsg}", method, array.nodata)
+
+
+def _rimmed(piece: Piece, others: Sequence[Piece], nodata: float) -> Piece:
+    """The piece with a rim of what others hold beyond its edges, so that it is interpolated, not cut off, up to them."""
+    if not others:
+        return piece
+    n = _MARGIN_PX
+    rim = np.pad(np.zeros(piece.pixels.shape, bool), n, constant_values=True)
+    out = np.pad(piece.pixels, n, constant_values=nodata)
+    transform = rasterio.windows.transform(Window(-n, -n, 1, 1), piece.transform)
+    for other in others:
+        there = _warped(other, (out.shape[0], out.shape[1]), transform, piece.crs, Resampling.bilinear, nodata)
+        hole = rim & (out == nodata)
+        out[hole] = there[hole]
+    return replace(piece, pixels=out, transform=transform)
+
+
+def _warped(
+    piece: Piece, shape: tuple[int, int], transform: Affine, crs: Any, method: Resampling, nodata: float
+) -> NDArray[Any]:
+    """The piece on a grid, (y, x) in its dtype, by GDAL's warper, each pixel located exactly."""
+    height, width = piece.pixels.shape
+    source_crs, source_transform = _about_antimeridian(piece)
+    profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": piece.pixels.dtype}
+    with MemoryFile() as memory:
+        with memory.open(**profile, transform=source_transform, nodata=nodata) as file:
+            file.write(piece.pixels, 1)
+        with (
+            memory.open() as source,
+            WarpedVRT(
+                source,
+                src_crs=source_crs,  # told here, since GeoTIFF cannot hold every one
+                crs=crs,
+                transform=transform,
+                height=shape[0],
+                width=shape[1],
+                resampling=method,
+                src_nodata=nodata,
+                nodata=nodata,
+                tolerance=EXACT_PX,
+                # Left to itself GDAL widens the bilinear kernel by how the two windows' sizes compare, so that a turned
+                # grid or another crop would blur, and shift by up to a tenth of a pixel. `down` is what smooths.
+                XSCALE=1,
+                YSCALE=1,
+            ) as vrt,
+        ):
+            pixels: NDArray[Any] = vrt.read(1)
+    return pixels
+
+
+def _about_antimeridian(piece: Piece) -> tuple[rasterio.crs.CRS, Affine]:
+    """CRS and transform of a piece; where it runs across the antimeridian, with longitudes counted from there.
+
+    GDAL looks for 179.9°W at -179.9 and would find nothing in a piece that has it at 180.1.
+    """
+    t = piece.transform
+    west, east = t.c, t.c + t.a * piece.pixels.shape[1]
+    if not piece.crs.is_geographic or (west >= -180 and east <= 180):
+        return piece.crs, t
+    wkt = re.sub(r',AUTHORITY\["[^"]*","[^"]*"\]', "", piece.crs.to_wkt(version="WKT1_GDAL"))
+    crs = rasterio.crs.CRS.from_wkt(wkt.replace('PRIMEM["Greenwich",0]', 'PRIMEM["Antimeridian",180]'))
+    return crs, Affine(t.a, t.b, t.c - math.copysign(180, west), t.d, t.e, t.f)
+
+
+def resampling(array: ArraySpec, crs: rasterio.crs.CRS, transform: Affine, location: Location) -> Resampling:
+    """The declared method for going from a scene's pixel size to the array's: `down` where it is clearly coarser."""
+    res_m = math.hypot(transform.b, transform.e) * (111_195.0 if crs.is_geographic else 1.0)
+    own_m, _ = grid.pixel_m(location, array.step(location.size_m))
+    return Resampling[array.down if own_m >= 1.5 * res_m else array.up]

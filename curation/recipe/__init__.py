@@ -1,0 +1,1 @@
+"""What dataset to make: recipes, sources and catalogs, as TOML states them."""

@@ -1,0 +1,360 @@
+"""A recipe with its sources, resolved: what one dataset is."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from curation.errors import ConfigError
+from curation.errors.words import did_you_mean
+from curation.model import STATIC, Season
+from curation.recipe import atlas, files
+from curation.recipe.bounds import LEAST_PX
+from curation.recipe.digests import digest
+from curation.recipe.schema import GridSpec, Recipe, UseSpec
+from curation.recipe.sources import ArraySpec, CatalogForm, SourceSpec
+from curation.recipe.toml import read_toml
+from curation.store import local
+
+_LONGEST_GAP_DAYS = 36_525
+"""A hundred years: no archive is older, and time itself has an end for Python."""
+
+
+_NOT_PIXELS: Any = {
+    "title": True,
+    "licence": True,
+    "catalogs": True,
+    "classes": {"__all__": {"label"}},
+    "swath": {"footprint_km"},
+}
+"""Keys of a source that change no pixel: words for people, forms in other catalogs, what classes count as, and how far train
+and val lie apart."""
+
+
+CHILDREN = "children"
+"""The level of locations that have a parent."""
+
+
+class Dataset:
+    """A recipe together with the sources it uses, resolved: what every stage is given.
+
+    A recipe with children has two levels, each with sources, footprint and cubes of its own (`levels`): roots and their
+    children. One of a single level is its own only level.
+    """
+
+    def __init__(self, recipe: Recipe, specs: dict[str, SourceSpec], path: Path, level: str = "") -> None:
+        self.recipe = recipe
+        self.specs = {name: specs[name] for name in recipe.sources}
+        self.path = path
+        self.level = level
+        """`children`, or empty: of roots, of a single level, and of all levels together."""
+        self.arrays: dict[str, dict[str, ArraySpec]] = {
+            name: _arrays(spec, recipe.sources[name], path) for name, spec in self.specs.items()
+        }
+        """Source → name → array, as the recipe wants them: bands chosen, on one grid where asked for."""
+        self.levels: tuple[Dataset, ...] = (self,)
+        """Its levels, the roots first."""
+        if not level:
+            self._check_buffer()
+        if recipe.children is not None:
+            self.levels = tuple(Dataset(r, specs, path, name) for name, r in _levels(recipe).items())
+            self._check_shift()
+            return
+        for name, spec in self.specs.items():
+            if spec.goes_with and spec.goes_with not in self.specs:
+                raise ConfigError(
+                    f"{path}: [sources.{name}] is chosen by {spec.goes_with!r}, which the recipe does not use"
+                    f"{f' among the {level}' if level else ''}; add it"
+                )
+        for key, source in (("annual", recipe.labels.annual), ("seasonal", recipe.labels.seasonal)):
+            want = STATIC if key == "annual" else "seasonal"
+            if source and (not self.specs[source].classes or self.specs[source].season != want):
+                raise ConfigError(f"{path}: [labels] {key} = {source!r}: expected a {want} source with classes")
+        for spec in self.specs.values():
+            if spec.swath is not None and recipe.grid.size_deg is None:
+                raise ConfigError(
+                    f"{path}: [sources.{spec.name}] is a swath, which is gridded on footprints in degrees, and those of "
+                    f"[{level or 'grid'}] are in metres; leave it out{' of the children' if level else ''}"
+                )
+            if spec.swath is not None and len({a.px(recipe.grid.size) for a in self.arrays[spec.name].values()}) > 1:
+                raise ConfigError(
+                    f"{path}: [sources.{spec.name}]: its arrays are of {[a.told for a in self.arrays[spec.name].values()]}; "
+                    "those of a swath have as many pixels a side, the mask too: change them in stac_queries/"
+                )
+            for array in self.arrays[spec.name].values():
+                if array.res_m is None:
+                    continue
+                if recipe.grid.size_m is None:
+                    raise ConfigError(
+                        f"{path}: [sources.{spec.name}]: pixels of {array.res_m:g} m on a footprint in degrees; say "
+                        "how many a side has with size_px"
+                    )
+                if recipe.grid.size_m % array.res_m:
+                    raise ConfigError(
+                        f"{path}: [{level or 'grid'}] size_m = {recipe.grid.size_m:g} is no multiple of {array.res_m:g} m "
+                        f"({spec.name} {array.bands}); choose another size, or leave these bands out"
+                    )
+        if not level:
+            self._check_shift()
+
+    def _check_buffer(self) -> None:
+        """Passes where the buffer is no less than the widest pixel of any source of a sample, its children's included."""
+        rule = self.recipe.split
+        if not 0 < rule.val_fraction < 1:
+            return  # there is one side alone
+        wide = {name: spec.widest_km(self.recipe.sources[name].bands) for name, spec in self.specs.items()}
+        source, km = max(wide.items(), key=lambda kv: kv[1], default=("", 0.0))
+        if rule.buffer_km < km:
+            raise ConfigError(
+                f"{self.path}: [split] buffer_km = {rule.buffer_km:g}: a pixel of {source!r} is up to {km:g} km wide on the "
+                f"ground, so that one could have a part in train and in val; say buffer_km = {km:g}, or more"
+            )
+
+    def _check_shift(self) -> None:
+        """Passes where a limit of the shift decides anything."""
+        limit = self.recipe.quality.max_shift_px
+        if limit is None or any(level.shift_arrays(s) for level in self.levels for s in level.specs):
+            return
+        raise ConfigError(
+            f"{self.path}: [quality] max_shift_px = {limit:g}: no shift is measured, since that wants a source that is the "
+            f"nearest to another, both with an array of the same pixels, {LEAST_PX} along a side or more; leave it out"
+        )
+
+    @property
+    def name(self) -> str:
+        """Name of the dataset."""
+        return self.recipe.name
+
+    def folder(self, region: str) -> str:
+        """What cubes and ledgers of this level lie below: the region's name, of children `<region>.children`."""
+        return f"{region}.{self.level}" if self.level else region
+
+    def level_of(self, folder: str) -> Dataset:
+        """The level whose cubes lie below a folder."""
+        return self.levels[-1] if folder.endswith(f".{CHILDREN}") else self.levels[0]
+
+    def sources(self, season: str) -> list[SourceSpec]:
+        """The sources of a season's cube: those without time for `static`, else those with; deciding ones first."""
+        kind = STATIC if season == STATIC else "seasonal"
+        found = [s for s in self.specs.values() if s.season == kind and self._has(s.name, season)]
+        return sorted(found, key=lambda s: s.goes_with is not None)
+
+    def sought(self, source: str, season: str) -> Season:
+        """The window in which a source is searched for a season: of one that goes with another `max_gap_days` more each way.
+
+        Its partner lies in the season; of one near the window's edge the nearest scene may lie beyond.
+        """
+        window = self.recipe.season(season)
+        if self.specs[source].goes_with is None:
+            return window
+        gap = dt.timedelta(days=min(self.recipe.quality.max_gap_days, _LONGEST_GAP_DAYS))
+        return replace(window, start=window.start - gap, end=window.end + gap)
+
+    def min_valid(self, source: str) -> float:
+        """Least fraction of pixels with data that a source of a patch may have; more than none anyway."""
+        own = self.recipe.sources[source].min_valid
+        if own is not None:
+            return own
+        return 0.0 if self.specs[source].pick == "mean" else self.recipe.quality.min_valid
+
+    def shift_arrays(self, source: str) -> tuple[str, str, ArraySpec] | None:
+        """The arrays that a source's shift against the one it goes with is measured on; None where there are none.
+
+        They are the first two data arrays of the same pixels, at least `shift.LEAST_PX` along a side.
+
+        Returns:
+            Name of the other's, name of its own, and what that is, whose pixel is the unit.
+        """
+        spec, size = self.specs[source], self.recipe.grid.size
+        for name, array in self.arrays[source].items() if spec.pick == "nearest" and spec.goes_with else ():
+            for other, reference in self.arrays[spec.goes_with or ""].items():
+                alike = array.role == reference.role == "data" and reference.pixel == array.pixel
+                if alike and array.px(size) >= LEAST_PX:
+                    return other, name, array
+        return None
+
+    def _has(self, source: str, season: str) -> bool:
+        only = self.recipe.sources[source].seasons
+        return season == STATIC or only is None or season in only
+
+    def season_names(self) -> list[str]:
+        """The recipe's seasons that any of the sources has, in order, without `static`."""
+        return [s for s in self.recipe.seasons if self.sources(s)]
+
+    def cube_seasons(self) -> list[str]:
+        """The seasons that there is a cube of, `static` first."""
+        return ([STATIC] if self.sources(STATIC) else []) + self.season_names()
+
+    def seasons_of(self, source: str) -> list[str]:
+        """The seasons of a source, in the recipe's order; `static` alone of one without time."""
+        if self.specs[source].season == STATIC:
+            return [STATIC]
+        return [s for s in self.recipe.seasons if self._has(source, s)]
+
+    def pixels_parts(self, catalog: str, forms: Mapping[str, CatalogForm | None]) -> dict[str, Any]:
+        """All that changes a cube, as plain JSON values.
+
+        Args:
+            catalog: identity of the catalog.
+            forms: source → how that catalog offers it; forms of other catalogs do not count.
+        """
+        if len(self.levels) > 1:
+            return {level.level or "roots": level.pixels_parts(catalog, forms) for level in self.levels}
+        r, used = self.recipe, self.season_names()
+        return {
+            "catalog": catalog,
+            "grid": r.grid.model_dump(mode="json"),
+            "seasons": {k: s.model_dump(mode="json") for k, s in r.seasons.items() if k in used},
+            "sources": {
+                name: [
+                    use.model_dump(mode="json"),
+                    self.specs[name].model_dump(mode="json", exclude=_NOT_PIXELS),
+                    form.model_dump(mode="json") if (form := forms.get(name)) else None,
+                ]
+                for name, use in r.sources.items()
+            },
+            "quality": r.quality.model_dump(mode="json"),
+            "cube": r.cube.model_dump(mode="json"),
+        }
+
+    def pixels_digest(self, catalog: str, forms: Mapping[str, CatalogForm | None]) -> str:
+        """Digest of `pixels_parts`."""
+        return digest(self.pixels_parts(catalog, forms))
+
+    def release_digest(self) -> str:
+        """Digest of all that changes shards on top of the cubes: labels, split, packing, seed."""
+        r = self.recipe
+        return digest(
+            {k: getattr(r, k).model_dump(mode="json") for k in ("labels", "split", "pack")}
+            | {"seed": r.seed, "classes": {n: [c.model_dump() for c in s.classes] for n, s in self.specs.items()}}
+        )
+
+    def places_parts(self) -> dict[str, Any]:
+        """All that changes the draw of locations, as plain JSON values; of files the digests of their content."""
+        r = self.recipe
+        content = self.places_file().read_bytes() if r.places.file else b""
+        return {
+            "places": r.places.model_dump(mode="json", exclude={"regions_of"}),
+            **r.grid.model_dump(mode="json"),
+            **({"children": r.children.model_dump(mode="json", exclude={"sources"})} if r.children else {}),
+            "seed": r.seed,
+            "split": {"between": "footprints"} | r.split.model_dump(mode="json", exclude={"unshared"}),
+            "file": hashlib.sha256(content).hexdigest(),
+            **({"atlas": tables} if (tables := self._atlas()) else {}),
+        }
+
+    def _atlas(self) -> dict[str, str]:
+        """Files of the atlas that the draw reads, with the digests of their content."""
+        r = self.recipe
+        samplers = {r.places.sampler} | ({r.children.sampler} if r.children else set())
+        used = [atlas.CITIES] * ("gaussian-cities" in samplers) + [atlas.LAND] * bool(samplers - {"grid", "file"})
+        return {table.file: table.sha256 for table in used}
+
+    def places_digest(self) -> str:
+        """Digest of `places_parts`."""
+        return digest(self.places_parts())
+
+    def local_folders(self) -> tuple[str, ...]:
+        """Where hrefs may lead to local files, beside the folder of a local catalog."""
+        return tuple(str((self.path.parent / Path(f).expanduser()).absolute()) for f in self.recipe.search.local)
+
+    def places_file(self) -> Path:
+        """The file of given places, beside the recipe.
+
+        Raises:
+            ConfigError: it is not there.
+        """
+        assert self.recipe.places.file is not None
+        path = (self.path.parent / self.recipe.places.file).resolve()
+        where = f"{self.path}: [places] file = {self.recipe.places.file!r}"
+        if not path.exists():
+            raise ConfigError(f"{where}: no such file {path}")
+        local.check(path, f"{where}: {path}")
+        return path
+
+
+def _levels(recipe: Recipe) -> dict[str, Recipe]:
+    """The recipe of roots (by an empty name) and that of children, each as if it were alone."""
+    assert recipe.children is not None
+    below = set(recipe.children.sources)
+    out = {}
+    for level, grid in (("", recipe.grid), (CHILDREN, GridSpec(size_m=recipe.children.size_m))):
+        uses = {n: use for n, use in recipe.sources.items() if (n in below) == (level == CHILDREN)}
+        labels = {k: source for k in ("annual", "seasonal") if (source := getattr(recipe.labels, k)) in uses}
+        mine = {"annual": None, "seasonal": None} | labels
+        own = {"sources": uses, "grid": grid, "children": None, "labels": recipe.labels.model_copy(update=mine)}
+        out[level] = recipe.model_copy(update=own)
+    return out
+
+
+def _arrays(spec: SourceSpec, use: UseSpec, path: Path) -> dict[str, ArraySpec]:
+    known = [b for a in spec.arrays for b in a.bands]
+    if use.bands is not None and (unknown := [b for b in use.bands if b not in known]):
+        raise ConfigError(f"{path}: [sources.{spec.name}] bands: no band {unknown}; known bands: {known}")
+    chosen = []
+    for array in spec.arrays:
+        bands = [b for b in array.bands if use.bands is None or b in use.bands or array.role == "mask"]
+        if bands:
+            own: dict[str, Any] = {"bands": bands}
+            if array.role != "mask" and (use.res_m or use.size_px):
+                own |= {"res_m": use.res_m, "size_px": use.size_px}
+            chosen.append(array.model_copy(update=own))
+    merged: dict[str, ArraySpec] = {}
+    for array in chosen:
+        name = spec.array_name(array)
+        if name in merged:
+            if _kind(array) != _kind(merged[name]):
+                raise ConfigError(
+                    f"{path}: [sources.{spec.name}] asks for one grid: bands {merged[name].bands} and {array.bands} differ "
+                    "in dtype, nodata, unit or resampling, so they cannot be one array; leave it out, or choose bands"
+                )
+            array = array.model_copy(update={"bands": merged[name].bands + array.bands})
+        merged[name] = array
+    return merged
+
+
+def _kind(array: ArraySpec) -> dict[str, Any]:
+    """All that bands of one array have in common."""
+    return array.model_dump(exclude={"bands", "res_m", "size_px"})
+
+
+def load_dataset(name_or_path: str) -> Dataset:
+    """The dataset of a recipe: a name under `manifests/`, or a path to a `recipe.toml` (or to its folder).
+
+    Raises:
+        ConfigError: there is no such recipe, or it or one of its sources says something impossible.
+    """
+    path = _recipe_path(name_or_path)
+    recipe = read_toml(path, Recipe)
+    queries = files.folder("stac_queries")
+    known = sorted(p.stem for p in queries.glob("*.toml") if p.stem not in ("regions", "catalogs"))
+    specs = {}
+    for source in recipe.sources:
+        if source not in known:
+            raise ConfigError(
+                f"{path}: [sources.{source}]: no such source; {did_you_mean(source, known)}known sources: "
+                f"{', '.join(known)}"
+            )
+        specs[source] = read_toml(queries / f"{source}.toml", SourceSpec)
+    return Dataset(recipe, specs, path)
+
+
+def _recipe_path(name_or_path: str) -> Path:
+    given = Path(name_or_path)
+    if given.suffix == ".toml" or given.is_dir():
+        path = given / "recipe.toml" if given.is_dir() else given
+        if not path.exists():
+            raise ConfigError(f"--dataset {name_or_path}: no file {path}; write one with `curate init {name_or_path}`")
+        return path
+    path = files.folder("manifests") / name_or_path / "recipe.toml"
+    if not path.is_file():
+        known = sorted(p.parent.name for p in path.parent.parent.glob("*/recipe.toml"))
+        raise ConfigError(
+            f"--dataset {name_or_path}: no such dataset; {did_you_mean(name_or_path, known)}known: "
+            f"{', '.join(known)}; or give a path to a recipe.toml"
+        )
+    return path

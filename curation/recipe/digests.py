@@ -1,0 +1,54 @@
+"""Digests of what a result depends on, and what changed between two. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from curation.errors.printable import printable
+
+
+def changes(old: Any, new: Any) -> list[str]:
+    """What differs between two values of `pixels_parts` or `places_parts`, a key each: `quality.min_clear was 0.9, is 0.8`.
+
+    How another catalog offers the sources is left out where the catalog itself is another: that one key says it all.
+    """
+    before, after = _flat(old), _flat(new)
+    names = [k for k in dict.fromkeys([*before, *after]) if before.get(k, _NONE) != after.get(k, _NONE)]
+    if "catalog" in names:
+        names = [n for n in names if " form" not in n]
+    return [f"{n} was {_brief(before.get(n, _NONE))}, is {_brief(after.get(n, _NONE))}" for n in names]
+
+
+_NONE = object()
+_PARTS_OF_SOURCE = ("", " (stac_queries)", " form")
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    """Dotted key → value, for tables within tables."""
+    if isinstance(value, dict):
+        out: dict[str, Any] = {}
+        for key, inner in value.items():
+            out |= _flat(inner, f"{path}.{key}" if path else key)
+        return out
+    if path.startswith("sources.") and path.count(".") == 1 and isinstance(value, list):
+        return {
+            k: v
+            for part, inner in zip(_PARTS_OF_SOURCE, value, strict=False)
+            for k, v in _flat(inner, path + part).items()
+        }
+    return {path: value}
+
+
+def _brief(value: Any) -> str:
+    if value is _NONE:
+        return "not there"
+    text = printable(json.dumps(value))
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def digest(value: Any) -> str:
+    """sha256 of a value's canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

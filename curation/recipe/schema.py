@@ -1,0 +1,413 @@
+"""What dataset to make, as `recipe.toml` states it, and its two digests. No I/O but reading the files named."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+from curation.errors import ConfigError
+from curation.errors.words import did_you_mean
+from curation.model import STATIC, Season
+from curation.outcomes import SLAB
+from curation.recipe.bounds import FLOOR_DB, MAX_SHIFT_PX
+from curation.recipe.strict import Name, Strict
+
+
+def _utc(value: Any) -> dt.datetime:
+    if isinstance(value, dt.datetime):
+        if value.tzinfo is None:
+            raise ValueError("a time wants its zone: write 2021-03-01 or 2021-03-01T00:00:00Z")
+        return value.astimezone(dt.UTC)
+    if isinstance(value, dt.date):
+        return dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
+    raise ValueError("expected a date or time without quotes: write 2021-03-01 or 2021-03-01T00:00:00Z")
+
+
+Day = Annotated[dt.datetime, BeforeValidator(_utc)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+CELL_DEG = 0.25
+"""Side of an ERA5 cell: ERA5's nodes lie so far apart, and the ids of cells follow from them."""
+
+CELL_SAMPLER = "era5-cells"
+
+UNSHARED_CELL = "era5-cell"
+"""What `[split] unshared` calls the cell of 0.25° that a footprint touches, of which coarse data have one value."""
+
+WORLD = "world"
+"""The region of regions.toml that has all places with a UTM grid."""
+
+
+class GridSpec(Strict):
+    """The footprint of a location: a square in metres (UTM), or an ERA5 cell in degrees (EPSG:4326)."""
+
+    size_m: float | None = Field(default=None, gt=0, le=10_000)
+    """Side of the square footprint, metres; a multiple of 60 unless places are given. At most 10 km: what reaches further
+    from its centre than a search cell's margin would miss scenes."""
+    size_deg: float | None = None
+    """Side of the square footprint, degrees of longitude and latitude: 0.25, which only ERA5 cells have."""
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Self:
+        if (self.size_m is None) == (self.size_deg is None):
+            raise ValueError(f"expected either 'size_m' (metres, in UTM) or 'size_deg' = {CELL_DEG:g} (ERA5 cells)")
+        if self.size_deg not in (None, CELL_DEG):
+            raise ValueError(
+                f"size_deg = {self.size_deg:g}: expected {CELL_DEG:g}, the spacing of ERA5's nodes, which ids count; "
+                "other sizes are size_m"
+            )
+        return self
+
+    @property
+    def size(self) -> float:
+        """Side of the footprint in units of its CRS."""
+        return self.size_m or self.size_deg or 0.0
+
+    @property
+    def unit(self) -> str:
+        """Of `size`: `m` or `degrees`."""
+        return "m" if self.size_deg is None else "degrees"
+
+    @model_serializer(mode="wrap")
+    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Only the size that is given: digests of recipes from before there were two stay what they were."""
+        return {k: v for k, v in handler(self).items() if v is not None}
+
+
+class PlacesSpec(Strict):
+    """Where locations are: one global, seeded, ordered draw, or places that are given."""
+
+    table: ClassVar[str] = "[places]"
+
+    sampler: Literal["gaussian-cities", "uniform", "grid", "file", "era5-cells"]
+    count: int | None = Field(default=None, gt=0)
+    """How many locations to draw, the reserve included (gaussian-cities, uniform); of era5-cells the first so many, all
+    where left out."""
+    land_buffer_deg: float | None = Field(default=None, ge=0, le=5)
+    """Cells count that hold land when grown by so much to each side, in steps of 1/120° (era5-cells); 0 where left out:
+    only cells that hold land themselves. The land mask has the small islands that coarse coastlines lack, so nothing but
+    open sea is won by more."""
+    cities: int = Field(default=10_000, gt=0)
+    """Draw around this many of the most populous cities."""
+    std_km: float = Field(default=50.0, gt=0)
+    """Standard deviation of the distance from a city, east and north alike."""
+    file: str | None = None
+    """CSV or GeoParquet of points or footprints, relative to the recipe."""
+    regions: list[str] = Field(min_length=1)
+    """What `--region all` means: names from regions.toml, or vector files relative to the recipe, in order; a location
+    belongs to the first that holds it. With sampler `file` they may be left out: `world`, so that every place counts."""
+    regions_of: dict[str, list[str]] = Field(default_factory=dict)
+    """By catalog: what `--region all` means there."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_that_are_given(cls, value: Any) -> Any:
+        """Places that are given are all meant, where no regions are."""
+        if isinstance(value, dict) and value.get("sampler") == "file":
+            return {"regions": [WORLD]} | value
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.sampler in ("gaussian-cities", "uniform") and self.count is None:
+            raise ValueError(f"sampler {self.sampler!r} wants 'count': how many locations to draw")
+        if (self.sampler == "file") != (self.file is not None):
+            raise ValueError("'file' goes with sampler 'file', and only with it")
+        if self.land_buffer_deg is not None and self.sampler != CELL_SAMPLER:
+            raise ValueError(f"'land_buffer_deg' goes with sampler {CELL_SAMPLER!r}, not with {self.sampler!r}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what only cells have where it is left out: digests from before there were cells stay what they were."""
+        out: dict[str, Any] = handler(self)
+        if out.get("land_buffer_deg", 0) is None:
+            del out["land_buffer_deg"]
+        return out
+
+
+class ChildrenSpec(Strict):
+    """UTM places within ERA5 cells, each with its cell as parent; a cell and its children are one sample."""
+
+    table: ClassVar[str] = "[children]"
+
+    size_m: float = Field(gt=0, le=10_000, multiple_of=60)
+    """Side of the square footprint: a multiple of 60 m, so that 10, 20 and 60 m bands nest."""
+    sampler: Literal["gaussian-cities", "uniform"]
+    """The one global draw, as of places."""
+    count: int = Field(gt=0)
+    """How many to draw on the globe; those whose footprint lies wholly within a cell are its children."""
+    cities: int = Field(default=10_000, gt=0)
+    """Draw around this many of the most populous cities."""
+    std_km: float = Field(default=50.0, gt=0)
+    """Standard deviation of the distance from a city, east and north alike."""
+    per_cell: int = Field(default=4, gt=0)
+    """Most children of a cell: the first of the draw."""
+    fill: int = Field(default=1, ge=0)
+    """How many children a cell gets that the draw leaves without: uniform within it, on land where it has land."""
+    sources: list[str] = Field(min_length=1)
+    """The sources that children carry; cells carry the others."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.fill > self.per_cell:
+            raise ValueError(f"fill = {self.fill} is more than per_cell = {self.per_cell}: a cell has at most so many")
+        if twice := sorted({s for s in self.sources if self.sources.count(s) > 1}):
+            raise ValueError(f"sources: {twice} stand there twice; name each once")
+        return self
+
+
+class SeasonSpec(Strict):
+    """A half-open UTC window."""
+
+    start: Day
+    end: Day
+    anchor: Day | None = None
+    """The day that scenes should lie near to; the middle where left out."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.start < self.end:
+            raise ValueError(f"start {self.start:%Y-%m-%d} is not before end {self.end:%Y-%m-%d}")
+        if self.anchor is not None and not self.start <= self.anchor < self.end:
+            raise ValueError(f"anchor {self.anchor:%Y-%m-%d} lies outside the season")
+        return self
+
+
+class UseSpec(Strict):
+    """How a recipe uses a source."""
+
+    required: bool = True
+    """Whether a patch without it is rejected."""
+    bands: list[str] | None = Field(default=None, min_length=1)
+    """Only these bands (all where left out)."""
+    res_m: float | None = Field(default=None, gt=0)
+    """Put every band of the source on one grid of this resolution (native groups where left out)."""
+    size_px: int | None = Field(default=None, gt=0)
+    """Put every band of the source on one grid of so many pixels a side, whatever their size."""
+    min_valid: Fraction | None = None
+    """Least fraction of pixels with data, where it is another than that of [quality]. Of sources that are means of a
+    season a single pixel is enough where it is left out: a swath has gaps."""
+    seasons: list[str] | None = Field(default=None, min_length=1)
+    """Only in these seasons (all where left out; static sources have none)."""
+
+    @model_serializer(mode="wrap")
+    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the newer keys where they are left out: digests from before there were any stay what they were."""
+        newer = ("size_px", "seasons", "min_valid")
+        return {k: v for k, v in handler(self).items() if v is not None or k not in newer}
+
+    @model_validator(mode="after")
+    def _one_grid(self) -> Self:
+        if self.res_m is not None and self.size_px is not None:
+            raise ValueError("expected 'res_m', the size of a pixel, or 'size_px', how many a side has: not both")
+        return self
+
+
+class QualitySpec(Strict):
+    """What a patch must be, measured on the patch, not on the scene.
+
+    A mask sorts pixels into clear, doubtful, snow, cloudy and invalid ones (`stac_queries/`). Each limit is of one of these.
+    """
+
+    min_clear: Fraction = 0.98
+    """Least fraction of pixels that are neither cloud, nor shadow, nor invalid. The doubtful and the snowy count as clear:
+    they have limits of their own. Lower it over cities: large roofs are called cloud."""
+    max_doubtful: Fraction = 0.5
+    """Most of the patch of which its mask may not know what it is: haze, but bare or dark ground, too."""
+    max_snow: Fraction = 0.5
+    """Most of the patch that its mask may call snow: it has called overcast scenes so. Raise it where snow is wanted; a mask
+    that calls more than half of the patch so is then believed only where no other candidate passes."""
+    min_valid: Fraction = 0.999
+    """Least fraction of pixels with data."""
+    max_gap_days: float = Field(default=12.0, gt=0)
+    """Most days between a scene and the one it goes with."""
+    max_scene_cloud_pct: float = Field(default=90.0, ge=0, le=100)
+    """Scenes cloudier than this as a whole are not looked at."""
+    max_candidates: int = Field(default=8, gt=0)
+    """Most scenes per patch whose mask is read."""
+    max_shift_px: float | None = Field(default=None, gt=0, le=MAX_SHIFT_PX)
+    """Most pixels, of the array that it is measured on, that a source may lie beside the one it goes with, where the
+    measurement is sharp (`shift.least_peak`); any where left out."""
+    unreadable: Literal["next", "fail"] = "next"
+    """What to do about a scene that cannot be read, and not for what may pass: take the next one, or fail the patch."""
+
+
+class SearchSpec(Strict):
+    """What of the catalog is used; what is excluded changes no digest, so that it can be said of a cube that is begun."""
+
+    exclude: list[str] = Field(default_factory=list)
+    """Ids of scenes that are never chosen. All else is decided as if they were there."""
+    local: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
+    """Folders of the machines that read, relative to the recipe, in which hrefs may lie; beside that of a catalog that is a
+    file. A remote catalog's hrefs are else expected to be URLs."""
+
+    @model_validator(mode="after")
+    def _are_ids(self) -> Self:
+        if odd := [i for i in self.exclude if not i.strip() or i != i.strip()]:
+            raise ValueError(f"exclude: {odd[0]!r} is no id of a scene; write it as the ledger tells it")
+        return self
+
+
+class LabelsSpec(Strict):
+    """Multi-hot scene labels from class fractions."""
+
+    annual: str | None = None
+    """Static source with a legend, one label vector per location."""
+    seasonal: str | None = None
+    """Seasonal source with a legend, one label vector per patch."""
+    min_fraction: Fraction = 0.05
+    """Least share of the labelled pixels for a class to be present."""
+    min_valid: Fraction = 0.5
+    """Least share of labelled pixels; below it the labels are unknown."""
+
+
+class SplitSpec(Strict):
+    """Train and validation by split blocks on the sphere."""
+
+    val_fraction: Fraction = 0.05
+    block_deg: float = Field(default=1.0, gt=0, le=30)
+    """Side of a split block, degrees of latitude (and about as much on the ground east to west)."""
+    buffer_km: float = Field(default=5.0, ge=0)
+    """Ground between a train and a val footprint, at least: what is nearer is used for neither. No less than the widest
+    pixel of any source, on which both would have a part."""
+    unshared: list[str] = Field(default_factory=list)
+    """What train and val may not share beside ground: sources, of which no scene may be in both, and `era5-cell`, of which
+    no cell may be. Samples of train that do are left out of shards, as `shared:<name>`; what is shared is counted anyway."""
+
+
+class CubeSpec(Strict):
+    """How cubes are cut."""
+
+    slab_patches: int = Field(default=16, gt=0, le=4096)
+    """Patches per slab: one Dask task, one Zarr shard per pixel array, one commit."""
+
+
+class FetchSpec(Strict):
+    """How hard servers and workers are pressed; changes no pixel."""
+
+    requests_per_host: int = Field(default=64, gt=0)
+    """Requests that one host has of all workers together, at a time; of each at least one."""
+    ahead_mb: int = Field(default=256, gt=0)
+    """Packed megabytes (10⁶) that a task fetches ahead of what it decodes, at most, but one patch's at least; a worker has a
+    task per thread."""
+
+
+class PackSpec(Strict):
+    """How samples and shards are made."""
+
+    complete: Literal["all", "any", "some"] = "all"
+    """Which locations become samples: those with every season; with what is static and at least one season; or with
+    anything at all, of their own or of a child."""
+    target: int | None = Field(default=None, gt=0)
+    """How many samples; the first complete locations in the order of the draw. All where left out."""
+    samples_per_shard: int = Field(default=64, gt=0)
+    radar: Literal["centidb", "float32"] = "centidb"
+    """Backscatter as int16 hundredths of a decibel, or as float32 linear power."""
+    radar_floor_db: float = Field(default=FLOOR_DB, ge=-300, le=0)
+    """Decibels that backscatter below, zero and negative power too, is written as; it stays valid and is
+    counted."""
+    codec: Literal["lz4", "zstd", "none"] = "lz4"
+    """How arrays are compressed: lz4 is decoded fastest, zstd takes a tenth less room, none is for fast local disks."""
+
+
+class Recipe(Strict):
+    """A dataset that anyone can make again."""
+
+    name: Name
+    title: str
+    seed: int = Field(ge=0)
+    catalog: str = "planetary-computer"
+    """The catalog asked where `--catalog` is not given."""
+    grid: GridSpec
+    places: PlacesSpec
+    children: ChildrenSpec | None = None
+    """Places within the locations, with sources of their own."""
+    seasons: dict[str, SeasonSpec] = Field(min_length=1)
+    sources: dict[str, UseSpec] = Field(min_length=1)
+    search: SearchSpec = SearchSpec()
+    quality: QualitySpec = QualitySpec()
+    labels: LabelsSpec = LabelsSpec()
+    split: SplitSpec = SplitSpec()
+    cube: CubeSpec = CubeSpec()
+    fetch: FetchSpec = FetchSpec()
+    pack: PackSpec = PackSpec()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name in self.seasons:
+            if name == STATIC or not re.fullmatch(r"[a-z0-9_-]+", name):
+                raise ValueError(f"season {name!r}: expected a-z, 0-9, '_' and '-', and not {STATIC!r}")
+        for name in self.children.sources if self.children else ():
+            if name not in self.sources:
+                raise ValueError(f"children.sources: {name!r} is not in [sources]: {sorted(self.sources)}")
+        for name in (SLAB, UNSHARED_CELL):  # what else may stand where sources do
+            if name in self.sources:
+                raise ValueError(
+                    f"sources: {name!r} means something else here; call the source, and its file, otherwise"
+                )
+        for name, use in self.sources.items():
+            if unknown := [s for s in use.seasons or [] if s not in self.seasons]:
+                raise ValueError(f"sources.{name}.seasons: no season {unknown}; known: {list(self.seasons)}")
+        for key, source in (("annual", self.labels.annual), ("seasonal", self.labels.seasonal)):
+            if source is not None and source not in self.sources:
+                raise ValueError(f"labels.{key} = {source!r} is not in [sources]: {sorted(self.sources)}")
+        known = [*self.sources, UNSHARED_CELL]
+        if unknown := [n for n in self.split.unshared if n not in known]:
+            raise ValueError(
+                f"split.unshared: {unknown} are none of the recipe's sources, nor {UNSHARED_CELL!r}: {known}"
+            )
+        self._check_levels()
+        return self
+
+    def _check_levels(self) -> None:
+        cells = self.places.sampler == CELL_SAMPLER
+        if cells != (self.grid.size_deg is not None):
+            raise ValueError(
+                f"[grid] size_deg goes with [places] sampler = {CELL_SAMPLER!r}, and only with it; found "
+                f"{' and '.join(f'{k} = {v:g}' for k, v in self.grid.model_dump().items())} "
+                f"with sampler = {self.places.sampler!r}"
+            )
+        if self.children is None:
+            return
+        if below := [s for s in (self.labels.annual, self.labels.seasonal) if s in self.children.sources]:
+            raise ValueError(
+                f"[labels] from {below}, which children carry: samples have labels of their own alone so far; leave "
+                "[labels] out, or give the source to the cells"
+            )
+        if not cells:
+            raise ValueError(
+                f"[children] lie within ERA5 cells: they go with [places] sampler = {CELL_SAMPLER!r}, "
+                f"not with {self.places.sampler!r}; leave the table out"
+            )
+
+    def season(self, name: str) -> Season:
+        """The season called `name`; `static` spans all of the recipe's windows.
+
+        Raises:
+            ConfigError: the recipe has no such season.
+        """
+        windows = {k: _season(k, s) for k, s in self.seasons.items()}
+        if name == STATIC:
+            start, end = min(s.start for s in windows.values()), max(s.end for s in windows.values())
+            return Season(STATIC, start, end, start + (end - start) / 2)
+        if name not in windows:
+            raise ConfigError(
+                f"season {name!r}: not in recipe {self.name!r}; {did_you_mean(name, windows)}expected one of "
+                f"{', '.join(windows)}, static or all"
+            )
+        return windows[name]
+
+
+def _season(name: str, spec: SeasonSpec) -> Season:
+    return Season(name, spec.start, spec.end, spec.anchor or spec.start + (spec.end - spec.start) / 2)

@@ -1,0 +1,76 @@
+"""TOML files read as models, with errors that name the file, the key and what was meant."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ValidationError,
+)
+
+from curation.errors import ConfigError
+from curation.errors.words import did_you_mean
+from curation.store import local
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def read_toml(path: Path, kind: type[T]) -> T:
+    """The file read as `kind`; an error names file, key, value and what is allowed.
+
+    Raises:
+        ConfigError: the file is not TOML, or has an unknown key or an impossible value.
+    """
+    local.check(path, str(path))
+    try:
+        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except tomllib.TOMLDecodeError as err:
+        raise ConfigError(f"{path}: not TOML: {err}") from err
+    except ValidationError as err:
+        raise ConfigError("; ".join(_say(path, kind, e) for e in _misspelt_once(kind, err.errors()))) from err
+
+
+def _misspelt_once(kind: type[BaseModel], errors: Sequence[Any]) -> list[Any]:
+    """The errors without keys that are missing only because they stand there misspelt, which is told of the other."""
+    meant = set()
+    for error in errors:
+        *table, key = [str(p) for p in error["loc"]] or [""]
+        if error["type"] == "extra_forbidden":
+            meant |= {(*table, m) for m in difflib.get_close_matches(key, _fields(kind, table), n=1)}
+    return [e for e in errors if e["type"] != "missing" or tuple(map(str, e["loc"])) not in meant]
+
+
+def _say(path: Path, kind: type[BaseModel], error: Any) -> str:
+    *table, key = [str(p) for p in error["loc"]] or [""]
+    if isinstance(error["input"], dict) and key and error["type"] not in ("extra_forbidden", "missing"):
+        table, key = [*table, key], ""  # what is wrong is a table as a whole
+    named = f"[{'.'.join(table)}] {key}".strip() if table else key
+    where = f"{path}: {named}" if named else str(path)
+    if error["type"] == "extra_forbidden":
+        allowed = _fields(kind, table)
+        is_table = isinstance(error["input"], dict)
+        if is_table:
+            where = f"{path}: [{'.'.join([*table, key])}]"
+        what = "section" if is_table else "key"
+        return f"{where}: no such {what}; {did_you_mean(key, allowed)}known keys: {', '.join(allowed) or 'none'}"
+    if error["type"] == "missing":
+        return f"{where}: missing; add it"
+    message = error["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
+    return f"{where}{shown}: {message}"
+
+
+def _fields(kind: type[BaseModel], table: list[str]) -> list[str]:
+    """Known keys of the table at a path of keys below `kind`."""
+    here: Any = kind
+    for key in table:
+        if isinstance(here, type) and issubclass(here, BaseModel):
+            here = here.model_fields[key].annotation if key in here.model_fields else None
+        else:  # dict[str, Model] or list[Model]: step over the key
+            here = next((a for a in getattr(here, "__args__", ())[::-1] if isinstance(a, type)), None)
+    return sorted(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []

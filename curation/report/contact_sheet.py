@@ -1,0 +1,227 @@
+"""The contact sheet: a few well-chosen locations, a row each, a column per season."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from curation.cubes.complete import COMPLETE
+from curation.model import STATIC, Location
+from curation.outcomes import Status
+from curation.pack import meta
+from curation.recipe.sources import SourceSpec
+from curation.report import images, panels, svg
+from curation.report.panels import FALSE_COLOUR, TRUE_COLOUR, Panel
+from curation.report.survey import Survey, round_robin
+
+ROWS = 12
+BUDGET = 13_000_000
+"""Characters of pictures; rows beyond it are left out, and the page says so."""
+
+LOSSY = 90
+"""WebP quality of pictures that are looked at, not read off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One panel as the page has it."""
+
+    panel: Panel
+    alt: str
+    uri: str | None
+    """None: there is no picture, its note says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One season of a location."""
+
+    title: str
+    lines: tuple[str, ...]
+    """Date, clear fraction, gap, orbit."""
+    tiles: tuple[Tile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One location in all of its seasons."""
+
+    location: Location
+    labels: str
+    """Its annual labels, for a person."""
+    columns: tuple[Column, ...]
+
+    @property
+    def size(self) -> int:
+        """Characters of its pictures."""
+        return sum(len(t.uri or "") for c in self.columns for t in c.tiles)
+
+
+def rows(survey: Survey) -> list[Row]:
+    """The rows drawn, as many as the budget holds and at least one where there is any."""
+    out: list[Row] = []
+    size = 0
+    for region, location in chosen(survey, ROWS):
+        row = _row(survey, region, location)
+        size += row.size
+        if out and size > BUDGET:
+            break
+        out.append(row)
+    return out
+
+
+def chosen(survey: Survey, count: int) -> list[tuple[str, Location]]:
+    """(region, location) of up to `count` locations, spread over regions and over their greatest labels.
+
+    Complete ones; where there are none, those with an ok patch. The same dataset gives the same ones: within a region and
+    label they are ordered by a hash of their id.
+    """
+    every = [(r, p) for r in survey.regions for p in survey.places(r)]
+    seasons = survey.dataset.season_names()
+    found = [(r, p) for r, p in every if survey.state(r, p.id) == COMPLETE]
+    if not found:
+        found = [(r, p) for r, p in every if any(_is_ok(survey, r, s, p.id) for s in [STATIC, *seasons])]
+    groups: dict[str, dict[str, list[tuple[str, Location]]]] = {}
+    greatest = _greatest(survey)
+    for region, place in sorted(found, key=lambda rp: hashlib.sha256(rp[1].id.encode()).digest()):
+        groups.setdefault(region, {}).setdefault(greatest.get((region, place.id), "~"), []).append((region, place))
+    queues = [list(round_robin([by[label] for label in sorted(by)])) for _, by in sorted(groups.items())]
+    return list(dict.fromkeys(round_robin(queues)))[:count]
+
+
+def _is_ok(survey: Survey, region: str, season: str, location: str) -> bool:
+    outcome = survey.outcome(region, season, location)
+    return outcome is not None and outcome.status is Status.OK
+
+
+def _greatest(survey: Survey) -> dict[tuple[str, str], str]:
+    """(region, location id) → its greatest label, annual before seasonal, where its facts were read."""
+    names = meta.label_names(survey.dataset)
+    out: dict[tuple[str, str], str] = {}
+    for m in sorted(survey.measured(), key=lambda m: m.cube.cube.season != STATIC):
+        key = (m.cube.cube.region, m.location.id)
+        known = survey.fractions(m.facts, m.cube.cube.season)
+        if key not in out and known is not None and not np.isnan(known[0]).any():
+            out[key] = names[int(known[0].argmax())]
+    return out
+
+
+def _row(survey: Survey, region: str, place: Location) -> Row:
+    cubes = {
+        s: survey.cubes[region, s]
+        for s in survey.dataset.level_of(region).cube_seasons()
+        if _is_ok(survey, region, s, place.id)
+    }
+    visible: dict[tuple[str, str], Any] = {}
+    stretches: dict[tuple[str, panels.Bands], images.Stretch] = {}
+    for name, array in {
+        n: a for c in cubes.values() for n, (_, a) in c.cube.arrays.items() if panels.is_visible(a)
+    }.items():
+        here = {s: survey.pixels(c, name, place.id) for s, c in cubes.items() if name in c.outcomes[place.id].chunks}
+        known = {s: pixels for s, pixels in here.items() if pixels is not None}
+        visible |= {(s, name): pixels for s, pixels in known.items()}
+        for bands in (TRUE_COLOUR, FALSE_COLOUR):
+            if known and set(bands) <= set(array.bands):
+                shown = [panels.pick(pixels, array, bands) for pixels in known.values()]
+                stretches[name, bands] = images.optical_stretch(shown, array.nodata)
+    seasons = [*survey.dataset.level_of(region).season_names(), *([STATIC] if (region, STATIC) in survey.cubes else [])]
+    columns = tuple(_column(survey, region, s, place, visible, stretches) for s in seasons)
+    hot = survey.multi_hot(survey.facts_of(cubes[STATIC], place.id), STATIC) if STATIC in cubes else None
+    names = meta.label_names(survey.dataset)
+    told = "" if hot is None else ", ".join(n.replace("_", " ") for n, h in zip(names, hot, strict=True) if h)
+    return Row(place, told, columns)
+
+
+def _column(
+    survey: Survey,
+    region: str,
+    season: str,
+    place: Location,
+    visible: Mapping[tuple[str, str], Any],
+    stretches: Mapping[tuple[str, panels.Bands], images.Stretch],
+) -> Column:
+    """One season; of `visible`, (season, array) → pixels, are those that were read for the stretches."""
+    cube = survey.cubes.get((region, season))
+    outcome = survey.outcome(region, season, place.id)
+    title = "whole period" if season == STATIC else season
+    if cube is None or outcome is None or outcome.status is not Status.OK:
+        note = panels.why(outcome) if outcome is not None else "pending: not built yet"
+        return Column(title, (), (Tile(Panel(title, title, note=note, width="big"), f"{title}: {note}", None),))
+
+    def read(name: str) -> Any:
+        held = visible.get((season, name))
+        return cube.pixels(name, place.id) if held is None else held
+
+    shown = panels.of_patch(cube, place.id, small=True, read=read, stretches=stretches)
+    shown.sort(key=lambda p: ("big", "half", "third").index(p.width))
+    survey.damage |= dict.fromkeys(p.damage for p in shown if p.damage)
+    facts = survey.facts_of(cube, place.id)
+    lines = ("facts damaged",) if facts is None else tuple(lines_of(cube.cube.sources, facts))
+    return Column(title, lines, tuple(_tile(p, f"{place.id}, {title}") for p in shown))
+
+
+def _tile(panel: Panel, where: str) -> Tile:
+    """A panel with its words for those who do not see it; of true colour and class maps no pixel is lost."""
+    words = [panel.source, *([panel.title] if panel.title != panel.source else []), panel.detail, panel.note]
+    words += [name for name, _ in panel.legend]
+    if panel.image is None:
+        return Tile(panel, ", ".join(filter(None, [*words, where])), None)
+    exact = bool(panel.legend) or (panel.width == "big" and panel.scale is None)
+    uri = svg.image_uri(panel.image, quality=None if exact else LOSSY)
+    return Tile(panel, ", ".join(filter(None, [*words, where])), uri)
+
+
+def words(survey: Survey) -> str:
+    """What is said above the rows, of what this dataset has."""
+    arrays = [a for its in survey.dataset.arrays.values() for a in its.values()]
+    radar = any(spec.radar for spec in survey.dataset.specs.values())
+    db = ", ".join(
+        f"{name} {low:g}…{high:g}".replace("-", "−")
+        for name, (low, high) in (("VV", images.VV_DB), ("VH", images.VH_DB), ("VV/VH", images.RATIO_DB))
+    )
+    said = [
+        "Spread over regions and labels; the same dataset gives the same ones.",
+        "True and false colour share one stretch over a location's seasons."
+        if any(map(panels.is_visible, arrays))
+        else "",
+        f"Radar has the same range everywhere ({db} dB)." if radar else "",
+        "Stretched for display only: nothing is resampled unless its caption says so. Hatched: no data.",
+    ]
+    return " ".join(filter(None, said))
+
+
+def lines_of(sources: Sequence[SourceSpec], facts: dict[str, Any]) -> list[str]:
+    """What is told below a patch's pictures."""
+    out = []
+    for spec in sources:
+        s = spec.name
+        parts = []
+        time = facts.get(f"{s}_time")
+        if time is not None:
+            parts.append(f"{dt.datetime.fromtimestamp(time, dt.UTC):%Y-%m-%d}")
+        clear, gap = facts.get(f"{s}_clear_fraction"), facts.get(f"{s}_gap_days")
+        if clear is not None:
+            parts.append(_clear(clear, facts.get(f"{s}_snow_fraction"), facts.get(f"{s}_doubtful_fraction")))
+        if gap is not None:
+            parts.append(f"{gap:+.1f} d")
+        if facts.get(f"{s}_orbit_state"):
+            orbit = facts.get(f"{s}_relative_orbit", -1)
+            parts.append(facts[f"{s}_orbit_state"][:4] + (f". {orbit}" if orbit >= 0 else "."))
+        if facts.get(f"{s}_warped"):
+            parts.append("warped")
+        if parts and s not in ("worldcover", "dem") and (time is not None or len(parts) > 1):
+            out.append(f"{s}: {' · '.join(parts)}")
+    if facts.get("elevation_mean_m") is not None:
+        out.append(f"mean {facts['elevation_mean_m']:.0f} m · slope {facts['slope_mean_deg']:.1f}°")
+    return out
+
+
+def _clear(clear: float, snow: float | None, doubtful: float | None) -> str:
+    """The clear fraction, and what of it is snow or doubtful by the mask: both count as clear."""
+    of_it = [f"{100 * v:.0f} % {name}" for name, v in (("snow", snow), ("doubtful", doubtful)) if v and v >= 0.005]
+    return f"clear {100 * clear:.1f} %" + (f" (of the patch {', '.join(of_it)})" if of_it else "")

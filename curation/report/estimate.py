@@ -1,0 +1,123 @@
+"""What a build would search, read and write: `--dry-run`. Searches nothing and writes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from curation.cubes import complete, selection
+from curation.cubes.cube import Cube
+from curation.cubes.unsettled import Remaining
+from curation.model import STATIC
+from curation.places.regions import Region
+from curation.recipe.sources import ArraySpec
+from curation.scenes import candidates
+from curation.scenes.cells import cell_of
+from curation.store.ledger import Ledger, recorded_cubes
+from curation.work.run import Run
+
+BLOCK_PX = 512
+"""Block side of the COGs that the public catalogs serve."""
+
+PACKED = 0.65
+"""Size of a compressed block over its raw size, for uint16 reflectance with deflate and predictor (measured: 0.6 to 0.7)."""
+
+MASKS_PER_PATCH = 2.5
+"""Masks read of scenes of equal rank, until one is clear enough (measured: `python -m tests.benchmarks.choice`)."""
+
+REQUESTS_PER_WINDOW = 1.5
+"""Range requests per band read; header requests are shared by the patches of a slab."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What one cube takes."""
+
+    region: str
+    season: str
+    locations: int
+    todo: int
+    """Patches to build."""
+    searches: int
+    scenes: float
+    """Scene reads: of winners, masks and maps, a scene counted once per patch."""
+    requests: float
+    read_bytes: float
+    disk_bytes: float
+
+
+def of_cube(run: Run, here: Cube) -> Estimate:
+    """The estimate for one cube as it stands."""
+    region, season = here.region, here.season
+    left = Remaining(here, Ledger.replay(run.store, region, season), run.limit)
+    todo = left.patches
+    cells = {cell_of(p) for slab in left.slabs for p in left.places(slab)}
+    searches = len(cells) * len(candidates.searched(here.dataset, season))
+    scenes = requests = read = disk = 0.0
+    for spec in here.sources:
+        scenes += todo * (MASKS_PER_PATCH if spec.mask else 1)
+        for array in here.dataset.arrays[spec.name].values():
+            times = MASKS_PER_PATCH if array.role == "mask" else 1
+            windows = todo * len(array.bands) * times
+            requests += windows * REQUESTS_PER_WINDOW
+            read += windows * _window_bytes(here.dataset.recipe.grid.size, array)
+            px = array.px(here.dataset.recipe.grid.size)
+            disk += todo * len(array.bands) * px * px * np.dtype(array.dtype).itemsize * PACKED
+    return Estimate(region, season, len(here.locations), todo, searches, scenes, requests, read, disk)
+
+
+def _window_bytes(size: float, array: ArraySpec) -> float:
+    """Bytes of the blocks that a patch touches on average: a window of w pixels touches (1 + w / block)² blocks."""
+    blocks = (1 + array.px(size) / BLOCK_PX) ** 2
+    return blocks * BLOCK_PX**2 * np.dtype(array.dtype).itemsize * PACKED
+
+
+def table(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> str:
+    """All cubes, a line each, and what they come to."""
+    every = selection.cubes(run, asked, run.dataset.cube_seasons(), keep=False)
+    rows = [of_cube(run, here) for here in every if here.season in seasons]
+    head = ("cube", "locations", "to build", "searches", "scene reads", "requests", "read", "disk")
+    lines = [head, *(_line(f"{r.region}/{r.season}", [r]) for r in rows), _line("all", rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    text = "\n".join(
+        "  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
+        for line in lines
+    )
+    note = f"\n{STATIC} is built before seasons. Estimates; nothing was searched, read or written."
+    return text + _samples(run, every) + note
+
+
+def _samples(run: Run, every: Sequence[Cube]) -> str:
+    """What locations have come to so far, by the rule that packing has; nothing where nothing is built."""
+    built = set(recorded_cubes(run.store))
+    cubes = {(c.region, c.season): c for c in every}
+    outcomes = {
+        key: {o.id: o for o in Ledger.replay(run.store, *key).outcomes()} if key in built else {} for key in cubes
+    }
+    if not any(outcomes.values()):
+        return ""
+    places = {region: here.locations for (region, _), here in cubes.items()}
+    roots = [r for r in dict.fromkeys(r for r, _ in cubes) if not run.dataset.level_of(r).level]
+    found: Counter[str] = Counter()
+    for region in roots:
+        its = complete.standings(run.dataset, region, places, lambda f, s, i: outcomes[f, s].get(i))
+        found.update(s.verdict.state for s in its)
+    told = ", ".join(f"{n:,} {state}" for state, n in found.most_common())
+    return f"\nBy complete = {run.dataset.recipe.pack.complete!r} locations are so far: {told}."
+
+
+def _line(name: str, rows: Sequence[Estimate]) -> tuple[str, ...]:
+    total = [sum(getattr(r, f) for r in rows) for f in ("locations", "todo", "searches", "scenes", "requests")]
+    sizes = [sum(getattr(r, f) for r in rows) for f in ("read_bytes", "disk_bytes")]
+    return (name, *(f"{round(n):,}" for n in total), *map(_size, sizes))
+
+
+def _size(n: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if n < 1000:
+            return f"{n:.1f} {unit}"
+        n /= 1000
+    return f"{n:.1f} TB"

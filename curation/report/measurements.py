@@ -1,0 +1,252 @@
+"""What was measured of a dataset: numbers for the report's tables, and handed to `charts`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import html
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from curation.errors.words import counted
+from curation.model import STATIC
+from curation.outcomes import PENDING
+from curation.pack import meta
+from curation.places.split import TRAIN
+from curation.read import shift
+from curation.read.backscatter import decibels
+from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.report import charts, palette
+from curation.report.survey import Measured, Survey
+
+HISTOGRAM_PATCHES = 32
+"""Train patches per season whose pixels are read for the histograms of bands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart, and what is said of it."""
+
+    title: str
+    note: str
+    svg: Markup
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """The patches of one region and season."""
+
+    name: str
+    total: int
+    parts: tuple[tuple[str, str, int], ...]
+    """Outcome, colour and patches, those that there are."""
+
+
+def outcomes(survey: Survey) -> tuple[list[Bar], dict[str, str]]:
+    """Patches by outcome, a bar per region and season; and the colour of each outcome that occurs."""
+    counts = survey.counts()
+    reasons = sorted({r for c in counts.values() for r in c} - {"ok", PENDING})
+    bad = [r for r in reasons if not r.startswith("failed")]
+    colours = {"ok": palette.OUTCOMES["complete"]}
+    colours |= {r: palette.REJECTS[n % len(palette.REJECTS)] for n, r in enumerate(bad)}
+    colours |= {r: palette.OUTCOMES["failed"] for r in reasons if r.startswith("failed")}
+    colours |= {PENDING: palette.OUTCOMES["pending"]}
+    order = {s: n for n, s in enumerate([STATIC, *survey.dataset.season_names()])}
+    bars = []
+    for region, season in sorted(counts, key=lambda k: (k[0], order[k[1]])):
+        its = counts[region, season]
+        parts = tuple((r, c, its[r]) for r, c in colours.items() if its[r])
+        bars.append(Bar(f"{region} / {season}", its.total(), parts))
+    return bars, {r: c for r, c in colours.items() if any(c[r] for c in counts.values())}
+
+
+def legend(colours: dict[str, str]) -> str:
+    """A legend as HTML: a swatch and a name each."""
+    entries = "".join(
+        f'<li><span class="swatch" style="background:{c}"></span>{html.escape(n)}</li>' for n, c in colours.items()
+    )
+    return f'<ul class="legend">{entries}</ul>'
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """How common each label is in one season, or in the whole period."""
+
+    title: str
+    source: str
+    """Title of what the labels are from."""
+    known: int
+    """Patches whose labels are known."""
+    unknown: int
+    counts: tuple[int, ...]
+    """Of the known ones those that have each label, in the order of the label names."""
+
+
+def labels(survey: Survey) -> list[Labelled]:
+    """How common each label is, annual and per season, the unknown apart."""
+    rules = survey.dataset.recipe.labels
+    out = []
+    for season in [STATIC, *survey.dataset.season_names()]:
+        source = rules.annual if season == STATIC else rules.seasonal
+        mine = list(survey.measured(season))
+        if source is None or not mine:
+            continue
+        vectors = [survey.multi_hot(m.facts, season) for m in mine]
+        known = [v for v in vectors if v is not None]
+        counts = np.sum(known, axis=0, dtype=int).tolist() if known else [0] * len(meta.label_names(survey.dataset))
+        title = "annual" if season == STATIC else season
+        its = survey.dataset.specs[source].title
+        out.append(Labelled(title, its, len(known), len(vectors) - len(known), tuple(counts)))
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """Histograms of bands, and what is said of them."""
+
+    charts: tuple[Chart, ...]
+    note: str
+    legend: Markup
+
+
+def bands(survey: Survey) -> Bands | None:
+    """Histograms of each band over train patches."""
+    panels: dict[str, dict[str, list[Any]]] = {}
+    units: dict[str, str] = {}
+    used = 0
+    colours = palette.seasons(survey.dataset.season_names()) | {STATIC: palette.UNTIMED}
+    for season in [*survey.dataset.season_names(), STATIC]:
+        train = [m for m in survey.measured(season) if m.location.split == TRAIN]
+        train.sort(key=lambda m: hashlib.sha256(m.location.id.encode()).digest())
+        used += len(train[:HISTOGRAM_PATCHES])
+        for m in train[:HISTOGRAM_PATCHES]:
+            for name, (spec, array) in m.cube.cube.arrays.items():
+                if array.role != "data" or name not in m.outcome.chunks:
+                    continue
+                pixels = survey.pixels(m.cube, name, m.location.id)
+                if pixels is None:
+                    continue
+                for band, plane in zip(array.bands, pixels, strict=True):
+                    values = _values(plane, spec, array)
+                    if values.size:
+                        panels.setdefault(f"{spec.name} {band}", {}).setdefault(season, []).append(values)
+                        units[f"{spec.name} {band}"] = "dB" if spec.radar else array.unit
+    if not panels:
+        return None
+    joined = {b: {s: np.concatenate(v) for s, v in by.items()} for b, by in panels.items()}
+    drawn = []
+    for n, (band, by_season) in enumerate(joined.items()):
+        means = ", ".join(f"{season} {values.mean():.4g}" for season, values in by_season.items())
+        alt = f"Histogram of {band} over train, in {units[band]}; means: {means}"
+        svg = charts.curves(by_season, colours, f"band-{n}", alt, unit=units[band])
+        drawn.append(Chart(band, "", Markup(svg)))
+    told = {s: c for s, c in colours.items() if any(s in by for by in joined.values())}
+    note = (
+        f"Pixels of {used} train patches, at most {HISTOGRAM_PATCHES} a season; axes end at the 0.5th and 98th percentile, "
+        "each curve has its own scale."
+    )
+    return Bands(tuple(drawn), note, Markup(legend(told)))
+
+
+def _values(plane: Any, spec: SourceSpec, array: ArraySpec) -> Any:
+    """Valid pixels, thinned to at most some 4,000 a patch."""
+    step = max(plane.shape[-1] // 64, 1)
+    thin = plane[::step, ::step]
+    valid = thin[thin != array.nodata].astype(np.float64)
+    return decibels(valid, array.nodata) if spec.radar else valid
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One number that is known of patches, by season."""
+
+    source: str
+    name: str
+    """What it is, with its unit, and the recipe's limit."""
+    cells: tuple[str, ...]
+    """Median, and the 5th and 95th percentiles, a season each."""
+
+
+def quality(survey: Survey) -> list[Measure]:
+    """Clear fractions, time gaps and shifts between sources of ok patches; of the shifts those that say something."""
+    rules = survey.dataset.recipe.quality
+    out: list[Measure] = []
+    for spec in survey.dataset.specs.values():
+        if spec.pick == "clearest":
+            clear = f"clear %, at least {100 * rules.min_clear:g}"
+            out += _measure(survey, spec, clear, _fact(f"{spec.name}_clear_fraction", 100))
+            for name, most in (("snow", rules.max_snow), ("doubtful", rules.max_doubtful)):
+                told = f"{name} %, at most {100 * most:g} (counts as clear)"
+                out += _measure(survey, spec, told, _fact(f"{spec.name}_{name}_fraction", 100))
+        if spec.pick == "nearest":
+            told = f"days from the {spec.goes_with} scene, at most {rules.max_gap_days:g}"
+            out += _measure(survey, spec, told, _fact(f"{spec.name}_gap_days"))
+            out += _shift(survey, spec)
+    return out
+
+
+def _fact(fact: str, times: float = 1) -> Callable[[Measured], float | None]:
+    return lambda m: None if m.facts.get(fact) is None else times * m.facts[fact]
+
+
+def _measure(survey: Survey, spec: SourceSpec, name: str, value: Callable[[Measured], float | None]) -> list[Measure]:
+    """The measure, where it is known of any patch."""
+    cells = []
+    for season in survey.dataset.season_names():
+        known = [v for m in survey.measured(season) if (v := value(m)) is not None]
+        low, median, high = np.percentile(known, [5, 50, 95]).tolist() if known else (0.0, 0.0, 0.0)
+        cells.append(f"{median:.3g} ({low:.3g}…{high:.3g})" if known else "–")
+    return [Measure(spec.name, name, tuple(cells))] if set(cells) - {"–"} else []
+
+
+def _shift(survey: Survey, spec: SourceSpec) -> list[Measure]:
+    """How far a source lies from the one it goes with: east, south and in all; of measurements with a sharp peak."""
+    s = spec.name
+    found = [m for m in survey.measured() if m.facts.get(f"{s}_shift_peak") is not None]
+    arrays = found[0].cube.cube.dataset.shift_arrays(s) if found else None
+    if arrays is None:
+        return []
+    _, name, array = arrays
+    least = shift.least_peak(array.px(found[0].cube.cube.dataset.recipe.grid.size))
+    sharp = sum(m.facts[f"{s}_shift_peak"] >= least for m in found)
+    about = (
+        f"pixels of {name} from {spec.goes_with}, {sharp} of {len(found)} measurements: those with a peak of at least "
+        f"{least:.2f}, which fewer than {shift.FALSE_ACCEPTS:.0%} of unrelated pairs have"
+    )
+
+    def along(*axes: str) -> Callable[[Measured], float | None]:
+        def value(m: Measured) -> float | None:
+            if (m.facts.get(f"{s}_shift_peak") or 0) < least:
+                return None
+            by = [m.facts[f"{s}_shift_{axis}_px"] for axis in axes]
+            return float(by[0] if len(by) == 1 else np.hypot(*by))
+
+        return value
+
+    sides = [("shift east", along("x")), ("shift south", along("y")), (f"shift, {about}", along("x", "y"))]
+    return [measure for told, value in sides for measure in _measure(survey, spec, told, value)]
+
+
+def dates(survey: Survey) -> Chart | None:
+    """When the scenes were taken, within each season's window."""
+    times: dict[tuple[str, str], list[dt.datetime]] = {}
+    for season in survey.dataset.season_names():
+        for spec in survey.dataset.sources(season):
+            known = [m.facts.get(f"{spec.name}_time") for m in survey.measured(season)]
+            found = [dt.datetime.fromtimestamp(t, dt.UTC) for t in known if t is not None]
+            if found and spec.pick != "same-acquisition":
+                times[season, spec.name] = found
+    if not times:
+        return None
+    windows = {s: survey.dataset.recipe.season(s) for s, _ in times}
+    colours = palette.seasons(survey.dataset.season_names())
+    alt = "Acquisition dates. " + "; ".join(
+        f"{season} {source}: {counted(len(t), 'patch')}, {min(t):%Y-%m-%d} to {max(t):%Y-%m-%d}"
+        for (season, source), t in times.items()
+    )
+    svg = charts.timeline({k: (w.start, w.end) for k, w in windows.items()}, times, colours, "dates", alt)
+    return Chart("Acquisition dates", "A bar per day; the season's window is shaded.", Markup(svg))

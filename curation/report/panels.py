@@ -1,0 +1,257 @@
+"""What is drawn of a patch: each source's arrays as pictures with words, units and colour bars; small or pixel for pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.colors import Colormap
+from numpy.typing import NDArray
+
+from curation.cubes.contents import RecordedCube
+from curation.errors import DamageError
+from curation.errors.codes import CODE_HELP, VALUE_HELP, Code
+from curation.model import Location
+from curation.outcomes import PatchOutcome, SourceOutcome, Status
+from curation.read.backscatter import decibels
+from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.report import images, palette
+from curation.report.images import Image, Stretch
+
+Bands = tuple[str, ...]
+
+TRUE_COLOUR: Bands = ("B04", "B03", "B02")
+FALSE_COLOUR: Bands = ("B08", "B04", "B03")
+COMPOSITES: tuple[tuple[Bands, str], ...] = (
+    (TRUE_COLOUR, "True colour"),
+    (FALSE_COLOUR, "False colour"),
+    (("B12", "B11", "B8A"), "Shortwave infrared"),
+    (("B07", "B06", "B05"), "Red edge"),
+)
+"""What is drawn of the bands of one array; those in none of these are drawn alone, in grey."""
+
+SMALL_PX = 384
+"""Small pictures of more pixels a side are reduced by a whole factor, which is told."""
+
+Width = Literal["big", "half", "third"]
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One picture of a patch, or the reason why there is none."""
+
+    source: str
+    """Title of the source it is of."""
+    title: str
+    detail: str = ""
+    """What must stand beside the title: bands, or what is drawn, with its range."""
+    more: str = ""
+    """Pixel size, limits and unit, where there is room."""
+    image: Image | None = None
+    """None: `note` says why there is none."""
+    note: str = ""
+    damage: str = ""
+    """Where what is stored is not what was recorded: what and where it is."""
+    scale: tuple[Colormap, float, float, str] | None = None
+    """Colour map, limits and unit of its colour bar."""
+    legend: tuple[tuple[str, str], ...] = ()
+    """Name with share, and colour, of each class that occurs."""
+    width: Width = "half"
+    """How wide it stands among others."""
+
+    @property
+    def caption(self) -> str:
+        """Its words where there is little room."""
+        return f"{self.title} {self.detail}".strip()
+
+
+def of_patch(
+    cube: RecordedCube,
+    location: str,
+    *,
+    small: bool = False,
+    read: Callable[[str], NDArray[Any]] | None = None,
+    stretches: Mapping[tuple[str, Bands], Stretch] | None = None,
+) -> list[Panel]:
+    """The pictures of an ok patch, source by source; of a source that is not ok, or damaged, why there is none.
+
+    Args:
+        cube: where it lies.
+        location: its location's id.
+        small: only what tells most of each source, reduced to `SMALL_PX` a side.
+        read: gives the pixels of an array as the cube does, and raises as it does.
+        stretches: array and bands → how they are drawn, where several patches share that.
+    """
+    outcome = cube.outcomes[location]
+    place = cube.cube.locations[cube.numbers[location]]
+    out: list[Panel] = []
+    for spec in cube.cube.sources:
+        its = outcome.sources.get(spec.name)
+        if its is None or its.status is not Status.OK:
+            out.append(Panel(spec.title, spec.title, spec.name, note=reason(its) if its else "not recorded"))
+            continue
+        arrays = {name: array for name, (of, array) in cube.cube.arrays.items() if of.name == spec.name}
+        for name in _leading(arrays) if small else arrays:
+            try:
+                pixels = read(name) if read else cube.pixels(name, location)
+            except DamageError as err:
+                note = f"damaged: the stored chunk of {name} is not what was recorded"
+                out.append(Panel(spec.title, spec.title, name, note=note, damage=str(err)))
+                continue
+            out += of_array(spec, name, arrays[name], pixels, place, small=small, stretches=stretches or {})
+    return out
+
+
+def _leading(arrays: Mapping[str, ArraySpec]) -> list[str]:
+    """The one array of a source that is drawn small: that with the visible bands, or the first that is no mask."""
+    data = [name for name, array in arrays.items() if array.role != "mask"]
+    return sorted(data, key=lambda name: not is_visible(arrays[name]))[:1]
+
+
+def is_visible(array: ArraySpec) -> bool:
+    """Whether an array has the bands of true colour."""
+    return set(TRUE_COLOUR) <= set(array.bands)
+
+
+def of_array(
+    spec: SourceSpec,
+    name: str,
+    array: ArraySpec,
+    pixels: NDArray[Any],
+    place: Location,
+    *,
+    small: bool = False,
+    stretches: Mapping[tuple[str, Bands], Stretch] | None = None,
+) -> list[Panel]:
+    """The pictures of one array (band, y, x); arguments as of `of_patch`."""
+    by = -(-pixels.shape[-1] // SMALL_PX) if small else 1
+    less = max(by, 2) if small else 1  # of those that stand small beside a greater one
+    if array.role == "mask":
+        codes = {int(c): (str(c), "#888888") for c in np.unique(pixels)}
+        return [
+            _classes(
+                spec, "Scene classification", array, pixels, palette.SCL if name.startswith("s2l2a_scl") else codes, by
+            )
+        ]
+    if spec.classes:
+        colours = palette.classes(spec)
+        known = {c.code: (c.name.replace("_", " "), colours[c.code]) for c in spec.classes}
+        return [_classes(spec, spec.title, array, pixels, known, by)]
+    if spec.radar:
+        return _radar(spec, array, pixels, by, less)
+    if spec.elevation:
+        return [_relief(spec, array, pixels, place, by)]
+    out = []
+    alone = dict(zip(array.bands, pixels, strict=True))
+    for bands, title in COMPOSITES:
+        if set(bands) <= set(array.bands):
+            shown = pick(pixels, array, bands)
+            stretch = (stretches or {}).get((name, bands)) or images.optical_stretch([shown], array.nodata)
+            its = by if bands == TRUE_COLOUR else less
+            more = f"{array.told} · {min(stretch.low):.0f}…{max(stretch.high):.0f} {array.unit}"
+            image = stretch(_shrunk(shown, array.nodata, its))
+            width: Width = "big" if bands == TRUE_COLOUR else "third"
+            out.append(Panel(spec.title, title, ", ".join(bands) + _reduced(its), more, image, width=width))
+            alone = {b: plane for b, plane in alone.items() if b not in bands}
+    if small:
+        alone = {} if out else {array.bands[0]: pixels[0]}
+    return out + [_plain(spec, band, array, plane, by) for band, plane in alone.items()]
+
+
+def pick(pixels: NDArray[Any], array: ArraySpec, bands: Bands) -> NDArray[Any]:
+    """The bands in the order asked for."""
+    return pixels[[array.bands.index(b) for b in bands]]
+
+
+def _classes(
+    spec: SourceSpec,
+    title: str,
+    array: ArraySpec,
+    pixels: NDArray[Any],
+    named: Mapping[int, tuple[str, str]],
+    by: int,
+) -> Panel:
+    """A class map in its conventional colours."""
+    codes = images.thinned(pixels[0], by)
+    found = zip(*np.unique(codes, return_counts=True), strict=True)
+    legend = tuple(
+        (f"{named[int(c)][0]} {100 * n / codes.size:.0f} %", named[int(c)][1]) for c, n in found if int(c) in named
+    )
+    image = images.class_map(codes, {c: colour for c, (_, colour) in named.items()})
+    width: Width = "half" if spec.season == "seasonal" else "big"
+    more = f"{array.bands[0]} · {array.told}"
+    return Panel(spec.title, title, _reduced(by), more, image, legend=legend, width=width)
+
+
+def _radar(spec: SourceSpec, array: ArraySpec, pixels: NDArray[Any], by: int, less: int) -> list[Panel]:
+    """The composite of VV, VH and VV/VH, and each alone; averaged in power."""
+    out = []
+    if {"VV", "VH"} <= set(array.bands):
+        vv, vh = decibels(_shrunk(pick(pixels, array, ("VV", "VH")), array.nodata, by), array.nodata)
+        more = f"VV {_span(images.VV_DB)}, VH {_span(images.VH_DB)}, VV/VH {_span(images.RATIO_DB)} dB · {array.told}"
+        out.append(Panel(spec.title, "Radar", f"VV, VH, VV/VH{_reduced(by)}", more, images.radar_composite(vv, vh)))
+    for band, limits in (("VV", images.VV_DB), ("VH", images.VH_DB)):
+        if band in array.bands:
+            (db,) = decibels(_shrunk(pick(pixels, array, (band,)), array.nodata, less), array.nodata)
+            scale = (images.GREY, *limits, f"dB ({array.unit.split(',')[0]})")
+            detail, image = f"{_span(limits)} dB{_reduced(less)}", images.shaded(db, limits, images.GREY)
+            out.append(Panel(spec.title, f"Radar {band}", detail, array.told, image, scale=scale, width="third"))
+    return out
+
+
+def _relief(spec: SourceSpec, array: ArraySpec, pixels: NDArray[Any], place: Location, by: int) -> Panel:
+    """A shaded relief, coloured from the patch's lowest to its highest."""
+    heights = _shrunk(pixels[0], array.nodata, by)
+    holes = ~np.isfinite(heights)
+    pixel_m = images.pixel_m(place, array) * by
+    low, high = images.height_limits(np.where(holes, array.nodata, heights), array.nodata)
+    steep = images.exaggeration(np.where(holes, low, heights), pixel_m)
+    span = "no data" if holes.all() else f"{np.nanmin(heights):.0f}…{np.nanmax(heights):.0f} {array.unit}"
+    image = images.relief(np.where(holes, array.nodata, heights), pixel_m, array.nodata)
+    detail = f"{span}, relief ×{steep}{_reduced(by)}"
+    scale = (images.LAND, low, high, array.unit)
+    return Panel(spec.title, spec.title, detail, array.told, image, scale=scale, width="big")
+
+
+def _plain(spec: SourceSpec, band: str, array: ArraySpec, plane: NDArray[Any], by: int) -> Panel:
+    """A band between its 2nd and 98th percentile: in grey, or coloured where it is a field on a cell."""
+    values = _shrunk(plane, array.nodata, by)
+    valid = values[np.isfinite(values)]
+    low, high = np.percentile(valid, [2, 98]).tolist() if valid.size else (0.0, 1.0)
+    high = max(high, low + max(1e-3 * abs(low), 1e-9))
+    colours = images.FIELD if array.res_m is None else images.GREY
+    image = images.shaded(values, (low, high), colours)
+    detail = f"{low:.4g}…{high:.4g} {array.unit}{_reduced(by)}"
+    return Panel(spec.title, f"{spec.name} {band}", detail, array.told, image, scale=(colours, low, high, array.unit))
+
+
+def _span(limits: tuple[float, float]) -> str:
+    return f"{limits[0]:g}…{limits[1]:g}"
+
+
+def _reduced(by: int) -> str:
+    return "" if by == 1 else f" · shown at 1/{by}"
+
+
+def _shrunk(pixels: NDArray[Any], nodata: float, by: int) -> NDArray[Any]:
+    """Block averages as float64; NaN where a pixel of the block has no data."""
+    values = np.where(pixels == nodata, np.nan, pixels.astype(np.float64))
+    return values if by == 1 else images.reduced(values, by)
+
+
+def reason(outcome: SourceOutcome) -> str:
+    """Why a source is not ok, for a person: what its code means, and the error's own words where one is the cause."""
+    code = outcome.code or outcome.status.name.lower()
+    meaning = CODE_HELP[Code(code)] if code in set(Code) else ""
+    said = [f"{text[:1].upper()}{text[1:]}" for text in (meaning, outcome.cause) if text]
+    form = VALUE_HELP[Code(code)] if code in VALUE_HELP else "{:.3g}"
+    value = "" if outcome.value is None else f" ({form.format(outcome.value)})"
+    return ". ".join([f"{outcome.status.name.lower()}: {code}{value}", *said]) + ("." if said else "")
+
+
+def why(outcome: PatchOutcome) -> str:
+    """Why a patch is not ok, for a person: its deciding source's reason."""
+    code, _, source = outcome.reason.rpartition(":")
+    return f"{source} {reason(outcome.sources[source])}" if code else outcome.reason

@@ -1,0 +1,202 @@
+"""One patch of a cube as a PNG: what each source shows of it, or why there is nothing, and what was measured."""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from curation.cubes import complete, contents
+from curation.cubes.contents import RecordedCube
+from curation.cubes.facts import FILL
+from curation.errors import ConfigError, DamageError
+from curation.model import iso
+from curation.outcomes import PatchOutcome, Status
+from curation.places import grid
+from curation.recipe.dataset import Dataset
+from curation.report import panels, picture
+from curation.store.ledger import recorded_cubes
+from curation.store.objects import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A picture that was written."""
+
+    where: str
+    damage: tuple[str, ...]
+    """What of the patch is not as its ledger recorded it; the picture says so in its place."""
+
+
+def write(dataset: Dataset, store: Store, patch: str, out: Path | None) -> Shown:
+    """The picture of a patch, written to `<ID>-<SEASON>.png` in the current folder, or to `out`.
+
+    Every chunk that is drawn or told is checked against the ledger's hash of it first.
+
+    Args:
+        dataset: the recipe it was built by.
+        store: its folder, `<root>/<dataset>`.
+        patch: `REGION/SEASON/ID`, as ledgers and logs name it.
+        out: a local file to write instead.
+
+    Raises:
+        ConfigError: there is no such patch (near matches are told), it is not built yet, or `out` is a folder.
+        DamageError: its cube's ledger or identity is not what was recorded.
+    """
+    if out is not None and out.is_dir():
+        raise ConfigError(f"--out {out}: is a folder, expected the name of a file")
+    cube, location = _found(dataset, store, patch)
+    target = (out or Path(f"{location}-{cube.cube.season}.png")).absolute()
+    where = Store(target.parent)
+    data, damage = _png(cube, location, _sample(dataset, store, cube, location))
+    where.publish(target.name, data)
+    return Shown(where.where(target.name), damage)
+
+
+def png(cube: RecordedCube, location: str) -> bytes:
+    """The picture of a decided patch."""
+    return _png(cube, location, "")[0]
+
+
+def _sample(dataset: Dataset, store: Store, cube: RecordedCube, location: str) -> str:
+    """What the location has come to by the recipe's rule, as packing has it; of a child by its own patches."""
+    built, here = set(recorded_cubes(store)), cube.cube
+    family = {f: level for level in dataset.levels if (f := level.folder(here.region)) and not here.dataset.level}
+    opened: dict[tuple[str, str], RecordedCube] = {}
+    try:
+        for folder, level in (family or {here.region: here.dataset}).items():
+            for season in (s for s in level.cube_seasons() if (folder, s) in built):
+                opened[folder, season] = contents.opened(dataset, store, folder, season)
+    except DamageError as err:
+        return f"not known: {err}"
+
+    def outcome(folder: str, season: str, name: str) -> PatchOutcome | None:
+        its = opened.get((folder, season))
+        return its.outcomes.get(name) if its else None
+
+    if here.dataset.level:
+        seasons = here.dataset.cube_seasons()
+        rule = dataset.recipe.pack.complete
+        found = complete.judged(rule, {s: outcome(here.region, s, location) for s in seasons})
+    else:
+        places = {
+            folder: [p for p in its.cube.locations if location in (p.id, p.parent)]
+            for (folder, _), its in opened.items()
+        }
+        found = complete.standings(dataset, here.region, places, outcome)[0].verdict
+    return found.state if found.reason is None else f"{found.state}: {found.reason}"
+
+
+def _png(cube: RecordedCube, location: str, sample: str) -> tuple[bytes, tuple[str, ...]]:
+    """The picture of a decided patch, and what of it is damaged; `sample` is what its location has come to."""
+    outcome = cube.outcomes[location]
+    place = cube.cube.locations[cube.numbers[location]]
+    shown = panels.of_patch(cube, location) if outcome.status is Status.OK else []
+    facts = _facts(cube, outcome, sample)
+    state = outcome.status.name.lower()
+    why = "" if outcome.status is Status.OK else panels.why(outcome)
+    subtitle = f"{cube.cube.dataset.name} · {cube.name} · {place.split} · {place.lat:.4f}°, {place.lon:.4f}° · {state}"
+    damage = [p.damage for p in shown if p.damage]
+    damage += [text for name, text in facts if name == _FACTS_DAMAGED]
+    return picture.png(location, subtitle, why, shown, facts, grid.side_m(place)), tuple(damage)
+
+
+def _facts(cube: RecordedCube, outcome: PatchOutcome, sample: str) -> list[tuple[str, str]]:
+    """Name and value of all that is recorded of a patch, by source; an empty value makes a heading."""
+    place = cube.cube.locations[cube.numbers[outcome.id]]
+    out = [("location", ""), ("grid", f"EPSG:{place.epsg} west {place.x0_m:.10g} north {place.y0_m:.10g}")]
+    out += [
+        ("footprint", f"{place.size_m:g} {cube.cube.dataset.recipe.grid.unit}"),
+        ("status", outcome.status.name.lower()),
+        *([("sample", sample)] if sample else []),
+    ]
+    try:
+        known = cube.facts(cube.numbers[outcome.id] // cube.cube.slab_patches)
+        facts = known[cube.numbers[outcome.id] % cube.cube.slab_patches]
+    except DamageError as err:
+        out.append((_FACTS_DAMAGED, str(err)))
+        facts = {}
+    for spec in cube.cube.sources:
+        out.append((spec.title, ""))
+        its = outcome.sources.get(spec.name)
+        if its is not None and its.status is not Status.OK:
+            out.append(("why", panels.reason(its)))
+        if its is not None and its.scenes:
+            out.append(("scenes", " ".join(its.scenes)))
+        out += _told(spec.name, [c.name for c in spec.classes], facts)
+    shared = {k: v for k, v in facts.items() if k.startswith(("elevation_", "slope_"))}
+    return out + [(k.replace("_", " "), f"{v:.4g}") for k, v in shared.items() if v is not None]
+
+
+_FACTS_DAMAGED = "facts damaged"
+
+_UNKNOWN = {str: FILL["string"], int: FILL["int16"]}
+"""What stands where nothing was measured, by type; what is NaN in the cube is None by now."""
+
+
+def _told(source: str, classes: Sequence[str], facts: dict[str, Any]) -> list[tuple[str, str]]:
+    out = []
+    for key, value in facts.items():
+        short = key.removeprefix(f"{source}_")
+        if short == key or short in ("status", "reason", "scenes") or value is None:
+            continue
+        if not isinstance(value, np.ndarray) and value == _UNKNOWN.get(type(value)):
+            continue
+        if isinstance(value, np.ndarray):
+            out += [
+                (n.replace("_", " "), f"{100 * v:.1f} %") for n, v in zip(classes, value.tolist(), strict=True) if v
+            ]
+        elif short == "time":
+            out.append(("time", iso(dt.datetime.fromtimestamp(value, dt.UTC).replace(microsecond=0))))
+        else:
+            out.append((short.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else str(value)))
+    return out
+
+
+def _found(dataset: Dataset, store: Store, patch: str) -> tuple[RecordedCube, str]:
+    """The cube and location id that `REGION/SEASON/ID` names.
+
+    Raises:
+        ConfigError: there is no such decided patch.
+    """
+    parts = patch.split("/")
+    if len(parts) != 3 or not all(parts):
+        raise ConfigError(f"patch {patch!r}: expected REGION/SEASON/ID, such as europe/summer/utm32n-501360-5629020")
+    region, season, location = parts
+    names = recorded_cubes(store)
+    if not names:
+        raise ConfigError(
+            f"{store.where('')}: nothing of {dataset.name!r} is built there; build it first, or give the --root it was "
+            "built into"
+        )
+    _one_of("region", region, sorted({r for r, _ in names}), patch)
+    _one_of("season", season, sorted({s for r, s in names if r == region}), patch)
+    cube = contents.opened(dataset, store, region, season)
+    if location not in cube.numbers:
+        _one_of("location", location, sorted(cube.outcomes), patch, planned=len(cube.numbers) - len(cube.outcomes))
+    if location not in cube.outcomes:
+        raise ConfigError(
+            f"patch {patch!r}: is pending: it has not been built. Build it with `curate --dataset {dataset.path} --region "
+            f"{region} --season {season}`, and the --catalog and --root that the cube was begun with"
+        )
+    return cube, location
+
+
+def _one_of(what: str, asked: str, known: Sequence[str], patch: str, *, planned: int = 0) -> None:
+    """Passes where `asked` is known; `planned` others are not built yet.
+
+    Raises:
+        ConfigError: it is not; the nearest that are known are told.
+    """
+    if asked in known:
+        return
+    near = difflib.get_close_matches(asked, known, n=5, cutoff=0.5)
+    told = f"near matches: {', '.join(near)}" if near else f"there are {len(known):,}: {', '.join(known[:5])}"
+    more = ", …" if not near and len(known) > 5 else ""
+    wait = f"; {planned:,} others of the cube are pending" if planned else ""
+    raise ConfigError(f"patch {patch!r}: no {what} {asked!r} is built; {told}{more}{wait}")

@@ -1,0 +1,199 @@
+"""What a dataset holds, gathered for drawing: outcomes of every patch from the ledgers, facts of a bounded, even selection.
+
+Damage is kept beside what was read: whoever draws must name it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.cubes import complete, contents, labels
+from curation.cubes.contents import RecordedCube
+from curation.errors import ConfigError, DamageError
+from curation.model import STATIC, Location
+from curation.outcomes import PENDING, PatchOutcome, Status
+from curation.pack import meta, pack
+from curation.recipe.dataset import Dataset
+from curation.store.ledger import recorded_cubes
+from curation.store.objects import Store
+from curation.work.progress import Counting
+
+MAX_SLABS = 256
+"""Slabs per cube whose facts are read: on an object store each is some forty objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One ok patch and its facts."""
+
+    cube: RecordedCube
+    location: Location
+    outcome: PatchOutcome
+    facts: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Survey:
+    """A dataset as it stands."""
+
+    dataset: Dataset
+    store: Store
+    cubes: dict[tuple[str, str], RecordedCube]
+    """(region, season) → cube, those that could be opened."""
+    damage: dict[str, None] = field(default_factory=dict)
+    """What is not as recorded, one line each, in the order found."""
+    slabs_read: int = 0
+    slabs_recorded: int = 0
+    facts: dict[tuple[str, str, int], list[dict[str, Any]] | None] = field(default_factory=dict)
+    """(region, season, slab) → facts; None where they are damaged."""
+    _states: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(region, location) → what it has come to, once it was asked for."""
+
+    @property
+    def regions(self) -> list[str]:
+        """Names of the regions, in order."""
+        return sorted({region for region, _ in self.cubes})
+
+    def places(self, region: str) -> list[Location]:
+        """The region's locations, of whichever of its cubes; each once."""
+        found = {p.id: p for (name, _), c in self.cubes.items() if name == region for p in c.cube.locations}
+        return list(found.values())
+
+    def outcome(self, region: str, season: str, location: str) -> PatchOutcome | None:
+        """What became of a patch; None where it is pending."""
+        cube = self.cubes.get((region, season))
+        return cube.outcomes.get(location) if cube else None
+
+    def state(self, region: str, location: str) -> str:
+        """What a location has come to by the recipe's rule, as packing has it; a child by its own patches alone."""
+        if not self._states:
+            roots = [r for r in self.regions if not self.dataset.level_of(r).level]
+            for root in roots:
+                places = {
+                    f: self.places(f) for level in self.dataset.levels if (f := level.folder(root)) in self.regions
+                }
+                for its in complete.standings(self.dataset, root, places, self.outcome):
+                    self._states |= {(s.folder, s.location.id): s.verdict.state for s in (its, *its.children)}
+        if (region, location) not in self._states:  # a child whose cell's cubes are damaged, or not built
+            seasons = self.dataset.level_of(region).cube_seasons()
+            have = {s: self.outcome(region, s, location) for s in seasons}
+            self._states[region, location] = complete.judged(self.dataset.recipe.pack.complete, have).state
+        return self._states[region, location]
+
+    def counts(self) -> dict[tuple[str, str], Counter[str]]:
+        """(region, season) → reason → patches, as the ledgers say; `pending` for those that are not decided."""
+        out = {}
+        for key, cube in self.cubes.items():
+            found = cube.ledger.counts(cube.ledger.lines)
+            pending = len(cube.cube.locations) - len(cube.outcomes)
+            out[key] = found + Counter({PENDING: pending})
+        return out
+
+    def statuses(self) -> Counter[str]:
+        """Status → patches over all cubes, as the ledgers say."""
+        out: Counter[str] = Counter()
+        for cube in self.cubes.values():
+            out.update(o.status.name.lower() for o in cube.outcomes.values())
+            out[PENDING] += len(cube.cube.locations) - len(cube.outcomes)
+        return +out
+
+    def facts_of(self, cube: RecordedCube, location: str) -> dict[str, Any] | None:
+        """The facts of one patch, read where they were not yet; None where they are damaged."""
+        slab, slot = divmod(cube.numbers[location], cube.cube.slab_patches)
+        key = (cube.cube.region, cube.cube.season, slab)
+        if key not in self.facts:
+            self.facts[key] = self._read(cube, slab)
+        rows = self.facts[key]
+        return None if rows is None else rows[slot]
+
+    def pixels(self, cube: RecordedCube, name: str, location: str) -> NDArray[Any] | None:
+        """(band, y, x) of one array of an ok patch; None where it is damaged, which is kept."""
+        try:
+            return cube.pixels(name, location)
+        except DamageError as err:
+            self.damage[str(err)] = None
+            return None
+
+    def measured(self, season: str | None = None) -> Iterator[Measured]:
+        """Every ok patch whose facts were read, in order; of one season, or of all."""
+        for (region, its, slab), rows in sorted(self.facts.items()):
+            if rows is None or (season is not None and its != season):
+                continue
+            cube = self.cubes[region, its]
+            for place, facts in zip(cube.cube.slab(slab), rows, strict=True):
+                outcome = cube.outcomes.get(place.id)
+                if outcome is not None and outcome.status is Status.OK:
+                    yield Measured(cube, place, outcome, facts)
+
+    def fractions(self, facts: dict[str, Any] | None, season: str) -> tuple[NDArray[Any], float] | None:
+        """Label fractions in the order of the label names, and the labelled share; None where they are unknown."""
+        rules = self.dataset.recipe.labels
+        source = rules.annual if season == STATIC else rules.seasonal
+        if source is None or facts is None:
+            return None
+        shares, valid = facts.get(f"{source}_fraction"), facts.get(f"{source}_valid_fraction")
+        if shares is None or valid is None:
+            return None
+        names = meta.label_names(self.dataset)
+        return labels.label_fractions(np.asarray(shares), self.dataset.specs[source].classes, names), float(valid)
+
+    def multi_hot(self, facts: dict[str, Any] | None, season: str) -> list[int] | None:
+        """0 or 1 per label, as in a sample; None where they are unknown."""
+        found = self.fractions(facts, season)
+        rules = self.dataset.recipe.labels
+        return None if found is None else labels.multi_hot(*found, rules.min_fraction, rules.min_valid)
+
+    def _read(self, cube: RecordedCube, slab: int) -> list[dict[str, Any]] | None:
+        try:
+            return cube.facts(slab)
+        except DamageError as err:
+            self.damage[str(err)] = None
+            return None
+
+
+def survey(dataset: Dataset, store: Store) -> Survey:
+    """What lies below the dataset's folder.
+
+    Raises:
+        ConfigError: nothing is built there, or it was built by another recipe.
+    """
+    names = recorded_cubes(store)
+    if not names:
+        raise ConfigError(
+            f"{store.where('')}: nothing of {dataset.name!r} is built there; build it with "
+            f"`curate --dataset {dataset.path} --root …`, or give the --root it was built into"
+        )
+    found = Survey(dataset, store, {})
+    for region, season in names:
+        try:
+            found.cubes[region, season] = contents.opened(dataset, store, region, season)
+        except DamageError as err:
+            found.damage[str(err)] = None
+    todo = []
+    for cube in found.cubes.values():
+        slabs = sorted(cube.ledger.slabs)
+        found.slabs_recorded += len(slabs)
+        todo += [
+            (cube, slabs[int(i)])
+            for i in np.unique(np.linspace(0, len(slabs) - 1, min(len(slabs), MAX_SLABS)).astype(int))
+        ]
+    found.slabs_read = len(todo)
+    with ThreadPoolExecutor(pack.READ_THREADS) as pool, Counting("report: facts", len(todo), "slab") as count:
+        for (cube, slab), rows in zip(todo, pool.map(lambda job: found._read(*job), todo), strict=True):
+            found.facts[cube.cube.region, cube.cube.season, slab] = rows
+            count.step()
+    return found
+
+
+def round_robin(queues: list[list[Any]]) -> Iterator[Any]:
+    """The first of each, then the second of each, and so on."""
+    for row in itertools.zip_longest(*queues):
+        yield from (item for item in row if item is not None)

@@ -1,0 +1,201 @@
+"""A STAC API, asked for scenes: all pages, tried again where the server or the network fails."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pystac
+import pystac_client
+import requests
+from pystac_client.errors import ClientTypeError
+from pystac_client.exceptions import APIError
+from pystac_client.stac_api_io import StacApiIO
+from urllib3 import Retry
+
+from curation.errors import ConfigError, CurationError
+from curation.errors.causes import one_line
+from curation.errors.printable import shown
+from curation.recipe.catalogs import Catalog
+from curation.scenes.items import Found, Query, name_of, reduced
+from curation.scenes.paging import PAGE_ITEMS, Asked, EndlessError, body_of, most_items, pages
+from curation.scenes.session import check_reached, prepared
+from curation.store import hrefs, trust
+
+log = logging.getLogger(__name__)
+
+TRIES = 4
+"""Whole searches are tried this often: a page cut short in transfer fails in a way that HTTP retries do not see."""
+
+BACKOFF_S = 0.5
+"""The first pause before something is asked again; each later one is twice as long."""
+
+
+class Api:
+    """A STAC API, opened: answers what collections it has, and searches. Safe to use from threads."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self._client = _opened(catalog)
+
+    def collections(self) -> set[str]:
+        """Ids of the collections the catalog has."""
+        try:
+            return {c.id for c in self._client.get_collections()}
+        except (APIError, requests.RequestException, *_NOT_STAC) as err:
+            raise ConfigError(
+                f"catalog {self.catalog.location}: does not list its collections ({one_line(err)}); "
+                "check the address and the network"
+            ) from err
+
+    def search(self, query: Query) -> Found:
+        """All scenes of a source that touch a search cell in a season and have the bands.
+
+        Raises:
+            CurationError: the catalog does not answer.
+        """
+        form = self.catalog.form_of(query.spec)
+        if form is None:
+            return Found([], {})
+        items: dict[str, Any] = {}
+        for box in query.cell.boxes:
+
+            def once(box: tuple[float, float, float, float] = box) -> dict[str, Any]:
+                # No server-side sort: sorted paging has been seen to drop and repeat items.
+                found = self._client.search(
+                    collections=[form.collection],
+                    bbox=list(box),
+                    datetime=query.interval,
+                    query=query.conditions(form) or None,
+                    limit=PAGE_ITEMS,
+                )
+                first = Asked(str(found.url), found.method or "POST", found.get_parameters())
+                every = pages(self._read, first, most_items(query.season if query.interval else None))
+                found_here: dict[str, Any] = {}
+                for page in every:
+                    for item in page["features"]:
+                        found_here.setdefault(name_of(item), item)
+                return found_here
+
+            what = f"{self.catalog.location}: search of {form.collection} in {box}"
+            items = _retried(once, what) | items
+        return reduced(items.values(), query, form, self.catalog)
+
+    def _read(self, asked: Asked) -> dict[str, Any]:
+        page = _page(self._client._stac_io, asked)  # type: ignore[arg-type]  # that which `_opened` gave it
+        if not isinstance(page.get("features"), list):
+            raise TypeError(f"the page has no list of items: its keys are {shown(sorted(page), 100)}")
+        return page
+
+
+class _Pages(StacApiIO):
+    """Reads pages; one that lists nothing where something belongs is an error, not an empty answer."""
+
+    def read_json(self, source: Any, *args: Any, **how: Any) -> dict[str, Any]:
+        """As of `StacApiIO`. Raises TypeError or ValueError where a page of a list is asked for, and it is none."""
+        href = source.get_href() if isinstance(source, pystac.Link) else str(source)
+        if hrefs.scheme_of(href or "") not in hrefs.SERVERS:  # pystac would open a file of this machine
+            raise ValueError(f"leads to {shown(href, 100)}, expected http or https")
+        page = super().read_json(source, *args, **how)
+        if not isinstance(page, dict):
+            raise TypeError(f"the answer is of type {type(page).__name__}, expected an object of JSON")
+        listed = [page[k] for k in ("features", "collections") if k in page]
+        if "parameters" in how and not any(isinstance(items, list) for items in listed):
+            raise ValueError(f"the page has no list of items: its keys are {shown(sorted(page), 100)}")
+        return page
+
+    def get_pages(
+        self, url: str, method: str | None = None, parameters: dict[str, Any] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """As of `StacApiIO`, with an end."""
+        return pages(lambda asked: _page(self, asked), Asked(url, method or "GET", parameters or {}), most_items(None))
+
+    def request(
+        self,
+        href: str,
+        method: str | None = None,
+        headers: dict[str, str] | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> str:
+        """As of `StacApiIO`, but no more of an answer is unpacked than belongs to what was asked for."""
+        method = (method or "GET").upper()
+        body, query = (parameters, None) if method == "POST" else (None, parameters)
+        request = requests.Request(method, href, headers, params=query, json=body, hooks={"response": _bounded})
+        try:
+            prepared = self.session.prepare_request(request)
+            how = self.session.merge_environment_settings(prepared.url, {}, False, None, None)
+            response = self.session.send(prepared, timeout=self.timeout, **how)
+        except requests.RequestException as err:
+            raise APIError(str(err)) from err
+        if not response.ok:
+            raise APIError.from_response(response)
+        return response.content.decode()
+
+
+def _bounded(response: requests.Response, **how: Any) -> None:
+    """Reads an answer, also one that redirects, before requests unpacks all of it."""
+    del how
+    response._content = body_of(response)
+
+
+def _page(reader: StacApiIO, asked: Asked) -> dict[str, Any]:
+    parameters, headers = dict(asked.parameters), dict(asked.headers)
+    return reader.read_json(asked.url, method=asked.method, parameters=parameters, headers=headers)
+
+
+_NOT_STAC = (
+    pystac.STACError,
+    pystac.STACTypeError,
+    ClientTypeError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+"""What the libraries raise of an answer that is no STAC."""
+
+
+def _opened(catalog: Catalog) -> pystac_client.Client:
+    retry = Retry(
+        total=5,
+        backoff_factor=BACKOFF_S,
+        backoff_jitter=BACKOFF_S,
+        status_forcelist=[408, 429, 500, 502, 503, 504],
+        allowed_methods=None,  # POST too: a search changes nothing
+        respect_retry_after_header=True,
+    )
+    log.info("catalog %s: asking %s", catalog.told, catalog.location)
+    check_reached(catalog)
+    pages = _Pages(timeout=60)
+    prepared(pages.session, catalog, retry)
+    try:
+        return pystac_client.Client.open(catalog.location, stac_io=pages)
+    except ConfigError:
+        raise
+    except (APIError, requests.RequestException, *_NOT_STAC) as err:
+        raise ConfigError(
+            f"catalog {catalog.location}: {trust.advice()}"
+            if trust.refused(err)
+            else f"catalog {catalog.location}: does not answer as a STAC API ({one_line(err)}); "
+            "check the address and the network"
+        ) from err
+
+
+def _retried(once: Callable[[], dict[str, Any]], what: str) -> dict[str, Any]:
+    for attempt in range(TRIES):
+        try:
+            return once()
+        except MemoryError:
+            raise
+        except EndlessError as err:
+            raise CurationError(f"{what}: {err}") from err
+        except Exception as err:  # what a server says may be anything, and raise anything
+            if trust.refused(err):
+                raise CurationError(f"{what}: {trust.advice()}") from err
+            status = getattr(err, "status_code", None)
+            if attempt == TRIES - 1 or (status is not None and 400 <= status < 500 and status != 429):
+                raise CurationError(f"{what}: {one_line(err)}; tried {attempt + 1} times, rerun to try again") from err
+            time.sleep(BACKOFF_S * 2 ** (attempt + 1))
+    raise AssertionError("unreachable")

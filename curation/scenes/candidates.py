@@ -1,0 +1,200 @@
+"""Which scenes each patch of a slab may use, best first. Reads saved searches only: no catalog, no pixels."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from curation.errors.codes import Code
+from curation.model import Location, Scene, Season
+from curation.outcomes import Reject, Status
+from curation.recipe.dataset import Dataset
+from curation.recipe.sources import SourceSpec
+from curation.scenes import rank
+from curation.scenes.cells import SearchCell, cell_of
+from curation.scenes.items import Unreadable
+from curation.scenes.saved import Searches, Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What select says of one source of one patch."""
+
+    groups: tuple[tuple[Scene, ...], ...] = ()
+    """Those that may be used, best first; of a group each is as good as far as is known without its pixels."""
+    code: Code | None = None
+    """Why there is none."""
+    value: float | None = None
+    """What was measured and decided that."""
+    cause: str | None = None
+    """What failed, where that is why."""
+    unread: tuple[Unreadable, ...] = ()
+    """Items that could not be read and may be one, or one more: told where there is none, or none will do."""
+    status: Status = Status.REJECTED
+    direction: str | None = None
+    """The location's orbit direction."""
+
+    @property
+    def scenes(self) -> tuple[Scene, ...]:
+        """All that may be used, best first."""
+        return tuple(itertools.chain.from_iterable(self.groups))
+
+    def lost(self, may_be: Callable[[dt.datetime], bool]) -> Reject | None:
+        """The refusal in place of another where an item that could not be read might have passed.
+
+        `may_be` says whether one of a time may; one whose time is not known always may.
+        """
+        here = [u for u in self.unread if u.time is None or may_be(u.time)]
+        return Reject(Code.UNREADABLE_ITEM, status=Status.FAILED, cause=_cause(here)) if here else None
+
+    def may_lie_near(self, time: dt.datetime, days: float) -> bool:
+        """Whether one of them lies so near to an instant, or one that could not be read may."""
+        times = [s.time for s in self.scenes if self.direction in (None, s.orbit_state)]
+        return any(t is None or is_near(t, [time], days) for t in (*times, *(u.time for u in self.unread)))
+
+    def check(self) -> None:
+        """Passes where there are candidates. Raises Reject otherwise."""
+        if self.code is not None:
+            raise Reject(self.code, self.value, status=self.status, cause=self.cause)
+
+
+def searched(dataset: Dataset, season: str) -> list[tuple[SourceSpec, Season]]:
+    """Sources and seasons to search for a season's cube.
+
+    A source of one orbit direction is searched in all seasons: the direction follows from their counts together.
+    """
+    out = []
+    for spec in dataset.sources(season):
+        names = dataset.season_names() if spec.one_orbit_direction else [season]
+        out += [(spec, dataset.sought(spec.name, n)) for n in names]
+    return out
+
+
+def wanted(dataset: Dataset, season: str, cells: Sequence[SearchCell]) -> list[Wanted]:
+    """The searches that places in these cells need."""
+    return [(spec, window, cell) for spec, window in searched(dataset, season) for cell in cells]
+
+
+def of_slab(
+    dataset: Dataset, searches: Searches, season: str, places: Sequence[Location]
+) -> dict[str, dict[str, Candidates]]:
+    """Source → location id → candidates. What the recipe excludes is among them: whoever reads passes it over.
+
+    Raises:
+        CurationError: what the places want was not searched.
+    """
+    return {s.name: _of_source(dataset, searches, s, season, places) for s in dataset.sources(season)}
+
+
+def _of_source(
+    dataset: Dataset, searches: Searches, spec: SourceSpec, season: str, places: Sequence[Location]
+) -> dict[str, Candidates]:
+    """Location id → candidates of a source, best first."""
+    window = dataset.sought(spec.name, season)
+    found = {c: searches.scenes(spec, window, c) for c in set(map(cell_of, places))}
+    if spec.pick == "mean":
+        found = {c: rank.one_mode(s) for c, s in found.items()}
+    elif spec.pick != "mosaic":
+        found = {c: rank.newest(s) for c, s in found.items()}
+    unread = {c: searches.unreadable(spec, window, c) for c in found}
+    excluded = frozenset(dataset.recipe.search.exclude)
+    directions = _directions(dataset, searches, spec, places)
+    out: dict[str, Candidates] = {}
+    pick = rank.covering if spec.pick in ("clearest", "nearest") else rank.touching
+    for place in places:
+        lost = _lost(unread[cell_of(place)], place, excluded)
+        # What is excluded is left out; but what it covers would be told as what lies where no scene is: sea.
+        matters = lost is not None and (lost.status is Status.FAILED or spec.hole_value is not None)
+        if lost is not None and matters and _wants_all(spec, found[cell_of(place)], place):
+            out[place.id] = Candidates(code=lost.code, cause=lost.cause, status=lost.status)
+            continue
+        try:
+            mine = pick(found[cell_of(place)], place)
+        except Reject as why:
+            if lost is not None and (lost.code is Code.EXCLUDED or spec.pick in ("mean", "mosaic")):
+                out[place.id] = Candidates(code=lost.code, cause=lost.cause, status=lost.status)
+            else:
+                unseen = () if lost is None else lost.unread
+                out[place.id] = Candidates(code=why.code, value=why.value, status=why.status, unread=unseen)
+            continue
+        groups = [mine]
+        if spec.pick == "mean":
+            groups = [sorted(mine, key=lambda s: (s.time, s.id))]
+        elif spec.pick == "clearest":
+            groups = rank.rank_clearest(mine, place, window)
+        # Of a mosaic that is filled, nothing more is wanted.
+        unseen = lost.unread if lost and spec.pick != "mosaic" else ()
+        out[place.id] = Candidates(tuple(map(tuple, groups)), unread=unseen, direction=directions.get(place.id))
+    return out
+
+
+def _wants_all(spec: SourceSpec, scenes: Sequence[Scene], place: Location) -> bool:
+    """Whether each scene that may touch a place changes its pixels: of a mean, and of a mosaic that has room for it."""
+    return spec.pick == "mean" or (spec.pick == "mosaic" and not rank.filled(scenes, place))
+
+
+def _lost(unread: Sequence[Unreadable], place: Location, excluded: frozenset[str]) -> Candidates | None:
+    """Why a place for which no scene is found is not said to have none: the first item that may have been one."""
+    touching = [u for u in unread if u.geometry is None or rank.touches(u.geometry, place)]
+    here = [u for u in touching if u.id not in excluded]
+    if not here:
+        return Candidates(code=Code.EXCLUDED) if touching else None
+    return Candidates(code=Code.UNREADABLE_ITEM, cause=_cause(here), status=Status.FAILED, unread=tuple(here))
+
+
+def _cause(unread: Sequence[Unreadable]) -> str:
+    first = min(unread, key=lambda u: (u.geometry is None, u.id))
+    more = f" (and {len(unread) - 1} more)" if len(unread) > 1 else ""
+    return f"item {first.id}: {first.reason}{more}"
+
+
+def is_near(time: dt.datetime, to: Sequence[dt.datetime], days: float) -> bool:
+    """Whether an instant lies so near to one of others."""
+    return any(abs((time - t).total_seconds()) <= days * 86_400 for t in to)
+
+
+Times = Sequence[dt.datetime] | None
+"""Of the scenes that a source's may go with; None where they are not known."""
+
+
+def times(mine: Candidates, but: Collection[str]) -> Times:
+    """When the candidates were taken that may be chosen yet, all but some by id."""
+    unread = [u.time for u in mine.unread]
+    return None if None in unread else [s.time for s in mine.scenes if s.id not in but] + [t for t in unread if t]
+
+
+def lost(
+    dataset: Dataset, found: dict[str, dict[str, Candidates]], source: str, place: Location, near: Times = None
+) -> Reject | None:
+    """The refusal in place of another where an item that could not be read might have been chosen.
+
+    One that goes with another only near enough in time to that; one that others must go with only near enough to theirs.
+
+    Args:
+        dataset: the recipe.
+        found: source → location id → candidates.
+        source: the one that refuses all.
+        place: where.
+        near: of a source that goes with another, when its partner may have been taken.
+    """
+    specs, gap = dataset.specs, dataset.recipe.quality.max_gap_days
+    mine, spec = found[source][place.id], specs[source]
+    if spec.goes_with is not None:
+        days = gap if spec.pick == "nearest" else rank.DATATAKE_DAYS
+        return mine.lost(lambda time: near is None or is_near(time, near, days))
+    needed = [n for n in found if dataset.recipe.sources[n].required and specs[n].goes_with == source]
+    with_it = [found[n][place.id] for n in needed if specs[n].pick == "nearest"]
+    return mine.lost(lambda time: all(its.may_lie_near(time, gap) for its in with_it))
+
+
+def _directions(
+    dataset: Dataset, searches: Searches, spec: SourceSpec, places: Sequence[Location]
+) -> dict[str, str | None]:
+    """Location id → its orbit direction, of a source that keeps to one."""
+    if not spec.one_orbit_direction:
+        return {}
+    seasons = [dataset.sought(spec.name, n) for n in dataset.season_names()]
+    found = {c: [searches.scenes(spec, s, c) for s in seasons] for c in set(map(cell_of, places))}
+    return {p.id: rank.orbit_direction(found[cell_of(p)], p) for p in places}

@@ -1,0 +1,403 @@
+"""STAC items as scenes, reduced to what is needed; what cannot be used is told with its reason. Pure."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urljoin
+
+import numpy as np
+import shapely
+import shapely.affinity
+from shapely.geometry.base import BaseGeometry
+
+from curation.errors.causes import one_line
+from curation.errors.printable import shown, unsigned
+from curation.model import STATIC, Scene, Season, iso, parse_time
+from curation.read import radiometry, versions
+from curation.recipe.catalogs import Catalog
+from curation.recipe.sources import CatalogForm, SourceSpec
+from curation.scenes import spelling
+from curation.scenes.cells import SearchCell
+from curation.store import hrefs
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What one search asks for."""
+
+    spec: SourceSpec
+    bands: tuple[str, ...]
+    """A scene has an asset for each."""
+    season: Season
+    cell: SearchCell
+    max_cloud_pct: float
+    """Scenes cloudier than this are left out, of sources that are picked by clearness."""
+
+    @property
+    def interval(self) -> str | None:
+        """Its STAC `datetime`; None for sources without time."""
+        return None if self.spec.season == STATIC else self.season.interval
+
+    def conditions(self, form: CatalogForm) -> dict[str, dict[str, Any]]:
+        """Its STAC `query`: property → operator → value."""
+        found: dict[str, dict[str, Any]] = {k: dict(v) for k, v in form.query.items()}
+        if self.spec.pick == "clearest" and self.spec.swath is None:  # items of swaths do not state it
+            found["eo:cloud_cover"] = found.get("eo:cloud_cover", {}) | {"lte": self.max_cloud_pct}
+        return found
+
+    def holds(self, scene: Scene) -> bool:
+        """Whether a scene is of the season."""
+        return self.spec.season == STATIC or self.season.holds(scene.time)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one search gave."""
+
+    scenes: list[Scene]
+    """Each id once, in order of id."""
+    dropped: dict[str, list[str]]
+    """Reason → ids of items that the catalog gave and that cannot be used."""
+    unreadable: list[Unreadable] = field(default_factory=list)
+    """Those of them that could not be read: what they would have been is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An item that could not be read. Not one that is not wanted: cloudier, of another season, place or collection."""
+
+    id: str
+    reason: str
+    geometry: BaseGeometry | None = field(default=None, compare=False)
+    """Its footprint, lon/lat; None where that cannot be read either: it may have lain anywhere."""
+    time: dt.datetime | None = None
+    """UTC; None where that cannot be read either."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, which `from_json` reads back equal."""
+        out: dict[str, Any] = {"id": self.id, "reason": self.reason}
+        if self.geometry is not None:
+            out["geometry"] = shapely.to_wkt(self.geometry, rounding_precision=-1)
+        return out | ({} if self.time is None else {"time": iso(self.time)})
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Unreadable:
+        """What `to_json` gave."""
+        shape, time = value.get("geometry"), value.get("time")
+        return cls(
+            value["id"],
+            value["reason"],
+            None if shape is None else shapely.from_wkt(shape),
+            None if time is None else parse_time(time),
+        )
+
+    def may_be_of(self, query: Query) -> bool:
+        """Whether it cannot be ruled out that it answers a query."""
+        dated = self.time is not None and query.spec.season != STATIC
+        if dated and not query.season.holds(self.time):  # type: ignore[arg-type]  # it is dated
+            return False
+        return self.geometry is None or bool(self.geometry.intersects(query.cell.area))
+
+
+def reduced(items: Iterable[dict[str, Any]], query: Query, form: CatalogForm, catalog: Catalog) -> Found:
+    """Items as scenes; every filter applied again, since servers have been seen to ignore them."""
+    area, conditions = query.cell.area, query.conditions(form)
+    scenes, dropped, lost = [], dict[str, list[str]](), []
+    for item in sorted(items, key=name_of):
+        scene = looked_at(item, conditions, query.spec, query.bands, form, catalog)
+        if isinstance(scene, Unreadable):
+            if not scene.may_be_of(query):
+                continue  # the server gave what was not asked for
+            lost.append(scene)
+            reason = scene.reason
+        elif isinstance(scene, str):
+            reason = scene
+        elif not query.holds(scene):
+            reason = "outside the season"
+        elif not scene.geometry.intersects(area):
+            reason = "outside the search cell"
+        else:
+            scenes.append(scene)
+            continue
+        dropped.setdefault(reason, []).append(name_of(item))
+    return Found(scenes, dropped, lost)
+
+
+def name_of(item: Any) -> str:
+    """An item's id; where it has none that could be one, what stands there instead, in ASCII."""
+    name = item.get("id") if isinstance(item, dict) else item
+    if isinstance(name, str) and name and _encodes(name):
+        return name
+    return f"no id: {shown(name, 100)}"
+
+
+def looked_at(
+    item: Any,
+    conditions: dict[str, dict[str, Any]],
+    spec: SourceSpec,
+    bands: Sequence[str],
+    form: CatalogForm,
+    catalog: Catalog,
+) -> Scene | Unreadable | str:
+    """The item as a scene; or why it is not wanted; or that it cannot be read. Whatever it is, it costs itself alone."""
+    try:
+        reason = unwanted(item, form, conditions) or (_lacks_polarisation(item, bands) if spec.radar else None)
+    except Exception as err:  # noqa: BLE001 - what a catalog says may be anything, and raise anything
+        return _unreadable(item, err, spec)
+    return reason or _scene_of(item, spec, bands, form, catalog)
+
+
+def unwanted(item: dict[str, Any], form: CatalogForm, query: dict[str, dict[str, Any]]) -> str | None:
+    """Why an item is not what was asked for; None where it is."""
+    stated = item.get("collection")  # an item may state none
+    if stated is not None and not isinstance(stated, str):
+        raise TypeError(f"collection is {shown(stated)}, expected text")
+    if stated is not None and stated != form.collection:
+        return f"of collection {stated}"
+    for name, conditions in query.items():
+        value = item["properties"].get(name)
+        for op, want in conditions.items():
+            if value is None:
+                # A filter on a property that a catalog's items lack says nothing of them, where the items came unasked
+                # (a file): cloud cover is measured on the patch anyway, the others are told by the collection.
+                continue
+            if isinstance(want, int | float):
+                value = (_percent if name == _CLOUD else _number)(name, value)
+            if not _OPERATORS[op](spelling.folded(value), spelling.folded(want)):
+                return f"{name} {op} {want}"
+    return None
+
+
+def _lacks_polarisation(item: dict[str, Any], bands: Sequence[str]) -> str | None:
+    """Which bands a radar item says that it does not have: whole, and not wanted; None where it says nothing of it."""
+    stated = item["properties"].get("sar:polarizations")
+    missing = [b for b in bands if isinstance(stated, list) and b.casefold() not in spelling.folded(stated)]
+    return f"without polarisation {', '.join(missing)}" if missing else None
+
+
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "eq": lambda a, b: bool(a == b),
+    "neq": lambda a, b: bool(a != b),
+    "lt": lambda a, b: bool(a < b),
+    "lte": lambda a, b: bool(a <= b),
+    "gt": lambda a, b: bool(a > b),
+    "gte": lambda a, b: bool(a >= b),
+    "in": lambda a, b: a in b,
+}
+
+
+def scene_of(
+    item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: CatalogForm, catalog: Catalog
+) -> Scene | str:
+    """The item as a scene of a source; or why it cannot be one.
+
+    Beyond JSON values, `geometry` may be a shape and a time a datetime, as a table of items has them.
+    """
+    made = _scene_of(item, spec, bands, form, catalog)
+    return made.reason if isinstance(made, Unreadable) else made
+
+
+def _scene_of(
+    item: Any, spec: SourceSpec, bands: Sequence[str], form: CatalogForm, catalog: Catalog
+) -> Scene | Unreadable:
+    try:
+        return _scene(item, spec, bands, form, catalog)
+    except Exception as err:  # noqa: BLE001 - what a catalog says may be anything, and raise anything
+        return _unreadable(item, err, spec)
+
+
+def _unreadable(item: Any, err: Exception, spec: SourceSpec) -> Unreadable:
+    """What is known of an item that could not be read: where and when, as far as these can be."""
+    geometry, time = None, None
+    with contextlib.suppress(Exception):
+        geometry = _footprint(item["geometry"], may_hold_a_pole=spec.swath is not None)
+    for key in ("datetime", "start_datetime", "end_datetime"):
+        with contextlib.suppress(Exception):
+            time = time or _time({"datetime": item["properties"][key]})
+    reason = f"unreadable: {one_line(err)}".encode("ascii", "backslashreplace").decode()
+    return Unreadable(name_of(item), reason, geometry, time)
+
+
+def _time(properties: dict[str, Any]) -> dt.datetime:
+    when = properties.get("datetime") or properties.get("start_datetime")
+    if when is None:
+        raise ValueError("no datetime")
+    return when.astimezone(dt.UTC) if isinstance(when, dt.datetime) else parse_time(when)
+
+
+def _encodes(text: str) -> bool:
+    """Whether UTF-8 can say it: JSON may hold half of a pair of surrogates."""
+    return not any("\ud800" <= c <= "\udfff" for c in text)
+
+
+def _text(name: str, value: Any) -> str | None:
+    """A text, or a number as one; None where nothing is stated."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or not _encodes(str(value)):
+        raise TypeError(f"{name} is {shown(value)}, expected text")
+    return str(value)
+
+
+def _spelt(name: str, value: Any, spelt: Callable[[str], str]) -> str | None:
+    """A text in its one spelling; None where nothing is stated."""
+    found = _text(name, value)
+    return None if found is None else spelt(found)
+
+
+def _number(name: str, value: Any) -> float:
+    """A finite number. Text is none, though a number may stand in it: who wrote it meant something else by it."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError(f"{name} is {shown(value)}, expected a finite number")
+    return float(value)
+
+
+def _percent(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if not 0 <= _number(name, value) <= 100:
+        raise ValueError(f"{name} is {value}, expected 0 to 100")
+    return float(value)
+
+
+def _whole(name: str, value: Any, below: int) -> int | None:
+    """A number without a fraction, from 0 on; in text, too."""
+    if value is None:
+        return None
+    found = int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 20 else value
+    if _number(name, found) != int(found) or not 0 <= found < below:
+        raise ValueError(f"{name} is {shown(value)}, expected a whole number below {below}")
+    return int(found)
+
+
+_CLOUD = "eo:cloud_cover"
+
+ORBITS_BELOW = 2**15
+"""Relative orbits are stored in int16; Sentinel-1 has 175 of them, Sentinel-3 385."""
+
+LAST_ORBIT = 10**9
+"""No satellite has flown so many orbits."""
+
+
+def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: CatalogForm, catalog: Catalog) -> Scene:
+    properties, assets = item["properties"], item["assets"]
+    found = {}
+    for band in bands:
+        key = spelling.key_of(assets, form.assets.get(band, band))
+        if key not in assets:
+            raise KeyError(f"no asset {key!r} for band {band}")
+        href = _text("href", assets[key]["href"])
+        if not isinstance(assets[key]["href"], str) or not (told := _told(href or "", item, catalog)):
+            raise TypeError(f"asset {key!r} has no href")
+        found[band] = told
+    named = {field: properties.get(prop) for field, prop in form.properties.items()}
+    orbit_state = properties.get("sat:orbit_state")
+    baseline = _baseline(named.get("baseline"), form)
+    first = assets[spelling.key_of(assets, form.assets.get(bands[0], bands[0]))]
+    if not isinstance(item["id"], str) or not item["id"] or not _encodes(item["id"]):
+        raise TypeError(f"id is {shown(item['id'])}, expected text")
+    return Scene(
+        id=item["id"],
+        source=spec.name,
+        time=_time(properties),
+        geometry=_footprint(item["geometry"], may_hold_a_pole=spec.swath is not None),
+        hrefs=found,
+        epsg=_epsg(properties, first),
+        cloud_pct=_percent(_CLOUD, properties.get(_CLOUD)),
+        baseline=baseline,
+        offset_dn=radiometry.offset_dn(form.offset, properties, first, baseline),
+        orbit_state=None if orbit_state is None else spelling.orbit_state(orbit_state),
+        relative_orbit=_whole("sat:relative_orbit", properties.get("sat:relative_orbit"), ORBITS_BELOW),
+        platform=_spelt("platform", properties.get("platform"), spelling.platform),
+        tile=_spelt("tile", named.get("tile"), spelling.tile),
+        datatake=_spelt("datatake", named.get("datatake"), spelling.datatake),
+        version=_text("version", named.get("version")),
+        orbit=_whole("orbit", named.get("orbit"), LAST_ORBIT),
+        mode=_spelt("mode", named.get("mode"), spelling.mode),
+    )
+
+
+def _baseline(value: Any, form: CatalogForm) -> str | None:
+    """The processing baseline in one form; where the offset does not hang on it, as it is stated."""
+    if value is None:
+        return None
+    return _text("baseline", value) if form.offset == "none" else versions.baseline(value)
+
+
+def _footprint(geometry: Any, *, may_hold_a_pole: bool = False) -> shapely.geometry.base.BaseGeometry:
+    """A valid shape within 180°W to 180°E, in two parts where it runs across the antimeridian.
+
+    Items state such a footprint in two parts, or with longitudes that run on (181), or as a ring folded over the globe
+    (179, -179), which would seem to hold every place of its latitudes. That of an orbit may hold a pole and be as wide as it
+    is drawn: it is both, since reading an orbit that does not reach a place costs little, and leaving one out is a loss.
+    """
+    parts = []
+    whole = geometry if isinstance(geometry, shapely.Geometry) else shapely.geometry.shape(geometry)
+    if shapely.is_empty(whole) or not np.isfinite(shapely.get_coordinates(whole)).all():
+        raise ValueError("its geometry is empty or not finite")
+    for part in shapely.get_parts(whole):
+        west, _, east, _ = part.bounds
+        if east - west > 180:
+            if may_hold_a_pole:
+                drawn = part if part.is_valid else shapely.make_valid(part)
+                parts.append(drawn.intersection(shapely.box(-180, -90, 180, 90)))
+            part = shapely.transform(part, lambda xy: xy + np.column_stack([360.0 * (xy[:, 0] < 0), 0 * xy[:, 1]]))
+        part = part if part.is_valid else shapely.make_valid(part)
+        if _within(part):
+            parts.append(part)
+            continue
+        for turn in (-360, 0, 360):
+            inside = shapely.affinity.translate(part, turn).intersection(shapely.box(-180, -90, 180, 90))
+            if inside.area > 0:
+                parts.append(inside)
+    found = parts[0] if len(parts) == 1 else shapely.union_all(parts)
+    if found.is_empty or not found.area:
+        raise ValueError("its geometry covers nothing on the globe")
+    return found
+
+
+def _within(shape: shapely.geometry.base.BaseGeometry) -> bool:
+    west, _, east, _ = shape.bounds
+    return bool(west >= -180 and east <= 180)
+
+
+def _told(href: str, item: dict[str, Any], catalog: Catalog) -> str:
+    """The href without what lets anybody in, told from the catalog's base where it lies under that; "" where there is none.
+
+    So a saved search can be replayed from another folder, or from a server on another port. A relative href is a reference
+    (RFC 3986): of an API told from the item's own address, of a file from its folder (`hrefs.located` knows `%20`).
+    """
+    if not unsigned(href).strip():
+        return ""
+    if not catalog.is_file and hrefs.is_relative(href):
+        href = _referred(_own_address(item, catalog), href)
+    href = unsigned(href)
+    below = href.removeprefix(catalog.base.rstrip("/") + "/")
+    return below if hrefs.is_relative(below) else href  # `https://host//etc/x` is no path of this machine
+
+
+def _referred(address: str, href: str) -> str:
+    """Where a relative href leads from an address (RFC 3986): of a bucket, too, which urllib takes for no place to start."""
+    if hrefs.scheme_of(address) not in hrefs.BUCKETS:
+        return urljoin(address, href)
+    scheme, _, rest = address.partition("://")
+    return f"{scheme}:{urljoin(f'//{rest}', href)}"
+
+
+def _own_address(item: dict[str, Any], catalog: Catalog) -> str:
+    """Where the item itself lies, as it says; else where the API does."""
+    links = item.get("links")
+    for link in links if isinstance(links, list) else ():
+        if isinstance(link, dict) and link.get("rel") == "self" and isinstance(link.get("href"), str):
+            return str(urljoin(catalog.base + "/", link["href"]))
+    return catalog.base + "/"
+
+
+def _epsg(properties: dict[str, Any], asset: dict[str, Any]) -> int | None:
+    stated = (holder.get(key) for holder in (asset, properties) for key in ("proj:epsg", "proj:code"))
+    return next((code for value in stated if (code := spelling.epsg(value)) is not None), None)

@@ -1,0 +1,242 @@
+"""Which scenes a patch may use, best first. Pure: the last word needs pixels, and is `build`'s."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import compress
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
+
+from curation.errors.codes import Code
+from curation.model import Location, Scene, Season
+from curation.outcomes import Reject, Status
+from curation.places import grid
+from curation.read import versions
+
+COVER_TOLERANCE_DEG = 0.0005
+"""Footprints in items are drawn with few points: a patch may stick out of one by some 50 m. Pixels decide in the end."""
+
+CLOUD_STEP_PCT = 10
+"""Scenes within one step of cloud cover are equally good: the number is of the whole scene, not of the patch."""
+
+ANCHOR_STEP_DAYS = 10
+"""Scenes within one step of days from the season's anchor are equally good."""
+
+SAME_ACQUISITION_S = 60
+"""Products cut from one acquisition state times that differ by seconds."""
+
+
+DATATAKE_DAYS = 0.1
+"""An acquisition is no longer: Sentinel-2 is at most some 20 minutes of an orbit of 100 at it."""
+
+
+def newest(scenes: Iterable[Scene]) -> list[Scene]:
+    """Scenes without those that were processed again: of one acquisition and tile the newest baseline stays.
+
+    Two items of one acquisition, tile and baseline are the two halves of a split datastrip: both stay.
+    """
+    groups: dict[tuple[object, ...], list[Scene]] = {}
+    for scene in scenes:
+        key = (scene.platform, scene.datatake or scene.time, scene.tile or scene.id, scene.relative_orbit)
+        groups.setdefault(key, []).append(scene)
+    kept = []
+    for group in groups.values():
+        best = max(versions.order(s.baseline) for s in group)
+        kept += [s for s in group if versions.order(s.baseline) == best]
+    return sorted(kept, key=lambda s: (s.time, s.id))
+
+
+def covering(scenes: Iterable[Scene], location: Location) -> list[Scene]:
+    """Scenes whose footprint covers the whole of the location's.
+
+    Raises:
+        Reject: `no_scene` (absent) where none touches it, `partial_coverage` with the largest covered share where some do.
+    """
+    outline = grid.footprint(location)
+    scenes = list(scenes)
+    shapes = _shapes(scenes, location)
+    covered = shapely.covers(shapes, _inner(location))
+    if covered.any():
+        return list(compress(scenes, covered))
+    shares = (shapely.area(shapely.intersection(shapes, outline)) / outline.area).tolist()
+    if not any(shares):
+        raise Reject(Code.NO_SCENE, status=Status.ABSENT)
+    raise Reject(Code.PARTIAL_COVERAGE, round(max(shares), 4))
+
+
+@functools.lru_cache(maxsize=1024)  # each source of a patch asks for it
+def _inner(location: Location) -> shapely.Polygon:
+    """The footprint without what may stick out of a scene's; never so much that nothing is left of a small patch."""
+    outline = grid.footprint(location)
+    return outline.buffer(-min(COVER_TOLERANCE_DEG, math.sqrt(outline.area) / 8))
+
+
+def touching(scenes: Iterable[Scene], location: Location) -> list[Scene]:
+    """Scenes whose footprint touches the location's, newest version first (the pieces of a mosaic).
+
+    Raises:
+        Reject: `no_scene` (absent) where there is none.
+    """
+    outline = grid.footprint(location)
+    scenes = list(scenes)
+    found = list(compress(scenes, shapely.intersects(_shapes(scenes, location), outline)))
+    if not found:
+        raise Reject(Code.NO_SCENE, status=Status.ABSENT)
+    by_id = sorted(found, key=lambda s: s.id)
+    return sorted(by_id, key=lambda s: versions.order(s.version), reverse=True)
+
+
+@functools.lru_cache(maxsize=4096)  # each band of each patch asks for it
+def held(footprint: BaseGeometry) -> tuple[float, float] | None:
+    """Longitude and latitude of a place well inside a footprint; None where it is empty."""
+    point = shapely.point_on_surface(footprint)
+    return None if point.is_empty else (float(point.x), float(point.y))
+
+
+MODES = ("RPRO", "OFFL", "NRTI")
+"""Processing modes, the better first: reprocessed, offline, near real time (Sentinel-5P Level 2 Product User Manuals)."""
+
+
+def one_mode(scenes: Iterable[Scene]) -> list[Scene]:
+    """Scenes of which each orbit is there in one processing mode, the best that it is there in; in order of time.
+
+    Of what was processed again in that mode the last stays, by version and then by id, whose end is the time of processing.
+    A near-real-time orbit comes in pieces, which all stay.
+    """
+    by_orbit: dict[object, list[Scene]] = {}
+    for scene in scenes:
+        by_orbit.setdefault(scene.id if scene.orbit is None else (scene.platform, scene.orbit), []).append(scene)
+    kept: list[Scene] = []
+    for group in by_orbit.values():
+        best = min(_mode(s) for s in group)
+        last: dict[dt.datetime, Scene] = {}
+        for scene in sorted((s for s in group if _mode(s) == best), key=lambda s: (versions.order(s.version), s.id)):
+            last[scene.time] = scene
+        kept += last.values()
+    return sorted(kept, key=lambda s: (s.time, s.id))
+
+
+def _mode(scene: Scene) -> int:
+    return MODES.index(scene.mode) if scene.mode in MODES else len(MODES)
+
+
+def _shapes(scenes: Sequence[Scene], location: Location) -> NDArray[np.object_]:
+    """Footprints of scenes, those at the antimeridian on the location's side of it too."""
+    found = np.empty(len(scenes), dtype=object)
+    found[:] = [_beside(s.geometry, location.lon) for s in scenes]
+    return found
+
+
+def filled(scenes: Iterable[Scene], location: Location) -> bool:
+    """Whether scenes together cover the whole of the location's footprint."""
+    return bool(shapely.covers(shapely.union_all(_shapes(list(scenes), location)), _inner(location)))
+
+
+def touches(shape: BaseGeometry, location: Location) -> bool:
+    """Whether a footprint touches the location's."""
+    return bool(shapely.intersects(_beside(shape, location.lon), grid.footprint(location)))
+
+
+def _beside(shape: BaseGeometry, lon: float) -> BaseGeometry:
+    """The shape together with itself a turn east or west, where that lies nearer: for places at the antimeridian."""
+    if lon < -178:
+        return shapely.union_all([shape, shapely.affinity.translate(shape, -360)])
+    if lon > 178:
+        return shapely.union_all([shape, shapely.affinity.translate(shape, 360)])
+    return shape
+
+
+def orbit_direction(scenes_by_season: Sequence[Sequence[Scene]], location: Location) -> str | None:
+    """The one orbit direction of a location: the one that serves most seasons, then has most scenes, then by name.
+
+    Fixed from the scenes of all of the recipe's seasons, so that every season agrees. None where no scene states one.
+    """
+    seasons: Counter[str] = Counter()
+    scenes: Counter[str] = Counter()
+    for found in scenes_by_season:
+        covered = shapely.covers(_shapes(found, location), _inner(location))
+        here = [s.orbit_state for s in compress(found, covered) if s.orbit_state]
+        scenes.update(here)
+        seasons.update(set(here))
+    return min(scenes, key=lambda d: (-seasons[d], -scenes[d], d), default=None)
+
+
+def rank_clearest(scenes: Sequence[Scene], location: Location, season: Season) -> list[list[Scene]]:
+    """Covering scenes in groups of equal rank, best first: same zone (an exact crop), clearest, nearest to the anchor.
+
+    Cloud cover and days count in steps. Which of a group is the best, pixels say; within it scenes stand in the order in
+    which they would be looked at: nearest to the anchor, then by id.
+
+    Args:
+        scenes: candidates that cover the location.
+        location: the place.
+        season: its anchor is what scenes should lie near to.
+    """
+
+    def days(scene: Scene) -> float:
+        return abs(scene.time - season.anchor) / dt.timedelta(days=1)
+
+    def rank(scene: Scene) -> tuple[bool, int, int]:
+        cloud = int((scene.cloud_pct if scene.cloud_pct is not None else 100.0) // CLOUD_STEP_PCT)
+        return (scene.epsg != location.epsg, cloud, int(days(scene) // ANCHOR_STEP_DAYS))
+
+    ranked = sorted(scenes, key=lambda s: (rank(s), days(s), s.id))
+    return [list(group) for _, group in itertools.groupby(ranked, rank)]
+
+
+def of_direction(scenes: Sequence[Scene], direction: str | None) -> list[Scene]:
+    """Scenes of an orbit direction; all of them where it is None.
+
+    Raises:
+        Reject: `no_orbit` where none is of the direction.
+    """
+    found = [s for s in scenes if direction is None or s.orbit_state == direction]
+    if not found:
+        raise Reject(Code.NO_ORBIT)
+    return found
+
+
+def rank_nearest(
+    scenes: Sequence[Scene], location: Location, time: dt.datetime, direction: str | None, max_gap_days: float
+) -> list[Scene]:
+    """Covering scenes of the location's orbit direction, same zone first among those of one day, nearest in time first.
+
+    Raises:
+        Reject: `no_orbit` where none is of the direction, `time_gap` with the least gap in days where all are too far.
+    """
+    scenes = of_direction(scenes, direction)
+    least = min(gap_days(s, time) for s in scenes)
+    if least > max_gap_days:
+        raise Reject(Code.TIME_GAP, round(least, 3))
+    near = [s for s in scenes if gap_days(s, time) <= max_gap_days]
+    return sorted(near, key=lambda s: (int(gap_days(s, time)), s.epsg != location.epsg, gap_days(s, time), s.id))
+
+
+def same_acquisition(scenes: Sequence[Scene], of: Scene) -> list[Scene]:
+    """Scenes cut from the acquisition of another, its own tile first.
+
+    Raises:
+        Reject: `no_match` (absent) where there is none.
+    """
+    found = [
+        s
+        for s in scenes
+        if (s.datatake is not None and s.datatake == of.datatake)
+        or abs((s.time - of.time).total_seconds()) <= SAME_ACQUISITION_S
+    ]
+    if not found:
+        raise Reject(Code.NO_MATCH, status=Status.ABSENT)
+    return sorted(found, key=lambda s: (s.tile != of.tile, s.id))
+
+
+def gap_days(scene: Scene, time: dt.datetime) -> float:
+    """Days between a scene and an instant, unsigned."""
+    return abs((scene.time - time).total_seconds()) / 86_400

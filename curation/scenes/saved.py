@@ -1,0 +1,396 @@
+"""The searches of a dataset, saved: a rerun, a worker or another machine needs no catalog."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import itertools
+import json
+import logging
+import threading
+import uuid
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import xxhash
+
+from curation.errors import ConfigError, CurationError, StorageError
+from curation.errors.words import counted, did_you_mean
+from curation.model import STATIC, Scene, Season
+from curation.recipe.catalogs import Catalog
+from curation.recipe.dataset import Dataset
+from curation.recipe.sources import SourceSpec
+from curation.scenes.api import Api
+from curation.scenes.cells import SearchCell
+from curation.scenes.items import Found, Query, Unreadable
+from curation.scenes.snapshot import Snapshot
+from curation.store.objects import Store
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+Wanted = tuple[SourceSpec, Season, SearchCell]
+
+THREADS = 4
+"""Searches under way at once: polite to a public API."""
+
+AHEAD = 64
+"""Pieces of work that are searched for while an earlier one is waited for."""
+
+REMEMBERED = 10_000
+"""Searches known to be saved: what is forgotten is looked for again."""
+
+KEPT_SCENES = 10_000
+"""Scenes of searches that a process keeps: some 30 MB. Neighbouring slabs share their searches."""
+
+MOST_HINTS = 20_000
+"""Ids among which one that was meant is looked for."""
+
+KEPT_SEARCHES = 1000
+"""Searches that it keeps, of which many may have found nothing."""
+
+
+def opened(catalog: Catalog) -> Api | Snapshot:
+    """The catalog, ready to be asked.
+
+    Raises:
+        ConfigError: it does not answer, or cannot be read.
+    """
+    return Snapshot(catalog) if catalog.is_file else Api(catalog)
+
+
+READ_AS = 3
+"""How items become scenes, part of each request: a search that was saved in another way is made again, never believed. Since
+2, versions are compared as versions (scenes saved before may have another's offset), and what could not be read is saved;
+since 3, names are saved in one spelling, relative hrefs as references, and hrefs without user, password and fragment."""
+
+_UNREADABLE = "unreadable"
+"""Stands beside the request of a saved search that met items it could not read, and says how many: it is another than the
+request then, so that the catalog is asked again for whatever is built of it later."""
+
+MOST_UNREADABLE = 0.05
+"""Share of a catalog's items that may be unreadable. A stray item in a catalog of millions is its own loss; one in twenty is
+a form that this release does not know, or a catalog that is broken, and nobody wants a dataset of what is left."""
+
+
+SAMPLE = 4096
+"""Items by which their share is told, at least, where there are as many: one in twenty is then known to a third of a
+hundredth."""
+
+
+class Read:
+    """Which share of the items looked at could not be read, and why. Safe to use from threads.
+
+    Neighbouring searches give the same items, each counts once. So that memory does not grow with their numbers only those
+    are kept whose ids have the least hashes: a fair sample, the same in whatever order they come.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: dict[int, tuple[str, str]] = {}
+        """Hash of an item's source and id → id, and why it could not be read; empty where it could."""
+        self._most = 2**64 - 1
+        """The greatest hash that is kept."""
+
+    def add(self, found: Found, source: str = "") -> None:
+        """Takes up a search of a source: ids are its own."""
+        why = {its.id: its.reason for its in found.unreadable}
+        with self._lock:
+            for name in (*(s.id for s in found.scenes), *itertools.chain.from_iterable(found.dropped.values())):
+                mark = xxhash.xxh3_64_intdigest(f"{source}/{name}".encode())
+                if mark <= self._most:
+                    self._seen[mark] = name, why.get(name, "")
+            if len(self._seen) > 2 * SAMPLE:
+                least = sorted(self._seen)[:SAMPLE]
+                self._seen, self._most = {mark: self._seen[mark] for mark in least}, least[-1]
+
+    def told(self) -> str:
+        """What is wrong, where more of the items than `MOST_UNREADABLE` could not be read; else empty."""
+        with self._lock:
+            lost: dict[str, list[str]] = {}
+            for name, reason in self._seen.values():
+                if reason:
+                    lost.setdefault(reason, []).append(name)
+            count, items = sum(map(len, lost.values())), len(self._seen)
+            if not items or count <= MOST_UNREADABLE * items:
+                return ""
+            top = sorted(lost.items(), key=lambda kv: (-len(kv[1]), kv[0]))[:3]
+            why = "; ".join(f"{len(ids)} {reason} (such as {min(ids)})" for reason, ids in top)
+            sample = "" if self._most == 2**64 - 1 else "a sample of "
+            return f"{count} of {sample}{items} items that were looked at could not be read: {why}"
+
+
+class Searches:
+    """The saved searches of a dataset, and the catalog that answers those that are not saved yet."""
+
+    def __init__(self, dataset: Dataset, catalog: Catalog, store: Store, name: str | None = None) -> None:
+        self.dataset = dataset
+        self.catalog = catalog
+        self.store = store
+        self.name = name or uuid.uuid4().hex
+        """What a process has read for searches of this name is as good for others of it: workers take their client's."""
+        self.answered = 0
+        """Searches that this process has made."""
+        self.read = Read()
+        """Of the items that were looked at by now."""
+        self._opened: Api | Snapshot | None = None
+        self._opening = threading.Lock()
+
+    @property
+    def endpoint(self) -> Api | Snapshot:
+        """The catalog, opened at first use: a rerun that finds everything saved does not ask it at all."""
+        with self._opening:
+            if self._opened is None:
+                self._opened = opened(self.catalog)
+            return self._opened
+
+    def doing(self) -> str:
+        """What is being done while nothing is built yet: a few words."""
+        return f"{counted(self.answered, 'search')} answered, the first slabs are being read"
+
+    def run(
+        self,
+        wanted: Sequence[Wanted],
+        *,
+        refresh: bool = False,
+        progress: Callable[[int], None] = lambda items: None,
+    ) -> list[str]:
+        """Searches what is not saved yet (with `refresh`, everything) and saves it; gives the differences, a line each.
+
+        `progress` is told of the items that were looked at, where the catalog is a file.
+
+        Raises:
+            ConfigError: the catalog does not answer, or cannot be read.
+            CurationError: a search failed: without its scenes every patch of the cell would be a false reject.
+        """
+        todo = [w for w in wanted if refresh or not self._is_saved(*w)]
+        if not todo:
+            return []
+        endpoint = self.endpoint  # before the threads start, so that an unreachable catalog is one error
+        if isinstance(endpoint, Snapshot):
+            by_query = endpoint.sweep([self._query(*w) for w in todo], progress)
+            return [line for query, found in by_query for line in self._save(query, found)]
+        with ThreadPoolExecutor(THREADS) as pool:
+            return [line for lines in pool.map(lambda w: self._one(endpoint, *w), todo) for line in lines]
+
+    def ahead(
+        self, works: Iterable[tuple[T, Sequence[Wanted]]], *, refresh: bool = False
+    ) -> Iterator[tuple[T, CurationError | None]]:
+        """Each piece of work as soon as what it wants is saved, or with why that could not be searched.
+
+        While one is waited for, those that follow are searched for: however many there are, a few at a time.
+
+        Raises:
+            ConfigError: the catalog does not answer, or cannot be read.
+            StorageError: a search cannot be saved.
+        """
+        asked: OrderedDict[tuple[str, str, SearchCell], Future[None]] = OrderedDict()
+        waiting: deque[tuple[T, list[Future[None]]]] = deque()
+        pool = ThreadPoolExecutor(THREADS)
+
+        def one(wanted: Wanted) -> None:
+            for line in self.run([wanted], refresh=refresh):
+                log.info("refreshed: %s", line)
+
+        def ask(wanted: Wanted) -> Future[None]:
+            spec, season, cell = wanted
+            name = (spec.name, season.name, cell)
+            if name not in asked:
+                asked[name] = pool.submit(one, wanted)
+                if len(asked) > REMEMBERED and next(iter(asked.values())).done():
+                    asked.popitem(last=False)
+            asked.move_to_end(name)
+            return asked[name]
+
+        try:
+            for work, wanted in works:
+                waiting.append((work, [ask(w) for w in wanted]))
+                if len(waiting) > AHEAD:
+                    yield _searched(*waiting.popleft())
+            while waiting:
+                yield _searched(*waiting.popleft())
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def scenes(self, spec: SourceSpec, season: Season, cell: SearchCell) -> list[Scene]:
+        """The scenes of a search that has been run.
+
+        Raises:
+            CurationError: it has not.
+        """
+        return self._search(spec, season, cell).scenes
+
+    def _search(self, spec: SourceSpec, season: Season, cell: SearchCell) -> _Loaded:
+        key, request = self._key(spec, season, cell), self._request(self._query(spec, season, cell))
+        where = self.store.where(key)
+        loaded = _kept.get(self.name, where) or self._loaded(key)
+        if loaded is None or loaded.request != request:
+            raise CurationError(f"{where}: not searched yet, or by another query; search first")
+        _kept.put(self.name, where, loaded)
+        return loaded
+
+    def unreadable(self, spec: SourceSpec, season: Season, cell: SearchCell) -> list[Unreadable]:
+        """Items that a search that has been run met and that could not be read.
+
+        Raises:
+            CurationError: it has not been run.
+        """
+        return self._search(spec, season, cell).unreadable
+
+    def unknown(self, ids: Iterable[str]) -> dict[str, str]:
+        """Those of some ids of items that no saved search of the catalog has met, each with a hint at what was meant.
+
+        Searches are read until each id is found: all of them where one is misspelt.
+        """
+        left, seen = set(ids), set[str]()
+        keys = [s.key for s in self.store.list(f"scenes/{self.catalog.slug}")] if left else []
+        with ThreadPoolExecutor(THREADS) as pool:
+            for start in range(0, len(keys), AHEAD):
+                for data in pool.map(self.store.get, keys[start : start + AHEAD]):
+                    _, answer = gzip.decompress(data).splitlines()
+                    left -= {i for i in left if json.dumps(i).encode() in answer}
+                    if left and len(seen) < MOST_HINTS:
+                        seen |= {s["id"] for s in json.loads(answer)["scenes"]}
+                if not left:
+                    break
+        return {i: did_you_mean(i, seen).strip() for i in sorted(left)}
+
+    def _loaded(self, key: str) -> _Loaded | None:
+        try:
+            asked, answer = gzip.decompress(self.store.get(key)).splitlines()
+        except FileNotFoundError:
+            return None
+        request, value = json.loads(asked), json.loads(answer)
+        request.pop(_UNREADABLE, None)
+        return _Loaded(
+            request,
+            [Scene.from_json(s) for s in value["scenes"]],
+            [Unreadable.from_json(u) for u in value.get("unreadable", ())],
+        )
+
+    def _one(self, endpoint: Api, spec: SourceSpec, season: Season, cell: SearchCell) -> list[str]:
+        query = self._query(spec, season, cell)
+        return self._save(query, endpoint.search(query))
+
+    def _save(self, query: Query, found: Found) -> list[str]:
+        key = self._key(query.spec, query.season, query.cell)
+        value = {"scenes": [s.to_json() for s in found.scenes], "dropped": found.dropped}
+        value["unreadable"] = [u.to_json() for u in found.unreadable]
+        request = self._request(query) | ({_UNREADABLE: len(found.unreadable)} if found.unreadable else {})
+        self.read.add(found, query.spec.name)
+        self.answered += 1
+        what = f"{query.spec.name} {query.season.name} {query.cell.name}"
+        differences = list(_difference(what, self._ids(key), {s.id for s in found.scenes}))
+        lines = (json.dumps(v, sort_keys=True, separators=(",", ":")) for v in (request, value))
+        # Scenes of one cell differ little: a twentieth of the bytes. The time of writing stays out of them.
+        self.store.publish(key, gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
+        _kept.drop(self.name, self.store.where(key))
+        lost: dict[str, list[str]] = {}
+        for its in found.unreadable:
+            if its.geometry is not None or not self.catalog.is_file:  # a file tells those without a place once
+                lost.setdefault(its.reason, []).append(its.id)
+        for reason, ids in lost.items():
+            log.warning("%s: %d items dropped, %s (%s …)", what, len(ids), reason, ids[0])
+        return differences
+
+    def _ids(self, key: str) -> set[str] | None:
+        """Ids of the scenes that are saved there; None where nothing is."""
+        try:
+            _, answer = gzip.decompress(self.store.get(key)).splitlines()
+        except FileNotFoundError:
+            return None
+        return {s["id"] for s in json.loads(answer)["scenes"]}
+
+    def _query(self, spec: SourceSpec, season: Season, cell: SearchCell) -> Query:
+        arrays = self.dataset.arrays[spec.name].values()
+        bands = tuple(spec.swath.files) if spec.swath else tuple(b for a in arrays for b in a.bands)
+        return Query(spec, bands, season, cell, self.dataset.recipe.quality.max_scene_cloud_pct)
+
+    def _request(self, query: Query) -> dict[str, Any]:
+        form = self.catalog.form_of(query.spec)
+        return {
+            "read_as": READ_AS,
+            "catalog": self.catalog.identity,
+            "form": form.model_dump(mode="json") if form else None,
+            "bands": list(query.bands),
+            "boxes": [list(b) for b in query.cell.boxes],
+            "interval": query.interval,
+            "max_scene_cloud_pct": query.max_cloud_pct if query.spec.pick == "clearest" else None,
+        }
+
+    def _is_saved(self, spec: SourceSpec, season: Season, cell: SearchCell) -> bool:
+        try:
+            data = self.store.get(self._key(spec, season, cell))
+        except FileNotFoundError:
+            return False
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as lines:  # only its beginning is unpacked
+            return bool(json.loads(lines.readline()) == self._request(self._query(spec, season, cell)))
+
+    def _key(self, spec: SourceSpec, season: Season, cell: SearchCell) -> str:
+        name = STATIC if spec.season == STATIC else season.name
+        return f"scenes/{self.catalog.slug}/{spec.name}/{name}/{cell.name}.json.gz"
+
+
+def _searched(work: T, asked: Sequence[Future[None]]) -> tuple[T, CurationError | None]:
+    try:
+        for future in asked:
+            future.result()
+    except (ConfigError, StorageError):
+        raise
+    except CurationError as err:
+        return work, err
+    return work, None
+
+
+def _difference(what: str, old: set[str] | None, new: set[str]) -> Iterator[str]:
+    if old is None:
+        return
+    for sign, ids in (("+", new - old), ("-", old - new)):
+        for scene_id in sorted(ids):
+            yield f"{what}: {sign} {scene_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A saved search as it was read."""
+
+    request: dict[str, Any]
+    scenes: list[Scene]
+    unreadable: list[Unreadable]
+
+
+class _Kept:
+    """The searches that were read last, of all that this process does."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loaded: OrderedDict[tuple[str, str], _Loaded] = OrderedDict()
+        self._scenes = 0
+
+    def get(self, name: str, where: str) -> _Loaded | None:
+        """What was read there for searches of a name."""
+        with self._lock:
+            return self._loaded.get((name, where))
+
+    def put(self, name: str, where: str, loaded: _Loaded) -> None:
+        """Keeps a search, and forgets those that were not asked for longest."""
+        with self._lock:
+            self._forget((name, where))
+            self._loaded[name, where] = loaded
+            self._scenes += len(loaded.scenes)
+            while self._scenes > KEPT_SCENES or len(self._loaded) > KEPT_SEARCHES:
+                self._forget(next(iter(self._loaded)))
+
+    def drop(self, name: str, where: str) -> None:
+        """Forgets a search, which was made again."""
+        with self._lock:
+            self._forget((name, where))
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        loaded = self._loaded.pop(key, None)
+        self._scenes -= 0 if loaded is None else len(loaded.scenes)
+
+
+_kept = _Kept()

@@ -1,0 +1,341 @@
+"""A catalog in files: a STAC ItemCollection, or STAC-GeoParquet as catalogs publish it, however large.
+
+All searches are answered in one sweep over the items, in memory that does not grow with their numbers: each item is looked
+at once and told to the searches that it answers; on disk, what they found is sorted by search.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import logging
+import sqlite3
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import shapely
+
+from curation.errors import ConfigError
+from curation.errors.causes import first_line
+from curation.model import Scene
+from curation.recipe.catalogs import Catalog, parquet_parts
+from curation.recipe.sources import CatalogForm
+from curation.scenes import spelling
+from curation.scenes.items import Found, Query, Unreadable, looked_at, name_of
+from curation.store import full
+
+log = logging.getLogger(__name__)
+
+ROWS = 2048
+"""Items in memory at a time."""
+
+Item = dict[str, Any]
+Window = tuple[dt.datetime, dt.datetime]
+
+
+class Snapshot:
+    """Items in files, opened: answers what collections there are, and searches.
+
+    Raises:
+        ConfigError: a file holds no items; on any use, where one cannot be read.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        path = Path(catalog.location)
+        parts = parquet_parts(path)
+        self._parts: Sequence[_Table | _Collection] = [_Table(p) for p in parts] if parts else [_Collection(path)]
+
+    def collections(self) -> set[str]:
+        """Ids of the collections the files have items of."""
+        return set().union(*(part.collections() for part in self._parts))
+
+    def search(self, query: Query) -> Found:
+        """All scenes of a source that touch a search cell in a season and have the bands."""
+        return next(self.sweep([query]))[1]
+
+    def sweep(
+        self, queries: Sequence[Query], progress: Callable[[int], None] = lambda items: None
+    ) -> Iterator[tuple[Query, Found]]:
+        """Each query with what it found, source by source; `progress` is told of items looked at."""
+        by_source: dict[str, list[Query]] = {}
+        for query in queries:
+            by_source.setdefault(query.spec.name, []).append(query)
+        for same in by_source.values():
+            form = self.catalog.form_of(same[0].spec)
+            if form is None:
+                yield from ((query, Found([], {})) for query in same)
+                continue
+            with _Sorted() as found:
+                self._look(same, form, found, progress)
+                yield from ((same[n], what) for n, what in found.of_each(len(same)))
+
+    def _look(
+        self, queries: Sequence[Query], form: CatalogForm, found: _Sorted, progress: Callable[[int], None]
+    ) -> None:
+        """Puts what answers queries of one source into `found`."""
+        first = queries[0]
+        conditions = first.conditions(form)
+        keys = [form.assets.get(b, b) for b in first.bands]
+        window = (min(q.season.start for q in queries), max(q.season.end for q in queries)) if first.interval else None
+        cells = _Cells(queries)
+        nowhere: list[str] = []
+        for part in self._parts:
+            for items in part.batches(form.collection, keys, window):
+                for item in items:
+                    shape = item.get("geometry") if isinstance(item, dict) else None
+                    if shape is not None and not cells.may_hold(shape):
+                        continue
+                    made = looked_at(item, conditions, first.spec, first.bands, form, self.catalog)
+                    if isinstance(made, Unreadable) and made.geometry is None:
+                        nowhere.append(made.id)
+                    if not isinstance(made, str):
+                        found.add(name_of(item), made, cells.answered_by(made))
+                progress(len(items))
+        if nowhere:
+            log.warning(
+                "catalog %s: %d items of %s have no readable geometry and are left out (%s …)",
+                self.catalog.told, len(nowhere), form.collection, nowhere[0],
+            )  # fmt: skip
+
+
+class _Cells:
+    """Which of many queries a place answers."""
+
+    def __init__(self, queries: Sequence[Query]) -> None:
+        self._queries = queries
+        by_cell: dict[Any, list[int]] = {}
+        for n, query in enumerate(queries):
+            by_cell.setdefault(query.cell, []).append(n)
+        self._of_cell = list(by_cell.values())
+        self._tree = shapely.STRtree([cell.area for cell in by_cell])
+
+    def may_hold(self, shape: shapely.Geometry) -> bool:
+        """Whether a footprint as an item states it may touch a cell: those folded over the globe always may.
+
+        So may one that is none.
+        """
+        west, _, east, _ = shapely.bounds(shape)
+        within = west >= -180 and east <= 180 and east - west <= 180  # false of an empty one's NaN
+        return not within or len(self._tree.query(shape)) > 0
+
+    def answered_by(self, made: Scene | Unreadable) -> list[int]:
+        """Numbers of the queries that a scene answers, or that an item which cannot be read may have answered."""
+        if isinstance(made, Unreadable):
+            cells = range(len(self._of_cell)) if made.geometry is None else self._tree.query(made.geometry)
+            return [n for cell in cells for n in self._of_cell[cell] if made.may_be_of(self._queries[n])]
+        cells = self._tree.query(made.geometry, predicate="intersects")
+        return [n for cell in cells for n in self._of_cell[cell] if self._queries[n].holds(made)]
+
+
+def _on_disk() -> contextlib.AbstractContextManager[None]:
+    """Tells a want of room for temporary files as what it is. Raises StorageError."""
+    return full.needed(f"folder of temporary files {tempfile.gettempdir()} (TMPDIR)")
+
+
+class _Sorted:
+    """What many queries found, on disk: each scene once, and which queries it answers. Gone when it is left."""
+
+    def __enter__(self) -> _Sorted:
+        with contextlib.ExitStack() as stack:
+            with _on_disk():
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="curation-search-"))
+                self._db = stack.enter_context(contextlib.closing(sqlite3.connect(Path(folder) / "found.sqlite")))
+                # It is thrown away: nothing need be safe from a crash.
+                for line in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -16384"):
+                    self._db.execute(f"PRAGMA {line}")
+                self._db.execute("CREATE TABLE items (n INTEGER PRIMARY KEY, id TEXT, reason TEXT, scene BLOB)")
+                self._db.execute("CREATE TABLE hits (query INTEGER, n INTEGER)")
+            self._count = 0
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def add(self, name: str, made: Scene | Unreadable, queries: Sequence[int]) -> None:
+        """An item that answers these queries."""
+        if not queries:
+            return
+        scene = zlib.compress(json.dumps(made.to_json()).encode(), 1)
+        reason = made.reason if isinstance(made, Unreadable) else None
+        with _on_disk():
+            self._db.execute("INSERT INTO items VALUES (?, ?, ?, ?)", (self._count, name, reason, scene))
+            self._db.executemany("INSERT INTO hits VALUES (?, ?)", [(q, self._count) for q in queries])
+        self._count += 1
+
+    def of_each(self, queries: int) -> Iterator[tuple[int, Found]]:
+        """Each query's number, with what it found."""
+        nothing = iter(range(queries))
+        with _on_disk():
+            hits = self._db.execute("SELECT query, n FROM hits ORDER BY query, n")  # sorted on disk, too
+        for query, rows in groupby(hits, key=lambda row: int(row[0])):
+            for n in nothing:
+                if n == query:
+                    break
+                yield n, Found([], {})
+            yield query, self._found([n for _, n in rows])
+        yield from ((n, Found([], {})) for n in nothing)
+
+    def _found(self, numbers: Sequence[int]) -> Found:
+        items = [self._db.execute("SELECT id, reason, scene FROM items WHERE n = ?", (n,)).fetchone() for n in numbers]
+        scenes: dict[str, Scene] = {}
+        dropped: dict[str, list[str]] = {}
+        lost: list[Unreadable] = []
+        for name, reason, scene in sorted(items, key=lambda row: str(row[0])):
+            if reason is not None:
+                dropped.setdefault(reason, []).append(name)
+                lost.append(Unreadable.from_json(json.loads(zlib.decompress(scene))))
+            else:
+                scenes.setdefault(name, Scene.from_json(json.loads(zlib.decompress(scene))))
+        return Found(list(scenes.values()), dropped, lost)
+
+
+_MEMBERS = ("id", "collection", "geometry", "properties", "assets")
+"""What each item has; a file of which no item has one of them holds something else."""
+
+
+class _Collection:
+    """A STAC ItemCollection as JSON: small enough to be held."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"), parse_int=_int)
+            if not isinstance(value["features"], list):
+                raise TypeError("'features' is no list")
+            items = [i for i in value["features"] if isinstance(i, dict)]
+            missing = set.intersection(*({k for k in _MEMBERS if k not in i} for i in items)) if items else set()
+        except (ValueError, KeyError, TypeError, RecursionError) as err:
+            raise ConfigError(
+                f"catalog {path}: expected a STAC ItemCollection (JSON with 'features'): {first_line(err)}"
+            ) from err
+        if missing:
+            raise ConfigError(f"catalog {path}: items lack {sorted(missing)}; expected a STAC ItemCollection")
+        # An item that is no item is kept as it is, to be told where it is looked at.
+        self._items = [
+            i | {"geometry": _shape(i.get("geometry"))} if isinstance(i, dict) else i for i in value["features"]
+        ]
+
+    def collections(self) -> set[str]:
+        return {str(i["collection"]) for i in self._items if isinstance(i, dict) and "collection" in i}
+
+    def batches(self, collection: str, keys: Sequence[str], window: Window | None) -> Iterator[Sequence[Item]]:
+        """All items of a collection, and those that do not say of which they are."""
+        del keys, window  # asked of each item later
+        yield [i for i in self._items if not isinstance(i, dict) or i.get("collection", collection) == collection]
+
+
+def _int(digits: str) -> int | float:
+    """A number of JSON; one of so many digits that Python does not take it is as good as endless."""
+    try:
+        return int(digits)
+    except ValueError:
+        return float("-inf" if digits.startswith("-") else "inf")
+
+
+def _shape(geometry: Any) -> shapely.Geometry | None:
+    try:
+        return shapely.geometry.shape(geometry)
+    except Exception:  # noqa: BLE001 - what a catalog says may be anything; that it is none is told where it is looked at
+        return None
+
+
+class _Table:
+    """One file of STAC-GeoParquet: read in batches, of which only the columns and row groups that matter are decoded."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._readable():
+            self._file = pq.ParquetFile(path)
+            schema = self._file.schema_arrow
+            if missing := {"id", "collection", "geometry", "assets", "datetime"} - set(schema.names):
+                raise KeyError(f"no columns {sorted(missing)}")
+        self._plain = [
+            f.name
+            for f in schema
+            if (not pa.types.is_nested(f.type) or f.name == "sar:polarizations")
+            and f.name not in ("type", "geometry", "stac_version")
+        ]
+        assets = schema.field("assets").type
+        self._assets = [f.name for f in assets] if pa.types.is_struct(assets) else []
+        self._paths = [self._file.metadata.schema.column(n).path for n in range(self._file.metadata.num_columns)]
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except (pa.ArrowException, OSError, KeyError, ValueError, shapely.errors.ShapelyError) as err:
+            raise ConfigError(f"catalog {self._path}: expected a STAC-GeoParquet file: {first_line(err)}") from err
+
+    def collections(self) -> set[str]:
+        with self._readable():
+            return set(self._file.read(["collection"])["collection"].unique().to_pylist())
+
+    def batches(self, collection: str, keys: Sequence[str], window: Window | None) -> Iterator[Sequence[Item]]:
+        """Items of a collection whose time may lie in the window, with the assets asked for."""
+        there = {name: name for name in self._assets}
+        keys = [spelling.key_of(there, key) for key in keys]
+        # Only of the first asset more is asked than where it is.
+        assets = [f"assets.{key}" if n == 0 else f"assets.{key}.href" for n, key in enumerate(dict.fromkeys(keys))]
+        columns = [*self._plain, "geometry", *assets]
+        groups = [
+            n
+            for n in range(self._file.num_row_groups)
+            if self._overlaps(n, "collection", (collection, collection))
+            and (window is None or self._overlaps(n, "datetime", window))
+        ]
+        with self._readable():
+            for batch in self._file.iter_batches(ROWS, row_groups=groups, columns=columns):
+                yield self._items(batch, collection, window)
+
+    def _overlaps(self, group: int, column: str, wanted: tuple[Any, Any]) -> bool:
+        """Whether a row group may hold values from the first to the second, as its statistics say."""
+        if column not in self._paths:
+            return True
+        stats = self._file.metadata.row_group(group).column(self._paths.index(column)).statistics
+        if stats is None or not stats.has_min_max:
+            return True
+        low, high = _aware(stats.min), _aware(stats.max)
+        return not isinstance(low, type(wanted[0])) or bool(low <= wanted[1] and high >= wanted[0])
+
+    def _items(self, batch: pa.RecordBatch, collection: str, window: Window | None) -> list[Item]:
+        table = pa.Table.from_batches([batch])
+        keep = pc.field("collection") == collection
+        if window is not None and pa.types.is_timestamp(table.schema.field("datetime").type):
+            column = table.schema.get_field_index("datetime")
+            table = table.set_column(column, "datetime", _utc(table["datetime"]))
+            time = pc.field("datetime")
+            keep &= time.is_null() | ((time >= pa.scalar(window[0])) & (time < pa.scalar(window[1])))
+        table = table.filter(keep)
+        shapes = shapely.from_wkb(table["geometry"].to_numpy(), on_invalid="ignore")  # of what is none: None
+        plain = {name: table[name] for name in self._plain}
+        rows = pa.table({n: _utc(c) if pa.types.is_timestamp(c.type) else c for n, c in plain.items()}).to_pylist()
+        assets = table["assets"].to_pylist()
+        return [
+            {
+                "id": row["id"],
+                "collection": row["collection"],
+                "geometry": shape,
+                "properties": {k: v for k, v in row.items() if v is not None},
+                "assets": {k: v for k, v in (its or {}).items() if v and v.get("href")},
+            }
+            for row, shape, its in zip(rows, np.atleast_1d(shapes), assets, strict=True)
+        ]
+
+
+def _utc(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Times in microseconds, which is what Python has; those without a zone are UTC."""
+    return column.cast(pa.timestamp("us", column.type.tz), safe=False).cast(pa.timestamp("us", "UTC"))
+
+
+def _aware(value: Any) -> Any:
+    return value.replace(tzinfo=dt.UTC) if isinstance(value, dt.datetime) and value.tzinfo is None else value

@@ -1,0 +1,306 @@
+"""The append-only record of what happened to each patch of one cube.
+
+JSON Lines in numbered segments. Each segment is published only where its number is free, which fences a second writer; it
+states the hash of the one before, and ends with a line that counts and hashes what it holds: a lost line, a torn tail and
+a lost segment are all seen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import sys
+import uuid
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from curation.errors import ConfigError, DamageError
+from curation.outcomes import SETTLED, PatchOutcome
+from curation.store.objects import Receipt, Store
+from curation.store.records import STATUS, SlabRecord, StoredObject, decoded, encoded, patch_of, size_mark
+from curation.store.writer import Writer
+
+FORMAT = 2
+"""Of cubes and their ledgers together; neither is read in another. Since 2, stored chunks end with a CRC-32C that every
+Zarr reader checks, and a patch's line has a hash of its row of facts."""
+
+
+def recorded_cubes(store: Store) -> list[tuple[str, str]]:
+    """(folder, season) of every cube that has a ledger, in order: the cubes that there are."""
+    found = (s.key.split("/") for s in store.list("ledger"))
+    return sorted({(parts[1], parts[2]) for parts in found if len(parts) == 4})
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """Where the last record of a slab stands, and what it comes to: some hundred bytes, however much the record says."""
+
+    segment: int
+    number: int
+    """Of the line in its segment."""
+    counts: dict[str, int]
+    """`PatchOutcome.told` → patches."""
+    settled: int
+    """Patches that no build looks at again."""
+    passed_over: int
+    """Patches for which a scene was passed over, since it could not be read."""
+    marks: bytes
+    """`size_mark` of each object."""
+
+
+class _Records(Mapping[int, SlabRecord]):
+    """Slab → its last record, read again from the ledger when it is asked for."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def __getitem__(self, slab: int) -> SlabRecord:
+        line = self._ledger.lines[slab]
+        return decoded(json.loads(self._ledger.segment(line.segment)[1 + line.number]))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._ledger.lines)
+
+    def __len__(self) -> int:
+        return len(self._ledger.lines)
+
+
+AT_ONCE = 32
+"""Segments fetched at a time, and kept for records that are asked for again."""
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The record of one cube, replayed. What its patches came to stays in the store: here is only where it stands."""
+
+    store: Store
+    prefix: str
+    """Folder of its segments, below the dataset's folder."""
+    binding: dict[str, Any] = field(default_factory=dict)
+    """What the cube is: dataset, region, season and digests. Fixed by the first segment."""
+    cube_objects: tuple[StoredObject, ...] = ()
+    """The cube's own objects, written at its creation."""
+    lines: dict[int, _Line] = field(default_factory=dict)
+    """Slab → where its last record stands."""
+    heads: list[bytes] = field(default_factory=list)
+    """sha256 of each segment."""
+    writer: Writer | None = None
+    """Who wrote the last segment."""
+    _read: OrderedDict[int, list[bytes]] = field(default_factory=OrderedDict)
+    """Lines of the segments read last."""
+
+    @classmethod
+    def replay(cls, store: Store, region: str, season: str) -> Ledger:
+        """The ledger of a cube as it stands; empty where nothing was recorded.
+
+        Raises:
+            DamageError: a segment is missing, torn, changed or out of the chain.
+            ConfigError: it is in another format than this release's.
+        """
+        ledger = cls(store, f"ledger/{region}/{season}")
+        stored = [s.key for s in store.list(ledger.prefix)]
+        expected = [ledger._key(n) for n in range(len(stored))]
+        if stored != expected:
+            lost = sorted(set(expected) - set(stored))
+            raise DamageError(
+                f"{store.where(ledger.prefix)}: segments {lost or stored} are missing or foreign; expected "
+                f"{len(stored)} numbered without a gap. Restore them; without them nobody knows what is committed"
+            )
+        with ThreadPoolExecutor(AT_ONCE) as pool:  # an object store answers many at a time
+            for start in range(0, len(stored), AT_ONCE):
+                for data in pool.map(store.get, stored[start : start + AT_ONCE]):
+                    ledger._apply(data)
+        return ledger
+
+    @property
+    def slabs(self) -> Mapping[int, SlabRecord]:
+        """Slab → its last record.
+
+        Raises:
+            DamageError: on access, where the segment is not what it was at replay.
+        """
+        return _Records(self)
+
+    @property
+    def segments(self) -> int:
+        """How many segments there are."""
+        return len(self.heads)
+
+    @property
+    def head(self) -> str | None:
+        """sha256 of the last segment."""
+        return self.heads[-1].hex() if self.heads else None
+
+    def settled(self, slab: int) -> int:
+        """Patches of a slab that no build looks at again."""
+        return self.lines[slab].settled if slab in self.lines else 0
+
+    def counts(self, slabs: Iterable[int]) -> Counter[str]:
+        """`PatchOutcome.told` → decided patches of some slabs."""
+        found: Counter[str] = Counter()
+        for slab in slabs:
+            if slab in self.lines:
+                found.update(self.lines[slab].counts)
+        return found
+
+    def passed_over(self) -> int:
+        """Patches for which a scene was passed over, since it could not be read."""
+        return sum(line.passed_over for line in self.lines.values())
+
+    def outcomes(self) -> Iterator[PatchOutcome]:
+        """Every decided patch, slab by slab."""
+        for slab in sorted(self.lines):
+            yield from self.slabs[slab].patches
+
+    def segment(self, number: int) -> list[bytes]:
+        """The lines of a segment: its first, its records', its last.
+
+        Raises:
+            DamageError: it is not what it was at replay.
+        """
+        lines = self._read.get(number)
+        if lines is None:
+            key = self._key(number)
+            try:
+                data = self.store.get(key)
+            except FileNotFoundError:
+                data = b""
+            if hashlib.sha256(data).digest() != self.heads[number]:
+                raise DamageError(f"{self.store.where(key)}: was changed or removed while it was in use; restore it")
+            lines = self._keep(number, data)
+        return lines
+
+    def _keep(self, number: int, data: bytes) -> list[bytes]:
+        lines = self._read[number] = data.splitlines()
+        while len(self._read) > AT_ONCE:
+            self._read.popitem(last=False)
+        return lines
+
+    def acquire(self, binding: dict[str, Any]) -> None:
+        """Makes this process the one that writes; from here on every other one is fenced.
+
+        Raises:
+            ConfigError: the ledger is bound to something else (both values are told), or its writer is at work.
+        """
+        self.check(binding)
+        if self.writer is not None and self.writer.alive():
+            raise ConfigError(f"{self.store.where(self.prefix)}: is being written by {self.writer}; wait, or stop it")
+        self.binding = binding
+        self._publish([])
+
+    def check(self, binding: dict[str, Any]) -> None:
+        """Passes where the ledger is bound to this, or to nothing yet.
+
+        Raises:
+            ConfigError: it is bound to something else; both values are told.
+        """
+        for name in sorted(self.binding.keys() | binding.keys()) if self.segments else []:
+            old, new = self.binding.get(name), binding.get(name)
+            if old != new:
+                raise ConfigError(
+                    f"{self.store.where(self.prefix)}: {name} is {old!r}, but now {new!r}: the recipe, a source or the "
+                    "catalog has changed since this cube was begun. Restore it, or choose another --root"
+                )
+
+    def record_cube(self, objects: Sequence[Receipt]) -> None:
+        """Records the objects made at the cube's creation."""
+        self.cube_objects = tuple(map(StoredObject.of, objects))
+        self._publish([{"cube": [dataclasses.asdict(o) for o in self.cube_objects]}])
+
+    def append(self, records: Sequence[SlabRecord]) -> None:
+        """Records slabs, durably, in one segment.
+
+        Raises:
+            DamageError: another writer has taken over since.
+        """
+        self._publish([encoded(r) for r in records])
+
+    def _key(self, number: int) -> str:
+        return f"{self.prefix}/{number:06d}.jsonl"
+
+    def _publish(self, records: list[dict[str, Any]]) -> None:
+        me = Writer.me()
+        first = {
+            "format": FORMAT,
+            "id": uuid.uuid4().hex,  # of this very writing: by it a segment whose reply was lost is known for one's own
+            "segment": self.segments,
+            "prev": self.head,
+            "writer": dataclasses.asdict(me),
+            "binding": self.binding,
+        }
+        body = b"".join(_line(r) for r in [first, *records])
+        data = body + _line({"end": len(records), "sha256": hashlib.sha256(body).hexdigest()})
+        key = self._key(self.segments)
+        try:
+            self.store.publish_new(key, data)
+        except FileExistsError:
+            other = json.loads(self.store.get(key).split(b"\n", 1)[0])["writer"]
+            raise DamageError(
+                f"{self.store.where(key)}: {Writer(**other)} has taken over this cube; this run stops. "
+                "Run only one at a time for a region and season"
+            ) from None
+        self._take(records, data)
+        self.writer = me
+
+    def _take(self, records: Sequence[dict[str, Any]], data: bytes) -> None:
+        """Takes up a segment: where its records stand, and what they come to."""
+        for n, record in enumerate(records):
+            if "cube" in record:
+                self.cube_objects = tuple(StoredObject(**o) for o in record["cube"])
+            else:
+                self.lines[record["slab"]] = _summary(record, self.segments, n)
+        self._keep(self.segments, data)
+        self.heads.append(hashlib.sha256(data).digest())
+
+    def _apply(self, data: bytes) -> None:
+        number = self.segments
+        where = self.store.where(self._key(number))
+        body, _, tail = data.removesuffix(b"\n").rpartition(b"\n")
+        try:
+            end = json.loads(tail)
+            lines = [json.loads(line) for line in body.split(b"\n")]
+            first, records = lines[0], lines[1:]
+            counted, digest = end["end"], end["sha256"]
+        except (ValueError, KeyError, TypeError, IndexError) as err:
+            raise DamageError(f"{where}: torn: its last line is not a count and a hash; restore the segment") from err
+        found = hashlib.sha256(body + b"\n").hexdigest()
+        if not data.endswith(b"\n") or counted != len(records) or digest != found:
+            raise DamageError(
+                f"{where}: holds {len(records)} records with sha256 {found[:12]}…, its last line says {counted} with "
+                f"{digest[:12]}…: a line was lost or changed; restore the segment"
+            )
+        if (written := first.get("format", 1)) != FORMAT:  # the first one's segments do not state it
+            _, region, season = self.prefix.split("/")
+            raise ConfigError(
+                f"{where}: cube {region}/{season} is in format {written}, this release reads and writes {FORMAT}. Go on "
+                f"with the release that built it; or, to make the cube again, delete both cubes/{region}/{season}.zarr and "
+                f"ledger/{region}/{season}, and build it again"
+            )
+        if first["segment"] != number or first["prev"] != self.head:
+            raise DamageError(
+                f"{where}: follows segment {str(first['prev'])[:12]}…, but the one before is {str(self.head)[:12]}…: "
+                "a segment was replaced; restore it"
+            )
+        self.binding, self.writer = first["binding"], Writer(**first["writer"])
+        self._take(records, data)
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def _summary(value: dict[str, Any], segment: int, number: int) -> _Line:
+    """What a record comes to."""
+    counts: Counter[str] = Counter()
+    settled = passed_over = 0
+    for patch in value["patches"]:
+        # Most patches are ok: these are not made into values to be told so.
+        counts[sys.intern("ok" if patch["status"] == "ok" else patch_of(patch).told)] += 1
+        settled += STATUS[patch["status"]] in SETTLED
+        passed_over += any("passed_over" in o for o in patch["sources"].values())
+    marks = b"".join(size_mark(o["key"], o["size"]) for o in value["objects"])
+    return _Line(segment, number, dict(counts), settled, passed_over, marks)

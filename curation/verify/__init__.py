@@ -1,0 +1,1 @@
+"""Proof of cubes and shards from their own bytes."""

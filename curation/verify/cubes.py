@@ -1,0 +1,177 @@
+"""Cubes, proven from their bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from curation.cubes import zarrshard
+from curation.cubes.arrays import chunk_hash
+from curation.cubes.cube import Cube
+from curation.errors import DamageError
+from curation.errors.words import counted
+from curation.outcomes import SETTLED, Status
+from curation.places import regions
+from curation.store.ledger import Ledger
+from curation.store.objects import Store
+from curation.store.records import SlabRecord
+from curation.verify.found import Verified, check_object, got, is_that, other
+from curation.work.progress import Counting
+
+
+@dataclass(slots=True)
+class Opened:
+    """One cube while it is verified."""
+
+    here: Cube
+    ledger: Ledger
+    ids: list[str] | None = None
+    """Of its locations, in order; None where they cannot be read."""
+    left: int = 0
+    """Objects that a stopped build left, which are not recorded yet."""
+
+    def slab_ids(self, slab: int) -> list[str]:
+        """Ids of a slab's locations, in order of slot."""
+        first = slab * self.here.slab_patches
+        return (self.ids or [])[first : first + self.here.slab_patches]
+
+    def open(self, slab: int) -> bool:
+        """Whether a build will write the slab (again): it is one of the cube's, and some patch of it is not settled."""
+        return self.ledger.settled(slab) < len(self.slab_ids(slab))
+
+    def goes_on_with(self, key: str) -> bool:
+        """Whether a build will write an object that nobody recorded.
+
+        It does where the object belongs to a slab that is open, or to a cube whose creation was not recorded.
+        """
+        if not self.ledger.cube_objects:
+            return True
+        name, _, rest = key.removeprefix(f"{self.here.prefix}/").partition("/c/")
+        number = rest.partition("/")[0]
+        if not number.isdecimal() or not self.open(int(number)):
+            return False
+        facts = [self.here.fact_key(f, int(number)) for f in self.here.facts]
+        return key in facts or (name in self.here.arrays and key == self.here.array_key(name, int(number)))
+
+    def told(self) -> str:
+        """What is unfinished, and what goes on with it."""
+        name, season = self.here.region, self.here.season
+        what = f"`curate --region {name} --season {season}`" if name in regions.named() else f"`--season {season}`"
+        return (
+            f"{counted(self.left, 'object')} of cube {name}/{season} not recorded: a build was stopped. The same command "
+            f"goes on with that ({what}, with the flags as before)"
+        )
+
+
+def check_cube(store: Store, its: Opened, found: Verified) -> set[str]:
+    """Checks one cube; gives the keys its ledger records."""
+    ledger, here = its.ledger, its.here
+    recorded: set[str] = set()
+    for item in ledger.cube_objects:
+        recorded.add(item.key)
+        check_object(store, item, found)
+    if not ledger.cube_objects:
+        return recorded  # begun, and stopped before its creation was recorded
+    try:
+        its.ids = here.read_ids(store)
+    except DamageError as err:
+        found.faults.append(str(err))
+        return recorded | {o.key for r in ledger.slabs.values() for o in r.objects}
+    with Counting(f"verify {here.region}/{here.season}", len(ledger.slabs), "slab", "read") as count:
+        for _, record in sorted(ledger.slabs.items()):
+            before = found.size
+            recorded |= {o.key for o in record.objects}
+            _slab(store, its, record, found)
+            count.step(1, found.size - before)
+    return recorded
+
+
+def _slab(store: Store, its: Opened, record: SlabRecord, found: Verified) -> None:
+    """Checks a slab's objects, and each chunk and row of facts in them.
+
+    A build that was stopped may have written an open slab once more. That is no fault where the chunks and facts of the
+    patches that are settled are those recorded: the next build keeps these, and makes the rest again.
+    """
+    here, is_open = its.here, its.open(record.slab)
+    slots = {name: slot for slot, name in enumerate(its.slab_ids(record.slab))}
+    names = {here.array_key(n, record.slab) for n in here.arrays} | {here.fact_key(f, record.slab) for f in here.facts}
+    objects: dict[str, bytes | None] = {}
+    rewritten: set[str] = set()
+    for item in record.objects:
+        data = got(store, item, found)
+        if data is not None and not is_that(data, item):
+            if is_open and item.key in names:
+                rewritten.add(item.key)
+            else:
+                found.faults.append(other(store, item, data))
+                data = None
+        objects[item.key] = data
+    wrong = _unproven(store, its, record, objects, found)
+    for name, (spec, _) in here.arrays.items():
+        key = here.array_key(name, record.slab)
+        expected = {slots[o.id]: o for o in record.patches if name in o.chunks}
+        lacking = [
+            o.id
+            for o in record.patches
+            if o.status is Status.OK and o.sources[spec.name].status is Status.OK and name not in o.chunks
+        ]
+        for patch in lacking:
+            wrong.add(patch)
+            found.faults.append(f"{store.where(key)}: {patch} is ok, but no chunk of {name} is recorded of it")
+        if key not in objects:
+            wrong |= {o.id for o in expected.values()}
+            found.faults += [f"{store.where(key)}: no object is recorded for {o.id}" for o in expected.values()]
+            continue
+        data = objects[key]
+        if data is None:
+            wrong |= {o.id for o in expected.values()}
+            continue  # named already
+        try:
+            chunks = zarrshard.parse(data, here.slab_patches, store.where(key))
+        except DamageError as err:
+            found.faults.append(str(err))
+            wrong |= {o.id for o in expected.values()}
+            continue
+        for slot in sorted(set(chunks) | set(expected)):
+            outcome = expected.get(slot)
+            if outcome is None:
+                if key not in rewritten:
+                    found.faults.append(f"{store.where(key)}: slot {slot} holds pixels that nobody recorded")
+            elif slot not in chunks or chunk_hash(chunks[slot]) != outcome.chunks[name]:
+                wrong.add(outcome.id)
+                found.faults.append(f"{store.where(key)}: slot {slot} is not the chunk recorded of {outcome.id}")
+    its.left += len(rewritten)
+    found.patches += sum(o.status is Status.OK and o.id not in wrong for o in record.patches)
+
+
+def _unproven(
+    store: Store, its: Opened, record: SlabRecord, objects: Mapping[str, bytes | None], found: Verified
+) -> set[str]:
+    """Ids of a slab's settled patches whose facts are not those recorded, or cannot be read; which is a fault."""
+    here, settled = its.here, {o.id for o in record.patches if o.status in SETTLED}
+    keys = {here.fact_key(f, record.slab) for f in here.facts}
+    if not settled:
+        return set()
+    if lacking := sorted(keys - objects.keys()):
+        found.faults += [f"{store.where(key)}: holds facts, but no object is recorded" for key in lacking]
+        return settled
+    known = {key: data for key, data in objects.items() if data is not None}
+    if not keys <= known.keys():
+        return settled  # named already
+    ids = its.slab_ids(record.slab)
+    try:
+        rows = here.read_facts(store, record.slab, len(ids), known.__getitem__)
+    except DamageError as err:
+        found.faults.append(str(err))
+        return settled
+    hashes = dict(zip(ids, here.row_hashes(rows), strict=True))
+    wrong = {o.id for o in record.patches if o.id in settled and hashes[o.id] != o.facts}
+    if wrong:
+        recorded = {o.key: o for o in record.objects}
+        changed = [store.where(k) for k in sorted(keys) if not is_that(known[k], recorded[k])] or [
+            store.where(here.prefix)
+        ]
+        found.faults += [
+            f"{', '.join(changed)}: the facts of {name} are not those recorded of it" for name in sorted(wrong)
+        ]
+    return wrong

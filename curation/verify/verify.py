@@ -1,0 +1,60 @@
+"""Proof of cubes and shards from their own bytes. Every hole is named; nothing is believed that can be read."""
+
+from __future__ import annotations
+
+import logging
+
+from curation.cubes.cube import Cube
+from curation.errors import ConfigError, DamageError
+from curation.format import index
+from curation.pack.shard import FOLDER
+from curation.recipe.dataset import Dataset
+from curation.store.ledger import Ledger, recorded_cubes
+from curation.store.objects import Store
+from curation.verify.cubes import Opened, check_cube
+from curation.verify.found import Verified
+from curation.verify.shards import check_shards
+from curation.work.progress import Doing
+
+log = logging.getLogger(__name__)
+
+
+def verify(dataset: Dataset, store: Store) -> Verified:
+    """Everything below a dataset's folder, read again and compared with what was recorded of it.
+
+    Raises:
+        ConfigError: there is nothing to verify, or a cube is in another format than this release's.
+    """
+    found = Verified()
+    recorded: set[str] = set()
+    with Doing("verify: listing what is there", often_short=True):
+        names = recorded_cubes(store)
+        has_more = next(iter(store.list("cubes")), None) is not None
+    if not names and not has_more and store.head(f"{FOLDER}/{index.INDEX}") is None:
+        raise ConfigError(
+            f"{store.where('')}: nothing is built there; build it first, or give its --root and --dataset"
+        )
+    unknown: list[str] = []
+    cubes: dict[str, Opened] = {}
+    for region, season in names:
+        try:
+            ledger = Ledger.replay(store, region, season)
+        except DamageError as err:
+            found.faults.append(str(err))
+            unknown.append(f"cubes/{region}/{season}.zarr/")  # what it recorded of this cube is not known
+            continue
+        found.cubes += 1
+        here = Cube(dataset.level_of(region), region, season)
+        opened = cubes[here.prefix] = Opened(here, ledger)
+        recorded |= check_cube(store, opened, found)
+    for stat in store.list("cubes"):
+        if stat.key in recorded or stat.key.startswith(tuple(unknown)):
+            continue
+        its = cubes.get("/".join(stat.key.split("/")[:3]))
+        if its is not None and its.goes_on_with(stat.key):
+            its.left += 1
+        else:
+            found.faults.append(f"{store.where(stat.key)}: nobody recorded it, and no build will; delete it")
+    found.unfinished += [its.told() for its in cubes.values() if its.left]
+    check_shards(store.child(FOLDER), store, {(c.here.region, c.here.season): c.ledger for c in cubes.values()}, found)
+    return found

@@ -1,0 +1,1 @@
+"""Where and how work runs: clusters, progress, and how a command ends."""

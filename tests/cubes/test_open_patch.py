@@ -1,0 +1,95 @@
+"""A patch with its georeference: rasterio reads back from its GeoTIFF what the cube holds, where it holds it."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import xarray as xr
+
+from curation.cubes.open_patch import open_patch, write_tifs
+from curation.errors import ConfigError, DamageError
+from curation.outcomes import Status
+from curation.store.ledger import Ledger
+from tests import world as tiny
+from tests.run import Curate
+
+PATCH = f"europe/summer/{tiny.name(1, 1)}"
+
+
+def test_each_array_written_by_rioxarray_lies_for_gdal_where_its_grid_is(built: Curate, tmp_path: Path):
+    found = open_patch(built.folder, PATCH)
+    cube = xr.open_zarr(built.folder / "cubes/europe/summer.zarr").set_xindex("id").sel(id=tiny.name(1, 1))
+    assert {"s2l2a_10m", "s1rtc_10m"} <= set(found)
+    west, north = tiny.corner(1, 1)
+    for name, array in found.items():
+        array.rio.to_raster(tmp_path / "x.tif")
+        with rasterio.open(tmp_path / "x.tif") as tif:
+            assert tif.crs == rasterio.crs.CRS.from_epsg(int(cube.epsg))
+            step = tiny.SIZE_M / tif.width
+            assert tif.transform == rasterio.Affine(step, 0, west, 0, -step, north)
+            written = [float(v) for v in array.spatial_ref.attrs["GeoTransform"].split()]
+            assert written == list(tif.transform.to_gdal())  # as it is written, and as its coordinates say
+            assert tif.bounds == (west, north - tiny.SIZE_M, west + tiny.SIZE_M, north)
+            assert tif.descriptions == tuple(cube[f"{name}_band"].values)
+            assert np.array_equal(tif.nodata, cube[name].attrs["nodata"], equal_nan=True)
+            assert tif.dtypes[0] == cube[name].dtype
+            assert np.array_equal(tif.read(), cube[name].values)
+            x, y = tif.xy(0, tif.width - 1)  # of the last pixel of the first row
+            assert (float(array.x[-1]), float(array.y[0])) == (x, y)
+
+
+def test_pixels_are_those_of_the_scene_at_the_place(built: Curate):
+    array = open_patch(built.folder, PATCH, ["s2l2a_10m"])["s2l2a_10m"]
+    assert array.dims == ("band", "y", "x")
+    assert np.array_equal(array.sel(band="B02"), tiny.crop(tiny.dn("B02", 10), 10, 1, 1))
+    x, y = float(array.x[5]), float(array.y[7])
+    assert int(array.sel(band="B02", x=x, y=y)) == int(array.values[list(array.band).index("B02"), 7, 5])
+
+
+def test_static_patches_open_too(built: Curate):
+    found = open_patch(str(built.folder), f"europe/static/{tiny.name(1, 1)}")
+    assert all(a.rio.crs.to_epsg() == 32632 for a in found.values())
+
+
+def test_what_is_asked_for_and_not_there_is_told(built: Curate, tmp_path: Path):
+    outcomes = Ledger.replay(built.store, "europe", "summer").outcomes()
+    rejected = next(o for o in outcomes if o.status is Status.REJECTED and not o.chunks)
+    for patch, arrays, match in (
+        ("europe/summer", None, "expected REGION/SEASON/ID"),
+        ("europe/spring/x", None, "no cube europe/spring; known: .*europe/summer"),
+        ("europe/summer/x", None, "has nothing of it"),
+        (f"europe/summer/{rejected.id}", None, "has no pixels: it is rejected"),
+        (PATCH, ["s2"], "no array s2; it has .*s2l2a_10m"),
+    ):
+        with pytest.raises(ConfigError, match=match):
+            open_patch(built.folder, patch, arrays)
+    with pytest.raises(ConfigError, match="known: none"):
+        open_patch(tmp_path, PATCH)
+
+
+def test_a_chunk_that_is_not_what_was_recorded_is_refused(built: Curate, tmp_path: Path):
+    copy = built.copy(tmp_path / "copy")
+    files = [f for f in (copy.folder / "cubes/europe/summer.zarr/s2l2a_10m/c").rglob("*") if f.is_file()]
+    for file in files:
+        data = bytearray(file.read_bytes())
+        data[:-200] = bytes(b ^ 1 for b in data[:-200])
+        file.write_bytes(data)
+    with pytest.raises(DamageError, match="recorded was"):
+        open_patch(copy.folder, PATCH)
+
+
+def test_the_command_writes_geotiffs_and_prints_where(built: Curate, tmp_path: Path, capsys):
+    assert built("show", PATCH, "--tif", str(tmp_path / "tifs")) == 0
+    told = capsys.readouterr().out.split()
+    assert told == sorted(str(p) for p in (tmp_path / "tifs").iterdir())
+    assert f"{tiny.name(1, 1)}-summer-s2l2a_10m.tif" in {Path(p).name for p in told}
+    with rasterio.open(told[0]) as tif:
+        assert tif.tags()["patch"] == PATCH
+    before = {p: Path(p).read_bytes() for p in told}
+    shutil.rmtree(tmp_path / "tifs")
+    write_tifs(built.folder, PATCH, tmp_path / "tifs")
+    assert {p: Path(p).read_bytes() for p in told} == before
+    assert built("show", PATCH, "--tif", str(tmp_path), "--out", "x.png") == 2
+    assert built("show", PATCH, "--tif", told[0]) == 2

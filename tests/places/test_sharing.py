@@ -1,0 +1,165 @@
+"""What train and val share is counted by kind, and left out where the recipe asks."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from curation.cubes.cube import Cube
+from curation.model import Location
+from curation.outcomes import PatchOutcome, SourceOutcome, Status
+from curation.pack import pack, plan
+from curation.pack.plan import Plan
+from curation.places import era5_cells, grids, sharing
+from curation.places.grid import transformer
+from curation.places.locations import Locations
+from curation.places.sharing import Shared, Uses
+from curation.places.split import reach_km
+from curation.recipe.dataset import Dataset, load_dataset
+from curation.recipe.schema import Recipe
+from tests.run import Curate
+
+EXAMPLE = load_dataset("ssl4eo-s12-ml")
+
+SAMPLES = st.lists(
+    st.builds(
+        dict,
+        split=st.sampled_from(["train", "val"]),
+        s2=st.sets(st.integers(0, 9)),
+        cell=st.sets(st.integers(0, 4), max_size=2),
+    ),
+    max_size=25,
+)
+
+
+def uses(samples: list[dict]) -> list[Uses]:
+    return [
+        Uses(str(n), s["split"], {"s2l2a": {str(i) for i in s["s2"]}, "era5-cell": {str(i) for i in s["cell"]}})
+        for n, s in enumerate(samples)
+    ]
+
+
+@given(SAMPLES, st.lists(st.sampled_from(["s2l2a", "era5-cell"]), unique=True))
+def test_what_is_left_out_is_all_of_train_that_shares_and_then_nothing_is(samples, kinds):
+    every = uses(samples)
+    out = sharing.left_out(every, kinds)
+    by_id = {s.id: s for s in every}
+    for s in every:
+        shares = [k for k in kinds if s.split == "train" and any(
+            o.split == "val" and set(o.things[k]) & set(s.things[k]) for o in every)]  # fmt: skip
+        assert out.get(s.id) == (f"shared:{shares[0]}" if shares else None)
+    left = sharing.shared(s for s in every if s.id not in out)
+    assert all(left[k].count == 0 for k in kinds if k in left)
+    assert {by_id[i].split for i in out} <= {"train"}
+
+
+def test_what_is_shared_is_counted_by_kind():
+    every = uses(
+        [
+            {"split": "train", "s2": {1, 2}, "cell": {0}},
+            {"split": "train", "s2": {3}, "cell": {1}},
+            {"split": "val", "s2": {2, 4}, "cell": {2}},
+            {"split": "val", "s2": {2}, "cell": {3}},
+        ]
+    )
+    assert sharing.shared(every) == {"s2l2a": Shared(1, 1, 2), "era5-cell": Shared(0, 0, 0)}
+    assert sharing.told(sharing.shared(every)) == "no ground; 1 scenes of s2l2a (1 train and 2 val samples)"
+
+
+@given(st.floats(-179.99, 179.99), st.floats(-79, 83))
+@example(0.0, 70.92101026247286)  # a cell's corner reaches in between two points of the outline
+def test_a_footprint_s_cells_are_those_that_its_pixels_lie_in(lon, lat):
+    at = grids.snap(np.array([lon]), np.array([lat]), 9960.0)
+    place = Location("p", at.lon[0], at.lat[0], int(at.epsg[0]), at.x0_m[0], at.y0_m[0], 9960.0, "r", "train")
+    grid = EXAMPLE.recipe.grid.model_copy(update={"size_m": 9960.0})
+    (found,) = sharing.cells_of(EXAMPLE.recipe.model_copy(update={"grid": grid}), [place])
+    x, y = np.meshgrid(np.linspace(60, 9900, 41), np.linspace(60, 9900, 41))
+
+    inside = transformer(place.epsg, 4326).transform(place.x0_m + x.ravel(), place.y0_m - y.ravel())
+    within = set(era5_cells.ids(np.unique(era5_cells.numbers_at(*(np.asarray(v) for v in inside)))))
+    assert within <= found
+    assert len(found) <= len(within) + 3  # those that it touches by its edge
+
+
+def plan_of(unshared: list[str], target: int | None = None) -> Plan:
+    """Six places in a row, two of val, whose scenes overlap; the middle cell is of both sides."""
+    raw = EXAMPLE.recipe.model_dump()
+    raw["split"] |= {"unshared": unshared}
+    raw["pack"] |= {"target": target}
+    dataset = Dataset(Recipe.model_validate(raw), EXAMPLE.specs, EXAMPLE.path)
+    at = grids.snap(np.array([8.0, 8.3, 8.35, 8.42, 8.9, 9.2]), np.full(6, 50.0), 2640.0)
+    columns = {k: getattr(at, k) for k in ("lon", "lat", "epsg", "x0_m", "y0_m")}
+    side = ["train", "train", "val", "val", "train", "train"]
+    same = {"size_m": np.full(6, 2640.0), "region": ["r"] * 6, "rank": np.arange(6), "split": side}
+    found = Locations.of_columns({"id": [f"p{n}" for n in range(6)], **columns, **same})
+    scenes = ["a", "b", "b", "c", "c", "d"]
+    cubes, outcomes = {}, {}
+    for season in dataset.cube_seasons():
+        cubes[season] = Cube(dataset, "r", season, found)
+        its = {
+            p.id: {"s2l2a": SourceOutcome(Status.OK, scenes=(f"{season}-{s}",))}
+            for p, s in zip(found, scenes, strict=True)
+        }
+        outcomes[season] = {i: PatchOutcome(i, Status.OK, o) for i, o in its.items()}
+    return plan.plan(dataset, {"r": cubes}, {"r": outcomes})
+
+
+@pytest.mark.parametrize(
+    ("unshared", "out"),
+    [
+        ([], {}),
+        (["s2l2a"], {"p1": "shared:s2l2a", "p4": "shared:s2l2a"}),
+        (["era5-cell"], {"p1": "shared:era5-cell"}),
+        (["era5-cell", "s2l2a"], {"p1": "shared:era5-cell", "p4": "shared:s2l2a"}),
+    ],
+)
+def test_a_plan_leaves_out_what_the_recipe_says_and_counts_the_rest(unshared, out):
+    made = plan_of(unshared)
+    assert {d.location.id: d.reason for d in made.dropped} == out
+    used = {m.location.id for of in made.shards.values() for shard in of for m in shard}
+    assert used == {f"p{n}" for n in range(6)} - set(out)
+    scenes = 0 if "s2l2a" in unshared else 2 * 5 if not unshared else 5  # b and c of five cubes; without p1 c alone
+    assert made.shared["s2l2a"].count == scenes
+    assert made.shared["era5-cell"].count == (1 if not {"p1"} & set(out) else 0)
+
+
+def test_of_a_target_none_is_lost_to_what_is_left_out():
+    made = plan_of(["s2l2a"], target=4)
+    assert sum(len(s) for of in made.shards.values() for s in of) == 4
+    assert {d.reason for d in made.dropped} == {"shared:s2l2a"}
+
+
+def test_near_pairs_are_those_whose_footprints_may_touch():
+    at = grids.snap(np.array([179.99, -179.995, 8.0, 8.5]), np.full(4, 10.0), 2640.0)
+    found = [
+        Location(f"p{n}", lon, lat, 32601, 0, 0, 2640.0, "r", side)
+        for n, (lon, lat, side) in enumerate(zip(at.lon, at.lat, ["train", "val", "train", "val"], strict=True))
+    ]
+    km = reach_km(EXAMPLE.recipe.grid)
+    assert sharing.near_pairs(found, km) == 1
+    assert sharing.near_pairs(found[:1] + found[3:], km) == 0
+    assert sharing.near_pairs([dataclasses.replace(p, split="train") for p in found], km) == 0
+
+
+def test_packing_tells_what_is_shared_and_refuses_ground(built: Curate, tmp_path, capsys, monkeypatch):
+    mine = built.copy(tmp_path)
+    assert mine("pack") == 0
+    assert "train and val share: no ground" in capsys.readouterr().out
+    index = json.loads((mine.folder / "shards" / "index.json").read_text())
+    assert index["counts"]["shared"]["s2l2a"] == {"count": 0, "train": 0, "val": 0}  # all are train there
+    rows = plan.plan
+
+    def leaky(*given):
+        made = rows(*given)
+        first = made.shards["train"][0][0]
+        other = dataclasses.replace(first, location=dataclasses.replace(first.location, split="val"))
+        return dataclasses.replace(made, shards=made.shards | {"val": [[other]]})
+
+    monkeypatch.setattr(pack, "plan", leaky)
+    before = mine.hashes()
+    assert mine("pack") == 1
+    assert "1 pairs of a train and a val sample may share ground" in capsys.readouterr().err
+    assert mine.hashes() == before

@@ -1,0 +1,90 @@
+"""Orbits of the embedded Earth on cells, against the field that they were made from."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import numpy as np
+import pytest
+import shapely
+
+from curation.embedded.archive.published import published
+from curation.embedded.sensors import columns, level2
+from curation.embedded.world.world import TRACKS
+from curation.model import Location, Scene
+from curation.places import era5_cells
+from curation.read import swathgrid
+from curation.read.reader import Asset
+from curation.read.swath import Swaths
+from curation.recipe.dataset import load_dataset
+
+JULY = dt.date(2021, 7, 15)
+
+
+def cell(lon: float, lat: float) -> Location:
+    return Location("era5-0", lon, lat, 4326, lon - 0.125, lat + 0.125, 0.25, "r", "train")
+
+
+@pytest.fixture(scope="module")
+def july(tmp_path_factory):
+    """Scenes of ozone in July along the track over the Americas, and where their files are."""
+    folder = tmp_path_factory.mktemp("orbits")
+    scenes, paths = [], {}
+    for file in columns.files():
+        seen = file.orbit.acquired
+        if (file.product.name, seen.track, seen.date[:7]) != ("o3", "americas", "2021-07"):
+            continue
+        paths[file.id] = folder / f"{file.id}.nc"
+        with published(paths[file.id]) as part:
+            level2.write(part, file)
+        own = {"orbit": file.orbit.number, "mode": file.mode, "geometry": shapely.Point(0, 0), "hrefs": {}}
+        scenes.append(Scene(file.id, "s5p-o3", file.orbit.crossing, **own))
+    assert scenes
+    return scenes, paths
+
+
+def test_a_month_of_orbits_is_the_field_that_they_saw(july):
+    scenes, paths = july
+    dataset = load_dataset("ssl4eo-s")
+    spec, arrays = dataset.specs["s5p-o3"], dataset.arrays["s5p-o3"]
+    (track,) = (t for t in TRACKS if t.name == "americas")
+    seen = []
+    with Swaths("") as swaths:
+        for place in track.cells:
+            here = cell(*place)
+            found, used = swathgrid.pixels(
+                swaths, spec, arrays, here, scenes, lambda s: {"data": Asset(str(paths[s.id]), "none")}
+            )
+            mean, count, qa = found["s5p-o3_28px"][0], found["s5p-o3_count_28px"], found["s5p-o3_qa_28px"]
+            assert (mean.dtype, count.dtype, qa.dtype) == (np.dtype("f4"), np.dtype("u2"), np.dtype("f4"))
+            valid = mean != -32768
+            assert count[0].max() <= len(used) <= len(scenes)
+            assert ((count[0] == 0) == ~valid).all()
+            assert (qa[1][valid] >= 0.5 - 1e-6).all()
+            assert (qa[0][~valid] == -32768).all()
+            if valid.any():
+                step = 0.25 / 28
+                lon = here.x0_m + step * (np.arange(28) + 0.5)
+                lat = here.y0_m - step * (np.arange(28) + 0.5)
+                truth = columns.truth("o3", *np.meshgrid(lon, lat), JULY)
+                seen.append(float(np.median(mean[valid] / truth[valid])))
+    assert len(seen) >= 5  # elsewhere it was cloudy, or night
+    assert np.median(np.abs(np.array(seen) - 1)) < 0.01  # noise, and footprints that are far larger than pixels
+
+
+def test_where_no_footprint_reaches_there_is_nodata_and_a_count_of_none(july):
+    scenes, paths = july
+    dataset = load_dataset("ssl4eo-s")
+    spec, arrays = dataset.specs["s5p-o3"], dataset.arrays["s5p-o3"]
+    with Swaths("") as swaths:
+        found, used = swathgrid.pixels(
+            swaths, spec, arrays, cell(100, 10), scenes, lambda s: {"data": Asset(str(paths[s.id]), "none")}
+        )
+    assert used == []
+    assert (found["s5p-o3_28px"] == -32768).all()
+    assert (found["s5p-o3_count_28px"] == 0).all()
+    assert (found["s5p-o3_qa_28px"] == -32768).all()
+
+
+def test_a_cells_id_is_its_place_among_the_nodes():
+    assert era5_cells.number("era5-0906994") == 906994

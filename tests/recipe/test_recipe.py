@@ -1,0 +1,492 @@
+import copy
+import datetime as dt
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curation.errors import ConfigError
+from curation.recipe import files
+from curation.recipe.catalogs import pixels_digest, pixels_parts, resolve
+from curation.recipe.dataset import Dataset, load_dataset
+from curation.recipe.digests import changes, digest
+from curation.recipe.schema import QualitySpec, Recipe
+from curation.recipe.sources import SourceSpec
+from curation.recipe.toml import read_toml
+
+QUERIES, MANIFESTS = files.folder("stac_queries"), files.folder("manifests")
+SOURCES = sorted(p.stem for p in QUERIES.glob("*.toml") if p.stem not in ("regions", "catalogs"))
+RECIPES = sorted(p.parent.name for p in MANIFESTS.glob("*/recipe.toml"))
+STARTER = (MANIFESTS / "starter/recipe.toml").read_text()
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_committed_source_loads_under_its_own_name(name):
+    spec = read_toml(QUERIES / f"{name}.toml", SourceSpec)
+    assert spec.name == name
+    bands = {b for a in spec.arrays for b in a.bands}
+    files = set(spec.swath.files) if spec.swath else bands
+    for form in spec.catalogs.values():
+        assert set(form.assets) <= files
+        assert set(form.asset_bands) <= bands
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_committed_recipe_loads_under_its_own_name(name):
+    dataset = load_dataset(name)
+    assert dataset.name == name
+    assert load_dataset(str(dataset.path)).recipe == dataset.recipe
+    assert load_dataset(str(dataset.path.parent)).recipe == dataset.recipe
+    for season in dataset.season_names():
+        window = dataset.recipe.season(season)
+        assert window.start <= window.anchor < window.end
+
+
+def test_there_are_committed_sources_and_recipes():
+    assert {"s2l2a", "s1rtc", "dem", "worldcover", "dynamicworld"} <= set(SOURCES)
+    assert {"ssl4eo-s12-ml", "starter"} <= set(RECIPES)
+
+
+# --- what a person gets wrong --------------------------------------------------------------------------------------
+
+
+def said(tmp_path: Path, old: str, new: str) -> str:
+    """The error that the starter recipe gives with one text replaced."""
+    assert STARTER.count(old) == 1, old
+    path = tmp_path / "recipe.toml"
+    path.write_text(STARTER.replace(old, new))
+    with pytest.raises(ConfigError) as caught:
+        load_dataset(str(path))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(f"{path}: ")
+    return message.removeprefix(f"{path}: ")
+
+
+CHILDREN = """
+[children]
+size_m = 2640
+sampler = "gaussian-cities"
+count = 1_000_000
+sources = ["s2l2a", "s1rtc"]
+"""
+
+KNOWN = (
+    "known keys: max_candidates, max_doubtful, max_gap_days, max_scene_cloud_pct, max_shift_px, max_snow, min_clear, "
+    "min_valid, unreadable"
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "want"),
+    [
+        ("min_valid = 0.999", "min_vaild = 0.9", f"[quality] min_vaild: no such key; did you mean min_valid? {KNOWN}"),
+        ("[pack]", "[pakc]", "[pakc]: no such section; did you mean pack? known keys: catalog, children, cube, fetch, "),
+        ("min_valid = 0.999", "min_valid = 99.9", "[quality] min_valid = 99.9: Input should be less than or equal to 1"),
+        ("min_valid = 0.999", "min_valid = nan", "[quality] min_valid = nan: Input should be a finite number"),
+        ("min_valid = 0.999", "min_valid = true", "[quality] min_valid = True: Input should be a valid number"),
+        ("min_valid = 0.999", 'min_valid = "0.9"', "[quality] min_valid = '0.9': Input should be a valid number"),
+        ("min_valid = 0.999", "max_gap_days = -1", "[quality] max_gap_days = -1: Input should be greater than 0"),
+        ("min_valid = 0.999", "max_scene_cloud_pct = 900", "[quality] max_scene_cloud_pct = 900: Input should be "),
+        ("size_m = 2640 ", "size_m = 0 ", "[grid] size_m = 0: Input should be greater than 0"),
+        ("size_m = 2640 ", "size_m = 264000 ", "[grid] size_m = 264000: Input should be less than or equal to 10000"),
+        ("[grid]", "[gird]", "[gird]: no such section; did you mean grid? known keys: catalog, children, cube, fetch, "),
+        ("size_m = 2640 ", "edge = 2640 ", "[grid] edge: no such key; known keys: size_deg, size_m"),
+        ("size_m = 2640 ", "size_m = 2650 ", "[grid] size_m = 2650 is no multiple of 20 m (s2l2a "),
+        ("size_m = 2640 ", "", "[grid]: expected either 'size_m' (metres, in UTM) or 'size_deg' = 0.25 (ERA5"),
+        ("size_m = 2640 ", "size_m = 2640\nsize_deg = 0.25 ", "[grid]: expected either 'size_m' (metres, in UTM) or '"),
+        ("size_m = 2640 ", "size_deg = 0.5 ", "[grid]: size_deg = 0.5: expected 0.25, the spacing of ERA5's nodes"),
+        ("size_m = 2640 ", "size_deg = 0.25 ", "[grid] size_deg goes with [places] sampler = 'era5-cells', and only with "),
+        ('sampler = "gaussian-cities"', 'sampler = "era5-cells"', "[grid] size_deg goes with [places] sampler = 'era5-cel"),
+        ("count = 50_000 ", "count = 9\nland_buffer_deg = 1 ", "[places]: 'land_buffer_deg' goes with sampler 'era5-cells'"),
+        ("[pack]", f"{CHILDREN}[pack]", "[children] lie within ERA5 cells: they go with [places] sampler = 'era5-cells', n"),
+        ("[pack]", f"{CHILDREN}fill = 5\n[pack]", "[children]: fill = 5 is more than per_cell = 4: a cell has at most"),
+        ("[pack]", CHILDREN.replace("2640", "2650") + "[pack]", "[children] size_m = 2650: Input should be a multiple of 6"),
+        ("[pack]", CHILDREN.replace('"s1rtc"', '"s2l2a"') + "[pack]", "[children]: sources: ['s2l2a'] stand there twice"),
+        ("count = 50_000 ", "count = 50_000.5 ", "[places] count = 50000.5: Input should be a valid integer"),
+        ("count = 50_000 ", "# ", "[places]: sampler 'gaussian-cities' wants 'count': how many locations to draw"),
+        ('sampler = "gaussian-cities"', 'sampler = "gauss"', "[places] sampler = 'gauss': Input should be 'g"),
+        ('sampler = "gaussian-cities"', 'sampler = "file"', "[places]: 'file' goes with sampler 'file', and only with it"),
+        ("start = 2021-06-01", "start = 2021-09-01", "[seasons.summer]: start 2021-09-01 is not before end 2021-09-01"),
+        ("start = 2021-06-01", "start = 2021", "[seasons.summer] start = 2021: expected a date or time w"),
+        ("start = 2021-06-01", 'start = "2021-06-01"', "[seasons.summer] start = '2021-06-01': expected a date or time "),
+        ("start = 2021-06-01", "start = 2021-06-01T00:00:00", "[seasons.summer] start = datetime.datetime(2021, 6, "),
+        ("start = 2021-06-01", "begin = 2021-06-01", "[seasons.summer] start: missing; add it"),
+        ("anchor = 2021-10-01", "anchor = 2021-12-01", "[seasons.autumn]: anchor 2021-12-01 lies outside the season"),
+        ("summer = {", "static = {", "season 'static': expected a-z, 0-9, '_' and '-', and not 'static'"),
+        ("summer = {", "Summer = {", "season 'Summer': expected a-z, 0-9, '_' and '-', and not 'static'"),
+        ("s2l2a = {} ", "slab = {}\ns2l2a = {} ", "sources: 'slab' means something else here; call the source"),
+        ("s2l2a = {} ", "era5-cell = {}\ns2l2a = {} ", "sources: 'era5-cell' means something else here; call the "),
+        ("s2l2a = {} ", "s2l2 = {} ", "[sources.s2l2]: no such source; did you mean s2l2a? known sources: dem, "),
+        ("s2l2a = {} ", "", "[sources.s1rtc] is chosen by 's2l2a', which the recipe does not use; add it"),
+        ("s2l2a = {} ", 's2l2a = { bands = ["B2"] } ', "[sources.s2l2a] bands: no band ['B2']; known bands: ['B"),
+        ("s2l2a = {} ", "s2l2a = { bands = [] } ", "[sources.s2l2a] bands = []: List should have at least 1 item"),
+        ("s2l2a = {} ", "s2l2a = { res = 10 } ", "[sources.s2l2a] res: no such key; did you mean res_m? known keys: "),
+        ("s2l2a = {} ", "s2l2a = { required = 1 } ", "[sources.s2l2a] required = 1: Input should be a valid boolean"),
+        ('annual = "worldcover"', 'annual = "dem"', "[labels] annual = 'dem': expected a static source with classes"),
+        ('annual = "worldcover"', 'annual = "landuse"', "labels.annual = 'landuse' is not in [sources]: ['dem', "),
+        ('annual = "worldcover"', 'annual = "dynamicworld"', "[labels] annual = 'dynamicworld': expected a static source"),
+        ('name = "starter"', 'name = "My Set"', "name = 'My Set': 'My Set': expected lower-case letters, digits and '-'"),
+        ("seed = 42", "seed = -1", "seed = -1: Input should be greater than or equal to 0"),
+        ("seed = 42", "", "seed: missing; add it"),
+        ("seed = 42", "seed = ", "not TOML: Invalid value (at line "),
+        ("# radar = ", 'radar = "db" # ', "[pack] radar = 'db': Input should be 'centidb' or 'float32'"),
+        ("# slab_patches = 16", "slab_patches = 10_000", "[cube] slab_patches = 10000: Input should be less "),
+        ("# block_deg = 1.0", "block_deg = inf", "[split] block_deg = inf: Input should be a finite number"),
+    ],
+)  # fmt: skip
+def test_one_line_says_file_key_value_and_what_is_allowed(tmp_path, old, new, want):
+    assert said(tmp_path, old, new).startswith(want)
+
+
+def of_cells(**changes) -> Recipe:
+    """The starter recipe on ERA5 cells with children."""
+    raw = load_dataset("starter").recipe.model_dump()
+    children = {"size_m": 2640.0, "sampler": "gaussian-cities", "count": 1000, "sources": ["s2l2a", "s1rtc"]}
+    cells = {"sampler": "era5-cells", "regions": ["europe"], "land_buffer_deg": 0.5}
+    return Recipe.model_validate(raw | {"grid": {"size_deg": 0.25}, "places": cells, "children": children} | changes)
+
+
+def test_a_recipe_of_cells_and_children_says_both_sizes():
+    recipe = of_cells()
+    assert (recipe.grid.size, recipe.grid.size_m, recipe.children.size_m) == (0.25, None, 2640)
+    assert Recipe.model_validate(recipe.model_dump()) == recipe
+    assert of_cells(children=None).children is None
+    with pytest.raises(ValueError, match=r"children.sources: 's1grd' is not in \[sources\]: "):
+        of_cells(children=recipe.children.model_dump() | {"sources": ["s1grd"]})
+
+
+def test_the_draw_follows_cells_and_children_and_not_the_sources_of_these(tmp_path):
+    def parts(**changes) -> dict:
+        dataset = object.__new__(Dataset)
+        dataset.recipe, dataset.path = of_cells(**changes), tmp_path
+        return dataset.places_parts()
+
+    base, children = parts(), of_cells().children.model_dump()
+    assert parts(children=children | {"sources": ["s2l2a"]}) == base
+    assert changes(base, parts(children=children | {"fill": 0})) == ["children.fill was 1, is 0"]
+    assert changes(base, parts(children=None))[0] == "children.size_m was 2640.0, is not there"
+    assert base["size_deg"] == 0.25
+    assert "size_m" not in base
+
+
+def test_draws_from_before_there_were_cells_keep_their_digests():
+    dataset = load_dataset("ssl4eo-s12-ml")
+    parts = {k: v for k, v in dataset.places_parts().items() if k != "atlas"}  # which came later
+    assert digest(parts) == "5b127446b7aea1f77e807fba9a39f32744a7449de7edd15e9e273c468a4aa8b4"
+    assert dataset.pixels_parts("any", {})["grid"] == {"size_m": 2640.0}
+
+
+def test_several_mistakes_are_all_told(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text(STARTER.replace("seed = 42", "seed = -1").replace("min_valid = 0.999", "min_valid = 2"))
+    with pytest.raises(ConfigError, match=r"seed = -1: .*; .*min_valid = 2: ") as caught:
+        load_dataset(str(path))
+    assert str(caught.value).count(str(path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "want"),
+    [
+        ("nosuch", "no such dataset; known: ssl4eo-s, ssl4eo-s12-ml, starter"),
+        ("no/such/recipe.toml", "no file no/such/recipe.toml"),
+    ],
+)
+def test_a_recipe_that_is_not_there_is_told(name, want):
+    with pytest.raises(ConfigError, match=want):
+        load_dataset(name)
+
+
+def test_a_season_that_is_not_in_the_recipe_is_told():
+    with pytest.raises(
+        ConfigError, match="season 'winter': not in recipe 'starter'; expected one of summer, autumn, st"
+    ):
+        load_dataset("starter").recipe.season("winter")
+
+
+def source(name: str, **change: Any) -> dict[str, Any]:
+    value = tomllib.loads((QUERIES / f"{name}.toml").read_text())
+    for key, new in change.items():
+        if new is None:
+            value.pop(key)
+        elif key == "array":
+            value["arrays"][0] |= new
+        else:
+            value[key] = new
+    return value
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "want"),
+    [
+        ("s2l2a", {"array": {"nodata": -1}}, "nodata -1 is no value of dtype uint16"),
+        ("s2l2a", {"array": {"nodata": 0.5}}, "nodata 0.5 is no value of dtype uint16"),
+        ("dem", {"array": {"nodata": float("nan")}}, "finite number"),
+        ("dem", {"array": {"nodata": 1e39}}, "is no value of dtype float32"),
+        ("worldcover", {"array": {"up": "bilinear"}}, "holds codes: resample with 'nearest' or 'mode'"),
+        ("worldcover", {"array": {"down": "average"}}, "holds codes: resample with 'nearest' or 'mode'"),
+        ("worldcover", {"array": {"up": "cubic"}}, "'nearest', 'bilinear', 'average' or 'mode'"),
+        ("s2l2a", {"array": {"dtype": "int8"}}, "'uint8', 'uint16', 'int16' or 'float32'"),
+        ("s2l2a", {"array": {"bands": ["B02", "B02"]}}, "bands named twice"),
+        ("s2l2a", {"array": {"bands": ["B05"]}}, "bands named twice"),
+        ("s2l2a", {"array": {"res_m": 20}}, "arrays share a name"),
+        ("s2l2a", {"clear": []}, "wants an array with role 'mask' and its 'clear' codes"),
+        ("s1rtc", {"goes_with": None}, "wants 'goes_with'"),
+        ("dem", {"season": "seasonal"}, "static sources are picked as 'mosaic'"),
+        ("worldcover", {"classes": [{"code": 1, "name": "a"}, {"code": 1, "name": "b"}]}, "classes share a code"),
+        ("dem", {"licence": None}, "Field required"),
+        ("dem", {"colour": "red"}, "Extra inputs are not permitted"),
+    ],
+)
+def test_an_impossible_source_is_refused(name, change, want):
+    with pytest.raises(ValueError, match=want):
+        SourceSpec.model_validate(source(name, **change))
+
+
+# --- what a recipe makes of its sources ----------------------------------------------------------------------------
+
+
+def varied(**tables: dict[str, Any]) -> Dataset:
+    base = load_dataset("starter")
+    value = copy.deepcopy(base.recipe.model_dump())
+    for table, rows in tables.items():
+        value[table] = value[table] | rows if isinstance(rows, dict) else rows
+    return Dataset(Recipe.model_validate(value), base.specs, base.path)
+
+
+def test_bands_are_chosen_in_the_sources_order_and_the_mask_is_always_kept():
+    arrays = varied(sources={"s2l2a": {"bands": ["B08", "B02"]}}).arrays["s2l2a"]
+    assert {n: a.bands for n, a in arrays.items()} == {"s2l2a_10m": ["B02", "B08"], "s2l2a_scl_20m": ["SCL"]}
+
+
+def test_every_band_goes_on_one_grid_where_the_recipe_asks_for_it():
+    dataset = varied(sources={"s2l2a": {"res_m": 10.0}, "worldcover": {"res_m": 20.0}, "dem": {"res_m": 10.0}})
+    assert list(dataset.arrays["s2l2a"]) == ["s2l2a_10m", "s2l2a_scl_20m"]
+    assert dataset.arrays["s2l2a"]["s2l2a_10m"].bands == [
+        "B02", "B03", "B04", "B08", "B05", "B06", "B07", "B8A", "B11", "B12", "B01", "B09",
+    ]  # fmt: skip
+    assert [a.res_m for a in dataset.arrays["worldcover"].values()] == [20]
+    assert [a.res_m for a in dataset.arrays["dem"].values()] == [10]
+
+
+def test_bands_that_differ_in_kind_are_not_put_in_one_array():
+    base = load_dataset("starter")
+    spec = source("s2l2a")
+    spec["arrays"][2]["dtype"] = "int16"
+    specs = base.specs | {"s2l2a": SourceSpec.model_validate(spec)}
+    value = base.recipe.model_dump()
+    value["sources"]["s2l2a"]["res_m"] = 10.0
+    with pytest.raises(ConfigError, match=r"\[sources.s2l2a\] asks for one grid: bands .* differ in dtype"):
+        Dataset(Recipe.model_validate(value), specs, base.path)
+
+
+def test_seasons_are_half_open_and_their_anchor_is_the_middle_where_none_is_given():
+    summer, autumn = (load_dataset("starter").recipe.season(n) for n in ("summer", "autumn"))
+    assert summer.holds(dt.datetime(2021, 6, 1, tzinfo=dt.UTC))
+    assert not summer.holds(dt.datetime(2021, 9, 1, tzinfo=dt.UTC))
+    assert summer.anchor == dt.datetime(2021, 7, 17, tzinfo=dt.UTC)
+    assert autumn.anchor == dt.datetime(2021, 10, 1, tzinfo=dt.UTC)
+    static = load_dataset("starter").recipe.season("static")
+    assert (static.start, static.end) == (summer.start, autumn.end)
+
+
+# --- digests -------------------------------------------------------------------------------------------------------
+
+DIGESTS = ("pixels", "release", "places")
+
+
+def digests(dataset: Dataset, catalog: str = "planetary-computer") -> dict[str, str]:
+    values = (
+        pixels_digest(dataset, resolve(catalog, "http://127.0.0.1")),
+        dataset.release_digest(),
+        dataset.places_digest(),
+    )
+    return dict(zip(DIGESTS, values, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("change", "want"),
+    [
+        ({}, set()),
+        ({"title": "Another title"}, set()),
+        ({"catalog": "earth-search"}, set()),
+        ({"places": {"regions_of": {"embedded": ["sao-paulo"]}}}, set()),
+        ({"grid": {"size_m": 1320.0}}, {"pixels", "places"}),
+        ({"seed": 43}, {"release", "places"}),
+        ({"places": {"count": 50_001}}, {"places"}),
+        ({"places": {"std_km": 51.0}}, {"places"}),
+        ({"places": {"regions": ["africa"]}}, {"places"}),
+        ({"seasons": {"summer": {"start": dt.date(2021, 6, 2), "end": dt.date(2021, 9, 1)}}}, {"pixels"}),
+        ({"seasons": {"winter": {"start": dt.date(2021, 12, 1), "end": dt.date(2022, 3, 1)}}}, {"pixels"}),
+        ({"sources": {"worldcover": {"required": True}}}, {"pixels"}),
+        ({"sources": {"s2l2a": {"bands": ["B02"]}}}, {"pixels"}),
+        ({"sources": {"dem": {"res_m": 10.0}}}, {"pixels"}),
+        ({"quality": {"min_clear": 0.8}}, {"pixels"}),
+        ({"quality": {"max_gap_days": 5.0}}, {"pixels"}),
+        ({"cube": {"slab_patches": 8}}, {"pixels"}),
+        ({"labels": {"min_fraction": 0.1}}, {"release"}),
+        ({"labels": {"seasonal": None}}, {"release"}),
+        ({"split": {"val_fraction": 0.1}}, {"release", "places"}),
+        ({"split": {"unshared": ["s2l2a"]}}, {"release"}),
+        ({"quality": {"max_shift_px": 2.0}}, {"pixels"}),
+        ({"fetch": {"requests_per_host": 3}}, set()),
+        ({"pack": {"radar": "float32"}}, {"release"}),
+        ({"pack": {"target": 100}}, {"release"}),
+        ({"pack": {"complete": "any"}}, {"release"}),
+    ],
+)  # fmt: skip
+def test_a_digest_changes_with_what_it_stands_for_and_with_nothing_else(change, want):
+    before, after = digests(load_dataset("starter")), digests(varied(**change))
+    assert {n for n in DIGESTS if before[n] != after[n]} == want
+
+
+@pytest.mark.parametrize(
+    ("change", "changes"),
+    [
+        ({"title": "Another"}, False), ({"licence": "Another"}, False),
+        ({"hole_value": 1.0}, True), ({"array": {"nodata": -9999.0}}, True), ({"array": {"up": "nearest"}}, True),
+        ({"array": {"dtype": "int16"}}, True), ({"catalogs": {"planetary-computer": {"collection": "other"}}}, True),
+    ],
+)  # fmt: skip
+def test_the_pixels_digest_follows_the_sources(change, changes):
+    base = load_dataset("starter")
+    other = Dataset(base.recipe, base.specs | {"dem": SourceSpec.model_validate(source("dem", **change))}, base.path)
+    found = [pixels_digest(d, resolve("planetary-computer")) for d in (base, other)]
+    assert (found[0] != found[1]) == changes
+
+
+def test_the_pixels_digest_follows_the_catalog():
+    base = load_dataset("starter")
+    ours, theirs = resolve("planetary-computer"), resolve("earth-search")
+    assert pixels_digest(base, ours) != pixels_digest(base, theirs)
+    assert pixels_digest(base, ours) == pixels_digest(load_dataset("starter"), ours)
+
+
+def test_a_form_in_another_catalog_changes_no_digest():
+    base = load_dataset("starter")
+    dem = base.specs["dem"]
+    other = dem.model_copy(update={"catalogs": {"planetary-computer": dem.catalogs["planetary-computer"]}})
+    changed = Dataset(base.recipe, base.specs | {"dem": other}, base.path)
+    ours = resolve("planetary-computer")
+    assert pixels_digest(base, ours) == pixels_digest(changed, ours)
+
+
+def test_what_a_class_counts_as_is_of_the_release_not_of_the_pixels():
+    base = load_dataset("starter")
+    cover = base.specs["worldcover"]
+    classes = [c.model_copy(update={"label": "other"}) for c in cover.classes]
+    changed = Dataset(
+        base.recipe, base.specs | {"worldcover": cover.model_copy(update={"classes": classes})}, base.path
+    )
+    before, after = digests(base), digests(changed)
+    assert {n for n in DIGESTS if before[n] != after[n]} == {"release"}
+
+
+def test_the_places_digest_follows_the_content_of_the_given_file(tmp_path):
+    text = STARTER.replace('sampler = "gaussian-cities"', 'sampler = "file"\nfile = "p.csv" #').replace(
+        "count =", "# count ="
+    )
+    (tmp_path / "recipe.toml").write_text(text)
+    with pytest.raises(ConfigError, match=r"\[places\] file = 'p.csv': no such file"):
+        load_dataset(str(tmp_path)).places_digest()
+    seen = set()
+    for content in ("lon,lat\n1,2\n", "lon,lat\n1,3\n"):
+        (tmp_path / "p.csv").write_text(content)
+        seen.add(load_dataset(str(tmp_path)).places_digest())
+    assert len(seen) == 2
+
+
+def test_a_misspelt_key_that_must_be_there_is_told_once_with_what_was_meant(tmp_path):
+    told = said(tmp_path, "size_m = 2640 ", "size_px = 264 ")
+    assert told == "[grid] size_px: no such key; did you mean size_m? known keys: size_deg, size_m"
+    assert "missing" not in said(tmp_path, "[grid]", "[gird]")
+
+
+@pytest.mark.parametrize(
+    ("change", "want"),
+    [
+        ({}, []),
+        ({"quality": {"min_clear": 0.8}}, ["quality.min_clear was 0.98, is 0.8"]),
+        ({"grid": {"size_m": 1320.0}}, ["grid.size_m was 2640.0, is 1320.0"]),
+        ({"sources": {"dem": {"res_m": 10.0}}}, ["sources.dem.res_m was null, is 10.0"]),
+        (
+            {"seasons": {"winter": {"start": dt.date(2021, 12, 1), "end": dt.date(2022, 3, 1)}}},
+            [
+                'seasons.winter.start was not there, is "2021-12-01T00:00:00Z"',
+                'seasons.winter.end was not there, is "2022-03-01T00:00:00Z"',
+                "seasons.winter.anchor was not there, is null",
+            ],
+        ),
+    ],
+)
+def test_what_changed_is_told_key_by_key(change, want):
+    catalog = resolve("planetary-computer")
+    base, other = load_dataset("starter"), varied(**change)
+    assert changes(pixels_parts(base, catalog), pixels_parts(other, catalog)) == want
+
+
+def test_another_catalog_is_one_change_and_a_source_s_own_key_says_where_it_stands():
+    base = load_dataset("starter")
+    ours, theirs = resolve("planetary-computer"), resolve("earth-search")
+    assert changes(pixels_parts(base, ours), pixels_parts(base, theirs)) == [
+        'catalog was "planetary-computer", is "earth-search"'
+    ]
+    dem = SourceSpec.model_validate(source("dem", hole_value=1.0))
+    other = Dataset(base.recipe, base.specs | {"dem": dem}, base.path)
+    found = changes(pixels_parts(base, ours), pixels_parts(other, ours))
+    assert found == ["sources.dem (stac_queries).hole_value was 0.0, is 1.0"]
+
+
+def test_labels_of_children_are_refused_until_samples_have_them():
+    sources = [*of_cells().children.sources, "worldcover"]
+    with pytest.raises(ValueError, match=r"labels.*from \['worldcover'\], which children carry"):
+        of_cells(children=of_cells().children.model_dump() | {"sources": sources})
+
+
+def test_levels_have_sources_footprints_and_seasons_of_their_own():
+    dataset = load_dataset("ssl4eo-s")
+    cells, children = dataset.levels
+    assert set(children.specs) == {"s2l2a", "s1rtc"}
+    assert children.recipe.grid.size == 2640
+    assert cells.recipe.grid.size == 0.25
+    assert children.season_names() == ["winter", "spring", "summer", "autumn"]
+    assert children.cube_seasons() == children.season_names()  # nothing static
+    assert cells.cube_seasons()[0] == "static"
+    assert {s.name for s in cells.sources("2021-07")} == {"s5p-no2", "s5p-co", "s5p-so2", "s5p-o3"}
+    assert {s.name for s in cells.sources("summer")} == {"s3olci"}
+    assert children.sources("2021-07") == []
+    assert (cells.folder("fiji"), children.folder("fiji")) == ("fiji", "fiji.children")
+    assert dataset.level_of("fiji.children") is children
+    assert set(dataset.arrays) == set(cells.arrays) | set(children.arrays)
+
+
+def test_a_swath_on_footprints_in_metres_is_refused():
+    dataset = load_dataset("ssl4eo-s")
+    value = dataset.recipe.model_dump()
+    value["children"]["sources"].append("s5p-co")
+    recipe = Recipe.model_validate(value)
+    with pytest.raises(ConfigError, match=r"\[sources.s5p-co\] is a swath.*\[children\] are in metres"):
+        Dataset(recipe, dataset.specs, dataset.path)
+
+
+def test_what_is_valid_enough_is_by_default_what_the_shipped_recipes_say():
+    # One pixel of a whole patch may be missing; a recipe that is silent says the same as those that are not.
+    shipped = {name: load_dataset(name).recipe.quality.min_valid for name in ("ssl4eo-s12-ml", "ssl4eo-s", "starter")}
+    assert set(shipped.values()) == {QualitySpec().min_valid} == {0.999}
+
+
+def test_what_is_excluded_is_in_no_digest_and_is_an_id(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text(STARTER)
+    silent = load_dataset(str(path))
+    path.write_text(
+        STARTER.replace("[quality]", '[search]\nexclude = ["S2A_x"]\n[quality]').replace("\n[search]\n#", "\n#")
+    )
+    said = load_dataset(str(path))
+    assert said.recipe.search.exclude == ["S2A_x"]
+    assert said.pixels_digest("any", {}) == silent.pixels_digest("any", {})
+    assert said.release_digest() == silent.release_digest()
+    path.write_text(path.read_text().replace('"S2A_x"', '" "'))
+    with pytest.raises(ConfigError, match="exclude: ' ' is no id of a scene"):
+        load_dataset(str(path))

@@ -1,0 +1,214 @@
+"""Items of the real catalogs, as recorded, become scenes."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+
+import pytest
+import shapely
+
+from curation.recipe.catalogs import Catalog
+from curation.scenes import items
+from tests.scenes.catalog import RING, bands, cell_at, items_in, query, reduced, spec
+
+
+def test_sentinel_2_items_of_planetary_computer(shared):
+    source = spec("s2l2a")
+    items = items_in(shared / "data/stac-geoparquet/data/sentinel-2-l2a-pc.json")
+    items += items_in(shared / "data/rustac/crates/core/data/two-sentinel-2-items.json")
+    assert len(items) == 6
+    for item in items:
+        scene = reduced(item, source, "planetary-computer")
+        name = item["id"]  # S2B_MSIL2A_20240419T095549_R122_T47XML_20240419T123458
+        assert scene.tile == name.split("_")[4][1:]
+        assert scene.relative_orbit == int(name.split("_")[3][1:])
+        assert scene.time.strftime("%Y%m%dT%H%M%S") == name.split("_")[2]
+        assert scene.epsg == 32600 + int(scene.tile[:2])
+        assert scene.baseline in ("05.10", "05.11")
+        assert scene.offset_dn == 1000
+        assert scene.datatake == item["properties"]["s2:datatake_id"][: -len("_N05.10")]
+        assert scene.cloud_pct == item["properties"]["eo:cloud_cover"]
+        for band in bands(source):
+            res = next(int(a.res_m) for a in source.arrays if band in a.bands)
+            assert scene.hrefs[band].startswith("https://sentinel2l2a01.blob.core.windows.net/")
+            assert scene.hrefs[band].endswith(f"_{band}_{res}m.tif")
+
+
+def test_sentinel_2_items_of_earth_search(shared):
+    source = spec("s2l2a")
+    path = "data/rio-tiler-pds/sentinel-cogs/sentinel-s2-l2a-cogs/29/R/KH/2020/2/S2A_29RKH_20200219_0_L2A"
+    (item,) = items_in(shared / path / "S2A_29RKH_20200219_0_L2A.json")
+    scene = reduced(item, source, "earth-search")
+    assert (scene.tile, scene.baseline, scene.epsg, scene.offset_dn) == ("29RKH", "02.14", 32629, 0)
+    assert scene.datatake == "GS2A_20200219T112111_024344"
+    names = {b: href.rsplit("/", 1)[1] for b, href in scene.hrefs.items()}
+    assert names == {b: f"{b}.tif" for b in bands(source)}, "the assets' common names, as files of ESA's bands"
+    # A later baseline whose item says that the offset is gone, and one that does not.
+    for applied, want in ((True, 0), (False, 1000)):
+        later = copy.deepcopy(item)
+        later["properties"] |= {"s2:processing_baseline": "05.10", "earthsearch:boa_offset_applied": applied}
+        assert reduced(later, source, "earth-search").offset_dn == want
+
+
+def test_sentinel_2_collection_1_items_of_earth_search(shared):
+    source = spec("s2l2a")
+    form = source.catalogs["earth-search"].model_copy(update={"collection": "sentinel-2-c1-l2a"})
+    source = source.model_copy(update={"catalogs": {"earth-search": form}})
+    items = items_in(shared / "data/rustac/crates/server/data/sentinel-2/item-collection.json")
+    assert len(items) == 10
+    for item in items:
+        scene = reduced(item, source, "earth-search")
+        assert (scene.tile, scene.epsg, scene.offset_dn) == ("13TDE", 32613, 1000)
+        bands_of = {b: href.rsplit("/", 1)[1] for b, href in scene.hrefs.items()}
+        assert bands_of == {b: f"{b}.tif" for b in bands(source)}
+
+
+def test_sentinel_2_items_of_cdse(shared):
+    source = spec("s2l2a")
+    (path,) = (shared / "data/eometadatatool-cdse/sentinel-2-l2a/example").glob("*.json")
+    (item,) = items_in(path)
+    scene = reduced(item, source, "cdse")
+    assert (scene.tile, scene.epsg, scene.baseline, scene.offset_dn) == ("13VEK", 32613, "05.10", 1000)
+    assert scene.datatake == "GS2A_20220217T183431_034773"
+    assert scene.orbit_state == "descending"
+    assert scene.platform == "sentinel-2a"
+    for band in bands(source):
+        res = next(int(a.res_m) for a in source.arrays if band in a.bands)
+        assert scene.hrefs[band].startswith("s3://eodata/Sentinel-2/MSI/L2A_N0500/2022/02/17/")
+        assert scene.hrefs[band].endswith(f"_{band}_{res}m.jp2")
+
+
+def test_sentinel_1_items_of_planetary_computer(shared):
+    source = spec("s1rtc")
+    items = items_in(shared / "data/stac-geoparquet/data/sentinel-1-rtc-pc.json")
+    items += items_in(shared / "data/stac-geoparquet/cassettes/test_stac_geoparquet/test_smoke[sentinel-1-rtc].yaml")
+    items = [i for i in items if set(i["properties"]["sar:polarizations"]) == {"VV", "VH"}]
+    assert len(items) >= 4
+    for item in items:
+        scene = reduced(item, source, "planetary-computer")
+        assert scene.orbit_state == item["properties"]["sat:orbit_state"]
+        assert scene.orbit_state in ("ascending", "descending")
+        assert scene.relative_orbit == item["properties"]["sat:relative_orbit"]
+        assert scene.datatake == item["properties"]["s1:datatake_id"]
+        assert scene.epsg == item["properties"]["proj:epsg"]
+        assert scene.hrefs["VV"].endswith("-vv.rtc.tiff") or scene.hrefs["VV"].endswith("_vv.rtc.tiff"), scene.hrefs
+        assert scene.hrefs["VH"] == scene.hrefs["VV"].replace("vv", "vh")
+        assert scene.offset_dn == 0
+
+
+def test_dem_items_of_planetary_computer_and_cdse(shared):
+    source = spec("dem")
+    items = items_in(shared / "data/stac-geoparquet/data/cop-dem-glo-30-pc.json")
+    assert items
+    (path,) = (shared / "data/eometadatatool-cdse/copdem-cog/example").glob("*COG_10_*.json")
+    (theirs,) = items_in(path)
+    for item, form in [*((i, "planetary-computer") for i in items), (theirs, "cdse")]:
+        scene = reduced(item, source, form)
+        assert scene.epsg == 4326
+        assert scene.hrefs["height"].endswith("_DEM.tif")
+        # Tiles reach half a pixel west of their degree: that of 180°W a little across the antimeridian.
+        assert scene.geometry.area == pytest.approx(1, abs=0.01)
+
+
+def test_worldcover_items_of_planetary_computer(shared):
+    source = spec("worldcover")
+    found = items_in(shared / "data/stac-geoparquet/cassettes/test_stac_geoparquet/test_smoke[esa-worldcover].yaml")
+    folder = shared / "data/stactools-esa-worldcover/examples"
+    found += [i for p in folder.glob("*2021*/*.json") for i in items_in(p)]
+    assert len(found) == 2
+    for one in found:
+        scene = reduced(one, source, "planetary-computer")
+        assert (scene.version, scene.epsg) == ("2.0.0", 4326)
+        assert scene.time == dt.datetime(2021, 1, 1, tzinfo=dt.UTC)
+        assert scene.hrefs["map"].endswith("_Map.tif")
+    (old,) = (i for p in folder.glob("*2020*/*.json") for i in items_in(p))
+    catalog = Catalog("test", "planetary-computer", "https://stac.example", is_file=False, own=False)
+    form = source.catalogs["planetary-computer"]
+    out = items.reduced([old], query(source, cell_at(old["geometry"])), form, catalog)
+    assert not out.scenes
+    assert list(out.dropped) == ["esa_worldcover:product_version eq 2.0.0"]
+
+
+@pytest.mark.parametrize(
+    "coordinates",
+    [
+        pytest.param(RING, id="folded"),
+        pytest.param([(x % 360, y) for x, y in RING], id="running on"),
+        pytest.param([((x % 360) - 360, y) for x, y in RING], id="running on westwards"),
+    ],
+)
+def test_a_footprint_across_the_antimeridian_holds_what_it_holds_and_no_more(coordinates):
+    shape = items._footprint({"type": "Polygon", "coordinates": [coordinates]})
+    assert shape.is_valid
+    assert shape.area == pytest.approx(2)
+    assert shape.equals(shapely.union_all([shapely.box(179, -17, 180, -16), shapely.box(-180, -17, -179, -16)]))
+
+
+def test_a_footprint_in_two_parts_stays_as_it_is():
+    two = shapely.union_all([shapely.box(179, -17, 180, -16), shapely.box(-180, -17, -179, -16)])
+    assert items._footprint(shapely.geometry.mapping(two)).equals(two)
+
+
+def test_an_orbit_that_holds_the_pole_is_as_wide_as_it_is_drawn():
+    cap = [[-180, 90], [-180, 60], [10, -60], [30, -60], [180, 60], [180, 90], [-180, 90]]
+    orbit = {"type": "Polygon", "coordinates": [cap]}
+    found = items._footprint(orbit, may_hold_a_pole=True)
+    for place in ((16, 78), (8, 60), (20, 0), (25, -31), (-100, 85)):
+        assert found.intersects(shapely.Point(place)), place
+    assert found.bounds[0] >= -180
+    assert found.bounds[2] <= 180
+
+
+def test_recorded_orbits_hold_the_places_that_their_outline_runs_through(shared):
+    source = spec("s5p-no2")
+    (path,) = (shared / "data/stactools-sentinel5p/examples").glob("S5P_OFFL_L2__NO2*.json")
+    (item,) = items_in(path)
+    item |= {"collection": "sentinel-5p-l2-netcdf"}
+    item["assets"] = {"no2": {"href": "https://example.test/no2.nc"}}
+    scene = reduced(item, source, "planetary-computer")
+    assert (scene.orbit, scene.mode, scene.version) == (12367, "OFFL", "01")
+    assert set(scene.hrefs) == {"data"}
+    rings = shapely.get_parts(shapely.geometry.shape(item["geometry"]))
+    points = [p for ring in rings for p in ring.exterior.coords[::7]]
+    near = scene.geometry.buffer(0.01)
+    assert all(near.intersects(shapely.Point(p)) for p in points)
+
+
+def unreadable(shared, **changed):
+    """Why a recorded item cannot be read when some of it is changed."""
+    (item, *_), source = items_in(shared / "data/stac-geoparquet/data/sentinel-2-l2a-pc.json"), spec("s2l2a")
+    catalog = Catalog("test", "planetary-computer", "https://stac.example", is_file=False, own=False)
+    asked = query(source, cell_at(item["geometry"]))
+    found = items.reduced([item | changed], asked, source.catalogs["planetary-computer"], catalog)
+    assert not found.scenes
+    return [its.reason for its in found.unreadable]
+
+
+@pytest.mark.parametrize("collection", [[], ["sentinel-2-l2a"], 7, {"id": "sentinel-2-l2a"}, False])
+def test_an_item_whose_collection_is_no_text_is_unreadable_and_not_of_another(shared, collection):
+    (reason,) = unreadable(shared, collection=collection)
+    assert reason.startswith("unreadable: TypeError: collection is")
+    assert not unreadable(shared, collection="another")
+
+
+def test_an_item_that_states_no_collection_is_of_the_one_asked_for(shared):
+    item = items_in(shared / "data/stac-geoparquet/data/sentinel-2-l2a-pc.json")[0]
+    assert reduced(item | {"collection": None}, spec("s2l2a"), "planetary-computer").id == item["id"]
+
+
+@pytest.mark.parametrize("kind", ["Point", "LineString"])
+def test_a_geometry_without_area_is_no_footprint(shared, kind):
+    ring = items_in(shared / "data/stac-geoparquet/data/sentinel-2-l2a-pc.json")[0]["geometry"]["coordinates"][0]
+    (reason,) = unreadable(shared, geometry={"type": kind, "coordinates": ring[0] if kind == "Point" else ring})
+    assert "covers nothing on the globe" in reason
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "file:///etc/passwd", "file:/etc/passwd", "http://other.example/x.tif"]
+)
+def test_no_url_becomes_a_path_of_this_machine(path):
+    catalog = Catalog("test", "planetary-computer", "https://stac.example", is_file=False, own=True)
+    href = f"https://stac.example/{path}"
+    assert items._told(href, {}, catalog) == href
+    assert items._told("https://me:S3CRET@stac.example/a/b.tif?S3CRET#S3CRET", {}, catalog) == "a/b.tif"

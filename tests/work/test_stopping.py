@@ -1,0 +1,262 @@
+"""Told to end, by whom and however often: one line, the exit code of the signal, nothing left, and a rerun goes on."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from curation.work import stopping
+from curation.work.stopping import Stopped
+from tests.processes import started, stopped
+from tests.properties import crossed
+from tests.run import Curate, scheduler_by_hand
+from tests.world import World
+
+pytestmark = pytest.mark.alone
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+SLOW = """
+import sys, time
+from curation import pipeline
+from curation.__main__ import main
+from curation.build.slab import build_slab
+from curation.pack import pack
+from curation.pack.shard import write_shard
+def build_slowly(job):
+    time.sleep(0.4)
+    return build_slab(job)
+def write_slowly(job):
+    time.sleep(0.4)
+    return write_shard(job)
+if __name__ == "__main__":
+    pipeline.build_slab, pack.write_shard = build_slowly, write_slowly
+    sys.exit(main())
+"""
+"""The command, whose slabs take long enough for something to come between."""
+
+
+SCHEDULERS = ["none", pytest.param("local", marks=pytest.mark.slow)]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("group", [False, True])
+def test_sigterm_ends_a_build_as_ctrl_c_does_and_the_same_command_goes_on(
+    built: Curate, tmp_path: Path, scheduler: str, group: bool
+):
+    run = Curate(built.world, tmp_path / "root")
+    script = _slow(tmp_path)
+    command = [sys.executable, str(script), *run.arguments("build", "--scheduler", scheduler)]
+    code, lines = stopped(command, "search ", [signal.SIGTERM], group=group)
+    assert code == 143, "".join(lines)
+    assert lines[-1] == "curate: stopped; the same command goes on from here\n"
+    assert not list(tmp_path.rglob("*.part"))
+    assert run() == 0
+    assert {s.key: built.store.get(s.key) for s in built.store.list("cubes")} == {
+        s.key: run.store.get(s.key) for s in run.store.list("cubes")
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_sigterm_ends_a_build_on_a_cluster_of_somebody_elses_and_leaves_that_running(built: Curate, tmp_path: Path):
+    run = Curate(built.world, tmp_path / "root")
+    with scheduler_by_hand(tmp_path / "dask") as (address, processes):
+        command = [sys.executable, "-m", "curation", *run.arguments("build", "--scheduler", address)]
+        code, lines = stopped(command, "search ", [signal.SIGTERM], group=True)
+        assert code == 143, "".join(lines)
+        assert lines[-1] == "curate: stopped; the same command goes on from here\n"
+        assert [p.poll() for p in processes] == [None] * 3
+        assert run("build", "--scheduler", address) == 0
+    assert {s.key: built.store.get(s.key) for s in built.store.list("cubes")} == {
+        s.key: run.store.get(s.key) for s in run.store.list("cubes")
+    }
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_sigterm_ends_pack_and_the_same_command_goes_on(built: Curate, tmp_path: Path, scheduler: str):
+    run = Curate(built.world, tmp_path / "root")
+    assert run() == 0
+    command = [sys.executable, str(_slow(tmp_path)), *run.arguments("pack", "--scheduler", scheduler)]
+    code, lines = stopped(command, "pack: facts", [signal.SIGTERM], group=False)
+    assert code == 143, "".join(lines)
+    assert lines[-1] == "curate: stopped; the same command goes on from here\n"
+    assert run("pack") == 0
+    assert run.hashes() == built.hashes()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize(("number", "gap_s"), crossed([signal.SIGINT, signal.SIGTERM], [0.2, 1.1]))
+def test_a_second_signal_tears_nothing_up_while_the_first_one_cleans_up(
+    world: World, tmp_path: Path, scheduler: str, gap_s: float, number: signal.Signals
+):
+    run = Curate(world, tmp_path / "root")
+    command = [sys.executable, str(_slow(tmp_path)), *run.arguments("build", "--scheduler", scheduler)]
+    code, lines = stopped(command, "search ", [number, number, number], gap_s, group=True)
+    assert code in (128 + number, -number), "".join(lines)  # -: it came when nothing was left but to go
+    assert lines[-1].startswith("curate: stopped")
+    assert len([x for x in lines if x.startswith("curate:")]) <= 2
+    assert run() == 0
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_while_the_command_is_still_loading_ends_it_in_one_line(world: World, tmp_path: Path, number):
+    run = Curate(world, tmp_path / "root")
+    code = (
+        "import sys, curation.__main__ as entry, importlib.abc\n"
+        "class Said(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'curation.pipeline':\n"
+        "            print('loading', file=sys.stderr, flush=True)\n"
+        "sys.meta_path.insert(0, Said())\n"
+        "sys.exit(entry.main())\n"
+    )
+    ended, lines = stopped([sys.executable, "-c", code, *run.arguments()], "loading", [number], group=False)
+    assert ended == 128 + number
+    assert lines[-1] == "curate: stopped before it began\n"
+    assert not run.root.exists()
+
+
+def _slow(folder: Path) -> Path:
+    script = folder / "slow.py"
+    script.write_text(SLOW)
+    return script
+
+
+# ---- in this process -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def taken() -> Iterator[None]:
+    """Signals are taken, where the tests run in the background of a script, which ignores some."""
+    before = {n: signal.signal(n, signal.SIG_DFL) for n in SIGNALS}
+    yield
+    for number, how in before.items():
+        signal.signal(number, how)
+
+
+def _handlers() -> list[object]:
+    return [signal.getsignal(n) for n in SIGNALS]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_first_signal_is_raised_and_what_follows_at_once_is_not(number: signal.Signals):
+    before = _handlers()
+    cleaned = []
+
+    def work() -> None:
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(number)
+            cleaned.append(True)
+
+    with stopping.by_signals(), pytest.raises(Stopped) as told:
+        work()
+    assert told.value.code == 128 + number
+    assert cleaned == [True]
+    assert _handlers() == before
+
+
+def test_what_was_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
+    try:
+        with stopping.by_signals():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_comes_while_something_is_begun_is_raised_when_it_has_begun(number: signal.Signals):
+    begun = []
+
+    def work() -> None:
+        with stopping.later():
+            os.kill(os.getpid(), number)
+            time.sleep(0.05)
+            begun.append(True)
+
+    with stopping.by_signals(), pytest.raises(Stopped):
+        work()
+    assert begun == [True]
+
+
+def test_processes_started_meanwhile_take_no_ctrl_c():
+    with contextlib.ExitStack() as stack:
+        with stopping.later():
+            child = stack.enter_context(started([sys.executable, "-c", "import time; time.sleep(60)"]))
+        time.sleep(0.5)
+        child.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert child.poll() is None
+
+
+KILLED = """
+import multiprocessing, os, signal
+from curation.work import stopping
+spawn = multiprocessing.get_context("spawn")
+def child():
+    lock = spawn.Lock()
+    print(lock._semlock.name, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+if __name__ == "__main__":
+    with stopping.later():
+        process = spawn.Process(target=child)
+        process.start()
+    process.join()
+"""
+"""Starts a process that makes a semaphore, as Blosc does in each worker, and is killed."""
+
+
+def test_semaphores_of_killed_processes_are_given_back_without_a_word(tmp_path: Path):
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
+    name = ended.stdout.strip()
+    assert name.startswith("/")
+    assert ended.stderr == ""
+    assert not Path("/dev/shm", f"sem.{name[1:]}").exists()
+
+
+def test_a_signal_that_is_raised_where_nothing_can_be_is_raised_again():
+    class Thing:
+        pass
+
+    def gone(_: object) -> None:
+        signal.raise_signal(signal.SIGTERM)  # what is raised in such a callback is lost
+
+    def work() -> None:
+        thing = Thing()
+        noted = weakref.ref(thing, gone)
+        del thing
+        assert noted() is None
+        time.sleep(5)
+
+    with stopping.by_signals(), pytest.raises(Stopped):
+        work()
+
+
+def test_threads_other_than_the_main_one_leave_signals_alone():
+    before, seen = _handlers(), []
+
+    def other() -> None:
+        with stopping.by_signals(), stopping.later():
+            seen.extend(_handlers())
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    assert seen == before
