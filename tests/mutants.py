@@ -294,7 +294,7 @@ TABLE = (
     ),
     Mutant(
         "object stores trust whom the environment names",
-        "curation/store/objects.py",
+        "curation/store/bucket.py",
         "        with trust.for_rustls():",
         "        if True:",
         ("tests/store/test_trust.py::test_a_ca_that_any_variable_names_is_trusted_by_all_whatever_the_others_name",),
@@ -1603,7 +1603,7 @@ TABLE = (
     ),
     Mutant(
         "a writing whose reply was lost is known for one's own",
-        "curation/store/objects.py",
+        "curation/store/bucket.py",
         "                if mark is not None:\n                    return mark\n",
         "",
         (
@@ -1613,14 +1613,14 @@ TABLE = (
     ),
     Mutant(
         "what another has written is not taken for one's own",
-        "curation/store/objects.py",
+        "curation/store/bucket.py",
         "            same = same and data[at : at + len(piece)] == bytes(piece)\n",
         "",
         ("tests/store/test_lost_replies.py::test_a_second_writer_is_still_one_where_replies_are_lost",),
     ),
     Mutant(
         "a store that is busy is asked again",
-        "curation/store/objects.py",
+        "curation/store/bucket.py",
         "BUSY_TRIES, BUSY_PAUSE_S = 5, 0.5",
         "BUSY_TRIES, BUSY_PAUSE_S = 1, 0.5",
         ("tests/store/test_lost_replies.py::test_any_write_whose_reply_is_lost_is_done",),
@@ -1637,9 +1637,9 @@ TABLE = (
     ),
     Mutant(
         "a link whose reply was lost is one's own",
-        "curation/store/objects.py",
-        "                    if not self._path(key).samefile(temp):\n                        raise",
-        "                    raise",
+        "curation/store/folder.py",
+        "                if not self._path(key).samefile(temp):\n                    raise",
+        "                raise",
         ("tests/store/test_lost_replies.py::test_a_link_whose_reply_was_lost_is_ones_own",),
     ),
     Mutant(
@@ -2123,21 +2123,21 @@ TABLE = (
     ),
     Mutant(
         "an object store that is full is told from one that refuses",
-        "curation/store/objects.py",
-        "        if _FULL.search(self._without_names(key, text)):",
-        "        if False:",
+        "curation/store/refusals.py",
+        "    if _FULL.search(_without(names, str(err))):",
+        "    if False:",
         (f"{STORAGE}an_object_store_that_refuses_ends_the_run_and_says_what_to_do",),
     ),
     Mutant(
         "a folder that cannot be looked into is not an empty one",
-        "curation/store/objects.py",
-        "            if not isinstance(err, _NO_FILE):",
-        "            if False:",
+        "curation/store/folder.py",
+        "        if not isinstance(err, NO_FILE):",
+        "        if False:",
         (f"{STORAGE}what_cannot_be_read_where_results_are_kept_is_told_and_not_taken_for_nothing",),
     ),
     Mutant(
         "a file where a folder should be is no other writer",
-        "curation/store/objects.py",
+        "curation/store/folder.py",
         "        except FileExistsError as err:  # not what `publish_new` means by it",
         "        except ZeroDivisionError as err:",
         (f"{STORAGE}a_file_where_a_folder_should_be_is_told_and_no_other_writer",),
@@ -2298,9 +2298,9 @@ TABLE = (
     ),
     Mutant(
         "a store is not full for what its objects are called",
-        "curation/store/objects.py",
-        "_FULL.search(self._without_names(key, text))",
-        "_FULL.search(text)",
+        "curation/store/refusals.py",
+        "_FULL.search(_without(names, str(err)))",
+        "_FULL.search(str(err))",
         (f"{STORAGE}a_store_is_not_full_for_what_its_bucket_or_its_objects_are_called",),
     ),
     Mutant(

@@ -26,8 +26,8 @@ from curation.read.reader import Read, Reader
 from curation.read.swath import Swaths
 from curation.scenes import candidates
 from curation.scenes.saved import Searches
-from curation.store.objects import Receipt
 from curation.store.records import SlabRecord, StoredObject, again
+from curation.store.stat import Receipt
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -20,7 +20,7 @@ from curation.cli.verbs import FAILED, USAGE
 from curation.errors import ConfigError, CurationError
 from curation.errors.printable import Printable, printable
 from curation.errors.words import did_you_mean
-from curation.store.objects import brief
+from curation.store.refusals import brief
 from curation.work import stopping
 from curation.work.progress import CONSOLE
 

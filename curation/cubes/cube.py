@@ -39,8 +39,9 @@ from curation.recipe.dataset import Dataset
 from curation.recipe.digests import digest
 from curation.recipe.sources import ArraySpec, SourceSpec
 from curation.store.ledger import FORMAT
-from curation.store.objects import Receipt, Store
+from curation.store.objects import Store
 from curation.store.records import SlabRecord, again
+from curation.store.stat import Receipt
 
 IDENTITY: dict[str, dict[str, str]] = {
     "id": {"long_name": "location"},

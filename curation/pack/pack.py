@@ -34,7 +34,8 @@ from curation.places.split import reach_km
 from curation.recipe.dataset import Dataset
 from curation.store import full
 from curation.store.ledger import Ledger, recorded_cubes
-from curation.store.objects import Receipt, Store
+from curation.store.objects import Store
+from curation.store.stat import Receipt
 from curation.work import cluster
 from curation.work.progress import Counting, Doing
 from curation.work.run import Run

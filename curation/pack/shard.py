@@ -27,7 +27,8 @@ from curation.recipe.bounds import FLOOR_DB
 from curation.recipe.dataset import Dataset
 from curation.recipe.schema import PackSpec
 from curation.recipe.sources import ArraySpec, SourceSpec
-from curation.store.objects import Receipt, Store
+from curation.store.objects import Store
+from curation.store.stat import Receipt
 
 FOLDER = "shards"
 PARTS = "packing"

@@ -16,7 +16,8 @@ from curation.places import overlap, regions
 from curation.places.locations import SCHEMA, Locations
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import changes
-from curation.store.objects import Receipt, Store
+from curation.store.objects import Store
+from curation.store.stat import Receipt
 
 _ABOUT = b"curation"
 """Key of our own record in the file's metadata."""

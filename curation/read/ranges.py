@@ -29,7 +29,8 @@ from curation.read import http
 from curation.read.http import FailedTryError, NoRoomError, check, got
 from curation.read.signing import Place, forget_signature, signed
 from curation.store import hrefs, local
-from curation.store.objects import Client, ReplacedError, Store
+from curation.store.bucket import Client, ReplacedError
+from curation.store.objects import Store
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +170,7 @@ def _from_store(url: str, start: int, length: int, version: str) -> Answer:
     scheme, _, path = url.partition("://")
     bucket, _, key = path.partition("/")
     try:
-        data, stat = _store(f"{scheme}://{bucket}").get_part(key, start, length, version)
+        data, stat = _store(f"{scheme}://{bucket}").bucket.get_part(key, start, length, version)
     except FileNotFoundError as err:
         raise ReadError(f"there is no such object: {err}") from None
     except EOFError:

@@ -20,8 +20,9 @@ from typing import Any
 
 from curation.errors import ConfigError, DamageError
 from curation.outcomes import SETTLED, PatchOutcome
-from curation.store.objects import Receipt, Store
+from curation.store.objects import Store
 from curation.store.records import STATUS, SlabRecord, StoredObject, decoded, encoded, patch_of, size_mark
+from curation.store.stat import Receipt
 from curation.store.writer import Writer
 
 FORMAT = 2

@@ -11,7 +11,8 @@ import xxhash
 
 from curation.errors import DamageError
 from curation.outcomes import SETTLED, PatchOutcome, SourceOutcome, Status
-from curation.store.objects import Receipt, Store
+from curation.store.objects import Store
+from curation.store.stat import Receipt
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,9 @@ from typing import Any
 from curation.errors import PassingError, ReadError
 from curation.store import local
 from curation.store.afterwards import Leavings
-from curation.store.objects import Client, Store, lost_to_fork
+from curation.store.bucket import Client
+from curation.store.forks import lost_to_fork
+from curation.store.objects import Store
 from curation.stream.cache import DiskCache
 from curation.stream.helper import Channel
 
@@ -203,7 +205,7 @@ class Fetcher:
             try:
                 if lost_to_fork():
                     return scratch.channel.get_ranges(self._store, key, spans)
-                return self._store.get_ranges(key, spans)
+                return self._store.bucket.get_ranges(key, spans)
             except PassingError as err:
                 last = err
             wait_s = min(max(_FIRST_WAIT_S, last.wait_s) * 2 ** (number - 1), _LONGEST_WAIT_S)

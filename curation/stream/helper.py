@@ -29,7 +29,9 @@ from pathlib import Path
 
 from curation.errors import PassingError, ReadError
 from curation.store.afterwards import Leavings
-from curation.store.objects import Client, Store, brief
+from curation.store.bucket import Client
+from curation.store.objects import Store
+from curation.store.refusals import brief
 
 _HEAD = struct.Struct("<IQ")
 """Of a request: length of its JSON; bytes of the memory that comes with it, 0 where that is the one of before.
@@ -317,7 +319,7 @@ def _answer(connection: socket.socket, stores: dict[str, Store]) -> None:
                 if which not in stores:
                     stores[which] = Store(url, prefix, Client(**client))
                 if what == "ranges":
-                    views = stores[which].get_ranges(key, spans)
+                    views = stores[which].bucket.get_ranges(key, spans)
                 elif what == "get":
                     body = stores[which].get(key)
                 else:

@@ -63,7 +63,8 @@ def look(
     if store is not None:
         url, prefix, key = store
         try:
-            from curation.store.objects import Client, Store
+            from curation.store.bucket import Client
+            from curation.store.objects import Store
 
             where = Store(url, prefix, Client(retries=1))
             if where.get(key) != key.encode():

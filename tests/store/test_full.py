@@ -22,7 +22,8 @@ from curation.errors import PassingError, StorageError
 from curation.pack import pack, shard
 from curation.scenes import saved
 from curation.store import full
-from curation.store.objects import Client, Store
+from curation.store.bucket import Client
+from curation.store.objects import Store
 from curation.stream.cache import DiskCache
 from curation.work import cluster
 from tests.loopback import Request, serving

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from curation.errors import DamageError, PassingError
-from curation.store import objects
+from curation.store import bucket
+from curation.store.bucket import Client
 from curation.store.ledger import Ledger
-from curation.store.objects import Client, Store
+from curation.store.objects import Store
 from curation.store.writer import Writer
 from tests import buckets
 from tests.loopback import Request, serving
@@ -63,7 +64,7 @@ def endpoint() -> Iterator[tuple[str, Faulty]]:
 def server(endpoint: tuple[str, Faulty], monkeypatch: pytest.MonkeyPatch) -> Faulty:
     url, made = endpoint
     buckets.reached_at(url, monkeypatch)
-    monkeypatch.setattr(objects, "BUSY_PAUSE_S", 0.0)
+    monkeypatch.setattr(bucket, "BUSY_PAUSE_S", 0.0)
     made.faults.clear()
     made.asked.clear()
     return made

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.errors import StorageError
-from curation.store import objects
-from curation.store.objects import Receipt, Store
+from curation.store import bucket
+from curation.store.objects import Store
+from curation.store.stat import Receipt
 from tests.processes import started
 
 
@@ -47,7 +48,7 @@ def test_a_rewrite_replaces_and_changes_the_mark(store):
 
 @pytest.mark.parametrize("copy_bytes", [0, 2**20])
 def test_what_is_moved_is_at_its_new_key_only_and_has_the_mark_told(store, monkeypatch, copy_bytes: int):
-    monkeypatch.setattr(objects, "COPY_BYTES", copy_bytes)
+    monkeypatch.setattr(bucket, "COPY_BYTES", copy_bytes)
     receipt = store.publish("a/k", b"new")
     store.publish("b/c/k", b"an earlier one")
     stat = store.move("a/k", "b/c/k")

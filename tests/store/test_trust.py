@@ -26,8 +26,9 @@ from curation.recipe.catalogs import resolve
 from curation.scenes import api
 from curation.scenes.saved import opened
 from curation.store import trust
+from curation.store.bucket import Client
 from curation.store.ledger import Ledger
-from curation.store.objects import Client, Store
+from curation.store.objects import Store
 from curation.stream.helper import Channel
 from tests.loopback import Request, serving
 from tests.scenes.catalog import Served, item
@@ -211,7 +212,7 @@ def test_a_variable_that_names_nothing_is_an_error_by_its_name(company, tmp_path
 
 def test_a_stream_of_shards_is_told_of_a_certificate_at_once(company):
     store = Store(company.url, client=Client(retries=0))
-    for read in (lambda: store.get_ranges("data", [(0, 9)]), lambda: store.get_part("data", 0, 9)):
+    for read in (lambda: store.bucket.get_ranges("data", [(0, 9)]), lambda: store.bucket.get_part("data", 0, 9)):
         with pytest.raises(TrustError, match="its certificate is not trusted"):
             read()
 

@@ -19,7 +19,8 @@ import pytest
 from torch.utils.data import DataLoader
 
 from curation.errors import ConfigError, DamageError, ReadError
-from curation.store.objects import ForkedError, Store
+from curation.store.forks import ForkedError
+from curation.store.objects import Store
 from curation.stream import fetch, helper
 from curation.stream.fetch import Fetcher, Remote, Scratch
 from curation.stream.open import open_shards
@@ -308,7 +309,7 @@ def test_what_a_forked_process_inherited_of_obstore_is_never_let_go(packed, serv
     """Its destructor tells threads that only the parent has, and may wait for a lock that one of them held."""
     kept = Store(f"{server[0]}/shards")
     kept.get_range(KEY, 0, 5)
-    held = weakref.ref(kept._made)
+    held = weakref.ref(kept.bucket._made)
 
     def work():
         nonlocal kept
@@ -327,7 +328,7 @@ def test_forked_workers_use_obstore_themselves_where_nobody_used_it_before(serve
         if {somebody_used_obstore}:
             obstore.head(obstore.store.from_url("{server[0]}", client_options={{"allow_http": True}}), "shards/index.json")
         from torch.utils.data import DataLoader
-        from curation.store.objects import lost_to_fork
+        from curation.store.forks import lost_to_fork
         from curation.stream import open_shards
         def look(sample):
             assert lost_to_fork() == {somebody_used_obstore}
