@@ -1,6 +1,6 @@
 """What things are: the values every other module passes on. No I/O.
 
-The words are the project's vocabulary (README, "Words"): scene, location, season, patch, slab, cube, sample, shard.
+The words are those of `ARCHITECTURE.md`: scene, location, season, patch, slab, cube, sample, shard.
 """
 
 from __future__ import annotations

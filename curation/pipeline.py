@@ -1,4 +1,4 @@
-"""The one file that puts the steps in order: locate, search, select, build; pack is in `shards`.
+"""The one file that puts the steps of a build in order: locate, search, select, build. That of packing is in `pack.pack`.
 
 Stage boundaries are files, never futures: each stage may be stopped at any instant and run again.
 """

@@ -42,10 +42,10 @@ def test_the_wheel_carries_queries_recipes_and_templates(wheel: Path):
         "py.typed",
         "_data/stac_queries/s2l2a.toml",
         "_data/manifests/ssl4eo-s12-ml/recipe.toml",
-        "drawing/report.html.j2",
-        "atlas/cities.npy",
-        "atlas/land.npy",
-        "atlas/README.md",
+        "report/report.html.j2",
+        "recipe/atlas/cities.npy",
+        "recipe/atlas/land.npy",
+        "recipe/atlas/README.md",
     ):
         assert f"curation/{wanted}" in names
     package = REPO / "curation"

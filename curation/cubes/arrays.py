@@ -25,7 +25,7 @@ def codecs(dtype: str) -> tuple[BloscCodec | ZstdCodec, Crc32cCodec]:
     """What a chunk's bytes go through: compressed, and then a CRC-32C that every Zarr reader checks before it decodes."""
     if dtype == "str":
         return ZstdCodec(), Crc32cCodec()
-    # Measured on real Sentinel-2 (README, "Figures"): zstd with bit shuffle is a fifth smaller than lz4 and decodes at
+    # Measured on real Sentinel-2 (benchmarks): zstd with bit shuffle is a fifth smaller than lz4 and decodes at
     # about 2 GB/s a thread, which is far above what reading scenes gives.
     return BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"), Crc32cCodec()
 

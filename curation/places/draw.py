@@ -35,7 +35,7 @@ def draw(dataset: Dataset, asked: Sequence[Region] | None = None) -> Locations:
     the same.
 
     `grid` covers each asked region, one after the other; a cell that two of them need is the first one's. Its cells may
-    overlap at seams of UTM zones (`lattice.covering`).
+    overlap at seams of UTM zones (`tiling.covering`).
 
     `era5-cells` gives the cells with land in their seeded order, selected by their centres: the roots. Where the recipe has
     `[children]` these follow, by the rank of their cell and then their own, which is their place among its children; region

@@ -1,4 +1,4 @@
-"""The lattice of searches: which cell a location is searched in."""
+"""Search cells: which of them a location is searched in."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONLAT = 4326
 
 @dataclass(frozen=True, slots=True, order=True)
 class SearchCell:
-    """A cell of the search lattice: all locations whose centre lies in it share its searches."""
+    """A square of longitude and latitude: all locations whose centre lies in it share its searches."""
 
     row: int
     """Counted from the south pole."""

@@ -38,7 +38,7 @@ def outcome(status: Status | None, name: str = "p") -> PatchOutcome | None:
 
 
 def may_be_sample(rule: str, ok: dict[str, bool]) -> bool:
-    """The rule, told as the README tells it."""
+    """The rule, told as manifests/README.md tells it."""
     static, seasonal = [v for s, v in ok.items() if s == "static"], [v for s, v in ok.items() if s != "static"]
     if rule == "all":
         return all(ok.values())

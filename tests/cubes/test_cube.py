@@ -47,7 +47,7 @@ def test_identity_coordinates_say_where_each_patch_is(built: Curate):
 
 
 def test_a_patch_is_taken_by_its_id_and_has_its_pixels_places_in_its_crs(built: Curate):
-    # As README says, in one line; and upright in plots, with units.
+    # As curation/README.md says, in one line; and upright in plots, with units.
     cube = xr.open_zarr(built.folder / "cubes" / "europe" / "summer.zarr")
     assert cube.x_10m.attrs["units"] == cube.y_20m.attrs["units"] == cube.x0_m.attrs["units"] == "m"
     assert (np.diff(cube.y_10m) == -10).all()

@@ -29,7 +29,7 @@ def opened(shards: str) -> ShardDataset:
 
 
 def loader(dataset: ShardDataset) -> DataLoader[Any]:
-    """As the README says."""
+    """As shards/README.md says."""
     return DataLoader(dataset, batch_size=None, num_workers=WORKERS, persistent_workers=True)
 
 
