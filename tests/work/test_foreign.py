@@ -50,7 +50,7 @@ curation.__version__ = "0.0.9"
 OTHER_SOURCES = """
 import pathlib
 _real = pathlib.Path.read_bytes
-pathlib.Path.read_bytes = lambda p: _real(p) + (b"#" if p.name == "build.py" else b"")
+pathlib.Path.read_bytes = lambda p: _real(p) + (b"#" if p.name == "slab.py" else b"")
 """
 
 OTHER_DASK = """
