@@ -95,6 +95,7 @@ def test_each_declared_version_is_pinned_and_nothing_is_pinned_twice():
     assert {_canonical(re.match(r"[A-Za-z0-9._-]+", r)[0]) for r in wanted} <= set(pinned)
 
 
+@pytest.mark.torch  # what is pinned is for the Python that torch is there for
 def test_whatever_is_pinned_is_there_because_something_asks_for_it():
     lines = (REPO / ".constraints.txt").read_text().splitlines()
     pinned = {_canonical(line.partition("==")[0]) for line in lines if line and not line.startswith("#")}

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import curation
 
 PACKAGE = Path(curation.__file__).parent
@@ -191,6 +193,7 @@ def test_the_embedded_earth_imports_nothing_of_the_product():
     assert {_room(m) for name in FILES if _room(name) == "embedded" for m in _ours(name)} == {"embedded"}
 
 
+@pytest.mark.torch
 def test_streaming_imports_no_dask_no_raster_library_and_no_stac():
     code = "import sys, curation.stream; print(*sorted({m.split('.')[0] for m in sys.modules}))"
     loaded = set(
