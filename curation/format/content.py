@@ -16,8 +16,6 @@ from curation.format.payload import decode
 from curation.format.tar import meta_bytes
 from curation.model import STATIC
 
-# ---- the content hash ------------------------------------------------------------------------------------------------
-
 
 def sample_digest(key: str, arrays: Iterable[tuple[str, NDArray[Any]]], meta: Mapping[str, Any]) -> str:
     """sha256 over a sample's decoded arrays and labels, hexadecimal: what stays when a codec changes.

@@ -45,9 +45,6 @@ K = TypeVar("K")
 S = TypeVar("S", bound=Struct)
 
 
-# ---- index.json ------------------------------------------------------------------------------------------------------
-
-
 def _refused(name: str) -> Any:
     raise ValueError(f"{name}, which is no JSON")
 

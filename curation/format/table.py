@@ -29,9 +29,6 @@ _MEMBER_FIELDS: tuple[tuple[str, np.dtype[Any], Any], ...] = (
 )
 
 
-# ---- the member table ------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class MemberTable:
     """Columns of a split's member table, sorted by (sample, member); they may be views of a mapped file."""

@@ -56,9 +56,6 @@ class FailedTryError(Exception):
         self.refused = refused
 
 
-# ---- servers ---------------------------------------------------------------------------------------------------------
-
-
 class _Until(io.RawIOBase):
     """What a socket receives until a moment, however little comes at a time."""
 

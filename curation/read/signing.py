@@ -50,8 +50,6 @@ class Place:
             return ""
 
 
-# ---- signatures ------------------------------------------------------------------------------------------------------
-
 _LEAST_TERM_S = 60
 """A token that ends sooner is replaced."""
 

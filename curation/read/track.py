@@ -23,9 +23,6 @@ _SLACK = 1.25
 """How much further apart neighbouring scanlines may be than most of those looked at are on average."""
 
 
-# ---- which rows and columns ------------------------------------------------------------------------------------------
-
-
 class _Row(NamedTuple):
     """One scanline, seen from a cell."""
 
