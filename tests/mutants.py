@@ -2331,7 +2331,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="curation-mutants-") as folder:
         tree = Path(folder) / "tree"
         copied(tree)
-        code, said = outcome(tree, sorted({t for m in chosen for t in m.tests}))
+        named = sorted({t for m in chosen for t in m.tests})
+        code, said = outcome(tree, named, limit_s=LIMIT_S + HANG_S * len(named))
         if code != PASSED:
             print(
                 f"{said[-2000:]}\nerror: the tests named do not pass as the code stands: they prove nothing of a guard"
@@ -2375,7 +2376,7 @@ def tried(tree: Path, mutant: Mutant) -> str:
     return "SURVIVED" if code == PASSED else "ERROR"
 
 
-def outcome(tree: Path, tests: Sequence[str]) -> tuple[int, str]:
+def outcome(tree: Path, tests: Sequence[str], limit_s: float = LIMIT_S) -> tuple[int, str]:
     """Exit code and words of pytest over some tests of a tree, whose own code is imported."""
     env = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
     env.setdefault("CURATION_SHARED", str(ROOT.parent / "shared"))
@@ -2385,9 +2386,9 @@ def outcome(tree: Path, tests: Sequence[str]) -> tuple[int, str]:
     command = [sys.executable, "-m", "pytest", *how, *tests]
     command = ["bash", "-c", f'ulimit -v {ROOM_BYTES >> 10}; exec "$@"', "bash", *command]
     try:
-        done = subprocess.run(command, cwd=tree, env=env, capture_output=True, text=True, timeout=LIMIT_S)
+        done = subprocess.run(command, cwd=tree, env=env, capture_output=True, text=True, timeout=limit_s)
     except subprocess.TimeoutExpired:
-        return -1, f"no end within {LIMIT_S} s"
+        return -1, f"no end within {limit_s:.0f} s"
     return done.returncode, done.stdout
 
 
