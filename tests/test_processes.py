@@ -122,3 +122,11 @@ def test_tests_start_processes_in_such_blocks_alone():
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("subprocess.Popen", "Popen"):
                 free[f"{name}:{node.lineno}"] = ast.unparse(node)[:80]
     assert not free, f"take `tests.processes.started`: {free}"
+
+
+def test_no_stacks_of_running_threads_are_walked_from_outside_the_interpreter(pytestconfig):
+    # A dump by a watchdog (pytest's faulthandler_timeout, dump_traceback_later) does not hold the interpreter's lock: frames
+    # come and go under it, and a slow test that would have passed ends all of them by a segmentation fault.
+    assert not float(pytestconfig.getini("faulthandler_timeout") or 0)
+    asks = [p for p in TESTS.rglob("*.py") if p != Path(__file__) and "dump_traceback_later" in p.read_text()]
+    assert not asks
