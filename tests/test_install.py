@@ -11,7 +11,6 @@ import pytest
 
 from curation.recipe import files
 
-pytestmark = pytest.mark.alone
 
 REPO = Path(__file__).parents[1]
 

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from curation.cli import main
 from curation.stream.open import open_shards
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # what is made once takes minutes, beside other tests more
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     return root / "ssl4eo-s12-ml"
 
 
-@pytest.mark.timeout(900)
 def test_two_regions_several_zones_and_reasons(folder: Path):
     index = json.loads((folder / "shards" / "index.json").read_text())
     reasons = Counter(r for region in index["counts"]["patches"].values() for s in region.values() for r in s)

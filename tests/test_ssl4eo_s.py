@@ -20,7 +20,7 @@ from curation.recipe.dataset import load_dataset
 from curation.stream.open import open_shards
 from tests.processes import started
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 SEASONS = ("winter", "summer", "2021-07", "2021-11")
 """November has no orbit at all."""
