@@ -1562,8 +1562,8 @@ TABLE = (
     Mutant(
         "verify names a release that is no JSON",
         "curation/verify/shards.py",
-        "    except ValueError as err:\n        found.faults.append(f\"{store.where('manifest",
-        "    except ZeroDivisionError as err:\n        found.faults.append(f\"{store.where('manifest",
+        "    except ValueError as err:\n        found.faults.append(f\"{store.where(paths.REL",
+        "    except ZeroDivisionError as err:\n        found.faults.append(f\"{store.where(paths.REL",
         (f"{HOSTILE}verify_names_a_release_of_another_form",),
     ),
     Mutant(

@@ -65,6 +65,7 @@ PURE = {
     "recipe.sources",
     "recipe.swath",
     "scenes.rank",
+    "store.paths",
     "work.fitness",
     "work.neighbours",
 }

@@ -22,6 +22,7 @@ from curation.recipe.dataset import Dataset
 from curation.recipe.sources import CatalogForm, SourceSpec
 from curation.scenes import candidates
 from curation.scenes.candidates import Candidates, Times
+from curation.store import paths
 from curation.store.objects import Store
 from curation.store.records import SlabRecord
 
@@ -57,13 +58,18 @@ class SlabJob:
     unsearched: CurationError | None = None
     """Why a search that it needs failed: its patches then fail with that."""
 
+    @property
+    def folder(self) -> str:
+        """What its cube lies below."""
+        return paths.folder(self.region, self.dataset.level)
+
 
 @dataclass(frozen=True, slots=True)
 class Slab:
     """What is known of a slab while it is built."""
 
     dataset: Dataset
-    region: str
+    folder: str
     season: str
     candidates: dict[str, dict[str, Candidates]]
     """Source → location id → candidates."""
@@ -138,7 +144,7 @@ def is_lasting(err: Exception, slab: Slab) -> TypeGuard[ReadError]:
 def note_passed_over(slab: Slab, patch: Patch, spec: SourceSpec, scene: Scene, err: Exception) -> None:
     """Writes down that a scene was passed over, since it could not be read, and why."""
     patch.passed_over.setdefault(spec.name, {})[scene.id] = one_line(err)
-    where = f"{slab.region}/{slab.season}/{patch.location.id}"
+    where = f"{slab.folder}/{slab.season}/{patch.location.id}"
     log.warning("%s: %s scene %s is passed over: %s", where, spec.name, scene.id, one_line(err))
 
 

@@ -47,7 +47,7 @@ def build_patch(slab: Slab, reader: Reader, location: Location) -> Reading[tuple
         if isinstance(cause, StorageError):  # no fault of the scene, nor of its server
             raise cause from None
         patch.sources[err.source] = SourceOutcome(Status.FAILED, code_of(cause), cause=one_line(cause))
-        log.warning("%s/%s/%s: %s failed: %s", slab.region, slab.season, location.id, err.source, one_line(cause))
+        log.warning("%s/%s/%s: %s failed: %s", slab.folder, slab.season, location.id, err.source, one_line(cause))
     status = _patch_status(patch, required, [s.name for s in slab.dataset.sources(slab.season)])
     for name, causes in patch.passed_over.items():
         told = tuple(causes.items())

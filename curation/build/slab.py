@@ -78,7 +78,7 @@ def build_slab(job: SlabJob) -> SlabReceipt:
             outcome = dataclasses.replace(outcome, chunks=hashes)
             outcomes[location.id] = outcome
             rows[slot] = patch.facts | facts.told(outcome)
-            log.debug("%s/%s/%s: %s", job.region, job.season, location.id, outcome.reason)
+            log.debug("%s/%s/%s: %s", job.folder, job.season, location.id, outcome.reason)
     hashed = zip(job.locations, here.row_hashes(rows), strict=True)
     decided = [dataclasses.replace(outcomes[p.id], facts=found) for p, found in hashed if p.id in outcomes]
     receipts = job.store.publish_all(here.slab_objects(job.slab, chunks, rows))
@@ -97,7 +97,7 @@ def _slab(job: SlabJob, swaths: Swaths) -> Slab:
     found = candidates.of_slab(job.dataset, searches, job.season, places)
     forms = {s.name: job.catalog.form_of(s) for s in job.dataset.sources(job.season)}
     excluded = frozenset(job.dataset.recipe.search.exclude)
-    return Slab(job.dataset, job.region, job.season, found, forms, swaths, excluded, job.searches)
+    return Slab(job.dataset, job.folder, job.season, found, forms, swaths, excluded, job.searches)
 
 
 def _excluded_here(slab: Slab, prior: SlabRecord | None) -> tuple[str, ...]:

@@ -28,13 +28,8 @@ from curation.recipe.dataset import Dataset
 from curation.recipe.schema import PackSpec
 from curation.recipe.sources import ArraySpec, SourceSpec
 from curation.store.objects import Store
+from curation.store.paths import PARTS, SHARDS, STAGE
 from curation.store.stat import Receipt
-
-FOLDER = "shards"
-PARTS = "packing"
-"""Where receipts of single shards lie, so that a pack that was stopped does not make them again."""
-STAGE = f"{PARTS}/new"
-"""Where new shards wait, with their receipts, while shards of an earlier packing stand: those stay readable meanwhile."""
 
 CENTIDB_NODATA = -32768
 
@@ -135,7 +130,7 @@ def write_shard(job: ShardJob) -> ShardPart:
             yield Sample(member.location.id, members)
 
     data, rows = tar.write_tar(samples())
-    receipt = job.store.publish(f"{STAGE if job.staged else FOLDER}/{job.key}", data)
+    receipt = job.store.publish(f"{STAGE if job.staged else SHARDS}/{job.key}", data)
     part = ShardPart(job.digest, receipt, rows, contents, sums, floored)
     keep(job.store, part_key(job, STAGE if job.staged else PARTS), part)
     return part
@@ -144,9 +139,9 @@ def write_shard(job: ShardJob) -> ShardPart:
 def _arrays(job: ShardJob, member: Member, entries: Mapping[str, ArrayEntry]) -> Iterable[tuple[str, NDArray[Any]]]:
     """(suffix without its encoding, array) in the order of the format, each chunk checked against the ledger's hash."""
     for number, place in enumerate(member.places):
-        level, folder = level_of(job.dataset, place), folder_of(job.dataset, place)
+        level = level_of(job.dataset, place)
         for part in place.parts:
-            here = Cube(level, folder, part.season)
+            here = Cube(level, place.location.region, part.season)
             season = None if part.season == STATIC else part.season
             for name in sorted(n for n in here.arrays if n in part.outcome.chunks):
                 pixels = here.read_chunk(job.store, name, part.patch, part.outcome.chunks[name])

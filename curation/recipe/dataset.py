@@ -18,7 +18,7 @@ from curation.recipe.digests import digest
 from curation.recipe.schema import GridSpec, Recipe, UseSpec
 from curation.recipe.sources import ArraySpec, CatalogForm, SourceSpec
 from curation.recipe.toml import read_toml
-from curation.store import local
+from curation.store import local, paths
 
 _LONGEST_GAP_DAYS = 36_525
 """A hundred years: no archive is older, and time itself has an end for Python."""
@@ -131,11 +131,11 @@ class Dataset:
 
     def folder(self, region: str) -> str:
         """What cubes and ledgers of this level lie below: the region's name, of children `<region>.children`."""
-        return f"{region}.{self.level}" if self.level else region
+        return paths.folder(region, self.level)
 
     def level_of(self, folder: str) -> Dataset:
         """The level whose cubes lie below a folder."""
-        return self.levels[-1] if folder.endswith(f".{CHILDREN}") else self.levels[0]
+        return next((one for one in self.levels if one.level == paths.level_of(folder)), self)
 
     def sources(self, season: str) -> list[SourceSpec]:
         """The sources of a season's cube: those without time for `static`, else those with; deciding ones first."""

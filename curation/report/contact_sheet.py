@@ -104,7 +104,7 @@ def _greatest(survey: Survey) -> dict[tuple[str, str], str]:
     names = meta.label_names(survey.dataset)
     out: dict[tuple[str, str], str] = {}
     for m in sorted(survey.measured(), key=lambda m: m.cube.cube.season != STATIC):
-        key = (m.cube.cube.region, m.location.id)
+        key = (m.cube.cube.folder, m.location.id)
         known = survey.fractions(m.facts, m.cube.cube.season)
         if key not in out and known is not None and not np.isnan(known[0]).any():
             out[key] = names[int(known[0].argmax())]

@@ -27,6 +27,7 @@ from curation.scenes.api import Api
 from curation.scenes.cells import SearchCell
 from curation.scenes.items import Found, Query, Unreadable
 from curation.scenes.snapshot import Snapshot
+from curation.store import paths
 from curation.store.objects import Store
 
 log = logging.getLogger(__name__)
@@ -245,7 +246,7 @@ class Searches:
         Searches are read until each id is found: all of them where one is misspelt.
         """
         left, seen = set(ids), set[str]()
-        keys = [s.key for s in self.store.list(f"scenes/{self.catalog.slug}")] if left else []
+        keys = [s.key for s in self.store.list(paths.searches(self.catalog.slug))] if left else []
         with ThreadPoolExecutor(THREADS) as pool:
             for start in range(0, len(keys), AHEAD):
                 for data in pool.map(self.store.get, keys[start : start + AHEAD]):
@@ -330,7 +331,7 @@ class Searches:
 
     def _key(self, spec: SourceSpec, season: Season, cell: SearchCell) -> str:
         name = STATIC if spec.season == STATIC else season.name
-        return f"scenes/{self.catalog.slug}/{spec.name}/{name}/{cell.name}.json.gz"
+        return paths.search(self.catalog.slug, spec.name, name, cell.name)
 
 
 def _searched(work: T, asked: Sequence[Future[None]]) -> tuple[T, CurationError | None]:

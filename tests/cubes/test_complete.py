@@ -117,7 +117,7 @@ def test_the_report_calls_complete_what_packing_takes(rule, seed):
     for level in dataset.levels:
         folder = level.folder("r")
         for season in level.cube_seasons():
-            here = Cube(level, folder, season, found[folder])
+            here = Cube(level, "r", season, found[folder])
             drawn = {p.id: outcome(rng.choice(statuses), p.id) for p in found[folder]}
             known = {k: v for k, v in drawn.items() if v is not None}
             cubes.setdefault(folder, {})[season] = here
@@ -166,7 +166,7 @@ def test_a_recorded_child_is_of_the_side_and_the_cell_that_the_draw_says(tmp_pat
     store = Store(tmp_path)
     for level in dataset.levels:
         folder, season = level.folder("r"), level.cube_seasons()[-1]
-        here = Cube(level, folder, season, found[folder])
+        here = Cube(level, "r", season, found[folder])
         ledger = Ledger.replay(store, folder, season)
         ledger.acquire(here.binding("digest"))
         ledger.record_cube(here.create(store, {}))
