@@ -174,7 +174,7 @@ TABLE = (
     Mutant(
         "a partner is sought beyond the season's window",
         "curation/recipe/dataset.py",
-        "if self.specs[source].goes_with is None:",
+        "if self.specs[source].pick.follows is None:",
         "if True:",
         (
             "tests/build/test_walk.py::test_radar_is_sought_beyond_the_seasons_window_as_far_as_it_may_lie_from_its_partner",
@@ -516,8 +516,8 @@ TABLE = (
     Mutant(
         "a DEM that cannot be read is not sea",
         "curation/build/picks/mosaic.py",
-        "if spec.hole_value is None or mine.code is not Code.NO_SCENE:",
-        "if spec.hole_value is None:",
+        "if not self.fills or mine.code is not Code.NO_SCENE:",
+        "if not self.fills:",
         ("tests/scenes/test_unreadable.py::test_a_dem_that_cannot_be_read_is_not_told_as_sea",),
     ),
     Mutant(
@@ -555,7 +555,7 @@ TABLE = (
     Mutant(
         "what cannot be reflectance is refused",
         "curation/build/picks/clearest.py",
-        "            radiometry.check_possible(patch.pixels[name], clear, array.nodata)",
+        "            radiometry.check_possible(pixels[name], clear, array.nodata)",
         "            pass",
         ("tests/build/test_offset.py::test_what_cannot_be_reflectance_is_refused_and_the_next_scene_is_used",),
     ),
@@ -688,8 +688,8 @@ TABLE = (
     Mutant(
         "what has no partner uses up no candidate",
         "curation/build/picks/clearest.py",
-        "self.ruled_out.append((scene, spec, why))",
-        "self.ruled_out.append((scene, spec, why))\n                    self.masks += 1",
+        "self.ruled_out.append((scene, its, why))",
+        "self.ruled_out.append((scene, its, why))\n                    self.masks += 1",
         ("tests/build/test_walk.py::test_what_has_no_radar_near_enough_uses_up_no_mask",),
     ),
     Mutant(
@@ -716,7 +716,7 @@ TABLE = (
     Mutant(
         "radar that may be read later fails the patch",
         "curation/build/picks/nearest.py",
-        ("            if not is_lasting(err, slab):\n                raise\n"),
+        ("                if not is_lasting(err, slab):\n                    raise\n"),
         "",
         ("tests/build/test_walk.py::test_radar_that_may_be_read_later_fails_the_patch",),
     ),
@@ -758,7 +758,7 @@ TABLE = (
     Mutant(
         "what an excluded scene would have is no sea",
         "curation/build/picks/mosaic.py",
-        "if len(scenes) < len(mine.scenes):",
+        "if not all_used:",
         "if False:",
         ("tests/build/test_walk.py::test_heights_beside_what_is_excluded_are_no_sea",),
     ),
@@ -1562,8 +1562,8 @@ TABLE = (
     Mutant(
         "verify names a release that is no JSON",
         "curation/verify/shards.py",
-        "    except ValueError as err:\n        found.faults.append(f\"{store.where(paths.REL",
-        "    except ZeroDivisionError as err:\n        found.faults.append(f\"{store.where(paths.REL",
+        '    except ValueError as err:\n        found.faults.append(f"{store.where(paths.REL',
+        '    except ZeroDivisionError as err:\n        found.faults.append(f"{store.where(paths.REL',
         (f"{HOSTILE}verify_names_a_release_of_another_form",),
     ),
     Mutant(
@@ -1775,7 +1775,7 @@ TABLE = (
     Mutant(
         "saturated pixels are no data",
         "curation/build/picks/clearest.py",
-        "            patch.pixels[name] = radiometry.measured(patch.pixels[name], array.nodata)\n",
+        "            pixels[name] = radiometry.measured(pixels[name], array.nodata)\n",
         "",
         ("tests/build/test_offset.py::test_a_few_saturated_pixels_are_no_data_and_counted",),
     ),
@@ -1913,7 +1913,7 @@ TABLE = (
     Mutant(
         "a shift that says nothing refuses nothing",
         "curation/build/picks/nearest.py",
-        " and peak >= shift.least_peak(patch.pixels[name].shape[-1]):",
+        " and peak >= shift.least_peak(patch.pixels[on.own].shape[-1]):",
         ":",
         ("tests/build/test_walk.py::test_a_shift_that_says_nothing_refuses_nothing",),
     ),
@@ -1933,8 +1933,8 @@ TABLE = (
     ),
     Mutant(
         "the unit of a shift is the measured array's pixel",
-        "curation/cubes/facts.py",
-        'f" ({array.told})"',
+        "curation/build/picks/nearest.py",
+        'f" ({on.array.told})"',
         'f" (10 m)"',
         ("tests/build/test_walk.py::test_the_unit_of_a_shift_is_the_pixel_of_the_array_that_is_measured",),
     ),

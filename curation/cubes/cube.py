@@ -30,13 +30,14 @@ from curation.cubes.arrays import (
     encode_chunk,
     python,
 )
-from curation.cubes.facts import DTYPE, FILL, Fact, schema
+from curation.cubes.facts import schema
 from curation.errors import ConfigError, DamageError
 from curation.model import STATIC, Location
 from curation.outcomes import SETTLED
 from curation.places.locations import Locations
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import digest
+from curation.recipe.facts import DTYPE, FILL, Fact
 from curation.recipe.sources import ArraySpec, SourceSpec
 from curation.store import paths
 from curation.store.ledger import FORMAT
@@ -164,7 +165,6 @@ class Cube:
         objects: dict[str, Buffer] = {}
         memory = MemoryStore(objects)
         measured = [f.name for f in self.facts]
-        classes = {f"{s.name}_class": [c.name for c in s.classes] for s in self.sources if s.classes}
         root = zarr.create_group(
             memory,
             zarr_format=3,
@@ -203,7 +203,7 @@ class Cube:
             coordinate(root, f"{name}_band", array.bands)
         for array in {a.pixel: a for _, a in self.arrays.values()}.values():
             axes(root, array, self.dataset.recipe.grid)
-        for axis, names in classes.items():
+        for axis, names in {f.axis: f.along for f in self.facts if f.axis}.items():
             coordinate(root, axis, names)
         for fact in self.facts:
             second = (fact.length,) if fact.axis else ()

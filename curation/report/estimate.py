@@ -60,7 +60,7 @@ def of_cube(run: Run, here: Cube) -> Estimate:
     for spec in here.sources:
         scenes += todo * (MASKS_PER_PATCH if spec.mask else 1)
         for array in here.dataset.arrays[spec.name].values():
-            times = MASKS_PER_PATCH if array.role == "mask" else 1
+            times = MASKS_PER_PATCH if array.is_mask else 1
             windows = todo * len(array.bands) * times
             requests += windows * REQUESTS_PER_WINDOW
             read += windows * _window_bytes(here.dataset.recipe.grid.size, array)

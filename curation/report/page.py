@@ -233,11 +233,11 @@ def _legends(survey: Survey) -> list[tuple[str, Markup]]:
         (
             spec.title,
             Markup(
-                measurements.legend({c.name.replace("_", " "): palette.classes(spec)[c.code] for c in spec.classes})
+                measurements.legend({c.name.replace("_", " "): palette.classes(spec)[c.code] for c in spec.kind.legend})
             ),
         )
         for spec in survey.dataset.specs.values()
-        if spec.classes
+        if spec.kind.legend
     ]
 
 
@@ -272,7 +272,7 @@ def _sources(dataset: Dataset) -> list[dict[str, Any]]:
             "name": spec.name,
             "title": spec.title,
             "required": dataset.recipe.sources[spec.name].required,
-            "season": spec.season,
+            "season": STATIC if spec.timeless else "seasonal",
             "arrays": [f"{n}: {_commas(a.bands)} · {a.dtype} · {a.unit}" for n, a in dataset.arrays[spec.name].items()],
             "licence": spec.licence,
         }

@@ -13,12 +13,12 @@ import numpy as np
 
 from curation.cubes import complete, contents
 from curation.cubes.contents import RecordedCube
-from curation.cubes.facts import FILL
 from curation.errors import ConfigError, DamageError
 from curation.model import iso
 from curation.outcomes import PatchOutcome, Status
 from curation.places import grid
 from curation.recipe.dataset import Dataset
+from curation.recipe.facts import FILL
 from curation.report import panels, picture
 from curation.store import paths
 from curation.store.ledger import recorded_cubes
@@ -129,7 +129,7 @@ def _facts(cube: RecordedCube, outcome: PatchOutcome, sample: str) -> list[tuple
             out.append(("why", panels.reason(its)))
         if its is not None and its.scenes:
             out.append(("scenes", " ".join(its.scenes)))
-        out += _told(spec.name, [c.name for c in spec.classes], facts)
+        out += _told(spec.name, [c.name for c in spec.kind.legend], facts)
     shared = {k: v for k, v in facts.items() if k.startswith(("elevation_", "slope_"))}
     return out + [(k.replace("_", " "), f"{v:.4g}") for k, v in shared.items() if v is not None]
 

@@ -144,7 +144,7 @@ class Survey:
         if shares is None or valid is None:
             return None
         names = meta.label_names(self.dataset)
-        return labels.label_fractions(np.asarray(shares), self.dataset.specs[source].classes, names), float(valid)
+        return labels.label_fractions(np.asarray(shares), self.dataset.specs[source].kind.legend, names), float(valid)
 
     def multi_hot(self, facts: dict[str, Any] | None, season: str) -> list[int] | None:
         """0 or 1 per label, as in a sample; None where they are unknown."""

@@ -306,7 +306,7 @@ class Searches:
 
     def _query(self, spec: SourceSpec, season: Season, cell: SearchCell) -> Query:
         arrays = self.dataset.arrays[spec.name].values()
-        bands = tuple(spec.swath.files) if spec.swath else tuple(b for a in arrays for b in a.bands)
+        bands = spec.kind.sought([b for a in arrays for b in a.bands])
         return Query(spec, bands, season, cell, self.dataset.recipe.quality.max_scene_cloud_pct)
 
     def _request(self, query: Query) -> dict[str, Any]:
@@ -318,7 +318,7 @@ class Searches:
             "bands": list(query.bands),
             "boxes": [list(b) for b in query.cell.boxes],
             "interval": query.interval,
-            "max_scene_cloud_pct": query.max_cloud_pct if query.spec.pick == "clearest" else None,
+            "max_scene_cloud_pct": query.max_cloud_pct if query.spec.limits_cloud else None,
         }
 
     def _is_saved(self, spec: SourceSpec, season: Season, cell: SearchCell) -> bool:
@@ -330,7 +330,7 @@ class Searches:
             return bool(json.loads(lines.readline()) == self._request(self._query(spec, season, cell)))
 
     def _key(self, spec: SourceSpec, season: Season, cell: SearchCell) -> str:
-        name = STATIC if spec.season == STATIC else season.name
+        name = STATIC if spec.timeless else season.name
         return paths.search(self.catalog.slug, spec.name, name, cell.name)
 
 
