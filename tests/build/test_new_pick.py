@@ -70,27 +70,32 @@ class FirstAfter(Pick):
 
 
 @pytest.fixture
-def told(world: tiny.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Curate:
-    """The tiny world with radar of the first date after; the package itself is as it was."""
+def mine(world: tiny.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Curate:
+    """The tiny world, with sources of its own beside it."""
+    for name in ("stac_queries", "manifests"):
+        shutil.copytree(files.folder(name), tmp_path / name)
+    monkeypatch.setattr(files, "_PACKAGE", tmp_path / "curation")
+    return Curate(world.from_afar(tmp_path / "world"), tmp_path / "root")
+
+
+def put(mine: Curate, old: str, new: str, **tables: str) -> None:
+    """Puts another source in the place of one: the same with tables of its own, in the file and in the recipe."""
+    folder = files.folder("stac_queries")
+    text = (folder / f"{old}.toml").read_text().replace(f'"{old}"\ntitle', f'"{new}"\ntitle')
+    for name, table in tables.items():
+        head, _, rest = text.partition(f"[{name}]")
+        text = f"{head}[{name}]\n{table}\n[{rest.partition(chr(10) + '[')[2]}"
+    (folder / f"{new}.toml").write_text(text)
+    mine.world.recipe.write_text(mine.world.recipe.read_text().replace(f"{old} = ", f"{new} = "))
+
+
+def test_a_new_pick_is_one_file_and_the_source_that_names_it(mine: Curate, tmp_path: Path, monkeypatch):
     (tmp_path / "picks").mkdir()
     (tmp_path / "picks/first_after.py").write_text(FIRST_AFTER)
     monkeypatch.setattr(picks, "__path__", [*picks.__path__, str(tmp_path / "picks")])
-    shutil.copytree(files.folder("stac_queries"), tmp_path / "stac_queries")
-    shutil.copytree(files.folder("manifests"), tmp_path / "manifests")
-    text = (tmp_path / "stac_queries/s1rtc.toml").read_text()
-    head, _, rest = text.partition("[pick]")
-    table = '[pick]\nname = "first-after"\ngoes_with = "s2l2a"\nat_most_days = 12\n'
-    text = f"{head}{table}\n[[arrays]]{rest.partition('[[arrays]]')[2]}"
-    (tmp_path / "stac_queries/s1after.toml").write_text(text.replace('"s1rtc"', '"s1after"'))
-    monkeypatch.setattr(files, "_PACKAGE", tmp_path / "curation")
-    mine = world.from_afar(tmp_path / "world")
-    mine.recipe.write_text(mine.recipe.read_text().replace("s1rtc = {}", "s1after = {}"))
-    return Curate(mine, tmp_path / "root")
-
-
-def test_a_new_pick_is_one_file_and_the_source_that_names_it(told: Curate):
-    assert told("build", "--season", "summer") == 0
-    stored = xr.open_zarr(told.folder / "cubes/europe/summer.zarr")
+    put(mine, "s1rtc", "s1after", pick='name = "first-after"\ngoes_with = "s2l2a"\nat_most_days = 12\n')
+    assert mine("build", "--season", "summer") == 0
+    stored = xr.open_zarr(mine.folder / "cubes/europe/summer.zarr")
     ok = stored.isel(patch=np.flatnonzero(stored.status.values == Status.OK))
     assert ok.sizes["patch"] >= 8
     # The tiny world's radar flew over on 11 July, in the north alone, and on 12 July: 19.3 and 43.3 hours after.
@@ -101,3 +106,20 @@ def test_a_new_pick_is_one_file_and_the_source_that_names_it(told: Curate):
     )
     assert ok.s1after_after_days.attrs["long_name"] == "days after the s2l2a scene"
     assert float(ok.s1after_10m.min()) > 0
+
+
+@pytest.mark.parametrize(("kind", "kept"), [("classes", True), ("optical", False)])
+def test_gaps_of_the_same_acquisition_are_kept_of_class_maps_alone(mine: Curate, kind: str, kept: bool):
+    # The tiny world's map of 10 July has nothing south of its middle.
+    if not kept:
+        put(mine, "dynamicworld", "field", kind=f'name = "{kind}"\n')
+        recipe = (
+            mine.world.recipe.read_text().replace('seasonal = "field"', "").replace('seasonal = "dynamicworld"', "")
+        )
+        mine.world.recipe.write_text(recipe)
+    name = "dynamicworld" if kept else "field"
+    assert mine("build", "--season", "summer") == 0
+    stored = xr.open_zarr(mine.folder / "cubes/europe/summer.zarr")
+    south = (stored.y0_m.values <= tiny.Y0 - 3_000) & (stored.s2l2a_status.values == Status.OK)
+    assert south.any()
+    assert set(stored[f"{name}_reason"].values[south]) - {"no_match"} == ({""} if kept else {"nodata"})

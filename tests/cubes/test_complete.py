@@ -80,7 +80,7 @@ def family(rule: str) -> tuple[Dataset, dict[str, Locations]]:
     """Cells with two children each, with the splits of the recipe."""
     raw = load_dataset("ssl4eo-s").recipe.model_dump()
     seasons = {k: v for k, v in raw["seasons"].items() if k in ("winter", "2021-07")}
-    own = {k: [s for s in v.get("seasons", []) if s in seasons] for k, v in raw["sources"].items()}
+    own = {k: [s for s in v["seasons"] or [] if s in seasons] for k, v in raw["sources"].items()}
     uses = {k: v | ({"seasons": own[k]} if own[k] else {}) for k, v in raw["sources"].items()}
     raw |= {"seasons": seasons, "sources": uses}
     raw["pack"]["complete"] = rule
