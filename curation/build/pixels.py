@@ -66,7 +66,7 @@ def assets_of(source: Source, band: str, scenes: Sequence[Scene]) -> list[Asset]
 def read_all(slab: Slab, source: Source, place: Location, scenes: Sequence[Scene]) -> tuple[Pixels, bool, float]:
     """All arrays of a source, whether any was warped, and the least valid fraction."""
     pixels, warped, valid = {}, False, 1.0
-    slab.reader.prefetch([source.files.reads(source, place, scenes)])  # at a time, where nobody foresaw it
+    slab.reader.prefetch([source.files.reads(source, place, scenes)])  # all of it at a time, where nobody foresaw it
     for name, array in source.arrays.items():
         pixels[name], was_warped = source.files.pixels(slab, source, place, name, scenes)
         warped |= was_warped

@@ -76,8 +76,7 @@ class Dataset:
         for spec in self.specs.values():
             sides = {a.px(recipe.grid.size) for a in self.arrays[spec.name].values()}
             if fault := spec.kind.check_grid(recipe.grid.size_deg, sides):
-                of = " of the children" if level else ""
-                raise ConfigError(f"{path}: [sources.{spec.name}], on footprints of [{level or 'grid'}]{of}: {fault}")
+                raise ConfigError(f"{path}: [sources.{spec.name}], on footprints of [{level or 'grid'}]: {fault}")
             for array in self.arrays[spec.name].values():
                 if array.res_m is None:
                     continue
