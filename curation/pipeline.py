@@ -48,6 +48,7 @@ class Built:
     """What building one cube came to."""
 
     region: str
+    """Its folder (`store.paths`)."""
     season: str
     counts: Counter[str] = field(default_factory=Counter)
     """Reason → patches of those asked for, earlier runs' included."""
@@ -114,7 +115,7 @@ def build(
     """
     with Doing("build: reading what is recorded", often_short=True):
         works = _works(run, asked, seasons)
-    by_cube = {(w.here.region, w.here.season): w for w in works}
+    by_cube = {(w.here.folder, w.here.season): w for w in works}
     total = sum(w.left.patches for w in works)
     _say_settled(works, total)
     searches = Searches(run.dataset, run.catalog, run.store)
@@ -131,11 +132,11 @@ def build(
                     full = full or result
                     continue
                 record = _record(run, job, result)
-                records.setdefault((job.region, job.season), []).append(record)
+                records.setdefault((job.folder, job.season), []).append(record)
                 fresh = [o for o in record.patches if o.id in job.todo]
                 stored = sum(o.size for o in record.objects) if isinstance(result, SlabReceipt) else 0
                 count.add((o.told for o in fresh), stored)
-                by_cube[job.region, job.season].built.add(len(fresh), result)
+                by_cube[job.folder, job.season].built.add(len(fresh), result)
                 broken = broken + 1 if all(o.status is Status.FAILED for o in fresh) else 0
             for key, lines in records.items():
                 by_cube[key].ledger.append(lines)
@@ -196,10 +197,10 @@ def _works(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> list[_W
 
 def _work(run: Run, here: Cube) -> _Work:
     """A cube's ledger, bound to this recipe and catalog, and what is left to do."""
-    ledger = Ledger.replay(run.store, here.region, here.season)
+    ledger = Ledger.replay(run.store, here.folder, here.season)
     check_bound(run, ledger, here)
     check_sizes(run.store, ledger, here)
-    return _Work(run, Remaining(here, ledger, run.limit), Built(here.region, here.season))
+    return _Work(run, Remaining(here, ledger, run.limit), Built(here.folder, here.season))
 
 
 def _jobs(work: _Work, searches: Searches) -> Iterator[SlabJob]:
@@ -272,7 +273,7 @@ def _record(run: Run, job: SlabJob, result: SlabReceipt | BaseException) -> Slab
         else:
             return result.record
     cause = causes.whole(result)
-    log.warning("%s/%s slab %d failed: %s", job.region, job.season, job.slab, cause)
+    log.warning("%s/%s slab %d failed: %s", job.folder, job.season, job.slab, cause)
     # Nobody has looked at a source: none is to blame.
     failed = {s.name: SourceOutcome(Status.FAILED, Code.UPSTREAM) for s in job.dataset.sources(job.season)}
     failed[SLAB] = SourceOutcome(Status.FAILED, code_of(result), cause=cause)

@@ -174,7 +174,7 @@ TABLE = (
     Mutant(
         "a partner is sought beyond the season's window",
         "curation/recipe/dataset.py",
-        "if self.specs[source].goes_with is None:",
+        "if self.specs[source].pick.follows is None:",
         "if True:",
         (
             "tests/build/test_walk.py::test_radar_is_sought_beyond_the_seasons_window_as_far_as_it_may_lie_from_its_partner",
@@ -516,8 +516,8 @@ TABLE = (
     Mutant(
         "a DEM that cannot be read is not sea",
         "curation/build/picks/mosaic.py",
-        "if spec.hole_value is None or mine.code is not Code.NO_SCENE:",
-        "if spec.hole_value is None:",
+        "if not self.fills or mine.code is not Code.NO_SCENE:",
+        "if not self.fills:",
         ("tests/scenes/test_unreadable.py::test_a_dem_that_cannot_be_read_is_not_told_as_sea",),
     ),
     Mutant(
@@ -555,7 +555,7 @@ TABLE = (
     Mutant(
         "what cannot be reflectance is refused",
         "curation/build/picks/clearest.py",
-        "            radiometry.check_possible(patch.pixels[name], clear, array.nodata)",
+        "            radiometry.check_possible(pixels[name], clear, array.nodata)",
         "            pass",
         ("tests/build/test_offset.py::test_what_cannot_be_reflectance_is_refused_and_the_next_scene_is_used",),
     ),
@@ -688,8 +688,8 @@ TABLE = (
     Mutant(
         "what has no partner uses up no candidate",
         "curation/build/picks/clearest.py",
-        "self.ruled_out.append((scene, spec, why))",
-        "self.ruled_out.append((scene, spec, why))\n                    self.masks += 1",
+        "self.ruled_out.append((scene, its, why))",
+        "self.ruled_out.append((scene, its, why))\n                    self.masks += 1",
         ("tests/build/test_walk.py::test_what_has_no_radar_near_enough_uses_up_no_mask",),
     ),
     Mutant(
@@ -716,7 +716,7 @@ TABLE = (
     Mutant(
         "radar that may be read later fails the patch",
         "curation/build/picks/nearest.py",
-        ("            if not is_lasting(err, slab):\n                raise\n"),
+        ("                if not is_lasting(err, slab):\n                    raise\n"),
         "",
         ("tests/build/test_walk.py::test_radar_that_may_be_read_later_fails_the_patch",),
     ),
@@ -758,7 +758,7 @@ TABLE = (
     Mutant(
         "what an excluded scene would have is no sea",
         "curation/build/picks/mosaic.py",
-        "if len(scenes) < len(mine.scenes):",
+        "if not all_used:",
         "if False:",
         ("tests/build/test_walk.py::test_heights_beside_what_is_excluded_are_no_sea",),
     ),
@@ -1562,8 +1562,8 @@ TABLE = (
     Mutant(
         "verify names a release that is no JSON",
         "curation/verify/shards.py",
-        "    except ValueError as err:\n        found.faults.append(f\"{store.where('manifest",
-        "    except ZeroDivisionError as err:\n        found.faults.append(f\"{store.where('manifest",
+        '    except ValueError as err:\n        found.faults.append(f"{store.where(paths.REL',
+        '    except ZeroDivisionError as err:\n        found.faults.append(f"{store.where(paths.REL',
         (f"{HOSTILE}verify_names_a_release_of_another_form",),
     ),
     Mutant(
@@ -1775,7 +1775,7 @@ TABLE = (
     Mutant(
         "saturated pixels are no data",
         "curation/build/picks/clearest.py",
-        "            patch.pixels[name] = radiometry.measured(patch.pixels[name], array.nodata)\n",
+        "            pixels[name] = radiometry.measured(pixels[name], array.nodata)\n",
         "",
         ("tests/build/test_offset.py::test_a_few_saturated_pixels_are_no_data_and_counted",),
     ),
@@ -1891,10 +1891,55 @@ TABLE = (
     ),
     Mutant(
         "the page has no word of radar where there is none",
-        "curation/report/contact_sheet.py",
-        ' if radar else "",',
-        ",",
+        "curation/report/panels.py",
+        '    if not any(spec.kind.picture == "radar" for spec in specs):\n        return ""\n',
+        "",
         ("tests/report/test_page.py::test_a_page_without_radar_has_no_word_of_it",),
+    ),
+    Mutant(
+        "a source names a pick or a kind that there is",
+        "curation/recipe/sources.py",
+        "    if name not in known:",
+        "    if False:",
+        ("tests/recipe/test_sources.py::test_what_contradicts_itself_is_refused_with_the_reason",),
+    ),
+    Mutant(
+        "a mean is of swaths",
+        "curation/build/picks/mean.py",
+        "        if not source.kind.whole_orbits:",
+        "        if False:",
+        ("tests/recipe/test_sources.py::test_what_contradicts_itself_is_refused_with_the_reason",),
+    ),
+    Mutant(
+        "a mosaic is of rasters",
+        "curation/build/picks/mosaic.py",
+        "        if source.kind.whole_orbits:",
+        "        if False:",
+        ("tests/recipe/test_sources.py::test_what_contradicts_itself_is_refused_with_the_reason",),
+    ),
+    Mutant(
+        "a raster has no counts of a mean",
+        "curation/build/pixels.py",
+        "        if any(a.tells_of_mean for a in source.arrays):",
+        "        if False:",
+        ("tests/recipe/test_sources.py::test_what_contradicts_itself_is_refused_with_the_reason",),
+    ),
+    Mutant(
+        "gaps of what has none by nature are refused",
+        "curation/build/picks/same_acquisition.py",
+        "        if valid < source.min_valid and not source.spec.kind.keeps_gaps:",
+        "        if False:",
+        ("tests/build/test_new_pick.py::test_gaps_of_the_same_acquisition_are_kept_of_class_maps_alone",),
+    ),
+    Mutant(
+        "a level is told from a region",
+        "curation/store/paths.py",
+        '    return name.partition(".")[2]',
+        '    return ""',
+        (
+            "tests/store/test_paths.py::test_what_is_made_is_parsed_again",
+            "tests/recipe/test_recipe.py::test_levels_have_sources_footprints_and_seasons_of_their_own",
+        ),
     ),
     Mutant(
         "planned places are not counted as built",
@@ -1913,7 +1958,7 @@ TABLE = (
     Mutant(
         "a shift that says nothing refuses nothing",
         "curation/build/picks/nearest.py",
-        " and peak >= shift.least_peak(patch.pixels[name].shape[-1]):",
+        " and peak >= shift.least_peak(patch.pixels[on.own].shape[-1]):",
         ":",
         ("tests/build/test_walk.py::test_a_shift_that_says_nothing_refuses_nothing",),
     ),
@@ -1933,8 +1978,8 @@ TABLE = (
     ),
     Mutant(
         "the unit of a shift is the measured array's pixel",
-        "curation/cubes/facts.py",
-        'f" ({array.told})"',
+        "curation/build/picks/nearest.py",
+        'f" ({on.array.told})"',
         'f" (10 m)"',
         ("tests/build/test_walk.py::test_the_unit_of_a_shift_is_the_pixel_of_the_array_that_is_measured",),
     ),

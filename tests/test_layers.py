@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import curation
+from curation.recipe import sources
 
 PACKAGE = Path(curation.__file__).parent
 
@@ -62,9 +63,11 @@ PURE = {
     "read.versions",
     "read.warp",
     "recipe.digests",
+    "recipe.facts",
     "recipe.sources",
     "recipe.swath",
     "scenes.rank",
+    "store.paths",
     "work.fitness",
     "work.neighbours",
 }
@@ -147,6 +150,18 @@ def test_no_modules_import_one_another_in_a_circle():
 def test_no_file_is_too_long_to_be_read_at_once():
     lines = {name: len(p.read_text().splitlines()) for name, p in FILES.items()}
     assert {name: n for name, n in lines.items() if n > MOST_LINES} == {}
+
+
+def test_what_is_found_by_its_name_is_a_pick_or_a_kind():
+    # The one way up: a file of `build` that says which keys it has, found when a source that names it is read.
+    calls = {
+        (name, ast.unparse(node))
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "importlib.import_module"
+    }
+    assert {name for name, _ in calls} - {"work.probe"} == {"recipe.sources"}
+    assert {sources.PICKS, sources.KINDS} == {"curation.build.picks", "curation.build.kinds"}
 
 
 def test_examples_are_imported_by_nobody():

@@ -1,12 +1,12 @@
-"""What the steps of a slab share: its task, its patches, and how an error becomes an outcome."""
+"""What the steps of a slab share: its task, its inputs, its patches, and how an error becomes an outcome."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeGuard, TypeVar
+from typing import Any, Literal, NoReturn, Protocol, TypeGuard, TypeVar, cast
 
 from numpy.typing import NDArray
 
@@ -14,14 +14,15 @@ from curation.errors import CurationError, PassingError, ReadError, TrustError
 from curation.errors.causes import one_line
 from curation.errors.codes import Code
 from curation.model import Location, Scene
-from curation.outcomes import Reject, SourceOutcome
-from curation.read.reader import Read
+from curation.outcomes import Reject, SourceOutcome, Status
+from curation.read.reader import Read, Reader
 from curation.read.swath import Swaths
 from curation.recipe.catalogs import Catalog
 from curation.recipe.dataset import Dataset
-from curation.recipe.sources import CatalogForm, SourceSpec
-from curation.scenes import candidates
-from curation.scenes.candidates import Candidates, Times
+from curation.recipe.schema import QualitySpec
+from curation.recipe.sources import ArraySpec, CatalogForm, Shift, SourceSpec
+from curation.scenes.candidates import Candidates, Times, is_near
+from curation.store import paths
 from curation.store.objects import Store
 from curation.store.records import SlabRecord
 
@@ -32,6 +33,9 @@ Pixels = dict[str, NDArray[Any]]
 
 Reading = Generator[list[Read], None, T]
 """Work that says what it will read next, and goes on when that is on its way."""
+
+Part = Literal["all", "mask", "bands"]
+"""Which arrays of a scene: all, its mask alone, or all but that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +61,122 @@ class SlabJob:
     unsearched: CurationError | None = None
     """Why a search that it needs failed: its patches then fail with that."""
 
+    @property
+    def folder(self) -> str:
+        """What its cube lies below."""
+        return paths.folder(self.region, self.dataset.level)
+
+
+class Chooser(Protocol):
+    """What is asked of a pick that chooses its scenes by itself."""
+
+    def reads(self, slab: Slab, source: Source, place: Location) -> list[Read]:
+        """What it will read for sure, known beforehand."""
+
+    def read(self, slab: Slab, patch: Patch, source: Source) -> Reading[Scene | None]:
+        """Reads the source into the patch; gives the scene that others may go with. Raises Reject where none will do."""
+
+
+class Follower(Protocol):
+    """What is asked of a pick that goes with the chosen scene of another source."""
+
+    def check_any(self, source: Source, place: Location) -> None:
+        """Passes where some scene of the other might do. Raises Reject where none will."""
+
+    def partners(self, slab: Slab, source: Source, place: Location, to: Scene) -> list[Scene]:
+        """What goes with the other's scene, best first. Raises Reject where nothing does."""
+
+    def read_with(self, slab: Slab, patch: Patch, source: Source, to: Scene) -> None:
+        """Reads the source into the patch, as it goes with the other's scene. Raises Reject where none will do."""
+
+    def compare(self, slab: Slab, patch: Patch, source: Source) -> None:
+        """Looks at what both have read. Raises Reject where they do not go together."""
+
+
+class Files(Protocol):
+    """What is asked of a kind: how its files are read."""
+
+    def reads(self, source: Source, place: Location, scenes: Sequence[Scene], part: Part = "all") -> list[Read]:
+        """What reading arrays of scenes takes, as far as it is known beforehand."""
+
+    def pixels(
+        self, slab: Slab, source: Source, place: Location, name: str, scenes: Sequence[Scene]
+    ) -> tuple[NDArray[Any], bool]:
+        """(band, y, x) of an array, and whether it was warped."""
+
+    def measured_of(self, source: Source, place: Location, pixels: Pixels) -> dict[str, Any]:
+        """Fact → value of what is measured of its pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One source of a slab, resolved: all that its patches are built from."""
+
+    spec: SourceSpec
+    arrays: dict[str, ArraySpec]
+    """By name, as the recipe wants them."""
+    form: CatalogForm | None
+    """How the catalog offers it."""
+    found: dict[str, Candidates]
+    """Location id → what its patch may use."""
+    min_valid: float
+    """Least fraction of pixels with data."""
+    is_required: bool
+    shift: Shift | None
+    """What its shift against the one it goes with is measured on."""
+
+    @property
+    def name(self) -> str:
+        """The source's."""
+        return self.spec.name
+
+    @property
+    def mask(self) -> str:
+        """Name of the array that is read first and decides."""
+        return next(n for n, a in self.arrays.items() if a.is_mask)
+
+    @property
+    def chooser(self) -> Chooser:
+        """Its pick, of one that chooses by itself."""
+        return cast(Chooser, self.spec.pick)
+
+    @property
+    def follower(self) -> Follower:
+        """Its pick, of one that goes with another."""
+        return cast(Follower, self.spec.pick)
+
+    @property
+    def files(self) -> Files:
+        """Its kind."""
+        return cast(Files, self.spec.kind)
+
+    @property
+    def sign(self) -> Literal["none", "planetary-computer"]:
+        """Who signs hrefs."""
+        return self.form.sign if self.form else "none"
+
 
 @dataclass(frozen=True, slots=True)
 class Slab:
-    """What is known of a slab while it is built."""
+    """All that the patches of a slab are built from, resolved once: they ask no recipe, no catalog and no search."""
 
-    dataset: Dataset
-    region: str
+    folder: str
     season: str
-    candidates: dict[str, dict[str, Candidates]]
-    """Source → location id → candidates."""
-    forms: dict[str, CatalogForm | None]
-    """Source → how the catalog offers it."""
-    swaths: Swaths
-    """What reads sources that are swaths."""
+    sources: tuple[Source, ...]
+    """Those that choose by themselves first."""
+    quality: QualitySpec
     excluded: frozenset[str]
     """Ids of scenes that are never used."""
+    reader: Reader
+    swaths: Swaths
+    """What reads sources that are swaths."""
     searches: str
     """Name of the client's searches."""
+
+    def following(self, source: Source) -> list[Source]:
+        """Those that go with a source; first what is looked for with each of its candidates."""
+        found = [s for s in self.sources if s.spec.pick.follows == source.name]
+        return sorted(found, key=lambda s: not s.spec.pick.tried)
 
 
 @dataclass(slots=True)
@@ -87,6 +189,17 @@ class Patch:
     sources: dict[str, SourceOutcome] = field(default_factory=dict)
     passed_over: dict[str, dict[str, str]] = field(default_factory=dict)
     """Source → id of a scene that could not be read → why."""
+
+    def note(self, source: Source, **facts: Any) -> None:
+        """Takes up what was measured of a source, by names without the source's."""
+        self.facts |= {f"{source.name}_{name}": value for name, value in facts.items()}
+
+    def take(self, source: Source, pixels: Pixels, scenes: Iterable[Scene], **facts: Any) -> None:
+        """Takes up a source that was read: its pixels, scenes and facts, and what its kind measures."""
+        self.pixels |= pixels
+        self.note(source, **facts)
+        self.facts |= source.files.measured_of(source, self.location, pixels)
+        self.sources[source.name] = SourceOutcome(Status.OK, scenes=tuple(s.id for s in scenes))
 
 
 class SourceError(Exception):
@@ -101,45 +214,64 @@ _OF_OTHERS = (Code.UPSTREAM, Code.EXHAUSTED)
 """Codes that no other scene of the source would change: another source decided, or the recipe's own limit."""
 
 
-def refusal(slab: Slab, patch: Patch, source: str, why: Reject, near: Times = None) -> SourceOutcome:
+def lost(slab: Slab, source: Source, place: Location, near: Times = None) -> Reject | None:
+    """The refusal in place of another where an item that could not be read might have been chosen.
+
+    One that goes with another only near enough in time to that; one that others must go with only near enough to theirs.
+
+    Args:
+        slab: what is built.
+        source: the one that refuses all.
+        place: where.
+        near: of a source that goes with another, when its partner may have been taken.
+    """
+    mine, pick, gap = source.found[place.id], source.spec.pick, slab.quality.max_gap_days
+    if pick.follows is not None:
+        days = gap if pick.reach_days is None else pick.reach_days
+        return mine.lost(lambda time: near is None or is_near(time, near, days))
+    with_it = [s.found[place.id] for s in slab.following(source) if s.is_required and s.spec.pick.tried]
+    return mine.lost(lambda time: all(its.may_lie_near(time, gap) for its in with_it))
+
+
+def refusal(slab: Slab, patch: Patch, source: Source, why: Reject, near: Times = None) -> SourceOutcome:
     """What becomes of a source that refuses all; where an item that could not be read might have passed, that is told."""
-    lost = candidates.lost(slab.dataset, slab.candidates, source, patch.location, near)
-    told = why if lost is None or why.code in _OF_OTHERS else lost
+    other = lost(slab, source, patch.location, near)
+    told = why if other is None or why.code in _OF_OTHERS else other
     return SourceOutcome(told.status, told.code, told.value, cause=told.cause)
 
 
 @contextlib.contextmanager
-def outcome_of(slab: Slab, patch: Patch, spec: SourceSpec, near: Times = None) -> Iterator[None]:
+def outcome_of(slab: Slab, patch: Patch, source: Source, near: Times = None) -> Iterator[None]:
     """A Reject inside becomes the source's outcome; an error inside is told as the source's, and ends the patch."""
     try:
         yield
     except Reject as why:
-        patch.sources[spec.name] = refusal(slab, patch, spec.name, why, near)
+        patch.sources[source.name] = refusal(slab, patch, source, why, near)
     except SourceError:
         raise
     except Exception as err:
-        raise SourceError(spec.name) from err
+        raise SourceError(source.name) from err
 
 
-def refuse(slab: Slab, patch: Patch, anchor: SourceSpec, source: str, why: Reject, near: Times = None) -> NoReturn:
+def refuse(slab: Slab, patch: Patch, anchor: Source, source: Source, why: Reject, near: Times = None) -> NoReturn:
     """Raises what becomes of the anchor where a source refuses all: that, or `upstream` where it is another's."""
-    if source == anchor.name:
+    if source.name == anchor.name:
         raise why
-    patch.sources[source] = refusal(slab, patch, source, why, near)
+    patch.sources[source.name] = refusal(slab, patch, source, why, near)
     raise Reject(Code.UPSTREAM)
 
 
 def is_lasting(err: Exception, slab: Slab) -> TypeGuard[ReadError]:
     """Whether the recipe wants the next scene for an error: a file cannot be read, and nothing but the file is to blame."""
-    wants_next = slab.dataset.recipe.quality.unreadable == "next"
+    wants_next = slab.quality.unreadable == "next"
     return wants_next and isinstance(err, ReadError) and not isinstance(err, PassingError | TrustError)
 
 
-def note_passed_over(slab: Slab, patch: Patch, spec: SourceSpec, scene: Scene, err: Exception) -> None:
+def note_passed_over(slab: Slab, patch: Patch, source: Source, scene: Scene, err: Exception) -> None:
     """Writes down that a scene was passed over, since it could not be read, and why."""
-    patch.passed_over.setdefault(spec.name, {})[scene.id] = one_line(err)
-    where = f"{slab.region}/{slab.season}/{patch.location.id}"
-    log.warning("%s: %s scene %s is passed over: %s", where, spec.name, scene.id, one_line(err))
+    patch.passed_over.setdefault(source.name, {})[scene.id] = one_line(err)
+    where = f"{slab.folder}/{slab.season}/{patch.location.id}"
+    log.warning("%s: %s scene %s is passed over: %s", where, source.name, scene.id, one_line(err))
 
 
 def usable(slab: Slab, scenes: Iterable[Scene]) -> list[Scene]:

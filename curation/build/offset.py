@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from curation.build.context import Pixels, Slab
+from curation.build.context import Pixels, Slab, Source
 from curation.build.pixels import assets_of
 from curation.model import Scene
 from curation.read import radiometry
-from curation.read.reader import Asset, Read, Reader
-from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.read.reader import Asset, Read
+from curation.recipe.sources import ArraySpec
 
 _MOST_LOOKS = 4096
 """Scenes whose evidence a process keeps."""
@@ -24,24 +24,24 @@ _looked: OrderedDict[tuple[str, ...], radiometry.Evidence] = OrderedDict()
 _looked_lock = threading.Lock()
 
 
-def looks(slab: Slab, reader: Reader, spec: SourceSpec, scene: Scene) -> list[Read]:
+def looks(slab: Slab, source: Source, scene: Scene) -> list[Read]:
     """What finding a scene's evidence will read; nothing where it is known."""
-    asked = _asked(slab, spec, scene)
+    asked = _asked(source, scene)
     with _looked_lock:
-        is_known = _look_key(slab, reader, asked) in _looked
+        is_known = _look_key(slab, asked) in _looked
     return [] if is_known else [Read(asset, array, None) for _, asset, array in asked]
 
 
-def evidence(slab: Slab, reader: Reader, spec: SourceSpec, scene: Scene) -> radiometry.Evidence | None:
+def evidence(slab: Slab, source: Source, scene: Scene) -> radiometry.Evidence | None:
     """What the pixels of the whole scene say of the offset, whatever patch asks; None of a source that has none.
 
     Raises:
         ReadError: a band or the mask cannot be read.
     """
-    asked = _asked(slab, spec, scene)
+    asked = _asked(source, scene)
     if not asked:
         return None
-    key = _look_key(slab, reader, asked)
+    key = _look_key(slab, asked)
     with _looked_lock:
         if key in _looked:
             _looked.move_to_end(key)
@@ -49,9 +49,9 @@ def evidence(slab: Slab, reader: Reader, spec: SourceSpec, scene: Scene) -> radi
     pixels: Pixels = {}
     clear = 0.0
     for band, asset, array in asked:
-        values = reader.coarse(asset, array)
-        if array.role == "mask":
-            clear = float(np.isin(values, spec.clear).mean()) if values.size else 0.0
+        values = slab.reader.coarse(asset, array)
+        if array.is_mask:
+            clear = float(np.isin(values, source.spec.clear).mean()) if values.size else 0.0
         else:
             pixels[band] = values
     found = radiometry.evidence(pixels, clear)
@@ -62,14 +62,13 @@ def evidence(slab: Slab, reader: Reader, spec: SourceSpec, scene: Scene) -> radi
     return found
 
 
-def _asked(slab: Slab, spec: SourceSpec, scene: Scene) -> list[tuple[str, Asset, ArraySpec]]:
+def _asked(source: Source, scene: Scene) -> list[tuple[str, Asset, ArraySpec]]:
     """Band, asset and array of all that evidence is taken of."""
-    form = slab.forms[spec.name]
-    if form is None or form.offset == "none":
+    if source.form is None or source.form.offset == "none":
         return []
-    arrays = [a for a in slab.dataset.arrays[spec.name].values() if a.unit == radiometry.UNIT or a.role == "mask"]
-    return [(b, asset, a) for a in arrays for b in a.bands for asset in assets_of(slab, spec, b, [scene])]
+    arrays = [a for a in source.arrays.values() if a.unit == radiometry.UNIT or a.is_mask]
+    return [(b, asset, a) for a in arrays for b in a.bands for asset in assets_of(source, b, [scene])]
 
 
-def _look_key(slab: Slab, reader: Reader, asked: Sequence[tuple[str, Asset, ArraySpec]]) -> tuple[str, ...]:
-    return (slab.searches, reader.base, *(f"{band} {a.band} {a.href}" for band, a, _ in asked))
+def _look_key(slab: Slab, asked: Sequence[tuple[str, Asset, ArraySpec]]) -> tuple[str, ...]:
+    return (slab.searches, slab.reader.base, *(f"{band} {a.band} {a.href}" for band, a, _ in asked))

@@ -1,45 +1,74 @@
-"""The arrays of one scene on the grid of a patch."""
+"""The arrays of scenes on the grid of a patch: of a raster's files; and all arrays of a source, whatever its kind."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.build.context import Patch, Pixels, Slab
-from curation.cubes import labels
+from curation.build.context import Part, Pixels, Slab, Source
 from curation.errors import ReadError
 from curation.model import Location, Scene
-from curation.read import backscatter, swathgrid
-from curation.read.reader import Asset, Read, Reader
-from curation.recipe.dataset import Dataset
-from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.read.reader import Asset, Read
+from curation.recipe.sources import ArraySpec, Kind, SourceSpec
 from curation.scenes import rank
 
 
-def files_of(slab: Slab, spec: SourceSpec, scene: Scene) -> dict[str, Asset]:
-    """File of a swath → where the scene has it."""
-    form = slab.forms[spec.name]
-    return {file: Asset(href, form.sign if form else "none") for file, href in scene.hrefs.items()}
+class Raster(Kind):
+    """Pixels on a grid that their file states, or along a side of which it is known where they lie."""
+
+    zero_is_nodata: bool = False
+    """Exact zeros are a scene's border, not data."""
+
+    def check(self, source: SourceSpec) -> None:
+        """Passes where no array says what only swaths have."""
+        if any(a.tells_of_mean for a in source.arrays):
+            raise ValueError("the roles 'count' and 'quality' are of kind = 'swath'")
+
+    def reads(self, source: Source, place: Location, scenes: Sequence[Scene], part: Part = "all") -> list[Read]:
+        """A read per array, band and scene."""
+        return [
+            Read(asset, array, place)
+            for array in source.arrays.values()
+            if part == "all" or array.is_mask == (part == "mask")
+            for band in array.bands
+            for asset in assets_of(source, band, scenes)
+        ]
+
+    def pixels(
+        self, slab: Slab, source: Source, place: Location, name: str, scenes: Sequence[Scene]
+    ) -> tuple[NDArray[Any], bool]:
+        """(band, y, x) of an array, and whether any band was warped."""
+        array = source.arrays[name]
+        bands, warped = [], False
+        for band in array.bands:
+            assets = assets_of(source, band, scenes)
+            pixels, was_warped = slab.reader.read(assets, array, place, zero_is_nodata=self.zero_is_nodata)
+            if np.issubdtype(pixels.dtype, np.floating) and not np.isfinite(pixels).all():
+                raise ReadError(f"{assets[0].href}: holds NaN or infinity, expected finite values or {array.nodata:g}")
+            bands.append(pixels)
+            warped |= was_warped
+        return np.stack(bands), warped
+
+    def measured_of(self, source: Source, place: Location, pixels: Pixels) -> dict[str, Any]:
+        """Nothing, unless the kind says what."""
+        return {}
 
 
-def class_facts(dataset: Dataset, patch: Patch, spec: SourceSpec) -> None:
-    """Takes up the share of each class of a class map, and of its valid pixels."""
-    name, array = next(iter(dataset.arrays[spec.name].items()))
-    shares, valid = labels.class_fractions(patch.pixels[name], spec.classes, array.nodata)
-    patch.facts |= {f"{spec.name}_fraction": shares, f"{spec.name}_valid_fraction": valid}
+def assets_of(source: Source, band: str, scenes: Sequence[Scene]) -> list[Asset]:
+    """The files of a band, one of each scene, as a reader wants them."""
+    number = source.form.asset_bands.get(band, 1) if source.form else 1
+    return [Asset(s.hrefs[band], source.sign, number, rank.held(s.geometry)) for s in scenes]
 
 
-def read_all(
-    slab: Slab, reader: Reader, location: Location, spec: SourceSpec, scenes: Sequence[Scene]
-) -> tuple[Pixels, bool, float]:
+def read_all(slab: Slab, source: Source, place: Location, scenes: Sequence[Scene]) -> tuple[Pixels, bool, float]:
     """All arrays of a source, whether any was warped, and the least valid fraction."""
     pixels, warped, valid = {}, False, 1.0
-    reader.prefetch([reads_of(slab, location, spec, scenes)])  # all of it at a time, where nobody foresaw it
-    for name, array in slab.dataset.arrays[spec.name].items():
-        pixels[name], was_warped = read_array(slab, reader, location, spec, array, scenes)
+    slab.reader.prefetch([source.files.reads(source, place, scenes)])  # all of it at a time, where nobody foresaw it
+    for name, array in source.arrays.items():
+        pixels[name], was_warped = source.files.pixels(slab, source, place, name, scenes)
         warped |= was_warped
         valid = min(valid, valid_fraction(pixels[name], array))
     return pixels, warped, valid
@@ -48,53 +77,3 @@ def read_all(
 def valid_fraction(pixels: NDArray[Any], array: ArraySpec) -> float:
     """Share of pixels that have data in every band."""
     return float((pixels != array.nodata).all(axis=0).mean())
-
-
-def read_array(
-    slab: Slab, reader: Reader, location: Location, spec: SourceSpec, array: ArraySpec, scenes: Sequence[Scene]
-) -> tuple[NDArray[Any], bool]:
-    """(band, y, x) of an array, and whether any band was warped. Raises Reject where radar holds what cannot be."""
-    if spec.swath is not None:
-        (name,) = (n for n, a in slab.dataset.arrays[spec.name].items() if a is array)
-        found, _ = swathgrid.pixels(
-            slab.swaths, spec, {name: array}, location, scenes, lambda s: files_of(slab, spec, s)
-        )
-        return found[name], True
-    bands, warped = [], False
-    for band in array.bands:
-        assets = assets_of(slab, spec, band, scenes)
-        pixels, was_warped = reader.read(assets, array, location, zero_is_nodata=spec.zero_is_nodata)
-        if np.issubdtype(pixels.dtype, np.floating) and not np.isfinite(pixels).all():
-            raise ReadError(f"{assets[0].href}: holds NaN or infinity, expected finite values or {array.nodata:g}")
-        bands.append(pixels)
-        warped |= was_warped
-    stacked = np.stack(bands)
-    if spec.radar and array.role == "data":
-        stacked = backscatter.possible(stacked, array.nodata)
-    return stacked, warped
-
-
-def assets_of(slab: Slab, spec: SourceSpec, band: str, scenes: Sequence[Scene]) -> list[Asset]:
-    """The files of a band, one of each scene, as a reader wants them."""
-    form = slab.forms[spec.name]
-    sign, index = (form.sign, form.asset_bands.get(band, 1)) if form else ("none", 1)
-    return [Asset(s.hrefs[band], sign, index, rank.held(s.geometry)) for s in scenes]
-
-
-def reads_of(
-    slab: Slab,
-    location: Location,
-    spec: SourceSpec,
-    scenes: Sequence[Scene],
-    roles: Collection[str] = ("data", "mask", "classes"),
-) -> list[Read]:
-    """What reading a source's arrays of some roles from scenes takes; nothing of swaths, which say it when they are open."""
-    if spec.swath is not None:
-        return []
-    return [
-        Read(asset, array, location)
-        for array in slab.dataset.arrays[spec.name].values()
-        if array.role in roles
-        for band in array.bands
-        for asset in assets_of(slab, spec, band, scenes)
-    ]

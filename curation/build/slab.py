@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from curation.build.context import Reading, Slab, SlabJob
+from curation.build.context import Reading, Slab, SlabJob, Source
 from curation.build.patch import build_patch
 from curation.cubes import arrays, facts, zarrshard
 from curation.cubes.cube import Cube
@@ -63,11 +63,9 @@ def build_slab(job: SlabJob) -> SlabReceipt:
         Reader(job.catalog.base, ahead_bytes, job.per_host, folders) as reader,
         Swaths(job.catalog.base, ahead_bytes, per_host=job.per_host, folders=folders) as swaths,
     ):
-        slab = _slab(job, swaths)
+        slab = _slab(job, reader, swaths)
         slots = {p.id: slot for slot, p in enumerate(job.locations)}
-        for patch, outcome in _together(
-            reader, [build_patch(slab, reader, p) for p in job.locations if p.id in job.todo]
-        ):
+        for patch, outcome in _together(reader, [build_patch(slab, p) for p in job.locations if p.id in job.todo]):
             location, hashes = patch.location, {}
             slot = slots[location.id]
             if outcome.status is Status.OK:
@@ -78,7 +76,7 @@ def build_slab(job: SlabJob) -> SlabReceipt:
             outcome = dataclasses.replace(outcome, chunks=hashes)
             outcomes[location.id] = outcome
             rows[slot] = patch.facts | facts.told(outcome)
-            log.debug("%s/%s/%s: %s", job.region, job.season, location.id, outcome.reason)
+            log.debug("%s/%s/%s: %s", job.folder, job.season, location.id, outcome.reason)
     hashed = zip(job.locations, here.row_hashes(rows), strict=True)
     decided = [dataclasses.replace(outcomes[p.id], facts=found) for p, found in hashed if p.id in outcomes]
     receipts = job.store.publish_all(here.slab_objects(job.slab, chunks, rows))
@@ -91,18 +89,30 @@ def build_slab(job: SlabJob) -> SlabReceipt:
     return SlabReceipt(record, _etags(receipts), time.perf_counter() - started, peak_bytes())
 
 
-def _slab(job: SlabJob, swaths: Swaths) -> Slab:
-    searches = Searches(job.dataset, job.catalog, job.store, job.searches)
+def _slab(job: SlabJob, reader: Reader, swaths: Swaths) -> Slab:
+    """All that the slab's patches are built from: the one place that climbs to recipe, catalog and searches."""
+    dataset, recipe = job.dataset, job.dataset.recipe
     places = [p for p in job.locations if p.id in job.todo]
-    found = candidates.of_slab(job.dataset, searches, job.season, places)
-    forms = {s.name: job.catalog.form_of(s) for s in job.dataset.sources(job.season)}
-    excluded = frozenset(job.dataset.recipe.search.exclude)
-    return Slab(job.dataset, job.region, job.season, found, forms, swaths, excluded, job.searches)
+    found = candidates.of_slab(dataset, Searches(dataset, job.catalog, job.store, job.searches), job.season, places)
+    sources = [
+        Source(
+            spec,
+            dataset.arrays[spec.name],
+            job.catalog.form_of(spec),
+            found[spec.name],
+            dataset.min_valid(spec.name),
+            recipe.sources[spec.name].required,
+            dataset.shift_of(spec.name),
+        )
+        for spec in dataset.sources(job.season)
+    ]
+    excluded = frozenset(recipe.search.exclude)
+    return Slab(job.folder, job.season, tuple(sources), recipe.quality, excluded, reader, swaths, job.searches)
 
 
 def _excluded_here(slab: Slab, prior: SlabRecord | None) -> tuple[str, ...]:
     """Ids of the slab's candidates that the recipe excludes, or excluded when patches were built that are kept."""
-    every = {s.id for by_place in slab.candidates.values() for found in by_place.values() for s in found.scenes}
+    every = {s.id for source in slab.sources for found in source.found.values() for s in found.scenes}
     return tuple(sorted((slab.excluded & every).union(prior.excluded if prior else ())))
 
 

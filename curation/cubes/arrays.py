@@ -16,7 +16,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
-from curation.cubes.facts import Fact
+from curation.recipe.facts import Fact
 from curation.recipe.schema import GridSpec
 from curation.recipe.sources import ArraySpec
 

@@ -24,6 +24,7 @@ from curation.outcomes import PatchOutcome
 from curation.places import era5_cells, split
 from curation.places.locations import Locations
 from curation.recipe.dataset import CHILDREN, Dataset
+from curation.store import paths
 from curation.store.ledger import Ledger
 from curation.store.objects import Store
 from curation.store.records import StoredObject, read_recorded
@@ -40,8 +41,8 @@ class RecordedCube:
 
     @property
     def name(self) -> str:
-        """`<region>/<season>`, as logs name it."""
-        return f"{self.cube.region}/{self.cube.season}"
+        """As logs name it."""
+        return self.cube.name
 
     @cached_property
     def outcomes(self) -> dict[str, PatchOutcome]:
@@ -75,17 +76,17 @@ class RecordedCube:
         return self.cube.read_chunk(self.store, name, number, self.outcomes[location].chunks[name])
 
 
-def opened(dataset: Dataset, store: Store, region: str, season: str) -> RecordedCube:
-    """The cube of a region and season.
+def opened(dataset: Dataset, store: Store, folder: str, season: str) -> RecordedCube:
+    """The cube of a folder and season.
 
     Raises:
         ConfigError: it was built by another recipe than this one.
         DamageError: its ledger or its identity is not what was recorded.
     """
-    dataset = dataset.level_of(region)
+    dataset, region = dataset.level_of(folder), paths.region_of(folder)
     dataset.recipe.season(season)
-    ledger = Ledger.replay(store, region, season)
-    where = store.where(f"cubes/{region}/{season}.zarr")
+    ledger = Ledger.replay(store, folder, season)
+    where = store.where(paths.cube(folder, season))
     if ledger.binding.get("dataset") != dataset.name:
         raise ConfigError(
             f"{where}: is of dataset {ledger.binding.get('dataset')!r}, expected {dataset.name!r}; give its own --dataset"

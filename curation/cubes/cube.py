@@ -30,14 +30,16 @@ from curation.cubes.arrays import (
     encode_chunk,
     python,
 )
-from curation.cubes.facts import DTYPE, FILL, Fact, schema
+from curation.cubes.facts import schema
 from curation.errors import ConfigError, DamageError
 from curation.model import STATIC, Location
 from curation.outcomes import SETTLED
 from curation.places.locations import Locations
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import digest
+from curation.recipe.facts import DTYPE, FILL, Fact
 from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.store import paths
 from curation.store.ledger import FORMAT
 from curation.store.objects import Store
 from curation.store.records import SlabRecord, again
@@ -60,14 +62,25 @@ class Cube:
 
     dataset: Dataset
     region: str
+    """Its name, whichever level the dataset is."""
     season: str
     locations: Locations = field(default_factory=lambda: Locations.of([]))
     """In the order of the cube; slab n holds those from n × slab_patches on. None where only its keys matter."""
 
     @property
+    def folder(self) -> str:
+        """What it lies below, with the region's other cubes of its level."""
+        return paths.folder(self.region, self.dataset.level)
+
+    @property
+    def name(self) -> str:
+        """`<folder>/<season>`, as logs name it."""
+        return f"{self.folder}/{self.season}"
+
+    @property
     def prefix(self) -> str:
-        """Its folder, below the dataset's folder."""
-        return f"cubes/{self.region}/{self.season}.zarr"
+        """Where it is, below the dataset's folder."""
+        return paths.cube(self.folder, self.season)
 
     @property
     def slab_patches(self) -> int:
@@ -121,7 +134,7 @@ class Cube:
         """What its ledger is bound to."""
         return {
             "dataset": self.dataset.name,
-            "region": self.region,
+            "region": self.folder,
             "season": self.season,
             "pixels": pixels_digest,
             "locations": self.locations_digest,
@@ -152,7 +165,6 @@ class Cube:
         objects: dict[str, Buffer] = {}
         memory = MemoryStore(objects)
         measured = [f.name for f in self.facts]
-        classes = {f"{s.name}_class": [c.name for c in s.classes] for s in self.sources if s.classes}
         root = zarr.create_group(
             memory,
             zarr_format=3,
@@ -160,7 +172,7 @@ class Cube:
                 "coordinates": " ".join([*IDENTITY, *measured]),
                 "format": FORMAT,
                 "dataset": self.dataset.name,
-                "region": self.region,
+                "region": self.folder,
                 "season": self.season,
                 "pixels": pixels,
                 "pixels_digest": digest(pixels),
@@ -191,7 +203,7 @@ class Cube:
             coordinate(root, f"{name}_band", array.bands)
         for array in {a.pixel: a for _, a in self.arrays.values()}.values():
             axes(root, array, self.dataset.recipe.grid)
-        for axis, names in classes.items():
+        for axis, names in {f.axis: f.along for f in self.facts if f.axis}.items():
             coordinate(root, axis, names)
         for fact in self.facts:
             second = (fact.length,) if fact.axis else ()
@@ -234,11 +246,11 @@ class Cube:
 
     def array_key(self, name: str, slab: int) -> str:
         """Key of a slab's shard of a pixel array."""
-        return f"{self.prefix}/{name}/c/{slab}/0/0/0"
+        return paths.chunk(self.prefix, name, slab, axes=4)
 
     def fact_key(self, fact: Fact, slab: int) -> str:
         """Key of a slab's chunk of a measured coordinate."""
-        return f"{self.prefix}/{fact.name}/c/{slab}" + ("/0" if fact.axis else "")
+        return paths.chunk(self.prefix, fact.name, slab, axes=2 if fact.axis else 1)
 
     def slab_objects(
         self, slab: int, chunks: Mapping[str, Mapping[int, bytes]], rows: Sequence[Mapping[str, Any]]
@@ -351,7 +363,8 @@ class Cube:
         """
         try:
             shape = json.loads(store.get(f"{self.prefix}/id/zarr.json"))["shape"]
-            return [str(v) for v in decode_chunk(store.get(f"{self.prefix}/id/c/0"), tuple(shape), "str", "")]
+            chunk = store.get(paths.chunk(self.prefix, "id", 0, axes=1))
+            return [str(v) for v in decode_chunk(chunk, tuple(shape), "str", "")]
         except FileNotFoundError as err:
             raise DamageError(f"{store.where(self.prefix)}: its ids are not there: {again(self.prefix)}") from err
         except (LookupError, *UNDECODED) as err:

@@ -20,6 +20,7 @@ from curation.cubes.cube import decoded, stored_chunk
 from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
 from curation.outcomes import PatchOutcome
+from curation.store import paths
 from curation.store.ledger import Ledger, recorded_cubes
 from curation.store.objects import Store
 from curation.store.records import StoredObject, read_recorded
@@ -48,12 +49,12 @@ def open_patch(
         DamageError: what is stored is not what was recorded.
     """
     store = folder if isinstance(folder, Store) else Store(folder)
-    region, season, location = _parts(patch)
+    region, season, location = paths.patch_of(patch)
     ledger = _ledger(store, region, season)
     outcome = _outcome(ledger, location, patch, store)
     if wrong := sorted(set(arrays or ()) - set(outcome.chunks)):
         raise ConfigError(f"patch {patch!r}: no array {', '.join(wrong)}; it has {', '.join(sorted(outcome.chunks))}")
-    cube = _Cube(store, f"cubes/{region}/{season}.zarr", ledger)
+    cube = _Cube(store, paths.cube(region, season), ledger)
     number = cube.values("id").index(location)
     wanted = sorted(outcome.chunks if arrays is None else arrays)
     return {name: cube.array(name, number, outcome.chunks[name]) for name in wanted}
@@ -66,7 +67,7 @@ def write_tifs(folder: str | Path | Store, patch: str, into: Path) -> list[str]:
     """
     if into.exists() and not into.is_dir():
         raise ConfigError(f"--tif {into}: is a file, expected the name of a folder")
-    _, season, location = _parts(patch)
+    _, season, location = paths.patch_of(patch)
     target, written = Store(into.absolute()), []
     with tempfile.TemporaryDirectory(prefix="curation-tif-") as made:
         for name, array in open_patch(folder, patch).items():
@@ -104,7 +105,7 @@ class _Cube:
         its = self._arrays[name]
         of, slots = its["attributes"], its["chunk_grid"]["configuration"]["chunk_shape"][0]
         slab, slot = divmod(patch, slots)
-        chunk = stored_chunk(self.store, f"{self.prefix}/{name}/c/{slab}/0/0/0", slot, slots, expected)
+        chunk = stored_chunk(self.store, paths.chunk(self.prefix, name, slab, axes=4), slot, slots, expected)
         pixels = decoded(chunk, (1, *its["shape"][1:]), its["data_type"], of["nodata"])[0]
         bands = list(self.values(f"{name}_band"))
         down, right = (np.array(self.values(axis), np.float64) for axis in its["dimension_names"][2:])
@@ -121,13 +122,6 @@ class _Cube:
         placed = found.rio.write_crs(f"EPSG:{self.values('epsg')[patch]}").rio.write_nodata(of["nodata"])
         out: xr.DataArray = placed.rio.write_transform(Affine(step, 0, x0, 0, -step, y0))
         return out
-
-
-def _parts(patch: str) -> tuple[str, str, str]:
-    parts = patch.split("/")
-    if len(parts) != 3 or not all(parts):
-        raise ConfigError(f"patch {patch!r}: expected REGION/SEASON/ID, such as europe/summer/utm32n-501360-5629020")
-    return parts[0], parts[1], parts[2]
 
 
 def _ledger(store: Store, region: str, season: str) -> Ledger:

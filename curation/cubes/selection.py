@@ -13,6 +13,7 @@ from curation.places.locations import Locations
 from curation.places.regions import Region
 from curation.recipe.catalogs import Catalog
 from curation.recipe.dataset import Dataset
+from curation.store import paths
 from curation.store.objects import Store
 from curation.work.progress import Doing
 from curation.work.run import Run
@@ -59,9 +60,9 @@ def locations(dataset: Dataset, store: Store, asked: Sequence[Region], *, keep: 
     is False, where nothing is written); the sampler `grid` draws region by region.
     """
     if dataset.recipe.places.sampler == "grid":
-        found = {r.name: _drawn(dataset, store, f"manifest/locations-{r.name}.parquet", [r], keep) for r in asked}
+        found = {r.name: _drawn(dataset, store, [r], keep) for r in asked}
     else:
-        everywhere = _drawn(dataset, store, "manifest/locations.parquet", None, keep)
+        everywhere = _drawn(dataset, store, None, keep)
         found = {r.name: draw.select(everywhere, [r]) for r in asked}
     out = {}
     for region, places in found.items():
@@ -70,7 +71,8 @@ def locations(dataset: Dataset, store: Store, asked: Sequence[Region], *, keep: 
     return out
 
 
-def _drawn(dataset: Dataset, store: Store, key: str, asked: Sequence[Region] | None, keep: bool) -> Locations:
+def _drawn(dataset: Dataset, store: Store, asked: Sequence[Region] | None, keep: bool) -> Locations:
+    key = paths.locations(asked[0].name if asked else None)
     if store.head(key) is None:
         count = dataset.recipe.places.count
         with Doing(f"locate: drawing {f'{count:,}' if count else 'all'} locations"):
@@ -78,7 +80,7 @@ def _drawn(dataset: Dataset, store: Store, key: str, asked: Sequence[Region] | N
         if not keep:
             return made
         if given := rows.of(dataset, regions.of_recipe(dataset.path, dataset.recipe.places.regions)):
-            store.publish("manifest/dropped.parquet", rows.table(given.dropped))  # until packing knows of the others
+            store.publish(paths.DROPPED, rows.table(given.dropped))  # until packing knows of the others
         parquet.save(made, store, key, dataset)
     return parquet.load(store, key, dataset)
 
@@ -91,8 +93,8 @@ def cubes(run: Run, asked: Sequence[Region], seasons: Sequence[str], *, keep: bo
     """
     out = []
     for folder, places in locations(run.dataset, run.store, asked, keep=keep).items():
-        level = run.dataset.level_of(folder)
+        level, region = run.dataset.level_of(folder), paths.region_of(folder)
         if level.level and not places:
             continue  # cells in which no place fits
-        out += [cube.cube_of(level, folder, s, places) for s in seasons if s in level.cube_seasons()]
+        out += [cube.cube_of(level, region, s, places) for s in seasons if s in level.cube_seasons()]
     return out

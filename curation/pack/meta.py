@@ -76,10 +76,9 @@ def _meta_of(dataset: Dataset, member: Member, facts: Mapping[str, Mapping[str, 
 
 def _shift(dataset: Dataset, source: str, known: Mapping[str, Any]) -> dict[str, Any]:
     """A measured shift, the array whose pixel is its unit (None where it was not measured), and the least telling peak."""
-    found = dataset.shift_arrays(source)
+    on = dataset.shift_of(source)
     out = {a: plain(known.get(f"{source}_shift_{b}")) for a, b in (("x", "x_px"), ("y", "y_px"), ("peak", "peak"))}
-    least = plain(shift.least_peak(found[2].px(dataset.recipe.grid.size))) if found else None
-    return out | {"least_peak": least, "array": found[1] if found else None}
+    return out | {"least_peak": plain(shift.least_peak(on.px)) if on else None, "array": on.own if on else None}
 
 
 def _source_facts(name: str, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,7 +105,7 @@ def _labels(dataset: Dataset, source: str | None, known: Mapping[str, Any]) -> d
     shares, valid = known.get(f"{source}_fraction"), known.get(f"{source}_valid_fraction")
     if shares is None or valid is None:
         return {"fractions": None, "valid_fraction": plain(valid) if valid is not None else 0.0, "multi_hot": None}
-    fractions = labels.label_fractions(np.asarray(shares), spec.classes, label_names(dataset))
+    fractions = labels.label_fractions(np.asarray(shares), spec.kind.legend, label_names(dataset))
     return {
         "fractions": [plain(f) for f in fractions],
         "valid_fraction": plain(valid),

@@ -25,16 +25,17 @@ from curation.format.index import (
 from curation.format.tar import MemberRow
 from curation.outcomes import PENDING
 from curation.pack.plan import Member, Plan, mixing, plan
-from curation.pack.shard import FOLDER, STAGE, ShardJob, ShardPart, folder_of, keep, part_key, write_shard
+from curation.pack.shard import ShardJob, ShardPart, folder_of, keep, part_key, write_shard
 from curation.pack.tables import index_of
 from curation.places import rows, sharing
 from curation.places.regions import Region
 from curation.places.rows import Dropped
 from curation.places.split import reach_km
 from curation.recipe.dataset import Dataset
-from curation.store import full
+from curation.store import full, paths
 from curation.store.ledger import Ledger, recorded_cubes
 from curation.store.objects import Store
+from curation.store.paths import SHARDS, STAGE
 from curation.store.stat import Receipt
 from curation.work import cluster
 from curation.work.progress import Counting, Doing
@@ -88,7 +89,7 @@ def pack(run: Run, asked: Sequence[Region]) -> Packed:
         CurationError: nothing is complete since the build is unfinished; or a shard could not be written, since a cube is
             damaged or for another cause.
     """
-    dataset, store = run.dataset, run.store.child(FOLDER)
+    dataset, store = run.dataset, run.store.child(SHARDS)
     with Doing("pack: reading what is built, and planning", often_short=True):
         cubes, ledgers = _cubes(run, asked)
         outcomes = {r: {s: {o.id: o for o in its.outcomes()} for s, its in by.items()} for r, by in ledgers.items()}
@@ -117,9 +118,9 @@ def pack(run: Run, asked: Sequence[Region]) -> Packed:
     for key, content in files.items():
         store.publish(key, content)
     dropped = Counter(d.reason for d in made.dropped)
-    run.store.publish("manifest/dropped.parquet", rows.table(made.dropped))
+    run.store.publish(paths.DROPPED, rows.table(made.dropped))
     store.publish(INDEX, data)
-    run.store.publish("manifest/release.json", _release(dataset, index, data))
+    run.store.publish(paths.RELEASE, _release(dataset, index, data))
     _forget(run.store, index)
     return Packed(index, store.where(""), dropped, sharing.told(made.shared), mixing(made), reused)
 
@@ -149,7 +150,7 @@ def check_built(run: Run, asked: Sequence[Region]) -> None:
         return
     told = []
     for region, seasons in built.items():
-        made = (Cube(run.dataset, region, s).made_by(run.store) for s in seasons)
+        made = (Cube(run.dataset.level_of(region), paths.region_of(region), s).made_by(run.store) for s in seasons)
         catalog = next((f", catalog {m['catalog']}" for m in made if m and "catalog" in m), "")
         told.append(f"region {region} ({', '.join(seasons)}{catalog})")
     there = f"built there: {'; '.join(told)}" if told else "nothing is built there"
@@ -170,10 +171,10 @@ def _cubes(run: Run, asked: Sequence[Region]) -> tuple[dict[str, dict[str, Cube]
     cubes: dict[str, dict[str, Cube]] = {}
     ledgers: dict[str, dict[str, Ledger]] = {}
     for here in selection.cubes(run, asked, run.dataset.cube_seasons()):
-        ledger = Ledger.replay(run.store, here.region, here.season)
+        ledger = Ledger.replay(run.store, here.folder, here.season)
         bound.check_bound(dataclasses.replace(run, dataset=here.dataset), ledger, here)
-        cubes.setdefault(here.region, {})[here.season] = here
-        ledgers.setdefault(here.region, {})[here.season] = ledger
+        cubes.setdefault(here.folder, {})[here.season] = here
+        ledgers.setdefault(here.folder, {})[here.season] = ledger
     return cubes, ledgers
 
 
@@ -232,7 +233,7 @@ def _write(run: Run, jobs: Sequence[ShardJob]) -> tuple[list[ShardPart], int]:
         if part is not None:
             done[job.key] = part
     reused = len(done)
-    stands = run.store.head(f"{FOLDER}/{INDEX}") is not None
+    stands = run.store.head(f"{SHARDS}/{INDEX}") is not None
     todo = [dataclasses.replace(j, staged=stands) for j in jobs if j.key not in done]
     failed: dict[str, BaseException] = {}
     if reused:
@@ -281,7 +282,7 @@ def _put_in_place(store: Store, job: ShardJob, part: ShardPart) -> None:
 
     Its receipt stays among what waits until all is done (`_forget`), as the sign that packing has not ended.
     """
-    stat = store.move(part.receipt.key, f"{FOLDER}/{job.key}")
+    stat = store.move(part.receipt.key, f"{SHARDS}/{job.key}")
     receipt = dataclasses.replace(part.receipt, key=stat.key, etag=stat.etag)
     keep(store, part_key(job), dataclasses.replace(part, receipt=receipt))
 
@@ -332,7 +333,7 @@ def _forget(store: Store, index: Index) -> None:
     named = {INDEX}
     for entry in index.splits.values():
         named |= {entry.members.name, entry.samples_table.name, *(s.name for s in entry.shards)}
-    shards = store.child(FOLDER)
+    shards = store.child(SHARDS)
     for stat in list(shards.list()):
         if stat.key not in named and stat.key.endswith(".tar"):
             log.info("pack: removing %s, of an earlier packing", shards.where(stat.key))

@@ -19,6 +19,7 @@ from curation.places.rows import Dropped
 from curation.places.sharing import Shared
 from curation.recipe.dataset import Dataset
 from curation.recipe.schema import UNSHARED_CELL
+from curation.store import paths
 
 SPLITS = ("train", "val")
 
@@ -124,7 +125,7 @@ def _standings(
     """Where each root stands, once: regions may overlap, and the first asked for has it."""
     places = {folder: next(iter(by_season.values())).locations for folder, by_season in cubes.items()}
     seen: set[str] = set()
-    for region in (f for f in cubes if not dataset.level_of(f).level):
+    for region in dict.fromkeys(map(paths.region_of, cubes)):
         for its in standings(dataset, region, places, lambda f, s, i: outcomes[f][s].get(i)):
             if its.location.id not in seen:
                 seen.add(its.location.id)

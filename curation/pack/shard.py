@@ -22,21 +22,10 @@ from curation.model import STATIC
 from curation.pack.meta import meta_of_sample, plain
 from curation.pack.plan import Member
 from curation.pack.writers import written_by
-from curation.read.backscatter import decibels
-from curation.recipe.bounds import FLOOR_DB
 from curation.recipe.dataset import Dataset
-from curation.recipe.schema import PackSpec
-from curation.recipe.sources import ArraySpec, SourceSpec
 from curation.store.objects import Store
+from curation.store.paths import PARTS, SHARDS, STAGE
 from curation.store.stat import Receipt
-
-FOLDER = "shards"
-PARTS = "packing"
-"""Where receipts of single shards lie, so that a pack that was stopped does not make them again."""
-STAGE = f"{PARTS}/new"
-"""Where new shards wait, with their receipts, while shards of an earlier packing stand: those stay readable meanwhile."""
-
-CENTIDB_NODATA = -32768
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +124,7 @@ def write_shard(job: ShardJob) -> ShardPart:
             yield Sample(member.location.id, members)
 
     data, rows = tar.write_tar(samples())
-    receipt = job.store.publish(f"{STAGE if job.staged else FOLDER}/{job.key}", data)
+    receipt = job.store.publish(f"{STAGE if job.staged else SHARDS}/{job.key}", data)
     part = ShardPart(job.digest, receipt, rows, contents, sums, floored)
     keep(job.store, part_key(job, STAGE if job.staged else PARTS), part)
     return part
@@ -144,42 +133,27 @@ def write_shard(job: ShardJob) -> ShardPart:
 def _arrays(job: ShardJob, member: Member, entries: Mapping[str, ArrayEntry]) -> Iterable[tuple[str, NDArray[Any]]]:
     """(suffix without its encoding, array) in the order of the format, each chunk checked against the ledger's hash."""
     for number, place in enumerate(member.places):
-        level, folder = level_of(job.dataset, place), folder_of(job.dataset, place)
+        level = level_of(job.dataset, place)
         for part in place.parts:
-            here = Cube(level, folder, part.season)
+            here = Cube(level, place.location.region, part.season)
             season = None if part.season == STATIC else part.season
             for name in sorted(n for n in here.arrays if n in part.outcome.chunks):
                 pixels = here.read_chunk(job.store, name, part.patch, part.outcome.chunks[name])
                 spec, array = here.arrays[name]
                 suffix = MemberName(number - 1 if number else None, name, season, entries[name].encoding).suffix
-                stored = _as_stored(pixels, spec, array, job.dataset.recipe.pack)
+                packed = spec.kind.packed(array, job.dataset.recipe.pack)
+                stored = packed.of(pixels) if packed else pixels
                 yield suffix.removesuffix(f".{entries[name].encoding}"), stored
 
 
-def _as_stored(pixels: NDArray[Any], spec: SourceSpec, array: ArraySpec, rules: PackSpec) -> NDArray[Any]:
-    if spec.radar and rules.radar == "centidb" and array.role == "data":
-        return centidb(pixels, array.nodata, rules.radar_floor_db)
-    return pixels
-
-
-def centidb(power: NDArray[Any], nodata: float, floor_db: float = FLOOR_DB) -> NDArray[np.int16]:
-    """Linear power as int16 hundredths of a decibel, `floor_db` at least, nodata -32768; shape as given."""
-    hundredths = np.clip(np.round(100 * decibels(power, nodata, floor_db)), -32767, 32767)
-    return np.where(np.isnan(hundredths), CENTIDB_NODATA, hundredths).astype(np.int16)
-
-
 def floor_of(dataset: Dataset) -> dict[str, int]:
-    """Array → the number that stands for the floor and all below it; only of radar in decibels."""
-    rules = dataset.recipe.pack
-    if rules.radar != "centidb":
-        return {}
+    """Array → the number that stands for the floor and all below it, of those that have one (radar in decibels)."""
     return {
-        name: int(centidb(np.zeros(1), math.nan, rules.radar_floor_db)[0])
+        name: packed.floor
         for level in dataset.levels
         for spec in level.specs.values()
-        if spec.radar
         for name, array in level.arrays[spec.name].items()
-        if array.role == "data"
+        if (packed := spec.kind.packed(array, dataset.recipe.pack)) is not None
     }
 
 
@@ -199,7 +173,7 @@ def _add_floored(
         at = names.split_member(f"{member}.{next(iter(entries.values())).encoding}")
         if at.array not in floor:
             continue
-        valid = (pixels != CENTIDB_NODATA).sum(axis=(1, 2))
+        valid = (pixels != entries[at.array].nodata).sum(axis=(1, 2))
         shares = (pixels == floor[at.array]).sum(axis=(1, 2)) / np.maximum(valid, 1)
         place = meta if at.child is None else meta["children"][at.child]
         season = at.season or STATIC
@@ -217,15 +191,15 @@ def array_entries(dataset: Dataset) -> dict[str, ArrayEntry]:
     for level, spec in ((one, spec) for one in dataset.levels for spec in one.specs.values()):
         for name, array in level.arrays[spec.name].items():
             px = array.px(level.recipe.grid.size)
-            in_db = spec.radar and dataset.recipe.pack.radar == "centidb"
+            packed = spec.kind.packed(array, dataset.recipe.pack) or array
             out[name] = ArrayEntry(
                 source=spec.name,
-                seasons=() if spec.season == STATIC else tuple(level.seasons_of(spec.name)),
+                seasons=() if spec.timeless else tuple(level.seasons_of(spec.name)),
                 bands=tuple(array.bands),
                 shape=(len(array.bands), px, px),
-                dtype="int16" if in_db else array.dtype,
-                unit="gamma0, hundredths of a dB" if in_db else array.unit,
-                nodata=float(CENTIDB_NODATA if in_db else array.nodata),
+                dtype=packed.dtype,
+                unit=packed.unit,
+                nodata=float(packed.nodata),
                 res_m=array.res_m,
                 role=array.role,
                 encoding=payload.encoding_of(dataset.recipe.pack.codec),

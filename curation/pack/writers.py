@@ -17,7 +17,15 @@ def versions() -> dict[str, str]:
     return {p: importlib.metadata.version(p) for p in packages} | {"gdal": rasterio.__gdal_version__}
 
 
-_WRITERS = ("pack", "format", "cubes/labels.py", "places/grid.py", "read/backscatter.py", "read/shift.py")
+_WRITERS = (
+    "pack",
+    "format",
+    "build/kinds",
+    "cubes/labels.py",
+    "places/grid.py",
+    "read/backscatter.py",
+    "read/shift.py",
+)
 """Folders and files of this package that what stands in a tar is made by."""
 
 

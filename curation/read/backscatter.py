@@ -45,3 +45,12 @@ def decibels(power: NDArray[np.floating], nodata: float, floor_db: float = FLOOR
     """Linear power in dB, `floor_db` at least, NaN where there is no data; shape as given."""
     db = 10 * np.log10(np.maximum(power.astype(np.float64), 10 ** (floor_db / 10)))
     return np.where((power == nodata) | np.isnan(power), np.nan, db)
+
+
+CENTIDB_NODATA = -32768
+
+
+def centidb(power: NDArray[np.floating], nodata: float, floor_db: float = FLOOR_DB) -> NDArray[np.int16]:
+    """Linear power as int16 hundredths of a decibel, `floor_db` at least, nodata -32768; shape as given."""
+    hundredths = np.clip(np.round(100 * decibels(power, nodata, floor_db)), -32767, 32767)
+    return np.where(np.isnan(hundredths), CENTIDB_NODATA, hundredths).astype(np.int16)

@@ -148,7 +148,7 @@ class Raster:
         if file.head().data.startswith(HDF5):
             raise ReadError(
                 f"{self.href}: is netCDF-4 (HDF5), expected a TIFF: a swath's pixels lie on no grid, whatever projection "
-                "its item states; give the source reader = 'swath' and a table [swath] in stac_queries/"
+                "its item states; give the source kind = 'swath' in stac_queries/"
             )
         self._chain = _Chain(file, decoded)
         self._image = self._chain.image

@@ -102,10 +102,10 @@ class Swaths:
         """The footprints of a scene that may reach a cell, with a few around.
 
         Args:
-            assets: file, as `source.swath.files` names it → where it is.
+            assets: file, as the source's kind names it in `files` → where it is.
             source: what to read, and of it: a unit that is not the file's is an error.
             bounds: west, south, east and north edge of the cell, degrees; longitudes may run on beyond ±180.
-            bands: which values, in this order; those of `source.swath` where left out. None of them is fine: codes alone.
+            bands: which values, in this order; all of the kind's where left out. None of them is fine: codes alone.
             with_codes: whether to read flags and make codes of them, where the source has them.
 
         Returns:
@@ -116,15 +116,15 @@ class Swaths:
             ReadError: a file cannot be had, is no netCDF-4, is truncated, or lacks a variable, or the variable has other
                 axes, another unit, no such flag, or chunks that were never written.
         """
-        spec = source.swath
-        if spec is None:
-            raise ReadError(f"source {source.name}: has no table [swath], so its files are rasters: read it as such")
+        spec = source.kind
+        if not isinstance(spec, SwathSpec):
+            raise ReadError(f"source {source.name}: is no swath, so its files are rasters: read it as such")
         wanted = list(spec.variables) if bands is None else list(bands)
         named = {k: v for k in ("quality",) if (v := getattr(spec, k)) is not None}
         if with_codes and spec.flags is not None:
             named["flags"] = spec.flags
         named |= {f"variables.{b}": spec.variables[b] for b in wanted}
-        units = {b: a.unit for a in source.arrays if a.role == "data" for b in a.bands}
+        units = {b: a.unit for a in source.arrays if a.is_data for b in a.bands}
         where = (spec.latitude, spec.longitude, spec.latitude_bounds, spec.longitude_bounds, *named.values())
         files = [f for f in spec.files if f in {v.partition(":")[0] for v in where if v is not None}]
         if lacking := [f for f in files if f not in assets]:

@@ -13,6 +13,7 @@ from curation.read.gridding import NO_CODE, Accumulator, Gridded
 from curation.read.reader import Asset
 from curation.read.swath import Swaths
 from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.swath import SwathSpec
 
 Pixels = dict[str, NDArray[Any]]
 """Array name → (band, y, x)."""
@@ -41,14 +42,14 @@ def pixels(
     Raises:
         ReadError: as `Swaths.footprints` does.
     """
-    assert spec.swath is not None
+    assert isinstance(spec.kind, SwathSpec)
     (size_px,) = {a.px(location.size_m) for a in arrays.values()}
-    bands = [b for a in arrays.values() if a.role == "data" for b in a.bands]
-    wants_codes = any(a.role == "mask" for a in arrays.values())
-    if any(a.role in ("count", "quality") for a in arrays.values()):  # of what they are the count or the quality
-        bands = bands or list(spec.swath.variables)
+    bands = [b for a in arrays.values() if a.is_data for b in a.bands]
+    wants_codes = any(a.is_mask for a in arrays.values())
+    if any(a.tells_of_mean for a in arrays.values()):  # of what they are the count or the quality
+        bands = bands or list(spec.kind.variables)
     x0, y0, size = location.x0_m, location.y0_m, location.size_m
-    total = Accumulator(x0, y0, size, size_px, len(bands), spec.swath.min_quality)
+    total = Accumulator(x0, y0, size, size_px, len(bands), spec.kind.min_quality)
     used = []
     for scene in scenes:
         bounds = (x0, y0 - size, x0 + size, y0)

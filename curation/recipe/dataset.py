@@ -16,9 +16,9 @@ from curation.recipe import atlas, files
 from curation.recipe.bounds import LEAST_PX
 from curation.recipe.digests import digest
 from curation.recipe.schema import GridSpec, Recipe, UseSpec
-from curation.recipe.sources import ArraySpec, CatalogForm, SourceSpec
+from curation.recipe.sources import ArraySpec, CatalogForm, Shift, SourceSpec
 from curation.recipe.toml import read_toml
-from curation.store import local
+from curation.store import local, paths
 
 _LONGEST_GAP_DAYS = 36_525
 """A hundred years: no archive is older, and time itself has an end for Python."""
@@ -28,8 +28,7 @@ _NOT_PIXELS: Any = {
     "title": True,
     "licence": True,
     "catalogs": True,
-    "classes": {"__all__": {"label"}},
-    "swath": {"footprint_km"},
+    "kind": {"footprint_km": True, "classes": {"__all__": {"label"}}},
 }
 """Keys of a source that change no pixel: words for people, forms in other catalogs, what classes count as, and how far train
 and val lie apart."""
@@ -65,26 +64,19 @@ class Dataset:
             self._check_shift()
             return
         for name, spec in self.specs.items():
-            if spec.goes_with and spec.goes_with not in self.specs:
+            if spec.pick.follows and spec.pick.follows not in self.specs:
                 raise ConfigError(
-                    f"{path}: [sources.{name}] is chosen by {spec.goes_with!r}, which the recipe does not use"
+                    f"{path}: [sources.{name}] is chosen by {spec.pick.follows!r}, which the recipe does not use"
                     f"{f' among the {level}' if level else ''}; add it"
                 )
         for key, source in (("annual", recipe.labels.annual), ("seasonal", recipe.labels.seasonal)):
             want = STATIC if key == "annual" else "seasonal"
-            if source and (not self.specs[source].classes or self.specs[source].season != want):
+            if source and (not self.specs[source].kind.legend or self.specs[source].timeless != (want == STATIC)):
                 raise ConfigError(f"{path}: [labels] {key} = {source!r}: expected a {want} source with classes")
         for spec in self.specs.values():
-            if spec.swath is not None and recipe.grid.size_deg is None:
-                raise ConfigError(
-                    f"{path}: [sources.{spec.name}] is a swath, which is gridded on footprints in degrees, and those of "
-                    f"[{level or 'grid'}] are in metres; leave it out{' of the children' if level else ''}"
-                )
-            if spec.swath is not None and len({a.px(recipe.grid.size) for a in self.arrays[spec.name].values()}) > 1:
-                raise ConfigError(
-                    f"{path}: [sources.{spec.name}]: its arrays are of {[a.told for a in self.arrays[spec.name].values()]}; "
-                    "those of a swath have as many pixels a side, the mask too: change them in stac_queries/"
-                )
+            sides = {a.px(recipe.grid.size) for a in self.arrays[spec.name].values()}
+            if fault := spec.kind.check_grid(recipe.grid.size_deg, sides):
+                raise ConfigError(f"{path}: [sources.{spec.name}], on footprints of [{level or 'grid'}]: {fault}")
             for array in self.arrays[spec.name].values():
                 if array.res_m is None:
                     continue
@@ -117,7 +109,7 @@ class Dataset:
     def _check_shift(self) -> None:
         """Passes where a limit of the shift decides anything."""
         limit = self.recipe.quality.max_shift_px
-        if limit is None or any(level.shift_arrays(s) for level in self.levels for s in level.specs):
+        if limit is None or any(level.shift_of(s) for level in self.levels for s in level.specs):
             return
         raise ConfigError(
             f"{self.path}: [quality] max_shift_px = {limit:g}: no shift is measured, since that wants a source that is the "
@@ -131,17 +123,16 @@ class Dataset:
 
     def folder(self, region: str) -> str:
         """What cubes and ledgers of this level lie below: the region's name, of children `<region>.children`."""
-        return f"{region}.{self.level}" if self.level else region
+        return paths.folder(region, self.level)
 
     def level_of(self, folder: str) -> Dataset:
         """The level whose cubes lie below a folder."""
-        return self.levels[-1] if folder.endswith(f".{CHILDREN}") else self.levels[0]
+        return next((one for one in self.levels if one.level == paths.level_of(folder)), self)
 
     def sources(self, season: str) -> list[SourceSpec]:
         """The sources of a season's cube: those without time for `static`, else those with; deciding ones first."""
-        kind = STATIC if season == STATIC else "seasonal"
-        found = [s for s in self.specs.values() if s.season == kind and self._has(s.name, season)]
-        return sorted(found, key=lambda s: s.goes_with is not None)
+        found = [s for s in self.specs.values() if s.timeless == (season == STATIC) and self._has(s.name, season)]
+        return sorted(found, key=lambda s: s.pick.follows is not None)
 
     def sought(self, source: str, season: str) -> Season:
         """The window in which a source is searched for a season: of one that goes with another `max_gap_days` more each way.
@@ -149,7 +140,7 @@ class Dataset:
         Its partner lies in the season; of one near the window's edge the nearest scene may lie beyond.
         """
         window = self.recipe.season(season)
-        if self.specs[source].goes_with is None:
+        if self.specs[source].pick.follows is None:
             return window
         gap = dt.timedelta(days=min(self.recipe.quality.max_gap_days, _LONGEST_GAP_DAYS))
         return replace(window, start=window.start - gap, end=window.end + gap)
@@ -159,22 +150,19 @@ class Dataset:
         own = self.recipe.sources[source].min_valid
         if own is not None:
             return own
-        return 0.0 if self.specs[source].pick == "mean" else self.recipe.quality.min_valid
+        return self.specs[source].pick.least_valid(self.recipe.quality.min_valid)
 
-    def shift_arrays(self, source: str) -> tuple[str, str, ArraySpec] | None:
-        """The arrays that a source's shift against the one it goes with is measured on; None where there are none.
+    def shift_of(self, source: str) -> Shift | None:
+        """What a source's shift against the one it goes with is measured on; None where it is not.
 
-        They are the first two data arrays of the same pixels, at least `shift.LEAST_PX` along a side.
-
-        Returns:
-            Name of the other's, name of its own, and what that is, whose pixel is the unit.
+        The first two data arrays of the same pixels, at least `LEAST_PX` along a side.
         """
-        spec, size = self.specs[source], self.recipe.grid.size
-        for name, array in self.arrays[source].items() if spec.pick == "nearest" and spec.goes_with else ():
-            for other, reference in self.arrays[spec.goes_with or ""].items():
-                alike = array.role == reference.role == "data" and reference.pixel == array.pixel
+        pick, size = self.specs[source].pick, self.recipe.grid.size
+        for name, array in self.arrays[source].items() if pick.measures_shift else ():
+            for other, reference in self.arrays[pick.follows or ""].items():
+                alike = array.is_data and reference.is_data and reference.pixel == array.pixel
                 if alike and array.px(size) >= LEAST_PX:
-                    return other, name, array
+                    return Shift(other, name, array, array.px(size))
         return None
 
     def _has(self, source: str, season: str) -> bool:
@@ -191,7 +179,7 @@ class Dataset:
 
     def seasons_of(self, source: str) -> list[str]:
         """The seasons of a source, in the recipe's order; `static` alone of one without time."""
-        if self.specs[source].season == STATIC:
+        if self.specs[source].timeless:
             return [STATIC]
         return [s for s in self.recipe.seasons if self._has(source, s)]
 
@@ -230,7 +218,7 @@ class Dataset:
         r = self.recipe
         return digest(
             {k: getattr(r, k).model_dump(mode="json") for k in ("labels", "split", "pack")}
-            | {"seed": r.seed, "classes": {n: [c.model_dump() for c in s.classes] for n, s in self.specs.items()}}
+            | {"seed": r.seed, "classes": {n: [c.model_dump() for c in s.kind.legend] for n, s in self.specs.items()}}
         )
 
     def places_parts(self) -> dict[str, Any]:
@@ -297,10 +285,10 @@ def _arrays(spec: SourceSpec, use: UseSpec, path: Path) -> dict[str, ArraySpec]:
         raise ConfigError(f"{path}: [sources.{spec.name}] bands: no band {unknown}; known bands: {known}")
     chosen = []
     for array in spec.arrays:
-        bands = [b for b in array.bands if use.bands is None or b in use.bands or array.role == "mask"]
+        bands = [b for b in array.bands if use.bands is None or b in use.bands or array.is_mask]
         if bands:
             own: dict[str, Any] = {"bands": bands}
-            if array.role != "mask" and (use.res_m or use.size_px):
+            if not array.is_mask and (use.res_m or use.size_px):
                 own |= {"res_m": use.res_m, "size_px": use.size_px}
             chosen.append(array.model_copy(update=own))
     merged: dict[str, ArraySpec] = {}

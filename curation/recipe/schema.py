@@ -9,8 +9,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import (
     BeforeValidator,
     Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
     model_validator,
 )
 
@@ -78,11 +76,6 @@ class GridSpec(Strict):
         """Of `size`: `m` or `degrees`."""
         return "m" if self.size_deg is None else "degrees"
 
-    @model_serializer(mode="wrap")
-    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Only the size that is given: digests of recipes from before there were two stay what they were."""
-        return {k: v for k, v in handler(self).items() if v is not None}
-
 
 class PlacesSpec(Strict):
     """Where locations are: one global, seeded, ordered draw, or places that are given."""
@@ -126,14 +119,6 @@ class PlacesSpec(Strict):
         if self.land_buffer_deg is not None and self.sampler != CELL_SAMPLER:
             raise ValueError(f"'land_buffer_deg' goes with sampler {CELL_SAMPLER!r}, not with {self.sampler!r}")
         return self
-
-    @model_serializer(mode="wrap")
-    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what only cells have where it is left out: digests from before there were cells stay what they were."""
-        out: dict[str, Any] = handler(self)
-        if out.get("land_buffer_deg", 0) is None:
-            del out["land_buffer_deg"]
-        return out
 
 
 class ChildrenSpec(Strict):
@@ -200,12 +185,6 @@ class UseSpec(Strict):
     season a single pixel is enough where it is left out: a swath has gaps."""
     seasons: list[str] | None = Field(default=None, min_length=1)
     """Only in these seasons (all where left out; static sources have none)."""
-
-    @model_serializer(mode="wrap")
-    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without the newer keys where they are left out: digests from before there were any stay what they were."""
-        newer = ("size_px", "seasons", "min_valid")
-        return {k: v for k, v in handler(self).items() if v is not None or k not in newer}
 
     @model_validator(mode="after")
     def _one_grid(self) -> Self:
@@ -375,7 +354,7 @@ class Recipe(Strict):
         if cells != (self.grid.size_deg is not None):
             raise ValueError(
                 f"[grid] size_deg goes with [places] sampler = {CELL_SAMPLER!r}, and only with it; found "
-                f"{' and '.join(f'{k} = {v:g}' for k, v in self.grid.model_dump().items())} "
+                f"{' and '.join(f'{k} = {v:g}' for k, v in self.grid.model_dump(exclude_none=True).items())} "
                 f"with sampler = {self.places.sampler!r}"
             )
         if self.children is None:

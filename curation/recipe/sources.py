@@ -1,23 +1,29 @@
-"""What a source is, as `stac_queries/<source>.toml` states it. No I/O.
+"""What a source is, as `stac_queries/<source>.toml` states it. No I/O but finding the files of picks and kinds.
 
 One file per source says what its pixels are (arrays, bands, units, nodata, resampling) and, per catalog, how to find them.
+Two of its keys are tagged: `pick`, how its scenes become a patch's pixels, and `kind`, what its pixels are. Each tag is the
+name of a file, in `build/picks/` and `build/kinds/`, which says which keys go with it and does all that depends on it; what
+anyone may ask of a pick or a kind stands here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, Self
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import (
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
+from curation.errors.words import did_you_mean
+from curation.model import Location, Scene, Season
+from curation.recipe.facts import Fact
+from curation.recipe.schema import PackSpec, QualitySpec
 from curation.recipe.strict import Name, Strict
-from curation.recipe.swath import SwathSpec
 
 Dtype = Literal["uint8", "uint16", "int16", "float32"]
 Resampling = Literal["nearest", "bilinear", "average", "mode"]
@@ -46,10 +52,20 @@ class ArraySpec(Strict):
     suffix: str = ""
     """Told after the source's name in the array's name, where two arrays would share one."""
 
-    @model_serializer(mode="wrap")
-    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what is left out of how its pixels are told: digests from before there was a choice stay the same."""
-        return {k: v for k, v in handler(self).items() if v is not None}
+    @property
+    def is_mask(self) -> bool:
+        """Whether it is read first and decides: codes, which are never put on another grid."""
+        return self.role == "mask"
+
+    @property
+    def tells_of_mean(self) -> bool:
+        """Whether it says of each pixel of a mean what that is of."""
+        return self.role in ("count", "quality")
+
+    @property
+    def is_data(self) -> bool:
+        """Whether it holds what was measured: numbers that may be averaged, scaled and drawn by their bands."""
+        return self.role == "data"
 
     @property
     def pixel(self) -> str:
@@ -101,13 +117,6 @@ class ClassSpec(Strict):
     """The scene label it counts as; the class's own name where left out."""
 
 
-COUNT_BANDS = ("orbits", "footprints")
-"""What an array with role `count` may hold."""
-
-QUALITY_BANDS = ("qa_mean", "qa_min")
-"""What an array with role `quality` may hold."""
-
-
 class CatalogForm(Strict):
     """How one catalog offers the source."""
 
@@ -126,6 +135,194 @@ class CatalogForm(Strict):
     """How to know whether the +1000 offset of Sentinel-2 baseline 04.00 is in the pixels."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """What a source's shift against the one it goes with is measured on."""
+
+    other: str
+    """The other's array."""
+    own: str
+    """Its own."""
+    array: ArraySpec
+    """What that is, whose pixel is the unit."""
+    px: int
+    """Of both, along a side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """How an array stands in shards, where that is not as in cubes."""
+
+    dtype: Dtype
+    unit: str
+    nodata: float
+    floor: int
+    """Stands for all values that are too low to be told."""
+    of: Callable[[NDArray[Any]], NDArray[Any]]
+    """The array of a cube's, in the same shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number that is known of patches, for people."""
+
+    told: str
+    """What it is, with its unit, and the recipe's limit."""
+    fact: str
+    times: float = 1
+
+
+class Pick(Strict, ABC):
+    """How scenes of a source become a patch's pixels in a season: what may be asked of every pick.
+
+    What stands here holds where the pick's own file says nothing else. How it reads, `build/context.py` asks.
+    """
+
+    name: str
+    timeless: ClassVar[bool] = False
+    """Whether it is read once, for `static`, whatever the time of its scenes; else in each season."""
+    time: ClassVar[str] = "acquisition time, UTC"
+    """What its fact `time` is; empty where it has none."""
+    has_own_time: ClassVar[bool] = True
+    """Whether that is no other source's too."""
+    joins: ClassVar[bool] = False
+    """Whether each scene that touches a place is part of its pixels: one that cannot be read is missed by all."""
+    tried: ClassVar[bool] = False
+    """Whether it is looked for with each candidate of the source it goes with, which is passed by where there is none."""
+    wants_clear: ClassVar[bool] = False
+    """Whether scenes cloudier than the recipe's `max_scene_cloud_pct` are not even looked at."""
+    measures_shift: ClassVar[bool] = False
+    """Whether its shift against the one it goes with is measured."""
+
+    @property
+    def follows(self) -> str | None:
+        """The source whose chosen scene it is chosen by; None where it chooses for itself."""
+        return None
+
+    @property
+    def one_way(self) -> bool:
+        """Whether a place keeps to one orbit direction, fixed from the counts over all seasons."""
+        return False
+
+    @property
+    def fills(self) -> bool:
+        """Whether what no scene reaches gets a value: an excluded scene's ground must not be taken for that."""
+        return False
+
+    @property
+    def reach_days(self) -> float | None:
+        """How far in time from the scene it goes with its own may lie; None: as far as the recipe's `max_gap_days`."""
+        return None
+
+    def check(self, source: SourceSpec) -> None:
+        """Passes where the source has what the pick wants. Raises ValueError otherwise."""
+
+    def least_valid(self, usual: float) -> float:
+        """Least fraction of pixels with data, where the recipe says nothing of the source itself."""
+        return usual
+
+    def facts(self, source: str, shift: Shift | None) -> list[Fact]:
+        """What it measures of a patch, by the source's name."""
+        return []
+
+    def measured(self, source: str, limits: QualitySpec) -> list[Number]:
+        """What of that is told of a dataset, with its limit."""
+        return []
+
+    @abstractmethod
+    def offered(self, scenes: Sequence[Scene]) -> list[Scene]:
+        """Scenes of a search without those that another of them replaces."""
+
+    @abstractmethod
+    def of_place(self, scenes: Sequence[Scene], place: Location) -> list[Scene]:
+        """Those of them that a place may use. Raises Reject where there is none."""
+
+    def ranked(self, scenes: Sequence[Scene], place: Location, season: Season) -> list[list[Scene]]:
+        """Those best first, in groups of equal rank."""
+        return [list(scenes)]
+
+    def wants_all(self, scenes: Sequence[Scene], place: Location) -> bool:
+        """Whether one more scene that touches the place would change its pixels."""
+        return False
+
+
+class Kind(Strict, ABC):
+    """What a source's pixels are: what may be asked of every kind; else as `Pick`."""
+
+    name: str
+    picture: ClassVar[Literal["bands", "radar", "relief", "classes"]] = "bands"
+    """How it is drawn."""
+    whole_orbits: ClassVar[bool] = False
+    """Whether a scene is what was seen along an orbit: its footprint may hold a pole, and no item states a cloud cover."""
+    lists_bands: ClassVar[str] = ""
+    """Property of an item that lists which bands it has; empty where there is none."""
+    keeps_gaps: ClassVar[bool] = False
+    """Whether gaps are in its nature: a patch with few valid pixels, or none, is told and not refused."""
+
+    @property
+    def legend(self) -> list[ClassSpec]:
+        """Its classes, where it is a class map."""
+        return []
+
+    def check(self, source: SourceSpec) -> None:
+        """Passes where the source has what the kind wants. Raises ValueError otherwise."""
+
+    def check_grid(self, size_deg: float | None, px: set[int]) -> str:
+        """Why it cannot be put on a recipe's footprints of so many pixels a side; empty where it can."""
+        return ""
+
+    def sought(self, bands: Sequence[str]) -> tuple[str, ...]:
+        """What a scene must have assets for, to read these bands."""
+        return tuple(bands)
+
+    def widest_km(self, arrays: Sequence[ArraySpec]) -> float:
+        """The widest native pixel or footprint on the ground of some arrays, km."""
+        return max((a.res_m for a in arrays if a.res_m is not None), default=0.0) / 1000
+
+    def facts(self, source: str) -> list[Fact]:
+        """What is measured of its pixels, by the source's name."""
+        return []
+
+    def shown(self, values: NDArray[Any], array: ArraySpec) -> NDArray[Any]:
+        """Pixels of an array as people compare them; shape as given."""
+        return values
+
+    def unit(self, array: ArraySpec) -> str:
+        """Unit of that."""
+        return array.unit
+
+    def packed(self, array: ArraySpec, rules: PackSpec) -> Packed | None:
+        """How an array stands in shards; None where as in cubes."""
+        return None
+
+
+PICKS, KINDS = "curation.build.picks", "curation.build.kinds"
+"""Where the files are that tags name; each has a class of the tag's name, `SameAcquisition` of `same-acquisition`."""
+
+
+def tagged(value: Any, folder: str) -> Any:
+    """The pick or kind of a table, or of a name alone, by the file of that name.
+
+    Raises:
+        ValueError: there is no such file, or the table has other keys than it says.
+    """
+    table = {"name": value} if isinstance(value, str) else value
+    if not isinstance(table, dict):
+        return value
+    known = sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(importlib.import_module(folder).__path__))
+    name = table.get("name")
+    if name not in known:
+        hint = did_you_mean(str(name), known)
+        raise ValueError(f"no such name {name!r}; {hint}known: {', '.join(known)}")
+    # The one import that leads up: a pick is a single file, which needs all that building needs.
+    module = importlib.import_module(f"{folder}.{name.replace('-', '_')}")
+    model: type[Strict] = getattr(module, name.title().replace("-", ""))
+    if other := sorted(set(table) - set(model.model_fields)):
+        hint = did_you_mean(other[0], model.model_fields)
+        raise ValueError(f"{name!r} has no key {other[0]!r}; {hint}known keys: {', '.join(sorted(model.model_fields))}")
+    return model.model_validate(table)
+
+
 CODE_SETS = ("clear", "doubtful", "snow", "cloudy", "invalid")
 """Keys of a source that say what the codes of its mask are."""
 
@@ -135,18 +332,10 @@ class SourceSpec(Strict):
 
     name: Name
     title: str
-    season: Literal["seasonal", "static"]
-    pick: Literal["clearest", "nearest", "same-acquisition", "mosaic", "mean"]
-    """How scenes are chosen: clearest on the patch; nearest in time to `goes_with`; of its very acquisition; all scenes that
-    touch the patch, the later in order filling what the earlier leave open; or the mean of all, of each orbit one scene."""
-    goes_with: str | None = None
-    """The source whose chosen scene this one is chosen by."""
-    one_orbit_direction: bool = False
-    """Only one orbit direction per location, fixed from the counts over all seasons."""
-    reader: Literal["cog", "swath"] = "cog"
-    """`cog` for pixels on a grid that their file states; `swath` for footprints, each of which says where it is."""
-    swath: SwathSpec | None = None
-    """What to read of a swath."""
+    kind: Annotated[SerializeAsAny[Kind], BeforeValidator(lambda value: tagged(value, KINDS))]
+    """What its pixels are: a file of `build/kinds/`, with its keys."""
+    pick: Annotated[SerializeAsAny[Pick], BeforeValidator(lambda value: tagged(value, PICKS))]
+    """How its scenes become a patch's pixels: a file of `build/picks/`, with its keys."""
     arrays: list[ArraySpec] = Field(min_length=1)
     clear: list[int] = Field(default_factory=list)
     """Codes of the mask that are ground, for sure. Each code that a mask may hold is in one of these five sets."""
@@ -158,16 +347,6 @@ class SourceSpec(Strict):
     """Codes that are cloud, its shadow, or whatever else hides the ground."""
     invalid: list[int] = Field(default_factory=list)
     """Codes that are no valid pixel; the mask's nodata is among them."""
-    classes: list[ClassSpec] = Field(default_factory=list)
-    """Legend of a class map; a code outside it is an error."""
-    zero_is_nodata: bool = False
-    """Exact zeros are border noise, not data (Sentinel-1 RTC swath edges)."""
-    radar: bool = False
-    """Linear backscatter power: shards take it as decibels."""
-    elevation: bool = False
-    """Heights in metres, of which the elevation facts are taken."""
-    hole_value: float | None = None
-    """What open sea without a scene of a mosaic is (GLO-30: 0 m); flagged, never silent. All else without one is nodata."""
     licence: str
     catalogs: dict[str, CatalogForm]
     """By name of the catalog; `*` is any STAC API or file of the user's own, and the embedded Earth."""
@@ -180,15 +359,9 @@ class SourceSpec(Strict):
         bands = [b for a in self.arrays for b in a.bands]
         if len(set(bands)) != len(bands):
             raise ValueError(f"bands named twice: {sorted({b for b in bands if bands.count(b) > 1})}")
-        if len({c.code for c in self.classes}) != len(self.classes):
-            raise ValueError("classes share a code")
-        if self.pick in ("nearest", "same-acquisition") and not self.goes_with:
-            raise ValueError(f"pick = {self.pick!r} wants 'goes_with': the source whose scene it is chosen by")
-        if self.pick == "clearest" and (self.mask is None or not self.clear):
-            raise ValueError("pick = 'clearest' wants an array with role 'mask' and its 'clear' codes")
         self._check_codes()
-        if (self.pick == "mosaic") != (self.season == "static"):
-            raise ValueError("static sources are picked as 'mosaic', and only they")
+        self.pick.check(self)
+        self.kind.check(self)
         return self
 
     def _check_codes(self) -> None:
@@ -203,44 +376,6 @@ class SourceSpec(Strict):
             return
         if self.mask.nodata not in self.invalid:
             raise ValueError(f"the mask's nodata {self.mask.nodata:g} is not among the 'invalid' codes {self.invalid}")
-        if self.swath is not None:
-            made = {self.swath.otherwise, *(c.code for c in self.swath.codes)}
-            if missing := sorted(made - set(self.mask_codes)):
-                raise ValueError(
-                    f"codes {missing} of [swath] are in none of {', '.join(CODE_SETS)}: each belongs to one"
-                )
-
-    @model_validator(mode="after")
-    def _read_as_what_it_is(self) -> Self:
-        if self.reader != "swath":
-            if self.swath is not None:
-                raise ValueError(
-                    "a [swath] says where each footprint is: there is no pixel grid to read as a raster, whatever "
-                    "projection a catalog's items state; write reader = 'swath'"
-                )
-            if self.pick == "mean" or any(a.role in ("count", "quality") for a in self.arrays):
-                raise ValueError("pick = 'mean' and the roles 'count' and 'quality' are for reader = 'swath'")
-            return self
-        if self.swath is None:
-            raise ValueError("reader = 'swath' wants a table [swath]: which variables say where footprints are")
-        if raster := [k for k in ("zero_is_nodata", "radar", "elevation", "hole_value") if getattr(self, k)]:
-            raise ValueError(f"{', '.join(raster)}: of rasters, not of swaths")
-        if sized := [a.bands for a in self.arrays if a.size_px is None]:
-            raise ValueError(f"arrays of a swath are gridded to 'size_px' pixels a side; {sized[0]} have 'res_m'")
-        data = [b for a in self.arrays if a.role == "data" for b in a.bands]
-        if sorted(data) != sorted(self.swath.variables):
-            raise ValueError(
-                f"[swath.variables] has {sorted(self.swath.variables)}, the arrays' bands are {sorted(data)}"
-            )
-        for role, known in (("count", COUNT_BANDS), ("quality", QUALITY_BANDS)):
-            for array in self.arrays:
-                if array.role == role and (other := sorted(set(array.bands) - set(known))):
-                    raise ValueError(f"role {role!r}: no band {other}; known: {list(known)}")
-        if any(a.role == "quality" for a in self.arrays) and self.swath.quality is None:
-            raise ValueError("role 'quality' wants swath.quality: the variable it is the mean of")
-        if (self.mask is None) != (self.swath.flags is None) or (self.mask and len(self.mask.bands) != 1):
-            raise ValueError("an array of one band with role 'mask' goes with swath.flags, of which it is made")
-        return self
 
     def array_name(self, array: ArraySpec) -> str:
         """The array's name in cubes and shards: `<source>[_<suffix>]_<res>m`, or `…_<size>px`."""
@@ -248,10 +383,17 @@ class SourceSpec(Strict):
 
     def widest_km(self, bands: Sequence[str] | None = None) -> float:
         """The widest native pixel or footprint on the ground of some of its bands (all where left out), km."""
-        if self.swath is not None:
-            return self.swath.footprint_km
-        used = [a for a in self.arrays if bands is None or a.role == "mask" or set(bands) & set(a.bands)]
-        return max((a.res_m for a in used if a.res_m is not None), default=0.0) / 1000
+        return self.kind.widest_km([a for a in self.arrays if bands is None or a.is_mask or set(bands) & set(a.bands)])
+
+    @property
+    def timeless(self) -> bool:
+        """Whether it has no season of its own: it is read once, for `static`."""
+        return self.pick.timeless
+
+    @property
+    def limits_cloud(self) -> bool:
+        """Whether a search leaves out what is too cloudy by the items' own word."""
+        return self.pick.wants_clear and not self.kind.whole_orbits
 
     @property
     def mask_codes(self) -> list[int]:
@@ -261,9 +403,9 @@ class SourceSpec(Strict):
     @property
     def mask(self) -> ArraySpec | None:
         """The array that is read first and decides, where there is one."""
-        return next((a for a in self.arrays if a.role == "mask"), None)
+        return next((a for a in self.arrays if a.is_mask), None)
 
     @property
     def labels(self) -> list[str]:
         """The scene labels that its classes count as, each once, in order of the legend."""
-        return list(dict.fromkeys(c.label or c.name for c in self.classes))
+        return list(dict.fromkeys(c.label or c.name for c in self.kind.legend))

@@ -33,7 +33,7 @@ class FlagCode(Strict):
 
 
 class SwathSpec(Strict):
-    """How the files of a scene of a swath say where its footprints are, what was seen there, and how good that is."""
+    """Keys of `kind = "swath"`: how a scene's files say where footprints are, what was seen there, and how good that is."""
 
     files: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]] = Field(min_length=1)
     """What a scene has assets for."""

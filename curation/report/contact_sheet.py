@@ -104,7 +104,7 @@ def _greatest(survey: Survey) -> dict[tuple[str, str], str]:
     names = meta.label_names(survey.dataset)
     out: dict[tuple[str, str], str] = {}
     for m in sorted(survey.measured(), key=lambda m: m.cube.cube.season != STATIC):
-        key = (m.cube.cube.region, m.location.id)
+        key = (m.cube.cube.folder, m.location.id)
         known = survey.fractions(m.facts, m.cube.cube.season)
         if key not in out and known is not None and not np.isnan(known[0]).any():
             out[key] = names[int(known[0].argmax())]
@@ -179,17 +179,12 @@ def _tile(panel: Panel, where: str) -> Tile:
 def words(survey: Survey) -> str:
     """What is said above the rows, of what this dataset has."""
     arrays = [a for its in survey.dataset.arrays.values() for a in its.values()]
-    radar = any(spec.radar for spec in survey.dataset.specs.values())
-    db = ", ".join(
-        f"{name} {low:g}…{high:g}".replace("-", "−")
-        for name, (low, high) in (("VV", images.VV_DB), ("VH", images.VH_DB), ("VV/VH", images.RATIO_DB))
-    )
     said = [
         "Spread over regions and labels; the same dataset gives the same ones.",
         "True and false colour share one stretch over a location's seasons."
         if any(map(panels.is_visible, arrays))
         else "",
-        f"Radar has the same range everywhere ({db} dB)." if radar else "",
+        panels.said(survey.dataset.specs.values()),
         "Stretched for display only: nothing is resampled unless its caption says so. Hatched: no data.",
     ]
     return " ".join(filter(None, said))

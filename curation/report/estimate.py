@@ -51,7 +51,7 @@ class Estimate:
 
 def of_cube(run: Run, here: Cube) -> Estimate:
     """The estimate for one cube as it stands."""
-    region, season = here.region, here.season
+    region, season = here.folder, here.season
     left = Remaining(here, Ledger.replay(run.store, region, season), run.limit)
     todo = left.patches
     cells = {cell_of(p) for slab in left.slabs for p in left.places(slab)}
@@ -60,7 +60,7 @@ def of_cube(run: Run, here: Cube) -> Estimate:
     for spec in here.sources:
         scenes += todo * (MASKS_PER_PATCH if spec.mask else 1)
         for array in here.dataset.arrays[spec.name].values():
-            times = MASKS_PER_PATCH if array.role == "mask" else 1
+            times = MASKS_PER_PATCH if array.is_mask else 1
             windows = todo * len(array.bands) * times
             requests += windows * REQUESTS_PER_WINDOW
             read += windows * _window_bytes(here.dataset.recipe.grid.size, array)
@@ -93,14 +93,14 @@ def table(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> str:
 def _samples(run: Run, every: Sequence[Cube]) -> str:
     """What locations have come to so far, by the rule that packing has; nothing where nothing is built."""
     built = set(recorded_cubes(run.store))
-    cubes = {(c.region, c.season): c for c in every}
+    cubes = {(c.folder, c.season): c for c in every}
     outcomes = {
         key: {o.id: o for o in Ledger.replay(run.store, *key).outcomes()} if key in built else {} for key in cubes
     }
     if not any(outcomes.values()):
         return ""
     places = {region: here.locations for (region, _), here in cubes.items()}
-    roots = [r for r in dict.fromkeys(r for r, _ in cubes) if not run.dataset.level_of(r).level]
+    roots = dict.fromkeys(c.region for c in every)
     found: Counter[str] = Counter()
     for region in roots:
         its = complete.standings(run.dataset, region, places, lambda f, s, i: outcomes[f, s].get(i))

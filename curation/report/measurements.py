@@ -18,7 +18,6 @@ from curation.outcomes import PENDING
 from curation.pack import meta
 from curation.places.split import TRAIN
 from curation.read import shift
-from curation.read.backscatter import decibels
 from curation.recipe.sources import ArraySpec, SourceSpec
 from curation.report import charts, palette
 from curation.report.survey import Measured, Survey
@@ -125,7 +124,7 @@ def bands(survey: Survey) -> Bands | None:
         used += len(train[:HISTOGRAM_PATCHES])
         for m in train[:HISTOGRAM_PATCHES]:
             for name, (spec, array) in m.cube.cube.arrays.items():
-                if array.role != "data" or name not in m.outcome.chunks:
+                if not array.is_data or name not in m.outcome.chunks:
                     continue
                 pixels = survey.pixels(m.cube, name, m.location.id)
                 if pixels is None:
@@ -134,7 +133,7 @@ def bands(survey: Survey) -> Bands | None:
                     values = _values(plane, spec, array)
                     if values.size:
                         panels.setdefault(f"{spec.name} {band}", {}).setdefault(season, []).append(values)
-                        units[f"{spec.name} {band}"] = "dB" if spec.radar else array.unit
+                        units[f"{spec.name} {band}"] = spec.kind.unit(array)
     if not panels:
         return None
     joined = {b: {s: np.concatenate(v) for s, v in by.items()} for b, by in panels.items()}
@@ -157,7 +156,7 @@ def _values(plane: Any, spec: SourceSpec, array: ArraySpec) -> Any:
     step = max(plane.shape[-1] // 64, 1)
     thin = plane[::step, ::step]
     valid = thin[thin != array.nodata].astype(np.float64)
-    return decibels(valid, array.nodata) if spec.radar else valid
+    return spec.kind.shown(valid, array)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,16 +175,9 @@ def quality(survey: Survey) -> list[Measure]:
     rules = survey.dataset.recipe.quality
     out: list[Measure] = []
     for spec in survey.dataset.specs.values():
-        if spec.pick == "clearest":
-            clear = f"clear %, at least {100 * rules.min_clear:g}"
-            out += _measure(survey, spec, clear, _fact(f"{spec.name}_clear_fraction", 100))
-            for name, most in (("snow", rules.max_snow), ("doubtful", rules.max_doubtful)):
-                told = f"{name} %, at most {100 * most:g} (counts as clear)"
-                out += _measure(survey, spec, told, _fact(f"{spec.name}_{name}_fraction", 100))
-        if spec.pick == "nearest":
-            told = f"days from the {spec.goes_with} scene, at most {rules.max_gap_days:g}"
-            out += _measure(survey, spec, told, _fact(f"{spec.name}_gap_days"))
-            out += _shift(survey, spec)
+        for number in spec.pick.measured(spec.name, rules):
+            out += _measure(survey, spec, number.told, _fact(number.fact, number.times))
+        out += _shift(survey, spec)
     return out
 
 
@@ -207,14 +199,13 @@ def _shift(survey: Survey, spec: SourceSpec) -> list[Measure]:
     """How far a source lies from the one it goes with: east, south and in all; of measurements with a sharp peak."""
     s = spec.name
     found = [m for m in survey.measured() if m.facts.get(f"{s}_shift_peak") is not None]
-    arrays = found[0].cube.cube.dataset.shift_arrays(s) if found else None
-    if arrays is None:
+    on = found[0].cube.cube.dataset.shift_of(s) if found else None
+    if on is None:
         return []
-    _, name, array = arrays
-    least = shift.least_peak(array.px(found[0].cube.cube.dataset.recipe.grid.size))
+    least = shift.least_peak(on.px)
     sharp = sum(m.facts[f"{s}_shift_peak"] >= least for m in found)
     about = (
-        f"pixels of {name} from {spec.goes_with}, {sharp} of {len(found)} measurements: those with a peak of at least "
+        f"pixels of {on.own} from {spec.pick.follows}, {sharp} of {len(found)} measurements: those with a peak of at least "
         f"{least:.2f}, which fewer than {shift.FALSE_ACCEPTS:.0%} of unrelated pairs have"
     )
 
@@ -238,7 +229,7 @@ def dates(survey: Survey) -> Chart | None:
         for spec in survey.dataset.sources(season):
             known = [m.facts.get(f"{spec.name}_time") for m in survey.measured(season)]
             found = [dt.datetime.fromtimestamp(t, dt.UTC) for t in known if t is not None]
-            if found and spec.pick != "same-acquisition":
+            if found and spec.pick.has_own_time:
                 times[season, spec.name] = found
     if not times:
         return None

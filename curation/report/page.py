@@ -23,12 +23,12 @@ from curation.format.index import Index
 from curation.model import STATIC, Location
 from curation.outcomes import PENDING
 from curation.pack import meta, writers
-from curation.pack.shard import FOLDER
 from curation.places import sharing
 from curation.recipe.dataset import Dataset
 from curation.report import contact_sheet, maps, measurements, palette
 from curation.report import survey as surveys
 from curation.report.survey import Survey
+from curation.store import paths
 from curation.store.objects import Store
 from curation.work.progress import Doing
 
@@ -123,7 +123,7 @@ def _drawn(dataset: Dataset, survey: Survey, index: Index | None, dropped: list[
 
 def _index(survey: Survey) -> Index | None:
     """The shards' index; None where nothing is packed, or it is damaged."""
-    store = survey.store.child(FOLDER)
+    store = survey.store.child(paths.SHARDS)
     if store.head(index.INDEX) is None:
         return None
     try:
@@ -135,7 +135,7 @@ def _index(survey: Survey) -> Index | None:
 
 def _dropped(survey: Survey) -> list[tuple[str, str, int]]:
     """(region, reason, places) of those that became no sample, the most common first; rows of a file have no region."""
-    key = "manifest/dropped.parquet"
+    key = paths.DROPPED
     if survey.store.head(key) is None:
         return []
     try:
@@ -151,7 +151,7 @@ def _cards(survey: Survey, index: Index | None) -> list[tuple[str, str, str]]:
     """(number, what it counts, detail) at the head of the page."""
     statuses = survey.statuses()
     ids = {p.id for r in survey.regions for p in survey.places(r)}
-    sizes = {name: sum(s.size for s in survey.store.list(name)) for name in ("cubes", FOLDER)}
+    sizes = {name: sum(s.size for s in survey.store.list(name)) for name in (paths.CUBES, paths.SHARDS)}
     total = statuses.total()
     not_ok = ", ".join(f"{v:,} {k}" for k, v in sorted(statuses.items()) if k != "ok") or "none rejected"
     samples = {k: e.samples for k, e in index.splits.items()} if index else {}
@@ -168,7 +168,7 @@ def _cards(survey: Survey, index: Index | None) -> list[tuple[str, str, str]]:
         (
             _bytes(sum(sizes.values())),
             "on disk",
-            f"cubes {_bytes(sizes['cubes'])}, shards {_bytes(sizes[FOLDER])}",
+            f"cubes {_bytes(sizes[paths.CUBES])}, shards {_bytes(sizes[paths.SHARDS])}",
         ),
     ]
 
@@ -233,11 +233,11 @@ def _legends(survey: Survey) -> list[tuple[str, Markup]]:
         (
             spec.title,
             Markup(
-                measurements.legend({c.name.replace("_", " "): palette.classes(spec)[c.code] for c in spec.classes})
+                measurements.legend({c.name.replace("_", " "): palette.classes(spec)[c.code] for c in spec.kind.legend})
             ),
         )
         for spec in survey.dataset.specs.values()
-        if spec.classes
+        if spec.kind.legend
     ]
 
 
@@ -272,7 +272,7 @@ def _sources(dataset: Dataset) -> list[dict[str, Any]]:
             "name": spec.name,
             "title": spec.title,
             "required": dataset.recipe.sources[spec.name].required,
-            "season": spec.season,
+            "season": STATIC if spec.timeless else "seasonal",
             "arrays": [f"{n}: {_commas(a.bands)} · {a.dtype} · {a.unit}" for n, a in dataset.arrays[spec.name].items()],
             "licence": spec.licence,
         }

@@ -73,7 +73,7 @@ REJECTS = ("#e0803f", "#b0709b", "#d9b13b", "#6f8fbf", "#a5673f", "#7d6bb0", "#c
 def classes(spec: SourceSpec) -> dict[int, str]:
     """Code → colour for each class of a source; the official one where the source has such."""
     official = OFFICIAL.get(spec.name, {})
-    return {c.code: official.get(c.code, QUALITATIVE[n % len(QUALITATIVE)]) for n, c in enumerate(spec.classes)}
+    return {c.code: official.get(c.code, QUALITATIVE[n % len(QUALITATIVE)]) for n, c in enumerate(spec.kind.legend)}
 
 
 def seasons(names: Iterable[str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -106,7 +106,7 @@ def of_patch(
 
 def _leading(arrays: Mapping[str, ArraySpec]) -> list[str]:
     """The one array of a source that is drawn small: that with the visible bands, or the first that is no mask."""
-    data = [name for name, array in arrays.items() if array.role != "mask"]
+    data = [name for name, array in arrays.items() if not array.is_mask]
     return sorted(data, key=lambda name: not is_visible(arrays[name]))[:1]
 
 
@@ -128,21 +128,22 @@ def of_array(
     """The pictures of one array (band, y, x); arguments as of `of_patch`."""
     by = -(-pixels.shape[-1] // SMALL_PX) if small else 1
     less = max(by, 2) if small else 1  # of those that stand small beside a greater one
-    if array.role == "mask":
+    if array.is_mask:
         codes = {int(c): (str(c), "#888888") for c in np.unique(pixels)}
         return [
             _classes(
                 spec, "Scene classification", array, pixels, palette.SCL if name.startswith("s2l2a_scl") else codes, by
             )
         ]
-    if spec.classes:
-        colours = palette.classes(spec)
-        known = {c.code: (c.name.replace("_", " "), colours[c.code]) for c in spec.classes}
-        return [_classes(spec, spec.title, array, pixels, known, by)]
-    if spec.radar:
-        return _radar(spec, array, pixels, by, less)
-    if spec.elevation:
-        return [_relief(spec, array, pixels, place, by)]
+    match spec.kind.picture:
+        case "classes":
+            colours = palette.classes(spec)
+            known = {c.code: (c.name.replace("_", " "), colours[c.code]) for c in spec.kind.legend}
+            return [_classes(spec, spec.title, array, pixels, known, by)]
+        case "radar":
+            return _radar(spec, array, pixels, by, less)
+        case "relief":
+            return [_relief(spec, array, pixels, place, by)]
     out = []
     alone = dict(zip(array.bands, pixels, strict=True))
     for bands, title in COMPOSITES:
@@ -158,6 +159,17 @@ def of_array(
     if small:
         alone = {} if out else {array.bands[0]: pixels[0]}
     return out + [_plain(spec, band, array, plane, by) for band, plane in alone.items()]
+
+
+def said(specs: Iterable[SourceSpec]) -> str:
+    """What must be said of pictures whose range is fixed; empty where there are none."""
+    if not any(spec.kind.picture == "radar" for spec in specs):
+        return ""
+    db = ", ".join(
+        f"{name} {low:g}…{high:g}".replace("-", "−")
+        for name, (low, high) in (("VV", images.VV_DB), ("VH", images.VH_DB), ("VV/VH", images.RATIO_DB))
+    )
+    return f"Radar has the same range everywhere ({db} dB)."
 
 
 def pick(pixels: NDArray[Any], array: ArraySpec, bands: Bands) -> NDArray[Any]:
@@ -180,7 +192,7 @@ def _classes(
         (f"{named[int(c)][0]} {100 * n / codes.size:.0f} %", named[int(c)][1]) for c, n in found if int(c) in named
     )
     image = images.class_map(codes, {c: colour for c, (_, colour) in named.items()})
-    width: Width = "half" if spec.season == "seasonal" else "big"
+    width: Width = "big" if spec.timeless else "half"
     more = f"{array.bands[0]} · {array.told}"
     return Panel(spec.title, title, _reduced(by), more, image, legend=legend, width=width)
 

@@ -13,13 +13,14 @@ import numpy as np
 
 from curation.cubes import complete, contents
 from curation.cubes.contents import RecordedCube
-from curation.cubes.facts import FILL
 from curation.errors import ConfigError, DamageError
 from curation.model import iso
 from curation.outcomes import PatchOutcome, Status
 from curation.places import grid
 from curation.recipe.dataset import Dataset
+from curation.recipe.facts import FILL
 from curation.report import panels, picture
+from curation.store import paths
 from curation.store.ledger import recorded_cubes
 from curation.store.objects import Store
 
@@ -69,7 +70,7 @@ def _sample(dataset: Dataset, store: Store, cube: RecordedCube, location: str) -
     family = {f: level for level in dataset.levels if (f := level.folder(here.region)) and not here.dataset.level}
     opened: dict[tuple[str, str], RecordedCube] = {}
     try:
-        for folder, level in (family or {here.region: here.dataset}).items():
+        for folder, level in (family or {here.folder: here.dataset}).items():
             for season in (s for s in level.cube_seasons() if (folder, s) in built):
                 opened[folder, season] = contents.opened(dataset, store, folder, season)
     except DamageError as err:
@@ -82,7 +83,7 @@ def _sample(dataset: Dataset, store: Store, cube: RecordedCube, location: str) -
     if here.dataset.level:
         seasons = here.dataset.cube_seasons()
         rule = dataset.recipe.pack.complete
-        found = complete.judged(rule, {s: outcome(here.region, s, location) for s in seasons})
+        found = complete.judged(rule, {s: outcome(here.folder, s, location) for s in seasons})
     else:
         places = {
             folder: [p for p in its.cube.locations if location in (p.id, p.parent)]
@@ -128,7 +129,7 @@ def _facts(cube: RecordedCube, outcome: PatchOutcome, sample: str) -> list[tuple
             out.append(("why", panels.reason(its)))
         if its is not None and its.scenes:
             out.append(("scenes", " ".join(its.scenes)))
-        out += _told(spec.name, [c.name for c in spec.classes], facts)
+        out += _told(spec.name, [c.name for c in spec.kind.legend], facts)
     shared = {k: v for k, v in facts.items() if k.startswith(("elevation_", "slope_"))}
     return out + [(k.replace("_", " "), f"{v:.4g}") for k, v in shared.items() if v is not None]
 
@@ -164,10 +165,7 @@ def _found(dataset: Dataset, store: Store, patch: str) -> tuple[RecordedCube, st
     Raises:
         ConfigError: there is no such decided patch.
     """
-    parts = patch.split("/")
-    if len(parts) != 3 or not all(parts):
-        raise ConfigError(f"patch {patch!r}: expected REGION/SEASON/ID, such as europe/summer/utm32n-501360-5629020")
-    region, season, location = parts
+    region, season, location = paths.patch_of(patch)
     names = recorded_cubes(store)
     if not names:
         raise ConfigError(

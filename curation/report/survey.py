@@ -22,6 +22,7 @@ from curation.model import STATIC, Location
 from curation.outcomes import PENDING, PatchOutcome, Status
 from curation.pack import meta, pack
 from curation.recipe.dataset import Dataset
+from curation.store import paths
 from curation.store.ledger import recorded_cubes
 from curation.store.objects import Store
 from curation.work.progress import Counting
@@ -59,7 +60,7 @@ class Survey:
 
     @property
     def regions(self) -> list[str]:
-        """Names of the regions, in order."""
+        """Folders of the regions and their levels, in order."""
         return sorted({region for region, _ in self.cubes})
 
     def places(self, region: str) -> list[Location]:
@@ -75,7 +76,7 @@ class Survey:
     def state(self, region: str, location: str) -> str:
         """What a location has come to by the recipe's rule, as packing has it; a child by its own patches alone."""
         if not self._states:
-            roots = [r for r in self.regions if not self.dataset.level_of(r).level]
+            roots = dict.fromkeys(map(paths.region_of, self.regions))
             for root in roots:
                 places = {
                     f: self.places(f) for level in self.dataset.levels if (f := level.folder(root)) in self.regions
@@ -108,7 +109,7 @@ class Survey:
     def facts_of(self, cube: RecordedCube, location: str) -> dict[str, Any] | None:
         """The facts of one patch, read where they were not yet; None where they are damaged."""
         slab, slot = divmod(cube.numbers[location], cube.cube.slab_patches)
-        key = (cube.cube.region, cube.cube.season, slab)
+        key = (cube.cube.folder, cube.cube.season, slab)
         if key not in self.facts:
             self.facts[key] = self._read(cube, slab)
         rows = self.facts[key]
@@ -143,7 +144,7 @@ class Survey:
         if shares is None or valid is None:
             return None
         names = meta.label_names(self.dataset)
-        return labels.label_fractions(np.asarray(shares), self.dataset.specs[source].classes, names), float(valid)
+        return labels.label_fractions(np.asarray(shares), self.dataset.specs[source].kind.legend, names), float(valid)
 
     def multi_hot(self, facts: dict[str, Any] | None, season: str) -> list[int] | None:
         """0 or 1 per label, as in a sample; None where they are unknown."""
@@ -188,7 +189,7 @@ def survey(dataset: Dataset, store: Store) -> Survey:
     found.slabs_read = len(todo)
     with ThreadPoolExecutor(pack.READ_THREADS) as pool, Counting("report: facts", len(todo), "slab") as count:
         for (cube, slab), rows in zip(todo, pool.map(lambda job: found._read(*job), todo), strict=True):
-            found.facts[cube.cube.region, cube.cube.season, slab] = rows
+            found.facts[cube.cube.folder, cube.cube.season, slab] = rows
             count.step()
     return found
 

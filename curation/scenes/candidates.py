@@ -67,7 +67,7 @@ def searched(dataset: Dataset, season: str) -> list[tuple[SourceSpec, Season]]:
     """
     out = []
     for spec in dataset.sources(season):
-        names = dataset.season_names() if spec.one_orbit_direction else [season]
+        names = dataset.season_names() if spec.pick.one_way else [season]
         out += [(spec, dataset.sought(spec.name, n)) for n in names]
     return out
 
@@ -92,47 +92,33 @@ def _of_source(
     dataset: Dataset, searches: Searches, spec: SourceSpec, season: str, places: Sequence[Location]
 ) -> dict[str, Candidates]:
     """Location id → candidates of a source, best first."""
-    window = dataset.sought(spec.name, season)
-    found = {c: searches.scenes(spec, window, c) for c in set(map(cell_of, places))}
-    if spec.pick == "mean":
-        found = {c: rank.one_mode(s) for c, s in found.items()}
-    elif spec.pick != "mosaic":
-        found = {c: rank.newest(s) for c, s in found.items()}
+    window, pick = dataset.sought(spec.name, season), spec.pick
+    found = {c: pick.offered(searches.scenes(spec, window, c)) for c in set(map(cell_of, places))}
     unread = {c: searches.unreadable(spec, window, c) for c in found}
     excluded = frozenset(dataset.recipe.search.exclude)
     directions = _directions(dataset, searches, spec, places)
     out: dict[str, Candidates] = {}
-    pick = rank.covering if spec.pick in ("clearest", "nearest") else rank.touching
     for place in places:
+        scenes = found[cell_of(place)]
         lost = _lost(unread[cell_of(place)], place, excluded)
         # What is excluded is left out; but what it covers would be told as what lies where no scene is: sea.
-        matters = lost is not None and (lost.status is Status.FAILED or spec.hole_value is not None)
-        if lost is not None and matters and _wants_all(spec, found[cell_of(place)], place):
+        matters = lost is not None and (lost.status is Status.FAILED or pick.fills)
+        if lost is not None and matters and pick.wants_all(scenes, place):
             out[place.id] = Candidates(code=lost.code, cause=lost.cause, status=lost.status)
             continue
         try:
-            mine = pick(found[cell_of(place)], place)
+            mine = pick.of_place(scenes, place)
         except Reject as why:
-            if lost is not None and (lost.code is Code.EXCLUDED or spec.pick in ("mean", "mosaic")):
+            if lost is not None and (lost.code is Code.EXCLUDED or pick.joins):
                 out[place.id] = Candidates(code=lost.code, cause=lost.cause, status=lost.status)
             else:
                 unseen = () if lost is None else lost.unread
                 out[place.id] = Candidates(code=why.code, value=why.value, status=why.status, unread=unseen)
             continue
-        groups = [mine]
-        if spec.pick == "mean":
-            groups = [sorted(mine, key=lambda s: (s.time, s.id))]
-        elif spec.pick == "clearest":
-            groups = rank.rank_clearest(mine, place, window)
-        # Of a mosaic that is filled, nothing more is wanted.
-        unseen = lost.unread if lost and spec.pick != "mosaic" else ()
+        groups = pick.ranked(mine, place, window)
+        unseen = lost.unread if lost and not pick.joins else ()  # of what is joined nothing more is wanted by now
         out[place.id] = Candidates(tuple(map(tuple, groups)), unread=unseen, direction=directions.get(place.id))
     return out
-
-
-def _wants_all(spec: SourceSpec, scenes: Sequence[Scene], place: Location) -> bool:
-    """Whether each scene that may touch a place changes its pixels: of a mean, and of a mosaic that has room for it."""
-    return spec.pick == "mean" or (spec.pick == "mosaic" and not rank.filled(scenes, place))
 
 
 def _lost(unread: Sequence[Unreadable], place: Location, excluded: frozenset[str]) -> Candidates | None:
@@ -165,35 +151,11 @@ def times(mine: Candidates, but: Collection[str]) -> Times:
     return None if None in unread else [s.time for s in mine.scenes if s.id not in but] + [t for t in unread if t]
 
 
-def lost(
-    dataset: Dataset, found: dict[str, dict[str, Candidates]], source: str, place: Location, near: Times = None
-) -> Reject | None:
-    """The refusal in place of another where an item that could not be read might have been chosen.
-
-    One that goes with another only near enough in time to that; one that others must go with only near enough to theirs.
-
-    Args:
-        dataset: the recipe.
-        found: source → location id → candidates.
-        source: the one that refuses all.
-        place: where.
-        near: of a source that goes with another, when its partner may have been taken.
-    """
-    specs, gap = dataset.specs, dataset.recipe.quality.max_gap_days
-    mine, spec = found[source][place.id], specs[source]
-    if spec.goes_with is not None:
-        days = gap if spec.pick == "nearest" else rank.DATATAKE_DAYS
-        return mine.lost(lambda time: near is None or is_near(time, near, days))
-    needed = [n for n in found if dataset.recipe.sources[n].required and specs[n].goes_with == source]
-    with_it = [found[n][place.id] for n in needed if specs[n].pick == "nearest"]
-    return mine.lost(lambda time: all(its.may_lie_near(time, gap) for its in with_it))
-
-
 def _directions(
     dataset: Dataset, searches: Searches, spec: SourceSpec, places: Sequence[Location]
 ) -> dict[str, str | None]:
     """Location id → its orbit direction, of a source that keeps to one."""
-    if not spec.one_orbit_direction:
+    if not spec.pick.one_way:
         return {}
     seasons = [dataset.sought(spec.name, n) for n in dataset.season_names()]
     found = {c: [searches.scenes(spec, s, c) for s in seasons] for c in set(map(cell_of, places))}

@@ -17,7 +17,7 @@ from shapely.geometry.base import BaseGeometry
 
 from curation.errors.causes import one_line
 from curation.errors.printable import shown, unsigned
-from curation.model import STATIC, Scene, Season, iso, parse_time
+from curation.model import Scene, Season, iso, parse_time
 from curation.read import radiometry, versions
 from curation.recipe.catalogs import Catalog
 from curation.recipe.sources import CatalogForm, SourceSpec
@@ -41,18 +41,18 @@ class Query:
     @property
     def interval(self) -> str | None:
         """Its STAC `datetime`; None for sources without time."""
-        return None if self.spec.season == STATIC else self.season.interval
+        return None if self.spec.timeless else self.season.interval
 
     def conditions(self, form: CatalogForm) -> dict[str, dict[str, Any]]:
         """Its STAC `query`: property → operator → value."""
         found: dict[str, dict[str, Any]] = {k: dict(v) for k, v in form.query.items()}
-        if self.spec.pick == "clearest" and self.spec.swath is None:  # items of swaths do not state it
+        if self.spec.limits_cloud:
             found["eo:cloud_cover"] = found.get("eo:cloud_cover", {}) | {"lte": self.max_cloud_pct}
         return found
 
     def holds(self, scene: Scene) -> bool:
         """Whether a scene is of the season."""
-        return self.spec.season == STATIC or self.season.holds(scene.time)
+        return self.spec.timeless or self.season.holds(scene.time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Unreadable:
 
     def may_be_of(self, query: Query) -> bool:
         """Whether it cannot be ruled out that it answers a query."""
-        dated = self.time is not None and query.spec.season != STATIC
+        dated = self.time is not None and not query.spec.timeless
         if dated and not query.season.holds(self.time):  # type: ignore[arg-type]  # it is dated
             return False
         return self.geometry is None or bool(self.geometry.intersects(query.cell.area))
@@ -146,7 +146,7 @@ def looked_at(
 ) -> Scene | Unreadable | str:
     """The item as a scene; or why it is not wanted; or that it cannot be read. Whatever it is, it costs itself alone."""
     try:
-        reason = unwanted(item, form, conditions) or (_lacks_polarisation(item, bands) if spec.radar else None)
+        reason = unwanted(item, form, conditions) or _lacks_bands(item, bands, spec.kind.lists_bands)
     except Exception as err:  # noqa: BLE001 - what a catalog says may be anything, and raise anything
         return _unreadable(item, err, spec)
     return reason or _scene_of(item, spec, bands, form, catalog)
@@ -173,11 +173,11 @@ def unwanted(item: dict[str, Any], form: CatalogForm, query: dict[str, dict[str,
     return None
 
 
-def _lacks_polarisation(item: dict[str, Any], bands: Sequence[str]) -> str | None:
-    """Which bands a radar item says that it does not have: whole, and not wanted; None where it says nothing of it."""
-    stated = item["properties"].get("sar:polarizations")
+def _lacks_bands(item: dict[str, Any], bands: Sequence[str], listed: str) -> str | None:
+    """Which bands an item says that it does not have: whole, and not wanted; None where it says nothing of it."""
+    stated = item["properties"].get(listed)
     missing = [b for b in bands if isinstance(stated, list) and b.casefold() not in spelling.folded(stated)]
-    return f"without polarisation {', '.join(missing)}" if missing else None
+    return f"without {', '.join(missing)} by its {listed}" if missing else None
 
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -215,7 +215,7 @@ def _unreadable(item: Any, err: Exception, spec: SourceSpec) -> Unreadable:
     """What is known of an item that could not be read: where and when, as far as these can be."""
     geometry, time = None, None
     with contextlib.suppress(Exception):
-        geometry = _footprint(item["geometry"], may_hold_a_pole=spec.swath is not None)
+        geometry = _footprint(item["geometry"], may_hold_a_pole=spec.kind.whole_orbits)
     for key in ("datetime", "start_datetime", "end_datetime"):
         with contextlib.suppress(Exception):
             time = time or _time({"datetime": item["properties"][key]})
@@ -305,7 +305,7 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
         id=item["id"],
         source=spec.name,
         time=_time(properties),
-        geometry=_footprint(item["geometry"], may_hold_a_pole=spec.swath is not None),
+        geometry=_footprint(item["geometry"], may_hold_a_pole=spec.kind.whole_orbits),
         hrefs=found,
         epsg=_epsg(properties, first),
         cloud_pct=_percent(_CLOUD, properties.get(_CLOUD)),

@@ -27,6 +27,7 @@ from curation.scenes.api import Api
 from curation.scenes.cells import SearchCell
 from curation.scenes.items import Found, Query, Unreadable
 from curation.scenes.snapshot import Snapshot
+from curation.store import paths
 from curation.store.objects import Store
 
 log = logging.getLogger(__name__)
@@ -245,7 +246,7 @@ class Searches:
         Searches are read until each id is found: all of them where one is misspelt.
         """
         left, seen = set(ids), set[str]()
-        keys = [s.key for s in self.store.list(f"scenes/{self.catalog.slug}")] if left else []
+        keys = [s.key for s in self.store.list(paths.searches(self.catalog.slug))] if left else []
         with ThreadPoolExecutor(THREADS) as pool:
             for start in range(0, len(keys), AHEAD):
                 for data in pool.map(self.store.get, keys[start : start + AHEAD]):
@@ -305,7 +306,7 @@ class Searches:
 
     def _query(self, spec: SourceSpec, season: Season, cell: SearchCell) -> Query:
         arrays = self.dataset.arrays[spec.name].values()
-        bands = tuple(spec.swath.files) if spec.swath else tuple(b for a in arrays for b in a.bands)
+        bands = spec.kind.sought([b for a in arrays for b in a.bands])
         return Query(spec, bands, season, cell, self.dataset.recipe.quality.max_scene_cloud_pct)
 
     def _request(self, query: Query) -> dict[str, Any]:
@@ -317,7 +318,7 @@ class Searches:
             "bands": list(query.bands),
             "boxes": [list(b) for b in query.cell.boxes],
             "interval": query.interval,
-            "max_scene_cloud_pct": query.max_cloud_pct if query.spec.pick == "clearest" else None,
+            "max_scene_cloud_pct": query.max_cloud_pct if query.spec.limits_cloud else None,
         }
 
     def _is_saved(self, spec: SourceSpec, season: Season, cell: SearchCell) -> bool:
@@ -329,8 +330,8 @@ class Searches:
             return bool(json.loads(lines.readline()) == self._request(self._query(spec, season, cell)))
 
     def _key(self, spec: SourceSpec, season: Season, cell: SearchCell) -> str:
-        name = STATIC if spec.season == STATIC else season.name
-        return f"scenes/{self.catalog.slug}/{spec.name}/{name}/{cell.name}.json.gz"
+        name = STATIC if spec.timeless else season.name
+        return paths.search(self.catalog.slug, spec.name, name, cell.name)
 
 
 def _searched(work: T, asked: Sequence[Future[None]]) -> tuple[T, CurationError | None]:

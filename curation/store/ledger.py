@@ -20,6 +20,7 @@ from typing import Any
 
 from curation.errors import ConfigError, DamageError
 from curation.outcomes import SETTLED, PatchOutcome
+from curation.store import paths
 from curation.store.objects import Store
 from curation.store.records import STATUS, SlabRecord, StoredObject, decoded, encoded, patch_of, size_mark
 from curation.store.stat import Receipt
@@ -32,8 +33,7 @@ Zarr reader checks, and a patch's line has a hash of its row of facts."""
 
 def recorded_cubes(store: Store) -> list[tuple[str, str]]:
     """(folder, season) of every cube that has a ledger, in order: the cubes that there are."""
-    found = (s.key.split("/") for s in store.list("ledger"))
-    return sorted({(parts[1], parts[2]) for parts in found if len(parts) == 4})
+    return paths.recorded(s.key for s in store.list(paths.LEDGERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +95,14 @@ class Ledger:
     """Lines of the segments read last."""
 
     @classmethod
-    def replay(cls, store: Store, region: str, season: str) -> Ledger:
+    def replay(cls, store: Store, folder: str, season: str) -> Ledger:
         """The ledger of a cube as it stands; empty where nothing was recorded.
 
         Raises:
             DamageError: a segment is missing, torn, changed or out of the chain.
             ConfigError: it is in another format than this release's.
         """
-        ledger = cls(store, f"ledger/{region}/{season}")
+        ledger = cls(store, paths.ledger(folder, season))
         stored = [s.key for s in store.list(ledger.prefix)]
         expected = [ledger._key(n) for n in range(len(stored))]
         if stored != expected:
@@ -221,7 +221,7 @@ class Ledger:
         self._publish([encoded(r) for r in records])
 
     def _key(self, number: int) -> str:
-        return f"{self.prefix}/{number:06d}.jsonl"
+        return paths.segment(self.prefix, number)
 
     def _publish(self, records: list[dict[str, Any]]) -> None:
         me = Writer.me()
@@ -275,11 +275,9 @@ class Ledger:
                 f"{digest[:12]}…: a line was lost or changed; restore the segment"
             )
         if (written := first.get("format", 1)) != FORMAT:  # the first one's segments do not state it
-            _, region, season = self.prefix.split("/")
             raise ConfigError(
-                f"{where}: cube {region}/{season} is in format {written}, this release reads and writes {FORMAT}. Go on "
-                f"with the release that built it; or, to make the cube again, delete both cubes/{region}/{season}.zarr and "
-                f"ledger/{region}/{season}, and build it again"
+                f"{where}: cube {'/'.join(paths.cube_of(self.prefix))} is in format {written}, this release reads and "
+                f"writes {FORMAT}. Go on with the release that built it; or, {paths.again(self.prefix)}"
             )
         if first["segment"] != number or first["prev"] != self.head:
             raise DamageError(

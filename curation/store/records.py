@@ -11,6 +11,7 @@ import xxhash
 
 from curation.errors import DamageError
 from curation.outcomes import SETTLED, PatchOutcome, SourceOutcome, Status
+from curation.store import paths
 from curation.store.objects import Store
 from curation.store.stat import Receipt
 
@@ -38,11 +39,7 @@ def size_mark(key: str, size: int) -> bytes:
 
 def again(key: str) -> str:
     """What to do about a cube of which the object at `key` is damaged: the end of an error."""
-    region, season = key.split("/")[1], key.split("/")[2].removesuffix(".zarr")
-    return (
-        f"cube {region}/{season} is damaged. `curate verify` names all holes; to make the cube again, delete both "
-        f"cubes/{region}/{season}.zarr and ledger/{region}/{season}, and build it again"
-    )
+    return f"cube {'/'.join(paths.cube_of(key))} is damaged. `curate verify` names all holes; {paths.again(key)}"
 
 
 def read_recorded(store: Store, recorded: Mapping[str, StoredObject], key: str) -> bytes:

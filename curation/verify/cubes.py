@@ -12,6 +12,7 @@ from curation.errors import DamageError
 from curation.errors.words import counted
 from curation.outcomes import SETTLED, Status
 from curation.places import regions
+from curation.store import paths
 from curation.store.ledger import Ledger
 from curation.store.objects import Store
 from curation.store.records import SlabRecord
@@ -46,19 +47,19 @@ class Opened:
         """
         if not self.ledger.cube_objects:
             return True
-        name, _, rest = key.removeprefix(f"{self.here.prefix}/").partition("/c/")
-        number = rest.partition("/")[0]
-        if not number.isdecimal() or not self.open(int(number)):
+        its = paths.slab_of(self.here.prefix, key)
+        if its is None or not self.open(its[1]):
             return False
-        facts = [self.here.fact_key(f, int(number)) for f in self.here.facts]
-        return key in facts or (name in self.here.arrays and key == self.here.array_key(name, int(number)))
+        name, number = its
+        facts = [self.here.fact_key(f, number) for f in self.here.facts]
+        return key in facts or (name in self.here.arrays and key == self.here.array_key(name, number))
 
     def told(self) -> str:
         """What is unfinished, and what goes on with it."""
         name, season = self.here.region, self.here.season
         what = f"`curate --region {name} --season {season}`" if name in regions.named() else f"`--season {season}`"
         return (
-            f"{counted(self.left, 'object')} of cube {name}/{season} not recorded: a build was stopped. The same command "
+            f"{counted(self.left, 'object')} of cube {self.here.name} not recorded: a build was stopped. The same command "
             f"goes on with that ({what}, with the flags as before)"
         )
 
@@ -77,7 +78,7 @@ def check_cube(store: Store, its: Opened, found: Verified) -> set[str]:
     except DamageError as err:
         found.faults.append(str(err))
         return recorded | {o.key for r in ledger.slabs.values() for o in r.objects}
-    with Counting(f"verify {here.region}/{here.season}", len(ledger.slabs), "slab", "read") as count:
+    with Counting(f"verify {here.name}", len(ledger.slabs), "slab", "read") as count:
         for _, record in sorted(ledger.slabs.items()):
             before = found.size
             recorded |= {o.key for o in record.objects}

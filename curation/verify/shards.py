@@ -18,7 +18,7 @@ from curation.format.index import INDEX, Index, SplitEntry, json_of
 from curation.format.names import META
 from curation.format.table import members_to_arrow
 from curation.format.tar import MemberRow
-from curation.pack.shard import FOLDER, STAGE
+from curation.store import paths
 from curation.store.ledger import Ledger
 from curation.store.objects import Store
 from curation.store.records import StoredObject
@@ -31,10 +31,10 @@ def check_shards(
 ) -> None:
     """Takes up what is wrong with shards, their index, their tables and what waits beside them."""
     present = {s.key: s for s in store.list()}
-    waiting = [s.key for s in dataset_store.list(STAGE)]
+    waiting = [s.key for s in dataset_store.list(paths.STAGE)]
     if INDEX not in present:
         # With a release the index was there before: only what waits tells that it went while packing.
-        if (present and dataset_store.head("manifest/release.json") is None) or waiting:
+        if (present and dataset_store.head(paths.RELEASE) is None) or waiting:
             tars = sum(k.endswith(".tar") for k in [*waiting, *present])
             found.unfinished.append(
                 f"{counted(tars, 'shard')} made and in no index yet: packing has not ended. `curate pack` goes on with that"
@@ -81,7 +81,7 @@ def _counts(store: Store, index: Index, ledgers: Mapping[tuple[str, str], Ledger
     odd = [of for of in (packed, *_table(packed).values(), *by_cube.values()) if not isinstance(of, dict)]
     if odd or any(type(n) is not int for of in by_cube.values() for n in of.values()):
         found.faults.append(
-            f"{store.where(f'{FOLDER}/{INDEX}')}: counts.patches: expected region, season and reason of each "
+            f"{store.where(f'{paths.SHARDS}/{INDEX}')}: counts.patches: expected region, season and reason of each "
             "number of patches; pack again"
         )
         return
@@ -90,7 +90,7 @@ def _counts(store: Store, index: Index, ledgers: Mapping[tuple[str, str], Ledger
         now, then = ledger.counts(ledger.lines).total() if ledger else 0, sum(counts.values())
         if now < then:
             found.faults.append(
-                f"{store.where(f'ledger/{region}/{season}')}: tells of {now} patches, the shards were packed when it "
+                f"{store.where(paths.ledger(region, season))}: tells of {now} patches, the shards were packed when it "
                 f"told of {then}: segments are lost at its end, or the cube is being made again; restore them, or build"
             )
 
@@ -103,15 +103,15 @@ def _table(value: object) -> dict[str, Any]:
 def _release(store: Store, index: bytes, found: Verified, *, ended: bool) -> None:
     """Checks that the release is of this index, which is published just before it; `ended`: packing is."""
     try:
-        release = json_of(store.get("manifest/release.json"))
+        release = json_of(store.get(paths.RELEASE))
     except FileNotFoundError:
-        found.unfinished.append(f"{store.where('manifest/release.json')}: is not there; `curate pack` makes it")
+        found.unfinished.append(f"{store.where(paths.RELEASE)}: is not there; `curate pack` makes it")
         return
     except ValueError as err:
-        found.faults.append(f"{store.where('manifest/release.json')}: not JSON ({err}); pack again")
+        found.faults.append(f"{store.where(paths.RELEASE)}: not JSON ({err}); pack again")
         return
     if ended and _table(release).get("index_sha256") != hashlib.sha256(index).hexdigest():
-        found.faults.append(f"{store.where('manifest/release.json')}: is of another index.json; pack again")
+        found.faults.append(f"{store.where(paths.RELEASE)}: is of another index.json; pack again")
 
 
 def _split(store: Store, index: Index, split: str, entry: SplitEntry, found: Verified) -> Iterator[tuple[str, str]]:

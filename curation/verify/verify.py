@@ -7,8 +7,8 @@ import logging
 from curation.cubes.cube import Cube
 from curation.errors import ConfigError, DamageError
 from curation.format import index
-from curation.pack.shard import FOLDER
 from curation.recipe.dataset import Dataset
+from curation.store import paths
 from curation.store.ledger import Ledger, recorded_cubes
 from curation.store.objects import Store
 from curation.verify.cubes import Opened, check_cube
@@ -29,8 +29,8 @@ def verify(dataset: Dataset, store: Store) -> Verified:
     recorded: set[str] = set()
     with Doing("verify: listing what is there", often_short=True):
         names = recorded_cubes(store)
-        has_more = next(iter(store.list("cubes")), None) is not None
-    if not names and not has_more and store.head(f"{FOLDER}/{index.INDEX}") is None:
+        has_more = next(iter(store.list(paths.CUBES)), None) is not None
+    if not names and not has_more and store.head(f"{paths.SHARDS}/{index.INDEX}") is None:
         raise ConfigError(
             f"{store.where('')}: nothing is built there; build it first, or give its --root and --dataset"
         )
@@ -41,20 +41,22 @@ def verify(dataset: Dataset, store: Store) -> Verified:
             ledger = Ledger.replay(store, region, season)
         except DamageError as err:
             found.faults.append(str(err))
-            unknown.append(f"cubes/{region}/{season}.zarr/")  # what it recorded of this cube is not known
+            unknown.append(f"{paths.cube(region, season)}/")  # what it recorded of this cube is not known
             continue
         found.cubes += 1
-        here = Cube(dataset.level_of(region), region, season)
+        here = Cube(dataset.level_of(region), paths.region_of(region), season)
         opened = cubes[here.prefix] = Opened(here, ledger)
         recorded |= check_cube(store, opened, found)
-    for stat in store.list("cubes"):
+    for stat in store.list(paths.CUBES):
         if stat.key in recorded or stat.key.startswith(tuple(unknown)):
             continue
-        its = cubes.get("/".join(stat.key.split("/")[:3]))
+        its = cubes.get(paths.cube(*paths.cube_of(stat.key)))
         if its is not None and its.goes_on_with(stat.key):
             its.left += 1
         else:
             found.faults.append(f"{store.where(stat.key)}: nobody recorded it, and no build will; delete it")
     found.unfinished += [its.told() for its in cubes.values() if its.left]
-    check_shards(store.child(FOLDER), store, {(c.here.region, c.here.season): c.ledger for c in cubes.values()}, found)
+    check_shards(
+        store.child(paths.SHARDS), store, {(c.here.folder, c.here.season): c.ledger for c in cubes.values()}, found
+    )
     return found

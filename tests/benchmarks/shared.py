@@ -39,7 +39,7 @@ def blocks(spec: SourceSpec, dataset: Dataset, place: Location, scene: Scene) ->
 
 def per_patch(here: Cube, searches: Searches) -> tuple[float, float]:
     """Blocks of the deciding source per patch of a cube: those of a slab each once, and each patch by itself."""
-    spec = next(s for s in here.sources if s.pick == "clearest")
+    spec = next(s for s in here.sources if s.pick.wants_clear)
     touched = alone = patches = 0
     for slab in range(here.slabs):
         places = here.slab(slab)

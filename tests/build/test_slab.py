@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from curation.build.picks.mosaic import elevation_facts
+from curation.build.kinds.elevation import elevation_facts
 from curation.outcomes import Status
 from curation.store.ledger import Ledger
 from tests import world as tiny

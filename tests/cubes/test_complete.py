@@ -80,7 +80,7 @@ def family(rule: str) -> tuple[Dataset, dict[str, Locations]]:
     """Cells with two children each, with the splits of the recipe."""
     raw = load_dataset("ssl4eo-s").recipe.model_dump()
     seasons = {k: v for k, v in raw["seasons"].items() if k in ("winter", "2021-07")}
-    own = {k: [s for s in v.get("seasons", []) if s in seasons] for k, v in raw["sources"].items()}
+    own = {k: [s for s in v["seasons"] or [] if s in seasons] for k, v in raw["sources"].items()}
     uses = {k: v | ({"seasons": own[k]} if own[k] else {}) for k, v in raw["sources"].items()}
     raw |= {"seasons": seasons, "sources": uses}
     raw["pack"]["complete"] = rule
@@ -117,7 +117,7 @@ def test_the_report_calls_complete_what_packing_takes(rule, seed):
     for level in dataset.levels:
         folder = level.folder("r")
         for season in level.cube_seasons():
-            here = Cube(level, folder, season, found[folder])
+            here = Cube(level, "r", season, found[folder])
             drawn = {p.id: outcome(rng.choice(statuses), p.id) for p in found[folder]}
             known = {k: v for k, v in drawn.items() if v is not None}
             cubes.setdefault(folder, {})[season] = here
@@ -166,7 +166,7 @@ def test_a_recorded_child_is_of_the_side_and_the_cell_that_the_draw_says(tmp_pat
     store = Store(tmp_path)
     for level in dataset.levels:
         folder, season = level.folder("r"), level.cube_seasons()[-1]
-        here = Cube(level, folder, season, found[folder])
+        here = Cube(level, "r", season, found[folder])
         ledger = Ledger.replay(store, folder, season)
         ledger.acquire(here.binding("digest"))
         ledger.record_cube(here.create(store, {}))

@@ -12,9 +12,9 @@ from hypothesis.extra import numpy as hnp
 
 from curation.cubes.arrays import chunk_hash
 from curation.cubes.cube import Cube
-from curation.cubes.facts import FILL, Fact
 from curation.errors import DamageError
 from curation.outcomes import Status
+from curation.recipe.facts import FILL, Fact
 from curation.store import ledger
 from tests import world as tiny
 from tests.properties import crossed

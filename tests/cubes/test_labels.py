@@ -36,13 +36,13 @@ def test_shares_are_of_the_labelled_pixels(codes):
 
 def test_a_gap_is_never_a_class_even_where_a_class_has_code_0():
     world = read_toml(files.folder("stac_queries") / "dynamicworld.toml", SourceSpec)
-    assert world.classes[0].code == 0
-    shares, valid = labels.class_fractions(np.full((4, 4), 255, "u1"), world.classes, 255)
+    assert world.kind.legend[0].code == 0
+    shares, valid = labels.class_fractions(np.full((4, 4), 255, "u1"), world.kind.legend, 255)
     assert valid == 0
     assert np.isnan(shares).all()
     half = np.full((4, 4), 255, "u1")
     half[:2] = 1
-    shares, valid = labels.class_fractions(half, world.classes, 255)
+    shares, valid = labels.class_fractions(half, world.kind.legend, 255)
     assert (valid, shares[0], shares[1]) == (0.5, 0, 1)
 
 
@@ -73,9 +73,9 @@ def test_worldcover_counts_as_the_classes_of_dynamic_world():
     folder = files.folder("stac_queries")
     cover, world = (read_toml(folder / f"{n}.toml", SourceSpec) for n in ("worldcover", "dynamicworld"))
     assert set(cover.labels) == set(world.labels)
-    shares = np.zeros(len(cover.classes), "f4")
-    shares[[c.code for c in cover.classes].index(95)] = 1
-    got = dict(zip(world.labels, labels.label_fractions(shares, cover.classes, world.labels), strict=True))
+    shares = np.zeros(len(cover.kind.legend), "f4")
+    shares[[c.code for c in cover.kind.legend].index(95)] = 1
+    got = dict(zip(world.labels, labels.label_fractions(shares, cover.kind.legend, world.labels), strict=True))
     assert {k for k, v in got.items() if v} == {"trees"}
 
 

@@ -30,6 +30,7 @@ from curation.outcomes import PatchOutcome, SourceOutcome, Status
 from curation.pack import plan, shard, writers
 from curation.pack.plan import Plan
 from curation.places.locations import Locations
+from curation.read import backscatter
 from curation.store.ledger import Ledger
 from curation.stream.decode import decoder
 from curation.stream.open import open_shards
@@ -301,14 +302,14 @@ def test_nothing_to_pack_names_where_it_looked_and_what_is_there(built: Curate, 
 
 @given(st.lists(st.floats(2**-13, 2**10, width=32), min_size=1))
 def test_centidb_is_within_half_a_hundredth_of_a_decibel(power):
-    back = 10 ** (shard.centidb(np.array(power, "float32"), -32768) / 1000)
+    back = 10 ** (backscatter.centidb(np.array(power, "float32"), -32768) / 1000)
     assert np.abs(10 * np.log10(back / np.array(power, "float32").astype("float64"))).max() <= 0.00501
 
 
 def test_centidb_keeps_nodata_and_writes_what_has_no_logarithm_as_the_floor():
     power = np.array([-32768, -0.002, 0, 1e-9, 1e-3, 1], "float32")
-    assert shard.centidb(power, -32768).tolist() == [-32768, -4000, -4000, -4000, -3000, 0]
-    assert shard.centidb(power, -32768, -25.0).tolist() == [-32768, -2500, -2500, -2500, -2500, 0]
+    assert backscatter.centidb(power, -32768).tolist() == [-32768, -4000, -4000, -4000, -3000, 0]
+    assert backscatter.centidb(power, -32768, -25.0).tolist() == [-32768, -2500, -2500, -2500, -2500, 0]
 
 
 def packed_below_zero(folder: Path, monkeypatch: pytest.MonkeyPatch, radar: str, below_zero: float | None) -> Path:

@@ -254,9 +254,8 @@ def test_packed_values_are_unpacked_and_what_is_none_is_none(tmp_path):
 
 def test_fill_that_is_not_declared_is_netcdfs_own(tmp_path, shared):
     spec = source("s5p-co")
-    assert spec.swath is not None
-    bare = spec.swath.model_copy(update={"latitude_bounds": None, "longitude_bounds": None})
-    spec = spec.model_copy(update={"swath": bare})  # the cut-out has no corners
+    bare = spec.kind.model_copy(update={"latitude_bounds": None, "longitude_bounds": None})
+    spec = spec.model_copy(update={"kind": bare})  # the cut-out has no corners
     path = shared / "data/emissions-api/test.nc"
     with h5py.File(path) as file:
         product = file["PRODUCT"]
@@ -358,8 +357,7 @@ def test_a_real_file_opens_by_its_toml_and_says_what_was_cut_out_of_it(shared, p
     with Swaths("") as reader, pytest.raises(ReadError, match=told):
         reader.footprints(at(path), spec, bounds(10.0, 46.5))
     with h5py.File(path) as file:
-        assert spec.swath is not None
-        named = [v.partition(":")[2] for v in spec.swath.named.values()]
+        named = [v.partition(":")[2] for v in spec.kind.named.values()]
         assert [v for v in named if v in file] == []  # PRODUCT/latitude, qa_value, the columns, SUPPORT_DATA: stripped
         assert all(v.startswith("PRODUCT/") for v in named)
         across = 215 if product in ("co", "ch4") else 450
@@ -383,14 +381,13 @@ def test_a_real_file_with_its_variables_put_back_is_read_by_its_toml_alone(share
             file.create_dataset(name, data=data[None].astype("f4"))
         quality = file.create_dataset("PRODUCT/qa_value", data=np.full((1, n, cols), 80, "u1"))
         quality.attrs["scale_factor"] = np.float32(0.01)
-        assert spec.swath is not None
-        for i, variable in enumerate(spec.swath.variables.values()):
+        for i, variable in enumerate(spec.kind.variables.values()):
             data = np.full((1, n, cols), i - 0.5, "f4")
             file.create_dataset(variable.partition(":")[2], data=data).attrs["units"] = spec.arrays[0].unit
     with Swaths("") as reader:
         got = reader.footprints(at(path), spec, bounds(10.0, 25.0))
         assert reader.counts.bytes < 0.05 * path.stat().st_size
-    pixels = gridded(got, 10.0, 25.0, min_quality=spec.swath.min_quality)
+    pixels = gridded(got, 10.0, 25.0, min_quality=spec.kind.min_quality)
     np.testing.assert_allclose(pixels.weight, 1, atol=0.01)
     assert [float(m.mean()) for m in pixels.mean] == pytest.approx([-0.5, 0.5][: len(pixels.mean)])
 
@@ -399,14 +396,13 @@ def test_a_real_file_with_its_variables_put_back_is_read_by_its_toml_alone(share
 def test_variables_axes_and_units_are_those_that_a_catalog_recorded(shared, product):
     """CDSE's items list the variables of real files, with axes and units."""
     spec = source(f"s5p-{product}")
-    assert spec.swath is not None
     (folder,) = (shared / "data/eometadatatool-cdse/sentinel-5p").glob("example")
     items = sorted(folder.glob(f"S5P_*_L2__{product.replace('-', '_').upper():_<6}_*.json"))
     assert items
     for path in items:
         item = json.loads(path.read_text())
         known = item["properties"]["cube:variables"]
-        for key, variable in spec.swath.named.items():
+        for key, variable in spec.kind.named.items():
             found = known[variable.rpartition("/")[2]]
             corner = ["corner"] if key.endswith("_bounds") else []
             assert found["dimensions"] == ["time", "scanline", "ground_pixel", *corner]
@@ -470,9 +466,9 @@ def test_a_raster_is_refused_as_a_swath_and_a_swath_as_a_raster(tmp_path, orbit)
     with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", **how) as file:
         file.write(np.ones((1, 9, 9), "u1"))
     told = refused(tmp_path / "a.tif")
-    assert "a.tif: is a TIFF, a raster: give its source reader = 'cog'" in told
+    assert "a.tif: is a TIFF, a raster: give its source another kind than 'swath'" in told
     dem = source("dem")
-    assert "has no table [swath], so its files are rasters" in refused(orbit, dem)
+    assert "is no swath, so its files are rasters" in refused(orbit, dem)
     array = ArraySpec(res_m=10, bands=["b"], dtype="float32", nodata=-1, unit="m")
     place = Location("x", 10.0, 25.0, 32632, 600_000, 2_766_000, 600, "r", "train")
     with (

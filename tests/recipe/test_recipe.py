@@ -10,7 +10,7 @@ from curation.errors import ConfigError
 from curation.recipe import files
 from curation.recipe.catalogs import pixels_digest, pixels_parts, resolve
 from curation.recipe.dataset import Dataset, load_dataset
-from curation.recipe.digests import changes, digest
+from curation.recipe.digests import changes
 from curation.recipe.schema import QualitySpec, Recipe
 from curation.recipe.sources import SourceSpec
 from curation.recipe.toml import read_toml
@@ -26,7 +26,7 @@ def test_every_committed_source_loads_under_its_own_name(name):
     spec = read_toml(QUERIES / f"{name}.toml", SourceSpec)
     assert spec.name == name
     bands = {b for a in spec.arrays for b in a.bands}
-    files = set(spec.swath.files) if spec.swath else bands
+    files = set(spec.kind.sought(sorted(bands)))
     for form in spec.catalogs.values():
         assert set(form.assets) <= files
         assert set(form.asset_bands) <= bands
@@ -168,14 +168,6 @@ def test_the_draw_follows_cells_and_children_and_not_the_sources_of_these(tmp_pa
     assert changes(base, parts(children=children | {"fill": 0})) == ["children.fill was 1, is 0"]
     assert changes(base, parts(children=None))[0] == "children.size_m was 2640.0, is not there"
     assert base["size_deg"] == 0.25
-    assert "size_m" not in base
-
-
-def test_draws_from_before_there_were_cells_keep_their_digests():
-    dataset = load_dataset("ssl4eo-s12-ml")
-    parts = {k: v for k, v in dataset.places_parts().items() if k != "atlas"}  # which came later
-    assert digest(parts) == "5b127446b7aea1f77e807fba9a39f32744a7449de7edd15e9e273c468a4aa8b4"
-    assert dataset.pixels_parts("any", {})["grid"] == {"size_m": 2640.0}
 
 
 def test_several_mistakes_are_all_told(tmp_path):
@@ -212,6 +204,8 @@ def source(name: str, **change: Any) -> dict[str, Any]:
             value.pop(key)
         elif key == "array":
             value["arrays"][0] |= new
+        elif isinstance(new, dict) and key in ("kind", "pick"):
+            value[key] |= new
         else:
             value[key] = new
     return value
@@ -232,9 +226,7 @@ def source(name: str, **change: Any) -> dict[str, Any]:
         ("s2l2a", {"array": {"bands": ["B05"]}}, "bands named twice"),
         ("s2l2a", {"array": {"res_m": 20}}, "arrays share a name"),
         ("s2l2a", {"clear": []}, "wants an array with role 'mask' and its 'clear' codes"),
-        ("s1rtc", {"goes_with": None}, "wants 'goes_with'"),
-        ("dem", {"season": "seasonal"}, "static sources are picked as 'mosaic'"),
-        ("worldcover", {"classes": [{"code": 1, "name": "a"}, {"code": 1, "name": "b"}]}, "classes share a code"),
+        ("worldcover", {"kind": {"classes": [{"code": 1, "name": c} for c in "ab"]}}, "classes share a code"),
         ("dem", {"licence": None}, "Field required"),
         ("dem", {"colour": "red"}, "Extra inputs are not permitted"),
     ],
@@ -345,7 +337,7 @@ def test_a_digest_changes_with_what_it_stands_for_and_with_nothing_else(change, 
     ("change", "changes"),
     [
         ({"title": "Another"}, False), ({"licence": "Another"}, False),
-        ({"hole_value": 1.0}, True), ({"array": {"nodata": -9999.0}}, True), ({"array": {"up": "nearest"}}, True),
+        ({"pick": {"hole_value": 1.0}}, True), ({"array": {"nodata": -9999.0}}, True), ({"array": {"up": "nearest"}}, True),
         ({"array": {"dtype": "int16"}}, True), ({"catalogs": {"planetary-computer": {"collection": "other"}}}, True),
     ],
 )  # fmt: skip
@@ -375,10 +367,9 @@ def test_a_form_in_another_catalog_changes_no_digest():
 def test_what_a_class_counts_as_is_of_the_release_not_of_the_pixels():
     base = load_dataset("starter")
     cover = base.specs["worldcover"]
-    classes = [c.model_copy(update={"label": "other"}) for c in cover.classes]
-    changed = Dataset(
-        base.recipe, base.specs | {"worldcover": cover.model_copy(update={"classes": classes})}, base.path
-    )
+    classes = [c.model_copy(update={"label": "other"}) for c in cover.kind.legend]
+    kind = cover.kind.model_copy(update={"classes": classes})
+    changed = Dataset(base.recipe, base.specs | {"worldcover": cover.model_copy(update={"kind": kind})}, base.path)
     before, after = digests(base), digests(changed)
     assert {n for n in DIGESTS if before[n] != after[n]} == {"release"}
 
@@ -432,10 +423,10 @@ def test_another_catalog_is_one_change_and_a_source_s_own_key_says_where_it_stan
     assert changes(pixels_parts(base, ours), pixels_parts(base, theirs)) == [
         'catalog was "planetary-computer", is "earth-search"'
     ]
-    dem = SourceSpec.model_validate(source("dem", hole_value=1.0))
+    dem = SourceSpec.model_validate(source("dem", pick={"hole_value": 1.0}))
     other = Dataset(base.recipe, base.specs | {"dem": dem}, base.path)
     found = changes(pixels_parts(base, ours), pixels_parts(other, ours))
-    assert found == ["sources.dem (stac_queries).hole_value was 0.0, is 1.0"]
+    assert found == ["sources.dem (stac_queries).pick.hole_value was 0.0, is 1.0"]
 
 
 def test_labels_of_children_are_refused_until_samples_have_them():
@@ -466,7 +457,9 @@ def test_a_swath_on_footprints_in_metres_is_refused():
     value = dataset.recipe.model_dump()
     value["children"]["sources"].append("s5p-co")
     recipe = Recipe.model_validate(value)
-    with pytest.raises(ConfigError, match=r"\[sources.s5p-co\] is a swath.*\[children\] are in metres"):
+    with pytest.raises(
+        ConfigError, match=r"\[sources.s5p-co\], on footprints of \[children\].*: a swath is gridded on .* in"
+    ):
         Dataset(recipe, dataset.specs, dataset.path)
 
 

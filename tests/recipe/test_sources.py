@@ -24,7 +24,7 @@ def said(value: dict[str, Any]) -> str:
 
 
 def varied(name: str, **changes: Any) -> dict[str, Any]:
-    """A source with keys changed: `swath__quality=...` for one of a table, None for one that is left out."""
+    """A source with keys changed: `kind__quality=...` for one of a table, None for one that is left out."""
     value = copy.deepcopy(raw(name))
     for key, new in changes.items():
         table, _, inner = key.rpartition("__")
@@ -39,22 +39,42 @@ def varied(name: str, **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("name", "changes", "expected"),
     [
-        ("s5p-no2", {"reader": "cog"}, "there is no pixel grid to read as a raster, whatever projection"),
-        ("s5p-no2", {"reader": None}, "there is no pixel grid to read as a raster, whatever projection"),
-        ("s5p-no2", {"swath": None}, r"reader = 'swath' wants a table [swath]"),
-        ("dem", {"reader": "swath"}, r"reader = 'swath' wants a table [swath]"),
-        ("s2l2a", {"pick": "mean"}, "pick = 'mean' and the roles 'count' and 'quality' are for reader = 'swath'"),
-        ("s5p-no2", {"zero_is_nodata": True}, "zero_is_nodata: of rasters, not of swaths"),
-        ("s5p-no2", {"swath__files": ["data", "geo"]}, "files ['geo'] hold nothing that is read"),
-        ("s5p-no2", {"swath__files": ["geo"]}, "variables of files ['data'], which 'files' does not name: ['geo']"),
-        ("s5p-no2", {"swath__latitude": "PRODUCT/latitude"}, "expected '<file>:<path of the variable in it>'"),
-        ("s5p-no2", {"swath__latitude_bounds": None}, "expected both of 'latitude_bounds' and 'longitude_bounds'"),
-        ("s5p-no2", {"swath__min_quality": None}, "expected both of 'quality' and 'min_quality', or neither"),
-        ("s5p-no2", {"swath__min_quality": 75.0}, "less than or equal to 1"),
+        ("s5p-no2", {"kind__name": "optical"}, "'optical' has no key 'files'; known keys: name, zero_is_nodata"),
+        ("s5p-no2", {"kind": None}, "Field required"),
+        ("s5p-no2", {"kind": "optical", "pick": "clearest"}, "pick = 'clearest' wants an array with role 'mask'"),
+        ("s5p-no2", {"kind": "optical", "pick": "mosaic"}, "the roles 'count' and 'quality' are of kind = 'swath'"),
+        ("dem", {"kind": "swath"}, "kind.files\n  Field required"),
+        (
+            "dem",
+            {"kind": "radr"},
+            "no such name 'radr'; did you mean radar? known: classes, elevation, optical, radar,",
+        ),
+        (
+            "s2l2a",
+            {"pick": "clear"},
+            "no such name 'clear'; did you mean clearest? known: clearest, mean, mosaic, nearest,",
+        ),
+        ("s2l2a", {"pick": 5}, "Input should be a valid dictionary or instance of Pick"),
+        ("s1rtc", {"pick__goes_with": None}, "pick.goes_with\n  Field required"),
+        (
+            "s1rtc",
+            {"pick__hole_value": 0.0},
+            "'nearest' has no key 'hole_value'; known keys: goes_with, name, one",
+        ),
+        ("s1rtc", {"pick__goes_wiht": "x"}, "'nearest' has no key 'goes_wiht'; did you mean goes_with? known keys"),
+        ("s2l2a", {"pick": "mean"}, "pick = 'mean' is for kind = 'swath'"),
+        ("s5p-no2", {"pick": "mosaic"}, "pick = 'mosaic' is for rasters, not for swaths"),
+        ("s5p-no2", {"kind__zero_is_nodata": True}, "'swath' has no key 'zero_is_nodata'"),
+        ("s5p-no2", {"kind__files": ["data", "geo"]}, "files ['geo'] hold nothing that is read"),
+        ("s5p-no2", {"kind__files": ["geo"]}, "variables of files ['data'], which 'files' does not name: ['geo']"),
+        ("s5p-no2", {"kind__latitude": "PRODUCT/latitude"}, "expected '<file>:<path of the variable in it>'"),
+        ("s5p-no2", {"kind__latitude_bounds": None}, "expected both of 'latitude_bounds' and 'longitude_bounds'"),
+        ("s5p-no2", {"kind__min_quality": None}, "expected both of 'quality' and 'min_quality', or neither"),
+        ("s5p-no2", {"kind__min_quality": 75.0}, "less than or equal to 1"),
         (
             "s5p-no2",
-            {"swath__variables": {"so2": "data:x"}},
-            "[swath.variables] has ['so2'], the arrays' bands are ['no2']",
+            {"kind__variables": {"so2": "data:x"}},
+            "[kind.variables] has ['so2'], the arrays' bands are ['no2']",
         ),
         (
             "s2l2a",
@@ -63,10 +83,10 @@ def varied(name: str, **changes: Any) -> dict[str, Any]:
         ),
         ("s2l2a", {"snow": [11, 11]}, "codes [11] are in two of"),
         ("s2l2a", {"invalid": [1]}, "the mask's nodata 0 is not among the 'invalid' codes [1]"),
-        ("s3olci", {"cloudy": [2]}, "codes [3] of [swath] are in none of clear, doubtful, snow, cloudy, invalid"),
+        ("s3olci", {"cloudy": [2]}, "codes [3] of [kind] are in none of the source's sets: each belongs to one"),
         ("dem", {"cloudy": [2]}, "are codes of an array with role 'mask', which is not there"),
-        ("s3olci", {"swath__codes": []}, "expected both of 'flags' and 'codes', or neither"),
-        ("s3olci", {"swath__variable": {}}, "Extra inputs are not permitted"),
+        ("s3olci", {"kind__codes": []}, "expected both of 'flags' and 'codes', or neither"),
+        ("s3olci", {"kind__variable": {}}, "'swath' has no key 'variable'; did you mean variables?"),
     ],
 )
 def test_what_contradicts_itself_is_refused_with_the_reason(name, changes, expected):
@@ -81,15 +101,15 @@ def test_arrays_of_a_swath_are_of_so_many_pixels_and_of_known_statistics():
     value = raw("s5p-no2")
     value["arrays"][1]["bands"] = ["orbits", "days"]
     assert "role 'count': no band ['days']; known: ['orbits', 'footprints']" in said(value)
-    value = varied("s5p-no2", swath__quality=None)
-    del value["swath"]["min_quality"]
-    assert "role 'quality' wants swath.quality" in said(value)
-    value = raw("s3olci")
+    value = varied("s5p-no2", kind__quality=None)
+    del value["kind"]["min_quality"]
+    assert "role 'quality' wants kind.quality" in said(value)
+    value = raw("s3olci") | {"clear": [], "doubtful": [], "cloudy": [], "invalid": []}
     del value["arrays"][1]
     assert "pick = 'clearest' wants an array with role 'mask'" in said(value)
     value = raw("s3olci") | {"pick": "mean", "clear": [], "doubtful": [], "cloudy": [], "invalid": []}
     del value["arrays"][1]
-    assert "an array of one band with role 'mask' goes with swath.flags" in said(value)
+    assert "an array of one band with role 'mask' goes with kind.flags" in said(value)
 
 
 @pytest.mark.parametrize(
@@ -97,15 +117,13 @@ def test_arrays_of_a_swath_are_of_so_many_pixels_and_of_known_statistics():
 )
 def test_each_product_has_its_threshold_and_its_statistics(name, least):
     spec = SourceSpec.model_validate(raw(f"s5p-{name}"))
-    assert spec.swath is not None
-    assert spec.swath.min_quality == least
+    assert spec.kind.min_quality == least
     assert [(a.role, a.size_px) for a in spec.arrays] == [("data", 28), ("count", 28), ("quality", 28)]
     assert [spec.array_name(a) for a in spec.arrays] == [f"s5p-{name}{s}_28px" for s in ("", "_count", "_qa")]
 
 
 def test_olci_has_21_bands_of_96_pixels_a_side():
     spec = SourceSpec.model_validate(raw("s3olci"))
-    assert spec.swath is not None
-    assert spec.arrays[0].bands == list(spec.swath.variables) == [f"Oa{i:02d}" for i in range(1, 22)]
-    assert {spec.swath.otherwise, *(c.code for c in spec.swath.codes)} == {0, 1, 2, 3, 4}
+    assert spec.arrays[0].bands == list(spec.kind.variables) == [f"Oa{i:02d}" for i in range(1, 22)]
+    assert {spec.kind.otherwise, *(c.code for c in spec.kind.codes)} == {0, 1, 2, 3, 4}
     assert [spec.array_name(a) for a in spec.arrays] == ["s3olci_96px", "s3olci_mask_96px"]

@@ -73,7 +73,7 @@ def test_the_radar_composite_has_its_fixed_ranges():
 def test_class_maps_have_the_official_colours(source, known):
     spec = read_toml(folder("stac_queries") / f"{source}.toml", SourceSpec)
     colours = palette.classes(spec)
-    assert set(colours) == {c.code for c in spec.classes}
+    assert set(colours) == {c.code for c in spec.kind.legend}
     image = images.class_map(np.array([[*known, 255 if source == "dynamicworld" else 0]], "uint8"), colours)
     assert [tuple(p) for p in image[0, :-1, :3].tolist()] == list(known.values())
     assert image[0, :, 3].tolist() == [255] * len(known) + [0]

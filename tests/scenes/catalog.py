@@ -30,9 +30,7 @@ def spec(name: str) -> SourceSpec:
 
 
 def bands(source: SourceSpec) -> list[str]:
-    if source.swath:
-        return list(source.swath.files)
-    return [b for a in source.arrays for b in a.bands]
+    return list(source.kind.sought([b for a in source.arrays for b in a.bands]))
 
 
 def query(source: SourceSpec, cell: SearchCell, season: Season = EVER, cloud_pct: float = 100) -> Query:

@@ -1,1 +1,1 @@
-"""How a source's scene is picked: a file per pick."""
+"""How scenes become a patch's pixels, a file per pick: its keys, ranking, reads, reading and facts."""

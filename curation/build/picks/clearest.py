@@ -5,46 +5,99 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curation.build import clouds
 from curation.build.choice import OF_MASK, Refusal, Stage, furthest
-from curation.build.context import Patch, Reading, Slab, SourceError, is_lasting, note_passed_over, refuse
+from curation.build.context import (
+    Patch,
+    Reading,
+    Slab,
+    Source,
+    SourceError,
+    is_lasting,
+    lost,
+    note_passed_over,
+    refuse,
+)
 from curation.build.offset import evidence, looks
-from curation.build.picks.nearest import by_rank, measure_shift, read_nearest
-from curation.build.picks.same_acquisition import matching
-from curation.build.pixels import read_array, reads_of, valid_fraction
+from curation.build.pixels import valid_fraction
 from curation.errors import ReadError
 from curation.errors.codes import Code
-from curation.model import Location, Scene
-from curation.outcomes import Reject, SourceOutcome, Status
+from curation.model import Location, Scene, Season
+from curation.outcomes import Reject
 from curation.read import radiometry
-from curation.read.reader import Read, Reader
-from curation.recipe.sources import SourceSpec
+from curation.read.reader import Read
+from curation.recipe.facts import Fact
+from curation.recipe.schema import QualitySpec
+from curation.recipe.sources import Number, Pick, Shift, SourceSpec
 from curation.scenes import candidates, rank
 
 
-def walk(
-    slab: Slab, reader: Reader, patch: Patch, anchor: SourceSpec, followers: Sequence[SourceSpec]
-) -> Reading[Scene]:
-    """The candidate that was chosen for the patch, read; its required followers are read with it.
+class Clearest(Pick):
+    """The clearest on the patch, by its mask, among those that are as good before pixels are known."""
 
-    Raises:
-        Reject: none passes.
-    """
-    mine = slab.candidates[anchor.name][patch.location.id]
-    mine.check()
-    for spec in followers:
-        its = slab.candidates[spec.name][patch.location.id]
-        try:  # what no candidate can mend is told before a mask is read
-            its.check()
-            rank.of_direction(its.scenes, its.direction)
-        except Reject as why:
-            refuse(slab, patch, anchor, spec.name, why, candidates.times(mine, slab.excluded))
-    return (yield from _Walk(slab, reader, patch, anchor, followers).chosen(mine.groups))
+    wants_clear: ClassVar[bool] = True
+
+    def check(self, source: SourceSpec) -> None:
+        """Passes where there is a mask, and codes of it that are clear."""
+        if source.mask is None or not source.clear:
+            raise ValueError("pick = 'clearest' wants an array with role 'mask' and its 'clear' codes")
+
+    def facts(self, source: str, shift: Shift | None) -> list[Fact]:
+        """What the mask says, and what the scene says of itself."""
+        cloud = "share of the patch's pixels that are neither cloud, shadow nor invalid by the mask, 0 to 1"
+        unsure = "share of the patch's pixels of which the mask is unsure, 0 to 1"
+        return [
+            Fact(f"{source}_clear_fraction", "float32", cloud),
+            Fact(f"{source}_doubtful_fraction", "float32", unsure),
+            Fact(f"{source}_snow_fraction", "float32", "share of the patch's pixels that the mask calls snow, 0 to 1"),
+            Fact(f"{source}_cloud_pct", "float32", "cloud cover of the whole scene, percent"),
+            Fact(f"{source}_baseline", "string", "processing baseline"),
+            Fact(f"{source}_offset_dn", "int16", "digital numbers that were subtracted (clipped at 1)"),
+            Fact(
+                f"{source}_offset_evidence", "string", "what the scene's pixels say of that: in, not-in or undecidable"
+            ),
+        ]
+
+    def measured(self, source: str, limits: QualitySpec) -> list[Number]:
+        """What the mask says."""
+        out = [Number(f"clear %, at least {100 * limits.min_clear:g}", f"{source}_clear_fraction", 100)]
+        for name, most in (("snow", limits.max_snow), ("doubtful", limits.max_doubtful)):
+            told = f"{name} %, at most {100 * most:g} (counts as clear)"
+            out.append(Number(told, f"{source}_{name}_fraction", 100))
+        return out
+
+    def offered(self, scenes: Sequence[Scene]) -> list[Scene]:
+        """The newest of each acquisition."""
+        return rank.newest(scenes)
+
+    def of_place(self, scenes: Sequence[Scene], place: Location) -> list[Scene]:
+        """Those that cover it."""
+        return rank.covering(scenes, place)
+
+    def ranked(self, scenes: Sequence[Scene], place: Location, season: Season) -> list[list[Scene]]:
+        """By zone, cloud cover and anchor, in steps."""
+        return rank.rank_clearest(scenes, place, season)
+
+    def reads(self, slab: Slab, source: Source, place: Location) -> list[Read]:
+        """Nothing for sure: masks decide."""
+        return []
+
+    def read(self, slab: Slab, patch: Patch, source: Source) -> Reading[Scene | None]:
+        """The candidate that was chosen for the patch; its required followers are read with it."""
+        mine = source.found[patch.location.id]
+        mine.check()
+        followers = [s for s in slab.following(source) if s.is_required and s.spec.pick.tried]
+        for its in followers:
+            try:  # what no candidate can mend is told before a mask is read
+                its.follower.check_any(its, patch.location)
+            except Reject as why:
+                refuse(slab, patch, source, its, why, candidates.times(mine, slab.excluded))
+        return (yield from _Walk(slab, patch, source, followers).chosen(mine.groups))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +120,19 @@ class _Walk:
     """
 
     slab: Slab
-    reader: Reader
     patch: Patch
-    anchor: SourceSpec
-    followers: Sequence[SourceSpec]
+    anchor: Source
+    followers: Sequence[Source]
     masks: int = 0
     """Read so far; one that the recipe excludes counts as if it were."""
     refusals: list[Refusal] = field(default_factory=list)
     hopeless: set[str] = field(default_factory=set)
     """Ids of candidates that no follower could have helped."""
-    faults: list[tuple[SourceSpec, ReadError]] = field(default_factory=list)
+    faults: list[tuple[Source, ReadError]] = field(default_factory=list)
     """What could not be read, and whose fault that is, the best candidate's first."""
     snowy: list[_Measured] = field(default_factory=list)
     """Mostly snow by their masks: taken only where no other passes."""
-    ruled_out: list[tuple[Scene, SourceSpec, Reject]] = field(default_factory=list)
+    ruled_out: list[tuple[Scene, Source, Reject]] = field(default_factory=list)
     """Candidates that have no follower near enough, the follower, and what it says."""
     unread: int = 0
     """Candidates that might have passed and were not looked at."""
@@ -107,30 +159,28 @@ class _Walk:
         found = []
         for scene in group:
             try:
-                for spec in self.followers:
-                    by_rank(self.slab, self.patch.location, spec, scene)
+                for its in self.followers:
+                    its.follower.partners(self.slab, its, self.patch.location, scene)
             except Reject as why:
                 if scene.id not in self.slab.excluded:
-                    self.ruled_out.append((scene, spec, why))
+                    self.ruled_out.append((scene, its, why))
             else:
                 found.append(scene)
         return found
 
     def _measured(self, scenes: Sequence[Scene]) -> Reading[list[_Measured]]:
         """Those whose masks are good enough, in order. Masks are read as far as the recipe allows, and counted."""
-        most = self.slab.dataset.recipe.quality.max_candidates
+        most = self.slab.quality.max_candidates
         found, left = [], list(scenes)
         while left and self.masks < most and len(self.faults) < most:
             batch, left = left[: most - self.masks], left[most - self.masks :]
             wanted = [s for s in batch if s.id not in self.slab.excluded]
             self.masks += len(batch) - len(wanted)
-            yield [
-                r for s in wanted for r in reads_of(self.slab, self.patch.location, self.anchor, [s], roles=("mask",))
-            ]
+            yield [r for s in wanted for r in self.anchor.files.reads(self.anchor, self.patch.location, [s], "mask")]
             for scene in wanted:
                 trial = Patch(self.patch.location)
                 try:
-                    shares = _read_mask(self.slab, self.reader, trial, self.anchor, scene)
+                    shares = _read_mask(self.slab, trial, self.anchor, scene)
                 except Reject as why:
                     self.refusals.append(Refusal(OF_MASK[why.code], self.anchor.name, why, trial.facts))
                     self.hopeless.add(scene.id)
@@ -148,19 +198,19 @@ class _Walk:
         slab, location, anchor = self.slab, self.patch.location, self.anchor
         scene, trial = found.scene, found.trial
         yield [
-            *looks(slab, self.reader, anchor, scene),
-            *reads_of(slab, location, anchor, [scene], roles=("data", "classes")),
+            *looks(slab, anchor, scene),
+            *anchor.files.reads(anchor, location, [scene], "bands"),
             *_reads_with(slab, location, anchor, scene),
         ]
         stage, blame = Stage.PARTNER_PIXELS, anchor
         try:
             for blame in self.followers:
-                read_nearest(slab, self.reader, trial, blame, scene)
+                blame.follower.read_with(slab, trial, blame, scene)
             stage, blame = Stage.BANDS, anchor
-            _read_bands(slab, self.reader, trial, anchor, scene)
+            _read_bands(slab, trial, anchor, scene)
             stage = Stage.SHIFT
             for blame in self.followers:
-                measure_shift(slab, trial, blame)
+                blame.follower.compare(slab, trial, blame)
         except Reject as why:
             self.refusals.append(Refusal(stage, blame.name, why, trial.facts))
             self.hopeless |= {scene.id} if stage is Stage.BANDS else set()
@@ -176,7 +226,7 @@ class _Walk:
         self.patch.sources |= trial.sources
         return True
 
-    def _pass_over(self, scene: Scene, blame: SourceSpec, err: Exception) -> None:
+    def _pass_over(self, scene: Scene, blame: Source, err: Exception) -> None:
         """Takes down what could not be read, and goes on. Raises `SourceError` where it may pass, or is no such fault."""
         if not is_lasting(err, self.slab):
             raise SourceError(blame.name) from err
@@ -189,90 +239,89 @@ class _Walk:
         self.is_over = True
         if self.faults or self.unread or any(r.stage >= Stage.PARTNER for r in self.refusals):
             return
-        by_scene = {scene.id: (spec, why) for scene, spec, why in self.ruled_out}
+        by_scene = {scene.id: (its, why) for scene, its, why in self.ruled_out}
         for found in (yield from self._measured([scene for scene, _, _ in self.ruled_out])):
-            spec, why = by_scene[found.scene.id]
-            self.refusals.append(Refusal(Stage.PARTNER, spec.name, why, found.trial.facts))
+            its, why = by_scene[found.scene.id]
+            self.refusals.append(Refusal(Stage.PARTNER, its.name, why, found.trial.facts))
             self.unread = 0  # of those that are left none can pass
 
     def _refuse(self) -> NoReturn:
         """Tells why none passes: what could not be read, or was not looked at, might have."""
         if self.faults:
-            spec, err = self.faults[0]
-            raise SourceError(spec.name) from err
-        every = self.refusals or [Refusal(Stage.PARTNER, spec.name, why) for _, spec, why in self.ruled_out]
+            its, err = self.faults[0]
+            raise SourceError(its.name) from err
+        every = self.refusals or [Refusal(Stage.PARTNER, its.name, why) for _, its, why in self.ruled_out]
         told = furthest(every) if every else None
         self.patch.facts = told.facts if told else {}
         if self.unread:
             raise Reject(Code.EXHAUSTED, self.unread)
         if told is None:
             raise Reject(Code.EXCLUDED)
-        slab, place = self.slab, self.patch.location
-        lost = candidates.lost(slab.dataset, slab.candidates, self.anchor.name, place)
-        if lost is not None:
-            raise lost
-        near = candidates.times(slab.candidates[self.anchor.name][place.id], slab.excluded | self.hopeless)
-        refuse(slab, self.patch, self.anchor, told.source, told.why, near)
+        slab, anchor, place = self.slab, self.anchor, self.patch.location
+        unread = lost(slab, anchor, place)
+        if unread is not None:
+            raise unread
+        near = candidates.times(anchor.found[place.id], slab.excluded | self.hopeless)
+        blamed = next(s for s in (anchor, *self.followers) if s.name == told.source)
+        refuse(slab, self.patch, anchor, blamed, told.why, near)
 
 
-def _read_mask(slab: Slab, reader: Reader, patch: Patch, spec: SourceSpec, scene: Scene) -> clouds.Shares:
+def _read_mask(slab: Slab, patch: Patch, source: Source, scene: Scene) -> clouds.Shares:
     """What the mask of a scene says of the patch. Raises Reject where that is not good enough."""
-    name, array = next((n, a) for n, a in slab.dataset.arrays[spec.name].items() if a.role == "mask")
-    pixels, _ = read_array(slab, reader, patch.location, spec, array, [scene])
-    shares = clouds.shares(pixels, spec, scene.id)
-    patch.facts |= {
-        f"{spec.name}_clear_fraction": shares.clear,
-        f"{spec.name}_doubtful_fraction": shares.doubtful,
-        f"{spec.name}_snow_fraction": shares.snow,
-        f"{spec.name}_valid_fraction": shares.valid,
-        f"{spec.name}_cloud_pct": scene.cloud_pct,
-        f"{spec.name}_time": scene.time.timestamp(),
-        f"{spec.name}_baseline": scene.baseline or "",
-        f"{spec.name}_offset_dn": scene.offset_dn,
-    }
-    shares.check(slab.dataset.recipe.quality, slab.dataset.min_valid(spec.name))
+    name = source.mask
+    pixels, _ = source.files.pixels(slab, source, patch.location, name, [scene])
+    shares = clouds.shares(pixels, source.spec, scene.id)
+    patch.note(
+        source,
+        clear_fraction=shares.clear,
+        doubtful_fraction=shares.doubtful,
+        snow_fraction=shares.snow,
+        valid_fraction=shares.valid,
+        cloud_pct=scene.cloud_pct,
+        time=scene.time.timestamp(),
+        baseline=scene.baseline or "",
+        offset_dn=scene.offset_dn,
+    )
+    shares.check(slab.quality, source.min_valid)
     patch.pixels[name] = pixels
     return shares
 
 
-def _read_bands(slab: Slab, reader: Reader, patch: Patch, spec: SourceSpec, scene: Scene) -> None:
-    warped = False
-    valid = patch.facts[f"{spec.name}_valid_fraction"]
-    found = evidence(slab, reader, spec, scene)
+def _read_bands(slab: Slab, patch: Patch, source: Source, scene: Scene) -> None:
+    warped, pixels = False, {source.mask: patch.pixels[source.mask]}
+    valid = patch.facts[f"{source.name}_valid_fraction"]
+    found = evidence(slab, source, scene)
     if found is not None:
-        patch.facts[f"{spec.name}_offset_evidence"] = found.value
+        patch.note(source, offset_evidence=found.value)
         radiometry.check_offset(found, scene.offset_dn)
-    clear = _clear(slab, patch, spec)
-    for name, array in slab.dataset.arrays[spec.name].items():
-        if array.role == "mask":
+    clear = _clear(patch, source)
+    for name, array in source.arrays.items():
+        if array.is_mask:
             continue
-        pixels, was_warped = read_array(slab, reader, patch.location, spec, array, [scene])
-        patch.pixels[name] = radiometry.harmonised(pixels, scene.offset_dn, array.nodata)
+        read, was_warped = source.files.pixels(slab, source, patch.location, name, [scene])
+        pixels[name] = radiometry.harmonised(read, scene.offset_dn, array.nodata)
         if array.unit == radiometry.UNIT:
-            radiometry.check_possible(patch.pixels[name], clear, array.nodata)
-            patch.pixels[name] = radiometry.measured(patch.pixels[name], array.nodata)
-        valid = min(valid, valid_fraction(patch.pixels[name], array))
+            radiometry.check_possible(pixels[name], clear, array.nodata)
+            pixels[name] = radiometry.measured(pixels[name], array.nodata)
+        valid = min(valid, valid_fraction(pixels[name], array))
         warped |= was_warped
-    patch.facts |= {f"{spec.name}_valid_fraction": valid, f"{spec.name}_warped": int(warped)}
-    if valid < slab.dataset.min_valid(spec.name):
+    patch.note(source, valid_fraction=valid, warped=int(warped))
+    if valid < source.min_valid:
         raise Reject(Code.NODATA, valid)
-    patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=(scene.id,))
+    patch.take(source, pixels, [scene])
 
 
-def _clear(slab: Slab, patch: Patch, spec: SourceSpec) -> NDArray[np.bool_]:
+def _clear(patch: Patch, source: Source) -> NDArray[np.bool_]:
     """(y, x) of the patch's mask: True where it calls the ground seen, snow and what it is unsure of included."""
-    name = next(n for n, a in slab.dataset.arrays[spec.name].items() if a.role == "mask")
-    found: NDArray[np.bool_] = np.isin(patch.pixels[name][0], [*spec.clear, *spec.doubtful, *spec.snow])
+    spec = source.spec
+    found: NDArray[np.bool_] = np.isin(patch.pixels[source.mask][0], [*spec.clear, *spec.doubtful, *spec.snow])
     return found
 
 
-def _reads_with(slab: Slab, location: Location, anchor: SourceSpec, scene: Scene) -> list[Read]:
+def _reads_with(slab: Slab, location: Location, anchor: Source, scene: Scene) -> list[Read]:
     """What will likely be read beside an anchor's scene: the first choice of each source that follows it."""
     found: list[Read] = []
-    for spec in (s for s in slab.dataset.sources(slab.season) if s.goes_with == anchor.name):
+    for its in slab.following(anchor):
         with contextlib.suppress(Reject):  # told where it is read
-            if spec.pick == "nearest":
-                found += reads_of(slab, location, spec, by_rank(slab, location, spec, scene)[:1])
-            elif spec.pick == "same-acquisition":
-                found += reads_of(slab, location, spec, [matching(slab, location, spec, scene)])
+            found += its.files.reads(its, location, its.follower.partners(slab, its, location, scene)[:1])
     return found

@@ -2,42 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
-from curation.build.context import Patch, Slab, usable
-from curation.build.pixels import files_of, valid_fraction
+from curation.build.context import Patch, Reading, Slab, Source, usable
+from curation.build.kinds import swath
+from curation.build.pixels import valid_fraction
 from curation.errors.codes import Code
-from curation.outcomes import Reject, SourceOutcome, Status
-from curation.read import swathgrid
-from curation.recipe.sources import SourceSpec
+from curation.model import Location, Scene, Season
+from curation.outcomes import Reject
+from curation.read.reader import Read
+from curation.recipe.facts import Fact
+from curation.recipe.sources import Pick, Shift, SourceSpec
+from curation.scenes import rank
 
 
-def read_mean(slab: Slab, patch: Patch, spec: SourceSpec) -> None:
-    """The mean of all scenes of the season; pixels that no footprint of enough quality reaches are nodata.
+class Mean(Pick):
+    """All that touch a place, of each orbit one processing mode; what cannot be read fails it: the mean is another."""
 
-    One that cannot be read fails it: without it the mean is another.
-    """
-    mine = slab.candidates[spec.name][patch.location.id]
-    mine.check()
-    arrays, scenes = slab.dataset.arrays[spec.name], usable(slab, mine.scenes)
-    found, used = swathgrid.pixels(slab.swaths, spec, arrays, patch.location, scenes, lambda s: files_of(slab, spec, s))
-    valid = min(valid_fraction(found[n], a) for n, a in arrays.items() if a.role == "data")
-    counts = [plane for n, a in arrays.items() for b, plane in zip(a.bands, found[n], strict=True) if b == "orbits"]
-    times = [s.time.timestamp() for s in used]
-    assert spec.swath is not None
-    patch.facts |= {
-        f"{spec.name}_time": sum(times) / len(times) if times else None,
-        f"{spec.name}_orbits": max((int(plane.max()) for plane in counts), default=None),
-        f"{spec.name}_mode": _each(s.mode for s in used),
-        f"{spec.name}_version": _each(s.version for s in used),
-        f"{spec.name}_min_quality": spec.swath.min_quality,
-        f"{spec.name}_valid_fraction": valid,
-        f"{spec.name}_warped": 1,
-    }
-    if valid <= 0 or valid < slab.dataset.min_valid(spec.name):
-        raise Reject(Code.NODATA, valid)
-    patch.pixels |= found
-    patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=tuple(s.id for s in used))
+    time: ClassVar[str] = "mean acquisition time, UTC"
+    joins: ClassVar[bool] = True
+
+    def check(self, source: SourceSpec) -> None:
+        """Passes for swaths."""
+        if not source.kind.whole_orbits:
+            raise ValueError("pick = 'mean' is for kind = 'swath'")
+
+    def least_valid(self, usual: float) -> float:
+        """A single pixel is enough: a swath has gaps."""
+        return 0.0
+
+    def facts(self, source: str, shift: Shift | None) -> list[Fact]:
+        """What the mean is of."""
+        return [
+            Fact(f"{source}_orbits", "int16", "most orbits that the mean of a pixel is of"),
+            Fact(f"{source}_mode", "string", "processing modes of the scenes, separated by spaces"),
+            Fact(f"{source}_version", "string", "product versions of the scenes, separated by spaces"),
+            Fact(f"{source}_min_quality", "float32", "footprints of less quality were left out, 0 to 1"),
+        ]
+
+    def offered(self, scenes: Sequence[Scene]) -> list[Scene]:
+        """Each orbit in its best processing mode."""
+        return rank.one_mode(scenes)
+
+    def of_place(self, scenes: Sequence[Scene], place: Location) -> list[Scene]:
+        """Those that touch it."""
+        return rank.touching(scenes, place)
+
+    def ranked(self, scenes: Sequence[Scene], place: Location, season: Season) -> list[list[Scene]]:
+        """In order of time: the sum is the same then, to the last bit."""
+        return [sorted(scenes, key=lambda s: (s.time, s.id))]
+
+    def wants_all(self, scenes: Sequence[Scene], place: Location) -> bool:
+        """Always."""
+        return True
+
+    def reads(self, slab: Slab, source: Source, place: Location) -> list[Read]:
+        """Nothing: what a swath's files hold is known when they are open."""
+        return []
+
+    def read(self, slab: Slab, patch: Patch, source: Source) -> Reading[Scene | None]:
+        """The mean of all scenes of the season; pixels that no footprint of enough quality reaches are nodata."""
+        yield from ()
+        mine, arrays = source.found[patch.location.id], source.arrays
+        mine.check()
+        found, used, least = swath.mean_of(slab, source, patch.location, usable(slab, mine.scenes))
+        valid = min(valid_fraction(found[n], a) for n, a in arrays.items() if a.is_data)
+        counts = [plane for n, a in arrays.items() for b, plane in zip(a.bands, found[n], strict=True) if b == "orbits"]
+        times = [s.time.timestamp() for s in used]
+        patch.note(
+            source,
+            time=sum(times) / len(times) if times else None,
+            orbits=max((int(plane.max()) for plane in counts), default=None),
+            mode=_each(s.mode for s in used),
+            version=_each(s.version for s in used),
+            min_quality=least,
+            valid_fraction=valid,
+            warped=1,
+        )
+        if valid <= 0 or valid < source.min_valid:
+            raise Reject(Code.NODATA, valid)
+        patch.take(source, found, used)
+        return None
 
 
 def _each(values: Iterable[str | None]) -> str:

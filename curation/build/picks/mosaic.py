@@ -2,67 +2,102 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from curation.build.context import Patch, Slab, usable
-from curation.build.pixels import assets_of, class_facts, read_all
+from curation.build.context import Patch, Pixels, Reading, Slab, Source, usable
+from curation.build.pixels import assets_of, read_all
 from curation.errors.codes import Code
-from curation.outcomes import Reject, SourceOutcome, Status
-from curation.places import grid, ocean
-from curation.read.reader import Reader
-from curation.recipe.sources import SourceSpec
+from curation.model import Location, Scene
+from curation.outcomes import Reject, Status
+from curation.places import ocean
+from curation.read.reader import Read
+from curation.recipe.facts import Fact
+from curation.recipe.sources import Pick, Shift, SourceSpec
+from curation.scenes import rank
 
 
-def read_mosaic(slab: Slab, reader: Reader, patch: Patch, spec: SourceSpec) -> None:
-    """All scenes that touch the patch as one; one that cannot be read fails it; what none reaches may be sea."""
-    mine = slab.candidates[spec.name][patch.location.id]
-    if spec.hole_value is None or mine.code is not Code.NO_SCENE:  # where no scene is, there may be sea
-        mine.check()
-    scenes = usable(slab, mine.scenes)
-    pixels, warped, valid = read_all(slab, reader, patch.location, spec, scenes)
-    patch.facts |= {f"{spec.name}_valid_fraction": valid, f"{spec.name}_warped": int(warped)}
-    short = Code.NODATA
-    if spec.hole_value is not None:
-        valid = 1.0
-        for name, array in slab.dataset.arrays[spec.name].items():
+class Mosaic(Pick):
+    """All that touch a place as one, the later filling what the earlier leave open; one that cannot be read fails it."""
+
+    timeless: ClassVar[bool] = True
+    time: ClassVar[str] = ""
+    joins: ClassVar[bool] = True
+    hole_value: float | None = None
+    """What open sea without a scene is (GLO-30: 0 m); flagged, never silent. All else without one is nodata."""
+
+    @property
+    def fills(self) -> bool:
+        """Where there is a value for sea."""
+        return self.hole_value is not None
+
+    def check(self, source: SourceSpec) -> None:
+        """Passes for rasters."""
+        if source.kind.whole_orbits:
+            raise ValueError("pick = 'mosaic' is for rasters, not for swaths")
+
+    def facts(self, source: str, shift: Shift | None) -> list[Fact]:
+        """How much no scene reaches."""
+        if self.hole_value is None:
+            return []
+        sea = f"share of pixels that no scene reaches: sea, set to {self.hole_value:g}"
+        return [
+            Fact(f"{source}_hole_fraction", "float32", sea),
+            Fact(f"{source}_void_fraction", "float32", "share of pixels without data that are not known to be sea"),
+        ]
+
+    def offered(self, scenes: Sequence[Scene]) -> list[Scene]:
+        """All: versions are told apart place by place."""
+        return list(scenes)
+
+    def of_place(self, scenes: Sequence[Scene], place: Location) -> list[Scene]:
+        """Those that touch it, the newest version first."""
+        return rank.touching(scenes, place)
+
+    def wants_all(self, scenes: Sequence[Scene], place: Location) -> bool:
+        """While there is room: of a mosaic that is filled, nothing more is wanted."""
+        return not rank.filled(scenes, place)
+
+    def reads(self, slab: Slab, source: Source, place: Location) -> list[Read]:
+        """All of it."""
+        scenes = [s for s in source.found[place.id].scenes if s.id not in slab.excluded]
+        return source.files.reads(source, place, scenes)
+
+    def read(self, slab: Slab, patch: Patch, source: Source) -> Reading[Scene | None]:
+        """All scenes that touch the patch as one; what none reaches may be sea."""
+        yield from ()
+        mine = source.found[patch.location.id]
+        if not self.fills or mine.code is not Code.NO_SCENE:  # where no scene is, there may be sea
+            mine.check()
+        scenes = usable(slab, mine.scenes)
+        pixels, warped, valid = read_all(slab, source, patch.location, scenes)
+        patch.note(source, valid_fraction=valid, warped=int(warped))
+        short = Code.NODATA
+        if self.hole_value is not None:
+            # What an excluded scene has there nobody knows.
+            valid, short = self._filled(slab, patch, source, pixels, scenes, all_used=len(scenes) == len(mine.scenes))
+        if (valid <= 0 or valid < source.min_valid) and not source.spec.kind.keeps_gaps:
+            raise Reject(short, valid, status=Status.REJECTED if scenes else Status.ABSENT)
+        patch.take(source, pixels, scenes)
+        return None
+
+    def _filled(
+        self, slab: Slab, patch: Patch, source: Source, pixels: Pixels, scenes: Sequence[Scene], *, all_used: bool
+    ) -> tuple[float, Code]:
+        """Fills what is sea; gives the share that is valid then, and why it may be too little."""
+        valid, short, place = 1.0, Code.NODATA, patch.location
+        for name, array in source.arrays.items():
             empty = (pixels[name] == array.nodata).all(axis=0)
-            void = empty & reader.covered(assets_of(slab, spec, array.bands[0], scenes), array, patch.location)
-            if len(scenes) < len(mine.scenes):  # what an excluded scene has there nobody knows
+            void = empty & slab.reader.covered(assets_of(source, array.bands[0], scenes), array, place)
+            if not all_used:
                 void = empty
             # A void of a scene is not the sea beside it, and a tile that is not there is no sea where there is land.
-            sea = ocean.sea_of(empty & ~void, patch.location, array.step(patch.location.size_m))
+            sea = ocean.sea_of(empty & ~void, place, array.step(place.size_m))
             short = Code.HOLE if (empty & ~void & ~sea).any() else short
             void = empty & ~sea
-            patch.facts[f"{spec.name}_hole_fraction"] = float(sea.mean())
-            patch.facts[f"{spec.name}_void_fraction"] = float(void.mean())
-            pixels[name] = np.where(sea, pixels[name].dtype.type(spec.hole_value), pixels[name])
+            patch.note(source, hole_fraction=float(sea.mean()), void_fraction=float(void.mean()))
+            pixels[name] = np.where(sea, pixels[name].dtype.type(self.hole_value or 0), pixels[name])
             valid = min(valid, 1 - float(void.mean()))
-    if (valid <= 0 or valid < slab.dataset.min_valid(spec.name)) and not spec.classes:
-        raise Reject(short, valid, status=Status.REJECTED if scenes else Status.ABSENT)
-    patch.pixels |= pixels
-    if spec.classes:
-        class_facts(slab.dataset, patch, spec)
-    if spec.elevation:
-        name, array = next(iter(slab.dataset.arrays[spec.name].items()))
-        pixel_m = grid.pixel_m(patch.location, array.step(patch.location.size_m))
-        patch.facts |= elevation_facts(pixels[name][0], *pixel_m, array.nodata)
-    patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=tuple(s.id for s in scenes))
-
-
-def elevation_facts(height: NDArray[Any], y_m: float, x_m: float, nodata: float = math.nan) -> dict[str, float]:
-    """Mean, least and greatest height in metres and mean slope in degrees of heights (y, x); pixels of y_m by x_m.
-
-    Voids (`nodata`) do not count.
-    """
-    known = np.where(height == nodata, np.nan, height.astype(np.float64))
-    gy, gx = np.gradient(known, y_m, x_m)
-    return {
-        "elevation_mean_m": float(np.nanmean(known)),
-        "elevation_min_m": float(np.nanmin(known)),
-        "elevation_max_m": float(np.nanmax(known)),
-        "slope_mean_deg": float(np.nanmean(np.degrees(np.arctan(np.hypot(gx, gy))))),
-    }
+        return valid, short

@@ -3,88 +3,146 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import ClassVar
 
-from curation.build.context import Patch, Slab, is_lasting, note_passed_over, usable
+from curation.build.context import Patch, Slab, Source, is_lasting, note_passed_over, usable
 from curation.build.pixels import read_all
 from curation.errors import ReadError
 from curation.errors.codes import Code
 from curation.model import Location, Scene
-from curation.outcomes import Reject, SourceOutcome, Status
+from curation.outcomes import Reject
 from curation.read import backscatter, shift
-from curation.read.reader import Reader
-from curation.recipe.sources import SourceSpec
+from curation.recipe.facts import Fact
+from curation.recipe.schema import QualitySpec
+from curation.recipe.sources import Number, Pick, Shift
 from curation.scenes import rank
 
 
-def by_rank(slab: Slab, location: Location, spec: SourceSpec, anchor: Scene) -> list[Scene]:
-    """Scenes that a patch may use, best first: those nearest in time to the anchor."""
-    mine = slab.candidates[spec.name][location.id]
-    mine.check()
-    quality = slab.dataset.recipe.quality
-    ranked = rank.rank_nearest(mine.scenes, location, anchor.time, mine.direction, quality.max_gap_days)
-    return usable(slab, ranked[: quality.max_candidates])
+class Nearest(Pick):
+    """The nearest that can be read and has enough valid pixels; how far it lies beside the other is measured."""
 
+    tried: ClassVar[bool] = True
+    measures_shift: ClassVar[bool] = True
+    goes_with: str
+    """The source whose chosen scene it is nearest to."""
+    one_orbit_direction: bool = False
+    """Only one orbit direction per location, fixed from the counts over all seasons."""
 
-def read_nearest(slab: Slab, reader: Reader, patch: Patch, spec: SourceSpec, to: Scene) -> None:
-    """The nearest scene that can be read and has enough valid pixels.
+    @property
+    def follows(self) -> str | None:
+        """The source that it goes with."""
+        return self.goes_with
 
-    Raises:
-        Reject: there is none near enough, none has enough valid pixels, or what they hold cannot be.
-        ReadError: one could not be read, and no other will do.
-    """
-    best, fault, refused = 0.0, None, None
-    for scene in by_rank(slab, patch.location, spec, to):
-        try:
-            pixels, warped, valid = read_all(slab, reader, patch.location, spec, [scene])
-        except Reject as err:
-            refused = refused or err
-            continue
-        except ReadError as err:
-            if not is_lasting(err, slab):
-                raise
-            note_passed_over(slab, patch, spec, scene, err)
-            fault = fault or err
-            continue
-        best = max(best, valid)
-        if valid < slab.dataset.min_valid(spec.name):
-            continue
-        patch.pixels |= pixels
-        patch.facts |= {
-            f"{spec.name}_time": scene.time.timestamp(),
-            f"{spec.name}_gap_days": (scene.time - to.time).total_seconds() / 86_400,
-            f"{spec.name}_valid_fraction": valid,
-            f"{spec.name}_warped": int(warped),
-        }
-        if spec.one_orbit_direction:
-            patch.facts[f"{spec.name}_orbit_state"] = scene.orbit_state or ""
-            patch.facts[f"{spec.name}_relative_orbit"] = (
-                scene.relative_orbit if scene.relative_orbit is not None else -1
+    @property
+    def one_way(self) -> bool:
+        """Where its file says so."""
+        return self.one_orbit_direction
+
+    def facts(self, source: str, shift: Shift | None) -> list[Fact]:
+        """Gap, shift and orbit."""
+        out = [
+            Fact(f"{source}_gap_days", "float32", f"days from the {self.goes_with} scene, negative where earlier"),
+            *self._of_shift(source, shift),
+        ]
+        if self.one_orbit_direction:
+            out += [
+                Fact(f"{source}_orbit_state", "string", "ascending or descending"),
+                Fact(
+                    f"{source}_relative_orbit", "int16", "number of the orbit within the repeat cycle; -1 where unknown"
+                ),
+            ]
+        return out
+
+    def _of_shift(self, source: str, on: Shift | None) -> list[Fact]:
+        unit, note = "not measured: no two arrays of the same pixels, or too few of these", ""
+        if on is not None:
+            unit = f"pixels of {on.own}" + ("" if on.array.res_m is None else f" ({on.array.told})")
+            note = f"; below {shift.least_peak(on.px):.2f} it says little"
+        what = f"measured shift against {self.goes_with}"
+        return [
+            Fact(f"{source}_shift_x_px", "float32", f"{what}, east, {unit}"),
+            Fact(f"{source}_shift_y_px", "float32", f"{what}, south, {unit}"),
+            Fact(f"{source}_shift_peak", "float32", f"sharpness of that measurement{note}"),
+        ]
+
+    def measured(self, source: str, limits: QualitySpec) -> list[Number]:
+        """The gap."""
+        return [Number(f"days from the {self.goes_with} scene, at most {limits.max_gap_days:g}", f"{source}_gap_days")]
+
+    def offered(self, scenes: Sequence[Scene]) -> list[Scene]:
+        """The newest of each acquisition."""
+        return rank.newest(scenes)
+
+    def of_place(self, scenes: Sequence[Scene], place: Location) -> list[Scene]:
+        """Those that cover it."""
+        return rank.covering(scenes, place)
+
+    def check_any(self, source: Source, place: Location) -> None:
+        """Passes where there is one of the place's orbit direction."""
+        mine = source.found[place.id]
+        mine.check()
+        rank.of_direction(mine.scenes, mine.direction)
+
+    def partners(self, slab: Slab, source: Source, place: Location, to: Scene) -> list[Scene]:
+        """Those nearest in time to the other's scene, best first."""
+        mine = source.found[place.id]
+        mine.check()
+        ranked = rank.rank_nearest(mine.scenes, place, to.time, mine.direction, slab.quality.max_gap_days)
+        return usable(slab, ranked[: slab.quality.max_candidates])
+
+    def read_with(self, slab: Slab, patch: Patch, source: Source, to: Scene) -> None:
+        """The nearest scene that can be read and has enough valid pixels.
+
+        Raises:
+            Reject: there is none near enough, none has enough valid pixels, or what they hold cannot be.
+            ReadError: one could not be read, and no other will do.
+        """
+        best, fault, refused = 0.0, None, None
+        for scene in self.partners(slab, source, patch.location, to):
+            try:
+                pixels, warped, valid = read_all(slab, source, patch.location, [scene])
+            except Reject as err:
+                refused = refused or err
+                continue
+            except ReadError as err:
+                if not is_lasting(err, slab):
+                    raise
+                note_passed_over(slab, patch, source, scene, err)
+                fault = fault or err
+                continue
+            best = max(best, valid)
+            if valid < source.min_valid:
+                continue
+            patch.note(
+                source,
+                time=scene.time.timestamp(),
+                gap_days=(scene.time - to.time).total_seconds() / 86_400,
+                valid_fraction=valid,
+                warped=int(warped),
             )
-        patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=(scene.id,))
-        return
-    raise fault or refused or Reject(Code.NODATA, best)
+            if self.one_orbit_direction:
+                orbit = scene.relative_orbit if scene.relative_orbit is not None else -1
+                patch.note(source, orbit_state=scene.orbit_state or "", relative_orbit=orbit)
+            patch.take(source, pixels, [scene])
+            return
+        raise fault or refused or Reject(Code.NODATA, best)
 
+    def compare(self, slab: Slab, patch: Patch, source: Source) -> None:
+        """Measures how far it lies from the source it goes with, where they have arrays of equal pixels.
 
-def measure_shift(slab: Slab, patch: Patch, spec: SourceSpec) -> None:
-    """Measures how far a follower lies from the source it goes with, where they have arrays of equal pixels.
-
-    Raises:
-        Reject: that is more than the recipe allows, by a measurement that says something; the follower's pixels are dropped.
-    """
-    measured = slab.dataset.shift_arrays(spec.name)
-    if measured is None:
-        return
-    other, name, _ = measured
-    x, y, peak = shift.shift_px(
-        patch.pixels[other].mean(axis=0), backscatter.decibels(patch.pixels[name].mean(axis=0), math.nan)
-    )
-    patch.facts |= {
-        f"{spec.name}_shift_x_px": x,
-        f"{spec.name}_shift_y_px": y,
-        f"{spec.name}_shift_peak": peak,
-    }
-    limit, length = slab.dataset.recipe.quality.max_shift_px, math.hypot(x, y)
-    if limit is not None and length > limit and peak >= shift.least_peak(patch.pixels[name].shape[-1]):
-        for array in slab.dataset.arrays[spec.name]:
-            patch.pixels.pop(array, None)
-        raise Reject(Code.SHIFTED, length)
+        Raises:
+            Reject: that is more than the recipe allows, by a measurement that says something; its pixels are dropped.
+        """
+        on = source.shift
+        if on is None:
+            return
+        x, y, peak = shift.shift_px(
+            patch.pixels[on.other].mean(axis=0), backscatter.decibels(patch.pixels[on.own].mean(axis=0), math.nan)
+        )
+        patch.note(source, shift_x_px=x, shift_y_px=y, shift_peak=peak)
+        limit, length = slab.quality.max_shift_px, math.hypot(x, y)
+        if limit is not None and length > limit and peak >= shift.least_peak(patch.pixels[on.own].shape[-1]):
+            for array in source.arrays:
+                patch.pixels.pop(array, None)
+            raise Reject(Code.SHIFTED, length)

@@ -2,34 +2,61 @@
 
 from __future__ import annotations
 
-from curation.build.context import Patch, Slab, usable
-from curation.build.pixels import class_facts, read_all
+from collections.abc import Sequence
+from typing import ClassVar
+
+from curation.build.context import Patch, Slab, Source, usable
+from curation.build.pixels import read_all
+from curation.errors.codes import Code
 from curation.model import Location, Scene
-from curation.outcomes import SourceOutcome, Status
-from curation.read.reader import Reader
-from curation.recipe.sources import SourceSpec
+from curation.outcomes import Reject
+from curation.recipe.sources import Pick
 from curation.scenes import rank
 
 
-def read_matched(slab: Slab, reader: Reader, patch: Patch, spec: SourceSpec, to: Scene) -> None:
-    """The map of the very acquisition; it is sparse by nature, so gaps are kept and told, not refused.
+class SameAcquisition(Pick):
+    """Of the very acquisition of the other; nothing stands in for one that cannot be read."""
 
-    Nothing stands in for one that cannot be read.
-    """
-    scene = matching(slab, patch.location, spec, to)
-    pixels, warped, valid = read_all(slab, reader, patch.location, spec, [scene])
-    patch.pixels |= pixels
-    patch.facts |= {
-        f"{spec.name}_time": scene.time.timestamp(),
-        f"{spec.name}_valid_fraction": valid,
-        f"{spec.name}_warped": int(warped),
-    }
-    class_facts(slab.dataset, patch, spec)
-    patch.sources[spec.name] = SourceOutcome(Status.OK, scenes=(scene.id,))
+    has_own_time: ClassVar[bool] = False
+    goes_with: str
+    """The source whose chosen scene it is of."""
 
+    @property
+    def follows(self) -> str | None:
+        """The source that it goes with."""
+        return self.goes_with
 
-def matching(slab: Slab, location: Location, spec: SourceSpec, to: Scene) -> Scene:
-    """The scene of the anchor's acquisition."""
-    mine = slab.candidates[spec.name][location.id]
-    mine.check()
-    return usable(slab, rank.same_acquisition(mine.scenes, to))[0]
+    @property
+    def reach_days(self) -> float | None:
+        """No further than one acquisition is long."""
+        return rank.DATATAKE_DAYS
+
+    def offered(self, scenes: Sequence[Scene]) -> list[Scene]:
+        """The newest of each acquisition."""
+        return rank.newest(scenes)
+
+    def of_place(self, scenes: Sequence[Scene], place: Location) -> list[Scene]:
+        """Those that touch it."""
+        return rank.touching(scenes, place)
+
+    def check_any(self, source: Source, place: Location) -> None:
+        """Passes where there is any."""
+        source.found[place.id].check()
+
+    def partners(self, slab: Slab, source: Source, place: Location, to: Scene) -> list[Scene]:
+        """The scene of the other's acquisition."""
+        mine = source.found[place.id]
+        mine.check()
+        return usable(slab, rank.same_acquisition(mine.scenes, to))[:1]
+
+    def read_with(self, slab: Slab, patch: Patch, source: Source, to: Scene) -> None:
+        """Reads it; where its kind has gaps by nature these are kept and told, not refused."""
+        scenes = self.partners(slab, source, patch.location, to)
+        pixels, warped, valid = read_all(slab, source, patch.location, scenes)
+        patch.note(source, time=scenes[0].time.timestamp(), valid_fraction=valid, warped=int(warped))
+        if valid < source.min_valid and not source.spec.kind.keeps_gaps:
+            raise Reject(Code.NODATA, valid)
+        patch.take(source, pixels, scenes)
+
+    def compare(self, slab: Slab, patch: Patch, source: Source) -> None:
+        """Nothing: it is of the other's acquisition."""

@@ -1,0 +1,9 @@
+"""Measured values, drawn by their bands: reflectances, radiances, and any other field."""
+
+from __future__ import annotations
+
+from curation.build.pixels import Raster
+
+
+class Optical(Raster):
+    """A raster of measured values."""

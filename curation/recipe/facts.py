@@ -1,0 +1,71 @@
+"""What is measured of a patch beside its pixels, as a value: a measured coordinate of the cube. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.outcomes import Status
+
+FactType = Literal["float32", "time", "string", "uint8", "int16"]
+
+FILL: dict[str, Any] = {"float32": np.nan, "time": np.nan, "string": "", "uint8": 0, "int16": -1}
+"""What stands where nothing was measured."""
+
+DTYPE: dict[str, str] = {"float32": "float32", "time": "float64", "string": "str", "uint8": "uint8", "int16": "int16"}
+"""How each type is stored; times are seconds since 1970 in float64, whose NaN opens as NaT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One measured coordinate."""
+
+    name: str
+    type: FactType
+    meaning: str
+    """One sentence, with unit."""
+    axis: str | None = None
+    """A second dimension, where it has one."""
+    along: tuple[str, ...] = ()
+    """Names along it."""
+
+    @property
+    def length(self) -> int:
+        """How long the second dimension is."""
+        return len(self.along)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Its Zarr attributes."""
+        out: dict[str, Any] = {"long_name": self.meaning}
+        if self.type == "time":
+            out |= {"units": "seconds since 1970-01-01", "calendar": "proleptic_gregorian"}
+        if self.name.endswith("status"):
+            out |= {
+                "flag_values": [int(s) for s in Status],
+                "flag_meanings": " ".join(s.name.lower() for s in Status),
+            }
+        return out
+
+    def column(self, rows: Sequence[Any | None], length: int) -> NDArray[Any]:
+        """The fact of a slab's patches as stored: (length,) or (length, axis), filled where a row is None."""
+        dtype = object if self.type == "string" else DTYPE[self.type]
+        shape = (length,) if self.axis is None else (length, self.length)
+        out = np.full(shape, FILL[self.type], dtype)
+        for slot, value in enumerate(rows):
+            if value is not None:
+                out[slot] = value
+        if out.dtype.kind == "f":
+            out[np.isnan(out)] = FILL[self.type]  # one NaN of many, so that the same row has the same bytes
+        return out
+
+    def cells(self, column: NDArray[Any]) -> list[bytes]:
+        """The bytes that a hash takes of each row of a column: little-endian values; of text its length and its UTF-8."""
+        if self.type == "string":
+            texts = [str(value).encode() for value in column]
+            return [len(text).to_bytes(4, "little") + text for text in texts]
+        return [row.tobytes() for row in column.astype(column.dtype.newbyteorder("<"), copy=False)]

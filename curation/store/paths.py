@@ -1,0 +1,106 @@
+"""Where things lie below a dataset's folder: every key is made here, and parsed here. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from curation.errors import ConfigError
+
+CUBES = "cubes"
+LEDGERS = "ledger"
+SHARDS = "shards"
+PARTS = "packing"
+"""Where receipts of single shards lie, so that a pack that was stopped does not make them again."""
+STAGE = f"{PARTS}/new"
+"""Where new shards wait, with their receipts, while shards of an earlier packing stand: those stay readable meanwhile."""
+RELEASE = "manifest/release.json"
+DROPPED = "manifest/dropped.parquet"
+
+
+def folder(region: str, level: str = "") -> str:
+    """What cubes and ledgers of a region's level lie below: the region's name, of children `<region>.children`.
+
+    It names them in logs, too. Regions have no dot in their names (`places.regions`).
+    """
+    return f"{region}.{level}" if level else region
+
+
+def region_of(name: str) -> str:
+    """The region of a folder."""
+    return name.partition(".")[0]
+
+
+def level_of(name: str) -> str:
+    """The level of a folder: `children`, or empty."""
+    return name.partition(".")[2]
+
+
+def cube(name: str, season: str) -> str:
+    """The Zarr store of a folder and season."""
+    return f"{CUBES}/{name}/{season}.zarr"
+
+
+def ledger(name: str, season: str) -> str:
+    """Where the ledger's segments lie of a folder and season."""
+    return f"{LEDGERS}/{name}/{season}"
+
+
+def segment(prefix: str, number: int) -> str:
+    """A segment of the ledger at a prefix."""
+    return f"{prefix}/{number:06d}.jsonl"
+
+
+def cube_of(key: str) -> tuple[str, str]:
+    """(folder, season) of any key at or below a cube, or a ledger."""
+    _, name, season = key.split("/")[:3]
+    return name, season.removesuffix(".zarr")
+
+
+def recorded(keys: Iterable[str]) -> list[tuple[str, str]]:
+    """(folder, season) of each ledger that has a segment among keys, in order."""
+    return sorted({cube_of(key) for key in keys if key.count("/") == 3})
+
+
+def again(key: str) -> str:
+    """What to do to make a cube again, of which `key` is part: the end of an error."""
+    name, season = cube_of(key)
+    return f"to make the cube again, delete both {cube(name, season)} and {ledger(name, season)}, and build it again"
+
+
+def chunk(prefix: str, array: str, slab: int, axes: int) -> str:
+    """The object of a slab of an array of so many axes, of the cube at a prefix."""
+    return f"{prefix}/{array}/c/{'/'.join([str(slab), *['0'] * (axes - 1)])}"
+
+
+def slab_of(prefix: str, key: str) -> tuple[str, int] | None:
+    """Array and number of the slab that an object of the cube at a prefix is of; None where it is of none."""
+    array, _, rest = key.removeprefix(f"{prefix}/").partition("/c/")
+    number = rest.partition("/")[0]
+    return (array, int(number)) if number.isdecimal() else None
+
+
+def searches(catalog: str) -> str:
+    """Where the saved searches of a catalog lie, by its slug."""
+    return f"scenes/{catalog}"
+
+
+def search(catalog: str, source: str, season: str, cell: str) -> str:
+    """A saved search."""
+    return f"{searches(catalog)}/{source}/{season}/{cell}.json.gz"
+
+
+def locations(region: str | None) -> str:
+    """The draw: of a region alone, or of all."""
+    return "manifest/locations.parquet" if region is None else f"manifest/locations-{region}.parquet"
+
+
+def patch_of(text: str) -> tuple[str, str, str]:
+    """Folder, season and location id of `REGION/SEASON/ID`, as ledgers and logs name a patch.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    parts = text.split("/")
+    if len(parts) != 3 or not all(parts):
+        raise ConfigError(f"patch {text!r}: expected REGION/SEASON/ID, such as europe/summer/utm32n-501360-5629020")
+    return parts[0], parts[1], parts[2]
