@@ -22,8 +22,9 @@ import torch
 
 from curation.errors import ConfigError, DamageError
 from curation.format import payload
-from curation.format.index import ArrayEntry, Index, json_of, member_names
+from curation.format.index import ArrayEntry, Index, member_names
 from curation.format.names import META
+from curation.format.strict import json_of
 from curation.format.tar import scan_tar
 from curation.recipe.dataset import load_dataset
 from curation.store.objects import Store
