@@ -1210,6 +1210,20 @@ TABLE = (
         (f"{HOSTILE}numbers_that_json_has_not_are_refused",),
     ),
     Mutant(
+        "bands of a source have names of their own",
+        "curation/recipe/sources.py",
+        '        if twice := sorted({n for n in known if known.count(n) > 1}):\n            raise ValueError(f"[bands]',
+        '        if twice := []:\n            raise ValueError(f"[bands]',
+        ("tests/recipe/test_sources.py::test_bands_that_are_told_wrongly_are_refused",),
+    ),
+    Mutant(
+        "a centre goes with a width",
+        "curation/recipe/bands.py",
+        'if (getattr(self, f"centre_{unit}") is None) != (getattr(self, f"width_{unit}") is None):',
+        "if False:",
+        ("tests/recipe/test_sources.py::test_bands_that_are_told_wrongly_are_refused",),
+    ),
+    Mutant(
         "an annotation is called like no other entry of a sample",
         "curation/format/index.py",
         "if not NAME.fullmatch(name) or not is_free(name) or name in self.arrays:",

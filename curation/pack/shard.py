@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from curation.cubes.cube import Cube
 from curation.format import content, index, names, payload, tar
-from curation.format.index import ArrayEntry
+from curation.format.index import ArrayEntry, BandEntry
 from curation.format.names import META, MemberName
 from curation.format.tar import MemberRow, Sample
 from curation.model import STATIC
@@ -230,6 +230,7 @@ def array_entries(dataset: Dataset) -> dict[str, ArrayEntry]:
                 role=array.role,
                 encoding=payload.encoding_of(dataset.recipe.pack.codec),
                 of_children=bool(level.level),
+                canonical=tuple(BandEntry(**spec.band(b).model_dump()) for b in array.bands),
             )
     return {name: out[name] for name in sorted(out)}
 

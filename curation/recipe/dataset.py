@@ -28,11 +28,12 @@ _NOT_PIXELS: Any = {
     "title": True,
     "licence": True,
     "catalogs": True,
+    "bands": True,
     "classes": {"__all__": {"label"}},
     "swath": {"footprint_km"},
 }
-"""Keys of a source that change no pixel: words for people, forms in other catalogs, what classes count as, and how far train
-and val lie apart."""
+"""Keys of a source that change no pixel: words for people, forms in other catalogs, what bands are and classes count as, and
+how far train and val lie apart."""
 
 
 CHILDREN = "children"
