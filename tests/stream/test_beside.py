@@ -267,7 +267,7 @@ def test_the_content_hash_follows_annotations_columns_and_offsets():
         return sample_digest(one.key, iter_arrays(members), of)
 
     others = [digest({**one.members, name: encoded(NOTES[name.split(".")[0]], to)}) for name, to in [
-        ("caption.txt", "A wood"), ("answers.json", {}), ("climate.json", [1, 2]), ("clip.npy", np.zeros(5)),
+        ("caption.txt", "Ein Wald, 林"), ("answers.json", {}), ("climate.json", [1, 2]), ("clip.npy", np.zeros(5)),
     ]]  # fmt: skip
     others += [
         digest(one.members, {**meta, "columns": {"continent": "asia"}}),
