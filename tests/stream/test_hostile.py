@@ -135,7 +135,7 @@ def test_each_field_of_an_index_does_not_matter_or_is_refused_by_name(whole, min
                 passed.add(".".join(str(p) for p in path).split(".")[0])
     # What is text for people, and what pixels do not follow from.
     assert passed <= {"dataset", "title", "digests", "content_sha256", "label_names", "arrays", "statistics", "sources",
-                      "counts", "written_by", "splits", "children"}  # fmt: skip
+                      "counts", "written_by", "splits", "children", "annotations", "columns"}  # fmt: skip
     write_index(mine, index)
 
 
