@@ -11,7 +11,6 @@ import pytest
 
 from curation.recipe import files
 
-
 REPO = Path(__file__).parents[1]
 
 

@@ -141,6 +141,11 @@ def make_parser() -> _Parser:
         description="Makes shards of the complete locations; index and release last. Safe to stop and to run again. Exit "
         "code 1 where none is complete since the build is unfinished.",
     )
+    pack.add_argument(
+        "--run-code",
+        action="store_true",
+        help="execute the Python files that the recipe's [annotations] name; without it such a recipe is refused",
+    )
     pack.set_defaults(run=do_pack)
 
     verify = verbs.add_parser(

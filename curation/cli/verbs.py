@@ -209,16 +209,17 @@ def do_locate(args: argparse.Namespace) -> int:
 
 def do_pack(args: argparse.Namespace) -> int:
     """Packs cubes into shards."""
-    from curation.pack import pack
+    from curation.pack import annotate, pack
 
     dataset = load_dataset(args.dataset)
     store = _store(args, dataset)
     catalog = _catalog(args, dataset)
     asked = _asked(args, dataset, catalog)
+    annotate.check(dataset, run_code=args.run_code)
     pack.check_built(Run(dataset, catalog, store), asked)
     _check_writable(args, store)
     with cluster.connect(args.scheduler, args.workers, store) as client:
-        packed = pack.pack(Run(dataset, catalog, store, client), asked)
+        packed = pack.pack(Run(dataset, catalog, store, client), asked, run_code=args.run_code)
     print(packed.summary())
     _print_notes(asked, rows.of(dataset, asked))
     return OK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numcodecs.blosc
@@ -16,6 +16,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
+from curation.recipe.bands import BandSpec
 from curation.recipe.facts import Fact
 from curation.recipe.schema import GridSpec
 from curation.recipe.sources import ArraySpec
@@ -40,10 +41,22 @@ def create_array(root: zarr.Group, name: str, **kw: Any) -> zarr.Array[Any]:
     return root.create_array(name, compressors=codecs(kw["dtype"]), **kw)
 
 
-def coordinate(root: zarr.Group, name: str, values: Sequence[str]) -> None:
+def coordinate(root: zarr.Group, name: str, values: Sequence[str], attributes: Mapping[str, Any] | None = None) -> None:
     """Writes a coordinate of text."""
-    array = create_array(root, name, shape=(len(values),), chunks=(len(values),), dtype="str", dimension_names=(name,))
+    own = {"attributes": dict(attributes)} if attributes else {}
+    n = len(values)
+    array = create_array(root, name, shape=(n,), chunks=(n,), dtype="str", dimension_names=(name,), **own)
     array[:] = np.array(values, dtype=object)
+
+
+def of_bands(bands: Sequence[BandSpec]) -> dict[str, list[str] | list[float]]:
+    """What a cube says of an array's bands: canonical names, and centres and widths where each band has them."""
+    out: dict[str, list[str] | list[float]] = {"canonical": [b.name for b in bands]}
+    for key in ("centre_nm", "width_nm", "centre_mhz", "width_mhz"):
+        values = [getattr(b, key) for b in bands]
+        if None not in values:
+            out[key] = values
+    return out
 
 
 def axes(root: zarr.Group, array: ArraySpec, of: GridSpec) -> None:

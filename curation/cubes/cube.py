@@ -28,6 +28,7 @@ from curation.cubes.arrays import (
     create_array,
     decode_chunk,
     encode_chunk,
+    of_bands,
     python,
 )
 from curation.cubes.facts import schema
@@ -200,7 +201,7 @@ class Cube:
                     **({} if array.res_m is None else {"res_m": array.res_m}),
                 },
             )
-            coordinate(root, f"{name}_band", array.bands)
+            coordinate(root, f"{name}_band", array.bands, of_bands([spec.band(b) for b in array.bands]))
         for array in {a.pixel: a for _, a in self.arrays.values()}.values():
             axes(root, array, self.dataset.recipe.grid)
         for axis, names in {f.axis: f.along for f in self.facts if f.axis}.items():

@@ -36,7 +36,8 @@ def open_patch(
         patch["s2l2a_10m"].sel(band="B04").plot()
 
     Each is (band, y, x) in its stored dtype and unit (`attrs["units"]`), nodata as it is stored; y goes south. Bands are
-    named by the coordinate `band`, pixel centres in the CRS by `x` and `y`. A source that the patch lacks has no array.
+    named by the coordinate `band`, and told by `canonical` (`s2.b04`), `centre_nm` and `width_nm` (of radar in MHz), pixel
+    centres in the CRS by `x` and `y`. A source that the patch lacks has no array.
     Every chunk is checked against the ledger's hash of it.
 
     Args:
@@ -108,13 +109,14 @@ class _Cube:
         chunk = stored_chunk(self.store, paths.chunk(self.prefix, name, slab, axes=4), slot, slots, expected)
         pixels = decoded(chunk, (1, *its["shape"][1:]), its["data_type"], of["nodata"])[0]
         bands = list(self.values(f"{name}_band"))
+        of_bands = {k: ("band", v) for k, v in self._arrays[f"{name}_band"]["attributes"].items()}
         down, right = (np.array(self.values(axis), np.float64) for axis in its["dimension_names"][2:])
         x0, y0 = (float(self.values(edge)[patch]) for edge in ("x0_m", "y0_m"))
         step = 2 * right[0]  # the first centre is half a pixel from the edge
         found = xr.DataArray(
             pixels,
             dims=("band", "y", "x"),
-            coords={"band": bands, "y": y0 + down, "x": x0 + right},
+            coords={"band": bands, "y": y0 + down, "x": x0 + right} | of_bands,
             name=name,
             # What rioxarray finds in `long_name` becomes the bands' descriptions.
             attrs={"units": of["units"], "source": of["source"], "long_name": tuple(bands)},

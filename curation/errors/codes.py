@@ -52,6 +52,10 @@ class Code(StrEnum):
     """Of a row of a file of places: an earlier row has the very grid, so that both would be the same sample."""
     REPEATED = "repeated"
     """Of a row of a file of places: an earlier row has the same id and grid."""
+    ANNOTATION_FAILED = "annotation_failed"
+    """Of a sample that is packed: a function of `[annotations]` raised, or gave what it should not; its shard is none."""
+    CODE_UNASKED = "code_unasked"
+    """Of a recipe that is packed: it names Python code, and nobody said that it may be executed."""
 
 
 CODE_HELP: dict[Code, str] = {
@@ -77,6 +81,8 @@ CODE_HELP: dict[Code, str] = {
     Code.OUTSIDE_REGIONS: "a given place whose centre lies in none of the regions",
     Code.SAME_GRID: "a given place on the very grid of an earlier one: both would be the same sample",
     Code.REPEATED: "a row of given places with the id and grid of an earlier one",
+    Code.ANNOTATION_FAILED: "an annotation could not be made of a sample; its shard is not written",
+    Code.CODE_UNASKED: "the recipe names Python code, and nobody said that it may be executed",
 }
 """One line for a person on each code, for reports."""
 

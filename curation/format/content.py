@@ -17,19 +17,23 @@ from curation.format.tar import meta_bytes
 from curation.model import STATIC
 
 
-def sample_digest(key: str, arrays: Iterable[tuple[str, NDArray[Any]]], meta: Mapping[str, Any]) -> str:
-    """sha256 over a sample's decoded arrays and labels, hexadecimal: what stays when a codec changes.
+def sample_digest(key: str, arrays: Iterable[tuple[str, NDArray[Any] | bytes]], meta: Mapping[str, Any]) -> str:
+    """sha256 over a sample's decoded arrays, annotations and labels, hexadecimal: what stays when a codec changes.
 
     Args:
         key: the sample.
-        arrays: (suffix without its encoding, array) in the order of the members.
-        meta: its `meta.json`, of which only the labels count.
+        arrays: (suffix without its encoding, array; of text and JSON the bytes) in the order of the members.
+        meta: its `meta.json`, of which only labels, columns and offsets count.
 
     Raises:
         DamageError: that has them in another place or form than the format.
     """
     digest = hashlib.sha256(f"{key}\n".encode())
     for name, array in arrays:
+        if isinstance(array, bytes):
+            digest.update(f"{name} bytes {len(array)}\n".encode())
+            digest.update(array)
+            continue
         plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         digest.update(f"{name} {plain.dtype.name} {','.join(map(str, plain.shape))}\n".encode())
         digest.update(plain.data)
@@ -48,6 +52,9 @@ def sample_digest(key: str, arrays: Iterable[tuple[str, NDArray[Any]]], meta: Ma
         digest.update(meta_bytes(labels))
         for child in children:
             digest.update(f"{child['id']}\n".encode())
+        more = [{k: of[k] for k in ("columns", "offsets_m") if k in of} for of in (meta, *children)]
+        if any(more):
+            digest.update(meta_bytes({"places": more}))
     except (ValueError, RecursionError) as err:
         raise DamageError(f"{key}.{META}: labels or ids that are no text of UTF-8 JSON ({err}); pack it again") from err
     return digest.hexdigest()
@@ -75,8 +82,8 @@ class ContentHash:
         return self._hash.hexdigest()
 
 
-def iter_arrays(members: Mapping[str, bytes]) -> Iterator[tuple[str, NDArray[Any]]]:
-    """(suffix without its encoding, array) of each array among a sample's members, in order: what `sample_digest` takes.
+def iter_arrays(members: Mapping[str, bytes]) -> Iterator[tuple[str, NDArray[Any] | bytes]]:
+    """(suffix without its encoding, array or bytes) of a sample's members, in order: what `sample_digest` takes.
 
     Raises:
         DamageError: a member is not what its name says.
@@ -84,4 +91,5 @@ def iter_arrays(members: Mapping[str, bytes]) -> Iterator[tuple[str, NDArray[Any
     for name, data in members.items():
         if name != META:
             encoding = split_member(name).encoding
-            yield name.removesuffix(f".{encoding}"), decode(data, encoding, name)
+            value = data if encoding in ("txt", "json") else decode(data, encoding, name)
+            yield name.removesuffix(f".{encoding}"), value

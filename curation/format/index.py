@@ -1,4 +1,4 @@
-"""The shard format, version 2: what `shards/README.md` specifies, as code that packer, `verify` and reader share.
+"""The shard format, version 3: what `shards/README.md` specifies, as code that packer, `verify` and reader share.
 
 Nothing here knows Dask, torch or a store: bytes in, bytes out. The same values give the same bytes.
 """
@@ -9,87 +9,52 @@ import json
 import math
 import re
 import reprlib
-import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from msgspec import Meta, Struct, ValidationError, convert, to_builtins
+from msgspec import Meta, Struct, field, to_builtins
 from msgspec.structs import force_setattr
 
 from curation.errors import ConfigError, DamageError
-from curation.format.names import BLOCK, META, MemberName
+from curation.format.annotations import AnnotationEntry, ColumnEntry
+from curation.format.names import BLOCK, META, MemberName, is_free, split_member
 from curation.format.payload import DTYPES, MOST_BYTES, Encoding
+from curation.format.strict import (
+    NAME,
+    BandName,
+    Count,
+    Name,
+    Nodata,
+    Number,
+    Sha256,
+    Side,
+    Strict,
+    Text,
+    check_depth,
+    check_keys,
+    each,
+    json_of,
+    read,
+)
 
 FORMAT = "curation-shards"
-VERSION = 2
+VERSION = 3
+"""What is written."""
+OLDEST = 2
+"""What is still read."""
 INDEX = "index.json"
 Role = Literal["data", "mask", "classes", "count", "quality"]
-
-_MOST = 1 << 53
-"""Above every number of bytes or samples: what JSON readers that count in doubles still tell apart."""
 
 _MOST_MEMBERS = 1 << 15
 """Of a sample: the member table counts them in 16 bits, with a sign."""
 
-_DEEPEST = 32
-"""Levels of what is free form in the index."""
-
-_NAME = re.compile(r"[a-z0-9_-]{1,100}")
-"""Of an array or a season, part of a member's suffix, and of a source."""
-
-_CONTROLS = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
-"""What no name has, and no file system and no terminal takes."""
-
-K = TypeVar("K")
-S = TypeVar("S", bound=Struct)
+_SINCE_3: dict[str, Any] = {"annotations": {}, "columns": {}}
+_SINCE_3_OF_ARRAYS: dict[str, Any] = {"canonical": [], "steps": None, "has_offsets": False}
+"""Keys that version 2 does not have, and what it means by that."""
 
 
-def _refused(name: str) -> Any:
-    raise ValueError(f"{name}, which is no JSON")
-
-
-_JSON = json.JSONDecoder(parse_constant=_refused)
-
-
-def json_of(data: bytes) -> Any:
-    """The value of UTF-8 JSON. Raises ValueError where it is none, has NaN or Infinity, or is too deep to be read."""
-    try:
-        return _JSON.decode(data.decode())
-    except RecursionError as err:
-        raise ValueError("nested too deeply") from err
-
-
-_MOST_FLOAT = sys.float_info.max
-
-Text = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f\ud800-\udfff]*\Z")]
-Name = Annotated[str, Meta(pattern=rf"^{_NAME.pattern}\Z")]
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
-Count = Annotated[int, Meta(ge=0, lt=_MOST)]
-Side = Annotated[int, Meta(gt=0, lt=_MOST)]
-Number = Annotated[float, Meta(ge=-_MOST_FLOAT, le=_MOST_FLOAT)]
-if TYPE_CHECKING:
-    Nodata = float  # what it is as soon as it is read
-else:
-    Nodata = Number | Literal["nan"]
-
-
-_WORDS = {
-    Text: "a text without control characters",
-    Name: "a name of a-z, 0-9, '_' and '-'",
-    Sha256: "64 hexadecimal digits",
-}
-"""What is told in place of a pattern."""
-
-
-class _Strict(Struct, frozen=True, forbid_unknown_fields=True):
-    """A JSON object read strictly: each key must be there, and none may be left over.
-
-    What `__post_init__` refuses by ValueError is told with its place, too, when it is read.
-    """
-
-
-class FileEntry(_Strict, frozen=True):
+class FileEntry(Strict, frozen=True):
     """One file beside the index."""
 
     name: Text
@@ -124,7 +89,7 @@ class ShardEntry(FileEntry, frozen=True):
             )
 
 
-class SplitEntry(_Strict, frozen=True):
+class SplitEntry(Strict, frozen=True):
     """One split: its shards in order and its two tables."""
 
     samples: Count
@@ -144,7 +109,31 @@ class SplitEntry(_Strict, frozen=True):
             raise ValueError("shards: a name twice, expected each once")
 
 
-class ArrayEntry(_Strict, frozen=True):
+class BandEntry(Strict, frozen=True):
+    """What a band is, whatever its source calls it: what makes bands of several datasets comparable."""
+
+    name: BandName
+    """The sensor's and the band's, such as `s2.b04` or `s1.vv`; the same in whatever product it comes."""
+    centre_nm: Number | None = None
+    """Centre wavelength, nanometres; null where it has none."""
+    width_nm: Number | None = None
+    """Full width at half maximum, nanometres."""
+    centre_mhz: Number | None = None
+    """Centre frequency of a radar, MHz; null where it has none."""
+    width_mhz: Number | None = None
+    """Bandwidth of a radar, MHz."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where there is no such band."""
+        for unit in ("nm", "mhz"):
+            centre, width = getattr(self, f"centre_{unit}"), getattr(self, f"width_{unit}")
+            if (centre is None) != (width is None) or (centre is not None and not (centre > 0 and width > 0)):
+                raise ValueError(
+                    f"centre_{unit}, width_{unit}: got {centre}, {width}, expected both above 0, or neither"
+                )
+
+
+class ArrayEntry(Strict, frozen=True):
     """One array of a sample: what every member of that name holds."""
 
     source: Name
@@ -167,6 +156,12 @@ class ArrayEntry(_Strict, frozen=True):
     """What its members' names end in: a plain `.npy`, or one in a Blosc buffer."""
     of_children: bool = False
     """Whether each child of a sample has its own, and the sample itself none."""
+    canonical: tuple[BandEntry, ...] = ()
+    """Of each band; none of any where it was packed by version 2, which did not know."""
+    steps: Side | None = None
+    """Where the time axis is ragged: members are (time, band, y, x), with 1 to so many times; null: one time, no axis."""
+    has_offsets: bool = False
+    """Whether `meta.json` says of each place how far the array begins from its corner (`offsets_m`); else at the corner."""
 
     def __post_init__(self) -> None:
         """Raises ValueError where there is no such array."""
@@ -177,7 +172,14 @@ class ArrayEntry(_Strict, frozen=True):
             raise ValueError(f"dtype: got {reprlib.repr(dtype)}, expected one of {', '.join(DTYPES)}")
         if shape[0] != len(self.bands) or shape[1] != shape[2]:
             raise ValueError(f"shape: got {reprlib.repr(shape)}, expected [{len(self.bands)} bands, side, side]")
-        if math.prod(shape) * np.dtype(dtype).itemsize > MOST_BYTES:
+        told = [b.name for b in self.canonical]
+        if told and not len(told) == len(set(told)) == len(self.bands):
+            raise ValueError(
+                f"canonical: got {reprlib.repr(told)}, expected one of each of {len(self.bands)} bands, or none"
+            )
+        if self.steps is not None and self.is_static:
+            raise ValueError(f"steps: got {self.steps}, expected null: a static array has no time")
+        if math.prod(shape) * np.dtype(dtype).itemsize * (self.steps or 1) > MOST_BYTES:
             raise ValueError(f"shape: got {reprlib.repr(shape)} of {dtype}, expected at most {MOST_BYTES} bytes")
         if self.res_m is not None and not 1e-3 <= self.res_m <= 1e6:
             raise ValueError(f"res_m: got {self.res_m}, expected 0.001 to 1,000,000 metres, or null")
@@ -193,8 +195,13 @@ class ArrayEntry(_Strict, frozen=True):
         """Whether it is without time."""
         return not self.seasons
 
+    @property
+    def room(self) -> int:
+        """Bytes that one member takes in a batch."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize * (self.steps or 1)
 
-class BandStatistics(_Strict, frozen=True):
+
+class BandStatistics(Strict, frozen=True):
     """Statistics of one band over the valid pixels of the train split, in units as stored."""
 
     mean: Number | None
@@ -215,7 +222,7 @@ class BandStatistics(_Strict, frozen=True):
             )
 
 
-class SourceEntry(_Strict, frozen=True):
+class SourceEntry(Strict, frozen=True):
     """What a person must know of a source that pixels come from."""
 
     title: Text
@@ -229,12 +236,12 @@ class _Begin(Struct, frozen=True):
     version: Count
 
 
-class _Digests(_Strict, frozen=True):
+class _Digests(Strict, frozen=True):
     pixels: Text
     release: Text
 
 
-class Index(_Strict, frozen=True):
+class Index(Strict, frozen=True):
     """All of `index.json`, which is published last: where it is, the dataset is complete."""
 
     dataset: Text
@@ -263,11 +270,20 @@ class Index(_Strict, frozen=True):
     """What became of patches and samples, by reason; free form."""
     written_by: dict[Text, Any]
     """Versions of what wrote it; free form, without times, hosts or paths."""
+    annotations: dict[Text, AnnotationEntry] = field(default_factory=dict)
+    """By name: what samples carry beside pixels, a member each."""
+    columns: dict[Text, ColumnEntry] = field(default_factory=dict)
+    """By name: what the samples table and each `meta.json` say of a sample's domain."""
 
     @property
     def members(self) -> tuple[str, ...]:
         """Suffixes of a sample's members in order; the member table's `member` counts in them."""
-        return member_names(self.arrays, self.seasons, self.children)
+        return member_names(self.arrays, self.seasons, self.children, self.annotations)
+
+    def room(self, member: str) -> int:
+        """Bytes that a member called so takes in a batch; 0 of text and JSON."""
+        name = split_member(member).array
+        return (self.arrays.get(name) or self.annotations[name]).room
 
     def to_json(self) -> dict[str, Any]:
         """The index as plain JSON values."""
@@ -286,7 +302,7 @@ class Index(_Strict, frozen=True):
             ConfigError: it is of a newer version than this software knows.
             DamageError: it is not such an index; the key that is wrong is named.
         """
-        begin = _read(_Begin, value, where)
+        begin = read(_Begin, value, where)
         if begin.format != FORMAT:
             raise DamageError(
                 f"{where}: format {reprlib.repr(begin.format)}, expected {FORMAT!r}: this is not an index of shards"
@@ -295,19 +311,24 @@ class Index(_Strict, frozen=True):
             raise ConfigError(
                 f"{where}: format version {begin.version}, this software reads up to {VERSION}: update curation to read it"
             )
-        if begin.version != VERSION:
-            raise DamageError(f"{where}: format version {begin.version}, expected {VERSION}; pack the dataset again")
+        if begin.version < OLDEST:
+            raise DamageError(
+                f"{where}: format version {begin.version}, expected {OLDEST} to {VERSION}; pack the dataset again"
+            )
+        if begin.version < VERSION:
+            value = _upgraded(value, where)
         own = [key for key in cls.__struct_fields__ if not key.endswith("_digest")]
-        _check_keys(value, [*_Begin.__struct_fields__, "digests", "members", *own], where)
+        check_keys(value, [*_Begin.__struct_fields__, "digests", "members", *own], where)
         rest = {key: of for key, of in value.items() if key not in _Begin.__struct_fields__}
-        digests = _read(_Digests, rest.pop("digests"), f"{where}: digests")
+        digests = read(_Digests, rest.pop("digests"), f"{where}: digests")
         rest |= {f"{name}_digest": getattr(digests, name) for name in _Digests.__struct_fields__}
-        members = _read(tuple[Text, ...], rest.pop("members"), f"{where}: members")
-        for key, kind in (("arrays", ArrayEntry), ("splits", SplitEntry), ("sources", SourceEntry)):
-            rest[key] = _each(kind, rest[key], f"{where}: {key}")
-        bands = _read(dict[Text, Any], rest["statistics"], f"{where}: statistics")
-        rest["statistics"] = {a: _each(BandStatistics, of, f"{where}: statistics.{a}") for a, of in bands.items()}
-        index = _read(cls, rest, where)
+        members = read(tuple[Text, ...], rest.pop("members"), f"{where}: members")
+        kinds = {"arrays": ArrayEntry, "splits": SplitEntry, "sources": SourceEntry}
+        for key, kind in (kinds | {"annotations": AnnotationEntry, "columns": ColumnEntry}).items():
+            rest[key] = each(kind, rest[key], f"{where}: {key}")
+        bands = read(dict[Text, Any], rest["statistics"], f"{where}: statistics")
+        rest["statistics"] = {a: each(BandStatistics, of, f"{where}: statistics.{a}") for a, of in bands.items()}
+        index = read(cls, rest, where)
         index._check(where, len(members))
         if members != index.members:
             raise DamageError(f"{where}: members: got {reprlib.repr(members)}, expected {reprlib.repr(index.members)}")
@@ -316,19 +337,32 @@ class Index(_Strict, frozen=True):
     def _check(self, where: str, members: int) -> None:
         """Raises DamageError where arrays, seasons and statistics do not belong together. Members are named after it."""
         for key in ("counts", "written_by"):
-            _check_depth(getattr(self, key), f"{where}: {key}")
+            check_depth(getattr(self, key), f"{where}: {key}")
         if len(set(self.seasons)) != len(self.seasons):
             raise DamageError(f"{where}: seasons: got {reprlib.repr(self.seasons)}, expected each once; pack it again")
+        for kind in ("annotations", "columns"):
+            for name in getattr(self, kind):
+                if not NAME.fullmatch(name) or not is_free(name) or name in self.arrays:
+                    raise DamageError(
+                        f"{where}: {kind}: got {reprlib.repr(name)}, expected a name of a-z, 0-9, '_' and '-', and not "
+                        "that of an array or of another entry of a sample"
+                    )
+        if twice := set(self.annotations) & set(self.columns):
+            raise DamageError(f"{where}: {reprlib.repr(twice)} is an annotation and a column, expected one of them")
         several = {True: self.children, False: 1}
-        total = 1 + sum(several[a.of_children] * (len(a.seasons) or 1) for a in self.arrays.values())
+        total = (
+            1
+            + len(self.annotations)
+            + sum(several[a.of_children] * (len(a.seasons) or 1) for a in self.arrays.values())
+        )
         if total != members or total > _MOST_MEMBERS:
             raise DamageError(
                 f"{where}: members: got {members}, expected {total} of arrays, seasons and {self.children} children, and at "
                 f"most {_MOST_MEMBERS}; pack the dataset again"
             )
-        its: dict[str, tuple[str, tuple[str, ...], bool]] = {}
+        its: dict[str, tuple[str, tuple[str, ...], bool, int | None]] = {}
         for name, entry in self.arrays.items():
-            if not _NAME.fullmatch(name) or re.fullmatch("child[0-9]+", name):
+            if not NAME.fullmatch(name) or re.fullmatch("child[0-9]+", name):
                 raise DamageError(
                     f"{where}: arrays: got {reprlib.repr(name)}, expected a name of a-z, 0-9, '_' and '-', and not child<n>"
                 )
@@ -337,11 +371,11 @@ class Index(_Strict, frozen=True):
                     f"{where}: arrays.{name}.seasons: got {reprlib.repr(entry.seasons)}, expected some of the index's, in "
                     f"its order: {reprlib.repr(self.seasons)}"
                 )
-            first, *of = its.setdefault(entry.source, (name, entry.seasons, entry.of_children))
-            if of != [entry.seasons, entry.of_children]:
+            first, *of = its.setdefault(entry.source, (name, entry.seasons, entry.of_children, entry.steps))
+            if of != [entry.seasons, entry.of_children, entry.steps]:
                 raise DamageError(
-                    f"{where}: arrays {first} and {name} of {reprlib.repr(entry.source)} differ in seasons or of_children: "
-                    "expected all of a source alike; pack the dataset again"
+                    f"{where}: arrays {first} and {name} of {reprlib.repr(entry.source)} differ in seasons, of_children or "
+                    "steps: expected all of a source alike; pack the dataset again"
                 )
         for name, bands in self.statistics.items():
             if name not in self.arrays or not set(bands) <= set(self.arrays[name].bands):
@@ -365,69 +399,35 @@ class Index(_Strict, frozen=True):
         return cls.from_json(value, where)
 
 
-def _read(kind: type[K], value: Any, where: str) -> K:
-    """A JSON value as what it should be. Raises DamageError naming the key that is wrong."""
-    try:
-        return convert(value, kind)
-    except ValidationError as err:
-        raise DamageError(f"{where}{_fault(str(err), value)}; pack the dataset again") from err
-    except UnicodeEncodeError as err:
-        raise DamageError(f"{where}: got {reprlib.repr(err.object)}, expected UTF-8; pack the dataset again") from err
-
-
-def _each(kind: type[S], value: Any, where: str) -> dict[str, S]:
-    """A JSON object's values, each of a kind, by name."""
-    out = {}
-    for name, of in _read(dict[Text, Any], value, where).items():
-        if isinstance(of, dict):
-            _check_keys(of, kind.__struct_fields__, f"{where}.{name}")
-        out[name] = _read(kind, of, f"{where}.{name}")
-    return out
-
-
-def _check_keys(value: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
-    """Passes where an object has these keys, those with a default too, and no other."""
-    if lacks := [key for key in keys if key not in value]:
-        raise DamageError(f"{where}: no key {lacks[0]!r}; the index is not whole: pack the dataset again")
-    if more := sorted(set(value) - set(keys)):
+def _upgraded(value: Any, where: str) -> Any:
+    """The JSON of an index of version 2 as version 3 says the same."""
+    if not isinstance(value, dict) or not isinstance(arrays := value.get("arrays"), dict):
+        return value  # what is wrong with it is told by who reads it
+    if more := sorted(_SINCE_3.keys() & value.keys()):
         raise DamageError(
-            f"{where}: unknown keys {reprlib.repr(more)}; format version {VERSION} does not have them: pack the dataset "
-            "again, or read it with the software that wrote it"
+            f"{where}: unknown keys {more}; format version {OLDEST} does not have them: pack the dataset again"
         )
+    upgraded = {n: {**_SINCE_3_OF_ARRAYS, **of} if isinstance(of, dict) else of for n, of in arrays.items()}
+    return {**value, **_SINCE_3, "arrays": upgraded}
 
 
-def _fault(said: str, value: Any) -> str:
-    """Where in a value a ValidationError is, what stands there, and what should: `.shards[0].size: got -1, expected …`."""
-    text, _, at = said.rpartition(" - at `") if " - at `" in said else (said, "", "$`")
-    path = at.rpartition("$")[2].rstrip("`")
-    for name, number in re.findall(r"\.([^.\[\]]+)|\[(\d+)\]", path):
-        value = value[name] if name else value[int(number)]
-    for kind, words in _WORDS.items():
-        text = text.replace(f"`str` matching regex {get_args(kind)[1].pattern!r}", words)
-    if text.startswith(("Expected", "Invalid")):
-        text = f"got {reprlib.repr(value)}, {text[:1].lower()}{text[1:]}"
-    return f"{path}: {_CONTROLS.sub('?', text)[:400]}"
+def member_names(
+    arrays: Mapping[str, ArrayEntry],
+    seasons: Sequence[str],
+    children: int = 0,
+    annotations: Mapping[str, AnnotationEntry] | None = None,
+) -> tuple[str, ...]:
+    """Suffixes of a sample's members in order: `meta.json`, the sample's own, then those of its children, one by one.
 
-
-def _check_depth(value: dict[str, Any], where: str) -> None:
-    """Passes where what is free form is no deeper than who reads it can follow."""
-    level: list[Any] = [value]
-    for _ in range(_DEEPEST):
-        level = [v for of in level for v in (of.values() if isinstance(of, dict) else of)]
-        level = [v for v in level if isinstance(v, dict | list)]
-    if level:
-        raise DamageError(f"{where}: more than {_DEEPEST} levels deep; pack the dataset again")
-
-
-def member_names(arrays: Mapping[str, ArrayEntry], seasons: Sequence[str], children: int = 0) -> tuple[str, ...]:
-    """Suffixes of a sample's members in order: `meta.json`, the sample's own arrays, then those of its children, one by one.
-
-    Of each, static arrays, then per season its seasonal ones. Arrays are in order of name, seasons in the order given.
+    Of each, static arrays (of the sample its annotations among them), then per season its seasonal ones. Arrays are in order
+    of name, seasons in the order given.
     """
     out = [META]
     for child in (None, *range(children)):
         mine = [name for name in sorted(arrays) if arrays[name].of_children == (child is not None)]
-        out += [MemberName(child, n, None, arrays[n].encoding).suffix for n in mine if arrays[n].is_static]
+        still: dict[str, ArrayEntry | AnnotationEntry] = {n: arrays[n] for n in mine if arrays[n].is_static}
+        still |= (annotations or {}) if child is None else {}
+        out += [MemberName(child, n, None, still[n].encoding).suffix for n in sorted(still)]
         for season in seasons:
             there = [n for n in mine if season in arrays[n].seasons]
             out += [MemberName(child, n, season, arrays[n].encoding).suffix for n in there]

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 import tarfile
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 from curation.errors import DamageError
-from curation.format.payload import ENCODINGS, Encoding
+from curation.format import payload
+
+Encoding = Literal["npy", "npy.blosc", "txt", "json"]
+
+ENCODINGS: tuple[Encoding, ...] = (*payload.ENCODINGS, "txt", "json")
+"""What a member's name ends in: arrays (vectors are arrays, too), and annotations of text and JSON."""
 
 META = "meta.json"
 """Suffix of the first member of every sample."""
@@ -16,14 +21,27 @@ BLOCK = tarfile.BLOCKSIZE
 RECORD = tarfile.RECORDSIZE
 
 
+_TAKEN = re.compile(
+    r"key|id|lon|lat|region|split|shard|geometry|meta|static|season|is_pad|crop_yx|child[0-9]+|child_(lon|lat)|"
+    r"(annual_)?label(s|_fractions)|(annual_)?labels_known|(labels|fractions)_.*|.*_floored_fraction_.*|.*_(ok|time|offset_m)"
+)
+"""What entries of a sample, columns of the samples table and the first member are called: nothing of the user's is."""
+
+
+def is_free(name: str) -> bool:
+    """Whether an annotation or a column may have the name: no other entry, column or member is called so, or like it."""
+    return _TAKEN.fullmatch(name) is None
+
+
 class MemberName(NamedTuple):
-    """What a member's suffix names: `[child<n>.]<array>[.<season>].<encoding>`."""
+    """What a member's suffix names: `[child<n>.]<array>[.<season>].<encoding>`, or `<annotation>.<encoding>`."""
 
     child: int | None
     """Number of the child that it is of; None: of the sample itself."""
     array: str
+    """The array's name, or the annotation's."""
     season: str | None
-    """None for a static array."""
+    """None for a static array, and for an annotation."""
     encoding: Encoding
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import reprlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from curation.errors import DamageError
 from curation.format.index import Index, SplitEntry
-from curation.format.names import BLOCK, META, split_member
+from curation.format.names import BLOCK, META
 from curation.format.payload import DENSEST
 from curation.format.tar import MemberRow
 
@@ -155,11 +154,10 @@ def _check_members(table: MemberTable, where: str, index: Index, split: str) -> 
     largest = np.zeros(len(index.members), np.int64)
     np.maximum.at(largest, table.member, table.size)
     for name, most in zip(index.members[1:], largest[1:].tolist(), strict=True):
-        array = index.arrays[split_member(name).array]
-        room = math.prod(array.shape) * np.dtype(array.dtype).itemsize
+        room = index.room(name)
         if most and room > DENSEST * most:  # or a batch would be given room that nothing fills
             raise DamageError(
-                f"{where}: {name} has {most} bytes at most, the index says {array.dtype} {array.shape}, {room} bytes: "
+                f"{where}: {name} has {most} bytes at most, the index says that it holds {room}: "
                 "table and index do not belong together: pack the dataset again"
             )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from typing import Any, BinaryIO
 import xxhash
 
 from curation.errors import ConfigError, DamageError
-from curation.format.names import BLOCK, MEMBER, META, RECORD, MemberName, split_member
-from curation.format.payload import ENCODINGS
+from curation.format.annotations import json_bytes
+from curation.format.names import BLOCK, ENCODINGS, MEMBER, META, RECORD, MemberName, split_member
 from curation.model import LOCATION_ID
 
 _NAME_LIMIT = 100
@@ -25,8 +24,7 @@ _NAME_LIMIT = 100
 
 def meta_bytes(meta: Mapping[str, Any]) -> bytes:
     """A sample's `meta.json`: UTF-8, keys sorted, compact, one newline at the end. Raises ValueError for a NaN."""
-    text = json.dumps(meta, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode() + b"\n"
+    return json_bytes(meta)
 
 
 # ---- tars ------------------------------------------------------------------------------------------------------------
@@ -101,8 +99,8 @@ def _check_order(sample: Sample) -> None:
         raise ConfigError(f"sample {sample.key}: first member is {names[:1]}, expected {META!r}")
     if wrong := [n for n in names[1:] if not MEMBER.fullmatch(n)]:
         raise ConfigError(
-            f"sample {sample.key}: members {wrong}: expected [child<n>.]<array>[.<season>].{ENCODINGS[1]} or "
-            f".{ENCODINGS[0]}"
+            f"sample {sample.key}: members {wrong}: expected [child<n>.]<array>[.<season>] or an annotation's name, and one "
+            f"of {', '.join(ENCODINGS)}"
         )
     parts = [split_member(n) for n in names[1:]]
     rank: dict[tuple[int, str | None], int] = {}
@@ -110,8 +108,8 @@ def _check_order(sample: Sample) -> None:
         rank.setdefault((_number(part), part.season), 0 if part.season is None else len(rank) + 1)
     if parts != sorted(parts, key=lambda p: (_number(p), rank[_number(p), p.season], p.array)):
         raise ConfigError(
-            f"sample {sample.key}: members {names}: expected {META}, static arrays, then season by season, each in "
-            "order of name, and so on for each child: build them in the order of member_names()"
+            f"sample {sample.key}: members {names}: expected {META}, annotations and static arrays, then season by season, "
+            "in order of name, and so on for each child: build them in the order of member_names()"
         )
 
 

@@ -16,6 +16,7 @@ from curation.cubes import bound, selection
 from curation.cubes.cube import Cube
 from curation.errors import ConfigError, CurationError, DamageError, StorageError
 from curation.errors.causes import one_line
+from curation.errors.codes import Code
 from curation.errors.printable import storable
 from curation.errors.words import counted
 from curation.format.index import (
@@ -24,6 +25,8 @@ from curation.format.index import (
 )
 from curation.format.tar import MemberRow
 from curation.outcomes import PENDING
+from curation.pack import annotate
+from curation.pack.annotate import AnnotationError, Failure
 from curation.pack.plan import Member, Plan, mixing, plan
 from curation.pack.shard import ShardJob, ShardPart, folder_of, keep, part_key, write_shard
 from curation.pack.tables import index_of
@@ -42,6 +45,9 @@ from curation.work.progress import Counting, Doing
 from curation.work.run import Run
 
 log = logging.getLogger(__name__)
+
+FAILURES = "manifest/annotations-failed.json"
+"""Which annotations could not be made; there is none where all were."""
 
 READ_THREADS = 8
 """Facts are many small objects: so many are read at once."""
@@ -77,19 +83,26 @@ class Packed:
         return "\n".join(lines)
 
 
-def pack(run: Run, asked: Sequence[Region]) -> Packed:
+def pack(run: Run, asked: Sequence[Region], *, run_code: bool = False) -> Packed:
     """Makes the shards of all complete locations of the regions; index and release last.
 
     Shards of an earlier packing stay readable until every new one is made: only then the index goes, the new shards are
     put into their places, and the new index comes.
 
+    Args:
+        run: what is packed, and where.
+        asked: the regions.
+        run_code: whether Python code that the recipe's annotations name may be executed.
+
     Raises:
+        UnaskedCodeError: they name some, and that is not said.
         ConfigError: a cube was built by another recipe or catalog, or nothing that is built can be packed.
         StorageError: nothing more can be kept; shards that are made are not made again.
         CurationError: nothing is complete since the build is unfinished; or a shard could not be written, since a cube is
             damaged or for another cause.
     """
     dataset, store = run.dataset, run.store.child(SHARDS)
+    annotate.check(dataset, run_code=run_code)
     with Doing("pack: reading what is built, and planning", often_short=True):
         cubes, ledgers = _cubes(run, asked)
         outcomes = {r: {s: {o.id: o for o in its.outcomes()} for s, its in by.items()} for r, by in ledgers.items()}
@@ -248,9 +261,20 @@ def _write(run: Run, jobs: Sequence[ShardJob]) -> tuple[list[ShardPart], int]:
                 else:
                     done[job.key] = result
                 count.step(1, 0 if isinstance(result, BaseException) else result.receipt.size)
+    failures = [f for err in failed.values() if isinstance(err, AnnotationError) for f in err.failures]
+    _record(run.store, failures)
     if failed:
         raise CurationError(_not_written(failed, len(jobs), stands=stands))
     return [done[j.key] for j in jobs], reused
+
+
+def _record(store: Store, failures: Sequence[Failure]) -> None:
+    """Keeps which annotations could not be made of which samples, and why, until a packing makes all of them."""
+    if failures:
+        rows = [{**dataclasses.asdict(f), "reason": Code.ANNOTATION_FAILED} for f in failures]
+        store.publish(FAILURES, (json.dumps(rows, indent=1, sort_keys=True) + "\n").encode())
+    elif store.head(FAILURES) is not None:
+        store.delete(FAILURES)
 
 
 def _not_written(failed: Mapping[str, BaseException], total: int, *, stands: bool) -> str:
@@ -262,6 +286,8 @@ def _not_written(failed: Mapping[str, BaseException], total: int, *, stands: boo
         cause = f"{first} (first found, for {key}; shards that want damaged pixels: {len(damaged)})"
         rest = len(failed) - len(damaged)
         text += f": {cause}. Packing again does not help before that" + (f"; {rest} had another cause" if rest else "")
+    elif any(isinstance(e, AnnotationError) for e in failed.values()):
+        text += f": {one_line(first)}. {FAILURES} names each sample and cause; mend the function, and pack again"
     else:
         text += f"; rerun to try again. First: {key}: {one_line(first)}"
     return text + (". The shards packed before stand and can be read" if stands else "")
@@ -308,6 +334,7 @@ def _recorded(store: Store, job: ShardJob, key: str) -> ShardPart | None:
         value["contents"],
         value["sums"],
         value["floored"],
+        value["columns"],
     )
 
 

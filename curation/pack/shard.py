@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from curation.cubes.cube import Cube
 from curation.format import content, index, names, payload, tar
-from curation.format.index import ArrayEntry
+from curation.format.index import ArrayEntry, BandEntry
 from curation.format.names import META, MemberName
 from curation.format.tar import MemberRow, Sample
 from curation.model import STATIC
-from curation.pack.meta import meta_of_sample, plain
+from curation.pack.annotate import AnnotationError, Failure, annotate
+from curation.pack.meta import label_names, meta_of_sample, plain
 from curation.pack.plan import Member
 from curation.pack.writers import written_by
 from curation.recipe.dataset import Dataset
@@ -78,6 +79,8 @@ class ShardPart:
     """Array → band → count, sum, sum of squares, min, max over valid pixels that are not at the floor, and how many are."""
     floored: list[dict[str, dict[str, list[float]]]]
     """Per sample, season → array → shares of valid pixels of each band at the radar's floor."""
+    columns: list[dict[str, str | float | None]]
+    """Per sample, its domain columns."""
 
 
 def level_of(dataset: Dataset, place: Member) -> Dataset:
@@ -102,10 +105,16 @@ def keep(store: Store, key: str, part: ShardPart) -> None:
 
 
 def write_shard(job: ShardJob) -> ShardPart:
-    """Writes one shard and its receipt. Runs on a worker; the same job gives the same bytes."""
+    """Writes one shard and its receipt. Runs on a worker; the same job gives the same bytes.
+
+    Raises:
+        AnnotationError: of some samples an annotation could not be made; all of them are named, and nothing is written.
+    """
     contents: list[str] = []
     sums: dict[str, dict[str, list[float]]] = {}
     floored: list[dict[str, dict[str, list[float]]]] = []
+    columns: list[dict[str, str | float | None]] = []
+    failures: list[Failure] = []
     entries = array_entries(job.dataset)
     floor = floor_of(job.dataset)
     codec = job.dataset.recipe.pack.codec
@@ -116,16 +125,32 @@ def write_shard(job: ShardJob) -> ShardPart:
             arrays = dict(_arrays(job, member, entries))
             meta = meta_of_sample(job.dataset, member, facts)
             floored.append(_add_floored(meta, arrays, entries, floor))
-            contents.append(content.sample_digest(member.location.id, arrays.items(), meta))
+            made = annotate(job.dataset, meta, arrays, entries, label_names(job.dataset))
+            failures.extend(made.failures)
+            if failures:
+                continue  # the others are asked, so that all failures are told at once
+            columns.append(made.columns)
+            if made.columns:
+                meta["columns"] = meta.get("columns", {}) | made.columns
             for name, pixels in arrays.items():
                 _add_sums(sums, names.split_member(f"{name}.{encoding}").array, pixels, entries, floor)
+            notes = {names.split_member(n).array: n for n in made.members}
+            digested = dict(content.iter_arrays(made.members)) | arrays
+            order = [*sorted(n for n in digested if "." not in n), *(n for n in arrays if "." in n)]
+            contents.append(content.sample_digest(member.location.id, [(n, digested[n]) for n in order], meta))
             members = {META: tar.meta_bytes(meta)}
-            members |= {f"{name}.{encoding}": payload.encode(a, codec) for name, a in arrays.items()}
+            for name in order:
+                if name in notes:
+                    members[notes[name]] = made.members[notes[name]]
+                else:
+                    members[f"{name}.{encoding}"] = payload.encode(arrays[name], codec)
             yield Sample(member.location.id, members)
 
     data, rows = tar.write_tar(samples())
+    if failures:
+        raise AnnotationError(failures)
     receipt = job.store.publish(f"{STAGE if job.staged else SHARDS}/{job.key}", data)
-    part = ShardPart(job.digest, receipt, rows, contents, sums, floored)
+    part = ShardPart(job.digest, receipt, rows, contents, sums, floored, columns)
     keep(job.store, part_key(job, STAGE if job.staged else PARTS), part)
     return part
 
@@ -204,6 +229,7 @@ def array_entries(dataset: Dataset) -> dict[str, ArrayEntry]:
                 role=array.role,
                 encoding=payload.encoding_of(dataset.recipe.pack.codec),
                 of_children=bool(level.level),
+                canonical=tuple(BandEntry(**spec.band(b).model_dump()) for b in array.bands),
             )
     return {name: out[name] for name in sorted(out)}
 

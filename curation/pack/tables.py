@@ -12,6 +12,7 @@ from typing import Any
 
 import geopandas as gpd
 
+from curation.format.annotations import ColumnEntry
 from curation.format.content import ContentHash
 from curation.format.index import (
     ArrayEntry,
@@ -79,7 +80,8 @@ def index_of(
     entries = array_entries(dataset)
     seasons = [s for s in dataset.recipe.seasons if any(s in e.seasons for e in entries.values())]
     children = max((len(m.children) for j in jobs for m in j.members), default=0)
-    names = member_names(entries, seasons, children)
+    notes = {n: a.spec.entry for n, a in dataset.annotations.items() if not a.spec.column}
+    names = member_names(entries, seasons, children, notes)
     splits: dict[str, SplitEntry] = {}
     files: dict[str, bytes] = {}
     content = ContentHash()
@@ -121,6 +123,12 @@ def index_of(
             "floored": _floored_counts(entries, floor_of(dataset), parts),
         },
         written_by=versions(),
+        annotations=notes,
+        columns={
+            n: ColumnEntry(a.spec.title, "text" if a.spec.type == "text" else "number")
+            for n, a in dataset.annotations.items()
+            if a.spec.column
+        },
     )
     return index, files
 
@@ -135,7 +143,7 @@ def _samples_table(dataset: Dataset, made: Sequence[tuple[ShardJob, ShardPart]])
     rows = []
     radar = sorted(floor_of(dataset.levels[0]))
     for shard, (job, part) in enumerate(made):
-        for member, facts, floored in zip(job.members, job.facts, part.floored, strict=True):
+        for member, facts, floored, own in zip(job.members, job.facts, part.floored, part.columns, strict=True):
             place, meta = member.location, meta_of_sample(dataset, member, facts)
             row = {"id": place.id, "lon": place.lon, "lat": place.lat, "region": place.region, "shard": shard}
             vectors = {STATIC: meta["static"]["labels"]} | {s: e["labels"] for s, e in meta["seasons"].items()}
@@ -145,11 +153,12 @@ def _samples_table(dataset: Dataset, made: Sequence[tuple[ShardJob, ShardPart]])
                 row[f"fractions_{season}"] = (vectors.get(season) or {}).get("fractions")
                 for name in radar:
                     row[f"{name}_floored_fraction_{season}"] = floored.get(season, {}).get(name)
-            rows.append(row)
+            rows.append(row | own)
     per_season = [f"{what}_{s}" for s in [STATIC, *dataset.season_names()] for what in ("labels", "fractions")]
     entries = array_entries(dataset)
     per_season += [f"{name}_floored_fraction_{s}" for name in radar for s in entries[name].seasons or (STATIC,)]
-    columns = ["id", "lon", "lat", "region", "shard", *per_season]
+    domains = [n for n, a in dataset.annotations.items() if a.spec.column]
+    columns = ["id", "lon", "lat", "region", "shard", *domains, *per_season]
     return _geoparquet({c: [r[c] for r in rows] for c in columns}, [m.location for j, _ in made for m in j.members])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +13,9 @@ from typing import Any
 from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
 from curation.model import STATIC, Season
+from curation.recipe import annotations as recipe_annotations
 from curation.recipe import atlas, files
+from curation.recipe.annotations import Annotation
 from curation.recipe.bounds import LEAST_PX
 from curation.recipe.digests import digest
 from curation.recipe.schema import GridSpec, Recipe, UseSpec
@@ -28,10 +31,11 @@ _NOT_PIXELS: Any = {
     "title": True,
     "licence": True,
     "catalogs": True,
+    "bands": True,
     "kind": {"footprint_km": True, "classes": {"__all__": {"label"}}},
 }
-"""Keys of a source that change no pixel: words for people, forms in other catalogs, what classes count as, and how far train
-and val lie apart."""
+"""Keys of a source that change no pixel: words for people, forms in other catalogs, what bands are and classes count as, and
+how far train and val lie apart."""
 
 
 CHILDREN = "children"
@@ -214,12 +218,22 @@ class Dataset:
         return digest(self.pixels_parts(catalog, forms))
 
     def release_digest(self) -> str:
-        """Digest of all that changes shards on top of the cubes: labels, split, packing, seed."""
+        """Digest of all that changes shards on top of the cubes: labels, split, packing, annotations, their code, seed."""
         r = self.recipe
         return digest(
             {k: getattr(r, k).model_dump(mode="json") for k in ("labels", "split", "pack")}
+            | {"annotations": {n: [a.spec.model_dump(mode="json"), a.sha256] for n, a in self.annotations.items()}}
             | {"seed": r.seed, "classes": {n: [c.model_dump() for c in s.kind.legend] for n, s in self.specs.items()}}
         )
+
+    @functools.cached_property
+    def annotations(self) -> dict[str, Annotation]:
+        """What samples carry beside pixels, by name, with the code that makes it: read once, and never executed here.
+
+        Raises:
+            ConfigError: a file of code is not there, or does not lie in the folder of the recipe.
+        """
+        return recipe_annotations.read(self.recipe.annotations, self.path)
 
     def places_parts(self) -> dict[str, Any]:
         """All that changes the draw of locations, as plain JSON values; of files the digests of their content."""

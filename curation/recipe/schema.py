@@ -14,8 +14,10 @@ from pydantic import (
 
 from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
+from curation.format.names import is_free
 from curation.model import STATIC, Season
 from curation.outcomes import SLAB
+from curation.recipe.annotations import AnnotationSpec
 from curation.recipe.bounds import FLOOR_DB, MAX_SHIFT_PX
 from curation.recipe.strict import Name, Strict
 
@@ -321,6 +323,8 @@ class Recipe(Strict):
     cube: CubeSpec = CubeSpec()
     fetch: FetchSpec = FetchSpec()
     pack: PackSpec = PackSpec()
+    annotations: dict[str, AnnotationSpec] = Field(default_factory=dict)
+    """What samples carry beside pixels, by name."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -346,6 +350,11 @@ class Recipe(Strict):
             raise ValueError(
                 f"split.unshared: {unknown} are none of the recipe's sources, nor {UNSHARED_CELL!r}: {known}"
             )
+        for name in self.annotations:
+            if not re.fullmatch(r"[a-z0-9_-]{1,60}", name) or not is_free(name):
+                raise ValueError(
+                    f"annotations: {name!r}: expected a-z, 0-9, '_' and '-', and not the name of another entry of a sample"
+                )
         self._check_levels()
         return self
 

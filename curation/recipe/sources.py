@@ -21,6 +21,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from curation.errors.words import did_you_mean
 from curation.model import Location, Scene, Season
+from curation.recipe.bands import BandSpec
 from curation.recipe.facts import Fact
 from curation.recipe.schema import PackSpec, QualitySpec
 from curation.recipe.strict import Name, Strict
@@ -337,6 +338,8 @@ class SourceSpec(Strict):
     pick: Annotated[SerializeAsAny[Pick], BeforeValidator(lambda value: tagged(value, PICKS))]
     """How its scenes become a patch's pixels: a file of `build/picks/`, with its keys."""
     arrays: list[ArraySpec] = Field(min_length=1)
+    bands: dict[str, BandSpec] = Field(default_factory=dict)
+    """Band of the arrays → what it is; one that is left out is `<source>.<band>`, without a place in the spectrum."""
     clear: list[int] = Field(default_factory=list)
     """Codes of the mask that are ground, for sure. Each code that a mask may hold is in one of these five sets."""
     doubtful: list[int] = Field(default_factory=list)
@@ -376,6 +379,20 @@ class SourceSpec(Strict):
             return
         if self.mask.nodata not in self.invalid:
             raise ValueError(f"the mask's nodata {self.mask.nodata:g} is not among the 'invalid' codes {self.invalid}")
+
+    @model_validator(mode="after")
+    def _bands_are_told_once(self) -> Self:
+        bands = [b for a in self.arrays for b in a.bands]
+        if unknown := sorted(set(self.bands) - set(bands)):
+            raise ValueError(f"[bands] {unknown}: in no array; the arrays have {bands}")
+        known = [self.band(b).name for b in bands]
+        if twice := sorted({n for n in known if known.count(n) > 1}):
+            raise ValueError(f"[bands] name {twice} twice: each band has a name of its own")
+        return self
+
+    def band(self, band: str) -> BandSpec:
+        """What one of its bands is."""
+        return self.bands.get(band) or BandSpec(name=f"{self.name}.{band.lower()}")
 
     def array_name(self, array: ArraySpec) -> str:
         """The array's name in cubes and shards: `<source>[_<suffix>]_<res>m`, or `…_<size>px`."""

@@ -88,6 +88,7 @@ class Batch:
         self.facts: dict[str, NDArray[Any]] = {
             name: np.zeros((shape.count, *of), dtype) for name, (of, dtype) in layout.facts.items()
         }
+        self.values: dict[str, list[Any]] = {name: [none] * shape.count for name, none in layout.values.items()}
         self.keys = [""] * shape.count
 
     def room(self, array: int, number: int, at: int, before: int = 0) -> memoryview:
@@ -136,7 +137,7 @@ class Batch:
     def _tensors(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         out: dict[str, Any] = {p.name: _tensor(arrays[p.name], p) for p in self._places}
         out |= {name: torch.from_numpy(a) for name, a in self.facts.items()}
-        return out | {"key": self.keys}  # last: accelerate takes the size of a batch from the first
+        return out | self.values | {"key": self.keys}  # last: accelerate takes the size of a batch from the first
 
     def parcel(self, value: Any, token: tuple[str, int]) -> Any:
         """The same for a consumer in another process: something that unpickles as it there."""
@@ -149,7 +150,7 @@ class Batch:
         """The first and only sample."""
         out: dict[str, Any] = {p.name: _tensor(self.arrays[p.name][0], p) for p in self._shape.layout.arrays}
         out |= {n: torch.from_numpy(a[0]) if a.ndim > 1 else a[0].item() for n, a in self.facts.items()}
-        return out | {"key": self.keys[0]}
+        return out | {name: of[0] for name, of in self.values.items()} | {"key": self.keys[0]}
 
 
 def _tensor(array: NDArray[Any], place: ArrayPlace) -> torch.Tensor:

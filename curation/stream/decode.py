@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from curation.errors import DamageError
 from curation.format import payload
-from curation.format.index import Index
+from curation.format.index import ArrayEntry, Index
 from curation.format.names import META, split_member
 from curation.model import STATIC
 from curation.stream.batch import Batch
+from curation.stream.beside import Beside
 from curation.stream.fetch import Scratch
 from curation.stream.layout import ArrayPlace, Layout
 from curation.stream.meta import SampleFacts, SeasonFacts, nothing, parse_meta
@@ -60,6 +61,8 @@ class Held(NamedTuple):
     ok: tuple[tuple[bool, ...], ...]
     """For each child that may have it (of the sample's own sources: once), along the seasons (static: once)."""
     of_children: bool
+    steps: int | None
+    """Most times of one member, where its time axis is ragged."""
 
 
 class Assembly(NamedTuple):
@@ -108,6 +111,8 @@ class Decoder:
             [own[s] for of, p in zip(self._members, layout.arrays, strict=True) if s in p.on for own in of]
             for s in range(len(self._seasons))
         ]
+        self._beside = Beside(index, layout, where)
+        self._suffixes = index.members
         self._present: dict[tuple[int, ...], list[bool]] = {}
         self._assemblies: dict[tuple[tuple[int, ...], tuple[int, ...]], Assembly] = {}
 
@@ -139,7 +144,7 @@ class Decoder:
 
     def _assemble(self, members: tuple[int, ...], draw: Draw) -> Assembly:
         have = set(members)
-        wanted, pieces, holes, fault = {0}, [], [], None
+        wanted, pieces, holes, fault = {0, *have & self._beside.members.keys()}, [], [], None
         there: dict[str, Held] = {}
         for number, place in enumerate(self._layout.arrays):
             spots: dict[int, list[tuple[int, int]]] = {}
@@ -159,7 +164,7 @@ class Decoder:
             pieces += [Piece(number, member, tuple(spots[member])) for member in reversed(spots)]
             wanted |= set(spots)
             named = tuple(self._seasons[s] if s >= 0 else None for s in seasons) if place.axis_is_seasons else None
-            held = Held(named, tuple(ok), place.owners is not None)
+            held = Held(named, tuple(ok), place.owners is not None, place.entry.steps)
             if there.setdefault(place.entry.source, held) != held:
                 fault = (
                     f"arrays of {place.entry.source!r} are there {_told(held)} and {_told(there[place.entry.source])} "
@@ -236,13 +241,19 @@ class Decoder:
                     self._pixels(key, place, data, scratch, batch.room(piece.array, number, at, header))
                     continue
             pixels = self._pixels(key, place, data, scratch)
+            if place.entry.steps is not None:
+                self._check_times(key, facts, piece.member, len(pixels))
             for at, corner in piece.spots:
                 out = arrays[place.name][number] if at < 0 else arrays[place.name][number, at]
+                if place.entry.steps is not None:
+                    out[len(pixels) :] = _nodata_as_stored(place)
+                    out = out[: len(pixels)]
                 _put(place, pixels, out, draw.corners[corner], self._layout.selection.upsample)
         for array, at in assembly.holes:  # after the pieces, whose headers may lie there
             place = self._layout.arrays[array]
             arrays[place.name][(number,) if at < 0 else (number, at)] = _nodata_as_stored(place)
         self._facts(key, facts, assembly, batch.facts, number)
+        self._beside.fill(key, facts, payloads, batch, number)
         if "season" in batch.facts:
             batch.facts["season"][number] = draw.seasons
         if "crop_yx" in batch.facts:
@@ -268,7 +279,14 @@ class Decoder:
             shown[number] = np.reshape(held.ok, shown.shape[1:])
             if held.names is not None:
                 times = out[f"{source}_time"]
-                times[number] = np.reshape([[f.times.get(source, -1) for f in of] for of in found], times.shape[1:])
+                told = [f.times.get(source, -1) for of in found for f in of]
+                if held.steps is None and any(isinstance(t, tuple) for t in told):
+                    raise DamageError(
+                        f"{self._where}: sample {key}: its meta.json says several times of {source!r}, the index one: "
+                        "pack it again"
+                    )
+                filled = told if held.steps is None else [_filled(t, held.steps) for t in told]
+                times[number] = np.reshape(filled, times.shape[1:])
                 if not held.of_children:
                     lacking = {n for n, ok in zip(held.names, held.ok[0], strict=True) if not ok}
                     season_ok = [ok and n not in lacking for n, ok in zip(assembly.names, season_ok, strict=True)]
@@ -288,6 +306,21 @@ class Decoder:
         out["annual_labels_known"][number] = static.known
         out["annual_label_fractions"][number] = static.fractions
 
+    def _check_times(self, key: str, facts: SampleFacts, member: int, steps: int) -> None:
+        """Passes where a member of a ragged time axis has as many times as its `meta.json` says."""
+        name = split_member(self._suffixes[member])
+        owner = (
+            facts if name.child is None else facts.children[name.child] if name.child < len(facts.children) else None
+        )
+        season = None if owner is None else owner.seasons.get(name.season or "")
+        source = next(p.entry.source for p in self._layout.arrays if p.name == name.array)
+        said = None if season is None else season.times.get(source)
+        if not isinstance(said, tuple) or len(said) != steps:
+            raise DamageError(
+                f"{self._where}: sample {key}, {self._suffixes[member]}: {steps} times, its meta.json says "
+                f"{len(said) if isinstance(said, tuple) else said}: pack it again"
+            )
+
     def _found(self, owner: SampleFacts | None, names: tuple[str | None, ...] | None) -> list[SeasonFacts]:
         """What is known of an owner's seasons, or of its static part; None: there is no such child."""
         if names is None:
@@ -297,15 +330,18 @@ class Decoder:
     def _pixels(
         self, key: str, place: ArrayPlace, data: memoryview, scratch: Scratch, room: memoryview | None = None
     ) -> NDArray[Any]:
-        """(band, y, x) as stored: a view of the payload, of the scratch, or of `room` where that is given."""
+        """(band, y, x) as stored: a view of the payload, of the scratch, or of `room` where that is given.
+
+        Where the time axis is ragged: (time, band, y, x), of 1 to `steps` times.
+        """
         entry, header = place.entry, place.header
         expected = len(header) + place.stored_bytes
         file = data
         if entry.encoding == "npy.blosc":
             inside = payload.blosc_content(data, self._at(key, place))
-            if inside > 2 * expected:  # no room for that, to tell what it is
+            if inside > 2 * (len(header) + entry.room):  # no room for that, to tell what it is
                 raise DamageError(
-                    f"{self._at(key, place)}: {inside} bytes, the index says {expected} of {entry.dtype} {entry.shape}: "
+                    f"{self._at(key, place)}: {inside} bytes, the index says {len(header) + entry.room} of {_form(entry)}: "
                     "pack it again"
                 )
             file = room if room is not None and inside == expected else scratch.reserve(inside)
@@ -313,16 +349,29 @@ class Decoder:
                 blosc.decompress(data, file)
             except (RuntimeError, ValueError) as err:
                 raise DamageError(f"{self._at(key, place)}: not a .npy.blosc member ({err}); pack it again") from err
-        if len(file) == expected and file[: len(header)].tobytes() == header:
+        if entry.steps is None and len(file) == expected and file[: len(header)].tobytes() == header:
             return np.frombuffer(file, entry.dtype, offset=len(header)).reshape(entry.shape)
         array = payload.opened(file, self._at(key, place))
+        if array.dtype == entry.dtype and array.shape[1:] == entry.shape and len(array) <= (entry.steps or 0):
+            return array
         raise DamageError(
-            f"{self._at(key, place)}: {array.nbytes} bytes of {array.dtype} {array.shape}, the index says {entry.dtype} "
-            f"{entry.shape}: pack it again"
+            f"{self._at(key, place)}: {array.nbytes} bytes of {array.dtype} {array.shape}, the index says {_form(entry)}: "
+            "pack it again"
         )
 
     def _at(self, key: str, place: ArrayPlace) -> str:
         return f"{self._where}: sample {key}, {place.name}"
+
+
+def _form(entry: ArrayEntry) -> str:
+    """What members of an array are, for a person."""
+    return f"{entry.dtype} {entry.shape}" + ("" if entry.steps is None else f", 1 to {entry.steps} times")
+
+
+def _filled(times: int | tuple[int, ...], steps: int) -> list[int]:
+    """Times along an axis of `steps`, −1 beyond those that there are."""
+    there = times if isinstance(times, tuple) else ()
+    return [*there, *[-1] * (steps - len(there))]
 
 
 def _told(held: Held) -> str:
@@ -346,12 +395,12 @@ def _put(place: ArrayPlace, pixels: NDArray[Any], out: NDArray[Any], corner: tup
         (top, bottom), (left, right) = (
             (max(at // factor - margin, 0), -(-(at + size) // factor) + margin) for at in corner
         )
-        own = torch.from_numpy(np.require(pixels[:, top:bottom, left:right], requirements="W"))
+        own = torch.from_numpy(np.require(pixels[..., top:bottom, left:right], requirements="W"))
         pixels = upsample(own, factor, how, place.entry.nodata).numpy()
         row, column = row - top * factor, column - left * factor
     elif not place.fine:
         row, column = row // factor, column // factor
-    pixels = pixels[:, row : row + size, column : column + size]
+    pixels = pixels[..., row : row + size, column : column + size]
     if place.scale is None or place.shift is None:
         if place.dtype is torch.bfloat16:
             out[...] = _bfloat16(pixels.astype(np.float32))

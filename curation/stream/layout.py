@@ -47,6 +47,10 @@ class Selection:
     """How coarser arrays come onto the finest grid; each on its own where None."""
     normalize: bool = False
     """Whether arrays of role `data` are normalised by the statistics of the index."""
+    annotations: tuple[str, ...] = ()
+    """Names of annotations."""
+    columns: tuple[str, ...] = ()
+    """Names of domain columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +88,18 @@ class ArrayPlace:
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one sample's, as delivered."""
-        return (*self.lead, len(self.entry.bands), self.size_px, self.size_px)
+        return (*self.lead, *self.own)
 
     @property
     def flat(self) -> tuple[int, ...]:
         """The same with one axis for all members, as it is filled."""
-        axis = () if self.axis is None else (self.axis,)
-        return (*axis, len(self.entry.bands), self.size_px, self.size_px)
+        return (*(() if self.axis is None else (self.axis,)), *self.own)
+
+    @property
+    def own(self) -> tuple[int, ...]:
+        """Of one member's, as delivered: (band, y, x), with as many times before it as any has where that is ragged."""
+        times = () if self.entry.steps is None else (self.entry.steps,)
+        return (*times, len(self.entry.bands), self.size_px, self.size_px)
 
     @property
     def owners(self) -> int | None:
@@ -116,6 +125,8 @@ class Layout:
     arrays: tuple[ArrayPlace, ...]
     facts: dict[str, tuple[tuple[int, ...], np.dtype]]
     """Small entries: name → (shape of one sample's, dtype)."""
+    values: dict[str, str | None]
+    """Entries that are lists in a batch (text, JSON): name → what stands where a sample has none."""
     drawing: Drawing
 
 
@@ -164,17 +175,19 @@ def layout(index: Index, selection: Selection, where: str) -> Layout:
                 0.0 if scale is not None else entry.nodata,
                 npy_header(entry.shape, entry.dtype),
                 math.prod(entry.shape) * np.dtype(entry.dtype).itemsize,
-                whole and scale is None and dtype is STORED[entry.dtype],
+                whole and scale is None and dtype is STORED[entry.dtype] and entry.steps is None,
             )
         )
     facts = _facts(selection, places, axis, len(index.label_names), children)
     own = {"key", *_facts(selection, (), axis, 0, children)}
+    more, values = _annotated(index, selection)
+    facts |= more
     given = {e.source: {f"{e.source}_ok", f"{e.source}_time"} for e in entries.values()}
     if taken := [n for n in entries if n in facts or n in own]:
         raise DamageError(f"{where}: arrays {taken} are called as other entries of a sample: rename them")
     if taken := [s for s, names in given.items() if names & own]:
         raise DamageError(f"{where}: sources {taken} would name entries that a sample has anyway: rename them")
-    return Layout(selection, tuple(places), facts, drawing)
+    return Layout(selection, tuple(places), facts, values, drawing)
 
 
 def _facts(
@@ -187,7 +200,10 @@ def _facts(
         if place.entry.is_static:
             out[f"{source}_ok"] = (lead[:1] if place.entry.of_children else (), flag)
         else:
-            out |= {f"{source}_ok": (lead, flag), f"{source}_time": (lead, time)}
+            times = () if place.entry.steps is None else (place.entry.steps,)
+            out |= {f"{source}_ok": (lead, flag), f"{source}_time": ((*lead, *times), time)}
+        if place.entry.has_offsets:
+            out[f"{place.name}_offset_m"] = ((*lead[: place.entry.of_children], 2), real)
     if children:
         out |= {"child_ok": ((children,), flag), "child_lon": ((children,), real), "child_lat": ((children,), real)}
     out |= {"season_ok": ((axis,), flag)}
@@ -200,6 +216,27 @@ def _facts(
     if selection.crop_px is not None:
         out["crop_yx"] = ((2, 2) if selection.views else (2,), time)
     return out
+
+
+def _annotated(
+    index: Index, selection: Selection
+) -> tuple[dict[str, tuple[tuple[int, ...], np.dtype]], dict[str, str | None]]:
+    """(small entries, entries that are lists) of annotations and columns; what a sample lacks of one says `<name>_ok`."""
+    facts: dict[str, tuple[tuple[int, ...], np.dtype]] = {}
+    values: dict[str, str | None] = {}
+    for name in selection.annotations:
+        entry = index.annotations[name]
+        facts[f"{name}_ok"] = (entry.shape[:1] if entry.ragged else (), np.dtype(bool))
+        if entry.kind in ("text", "json"):
+            values[name] = "" if entry.kind == "text" else None
+        else:
+            facts[name] = (entry.shape, np.dtype("f8" if entry.kind == "numbers" else "f4"))
+    for name in selection.columns:
+        if index.columns[name].kind == "text":
+            values[name] = ""
+        else:
+            facts[name] = ((), np.dtype("f8"))
+    return facts, values
 
 
 def _lacking(sets: dict[str, list[str]], seasons: Sequence[str]) -> str:
@@ -228,6 +265,11 @@ def _drawing(selection: Selection, entries: dict[str, ArrayEntry], factors: dict
         raise ConfigError("views = 'crops' wants crop_px: two views of one season that are not cropped are the same")
     sizes = {n: e.shape[1] * factors[n] for n, e in entries.items()}
     size, crop = min(sizes.values(), default=0), selection.crop_px
+    if beside := [n for n, e in entries.items() if e.has_offsets and (selection.upsample or crop is not None)]:
+        raise ConfigError(
+            f"crop_px, upsample: {beside} begin beside the corner of their footprint, by other pixels in each sample "
+            "(`<array>_offset_m`), so that they nest in no common grid: read them whole, or apart"
+        )
     if selection.upsample and len(set(sizes.values())) > 1:
         raise ConfigError(f"upsample: footprints of {sizes} finest pixels; expected all alike: read them apart")
     step = 1 if selection.upsample else math.lcm(*factors.values()) if factors else 1

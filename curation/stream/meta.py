@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import math
 import reprlib
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from curation.errors import DamageError
-from curation.format.index import json_of
+from curation.format.strict import json_of
 from curation.model import STATIC, parse_time
 
 
@@ -18,8 +19,8 @@ from curation.model import STATIC, parse_time
 class SeasonFacts:
     """What is known of one season of a sample, or of its static part."""
 
-    times: Mapping[str, int]
-    """Source that is there → seconds since 1970 UTC, rounded down; −1 for static sources."""
+    times: Mapping[str, int | tuple[int, ...]]
+    """Source that is there → seconds since 1970 UTC, rounded down; −1 for static sources; of ragged ones each of theirs."""
     known: bool
     """Whether the multi-hot labels are known."""
     multi_hot: list[float]
@@ -38,6 +39,10 @@ class SampleFacts:
     static: SeasonFacts
     seasons: Mapping[str, SeasonFacts]
     """By name; of those asked for, the ones that the sample has."""
+    columns: Mapping[str, str | float | None]
+    """Domain columns; None where unknown."""
+    offsets_m: Mapping[str, tuple[float, float]]
+    """Array that begins elsewhere than at the footprint's corner → metres east and south of it."""
     children: tuple[SampleFacts, ...] = ()
 
 
@@ -71,6 +76,8 @@ def parse_meta(payload: bytes, labels: int, seasons: Iterable[str], where: str) 
 
 K = TypeVar("K")
 
+_MOST = sys.float_info.max
+
 
 def _of(kind: type[K], value: Any) -> K:
     """The value, where it is of that kind; a JSON file may have any in its place."""
@@ -93,7 +100,29 @@ def _sample(meta: dict[str, Any], labels: int, seasons: Sequence[str]) -> Sample
         lat=_within(meta["lat"], -90, 90),
         static=_facts(_of(dict, meta[STATIC]), labels, timed=False),
         seasons={n: _facts(_of(dict, there[n]), labels, timed=True) for n in seasons if n in there},
+        columns={n: _column(v) for n, v in _of(dict, meta.get("columns", {})).items()},
+        offsets_m={n: _offset(v) for n, v in _of(dict, meta.get("offsets_m", {})).items()},
     )
+
+
+def _column(value: Any) -> str | float | None:
+    return value if value is None or type(value) is str else _within(value, -_MOST, _MOST)
+
+
+def _offset(value: Any) -> tuple[float, float]:
+    if len(_of(list, value)) != 2:
+        raise ValueError(f"an offset of {reprlib.repr(value)}, expected [metres east, metres south]")
+    return _within(value[0], -_MOST, _MOST), _within(value[1], -_MOST, _MOST)
+
+
+def _times(facts: dict[str, Any]) -> int | tuple[int, ...]:
+    """Of one time its seconds; of a ragged axis those of each."""
+    if "times" not in facts:
+        return _seconds(_of(str, facts["time"]))
+    times = tuple(_seconds(_of(str, t)) for t in _of(list, facts["times"]))
+    if not times or list(times) != sorted(times):
+        raise ValueError(f"times {reprlib.repr(facts['times'])}, expected one or more, in order")
+    return times
 
 
 def _facts(value: dict[str, Any], labels: int, *, timed: bool) -> SeasonFacts:
@@ -104,7 +133,7 @@ def _facts(value: dict[str, Any], labels: int, *, timed: bool) -> SeasonFacts:
         raise ValueError(f"multi_hot of {reprlib.repr(multi_hot)}, expected 0 or 1 of each label")
     sources = _of(dict, value["sources"])
     return SeasonFacts(
-        times={n: _seconds(_of(str, _of(dict, of)["time"])) if timed else -1 for n, of in sources.items()},
+        times={n: _times(_of(dict, of)) if timed else -1 for n, of in sources.items()},
         known=known,
         multi_hot=multi_hot,
         fractions=_vector(said.get("fractions"), labels),

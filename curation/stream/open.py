@@ -95,6 +95,16 @@ def open_shards(
     `season`                   int64      (season,)           with `draw_seasons` or `views`: position in the seasons
                                                               selected, -1 where there was none to draw
     `crop_yx`                  int64      (2,)                with `crop_px`: first row and column, finest pixels
+    `<array>` (ragged times)   as stored  (season, time,      as many times as any sample has, nodata beyond its own;
+                                          band, y, x)         `<source>_time` is then (season, time), -1 beyond
+    `<array>_offset_m`         float64    (2,)                how far east and south of the footprint's corner it begins
+    `<annotation>` of text,                                   in a batch a list; "" (None of JSON) where a sample has
+    JSON                                                      none
+    `<annotation>` of numbers  float64    as the index says   NaN where unknown, or where a sample has none
+    `<annotation>` of vectors  float32    as the index says   NaN beyond what a sample has
+    `<annotation>_ok`          bool       (), ragged          whether the sample has it; of ragged vectors which of them
+                                          (vector,)
+    `<column>`                 float64    ()                  of text in a batch a list; NaN, or "", where unknown
     =========================  =========  ==================  =========================================================
 
     The season axis of an array has those of the seasons asked for that it may have. Arrays of children have an axis more in
@@ -118,7 +128,7 @@ def open_shards(
             http, https), whose credentials come from the environment.
         split: name of the split.
         batch_size: samples per batch and rank; samples come one by one where None.
-        fields: names of arrays to read; all where None. Others are neither read nor decoded.
+        fields: names of arrays, annotations and columns to read; all where None. Others are neither read nor decoded.
         seasons: names of seasons to read, in the order of the season axis; all in the index's order where None.
         draw_seasons: so many of them, drawn anew for each sample and epoch among those of which it has any array that is
             read (among all, where no seasonal one is). Others are not read.
@@ -192,8 +202,9 @@ def open_shards(
     chosen = _chosen("seasons", seasons, opened.index.seasons)
     arrays = opened.index.arrays
     there = tuple(n for n in sorted(arrays) if arrays[n].is_static or not set(arrays[n].seasons).isdisjoint(chosen))
-    names = _chosen("fields", fields, tuple(sorted(arrays)))
-    if fields is not None and (without := [n for n in names if n not in there]):
+    beside = (*sorted(opened.index.annotations), *sorted(opened.index.columns))
+    names = _chosen("fields", fields, (*sorted(arrays), *beside))
+    if fields is not None and (without := [n for n in names if n not in (*there, *beside)]):
         raise ConfigError(f"fields: {without} have none of the seasons {list(chosen)}: {arrays[without[0]].seasons}")
     selection = Selection(
         arrays=tuple(n for n in names if n in there),
@@ -205,6 +216,8 @@ def open_shards(
         crop=crop,
         upsample=upsample,
         normalize=normalize,
+        annotations=tuple(n for n in names if n in opened.index.annotations),
+        columns=tuple(n for n in names if n in opened.index.columns),
     )
     _check_memory(opened, selection, batch_size or 1)
     return ShardDataset(

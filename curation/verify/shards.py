@@ -14,8 +14,9 @@ from curation.errors import DamageError
 from curation.errors.words import counted
 from curation.format import tar
 from curation.format.content import ContentHash, iter_arrays, sample_digest
-from curation.format.index import INDEX, Index, SplitEntry, json_of
+from curation.format.index import INDEX, Index, SplitEntry
 from curation.format.names import META
+from curation.format.strict import json_of
 from curation.format.table import members_to_arrow
 from curation.format.tar import MemberRow
 from curation.store import paths

@@ -48,6 +48,20 @@ def test_pixels_are_those_of_the_scene_at_the_place(built: Curate):
     assert int(array.sel(band="B02", x=x, y=y)) == int(array.values[list(array.band).index("B02"), 7, 5])
 
 
+def test_bands_say_what_they_are_in_the_patch_and_in_the_cube(built: Curate):
+    patch = open_patch(built.folder, f"europe/summer/{tiny.name(0, 0)}")
+    s2, s1 = patch["s2l2a_10m"], patch["s1rtc_10m"]
+    assert s2.canonical.values.tolist() == ["s2.b02", "s2.b03", "s2.b04", "s2.b08"]
+    assert s2.sel(band="B04").centre_nm == 664.6
+    assert s2.swap_dims(band="canonical").sel(canonical="s2.b08").width_nm == 106
+    assert s1.centre_mhz.values.tolist() == [5405, 5405]
+    with xr.open_zarr(built.folder / "cubes/europe/summer.zarr") as cube:
+        told = cube["s2l2a_10m_band"].attrs
+        assert told["canonical"] == s2.canonical.values.tolist()
+        assert told["centre_nm"] == s2.centre_nm.values.tolist()
+        assert cube["s1rtc_10m_band"].attrs["width_mhz"] == [100, 100]
+
+
 def test_static_patches_open_too(built: Curate):
     found = open_patch(str(built.folder), f"europe/static/{tiny.name(1, 1)}")
     assert all(a.rio.crs.to_epsg() == 32632 for a in found.values())

@@ -16,7 +16,6 @@ from curation.format.index import Index
 from tests.processes import started
 from tests.stream.conftest import make_shards
 
-
 TINY = ["--crop", "20", "--batch-size", "4", "--epochs", "2", "--lr", "0.003", "--workers", "0", "--device", "cpu"]
 
 

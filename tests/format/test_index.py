@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.errors import ConfigError, DamageError
+from curation.format.annotations import AnnotationEntry
 from curation.format.content import ContentHash, iter_arrays, sample_digest
 from curation.format.index import (
     ArrayEntry,
@@ -36,6 +37,8 @@ ENTRIES = {
     "dem_30m": ArrayEntry("dem", (), ("elevation",), (1, 2, 2), "float32", "m", math.nan, 30.0, "data"),
 }
 MEMBERS = member_names(ENTRIES, SEASONS)
+BANDS = [{"name": "s2.b02", "centre_nm": 492.4, "width_nm": 66.0}, {"name": "s2.b03"}]
+TEXT = {"title": "", "kind": "text", "shape": [], "ragged": False}
 
 
 def sample(number: int) -> Sample:
@@ -81,10 +84,39 @@ def test_an_index_reads_back_equal_and_gives_the_same_bytes():
     assert json.loads(data)["members"] == list(MEMBERS)
 
 
-def test_an_index_as_it_was_always_written_reads_back_to_the_same_bytes():
-    data = (Path(__file__).parents[1] / "recorded/index-v2.json").read_bytes()
+RECORDED = Path(__file__).parents[1] / "recorded"
+
+
+def test_an_index_of_version_3_reads_back_to_the_same_bytes():
+    data = (RECORDED / "index-v3.json").read_bytes()
     read = Index.from_bytes(data)
     assert read.to_bytes() == data
+    s2, s1 = read.arrays["s2_10m"], read.arrays["s1_10m"]
+    assert [b.name for b in s2.canonical] == ["s2.b02", "s2.b03"]
+    assert (s2.canonical[0].centre_nm, s2.canonical[0].centre_mhz, s1.canonical[0].centre_mhz) == (492.4, None, 5405.0)
+    assert (s1.steps, s2.steps, s2.has_offsets, s1.has_offsets) == (6, None, True, False)
+    assert {n: (a.kind, a.shape, a.ragged) for n, a in read.annotations.items()} == {
+        "caption": ("text", (), False),
+        "embedding": ("vectors", (4, 8), True),
+    }
+    assert read.columns["continent"].kind == "text"
+
+
+def test_an_index_of_version_2_is_read_and_means_what_it_meant():
+    data = (RECORDED / "index-v2.json").read_bytes()
+    read = Index.from_bytes(data)
+    assert {(a.canonical, a.steps, a.has_offsets) for a in read.arrays.values()} == {((), None, False)}
+    assert (read.annotations, read.columns) == ({}, {})
+    older, newer = json.loads(data), json.loads(read.to_bytes())
+    assert (older.pop("version"), newer.pop("version"), newer.pop("annotations"), newer.pop("columns")) == (
+        2,
+        3,
+        {},
+        {},
+    )
+    for entry in newer["arrays"].values():
+        assert (entry.pop("canonical"), entry.pop("steps"), entry.pop("has_offsets")) == ([], None, False)
+    assert newer == older
     assert math.isnan(read.arrays["dem_30m"].nodata)
     assert (read.arrays["no2_4px"].res_m, read.arrays["s1_10m"].of_children) == (None, True)
     assert read.splits["train"].shards[1].samples == 1
@@ -108,13 +140,50 @@ def test_what_would_be_refused_when_read_is_not_written(make):
 
 def test_members_are_meta_then_static_then_season_by_season():
     assert MEMBERS == (META, "dem_30m.npy", "s2_10m.winter.npy", "s2_10m.summer.npy")
+    notes = {"caption": AnnotationEntry("", "text", ()), "vectors": AnnotationEntry("", "vectors", (3,))}
+    assert member_names(ENTRIES, SEASONS, annotations=notes) == (
+        META, "caption.txt", "dem_30m.npy", "vectors.npy", "s2_10m.winter.npy", "s2_10m.summer.npy"
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("change", "error", "match"),
     [
-        (lambda v: v.update(version=3), ConfigError, r"version 3.*up to 2"),
-        (lambda v: v.update(version=0), DamageError, r"version 0, expected 2"),
+        (lambda v: v.update(version=4), ConfigError, r"version 4.*up to 3"),
+        (lambda v: v.update(version=1), DamageError, r"version 1, expected 2 to 3; pack the dataset again"),
+        (lambda v: v.update(version=2), DamageError, r"\['annotations', 'columns'\]; format version 2 does not"),
+        (lambda v: v["arrays"]["s2_10m"].update(steps=0), DamageError, r"s2_10m\.steps: got 0"),
+        (lambda v: v["arrays"]["dem_30m"].update(steps=2), DamageError, r"dem_30m: steps: got 2, expected null"),
+        (lambda v: v["arrays"]["s2_10m"].update(canonical=BANDS[:1]), DamageError, r"canonical: got \['s2.b02'\], exp"),
+        (
+            lambda v: v["arrays"]["s2_10m"].update(canonical=BANDS[:1] * 2),
+            DamageError,
+            r"canonical: got \['s2.b02', 's2",
+        ),
+        (
+            lambda v: v["arrays"]["s2_10m"].update(canonical=[{"name": "b2"}] * 2),
+            DamageError,
+            r"got 'b2', expected a na",
+        ),
+        (
+            lambda v: v["arrays"]["s2_10m"].update(canonical=[BANDS[0], {"name": "s.c", "centre_nm": 5}]),
+            DamageError,
+            r"centre_nm, width_nm: got 5.*, None, expected both",
+        ),
+        (lambda v: v["annotations"].update(dem_30m=TEXT), DamageError, r"annotations: got 'dem_30m', expected a name"),
+        (lambda v: v["annotations"].update(s2_ok=TEXT), DamageError, r"annotations: got 's2_ok', expected a name"),
+        (lambda v: v["columns"].update(region={"title": "", "kind": "text"}), DamageError, r"columns: got 'region'"),
+        (
+            lambda v: v["annotations"].update(c={**TEXT, "shape": [1]}),
+            DamageError,
+            r"c: shape: got \[1\], expected \[\]",
+        ),
+        (lambda v: v["annotations"].update(c={**TEXT, "ragged": True}), DamageError, r"c: ragged: got true"),
+        (
+            lambda v: v["annotations"].update(c={**TEXT, "kind": "numbers", "shape": [1 << 40]}),
+            DamageError,
+            r"at most 2147",
+        ),
         (lambda v: v.update(format="other"), DamageError, r"'other', expected 'curation-shards'"),
         (lambda v: v.pop("seasons"), DamageError, r"no key 'seasons'"),
         (lambda v: v.update(extra=1), DamageError, r"unknown keys \['extra'\]"),
@@ -202,7 +271,7 @@ def test_stock_webdataset_reads_arrays_and_meta(tmp_path):
         ([Sample("a", dict(reversed(sample(1).members.items())))], "first member"),
         ([Sample("a", {META: b"{}", "s.w.npy": b"x", "d.npy": b"x"})], "order of name"),
         ([Sample("a", {META: b"{}", "a.w.npy": b"x", "a.s.npy": b"x", "b.w.npy": b"x"})], "order of name"),
-        ([Sample("a", {META: b"{}", "x.pyd": b"x"})], r"expected \[child<n>.\]<array>\[.<season>\].npy"),
+        ([Sample("a", {META: b"{}", "x.pyd": b"x"})], r"expected \[child<n>.\]<array>\[.<season>\] or an ann"),
         ([Sample("a" * 95, {META: b"{}", "x.npy": b"x"})], "at most 100"),
     ],
 )

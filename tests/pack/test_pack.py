@@ -25,6 +25,7 @@ from curation.cubes import zarrshard
 from curation.cubes.complete import judged
 from curation.cubes.cube import Cube
 from curation.errors import CurationError
+from curation.format.index import BandEntry, Index
 from curation.model import Location
 from curation.outcomes import PatchOutcome, SourceOutcome, Status
 from curation.pack import plan, shard, writers
@@ -97,6 +98,14 @@ def test_band_statistics_are_those_of_the_train_pixels(built: Curate):
         assert told["mean"] == pytest.approx(pixels[:, n].mean())
         assert told["std"] == pytest.approx(pixels[:, n].std())
         assert (told["min"], told["max"]) == (pixels[:, n].min(), pixels[:, n].max())
+
+
+def test_the_index_says_what_bands_are(built: Curate):
+    arrays = Index.from_bytes((built.folder / "shards" / "index.json").read_bytes()).arrays
+    assert arrays["s2l2a_10m"].canonical[2] == BandEntry("s2.b04", centre_nm=664.6, width_nm=31)
+    assert arrays["s1rtc_10m"].canonical[1] == BandEntry("s1.vh", centre_mhz=5405, width_mhz=100)
+    assert [b.name for b in arrays["dem_30m"].canonical] == ["dem.height"]
+    assert all(len(a.canonical) == len(a.bands) for a in arrays.values())
 
 
 def test_packing_again_makes_nothing_again_and_changes_nothing(built: Curate, tmp_path, capsys):

@@ -82,7 +82,7 @@ KNOWN = (
     ("old", "new", "want"),
     [
         ("min_valid = 0.999", "min_vaild = 0.9", f"[quality] min_vaild: no such key; did you mean min_valid? {KNOWN}"),
-        ("[pack]", "[pakc]", "[pakc]: no such section; did you mean pack? known keys: catalog, children, cube, fetch, "),
+        ("[pack]", "[pakc]", "[pakc]: no such section; did you mean pack? known keys: annotations, catalog, "),
         ("min_valid = 0.999", "min_valid = 99.9", "[quality] min_valid = 99.9: Input should be less than or equal to 1"),
         ("min_valid = 0.999", "min_valid = nan", "[quality] min_valid = nan: Input should be a finite number"),
         ("min_valid = 0.999", "min_valid = true", "[quality] min_valid = True: Input should be a valid number"),
@@ -91,7 +91,7 @@ KNOWN = (
         ("min_valid = 0.999", "max_scene_cloud_pct = 900", "[quality] max_scene_cloud_pct = 900: Input should be "),
         ("size_m = 2640 ", "size_m = 0 ", "[grid] size_m = 0: Input should be greater than 0"),
         ("size_m = 2640 ", "size_m = 264000 ", "[grid] size_m = 264000: Input should be less than or equal to 10000"),
-        ("[grid]", "[gird]", "[gird]: no such section; did you mean grid? known keys: catalog, children, cube, fetch, "),
+        ("[grid]", "[gird]", "[gird]: no such section; did you mean grid? known keys: annotations, catalog, "),
         ("size_m = 2640 ", "edge = 2640 ", "[grid] edge: no such key; known keys: size_deg, size_m"),
         ("size_m = 2640 ", "size_m = 2650 ", "[grid] size_m = 2650 is no multiple of 20 m (s2l2a "),
         ("size_m = 2640 ", "", "[grid]: expected either 'size_m' (metres, in UTM) or 'size_deg' = 0.25 (ERA5"),

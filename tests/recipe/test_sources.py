@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from curation.recipe import files
+from curation.recipe.bands import BandSpec
 from curation.recipe.sources import SourceSpec
 
 
@@ -127,3 +128,33 @@ def test_olci_has_21_bands_of_96_pixels_a_side():
     assert spec.arrays[0].bands == list(spec.kind.variables) == [f"Oa{i:02d}" for i in range(1, 22)]
     assert {spec.kind.otherwise, *(c.code for c in spec.kind.codes)} == {0, 1, 2, 3, 4}
     assert [spec.array_name(a) for a in spec.arrays] == ["s3olci_96px", "s3olci_mask_96px"]
+
+
+def test_bands_have_a_name_of_their_own_whatever_their_source_and_optical_and_radar_bands_their_place_in_the_spectrum():
+    s2, s1, olci = (SourceSpec.model_validate(raw(name)) for name in ("s2l2a", "s1rtc", "s3olci"))
+    assert s2.band("B04") == BandSpec(name="s2.b04", centre_nm=664.6, width_nm=31)
+    assert s1.band("VV") == BandSpec(name="s1.vv", centre_mhz=5405, width_mhz=100)
+    light = [s2.band(b) for a in s2.arrays if a.role == "data" for b in a.bands]
+    light += [olci.band(b) for b in olci.arrays[0].bands]
+    assert all(b.centre_nm and b.width_nm and 390 < b.centre_nm < 2300 and b.width_nm <= 175 for b in light)
+    assert [b.centre_nm for b in light[12:]] == sorted(b.centre_nm or 0 for b in light[12:])
+    assert SourceSpec.model_validate(raw("s5p-aer-ai")).band("ai_340_380").name == "s5p.ai-340-380"
+    assert SourceSpec.model_validate(raw("dem")).band("height") == BandSpec(name="dem.height")
+
+
+@pytest.mark.parametrize(
+    ("bands", "match"),
+    [
+        ({"B99": {"name": "s2.b99"}}, r"\[bands\] \['B99'\]: in no array"),
+        ({"B02": {"name": "s2.b02"}, "B03": {"name": "s2.b02"}}, r"name \['s2.b02'\] twice"),
+        ({"B02": {"name": "b02"}}, "match pattern"),
+        ({"B02": {"name": "s2.b02", "centre_nm": 490}}, "expected both 'centre_nm' and 'width_nm'"),
+        (
+            {"B02": {"name": "s2.b02", "centre_nm": 490, "width_nm": 66, "centre_mhz": 1, "width_mhz": 1}},
+            "expected 'centre_nm' of light or 'centre_mhz'",
+        ),
+    ],
+)
+def test_bands_that_are_told_wrongly_are_refused(bands, match):
+    with pytest.raises(ValueError, match=match):
+        SourceSpec.model_validate({**raw("s2l2a"), "bands": bands})

@@ -270,8 +270,8 @@ def test_a_dataset_without_index_is_not_packed_yet(copy):
 
 def test_a_newer_version_is_refused_with_both_values(copy):
     value = json.loads((copy / "index.json").read_bytes())
-    (copy / "index.json").write_text(json.dumps({**value, "version": 3}))
-    with pytest.raises(ConfigError, match=r"version 3.*up to 2"):
+    (copy / "index.json").write_text(json.dumps({**value, "version": 4}))
+    with pytest.raises(ConfigError, match=r"version 4.*up to 3"):
         open_shards(copy)
 
 

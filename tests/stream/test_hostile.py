@@ -22,8 +22,9 @@ import torch
 
 from curation.errors import ConfigError, DamageError
 from curation.format import payload
-from curation.format.index import ArrayEntry, Index, json_of, member_names
+from curation.format.index import ArrayEntry, Index, member_names
 from curation.format.names import META
+from curation.format.strict import json_of
 from curation.format.tar import scan_tar
 from curation.recipe.dataset import load_dataset
 from curation.store.objects import Store
@@ -134,7 +135,7 @@ def test_each_field_of_an_index_does_not_matter_or_is_refused_by_name(whole, min
                 passed.add(".".join(str(p) for p in path).split(".")[0])
     # What is text for people, and what pixels do not follow from.
     assert passed <= {"dataset", "title", "digests", "content_sha256", "label_names", "arrays", "statistics", "sources",
-                      "counts", "written_by", "splits", "children"}  # fmt: skip
+                      "counts", "written_by", "splits", "children", "annotations", "columns"}  # fmt: skip
     write_index(mine, index)
 
 

@@ -1,0 +1,193 @@
+"""Annotations of samples: functions found, allowed, and asked of each sample when it is packed."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import functools
+import math
+import sys
+import threading
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from numpy.typing import NDArray
+
+from curation.errors import ConfigError, CurationError
+from curation.errors.causes import one_line
+from curation.errors.codes import Code
+from curation.errors.words import did_you_mean
+from curation.format.annotations import encoded
+from curation.format.index import ArrayEntry
+from curation.pack.annotations import caption, region
+from curation.pack.subject import Subject
+from curation.recipe.annotations import Annotation
+from curation.recipe.dataset import Dataset
+
+Function = Callable[[Subject], Any]
+
+BUILT_IN: Mapping[str, Function] = {"caption": caption.caption, "region": region.region}
+"""What a recipe may name without a file."""
+
+_ABOUT = ("id", "lon", "lat", "epsg", "x0_m", "y0_m", "size_m", "region", "split", "parent", "columns")
+"""Keys of `meta.json` that tell of the location."""
+
+
+class UnaskedCodeError(ConfigError):
+    """A recipe names Python code, and nobody said that it may be executed."""
+
+    code = Code.CODE_UNASKED
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An annotation that could not be made of a sample."""
+
+    sample: str
+    annotation: str
+    function: str
+    """As the recipe names it."""
+    cause: str
+
+
+class AnnotationError(CurationError):
+    """Annotations of a shard's samples could not be made: it is not written, and packing again asks for them again."""
+
+    code = Code.ANNOTATION_FAILED
+
+    def __init__(self, failures: Sequence[Failure]) -> None:
+        self.failures = tuple(failures)
+        first, more = self.failures[0], len(self.failures) - 1
+        super().__init__(
+            f"{self.code}: {first.function} of sample {first.sample} ([annotations.{first.annotation}]): {first.cause}"
+            + (f"; and {more} more" if more else "")
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.failures,)
+
+
+@dataclass(frozen=True, slots=True)
+class Annotated:
+    """What was made of one sample."""
+
+    members: dict[str, bytes] = field(default_factory=dict)
+    """Suffix → payload; of what a function said None there is none."""
+    columns: dict[str, str | float | None] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+
+def check(dataset: Dataset, *, run_code: bool) -> None:
+    """Passes where each annotation of the recipe may be asked for. Executes nothing.
+
+    Raises:
+        UnaskedCodeError: a recipe names Python code, and `run_code` is not said.
+        ConfigError: there is no such built-in, a file is no Python or does not define the function, or a name is an array's.
+    """
+    for name, its in dataset.annotations.items():
+        where = f"{dataset.path}: [annotations.{name}] function = {its.told!r}"
+        if any(name in arrays for level in dataset.levels for arrays in level.arrays.values()):
+            raise ConfigError(f"{where}: {name!r} is the name of an array: call the annotation otherwise")
+        if not its.file:
+            if its.called not in BUILT_IN:
+                raise ConfigError(
+                    f"{where}: no such built-in; {did_you_mean(its.called, BUILT_IN)}known: {', '.join(BUILT_IN)}; a "
+                    "function of your own is named with its file, 'file.py:function'"
+                )
+            continue
+        try:
+            tree = ast.parse(its.source)
+        except (SyntaxError, ValueError) as err:
+            raise ConfigError(f"{where}: {its.file}: not Python: {one_line(err)}") from err
+        known = [n.name for n in tree.body if isinstance(n, ast.FunctionDef)]
+        if its.called not in known:
+            raise ConfigError(
+                f"{where}: {its.file} defines no function {its.called!r}; {did_you_mean(its.called, known)}it defines: "
+                f"{', '.join(known) or 'none'}"
+            )
+        if not run_code:
+            raise UnaskedCodeError(
+                f"{where}: {Code.CODE_UNASKED}: {its.file} (sha256 {its.sha256[:12]}…) is Python code that comes with the "
+                "recipe, and packing would execute it: read it, and where you trust it say --run-code"
+            )
+
+
+def annotate(
+    dataset: Dataset,
+    meta: Mapping[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
+    entries: Mapping[str, ArrayEntry],
+    label_names: Sequence[str],
+) -> Annotated:
+    """What the recipe's annotations are of one sample. Whatever a function raises is a failure, and no hole.
+
+    Args:
+        dataset: the recipe; its code has been allowed (`check`).
+        meta: the sample's `meta.json`.
+        arrays: suffix without encoding → pixels as stored.
+        entries: what the index says of arrays.
+        label_names: of the labels.
+    """
+    made = Annotated()
+    for name, its in dataset.annotations.items():
+        entry = its.spec.entry
+        try:
+            # Each has a copy of its own: what one changes in it is neither written nor seen by the next.
+            value = _function(its)(_subject(meta, arrays, entries, label_names))
+            data = None if value is None else encoded(entry, value)
+        except Exception as err:  # noqa: BLE001 - code of a user may raise anything; it is recorded, and nothing is written
+            made.failures.append(Failure(str(meta["id"]), name, its.told, one_line(err)))
+            continue
+        if its.spec.column:
+            unknown = value is None or (entry.kind == "numbers" and math.isnan(float(value)))
+            made.columns[name] = None if unknown else value if entry.kind == "text" else float(value)
+        elif data is not None:
+            made.members[f"{name}.{entry.encoding}"] = data
+    return made
+
+
+def _subject(
+    meta: Mapping[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
+    entries: Mapping[str, ArrayEntry],
+    label_names: Sequence[str],
+) -> Subject:
+    own = copy.deepcopy(dict(meta))
+    return Subject(
+        key=own["id"],
+        location={k: own[k] for k in _ABOUT if k in own},
+        static=own["static"],
+        seasons=own["seasons"],
+        children=tuple(own.get("children", ())),
+        label_names=tuple(label_names),
+        arrays=types.MappingProxyType({n: _unwritable(a) for n, a in arrays.items()}),
+        entries=types.MappingProxyType(dict(entries)),
+    )
+
+
+def _unwritable(array: NDArray[Any]) -> NDArray[Any]:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _function(its: Annotation) -> Function:
+    if not its.file:
+        return BUILT_IN[its.called]
+    with _lock:  # threads of a worker execute a file once
+        return cast(Function, getattr(_module(its.file, its.source, its.sha256), its.called))
+
+
+_lock = threading.Lock()
+
+
+@functools.lru_cache(maxsize=64)
+def _module(file: str, source: bytes, sha256: str) -> types.ModuleType:
+    """The module that a file's bytes, as they were hashed, make; executed once per process."""
+    module = types.ModuleType(f"curation_annotation_{sha256[:16]}")
+    module.__file__ = file
+    sys.modules[module.__name__] = module  # dataclasses look there for their own module
+    exec(compile(source, file, "exec"), module.__dict__)
+    return module

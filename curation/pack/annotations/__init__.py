@@ -1,0 +1,1 @@
+"""Annotations that come along: a file each."""

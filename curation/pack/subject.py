@@ -1,0 +1,41 @@
+"""What an annotation is asked of: one sample, as it is about to be written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from curation.format.index import ArrayEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One sample. Whatever is asked of it changes nothing of what is written."""
+
+    key: str
+    """The sample's key: the location's id."""
+    location: Mapping[str, Any]
+    """`id`, `lon`, `lat` (degrees), `epsg`, `x0_m`, `y0_m`, `size_m` (CRS units), `region`, `split`; `parent`, `columns`
+    where it has any."""
+    static: Mapping[str, Any]
+    """What `meta.json` says of it without time: `sources`, `labels`, `elevation`."""
+    seasons: Mapping[str, Mapping[str, Any]]
+    """The same of each season that it has: `sources` (scenes, times, what was measured), `labels`, `gap_days` …"""
+    children: tuple[Mapping[str, Any], ...]
+    """What `meta.json` says of each of its children."""
+    label_names: tuple[str, ...]
+    """What entries of `labels` mean, in order."""
+    arrays: Mapping[str, NDArray[Any]]
+    """`dem_30m`, `s2l2a_10m.summer`, `child0.s1rtc_10m.summer` → pixels as shards store them, (band, y, x), not to be
+    written to. What the sample lacks is not there."""
+    entries: Mapping[str, ArrayEntry]
+    """Array → its bands with canonical names, dtype, unit, nodata and metres of a pixel."""
+
+    def fractions(self, season: str | None = None) -> dict[str, float]:
+        """Share of the labelled pixels of each label, in a season, or by the annual map; empty where unknown."""
+        of = self.static if season is None else self.seasons.get(season, {})
+        shares = (of.get("labels") or {}).get("fractions")
+        return {} if shares is None else dict(zip(self.label_names, shares, strict=True))

@@ -1,0 +1,100 @@
+"""What samples carry beside pixels, as `[annotations]` of a recipe states it. Code is read here, and never executed."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from curation.errors import ConfigError
+from curation.format.annotations import AnnotationEntry, Kind
+from curation.recipe.strict import Strict
+from curation.store import local
+
+_FUNCTION = re.compile(r"(?:([^:]+\.py):)?([A-Za-z_][A-Za-z0-9_]*)")
+
+
+class AnnotationSpec(Strict):
+    """One annotation: who makes it, and what it is."""
+
+    function: str = Field(pattern=rf"^(?:{_FUNCTION.pattern})$")
+    """A built-in (`caption`), or `<file>.py:<function>`, of a file beside the recipe."""
+    type: Kind
+    """`text`, `json`, `numbers` (float64) or `vectors` (float32)."""
+    shape: list[int] = Field(default_factory=list)
+    """Of numbers and vectors: `[768]`; left out of a single number."""
+    ragged: bool = False
+    """Of vectors: each sample has 1 to `shape[0]` of them, and not always as many."""
+    column: bool = False
+    """Whether it is a domain column, of text or a single number: in the samples table and `meta.json`, not a member."""
+    title: str = ""
+    """For a person."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        _ = self.entry
+        if self.column and (self.shape or self.type not in ("text", "numbers")):
+            raise ValueError("column = true is for a text or a single number: leave 'shape' out, or 'column'")
+        return self
+
+    @property
+    def entry(self) -> AnnotationEntry:
+        """What the index says of it. Raises ValueError where there is no such annotation."""
+        if any(side < 1 for side in self.shape):
+            raise ValueError(f"shape: got {self.shape}, expected sides of at least 1")
+        return AnnotationEntry(self.title, self.type, tuple(self.shape), self.ragged)
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """An annotation with the code that makes it, as it was read: what is executed is what was hashed."""
+
+    name: str
+    spec: AnnotationSpec
+    called: str
+    """Name of the function."""
+    file: str = ""
+    """Path of the file of a user's own; empty of a built-in."""
+    source: bytes = b""
+    """What stands in it."""
+
+    @property
+    def told(self) -> str:
+        """Where it is made, for a person: the file as the recipe names it, and the function."""
+        return self.spec.function
+
+    @property
+    def sha256(self) -> str:
+        """Of the file, in hexadecimal; empty of a built-in."""
+        return hashlib.sha256(self.source).hexdigest() if self.file else ""
+
+
+def read(specs: Mapping[str, AnnotationSpec], recipe: Path) -> dict[str, Annotation]:
+    """The annotations of a recipe, each with its code, by name.
+
+    Raises:
+        ConfigError: a file is not there, or does not lie in the folder of the recipe.
+    """
+    return {name: _read(name, spec, recipe) for name, spec in sorted(specs.items())}
+
+
+def _read(name: str, spec: AnnotationSpec, recipe: Path) -> Annotation:
+    found = _FUNCTION.fullmatch(spec.function)
+    assert found is not None  # the schema has matched it
+    file, called = found.groups()
+    if file is None:
+        return Annotation(name, spec, called)
+    where = f"{recipe}: [annotations.{name}] function = {spec.function!r}"
+    folder = recipe.parent.resolve()
+    path = (folder / file).resolve()
+    if not path.is_relative_to(folder):
+        raise ConfigError(f"{where}: {path} lies outside the folder of the recipe: code lies beside it; copy it there")
+    if not path.exists():
+        raise ConfigError(f"{where}: no such file {path}")
+    local.check(path, f"{where}: {path}")
+    return Annotation(name, spec, called, str(path), path.read_bytes())

@@ -1,0 +1,85 @@
+"""What a sample carries beside pixels, into a batch: annotations, domain columns, and where arrays begin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from curation.errors import DamageError
+from curation.format.annotations import AnnotationEntry, decoded
+from curation.format.index import Index
+from curation.format.names import META, split_member
+from curation.stream.batch import Batch
+from curation.stream.layout import Layout
+from curation.stream.meta import SampleFacts
+
+
+class Beside:
+    """Fills a sample's annotations, columns and offsets. Many threads may use one."""
+
+    def __init__(self, index: Index, layout: Layout, where: str) -> None:
+        self._layout = layout
+        self._where = where
+        wanted = {n: index.annotations[n] for n in layout.selection.annotations}
+        self.members: dict[int, tuple[str, AnnotationEntry]] = {
+            i: (name, wanted[name])
+            for i, m in enumerate(index.members)
+            if m != META and (name := split_member(m).array) in wanted
+        }
+        """Position of its member → each annotation that is read."""
+        self._columns = {name: index.columns[name].kind for name in layout.selection.columns}
+        self._placed = [place for place in layout.arrays if place.entry.has_offsets]
+
+    def fill(self, key: str, facts: SampleFacts, payloads: Mapping[int, memoryview], batch: Batch, number: int) -> None:
+        """Writes those entries of one sample.
+
+        Args:
+            key: of the sample.
+            facts: what its `meta.json` says.
+            payloads: by position in the index's members; an annotation that is not there is one that the sample lacks.
+            batch: to write to.
+            number: of the sample in the batch.
+
+        Raises:
+            DamageError: a member or what `meta.json` says is not what the index says of it.
+        """
+        for member, (name, entry) in self.members.items():
+            self._annotation(f"{self._where}: sample {key}, {name}", name, entry, payloads.get(member), batch, number)
+        for name, kind in self._columns.items():
+            value = facts.columns.get(name)
+            if value is not None and isinstance(value, str) != (kind == "text"):
+                raise DamageError(
+                    f"{self._where}: sample {key}: column {name!r} of its meta.json is no {kind}: pack it again"
+                )
+            if kind == "text":
+                batch.values[name][number] = value or ""
+            else:
+                batch.facts[name][number] = np.nan if value is None else value
+        for place in self._placed:
+            owners = facts.children if place.entry.of_children else (facts,)
+            told = [owner.offsets_m.get(place.name) for owner in owners]
+            if None in told:
+                raise DamageError(
+                    f"{self._where}: sample {key}: its meta.json has no offset of {place.name}: pack it again"
+                )
+            room = batch.facts[f"{place.name}_offset_m"]
+            room[number] = np.nan
+            room.reshape(len(room), -1, 2)[number, : len(told)] = told
+
+    def _annotation(
+        self, where: str, name: str, entry: AnnotationEntry, data: memoryview | None, batch: Batch, number: int
+    ) -> None:
+        value: Any = None if data is None else decoded(entry, data, where)
+        count = 0 if data is None or not entry.ragged else len(value)
+        batch.facts[f"{name}_ok"][number] = np.arange(entry.shape[0]) < count if entry.ragged else data is not None
+        if name in batch.values:
+            batch.values[name][number] = self._layout.values[name] if data is None else value
+            return
+        room = batch.facts[name]
+        room[number] = np.nan
+        if entry.ragged:
+            room[number, :count] = np.nan if data is None else value
+        elif data is not None:
+            room[number] = value
