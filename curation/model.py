@@ -43,8 +43,6 @@ class Location:
     """Side of its square footprint, in CRS units."""
     region: str
     """Name of the region it was selected by."""
-    split: str
-    """`train`, `val`, or `buffer` (too near to the other split to be used)."""
     rank: int = 0
     """Place in the ordered draw: pack takes the first complete ones. Of a child its place among its parent's children."""
     parent: str | None = None

@@ -27,8 +27,9 @@ from curation.format.table import members_to_arrow
 from curation.model import STATIC, Location
 from curation.outcomes import PatchOutcome
 from curation.pack.meta import label_names, meta_of_sample
-from curation.pack.plan import SPLITS, Plan
+from curation.pack.plan import Plan
 from curation.pack.shard import ShardJob, ShardPart, array_entries, floor_of
+from curation.pack.splits.sides import SPLITS
 from curation.pack.writers import versions
 from curation.places import grid
 from curation.recipe import catalogs
@@ -155,8 +156,8 @@ def _samples_table(dataset: Dataset, made: Sequence[tuple[ShardJob, ShardPart]])
 
 def _geoparquet(columns: Mapping[str, list[Any]], places: Sequence[Location]) -> bytes:
     frame = gpd.GeoDataFrame(dict(columns), geometry=[grid.footprint(p, 1) for p in places], crs=4326)
-    if "shard" in frame:
-        frame["shard"] = frame["shard"].astype("int32")
+    types = {"id": "str", "region": "str", "shard": "int32"}  # of no sample, too
+    frame = frame.astype({c: dtype for c, dtype in types.items() if c in frame})
     out = io.BytesIO()
     frame.to_parquet(out, compression="zstd")
     return out.getvalue()

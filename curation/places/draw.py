@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.errors import ConfigError
-from curation.places import children, era5_cells, from_file, grids, regions, sampling, split, tiling
+from curation.places import children, era5_cells, from_file, grids, reach, regions, sampling, tiling
 from curation.places.grids import Floats, Ints, Places
 from curation.places.locations import Locations
 from curation.places.regions import Region
@@ -31,15 +31,15 @@ def draw(dataset: Dataset, asked: Sequence[Region] | None = None) -> Locations:
     the atlas, at the grid's centre), of which no two footprints overlap. `file` gives the file's places in its order
     (`rows` accounts for the other rows).
     Without `asked` all of them are returned, each with the first of the recipe's own regions that holds its centre (`""`
-    where none does); with it, only those that one of the asked regions holds, as `select` does: rank, grid and split are
-    the same.
+    where none does); with it, only those that one of the asked regions holds, as `select` does: rank and grid are the
+    same.
 
     `grid` covers each asked region, one after the other; a cell that two of them need is the first one's. Its cells may
     overlap at seams of UTM zones (`tiling.covering`).
 
     `era5-cells` gives the cells with land in their seeded order, selected by their centres: the roots. Where the recipe has
-    `[children]` these follow, by the rank of their cell and then their own, which is their place among its children; region
-    and split are those of their cell, since a cell and its children are one sample (`children.of_cells`).
+    `[children]` these follow, by the rank of their cell and then their own, which is their place among its children; their
+    region is that of their cell, since a cell and its children are one sample (`children.of_cells`).
 
     Raises:
         ConfigError: the sampler is `grid` and no region is asked for; or as the samplers say.
@@ -84,14 +84,13 @@ def _children(dataset: Dataset, roots: Locations, cells: Ints) -> Locations:
     spec = dataset.recipe.children
     assert spec is not None
     made = children.of_cells(cells, spec, dataset.recipe.seed)
-    parents = {name: roots.column(name)[made.cell] for name in ("id", "region", "split")}
+    parents = {name: roots.column(name)[made.cell] for name in ("id", "region")}
     return Locations.of_columns(
         {
             "id": from_file.ids_of(made.places, spec.size_m),
             **{name: getattr(made.places, name) for name in ("lon", "lat", "epsg", "x0_m", "y0_m")},
             "size_m": np.full(len(made.cell), spec.size_m),
             "region": parents["region"],
-            "split": parents["split"],
             "rank": made.rank,
             "parent": parents["id"],
         }
@@ -128,7 +127,7 @@ def _locations(
     dataset: Dataset, ids: list[str], found: Places, names: NDArray[np.object_], rank: NDArray[np.int64]
 ) -> Locations:
     recipe = dataset.recipe
-    split.check_reach(found, recipe.grid, str(dataset.path))
+    reach.check_reach(found, recipe.grid, str(dataset.path))
     return Locations.of_columns(
         {
             "id": ids,
@@ -139,7 +138,6 @@ def _locations(
             "y0_m": found.y0_m,
             "size_m": np.full(len(ids), recipe.grid.size),
             "region": names,
-            "split": split.of_samples(recipe, found.lon, found.lat),
             "rank": rank,
         }
     )

@@ -27,7 +27,6 @@ SCHEMA = pa.schema(
         pa.field("y0_m", pa.float64(), nullable=False),
         pa.field("size_m", pa.float64(), nullable=False),
         pa.field("region", _NAME, nullable=False),
-        pa.field("split", _NAME, nullable=False),
         pa.field("rank", pa.int64(), nullable=False),
         pa.field("parent", pa.string()),
     ]

@@ -65,7 +65,7 @@ def load(store: Store, key: str, dataset: Dataset) -> Locations:
     Raises:
         FileNotFoundError: there are none.
         DamageError: the object is not what was written.
-        ConfigError: it was drawn for another dataset, or for other places, seed, size, split or file of it.
+        ConfigError: it was drawn for another dataset, or for other places, seed, size or file of it.
     """
     where, data = store.where(key), pa.BufferReader(store.get(key))
     try:

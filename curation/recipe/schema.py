@@ -19,7 +19,8 @@ from curation.errors.words import did_you_mean
 from curation.model import STATIC, Season
 from curation.outcomes import SLAB
 from curation.recipe.bounds import FLOOR_DB, MAX_SHIFT_PX
-from curation.recipe.strict import Name, Strict
+from curation.recipe.split import UNSHARED_CELL, BlocksSplit, SplitSpec
+from curation.recipe.strict import Fraction, Name, Strict
 
 
 def _utc(value: Any) -> dt.datetime:
@@ -33,16 +34,12 @@ def _utc(value: Any) -> dt.datetime:
 
 
 Day = Annotated[dt.datetime, BeforeValidator(_utc)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 CELL_DEG = 0.25
 """Side of an ERA5 cell: ERA5's nodes lie so far apart, and the ids of cells follow from them."""
 
 CELL_SAMPLER = "era5-cells"
-
-UNSHARED_CELL = "era5-cell"
-"""What `[split] unshared` calls the cell of 0.25° that a footprint touches, of which coarse data have one value."""
 
 WORLD = "world"
 """The region of regions.toml that has all places with a UTM grid."""
@@ -272,20 +269,6 @@ class LabelsSpec(Strict):
     """Least share of labelled pixels; below it the labels are unknown."""
 
 
-class SplitSpec(Strict):
-    """Train and validation by split blocks on the sphere."""
-
-    val_fraction: Fraction = 0.05
-    block_deg: float = Field(default=1.0, gt=0, le=30)
-    """Side of a split block, degrees of latitude (and about as much on the ground east to west)."""
-    buffer_km: float = Field(default=5.0, ge=0)
-    """Ground between a train and a val footprint, at least: what is nearer is used for neither. No less than the widest
-    pixel of any source, on which both would have a part."""
-    unshared: list[str] = Field(default_factory=list)
-    """What train and val may not share beside ground: sources, of which no scene may be in both, and `era5-cell`, of which
-    no cell may be. Samples of train that do are left out of shards, as `shared:<name>`; what is shared is counted anyway."""
-
-
 class CubeSpec(Strict):
     """How cubes are cut."""
 
@@ -338,7 +321,7 @@ class Recipe(Strict):
     search: SearchSpec = SearchSpec()
     quality: QualitySpec = QualitySpec()
     labels: LabelsSpec = LabelsSpec()
-    split: SplitSpec = SplitSpec()
+    split: SplitSpec = BlocksSplit()
     cube: CubeSpec = CubeSpec()
     fetch: FetchSpec = FetchSpec()
     pack: PackSpec = PackSpec()
