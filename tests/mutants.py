@@ -1871,6 +1871,13 @@ TABLE = (
         ("tests/pack/splits/test_split.py::test_what_is_told_of_a_split_that_is_not_so_is_a_fault",),
     ),
     Mutant(
+        "a column of several types is refused",
+        "curation/places/given.py",
+        "    if not kind:\n",
+        "    if False:\n",
+        ("tests/places/test_given.py::test_what_is_of_no_one_type_is_refused",),
+    ),
+    Mutant(
         "a buffer below the widest pixel is refused",
         "curation/recipe/dataset.py",
         "        if rule.buffer_km < km:",

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
 
 from curation.cubes.complete import Standing, standings
 from curation.cubes.cube import Cube
@@ -18,7 +19,7 @@ from curation.pack import sharing
 from curation.pack.sharing import Shared
 from curation.pack.splits import split as splits
 from curation.pack.splits.sides import SPLITS
-from curation.places.locations import Locations
+from curation.places.locations import SCHEMA, Locations
 from curation.places.rows import Dropped
 from curation.recipe.dataset import Dataset
 from curation.recipe.split import UNSHARED_CELL
@@ -63,6 +64,8 @@ class Plan:
     """Source, or `era5-cell` → what train and val have in common."""
     sides: dict[str, str] = field(default_factory=dict)
     """Id of every root, whether a sample or not → `train`, `val` or `buffer`."""
+    columns: dict[str, pa.DataType] = field(default_factory=dict)
+    """What the file of places says of each root, with its type."""
 
 
 def plan(
@@ -85,6 +88,8 @@ def plan(
     dropped: list[Dropped] = []
     whole: list[Member] = []
     found = list(_standings(dataset, cubes, outcomes))
+    tables = [its.locations.table for by in cubes.values() for its in by.values() if its.locations.given]
+    columns = {f.name: f.type for f in list(tables[0].schema)[len(SCHEMA) :]} if tables else {}
     sides = splits.planned(recipe, Locations.of(its.location for its in found)).sides
     for its in found:
         reason, side = its.verdict.reason, sides[its.location.id]
@@ -112,7 +117,7 @@ def plan(
         mine = [m for m in whole if m.split == split]
         shards[split] = [mine[i : i + n] for i in range(0, len(mine), n)]
     shared = sharing.shared(uses[m.location.id] for m in whole)
-    return Plan(shards, sorted(dropped, key=lambda d: d.location.rank), shared, dict(sides))
+    return Plan(shards, sorted(dropped, key=lambda d: d.location.rank), shared, dict(sides), columns)
 
 
 def _uses(member: Member, cells: set[str]) -> sharing.Uses:

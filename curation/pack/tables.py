@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import geopandas as gpd
+import pandas as pd
+import pyarrow as pa
 
 from curation.format.content import ContentHash
 from curation.format.index import (
@@ -87,7 +89,7 @@ def index_of(
     for split in sorted(SPLITS):
         mine = [(j, p) for j, p in zip(jobs, parts, strict=True) if j.split == split]
         members = members_to_arrow((p.rows for _, p in mine), names)
-        table = _samples_table(dataset, mine)
+        table = _samples_table(dataset, mine, made.columns)
         files |= {f"{split}/members.arrow": members, f"{split}/samples.parquet": table}
         for job, part in mine:
             for member, digest in zip(job.members, part.contents, strict=True):
@@ -130,8 +132,10 @@ def _entry(name: str, data: bytes) -> FileEntry:
     return FileEntry(name, len(data), hashlib.sha256(data).hexdigest())
 
 
-def _samples_table(dataset: Dataset, made: Sequence[tuple[ShardJob, ShardPart]]) -> bytes:
-    """One row per sample with its labels, as GeoParquet of footprints."""
+def _samples_table(
+    dataset: Dataset, made: Sequence[tuple[ShardJob, ShardPart]], given: Mapping[str, pa.DataType]
+) -> bytes:
+    """One row per sample with its labels, and what the file of places says of it, as GeoParquet of footprints."""
     names = label_names(dataset)
     rows = []
     radar = sorted(floor_of(dataset.levels[0]))
@@ -151,10 +155,12 @@ def _samples_table(dataset: Dataset, made: Sequence[tuple[ShardJob, ShardPart]])
     entries = array_entries(dataset)
     per_season += [f"{name}_floored_fraction_{s}" for name in radar for s in entries[name].seasons or (STATIC,)]
     columns = ["id", "lon", "lat", "region", "shard", *per_season]
-    return _geoparquet({c: [r[c] for r in rows] for c in columns}, [m.location for j, _ in made for m in j.members])
+    places = [m.location for j, _ in made for m in j.members]
+    its = {c: pd.Series([p.columns[c] for p in places], dtype=pd.ArrowDtype(t)) for c, t in given.items()}
+    return _geoparquet({c: [r[c] for r in rows] for c in columns} | its, places)
 
 
-def _geoparquet(columns: Mapping[str, list[Any]], places: Sequence[Location]) -> bytes:
+def _geoparquet(columns: Mapping[str, Any], places: Sequence[Location]) -> bytes:
     frame = gpd.GeoDataFrame(dict(columns), geometry=[grid.footprint(p, 1) for p in places], crs=4326)
     types = {"id": "str", "region": "str", "shard": "int32"}  # of no sample, too
     frame = frame.astype({c: dtype for c, dtype in types.items() if c in frame})

@@ -7,9 +7,10 @@ from these afterwards. Only `grid` makes places for the regions asked for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from curation.errors import ConfigError
@@ -50,12 +51,14 @@ def draw(dataset: Dataset, asked: Sequence[Region] | None = None) -> Locations:
     if recipe.places.sampler == CELL_SAMPLER:
         cells = era5_cells.drawn(recipe.places, recipe.seed)
         ids, found = era5_cells.ids(cells), era5_cells.grids(cells)
+        given: dict[str, pa.Array] = {}
     else:
-        ids, found = _everywhere(dataset)
+        ids, found, given = _everywhere(dataset)
     own = regions.of_recipe(dataset.path, recipe.places.regions) if asked is None else asked
     names = held_by(found.lon, found.lat, own)
     rank = np.arange(len(ids)) if asked is None else np.flatnonzero(names != NOWHERE)
-    roots = _locations(dataset, [ids[k] for k in rank], found.take(rank), names[rank], rank)
+    own_columns = {name: values.take(pa.array(rank)) for name, values in given.items()}
+    roots = _locations(dataset, [ids[k] for k in rank], found.take(rank), names[rank], rank, own_columns)
     return Locations.joined([roots, _children(dataset, roots, cells[rank])]) if recipe.children else roots
 
 
@@ -97,15 +100,16 @@ def _children(dataset: Dataset, roots: Locations, cells: Ints) -> Locations:
     )
 
 
-def _everywhere(dataset: Dataset) -> tuple[list[str], Places]:
-    """Ids and places of a draw that does not depend on regions."""
+def _everywhere(dataset: Dataset) -> tuple[list[str], Places, dict[str, pa.Array]]:
+    """Ids, places and columns of a draw that does not depend on regions."""
     recipe, size_m = dataset.recipe, dataset.recipe.grid.size
     if recipe.places.sampler == "file":
-        found = from_file.read(dataset.places_file(), size_m)
+        found = from_file.read(dataset.places_file(), size_m, recipe.places.columns)
         kept = found.kept()
-        return [found.ids[k] for k in kept], found.places.take(kept)
+        columns = {name: values.take(pa.array(kept)) for name, values in found.columns.items()}
+        return [found.ids[k] for k in kept], found.places.take(kept), columns
     drawn = sampling.drawn(recipe.places, recipe.seed, size_m)
-    return from_file.ids_of(drawn, size_m), drawn
+    return from_file.ids_of(drawn, size_m), drawn, {}
 
 
 def _cover(dataset: Dataset, asked: Sequence[Region] | None) -> Locations:
@@ -124,7 +128,12 @@ def _cover(dataset: Dataset, asked: Sequence[Region] | None) -> Locations:
 
 
 def _locations(
-    dataset: Dataset, ids: list[str], found: Places, names: NDArray[np.object_], rank: NDArray[np.int64]
+    dataset: Dataset,
+    ids: list[str],
+    found: Places,
+    names: NDArray[np.object_],
+    rank: NDArray[np.int64],
+    given: Mapping[str, pa.Array] | None = None,
 ) -> Locations:
     recipe = dataset.recipe
     reach.check_reach(found, recipe.grid, str(dataset.path))
@@ -139,5 +148,6 @@ def _locations(
             "size_m": np.full(len(ids), recipe.grid.size),
             "region": names,
             "rank": rank,
-        }
+        },
+        given,
     )

@@ -19,7 +19,7 @@ from curation.errors.words import did_you_mean
 from curation.model import STATIC, Season
 from curation.outcomes import SLAB
 from curation.recipe.bounds import FLOOR_DB, MAX_SHIFT_PX
-from curation.recipe.split import UNSHARED_CELL, BlocksSplit, SplitSpec
+from curation.recipe.split import UNSHARED_CELL, BlocksSplit, ColumnSplit, SplitSpec
 from curation.recipe.strict import Fraction, Name, Strict
 
 
@@ -81,6 +81,23 @@ class GridSpec(Strict):
         return {k: v for k, v in handler(self).items() if v is not None}
 
 
+OUR_COLUMNS = (
+    *("id", "lon", "lat", "epsg", "x0_m", "y0_m", "size_m", "region", "rank", "parent"),
+    *("split", "shard", "geometry"),
+)
+"""Columns that tables of locations or of samples have of themselves."""
+
+
+def is_ours(column: str) -> bool:
+    """Whether tables of locations or of samples have a column of this name of themselves."""
+    return (
+        not column
+        or column in OUR_COLUMNS
+        or column.startswith(("labels_", "fractions_"))
+        or "_floored_fraction_" in column
+    )
+
+
 class PlacesSpec(Strict):
     """Where locations are: one global, seeded, ordered draw, or places that are given."""
 
@@ -100,6 +117,8 @@ class PlacesSpec(Strict):
     """Standard deviation of the distance from a city, east and north alike."""
     file: str | None = None
     """CSV or GeoParquet of points or footprints, relative to the recipe."""
+    columns: list[str] = Field(default_factory=list)
+    """Columns of the file that locations carry: into the tables of locations and samples, and for a rule of the split."""
     regions: list[str] = Field(min_length=1)
     """What `--region all` means: names from regions.toml, or vector files relative to the recipe, in order; a location
     belongs to the first that holds it. With sampler `file` they may be left out: `world`, so that every place counts."""
@@ -120,6 +139,13 @@ class PlacesSpec(Strict):
             raise ValueError(f"sampler {self.sampler!r} wants 'count': how many locations to draw")
         if (self.sampler == "file") != (self.file is not None):
             raise ValueError("'file' goes with sampler 'file', and only with it")
+        if self.columns and self.file is None:
+            raise ValueError("'columns' are of a file of places: they go with 'file', and only with it")
+        if taken := [c for c in self.columns if is_ours(c) or self.columns.count(c) > 1]:
+            raise ValueError(
+                f"columns {taken}: tables of locations or samples have such a column already; name each once, and rename "
+                "it in the file where it is another's"
+            )
         if self.land_buffer_deg is not None and self.sampler != CELL_SAMPLER:
             raise ValueError(f"'land_buffer_deg' goes with sampler {CELL_SAMPLER!r}, not with {self.sampler!r}")
         return self
@@ -349,6 +375,11 @@ class Recipe(Strict):
         if unknown := [n for n in self.split.unshared if n not in known]:
             raise ValueError(
                 f"split.unshared: {unknown} are none of the recipe's sources, nor {UNSHARED_CELL!r}: {known}"
+            )
+        rule = self.split
+        if isinstance(rule, ColumnSplit) and rule.column not in ("region", *self.places.columns):
+            raise ValueError(
+                f"split.column = {rule.column!r}: expected 'region', or one of [places] columns: {self.places.columns}"
             )
         self._check_levels()
         return self

@@ -46,9 +46,9 @@ class ColumnSplit(_Rule):
     """By what a location says of itself: the region it is of."""
 
     rule: Literal["column"]
-    column: Literal["region"] = "region"
-    """What is looked at."""
-    val: list[str] = Field(min_length=1)
+    column: str = "region"
+    """What is looked at: the region, or one of `[places] columns`."""
+    val: list[str | int | bool] = Field(min_length=1)
     """Locations of these values are val, all others train."""
 
 

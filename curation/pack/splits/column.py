@@ -10,8 +10,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from curation.errors import ConfigError
 from curation.pack.splits.sides import BUFFER, TRAIN, VAL
 from curation.places.grids import Floats
 from curation.places.locations import Locations
@@ -25,15 +28,33 @@ _AT_ONCE = 4096
 
 
 def sides(places: Locations, recipe: Recipe, rule: ColumnSplit) -> NDArray[np.str_]:
-    """`train`, `val` or `buffer` of each place; of a child that of its root, and empty where that is not among them."""
+    """`train`, `val` or `buffer` of each place; of a child that of its root, and empty where that is not among them.
+
+    Raises:
+        ConfigError: the values of the rule are none that the column can have.
+    """
     root = places.root_rows()
     is_root = root == np.arange(len(root))
     lon, lat = places.column("lon"), places.column("lat")
-    out = np.where(np.isin(places.column(rule.column).astype(str), rule.val), VAL, TRAIN).astype("<U6")
+    out = np.where(_is_val(places, rule), VAL, TRAIN).astype("<U6")
     val, train = (np.flatnonzero(is_root & (out == side)) for side in (VAL, TRAIN))
     apart = min((2 * reach_km(recipe.grid) + rule.buffer_km) / EARTH_RADIUS_KM, math.pi)
     out[train[_near(lon[train], lat[train], lon[val], lat[val], apart)]] = BUFFER
     return np.where(root < 0, "", out[root])
+
+
+def _is_val(places: Locations, rule: ColumnSplit) -> NDArray[np.bool_]:
+    """Whether the column of each has one of the values; what has none is not."""
+    column = places.table[rule.column].combine_chunks()
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(pa.string())
+    try:
+        values = pa.array(rule.val, column.type)
+    except (pa.ArrowException, ValueError, TypeError) as err:
+        raise ConfigError(
+            f"[split] val = {rule.val}: column {rule.column!r} is of {column.type}, which has no such values ({err})"
+        ) from err
+    return np.asarray(pc.is_in(column, values), dtype=bool)
 
 
 def _near(lon: Floats, lat: Floats, of_lon: Floats, of_lat: Floats, angle: float) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -84,7 +85,23 @@ def known(recipe: Recipe, store: Store, places: Callable[[], Locations]) -> Spli
         DamageError: the record of what was packed cannot be read.
     """
     packed = None if store.head(f"shards/{INDEX}") is None else recorded(store)
-    return planned(recipe, places()) if packed is None else Split(packed, packed=True)
+    if packed is not None:
+        return Split(packed, packed=True)
+    found = _with_columns(places(), recipe, store)
+    return Split({}, packed=False) if found is None else planned(recipe, found)
+
+
+def _with_columns(places: Locations, recipe: Recipe, store: Store) -> Locations | None:
+    """The places with what the recipe's rule looks at, which cubes do not tell; None where their draw is not there."""
+    rule = recipe.split
+    if isinstance(rule, BlocksSplit) or rule.column in places.table.schema.names:
+        return places
+    try:
+        drawn = pq.read_table(pa.BufferReader(store.get("manifest/locations.parquet")), columns=["id", rule.column])
+    except (FileNotFoundError, pa.ArrowException):
+        return None
+    at = pc.index_in(places.table["id"], drawn["id"].combine_chunks())
+    return Locations(places.table.append_column(rule.column, drawn[rule.column].combine_chunks().take(at)))
 
 
 def recorded(store: Store) -> dict[str, str] | None:

@@ -1,9 +1,13 @@
 """A split is of the release: another one wants no new places and no new pixels, and what is said of it is said once."""
 
+import datetime as dt
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
+import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -64,6 +68,45 @@ def test_another_split_is_packed_from_the_same_places_and_cubes(built: Curate, t
     assert mine("verify") == 0
     assert back("pack") == 0
     assert back.hashes() == built.hashes()
+
+
+def test_a_column_of_the_file_splits_and_goes_into_the_table_of_samples(built: Curate, tmp_path, capsys):
+    mine = with_split(built, tmp_path, 'rule = "column"\ncolumn = "kind"\nval = ["wood"]\nbuffer_km = 0.5')
+    file = mine.world.folder / "places.csv"
+    places = pd.read_csv(file)
+    ids = pq.read_table(built.folder / "manifest/locations.parquet")["id"].to_pylist()  # in the order of the file
+    first = tiny.name(0, 0)
+    places["kind"] = ["wood" if i == first else "field" if n % 2 else None for n, i in enumerate(ids)]
+    places["day"] = "2021-07-15"
+    places.to_csv(file, index=False)
+    recipe = mine.world.recipe
+    recipe.write_text(
+        recipe.read_text().replace('file = "places.csv"', 'file = "places.csv"\ncolumns = ["kind", "day"]')
+    )
+    (mine.folder / "manifest/locations.parquet").unlink()
+    ledger = under(mine.folder / "ledger")
+    assert mine("pack") == 0
+    assert under(mine.folder / "ledger") == ledger  # the same places, so the same cubes
+    tables = [pq.read_table(mine.folder / f"shards/{k}/samples.parquet") for k in ("train", "val")]
+    assert tables[1]["id"].to_pylist() == [first]
+    said = dict(zip(ids, places["kind"], strict=True))
+    for table in tables:
+        assert table.schema.field("kind").type == pa.string()
+        assert table.schema.field("day").type == pa.timestamp("us", "UTC")
+        assert table["day"].to_pylist() == [dt.datetime(2021, 7, 15, tzinfo=dt.UTC)] * len(table)
+        assert table["kind"].to_pylist() == [
+            None if pd.isna(v) else v for v in (said[i] for i in table["id"].to_pylist())
+        ]
+    packed = split.recorded(mine.store)
+    assert "buffer" in packed.values()
+    (mine.folder / "shards/index.json").unlink()
+    assert mine("report") == 0  # cubes do not say what the column holds: the draw does
+    drawn = parquet.load(mine.store, "manifest/locations.parquet", mine.dataset)
+    counts = split.counts(Counter(split.planned(mine.dataset.recipe, drawn).sides.values()))
+    assert f"not packed yet: {counts}" in (mine.folder / "report.html").read_text()
+    (mine.folder / "manifest/locations.parquet").unlink()
+    assert mine("report") == 0
+    assert "split not known" in (mine.folder / "report.html").read_text()
 
 
 def test_what_is_planned_and_what_is_packed_are_told_apart(built: Curate, tmp_path, capsys):
