@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -20,6 +21,10 @@ STATIC = "static"
 
 LOCATION_ID = re.compile(r"[a-z0-9_-]+")
 """What an id may be: it becomes a key in a tar, which WebDataset cuts at the first dot and reads in lower case."""
+
+
+Value = str | int | float | bool | dt.datetime | None
+"""What a column of a location may hold: text, a number, whether, or an instant (UTC)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +48,12 @@ class Location:
     """Side of its square footprint, in CRS units."""
     region: str
     """Name of the region it was selected by."""
-    split: str
-    """`train`, `val`, or `buffer` (too near to the other split to be used)."""
     rank: int = 0
     """Place in the ordered draw: pack takes the first complete ones. Of a child its place among its parent's children."""
     parent: str | None = None
     """Id of the location it belongs to."""
+    columns: Mapping[str, Value] = field(default_factory=dict, hash=False)
+    """What the file of places says of it beside its grid, in the columns that the recipe names; None where nothing."""
 
     def __post_init__(self) -> None:
         if not LOCATION_ID.fullmatch(self.id):

@@ -15,6 +15,7 @@ from curation.errors import ConfigError
 from curation.errors.printable import printable
 from curation.errors.words import counted
 from curation.places import regions, rows
+from curation.places.locations import Locations
 from curation.recipe import catalogs
 from curation.recipe.catalogs import Catalog
 from curation.recipe.dataset import Dataset, load_dataset
@@ -192,16 +193,19 @@ def _print_built(results: Sequence[pipeline.Built]) -> None:
 
 def do_locate(args: argparse.Namespace) -> int:
     """Draws the places of a recipe."""
+    from curation.pack.splits import split as splits
+
     dataset = load_dataset(args.dataset)
     store = _store(args, dataset)
     asked = _asked(args, dataset, _catalog(args, dataset))
     given = _rows(dataset, asked)
     _check_writable(args, store)
-    for region, found in selection.locations(dataset, store, asked).items():
-        splits = Counter(p.split for p in found)
-        print(
-            f"{region}: {counted(len(found), 'location')} ({', '.join(f'{k} {v}' for k, v in sorted(splits.items()))})"
-        )
+    found = selection.locations(dataset, store, asked)
+    split = splits.planned(dataset.recipe, Locations.joined(list(found.values())))
+    for region, places in found.items():
+        sides = splits.counts(Counter(split.of(p) for p in places))
+        print(f"{region}: {counted(len(places), 'location')} ({sides})")
+    print("The split is planned: it is made when shards are packed.")
     _print_notes(asked, given)
     print(f"written below {store.where('manifest')}")
     return OK

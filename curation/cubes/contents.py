@@ -21,7 +21,7 @@ from zarr.storage import MemoryStore
 from curation.cubes.cube import IDENTITY, Cube
 from curation.errors import ConfigError, DamageError
 from curation.outcomes import PatchOutcome
-from curation.places import era5_cells, split
+from curation.places import era5_cells
 from curation.places.locations import Locations
 from curation.recipe.dataset import CHILDREN, Dataset
 from curation.store import paths
@@ -105,7 +105,6 @@ def _locations(dataset: Dataset, store: Store, region: str, season: str, ledger:
     columns = {name: identity(store, recorded, cube.prefix, name) for name in IDENTITY}
     lon, lat = np.asarray(columns["lon"], np.float64), np.asarray(columns["lat"], np.float64)
     same: dict[str, Any] = {"size_m": np.full(len(lon), dataset.recipe.grid.size), "region": [region] * len(lon)}
-    same["split"] = split.of_samples(dataset.recipe, lon, lat)
     if dataset.level == CHILDREN:  # each lies within its cell
         same["parent"] = era5_cells.ids(era5_cells.numbers_at(lon, lat))
     locations = Locations.of_columns({**columns, **same})

@@ -46,7 +46,7 @@ def _meta_of(dataset: Dataset, member: Member, facts: Mapping[str, Mapping[str, 
         "y0_m": place.y0_m,
         "size_m": place.size_m,
         "region": place.region,
-        "split": place.split,
+        "split": member.split,
         "static": {"sources": {}, "labels": None},
         "seasons": {},
     }

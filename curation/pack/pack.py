@@ -25,15 +25,16 @@ from curation.format.index import (
 )
 from curation.format.tar import MemberRow
 from curation.outcomes import PENDING
-from curation.pack import annotate
+from curation.pack import annotate, sharing
 from curation.pack.annotate import AnnotationError, Failure
 from curation.pack.plan import Member, Plan, mixing, plan
 from curation.pack.shard import ShardJob, ShardPart, folder_of, keep, part_key, write_shard
+from curation.pack.splits import split as splits
 from curation.pack.tables import index_of
-from curation.places import rows, sharing
+from curation.places import rows
+from curation.places.reach import reach_km
 from curation.places.regions import Region
 from curation.places.rows import Dropped
-from curation.places.split import reach_km
 from curation.recipe.dataset import Dataset
 from curation.store import full, paths
 from curation.store.ledger import Ledger, recorded_cubes
@@ -98,8 +99,8 @@ def pack(run: Run, asked: Sequence[Region], *, run_code: bool = False) -> Packed
         UnaskedCodeError: they name some, and that is not said.
         ConfigError: a cube was built by another recipe or catalog, or nothing that is built can be packed.
         StorageError: nothing more can be kept; shards that are made are not made again.
-        CurationError: nothing is complete since the build is unfinished; or a shard could not be written, since a cube is
-            damaged or for another cause.
+        CurationError: nothing is complete since the build is unfinished; the split's rule is at fault; or a shard could not
+            be written, since a cube is damaged or for another cause.
     """
     dataset, store = run.dataset, run.store.child(SHARDS)
     annotate.check(dataset, run_code=run_code)
@@ -109,11 +110,13 @@ def pack(run: Run, asked: Sequence[Region], *, run_code: bool = False) -> Packed
         made = plan(dataset, cubes, outcomes)
     if not any(made.shards.values()):
         raise _nothing_complete(run, asked, made.dropped)
-    chosen = [m.location for of in made.shards.values() for shard in of for m in shard]
-    if pairs := sharing.near_pairs(chosen, reach_km(dataset.recipe.grid)):
-        raise DamageError(
-            f"{run.store.where('manifest')}: {pairs} pairs of a train and a val sample may share ground: its locations were "
-            "not split by this recipe's rule; delete locations*.parquet and pack again, which draws the same places"
+    chosen = [m for of in made.shards.values() for shard in of for m in shard]
+    if pairs := sharing.near_pairs(
+        [m.location for m in chosen], [m.split for m in chosen], reach_km(dataset.recipe.grid)
+    ):
+        raise CurationError(
+            f"{dataset.path}: [split] rule = {dataset.recipe.split.rule!r}: {pairs} pairs of a train and a val sample may "
+            "share ground, which the rule has to keep apart: it is at fault; nothing was packed, take another rule"
         )
     if given := rows.of(dataset, asked):
         made.dropped.extend(given.dropped)
@@ -132,6 +135,7 @@ def pack(run: Run, asked: Sequence[Region], *, run_code: bool = False) -> Packed
         store.publish(key, content)
     dropped = Counter(d.reason for d in made.dropped)
     run.store.publish(paths.DROPPED, rows.table(made.dropped))
+    run.store.publish(paths.SPLIT, splits.record(made.sides))
     store.publish(INDEX, data)
     run.store.publish(paths.RELEASE, _release(dataset, index, data))
     _forget(run.store, index)

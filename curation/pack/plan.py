@@ -9,19 +9,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
 
 from curation.cubes.complete import Standing, standings
 from curation.cubes.cube import Cube
 from curation.model import Location
 from curation.outcomes import PatchOutcome, Status
-from curation.places import sharing
+from curation.pack import sharing
+from curation.pack.sharing import Shared
+from curation.pack.splits import split as splits
+from curation.pack.splits.sides import SPLITS
+from curation.places.locations import SCHEMA, Locations
 from curation.places.rows import Dropped
-from curation.places.sharing import Shared
 from curation.recipe.dataset import Dataset
-from curation.recipe.schema import UNSHARED_CELL
+from curation.recipe.split import UNSHARED_CELL
 from curation.store import paths
-
-SPLITS = ("train", "val")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Member:
     """One sample to be: a location and its seasons."""
 
     location: Location
+    split: str
+    """`train` or `val`; a child is of its parent's."""
     parts: tuple[Part, ...]
     """`static` first, then in the recipe's order."""
     children: tuple[Member, ...] = ()
@@ -59,6 +63,10 @@ class Plan:
     dropped: list[Dropped]
     shared: dict[str, Shared] = field(default_factory=dict)
     """Source, or `era5-cell` → what train and val have in common."""
+    sides: dict[str, str] = field(default_factory=dict)
+    """Id of every root, whether a sample or not → `train`, `val` or `buffer`."""
+    columns: dict[str, pa.DataType] = field(default_factory=dict)
+    """What the file of places says of each root, with its type."""
 
 
 def plan(
@@ -68,8 +76,9 @@ def plan(
 ) -> Plan:
     """Which samples go into which shard. Pure: follows from recipe and ledgers, whatever order they were written in.
 
-    The first `target` complete locations of the draw; then ordered by a seeded hash of their id, so that each shard mixes
-    the whole geography.
+    Here it is decided which side of the split a location is of; one that is of none is dropped as `buffer`. Of the others
+    the first `target` complete ones of the draw are taken; then ordered by a seeded hash of their id, so that each shard
+    mixes the whole geography.
 
     Args:
         dataset: the recipe.
@@ -79,13 +88,17 @@ def plan(
     recipe = dataset.recipe
     dropped: list[Dropped] = []
     whole: list[Member] = []
-    for its in _standings(dataset, cubes, outcomes):
-        reason = its.verdict.reason
-        if reason is None and its.location.split not in SPLITS:
-            reason = its.location.split
+    found = list(_standings(dataset, cubes, outcomes))
+    tables = [its.locations.table for by in cubes.values() for its in by.values() if its.locations.given]
+    columns = {f.name: f.type for f in list(tables[0].schema)[len(SCHEMA) :]} if tables else {}
+    sides = splits.planned(recipe, Locations.of(its.location for its in found)).sides
+    for its in found:
+        reason, side = its.verdict.reason, sides[its.location.id]
+        if reason is None and side not in SPLITS:
+            reason = side
         dropped += [Dropped(c.location, c.verdict.reason) for c in its.children if c.verdict.reason is not None]
         if reason is None:
-            whole.append(_member(its))
+            whole.append(_member(its, side))
         else:
             dropped.append(Dropped(its.location, reason))
     whole.sort(key=lambda m: m.location.rank)
@@ -102,10 +115,10 @@ def plan(
     n = recipe.pack.samples_per_shard
     shards = {}
     for split in SPLITS:
-        mine = [m for m in whole if m.location.split == split]
+        mine = [m for m in whole if m.split == split]
         shards[split] = [mine[i : i + n] for i in range(0, len(mine), n)]
     shared = sharing.shared(uses[m.location.id] for m in whole)
-    return Plan(shards, sorted(dropped, key=lambda d: d.location.rank), shared)
+    return Plan(shards, sorted(dropped, key=lambda d: d.location.rank), shared, dict(sides), columns)
 
 
 def _uses(member: Member, cells: set[str]) -> sharing.Uses:
@@ -114,7 +127,7 @@ def _uses(member: Member, cells: set[str]) -> sharing.Uses:
         for source, its in part.outcome.sources.items():
             if its.status is Status.OK:
                 things.setdefault(source, set()).update(its.scenes)
-    return sharing.Uses(member.location.id, member.location.split, things)
+    return sharing.Uses(member.location.id, member.split, things)
 
 
 def _standings(
@@ -132,9 +145,9 @@ def _standings(
                 yield its
 
 
-def _member(its: Standing) -> Member:
+def _member(its: Standing, side: str) -> Member:
     parts = tuple(Part(s, its.number, o) for s, o in its.have.items() if o is not None and o.status is Status.OK)
-    return Member(its.location, parts, tuple(_member(c) for c in its.children if c.verdict.reason is None))
+    return Member(its.location, side, parts, tuple(_member(c, side) for c in its.children if c.verdict.reason is None))
 
 
 def mixing(made: Plan) -> float | None:

@@ -56,7 +56,7 @@ class ShardJob:
             written_by(),
             self.dataset.release_digest(),
             [
-                [m.location.split, [[p.location.id, [[s.season, s.outcome.chunks] for s in p.parts]] for p in m.places]]
+                [m.split, [[p.location.id, [[s.season, s.outcome.chunks] for s in p.parts]] for p in m.places]]
                 for m in self.members
             ],
         ]

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import geopandas as gpd
+import pandas as pd
+import pyarrow as pa
 
 from curation.format.annotations import ColumnEntry
 from curation.format.content import ContentHash
@@ -28,8 +30,9 @@ from curation.format.table import members_to_arrow
 from curation.model import STATIC, Location
 from curation.outcomes import PatchOutcome
 from curation.pack.meta import label_names, meta_of_sample
-from curation.pack.plan import SPLITS, Plan
+from curation.pack.plan import Plan
 from curation.pack.shard import ShardJob, ShardPart, array_entries, floor_of
+from curation.pack.splits.sides import SPLITS
 from curation.pack.writers import versions
 from curation.places import grid
 from curation.recipe import catalogs
@@ -88,7 +91,7 @@ def index_of(
     for split in sorted(SPLITS):
         mine = [(j, p) for j, p in zip(jobs, parts, strict=True) if j.split == split]
         members = members_to_arrow((p.rows for _, p in mine), names)
-        table = _samples_table(dataset, mine)
+        table = _samples_table(dataset, mine, made.columns)
         files |= {f"{split}/members.arrow": members, f"{split}/samples.parquet": table}
         for job, part in mine:
             for member, digest in zip(job.members, part.contents, strict=True):
@@ -137,8 +140,10 @@ def _entry(name: str, data: bytes) -> FileEntry:
     return FileEntry(name, len(data), hashlib.sha256(data).hexdigest())
 
 
-def _samples_table(dataset: Dataset, made: Sequence[tuple[ShardJob, ShardPart]]) -> bytes:
-    """One row per sample with its labels, as GeoParquet of footprints."""
+def _samples_table(
+    dataset: Dataset, made: Sequence[tuple[ShardJob, ShardPart]], given: Mapping[str, pa.DataType]
+) -> bytes:
+    """One row per sample with its labels, and what the file of places says of it, as GeoParquet of footprints."""
     names = label_names(dataset)
     rows = []
     radar = sorted(floor_of(dataset.levels[0]))
@@ -159,13 +164,15 @@ def _samples_table(dataset: Dataset, made: Sequence[tuple[ShardJob, ShardPart]])
     per_season += [f"{name}_floored_fraction_{s}" for name in radar for s in entries[name].seasons or (STATIC,)]
     domains = [n for n, a in dataset.annotations.items() if a.spec.column]
     columns = ["id", "lon", "lat", "region", "shard", *domains, *per_season]
-    return _geoparquet({c: [r[c] for r in rows] for c in columns}, [m.location for j, _ in made for m in j.members])
+    places = [m.location for j, _ in made for m in j.members]
+    its = {c: pd.Series([p.columns[c] for p in places], dtype=pd.ArrowDtype(t)) for c, t in given.items()}
+    return _geoparquet({c: [r[c] for r in rows] for c in columns} | its, places)
 
 
-def _geoparquet(columns: Mapping[str, list[Any]], places: Sequence[Location]) -> bytes:
+def _geoparquet(columns: Mapping[str, Any], places: Sequence[Location]) -> bytes:
     frame = gpd.GeoDataFrame(dict(columns), geometry=[grid.footprint(p, 1) for p in places], crs=4326)
-    if "shard" in frame:
-        frame["shard"] = frame["shard"].astype("int32")
+    types = {"id": "str", "region": "str", "shard": "int32"}  # of no sample, too
+    frame = frame.astype({c: dtype for c, dtype in types.items() if c in frame})
     out = io.BytesIO()
     frame.to_parquet(out, compression="zstd")
     return out.getvalue()

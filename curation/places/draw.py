@@ -7,13 +7,14 @@ from these afterwards. Only `grid` makes places for the regions asked for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from curation.errors import ConfigError
-from curation.places import children, era5_cells, from_file, grids, regions, sampling, split, tiling
+from curation.places import children, era5_cells, from_file, grids, reach, regions, sampling, tiling
 from curation.places.grids import Floats, Ints, Places
 from curation.places.locations import Locations
 from curation.places.regions import Region
@@ -31,15 +32,15 @@ def draw(dataset: Dataset, asked: Sequence[Region] | None = None) -> Locations:
     the atlas, at the grid's centre), of which no two footprints overlap. `file` gives the file's places in its order
     (`rows` accounts for the other rows).
     Without `asked` all of them are returned, each with the first of the recipe's own regions that holds its centre (`""`
-    where none does); with it, only those that one of the asked regions holds, as `select` does: rank, grid and split are
-    the same.
+    where none does); with it, only those that one of the asked regions holds, as `select` does: rank and grid are the
+    same.
 
     `grid` covers each asked region, one after the other; a cell that two of them need is the first one's. Its cells may
     overlap at seams of UTM zones (`tiling.covering`).
 
     `era5-cells` gives the cells with land in their seeded order, selected by their centres: the roots. Where the recipe has
-    `[children]` these follow, by the rank of their cell and then their own, which is their place among its children; region
-    and split are those of their cell, since a cell and its children are one sample (`children.of_cells`).
+    `[children]` these follow, by the rank of their cell and then their own, which is their place among its children; their
+    region is that of their cell, since a cell and its children are one sample (`children.of_cells`).
 
     Raises:
         ConfigError: the sampler is `grid` and no region is asked for; or as the samplers say.
@@ -50,12 +51,14 @@ def draw(dataset: Dataset, asked: Sequence[Region] | None = None) -> Locations:
     if recipe.places.sampler == CELL_SAMPLER:
         cells = era5_cells.drawn(recipe.places, recipe.seed)
         ids, found = era5_cells.ids(cells), era5_cells.grids(cells)
+        given: dict[str, pa.Array] = {}
     else:
-        ids, found = _everywhere(dataset)
+        ids, found, given = _everywhere(dataset)
     own = regions.of_recipe(dataset.path, recipe.places.regions) if asked is None else asked
     names = held_by(found.lon, found.lat, own)
     rank = np.arange(len(ids)) if asked is None else np.flatnonzero(names != NOWHERE)
-    roots = _locations(dataset, [ids[k] for k in rank], found.take(rank), names[rank], rank)
+    own_columns = {name: values.take(pa.array(rank)) for name, values in given.items()}
+    roots = _locations(dataset, [ids[k] for k in rank], found.take(rank), names[rank], rank, own_columns)
     return Locations.joined([roots, _children(dataset, roots, cells[rank])]) if recipe.children else roots
 
 
@@ -84,29 +87,29 @@ def _children(dataset: Dataset, roots: Locations, cells: Ints) -> Locations:
     spec = dataset.recipe.children
     assert spec is not None
     made = children.of_cells(cells, spec, dataset.recipe.seed)
-    parents = {name: roots.column(name)[made.cell] for name in ("id", "region", "split")}
+    parents = {name: roots.column(name)[made.cell] for name in ("id", "region")}
     return Locations.of_columns(
         {
             "id": from_file.ids_of(made.places, spec.size_m),
             **{name: getattr(made.places, name) for name in ("lon", "lat", "epsg", "x0_m", "y0_m")},
             "size_m": np.full(len(made.cell), spec.size_m),
             "region": parents["region"],
-            "split": parents["split"],
             "rank": made.rank,
             "parent": parents["id"],
         }
     )
 
 
-def _everywhere(dataset: Dataset) -> tuple[list[str], Places]:
-    """Ids and places of a draw that does not depend on regions."""
+def _everywhere(dataset: Dataset) -> tuple[list[str], Places, dict[str, pa.Array]]:
+    """Ids, places and columns of a draw that does not depend on regions."""
     recipe, size_m = dataset.recipe, dataset.recipe.grid.size
     if recipe.places.sampler == "file":
-        found = from_file.read(dataset.places_file(), size_m)
+        found = from_file.read(dataset.places_file(), size_m, recipe.places.columns)
         kept = found.kept()
-        return [found.ids[k] for k in kept], found.places.take(kept)
+        columns = {name: values.take(pa.array(kept)) for name, values in found.columns.items()}
+        return [found.ids[k] for k in kept], found.places.take(kept), columns
     drawn = sampling.drawn(recipe.places, recipe.seed, size_m)
-    return from_file.ids_of(drawn, size_m), drawn
+    return from_file.ids_of(drawn, size_m), drawn, {}
 
 
 def _cover(dataset: Dataset, asked: Sequence[Region] | None) -> Locations:
@@ -125,10 +128,15 @@ def _cover(dataset: Dataset, asked: Sequence[Region] | None) -> Locations:
 
 
 def _locations(
-    dataset: Dataset, ids: list[str], found: Places, names: NDArray[np.object_], rank: NDArray[np.int64]
+    dataset: Dataset,
+    ids: list[str],
+    found: Places,
+    names: NDArray[np.object_],
+    rank: NDArray[np.int64],
+    given: Mapping[str, pa.Array] | None = None,
 ) -> Locations:
     recipe = dataset.recipe
-    split.check_reach(found, recipe.grid, str(dataset.path))
+    reach.check_reach(found, recipe.grid, str(dataset.path))
     return Locations.of_columns(
         {
             "id": ids,
@@ -139,7 +147,7 @@ def _locations(
             "y0_m": found.y0_m,
             "size_m": np.full(len(ids), recipe.grid.size),
             "region": names,
-            "split": split.of_samples(recipe, found.lon, found.lat),
             "rank": rank,
-        }
+        },
+        given,
     )

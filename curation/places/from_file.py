@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ from pyproj import CRS
 from curation.errors import ConfigError
 from curation.errors.codes import Code
 from curation.model import LOCATION_ID
-from curation.places import grid, grids
+from curation.places import given, grid, grids
 from curation.places.grids import Floats, Ints, Places
 from curation.store import local, tables
 
@@ -43,13 +45,15 @@ class Given:
     """Their grids."""
     reasons: list[Code | None]
     """Why a row is no place of its own: `same_grid` or `repeated`; None of the others."""
+    columns: dict[str, pa.Array] = field(default_factory=dict)
+    """What else is asked of each row."""
 
     def kept(self) -> Ints:
         """The rows that are places, counted from 0, ascending."""
         return np.flatnonzero([reason is None for reason in self.reasons])
 
 
-def read(path: Path, size_m: float) -> Given:
+def read(path: Path, size_m: float, columns: Sequence[str] = ()) -> Given:
     """The places of a CSV, Parquet or GeoParquet file.
 
     Grids are taken from the first of these that the file has:
@@ -61,7 +65,7 @@ def read(path: Path, size_m: float) -> Given:
     Ids are kept from `id`, `location_id` or `sample_id`, else they follow from the grid. Of rows with the same grid the
     first is a place: another under the same id `repeated` it (tables with a row per image), one under another id, or under
     none where ids follow from grids, is of the `same_grid`, and its sample would be the same. Rows are counted from 1,
-    without a header, in errors.
+    without a header, in errors. `columns` are asked for, too (`given.columns`).
 
     Raises:
         ConfigError: the file has no places in any of these forms, an id breaks the rule or stands for two grids, a
@@ -72,7 +76,8 @@ def read(path: Path, size_m: float) -> Given:
         raise ConfigError(f"{path}: no rows; expected one per place")
     found = _grids(table, size_m, path)
     ids = _ids(table, found, size_m, path)
-    return Given(ids, found, _reasons(ids, found, path, ids_given=_raw_ids(table) is not None))
+    reasons = _reasons(ids, found, path, ids_given=_raw_ids(table) is not None)
+    return Given(ids, found, reasons, given.columns(table, columns, path))
 
 
 def _table(path: Path) -> pd.DataFrame:
@@ -263,21 +268,21 @@ def _raw_ids(table: pd.DataFrame) -> pd.Series | None:
 
 
 def _ids(table: pd.DataFrame, found: Places, size_m: float, path: Path) -> list[str]:
-    given = _raw_ids(table)
-    if given is None:
+    named = _raw_ids(table)
+    if named is None:
         return ids_of(found, size_m)
-    missing = np.flatnonzero(table[given.name].isna().to_numpy())
+    missing = np.flatnonzero(table[named.name].isna().to_numpy())
     if len(missing):
         raise ConfigError(
-            f"{path}: row {missing[0] + 1}: no {given.name} ({len(missing)} such rows); name it, or remove the row"
+            f"{path}: row {missing[0] + 1}: no {named.name} ({len(missing)} such rows); name it, or remove the row"
         )
-    for row, name in enumerate(given, start=1):
+    for row, name in enumerate(named, start=1):
         if not LOCATION_ID.fullmatch(name):
             raise ConfigError(
-                f"{path}: row {row}: {given.name} = {json.dumps(name)}: expected only a-z, 0-9, '_' and '-' (it becomes a "
+                f"{path}: row {row}: {named.name} = {json.dumps(name)}: expected only a-z, 0-9, '_' and '-' (it becomes a "
                 "key in a tar, read in lower case); rename it in the file, and check that lower case makes no two the same"
             )
-    return list(given)
+    return list(named)
 
 
 def ids_of(found: Places, size_m: float) -> list[str]:

@@ -5,7 +5,7 @@ A *root* has no parent; one that has is a *child*.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -27,12 +27,14 @@ SCHEMA = pa.schema(
         pa.field("y0_m", pa.float64(), nullable=False),
         pa.field("size_m", pa.float64(), nullable=False),
         pa.field("region", _NAME, nullable=False),
-        pa.field("split", _NAME, nullable=False),
         pa.field("rank", pa.int64(), nullable=False),
         pa.field("parent", pa.string()),
     ]
 )
-"""The fields of `Location`, in their order."""
+"""The fields of `Location` but its columns, in their order."""
+
+TYPES = (pa.string(), pa.int64(), pa.float64(), pa.bool_(), pa.timestamp("us", "UTC"))
+"""What columns of a file of places may be, which may follow those of `SCHEMA`."""
 
 _AT_ONCE = 1024
 """Locations made into values at a time."""
@@ -44,8 +46,9 @@ class Locations(Sequence[Location]):
     __slots__ = ("table",)
 
     def __init__(self, table: pa.Table) -> None:
-        self.table = table if table.schema.equals(SCHEMA) else table.cast(SCHEMA)
-        """Columns as in `SCHEMA`."""
+        schema = pa.schema([*SCHEMA, *list(table.schema)[len(SCHEMA) :]])
+        self.table = table if table.schema.equals(schema) else table.cast(schema)
+        """Columns as in `SCHEMA`, then those that the file of places gives."""
 
     @classmethod
     def of(cls, locations: Iterable[Location]) -> Locations:
@@ -53,14 +56,30 @@ class Locations(Sequence[Location]):
         if isinstance(locations, Locations):
             return locations
         rows = list(locations)
-        return cls.of_columns({name: [getattr(p, name) for p in rows] for name in SCHEMA.names})
+        own = dict.fromkeys(name for p in rows for name in p.columns)
+        given = {name: pa.array([p.columns.get(name) for p in rows]) for name in own}
+        return cls.of_columns({name: [getattr(p, name) for p in rows] for name in SCHEMA.names}, given)
 
     @classmethod
-    def of_columns(cls, columns: dict[str, Any]) -> Locations:
-        """The locations with these values, one per row; rank and parent may be left out (0 and none)."""
+    def of_columns(cls, columns: dict[str, Any], given: Mapping[str, pa.Array] | None = None) -> Locations:
+        """The locations with these values, one per row; rank and parent may be left out (0 and none).
+
+        Args:
+            columns: by names of `SCHEMA`.
+            given: what a file of places says beside them.
+        """
         n = len(columns["id"])
         columns = {"rank": np.zeros(n, dtype=np.int64), "parent": pa.nulls(n, pa.string())} | columns
-        return cls(pa.table([pa.array(columns[f.name]).cast(f.type) for f in SCHEMA], schema=SCHEMA))
+        table = pa.table([pa.array(columns[f.name]).cast(f.type) for f in SCHEMA], schema=SCHEMA)
+        for name, values in (given or {}).items():
+            table = table.append_column(name, values)
+        return cls(table)
+
+    @property
+    def given(self) -> list[str]:
+        """Names of the columns that a file of places gives."""
+        names: list[str] = self.table.schema.names[len(SCHEMA) :]
+        return names
 
     @classmethod
     def joined(cls, parts: Sequence[Locations]) -> Locations:
@@ -138,4 +157,8 @@ class Locations(Sequence[Location]):
 
 
 def _values(table: pa.Table) -> Iterator[Location]:
-    return (Location(*row) for row in zip(*(column.to_pylist() for column in table.columns), strict=True))
+    rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
+    own, names = len(SCHEMA), table.schema.names[len(SCHEMA) :]
+    if not names:
+        return (Location(*row) for row in rows)
+    return (Location(*(*row[:own], dict(zip(names, row[own:], strict=True)))) for row in rows)

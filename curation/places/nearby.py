@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from curation.places.grids import Floats, Ints
 
+EARTH_RADIUS_KM = 6371.0088
+"""Mean radius (IUGG)."""
+
 
 class Nearby:
     """Points, found by where they are: across the antimeridian and around the poles, too."""
@@ -59,3 +62,10 @@ def unit(lon: Floats, lat: Floats) -> NDArray[np.float64]:
     """Points on the unit sphere (n, 3)."""
     lam, phi = np.radians(lon), np.radians(lat)
     return np.column_stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)])
+
+
+def arc(phi: Floats, other: Floats, dlon: Floats) -> Floats:
+    """Angle between points of two latitudes, radians (haversine, exact for small angles)."""
+    h = np.sin((phi - other) / 2) ** 2 + np.cos(phi) * np.cos(other) * np.sin(dlon / 2) ** 2
+    angle: Floats = 2.0 * np.arcsin(np.sqrt(np.minimum(1.0, h)))
+    return angle

@@ -22,13 +22,9 @@ from curation.store.stat import Receipt
 _ABOUT = b"curation"
 """Key of our own record in the file's metadata."""
 
-_SCHEMA = pa.schema(
-    [
-        # Names as plain strings: not every reader of GeoParquet knows dictionaries.
-        *(f.with_type(pa.string()) if pa.types.is_dictionary(f.type) else f for f in SCHEMA),
-        pa.field("geometry", pa.binary(), nullable=False),
-    ]
-)
+# Names as plain strings: not every reader of GeoParquet knows dictionaries.
+_FIELDS = [f.with_type(pa.string()) if pa.types.is_dictionary(f.type) else f for f in SCHEMA]
+_GEOMETRY = pa.field("geometry", pa.binary(), nullable=False)
 
 
 def save(locations: Locations, store: Store, key: str, dataset: Dataset) -> Receipt:
@@ -39,7 +35,9 @@ def save(locations: Locations, store: Store, key: str, dataset: Dataset) -> Rece
     """
     shapes = _footprints(locations)
     geometry = pa.array(shapely.to_wkb(shapes), pa.binary())
-    table = locations.table.append_column("geometry", geometry).cast(_SCHEMA)
+    given = list(locations.table.schema)[len(SCHEMA) :]
+    schema = pa.schema([*_FIELDS, *given, _GEOMETRY])
+    table = locations.table.append_column("geometry", geometry).cast(schema)
     about = {
         "dataset": dataset.name,
         "places_digest": dataset.places_digest(),
@@ -65,7 +63,7 @@ def load(store: Store, key: str, dataset: Dataset) -> Locations:
     Raises:
         FileNotFoundError: there are none.
         DamageError: the object is not what was written.
-        ConfigError: it was drawn for another dataset, or for other places, seed, size, split or file of it.
+        ConfigError: it was drawn for another dataset, or for other places, seed, size or file of it.
     """
     where, data = store.where(key), pa.BufferReader(store.get(key))
     try:
@@ -73,8 +71,9 @@ def load(store: Store, key: str, dataset: Dataset) -> Locations:
     except (pa.ArrowException, OSError) as err:
         raise DamageError(f"{where}: not a readable GeoParquet file: {err}; delete it and locate again") from err
     about = json.loads((table.schema.metadata or {}).get(_ABOUT, b"null"))
-    if about is None or table.schema.names != _SCHEMA.names:
-        raise DamageError(f"{where}: not written by `curate`: columns {table.schema.names}, expected {_SCHEMA.names}")
+    names = SCHEMA.names + dataset.recipe.places.columns
+    if about is None:
+        raise DamageError(f"{where}: not written by `curate`: columns {table.schema.names}, expected {names}")
     for what, want in (("dataset", dataset.name), ("places_digest", dataset.places_digest())):
         if about[what] != want:
             told = "; ".join(changes(about["places"], dataset.places_parts())) if "places" in about else ""
@@ -82,9 +81,11 @@ def load(store: Store, key: str, dataset: Dataset) -> Locations:
                 f"{where}: drawn for {what} {about[what]}, the recipe {dataset.path} has {want}"
                 f"{f' ({told})' if told else ''}; restore the recipe it was drawn with, or delete the file and locate again"
             )
+    if table.schema.names != [*names, "geometry"]:
+        raise DamageError(f"{where}: not written by `curate`: columns {table.schema.names}, expected {names}")
     if len(table) != about["count"]:
         raise DamageError(f"{where}: {len(table)} rows, expected {about['count']}; delete it and locate again")
-    return Locations(table.select(SCHEMA.names))
+    return Locations(table.select(names))
 
 
 def _geo(shapes: NDArray[np.object_]) -> bytes:

@@ -22,7 +22,7 @@ class Dropped:
     """A place that became no sample."""
 
     location: Location
-    """Of a row of a file with the region `""` and without a split."""
+    """Of a row of a file with the region `""`."""
     reason: str
     """A `Code` of a row of a file; of a location `incomplete:<season>` (with the patch's own reason), `buffer` (too near to
     the other split), `shared:<name>` (train uses what val does, and may not), or `target`."""
@@ -71,7 +71,7 @@ def of(dataset: Dataset, asked: Sequence[Region]) -> Rows | None:
     dropped = []
     for k in (k for k, reason in enumerate(reasons) if reason is not None):
         lon, lat, epsg, x0, y0 = (column[k].item() for column in (p.lon, p.lat, p.epsg, p.x0_m, p.y0_m))
-        here = Location(found.ids[k], lon, lat, epsg, x0, y0, size_m, draw.NOWHERE, split="")
+        here = Location(found.ids[k], lon, lat, epsg, x0, y0, size_m, draw.NOWHERE)
         dropped.append(Dropped(here, str(reasons[k]), k + 1))
     other = draw.held_by(p.lat[outside], p.lon[outside], asked)
     return Rows(path.name, len(reasons), tuple(dropped), int((other != draw.NOWHERE).sum()))

@@ -19,8 +19,8 @@ from curation.errors import ConfigError
 from curation.places import grids
 from curation.places.grids import Floats, Ints, Places
 from curation.places.land import is_land
+from curation.places.nearby import EARTH_RADIUS_KM
 from curation.places.overlap import Kept
-from curation.places.split import EARTH_RADIUS_KM
 from curation.recipe import atlas
 from curation.recipe.schema import ChildrenSpec, PlacesSpec
 

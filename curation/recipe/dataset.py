@@ -100,8 +100,8 @@ class Dataset:
     def _check_buffer(self) -> None:
         """Passes where the buffer is no less than the widest pixel of any source of a sample, its children's included."""
         rule = self.recipe.split
-        if not 0 < rule.val_fraction < 1:
-            return  # there is one side alone
+        if not rule.two_sides:
+            return
         wide = {name: spec.widest_km(self.recipe.sources[name].bands) for name, spec in self.specs.items()}
         source, km = max(wide.items(), key=lambda kv: kv[1], default=("", 0.0))
         if rule.buffer_km < km:
@@ -244,7 +244,6 @@ class Dataset:
             **r.grid.model_dump(mode="json"),
             **({"children": r.children.model_dump(mode="json", exclude={"sources"})} if r.children else {}),
             "seed": r.seed,
-            "split": {"between": "footprints"} | r.split.model_dump(mode="json", exclude={"unshared"}),
             "file": hashlib.sha256(content).hexdigest(),
             **({"atlas": tables} if (tables := self._atlas()) else {}),
         }

@@ -19,7 +19,8 @@ from curation.model import STATIC, Season
 from curation.outcomes import SLAB
 from curation.recipe.annotations import AnnotationSpec
 from curation.recipe.bounds import FLOOR_DB, MAX_SHIFT_PX
-from curation.recipe.strict import Name, Strict
+from curation.recipe.split import UNSHARED_CELL, BlocksSplit, ColumnSplit, SplitSpec
+from curation.recipe.strict import Fraction, Name, Strict
 
 
 def _utc(value: Any) -> dt.datetime:
@@ -33,16 +34,12 @@ def _utc(value: Any) -> dt.datetime:
 
 
 Day = Annotated[dt.datetime, BeforeValidator(_utc)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 CELL_DEG = 0.25
 """Side of an ERA5 cell: ERA5's nodes lie so far apart, and the ids of cells follow from them."""
 
 CELL_SAMPLER = "era5-cells"
-
-UNSHARED_CELL = "era5-cell"
-"""What `[split] unshared` calls the cell of 0.25° that a footprint touches, of which coarse data have one value."""
 
 WORLD = "world"
 """The region of regions.toml that has all places with a UTM grid."""
@@ -79,6 +76,23 @@ class GridSpec(Strict):
         return "m" if self.size_deg is None else "degrees"
 
 
+OUR_COLUMNS = (
+    *("id", "lon", "lat", "epsg", "x0_m", "y0_m", "size_m", "region", "rank", "parent"),
+    *("split", "shard", "geometry"),
+)
+"""Columns that tables of locations or of samples have of themselves."""
+
+
+def is_ours(column: str) -> bool:
+    """Whether tables of locations or of samples have a column of this name of themselves."""
+    return (
+        not column
+        or column in OUR_COLUMNS
+        or column.startswith(("labels_", "fractions_"))
+        or "_floored_fraction_" in column
+    )
+
+
 class PlacesSpec(Strict):
     """Where locations are: one global, seeded, ordered draw, or places that are given."""
 
@@ -98,6 +112,8 @@ class PlacesSpec(Strict):
     """Standard deviation of the distance from a city, east and north alike."""
     file: str | None = None
     """CSV or GeoParquet of points or footprints, relative to the recipe."""
+    columns: list[str] = Field(default_factory=list)
+    """Columns of the file that locations carry: into the tables of locations and samples, and for a rule of the split."""
     regions: list[str] = Field(min_length=1)
     """What `--region all` means: names from regions.toml, or vector files relative to the recipe, in order; a location
     belongs to the first that holds it. With sampler `file` they may be left out: `world`, so that every place counts."""
@@ -118,6 +134,13 @@ class PlacesSpec(Strict):
             raise ValueError(f"sampler {self.sampler!r} wants 'count': how many locations to draw")
         if (self.sampler == "file") != (self.file is not None):
             raise ValueError("'file' goes with sampler 'file', and only with it")
+        if self.columns and self.file is None:
+            raise ValueError("'columns' are of a file of places: they go with 'file', and only with it")
+        if taken := [c for c in self.columns if is_ours(c) or self.columns.count(c) > 1]:
+            raise ValueError(
+                f"columns {taken}: tables of locations or samples have such a column already; name each once, and rename "
+                "it in the file where it is another's"
+            )
         if self.land_buffer_deg is not None and self.sampler != CELL_SAMPLER:
             raise ValueError(f"'land_buffer_deg' goes with sampler {CELL_SAMPLER!r}, not with {self.sampler!r}")
         return self
@@ -253,20 +276,6 @@ class LabelsSpec(Strict):
     """Least share of labelled pixels; below it the labels are unknown."""
 
 
-class SplitSpec(Strict):
-    """Train and validation by split blocks on the sphere."""
-
-    val_fraction: Fraction = 0.05
-    block_deg: float = Field(default=1.0, gt=0, le=30)
-    """Side of a split block, degrees of latitude (and about as much on the ground east to west)."""
-    buffer_km: float = Field(default=5.0, ge=0)
-    """Ground between a train and a val footprint, at least: what is nearer is used for neither. No less than the widest
-    pixel of any source, on which both would have a part."""
-    unshared: list[str] = Field(default_factory=list)
-    """What train and val may not share beside ground: sources, of which no scene may be in both, and `era5-cell`, of which
-    no cell may be. Samples of train that do are left out of shards, as `shared:<name>`; what is shared is counted anyway."""
-
-
 class CubeSpec(Strict):
     """How cubes are cut."""
 
@@ -319,7 +328,7 @@ class Recipe(Strict):
     search: SearchSpec = SearchSpec()
     quality: QualitySpec = QualitySpec()
     labels: LabelsSpec = LabelsSpec()
-    split: SplitSpec = SplitSpec()
+    split: SplitSpec = BlocksSplit()
     cube: CubeSpec = CubeSpec()
     fetch: FetchSpec = FetchSpec()
     pack: PackSpec = PackSpec()
@@ -355,6 +364,11 @@ class Recipe(Strict):
                 raise ValueError(
                     f"annotations: {name!r}: expected a-z, 0-9, '_' and '-', and not the name of another entry of a sample"
                 )
+        rule = self.split
+        if isinstance(rule, ColumnSplit) and rule.column not in ("region", *self.places.columns):
+            raise ValueError(
+                f"split.column = {rule.column!r}: expected 'region', or one of [places] columns: {self.places.columns}"
+            )
         self._check_levels()
         return self
 

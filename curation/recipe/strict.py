@@ -8,7 +8,10 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Field,
 )
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 def _name(value: str) -> str:

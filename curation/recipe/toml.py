@@ -6,7 +6,8 @@ import difflib
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -46,18 +47,18 @@ def _misspelt_once(kind: type[BaseModel], errors: Sequence[Any]) -> list[Any]:
 
 
 def _say(path: Path, kind: type[BaseModel], error: Any) -> str:
-    *table, key = [str(p) for p in error["loc"]] or [""]
+    *inner, key = [str(p) for p in error["loc"]] or [""]
+    known, table = _fields(kind, inner), _walked(kind, inner)[1]
     if isinstance(error["input"], dict) and key and error["type"] not in ("extra_forbidden", "missing"):
         table, key = [*table, key], ""  # what is wrong is a table as a whole
     named = f"[{'.'.join(table)}] {key}".strip() if table else key
     where = f"{path}: {named}" if named else str(path)
     if error["type"] == "extra_forbidden":
-        allowed = _fields(kind, table)
         is_table = isinstance(error["input"], dict)
         if is_table:
             where = f"{path}: [{'.'.join([*table, key])}]"
         what = "section" if is_table else "key"
-        return f"{where}: no such {what}; {did_you_mean(key, allowed)}known keys: {', '.join(allowed) or 'none'}"
+        return f"{where}: no such {what}; {did_you_mean(key, known)}known keys: {', '.join(known) or 'none'}"
     if error["type"] == "missing":
         return f"{where}: missing; add it"
     message = error["msg"].removeprefix("Value error, ")
@@ -67,10 +68,29 @@ def _say(path: Path, kind: type[BaseModel], error: Any) -> str:
 
 def _fields(kind: type[BaseModel], table: list[str]) -> list[str]:
     """Known keys of the table at a path of keys below `kind`."""
+    here = _walked(kind, table)[0]
+    return sorted(here.model_fields) if here is not None else []
+
+
+def _walked(kind: type[BaseModel], path: list[str]) -> tuple[type[BaseModel] | None, list[str]]:
+    """The model at a path that pydantic tells, and that path as the file has it.
+
+    Where one of several models is meant pydantic adds by which tag it was taken.
+    """
     here: Any = kind
-    for key in table:
+    keys: list[str] = []
+    tag: str | None = None
+    for key in path:
+        if tag is not None:  # of a union: step into the member
+            here = next((m for m in get_args(here) if key in get_args(m.model_fields[tag].annotation)), None)
+            tag = None
+            continue
+        keys.append(key)
         if isinstance(here, type) and issubclass(here, BaseModel):
-            here = here.model_fields[key].annotation if key in here.model_fields else None
+            field = here.model_fields.get(key)
+            here, tag = (field.annotation, field.discriminator) if field else (None, None)  # type: ignore[assignment]  # by name
         else:  # dict[str, Model] or list[Model]: step over the key
-            here = next((a for a in getattr(here, "__args__", ())[::-1] if isinstance(a, type)), None)
-    return sorted(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []
+            here = next((a for a in get_args(here)[::-1] if isinstance(a, type)), None)
+        if isinstance(here, UnionType) and tag is None:  # of a table that may be left out
+            here = next((a for a in get_args(here) if isinstance(a, type) and issubclass(a, BaseModel)), None)
+    return (here if isinstance(here, type) and issubclass(here, BaseModel) else None), keys

@@ -52,6 +52,8 @@ class Row:
     """One location in all of its seasons."""
 
     location: Location
+    split: str
+    """What it is of, for a person."""
     labels: str
     """Its annual labels, for a person."""
     columns: tuple[Column, ...]
@@ -134,7 +136,7 @@ def _row(survey: Survey, region: str, place: Location) -> Row:
     hot = survey.multi_hot(survey.facts_of(cubes[STATIC], place.id), STATIC) if STATIC in cubes else None
     names = meta.label_names(survey.dataset)
     told = "" if hot is None else ", ".join(n.replace("_", " ") for n, h in zip(names, hot, strict=True) if h)
-    return Row(place, told, columns)
+    return Row(place, survey.split.told(place), told, columns)
 
 
 def _column(

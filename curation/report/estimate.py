@@ -12,6 +12,9 @@ from curation.cubes import complete, selection
 from curation.cubes.cube import Cube
 from curation.cubes.unsettled import Remaining
 from curation.model import STATIC
+from curation.pack.splits import split as splits
+from curation.pack.splits.split import Split
+from curation.places.locations import Locations
 from curation.places.regions import Region
 from curation.recipe.sources import ArraySpec
 from curation.scenes import candidates
@@ -86,8 +89,15 @@ def table(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> str:
         "  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
         for line in lines
     )
+    text += f"\nSplit {_split(run, every).about}."
     note = f"\n{STATIC} is built before seasons. Estimates; nothing was searched, read or written."
     return text + _samples(run, every) + note
+
+
+def _split(run: Run, every: Sequence[Cube]) -> Split:
+    """What the locations are planned to be of."""
+    found = {p.id: p for here in every if not here.dataset.level for p in here.locations}
+    return splits.planned(run.dataset.recipe, Locations.of(found.values()))
 
 
 def _samples(run: Run, every: Sequence[Cube]) -> str:

@@ -7,7 +7,7 @@ is not complete is drawn by hexagon, since of points that lie on each other only
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from curation.cubes.complete import COMPLETE
 from curation.model import Location
 from curation.places import grid, land
-from curation.places.split import TRAIN
 from curation.report import svg
 from curation.report.palette import OUTCOMES, rgb
 from curation.report.svg import INK
@@ -92,32 +91,46 @@ def spread(places: Sequence[Location]) -> bool:
     return max(east - west, north - south) > SPREAD_DEG
 
 
-def world(states: Mapping[str, str], places: Sequence[Location], name: str, alt: str) -> str:
-    """The whole Earth with every location; `states` is location id → complete, rejected, failed or pending."""
+def world(states: Mapping[str, str], places: Sequence[Location], aside: Collection[str], name: str, alt: str) -> str:
+    """The whole Earth with every location.
+
+    Args:
+        states: location id → complete, rejected, failed or pending.
+        places: the locations.
+        aside: ids of those that are not of train: they are ringed, or dotted.
+        name: of the drawing.
+        alt: what it says in words.
+    """
     lat = [p.lat for p in places]
     bounds = (-180.0, max(min(-60.0, *lat) - 2, -90.0), 180.0, min(max(84.0, *lat) + 2, 90.0))
-    return svg.wide_and_narrow(lambda width: _map(states, places, bounds, 1.0, width), name, alt)
+    return svg.wide_and_narrow(lambda width: _map(states, places, aside, bounds, 1.0, width), name, alt)
 
 
-def region(states: Mapping[str, str], places: Sequence[Location], name: str, alt: str) -> str:
-    """The locations and the land around them."""
+def region(states: Mapping[str, str], places: Sequence[Location], aside: Collection[str], name: str, alt: str) -> str:
+    """The locations and the land around them; what is given is as of `world`."""
     bounds = _shaped(_bounds(places, 0.08))
     with svg.style():
         squeeze = math.cos(math.radians((bounds[1] + bounds[3]) / 2))
-        return svg.svg(_map(states, places, bounds, squeeze, svg.NARROW_IN), name, alt)
+        return svg.svg(_map(states, places, aside, bounds, squeeze, svg.NARROW_IN), name, alt)
 
 
-def note(places: Sequence[Location]) -> str:
-    """What is said below a map of these, beside its counts."""
-    its = sum(p.split != TRAIN for p in places)
+def note(places: Sequence[Location], aside: Collection[str], *, packed: bool) -> str:
+    """What is said below a map of these, beside its counts; `packed`: whether what is not of train is so in shards."""
+    its = sum(p.id in aside for p in places)
+    counted = f"{its:,}" if packed else f"{its:,}, as planned"
     if len(places) <= MOST_POINTS:
-        return f"Ringed: {its:,} not of train." if its else ""
+        return f"Ringed: not of train ({counted})." if its else ""
     said = "Each hexagon by the share of its locations that is not complete; the larger, the more it has."
-    return said + (f" A dot grows with the share that is not of train ({its:,})." if its else "")
+    return said + (f" A dot grows with the share that is not of train ({counted})." if its else "")
 
 
 def _map(
-    states: Mapping[str, str], places: Sequence[Location], bounds: Bounds, squeeze: float, width_in: float
+    states: Mapping[str, str],
+    places: Sequence[Location],
+    aside: Collection[str],
+    bounds: Bounds,
+    squeeze: float,
+    width_in: float,
 ) -> Figure:
     west, south, east, north = bounds
     key_in = _KEY_IN if len(places) > MOST_POINTS else 0.0
@@ -133,7 +146,7 @@ def _map(
     deg_in = (east - west) / wide
     state = np.array([states[p.id] for p in places])
     lon, lat = places_lon(places, middle), np.array([p.lat for p in places])
-    val = np.array([p.split != TRAIN for p in places])
+    val = np.array([p.id in aside for p in places])
     side_points = grid.side_m(places[0]) / 111_320 / squeeze / deg_in * 72
     if key_in:
         found = hexagons((lon - west) / deg_in, (lat - south) / (deg_in * squeeze), state != COMPLETE, val, _HEXAGON_IN)

@@ -16,7 +16,7 @@ from curation.errors.words import counted
 from curation.model import STATIC
 from curation.outcomes import PENDING
 from curation.pack import meta
-from curation.places.split import TRAIN
+from curation.pack.splits.sides import TRAIN
 from curation.read import shift
 from curation.recipe.sources import ArraySpec, SourceSpec
 from curation.report import charts, palette
@@ -119,7 +119,7 @@ def bands(survey: Survey) -> Bands | None:
     used = 0
     colours = palette.seasons(survey.dataset.season_names()) | {STATIC: palette.UNTIMED}
     for season in [*survey.dataset.season_names(), STATIC]:
-        train = [m for m in survey.measured(season) if m.location.split == TRAIN]
+        train = [m for m in survey.measured(season) if survey.split.of(m.location) == TRAIN]
         train.sort(key=lambda m: hashlib.sha256(m.location.id.encode()).digest())
         used += len(train[:HISTOGRAM_PATCHES])
         for m in train[:HISTOGRAM_PATCHES]:

@@ -22,8 +22,9 @@ from curation.format import index
 from curation.format.index import Index
 from curation.model import STATIC, Location
 from curation.outcomes import PENDING
-from curation.pack import meta, writers
-from curation.places import sharing
+from curation.pack import meta, sharing, writers
+from curation.pack.splits.sides import BUFFER, VAL
+from curation.pack.splits.split import Split
 from curation.recipe.dataset import Dataset
 from curation.report import contact_sheet, maps, measurements, palette
 from curation.report import survey as surveys
@@ -185,6 +186,7 @@ def _facts(survey: Survey, index: Index | None) -> list[tuple[str, str]]:
         ("pixels digest", ", ".join(pixels)),
         ("release digest", index.release_digest if index else survey.dataset.release_digest()),
     ]
+    out.append(("split", survey.split.about))
     if index:
         out.append(("content sha256", index.content_sha256))
         if index.release_digest != survey.dataset.release_digest():
@@ -214,17 +216,26 @@ def _maps(survey: Survey) -> list[Map]:
     out = []
     if every and maps.spread(every):
         merged = {i: s for r in reversed(list(states)) for i, s in states[r].items()}
-        out.append(_map("the world", merged, every, maps.world, "map-world"))
+        out.append(_map("the world", merged, every, survey.split, maps.world, "map-world"))
     return out + [
-        _map(r, states[r], places, maps.region, f"map-{n}") for n, (r, places) in enumerate(by_region.items())
+        _map(r, states[r], places, survey.split, maps.region, f"map-{n}")
+        for n, (r, places) in enumerate(by_region.items())
     ]
 
 
-def _map(title: str, states: dict[str, str], places: list[Location], draw: Callable[..., str], name: str) -> Map:
+def _map(
+    title: str, states: dict[str, str], places: list[Location], split: Split, draw: Callable[..., str], name: str
+) -> Map:
+    aside = {p.id for p in places if split.of(p) in (VAL, BUFFER)}
     counts = Counter(states.values())
     told = ", ".join(f"{v} {k}" for k, v in sorted(counts.items()))
-    svg = draw(states, places, name, f"Map of {title}: {counted(len(states), 'location')}, {told}")
-    return Map(title, Markup(svg), {k: counts[k] for k in palette.OUTCOMES if counts[k]}, maps.note(places))
+    svg = draw(states, places, aside, name, f"Map of {title}: {counted(len(states), 'location')}, {told}")
+    return Map(
+        title,
+        Markup(svg),
+        {k: counts[k] for k in palette.OUTCOMES if counts[k]},
+        maps.note(places, aside, packed=split.packed),
+    )
 
 
 def _legends(survey: Survey) -> list[tuple[str, Markup]]:
@@ -254,7 +265,7 @@ def _help(reason: str) -> str:
     """What a reason means: the code in it, explained."""
     if reason == PENDING:
         return "not built yet"
-    if reason == "buffer":
+    if reason == BUFFER:
         return "too near to the other split"
     if reason.startswith("shared:"):
         return "uses what a sample of val uses, which the recipe does not allow"

@@ -16,7 +16,9 @@ from curation.cubes.contents import RecordedCube
 from curation.errors import ConfigError, DamageError
 from curation.model import iso
 from curation.outcomes import PatchOutcome, Status
+from curation.pack.splits import split as splits
 from curation.places import grid
+from curation.places.locations import Locations
 from curation.recipe.dataset import Dataset
 from curation.recipe.facts import FILL
 from curation.report import panels, picture
@@ -54,14 +56,32 @@ def write(dataset: Dataset, store: Store, patch: str, out: Path | None) -> Shown
     cube, location = _found(dataset, store, patch)
     target = (out or Path(f"{location}-{cube.cube.season}.png")).absolute()
     where = Store(target.parent)
-    data, damage = _png(cube, location, _sample(dataset, store, cube, location))
+    split, wrong = _split(dataset, store, cube, location)
+    data, damage = _png(cube, location, split, _sample(dataset, store, cube, location))
+    damage = (*damage, *wrong)
     where.publish(target.name, data)
     return Shown(where.where(target.name), damage)
 
 
 def png(cube: RecordedCube, location: str) -> bytes:
     """The picture of a decided patch."""
-    return _png(cube, location, "")[0]
+    return _png(cube, location, "", "")[0]
+
+
+def _split(dataset: Dataset, store: Store, cube: RecordedCube, location: str) -> tuple[str, tuple[str, ...]]:
+    """What the location is of, for a person: as packed, or as planned; and what of that is damaged."""
+
+    def places() -> Locations:
+        """Those of all regions that are built: what is of one may lie near to what is of another."""
+        first = dict(reversed(recorded_cubes(store)))
+        every = (contents.opened(dataset, store, *key).cube.locations for key in sorted(first.items()))
+        return Locations.of({p.id: p for its in every for p in its}.values())
+
+    try:
+        found = splits.known(dataset.recipe, store, places)
+    except DamageError as err:
+        return "split not known", (str(err),)
+    return found.told(cube.cube.locations[cube.numbers[location]]), ()
 
 
 def _sample(dataset: Dataset, store: Store, cube: RecordedCube, location: str) -> str:
@@ -93,15 +113,16 @@ def _sample(dataset: Dataset, store: Store, cube: RecordedCube, location: str) -
     return found.state if found.reason is None else f"{found.state}: {found.reason}"
 
 
-def _png(cube: RecordedCube, location: str, sample: str) -> tuple[bytes, tuple[str, ...]]:
-    """The picture of a decided patch, and what of it is damaged; `sample` is what its location has come to."""
+def _png(cube: RecordedCube, location: str, split: str, sample: str) -> tuple[bytes, tuple[str, ...]]:
+    """The picture of a decided patch, and what of it is damaged; `split` and `sample` are what its location has come to."""
     outcome = cube.outcomes[location]
     place = cube.cube.locations[cube.numbers[location]]
     shown = panels.of_patch(cube, location) if outcome.status is Status.OK else []
     facts = _facts(cube, outcome, sample)
     state = outcome.status.name.lower()
     why = "" if outcome.status is Status.OK else panels.why(outcome)
-    subtitle = f"{cube.cube.dataset.name} · {cube.name} · {place.split} · {place.lat:.4f}°, {place.lon:.4f}° · {state}"
+    where = f"{place.lat:.4f}°, {place.lon:.4f}°"
+    subtitle = " · ".join(s for s in (cube.cube.dataset.name, cube.name, split, where, state) if s)
     damage = [p.damage for p in shown if p.damage]
     damage += [text for name, text in facts if name == _FACTS_DAMAGED]
     return picture.png(location, subtitle, why, shown, facts, grid.side_m(place)), tuple(damage)

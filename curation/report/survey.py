@@ -21,6 +21,9 @@ from curation.errors import ConfigError, DamageError
 from curation.model import STATIC, Location
 from curation.outcomes import PENDING, PatchOutcome, Status
 from curation.pack import meta, pack
+from curation.pack.splits import split as splits
+from curation.pack.splits.split import Split
+from curation.places.locations import Locations
 from curation.recipe.dataset import Dataset
 from curation.store import paths
 from curation.store.ledger import recorded_cubes
@@ -57,6 +60,7 @@ class Survey:
     """(region, season, slab) → facts; None where they are damaged."""
     _states: dict[tuple[str, str], str] = field(default_factory=dict)
     """(region, location) → what it has come to, once it was asked for."""
+    _split: Split | None = None
 
     @property
     def regions(self) -> list[str]:
@@ -67,6 +71,21 @@ class Survey:
         """The region's locations, of whichever of its cubes; each once."""
         found = {p.id: p for (name, _), c in self.cubes.items() if name == region for p in c.cube.locations}
         return list(found.values())
+
+    @property
+    def split(self) -> Split:
+        """What each location is of: as packed, or as planned."""
+        if self._split is None:
+            try:
+                self._split = splits.known(self.dataset.recipe, self.store, self._every_place)
+            except DamageError as err:
+                self.damage[str(err)] = None
+                self._split = Split({}, packed=True)
+        return self._split
+
+    def _every_place(self) -> Locations:
+        """The locations of all regions and levels, each once."""
+        return Locations.of({p.id: p for r in self.regions for p in self.places(r)}.values())
 
     def outcome(self, region: str, season: str, location: str) -> PatchOutcome | None:
         """What became of a patch; None where it is pending."""

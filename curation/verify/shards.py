@@ -19,6 +19,7 @@ from curation.format.names import META
 from curation.format.strict import json_of
 from curation.format.table import members_to_arrow
 from curation.format.tar import MemberRow
+from curation.pack.splits import split as splits
 from curation.store import paths
 from curation.store.ledger import Ledger
 from curation.store.objects import Store
@@ -60,11 +61,14 @@ def check_shards(
     _release(dataset_store, data, found, ended=not waiting)
     _counts(dataset_store, index, ledgers, found)
     named = {INDEX}
-    content = ContentHash()
+    content, sides = ContentHash(), dict[str, str]()
     for split, entry in sorted(index.splits.items()):
         named |= {entry.members.name, entry.samples_table.name, *(s.name for s in entry.shards)}
         for key, digest in _split(store, index, split, entry, found):
             content.add(split, key, digest)
+            sides[key] = split
+    if not waiting:
+        _sides(dataset_store, sides, found)
     if content.hexdigest() != index.content_sha256:
         found.faults.append(
             f"{store.where(INDEX)}: decoded arrays and labels hash to {content.hexdigest()[:12]}…, "
@@ -113,6 +117,26 @@ def _release(store: Store, index: bytes, found: Verified, *, ended: bool) -> Non
         return
     if ended and _table(release).get("index_sha256") != hashlib.sha256(index).hexdigest():
         found.faults.append(f"{store.where(paths.RELEASE)}: is of another index.json; pack again")
+
+
+def _sides(store: Store, samples: Mapping[str, str], found: Verified) -> None:
+    """Checks that what is told of every place's split is what its sample is of."""
+    where = store.where(paths.SPLIT)
+    try:
+        told = splits.recorded(store)
+    except DamageError as err:
+        found.faults.append(str(err))
+        return
+    if told is None:
+        found.faults.append(f"{where}: is not there, and is told by it what was packed as what; pack again")
+        return
+    wrong = [key for key, split in samples.items() if told.get(key) != split]
+    if wrong:
+        key = wrong[0]
+        found.faults.append(
+            f"{where}: tells {key} as {told.get(key, 'nothing')}, packed as {samples[key]} ({len(wrong)} such samples); "
+            "pack again"
+        )
 
 
 def _split(store: Store, index: Index, split: str, entry: SplitEntry, found: Verified) -> Iterator[tuple[str, str]]:

@@ -69,7 +69,7 @@ def main(folder: Path) -> None:
     items = json.loads((folder / "items.json").read_text())["features"]
     optical = [(scene(i), mask(folder, i)) for i in items if i["collection"] == "sentinel-2-l2a"]
     radar = [scene(i) for i in items if i["collection"] == "sentinel-1-rtc"]
-    place = Location("site", 0, 0, optical[0][0].epsg or 0, 0, 0, 1, "r", "train")
+    place = Location("site", 0, 0, optical[0][0].epsg or 0, 0, 0, 1, "r")
     print(f"{len(optical)} dates of Sentinel-2, {len(radar)} of Sentinel-1; four places, each a quarter of the site")
     for cut in ("months", "half months"):
         windows = []

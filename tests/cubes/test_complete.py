@@ -15,8 +15,10 @@ from curation.cubes.complete import COMPLETE, FAILED, REJECTED, Verdict, judged,
 from curation.cubes.cube import Cube
 from curation.outcomes import PENDING, PatchOutcome, SourceOutcome, Status
 from curation.pack import plan
-from curation.places import era5_cells, grids, split
+from curation.pack.splits import blocks, split
+from curation.places import era5_cells, grids
 from curation.places.locations import Locations
+from curation.places.reach import reach_km
 from curation.recipe.dataset import Dataset, load_dataset
 from curation.recipe.schema import Recipe
 from curation.report import estimate, picture, show
@@ -95,9 +97,7 @@ def family(rule: str) -> tuple[Dataset, dict[str, Locations]]:
         columns = {k: getattr(at, k) for k in ("lon", "lat", "epsg", "x0_m", "y0_m")}
         same = {"size_m": np.full(len(ids), size), "region": ["r"] * len(ids), "rank": np.arange(len(ids))}
         same |= {"parent": parent} if parent else {}
-        return Locations.of_columns(
-            {"id": ids, **columns, **same, "split": split.of_samples(dataset.recipe, at.lon, at.lat)}
-        )
+        return Locations.of_columns({"id": ids, **columns, **same})
 
     parents = [i for i in era5_cells.ids(numbers) for _ in (0, 1)]
     return dataset, {
@@ -161,7 +161,7 @@ def test_the_report_show_and_the_estimate_tell_what_packing_does(built: Curate, 
     assert f" {len(used)} complete" in table
 
 
-def test_a_recorded_child_is_of_the_side_and_the_cell_that_the_draw_says(tmp_path):
+def test_a_recorded_child_is_of_the_cell_that_the_draw_says_and_of_its_side(tmp_path):
     dataset, found = family("some")
     store = Store(tmp_path)
     for level in dataset.levels:
@@ -170,13 +170,13 @@ def test_a_recorded_child_is_of_the_side_and_the_cell_that_the_draw_says(tmp_pat
         ledger = Ledger.replay(store, folder, season)
         ledger.acquire(here.binding("digest"))
         ledger.record_cube(here.create(store, {}))
-    assert len(set(found["r"].column("split").tolist())) > 1
+    of_cell = split.planned(dataset.recipe, found["r"])
+    assert len(set(of_cell.sides.values())) > 1
     for folder, season in recorded_cubes(store):
         again = contents.opened(dataset, store, folder, season).cube.locations
         lon, lat = again.column("lon"), again.column("lat")
-        alone = split.splits_of(
-            lon, lat, dataset.recipe.seed, dataset.recipe.split, split.reach_km(dataset.recipe.grid)
-        )
-        assert (alone.tolist() == again.column("split").tolist()) == (folder == "r"), "a child near its block's edge"
-        for name in ("split", "parent"):
-            assert again.column(name).tolist() == found[folder].column(name).tolist()
+        side = [of_cell.of(p) for p in again]
+        assert split.sides(dataset.recipe, again).tolist() == side  # of a child, too, where its cell is not among them
+        alone = blocks.splits_of(lon, lat, dataset.recipe.seed, dataset.recipe.split, reach_km(dataset.recipe.grid))
+        assert (alone.tolist() == side) == (folder == "r"), "a child near its block's edge"
+        assert again.column("parent").tolist() == found[folder].column("parent").tolist()

@@ -32,6 +32,7 @@ from curation.pack import plan, shard, writers
 from curation.pack.plan import Plan
 from curation.places.locations import Locations
 from curation.read import backscatter
+from curation.recipe.split import ColumnSplit
 from curation.store.ledger import Ledger
 from curation.stream.decode import decoder
 from curation.stream.open import open_shards
@@ -380,10 +381,14 @@ def planned(built: Curate, statuses: list[list[bool]], order: random.Random, tar
     """A plan over made-up outcomes: statuses[place][season]."""
     dataset = built.dataset
     dataset.recipe = dataset.recipe.model_copy(
-        update={"pack": dataset.recipe.pack.model_copy(update={"target": target, "samples_per_shard": 3})}
+        update={
+            "pack": dataset.recipe.pack.model_copy(update={"target": target, "samples_per_shard": 3}),
+            "split": ColumnSplit(rule="column", val=["v"]),
+        }
     )
+    # Of three the second is val, and the third too near to it.
     places = [
-        Location(f"p{i}", i * 0.1, 50.0, 32632, 0, 0, 480, "r", ["train", "val", "buffer"][i % 3], rank=i)
+        Location(f"p{i}", i * 0.1 - 0.07 * (i % 3 == 2), 50.0, 32632, 0, 0, 480, "rvr"[i % 3], rank=i)
         for i in range(len(statuses))
     ]
     seasons = ["static", "summer", "autumn"]
@@ -414,10 +419,15 @@ def test_a_plan_puts_each_place_into_one_shard_or_drops_it_with_a_reason(built, 
     used = [m.location.id for split in made.shards.values() for shard in split for m in shard]
     dropped = [d.location.id for d in made.dropped]
     assert sorted(used + dropped) == sorted(p.id for p in places)
-    complete = [p for p, ok in zip(places, statuses, strict=True) if all(ok) and p.split != "buffer"]
+    complete = [p for p, ok in zip(places, statuses, strict=True) if all(ok) and p.rank % 3 != 2]
     assert set(used) == {p.id for p in complete[:target]}  # the first of the draw
     assert all(len(s) == 3 for split in made.shards.values() for s in split[:-1])
     assert all(d.reason for d in made.dropped)
+    nth = {k: {m.location.rank % 3 for shard in made.shards[k] for m in shard} for k in ("train", "val")}
+    assert nth["train"] <= {0, 2}  # the third is, where there is no second of its three
+    assert nth["val"] <= {1}
+    lost = {d.location.rank % 3 for d in made.dropped if d.reason == "buffer"}
+    assert lost <= {2}
     again, _ = planned(built, statuses, random.Random(seed + 1), target)
     assert again == made  # whatever order ledgers were written in
 

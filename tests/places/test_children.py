@@ -37,7 +37,7 @@ def found() -> children.Children:
 
 def location(made: Places, k: int) -> Location:
     row = (float(made.lon[k]), float(made.lat[k]), int(made.epsg[k]), float(made.x0_m[k]), float(made.y0_m[k]))
-    return Location("c", *row, SIZE_M, "r", "train")
+    return Location("c", *row, SIZE_M, "r")
 
 
 def inside(child: Location, number: int) -> bool:

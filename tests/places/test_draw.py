@@ -26,9 +26,8 @@ from curation.places.locations import Locations
 from curation.places.order import curve_order, hilbert
 from curation.places.overlap import Kept, overlapping
 from curation.places.regions import Region, find, from_bbox
-from curation.places.split import of_samples
 from curation.recipe.dataset import Dataset, load_dataset
-from curation.recipe.schema import PlacesSpec, Recipe, SplitSpec
+from curation.recipe.schema import PlacesSpec, Recipe
 from curation.store.objects import Store
 from tests.properties import examples
 
@@ -199,7 +198,7 @@ def test_overlaps_are_those_of_a_local_projection_at_every_seam(lon0, lat0):
     lat = np.clip(lat0 + rng.uniform(-half, half, 40), -79.99, 83.9)
     found = grids.snap(lon, lat, SIZE_M)
     rows = zip(*(getattr(found, k).tolist() for k in ("lon", "lat", "epsg", "x0_m", "y0_m")), strict=True)
-    these = [Location(str(k), *row, SIZE_M, "r", "train") for k, row in enumerate(rows)]
+    these = [Location(str(k), *row, SIZE_M, "r") for k, row in enumerate(rows)]
     expected: list[int] = []
     for k, a in enumerate(these):
         if all(shared_m2(a, these[j], lon0, lat0) < 1 for j in expected):
@@ -326,9 +325,7 @@ def test_the_grid_sampler_leaves_no_point_out(west, south, width, height, random
     # Nothing needless: a cell's footprint comes within a few metres of the region.
     area = region.geometry.buffer(1e-4 / max(0.1, math.cos(math.radians(south))))
     for k in range(len(found)):
-        cell = Location(
-            "c", found.lon[k], found.lat[k], int(found.epsg[k]), found.x0_m[k], found.y0_m[k], 1320, "r", "train"
-        )
+        cell = Location("c", found.lon[k], found.lat[k], int(found.epsg[k]), found.x0_m[k], found.y0_m[k], 1320, "r")
         outline = grid.footprint(cell)
         assert any(area.intersects(shapely.affinity.translate(outline, turn)) for turn in (-360, 0, 360))
 
@@ -513,7 +510,7 @@ def test_saved_locations_come_back_and_are_the_same_bytes(example, drawn, tmp_pa
 def test_saved_locations_open_in_geopandas_with_their_footprints(example, drawn, tmp_path):
     over = grids.snap(np.array([179.999, -179.999]), np.array([-17.0, -18]), SIZE_M)
     rows = zip(*(getattr(over, k).tolist() for k in ("lon", "lat", "epsg", "x0_m", "y0_m")), strict=True)
-    fiji = [Location(f"fiji-{k}", *row, SIZE_M, "fiji", "train", parent="p") for k, row in enumerate(rows)]
+    fiji = [Location(f"fiji-{k}", *row, SIZE_M, "fiji", parent="p") for k, row in enumerate(rows)]
     parquet.save(Locations.of([*fiji, *drawn[:50]]), Store(tmp_path), "l.parquet", dataset(example))
     frame = gpd.read_parquet(tmp_path / "l.parquet")
     assert frame.crs.to_epsg() == 4326
@@ -650,18 +647,9 @@ def test_cells_come_by_rank_and_their_children_after_them(family):
     assert {r.lon > 0 for r in roots if abs(r.lon) > 179} == {True, False}
 
 
-def test_children_have_the_region_and_split_of_their_cell(example, family):
-    for split in ({"val_fraction": 0.5, "block_deg": 0.5, "buffer_km": 10}, {"val_fraction": 0.05}):
-        spec = of_cells(example, land_buffer_deg=0.25)
-        spec.recipe = spec.recipe.model_copy(update={"split": SplitSpec(**split)})
-        found = draw.draw(spec, SEAMS)
-        cells = {r.id: r for r in found.roots()}
-        assert {(c.region, c.split) == (cells[c.parent].region, cells[c.parent].split) for c in found.children()} == {
-            True
-        }
-        for part in (found.roots(), found.children()):  # of a child, too, by its own centre alone
-            again = of_samples(spec.recipe, part.column("lon"), part.column("lat"))
-            assert again.tolist() == part.column("split").tolist()
+def test_children_have_the_region_of_their_cell(family):
+    cells = {r.id: r for r in family.roots()}
+    assert {c.region == cells[c.parent].region for c in family.children()} == {True}
     assert {r.region for r in family.roots()} == {region.name for region in SEAMS}
     assert {c.region for c in family.children()} == {region.name for region in SEAMS}
 

@@ -16,7 +16,7 @@ SPEC = PlacesSpec(sampler="era5-cells", regions=["europe"])
 def cell(number: int) -> Location:
     found = era5_cells.grids(np.array([number]))
     row = (found.lon[0], found.lat[0], era5_cells.EPSG, found.x0_m[0], found.y0_m[0], 0.25)
-    return Location(era5_cells.ids(np.array([number]))[0], *row, "r", "train")
+    return Location(era5_cells.ids(np.array([number]))[0], *row, "r")
 
 
 # --- numbers, nodes and ids ----------------------------------------------------------------------------------------

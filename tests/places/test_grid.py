@@ -24,7 +24,7 @@ SIZE = st.sampled_from([60.0, 1320.0, 2640.0, 5160.0])
 def location(lon: float, lat: float, size_m: float = 2640.0) -> Location:
     epsg, x0, y0 = grid.snapped(lon, lat, size_m)
     centre = grid.transformer(epsg, 4326).transform(x0 + size_m / 2, y0 - size_m / 2)
-    return Location(grid.location_id(epsg, x0, y0, size_m), *centre, epsg, x0, y0, size_m, "r", "train")
+    return Location(grid.location_id(epsg, x0, y0, size_m), *centre, epsg, x0, y0, size_m, "r")
 
 
 @given(st.floats(-179.99, 179.99), st.floats(-79.9, 83.9))

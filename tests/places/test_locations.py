@@ -21,7 +21,6 @@ ROWS = st.lists(
         y0_m=st.floats(0, 1e7),
         size_m=st.just(2640.0),
         region=NAMES,
-        split=st.sampled_from(["train", "val", "buffer"]),
         rank=st.integers(0, 10**9),
         parent=st.none() | st.just("p"),
     ),
@@ -57,7 +56,7 @@ def test_roots_and_children_are_taken_apart_in_their_order(pairs, data):
     names = [f"{name}{k}" if parent else name for k, (name, parent) in enumerate(dict(pairs).items())]
     parents = [parent for _, parent in dict(pairs).items()]
     rows = [
-        Location(name, 0.0, 0.0, 4326, 0.0, 0.0, 0.25, "r", "train", parent=parent)
+        Location(name, 0.0, 0.0, 4326, 0.0, 0.0, 0.25, "r", parent=parent)
         for name, parent in zip(names, parents, strict=True)
     ]
     found = Locations.of(rows)
@@ -83,13 +82,13 @@ def test_many_take_few_bytes():
     n = 100_000
     ids = [f"utm32n-{k:06d}-5629020" for k in range(n)]
     same = {name: np.full(n, 1.0) for name in ("lon", "lat", "epsg", "x0_m", "y0_m", "size_m")}
-    found = Locations.of_columns({"id": ids, **same, "region": ["europe"] * n, "split": ["train"] * n})
+    found = Locations.of_columns({"id": ids, **same, "region": ["europe"] * n})
     assert found.table.nbytes / n < 100
     assert found[n - 1].id == ids[-1]
 
 
 def test_what_is_not_there_and_what_is_no_id_is_refused():
-    found = Locations.of([Location("a", 0.0, 0.0, 32631, 0.0, 0.0, 60.0, "r", "train")])
+    found = Locations.of([Location("a", 0.0, 0.0, 32631, 0.0, 0.0, 60.0, "r")])
     for index in (1, -2):
         with pytest.raises(IndexError, match="of 1"):
             found[index]

@@ -58,7 +58,7 @@ def test_points_beyond_the_antimeridian_are_where_they_are(lon):
 
 def test_of_a_patch_those_pixels_are_sea_that_are():
     epsg, x, y = grid.snapped(-9.42, 39.5, 2640)[0], *grid.snapped(-9.42, 39.5, 2640)[1:]
-    place = Location("a", -9.42, 39.5, epsg, x - 6000, y, 12_000, "", "train")
+    place = Location("a", -9.42, 39.5, epsg, x - 6000, y, 12_000, "")
     asked = np.zeros((120, 120), bool)
     asked[10:110] = True
     found = ocean.sea_of(asked, place, 100.0)

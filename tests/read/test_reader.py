@@ -41,7 +41,7 @@ NEAR_PX = 0.05
 def location(lon: float, lat: float, size_m: float = 660.0) -> Location:
     epsg, x0, y0 = grid.snapped(lon, lat, size_m)
     centre = grid.transformer(epsg, 4326).transform(x0 + size_m / 2, y0 - size_m / 2)
-    return Location(grid.location_id(epsg, x0, y0, size_m), *centre, epsg, x0, y0, size_m, "r", "train")
+    return Location(grid.location_id(epsg, x0, y0, size_m), *centre, epsg, x0, y0, size_m, "r")
 
 
 def spec(res_m: float, dtype: str = "float32", nodata: float = NODATA, **how: Any) -> ArraySpec:
@@ -960,7 +960,7 @@ def test_adjoining_real_elevation_tiles_join_without_a_step(shared):
     assert len(tiles) == 4
     # A cell's grid in degrees whose middle is where the four meet; the files declare no nodata and have no voids.
     lon, lat, size = -118.0001, 34.0001, 0.09
-    at = Location("cell", lon, lat, 4326, lon - size / 2, lat + size / 2, size, "r", "train")
+    at = Location("cell", lon, lat, 4326, lon - size / 2, lat + size / 2, size, "r")
     array = ArraySpec(size_px=350, bands=["height"], dtype="float32", nodata=NODATA, unit="m")
     with Reader("") as reader:
         found, was_warped = reader.read(tiles, array, at)
@@ -991,7 +991,7 @@ def test_a_ramp_across_50_degrees_north_has_no_step_where_the_spacing_of_longitu
         y = north - dy * (np.arange(rows) + 0.5)
         pixels = (1000 * (x[None] - 8) + 500 * (y[:, None] - 50)).astype(np.float32)
         tiles.append(write(tmp_path / f"{south}.tif", pixels, Affine(dx, 0, west, 0, -dy, north), 4326))
-    at = Location("cell", lon, lat, 4326, lon - size / 2, lat + size / 2, size, "r", "train")
+    at = Location("cell", lon, lat, 4326, lon - size / 2, lat + size / 2, size, "r")
     array = ArraySpec(size_px=size_px, bands=["height"], dtype="float32", nodata=NODATA, unit="m")
     with Reader("") as reader:
         found, _ = reader.read(tiles, array, at)

@@ -470,7 +470,7 @@ def test_a_raster_is_refused_as_a_swath_and_a_swath_as_a_raster(tmp_path, orbit)
     dem = source("dem")
     assert "is no swath, so its files are rasters" in refused(orbit, dem)
     array = ArraySpec(res_m=10, bands=["b"], dtype="float32", nodata=-1, unit="m")
-    place = Location("x", 10.0, 25.0, 32632, 600_000, 2_766_000, 600, "r", "train")
+    place = Location("x", 10.0, 25.0, 32632, 600_000, 2_766_000, 600, "r")
     with (
         Reader("") as reader,
         pytest.raises(ReadError, match=r"is netCDF-4 \(HDF5\), expected a TIFF: a swath's pixels"),

@@ -22,7 +22,7 @@ JULY = dt.date(2021, 7, 15)
 
 
 def cell(lon: float, lat: float) -> Location:
-    return Location("era5-0", lon, lat, 4326, lon - 0.125, lat + 0.125, 0.25, "r", "train")
+    return Location("era5-0", lon, lat, 4326, lon - 0.125, lat + 0.125, 0.25, "r")
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from curation.recipe.dataset import Dataset, load_dataset
 from curation.recipe.digests import changes
 from curation.recipe.schema import QualitySpec, Recipe
 from curation.recipe.sources import SourceSpec
+from curation.recipe.split import ColumnSplit
 from curation.recipe.toml import read_toml
 
 QUERIES, MANIFESTS = files.folder("stac_queries"), files.folder("manifests")
@@ -134,6 +135,9 @@ KNOWN = (
         ("# radar = ", 'radar = "db" # ', "[pack] radar = 'db': Input should be 'centidb' or 'float32'"),
         ("# slab_patches = 16", "slab_patches = 10_000", "[cube] slab_patches = 10000: Input should be less "),
         ("# block_deg = 1.0", "block_deg = inf", "[split] block_deg = inf: Input should be a finite number"),
+        ("# block_deg = 1.0", "block_dg = 1.0", "[split] block_dg: no such key; did you mean block_deg? known keys: block"),
+        ("# block_deg = 1.0", 'rule = "blocs"', "[split]: Input tag 'blocs' found using 'rule' does not match any of"),
+        ("# block_deg = 1.0", 'rule = "column"', "[split] val: missing; add it"),
     ],
 )  # fmt: skip
 def test_one_line_says_file_key_value_and_what_is_allowed(tmp_path, old, new, want):
@@ -319,7 +323,7 @@ def digests(dataset: Dataset, catalog: str = "planetary-computer") -> dict[str, 
         ({"cube": {"slab_patches": 8}}, {"pixels"}),
         ({"labels": {"min_fraction": 0.1}}, {"release"}),
         ({"labels": {"seasonal": None}}, {"release"}),
-        ({"split": {"val_fraction": 0.1}}, {"release", "places"}),
+        ({"split": {"val_fraction": 0.1}}, {"release"}),
         ({"split": {"unshared": ["s2l2a"]}}, {"release"}),
         ({"quality": {"max_shift_px": 2.0}}, {"pixels"}),
         ({"fetch": {"requests_per_host": 3}}, set()),
@@ -331,6 +335,13 @@ def digests(dataset: Dataset, catalog: str = "planetary-computer") -> dict[str, 
 def test_a_digest_changes_with_what_it_stands_for_and_with_nothing_else(change, want):
     before, after = digests(load_dataset("starter")), digests(varied(**change))
     assert {n for n in DIGESTS if before[n] != after[n]} == want
+
+
+def test_another_rule_of_the_split_is_another_release_alone():
+    by_region = load_dataset("starter")
+    by_region.recipe = by_region.recipe.model_copy(update={"split": ColumnSplit(rule="column", val=["europe"])})
+    before, after = digests(load_dataset("starter")), digests(by_region)
+    assert {n for n in DIGESTS if before[n] != after[n]} == {"release"}
 
 
 @pytest.mark.parametrize(

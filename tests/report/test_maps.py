@@ -20,7 +20,7 @@ from curation.report.palette import OUTCOMES
 
 def _place(lon: float, lat: float) -> Location:
     epsg, x0, y0 = grid.snapped(lon, lat, 2640)
-    return Location(grid.location_id(epsg, x0, y0, 2640), lon, lat, epsg, x0, y0, 2640, "r", "train")
+    return Location(grid.location_id(epsg, x0, y0, 2640), lon, lat, epsg, x0, y0, 2640, "r")
 
 
 def test_places_across_the_antimeridian_lie_side_by_side():
@@ -49,7 +49,7 @@ def test_a_map_shows_every_state_in_its_colour(many: int):
     base = _place(6.0, 51.2)
     places = [dataclasses.replace(base, id=f"p{n}", lon=6 + n % 20 / 40, lat=51.2 + n // 20 / 60) for n in range(many)]
     states = {p.id: ("complete", "rejected", "pending")[n % 3] for n, p in enumerate(places)}
-    text = maps.region(states, places, "m", "Map of somewhere, for a test")
+    text = maps.region(states, places, (), "m", "Map of somewhere, for a test")
     ET.fromstring(text)
     for state in ("complete", "rejected", "pending"):
         assert OUTCOMES[state] in text
@@ -58,7 +58,7 @@ def test_a_map_shows_every_state_in_its_colour(many: int):
 
 def test_the_world_has_land_and_its_dots():
     places = [_place(6, 51), _place(-46.5, -23.5)]
-    text = maps.world({p.id: "failed" for p in places}, places, "w", "Map of the world, for a test")
+    text = maps.world({p.id: "failed" for p in places}, places, (), "w", "Map of the world, for a test")
     assert text.count(OUTCOMES["failed"]) >= 1
     assert "data:image/png;base64" in text
 
@@ -79,11 +79,11 @@ def test_a_hexagon_has_the_places_that_are_nearest_to_its_centre():
     assert np.allclose(sorted(columns), wanted)
 
 
-def _spread(count: int, split: str = "train") -> list[Location]:
+def _spread(count: int) -> list[Location]:
     """Over much of the globe; each on land or sea."""
     rng = np.random.default_rng(5)
     lon, lat = rng.uniform(-60, 60, count), rng.uniform(-40, 60, count)
-    return [Location(f"p{n}", lon[n], lat[n], 32632, 0.0, 0.0, 2640.0, "r", split) for n in range(count)]
+    return [Location(f"p{n}", lon[n], lat[n], 32632, 0.0, 0.0, 2640.0, "r") for n in range(count)]
 
 
 def _colours(figure: Figure) -> np.ndarray:
@@ -102,7 +102,7 @@ def test_of_a_quarter_million_places_with_every_third_failed_no_part_of_the_map_
     places = _spread(250_000)
     bad = np.random.default_rng(6).random(len(places)) < 0.3
     states = {p.id: "failed" if b else "complete" for p, b in zip(places, bad, strict=True)}
-    pixels = _colours(maps._map(states, places, (-180, -62, 180, 86), 1.0, 13.2))
+    pixels = _colours(maps._map(states, places, (), (-180, -62, 180, 86), 1.0, 13.2))
     green, red = (palette.rgb(palette.OUTCOMES[s]) for s in ("complete", "failed"))
     assert len(pixels) > 20_000
     third = tuple(round(255 * c) for c in maps.LACKING(0.3)[:3])
@@ -114,7 +114,7 @@ def test_of_a_quarter_million_places_with_every_third_failed_no_part_of_the_map_
 def test_a_region_that_failed_in_the_west_is_red_there_and_green_in_the_east():
     places = _spread(20_000)
     states = {p.id: "failed" if p.lon < 0 else "complete" for p in places}
-    figure = maps._map(states, places, (-60, -40, 60, 60), 1.0, 6.0)
+    figure = maps._map(states, places, (), (-60, -40, 60, 60), 1.0, 6.0)
     hexes = figure.axes[0].collections[0]
     east = np.array([path.vertices[:, 0].mean() > 0 for path in hexes.get_paths()])
     face = hexes.get_facecolors()[:, :3]
@@ -127,7 +127,7 @@ def test_one_place_that_lacks_something_is_not_hidden_by_complete_ones_at_its_pl
     base = _place(6.0, 51.2)
     places = [dataclasses.replace(base, id=f"p{n}") for n in range(900)]
     states = {p.id: "complete" for p in places} | {"p450": state}
-    text = maps.region(states, places, "m", "Map of somewhere, for a test")
+    text = maps.region(states, places, (), "m", "Map of somewhere, for a test")
     assert text.rindex(OUTCOMES[state]) > text.rindex(OUTCOMES["complete"])
 
 
@@ -141,20 +141,20 @@ def test_one_place_that_lacks_something_is_not_hidden_by_complete_ones_at_its_pl
     ids=len,
 )
 def test_what_is_not_of_train_is_marked_and_told(places: list[Location]):
-    other = [dataclasses.replace(places[0], split="val"), *places[1:]]
-    states = {p.id: "complete" for p in places}
-    plain, marked = (maps.region(states, its, "m", "Map of somewhere, for a test") for its in (places, other))
+    states, one = {p.id: "complete" for p in places}, {places[0].id}
+    plain, marked = (maps.region(states, places, its, "m", "Map of somewhere, for a test") for its in ((), one))
     if len(places) <= maps.MOST_POINTS:
         assert marked.count("currentColor") > plain.count("currentColor")
     assert plain != marked
-    assert "not of train" not in maps.note(places)
-    assert re.search(r"\b1 not of train|not of train \(1\)", maps.note(other))
+    assert "not of train" not in maps.note(places, (), packed=True)
+    assert "not of train (1)" in maps.note(places, one, packed=True)
+    assert "not of train (1, as planned)" in maps.note(places, one, packed=False)
 
 
 def test_the_meridian_of_180_degrees_lies_on_neither_side():
     for places in ([_place(6, 51), _place(-46.5, -23.5)], [_place(179.6, -17.0), _place(-179.7, -17.2)]):
         draw = maps.world if maps.spread(places) else maps.region
-        text = draw({p.id: "failed" for p in places}, places, "w", "Map of the world, for a test")
+        text = draw({p.id: "failed" for p in places}, places, (), "w", "Map of the world, for a test")
         assert "180°" in text
         assert not re.search("180°[EW]", text)
     assert [maps._degrees(v, "E", "W") for v in (-180.0, -90, 0, 90, 180)] == ["180°", "90°W", "0°", "90°E", "180°"]
@@ -175,6 +175,6 @@ def test_the_map_of_a_region_is_no_strip(tall: tuple[float, float], lat: float):
 def test_places_in_a_line_have_a_map_of_a_page_s_shape():
     for line in ([(-70, -18 - n / 2) for n in range(60)], [(10 + n / 3, 50) for n in range(60)]):
         places = [dataclasses.replace(_place(*at), id=f"p{n}") for n, at in enumerate(line)]
-        text = maps.region({p.id: "complete" for p in places}, places, "m", "Map of somewhere, for a test")
+        text = maps.region({p.id: "complete" for p in places}, places, (), "m", "Map of somewhere, for a test")
         width, height = map(float, ET.fromstring(text).attrib["viewBox"].split()[2:])
         assert 0.5 < height / width < 1.6

@@ -22,7 +22,7 @@ from tests.properties import examples
 def test_a_location_lies_in_one_cell_and_its_footprint_in_the_cells_boxes(lon, lat, size_m):
     epsg, x0, y0 = grid.snapped(lon, lat, size_m)
     centre = grid.transformer(epsg, 4326).transform(x0 + size_m / 2, y0 - size_m / 2)
-    at = Location("a", *centre, epsg, x0, y0, size_m, "r", "train")
+    at = Location("a", *centre, epsg, x0, y0, size_m, "r")
     cell = cell_of(at)
     south, west = cell.row - 90, cell.col - 180
     assert south <= at.lat < south + 1
@@ -38,7 +38,7 @@ def test_a_location_lies_in_one_cell_and_its_footprint_in_the_cells_boxes(lon, l
 @settings(max_examples=examples(300), deadline=None)
 def test_the_footprint_of_an_era5_cell_lies_in_the_boxes_of_its_search_cell(column, row):
     lon, lat = column * 0.25 - 180, row * 0.25 - 90
-    at = Location("a", lon, lat, 4326, lon - 0.125, lat + 0.125, 0.25, "r", "train")
+    at = Location("a", lon, lat, 4326, lon - 0.125, lat + 0.125, 0.25, "r")
     cell = cell_of(at)
     boxes = [shapely.box(*b) for b in cell.boxes]
     assert all(-180 <= b[0] < b[2] <= 180 and -90 <= b[1] < b[3] <= 90 for b in cell.boxes)
@@ -49,7 +49,7 @@ def test_the_footprint_of_an_era5_cell_lies_in_the_boxes_of_its_search_cell(colu
 
 def test_search_cells_of_utm_places_are_what_they_were():
     epsg, x0, y0 = grid.snapped(6.0, 51.3, 2640.0)
-    cell = cell_of(Location("a", 6.0, 51.3, epsg, x0, y0, 2640.0, "r", "train"))
+    cell = cell_of(Location("a", 6.0, 51.3, epsg, x0, y0, 2640.0, "r"))
     assert cell == SearchCell(141, 186)
     assert cell.boxes == [(6 - 0.05 / math.cos(math.radians(52)), 50.95, 7 + 0.05 / math.cos(math.radians(52)), 52.05)]
 

@@ -20,7 +20,7 @@ SUMMER = Season("summer", *(dt.datetime(2021, m, d, tzinfo=dt.UTC) for m, d in (
 def location(lon: float = 9.0, lat: float = 48.0, size_m: float = 2640.0) -> Location:
     epsg, x0, y0 = grid.snapped(lon, lat, size_m)
     centre = grid.transformer(epsg, 4326).transform(x0 + size_m / 2, y0 - size_m / 2)
-    return Location("a", *centre, epsg, x0, y0, size_m, "r", "train")
+    return Location("a", *centre, epsg, x0, y0, size_m, "r")
 
 
 HERE = location()

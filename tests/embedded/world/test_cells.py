@@ -34,7 +34,7 @@ SEASONS = {
 def _place(lon: float, lat: float) -> Location:
     lon = (lon + 180) % 360 - 180
     epsg, x0, y0 = grid.snapped(lon, lat, SIZE_M)
-    return Location("a-place", lon, lat, epsg, x0, y0, SIZE_M, "anywhere", "train")
+    return Location("a-place", lon, lat, epsg, x0, y0, SIZE_M, "anywhere")
 
 
 def _season(time: dt.datetime) -> str:

@@ -20,7 +20,7 @@ ARRAYS = {r: ArraySpec(res_m=r, bands=["b"], dtype="uint16", nodata=0, unit="dn"
 def at(place: Place) -> Location:
     """The place as a location: where it is in degrees does not matter to an exact crop."""
     x, y = scene.WEST + 10 * place[0], scene.NORTH - 10 * place[1]
-    return Location("p", 9.0, 51.0, scene.EPSG, x, y, scene.SIZE_M, "r", "train")
+    return Location("p", 9.0, 51.0, scene.EPSG, x, y, scene.SIZE_M, "r")
 
 
 def slab(url: str, places: list[Place]) -> list[tuple[Place, Patch]]:

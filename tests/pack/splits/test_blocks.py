@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.errors import ConfigError
-from curation.places import split
-from curation.places.split import splits_of
-from curation.recipe.schema import SplitSpec
+from curation.pack.splits import blocks
+from curation.pack.splits.blocks import splits_of
+from curation.recipe.split import BlocksSplit
 from tests.properties import examples
 
-SPEC = SplitSpec(val_fraction=0.2, block_deg=2, buffer_km=30)
+SPEC = BlocksSplit(val_fraction=0.2, block_deg=2, buffer_km=30)
 
 
 def globe(n: int, seed: int = 0, low: float = -1, high: float = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -30,7 +30,7 @@ def km(lon1, lat1, lon2, lat2):
 
 def test_golden_values_never_change():
     # Releases depend on these: the same seed and block must fall the same way for ever, on every platform.
-    assert [split._share(42, band, column) for band, column in ((0, 0), (141, 186), (719, 3))] == [
+    assert [blocks._share(42, band, column) for band, column in ((0, 0), (141, 186), (719, 3))] == [
         pytest.approx(v, abs=0) for v in GOLDEN
     ]
 
@@ -44,7 +44,7 @@ TURNING = st.integers(-180 << 20, 180 << 20).map(lambda v: v / (1 << 20))
 
 @given(TURNING, st.floats(-90, 90), st.integers(-5, 5), st.floats(0.1, 30), st.floats(0, 400))
 def test_one_point_is_as_many_points(lon, lat, seed, block_deg, buffer_km):
-    spec = SplitSpec(val_fraction=0.3, block_deg=block_deg, buffer_km=buffer_km)
+    spec = BlocksSplit(val_fraction=0.3, block_deg=block_deg, buffer_km=buffer_km)
     many = splits_of(np.array([0, lon, 1]), np.array([0, lat, 1]), seed, spec, 0)
     for turned in (lon, lon - 360, lon + 360):
         assert splits_of(np.array([turned]), np.array([lat]), seed, spec, 0) == many[1]
@@ -62,7 +62,7 @@ def test_seeds_differ_and_repeat():
 def test_the_val_fraction_is_about_right(block_deg, fraction):
     # Over many seeds, since at 30° there are few blocks.
     lon, lat = globe(3000)
-    spec = SplitSpec(val_fraction=fraction, block_deg=block_deg, buffer_km=0)
+    spec = BlocksSplit(val_fraction=fraction, block_deg=block_deg, buffer_km=0)
     share = np.mean([(splits_of(lon, lat, seed, spec, 0) == "val").mean() for seed in range(30)])
     assert abs(share - fraction) < 0.035
     assert share == fraction or 0 < fraction < 1
@@ -95,7 +95,7 @@ def test_no_train_point_is_near_a_val_point(low, high, lons):
 
 @pytest.mark.parametrize(("lat0", "block_deg"), [(0, 2), (51, 0.5), (-33, 1.3), (83, 1), (89.5, 1), (-89.9, 2)])
 def test_buffer_is_exactly_what_is_near_a_val_block_by_brute_force(lat0, block_deg):
-    spec = SplitSpec(val_fraction=0.3, block_deg=block_deg, buffer_km=20)
+    spec = BlocksSplit(val_fraction=0.3, block_deg=block_deg, buffer_km=20)
     bare = spec.model_copy(update={"buffer_km": 0})
     rng = np.random.default_rng(9)
     for lon0 in (179.97, 12.3):
@@ -113,7 +113,7 @@ def test_buffer_is_exactly_what_is_near_a_val_block_by_brute_force(lat0, block_d
                 assert got == "buffer"
 
 
-def _val_within(lon: float, lat: float, reach_km: float, bare: SplitSpec) -> bool:
+def _val_within(lon: float, lat: float, reach_km: float, bare: BlocksSplit) -> bool:
     km_, turn = np.meshgrid(np.linspace(0, reach_km, 60), np.linspace(0, 2 * np.pi, 180))
     d, phi = km_ / 6371.0088, math.radians(lat)
     there = np.arcsin(np.clip(np.sin(phi) * np.cos(d) + np.cos(phi) * np.sin(d) * np.cos(turn), -1, 1))
@@ -125,7 +125,7 @@ def _val_within(lon: float, lat: float, reach_km: float, bare: SplitSpec) -> boo
 @given(st.floats(-180, 180), st.floats(-90, 90), st.floats(-180, 180), st.floats(-90, 80), st.floats(0.1, 120))
 def test_distance_to_a_block_is_that_of_its_nearest_point(lon, lat, west, south, width):
     north = min(90.0, south + 10)
-    got = float(split.distance_km(*(np.array([v]) for v in (lon, lat, west, south, width, north)))[0])
+    got = float(blocks.distance_km(*(np.array([v]) for v in (lon, lat, west, south, width, north)))[0])
     x, y = np.meshgrid(west + np.linspace(0, width, 400), np.linspace(south, north, 400))
     brute = km(lon, lat, x, y).min()
     step = 111.2 * max(width, 10) / 400
@@ -134,8 +134,8 @@ def test_distance_to_a_block_is_that_of_its_nearest_point(lon, lat, west, south,
 
 def test_blocks_are_about_square_on_the_ground():
     band = np.arange(4, 176)
-    south, north = split._edges(band, 1.0)
-    width = 360 / split._columns(band, 1.0) * np.cos(np.radians((south + north) / 2))
+    south, north = blocks._edges(band, 1.0)
+    width = 360 / blocks._columns(band, 1.0) * np.cos(np.radians((south + north) / 2))
     assert width.min() > 0.9
     assert width.max() < 1.1
 

@@ -1,4 +1,4 @@
-"""Train and validation by split blocks on the sphere. Pure: a function of footprints, whatever drew them.
+"""Split blocks on the sphere, of which some are val. Pure: a function of footprints, whatever drew them.
 
 The sphere is cut into bands of `block_deg` of latitude from the south pole up, each band into
 `round(360 cos(lat) / block_deg)` blocks of equal longitude (`lat`: the band's middle), so that blocks are about square on
@@ -23,69 +23,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.errors import ConfigError
-from curation.places import era5_cells, overlap
-from curation.places.grids import Places, by_value
-from curation.recipe.schema import CELL_DEG, CELL_SAMPLER, GridSpec, Recipe, SplitSpec
-
-EARTH_RADIUS_KM = 6371.0088
-"""Mean radius (IUGG)."""
-
-TRAIN, VAL, BUFFER = "train", "val", "buffer"
-
-STRETCH = 1.05
-"""A metre of a CRS is at most so many metres on the mean sphere: 1.0061 in UTM (scale 0.9996, and a sphere that is 1.0057
-times as large as the ellipsoid's meridian at the equator), 1.03 in the equal-area grids of continents."""
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from curation.pack.splits.sides import BUFFER, TRAIN, VAL
+from curation.places import era5_cells
+from curation.places.grids import Floats, Ints
+from curation.places.locations import Locations
+from curation.places.nearby import EARTH_RADIUS_KM, arc
+from curation.places.reach import reach_km
+from curation.recipe.schema import CELL_DEG, CELL_SAMPLER, GridSpec, Recipe
+from curation.recipe.split import BlocksSplit
 
 
-def of_samples(recipe: Recipe, lon: Floats, lat: Floats) -> NDArray[np.str_]:
-    """`train`, `val` or `buffer` of each place of a recipe, root or child, by the centre of its own footprint.
+def sides(places: Locations, recipe: Recipe, rule: BlocksSplit) -> NDArray[np.str_]:
+    """`train`, `val` or `buffer` of each place, root or child, by the centre of its own footprint.
 
     It follows from recipe and place alone, so that it is the same whenever and of however few places it is asked.
 
     Raises:
         ConfigError: as `splits_of` does.
     """
-    footprint = recipe.grid
+    lon, lat, footprint = places.column("lon"), places.column("lat"), recipe.grid
     if recipe.places.sampler == CELL_SAMPLER:  # a child lies within its cell, whose side it is of
-        lon, lat = era5_cells.nodes(era5_cells.numbers_at(np.asarray(lon, np.float64), np.asarray(lat, np.float64)))
+        lon, lat = era5_cells.nodes(era5_cells.numbers_at(lon, lat))
         footprint = GridSpec(size_deg=CELL_DEG)
-    return splits_of(lon, lat, recipe.seed, recipe.split, reach_km(footprint))
+    return splits_of(lon, lat, recipe.seed, rule, reach_km(footprint))
 
 
-def reach_km(grid: GridSpec) -> float:
-    """The farthest that a footprint reaches from its centre on the sphere, km: no less, wherever it lies."""
-    if grid.size_deg is not None:  # longer along the equator than anywhere
-        return math.radians(CELL_DEG / math.sqrt(2)) * EARTH_RADIUS_KM
-    return grid.size / math.sqrt(2) * STRETCH / 1000
-
-
-def check_reach(found: Places, grid: GridSpec, where: str) -> None:
-    """Passes where no footprint in metres reaches farther than `reach_km` says; in UTM none does.
-
-    Raises:
-        ConfigError: one does, as in a CRS that shrinks the ground.
-    """
-    limit = reach_km(grid)
-    for code, rows in by_value(found.epsg):
-        if grid.size_deg is not None or 32601 <= code <= 32660 or 32701 <= code <= 32760:
-            continue
-        of = found.take(rows)
-        lon, lat = overlap.outlines(of.epsg, of.x0_m, of.y0_m, grid.size, points_per_side=4)
-        km = EARTH_RADIUS_KM * _arc(np.radians(of.lat)[:, None], np.radians(lat), np.radians(lon - of.lon[:, None]))
-        bad = ~(km.max(axis=1) <= limit)
-        if bad.any():
-            k = int(np.argmax(bad))
-            raise ConfigError(
-                f"{where}: the footprint of EPSG:{code} at lon {of.lon[k]:.4f}, lat {of.lat[k]:.4f} reaches "
-                f"{km[k].max():.3f} km from its centre, where {grid.size:g} m may reach {limit:.3f}: its CRS shrinks the "
-                "ground there, so train and val could share some; give it in UTM"
-            )
-
-
-def splits_of(lon: Floats, lat: Floats, seed: int, spec: SplitSpec, reach_km: float) -> NDArray[np.str_]:
+def splits_of(lon: Floats, lat: Floats, seed: int, spec: BlocksSplit, reach_km: float) -> NDArray[np.str_]:
     """`train`, `val` or `buffer` of each footprint by its centre in degrees, as `<U6` of the centres' shape.
 
     A block holds its west and south edges; longitudes may run beyond ±180.
@@ -142,7 +105,7 @@ def _columns(band: Ints, block_deg: float) -> Ints:
 class _Blocks:
     """Which blocks of a split are val; each is hashed once, however many points are near it."""
 
-    def __init__(self, seed: int, spec: SplitSpec, apart_km: float) -> None:
+    def __init__(self, seed: int, spec: BlocksSplit, apart_km: float) -> None:
         self.seed, self.spec = seed, spec
         self.apart_km = apart_km
         """What a train centre keeps from them."""
@@ -218,12 +181,5 @@ def distance_km(lon: Floats, lat: Floats, west: Floats, south: Floats, width: Fl
     # Of the edge, which is a great circle, the foot of the perpendicular or an end.
     foot = np.arctan2(np.sin(phi), np.cos(phi) * np.cos(dlon))
     ends = [low, high, np.clip(foot, low, high)]
-    nearest: Floats = np.minimum.reduce([_arc(phi, end, dlon) for end in ends])
+    nearest: Floats = np.minimum.reduce([arc(phi, end, dlon) for end in ends])
     return EARTH_RADIUS_KM * nearest
-
-
-def _arc(phi: Floats, other: Floats, dlon: Floats) -> Floats:
-    """Angle between points of two latitudes, radians (haversine, exact for small angles)."""
-    h = np.sin((phi - other) / 2) ** 2 + np.cos(phi) * np.cos(other) * np.sin(dlon / 2) ** 2
-    angle: Floats = 2.0 * np.arcsin(np.sqrt(np.minimum(1.0, h)))
-    return angle

@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from pyproj import CRS, Transformer
 
 from curation.errors import ConfigError
-from curation.places import draw, era5_cells, grid, grids, split
+from curation.pack.splits.split import sides
+from curation.places import draw, era5_cells, grid, grids
 from curation.places.grids import Places
 from curation.places.locations import Locations
-from curation.places.regions import from_bbox
+from curation.places.regions import Region, from_bbox
 from curation.recipe.dataset import Dataset, load_dataset
-from curation.recipe.schema import Recipe, SplitSpec
+from curation.recipe.schema import Recipe
+from curation.recipe.split import BlocksSplit
 
 EXAMPLE = load_dataset("ssl4eo-s12-ml")
 CELLS = load_dataset("ssl4eo-s")
@@ -31,13 +33,22 @@ def dataset(sampler: dict, size_m: float, folder: Path | None = None, **rule) ->
     return Dataset(Recipe.model_validate(raw), EXAMPLE.specs, (folder or EXAMPLE.path.parent) / "recipe.toml")
 
 
-def given_here(folder: Path, found: Places, size_m: float, **rule) -> Locations:
+Split = tuple[Locations, np.ndarray]
+"""Locations and their sides."""
+
+
+def drawn(spec: Dataset, asked: Sequence[Region] | None = None) -> Split:
+    found = draw.draw(spec, asked)
+    return found, sides(spec.recipe, found)
+
+
+def given_here(folder: Path, found: Places, size_m: float, **rule) -> Split:
     """Footprints as a file gives them, overlapping or not."""
     frame = pd.DataFrame({"id": [f"p{n}" for n in range(len(found))]})
     for name in ("epsg", "x0_m", "y0_m"):
         frame[name] = getattr(found, name)
     frame.to_csv(folder / "places.csv", index=False)
-    return draw.draw(dataset({"sampler": "file", "file": "places.csv"}, size_m, folder, **rule))
+    return drawn(dataset({"sampler": "file", "file": "places.csv"}, size_m, folder, **rule))
 
 
 def outlines(found: Locations, lon: float, lat: float) -> np.ndarray:
@@ -52,9 +63,10 @@ def outlines(found: Locations, lon: float, lat: float) -> np.ndarray:
     return np.array(out, dtype=object)
 
 
-def apart_m(found: Locations, lon: float, lat: float) -> float:
+def apart_m(split: Split, lon: float, lat: float) -> float:
     """Least distance of a train and a val footprint near a point, metres; 0 where they share ground."""
-    shapes, side = outlines(found, lon, lat), found.column("split")
+    found, side = split
+    shapes = outlines(found, lon, lat)
     train, val = shapes[side == "train"], shapes[side == "val"]
     if not len(train) or not len(val):
         return float("inf")
@@ -92,13 +104,28 @@ def test_given_footprints_share_no_ground(tmp_path, where, size_m, buffer_km, se
     assert apart_m(found, *where) >= 0.99 * 1000 * buffer_km  # the sphere is no ellipsoid
 
 
+@SOME
+@given(ANYWHERE, st.sampled_from([480.0, 9960.0]), st.sampled_from([0.06, 2.0]), st.integers(0, 99))
+def test_by_a_column_neither_do_they(where, size_m, buffer_km, seed):
+    at = scattered(*where, size_m, seed)
+    columns = {k: getattr(at, k) for k in ("lon", "lat", "epsg", "x0_m", "y0_m")}
+    own = np.random.default_rng(seed).choice(["a", "b", "c"], len(at), p=[0.05, 0.05, 0.9])
+    ids = [f"p{n}" for n in range(len(at))]
+    found = Locations.of_columns({"id": ids, **columns, "size_m": np.full(len(at), size_m), "region": own})
+    rule = {"rule": "column", "val": ["a", "b"], "buffer_km": buffer_km}
+    raw = EXAMPLE.recipe.model_dump() | {"grid": {"size_m": size_m}, "split": rule}
+    side = sides(Recipe.model_validate(raw), found)
+    assert ((side == "val") == (own != "c")).all()  # none of val is given up
+    assert apart_m((found, side), *where) >= 0.99 * 1000 * buffer_km
+
+
 def test_sides_are_there_and_as_near_as_they_may_be(tmp_path):
     # A buffer that gives up all of train would hold everything above.
     nearest, sides = [], set()
     for seed in range(5):
         found = given_here(tmp_path, scattered(9.0, 48.0, 960.0, seed, 400), 960.0)
         nearest.append(apart_m(found, 9.0, 48.0))
-        sides |= set(found.column("split").tolist())
+        sides |= set(found[1].tolist())
     assert sides == {"train", "val", "buffer"}
     assert min(nearest) < 1000
 
@@ -108,26 +135,26 @@ def test_sides_are_there_and_as_near_as_they_may_be(tmp_path):
 def test_places_that_cover_a_region_share_no_ground(lonlat, size_m):
     lon, lat = lonlat
     east = (lon + 0.5 + 180) % 360 - 180
-    found = draw.draw(dataset({"sampler": "grid"}, size_m), [from_bbox(f"{lon},{lat},{east},{lat + 0.4}")])
-    assert set(found.column("split").tolist()) >= {"val"}
+    found = drawn(dataset({"sampler": "grid"}, size_m), [from_bbox(f"{lon},{lat},{east},{lat + 0.4}")])
+    assert set(found[1].tolist()) >= {"val"}
     assert apart_m(found, lon, lat) >= 50
 
 
 def test_drawn_places_share_no_ground():
-    found = draw.draw(dataset({"sampler": "gaussian-cities", "count": 200, "cities": 1, "std_km": 15.0}, 2640.0))
-    lon, lat = found.column("lon").mean(), found.column("lat").mean()
-    assert set(found.column("split").tolist()) == {"train", "val", "buffer"}
+    found = drawn(dataset({"sampler": "gaussian-cities", "count": 200, "cities": 1, "std_km": 15.0}, 2640.0))
+    lon, lat = found[0].column("lon").mean(), found[0].column("lat").mean()
+    assert set(found[1].tolist()) == {"train", "val", "buffer"}
     assert apart_m(found, lon, lat) >= 50
 
 
-def cells_at(numbers: np.ndarray, **rule) -> Locations:
+def cells_at(numbers: np.ndarray, **rule) -> Split:
     """Cells with the split that a recipe says."""
     at = era5_cells.grids(numbers)
-    spec = SplitSpec(**({"val_fraction": 0.4, "block_deg": 1.0, "buffer_km": 36.0} | rule))
-    side = split.of_samples(CELLS.recipe.model_copy(update={"split": spec}), at.lon, at.lat)
+    spec = BlocksSplit(**({"val_fraction": 0.4, "block_deg": 1.0, "buffer_km": 36.0} | rule))
     columns = {k: getattr(at, k) for k in ("lon", "lat", "epsg", "x0_m", "y0_m")}
     same = {"size_m": np.full(len(numbers), 0.25), "region": ["here"] * len(numbers)}
-    return Locations.of_columns({"id": era5_cells.ids(numbers), **columns, **same, "split": side})
+    found = Locations.of_columns({"id": era5_cells.ids(numbers), **columns, **same})
+    return found, sides(CELLS.recipe.model_copy(update={"split": spec}), found)
 
 
 @SOME
@@ -150,7 +177,7 @@ def test_a_split_follows_from_the_footprint_whatever_else_is_asked_for(tmp_path)
     every = scattered(-180.0, -17.0, 2640.0, 3)
     found = given_here(tmp_path, every, 2640.0)
     few = given_here(tmp_path, every.take(np.arange(40, 60)), 2640.0)
-    assert few.column("split").tolist() == found.column("split")[40:60].tolist()
+    assert few[1].tolist() == found[1][40:60].tolist()
 
 
 def test_a_footprint_that_its_crs_makes_larger_than_its_side_says_is_refused(tmp_path):
@@ -159,7 +186,7 @@ def test_a_footprint_that_its_crs_makes_larger_than_its_side_says_is_refused(tmp
     with pytest.raises(ConfigError, match=re.escape("its CRS shrinks the ground there") + ".*give it in UTM"):
         given_here(tmp_path, far, 2640.0)
     near = grids.of_grids(np.array([3035]), np.array([4_321_000.0]), np.array([3_210_000.0]), 2640.0)
-    assert len(given_here(tmp_path, near, 2640.0)) == 1
+    assert len(given_here(tmp_path, near, 2640.0)[0]) == 1
 
 
 def recipe_with(example: Dataset, sources: Sequence[str], **rule) -> Dataset:

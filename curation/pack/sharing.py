@@ -11,10 +11,11 @@ import numpy as np
 import shapely
 
 from curation.model import Location
+from curation.pack.splits.sides import TRAIN, VAL
 from curation.places import era5_cells, overlap
-from curation.places.nearby import Nearby
-from curation.places.split import EARTH_RADIUS_KM, TRAIN, VAL
-from curation.recipe.schema import CELL_DEG, CELL_SAMPLER, UNSHARED_CELL, Recipe
+from curation.places.nearby import EARTH_RADIUS_KM, Nearby
+from curation.recipe.schema import CELL_DEG, CELL_SAMPLER, Recipe
+from curation.recipe.split import UNSHARED_CELL
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +92,10 @@ def left_out(samples: Iterable[Uses], kinds: Collection[str]) -> dict[str, str]:
     }
 
 
-def near_pairs(places: Sequence[Location], reach_km: float) -> int:
+def near_pairs(places: Sequence[Location], side: Sequence[str], reach_km: float) -> int:
     """Pairs of a train and a val root that may share ground: centres are nearer than twice as far as footprints reach."""
     lon, lat = (np.array([getattr(p, k) for p in places], np.float64) for k in ("lon", "lat"))
-    train, val = (np.array([p.split == side for p in places], np.bool_) for side in (TRAIN, VAL))
+    train, val = (np.array([s == of for s in side], np.bool_) for of in (TRAIN, VAL))
     angle = min(2 * reach_km / EARTH_RADIUS_KM, math.pi) * (1 - 1e-9)
     return len(Nearby(lon[val], lat[val]).pairs(lon[train], lat[train], angle)[0])
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from curation.cubes.cube import Cube
 from curation.model import Location
 from curation.outcomes import PatchOutcome, SourceOutcome, Status
-from curation.pack import pack, plan
+from curation.pack import pack, plan, sharing
 from curation.pack.plan import Plan
-from curation.places import era5_cells, grids, sharing
+from curation.pack.sharing import Shared, Uses
+from curation.places import era5_cells, grids
 from curation.places.grid import transformer
 from curation.places.locations import Locations
-from curation.places.sharing import Shared, Uses
-from curation.places.split import reach_km
+from curation.places.reach import reach_km
 from curation.recipe.dataset import Dataset, load_dataset
 from curation.recipe.schema import Recipe
 from tests.run import Curate
@@ -73,7 +73,7 @@ def test_what_is_shared_is_counted_by_kind():
 @example(0.0, 70.92101026247286)  # a cell's corner reaches in between two points of the outline
 def test_a_footprint_s_cells_are_those_that_its_pixels_lie_in(lon, lat):
     at = grids.snap(np.array([lon]), np.array([lat]), 9960.0)
-    place = Location("p", at.lon[0], at.lat[0], int(at.epsg[0]), at.x0_m[0], at.y0_m[0], 9960.0, "r", "train")
+    place = Location("p", at.lon[0], at.lat[0], int(at.epsg[0]), at.x0_m[0], at.y0_m[0], 9960.0, "r")
     grid = EXAMPLE.recipe.grid.model_copy(update={"size_m": 9960.0})
     (found,) = sharing.cells_of(EXAMPLE.recipe.model_copy(update={"grid": grid}), [place])
     x, y = np.meshgrid(np.linspace(60, 9900, 41), np.linspace(60, 9900, 41))
@@ -87,13 +87,12 @@ def test_a_footprint_s_cells_are_those_that_its_pixels_lie_in(lon, lat):
 def plan_of(unshared: list[str], target: int | None = None) -> Plan:
     """Six places in a row, two of val, whose scenes overlap; the middle cell is of both sides."""
     raw = EXAMPLE.recipe.model_dump()
-    raw["split"] |= {"unshared": unshared}
+    raw["split"] = {"rule": "column", "val": ["v"], "buffer_km": 0.06, "unshared": unshared}
     raw["pack"] |= {"target": target}
     dataset = Dataset(Recipe.model_validate(raw), EXAMPLE.specs, EXAMPLE.path)
-    at = grids.snap(np.array([8.0, 8.3, 8.35, 8.42, 8.9, 9.2]), np.full(6, 50.0), 2640.0)
+    at = grids.snap(np.array([8.0, 8.28, 8.35, 8.42, 8.9, 9.2]), np.full(6, 50.0), 2640.0)
     columns = {k: getattr(at, k) for k in ("lon", "lat", "epsg", "x0_m", "y0_m")}
-    side = ["train", "train", "val", "val", "train", "train"]
-    same = {"size_m": np.full(6, 2640.0), "region": ["r"] * 6, "rank": np.arange(6), "split": side}
+    same = {"size_m": np.full(6, 2640.0), "region": list("rrvvrr"), "rank": np.arange(6)}
     found = Locations.of_columns({"id": [f"p{n}" for n in range(6)], **columns, **same})
     scenes = ["a", "b", "b", "c", "c", "d"]
     cubes, outcomes = {}, {}
@@ -135,13 +134,14 @@ def test_of_a_target_none_is_lost_to_what_is_left_out():
 def test_near_pairs_are_those_whose_footprints_may_touch():
     at = grids.snap(np.array([179.99, -179.995, 8.0, 8.5]), np.full(4, 10.0), 2640.0)
     found = [
-        Location(f"p{n}", lon, lat, 32601, 0, 0, 2640.0, "r", side)
-        for n, (lon, lat, side) in enumerate(zip(at.lon, at.lat, ["train", "val", "train", "val"], strict=True))
+        Location(f"p{n}", lon, lat, 32601, 0, 0, 2640.0, "r")
+        for n, (lon, lat) in enumerate(zip(at.lon, at.lat, strict=True))
     ]
     km = reach_km(EXAMPLE.recipe.grid)
-    assert sharing.near_pairs(found, km) == 1
-    assert sharing.near_pairs(found[:1] + found[3:], km) == 0
-    assert sharing.near_pairs([dataclasses.replace(p, split="train") for p in found], km) == 0
+    side = ["train", "val", "train", "val"]
+    assert sharing.near_pairs(found, side, km) == 1
+    assert sharing.near_pairs(found[:1] + found[3:], side[:1] + side[3:], km) == 0
+    assert sharing.near_pairs(found, ["train"] * 4, km) == 0
 
 
 def test_packing_tells_what_is_shared_and_refuses_ground(built: Curate, tmp_path, capsys, monkeypatch):
@@ -155,7 +155,7 @@ def test_packing_tells_what_is_shared_and_refuses_ground(built: Curate, tmp_path
     def leaky(*given):
         made = rows(*given)
         first = made.shards["train"][0][0]
-        other = dataclasses.replace(first, location=dataclasses.replace(first.location, split="val"))
+        other = dataclasses.replace(first, split="val")
         return dataclasses.replace(made, shards=made.shards | {"val": [[other]]})
 
     monkeypatch.setattr(pack, "plan", leaky)

@@ -1,0 +1,1 @@
+"""What splits a dataset when it is packed: a rule a file."""

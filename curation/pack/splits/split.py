@@ -1,0 +1,130 @@
+"""What each place is of: planned by the recipe as it is now, or as it was packed. The one place where it is said.
+
+Nothing of a draw or of a cube depends on a split, so that another rule wants no new places and no new pixels.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from curation.errors import DamageError
+from curation.format.index import INDEX
+from curation.model import Location
+from curation.pack.splits import blocks, column
+from curation.places.locations import Locations
+from curation.recipe.schema import Recipe
+from curation.recipe.split import BlocksSplit
+from curation.store import paths
+from curation.store.objects import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """What places are of."""
+
+    sides: Mapping[str, str]
+    """Id of a root → `train`, `val` or `buffer`."""
+    packed: bool
+    """Whether shards are packed so; else it is what the recipe plans."""
+
+    def of(self, place: Location) -> str:
+        """`train`, `val` or `buffer`; a child is of its parent's side. Empty where that is not known."""
+        return self.sides.get(place.parent or place.id, "")
+
+    def told(self, place: Location) -> str:
+        """The same for a person, with whether it is only planned."""
+        side = self.of(place)
+        if not side:
+            return "not packed" if self.packed else "split not known"
+        return side if self.packed else f"{side} (planned)"
+
+    @property
+    def about(self) -> str:
+        """Where it is from, and how many places there are of each side, for a person."""
+        told = counts(Counter(self.sides.values()))
+        return f"{'as packed' if self.packed else 'planned by the recipe, not packed yet'}: {told}"
+
+
+def sides(recipe: Recipe, places: Locations) -> NDArray[np.str_]:
+    """`train`, `val` or `buffer` of each place by the recipe's rule. Pure.
+
+    Raises:
+        ConfigError: as the rule says.
+    """
+    rule = recipe.split
+    if isinstance(rule, BlocksSplit):
+        return blocks.sides(places, recipe, rule)
+    return column.sides(places, recipe, rule)
+
+
+def planned(recipe: Recipe, places: Locations) -> Split:
+    """What the roots among places are of by the recipe's rule."""
+    roots = places.roots()
+    return Split(dict(zip(roots.column("id").tolist(), sides(recipe, roots).tolist(), strict=True)), packed=False)
+
+
+def known(recipe: Recipe, store: Store, places: Callable[[], Locations]) -> Split:
+    """What places are of: as the shards that stand were packed, else as the recipe plans it.
+
+    Args:
+        recipe: the recipe.
+        store: the dataset's folder.
+        places: all places, roots at least; asked for only where nothing is packed.
+
+    Raises:
+        DamageError: the record of what was packed cannot be read.
+    """
+    packed = None if store.head(f"shards/{INDEX}") is None else recorded(store)
+    if packed is not None:
+        return Split(packed, packed=True)
+    found = _with_columns(places(), recipe, store)
+    return Split({}, packed=False) if found is None else planned(recipe, found)
+
+
+def _with_columns(places: Locations, recipe: Recipe, store: Store) -> Locations | None:
+    """The places with what the recipe's rule looks at, which cubes do not tell; None where their draw is not there."""
+    rule = recipe.split
+    if isinstance(rule, BlocksSplit) or rule.column in places.table.schema.names:
+        return places
+    try:
+        drawn = pq.read_table(pa.BufferReader(store.get("manifest/locations.parquet")), columns=["id", rule.column])
+    except (FileNotFoundError, pa.ArrowException):
+        return None
+    at = pc.index_in(places.table["id"], drawn["id"].combine_chunks())
+    return Locations(places.table.append_column(rule.column, drawn[rule.column].combine_chunks().take(at)))
+
+
+def recorded(store: Store) -> dict[str, str] | None:
+    """What `record` wrote of the last packing; None where it is not there.
+
+    Raises:
+        DamageError: it cannot be read.
+    """
+    try:
+        table = pq.read_table(pa.BufferReader(store.get(paths.SPLIT)), columns=["id", "split"])
+    except FileNotFoundError:
+        return None
+    except (pa.ArrowException, OSError) as err:
+        raise DamageError(f"{store.where(paths.SPLIT)}: not a readable Parquet file: {err}; pack again") from err
+    return dict(zip(table["id"].to_pylist(), table["split"].to_pylist(), strict=True))
+
+
+def record(split: Mapping[str, str]) -> bytes:
+    """Parquet with a row per root, in their order."""
+    table = pa.table({"id": pa.array(split, pa.string()), "split": pa.array(split.values(), pa.string())})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    return bytes(sink.getvalue())
+
+
+def counts(found: Mapping[str, int]) -> str:
+    """How many there are of each side, for a person: `buffer 3, train 90, val 7`."""
+    return ", ".join(f"{k} {v}" for k, v in sorted(found.items())) or "none"
