@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 import curation
 from curation.errors import ConfigError
 from curation.work import extras
+from tests.benchmarks import environments
 from tests.run import Curate
 
 REPO = Path(__file__).parents[1]
@@ -179,3 +180,13 @@ def test_a_check_passes_where_all_is_there(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(extras.MODULES, "earth", ("no_such_module", "numpy"))
     with pytest.raises(ConfigError, match=r"x: wants .*\(no_such_module\): pip install 'curation\[earth\]'"):
         extras.check("earth", "x")
+
+
+def test_an_environment_that_is_to_run_the_reader_has_all_that_it_imports():
+    rooms = ("stream", "format", "store", "errors")
+    files = [PACKAGE / "model.py", *(path for room in rooms for path in (PACKAGE / room).rglob("*.py"))]
+    brought = {_module(name) for name in (environments.TORCH, *environments.COMMON, *environments.READER)}
+    # Each of these is imported where it is used: by a stock pipeline, and by a loader whose state is kept by torchdata.
+    assert _imported(files) - brought <= {"webdataset", "torchdata"}
+    pinned = {pin.partition("==")[0] for pin in environments.PEERS["loops"]}
+    assert set(environments.READER) <= pinned

@@ -10,6 +10,9 @@ from pathlib import Path
 TORCH = "torch==2.13.0"
 """First of all, and a constraint on everything after: a peer that asked for another would pull a build with CUDA."""
 COMMON = ("numpy", "psutil", "xxhash")
+READER = ("certifi", "msgspec", "numcodecs", "obstore", "platformdirs", "pyarrow", "shapely")
+"""What else our own reader imports, where it runs in the environment of a peer; `tests/test_dependencies.py` holds that."""
+PINNED = Path(__file__).parents[2] / ".constraints.txt"
 PEERS = {
     "wds": ("webdataset==1.0.2", "zarr<3", "tifffile", "imagecodecs"),
     "lit": ("litdata==0.2.76",),
@@ -18,7 +21,7 @@ PEERS = {
         "lightning==2.6.6",
         "accelerate==1.15.0",
         "transformers==5.24.0",
-        *("numcodecs==0.16.6", "obstore==0.12.1", "pyarrow==26.0.1", "shapely==2.2.0"),  # what our reader imports
+        *(pin for pin in PINNED.read_text().splitlines() if pin.partition("==")[0] in READER),
     ),
     "cog": ("odc-stac==0.5.3", "stackstac==0.5.1", "rioxarray", "rasterio==1.4.4", "pystac", "dask[array]"),
 }
