@@ -280,7 +280,7 @@ class Decoder:
             if held.names is not None:
                 times = out[f"{source}_time"]
                 told = [f.times.get(source, -1) for of in found for f in of]
-                if held.steps is None and any(isinstance(t, tuple) for t in told):
+                if held.steps is None and tuple in map(type, told):
                     raise DamageError(
                         f"{self._where}: sample {key}: its meta.json says several times of {source!r}, the index one: "
                         "pack it again"
@@ -339,7 +339,9 @@ class Decoder:
         file = data
         if entry.encoding == "npy.blosc":
             inside = payload.blosc_content(data, self._at(key, place))
-            if inside > 2 * (len(header) + entry.room):  # no room for that, to tell what it is
+            if inside > 2 * (
+                len(header) + place.stored_bytes * (entry.steps or 1)
+            ):  # no room for that, to tell what it is
                 raise DamageError(
                     f"{self._at(key, place)}: {inside} bytes, the index says {len(header) + entry.room} of {_form(entry)}: "
                     "pack it again"

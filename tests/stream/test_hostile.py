@@ -117,6 +117,7 @@ def write_index(folder, value):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_each_field_of_an_index_does_not_matter_or_is_refused_by_name(whole, mine, pixels):
     index = json.loads((whole / "shards/index.json").read_text())
     passed = set()
