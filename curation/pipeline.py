@@ -1,4 +1,4 @@
-"""The one file that puts the steps of a build in order: locate, search, select, build. That of packing is in `pack.pack`.
+"""The one file that puts the steps in order: locate, search, select, build; then plan, pack, index, release.
 
 Stage boundaries are files, never futures: each stage may be stopped at any instant and run again.
 """
@@ -23,6 +23,12 @@ from curation.errors.codes import Code
 from curation.errors.words import counted
 from curation.model import Location
 from curation.outcomes import SLAB, PatchOutcome, SourceOutcome, Status
+from curation.pack import pack as packing
+from curation.pack.pack import Packed
+from curation.pack.plan import mixing
+from curation.pack.shard import FOLDER
+from curation.pack.tables import index_of
+from curation.places import sharing
 from curation.places.regions import Region
 from curation.recipe import catalogs
 from curation.recipe.dataset import Dataset
@@ -150,6 +156,28 @@ def build(
         its.built.excluded = _with_excluded(run.dataset, its.ledger)
         its.built.unreadable = searches.read.told()
     return [w.built for w in works]
+
+
+def pack(run: Run, asked: Sequence[Region]) -> Packed:
+    """Makes the shards of all complete locations of the regions; index and release last.
+
+    Raises:
+        ConfigError: a cube was built by another recipe or catalog, or nothing that is built can be packed.
+        StorageError: nothing more can be kept; shards that are made are not made again.
+        CurationError: nothing is complete since the build is unfinished; or a shard could not be written, since a cube is
+            damaged or for another cause.
+    """
+    with Doing("pack: reading what is built, and planning", often_short=True):
+        built = packing.opened(run, asked)
+        made = packing.planned(run, asked, built)
+    jobs = list(packing.jobs(run, built, made))
+    parts, reused = packing.written(run, jobs)
+    with Doing("pack: making the index", often_short=True):
+        index, files = index_of(run.dataset, run, jobs, parts, made, built.outcomes)
+    packing.publish(run, jobs, parts, made, index, files)
+    dropped = Counter(d.reason for d in made.dropped)
+    where = run.store.child(FOLDER).where("")
+    return Packed(index, where, dropped, sharing.told(made.shared), mixing(made), reused)
 
 
 def _say_settled(works: Sequence[_Work], total: int) -> None:

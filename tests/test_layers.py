@@ -144,6 +144,11 @@ def test_no_modules_import_one_another_in_a_circle():
     list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names them
 
 
+def test_one_file_puts_the_steps_of_building_and_packing_in_order():
+    arrows = {(a, b) for a, b, _ in _arrows()}
+    assert {a for a, b in arrows if b == "build"} & {a for a, b in arrows if b == "pack"} == {"pipeline"}
+
+
 def test_no_file_is_too_long_to_be_read_at_once():
     lines = {name: len(p.read_text().splitlines()) for name, p in FILES.items()}
     assert {name: n for name, n in lines.items() if n > MOST_LINES} == {}

@@ -218,7 +218,7 @@ def do_pack(args: argparse.Namespace) -> int:
     pack.check_built(Run(dataset, catalog, store), asked)
     _check_writable(args, store)
     with cluster.connect(args.scheduler, args.workers, store) as client:
-        packed = pack.pack(Run(dataset, catalog, store, client), asked)
+        packed = pipeline.pack(Run(dataset, catalog, store, client), asked)
     print(packed.summary())
     _print_notes(asked, rows.of(dataset, asked))
     return OK
