@@ -67,6 +67,8 @@ class Built:
     """Patches for which a scene was passed over, since it could not be read; earlier runs' included."""
     excluded: int = 0
     """Patches that were built with a scene which the recipe excludes by now: they keep it."""
+    causes: Counter[str] = field(default_factory=Counter)
+    """What went wrong → patches that failed for it."""
     unreadable: str = ""
     """What is wrong with the catalog, where too many of its items could not be read."""
 
@@ -153,6 +155,7 @@ def build(
     for its in works:
         its.built.counts = its.left.counts()
         its.built.passed_over = its.ledger.passed_over()
+        its.built.causes = _causes(its.built, its.ledger)
         its.built.excluded = _with_excluded(run.dataset, its.ledger)
         its.built.unreadable = searches.read.told()
     return [w.built for w in works]
@@ -197,6 +200,14 @@ def _say_unknown(searches: Searches) -> None:
         log.warning(
             "%s: %r is in no search of this dataset, so it excludes nothing; %s", where, name, hint or "a typo?"
         )
+
+
+def _causes(built: Built, ledger: Ledger) -> Counter[str]:
+    """What went wrong of which source → patches that failed for it; of one that wants two sources, each counts."""
+    if not built.failed:
+        return Counter()  # nothing of the ledger is read for it
+    failed = (o for o in ledger.outcomes() if o.status is Status.FAILED)
+    return Counter(f"{name}: {s.cause}" for o in failed for name, s in o.sources.items() if s.cause)
 
 
 def _with_excluded(dataset: Dataset, ledger: Ledger) -> int:
