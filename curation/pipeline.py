@@ -1,4 +1,4 @@
-"""The one file that puts the steps of a build in order: locate, search, select, build. That of packing is in `pack.pack`.
+"""The one file that puts the steps in order: locate, search, select, build; then plan, pack, index, release.
 
 Stage boundaries are files, never futures: each stage may be stopped at any instant and run again.
 """
@@ -23,6 +23,11 @@ from curation.errors.codes import Code
 from curation.errors.words import counted
 from curation.model import Location
 from curation.outcomes import SLAB, PatchOutcome, SourceOutcome, Status
+from curation.pack import annotate, sharing
+from curation.pack import pack as packing
+from curation.pack.pack import Packed
+from curation.pack.plan import mixing
+from curation.pack.tables import index_of
 from curation.places.regions import Region
 from curation.recipe import catalogs
 from curation.recipe.dataset import Dataset
@@ -32,6 +37,7 @@ from curation.scenes.saved import Searches, Wanted
 from curation.store.full import Final
 from curation.store.ledger import Ledger
 from curation.store.objects import Store
+from curation.store.paths import SHARDS
 from curation.store.records import SlabRecord
 from curation.work import cluster
 from curation.work.progress import Counting, Doing
@@ -62,6 +68,8 @@ class Built:
     """Patches for which a scene was passed over, since it could not be read; earlier runs' included."""
     excluded: int = 0
     """Patches that were built with a scene which the recipe excludes by now: they keep it."""
+    causes: Counter[str] = field(default_factory=Counter)
+    """What went wrong → patches that failed for it."""
     unreadable: str = ""
     """What is wrong with the catalog, where too many of its items could not be read."""
 
@@ -148,9 +156,39 @@ def build(
     for its in works:
         its.built.counts = its.left.counts()
         its.built.passed_over = its.ledger.passed_over()
+        its.built.causes = _causes(its.built, its.ledger)
         its.built.excluded = _with_excluded(run.dataset, its.ledger)
         its.built.unreadable = searches.read.told()
     return [w.built for w in works]
+
+
+def pack(run: Run, asked: Sequence[Region], *, run_code: bool = False) -> Packed:
+    """Makes the shards of all complete locations of the regions; index and release last.
+
+    Args:
+        run: what is packed, and where.
+        asked: the regions.
+        run_code: whether Python code that the recipe's annotations name may be executed.
+
+    Raises:
+        UnaskedCodeError: they name some, and that is not said.
+        ConfigError: a cube was built by another recipe or catalog, or nothing that is built can be packed.
+        StorageError: nothing more can be kept; shards that are made are not made again.
+        CurationError: nothing is complete since the build is unfinished; the split's rule is at fault; or a shard could not
+            be written, since a cube is damaged or for another cause.
+    """
+    annotate.check(run.dataset, run_code=run_code)
+    with Doing("pack: reading what is built, and planning", often_short=True):
+        built = packing.opened(run, asked)
+        made = packing.planned(run, asked, built)
+    jobs = list(packing.jobs(run, built, made))
+    parts, reused = packing.written(run, jobs)
+    with Doing("pack: making the index", often_short=True):
+        index, files = index_of(run.dataset, run, jobs, parts, made, built.outcomes)
+    packing.publish(run, jobs, parts, made, index, files)
+    dropped = Counter(d.reason for d in made.dropped)
+    where = run.store.child(SHARDS).where("")
+    return Packed(index, where, dropped, sharing.told(made.shared), mixing(made), reused)
 
 
 def _say_settled(works: Sequence[_Work], total: int) -> None:
@@ -170,6 +208,14 @@ def _say_unknown(searches: Searches) -> None:
         log.warning(
             "%s: %r is in no search of this dataset, so it excludes nothing; %s", where, name, hint or "a typo?"
         )
+
+
+def _causes(built: Built, ledger: Ledger) -> Counter[str]:
+    """What went wrong of which source → patches that failed for it; of one that wants two sources, each counts."""
+    if not built.failed:
+        return Counter()  # nothing of the ledger is read for it
+    failed = (o for o in ledger.outcomes() if o.status is Status.FAILED)
+    return Counter(f"{name}: {s.cause}" for o in failed for name, s in o.sources.items() if s.cause)
 
 
 def _with_excluded(dataset: Dataset, ledger: Ledger) -> int:

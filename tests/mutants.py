@@ -315,8 +315,8 @@ TABLE = (
     ),
     Mutant(
         "a root that is not there is told at once",
-        "curation/cli/verbs.py",
-        "        store.check_answers()\n",
+        "curation/api/folder.py",
+        "            store.check_answers()\n",
         "",
         ("tests/scenes/test_session.py::test_a_root_that_nobody_answers_for_is_one_line_within_seconds",),
     ),
@@ -531,9 +531,9 @@ TABLE = (
     ),
     Mutant(
         "a catalog that cannot be read ends the command with 1",
-        "curation/cli/verbs.py",
-        "FAILED if failed or unreadable else OK",
-        "FAILED if failed else OK",
+        "curation/api/results.py",
+        "[*self._failures(), *filter(None, [self.unreadable])]",
+        "self._failures()",
         (
             "tests/scenes/test_unreadable.py::test_a_catalog_of_which_much_cannot_be_read_ends_with_1_though_nothing_failed",
         ),
@@ -1030,8 +1030,8 @@ TABLE = (
     ),
     Mutant(
         "the embedded Earth without its packages is said before it is started",
-        "curation/cli/verbs.py",
-        '    extras.check("earth", f"catalog {EMBEDDED}")\n',
+        "curation/api/folder.py",
+        '        extras.check("earth", f"catalog {EMBEDDED}")\n',
         "",
         ("tests/test_dependencies.py::test_the_embedded_earth_without_its_extra_is_one_line_and_code_2",),
     ),
@@ -2353,6 +2353,51 @@ TABLE = (
         "            security=Security.temporary(),\n",
         "",
         ("tests/work/test_cluster.py::test_nobody_without_its_key_can_talk_to_any_process_of_a_local_cluster",),
+    ),
+    # The Python way in.
+    Mutant(
+        "a build of which patches failed is no success in Python",
+        "curation/api/folder.py",
+        "catalog.told, _special(asked, given))\n        if check:",
+        "catalog.told, _special(asked, given))\n        if False:",
+        ("tests/api/test_folder.py::test_a_build_of_which_patches_failed_raises_with_what_and_why",),
+    ),
+    Mutant(
+        "what results say is text in HTML",
+        "curation/api/results.py",
+        "{html.escape(c)}",
+        "{c}",
+        ("tests/api/test_folder.py::test_what_a_result_says_is_text_in_html",),
+    ),
+    Mutant(
+        "a notebook has no live line",
+        "curation/work/progress.py",
+        "sys.stderr.isatty() and not CONSOLE.is_jupyter",
+        "sys.stderr.isatty()",
+        ("tests/api/test_folder.py::test_a_notebook_has_no_live_line_whatever_its_standard_error_says",),
+    ),
+    Mutant(
+        "cubes of two draws are not joined along seasons",
+        "curation/cubes/open_cube.py",
+        "        if wrong:\n",
+        "        if False:\n",
+        ("tests/cubes/test_open_cube.py::test_cubes_of_two_draws_are_not_joined",),
+    ),
+    Mutant(
+        "facts of a cube are what was recorded",
+        "curation/cubes/open_cube.py",
+        "data = read_recorded(cube.store, recorded, key)",
+        "data = cube.store.get(key)",
+        (
+            "tests/cubes/test_open_cube.py::test_what_is_gone_or_changed_is_an_error_when_it_is_read_and_never_nodata[True-s2l2a_valid_fraction]",
+        ),
+    ),
+    Mutant(
+        "slices of pixels keep their place",
+        "curation/cubes/open_cube.py",
+        '(found[name] + found[f"{axis}0_m"]).values',
+        '(found[name] - found[name][0] + found[f"{axis}0_m"]).values',
+        ("tests/cubes/test_open_cube.py::test_a_location_lies_where_its_patch_does",),
     ),
     # Disks that take no more, and signals.
     Mutant(

@@ -26,6 +26,7 @@ LEVELS = [
     {"build", "pack"},
     {"verify", "pipeline"},
     {"report"},
+    {"api"},
     {"cli"},
     {"__main__"},
 ]
@@ -147,6 +148,11 @@ def test_no_modules_import_one_another_in_a_circle():
     list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names them
 
 
+def test_one_file_puts_the_steps_of_building_and_packing_in_order():
+    arrows = {(a, b) for a, b, _ in _arrows()}
+    assert {a for a, b in arrows if b == "build"} & {a for a, b in arrows if b == "pack"} == {"pipeline"}
+
+
 def test_no_file_is_too_long_to_be_read_at_once():
     lines = {name: len(p.read_text().splitlines()) for name, p in FILES.items()}
     assert {name: n for name, n in lines.items() if n > MOST_LINES} == {}
@@ -172,8 +178,22 @@ def test_the_words_of_a_room_import_nothing_heavy():
     # `stream` is what its users import; the others hold words, or definitions that need nothing.
     light = {"errors", "recipe.atlas", "embedded"}
     for name, path in FILES.items():
-        if path.name == "__init__.py" and name not in {"stream", *light}:
+        # What the package itself imports is for those who check types: the next test looks at what it loads.
+        if path.name == "__init__.py" and name not in {"__init__", "stream", *light}:
             assert {m for m in _imports(name) if m.split(".")[0] not in sys.stdlib_module_names} == set(), name
+
+
+def test_the_package_loads_nothing_before_it_is_asked():
+    code = "import sys, curation; dir(curation); print(*(m for m in sys.modules if m not in sys.stdlib_module_names))"
+    loaded = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(PACKAGE.parent)},
+    )
+    ours = {m for m in loaded.stdout.split() if m.split(".")[0] not in sys.stdlib_module_names}
+    assert ours <= {"curation", "__main__"}
 
 
 def test_where_a_patch_lies_is_known_without_a_draw():
@@ -198,9 +218,9 @@ def test_only_the_room_of_work_knows_dask():
     assert {_room(name) for name in users} <= {"work"}
 
 
-def test_only_the_command_knows_that_a_catalog_is_embedded():
+def test_only_the_way_in_knows_that_a_catalog_is_embedded():
     users = {_room(name) for name in FILES if any(_room(m) == "embedded" for m in _ours(name))}
-    assert users <= {"cli", "embedded"}
+    assert users <= {"api", "embedded"}
 
 
 def test_the_embedded_earth_imports_nothing_of_the_product():

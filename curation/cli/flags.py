@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import curation
+from curation.api import folder
 from curation.cli.verbs import do_build, do_init, do_locate, do_pack, do_report, do_show, do_verify
 from curation.errors.printable import printable
 
@@ -74,7 +75,7 @@ def make_parser() -> _Parser:
         help="a dataset under manifests/, or the path of a recipe.toml (default: %(default)s)",
     )
     common.add_argument(
-        "--root", default="shards", metavar="PATH|URL", help="where everything is written (default: ./%(default)s)"
+        "--root", default=folder.ROOT, metavar="PATH|URL", help="where everything is written (default: ./%(default)s)"
     )
     common.add_argument("-v", "--verbose", action="store_true", help="also a line per patch")
 
@@ -96,7 +97,7 @@ def make_parser() -> _Parser:
     work = _Parser(add_help=False)
     work.add_argument(
         "--scheduler",
-        default="local",
+        default=folder.SCHEDULER,
         metavar="S",
         help="local: a Dask cluster on this machine (default); none: this process; or a scheduler's address",
     )
@@ -177,7 +178,7 @@ def make_parser() -> _Parser:
         type=Path,
         metavar="FOLDER",
         help="instead of a picture write its arrays as georeferenced GeoTIFFs, <ID>-<SEASON>-<array>.tif, into this folder; "
-        "in Python: curation.cubes.open_patch.open_patch",
+        "in Python: curation.open_patch",
     )
     show.add_argument("patch", metavar="REGION/SEASON/ID", help="as ledgers and logs name it")
     show.add_argument(

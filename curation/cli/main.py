@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import signal
 import sys
@@ -13,16 +12,14 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from obstore.exceptions import BaseError
-from rich.logging import RichHandler
 
 from curation.cli.flags import VERBS, joined, make_parser, with_verb
 from curation.cli.verbs import FAILED, USAGE
 from curation.errors import ConfigError, CurationError
-from curation.errors.printable import Printable, printable
+from curation.errors.printable import printable
 from curation.errors.words import did_you_mean
 from curation.store.refusals import brief
-from curation.work import stopping
-from curation.work.progress import CONSOLE
+from curation.work import stopping, telling
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE
     sys.excepthook = _tell_crash
     args = make_parser().parse_args(joined(with_verb(given)))
-    _logging(args.verbose)
+    telling.by_command(verbose=args.verbose)
     with stopping.by_signals():
         try:
             code: int = args.run(args)
@@ -73,19 +70,3 @@ def _one_line(err: BaseException) -> str:
 def _tell_crash(kind: type[BaseException], err: BaseException, trace: TracebackType | None) -> None:
     """What Python tells of an error that nobody expected, printable."""
     print(printable("".join(traceback.format_exception(kind, err, trace))), end="", file=sys.stderr)
-
-
-def _logging(verbose: bool) -> None:
-    """Progress on standard error, results on standard output."""
-    handler: logging.Handler
-    if sys.stderr.isatty():
-        handler = RichHandler(console=CONSOLE, show_path=False, show_level=False, markup=False)
-        handler.setFormatter(logging.Formatter("%(message)s"))
-    else:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    handler.addFilter(Printable())
-    root = logging.getLogger("curation")
-    root.handlers[:] = [handler]
-    root.propagate = False
-    root.setLevel(logging.DEBUG if verbose else logging.INFO)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -51,11 +51,11 @@ def open_patch(
     """
     store = folder if isinstance(folder, Store) else Store(folder)
     region, season, location = paths.patch_of(patch)
-    ledger = _ledger(store, region, season)
+    ledger = ledger_of(store, region, season)
     outcome = _outcome(ledger, location, patch, store)
     if wrong := sorted(set(arrays or ()) - set(outcome.chunks)):
         raise ConfigError(f"patch {patch!r}: no array {', '.join(wrong)}; it has {', '.join(sorted(outcome.chunks))}")
-    cube = _Cube(store, paths.cube(region, season), ledger)
+    cube = StoredCube(store, paths.cube(region, season), ledger)
     number = cube.values("id").index(location)
     wanted = sorted(outcome.chunks if arrays is None else arrays)
     return {name: cube.array(name, number, outcome.chunks[name]) for name in wanted}
@@ -80,36 +80,62 @@ def write_tifs(folder: str | Path | Store, patch: str, into: Path) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _Cube:
+class StoredCube:
     """A cube as its own metadata tell of it, each object checked against what its ledger recorded."""
 
     store: Store
     prefix: str
     ledger: Ledger
+    _kept: dict[str, Sequence[Any]] = field(default_factory=dict, repr=False)
+    """Coordinates that were read."""
 
     @cached_property
     def _recorded(self) -> dict[str, StoredObject]:
         return {o.key: o for o in self.ledger.cube_objects}
 
     @cached_property
-    def _arrays(self) -> dict[str, Any]:
-        root = json.loads(read_recorded(self.store, self._recorded, f"{self.prefix}/zarr.json"))
-        found: dict[str, Any] = root["consolidated_metadata"]["metadata"]
+    def _root(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(read_recorded(self.store, self._recorded, f"{self.prefix}/zarr.json"))
         return found
+
+    @property
+    def made(self) -> bool:
+        """Whether it was created; one that is not was begun, and stopped before that."""
+        return bool(self.ledger.cube_objects)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What it says of itself."""
+        found: dict[str, Any] = self._root["attributes"]
+        return found
+
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """Name → Zarr's metadata of each array."""
+        found: dict[str, Any] = self._root["consolidated_metadata"]["metadata"]
+        return found
+
+    @cached_property
+    def slots(self) -> int:
+        """Patches per slab."""
+        shapes = (m["chunk_grid"]["configuration"]["chunk_shape"] for m in self.arrays.values() if "chunk_grid" in m)
+        return int(next(shape[0] for shape in shapes if len(shape) == 4))
 
     def values(self, name: str) -> Sequence[Any]:
         """A coordinate that was written whole when the cube was made."""
-        return identity(self.store, self._recorded, self.prefix, name)
+        if name not in self._kept:
+            self._kept[name] = identity(self.store, self._recorded, self.prefix, name)
+        return self._kept[name]
 
     def array(self, name: str, patch: int, expected: str) -> xr.DataArray:
         """A patch's part of a pixel array, whose stored chunk has the expected hash."""
-        its = self._arrays[name]
+        its = self.arrays[name]
         of, slots = its["attributes"], its["chunk_grid"]["configuration"]["chunk_shape"][0]
         slab, slot = divmod(patch, slots)
         chunk = stored_chunk(self.store, paths.chunk(self.prefix, name, slab, axes=4), slot, slots, expected)
         pixels = decoded(chunk, (1, *its["shape"][1:]), its["data_type"], of["nodata"])[0]
         bands = list(self.values(f"{name}_band"))
-        of_bands = {k: ("band", v) for k, v in self._arrays[f"{name}_band"]["attributes"].items()}
+        of_bands = {k: ("band", v) for k, v in self.arrays[f"{name}_band"]["attributes"].items()}
         down, right = (np.array(self.values(axis), np.float64) for axis in its["dimension_names"][2:])
         x0, y0 = (float(self.values(edge)[patch]) for edge in ("x0_m", "y0_m"))
         step = 2 * right[0]  # the first centre is half a pixel from the edge
@@ -126,7 +152,12 @@ class _Cube:
         return out
 
 
-def _ledger(store: Store, region: str, season: str) -> Ledger:
+def ledger_of(store: Store, region: str, season: str) -> Ledger:
+    """The ledger of a cube that there is.
+
+    Raises:
+        ConfigError: there is none; those that there are, are told.
+    """
     cubes = recorded_cubes(store)
     if (region, season) not in cubes:
         known = ", ".join("/".join(c) for c in cubes) or "none"

@@ -12,6 +12,8 @@ class CurationError(Exception):
 
     code: ClassVar[Code | None] = None
     """What ledgers call it, where it has a name that lasts; the class's name where None."""
+    result: object = None
+    """What a step had come to that raises this after its work (`curation.api`)."""
 
 
 def code_of(err: BaseException) -> str:

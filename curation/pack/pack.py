@@ -1,4 +1,4 @@
-"""Cubes to shards: a pure plan over the ledgers, one task per shard, index and release last."""
+"""The steps from cubes to shards; `pipeline` puts them in order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -19,18 +19,14 @@ from curation.errors.causes import one_line
 from curation.errors.codes import Code
 from curation.errors.printable import storable
 from curation.errors.words import counted
-from curation.format.index import (
-    INDEX,
-    Index,
-)
+from curation.format.index import INDEX, Index
 from curation.format.tar import MemberRow
-from curation.outcomes import PENDING
-from curation.pack import annotate, sharing
+from curation.outcomes import PENDING, PatchOutcome
+from curation.pack import sharing
 from curation.pack.annotate import AnnotationError, Failure
-from curation.pack.plan import Member, Plan, mixing, plan
+from curation.pack.plan import Member, Plan, plan
 from curation.pack.shard import ShardJob, ShardPart, folder_of, keep, part_key, write_shard
 from curation.pack.splits import split as splits
-from curation.pack.tables import index_of
 from curation.places import rows
 from curation.places.reach import reach_km
 from curation.places.regions import Region
@@ -39,16 +35,13 @@ from curation.recipe.dataset import Dataset
 from curation.store import full, paths
 from curation.store.ledger import Ledger, recorded_cubes
 from curation.store.objects import Store
-from curation.store.paths import SHARDS, STAGE
+from curation.store.paths import FAILURES, SHARDS, STAGE
 from curation.store.stat import Receipt
 from curation.work import cluster
 from curation.work.progress import Counting, Doing
 from curation.work.run import Run
 
 log = logging.getLogger(__name__)
-
-FAILURES = "manifest/annotations-failed.json"
-"""Which annotations could not be made; there is none where all were."""
 
 READ_THREADS = 8
 """Facts are many small objects: so many are read at once."""
@@ -84,30 +77,30 @@ class Packed:
         return "\n".join(lines)
 
 
-def pack(run: Run, asked: Sequence[Region], *, run_code: bool = False) -> Packed:
-    """Makes the shards of all complete locations of the regions; index and release last.
+@dataclass(frozen=True, slots=True)
+class Cubes:
+    """What is built of the regions: folder → season → each."""
 
-    Shards of an earlier packing stay readable until every new one is made: only then the index goes, the new shards are
-    put into their places, and the new index comes.
+    cubes: dict[str, dict[str, Cube]]
+    ledgers: dict[str, dict[str, Ledger]]
+    outcomes: dict[str, dict[str, dict[str, PatchOutcome]]]
+    """By location id."""
+
+
+def planned(run: Run, asked: Sequence[Region], built: Cubes) -> Plan:
+    """Which samples there will be and what is dropped, rows of a file of places among it.
 
     Args:
         run: what is packed, and where.
         asked: the regions.
-        run_code: whether Python code that the recipe's annotations name may be executed.
+        built: what is built of them.
 
     Raises:
-        UnaskedCodeError: they name some, and that is not said.
-        ConfigError: a cube was built by another recipe or catalog, or nothing that is built can be packed.
-        StorageError: nothing more can be kept; shards that are made are not made again.
-        CurationError: nothing is complete since the build is unfinished; the split's rule is at fault; or a shard could not
-            be written, since a cube is damaged or for another cause.
+        ConfigError: nothing is complete, and no further build would change that.
+        CurationError: nothing is complete since the build is unfinished; or the split's rule is at fault.
     """
-    dataset, store = run.dataset, run.store.child(SHARDS)
-    annotate.check(dataset, run_code=run_code)
-    with Doing("pack: reading what is built, and planning", often_short=True):
-        cubes, ledgers = _cubes(run, asked)
-        outcomes = {r: {s: {o.id: o for o in its.outcomes()} for s, its in by.items()} for r, by in ledgers.items()}
-        made = plan(dataset, cubes, outcomes)
+    dataset = run.dataset
+    made = plan(dataset, built.cubes, built.outcomes)
     if not any(made.shards.values()):
         raise _nothing_complete(run, asked, made.dropped)
     chosen = [m for of in made.shards.values() for shard in of for m in shard]
@@ -120,11 +113,18 @@ def pack(run: Run, asked: Sequence[Region], *, run_code: bool = False) -> Packed
         )
     if given := rows.of(dataset, asked):
         made.dropped.extend(given.dropped)
-    jobs = list(_jobs(run, cubes, ledgers, made))
-    parts, reused = _write(run, jobs)
-    with Doing("pack: making the index", often_short=True):
-        index, files = index_of(dataset, run, jobs, parts, made, outcomes)
-        data = index.to_bytes()
+    return made
+
+
+def publish(
+    run: Run, jobs: Sequence[ShardJob], parts: Sequence[ShardPart], made: Plan, index: Index, files: Mapping[str, bytes]
+) -> None:
+    """Puts new shards in the place of those packed before; index and release last.
+
+    Shards of an earlier packing stay readable until here: only now the index goes, the new shards are put into their
+    places, and the new index comes.
+    """
+    store, data = run.store.child(SHARDS), index.to_bytes()
     if any(_waits(p) for p in parts) or not all(_stands(store, k, content) for k, content in files.items()):
         store.delete(INDEX)  # from here until it is back, the dataset is not complete
     with Doing("pack: putting the new shards into their places", often_short=True):
@@ -133,13 +133,11 @@ def pack(run: Run, asked: Sequence[Region], *, run_code: bool = False) -> Packed
                 _put_in_place(run.store, job, part)
     for key, content in files.items():
         store.publish(key, content)
-    dropped = Counter(d.reason for d in made.dropped)
     run.store.publish(paths.DROPPED, rows.table(made.dropped))
     run.store.publish(paths.SPLIT, splits.record(made.sides))
     store.publish(INDEX, data)
-    run.store.publish(paths.RELEASE, _release(dataset, index, data))
+    run.store.publish(paths.RELEASE, _release(run.dataset, index, data))
     _forget(run.store, index)
-    return Packed(index, store.where(""), dropped, sharing.told(made.shared), mixing(made), reused)
 
 
 def _nothing_complete(run: Run, asked: Sequence[Region], dropped: Sequence[Dropped]) -> CurationError:
@@ -183,8 +181,12 @@ def _looked(run: Run, asked: Sequence[Region]) -> str:
     return f"{run.store.where('')}: looked for regions {names}, built from catalog {run.catalog.told}"
 
 
-def _cubes(run: Run, asked: Sequence[Region]) -> tuple[dict[str, dict[str, Cube]], dict[str, dict[str, Ledger]]]:
-    """Folder → season → cube, and ledger, of the regions, each bound to this recipe."""
+def opened(run: Run, asked: Sequence[Region]) -> Cubes:
+    """What is built of the regions, each cube bound to this recipe.
+
+    Raises:
+        ConfigError: a cube was built by another recipe or catalog.
+    """
     cubes: dict[str, dict[str, Cube]] = {}
     ledgers: dict[str, dict[str, Ledger]] = {}
     for here in selection.cubes(run, asked, run.dataset.cube_seasons()):
@@ -192,22 +194,19 @@ def _cubes(run: Run, asked: Sequence[Region]) -> tuple[dict[str, dict[str, Cube]
         bound.check_bound(dataclasses.replace(run, dataset=here.dataset), ledger, here)
         cubes.setdefault(here.folder, {})[here.season] = here
         ledgers.setdefault(here.folder, {})[here.season] = ledger
-    return cubes, ledgers
+    outcomes = {r: {s: {o.id: o for o in its.outcomes()} for s, its in by.items()} for r, by in ledgers.items()}
+    return Cubes(cubes, ledgers, outcomes)
 
 
-def _jobs(
-    run: Run,
-    cubes: Mapping[str, Mapping[str, Cube]],
-    ledgers: Mapping[str, Mapping[str, Ledger]],
-    made: Plan,
-) -> Iterable[ShardJob]:
+def jobs(run: Run, built: Cubes, made: Plan) -> Iterator[ShardJob]:
+    """The shards that there will be, with the facts of what goes into them."""
     wanted: dict[tuple[str, str], set[int]] = {}
     for shards in made.shards.values():
         for place in (p for members in shards for m in members for p in m.places):
             for part in place.parts:
                 slab = part.patch // run.dataset.recipe.cube.slab_patches
                 wanted.setdefault((folder_of(run.dataset, place), part.season), set()).add(slab)
-    facts = _facts(run, cubes, ledgers, wanted)
+    facts = _facts(run, built, wanted)
 
     def known(place: Member) -> dict[str, dict[str, Any]]:
         return {p.season: facts[folder_of(run.dataset, place), p.season, p.patch] for p in place.parts}
@@ -219,31 +218,33 @@ def _jobs(
 
 
 def _facts(
-    run: Run,
-    cubes: Mapping[str, Mapping[str, Cube]],
-    ledgers: Mapping[str, Mapping[str, Ledger]],
-    wanted: Mapping[tuple[str, str], set[int]],
+    run: Run, built: Cubes, wanted: Mapping[tuple[str, str], set[int]]
 ) -> dict[tuple[str, str, int], dict[str, Any]]:
     """(folder, season, patch) → facts, of the slabs wanted; each row is what its ledger says."""
     todo = [(region, season, slab) for (region, season), slabs in wanted.items() for slab in sorted(slabs)]
 
     def read(job: tuple[str, str, int]) -> list[dict[str, Any]]:
         region, season, slab = job
-        here = cubes[region][season]
-        record = ledgers[region][season].slabs[slab]
+        here = built.cubes[region][season]
+        record = built.ledgers[region][season].slabs[slab]
         return here.proven_facts(run.store, record, [p.id for p in here.slab(slab)])
 
     out = {}
     with ThreadPoolExecutor(READ_THREADS) as pool, Counting("pack: facts", len(todo), "slab") as count:
         for (region, season, slab), rows in zip(todo, pool.map(read, todo), strict=True):
-            first = slab * cubes[region][season].slab_patches
+            first = slab * built.cubes[region][season].slab_patches
             out.update({(region, season, first + i): row for i, row in enumerate(rows)})
             count.step()
     return out
 
 
-def _write(run: Run, jobs: Sequence[ShardJob]) -> tuple[list[ShardPart], int]:
-    """The parts of all shards, in order; those that an earlier run made are not made again."""
+def written(run: Run, jobs: Sequence[ShardJob]) -> tuple[list[ShardPart], int]:
+    """The parts of all shards, in order, and how many of them an earlier run made: these are not made again.
+
+    Raises:
+        StorageError: nothing more can be kept; shards that are made are not made again.
+        CurationError: a shard could not be written, since a cube is damaged or for another cause.
+    """
     done: dict[str, ShardPart] = {}
     for job in jobs:
         part = _made_before(run.store, job)

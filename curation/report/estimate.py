@@ -78,20 +78,27 @@ def _window_bytes(size: float, array: ArraySpec) -> float:
     return blocks * BLOCK_PX**2 * np.dtype(array.dtype).itemsize * PACKED
 
 
-def table(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> str:
-    """All cubes, a line each, and what they come to."""
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """What several cubes take."""
+
+    cubes: tuple[Estimate, ...]
+    notes: tuple[str, ...]
+    """What locations have come to so far, and what an estimate is."""
+
+    def table(self) -> list[tuple[str, ...]]:
+        """A head, a line per cube, and what they come to."""
+        head = ("cube", "locations", "to build", "searches", "scene reads", "requests", "read", "disk")
+        return [head, *(_line(f"{r.region}/{r.season}", [r]) for r in self.cubes), _line("all", self.cubes)]
+
+
+def estimates(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> Estimates:
+    """The estimates of all cubes of regions and seasons."""
     every = selection.cubes(run, asked, run.dataset.cube_seasons(), keep=False)
-    rows = [of_cube(run, here) for here in every if here.season in seasons]
-    head = ("cube", "locations", "to build", "searches", "scene reads", "requests", "read", "disk")
-    lines = [head, *(_line(f"{r.region}/{r.season}", [r]) for r in rows), _line("all", rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    text = "\n".join(
-        "  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
-        for line in lines
-    )
-    text += f"\nSplit {_split(run, every).about}."
-    note = f"\n{STATIC} is built before seasons. Estimates; nothing was searched, read or written."
-    return text + _samples(run, every) + note
+    split = f"Split {_split(run, every).about}."
+    note = f"{STATIC} is built before seasons. Estimates; nothing was searched, read or written."
+    rows = tuple(of_cube(run, c) for c in every if c.season in seasons)
+    return Estimates(rows, (split, *_samples(run, every), note))
 
 
 def _split(run: Run, every: Sequence[Cube]) -> Split:
@@ -100,7 +107,7 @@ def _split(run: Run, every: Sequence[Cube]) -> Split:
     return splits.planned(run.dataset.recipe, Locations.of(found.values()))
 
 
-def _samples(run: Run, every: Sequence[Cube]) -> str:
+def _samples(run: Run, every: Sequence[Cube]) -> list[str]:
     """What locations have come to so far, by the rule that packing has; nothing where nothing is built."""
     built = set(recorded_cubes(run.store))
     cubes = {(c.folder, c.season): c for c in every}
@@ -108,7 +115,7 @@ def _samples(run: Run, every: Sequence[Cube]) -> str:
         key: {o.id: o for o in Ledger.replay(run.store, *key).outcomes()} if key in built else {} for key in cubes
     }
     if not any(outcomes.values()):
-        return ""
+        return []
     places = {region: here.locations for (region, _), here in cubes.items()}
     roots = dict.fromkeys(c.region for c in every)
     found: Counter[str] = Counter()
@@ -116,7 +123,7 @@ def _samples(run: Run, every: Sequence[Cube]) -> str:
         its = complete.standings(run.dataset, region, places, lambda f, s, i: outcomes[f, s].get(i))
         found.update(s.verdict.state for s in its)
     told = ", ".join(f"{n:,} {state}" for state, n in found.most_common())
-    return f"\nBy complete = {run.dataset.recipe.pack.complete!r} locations are so far: {told}."
+    return [f"By complete = {run.dataset.recipe.pack.complete!r} locations are so far: {told}."]
 
 
 def _line(name: str, rows: Sequence[Estimate]) -> tuple[str, ...]:

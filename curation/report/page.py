@@ -48,8 +48,8 @@ class Map:
     note: str
 
 
-def write(dataset: Dataset, store: Store, out: Path | None) -> str:
-    """Where the report of a dataset was written: `<root>/<dataset>/report.html`, or `out`.
+def write(dataset: Dataset, store: Store, out: Path | None) -> tuple[str, str]:
+    """Where the report of a dataset was written (`<root>/<dataset>/report.html`, or `out`), and the page.
 
     Args:
         dataset: the recipe it was built by.
@@ -61,11 +61,12 @@ def write(dataset: Dataset, store: Store, out: Path | None) -> str:
     """
     if out is not None and out.is_dir():
         raise ConfigError(f"--out {out}: is a folder, expected the name of a file; say --out {out / KEY}")
-    page = render(dataset, store).encode()
+    page = render(dataset, store)
+    data = page.encode()
     where, key = (store, KEY) if out is None else (Store(out.absolute().parent), out.name)
-    where.publish(key, page)
-    log.info("report: %.1f MB", len(page) / 1e6)
-    return where.where(key)
+    where.publish(key, data)
+    log.info("report: %.1f MB", len(data) / 1e6)
+    return where.where(key), page
 
 
 def render(dataset: Dataset, store: Store) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Shown:
     where: str
     damage: tuple[str, ...]
     """What of the patch is not as its ledger recorded it; the picture says so in its place."""
+    png: bytes = field(default=b"", repr=False, compare=False)
 
 
 def write(dataset: Dataset, store: Store, patch: str, out: Path | None) -> Shown:
@@ -60,7 +61,7 @@ def write(dataset: Dataset, store: Store, patch: str, out: Path | None) -> Shown
     data, damage = _png(cube, location, split, _sample(dataset, store, cube, location))
     damage = (*damage, *wrong)
     where.publish(target.name, data)
-    return Shown(where.where(target.name), damage)
+    return Shown(where.where(target.name), damage, data)
 
 
 def png(cube: RecordedCube, location: str) -> bytes:

@@ -15,6 +15,8 @@ STAGE = f"{PARTS}/new"
 """Where new shards wait, with their receipts, while shards of an earlier packing stand: those stay readable meanwhile."""
 RELEASE = "manifest/release.json"
 DROPPED = "manifest/dropped.parquet"
+FAILURES = "manifest/annotations-failed.json"
+"""Which annotations could not be made; there is none where all were."""
 SPLIT = "manifest/split.parquet"
 """What every place of a release is of, samples or not: id and split."""
 

@@ -28,6 +28,15 @@ log = logging.getLogger(__name__)
 CONSOLE = Console(stderr=True)
 """Where live lines and log lines go at a terminal: one console, or they would write over each other."""
 
+
+def at_terminal() -> bool:
+    """Whether a live line can be shown.
+
+    In a notebook none can, whatever its standard error says of itself: rich would want widgets that may not be installed.
+    """
+    return sys.stderr.isatty() and not CONSOLE.is_jupyter
+
+
 PLAIN_EVERY_S = 10.0
 """How often a plain line is written at first. Later at every twentieth of the time that has gone by, but each minute."""
 
@@ -70,7 +79,7 @@ class _Shown(ABC):
 
     def __enter__(self) -> Self:
         self._started = time.monotonic()
-        if not sys.stderr.isatty():
+        if not at_terminal():
             self._ticker = threading.Thread(target=self._tick, name="curation-progress", daemon=True)
             self._ticker.start()
         elif _Shown._live_one is None:

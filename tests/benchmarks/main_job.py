@@ -19,7 +19,6 @@ from torch.utils.data import DataLoader
 
 from curation import embedded, pipeline
 from curation.cubes import selection
-from curation.pack import pack
 from curation.recipe import catalogs
 from curation.recipe.dataset import load_dataset
 from curation.store.objects import Store
@@ -74,7 +73,7 @@ def main(places: int) -> None:
                     overhead_ms = 1000 * seconds / count
         slab_s = sum(b.seconds for b in built) / max(1, sum(b.built for b in built)) * dataset.recipe.cube.slab_patches
         memory = max(b.worker_bytes for b in built) / 2**20
-        pack.pack(Run(dataset, catalog, store), regions)
+        pipeline.pack(Run(dataset, catalog, store), regions)
         gain, share = rates["local"] / rates["none"], memory / WORKER_LIMIT_MIB
         cost = overhead_ms / 1000 / slab_s
         print(f"build, one process        {rates['none']:6.1f} patches/s")

@@ -156,9 +156,9 @@ def test_the_report_show_and_the_estimate_tell_what_packing_does(built: Curate, 
         show.write(dataset, store, f"europe/summer/{name}", tmp_path / "a.png")
         assert (told[-1]["sample"] == COMPLETE) == (name in used)
     run = Run(dataset, built.catalog, store)
-    table = estimate.table(run, selection.asked_regions(dataset, built.catalog, "all"), ["summer"])
-    assert f"By complete = {rule!r} locations are so far: " in table
-    assert f" {len(used)} complete" in table
+    found = estimate.estimates(run, selection.asked_regions(dataset, built.catalog, "all"), ["summer"])
+    assert found.notes[0].startswith(f"By complete = {rule!r} locations are so far: ")
+    assert f" {len(used)} complete" in found.notes[0]
 
 
 def test_a_recorded_child_is_of_the_cell_that_the_draw_says_and_of_its_side(tmp_path):

@@ -82,7 +82,7 @@ def known(recipe: Recipe, store: Store, places: Callable[[], Locations]) -> Spli
     Raises:
         DamageError: the record of what was packed cannot be read.
     """
-    packed = None if store.head(f"shards/{INDEX}") is None else recorded(store)
+    packed = None if store.child(paths.SHARDS).head(INDEX) is None else recorded(store)
     if packed is not None:
         return Split(packed, packed=True)
     found = _with_columns(places(), recipe, store)
@@ -95,7 +95,7 @@ def _with_columns(places: Locations, recipe: Recipe, store: Store) -> Locations 
     if isinstance(rule, BlocksSplit) or rule.column in places.table.schema.names:
         return places
     try:
-        drawn = pq.read_table(pa.BufferReader(store.get("manifest/locations.parquet")), columns=["id", rule.column])
+        drawn = pq.read_table(pa.BufferReader(store.get(paths.locations(None))), columns=["id", rule.column])
     except (FileNotFoundError, pa.ArrowException):
         return None
     at = pc.index_in(places.table["id"], drawn["id"].combine_chunks())

@@ -1,0 +1,325 @@
+"""A dataset and its folder: what `curation.load` gives. The command's verbs are its methods, the flags their arguments."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import xarray as xr
+
+from curation import pipeline
+from curation.api.results import (
+    BuildResult,
+    EstimateResult,
+    LocateResult,
+    PackResult,
+    ReportResult,
+    ShowResult,
+    VerifyResult,
+)
+from curation.cubes import open_cube, open_patch, selection
+from curation.errors import ConfigError
+from curation.errors.printable import printable
+from curation.pack import annotate
+from curation.pack.pack import check_built
+from curation.pack.splits import split as splits
+from curation.places import rows
+from curation.places.locations import Locations
+from curation.places.regions import ALL, Region
+from curation.recipe import catalogs
+from curation.recipe.catalogs import Catalog
+from curation.recipe.dataset import Dataset, load_dataset
+from curation.scenes.saved import opened
+from curation.store.objects import Store
+from curation.verify import verify
+from curation.work import cluster, extras, telling
+from curation.work.progress import Doing
+from curation.work.run import Run
+
+log = logging.getLogger(__name__)
+
+ROOT, SCHEDULER = "shards", "local"
+"""Where everything is written, and where work runs, unless somebody says so."""
+
+EMBEDDED = "embedded"
+
+
+def load(
+    dataset: str | Path,
+    root: str | Path = ROOT,
+    *,
+    catalog: str | None = None,
+    scheduler: str = SCHEDULER,
+    workers: int | None = None,
+) -> DatasetFolder:
+    """A dataset by its recipe, and where it is made. Writes and asks nothing yet.
+
+        made = curation.load("ssl4eo-s12-ml", "tiny", catalog="embedded")
+        made.build("lower-rhine", "summer", limit=8)
+
+    Args:
+        dataset: a name under `manifests/`, or the path of a recipe.toml.
+        root: a folder or URL; everything is written to `<root>/<dataset>`.
+        catalog: who is asked for scenes, as `--catalog` has it; the recipe's where left out.
+        scheduler: `local` (a Dask cluster on this machine for each step), `none` (this process), or an address. A script
+            that starts a local cluster wants `if __name__ == "__main__":`, as with all that starts processes.
+        workers: processes of a local cluster; one per core where left out.
+
+    Raises:
+        ConfigError: there is no such recipe, or it is none.
+    """
+    return DatasetFolder(load_dataset(str(dataset)), str(root), catalog, scheduler, workers)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFolder:
+    """A dataset where it is made. Its steps are safe to stop (Ctrl-C, a notebook's stop) and to call again.
+
+    Each returns what the command prints. Where the command would end with another exit code than 0 they raise what is in
+    `curation.errors`: `ConfigError` for 2, another `CurationError` for 1, with the step's outcome as its `result`; those
+    that take `check=False` return that instead. Regions, seasons and catalogs are told as the command's flags are, and
+    messages that name a flag (`--allow-unknown-labels`) mean the argument (`allow_unknown_labels=True`).
+    """
+
+    dataset: Dataset
+    """The recipe, resolved."""
+    root: str
+    catalog: str | None = None
+    """Who is asked; the recipe's where None."""
+    scheduler: str = SCHEDULER
+    workers: int | None = None
+
+    @property
+    def store(self) -> Store:
+        """The dataset's folder, `<root>/<dataset>`.
+
+        Raises:
+            ConfigError: `root` is none, or nobody answers for it.
+        """
+        with self._naming_the_root():
+            store = Store(self.root).child(self.dataset.name)
+            store.check_answers()
+            return store
+
+    @telling.shown()
+    def build(
+        self,
+        region: str | Path = ALL,
+        season: str = ALL,
+        *,
+        limit: int | None = None,
+        refresh_search: bool = False,
+        allow_unknown_labels: bool = False,
+        check: bool = True,
+    ) -> BuildResult:
+        """Searches scenes and builds the cubes of regions and seasons; what is settled is not built again.
+
+        Args:
+            region: a name (several: `a+b`), a bbox `W,S,E,N`, a file, or `all`.
+            season: a season of the recipe, several with commas, `static`, or `all`.
+            limit: only the first so many locations of each cube; the rest stays pending.
+            refresh_search: ask the catalog again.
+            allow_unknown_labels: go on where the catalog lacks a source of labels.
+            check: raise where a patch failed, rather than return it.
+        """
+        seasons = selection.asked_seasons(self.dataset, season)
+        store, asked = self.store, self._asked(region)
+        given = self._rows(asked)
+        with self._served() as catalog:
+            self._say_unknown_labels(catalog, allowed=allow_unknown_labels)
+            self._check_writable(store)
+            with cluster.connect(self.scheduler, self.workers, store, catalog.here) as client:
+                run = Run(self.dataset, catalog, store, client, limit, refresh_search)
+                built = pipeline.build(run, asked, seasons)
+        result = BuildResult(tuple(built), store.where("ledger"), catalog.told, _special(asked, given))
+        if check:
+            result.raise_for_error()
+        return result
+
+    @telling.shown()
+    def estimate(
+        self,
+        region: str | Path = ALL,
+        season: str = ALL,
+        *,
+        limit: int | None = None,
+        allow_unknown_labels: bool = False,
+    ) -> EstimateResult:
+        """What `build` would search, read and write: `--dry-run`. Asks the catalog what it has, and writes nothing."""
+        from curation.report import estimate
+
+        seasons = selection.asked_seasons(self.dataset, season)
+        store, catalog, asked = self.store, self._catalog(), self._asked(region)
+        given = self._rows(asked)
+        unknown = catalog.identity != EMBEDDED and self._say_unknown_labels(catalog, allowed=True)
+        found = estimate.estimates(Run(self.dataset, catalog, store, None, limit), asked, seasons)
+        labels = "labels: a build wants --allow-unknown-labels, since this catalog cannot give them"
+        wants = [labels] if unknown and not allow_unknown_labels else []
+        return EstimateResult(found, (*wants, *_special(asked, given)))
+
+    @telling.shown()
+    def locate(self, region: str | Path = ALL) -> LocateResult:
+        """Draws the recipe's locations, and counts them by region."""
+        store, asked = self.store, self._asked(region)
+        given = self._rows(asked)
+        self._check_writable(store)
+        found = selection.locations(self.dataset, store, asked)
+        split = splits.planned(self.dataset.recipe, Locations.joined(list(found.values())))
+        counts = {r: Counter(map(split.of, places)) for r, places in found.items()}
+        return LocateResult(counts, store.where("manifest"), _special(asked, given))
+
+    @telling.shown()
+    def pack(self, region: str | Path = ALL, *, run_code: bool = False) -> PackResult:
+        """Makes WebDataset shards of the complete locations; index and release last.
+
+        Args:
+            region: as `build` has it.
+            run_code: execute the Python code that the recipe's annotations name.
+
+        Raises:
+            UnaskedCodeError: they name some, and that is not said.
+            CurationError: none is complete since the build is unfinished, or a shard could not be written.
+        """
+        store, catalog, asked = self.store, self._catalog(), self._asked(region)
+        annotate.check(self.dataset, run_code=run_code)
+        check_built(Run(self.dataset, catalog, store), asked)
+        self._check_writable(store)
+        with cluster.connect(self.scheduler, self.workers, store) as client:
+            packed = pipeline.pack(Run(self.dataset, catalog, store, client), asked, run_code=run_code)
+        return PackResult(packed, _special(asked, rows.of(self.dataset, asked)))
+
+    @telling.shown()
+    def verify(self, *, check: bool = True) -> VerifyResult:
+        """Reads every byte again, and compares it with what was recorded.
+
+        Args:
+            check: raise where something is damaged or unfinished, rather than return it.
+        """
+        result = VerifyResult(verify.verify(self.dataset, self.store))
+        if check:
+            result.raise_for_error()
+        return result
+
+    @telling.shown()
+    def report(self, out: str | Path | None = None) -> ReportResult:
+        """Draws one HTML page, written to `<root>/<dataset>/report.html` or to `out`."""
+        from curation.report import page
+
+        return ReportResult(*page.write(self.dataset, self.store, _path(out)))
+
+    @telling.shown()
+    def show(self, patch: str, out: str | Path | None = None, *, check: bool = True) -> ShowResult:
+        """Draws one patch, `REGION/SEASON/ID`, written to `<ID>-<SEASON>.png` in the current folder or to `out`.
+
+        Args:
+            patch: as ledgers and logs name it.
+            out: a local file to write instead.
+            check: raise where something of the patch is damaged, rather than return it.
+        """
+        from curation.report import show
+
+        shown = show.write(self.dataset, self.store, patch, _path(out))
+        result = ShowResult(shown.where, shown.png, shown.damage)
+        if check:
+            result.raise_for_error()
+        return result
+
+    def open_cube(self, region: str) -> xr.Dataset:
+        """The cubes of a region as one Dataset: see `curation.open_cube`."""
+        return open_cube.open_cube(self.store, region)
+
+    def open_patch(self, patch: str, arrays: Collection[str] | None = None) -> dict[str, xr.DataArray]:
+        """One patch, `REGION/SEASON/ID`, as georeferenced arrays: see `curation.open_patch`."""
+        return open_patch.open_patch(self.store, patch, arrays)
+
+    def write_tifs(self, patch: str, into: str | Path) -> list[str]:
+        """Paths of the GeoTIFFs of one patch, one per pixel array, written into a local folder."""
+        return open_patch.write_tifs(self.store, patch, Path(into))
+
+    @contextlib.contextmanager
+    def _naming_the_root(self) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as err:
+            raise ConfigError(f"--root {printable(self.root)}: {err}") from err
+
+    def _check_writable(self, store: Store) -> None:
+        with self._naming_the_root():
+            store.check_writable()
+
+    def _catalog(self) -> Catalog:
+        """The catalog asked for; the embedded Earth, which is not served yet, has no true address."""
+        return catalogs.resolve(self.catalog or self.dataset.recipe.catalog, served_at="http://127.0.0.1")
+
+    @contextlib.contextmanager
+    def _served(self) -> Iterator[Catalog]:
+        """The catalog asked for; the embedded Earth is served meanwhile."""
+        name = self.catalog or self.dataset.recipe.catalog
+        if name != EMBEDDED:
+            yield catalogs.resolve(name)
+            return
+        extras.check("earth", f"catalog {EMBEDDED}")
+        from curation import embedded  # not where another catalog is asked
+
+        with contextlib.ExitStack() as stack:
+            with Doing("embedded Earth: starting its server", often_short=True):
+                url = stack.enter_context(embedded.serve())
+            log.info("embedded Earth: %s", url)
+            yield catalogs.resolve(name, served_at=url)
+
+    def _asked(self, region: str | Path) -> list[Region]:
+        """The regions asked for; what is special about them is said before any work."""
+        asked = selection.asked_regions(self.dataset, self._catalog(), str(region))
+        for its in asked:
+            if its.note:
+                log.info("region %s: %s", its.name, its.note)
+        return asked
+
+    def _rows(self, asked: Sequence[Region]) -> rows.Rows | None:
+        """The account of a file of places, which is logged before any work; None where the recipe has none."""
+        given = rows.of(self.dataset, asked)
+        if given:
+            log.log(logging.WARNING if given.dropped else logging.INFO, "%s", given.told)
+        return given
+
+    def _say_unknown_labels(self, catalog: Catalog, *, allowed: bool) -> bool:
+        """Whether the catalog lacks a source of labels; which, and what supplies them, is logged.
+
+        Raises:
+            ConfigError: it does, and that is not allowed; or the catalog cannot be read, or lacks another source.
+        """
+        missing = catalogs.missing_labels(self.dataset, catalog, opened(catalog).collections())
+        for name in missing:
+            spec = self.dataset.specs[name]
+            has = sorted(set(spec.catalogs) - {"*"})
+            supply = (
+                f"{', '.join(has)} have it"
+                if has
+                else "a STAC catalog of your own with such items, or the embedded Earth"
+            )
+            log.warning(
+                "labels: catalog %s has no %s, so labels from it will be unknown; what supplies them: %s",
+                catalog.told,
+                spec.title,
+                supply,
+            )
+        if missing and not allowed:
+            raise ConfigError(
+                f"catalog {catalog.told}: cannot give labels from {', '.join(missing)}; "
+                "take another catalog, or say --allow-unknown-labels to go on with these labels unknown"
+            )
+        return bool(missing)
+
+
+def _special(asked: Sequence[Region], given: rows.Rows | None) -> tuple[str, ...]:
+    """What is to be said of regions, and of a file of places."""
+    notes = [f"region {r.name}: {r.note}" for r in asked if r.note]
+    return (*notes, given.told) if given else tuple(notes)
+
+
+def _path(out: str | Path | None) -> Path | None:
+    return None if out is None else Path(out)

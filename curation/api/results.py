@@ -1,0 +1,294 @@
+"""What the steps return: what the command prints, as text, for rich and as HTML, with the values behind it."""
+
+from __future__ import annotations
+
+import html
+from abc import ABC, abstractmethod
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from curation.errors import CurationError, DamageError
+from curation.errors.printable import printable
+from curation.errors.words import counted
+from curation.pack.pack import Packed
+from curation.pack.splits import split as splits
+from curation.pipeline import Built
+from curation.report.estimate import Estimates
+from curation.verify.found import Verified
+
+MOST_TOLD = 5
+"""So many causes of failures, and faults in an error, are told; a result, and the ledger, have all."""
+
+Rows = Sequence[tuple[str, ...]]
+"""A table for a person: its head, then its lines. None: no table."""
+
+
+class Result(ABC):
+    """What a step came to: in a notebook HTML, for rich a table, and as `str` what the command prints."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed, is damaged or unfinished: the command's exit code 0."""
+        return self.error() is None
+
+    def error(self) -> CurationError | None:
+        """What the step raises where it is not ok; None where it is."""
+        return None
+
+    def raise_for_error(self) -> None:
+        """Passes where the step is ok.
+
+        Raises:
+            CurationError: it is not; the error's `result` is this.
+        """
+        if (err := self.error()) is not None:
+            err.result = self
+            raise err
+
+    @abstractmethod
+    def notes(self) -> list[str]:
+        """What is said beside the table."""
+
+    def rows(self) -> Rows:
+        """The table that a notebook and rich show."""
+        return ()
+
+    def lines(self) -> list[str]:
+        """All that the command prints."""
+        return self.notes()
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    __repr__ = __str__
+
+    def __rich__(self) -> Group:
+        rows = self.rows()
+        table = Table()
+        for head in rows[0] if rows else ():
+            table.add_column(Text(head))
+        for row in rows[1:]:
+            table.add_row(*map(Text, row))
+        return Group(*([table] if rows else ()), *map(Text, self.notes()))
+
+    def _repr_html_(self) -> str:
+        def line(cells: tuple[str, ...], tag: str) -> str:
+            return f"<tr>{''.join(f'<{tag}>{html.escape(c)}</{tag}>' for c in cells)}</tr>"
+
+        rows = self.rows()
+        table = "".join(line(r, "td" if n else "th") for n, r in enumerate(rows))
+        return (f"<table>{table}</table>" if rows else "") + "".join(f"<p>{html.escape(n)}</p>" for n in self.notes())
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class BuildResult(Result):
+    """What building came to."""
+
+    cubes: tuple[Built, ...]
+    ledger: str
+    """Where what happened to each patch is recorded."""
+    catalog: str
+    """As a person names it."""
+    special: tuple[str, ...] = ()
+    """What is to be said of the regions and of a file of places."""
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Reason → patches of those asked for, of all cubes."""
+        return sum((b.counts for b in self.cubes), Counter())
+
+    @property
+    def failed(self) -> int:
+        """Patches that failed: a rerun tries them again."""
+        return sum(b.failed for b in self.cubes)
+
+    @property
+    def causes(self) -> Counter[str]:
+        """Why patches failed → how many did for that."""
+        return sum((b.causes for b in self.cubes), Counter())
+
+    @property
+    def unreadable(self) -> str:
+        """What is wrong with the catalog, where too many of its items could not be read."""
+        found = next((b.unreadable for b in self.cubes if b.unreadable), "")
+        return f"catalog {self.catalog}: {found}" if found else ""
+
+    def error(self) -> CurationError | None:
+        """Patches that failed, and why; or a catalog of which too much cannot be read."""
+        said = " ".join([*self._failures(), *filter(None, [self.unreadable])])
+        return CurationError(said) if said else None
+
+    def rows(self) -> Rows:
+        """A line per cube, a column per reason."""
+        reasons = [reason for reason, _ in self.counts.most_common()]
+        body = [(f"{b.region}/{b.season}", *(str(b.counts[r] or "") for r in reasons)) for b in self.cubes]
+        return [("cube", *reasons), *body]
+
+    def lines(self) -> list[str]:
+        """The counts of each cube, and what they come to."""
+        return [f"{b.region}/{b.season}: {_told(b.counts)}" for b in self.cubes] + self.notes()
+
+    def notes(self) -> list[str]:
+        """What was built, passed over and kept, what failed and why."""
+        fresh, seconds = sum(b.built for b in self.cubes), sum(b.seconds for b in self.cubes)
+        memory = max(b.worker_bytes for b in self.cubes) / 2**20
+        out = [
+            f"built {counted(fresh, 'patch')} in {seconds:.0f} worker seconds; a worker's highest memory {memory:.0f} MiB"
+            if fresh
+            else "nothing to build: all is there in the size recorded; `curate verify` reads the bytes, too",
+            f"all: {_told(self.counts)}",
+        ]
+        if passed := sum(b.passed_over for b in self.cubes):
+            out.append(
+                f"{counted(passed, 'patch')} passed over scenes that cannot be read; the ledger has their ids and causes"
+            )
+        if kept := sum(b.excluded for b in self.cubes):
+            out.append(f"{counted(kept, 'patch')} built before with scenes that the recipe now excludes; they stay in")
+        return [*out, *self.special, *self._failures()]
+
+    def _failures(self) -> list[str]:
+        if not self.failed:
+            return []
+        causes = self.causes.most_common()
+        told = [f"{counted(n, 'patch')}: {printable(cause)}" for cause, n in causes[:MOST_TOLD]]
+        more = [f"and {counted(len(causes) - MOST_TOLD, 'other cause')}"] if len(causes) > MOST_TOLD else []
+        what = f"{counted(self.failed, 'patch')} failed; the ledger has why: {self.ledger}. Run the same command again."
+        return [what, *told, *more]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class EstimateResult(Result):
+    """What a build would search, read and write."""
+
+    estimates: Estimates
+    special: tuple[str, ...] = ()
+
+    def rows(self) -> Rows:
+        """A line per cube, and what they come to."""
+        return self.estimates.table()
+
+    def lines(self) -> list[str]:
+        """The table, aligned, and what is to be said of it."""
+        rows = self.rows()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        told = [
+            "  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+            for row in rows
+        ]
+        return told + self.notes()
+
+    def notes(self) -> list[str]:
+        """How far the dataset is, and what an estimate is."""
+        return [*self.estimates.notes, *self.special]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class LocateResult(Result):
+    """The locations that were drawn."""
+
+    counts: Mapping[str, Mapping[str, int]]
+    """Folder of cubes → planned split → locations."""
+    where: str
+    special: tuple[str, ...] = ()
+
+    def notes(self) -> list[str]:
+        """A line per region."""
+        out = []
+        for region, sides in self.counts.items():
+            out.append(f"{region}: {counted(sum(sides.values()), 'location')} ({splits.counts(sides)})")
+        out.append("The split is planned: it is made when shards are packed.")
+        return [*out, *self.special, f"written below {self.where}"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PackResult(Result):
+    """What packing came to."""
+
+    packed: Packed
+    special: tuple[str, ...] = ()
+
+    def notes(self) -> list[str]:
+        """Samples, shards, what was dropped, what train and val share."""
+        return [*self.packed.summary().splitlines(), *self.special]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class VerifyResult(Result):
+    """What was proven, and what was not."""
+
+    found: Verified
+
+    def error(self) -> CurationError | None:
+        """Damage; or what a stopped command left."""
+        faults, unfinished = self.found.faults, self.found.unfinished
+        told = "; ".join((faults or unfinished)[:MOST_TOLD])
+        if faults:
+            return DamageError(f"{counted(len(faults), 'fault')}: {told}")
+        return CurationError(f"unfinished: {told}") if unfinished else None
+
+    def rows(self) -> Rows:
+        """A line per fault, and per thing unfinished."""
+        body = [*(("FAULT", f) for f in self.found.faults), *(("unfinished", u) for u in self.found.unfinished)]
+        return [("", "what, and where"), *body] if body else ()
+
+    def lines(self) -> list[str]:
+        """Each fault, and what was proven."""
+        found = self.found
+        return [*(f"FAULT {f}" for f in found.faults), *(f"unfinished: {u}" for u in found.unfinished), *self.notes()]
+
+    def notes(self) -> list[str]:
+        """What was proven, and what to do of damage."""
+        advice = (
+            "Damaged shards are made again by `curate pack`. A damaged cube is made again after deleting both "
+            "cubes/<region>/<season>.zarr and ledger/<region>/<season>."
+        )
+        return [self.found.summary(), *([advice] if self.found.faults else [])]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReportResult(Result):
+    """A page that was written; a notebook shows it."""
+
+    where: str
+    page: str
+    """HTML."""
+
+    def notes(self) -> list[str]:
+        """Where it is."""
+        return [self.where]
+
+    def _repr_html_(self) -> str:
+        framed = f'<iframe sandbox width="100%" height="800" srcdoc="{html.escape(self.page)}"></iframe>'
+        return f"<p>{html.escape(self.where)}</p>{framed}"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ShowResult(Result):
+    """A picture that was written; a notebook shows it."""
+
+    where: str
+    png: bytes
+    damage: tuple[str, ...]
+    """What of the patch is not as its ledger recorded it; the picture says so in its place."""
+
+    def error(self) -> CurationError | None:
+        """Damage."""
+        return DamageError("; ".join(self.damage)) if self.damage else None
+
+    def notes(self) -> list[str]:
+        """Where it is."""
+        return [self.where]
+
+    def _repr_html_(self) -> str:
+        told = "".join(f"<p>{html.escape(n)}</p>" for n in (*self.damage, *self.notes()))
+        return f'<img src="data:image/png;base64,{b64encode(self.png).decode()}">{told}'
+
+
+def _told(counts: Counter[str]) -> str:
+    return ", ".join(f"{reason} {n}" for reason, n in counts.most_common())
