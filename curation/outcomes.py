@@ -88,6 +88,6 @@ class PatchOutcome:
         raise AssertionError(f"patch {self.id} is {self.status.name} but each of its sources is ok")
 
     @property
-    def told(self) -> str:
+    def label(self) -> str:
         """The outcome in a word or two, as counts show it: its reason, `failed` before it where it failed."""
         return f"failed {self.reason}" if self.status is Status.FAILED else self.reason

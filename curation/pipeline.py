@@ -17,7 +17,7 @@ from curation.build.slab import SlabReceipt, build_slab
 from curation.cubes.bound import check_bound, check_sizes
 from curation.cubes.cube import Cube
 from curation.cubes.selection import cubes
-from curation.cubes.unsettled import Remaining
+from curation.cubes.unsettled import Unsettled
 from curation.errors import CurationError, DamageError, StorageError, causes, code_of
 from curation.errors.codes import Code
 from curation.errors.words import counted
@@ -92,13 +92,13 @@ class _Work:
 
     run: Run
     """Of its level."""
-    left: Remaining
+    left: Unsettled
     built: Built
 
     @property
-    def here(self) -> Cube:
+    def cube(self) -> Cube:
         """The cube."""
-        return self.left.here
+        return self.left.cube
 
     @property
     def ledger(self) -> Ledger:
@@ -123,7 +123,7 @@ def build(
     """
     with Doing("build: reading what is recorded", often_short=True):
         works = _works(run, asked, seasons)
-    by_cube = {(w.here.folder, w.here.season): w for w in works}
+    by_cube = {(w.cube.folder, w.cube.season): w for w in works}
     total = sum(w.left.patches for w in works)
     _say_settled(works, total)
     searches = Searches(run.dataset, run.catalog, run.store)
@@ -133,7 +133,7 @@ def build(
     broken, full = 0, None
     with Counting("build", total, "patch", "stored", searches.doing) as count:
         task = Final(work or build_slab)
-        for batch in cluster.stream(run.client, task, jobs, run.store, run.catalog.here):
+        for batch in cluster.stream(run.client, task, jobs, run.store, run.catalog.served_url):
             records: dict[tuple[str, str], list[SlabRecord]] = {}
             for job, result in batch:
                 if isinstance(result, StorageError):  # the patches are pending, as they were: nothing is known of them
@@ -143,7 +143,7 @@ def build(
                 records.setdefault((job.folder, job.season), []).append(record)
                 fresh = [o for o in record.patches if o.id in job.todo]
                 stored = sum(o.size for o in record.objects) if isinstance(result, SlabReceipt) else 0
-                count.add((o.told for o in fresh), stored)
+                count.add((o.label for o in fresh), stored)
                 by_cube[job.folder, job.season].built.add(len(fresh), result)
                 broken = broken + 1 if all(o.status is Status.FAILED for o in fresh) else 0
             for key, lines in records.items():
@@ -158,7 +158,7 @@ def build(
         its.built.passed_over = its.ledger.passed_over()
         its.built.causes = _causes(its.built, its.ledger)
         its.built.excluded = _with_excluded(run.dataset, its.ledger)
-        its.built.unreadable = searches.read.told()
+        its.built.unreadable = searches.read.unreadable()
     return [w.built for w in works]
 
 
@@ -188,7 +188,7 @@ def pack(run: Run, asked: Sequence[Region], *, run_code: bool = False) -> Packed
     packing.publish(run, jobs, parts, made, index, files)
     dropped = Counter(d.reason for d in made.dropped)
     where = run.store.child(SHARDS).where("")
-    return Packed(index, where, dropped, sharing.told(made.shared), mixing(made), reused)
+    return Packed(index, where, dropped, sharing.summary(made.shared), mixing(made), reused)
 
 
 def _say_settled(works: Sequence[_Work], total: int) -> None:
@@ -238,42 +238,42 @@ def search(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> None:
 
 def _works(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> list[_Work]:
     """All cubes asked for. All ledgers are checked before the first slab is built."""
-    return [_work(replace(run, dataset=here.dataset), here) for here in cubes(run, asked, seasons)]
+    return [_work(replace(run, dataset=cube.dataset), cube) for cube in cubes(run, asked, seasons)]
 
 
-def _work(run: Run, here: Cube) -> _Work:
+def _work(run: Run, cube: Cube) -> _Work:
     """A cube's ledger, bound to this recipe and catalog, and what is left to do."""
-    ledger = Ledger.replay(run.store, here.folder, here.season)
-    check_bound(run, ledger, here)
-    check_sizes(run.store, ledger, here)
-    return _Work(run, Remaining(here, ledger, run.limit), Built(here.folder, here.season))
+    ledger = Ledger.replay(run.store, cube.folder, cube.season)
+    check_bound(run, ledger, cube)
+    check_sizes(run.store, ledger, cube)
+    return _Work(run, Unsettled(cube, ledger, run.limit), Built(cube.folder, cube.season))
 
 
 def _jobs(work: _Work, searches: Searches) -> Iterator[SlabJob]:
     """The tasks of a cube. Its ledger is taken, its schema written and its scenes searched when the first is asked for."""
-    run, here, ledger = work.run, work.here, work.ledger
+    run, cube, ledger = work.run, work.cube, work.ledger
     if not work.left.slabs and ledger.cube_objects:
         return
     digest = catalogs.pixels_digest(run.dataset, run.catalog)
-    ledger.acquire(here.binding(digest))
+    ledger.acquire(cube.binding(digest))
     if not ledger.cube_objects:
-        ledger.record_cube(here.create(run.store, catalogs.pixels_parts(run.dataset, run.catalog)))
+        ledger.record_cube(cube.create(run.store, catalogs.pixels_parts(run.dataset, run.catalog)))
     workers = cluster.workers(run.client)
     per_host = max(run.dataset.recipe.fetch.requests_per_host // workers, 1)
     slabs: Iterable[tuple[int, CurationError | None]]
     if run.catalog.is_file:
         slabs = ((slab, None) for slab in work.left.slabs)  # searched before
     else:
-        needs = ((slab, _wanted(run, here, work.left.places(slab))) for slab in work.left.slabs)
+        needs = ((slab, _wanted(run, cube, work.left.places(slab))) for slab in work.left.slabs)
         slabs = searches.ahead(needs, refresh=run.refresh_search)
     for slab, cause in slabs:
         yield SlabJob(
             dataset=run.dataset,
             catalog=run.catalog,
-            region=here.region,
-            season=here.season,
+            region=cube.region,
+            season=cube.season,
             slab=slab,
-            locations=here.slab(slab),
+            locations=cube.slab(slab),
             todo=tuple(p.id for p in work.left.places(slab)),
             store=run.store,
             per_host=per_host,
@@ -283,8 +283,8 @@ def _jobs(work: _Work, searches: Searches) -> Iterator[SlabJob]:
         )
 
 
-def _wanted(run: Run, here: Cube, places: Sequence[Location]) -> list[Wanted]:
-    return candidates.wanted(run.dataset, here.season, sorted({cell_of(p) for p in places}))
+def _wanted(run: Run, cube: Cube, places: Sequence[Location]) -> list[Wanted]:
+    return candidates.wanted(run.dataset, cube.season, sorted({cell_of(p) for p in places}))
 
 
 def _sweep(run: Run, works: Sequence[_Work], searches: Searches) -> None:
@@ -292,20 +292,20 @@ def _sweep(run: Run, works: Sequence[_Work], searches: Searches) -> None:
     wanted = {}
     for work in works:
         for slab in work.left.slabs:
-            for spec, season, cell in _wanted(work.run, work.here, work.left.places(slab)):
+            for spec, season, cell in _wanted(work.run, work.cube, work.left.places(slab)):
                 wanted[spec.name, season.name, cell] = (spec, season, cell)
     if not wanted:
         return
-    with Counting(f"search {run.catalog.told}", None, "item") as count:
+    with Counting(f"search {run.catalog.label}", None, "item") as count:
         for line in searches.run(list(wanted.values()), refresh=run.refresh_search, progress=count.step):
             log.info("refreshed: %s", line)
 
 
 def _stop(broken: int, records: Sequence[SlabRecord]) -> NoReturn:
-    told = [s.cause for r in records for o in r.patches for s in o.sources.values() if s.cause]
+    causes = [s.cause for r in records for o in r.patches for s in o.sources.values() if s.cause]
     raise CurationError(
         f"every patch of {broken} slabs in a row failed; likely the network, the catalog or the recipe is at fault, not "
-        f"the patches. Last cause: {told[-1] if told else 'unknown'}"
+        f"the patches. Last cause: {causes[-1] if causes else 'unknown'}"
     )
 
 
@@ -323,11 +323,11 @@ def _record(run: Run, job: SlabJob, result: SlabReceipt | BaseException) -> Slab
     # Nobody has looked at a source: none is to blame.
     failed = {s.name: SourceOutcome(Status.FAILED, Code.UPSTREAM) for s in job.dataset.sources(job.season)}
     failed[SLAB] = SourceOutcome(Status.FAILED, code_of(result), cause=cause)
-    kept = {o.id: o for o in job.prior.patches} if job.prior else {}
+    settled = {o.id: o for o in job.prior.patches} if job.prior else {}
     fresh = {i: PatchOutcome(i, Status.FAILED, failed) for i in job.todo}
     return SlabRecord(
         job.slab,
-        tuple(o for p in job.locations if (o := (kept | fresh).get(p.id)) is not None),
+        tuple(o for p in job.locations if (o := (settled | fresh).get(p.id)) is not None),
         job.prior.objects if job.prior else (),
         job.prior.excluded if job.prior else (),
     )

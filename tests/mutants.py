@@ -220,8 +220,8 @@ TABLE = (
     Mutant(
         "a catalog is called and kept without its secrets",
         "curation/recipe/catalogs.py",
-        'told = unsigned(url).rstrip("/")',
-        'told = url.rstrip("/")',
+        'shown = unsigned(url).rstrip("/")',
+        'shown = url.rstrip("/")',
         ("tests/errors/test_printable.py::test_a_catalog_is_called_and_kept_without_its_secrets_which_no_worker_gets",),
     ),
     Mutant(
@@ -337,8 +337,8 @@ TABLE = (
     Mutant(
         "kept facts are those recorded",
         "curation/build/slab.py",
-        "here.proven_facts(job.store, job.prior, ids)",
-        "here.read_facts(job.store, job.slab, len(ids))",
+        "cube.proven_facts(job.store, job.prior, ids)",
+        "cube.read_facts(job.store, job.slab, len(ids))",
         ("tests/cubes/test_row_hashes.py::test_facts_that_decode_and_are_others_are_damage",),
     ),
     Mutant(
@@ -442,7 +442,7 @@ TABLE = (
     Mutant(
         "rows that are dropped stand in the release",
         "curation/pack/pack.py",
-        "        made.dropped.extend(given.dropped)\n",
+        "        made.dropped.extend(rows_of_file.dropped)\n",
         "        pass\n",
         ("tests/pack/test_pack.py::test_rows_of_a_places_file_that_are_no_locations_are_listed_and_counted",),
     ),
@@ -906,7 +906,7 @@ TABLE = (
     Mutant(
         "each sample says how much of it is at radar's floor",
         "curation/pack/shard.py",
-        '.setdefault("floored_fraction", {})[at.array] = told',
+        '.setdefault("floored_fraction", {})[at.array] = floored',
         '.get("floored_fraction")',
         ("tests/pack/test_pack.py::test_radar_below_zero_is_counted_and_moves_no_statistics",),
     ),
@@ -936,8 +936,8 @@ TABLE = (
     Mutant(
         "what an item that cannot be read cost is tried again",
         "curation/scenes/candidates.py",
-        "return Candidates(code=Code.UNREADABLE_ITEM, cause=_cause(here), status=Status.FAILED,",
-        "return Candidates(code=Code.UNREADABLE_ITEM, cause=_cause(here), status=Status.ABSENT,",
+        "return Candidates(code=Code.UNREADABLE_ITEM, cause=_cause(asked), status=Status.FAILED,",
+        "return Candidates(code=Code.UNREADABLE_ITEM, cause=_cause(asked), status=Status.ABSENT,",
         (
             "tests/scenes/test_unreadable.py::test_a_place_whose_only_scene_cannot_be_read_fails_with_that_and_is_tried_again",
         ),
@@ -982,8 +982,8 @@ TABLE = (
     Mutant(
         "the environment says ranks",
         "curation/stream/ranks.py",
-        "told = [self._given, _environment()]",
-        "told = [self._given]",
+        "claims = [self._argument, _environment()]",
+        "claims = [self._argument]",
         ("tests/stream/test_ranks.py::test_rank_and_world_size_come_from_the_environment_of_torchrun",),
     ),
     Mutant(
@@ -1296,7 +1296,7 @@ TABLE = (
     Mutant(
         "bands have names of their own",
         "curation/format/index.py",
-        "if told and not len(told) == len(set(told)) == len(self.bands):",
+        "if names and not len(names) == len(set(names)) == len(self.bands):",
         "if False:",
         ("tests/format/test_index.py::test_a_wrong_index_is_refused_and_says_where",),
     ),
@@ -1387,7 +1387,7 @@ TABLE = (
     Mutant(
         "an array that may begin anywhere says where",
         "curation/stream/beside.py",
-        "            if None in told:\n",
+        "            if None in offsets:\n",
         "            if False:\n",
         ("tests/stream/test_beside.py::test_what_is_not_as_the_index_says_is_refused_by_name",),
     ),
@@ -1921,7 +1921,7 @@ TABLE = (
     Mutant(
         "a chunk of HDF5 is unpacked to no more than it is",
         "curation/read/netcdf.py",
-        "if (told := hdfchunk.surplus(dataset, mask, packed)) is not None:",
+        "if (surplus := hdfchunk.surplus(dataset, mask, packed)) is not None:",
         "if False:",
         ("tests/read/test_swath.py::test_a_chunk_that_would_fill_the_memory_is_refused_by_name_in_little",),
     ),
@@ -1971,7 +1971,7 @@ TABLE = (
     Mutant(
         "a pipe is not waited for",
         "curation/store/local.py",
-        "    if told is None:\n        made = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)",
+        "    if kind is None:\n        made = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)",
         "    if True:\n        made = os.open(path, os.O_RDONLY | os.O_CLOEXEC)",
         ("tests/store/test_local.py::test_what_is_read_and_is_no_file_is_a_read_that_fails_for_good",),
     ),
@@ -1985,7 +1985,7 @@ TABLE = (
     Mutant(
         "what a person names is a file",
         "curation/store/local.py",
-        "    if (told := _other(found.st_mode)) is not None:\n",
+        "    if (kind := _other(found.st_mode)) is not None:\n",
         "    if False:\n",
         ("tests/store/test_local.py::test_what_a_person_names_and_is_no_file_is_told",),
     ),
@@ -2061,10 +2061,10 @@ TABLE = (
     ),
     Mutant(
         "a column of several types is refused",
-        "curation/places/given.py",
+        "curation/places/user_columns.py",
         "    if not kind:\n",
         "    if False:\n",
-        ("tests/places/test_given.py::test_what_is_of_no_one_type_is_refused",),
+        ("tests/places/test_user_columns.py::test_what_is_of_no_one_type_is_refused",),
     ),
     Mutant(
         "a buffer below the widest pixel is refused",
@@ -2203,7 +2203,7 @@ TABLE = (
     Mutant(
         "the unit of a shift is the measured array's pixel",
         "curation/build/picks/nearest.py",
-        'f" ({on.array.told})"',
+        'f" ({on.array.label})"',
         'f" (10 m)"',
         ("tests/build/test_walk.py::test_the_unit_of_a_shift_is_the_pixel_of_the_array_that_is_measured",),
     ),
@@ -2358,8 +2358,8 @@ TABLE = (
     Mutant(
         "a build of which patches failed is no success in Python",
         "curation/api/folder.py",
-        "catalog.told, _special(asked, given))\n        if check:",
-        "catalog.told, _special(asked, given))\n        if False:",
+        "catalog.label, _special(asked, rows_of_file))\n        if check:",
+        "catalog.label, _special(asked, rows_of_file))\n        if False:",
         ("tests/api/test_folder.py::test_a_build_of_which_patches_failed_raises_with_what_and_why",),
     ),
     Mutant(
@@ -2386,7 +2386,7 @@ TABLE = (
     Mutant(
         "facts of a cube are what was recorded",
         "curation/cubes/open_cube.py",
-        "data = read_recorded(cube.store, recorded, key)",
+        "data = read_checked(cube.store, recorded, key)",
         "data = cube.store.get(key)",
         (
             "tests/cubes/test_open_cube.py::test_what_is_gone_or_changed_is_an_error_when_it_is_read_and_never_nodata[True-s2l2a_valid_fraction]",

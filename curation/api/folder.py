@@ -128,14 +128,14 @@ class DatasetFolder:
         """
         seasons = selection.asked_seasons(self.dataset, season)
         store, asked = self.store, self._asked(region)
-        given = self._rows(asked)
+        rows_of_file = self._rows(asked)
         with self._served() as catalog:
             self._say_unknown_labels(catalog, allowed=allow_unknown_labels)
             self._check_writable(store)
-            with cluster.connect(self.scheduler, self.workers, store, catalog.here) as client:
+            with cluster.connect(self.scheduler, self.workers, store, catalog.served_url) as client:
                 run = Run(self.dataset, catalog, store, client, limit, refresh_search)
                 built = pipeline.build(run, asked, seasons)
-        result = BuildResult(tuple(built), store.where("ledger"), catalog.told, _special(asked, given))
+        result = BuildResult(tuple(built), store.where("ledger"), catalog.label, _special(asked, rows_of_file))
         if check:
             result.raise_for_error()
         return result
@@ -154,23 +154,23 @@ class DatasetFolder:
 
         seasons = selection.asked_seasons(self.dataset, season)
         store, catalog, asked = self.store, self._catalog(), self._asked(region)
-        given = self._rows(asked)
+        rows_of_file = self._rows(asked)
         unknown = catalog.identity != EMBEDDED and self._say_unknown_labels(catalog, allowed=True)
         found = estimate.estimates(Run(self.dataset, catalog, store, None, limit), asked, seasons)
         labels = "labels: a build wants --allow-unknown-labels, since this catalog cannot give them"
         wants = [labels] if unknown and not allow_unknown_labels else []
-        return EstimateResult(found, (*wants, *_special(asked, given)))
+        return EstimateResult(found, (*wants, *_special(asked, rows_of_file)))
 
     @telling.shown()
     def locate(self, region: str | Path = ALL) -> LocateResult:
         """Draws the recipe's locations, and counts them by region."""
         store, asked = self.store, self._asked(region)
-        given = self._rows(asked)
+        rows_of_file = self._rows(asked)
         self._check_writable(store)
         found = selection.locations(self.dataset, store, asked)
         split = splits.planned(self.dataset.recipe, Locations.joined(list(found.values())))
         counts = {r: Counter(map(split.of, places)) for r, places in found.items()}
-        return LocateResult(counts, store.where("manifest"), _special(asked, given))
+        return LocateResult(counts, store.where("manifest"), _special(asked, rows_of_file))
 
     @telling.shown()
     def pack(self, region: str | Path = ALL, *, run_code: bool = False) -> PackResult:
@@ -281,10 +281,10 @@ class DatasetFolder:
 
     def _rows(self, asked: Sequence[Region]) -> rows.Rows | None:
         """The account of a file of places, which is logged before any work; None where the recipe has none."""
-        given = rows.of(self.dataset, asked)
-        if given:
-            log.log(logging.WARNING if given.dropped else logging.INFO, "%s", given.told)
-        return given
+        rows_of_file = rows.of(self.dataset, asked)
+        if rows_of_file:
+            log.log(logging.WARNING if rows_of_file.dropped else logging.INFO, "%s", rows_of_file.summary)
+        return rows_of_file
 
     def _say_unknown_labels(self, catalog: Catalog, *, allowed: bool) -> bool:
         """Whether the catalog lacks a source of labels; which, and what supplies them, is logged.
@@ -303,22 +303,22 @@ class DatasetFolder:
             )
             log.warning(
                 "labels: catalog %s has no %s, so labels from it will be unknown; what supplies them: %s",
-                catalog.told,
+                catalog.label,
                 spec.title,
                 supply,
             )
         if missing and not allowed:
             raise ConfigError(
-                f"catalog {catalog.told}: cannot give labels from {', '.join(missing)}; "
+                f"catalog {catalog.label}: cannot give labels from {', '.join(missing)}; "
                 "take another catalog, or say --allow-unknown-labels to go on with these labels unknown"
             )
         return bool(missing)
 
 
-def _special(asked: Sequence[Region], given: rows.Rows | None) -> tuple[str, ...]:
+def _special(asked: Sequence[Region], rows_of_file: rows.Rows | None) -> tuple[str, ...]:
     """What is to be said of regions, and of a file of places."""
     notes = [f"region {r.name}: {r.note}" for r in asked if r.note]
-    return (*notes, given.told) if given else tuple(notes)
+    return (*notes, rows_of_file.summary) if rows_of_file else tuple(notes)
 
 
 def _path(out: str | Path | None) -> Path | None:

@@ -132,7 +132,7 @@ class BuildResult(Result):
 
     def lines(self) -> list[str]:
         """The counts of each cube, and what they come to."""
-        return [f"{b.region}/{b.season}: {_told(b.counts)}" for b in self.cubes] + self.notes()
+        return [f"{b.region}/{b.season}: {_listed(b.counts)}" for b in self.cubes] + self.notes()
 
     def notes(self) -> list[str]:
         """What was built, passed over and kept, what failed and why."""
@@ -142,7 +142,7 @@ class BuildResult(Result):
             f"built {counted(fresh, 'patch')} in {seconds:.0f} worker seconds; a worker's highest memory {memory:.0f} MiB"
             if fresh
             else "nothing to build: all is there in the size recorded; `curate verify` reads the bytes, too",
-            f"all: {_told(self.counts)}",
+            f"all: {_listed(self.counts)}",
         ]
         if passed := sum(b.passed_over for b in self.cubes):
             out.append(
@@ -156,10 +156,10 @@ class BuildResult(Result):
         if not self.failed:
             return []
         causes = self.causes.most_common()
-        told = [f"{counted(n, 'patch')}: {printable(cause)}" for cause, n in causes[:MOST_TOLD]]
+        first_few = [f"{counted(n, 'patch')}: {printable(cause)}" for cause, n in causes[:MOST_TOLD]]
         more = [f"and {counted(len(causes) - MOST_TOLD, 'other cause')}"] if len(causes) > MOST_TOLD else []
         what = f"{counted(self.failed, 'patch')} failed; the ledger has why: {self.ledger}. Run the same command again."
-        return [what, *told, *more]
+        return [what, *first_few, *more]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -177,11 +177,11 @@ class EstimateResult(Result):
         """The table, aligned, and what is to be said of it."""
         rows = self.rows()
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        told = [
+        first_few = [
             "  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
             for row in rows
         ]
-        return told + self.notes()
+        return first_few + self.notes()
 
     def notes(self) -> list[str]:
         """How far the dataset is, and what an estimate is."""
@@ -227,10 +227,10 @@ class VerifyResult(Result):
     def error(self) -> CurationError | None:
         """Damage; or what a stopped command left."""
         faults, unfinished = self.found.faults, self.found.unfinished
-        told = "; ".join((faults or unfinished)[:MOST_TOLD])
+        first_few = "; ".join((faults or unfinished)[:MOST_TOLD])
         if faults:
-            return DamageError(f"{counted(len(faults), 'fault')}: {told}")
-        return CurationError(f"unfinished: {told}") if unfinished else None
+            return DamageError(f"{counted(len(faults), 'fault')}: {first_few}")
+        return CurationError(f"unfinished: {first_few}") if unfinished else None
 
     def rows(self) -> Rows:
         """A line per fault, and per thing unfinished."""
@@ -286,9 +286,9 @@ class ShowResult(Result):
         return [self.where]
 
     def _repr_html_(self) -> str:
-        told = "".join(f"<p>{html.escape(n)}</p>" for n in (*self.damage, *self.notes()))
-        return f'<img src="data:image/png;base64,{b64encode(self.png).decode()}">{told}'
+        first_few = "".join(f"<p>{html.escape(n)}</p>" for n in (*self.damage, *self.notes()))
+        return f'<img src="data:image/png;base64,{b64encode(self.png).decode()}">{first_few}'
 
 
-def _told(counts: Counter[str]) -> str:
+def _listed(counts: Counter[str]) -> str:
     return ", ".join(f"{reason} {n}" for reason, n in counts.most_common())

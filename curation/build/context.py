@@ -236,8 +236,8 @@ def lost(slab: Slab, source: Source, place: Location, near: Times = None) -> Rej
 def refusal(slab: Slab, patch: Patch, source: Source, why: Reject, near: Times = None) -> SourceOutcome:
     """What becomes of a source that refuses all; where an item that could not be read might have passed, that is told."""
     other = lost(slab, source, patch.location, near)
-    told = why if other is None or why.code in _OF_OTHERS else other
-    return SourceOutcome(told.status, told.code, told.value, cause=told.cause)
+    cause = why if other is None or why.code in _OF_OTHERS else other
+    return SourceOutcome(cause.status, cause.code, cause.value, cause=cause.cause)
 
 
 @contextlib.contextmanager

@@ -30,8 +30,8 @@ def build_patch(slab: Slab, location: Location) -> Reading[tuple[Patch, PatchOut
         log.warning("%s/%s/%s: %s failed: %s", slab.folder, slab.season, location.id, err.source, one_line(cause))
     status = _patch_status(patch, {s.name for s in slab.sources if s.is_required}, [s.name for s in slab.sources])
     for name, causes in patch.passed_over.items():
-        told = tuple(causes.items())
-        patch.sources[name] = dataclasses.replace(patch.sources[name], passed_over=told)
+        passed_over = tuple(causes.items())
+        patch.sources[name] = dataclasses.replace(patch.sources[name], passed_over=passed_over)
     return patch, PatchOutcome(location.id, status, patch.sources)
 
 

@@ -56,8 +56,8 @@ def build_slab(job: SlabJob) -> SlabReceipt:
     if job.unsearched is not None:
         raise job.unsearched
     # Only this slab's locations: schema and keys follow from the recipe and the slab's number.
-    here = Cube(job.dataset, job.region, job.season, Locations.of(job.locations))
-    chunks, rows, outcomes = _kept(job, here)
+    cube = Cube(job.dataset, job.region, job.season, Locations.of(job.locations))
+    chunks, rows, outcomes = _settled_before(job, cube)
     ahead_bytes, folders = job.dataset.recipe.fetch.ahead_mb * 10**6, job.dataset.local_folders()
     with (
         Reader(job.catalog.base, ahead_bytes, job.per_host, folders) as reader,
@@ -70,16 +70,16 @@ def build_slab(job: SlabJob) -> SlabReceipt:
             slot = slots[location.id]
             if outcome.status is Status.OK:
                 for name, pixels in patch.pixels.items():
-                    chunk = here.encode(name, pixels)
+                    chunk = cube.encode(name, pixels)
                     chunks[name][slot] = chunk
                     hashes[name] = arrays.chunk_hash(chunk)
             outcome = dataclasses.replace(outcome, chunks=hashes)
             outcomes[location.id] = outcome
-            rows[slot] = patch.facts | facts.told(outcome)
+            rows[slot] = patch.facts | facts.outcome_facts(outcome)
             log.debug("%s/%s/%s: %s", job.folder, job.season, location.id, outcome.reason)
-    hashed = zip(job.locations, here.row_hashes(rows), strict=True)
+    hashed = zip(job.locations, cube.row_hashes(rows), strict=True)
     decided = [dataclasses.replace(outcomes[p.id], facts=found) for p, found in hashed if p.id in outcomes]
-    receipts = job.store.publish_all(here.slab_objects(job.slab, chunks, rows))
+    receipts = job.store.publish_all(cube.slab_objects(job.slab, chunks, rows))
     record = SlabRecord(
         job.slab,
         tuple(decided),
@@ -131,8 +131,8 @@ def peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _kept(
-    job: SlabJob, here: Cube
+def _settled_before(
+    job: SlabJob, cube: Cube
 ) -> tuple[dict[str, dict[int, bytes]], list[dict[str, Any]], dict[str, PatchOutcome]]:
     """What was committed before and is not built again: chunks, facts and outcomes, each proven by the ledger's hash of it.
 
@@ -141,25 +141,25 @@ def _kept(
     Raises:
         DamageError: a committed chunk or row of facts is missing or changed.
     """
-    chunks: dict[str, dict[int, bytes]] = {name: {} for name in here.arrays}
+    chunks: dict[str, dict[int, bytes]] = {name: {} for name in cube.arrays}
     rows: list[dict[str, Any]] = [{} for _ in job.locations]
     if job.prior is None:
         return chunks, rows, {}
     outcomes = {p.id: p for p in job.prior.patches if p.id not in job.todo}
     slots = {p.id: slot for slot, p in enumerate(job.locations)}
     ids = [p.id for p in job.locations]
-    before = here.proven_facts(job.store, job.prior, ids) if job.prior.objects else rows
+    before = cube.proven_facts(job.store, job.prior, ids) if job.prior.objects else rows
     for outcome in outcomes.values():
         # One that failed may have a row that a stopped build wrote since, which is not known.
-        known = {} if outcome.status in SETTLED else facts.told(outcome)
+        known = {} if outcome.status in SETTLED else facts.outcome_facts(outcome)
         rows[slots[outcome.id]] = before[slots[outcome.id]] | known
-    for name in here.arrays:
+    for name in cube.arrays:
         wanted = {slots[p.id]: p.chunks[name] for p in outcomes.values() if name in p.chunks}
         if not wanted:
             continue
-        key = here.array_key(name, job.slab)
+        key = cube.array_key(name, job.slab)
         try:
-            stored = zarrshard.parse(job.store.get(key), here.slab_patches, job.store.where(key))
+            stored = zarrshard.parse(job.store.get(key), cube.slab_patches, job.store.where(key))
         except DamageError as err:
             raise DamageError(f"{err}: {again(key)}") from err
         except FileNotFoundError as err:

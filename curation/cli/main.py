@@ -24,13 +24,13 @@ from curation.work import stopping, telling
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and gives its exit code."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    if given and not given[0].startswith("-") and given[0] not in VERBS:
-        hint = did_you_mean(given[0], VERBS)
-        print(f"curate: {printable(given[0])!r}: no such verb; {hint}known: {', '.join(VERBS)}", file=sys.stderr)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and not words[0].startswith("-") and words[0] not in VERBS:
+        hint = did_you_mean(words[0], VERBS)
+        print(f"curate: {printable(words[0])!r}: no such verb; {hint}known: {', '.join(VERBS)}", file=sys.stderr)
         return USAGE
     sys.excepthook = _tell_crash
-    args = make_parser().parse_args(joined(with_verb(given)))
+    args = make_parser().parse_args(joined(with_verb(words)))
     telling.by_command(verbose=args.verbose)
     with stopping.by_signals():
         try:

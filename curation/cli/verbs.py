@@ -23,7 +23,7 @@ def _loaded(args: argparse.Namespace) -> DatasetFolder:
     return load(args.dataset, args.root, **{n: getattr(args, n) for n in names})
 
 
-def _told(result: Result, *wrong: str) -> int:
+def _printed(result: Result, *wrong: str) -> int:
     """Prints what a step returned, and on standard error what is wrong beside it; gives the exit code."""
     print(result)
     for line in filter(None, wrong):
@@ -35,7 +35,7 @@ def do_build(args: argparse.Namespace) -> int:
     """Builds cubes, or tells what that would be (`--dry-run`)."""
     made, allowed = _loaded(args), args.allow_unknown_labels
     if args.dry_run:
-        return _told(made.estimate(args.region, args.season, limit=args.limit, allow_unknown_labels=allowed))
+        return _printed(made.estimate(args.region, args.season, limit=args.limit, allow_unknown_labels=allowed))
     built = made.build(
         args.region,
         args.season,
@@ -44,27 +44,27 @@ def do_build(args: argparse.Namespace) -> int:
         allow_unknown_labels=allowed,
         check=False,
     )
-    return _told(built, built.unreadable)
+    return _printed(built, built.unreadable)
 
 
 def do_locate(args: argparse.Namespace) -> int:
     """Draws the places of a recipe."""
-    return _told(_loaded(args).locate(args.region))
+    return _printed(_loaded(args).locate(args.region))
 
 
 def do_pack(args: argparse.Namespace) -> int:
     """Packs cubes into shards."""
-    return _told(_loaded(args).pack(args.region, run_code=args.run_code))
+    return _printed(_loaded(args).pack(args.region, run_code=args.run_code))
 
 
 def do_verify(args: argparse.Namespace) -> int:
     """Proves cubes and shards from their bytes."""
-    return _told(_loaded(args).verify(check=False))
+    return _printed(_loaded(args).verify(check=False))
 
 
 def do_report(args: argparse.Namespace) -> int:
     """Draws the page of a dataset."""
-    return _told(_loaded(args).report(args.out))
+    return _printed(_loaded(args).report(args.out))
 
 
 def do_show(args: argparse.Namespace) -> int:
@@ -78,7 +78,7 @@ def do_show(args: argparse.Namespace) -> int:
     shown = made.show(args.patch, args.out, check=False)
     if args.out is None:
         log.info("show: written to the current folder; --out chooses another place")
-    return _told(shown, *shown.damage)
+    return _printed(shown, *shown.damage)
 
 
 def do_init(args: argparse.Namespace) -> int:

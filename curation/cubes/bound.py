@@ -16,25 +16,27 @@ from curation.store.records import again, size_mark
 from curation.work.run import Run
 
 
-def check_bound(run: Run, ledger: Ledger, here: Cube) -> None:
+def check_bound(run: Run, ledger: Ledger, cube: Cube) -> None:
     """Passes where a cube's ledger is bound to this recipe and catalog, or to nothing yet.
 
     Raises:
         ConfigError: it is bound to others; what changed is told by its key where the cube says what it was made by.
     """
     try:
-        ledger.check(here.binding(catalogs.pixels_digest(run.dataset, run.catalog)))
+        ledger.check(cube.binding(catalogs.pixels_digest(run.dataset, run.catalog)))
     except ConfigError as err:
-        before = here.made_by(run.store)
-        told = "; ".join(changes(before, catalogs.pixels_parts(run.dataset, run.catalog))) if before else ""
-        if not told:
+        before = cube.made_by(run.store)
+        changed = "; ".join(changes(before, catalogs.pixels_parts(run.dataset, run.catalog))) if before else ""
+        if not changed:
             raise
         if run.catalog.is_file:
-            told = told.replace(f'is "{run.catalog.identity}"', f'is {run.catalog.told} ("{run.catalog.identity}")')
-        raise ConfigError(f"{err}. What changed: {told}") from err
+            changed = changed.replace(
+                f'is "{run.catalog.identity}"', f'is {run.catalog.label} ("{run.catalog.identity}")'
+            )
+        raise ConfigError(f"{err}. What changed: {changed}") from err
 
 
-def check_sizes(store: Store, ledger: Ledger, here: Cube) -> None:
+def check_sizes(store: Store, ledger: Ledger, cube: Cube) -> None:
     """Passes where each object of the cube is there with the size recorded of it, as one listing says; reads no byte.
 
     Slabs with patches yet to be settled are left out: a build that was stopped may have written them since, and each
@@ -43,20 +45,20 @@ def check_sizes(store: Store, ledger: Ledger, here: Cube) -> None:
     Raises:
         DamageError: an object is missing, or has another size.
     """
-    whole = [r for n, r in ledger.lines.items() if r.settled == here.patches_of(n)]
+    whole = [r for n, r in ledger.lines.items() if r.settled == cube.patches_of(n)]
     marks = b"".join([*(size_mark(o.key, o.size) for o in ledger.cube_objects), *(r.marks for r in whole)])
     if not marks:
         return
-    stored = b"".join(size_mark(s.key, s.size) for s in store.list(here.prefix))
+    stored = b"".join(size_mark(s.key, s.size) for s in store.list(cube.prefix))
     if not np.isin(np.frombuffer(marks, "u8"), np.frombuffer(stored, "u8")).all():
-        _tell_missing(store, ledger, here)
+        _tell_missing(store, ledger, cube)
 
 
-def _tell_missing(store: Store, ledger: Ledger, here: Cube) -> NoReturn:
-    sizes = {s.key: s.size for s in store.list(here.prefix)}
+def _tell_missing(store: Store, ledger: Ledger, cube: Cube) -> NoReturn:
+    sizes = {s.key: s.size for s in store.list(cube.prefix)}
     recorded = list(ledger.cube_objects)
     for number, record in ledger.slabs.items():
-        if record.settled == here.patches_of(number):
+        if record.settled == cube.patches_of(number):
             recorded += record.objects
     wrong = [o for o in recorded if sizes.get(o.key) != o.size]
     first, size = wrong[0], sizes.get(wrong[0].key)

@@ -70,7 +70,7 @@ def judged(rule: str, have: Mapping[str, PatchOutcome | None]) -> Verdict:
     else:
         state = FAILED if any(status[s] is Status.FAILED for s in lacking) else PENDING
     first = have[lacking[0]]
-    return Verdict(state, f"incomplete:{lacking[0]} ({first.told if first else PENDING})")
+    return Verdict(state, f"incomplete:{lacking[0]} ({first.label if first else PENDING})")
 
 
 def with_children(rule: str, own: Verdict, children: Sequence[Verdict]) -> Verdict:

@@ -27,11 +27,11 @@ from curation.recipe.dataset import CHILDREN, Dataset
 from curation.store import paths
 from curation.store.ledger import Ledger
 from curation.store.objects import Store
-from curation.store.records import StoredObject, read_recorded
+from curation.store.records import StoredObject, read_checked
 
 
 @dataclass(frozen=True)
-class RecordedCube:
+class CubeContents:
     """One cube as it stands: where its patches are, what became of them, and how to read them."""
 
     cube: Cube
@@ -76,7 +76,7 @@ class RecordedCube:
         return self.cube.read_chunk(self.store, name, number, self.outcomes[location].chunks[name])
 
 
-def opened(dataset: Dataset, store: Store, folder: str, season: str) -> RecordedCube:
+def opened(dataset: Dataset, store: Store, folder: str, season: str) -> CubeContents:
     """The cube of a folder and season.
 
     Raises:
@@ -92,16 +92,16 @@ def opened(dataset: Dataset, store: Store, folder: str, season: str) -> Recorded
             f"{where}: is of dataset {ledger.binding.get('dataset')!r}, expected {dataset.name!r}; give its own --dataset"
         )
     if not ledger.cube_objects:
-        return RecordedCube(Cube(dataset, region, season), ledger, store)  # begun, and stopped before its creation
+        return CubeContents(Cube(dataset, region, season), ledger, store)  # begun, and stopped before its creation
     locations = _locations(dataset, store, region, season, ledger)
-    return RecordedCube(Cube(dataset, region, season, locations), ledger, store)
+    return CubeContents(Cube(dataset, region, season, locations), ledger, store)
 
 
 def _locations(dataset: Dataset, store: Store, region: str, season: str, ledger: Ledger) -> Locations:
     """The cube's locations as its identity coordinates say; bound to the ledger by their digest."""
     recorded = {o.key: o for o in ledger.cube_objects}
     cube = Cube(dataset, region, season)
-    _check_schema(cube, store, read_recorded(store, recorded, f"{cube.prefix}/zarr.json"))
+    _check_schema(cube, store, read_checked(store, recorded, f"{cube.prefix}/zarr.json"))
     columns = {name: identity(store, recorded, cube.prefix, name) for name in IDENTITY}
     lon, lat = np.asarray(columns["lon"], np.float64), np.asarray(columns["lat"], np.float64)
     same: dict[str, Any] = {"size_m": np.full(len(lon), dataset.recipe.grid.size), "region": [region] * len(lon)}
@@ -121,7 +121,7 @@ def identity(store: Store, recorded: Mapping[str, StoredObject], prefix: str, na
     """One coordinate that was written whole, when the cube was made, as plain values from checked bytes."""
     buffer = default_buffer_prototype().buffer
     keys = ("zarr.json", "c/0")
-    objects = {k: buffer.from_bytes(read_recorded(store, recorded, f"{prefix}/{name}/{k}")) for k in keys}
+    objects = {k: buffer.from_bytes(read_checked(store, recorded, f"{prefix}/{name}/{k}")) for k in keys}
     array = zarr.open_array(MemoryStore(objects), mode="r")
     values: list[Any] = np.asarray(array[...]).tolist()
     return values
@@ -147,11 +147,11 @@ def _check_schema(cube: Cube, store: Store, root: bytes) -> None:
     facts = " ".join([*IDENTITY, *(f.name for f in cube.facts)])
     if found != expected or value["attributes"]["coordinates"] != facts:
         raise ConfigError(
-            f"{store.where(cube.prefix)}: holds {_told(found)}, the recipe {cube.dataset.path} says {_told(expected)}"
+            f"{store.where(cube.prefix)}: holds {_listed(found)}, the recipe {cube.dataset.path} says {_listed(expected)}"
             f"{'' if found != expected else ' with other facts'}: the recipe or a source has changed since this cube was "
             "built. Restore it, or choose another --root"
         )
 
 
-def _told(arrays: Mapping[str, Any]) -> str:
+def _listed(arrays: Mapping[str, Any]) -> str:
     return ", ".join(f"{n} {tuple(v[0])} {v[2]} by {v[1]}" for n, v in sorted(arrays.items()))

@@ -28,7 +28,7 @@ def facts_of(dataset: Dataset, spec: SourceSpec) -> list[Fact]:
     return out + spec.kind.facts(s) + spec.pick.facts(s, dataset.shift_of(s))
 
 
-def told(outcome: PatchOutcome) -> dict[str, Any]:
+def outcome_facts(outcome: PatchOutcome) -> dict[str, Any]:
     """The facts of a patch that its ledger line tells: fact → value."""
     out: dict[str, Any] = {"status": int(outcome.status), "reason": outcome.reason}
     for name, its in outcome.sources.items():

@@ -20,16 +20,16 @@ from xarray.core import indexing
 
 from curation.cubes.arrays import UNDECODED, decode_chunk
 from curation.cubes.cube import IDENTITY, decoded, stored_chunk
-from curation.cubes.facts import told
+from curation.cubes.facts import outcome_facts
 from curation.cubes.open_patch import StoredCube, ledger_of
 from curation.errors import ConfigError, DamageError
 from curation.errors.words import did_you_mean
 from curation.model import STATIC
 from curation.outcomes import PatchOutcome
 from curation.store import paths
-from curation.store.ledger import recorded_cubes
+from curation.store.ledger import cube_names
 from curation.store.objects import Store
-from curation.store.records import SlabRecord, read_recorded
+from curation.store.records import SlabRecord, read_checked
 
 READ_THREADS = 16
 """Facts that are text are many small objects: so many are read at once."""
@@ -67,10 +67,10 @@ def open_cube(folder: str | Path | Store, region: str) -> xr.Dataset:
         DamageError: what is stored is not what was recorded; of what is read later, when it is.
     """
     store = folder if isinstance(folder, Store) else Store(folder)
-    seasons = [s for r, s in recorded_cubes(store) if r == region]
+    seasons = [s for r, s in cube_names(store) if r == region]
     cubes = {s: c for s in seasons if (c := StoredCube(store, paths.cube(region, s), ledger_of(store, region, s))).made}
     if not cubes:
-        known = sorted({r for r, _ in recorded_cubes(store)})
+        known = sorted({r for r, _ in cube_names(store)})
         raise ConfigError(
             f"{store.where('')}: no cube of region {region!r}; {did_you_mean(region, known)}known: "
             f"{', '.join(known) or 'none'}. Expected the dataset's folder, <root>/<dataset>"
@@ -223,7 +223,7 @@ def _recorded(cubes: Mapping[str, StoredCube], count: int) -> dict[str, NDArray[
     for n, cube in enumerate(cubes.values()):
         number = {i: k for k, i in enumerate(cube.values("id"))}
         for outcome in cube.ledger.outcomes():
-            for name, value in told(outcome).items():
+            for name, value in outcome_facts(outcome).items():
                 empty: Any = 0 if name.endswith("status") else ""
                 column = columns.setdefault(name, [[empty] * count for _ in cubes])
                 column[n][number[outcome.id]] = value
@@ -270,7 +270,7 @@ def _column(cube: StoredCube, name: str, slab: int) -> NDArray[Any] | None:
     recorded = {o.key: o for o in record.objects} if record else {}
     if key not in recorded:
         return None
-    data = read_recorded(cube.store, recorded, key)
+    data = read_checked(cube.store, recorded, key)
     dtype = "str" if meta["data_type"] == "string" else meta["data_type"]
     try:
         return decode_chunk(data, shape, dtype, _number(meta["fill_value"]))

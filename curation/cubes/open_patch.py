@@ -21,9 +21,9 @@ from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
 from curation.outcomes import PatchOutcome
 from curation.store import paths
-from curation.store.ledger import Ledger, recorded_cubes
+from curation.store.ledger import Ledger, cube_names
 from curation.store.objects import Store
-from curation.store.records import StoredObject, read_recorded
+from curation.store.records import StoredObject, read_checked
 
 
 def open_patch(
@@ -90,12 +90,12 @@ class StoredCube:
     """Coordinates that were read."""
 
     @cached_property
-    def _recorded(self) -> dict[str, StoredObject]:
+    def _objects(self) -> dict[str, StoredObject]:
         return {o.key: o for o in self.ledger.cube_objects}
 
     @cached_property
     def _root(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(read_recorded(self.store, self._recorded, f"{self.prefix}/zarr.json"))
+        found: dict[str, Any] = json.loads(read_checked(self.store, self._objects, f"{self.prefix}/zarr.json"))
         return found
 
     @property
@@ -124,7 +124,7 @@ class StoredCube:
     def values(self, name: str) -> Sequence[Any]:
         """A coordinate that was written whole when the cube was made."""
         if name not in self._kept:
-            self._kept[name] = identity(self.store, self._recorded, self.prefix, name)
+            self._kept[name] = identity(self.store, self._objects, self.prefix, name)
         return self._kept[name]
 
     def array(self, name: str, patch: int, expected: str) -> xr.DataArray:
@@ -158,7 +158,7 @@ def ledger_of(store: Store, region: str, season: str) -> Ledger:
     Raises:
         ConfigError: there is none; those that there are, are told.
     """
-    cubes = recorded_cubes(store)
+    cubes = cube_names(store)
     if (region, season) not in cubes:
         known = ", ".join("/".join(c) for c in cubes) or "none"
         raise ConfigError(
@@ -177,5 +177,5 @@ def _outcome(ledger: Ledger, location: str, patch: str, store: Store) -> PatchOu
         )
     outcome = outcomes[location]
     if not outcome.chunks:
-        raise ConfigError(f"patch {patch!r}: has no pixels: it is {outcome.status.name.lower()} ({outcome.told})")
+        raise ConfigError(f"patch {patch!r}: has no pixels: it is {outcome.status.name.lower()} ({outcome.label})")
     return outcome

@@ -79,8 +79,8 @@ def _drawn(dataset: Dataset, store: Store, asked: Sequence[Region] | None, keep:
             made = draw.draw(dataset, asked)
         if not keep:
             return made
-        if given := rows.of(dataset, regions.of_recipe(dataset.path, dataset.recipe.places.regions)):
-            store.publish(paths.DROPPED, rows.table(given.dropped))  # until packing knows of the others
+        if found := rows.of(dataset, regions.of_recipe(dataset.path, dataset.recipe.places.regions)):
+            store.publish(paths.DROPPED, rows.table(found.dropped))  # until packing knows of the others
         parquet.save(made, store, key, dataset)
     return parquet.load(store, key, dataset)
 

@@ -14,10 +14,10 @@ from curation.store.ledger import Ledger
 
 
 @dataclass(frozen=True)
-class Remaining:
+class Unsettled:
     """A cube, its ledger, and how many of its patches are asked for."""
 
-    here: Cube
+    cube: Cube
     ledger: Ledger
     limit: int | None = None
     """Only the first so many patches; all where None."""
@@ -25,13 +25,13 @@ class Remaining:
     @property
     def asked(self) -> int:
         """How many patches are asked for."""
-        n = len(self.here.locations)
+        n = len(self.cube.locations)
         return n if self.limit is None else min(self.limit, n)
 
     @cached_property
     def slabs(self) -> list[int]:
         """The slabs with patches to build, in order, as of now."""
-        return [n for n in range(-(-self.asked // self.here.slab_patches)) if self.count(n)]
+        return [n for n in range(-(-self.asked // self.cube.slab_patches)) if self.count(n)]
 
     @property
     def patches(self) -> int:
@@ -41,13 +41,13 @@ class Remaining:
     def count(self, slab: int) -> int:
         """Patches of a slab to build."""
         settled = self.ledger.settled(slab)
-        if settled == self.here.patches_of(slab):
+        if settled == self.cube.patches_of(slab):
             return 0
         return len(self.places(slab)) if settled else self._asked_of(slab)
 
     def places(self, slab: int) -> Sequence[Location]:
         """The locations of a slab whose patches are to be built."""
-        asked = self.here.slab(slab)[: self._asked_of(slab)]
+        asked = self.cube.slab(slab)[: self._asked_of(slab)]
         if not self.ledger.settled(slab):
             return asked
         settled = {o.id for o in self.ledger.slabs[slab].patches if o.status in SETTLED}
@@ -55,13 +55,13 @@ class Remaining:
 
     def counts(self) -> Counter[str]:
         """Reason → patches of those asked for, `pending` ones included."""
-        cut = self.asked < len(self.here.locations)
-        whole = self.asked // self.here.slab_patches if cut else self.here.slabs
+        cut = self.asked < len(self.cube.locations)
+        whole = self.asked // self.cube.slab_patches if cut else self.cube.slabs
         found = self.ledger.counts(range(whole))
         if cut and whole in self.ledger.lines:  # of this slab only the first patches are asked for
-            asked = {p.id for p in self.here.slab(whole)[: self._asked_of(whole)]}
-            found.update(o.told for o in self.ledger.slabs[whole].patches if o.id in asked)
+            asked = {p.id for p in self.cube.slab(whole)[: self._asked_of(whole)]}
+            found.update(o.label for o in self.ledger.slabs[whole].patches if o.id in asked)
         return found + Counter({PENDING: self.asked - found.total()})
 
     def _asked_of(self, slab: int) -> int:
-        return min(self.here.patches_of(slab), self.asked - slab * self.here.slab_patches)
+        return min(self.cube.patches_of(slab), self.asked - slab * self.cube.slab_patches)

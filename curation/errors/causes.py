@@ -28,8 +28,8 @@ def one_line(err: BaseException) -> str:
 
 def whole(err: BaseException) -> str:
     """One line on an error and, after it, on each that it was raised from: all that they say, printable."""
-    kept = [note for note in getattr(err, "__notes__", ()) if note.startswith(_BY)]
-    return "; ".join([_line(err), *(kept or [_BY + _line(link) for link in _links(err)])])
+    notes = [note for note in getattr(err, "__notes__", ()) if note.startswith(_BY)]
+    return "; ".join([_line(err), *(notes or [_BY + _line(link) for link in _links(err)])])
 
 
 def keep(err: BaseException) -> None:

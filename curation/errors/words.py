@@ -17,8 +17,8 @@ def shortened(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     head = text[: limit - 1]
-    kept = head.rpartition(" ")[0] if text[limit - 1] != " " else head
-    return f"{(kept or head).rstrip()} …"
+    whole_words = head.rpartition(" ")[0] if text[limit - 1] != " " else head
+    return f"{(whole_words or head).rstrip()} …"
 
 
 def plural(noun: str, count: int) -> str:

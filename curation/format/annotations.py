@@ -92,13 +92,13 @@ def encoded(entry: AnnotationEntry, value: Any) -> bytes:
     """
     if entry.kind == "text":
         if not isinstance(value, str) or not value:
-            raise ValueError(f"got {_told(value)}, expected a text that is not empty")
+            raise ValueError(f"got {_shown(value)}, expected a text that is not empty")
         return _bounded(value.encode())  # a lone surrogate is a UnicodeEncodeError, which is a ValueError
     if entry.kind == "json":
         try:
             data = json_bytes(value)
         except (TypeError, RecursionError) as err:
-            raise ValueError(f"got {_told(value)}, expected what JSON can hold: {err}") from err
+            raise ValueError(f"got {_shown(value)}, expected what JSON can hold: {err}") from err
         return _bounded(json_bytes(_plain(data)))
     found = _numbers(value)
     if entry.kind == "numbers":
@@ -150,7 +150,7 @@ def _bounded(data: bytes) -> bytes:
     return data
 
 
-def _told(value: Any) -> str:
+def _shown(value: Any) -> str:
     return f"{reprlib.repr(value)} ({type(value).__name__})"
 
 
@@ -171,7 +171,7 @@ def _numbers(value: Any, shape: tuple[int, ...] | None = None) -> NDArray[np.flo
     if not known and found.dtype == object:
         known = all(n is None or type(n) in (int, float) or isinstance(n, np.integer | np.floating) for n in found.flat)
     if not known:  # a text of digits is no number, and neither is a bool
-        raise ValueError(f"got {_told(value)}, expected numbers")
+        raise ValueError(f"got {_shown(value)}, expected numbers")
     out = found.astype(np.float64)
     if shape is not None and out.shape != shape:
         raise ValueError(f"numbers of shape {out.shape}, the index says {shape}")

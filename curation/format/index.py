@@ -172,10 +172,10 @@ class ArrayEntry(Strict, frozen=True):
             raise ValueError(f"dtype: got {reprlib.repr(dtype)}, expected one of {', '.join(DTYPES)}")
         if shape[0] != len(self.bands) or shape[1] != shape[2]:
             raise ValueError(f"shape: got {reprlib.repr(shape)}, expected [{len(self.bands)} bands, side, side]")
-        told = [b.name for b in self.canonical]
-        if told and not len(told) == len(set(told)) == len(self.bands):
+        names = [b.name for b in self.canonical]
+        if names and not len(names) == len(set(names)) == len(self.bands):
             raise ValueError(
-                f"canonical: got {reprlib.repr(told)}, expected one of each of {len(self.bands)} bands, or none"
+                f"canonical: got {reprlib.repr(names)}, expected one of each of {len(self.bands)} bands, or none"
             )
         if self.steps is not None and self.is_static:
             raise ValueError(f"steps: got {self.steps}, expected null: a static array has no time")

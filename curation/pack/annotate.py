@@ -87,7 +87,7 @@ def check(dataset: Dataset, *, run_code: bool) -> None:
         ConfigError: there is no such built-in, a file is no Python or does not define the function, or a name is an array's.
     """
     for name, its in dataset.annotations.items():
-        where = f"{dataset.path}: [annotations.{name}] function = {its.told!r}"
+        where = f"{dataset.path}: [annotations.{name}] function = {its.label!r}"
         if any(name in arrays for level in dataset.levels for arrays in level.arrays.values()):
             raise ConfigError(f"{where}: {name!r} is the name of an array: call the annotation otherwise")
         if not its.file:
@@ -138,7 +138,7 @@ def annotate(
             value = _function(its)(_subject(meta, arrays, entries, label_names))
             data = None if value is None else encoded(entry, value)
         except Exception as err:  # noqa: BLE001 - code of a user may raise anything; it is recorded, and nothing is written
-            made.failures.append(Failure(str(meta["id"]), name, its.told, one_line(err)))
+            made.failures.append(Failure(str(meta["id"]), name, its.label, one_line(err)))
             continue
         if its.spec.column:
             unknown = value is None or (entry.kind == "numbers" and math.isnan(float(value)))

@@ -11,7 +11,7 @@ import numpy as np
 from curation.cubes import labels
 from curation.model import STATIC, iso, parse_time
 from curation.outcomes import Status
-from curation.pack.plan import Member
+from curation.pack.plan import PlannedSample
 from curation.read import shift
 from curation.recipe.dataset import Dataset
 
@@ -24,7 +24,7 @@ def label_names(dataset: Dataset) -> list[str]:
 
 
 def meta_of_sample(
-    dataset: Dataset, member: Member, facts: Sequence[Mapping[str, Mapping[str, Any]]]
+    dataset: Dataset, member: PlannedSample, facts: Sequence[Mapping[str, Mapping[str, Any]]]
 ) -> dict[str, Any]:
     """A sample's `meta.json`."""
     meta = _meta_of(dataset.levels[0], member, facts[0])
@@ -34,7 +34,7 @@ def meta_of_sample(
     return meta
 
 
-def _meta_of(dataset: Dataset, member: Member, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _meta_of(dataset: Dataset, member: PlannedSample, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """What is known of one place: a sample, or one of its children."""
     place = member.location
     meta: dict[str, Any] = {

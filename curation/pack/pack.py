@@ -24,7 +24,7 @@ from curation.format.tar import MemberRow
 from curation.outcomes import PENDING, PatchOutcome
 from curation.pack import sharing
 from curation.pack.annotate import AnnotationError, Failure
-from curation.pack.plan import Member, Plan, plan
+from curation.pack.plan import Plan, PlannedSample, plan
 from curation.pack.shard import ShardJob, ShardPart, folder_of, keep, part_key, write_shard
 from curation.pack.splits import split as splits
 from curation.places import rows
@@ -33,7 +33,7 @@ from curation.places.regions import Region
 from curation.places.rows import Dropped
 from curation.recipe.dataset import Dataset
 from curation.store import full, paths
-from curation.store.ledger import Ledger, recorded_cubes
+from curation.store.ledger import Ledger, cube_names
 from curation.store.objects import Store
 from curation.store.paths import FAILURES, SHARDS, STAGE
 from curation.store.stat import Receipt
@@ -111,8 +111,8 @@ def planned(run: Run, asked: Sequence[Region], built: Cubes) -> Plan:
             f"{dataset.path}: [split] rule = {dataset.recipe.split.rule!r}: {pairs} pairs of a train and a val sample may "
             "share ground, which the rule has to keep apart: it is at fault; nothing was packed, take another rule"
         )
-    if given := rows.of(dataset, asked):
-        made.dropped.extend(given.dropped)
+    if rows_of_file := rows.of(dataset, asked):
+        made.dropped.extend(rows_of_file.dropped)
     return made
 
 
@@ -159,16 +159,16 @@ def check_built(run: Run, asked: Sequence[Region]) -> None:
         ConfigError: nothing is; where it looked, and what is built there, is told.
     """
     built: dict[str, list[str]] = {}
-    for region, season in recorded_cubes(run.store):
+    for region, season in cube_names(run.store):
         built.setdefault(region, []).append(season)
     if any(r.name in built for r in asked):
         return
-    told = []
+    lines = []
     for region, seasons in built.items():
         made = (Cube(run.dataset.level_of(region), paths.region_of(region), s).made_by(run.store) for s in seasons)
         catalog = next((f", catalog {m['catalog']}" for m in made if m and "catalog" in m), "")
-        told.append(f"region {region} ({', '.join(seasons)}{catalog})")
-    there = f"built there: {'; '.join(told)}" if told else "nothing is built there"
+        lines.append(f"region {region} ({', '.join(seasons)}{catalog})")
+    there = f"built there: {'; '.join(lines)}" if lines else "nothing is built there"
     raise ConfigError(
         f"{_looked(run, asked)}, found nothing to pack: {there}. Give --catalog, --region and --root as they were for the "
         "build, or build it first"
@@ -178,7 +178,7 @@ def check_built(run: Run, asked: Sequence[Region]) -> None:
 def _looked(run: Run, asked: Sequence[Region]) -> str:
     """Where packing looked."""
     names = ", ".join(r.name for r in asked)
-    return f"{run.store.where('')}: looked for regions {names}, built from catalog {run.catalog.told}"
+    return f"{run.store.where('')}: looked for regions {names}, built from catalog {run.catalog.label}"
 
 
 def opened(run: Run, asked: Sequence[Region]) -> Cubes:
@@ -189,11 +189,11 @@ def opened(run: Run, asked: Sequence[Region]) -> Cubes:
     """
     cubes: dict[str, dict[str, Cube]] = {}
     ledgers: dict[str, dict[str, Ledger]] = {}
-    for here in selection.cubes(run, asked, run.dataset.cube_seasons()):
-        ledger = Ledger.replay(run.store, here.folder, here.season)
-        bound.check_bound(dataclasses.replace(run, dataset=here.dataset), ledger, here)
-        cubes.setdefault(here.folder, {})[here.season] = here
-        ledgers.setdefault(here.folder, {})[here.season] = ledger
+    for cube in selection.cubes(run, asked, run.dataset.cube_seasons()):
+        ledger = Ledger.replay(run.store, cube.folder, cube.season)
+        bound.check_bound(dataclasses.replace(run, dataset=cube.dataset), ledger, cube)
+        cubes.setdefault(cube.folder, {})[cube.season] = cube
+        ledgers.setdefault(cube.folder, {})[cube.season] = ledger
     outcomes = {r: {s: {o.id: o for o in its.outcomes()} for s, its in by.items()} for r, by in ledgers.items()}
     return Cubes(cubes, ledgers, outcomes)
 
@@ -208,7 +208,7 @@ def jobs(run: Run, built: Cubes, made: Plan) -> Iterator[ShardJob]:
                 wanted.setdefault((folder_of(run.dataset, place), part.season), set()).add(slab)
     facts = _facts(run, built, wanted)
 
-    def known(place: Member) -> dict[str, dict[str, Any]]:
+    def known(place: PlannedSample) -> dict[str, dict[str, Any]]:
         return {p.season: facts[folder_of(run.dataset, place), p.season, p.patch] for p in place.parts}
 
     for split, shards in made.shards.items():
@@ -225,9 +225,9 @@ def _facts(
 
     def read(job: tuple[str, str, int]) -> list[dict[str, Any]]:
         region, season, slab = job
-        here = built.cubes[region][season]
+        cube = built.cubes[region][season]
         record = built.ledgers[region][season].slabs[slab]
-        return here.proven_facts(run.store, record, [p.id for p in here.slab(slab)])
+        return cube.proven_facts(run.store, record, [p.id for p in cube.slab(slab)])
 
     out = {}
     with ThreadPoolExecutor(READ_THREADS) as pool, Counting("pack: facts", len(todo), "slab") as count:
@@ -320,10 +320,10 @@ def _put_in_place(store: Store, job: ShardJob, part: ShardPart) -> None:
 
 def _made_before(store: Store, job: ShardJob) -> ShardPart | None:
     """The shard's part, where an earlier run made it from the very same chunks, facts and rules and it still stands."""
-    return _recorded(store, job, part_key(job)) or _recorded(store, job, part_key(job, STAGE))
+    return _packed_before(store, job, part_key(job)) or _packed_before(store, job, part_key(job, STAGE))
 
 
-def _recorded(store: Store, job: ShardJob, key: str) -> ShardPart | None:
+def _packed_before(store: Store, job: ShardJob, key: str) -> ShardPart | None:
     try:
         value = json.loads(store.get(key))
     except FileNotFoundError:

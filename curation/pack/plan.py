@@ -37,7 +37,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class PlannedSample:
     """One sample to be: a location and its seasons."""
 
     location: Location
@@ -45,11 +45,11 @@ class Member:
     """`train` or `val`; a child is of its parent's."""
     parts: tuple[Part, ...]
     """`static` first, then in the recipe's order."""
-    children: tuple[Member, ...] = ()
+    children: tuple[PlannedSample, ...] = ()
     """Of its children, those that have something, in the order of the draw."""
 
     @property
-    def places(self) -> tuple[Member, ...]:
+    def places(self) -> tuple[PlannedSample, ...]:
         """Itself, and its children."""
         return (self, *self.children)
 
@@ -58,7 +58,7 @@ class Member:
 class Plan:
     """Which samples, in which shards."""
 
-    shards: dict[str, list[list[Member]]]
+    shards: dict[str, list[list[PlannedSample]]]
     """Split → shards → samples in order."""
     dropped: list[Dropped]
     shared: dict[str, Shared] = field(default_factory=dict)
@@ -87,7 +87,7 @@ def plan(
     """
     recipe = dataset.recipe
     dropped: list[Dropped] = []
-    whole: list[Member] = []
+    whole: list[PlannedSample] = []
     found = list(_standings(dataset, cubes, outcomes))
     tables = [its.locations.table for by in cubes.values() for its in by.values() if its.locations.given]
     columns = {f.name: f.type for f in list(tables[0].schema)[len(SCHEMA) :]} if tables else {}
@@ -98,7 +98,7 @@ def plan(
             reason = side
         dropped += [Dropped(c.location, c.verdict.reason) for c in its.children if c.verdict.reason is not None]
         if reason is None:
-            whole.append(_member(its, side))
+            whole.append(_planned(its, side))
         else:
             dropped.append(Dropped(its.location, reason))
     whole.sort(key=lambda m: m.location.rank)
@@ -121,7 +121,7 @@ def plan(
     return Plan(shards, sorted(dropped, key=lambda d: d.location.rank), shared, dict(sides), columns)
 
 
-def _uses(member: Member, cells: set[str]) -> sharing.Uses:
+def _uses(member: PlannedSample, cells: set[str]) -> sharing.Uses:
     things: dict[str, set[str]] = {UNSHARED_CELL: cells}
     for part in (part for place in member.places for part in place.parts):
         for source, its in part.outcome.sources.items():
@@ -145,9 +145,10 @@ def _standings(
                 yield its
 
 
-def _member(its: Standing, side: str) -> Member:
+def _planned(its: Standing, side: str) -> PlannedSample:
     parts = tuple(Part(s, its.number, o) for s, o in its.have.items() if o is not None and o.status is Status.OK)
-    return Member(its.location, side, parts, tuple(_member(c, side) for c in its.children if c.verdict.reason is None))
+    children = tuple(_planned(c, side) for c in its.children if c.verdict.reason is None)
+    return PlannedSample(its.location, side, parts, children)
 
 
 def mixing(made: Plan) -> float | None:
@@ -167,11 +168,11 @@ def mixing(made: Plan) -> float | None:
     return float(np.mean(near) / apart) if apart > 0 else None
 
 
-def _chord(a: Member, b: Member) -> float:
+def _chord(a: PlannedSample, b: PlannedSample) -> float:
     """Straight distance through a unit sphere."""
     return math.dist(_xyz(a), _xyz(b))
 
 
-def _xyz(member: Member) -> tuple[float, float, float]:
+def _xyz(member: PlannedSample) -> tuple[float, float, float]:
     lon, lat = math.radians(member.location.lon), math.radians(member.location.lat)
     return math.cos(lat) * math.cos(lon), math.cos(lat) * math.sin(lon), math.sin(lat)

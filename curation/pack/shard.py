@@ -21,7 +21,7 @@ from curation.format.tar import MemberRow, Sample
 from curation.model import STATIC
 from curation.pack.annotate import AnnotationError, Failure, annotate
 from curation.pack.meta import label_names, meta_of_sample, plain
-from curation.pack.plan import Member
+from curation.pack.plan import PlannedSample
 from curation.pack.writers import written_by
 from curation.recipe.dataset import Dataset
 from curation.store.objects import Store
@@ -37,7 +37,7 @@ class ShardJob:
     store: Store
     split: str
     number: int
-    members: tuple[Member, ...]
+    members: tuple[PlannedSample, ...]
     facts: tuple[tuple[dict[str, dict[str, Any]], ...], ...]
     """Per sample, for itself and each of its children, season → facts."""
     staged: bool = False
@@ -83,12 +83,12 @@ class ShardPart:
     """Per sample, its domain columns."""
 
 
-def level_of(dataset: Dataset, place: Member) -> Dataset:
+def level_of(dataset: Dataset, place: PlannedSample) -> Dataset:
     """The level that a place is of."""
     return dataset.levels[0 if place.location.parent is None else -1]
 
 
-def folder_of(dataset: Dataset, place: Member) -> str:
+def folder_of(dataset: Dataset, place: PlannedSample) -> str:
     """What its cubes lie below."""
     return level_of(dataset, place).folder(place.location.region)
 
@@ -155,16 +155,18 @@ def write_shard(job: ShardJob) -> ShardPart:
     return part
 
 
-def _arrays(job: ShardJob, member: Member, entries: Mapping[str, ArrayEntry]) -> Iterable[tuple[str, NDArray[Any]]]:
+def _arrays(
+    job: ShardJob, member: PlannedSample, entries: Mapping[str, ArrayEntry]
+) -> Iterable[tuple[str, NDArray[Any]]]:
     """(suffix without its encoding, array) in the order of the format, each chunk checked against the ledger's hash."""
     for number, place in enumerate(member.places):
         level = level_of(job.dataset, place)
         for part in place.parts:
-            here = Cube(level, place.location.region, part.season)
+            cube = Cube(level, place.location.region, part.season)
             season = None if part.season == STATIC else part.season
-            for name in sorted(n for n in here.arrays if n in part.outcome.chunks):
-                pixels = here.read_chunk(job.store, name, part.patch, part.outcome.chunks[name])
-                spec, array = here.arrays[name]
+            for name in sorted(n for n in cube.arrays if n in part.outcome.chunks):
+                pixels = cube.read_chunk(job.store, name, part.patch, part.outcome.chunks[name])
+                spec, array = cube.arrays[name]
                 suffix = MemberName(number - 1 if number else None, name, season, entries[name].encoding).suffix
                 packed = spec.kind.packed(array, job.dataset.recipe.pack)
                 stored = packed.of(pixels) if packed else pixels
@@ -203,10 +205,10 @@ def _add_floored(
         place = meta if at.child is None else meta["children"][at.child]
         season = at.season or STATIC
         facts = place["static"] if at.season is None else place["seasons"][season]
-        told = [plain(share) for share in shares]
-        facts["sources"][entries[at.array].source].setdefault("floored_fraction", {})[at.array] = told
+        floored = [plain(share) for share in shares]
+        facts["sources"][entries[at.array].source].setdefault("floored_fraction", {})[at.array] = floored
         if at.child is None:
-            out.setdefault(season, {})[at.array] = told
+            out.setdefault(season, {})[at.array] = floored
     return out
 
 

@@ -100,7 +100,7 @@ def near_pairs(places: Sequence[Location], side: Sequence[str], reach_km: float)
     return len(Nearby(lon[val], lat[val]).pairs(lon[train], lat[train], angle)[0])
 
 
-def told(found: Mapping[str, Shared]) -> str:
+def summary(found: Mapping[str, Shared]) -> str:
     """What both sides use, for a person."""
     parts = [
         f"{its.count} {'cells of 0.25°' if kind == UNSHARED_CELL else f'scenes of {kind}'}"

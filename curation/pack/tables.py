@@ -103,7 +103,7 @@ def index_of(
             samples_table=_entry(f"{split}/samples.parquet", table),
         )
     patches = {
-        region: {season: dict(Counter(o.told for o in found.values())) for season, found in by.items()}
+        region: {season: dict(Counter(o.label for o in found.values())) for season, found in by.items()}
         for region, by in outcomes.items()
     }
     index = Index(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from curation.places import era5_cells, grids, land, overlap, sampling
 from curation.places.grids import Floats, Ints, Places
-from curation.places.overlap import Kept
+from curation.places.overlap import Placed
 from curation.recipe.atlas import PER_DEG
 from curation.recipe.schema import CELL_DEG, ChildrenSpec
 
@@ -146,7 +146,7 @@ def _fill_some(cells: Ints, spec: ChildrenSpec, seed: int) -> Children:
     """`_fill` for a few cells, in the order that they are filled in."""
     ground = _Ground(cells, spec.size_m)
     start = _starts(cells, seed)
-    kept, count = Kept(spec.size_m), np.zeros(len(cells), dtype=np.int64)
+    placed, count = Placed(spec.size_m), np.zeros(len(cells), dtype=np.int64)
     parts = [Children(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), grids.joined([]))]
     for turn in range(TRIES * spec.fill):
         todo = np.flatnonzero((count < spec.fill) & ground.any)
@@ -157,7 +157,7 @@ def _fill_some(cells: Ints, spec: ChildrenSpec, seed: int) -> Children:
         good = within(found, cells[todo[rows]], spec.size_m)
         good &= land.is_land(found.lon, found.lat) | ~ground.has_land[todo[rows]]
         rows, found = todo[rows[good]], found.take(good)
-        free = kept.admit(found)
+        free = placed.admit(found)
         rows, found = rows[free], found.take(free)
         parts.append(Children(rows, count[rows], found))
         count[rows] += 1

@@ -105,9 +105,9 @@ def _everywhere(dataset: Dataset) -> tuple[list[str], Places, dict[str, pa.Array
     recipe, size_m = dataset.recipe, dataset.recipe.grid.size
     if recipe.places.sampler == "file":
         found = from_file.read(dataset.places_file(), size_m, recipe.places.columns)
-        kept = found.kept()
-        columns = {name: values.take(pa.array(kept)) for name, values in found.columns.items()}
-        return [found.ids[k] for k in kept], found.places.take(kept), columns
+        usable = found.usable()
+        columns = {name: values.take(pa.array(usable)) for name, values in found.columns.items()}
+        return [found.ids[k] for k in usable], found.places.take(usable), columns
     drawn = sampling.drawn(recipe.places, recipe.seed, size_m)
     return from_file.ids_of(drawn, size_m), drawn, {}
 

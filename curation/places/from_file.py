@@ -20,7 +20,7 @@ from pyproj import CRS
 from curation.errors import ConfigError
 from curation.errors.codes import Code
 from curation.model import LOCATION_ID
-from curation.places import given, grid, grids
+from curation.places import grid, grids, user_columns
 from curation.places.grids import Floats, Ints, Places
 from curation.store import local, tables
 
@@ -36,7 +36,7 @@ TOLERANCE_M = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class PlacesFile:
     """The places of a file, a row each, in its order."""
 
     ids: list[str]
@@ -48,12 +48,12 @@ class Given:
     columns: dict[str, pa.Array] = field(default_factory=dict)
     """What else is asked of each row."""
 
-    def kept(self) -> Ints:
+    def usable(self) -> Ints:
         """The rows that are places, counted from 0, ascending."""
         return np.flatnonzero([reason is None for reason in self.reasons])
 
 
-def read(path: Path, size_m: float, columns: Sequence[str] = ()) -> Given:
+def read(path: Path, size_m: float, columns: Sequence[str] = ()) -> PlacesFile:
     """The places of a CSV, Parquet or GeoParquet file.
 
     Grids are taken from the first of these that the file has:
@@ -65,7 +65,7 @@ def read(path: Path, size_m: float, columns: Sequence[str] = ()) -> Given:
     Ids are kept from `id`, `location_id` or `sample_id`, else they follow from the grid. Of rows with the same grid the
     first is a place: another under the same id `repeated` it (tables with a row per image), one under another id, or under
     none where ids follow from grids, is of the `same_grid`, and its sample would be the same. Rows are counted from 1,
-    without a header, in errors. `columns` are asked for, too (`given.columns`).
+    without a header, in errors. `columns` are asked for, too (`user_columns.columns`).
 
     Raises:
         ConfigError: the file has no places in any of these forms, an id breaks the rule or stands for two grids, a
@@ -77,7 +77,7 @@ def read(path: Path, size_m: float, columns: Sequence[str] = ()) -> Given:
     found = _grids(table, size_m, path)
     ids = _ids(table, found, size_m, path)
     reasons = _reasons(ids, found, path, ids_given=_raw_ids(table) is not None)
-    return Given(ids, found, reasons, given.columns(table, columns, path))
+    return PlacesFile(ids, found, reasons, user_columns.columns(table, columns, path))
 
 
 def _table(path: Path) -> pd.DataFrame:

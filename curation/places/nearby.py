@@ -41,13 +41,13 @@ class Nearby:
         for turn in (-360.0, 0.0, 360.0):
             west, east = lon - reach + turn, lon + reach + turn
             rows = np.flatnonzero((east >= -180.0) & (west <= 180.0))
-            given, these = self._tree.query(shapely.box(west[rows], lat[rows] - up, east[rows], lat[rows] + up))
-            found.append(np.stack([rows[given], these]))
-        given, these = np.concatenate(found, axis=1)
+            theirs, these = self._tree.query(shapely.box(west[rows], lat[rows] - up, east[rows], lat[rows] + up))
+            found.append(np.stack([rows[theirs], these]))
+        theirs, these = np.concatenate(found, axis=1)
         chord = 2 * np.sin(min(angle, np.pi) / 2)
-        near = ((unit(lon, lat)[given] - self._unit[these]) ** 2).sum(axis=1) <= chord**2
+        near = ((unit(lon, lat)[theirs] - self._unit[these]) ** 2).sum(axis=1) <= chord**2
         # Two turns of one box meet in a meridian, and at 180° and -180° a point lies in both.
-        key = np.unique(given[near] * len(self._unit) + these[near])
+        key = np.unique(theirs[near] * len(self._unit) + these[near])
         return key // max(len(self._unit), 1), key % max(len(self._unit), 1)
 
 

@@ -24,7 +24,7 @@ _LEAST_SCALE = 0.9995
 _FALSE_NORTHING_M = 10_000_000.0
 
 
-class Kept:
+class Placed:
     """UTM footprints of one size of which no two overlap; sharing an edge is no overlap.
 
     Trees of growing size, merged like the digits of a binary counter, so that adding many small groups stays cheap.
@@ -44,9 +44,9 @@ class Kept:
 
     def _free_of_kept(self, new: Places) -> NDArray[np.bool_]:
         free = np.ones(len(new), dtype=bool)
-        for kept, there in self._levels:
+        for placed, there in self._levels:
             mine, its = there.pairs(new.lon, new.lat, self._angle)
-            free[mine[overlapping(new.take(mine), kept.take(its), self.size_m)]] = False
+            free[mine[overlapping(new.take(mine), placed.take(its), self.size_m)]] = False
         return free
 
     def _admit_free(self, new: Places) -> NDArray[np.bool_]:

@@ -76,10 +76,11 @@ def load(store: Store, key: str, dataset: Dataset) -> Locations:
         raise DamageError(f"{where}: not written by `curate`: columns {table.schema.names}, expected {names}")
     for what, want in (("dataset", dataset.name), ("places_digest", dataset.places_digest())):
         if about[what] != want:
-            told = "; ".join(changes(about["places"], dataset.places_parts())) if "places" in about else ""
+            changed = "; ".join(changes(about["places"], dataset.places_parts())) if "places" in about else ""
             raise ConfigError(
                 f"{where}: drawn for {what} {about[what]}, the recipe {dataset.path} has {want}"
-                f"{f' ({told})' if told else ''}; restore the recipe it was drawn with, or delete the file and locate again"
+                f"{f' ({changed})' if changed else ''}; restore the recipe it was drawn with, or delete the file and "
+                "locate again"
             )
     if table.schema.names != [*names, "geometry"]:
         raise DamageError(f"{where}: not written by `curate`: columns {table.schema.names}, expected {names}")

@@ -44,7 +44,7 @@ class Rows:
     """How many of those outside the regions would lie within if longitude and latitude changed places."""
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """The account, for a person: `places.csv: 12 rows: 9 locations, 3 dropped (outside_regions 2, same_grid 1)`."""
         why = ", ".join(f"{reason} {n}" for reason, n in Counter(d.reason for d in self.dropped).most_common())
         text = (
@@ -64,15 +64,15 @@ def of(dataset: Dataset, asked: Sequence[Region]) -> Rows | None:
         return None
     path, size_m = dataset.places_file(), dataset.recipe.grid.size
     found = from_file.read(path, size_m)
-    p, reasons, kept = found.places, list(found.reasons), found.kept()
-    outside = kept[draw.held_by(p.lon[kept], p.lat[kept], asked) == draw.NOWHERE]
+    p, reasons, usable = found.places, list(found.reasons), found.usable()
+    outside = usable[draw.held_by(p.lon[usable], p.lat[usable], asked) == draw.NOWHERE]
     for k in outside:
         reasons[k] = Code.OUTSIDE_REGIONS
     dropped = []
     for k in (k for k, reason in enumerate(reasons) if reason is not None):
         lon, lat, epsg, x0, y0 = (column[k].item() for column in (p.lon, p.lat, p.epsg, p.x0_m, p.y0_m))
-        here = Location(found.ids[k], lon, lat, epsg, x0, y0, size_m, draw.NOWHERE)
-        dropped.append(Dropped(here, str(reasons[k]), k + 1))
+        location = Location(found.ids[k], lon, lat, epsg, x0, y0, size_m, draw.NOWHERE)
+        dropped.append(Dropped(location, str(reasons[k]), k + 1))
     other = draw.held_by(p.lat[outside], p.lon[outside], asked)
     return Rows(path.name, len(reasons), tuple(dropped), int((other != draw.NOWHERE).sum()))
 

@@ -20,7 +20,7 @@ from curation.places import grids
 from curation.places.grids import Floats, Ints, Places
 from curation.places.land import is_land
 from curation.places.nearby import EARTH_RADIUS_KM
-from curation.places.overlap import Kept
+from curation.places.overlap import Placed
 from curation.recipe import atlas
 from curation.recipe.schema import ChildrenSpec, PlacesSpec
 
@@ -45,7 +45,7 @@ def drawn(spec: PlacesSpec | ChildrenSpec, seed: int, size_m: float, batch: int 
     """
     assert spec.count is not None
     point = _around_cities(spec) if spec.sampler == "gaussian-cities" else _uniform
-    stream, kept, found = np.random.PCG64(seed), Kept(size_m), list[Places]()
+    stream, placed, found = np.random.PCG64(seed), Placed(size_m), list[Places]()
     accepted = tried = 0
     while accepted < spec.count:
         if tried > 100 * spec.count + 10_000:
@@ -57,7 +57,7 @@ def drawn(spec: PlacesSpec | ChildrenSpec, seed: int, size_m: float, batch: int 
         words = stream.random_raw(_WORDS * batch).reshape(batch, _WORDS)
         _, candidates = possible(*point(open_unit(words)), size_m)
         candidates = candidates.take(is_land(candidates.lon, candidates.lat))
-        found.append(candidates.take(kept.admit(candidates)))
+        found.append(candidates.take(placed.admit(candidates)))
         accepted, tried = accepted + len(found[-1]), tried + batch
     return grids.joined(found).take(slice(0, spec.count))
 

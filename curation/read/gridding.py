@@ -228,8 +228,8 @@ def overlaps(
         row, col = r0[f] + within // wide[f], c0[f] + within % wide[f]
         height = edges[row] - edges[row + 1]
         share = _covered(x[f] - col[:, None], y[f] - edges[row + 1][:, None], height) * np.sign(area[f])
-        kept = share > _LEAST_SHARE
-        yield index[f[kept]], (row * size_px + col)[kept], np.minimum(share[kept], 1.0)
+        used = share > _LEAST_SHARE
+        yield index[f[used]], (row * size_px + col)[used], np.minimum(share[used], 1.0)
 
 
 def _usable(lon: Floats, lat: Floats, centre: float) -> tuple[Ints, Floats, Floats]:
@@ -240,8 +240,8 @@ def _usable(lon: Floats, lat: Floats, centre: float) -> tuple[Ints, Floats, Floa
     side = _turn(np.roll(lon, -1, axis=1) - lon)
     run = np.concatenate([np.zeros((len(lon), 1)), np.cumsum(side[:, :3], axis=1)], axis=1)
     goes_round = np.abs(side.sum(axis=1)) > 180  # the longitudes do not come back: a pole is inside
-    kept = ~goes_round & (np.ptp(run, axis=1) < 180) if len(lon) else goes_round
-    index, lon, lat, run = index[kept], lon[kept], lat[kept], run[kept]
+    used = ~goes_round & (np.ptp(run, axis=1) < 180) if len(lon) else goes_round
+    index, lon, lat, run = index[used], lon[used], lat[used], run[used]
     lon = lon[:, :1] + run
     return index, lon - 360 * np.round((lon.mean(axis=1, keepdims=True) - centre) / 360), lat
 

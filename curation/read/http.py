@@ -185,17 +185,17 @@ def got(
 
 def check(response: urllib3.BaseHTTPResponse) -> str:
     """The status, as an error would tell it. Raises where it is not one of success."""
-    status, told = response.status, f"HTTP {response.status} {response.reason or ''}".strip()
+    status, status_line = response.status, f"HTTP {response.status} {response.reason or ''}".strip()
     if status in _PASSING:
-        raise FailedTryError(told, wait_s=_retry_after_s(response.headers))
+        raise FailedTryError(status_line, wait_s=_retry_after_s(response.headers))
     if status in _REFUSED:  # a signature has a term, and some servers say 403 where they mean 429
-        raise FailedTryError(told, refused=True)
+        raise FailedTryError(status_line, refused=True)
     if status == _NO_ROOM:
         said = response.read(1000).decode(errors="replace").strip()
-        raise NoRoomError(shortened(f"{printable(response.geturl() or '')}: {said or told}", 600))
+        raise NoRoomError(shortened(f"{printable(response.geturl() or '')}: {said or status_line}", 600))
     if status not in (200, 206):
-        raise (PassingError if status >= 500 else ReadError)(told)
-    return told
+        raise (PassingError if status >= 500 else ReadError)(status_line)
+    return status_line
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float:

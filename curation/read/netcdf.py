@@ -81,33 +81,33 @@ class Tiles:
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.bytes = 0
-        self._kept: OrderedDict[_Key, NDArray[Any]] = OrderedDict()
+        self._values: OrderedDict[_Key, NDArray[Any]] = OrderedDict()
         self.latest: tuple[_Key, NDArray[Any]] | None = None
         """The large tile that was decoded last, whole."""
 
     def get(self, key: _Key) -> NDArray[Any] | None:
         """A strip, where it is still here."""
-        found = self._kept.get(key)
+        found = self._values.get(key)
         if found is not None:
-            self._kept.move_to_end(key)
+            self._values.move_to_end(key)
         return found
 
     def add(self, key: _Key, values: NDArray[Any]) -> None:
         """Keeps one."""
-        if key in self._kept:
+        if key in self._values:
             return
-        self._kept[key] = values
+        self._values[key] = values
         self.bytes += values.nbytes
-        while self.bytes > self.limit_bytes and len(self._kept) > 1:
-            self.bytes -= self._kept.popitem(last=False)[1].nbytes
+        while self.bytes > self.limit_bytes and len(self._values) > 1:
+            self.bytes -= self._values.popitem(last=False)[1].nbytes
 
     def __contains__(self, key: _Key) -> bool:
-        return key in self._kept
+        return key in self._values
 
     def forget(self, file: Netcdf) -> None:
         """Drops all of a file."""
-        for key in [k for k in self._kept if k[0] is file]:
-            self.bytes -= self._kept.pop(key).nbytes
+        for key in [k for k in self._values if k[0] is file]:
+            self.bytes -= self._values.pop(key).nbytes
         if self.latest is not None and self.latest[0][0] is file:
             self.latest = None
 
@@ -326,8 +326,8 @@ class Netcdf:
         if v.is_chunked:
             at = (0,) * v.lead + (row * th, col * tw) + (0,) * (len(v.shape) - v.lead - 2)
             mask, packed = self._called(lambda: dataset.id.read_direct_chunk(at), where)
-            if (told := hdfchunk.surplus(dataset, mask, packed)) is not None:
-                raise BrokenError(f"{self.href}: {where}: {told}")
+            if (surplus := hdfchunk.surplus(dataset, mask, packed)) is not None:
+                raise BrokenError(f"{self.href}: {where}: {surplus}")
         found = self._called(lambda: dataset[(0,) * v.lead + (rows, cols)], where)
         return np.asarray(found).astype(v.dtype, copy=False)
 

@@ -27,7 +27,7 @@ from curation.errors import PassingError, ReadError, TrustError
 from curation.errors.causes import one_line
 from curation.read import http
 from curation.read.http import FailedTryError, NoRoomError, check, got
-from curation.read.signing import Place, forget_signature, signed
+from curation.read.signing import FileAddress, forget_signature, signed
 from curation.store import hrefs, local
 from curation.store.bucket import Client, ReplacedError
 from curation.store.objects import Store
@@ -83,12 +83,12 @@ def pause(seconds: float, ended: threading.Event) -> None:
 
 
 def fetch(
-    place: Place, start: int, length: int, name: str, version: str = "", ended: threading.Event = _NEVER
+    address: FileAddress, start: int, length: int, name: str, version: str = "", ended: threading.Event = _NEVER
 ) -> Answer:
     """A range of a file: `length` bytes from `start`, fewer only where the file ends before.
 
     Args:
-        place: where the file is.
+        address: where the file is.
         start: first byte.
         length: bytes.
         name: of the file, as a person knows it; what errors call it.
@@ -101,19 +101,19 @@ def fetch(
         ReadError: it could not be read, and asking again changes nothing.
     """
     with blamed(name):
-        return _fetched(place, start, length, name, version, ended)
+        return _fetched(address, start, length, name, version, ended)
 
 
-def _fetched(place: Place, start: int, length: int, name: str, version: str, ended: threading.Event) -> Answer:
+def _fetched(address: FileAddress, start: int, length: int, name: str, version: str, ended: threading.Event) -> Answer:
     for attempt in range(ATTEMPTS):
         try:
-            if place.url.startswith(("http://", "https://")):
-                return _over_http(place, start, length, version)
-            if place.is_remote:
-                if hrefs.scheme_of(place.url) not in hrefs.BUCKETS:  # obstore would open folders, too
+            if address.url.startswith(("http://", "https://")):
+                return _over_http(address, start, length, version)
+            if address.is_remote:
+                if hrefs.scheme_of(address.url) not in hrefs.BUCKETS:  # obstore would open folders, too
                     raise ReadError("no URL of anything that is read from")
-                return _from_store(place.url, start, length, version)
-            return _from_disk(Path(place.url), start, length, version)
+                return _from_store(address.url, start, length, version)
+            return _from_disk(Path(address.url), start, length, version)
         except ChangedError as err:
             raise ChangedError(f"{name}: {err}") from None
         except NoRoomError:
@@ -188,16 +188,16 @@ def _from_store(url: str, start: int, length: int, version: str) -> Answer:
     return Answer(data, stat.size, stat.etag)
 
 
-def _over_http(place: Place, start: int, length: int, version: str) -> Answer:
-    url = signed(place)
+def _over_http(address: FileAddress, start: int, length: int, version: str) -> Answer:
+    url = signed(address)
     headers = {"Range": f"bytes={start}-{start + length - 1}", "Accept-Encoding": "identity"}
     if version.startswith('"'):
         headers["If-Match"] = version
     try:
-        return got(url, headers, length, place.per_host, lambda response: _answer(response, start, length, version))
+        return got(url, headers, length, address.per_host, lambda response: _answer(response, start, length, version))
     except FailedTryError as err:
         if err.refused:
-            forget_signature(place, url)
+            forget_signature(address, url)
         raise
 
 
@@ -207,37 +207,38 @@ def _answer(response: urllib3.BaseHTTPResponse, start: int, length: int, version
         raise ChangedError(_CHANGED)
     if status == 416:
         raise ReadError(f"HTTP 416 {response.reason or ''}: has no byte {start}: it is shorter than its header says")
-    told = check(response)
+    status_line = check(response)
     if encoding := response.headers.get("Content-Encoding", "identity").replace("identity", ""):
-        raise ReadError(f"{told}: came as {encoding}, which was not asked for")
-    content_length = _count(response.headers.get("Content-Length"), told)
+        raise ReadError(f"{status_line}: came as {encoding}, which was not asked for")
+    content_length = _count(response.headers.get("Content-Length"), status_line)
     if status == 200 and start == 0 and 0 <= content_length <= length:  # a small file, whole
         first, size, promised = 0, content_length, content_length
     elif status == 200:
-        raise FailedTryError(f"{told}: the server gave the whole file instead of bytes {start} to {start + length - 1}")
+        asked = f"bytes {start} to {start + length - 1}"
+        raise FailedTryError(f"{status_line}: the server gave the whole file instead of {asked}")
     else:
         found = re.fullmatch(
             r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})", response.headers.get("Content-Range", "")
         )
         if not found:
-            raise FailedTryError(f"{told}: Content-Range {response.headers.get('Content-Range')!r}")
+            raise FailedTryError(f"{status_line}: Content-Range {response.headers.get('Content-Range')!r}")
         first, size, promised = int(found[1]), int(found[3]), int(found[2]) - int(found[1]) + 1
     wanted = min(length, size - start)
     if first != start or promised != wanted or content_length not in (-1, wanted):
-        raise FailedTryError(f"{told}: {promised} bytes at {first}, expected {wanted} at {start}")
+        raise FailedTryError(f"{status_line}: {promised} bytes at {first}, expected {wanted} at {start}")
     data = response.read(wanted)
     if len(data) != wanted:
-        raise FailedTryError(f"{told}: {len(data)} bytes at {start}, expected {wanted}")
+        raise FailedTryError(f"{status_line}: {len(data)} bytes at {start}, expected {wanted}")
     mark = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
     if version and mark != version:
         raise ChangedError(_CHANGED)
     return Answer(data, size, mark)
 
 
-def _count(value: str | None, told: str) -> int:
+def _count(value: str | None, status_line: str) -> int:
     """The number of bytes that a header states; -1 where there is none. Raises where it is no number."""
     if not value:
         return -1
     if not re.fullmatch(r"[0-9]{1,18}", value.strip()):
-        raise FailedTryError(f"{told}: Content-Length {value[:40]!r}")
+        raise FailedTryError(f"{status_line}: Content-Length {value[:40]!r}")
     return int(value)

@@ -32,7 +32,7 @@ from curation.read.directory import BrokenError, OtherFormatError
 from curation.read.image import Decoded
 from curation.read.ranges import ChangedError
 from curation.read.raster import Raster, by_file
-from curation.read.signing import PER_HOST, Place
+from curation.read.signing import PER_HOST, FileAddress
 from curation.read.sparse import Counts, Pieces, SparseFile
 from curation.read.warp import Piece, area_of, joined, on_grid, seen, window_of
 from curation.recipe.sources import ArraySpec
@@ -311,7 +311,7 @@ class Reader:
         if file is None:
             url = hrefs.located(asset.href, self.base, self._folders)
             file = self._files[asset.href] = SparseFile(
-                Place(url, asset.sign, self._per_host), asset.href, self.counts, self._pieces, self._ended
+                FileAddress(url, asset.sign, self._per_host), asset.href, self.counts, self._pieces, self._ended
             )
         return file
 
@@ -323,10 +323,10 @@ class Reader:
 
     def _beside(self, asset: Asset) -> SparseFile | None:
         """The file's mask in a file of its own, where there is one: looked for on disks, where that costs nothing."""
-        place = self._file(asset).place
-        if place.is_remote:
+        address = self._file(asset).address
+        if address.is_remote:
             return None
-        beside = Path(f"{place.url}.msk")
+        beside = Path(f"{address.url}.msk")
         return self._file(replace(asset, href=str(beside.absolute()))) if beside.exists() else None
 
     def _close(self, href: str) -> None:

@@ -26,7 +26,7 @@ PER_HOST = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FileAddress:
     """Where a file is."""
 
     url: str
@@ -64,16 +64,16 @@ says: one here that is wrong, or is set, would have each request ask for another
 _tokens_lock = threading.Lock()
 
 
-def signed(place: Place) -> str:
-    """A place's URL with a signature where one is needed, as `planetary_computer.sign_url` makes it.
+def signed(address: FileAddress) -> str:
+    """The URL of an address, with a signature where one is needed, as `planetary_computer.sign_url` makes it.
 
     Tokens are asked for here: that library would do so without a time-out, ten times in one try.
     """
-    parts = urlparse(place.url)
-    if place.sign == "none" or not parts.netloc.endswith(sas.BLOB_STORAGE_DOMAIN):
-        return place.url
+    parts = urlparse(address.url)
+    if address.sign == "none" or not parts.netloc.endswith(sas.BLOB_STORAGE_DOMAIN):
+        return address.url
     url = "/".join((str(Settings.get().sas_url), *parse_blob_url(parts)))
-    return str(_token(url).sign(place.url).href)
+    return str(_token(url).sign(address.url).href)
 
 
 def _token(url: str) -> sas.SASToken:
@@ -110,14 +110,14 @@ def _new_token(url: str) -> tuple[sas.SASToken, float]:
     """A token, and for how many seconds it is good."""
 
     def take(response: urllib3.BaseHTTPResponse) -> tuple[sas.SASToken, float]:
-        told = check(response)
+        status_line = check(response)
         data = response.read(_TOKEN_BYTES)
         try:
             token = sas.SASToken(**json.loads(data))
             ends = token.expiry if token.expiry.tzinfo else token.expiry.replace(tzinfo=dt.UTC)
             return token, ends.timestamp() - answered_s(response.headers)
         except (ValueError, TypeError, OverflowError, RecursionError):
-            raise FailedTryError(f"{told}: {len(data)} bytes that are no token") from None  # but may hold one
+            raise FailedTryError(f"{status_line}: {len(data)} bytes that are no token") from None  # but may hold one
 
     key = Settings.get().subscription_key
     headers = {"Accept-Encoding": "identity"} | ({"Ocp-Apim-Subscription-Key": key} if key else {})
@@ -131,9 +131,9 @@ def _new_token(url: str) -> tuple[sas.SASToken, float]:
         raise FailedTryError(f"no signature was given by {url}: {err}", wait_s=err.wait_s) from None
 
 
-def forget_signature(place: Place, used: str) -> None:
+def forget_signature(address: FileAddress, used: str) -> None:
     """Drops the token that a signed URL was refused with from what the signing library keeps, and no fresher one."""
-    if place.sign == "none":
+    if address.sign == "none":
         return
     with _tokens_lock:
         for key in [k for k, v in sas.TOKEN_CACHE.items() if v.token in used]:

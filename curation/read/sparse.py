@@ -15,7 +15,7 @@ from curation.errors.printable import shown
 from curation.read import ranges
 from curation.read.blocks import Span, coalesced
 from curation.read.ranges import Answer
-from curation.read.signing import Place
+from curation.read.signing import FileAddress
 
 HEAD_BYTES = 32 * 2**10
 """The first request of a file: the headers of a Cloud-Optimised GeoTIFF of 10980 × 10980 pixels, overviews included."""
@@ -74,7 +74,7 @@ _PAGE_BYTES = 64 * 2**10
 _MOST_HEADS = 2048
 """Heads that a process keeps from one slab to the next: 64 MiB."""
 
-_heads: OrderedDict[Place, Future[Answer]] = OrderedDict()
+_heads: OrderedDict[FileAddress, Future[Answer]] = OrderedDict()
 _heads_lock = threading.Lock()
 
 
@@ -149,18 +149,18 @@ class SparseFile:
     """One file. For one thread at a time; what is fetched ahead comes in threads of its own."""
 
     def __init__(
-        self, place: Place, name: str, counts: Counts, pieces: Pieces, ended: threading.Event | None = None
+        self, address: FileAddress, name: str, counts: Counts, pieces: Pieces, ended: threading.Event | None = None
     ) -> None:
         """Prepares reading; nothing is asked for yet.
 
         Args:
-            place: where it is.
+            address: where it is.
             name: what errors call it.
             counts: where to count requests.
             pieces: what bounds the bytes that are asked for ahead.
             ended: is set when nobody will read any more.
         """
-        self.place = place
+        self.address = address
         self.name = name
         self._counts = counts
         self._pieces = pieces
@@ -177,35 +177,35 @@ class SparseFile:
         if self._head is not None:
             return
         with _heads_lock:
-            self._head = _heads.get(self.place)
+            self._head = _heads.get(self.address)
             self._is_lent = self._head is not None
             if self._head is not None:
-                _heads.move_to_end(self.place)
+                _heads.move_to_end(self.address)
                 return
             head: Future[Answer] = Future()
-            _pool(self.place).submit(self._fetch_head, head)
-            self._head = _heads[self.place] = head
+            _pool(self.address).submit(self._fetch_head, head)
+            self._head = _heads[self.address] = head
             while len(_heads) > _MOST_HEADS:
                 _heads.popitem(last=False)
 
     def _fetch_head(self, head: Future[Answer]) -> None:
         try:
-            answer = ranges.fetch(self.place, 0, HEAD_BYTES, self.name)  # to its end: other readers may wait for it
+            answer = ranges.fetch(self.address, 0, HEAD_BYTES, self.name)  # to its end: other readers may wait for it
         except BaseException as err:  # noqa: BLE001 - whoever reads it is told
             self._forget_head(head)
             head.set_exception(err)
             return
         self._counts.add(answer, planned=True)
         # Only what later answers are compared with lasts: another content under the same name would not show else.
-        if not (self.place.is_remote and answer.version and len(answer.data) < answer.size):
+        if not (self.address.is_remote and answer.version and len(answer.data) < answer.size):
             self._forget_head(head)
         head.set_result(answer)
 
     def _forget_head(self, head: Future[Answer] | None) -> None:
         """Nobody else gets this head any more; one that was asked for after it stays."""
         with _heads_lock:
-            if _heads.get(self.place) is head:
-                _heads.pop(self.place, None)
+            if _heads.get(self.address) is head:
+                _heads.pop(self.address, None)
 
     def head(self) -> Answer:
         """The first bytes, with what is known of the whole. Raises as `ranges.fetch` does."""
@@ -231,7 +231,7 @@ class SparseFile:
         total = 0
         for whole in coalesced(missing):
             for span in self._gaps(Span(max(whole.start, here), whole.stop)):
-                self._add(span, _pool(self.place).submit(self._fetch, span, head.version, planned=True))
+                self._add(span, _pool(self.address).submit(self._fetch, span, head.version, planned=True))
                 total += span.stop - span.start
         return total
 
@@ -269,7 +269,7 @@ class SparseFile:
         del self._starts[i], self._spans[i]
 
     def _fetch(self, span: Span, version: str, *, planned: bool) -> bytes:
-        answer = ranges.fetch(self.place, span.start, span.stop - span.start, self.name, version, self._ended)
+        answer = ranges.fetch(self.address, span.start, span.stop - span.start, self.name, version, self._ended)
         self._counts.add(answer, planned=planned)
         if len(answer.data) < span.stop - span.start:
             raise ranges.ChangedError(f"{self.name}: ends before byte {span.stop}; it is read anew")
@@ -375,12 +375,12 @@ _pools: dict[tuple[str, int], ThreadPoolExecutor] = {}
 _pools_lock = threading.Lock()
 
 
-def _pool(place: Place) -> ThreadPoolExecutor:
+def _pool(address: FileAddress) -> ThreadPoolExecutor:
     """The threads that fetch from a place's host, of this process: a host that stalls has no other's."""
     with _pools_lock:
-        key = (place.host, place.per_host)
+        key = (address.host, address.per_host)
         if key not in _pools:
-            _pools[key] = ThreadPoolExecutor(place.per_host, thread_name_prefix="fetch")
+            _pools[key] = ThreadPoolExecutor(address.per_host, thread_name_prefix="fetch")
         return _pools[key]
 
 

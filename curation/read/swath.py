@@ -27,7 +27,7 @@ from curation.read.gridding import Footprints
 from curation.read.netcdf import MOST_OPEN, Netcdf, Tiles, ask
 from curation.read.ranges import ChangedError
 from curation.read.reader import Asset
-from curation.read.signing import PER_HOST, Place
+from curation.read.signing import PER_HOST, FileAddress
 from curation.read.sparse import Counts, Pieces, SparseFile
 from curation.read.track import located
 from curation.read.variables import BrokenError, Window
@@ -228,7 +228,7 @@ class Swaths:
     def _file(self, asset: Asset) -> Netcdf:
         file = self._open.get(asset.href)
         if file is None:
-            place = Place(hrefs.located(asset.href, self.base, self._folders), asset.sign, self._per_host)
+            place = FileAddress(hrefs.located(asset.href, self.base, self._folders), asset.sign, self._per_host)
             sparse = SparseFile(place, asset.href, self.counts, self._pieces, self._ended)
             file = self._open[asset.href] = Netcdf(sparse, self._tiles)
             while len(self._open) > MOST_OPEN:

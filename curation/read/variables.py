@@ -127,27 +127,27 @@ def kind_of(head: bytes) -> str:
 
 def find(h5: h5py.File, path: str) -> h5py.Dataset | str:
     """A variable, or what there is on the way to it. No link out of the file is followed: it would open a local one."""
-    here: Any = h5
+    node: Any = h5
     names, links = deque(path.strip("/").split("/")), 0
     while names:
         name = names.popleft()
-        if not isinstance(here, h5py.Group):
-            return f"{here.name} is no group"
-        link = here.get(name, getlink=True)
+        if not isinstance(node, h5py.Group):
+            return f"{node.name} is no group"
+        link = node.get(name, getlink=True)
         if isinstance(link, h5py.ExternalLink):
             return f"{name} is a link to another file, which is not followed"
         if isinstance(link, h5py.SoftLink):
             links += 1
             if links > _MOST_LINKS:
                 return f"{name} is a link that leads nowhere"
-            here = h5 if link.path.startswith("/") else here
+            node = h5 if link.path.startswith("/") else node
             names.extendleft(reversed([n for n in link.path.split("/") if n not in ("", ".")]))
             continue
-        if link is None or name not in here:
-            return f"{'the file' if here.name == '/' else here.name} has {', '.join(sorted(here)) or 'nothing'}"
-        here = here[name]
+        if link is None or name not in node:
+            return f"{'the file' if node.name == '/' else node.name} has {', '.join(sorted(node)) or 'nothing'}"
+        node = node[name]
     return (
-        here if isinstance(here, h5py.Dataset) else f"{here.name} is a group, of {', '.join(sorted(here)) or 'nothing'}"
+        node if isinstance(node, h5py.Dataset) else f"{node.name} is a group, of {', '.join(sorted(node)) or 'nothing'}"
     )
 
 
@@ -233,9 +233,9 @@ def _check_stored(plan: Any, path: str, href: str) -> None:
     for n in range(plan.get_nfilters()):
         number, _, _, name = plan.get_filter(n)
         if number not in hdfchunk.FILTERS or not h5py.h5z.filter_avail(number):
-            told = name.decode("utf-8", "replace") or "without a name"
+            filter_name = name.decode("utf-8", "replace") or "without a name"
             raise ReadError(
-                f"{href}: {path} is packed by HDF5's filter {number} ({told}), which is not read here; "
+                f"{href}: {path} is packed by HDF5's filter {number} ({filter_name}), which is not read here; "
                 "rewrite it with deflate"
             )
 

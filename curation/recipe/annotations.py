@@ -64,7 +64,7 @@ class Annotation:
     """What stands in it."""
 
     @property
-    def told(self) -> str:
+    def label(self) -> str:
         """Where it is made, for a person: the file as the recipe names it, and the function."""
         return self.spec.function
 

@@ -57,7 +57,7 @@ class Catalog:
     is_file: bool
     own: bool
     """Not one of the public ones: it may have what they lack."""
-    given: str = field(default="", repr=False, compare=False)
+    secret_url: str = field(default="", repr=False, compare=False)
     """URL of the API with what lets one in, where it has that: for searches, and never told, stored, or sent to a worker."""
 
     def __reduce__(self) -> tuple[type[Catalog], tuple[str, str, str, bool, bool]]:
@@ -69,12 +69,12 @@ class Catalog:
         return _base(self.location, self.is_file)
 
     @property
-    def here(self) -> str:
+    def served_url(self) -> str:
         """`base` where scenes are served by this machine to itself, as a named catalog is that has no URL; else empty."""
         return self.base if self.own and not self.is_file and "://" not in self.identity else ""
 
     @property
-    def told(self) -> str:
+    def label(self) -> str:
         """How a person knows it: its name or URL, or the path of its file."""
         return self.location if self.is_file else self.identity
 
@@ -131,8 +131,8 @@ def resolve(text: str, served_at: str | None = None) -> Catalog:
             )
         return _remote("", form, rest, own=True)
     path = Path(rest)
-    if not path.is_dir() and (told := local.other(path)) is not None:
-        raise ConfigError(f"catalog {text!r}: is {told}, expected a file, or a folder with .parquet files")
+    if not path.is_dir() and (kind := local.other(path)) is not None:
+        raise ConfigError(f"catalog {text!r}: is {kind}, expected a file, or a folder with .parquet files")
     if not path.is_file() and not (path.is_dir() and parquet_parts(path)):
         raise ConfigError(
             f"catalog {printable(text)!r}: neither a known catalog ({', '.join(sorted(table))}), nor a URL, "
@@ -147,7 +147,7 @@ def resolve(text: str, served_at: str | None = None) -> Catalog:
 def _remote(name: str, form: str, url: str, *, own: bool) -> Catalog:
     """The catalog at a URL; called by that where it has no name."""
     remember(url)
-    told = unsigned(url).rstrip("/")
+    shown = unsigned(url).rstrip("/")
     try:
         parts = urlsplit(url)
         fault = "" if parts.hostname else "it has no host"
@@ -155,8 +155,10 @@ def _remote(name: str, form: str, url: str, *, own: bool) -> Catalog:
     except ValueError as err:
         fault = printable(err)
     if fault:
-        raise ConfigError(f"catalog {told!r}: no URL ({fault}); expected one such as https://host/path: mend it")
-    return Catalog(name or told, form, told, is_file=False, own=own, given=url if url.rstrip("/") != told else "")
+        raise ConfigError(f"catalog {shown!r}: no URL ({fault}); expected one such as https://host/path: mend it")
+    return Catalog(
+        name or shown, form, shown, is_file=False, own=own, secret_url=url if url.rstrip("/") != shown else ""
+    )
 
 
 def parquet_parts(path: Path) -> list[Path]:
@@ -223,7 +225,7 @@ def missing_labels(dataset: Dataset, catalog: Catalog, collections: set[str]) ->
             continue
         wanted = form.collection if form else "no form of it in stac_queries/"
         raise ConfigError(
-            f"catalog {catalog.told}: has no {spec.title!r} (source {name!r}: {wanted}); forms exist for: "
+            f"catalog {catalog.label}: has no {spec.title!r} (source {name!r}: {wanted}); forms exist for: "
             f"{', '.join(sorted(spec.catalogs))}. Choose another catalog, or take the source out of the recipe"
         )
     return missing

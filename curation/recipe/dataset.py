@@ -345,9 +345,9 @@ def load_dataset(name_or_path: str) -> Dataset:
 
 
 def _recipe_path(name_or_path: str) -> Path:
-    given = Path(name_or_path)
-    if given.suffix == ".toml" or given.is_dir():
-        path = given / "recipe.toml" if given.is_dir() else given
+    path_or_name = Path(name_or_path)
+    if path_or_name.suffix == ".toml" or path_or_name.is_dir():
+        path = path_or_name / "recipe.toml" if path_or_name.is_dir() else path_or_name
         if not path.exists():
             raise ConfigError(f"--dataset {name_or_path}: no file {path}; write one with `curate init {name_or_path}`")
         return path

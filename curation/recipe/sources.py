@@ -74,7 +74,7 @@ class ArraySpec(Strict):
         return f"{self.size_px}px" if self.res_m is None else f"{self.res_m:g}m"
 
     @property
-    def told(self) -> str:
+    def label(self) -> str:
         """Its pixels, for a person: `10 m`, or `28 px` along a side."""
         return f"{self.size_px} px" if self.res_m is None else f"{self.res_m:g} m"
 
@@ -167,7 +167,7 @@ class Packed:
 class Number:
     """A number that is known of patches, for people."""
 
-    told: str
+    title: str
     """What it is, with its unit, and the recipe's limit."""
     fact: str
     times: float = 1

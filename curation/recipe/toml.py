@@ -68,8 +68,8 @@ def _say(path: Path, kind: type[BaseModel], error: Any) -> str:
 
 def _fields(kind: type[BaseModel], table: list[str]) -> list[str]:
     """Known keys of the table at a path of keys below `kind`."""
-    here = _walked(kind, table)[0]
-    return sorted(here.model_fields) if here is not None else []
+    model = _walked(kind, table)[0]
+    return sorted(model.model_fields) if model is not None else []
 
 
 def _walked(kind: type[BaseModel], path: list[str]) -> tuple[type[BaseModel] | None, list[str]]:
@@ -77,20 +77,20 @@ def _walked(kind: type[BaseModel], path: list[str]) -> tuple[type[BaseModel] | N
 
     Where one of several models is meant pydantic adds by which tag it was taken.
     """
-    here: Any = kind
+    model: Any = kind
     keys: list[str] = []
     tag: str | None = None
     for key in path:
         if tag is not None:  # of a union: step into the member
-            here = next((m for m in get_args(here) if key in get_args(m.model_fields[tag].annotation)), None)
+            model = next((m for m in get_args(model) if key in get_args(m.model_fields[tag].annotation)), None)
             tag = None
             continue
         keys.append(key)
-        if isinstance(here, type) and issubclass(here, BaseModel):
-            field = here.model_fields.get(key)
-            here, tag = (field.annotation, field.discriminator) if field else (None, None)  # type: ignore[assignment]  # by name
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            field = model.model_fields.get(key)
+            model, tag = (field.annotation, field.discriminator) if field else (None, None)  # type: ignore[assignment]  # by name
         else:  # dict[str, Model] or list[Model]: step over the key
-            here = next((a for a in get_args(here)[::-1] if isinstance(a, type)), None)
-        if isinstance(here, UnionType) and tag is None:  # of a table that may be left out
-            here = next((a for a in get_args(here) if isinstance(a, type) and issubclass(a, BaseModel)), None)
-    return (here if isinstance(here, type) and issubclass(here, BaseModel) else None), keys
+            model = next((a for a in get_args(model)[::-1] if isinstance(a, type)), None)
+        if isinstance(model, UnionType) and tag is None:  # of a table that may be left out
+            model = next((a for a in get_args(model) if isinstance(a, type) and issubclass(a, BaseModel)), None)
+    return (model if isinstance(model, type) and issubclass(model, BaseModel) else None), keys

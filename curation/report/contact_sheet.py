@@ -124,8 +124,8 @@ def _row(survey: Survey, region: str, place: Location) -> Row:
     for name, array in {
         n: a for c in cubes.values() for n, (_, a) in c.cube.arrays.items() if panels.is_visible(a)
     }.items():
-        here = {s: survey.pixels(c, name, place.id) for s, c in cubes.items() if name in c.outcomes[place.id].chunks}
-        known = {s: pixels for s, pixels in here.items() if pixels is not None}
+        read = {s: survey.pixels(c, name, place.id) for s, c in cubes.items() if name in c.outcomes[place.id].chunks}
+        known = {s: pixels for s, pixels in read.items() if pixels is not None}
         visible |= {(s, name): pixels for s, pixels in known.items()}
         for bands in (TRUE_COLOUR, FALSE_COLOUR):
             if known and set(bands) <= set(array.bands):
@@ -135,8 +135,10 @@ def _row(survey: Survey, region: str, place: Location) -> Row:
     columns = tuple(_column(survey, region, s, place, visible, stretches) for s in seasons)
     hot = survey.multi_hot(survey.facts_of(cubes[STATIC], place.id), STATIC) if STATIC in cubes else None
     names = meta.label_names(survey.dataset)
-    told = "" if hot is None else ", ".join(n.replace("_", " ") for n, h in zip(names, hot, strict=True) if h)
-    return Row(place, survey.split.told(place), told, columns)
+    names_of_classes = (
+        "" if hot is None else ", ".join(n.replace("_", " ") for n, h in zip(names, hot, strict=True) if h)
+    )
+    return Row(place, survey.split.side_in_words(place), names_of_classes, columns)
 
 
 def _column(

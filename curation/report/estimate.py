@@ -10,7 +10,7 @@ import numpy as np
 
 from curation.cubes import complete, selection
 from curation.cubes.cube import Cube
-from curation.cubes.unsettled import Remaining
+from curation.cubes.unsettled import Unsettled
 from curation.model import STATIC
 from curation.pack.splits import split as splits
 from curation.pack.splits.split import Split
@@ -19,7 +19,7 @@ from curation.places.regions import Region
 from curation.recipe.sources import ArraySpec
 from curation.scenes import candidates
 from curation.scenes.cells import cell_of
-from curation.store.ledger import Ledger, recorded_cubes
+from curation.store.ledger import Ledger, cube_names
 from curation.work.run import Run
 
 BLOCK_PX = 512
@@ -52,24 +52,24 @@ class Estimate:
     disk_bytes: float
 
 
-def of_cube(run: Run, here: Cube) -> Estimate:
+def of_cube(run: Run, cube: Cube) -> Estimate:
     """The estimate for one cube as it stands."""
-    region, season = here.folder, here.season
-    left = Remaining(here, Ledger.replay(run.store, region, season), run.limit)
+    region, season = cube.folder, cube.season
+    left = Unsettled(cube, Ledger.replay(run.store, region, season), run.limit)
     todo = left.patches
     cells = {cell_of(p) for slab in left.slabs for p in left.places(slab)}
-    searches = len(cells) * len(candidates.searched(here.dataset, season))
+    searches = len(cells) * len(candidates.searched(cube.dataset, season))
     scenes = requests = read = disk = 0.0
-    for spec in here.sources:
+    for spec in cube.sources:
         scenes += todo * (MASKS_PER_PATCH if spec.mask else 1)
-        for array in here.dataset.arrays[spec.name].values():
+        for array in cube.dataset.arrays[spec.name].values():
             times = MASKS_PER_PATCH if array.is_mask else 1
             windows = todo * len(array.bands) * times
             requests += windows * REQUESTS_PER_WINDOW
-            read += windows * _window_bytes(here.dataset.recipe.grid.size, array)
-            px = array.px(here.dataset.recipe.grid.size)
+            read += windows * _window_bytes(cube.dataset.recipe.grid.size, array)
+            px = array.px(cube.dataset.recipe.grid.size)
             disk += todo * len(array.bands) * px * px * np.dtype(array.dtype).itemsize * PACKED
-    return Estimate(region, season, len(here.locations), todo, searches, scenes, requests, read, disk)
+    return Estimate(region, season, len(cube.locations), todo, searches, scenes, requests, read, disk)
 
 
 def _window_bytes(size: float, array: ArraySpec) -> float:
@@ -103,27 +103,27 @@ def estimates(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> Esti
 
 def _split(run: Run, every: Sequence[Cube]) -> Split:
     """What the locations are planned to be of."""
-    found = {p.id: p for here in every if not here.dataset.level for p in here.locations}
+    found = {p.id: p for cube in every if not cube.dataset.level for p in cube.locations}
     return splits.planned(run.dataset.recipe, Locations.of(found.values()))
 
 
 def _samples(run: Run, every: Sequence[Cube]) -> list[str]:
     """What locations have come to so far, by the rule that packing has; nothing where nothing is built."""
-    built = set(recorded_cubes(run.store))
+    built = set(cube_names(run.store))
     cubes = {(c.folder, c.season): c for c in every}
     outcomes = {
         key: {o.id: o for o in Ledger.replay(run.store, *key).outcomes()} if key in built else {} for key in cubes
     }
     if not any(outcomes.values()):
         return []
-    places = {region: here.locations for (region, _), here in cubes.items()}
+    places = {region: cube.locations for (region, _), cube in cubes.items()}
     roots = dict.fromkeys(c.region for c in every)
     found: Counter[str] = Counter()
     for region in roots:
         its = complete.standings(run.dataset, region, places, lambda f, s, i: outcomes[f, s].get(i))
         found.update(s.verdict.state for s in its)
-    told = ", ".join(f"{n:,} {state}" for state, n in found.most_common())
-    return [f"By complete = {run.dataset.recipe.pack.complete!r} locations are so far: {told}."]
+    numbers = ", ".join(f"{n:,} {state}" for state, n in found.most_common())
+    return [f"By complete = {run.dataset.recipe.pack.complete!r} locations are so far: {numbers}."]
 
 
 def _line(name: str, rows: Sequence[Estimate]) -> tuple[str, ...]:

@@ -143,12 +143,12 @@ def bands(survey: Survey) -> Bands | None:
         alt = f"Histogram of {band} over train, in {units[band]}; means: {means}"
         svg = charts.curves(by_season, colours, f"band-{n}", alt, unit=units[band])
         drawn.append(Chart(band, "", Markup(svg)))
-    told = {s: c for s, c in colours.items() if any(s in by for by in joined.values())}
+    shown = {s: c for s, c in colours.items() if any(s in by for by in joined.values())}
     note = (
         f"Pixels of {used} train patches, at most {HISTOGRAM_PATCHES} a season; axes end at the 0.5th and 98th percentile, "
         "each curve has its own scale."
     )
-    return Bands(tuple(drawn), note, Markup(legend(told)))
+    return Bands(tuple(drawn), note, Markup(legend(shown)))
 
 
 def _values(plane: Any, spec: SourceSpec, array: ArraySpec) -> Any:
@@ -176,7 +176,7 @@ def quality(survey: Survey) -> list[Measure]:
     out: list[Measure] = []
     for spec in survey.dataset.specs.values():
         for number in spec.pick.measured(spec.name, rules):
-            out += _measure(survey, spec, number.told, _fact(number.fact, number.times))
+            out += _measure(survey, spec, number.title, _fact(number.fact, number.times))
         out += _shift(survey, spec)
     return out
 
@@ -219,7 +219,7 @@ def _shift(survey: Survey, spec: SourceSpec) -> list[Measure]:
         return value
 
     sides = [("shift east", along("x")), ("shift south", along("y")), (f"shift, {about}", along("x", "y"))]
-    return [measure for told, value in sides for measure in _measure(survey, spec, told, value)]
+    return [measure for title, value in sides for measure in _measure(survey, spec, title, value)]
 
 
 def dates(survey: Survey) -> Chart | None:

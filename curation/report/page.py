@@ -198,7 +198,7 @@ def _facts(survey: Survey, index: Index | None) -> list[tuple[str, str]]:
                 )
             )
     if index and (both := index.counts.get("shared")):
-        out.append(("train and val share", sharing.told({k: sharing.Shared(**v) for k, v in both.items()})))
+        out.append(("train and val share", sharing.summary({k: sharing.Shared(**v) for k, v in both.items()})))
     versions = index.written_by if index else writers.versions()
     out.append(("packed with" if index else "versions here", ", ".join(f"{k} {v}" for k, v in versions.items())))
     return out
@@ -229,8 +229,8 @@ def _map(
 ) -> Map:
     aside = {p.id for p in places if split.of(p) in (VAL, BUFFER)}
     counts = Counter(states.values())
-    told = ", ".join(f"{v} {k}" for k, v in sorted(counts.items()))
-    svg = draw(states, places, aside, name, f"Map of {title}: {counted(len(states), 'location')}, {told}")
+    numbers = ", ".join(f"{v} {k}" for k, v in sorted(counts.items()))
+    svg = draw(states, places, aside, name, f"Map of {title}: {counted(len(states), 'location')}, {numbers}")
     return Map(
         title,
         Markup(svg),

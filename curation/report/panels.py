@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.colors import Colormap
 from numpy.typing import NDArray
 
-from curation.cubes.contents import RecordedCube
+from curation.cubes.contents import CubeContents
 from curation.errors import DamageError
 from curation.errors.codes import CODE_HELP, VALUE_HELP, Code
 from curation.model import Location
@@ -68,7 +68,7 @@ class Panel:
 
 
 def of_patch(
-    cube: RecordedCube,
+    cube: CubeContents,
     location: str,
     *,
     small: bool = False,
@@ -151,7 +151,7 @@ def of_array(
             shown = pick(pixels, array, bands)
             stretch = (stretches or {}).get((name, bands)) or images.optical_stretch([shown], array.nodata)
             its = by if bands == TRUE_COLOUR else less
-            more = f"{array.told} · {min(stretch.low):.0f}…{max(stretch.high):.0f} {array.unit}"
+            more = f"{array.label} · {min(stretch.low):.0f}…{max(stretch.high):.0f} {array.unit}"
             image = stretch(_shrunk(shown, array.nodata, its))
             width: Width = "big" if bands == TRUE_COLOUR else "third"
             out.append(Panel(spec.title, title, ", ".join(bands) + _reduced(its), more, image, width=width))
@@ -193,7 +193,7 @@ def _classes(
     )
     image = images.class_map(codes, {c: colour for c, (_, colour) in named.items()})
     width: Width = "big" if spec.timeless else "half"
-    more = f"{array.bands[0]} · {array.told}"
+    more = f"{array.bands[0]} · {array.label}"
     return Panel(spec.title, title, _reduced(by), more, image, legend=legend, width=width)
 
 
@@ -202,14 +202,14 @@ def _radar(spec: SourceSpec, array: ArraySpec, pixels: NDArray[Any], by: int, le
     out = []
     if {"VV", "VH"} <= set(array.bands):
         vv, vh = decibels(_shrunk(pick(pixels, array, ("VV", "VH")), array.nodata, by), array.nodata)
-        more = f"VV {_span(images.VV_DB)}, VH {_span(images.VH_DB)}, VV/VH {_span(images.RATIO_DB)} dB · {array.told}"
+        more = f"VV {_span(images.VV_DB)}, VH {_span(images.VH_DB)}, VV/VH {_span(images.RATIO_DB)} dB · {array.label}"
         out.append(Panel(spec.title, "Radar", f"VV, VH, VV/VH{_reduced(by)}", more, images.radar_composite(vv, vh)))
     for band, limits in (("VV", images.VV_DB), ("VH", images.VH_DB)):
         if band in array.bands:
             (db,) = decibels(_shrunk(pick(pixels, array, (band,)), array.nodata, less), array.nodata)
             scale = (images.GREY, *limits, f"dB ({array.unit.split(',')[0]})")
             detail, image = f"{_span(limits)} dB{_reduced(less)}", images.shaded(db, limits, images.GREY)
-            out.append(Panel(spec.title, f"Radar {band}", detail, array.told, image, scale=scale, width="third"))
+            out.append(Panel(spec.title, f"Radar {band}", detail, array.label, image, scale=scale, width="third"))
     return out
 
 
@@ -224,7 +224,7 @@ def _relief(spec: SourceSpec, array: ArraySpec, pixels: NDArray[Any], place: Loc
     image = images.relief(np.where(holes, array.nodata, heights), pixel_m, array.nodata)
     detail = f"{span}, relief ×{steep}{_reduced(by)}"
     scale = (images.LAND, low, high, array.unit)
-    return Panel(spec.title, spec.title, detail, array.told, image, scale=scale, width="big")
+    return Panel(spec.title, spec.title, detail, array.label, image, scale=scale, width="big")
 
 
 def _plain(spec: SourceSpec, band: str, array: ArraySpec, plane: NDArray[Any], by: int) -> Panel:
@@ -236,7 +236,7 @@ def _plain(spec: SourceSpec, band: str, array: ArraySpec, plane: NDArray[Any], b
     colours = images.FIELD if array.res_m is None else images.GREY
     image = images.shaded(values, (low, high), colours)
     detail = f"{low:.4g}…{high:.4g} {array.unit}{_reduced(by)}"
-    return Panel(spec.title, f"{spec.name} {band}", detail, array.told, image, scale=(colours, low, high, array.unit))
+    return Panel(spec.title, f"{spec.name} {band}", detail, array.label, image, scale=(colours, low, high, array.unit))
 
 
 def _span(limits: tuple[float, float]) -> str:

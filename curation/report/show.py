@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from curation.cubes import complete, contents
-from curation.cubes.contents import RecordedCube
+from curation.cubes.contents import CubeContents
 from curation.errors import ConfigError, DamageError
 from curation.model import iso
 from curation.outcomes import PatchOutcome, Status
@@ -23,7 +23,7 @@ from curation.recipe.dataset import Dataset
 from curation.recipe.facts import FILL
 from curation.report import panels, picture
 from curation.store import paths
-from curation.store.ledger import recorded_cubes
+from curation.store.ledger import cube_names
 from curation.store.objects import Store
 
 
@@ -64,17 +64,17 @@ def write(dataset: Dataset, store: Store, patch: str, out: Path | None) -> Shown
     return Shown(where.where(target.name), damage, data)
 
 
-def png(cube: RecordedCube, location: str) -> bytes:
+def png(cube: CubeContents, location: str) -> bytes:
     """The picture of a decided patch."""
     return _png(cube, location, "", "")[0]
 
 
-def _split(dataset: Dataset, store: Store, cube: RecordedCube, location: str) -> tuple[str, tuple[str, ...]]:
+def _split(dataset: Dataset, store: Store, cube: CubeContents, location: str) -> tuple[str, tuple[str, ...]]:
     """What the location is of, for a person: as packed, or as planned; and what of that is damaged."""
 
     def places() -> Locations:
         """Those of all regions that are built: what is of one may lie near to what is of another."""
-        first = dict(reversed(recorded_cubes(store)))
+        first = dict(reversed(cube_names(store)))
         every = (contents.opened(dataset, store, *key).cube.locations for key in sorted(first.items()))
         return Locations.of({p.id: p for its in every for p in its}.values())
 
@@ -82,16 +82,18 @@ def _split(dataset: Dataset, store: Store, cube: RecordedCube, location: str) ->
         found = splits.known(dataset.recipe, store, places)
     except DamageError as err:
         return "split not known", (str(err),)
-    return found.told(cube.cube.locations[cube.numbers[location]]), ()
+    return found.side_in_words(cube.cube.locations[cube.numbers[location]]), ()
 
 
-def _sample(dataset: Dataset, store: Store, cube: RecordedCube, location: str) -> str:
+def _sample(dataset: Dataset, store: Store, cube: CubeContents, location: str) -> str:
     """What the location has come to by the recipe's rule, as packing has it; of a child by its own patches."""
-    built, here = set(recorded_cubes(store)), cube.cube
-    family = {f: level for level in dataset.levels if (f := level.folder(here.region)) and not here.dataset.level}
-    opened: dict[tuple[str, str], RecordedCube] = {}
+    built, its_cube = set(cube_names(store)), cube.cube
+    family = {
+        f: level for level in dataset.levels if (f := level.folder(its_cube.region)) and not its_cube.dataset.level
+    }
+    opened: dict[tuple[str, str], CubeContents] = {}
     try:
-        for folder, level in (family or {here.folder: here.dataset}).items():
+        for folder, level in (family or {its_cube.folder: its_cube.dataset}).items():
             for season in (s for s in level.cube_seasons() if (folder, s) in built):
                 opened[folder, season] = contents.opened(dataset, store, folder, season)
     except DamageError as err:
@@ -101,20 +103,20 @@ def _sample(dataset: Dataset, store: Store, cube: RecordedCube, location: str) -
         its = opened.get((folder, season))
         return its.outcomes.get(name) if its else None
 
-    if here.dataset.level:
-        seasons = here.dataset.cube_seasons()
+    if its_cube.dataset.level:
+        seasons = its_cube.dataset.cube_seasons()
         rule = dataset.recipe.pack.complete
-        found = complete.judged(rule, {s: outcome(here.folder, s, location) for s in seasons})
+        found = complete.judged(rule, {s: outcome(its_cube.folder, s, location) for s in seasons})
     else:
         places = {
             folder: [p for p in its.cube.locations if location in (p.id, p.parent)]
             for (folder, _), its in opened.items()
         }
-        found = complete.standings(dataset, here.region, places, outcome)[0].verdict
+        found = complete.standings(dataset, its_cube.region, places, outcome)[0].verdict
     return found.state if found.reason is None else f"{found.state}: {found.reason}"
 
 
-def _png(cube: RecordedCube, location: str, split: str, sample: str) -> tuple[bytes, tuple[str, ...]]:
+def _png(cube: CubeContents, location: str, split: str, sample: str) -> tuple[bytes, tuple[str, ...]]:
     """The picture of a decided patch, and what of it is damaged; `split` and `sample` are what its location has come to."""
     outcome = cube.outcomes[location]
     place = cube.cube.locations[cube.numbers[location]]
@@ -129,7 +131,7 @@ def _png(cube: RecordedCube, location: str, split: str, sample: str) -> tuple[by
     return picture.png(location, subtitle, why, shown, facts, grid.side_m(place)), tuple(damage)
 
 
-def _facts(cube: RecordedCube, outcome: PatchOutcome, sample: str) -> list[tuple[str, str]]:
+def _facts(cube: CubeContents, outcome: PatchOutcome, sample: str) -> list[tuple[str, str]]:
     """Name and value of all that is recorded of a patch, by source; an empty value makes a heading."""
     place = cube.cube.locations[cube.numbers[outcome.id]]
     out = [("location", ""), ("grid", f"EPSG:{place.epsg} west {place.x0_m:.10g} north {place.y0_m:.10g}")]
@@ -151,7 +153,7 @@ def _facts(cube: RecordedCube, outcome: PatchOutcome, sample: str) -> list[tuple
             out.append(("why", panels.reason(its)))
         if its is not None and its.scenes:
             out.append(("scenes", " ".join(its.scenes)))
-        out += _told(spec.name, [c.name for c in spec.kind.legend], facts)
+        out += _class_rows(spec.name, [c.name for c in spec.kind.legend], facts)
     shared = {k: v for k, v in facts.items() if k.startswith(("elevation_", "slope_"))}
     return out + [(k.replace("_", " "), f"{v:.4g}") for k, v in shared.items() if v is not None]
 
@@ -162,7 +164,7 @@ _UNKNOWN = {str: FILL["string"], int: FILL["int16"]}
 """What stands where nothing was measured, by type; what is NaN in the cube is None by now."""
 
 
-def _told(source: str, classes: Sequence[str], facts: dict[str, Any]) -> list[tuple[str, str]]:
+def _class_rows(source: str, classes: Sequence[str], facts: dict[str, Any]) -> list[tuple[str, str]]:
     out = []
     for key, value in facts.items():
         short = key.removeprefix(f"{source}_")
@@ -181,14 +183,14 @@ def _told(source: str, classes: Sequence[str], facts: dict[str, Any]) -> list[tu
     return out
 
 
-def _found(dataset: Dataset, store: Store, patch: str) -> tuple[RecordedCube, str]:
+def _found(dataset: Dataset, store: Store, patch: str) -> tuple[CubeContents, str]:
     """The cube and location id that `REGION/SEASON/ID` names.
 
     Raises:
         ConfigError: there is no such decided patch.
     """
     region, season, location = paths.patch_of(patch)
-    names = recorded_cubes(store)
+    names = cube_names(store)
     if not names:
         raise ConfigError(
             f"{store.where('')}: nothing of {dataset.name!r} is built there; build it first, or give the --root it was "
@@ -216,7 +218,7 @@ def _one_of(what: str, asked: str, known: Sequence[str], patch: str, *, planned:
     if asked in known:
         return
     near = difflib.get_close_matches(asked, known, n=5, cutoff=0.5)
-    told = f"near matches: {', '.join(near)}" if near else f"there are {len(known):,}: {', '.join(known[:5])}"
+    near_matches = f"near matches: {', '.join(near)}" if near else f"there are {len(known):,}: {', '.join(known[:5])}"
     more = ", …" if not near and len(known) > 5 else ""
     wait = f"; {planned:,} others of the cube are pending" if planned else ""
-    raise ConfigError(f"patch {patch!r}: no {what} {asked!r} is built; {told}{more}{wait}")
+    raise ConfigError(f"patch {patch!r}: no {what} {asked!r} is built; {near_matches}{more}{wait}")

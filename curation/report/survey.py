@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.cubes import complete, contents, labels
-from curation.cubes.contents import RecordedCube
+from curation.cubes.contents import CubeContents
 from curation.errors import ConfigError, DamageError
 from curation.model import STATIC, Location
 from curation.outcomes import PENDING, PatchOutcome, Status
@@ -26,7 +26,7 @@ from curation.pack.splits.split import Split
 from curation.places.locations import Locations
 from curation.recipe.dataset import Dataset
 from curation.store import paths
-from curation.store.ledger import recorded_cubes
+from curation.store.ledger import cube_names
 from curation.store.objects import Store
 from curation.work.progress import Counting
 
@@ -38,7 +38,7 @@ MAX_SLABS = 256
 class Measured:
     """One ok patch and its facts."""
 
-    cube: RecordedCube
+    cube: CubeContents
     location: Location
     outcome: PatchOutcome
     facts: dict[str, Any]
@@ -50,7 +50,7 @@ class Survey:
 
     dataset: Dataset
     store: Store
-    cubes: dict[tuple[str, str], RecordedCube]
+    cubes: dict[tuple[str, str], CubeContents]
     """(region, season) → cube, those that could be opened."""
     damage: dict[str, None] = field(default_factory=dict)
     """What is not as recorded, one line each, in the order found."""
@@ -125,7 +125,7 @@ class Survey:
             out[PENDING] += len(cube.cube.locations) - len(cube.outcomes)
         return +out
 
-    def facts_of(self, cube: RecordedCube, location: str) -> dict[str, Any] | None:
+    def facts_of(self, cube: CubeContents, location: str) -> dict[str, Any] | None:
         """The facts of one patch, read where they were not yet; None where they are damaged."""
         slab, slot = divmod(cube.numbers[location], cube.cube.slab_patches)
         key = (cube.cube.folder, cube.cube.season, slab)
@@ -134,7 +134,7 @@ class Survey:
         rows = self.facts[key]
         return None if rows is None else rows[slot]
 
-    def pixels(self, cube: RecordedCube, name: str, location: str) -> NDArray[Any] | None:
+    def pixels(self, cube: CubeContents, name: str, location: str) -> NDArray[Any] | None:
         """(band, y, x) of one array of an ok patch; None where it is damaged, which is kept."""
         try:
             return cube.pixels(name, location)
@@ -171,7 +171,7 @@ class Survey:
         rules = self.dataset.recipe.labels
         return None if found is None else labels.multi_hot(*found, rules.min_fraction, rules.min_valid)
 
-    def _read(self, cube: RecordedCube, slab: int) -> list[dict[str, Any]] | None:
+    def _read(self, cube: CubeContents, slab: int) -> list[dict[str, Any]] | None:
         try:
             return cube.facts(slab)
         except DamageError as err:
@@ -185,7 +185,7 @@ def survey(dataset: Dataset, store: Store) -> Survey:
     Raises:
         ConfigError: nothing is built there, or it was built by another recipe.
     """
-    names = recorded_cubes(store)
+    names = cube_names(store)
     if not names:
         raise ConfigError(
             f"{store.where('')}: nothing of {dataset.name!r} is built there; build it with "

@@ -166,7 +166,7 @@ def _opened(catalog: Catalog) -> pystac_client.Client:
         allowed_methods=None,  # POST too: a search changes nothing
         respect_retry_after_header=True,
     )
-    log.info("catalog %s: asking %s", catalog.told, catalog.location)
+    log.info("catalog %s: asking %s", catalog.label, catalog.location)
     check_reached(catalog)
     pages = _Pages(timeout=60)
     prepared(pages.session, catalog, retry)

@@ -46,8 +46,8 @@ class Candidates:
 
         `may_be` says whether one of a time may; one whose time is not known always may.
         """
-        here = [u for u in self.unread if u.time is None or may_be(u.time)]
-        return Reject(Code.UNREADABLE_ITEM, status=Status.FAILED, cause=_cause(here)) if here else None
+        unread = [u for u in self.unread if u.time is None or may_be(u.time)]
+        return Reject(Code.UNREADABLE_ITEM, status=Status.FAILED, cause=_cause(unread)) if unread else None
 
     def may_lie_near(self, time: dt.datetime, days: float) -> bool:
         """Whether one of them lies so near to an instant, or one that could not be read may."""
@@ -124,10 +124,10 @@ def _of_source(
 def _lost(unread: Sequence[Unreadable], place: Location, excluded: frozenset[str]) -> Candidates | None:
     """Why a place for which no scene is found is not said to have none: the first item that may have been one."""
     touching = [u for u in unread if u.geometry is None or rank.touches(u.geometry, place)]
-    here = [u for u in touching if u.id not in excluded]
-    if not here:
+    asked = [u for u in touching if u.id not in excluded]
+    if not asked:
         return Candidates(code=Code.EXCLUDED) if touching else None
-    return Candidates(code=Code.UNREADABLE_ITEM, cause=_cause(here), status=Status.FAILED, unread=tuple(here))
+    return Candidates(code=Code.UNREADABLE_ITEM, cause=_cause(asked), status=Status.FAILED, unread=tuple(asked))
 
 
 def _cause(unread: Sequence[Unreadable]) -> str:

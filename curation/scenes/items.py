@@ -292,9 +292,9 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
         if key not in assets:
             raise KeyError(f"no asset {key!r} for band {band}")
         href = _text("href", assets[key]["href"])
-        if not isinstance(assets[key]["href"], str) or not (told := _told(href or "", item, catalog)):
+        if not isinstance(assets[key]["href"], str) or not (absolute := _absolute(href or "", item, catalog)):
             raise TypeError(f"asset {key!r} has no href")
-        found[band] = told
+        found[band] = absolute
     named = {field: properties.get(prop) for field, prop in form.properties.items()}
     orbit_state = properties.get("sat:orbit_state")
     baseline = _baseline(named.get("baseline"), form)
@@ -366,7 +366,7 @@ def _within(shape: shapely.geometry.base.BaseGeometry) -> bool:
     return bool(west >= -180 and east <= 180)
 
 
-def _told(href: str, item: dict[str, Any], catalog: Catalog) -> str:
+def _absolute(href: str, item: dict[str, Any], catalog: Catalog) -> str:
     """The href without what lets anybody in, told from the catalog's base where it lies under that; "" where there is none.
 
     So a saved search can be replayed from another folder, or from a server on another port. A relative href is a reference

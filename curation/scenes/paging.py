@@ -136,9 +136,12 @@ def following(page: Mapping[str, Any], asked: Asked, first: Asked) -> Asked | No
     parameters: Mapping[str, Any] = {}  # of GET they are in the link
     if method == "POST":
         parameters = {**first.parameters, **(body or {})} if merge or body is None else body
-    kept = first.headers if merge else {}
+    headers_before = first.headers if merge else {}
     return Asked(
-        urljoin(asked.url, href), method, parameters, {**kept, **{k: str(v) for k, v in (headers or {}).items()}}
+        urljoin(asked.url, href),
+        method,
+        parameters,
+        {**headers_before, **{k: str(v) for k, v in (headers or {}).items()}},
     )
 
 

@@ -47,11 +47,11 @@ def newest(scenes: Iterable[Scene]) -> list[Scene]:
     for scene in scenes:
         key = (scene.platform, scene.datatake or scene.time, scene.tile or scene.id, scene.relative_orbit)
         groups.setdefault(key, []).append(scene)
-    kept = []
+    newest = []
     for group in groups.values():
         best = max(versions.order(s.baseline) for s in group)
-        kept += [s for s in group if versions.order(s.baseline) == best]
-    return sorted(kept, key=lambda s: (s.time, s.id))
+        newest += [s for s in group if versions.order(s.baseline) == best]
+    return sorted(newest, key=lambda s: (s.time, s.id))
 
 
 def covering(scenes: Iterable[Scene], location: Location) -> list[Scene]:
@@ -114,14 +114,14 @@ def one_mode(scenes: Iterable[Scene]) -> list[Scene]:
     by_orbit: dict[object, list[Scene]] = {}
     for scene in scenes:
         by_orbit.setdefault(scene.id if scene.orbit is None else (scene.platform, scene.orbit), []).append(scene)
-    kept: list[Scene] = []
+    newest: list[Scene] = []
     for group in by_orbit.values():
         best = min(_mode(s) for s in group)
         last: dict[dt.datetime, Scene] = {}
         for scene in sorted((s for s in group if _mode(s) == best), key=lambda s: (versions.order(s.version), s.id)):
             last[scene.time] = scene
-        kept += last.values()
-    return sorted(kept, key=lambda s: (s.time, s.id))
+        newest += last.values()
+    return sorted(newest, key=lambda s: (s.time, s.id))
 
 
 def _mode(scene: Scene) -> int:
@@ -163,9 +163,9 @@ def orbit_direction(scenes_by_season: Sequence[Sequence[Scene]], location: Locat
     scenes: Counter[str] = Counter()
     for found in scenes_by_season:
         covered = shapely.covers(_shapes(found, location), _inner(location))
-        here = [s.orbit_state for s in compress(found, covered) if s.orbit_state]
-        scenes.update(here)
-        seasons.update(set(here))
+        directions = [s.orbit_state for s in compress(found, covered) if s.orbit_state]
+        scenes.update(directions)
+        seasons.update(set(directions))
     return min(scenes, key=lambda d: (-seasons[d], -scenes[d], d), default=None)
 
 

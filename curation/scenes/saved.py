@@ -107,7 +107,7 @@ class Read:
                 least = sorted(self._seen)[:SAMPLE]
                 self._seen, self._most = {mark: self._seen[mark] for mark in least}, least[-1]
 
-    def told(self) -> str:
+    def unreadable(self) -> str:
         """What is wrong, where more of the items than `MOST_UNREADABLE` could not be read; else empty."""
         with self._lock:
             lost: dict[str, list[str]] = {}
@@ -226,10 +226,10 @@ class Searches:
     def _search(self, spec: SourceSpec, season: Season, cell: SearchCell) -> _Loaded:
         key, request = self._key(spec, season, cell), self._request(self._query(spec, season, cell))
         where = self.store.where(key)
-        loaded = _kept.get(self.name, where) or self._loaded(key)
+        loaded = _cache.get(self.name, where) or self._loaded(key)
         if loaded is None or loaded.request != request:
             raise CurationError(f"{where}: not searched yet, or by another query; search first")
-        _kept.put(self.name, where, loaded)
+        _cache.put(self.name, where, loaded)
         return loaded
 
     def unreadable(self, spec: SourceSpec, season: Season, cell: SearchCell) -> list[Unreadable]:
@@ -287,7 +287,7 @@ class Searches:
         lines = (json.dumps(v, sort_keys=True, separators=(",", ":")) for v in (request, value))
         # Scenes of one cell differ little: a twentieth of the bytes. The time of writing stays out of them.
         self.store.publish(key, gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
-        _kept.drop(self.name, self.store.where(key))
+        _cache.drop(self.name, self.store.where(key))
         lost: dict[str, list[str]] = {}
         for its in found.unreadable:
             if its.geometry is not None or not self.catalog.is_file:  # a file tells those without a place once
@@ -362,7 +362,7 @@ class _Loaded:
     unreadable: list[Unreadable]
 
 
-class _Kept:
+class _Cache:
     """The searches that were read last, of all that this process does."""
 
     def __init__(self) -> None:
@@ -394,4 +394,4 @@ class _Kept:
         self._scenes -= 0 if loaded is None else len(loaded.scenes)
 
 
-_kept = _Kept()
+_cache = _Cache()

@@ -29,12 +29,12 @@ def prepared(session: requests.Session, catalog: Catalog, retry: Retry) -> reque
     """The session, set to ask a catalog: with what lets one in, where that was given, and by the rule of trust."""
     for scheme in _PORTS:
         session.mount(f"{scheme}://", _Adapter(max_retries=_NoRetryOfDistrust.of(retry)))
-    if catalog.given:
-        session.auth = _Given(catalog.given)
+    if catalog.secret_url:
+        session.auth = _QueryOf(catalog.secret_url)
     return session
 
 
-class _Given(requests.auth.AuthBase):
+class _QueryOf(requests.auth.AuthBase):
     """User, password and query of the URL that a catalog was given by, for requests of its own origin and no others."""
 
     def __init__(self, url: str) -> None:
@@ -124,7 +124,7 @@ def check_reached(catalog: Catalog) -> None:
         if parts.scheme.startswith("socks"):
             return
     through = f" through the proxy {printable(proxy)}" if proxy else ""
-    where = f"catalog {catalog.told}{through}"
+    where = f"catalog {catalog.label}{through}"
     try:
         address = (parts.hostname or "", parts.port or _PORTS[parts.scheme.lower()])
     except (ValueError, KeyError) as err:

@@ -104,7 +104,7 @@ class Snapshot:
         if nowhere:
             log.warning(
                 "catalog %s: %d items of %s have no readable geometry and are left out (%s …)",
-                self.catalog.told, len(nowhere), form.collection, nowhere[0],
+                self.catalog.label, len(nowhere), form.collection, nowhere[0],
             )  # fmt: skip
 
 

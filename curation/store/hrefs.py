@@ -71,7 +71,7 @@ def located(href: str, base: str, folders: Sequence[str] | None = None) -> str:
     paths = [_whole(p, _path(base) if is_local_base else "/") for p in dict.fromkeys([named, unquote(named)])]
     for path in paths:
         if not any(_is_below(path, folder) for folder in below):
-            raise LocalHrefError(f"{printable(href)}: {_told(base, is_local=is_local_base)}")
+            raise LocalHrefError(f"{printable(href)}: {_refusal(base, is_local=is_local_base)}")
     return next((p for p in paths if os.path.exists(p)), paths[0])  # noqa: PTH110 - of a name with a zero byte it is False
 
 
@@ -102,7 +102,7 @@ def _is_below(path: str, folder: str) -> bool:
     return inner.is_relative_to(outer) or inner.resolve().is_relative_to(outer.resolve())
 
 
-def _told(base: str, *, is_local: bool) -> str:
+def _refusal(base: str, *, is_local: bool) -> str:
     if is_local:
         return (
             f"lies outside the catalog's folder {_path(base)}; where it is wanted, name its folder in the recipe: "

@@ -31,7 +31,7 @@ FORMAT = 2
 Zarr reader checks, and a patch's line has a hash of its row of facts."""
 
 
-def recorded_cubes(store: Store) -> list[tuple[str, str]]:
+def cube_names(store: Store) -> list[tuple[str, str]]:
     """(folder, season) of every cube that has a ledger, in order: the cubes that there are."""
     return paths.recorded(s.key for s in store.list(paths.LEDGERS))
 
@@ -44,7 +44,7 @@ class _Line:
     number: int
     """Of the line in its segment."""
     counts: dict[str, int]
-    """`PatchOutcome.told` → patches."""
+    """`PatchOutcome.label` → patches."""
     settled: int
     """Patches that no build looks at again."""
     passed_over: int
@@ -141,7 +141,7 @@ class Ledger:
         return self.lines[slab].settled if slab in self.lines else 0
 
     def counts(self, slabs: Iterable[int]) -> Counter[str]:
-        """`PatchOutcome.told` → decided patches of some slabs."""
+        """`PatchOutcome.label` → decided patches of some slabs."""
         found: Counter[str] = Counter()
         for slab in slabs:
             if slab in self.lines:
@@ -298,7 +298,7 @@ def _summary(value: dict[str, Any], segment: int, number: int) -> _Line:
     settled = passed_over = 0
     for patch in value["patches"]:
         # Most patches are ok: these are not made into values to be told so.
-        counts[sys.intern("ok" if patch["status"] == "ok" else patch_of(patch).told)] += 1
+        counts[sys.intern("ok" if patch["status"] == "ok" else patch_of(patch).label)] += 1
         settled += STATUS[patch["status"]] in SETTLED
         passed_over += any("passed_over" in o for o in patch["sources"].values())
     marks = b"".join(size_mark(o["key"], o["size"]) for o in value["objects"])

@@ -53,14 +53,14 @@ def handle(path: str | Path) -> int:
         NotAFileError: it is something else.
         OSError: there is none, or it cannot be opened.
     """
-    told = _other(os.stat(path).st_mode)  # noqa: PTH116 - a device is not opened to find out that it is one
-    if told is None:
+    kind = _other(os.stat(path).st_mode)  # noqa: PTH116 - a device is not opened to find out that it is one
+    if kind is None:
         made = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # nor a pipe waited for that came in between
-        told = _other(os.fstat(made).st_mode)
-        if told is None:
+        kind = _other(os.fstat(made).st_mode)
+        if kind is None:
             return made
         os.close(made)
-    raise NotAFileError(f"{path} is {told}, expected a file")
+    raise NotAFileError(f"{path} is {kind}, expected a file")
 
 
 def content(path: str | Path) -> bytes:
@@ -86,8 +86,8 @@ def check(path: Path, where: str, most_bytes: int = MOST_BYTES) -> None:
         raise ConfigError(f"{where}: no such file") from None
     except OSError as err:
         raise ConfigError(f"{where}: cannot be opened: {err.strerror}") from None
-    if (told := _other(found.st_mode)) is not None:
-        raise ConfigError(f"{where}: is {told}, expected a file")
+    if (kind := _other(found.st_mode)) is not None:
+        raise ConfigError(f"{where}: is {kind}, expected a file")
     if found.st_size > most_bytes:
         raise ConfigError(
             f"{where}: {found.st_size} bytes, expected {most_bytes} at most: it is read whole; cut it down"

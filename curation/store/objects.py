@@ -41,7 +41,7 @@ def _storing(*expected: type[Exception]) -> Callable[[Callable[P, T]], Callable[
         PassingError: by the method; an object store did not answer in as many tries as obstore makes.
     """
 
-    def told(method: Callable[P, T]) -> Callable[P, T]:
+    def translating(method: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(method)
         def stored(*args: P.args, **how: P.kwargs) -> T:
             try:
@@ -55,7 +55,7 @@ def _storing(*expected: type[Exception]) -> Callable[[Callable[P, T]], Callable[
 
         return stored
 
-    return told
+    return translating
 
 
 class Store:
@@ -74,10 +74,10 @@ class Store:
         if self.is_local:
             folder = Path(self.url.removeprefix("file://")).expanduser().absolute()
             self.url = str(folder)
-            self._kept: Folder | Bucket = Folder(folder / self.prefix)
+            self._backend: Folder | Bucket = Folder(folder / self.prefix)
         else:
             remember(self.url)
-            self._kept = Bucket(self.url, self.prefix, self.client)
+            self._backend = Bucket(self.url, self.prefix, self.client)
 
     def __reduce__(self) -> tuple[type[Store], tuple[str, str, Client]]:
         return (Store, (self.url, self.prefix, self.client))
@@ -91,7 +91,7 @@ class Store:
 
     def where(self, key: str) -> str:
         """How a person names the object: its path, or its URL without what may be secret."""
-        return self._kept.where(key)
+        return self._backend.where(key)
 
     def check_writable(self) -> None:
         """Tells early that nothing can be written here. Makes no folder.
@@ -100,8 +100,8 @@ class Store:
             ValueError: it cannot be written, or (an object store) does not answer.
         """
         try:
-            if isinstance(self._kept, Folder):
-                self._kept.check_writable()
+            if isinstance(self._backend, Folder):
+                self._backend.check_writable()
             else:
                 self.head("writable")
         except CurationError as err:
@@ -126,8 +126,8 @@ class Store:
 
     def _unkept(self, key: str, err: Exception) -> CurationError:
         """What a person is told of an error of the system's, or of obstore's."""
-        if isinstance(self._kept, Bucket):
-            return refusals.told(err, self.where(key), self._kept.names(key))
+        if isinstance(self._backend, Bucket):
+            return refusals.translated(err, self.where(key), self._backend.names(key))
         if isinstance(err, OSError):
             return full.error(err, self.where(key))
         raise err
@@ -135,12 +135,12 @@ class Store:
     @_storing(*NO_FILE)
     def get(self, key: str) -> bytes:
         """The object's bytes. Raises FileNotFoundError where there is none."""
-        return self._kept.get(key)
+        return self._backend.get(key)
 
     @_storing(*NO_FILE)
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """`length` bytes of the object from `start`. Raises FileNotFoundError, or EOFError where it is shorter."""
-        data = self._kept.get_range(key, start, length)
+        data = self._backend.get_range(key, start, length)
         if len(data) != length:
             raise EOFError(f"{self.where(key)}: {len(data)} bytes at {start}, expected {length}: the object is short")
         return data
@@ -148,13 +148,13 @@ class Store:
     @property
     def bucket(self) -> Bucket:
         """The store where it is an object store: for reads that only those have."""
-        assert isinstance(self._kept, Bucket), f"{self.where('')} is a folder"
-        return self._kept
+        assert isinstance(self._backend, Bucket), f"{self.where('')} is a folder"
+        return self._backend
 
     @_storing()
     def head(self, key: str) -> Stat | None:
         """Size and mark of the object; None where there is none."""
-        return self._kept.head(key)
+        return self._backend.head(key)
 
     def list(self, prefix: str = "") -> Iterator[Stat]:
         """Every published object below `prefix`, in order of key; what a killed writer left half done is not listed."""
@@ -162,12 +162,12 @@ class Store:
 
     @_storing()
     def _listed(self, prefix: str) -> Sequence[Stat]:
-        return self._kept.listed(prefix)
+        return self._backend.listed(prefix)
 
     @_storing()
     def publish(self, key: str, data: bytes) -> Receipt:
         """Makes `data` the object's content, in place of any earlier one; gives the receipt."""
-        return Receipt(key, len(data), hashlib.sha256(data).hexdigest(), self._kept.put(key, data))
+        return Receipt(key, len(data), hashlib.sha256(data).hexdigest(), self._backend.put(key, data))
 
     def publish_all(self, objects: Mapping[str, bytes]) -> Sequence[Receipt]:
         """Publishes each, some at a time: an object store answers many at once, and so does a disk. Receipts in order."""
@@ -191,7 +191,7 @@ class Store:
         Raises:
             FileExistsError: the object exists, with other bytes; it is left as it is.
         """
-        return Receipt(key, len(data), hashlib.sha256(data).hexdigest(), self._kept.put_new(key, data))
+        return Receipt(key, len(data), hashlib.sha256(data).hexdigest(), self._backend.put_new(key, data))
 
     @_storing(FileNotFoundError)
     def move(self, key: str, to: str) -> Stat:
@@ -203,7 +203,7 @@ class Store:
         Raises:
             FileNotFoundError: there is no such object.
         """
-        stat = self._kept.move(key, to)
+        stat = self._backend.move(key, to)
         if stat is None:
             raise FileNotFoundError(self.where(to))
         return stat
@@ -211,4 +211,4 @@ class Store:
     @_storing()
     def delete(self, key: str) -> None:
         """Removes the object, where there is one."""
-        self._kept.delete(key)
+        self._backend.delete(key)

@@ -42,7 +42,7 @@ def again(key: str) -> str:
     return f"cube {'/'.join(paths.cube_of(key))} is damaged. `curate verify` names all holes; {paths.again(key)}"
 
 
-def read_recorded(store: Store, recorded: Mapping[str, StoredObject], key: str) -> bytes:
+def read_checked(store: Store, recorded: Mapping[str, StoredObject], key: str) -> bytes:
     """The object's bytes, checked against what was recorded of it.
 
     Raises:

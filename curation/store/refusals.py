@@ -43,7 +43,7 @@ _FULL = re.compile(r"(?i)\bquota|QuotaExceeded|InsufficientStorage|StorageFull|s
 _AGAIN = full.AGAIN
 
 
-def told(err: Exception, where: str, names: Iterable[str]) -> CurationError:
+def translated(err: Exception, where: str, names: Iterable[str]) -> CurationError:
     """What a person is told of an error of obstore's.
 
     Args:

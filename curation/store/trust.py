@@ -39,7 +39,7 @@ def named() -> dict[str, tuple[Path, ...]]:
     return {n: tuple(map(Path, filter(None, text.split(os.pathsep)))) for n, text in found.items() if text}
 
 
-def told() -> str:
+def trusted() -> str:
     """Who is trusted, for a person."""
     found = [f"{name} ({os.pathsep.join(map(str, paths))})" for name, paths in named().items()]
     return " and ".join(found) or "the system's and certifi's, since no variable names any"
@@ -137,5 +137,5 @@ def advice() -> str:
     """What to do about a certificate that is not trusted."""
     return (
         "its certificate is not trusted; where a CA of your own signed it, set REQUESTS_CA_BUNDLE to that CA's file (PEM) "
-        f"on every machine that reads; trusted now: {told()}"
+        f"on every machine that reads; trusted now: {trusted()}"
     )

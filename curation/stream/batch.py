@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from curation.stream.layout import ArrayPlace, Layout
+from curation.stream.layout import ArrayLayout, Layout
 from curation.stream.ring import Ring
 
 _ALIGN = 64
@@ -119,7 +119,7 @@ class Batch:
         """The batch, over its own memory: for a transform in a worker, which must not keep it."""
         return self._tensors(self.arrays)
 
-    def here(self) -> dict[str, Any]:
+    def in_process(self) -> dict[str, Any]:
         """The batch for a consumer in this process: the slot is free when nothing made of it is left."""
         if self._ring is None or self._slot is None:
             return self.tensors()
@@ -131,7 +131,7 @@ class Batch:
         )
 
     @property
-    def _places(self) -> Sequence[ArrayPlace]:
+    def _places(self) -> Sequence[ArrayLayout]:
         return self._shape.layout.arrays
 
     def _tensors(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
@@ -153,7 +153,7 @@ class Batch:
         return out | {name: of[0] for name, of in self.values.items()} | {"key": self.keys[0]}
 
 
-def _tensor(array: NDArray[Any], place: ArrayPlace) -> torch.Tensor:
+def _tensor(array: NDArray[Any], place: ArrayLayout) -> torch.Tensor:
     """The tensor of one sample's array, or of a batch's: what was filled along one axis is seen as it is delivered."""
     tensor = torch.from_numpy(array.reshape(*array.shape[: array.ndim - len(place.flat)], *place.shape))
     return tensor.view(torch.bfloat16) if place.dtype is torch.bfloat16 else tensor

@@ -59,14 +59,14 @@ class Beside:
                 batch.facts[name][number] = np.nan if value is None else value
         for place in self._placed:
             owners = facts.children if place.entry.of_children else (facts,)
-            told = [owner.offsets_m.get(place.name) for owner in owners]
-            if None in told:
+            offsets = [owner.offsets_m.get(place.name) for owner in owners]
+            if None in offsets:
                 raise DamageError(
                     f"{self._where}: sample {key}: its meta.json has no offset of {place.name}: pack it again"
                 )
             room = batch.facts[f"{place.name}_offset_m"]
             room[number] = np.nan
-            room.reshape(len(room), -1, 2)[number, : len(told)] = told
+            room.reshape(len(room), -1, 2)[number, : len(offsets)] = offsets
 
     def _annotation(
         self, where: str, name: str, entry: AnnotationEntry, data: memoryview | None, batch: Batch, number: int

@@ -115,7 +115,7 @@ class DiskCache:
         while True:
             with self._locked("all"):
                 room = self.limit_bytes - size
-                kept, taken = [], 0
+                found, taken = [], 0
                 for path in self.folder.iterdir():
                     if path.suffix == _PART and path != part and self._is_abandoned(path):
                         path.unlink(missing_ok=True)
@@ -124,8 +124,8 @@ class DiskCache:
                         stat = path.stat()
                         taken += stat.st_size if path != part else 0
                         if path.suffix == _WHOLE:
-                            kept.append((stat.st_mtime_ns, stat.st_size, path))
-                for _, its, path in sorted(kept):
+                            found.append((stat.st_mtime_ns, stat.st_size, path))
+                for _, its, path in sorted(found):
                     if taken <= room:
                         break
                     path.unlink(missing_ok=True)

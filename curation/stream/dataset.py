@@ -74,7 +74,7 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
             raise ConfigError(f"{opened.url}: no sample of {opened.split!r} has at least {self.wanted}: ask for less")
         self._layout: Layout = layout(opened.index, selection, opened.url)
         self._progress = Progress()
-        self._kept: _Kept | None = None
+        self._filler: _Filler | None = None
         self._token = uuid.uuid4().hex
         self._rings = batch.rings_of(self._token)
 
@@ -210,7 +210,7 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
             workers: of the DataLoader.
             prefetch_factor: of the DataLoader: batches that it keeps of each worker.
         """
-        fetcher = self._keep().filling.fetcher
+        fetcher = self._filler_of_process().filling.fetcher
         threads = self.threads or default_threads(is_local=fetcher.is_local, in_worker=workers > 0)
         ahead = self._ahead(threads, in_worker=workers > 0) + (prefetch_factor if workers else 1)
         members, first = self._opened.members, self._opened.first
@@ -310,15 +310,15 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
             remainder=self.remainder,
         )
         positions, pads = positions[skip:], pads[skip:]
-        kept = self._keep()
-        threads = self.threads or default_threads(is_local=kept.filling.fetcher.is_local, in_worker=info is not None)
-        batches = kept.filling.batches(
+        filler = self._filler_of_process()
+        threads = self.threads or default_threads(is_local=filler.filling.fetcher.is_local, in_worker=info is not None)
+        batches = filler.filling.batches(
             rows[positions],
             positions,
             pads,
             seed=self.order.seed,
             epoch=epoch,
-            ring=kept.ring,
+            ring=filler.ring,
             threads=threads,
             ahead=self._ahead(threads, in_worker=info is not None),
         )
@@ -333,23 +333,23 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
 
     def _delivered(self, made: batch.Batch, *, in_worker: bool) -> Any:
         try:
-            value = made.tensors() if in_worker else made.here()
+            value = made.tensors() if in_worker else made.in_process()
             value = value if self.transform is None else self.transform(value)
         except BaseException:
             made.drop()
             raise
         return made.parcel(value, (self._token, os.getpid())) if in_worker else value
 
-    def _keep(self) -> _Kept:
+    def _filler_of_process(self) -> _Filler:
         """What this process keeps from one epoch to the next: what a fork inherited is its parent's."""
-        if self._kept is None or self._kept.pid != os.getpid():
+        if self._filler is None or self._filler.pid != os.getpid():
             ring = Ring(Shape.of(self._layout, self.batch_size).size) if self.batch_size else None
-            self._kept = _Kept(os.getpid(), Filling(self._opened, self._layout, self.check), ring)
-        return self._kept
+            self._filler = _Filler(os.getpid(), Filling(self._opened, self._layout, self.check), ring)
+        return self._filler
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _Filler:
     """What one process fills batches with: open files, connections, memory."""
 
     pid: int

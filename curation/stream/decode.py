@@ -20,7 +20,7 @@ from curation.model import STATIC
 from curation.stream.batch import Batch
 from curation.stream.beside import Beside
 from curation.stream.fetch import Scratch
-from curation.stream.layout import ArrayPlace, Layout
+from curation.stream.layout import ArrayLayout, Layout
 from curation.stream.meta import SampleFacts, SeasonFacts, nothing, parse_meta
 from curation.stream.plan import Draw
 from curation.stream.reading import Target
@@ -167,7 +167,7 @@ class Decoder:
             held = Held(named, tuple(ok), place.owners is not None, place.entry.steps)
             if there.setdefault(place.entry.source, held) != held:
                 fault = (
-                    f"arrays of {place.entry.source!r} are there {_told(held)} and {_told(there[place.entry.source])} "
+                    f"arrays of {place.entry.source!r} are there {_shown(held)} and {_shown(there[place.entry.source])} "
                     f"(seasons {list(self._seasons)}); expected all or none of a source: pack it again"
                 )
         names = tuple(self._seasons[s] if s >= 0 else None for s in draw.seasons)
@@ -271,8 +271,8 @@ class Decoder:
             said = tuple(tuple(source in f.times for f in of) for of in found)
             if said != held.ok:
                 raise DamageError(
-                    f"{self._where}: sample {key}: members of {source!r} are there {_told(held)}, its meta.json says "
-                    f"{_told(held._replace(ok=said))} (seasons {[STATIC] if held.names is None else list(held.names)}): "
+                    f"{self._where}: sample {key}: members of {source!r} are there {_shown(held)}, its meta.json says "
+                    f"{_shown(held._replace(ok=said))} (seasons {[STATIC] if held.names is None else list(held.names)}): "
                     "pack it again"
                 )
             shown = out[f"{source}_ok"]
@@ -328,7 +328,7 @@ class Decoder:
         return [self._nothing if owner is None or n is None else owner.seasons.get(n, self._nothing) for n in names]
 
     def _pixels(
-        self, key: str, place: ArrayPlace, data: memoryview, scratch: Scratch, room: memoryview | None = None
+        self, key: str, place: ArrayLayout, data: memoryview, scratch: Scratch, room: memoryview | None = None
     ) -> NDArray[Any]:
         """(band, y, x) as stored: a view of the payload, of the scratch, or of `room` where that is given.
 
@@ -361,7 +361,7 @@ class Decoder:
             "pack it again"
         )
 
-    def _at(self, key: str, place: ArrayPlace) -> str:
+    def _at(self, key: str, place: ArrayLayout) -> str:
         return f"{self._where}: sample {key}, {place.name}"
 
 
@@ -376,7 +376,7 @@ def _filled(times: int | tuple[int, ...], steps: int) -> list[int]:
     return [*there, *[-1] * (steps - len(there))]
 
 
-def _told(held: Held) -> str:
+def _shown(held: Held) -> str:
     """Whether a source is there, for a person."""
     return str([list(of) for of in held.ok] if held.of_children else list(held.ok[0]))
 
@@ -387,7 +387,9 @@ def _keep(known: dict[Any, Any], key: Any, value: Any) -> None:
     known[key] = value
 
 
-def _put(place: ArrayPlace, pixels: NDArray[Any], out: NDArray[Any], corner: tuple[int, int], mode: str | None) -> None:
+def _put(
+    place: ArrayLayout, pixels: NDArray[Any], out: NDArray[Any], corner: tuple[int, int], mode: str | None
+) -> None:
     """Writes (band, y, x) pixels as the layout wants them."""
     factor, size = place.factor, place.size_px
     row, column = corner
@@ -424,6 +426,6 @@ def _bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
     return torch.from_numpy(values).to(torch.bfloat16).view(torch.uint16).numpy()
 
 
-def _nodata_as_stored(place: ArrayPlace) -> Any:
+def _nodata_as_stored(place: ArrayLayout) -> Any:
     """What a pixel without data is, in the dtype that memory of a batch has in numpy."""
     return _bfloat16(np.array([place.nodata], np.float32))[0] if place.dtype is torch.bfloat16 else place.nodata

@@ -54,7 +54,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class ArrayPlace:
+class ArrayLayout:
     """One array of the layout."""
 
     name: str
@@ -122,7 +122,7 @@ class Layout:
     """Entries of a sample."""
 
     selection: Selection
-    arrays: tuple[ArrayPlace, ...]
+    arrays: tuple[ArrayLayout, ...]
     facts: dict[str, tuple[tuple[int, ...], np.dtype]]
     """Small entries: name → (shape of one sample's, dtype)."""
     values: dict[str, str | None]
@@ -160,7 +160,7 @@ def layout(index: Index, selection: Selection, where: str) -> Layout:
         elif selection.views:
             lead += (2,)
         places.append(
-            ArrayPlace(
+            ArrayLayout(
                 name,
                 entry,
                 math.prod(lead) if lead else None,
@@ -191,7 +191,7 @@ def layout(index: Index, selection: Selection, where: str) -> Layout:
 
 
 def _facts(
-    selection: Selection, places: Sequence[ArrayPlace], axis: int, labels: int, children: int
+    selection: Selection, places: Sequence[ArrayLayout], axis: int, labels: int, children: int
 ) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     flag, real, vector, time = np.dtype(bool), np.dtype("f8"), np.dtype("f4"), np.dtype("i8")
     out: dict[str, tuple[tuple[int, ...], np.dtype]] = {"lon": ((), real), "lat": ((), real)}

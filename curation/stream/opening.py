@@ -45,7 +45,7 @@ class OpenSplit:
     ) -> None:
         self.url = Store(url).where("")
         """Folder of the index, as a person knows it."""
-        self.given = url
+        self.url_as_asked = url
         """What it is opened by: a URL may have what lets one in."""
         self.index = index
         self.split = split
@@ -71,7 +71,7 @@ class OpenSplit:
     def fetcher(self) -> Fetcher:
         """What reads its shards."""
         return Fetcher(
-            self.given,
+            self.url_as_asked,
             shard_sizes={s.name: s.size for s in self.entry.shards},
             shard_sha256={s.name: s.sha256 for s in self.entry.shards},
             remote=self.remote,
@@ -279,7 +279,7 @@ def weights(opened: OpenSplit) -> NDArray[np.float64]:
     Raises:
         ConfigError: the dataset has no labels, or was packed without their fractions.
     """
-    store = Store(opened.given)
+    store = Store(opened.url_as_asked)
     where, entry = store.where(opened.entry.samples_table.name), opened.entry
     data = _checked(store, entry.samples_table)
     names = set(pq.read_schema(io.BytesIO(data)).names)  # a file that was read when the split was opened

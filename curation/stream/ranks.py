@@ -26,7 +26,7 @@ class Rank(NamedTuple):
     world_size: int
 
 
-class _Told(NamedTuple):
+class _Claim(NamedTuple):
     """What somebody says of this process."""
 
     who: str
@@ -54,7 +54,7 @@ class Ranks:
             )
         if rank is not None and world_size is not None and not 0 <= rank < world_size:
             raise ConfigError(f"rank = {rank}: expected 0 ≤ rank < world_size = {world_size}")
-        self._given = _Told("given", rank, world_size)
+        self._argument = _Claim("given", rank, world_size)
         self._handed_over: tuple[int, Rank | str] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -79,27 +79,27 @@ class Ranks:
                     raise ConfigError(found)
                 return found
         # A forked worker has its parent's memory, and so what torch.distributed said there.
-        told = [self._given, _environment()]
+        claims = [self._argument, _environment()]
         if torch.distributed.is_available() and torch.distributed.is_initialized():
-            told.append(_Told("torch.distributed", torch.distributed.get_rank(), torch.distributed.get_world_size()))
-        told = [t for t in told if t.rank is not None or t.world_size is not None]
-        ranks = {t.rank for t in told if t.rank is not None}
-        sizes = {t.world_size for t in told if t.world_size is not None}
+            claims.append(_Claim("torch.distributed", torch.distributed.get_rank(), torch.distributed.get_world_size()))
+        claims = [t for t in claims if t.rank is not None or t.world_size is not None]
+        ranks = {t.rank for t in claims if t.rank is not None}
+        sizes = {t.world_size for t in claims if t.world_size is not None}
         if len(ranks) > 1 or len(sizes) > 1:
             raise ConfigError(
-                f"which rank this is: {', '.join(map(str, told))}: expected the same of all: give neither rank nor "
+                f"which rank this is: {', '.join(map(str, claims))}: expected the same of all: give neither rank nor "
                 "world_size, or those of the process group; unset RANK and WORLD_SIZE where they are left from another job"
             )
         rank, size = ranks.pop() if ranks else 0, sizes.pop() if sizes else 1
-        if (size > 1 and not any(t.rank is not None for t in told)) or not 0 <= rank < size:
+        if (size > 1 and not any(t.rank is not None for t in claims)) or not 0 <= rank < size:
             raise ConfigError(
-                f"which rank this is: {', '.join(map(str, told))}: expected a rank below the number of ranks: iterate after "
-                "init_process_group, start with torchrun, or give rank and world_size"
+                f"which rank this is: {', '.join(map(str, claims))}: expected a rank below the number of ranks: iterate "
+                "after init_process_group, start with torchrun, or give rank and world_size"
             )
         return Rank(rank, size)
 
 
-def _environment() -> _Told:
+def _environment() -> _Claim:
     """What torchrun, or who works like it, says in the environment."""
     values: list[int | None] = []
     for name in ("RANK", "WORLD_SIZE"):
@@ -107,7 +107,7 @@ def _environment() -> _Told:
         if text is not None and not text.isdecimal():
             raise ConfigError(f"environment: {name} = {text!r}: expected a whole number, as torchrun sets it, or none")
         values.append(None if text is None else int(text))
-    return _Told("RANK, WORLD_SIZE", *values)
+    return _Claim("RANK, WORLD_SIZE", *values)
 
 
 _NEAR = 8

@@ -129,11 +129,11 @@ class SampleReader:
         memory, at = self._scratch.reserve(sum(r[-1].offset + r[-1].size - r[0].offset for r in runs)), 0
         found = {}
         for run in runs:
-            views, here = [], run[0].offset
+            views, end = [], run[0].offset
             for number, offset, size, _ in run:
-                if offset > here:
-                    views.append(memory[at : at + offset - here])
-                    at += offset - here
+                if offset > end:
+                    views.append(memory[at : at + offset - end])
+                    at += offset - end
                 target = targets.get(number)
                 # of another size than expected: whoever decodes it says so
                 straight = target is not None and size == len(target.header) + len(target.pixels)
@@ -143,7 +143,7 @@ class SampleReader:
                 at += own
                 if target is not None and straight:
                     views.append(target.pixels)
-                here = offset + size
+                end = offset + size
             self._fetcher.into(shard, run[0].offset, views)
         return found
 

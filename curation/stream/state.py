@@ -116,7 +116,7 @@ class Progress:
         self._iterations = 0
         """So many began in this process."""
         self._steps = 0
-        self._here: tuple[_Begun, int] | None = None
+        self._current: tuple[_Begun, int] | None = None
         """(the iteration going on in this process, its worker)."""
         self._has_ended = False
         self._loaded: tuple[int, int, int, dict[str, Any]] | None = None
@@ -203,7 +203,7 @@ class Progress:
                 self._memory.iterations[int(numbers[_BEGUN]) % _ITERATIONS] = begun
                 numbers[_BEGUN] += 1
                 numbers[[_EPOCH, _START, _IS_SET]] = epoch + 1, 0, 0
-        self._here, self._steps, self._has_ended = (begun, worker), loaded[2] if loaded else 0, False
+        self._current, self._steps, self._has_ended = (begun, worker), loaded[2] if loaded else 0, False
         return begun.epoch, begun.start, self._steps
 
     def _known(self, seed: int, workers: int) -> int | None:
@@ -234,7 +234,9 @@ class Progress:
         info = torch.utils.data.get_worker_info()
         if info is not None:
             dealt = {"worker": info.id, "workers": info.num_workers, "ranks": ranks, "batch": batch}
-            epoch, start = (self._here[0].epoch, self._here[0].start) if self._here else (self.epoch, self.start)
+            epoch, start = (
+                (self._current[0].epoch, self._current[0].start) if self._current else (self.epoch, self.start)
+            )
             return value | {"epoch": epoch, "consumed": start, "steps": self._steps, **dealt}
         with self._shared.locked():
             last = self._last()
@@ -257,7 +259,7 @@ class Progress:
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Takes up a state that `check_state` let pass."""
-        self._here, self._has_ended, self._steps = None, False, 0
+        self._current, self._has_ended, self._steps = None, False, 0
         start = min(state["consumed"], state["samples"])  # pads are beyond the end
         dealt = {k: state.get(k) for k in ("worker", "workers", "ranks", "batch")}
         if "worker" in state:
@@ -303,8 +305,8 @@ def check_state(state: Mapping[str, Any], identity: Mapping[str, Any]) -> Mappin
     for name, expected in identity.items():
         if not _same(state.get(name), expected):
             raise ConfigError(
-                f"state of {name} = {_told(state.get(name))}, but this dataset has {expected!r}: it can only go on with the "
-                "same dataset, split, seed and order; open it as before, or begin the epoch again"
+                f"state of {name} = {_shown(state.get(name))}, but this dataset has {expected!r}: it can only go on with "
+                "the same dataset, split, seed and order; open it as before, or begin the epoch again"
             )
     of_worker = any(name in state for name in ("worker", "steps"))
     known = {"version", *identity, "epoch", "consumed", *(_DEALT if of_worker else ("together",))}
@@ -328,7 +330,7 @@ def _whole(name: str, value: Any, least: int, most: int) -> int:
     """The value, where it is a whole number within these bounds; others come from a foreign or a damaged checkpoint."""
     if type(value) is not int or not least <= value <= most:
         raise ConfigError(
-            f"state with {name} = {_told(value)}: expected a whole number from {least} to {most}: "
+            f"state with {name} = {_shown(value)}: expected a whole number from {least} to {most}: "
             "load what state_dict() gave, or begin the epoch again"
         )
     return value
@@ -343,6 +345,6 @@ def _same(value: Any, expected: Any) -> bool:
     return bool(value == expected)
 
 
-def _told(value: Any) -> str:
+def _shown(value: Any) -> str:
     """For a person: whole where it is one of a state's plain values."""
     return repr(value) if type(value) is str and len(value) < 200 else reprlib.repr(value)

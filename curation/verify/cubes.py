@@ -24,7 +24,7 @@ from curation.work.progress import Counting
 class Opened:
     """One cube while it is verified."""
 
-    here: Cube
+    cube: Cube
     ledger: Ledger
     ids: list[str] | None = None
     """Of its locations, in order; None where they cannot be read."""
@@ -33,8 +33,8 @@ class Opened:
 
     def slab_ids(self, slab: int) -> list[str]:
         """Ids of a slab's locations, in order of slot."""
-        first = slab * self.here.slab_patches
-        return (self.ids or [])[first : first + self.here.slab_patches]
+        first = slab * self.cube.slab_patches
+        return (self.ids or [])[first : first + self.cube.slab_patches]
 
     def open(self, slab: int) -> bool:
         """Whether a build will write the slab (again): it is one of the cube's, and some patch of it is not settled."""
@@ -47,26 +47,26 @@ class Opened:
         """
         if not self.ledger.cube_objects:
             return True
-        its = paths.slab_of(self.here.prefix, key)
+        its = paths.slab_of(self.cube.prefix, key)
         if its is None or not self.open(its[1]):
             return False
         name, number = its
-        facts = [self.here.fact_key(f, number) for f in self.here.facts]
-        return key in facts or (name in self.here.arrays and key == self.here.array_key(name, number))
+        facts = [self.cube.fact_key(f, number) for f in self.cube.facts]
+        return key in facts or (name in self.cube.arrays and key == self.cube.array_key(name, number))
 
-    def told(self) -> str:
+    def unfinished(self) -> str:
         """What is unfinished, and what goes on with it."""
-        name, season = self.here.region, self.here.season
+        name, season = self.cube.region, self.cube.season
         what = f"`curate --region {name} --season {season}`" if name in regions.named() else f"`--season {season}`"
         return (
-            f"{counted(self.left, 'object')} of cube {self.here.name} not recorded: a build was stopped. The same command "
+            f"{counted(self.left, 'object')} of cube {self.cube.name} not recorded: a build was stopped. The same command "
             f"goes on with that ({what}, with the flags as before)"
         )
 
 
 def check_cube(store: Store, its: Opened, found: Verified) -> set[str]:
     """Checks one cube; gives the keys its ledger records."""
-    ledger, here = its.ledger, its.here
+    ledger, cube = its.ledger, its.cube
     recorded: set[str] = set()
     for item in ledger.cube_objects:
         recorded.add(item.key)
@@ -74,11 +74,11 @@ def check_cube(store: Store, its: Opened, found: Verified) -> set[str]:
     if not ledger.cube_objects:
         return recorded  # begun, and stopped before its creation was recorded
     try:
-        its.ids = here.read_ids(store)
+        its.ids = cube.read_ids(store)
     except DamageError as err:
         found.faults.append(str(err))
         return recorded | {o.key for r in ledger.slabs.values() for o in r.objects}
-    with Counting(f"verify {here.name}", len(ledger.slabs), "slab", "read") as count:
+    with Counting(f"verify {cube.name}", len(ledger.slabs), "slab", "read") as count:
         for _, record in sorted(ledger.slabs.items()):
             before = found.size
             recorded |= {o.key for o in record.objects}
@@ -93,9 +93,9 @@ def _slab(store: Store, its: Opened, record: SlabRecord, found: Verified) -> Non
     A build that was stopped may have written an open slab once more. That is no fault where the chunks and facts of the
     patches that are settled are those recorded: the next build keeps these, and makes the rest again.
     """
-    here, is_open = its.here, its.open(record.slab)
+    cube, is_open = its.cube, its.open(record.slab)
     slots = {name: slot for slot, name in enumerate(its.slab_ids(record.slab))}
-    names = {here.array_key(n, record.slab) for n in here.arrays} | {here.fact_key(f, record.slab) for f in here.facts}
+    names = {cube.array_key(n, record.slab) for n in cube.arrays} | {cube.fact_key(f, record.slab) for f in cube.facts}
     objects: dict[str, bytes | None] = {}
     rewritten: set[str] = set()
     for item in record.objects:
@@ -108,8 +108,8 @@ def _slab(store: Store, its: Opened, record: SlabRecord, found: Verified) -> Non
                 data = None
         objects[item.key] = data
     wrong = _unproven(store, its, record, objects, found)
-    for name, (spec, _) in here.arrays.items():
-        key = here.array_key(name, record.slab)
+    for name, (spec, _) in cube.arrays.items():
+        key = cube.array_key(name, record.slab)
         expected = {slots[o.id]: o for o in record.patches if name in o.chunks}
         lacking = [
             o.id
@@ -128,7 +128,7 @@ def _slab(store: Store, its: Opened, record: SlabRecord, found: Verified) -> Non
             wrong |= {o.id for o in expected.values()}
             continue  # named already
         try:
-            chunks = zarrshard.parse(data, here.slab_patches, store.where(key))
+            chunks = zarrshard.parse(data, cube.slab_patches, store.where(key))
         except DamageError as err:
             found.faults.append(str(err))
             wrong |= {o.id for o in expected.values()}
@@ -149,8 +149,8 @@ def _unproven(
     store: Store, its: Opened, record: SlabRecord, objects: Mapping[str, bytes | None], found: Verified
 ) -> set[str]:
     """Ids of a slab's settled patches whose facts are not those recorded, or cannot be read; which is a fault."""
-    here, settled = its.here, {o.id for o in record.patches if o.status in SETTLED}
-    keys = {here.fact_key(f, record.slab) for f in here.facts}
+    cube, settled = its.cube, {o.id for o in record.patches if o.status in SETTLED}
+    keys = {cube.fact_key(f, record.slab) for f in cube.facts}
     if not settled:
         return set()
     if lacking := sorted(keys - objects.keys()):
@@ -161,16 +161,16 @@ def _unproven(
         return settled  # named already
     ids = its.slab_ids(record.slab)
     try:
-        rows = here.read_facts(store, record.slab, len(ids), known.__getitem__)
+        rows = cube.read_facts(store, record.slab, len(ids), known.__getitem__)
     except DamageError as err:
         found.faults.append(str(err))
         return settled
-    hashes = dict(zip(ids, here.row_hashes(rows), strict=True))
+    hashes = dict(zip(ids, cube.row_hashes(rows), strict=True))
     wrong = {o.id for o in record.patches if o.id in settled and hashes[o.id] != o.facts}
     if wrong:
         recorded = {o.key: o for o in record.objects}
         changed = [store.where(k) for k in sorted(keys) if not is_that(known[k], recorded[k])] or [
-            store.where(here.prefix)
+            store.where(cube.prefix)
         ]
         found.faults += [
             f"{', '.join(changed)}: the facts of {name} are not those recorded of it" for name in sorted(wrong)

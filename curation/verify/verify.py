@@ -9,7 +9,7 @@ from curation.errors import ConfigError, DamageError
 from curation.format import index
 from curation.recipe.dataset import Dataset
 from curation.store import paths
-from curation.store.ledger import Ledger, recorded_cubes
+from curation.store.ledger import Ledger, cube_names
 from curation.store.objects import Store
 from curation.verify.cubes import Opened, check_cube
 from curation.verify.found import Verified
@@ -28,7 +28,7 @@ def verify(dataset: Dataset, store: Store) -> Verified:
     found = Verified()
     recorded: set[str] = set()
     with Doing("verify: listing what is there", often_short=True):
-        names = recorded_cubes(store)
+        names = cube_names(store)
         has_more = next(iter(store.list(paths.CUBES)), None) is not None
     if not names and not has_more and store.head(f"{paths.SHARDS}/{index.INDEX}") is None:
         raise ConfigError(
@@ -44,8 +44,8 @@ def verify(dataset: Dataset, store: Store) -> Verified:
             unknown.append(f"{paths.cube(region, season)}/")  # what it recorded of this cube is not known
             continue
         found.cubes += 1
-        here = Cube(dataset.level_of(region), paths.region_of(region), season)
-        opened = cubes[here.prefix] = Opened(here, ledger)
+        cube = Cube(dataset.level_of(region), paths.region_of(region), season)
+        opened = cubes[cube.prefix] = Opened(cube, ledger)
         recorded |= check_cube(store, opened, found)
     for stat in store.list(paths.CUBES):
         if stat.key in recorded or stat.key.startswith(tuple(unknown)):
@@ -55,8 +55,8 @@ def verify(dataset: Dataset, store: Store) -> Verified:
             its.left += 1
         else:
             found.faults.append(f"{store.where(stat.key)}: nobody recorded it, and no build will; delete it")
-    found.unfinished += [its.told() for its in cubes.values() if its.left]
+    found.unfinished += [its.unfinished() for its in cubes.values() if its.left]
     check_shards(
-        store.child(paths.SHARDS), store, {(c.here.folder, c.here.season): c.ledger for c in cubes.values()}, found
+        store.child(paths.SHARDS), store, {(c.cube.folder, c.cube.season): c.ledger for c in cubes.values()}, found
     )
     return found

@@ -57,7 +57,7 @@ THREADS_PER_WORKER = 2
 
 @contextlib.contextmanager
 def connect(
-    scheduler: str, workers: int | None = None, store: Store | None = None, here: str = ""
+    scheduler: str, workers: int | None = None, store: Store | None = None, served_url: str = ""
 ) -> Iterator[Client | None]:
     """A Dask client, or None for work in this process.
 
@@ -65,7 +65,8 @@ def connect(
         scheduler: `local` (a cluster of processes on this machine), `none`, or the address of a running scheduler.
         workers: processes of a local cluster; one per core where left out.
         store: what workers of a running scheduler have to read and write as this machine does.
-        here: URL that scenes are served at by this machine to itself (`Catalog.here`), which those have to reach.
+        served_url: what scenes are served at by this machine to itself (`Catalog.served_url`), which those have to
+            reach.
 
     Raises:
         ConfigError: the scheduler does not answer, or it or a worker cannot do our work: which, and what it lacks.
@@ -80,7 +81,7 @@ def connect(
                 client = stack.enter_context(Client(stack.enter_context(_local(workers))))
             else:
                 client = stack.enter_context(_reached(scheduler))
-                check(client, scheduler, store, _server(here))
+                check(client, scheduler, store, _server(served_url))
             log.info("dask: %s, %s", client.scheduler.address, _dashboard(client, own=scheduler == "local"))
             yield client
         except LOST as err:
@@ -222,9 +223,9 @@ def _check_certificates(scheduler: str) -> None:
             raise ConfigError(f"--scheduler {scheduler}: {where} is {value}, which is no file: expected a PEM file")
 
 
-def _server(here: str) -> tuple[str, int] | None:
+def _server(served_url: str) -> tuple[str, int] | None:
     """Host and port of a URL with a port; None of none."""
-    parts = urlsplit(here)
+    parts = urlsplit(served_url)
     return (parts.hostname, parts.port) if parts.hostname and parts.port else None
 
 
@@ -234,7 +235,7 @@ def workers(client: Client | None) -> int:
 
 
 def stream(
-    client: Client | None, fn: Callable[[A], R], items: Iterable[A], store: Store | None = None, here: str = ""
+    client: Client | None, fn: Callable[[A], R], items: Iterable[A], store: Store | None = None, served_url: str = ""
 ) -> Iterator[list[tuple[A, R | BaseException]]]:
     """Items with their results, as they finish: each time, all that have finished meanwhile.
 
@@ -248,7 +249,7 @@ def stream(
         fn: what is done with an item.
         items: what is to be done, taken only as it is needed.
         store: what workers have to read and write as this machine does.
-        here: as `connect` has it.
+        served_url: as `connect` has it.
 
     Raises:
         ConfigError: before anything is done: the only worker there is cannot do our work. One that comes later is left out.
@@ -261,5 +262,5 @@ def stream(
             except Exception as err:  # noqa: BLE001 - as on a cluster: the caller decides
                 yield [(item, err)]
         return
-    with contextlib.closing(Roster(client, store, _server(here))) as roster:
+    with contextlib.closing(Roster(client, store, _server(served_url))) as roster:
         yield from Work(roster, fn, items).results()

@@ -69,7 +69,7 @@ class Work(Generic[A, R]):
     def __init__(self, roster: Roster, fn: Callable[[A], R], items: Iterable[A]) -> None:
         self._roster, self._client, self._fn = roster, roster.client, fn
         self._name = getattr(fn, "__name__", type(fn).__name__)  # what a dashboard calls the tasks
-        self._deal = neighbours.Lanes(items)
+        self._deal = neighbours.Queues(items)
         self._again: deque[Flight[A]] = deque()
         self._suspects: deque[Flight[A]] = deque()
         self._flying: dict[Future[R], Flight[A]] = {}
@@ -109,7 +109,7 @@ class Work(Generic[A, R]):
         self._looked = time.monotonic()
         for address in roster.unfit.keys() - known:
             if not self._begun and not roster.rooms:
-                raise ConfigError(f"--scheduler {roster.address}: {roster.told()}")
+                raise ConfigError(f"--scheduler {roster.address}: {roster.first_unfit()}")
             log.warning("dask: %s; it is given no work", roster.unfit[address])
         self._deal.keep(roster.rooms.keys() | {None})
         return self._lost()
@@ -195,8 +195,8 @@ class Work(Generic[A, R]):
     def _next(self, worker: str) -> Flight[A] | None:
         if self._again:
             return self._again.popleft()
-        lane = self._deal.take(worker)
-        return Flight(lane.popleft()) if lane else None
+        queue = self._deal.take(worker)
+        return Flight(queue.popleft()) if queue else None
 
     def _submit(self, flight: Flight[A], worker: str) -> None:
         flight.worker, flight.hands = worker, {worker}

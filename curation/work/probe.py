@@ -33,7 +33,7 @@ def look(
 
     out = {"host": socket.gethostname(), "lacks": "", "what": ""}
 
-    def told(err: BaseException) -> str:
+    def in_words(err: BaseException) -> str:
         return f"{type(err).__name__}: {next(iter(str(err).splitlines()), '')}"
 
     if on_worker:
@@ -59,7 +59,7 @@ def look(
         if on_worker:
             importlib.import_module(name := "curation.work.leaving").install(worker)
     except Exception as err:  # noqa: BLE001 - whatever an import there raises is the answer
-        return out | {"lacks": name, "what": told(err)}
+        return out | {"lacks": name, "what": in_words(err)}
     if store is not None:
         url, prefix, key = store
         try:
@@ -74,12 +74,12 @@ def look(
             with contextlib.suppress(Exception):  # who may write need not be allowed to remove
                 where.delete(mine)
         except Exception as err:  # noqa: BLE001 - likewise
-            return out | {"lacks": "store", "what": told(err)}
+            return out | {"lacks": "store", "what": in_words(err)}
     if server is not None:
         try:
             socket.create_connection(server, timeout=10).close()
         except OSError as err:
-            return out | {"lacks": "server", "what": told(err)}
+            return out | {"lacks": "server", "what": in_words(err)}
     return out
 
 
@@ -92,6 +92,6 @@ def as_text(
     return f"(lambda g: (exec({text!r}, g), {call})[1])({{'__name__': 'probe'}})"
 
 
-def here(modules: tuple[str, ...]) -> dict[str, Any]:
+def versions(modules: tuple[str, ...]) -> dict[str, Any]:
     """What this machine has."""
     return look(modules, None, on_worker=False)

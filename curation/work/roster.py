@@ -120,7 +120,7 @@ class Roster:
         self._ours = client.cluster is not None  # made here, of this process's own kind
         self._store, self._server = store, server
         self._key = f"workers-{uuid.uuid4().hex}"
-        self._here: dict[str, Any] = {}
+        self._own_versions: dict[str, Any] = {}
         self._said = -SAY_S
 
     @property
@@ -154,12 +154,12 @@ class Roster:
             self._submit("")
         if time.monotonic() - self._said >= SAY_S:
             self._said = time.monotonic()
-            others = f"; {len(self.unfit)} cannot be used: {self.told()}" if self.unfit else ""
+            others = f"; {len(self.unfit)} cannot be used: {self.first_unfit()}" if self.unfit else ""
             idle = len(self.present) - len(self.unfit)
             more = f", {idle} are not ready or take nothing more" if idle else ""
             log.warning("dask: no workers to %s; waiting for one%s%s", what, more, others)
 
-    def told(self) -> str:
+    def first_unfit(self) -> str:
         """The first worker that cannot be used, and why: one line."""
         rest = f" (one of {len(self.unfit)} that cannot be used)" if len(self.unfit) > 1 else ""
         return f"{next(iter(self.unfit.values()))}{rest}"
@@ -212,7 +212,7 @@ class Roster:
             answer.cancel()
         self.waits.clear()
         self._versions.clear()
-        if self._here and self._store is not None:
+        if self._own_versions and self._store is not None:
             self._store.delete(self._key)
 
     def _ask(self) -> None:
@@ -252,8 +252,8 @@ class Roster:
             return None
 
     def _submit(self, address: str) -> None:
-        if not self._here:
-            self._here = probe.here(MODULES)
+        if not self._own_versions:
+            self._own_versions = probe.versions(MODULES)
             if self._store is not None:
                 self._store.publish(self._key, self._key.encode())
         store = None if self._store is None else (self._store.url, self._store.prefix, self._key)
@@ -284,7 +284,7 @@ class Roster:
             if answer is None:
                 continue
             its = answer["address"]
-            if wrong := fitness.of_answer(answer, self._here, where, server):
+            if wrong := fitness.of_answer(answer, self._own_versions, where, server):
                 self.unfit[its] = f"worker {its} on host {answer['host']} {wrong}"
             else:
                 self._fit.add(its)
@@ -315,13 +315,13 @@ def check(client: Client, scheduler: str, store: Store | None, server: tuple[str
             answer = client.sync(client.run_on_scheduler, eval, text, callback_timeout=CALL_S)
         except TimeoutError as err:
             raise SchedulerLostError(f"it says nothing within {CALL_S:.0f} s") from err
-        if wrong := fitness.of_answer(answer, probe.here(MODULES)):
+        if wrong := fitness.of_answer(answer, probe.versions(MODULES)):
             raise ConfigError(f"{there} on host {answer['host']} {wrong}")
         started = time.monotonic()
         while True:
             roster.look()
             if roster.unfit:
-                raise ConfigError(f"--scheduler {scheduler}: {roster.told()}")
+                raise ConfigError(f"--scheduler {scheduler}: {roster.first_unfit()}")
             if roster.rooms and (not roster.waiting or time.monotonic() - started > CHECK_S):
                 return
             if not roster.rooms:

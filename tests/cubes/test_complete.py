@@ -23,7 +23,7 @@ from curation.recipe.dataset import Dataset, load_dataset
 from curation.recipe.schema import Recipe
 from curation.report import estimate, picture, show
 from curation.report.survey import Survey
-from curation.store.ledger import Ledger, recorded_cubes
+from curation.store.ledger import Ledger, cube_names
 from curation.store.objects import Store
 from curation.work.run import Run
 from tests import world as tiny
@@ -144,7 +144,7 @@ def test_the_report_show_and_the_estimate_tell_what_packing_does(built: Curate, 
     dataset, store = built.dataset, built.store
     pack = dataset.recipe.pack.model_copy(update={"complete": rule})
     dataset.recipe = dataset.recipe.model_copy(update={"pack": pack})
-    opened = {k: contents.opened(dataset, store, *k) for k in recorded_cubes(store)}
+    opened = {k: contents.opened(dataset, store, *k) for k in cube_names(store)}
     cubes = {"europe": {s: c.cube for (_, s), c in opened.items()}}
     made = plan.plan(dataset, cubes, {"europe": {s: c.outcomes for (_, s), c in opened.items()}})
     used = {m.location.id for of in made.shards.values() for shard in of for m in shard}
@@ -172,7 +172,7 @@ def test_a_recorded_child_is_of_the_cell_that_the_draw_says_and_of_its_side(tmp_
         ledger.record_cube(here.create(store, {}))
     of_cell = split.planned(dataset.recipe, found["r"])
     assert len(set(of_cell.sides.values())) > 1
-    for folder, season in recorded_cubes(store):
+    for folder, season in cube_names(store):
         again = contents.opened(dataset, store, folder, season).cube.locations
         lon, lat = again.column("lon"), again.column("lat")
         side = [of_cell.of(p) for p in again]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.cubes.cube import Cube
-from curation.cubes.unsettled import Remaining
+from curation.cubes.unsettled import Unsettled
 from curation.errors.codes import Code
 from curation.model import Location
 from curation.outcomes import SETTLED, PatchOutcome, SourceOutcome, Status
@@ -42,11 +42,11 @@ def test_what_is_left_is_what_was_asked_for_and_is_not_settled(statuses, slab_pa
         found = tuple(decided[p.id] for p in here.slab(slab) if p.id in decided)
         if found:
             ledger.append([SlabRecord(slab, found, ())])
-    left = Remaining(here, ledger, limit)
+    left = Unsettled(here, ledger, limit)
     asked = places[:limit]
     todo = [p for p in asked if p.id not in decided or decided[p.id].status not in SETTLED]
     assert left.asked == len(asked)
     assert left.patches == len(todo)
     assert [p for slab in left.slabs for p in left.places(slab)] == todo
     assert all(left.count(slab) == len(left.places(slab)) for slab in range(here.slabs) if slab in left.slabs)
-    assert left.counts() == Counter(decided[p.id].told if p.id in decided else "pending" for p in asked)
+    assert left.counts() == Counter(decided[p.id].label if p.id in decided else "pending" for p in asked)

@@ -122,7 +122,7 @@ def test_a_catalog_is_called_and_kept_without_its_secrets_which_no_worker_gets()
     found = resolve("https://me:S3CRET@host/stac/?token=S3CRET#S3CRET")
     assert (found.identity, found.location, found.base) == ("https://host/stac", "https://host/stac", "https://host")
     assert found.slug == "host-stac"
-    assert "S3CRET" in found.given
+    assert "S3CRET" in found.secret_url
     assert "S3CRET" not in repr(found)
     assert b"S3CRET" not in pickle.dumps(found)
     assert pickle.loads(pickle.dumps(found)) == found

@@ -66,7 +66,7 @@ def test_what_is_shared_is_counted_by_kind():
         ]
     )
     assert sharing.shared(every) == {"s2l2a": Shared(1, 1, 2), "era5-cell": Shared(0, 0, 0)}
-    assert sharing.told(sharing.shared(every)) == "no ground; 1 scenes of s2l2a (1 train and 2 val samples)"
+    assert sharing.summary(sharing.shared(every)) == "no ground; 1 scenes of s2l2a (1 train and 2 val samples)"
 
 
 @given(st.floats(-179.99, 179.99), st.floats(-79, 83))

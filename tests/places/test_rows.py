@@ -59,7 +59,7 @@ def test_every_row_is_a_location_or_dropped_with_a_reason(tmp_path):
     found = rows.of(dataset, asked)
     assert {d.location.id: (d.row, d.reason) for d in found.dropped} == WHY
     assert [p.id for p in draw.draw(dataset, asked)] == ["rhine", "meuse"]
-    assert found.told == (
+    assert found.summary == (
         "places.csv: 6 rows: 2 locations, 4 dropped (outside_regions 2, same_grid 1, repeated 1); "
         "1 would lie within if lon and lat changed places: check them"
     )

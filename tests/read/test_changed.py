@@ -6,7 +6,7 @@ import pytest
 
 from curation.read import ranges
 from curation.read.ranges import ChangedError
-from curation.read.signing import Place
+from curation.read.signing import FileAddress
 from tests.loopback import Request, serving
 
 DATA = bytes(range(256)) * 16
@@ -27,7 +27,7 @@ def test_a_server_that_ignores_if_match_and_gives_another_content_is_noticed(hea
         request.send(206, part, Content_Range=span, **{header: next(left)})
 
     with serving(careless) as url:
-        place = Place(f"{url}/s.tif")
+        place = FileAddress(f"{url}/s.tif")
         head = ranges.fetch(place, 0, 64, "s.tif")
         assert ranges.fetch(place, 64, 64, "s.tif", head.version).data == DATA[64:128]
         with pytest.raises(ChangedError, match=r"^s\.tif: has changed since its head was read"):
@@ -37,9 +37,9 @@ def test_a_server_that_ignores_if_match_and_gives_another_content_is_noticed(hea
 def test_a_file_on_disk_that_was_replaced_by_one_of_the_same_size_is_noticed(tmp_path: Path):
     path = tmp_path / "s.tif"
     path.write_bytes(DATA)
-    head = ranges.fetch(Place(str(path)), 0, 64, "s.tif")
+    head = ranges.fetch(FileAddress(str(path)), 0, 64, "s.tif")
     other = tmp_path / "other"
     other.write_bytes(DATA[::-1])
     other.replace(path)
     with pytest.raises(ChangedError, match=r"^s\.tif: has changed since its head was read"):
-        ranges.fetch(Place(str(path)), 64, 64, "s.tif", head.version)
+        ranges.fetch(FileAddress(str(path)), 64, 64, "s.tif", head.version)

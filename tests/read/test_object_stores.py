@@ -15,7 +15,7 @@ from curation.errors import ReadError
 from curation.read import http, ranges
 from curation.read.ranges import ChangedError
 from curation.read.reader import Asset, Reader
-from curation.read.signing import Place
+from curation.read.signing import FileAddress
 from curation.store.objects import Store
 from tests import buckets
 from tests.archive import Archive
@@ -103,7 +103,7 @@ def test_a_cog_in_a_bucket_reads_as_on_disk_with_one_request_a_range(tmp_path, b
 
 def test_what_an_answer_says_of_the_object(bucket):
     bucket.put("a", b"0123456789")
-    place = Place("s3://bucket/a")
+    place = FileAddress("s3://bucket/a")
     answer = ranges.fetch(place, 2, 3, "a")
     assert (answer.data, answer.size) == (b"234", 10)
     assert answer.version == Store("s3://bucket").head("a").etag

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from curation.errors import ReadError
 from curation.read import http, ranges
-from curation.read.signing import Place
+from curation.read.signing import FileAddress
 from tests.loopback import Request, serving
 
 DATA = bytes(range(256)) * 256
@@ -75,7 +75,7 @@ def first_then_well(slow: Callable[[Request], None], count: int) -> Callable[[Re
 def test_a_server_that_drips_is_asked_again_when_the_time_of_the_whole_range_is_up(slow):
     with serving(first_then_well(slow, 2)) as url:
         began = time.monotonic()
-        assert ranges.fetch(Place(f"{url}/s.tif"), 0, 4096, "s.tif").data == DATA[:4096]
+        assert ranges.fetch(FileAddress(f"{url}/s.tif"), 0, 4096, "s.tif").data == DATA[:4096]
         assert 0.5 < time.monotonic() - began < 5
         OVER.set()
 
@@ -87,7 +87,7 @@ def test_a_server_that_always_drips_is_an_error_in_time(slow):
         with pytest.raises(
             ReadError, match=r"^s\.tif: could not be read in 5 tries: .*expected up to 4096 bytes within 0\.5 s"
         ):
-            ranges.fetch(Place(f"{url}/s.tif"), 0, 4096, "s.tif")
+            ranges.fetch(FileAddress(f"{url}/s.tif"), 0, 4096, "s.tif")
         assert time.monotonic() - began < 10
         OVER.set()
 
@@ -101,7 +101,7 @@ def test_a_range_has_as_much_longer_as_it_has_more_bytes(monkeypatch):
 
     with serving(slowly) as url:
         began = time.monotonic()
-        assert ranges.fetch(Place(f"{url}/s.tif"), 0, len(DATA), "s.tif").data == DATA
+        assert ranges.fetch(FileAddress(f"{url}/s.tif"), 0, len(DATA), "s.tif").data == DATA
         assert time.monotonic() - began > 1, "longer than any two of its bytes may be apart"
         OVER.set()
 
@@ -134,9 +134,9 @@ def test_a_range_over_tls_has_its_time_too(secured, slow):
     with serving(first_then_well(slow, 1), secured) as url:
         assert url.startswith("https://")
         began = time.monotonic()
-        assert ranges.fetch(Place(f"{url}/s.tif"), 0, 4096, "s.tif").data == DATA[:4096]
+        assert ranges.fetch(FileAddress(f"{url}/s.tif"), 0, 4096, "s.tif").data == DATA[:4096]
         assert 0.4 < time.monotonic() - began < 5
-        assert ranges.fetch(Place(f"{url}/s.tif"), 0, len(DATA), "s.tif").data == DATA
+        assert ranges.fetch(FileAddress(f"{url}/s.tif"), 0, len(DATA), "s.tif").data == DATA
         OVER.set()
 
 
@@ -151,7 +151,7 @@ def test_a_range_of_another_content_is_told_from_a_server_that_takes_no_notice_o
         request.send(206, part, Content_Range=f"bytes {first}-{last}/{len(DATA)}", **how)
 
     with serving(answer) as url:
-        place = Place(f"{url}/s.tif")
+        place = FileAddress(f"{url}/s.tif")
         version = ranges.fetch(place, 0, 100, "s.tif").version
         assert ranges.fetch(place, 100, 100, "s.tif", version).data == DATA[100:200]
         with pytest.raises(ranges.ChangedError, match=r"^s\.tif: has changed since its head was read"):
@@ -169,8 +169,8 @@ def test_redirects_are_followed_and_give_their_slots_back():
 
     with serving(answer) as url:
         for _ in range(3):  # more than there are slots
-            assert ranges.fetch(Place(f"{url}/3", per_host=1), 0, 100, "s.tif").data == DATA[:100]
+            assert ranges.fetch(FileAddress(f"{url}/3", per_host=1), 0, 100, "s.tif").data == DATA[:100]
             with pytest.raises(ReadError, match="Invalid IPv6 URL"):
-                ranges.fetch(Place(f"{url}/odd", per_host=1), 0, 100, "s.tif")
+                ranges.fetch(FileAddress(f"{url}/odd", per_host=1), 0, 100, "s.tif")
         with pytest.raises(ReadError, match="more than 5 redirects"):
-            ranges.fetch(Place(f"{url}/9", per_host=1), 0, 100, "s.tif")
+            ranges.fetch(FileAddress(f"{url}/9", per_host=1), 0, 100, "s.tif")

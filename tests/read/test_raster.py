@@ -18,14 +18,14 @@ from curation.read.directory import BrokenError
 from curation.read.image import Decoded
 from curation.read.raster import Raster
 from curation.read.reader import Asset, Reader
-from curation.read.signing import Place
+from curation.read.signing import FileAddress
 from curation.read.sparse import Counts, Opened, Pieces, SparseFile
 from curation.recipe.sources import ArraySpec
 from tests.properties import examples
 
 
 def opened(path: Path, decoded_bytes: int = 10**8) -> Raster:
-    return Raster(SparseFile(Place(str(path)), path.name, Counts(), Pieces(10**8)), Decoded(decoded_bytes))
+    return Raster(SparseFile(FileAddress(str(path)), path.name, Counts(), Pieces(10**8)), Decoded(decoded_bytes))
 
 
 def agrees(path: Path, windows: list[PixelWindow], decoded_bytes: int = 10**8) -> None:
@@ -158,7 +158,7 @@ def test_a_radar_scene_with_tie_points_opens_and_is_told_to_have_no_crs(shared):
 def test_a_file_reads_into_arrays_of_numbers_of_several_bytes(tmp_path):
     (tmp_path / "s.bin").write_bytes(np.arange(20.0).tobytes())
     into = np.full(12, np.nan)
-    file = Opened(SparseFile(Place(str(tmp_path / "s.bin")), "s.bin", Counts(), Pieces(10**8)))
+    file = Opened(SparseFile(FileAddress(str(tmp_path / "s.bin")), "s.bin", Counts(), Pieces(10**8)))
     assert file.readinto(into) == into.nbytes
     assert np.array_equal(into, np.arange(12.0))
 

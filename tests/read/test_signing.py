@@ -15,7 +15,7 @@ from planetary_computer.settings import Settings
 
 from curation.errors import ReadError
 from curation.read import http, ranges
-from curation.read.signing import Place
+from curation.read.signing import FileAddress
 from tests.loopback import Request, serving
 from tests.read.conftest import Tokens
 
@@ -45,7 +45,7 @@ def blobs(tokens: Tokens) -> Iterator[str]:
 
 
 def fetched(blobs: str, name: str = "s.tif") -> bytes:
-    return ranges.fetch(Place(f"{blobs}/{name}", "planetary-computer"), 0, len(DATA), name).data
+    return ranges.fetch(FileAddress(f"{blobs}/{name}", "planetary-computer"), 0, len(DATA), name).data
 
 
 FAULTS = ["stall", "drip", "503", "429", "403", "page", "other"]
@@ -199,5 +199,5 @@ def test_a_date_to_wait_until_is_told_from_the_servers_own(monkeypatch, ahead_s)
 
     began = time.monotonic()
     with serving(answer) as url:
-        assert ranges.fetch(Place(f"{url}/s.tif"), 0, len(DATA), "s.tif").data == DATA
+        assert ranges.fetch(FileAddress(f"{url}/s.tif"), 0, len(DATA), "s.tif").data == DATA
     assert 0.9 < time.monotonic() - began < 8

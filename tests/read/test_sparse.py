@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from curation.errors import ReadError
 from curation.read import sparse
 from curation.read.blocks import GAP_BYTES, Span
-from curation.read.signing import Place
+from curation.read.signing import FileAddress
 from curation.read.sparse import Counts, Pieces, SparseFile
 from tests.loopback import Request, serving
 from tests.properties import examples
@@ -40,7 +40,7 @@ def soon(is_so: Callable[[], bool]) -> bool:
 
 def opened(path, limit=10**9):
     counts, pieces = Counts(), Pieces(limit)
-    return SparseFile(Place(str(path)), "file.bin", counts, pieces), counts, pieces
+    return SparseFile(FileAddress(str(path)), "file.bin", counts, pieces), counts, pieces
 
 
 @settings(deadline=None, max_examples=examples(60))
@@ -127,7 +127,7 @@ def test_pieces_that_nobody_waits_for_count_until_they_are_through():
     held = Held()
     with serving(held.answer) as url:
         pieces = Pieces(10**9)
-        file = SparseFile(Place(f"{url}/file.bin", per_host=2), "file.bin", Counts(), pieces)
+        file = SparseFile(FileAddress(f"{url}/file.bin", per_host=2), "file.bin", Counts(), pieces)
         file.ask(far_apart(5))
         assert pieces.bytes == 100_000
         for _ in range(2):
@@ -143,7 +143,7 @@ def test_what_is_running_is_not_dropped_to_make_room(path):
     held = Held()
     with serving(held.answer) as url:
         pieces = Pieces(50_000)
-        file = SparseFile(Place(f"{url}/file.bin", per_host=2), "file.bin", Counts(), pieces)
+        file = SparseFile(FileAddress(f"{url}/file.bin", per_host=2), "file.bin", Counts(), pieces)
         spans = far_apart(5)
         file.ask(spans[:2])
         for _ in range(2):
@@ -182,7 +182,7 @@ def test_a_head_that_fails_late_takes_no_newer_one_with_it(monkeypatch):
 
     monkeypatch.setattr(sparse, "HEAD_BYTES", 40_000)
     with serving(answer) as url:
-        files = [SparseFile(Place(f"{url}/file.bin"), f"file{n}.bin", Counts(), Pieces(10**9)) for n in range(3)]
+        files = [SparseFile(FileAddress(f"{url}/file.bin"), f"file{n}.bin", Counts(), Pieces(10**9)) for n in range(3)]
         files[0].ask_head()
         failing = files[0]._head
         assert soon(lambda: bool(heads))

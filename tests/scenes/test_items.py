@@ -210,5 +210,5 @@ def test_a_geometry_without_area_is_no_footprint(shared, kind):
 def test_no_url_becomes_a_path_of_this_machine(path):
     catalog = Catalog("test", "planetary-computer", "https://stac.example", is_file=False, own=True)
     href = f"https://stac.example/{path}"
-    assert items._told(href, {}, catalog) == href
-    assert items._told("https://me:S3CRET@stac.example/a/b.tif?S3CRET#S3CRET", {}, catalog) == "a/b.tif"
+    assert items._absolute(href, {}, catalog) == href
+    assert items._absolute("https://me:S3CRET@stac.example/a/b.tif?S3CRET#S3CRET", {}, catalog) == "a/b.tif"

@@ -190,4 +190,4 @@ def test_a_relative_href_with_a_space_is_read_from_the_catalogs_folder(world, tm
     mine.catalog.write_text(text.replace('"dem/height.tif"', json.dumps("my%20dem/height.tif")))
     curate = Curate(mine, tmp_path / "root")
     assert curate("build", "--season", "static", "--limit", "2") == 0
-    assert {o.told for o in Ledger.replay(curate.store, "europe", "static").outcomes()} == {"ok"}
+    assert {o.label for o in Ledger.replay(curate.store, "europe", "static").outcomes()} == {"ok"}

@@ -84,7 +84,7 @@ def check(found) -> None:
     for lost in found.unreadable:
         assert Unreadable.from_json(json.loads(json.dumps(lost.to_json(), allow_nan=False).encode())) == lost
     json.dumps(found.dropped, allow_nan=False).encode()
-    assert Read().told() == ""
+    assert Read().unreadable() == ""
 
 
 @pytest.mark.parametrize(
@@ -180,14 +180,14 @@ def test_a_catalog_of_which_much_cannot_be_read_ends_with_1_though_nothing_faile
 def test_a_dem_that_cannot_be_read_is_not_told_as_sea(world, tmp_path):
     mine = spoilt(world, tmp_path, lambda one: one["collection"] == "cop-dem-glo-30" and one.update(assets={}))
     assert mine("build", "--limit", "4", "--season", "static") == 1
-    told = {o.told for o in Ledger.replay(mine.store, "europe", "static").outcomes()}
+    told = {o.label for o in Ledger.replay(mine.store, "europe", "static").outcomes()}
     assert told == {"failed unreadable_item:dem"}
 
 
 def test_an_item_that_is_nothing_fails_only_what_lacks_a_scene(world, tmp_path):
     mine = spoilt(world, tmp_path, lambda one: None)
     assert mine("build", "--season", "static") == 1
-    told = {o.id: o.told for o in Ledger.replay(mine.store, "europe", "static").outcomes()}
+    told = {o.id: o.label for o in Ledger.replay(mine.store, "europe", "static").outcomes()}
     # The DEM ends before column 4: what lies there is known to be sea no longer.
     assert {i for i, reason in told.items() if reason != "ok"} == {
         tiny.name(r, c) for r in range(5) for c in (3, 4)
@@ -203,10 +203,10 @@ def test_a_catalog_is_told_as_unreadable_where_more_than_a_few_per_cent_of_its_i
     form = source.catalogs["planetary-computer"]
     read.add(items.reduced([*good, sound("bad") | {"assets": {}}], asked, form, CATALOG))
     assert MOST_UNREADABLE == 1 / 20
-    assert read.told() == ""
+    assert read.unreadable() == ""
     read.add(items.reduced([sound("worse") | {"assets": {}}], asked, form, CATALOG))
-    assert read.told().startswith("2 of 21 items that were looked at could not be read: 2 unreadable: KeyError")
-    assert "(such as bad)" in read.told()
+    assert read.unreadable().startswith("2 of 21 items that were looked at could not be read: 2 unreadable: KeyError")
+    assert "(such as bad)" in read.unreadable()
 
 
 def test_the_share_of_items_that_cannot_be_read_is_of_items_however_many_searches_give_them():
@@ -217,7 +217,7 @@ def test_the_share_of_items_that_cannot_be_read_is_of_items_however_many_searche
     for _ in range(5):  # neighbouring cells give the same scenes, and the broken ones once
         read.add(items.Found(good, {}))
     read.add(items.Found([], {"unreadable: no date": [u.id for u in lost]}, lost))
-    assert read.told().startswith(tuple(f"{n} of a sample of " for n in range(300, 900)))
+    assert read.unreadable().startswith(tuple(f"{n} of a sample of " for n in range(300, 900)))
 
 
 @pytest.mark.parametrize(("stated", "unreadable"), [(["VV"], 0), (["HH", "HV"], 0), (None, 1), ("VV", 1)])

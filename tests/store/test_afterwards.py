@@ -312,7 +312,7 @@ def test_the_collector_may_find_an_iteration_on_a_thread_that_fills_for_it(shard
         threading.Thread(target=lambda: list(others), daemon=True).start()
         assert collected.wait(20), "it hangs"
         until = time.monotonic() + 20
-        while dataset._kept.ring._taken.any():
+        while dataset._filler.ring._taken.any():
             assert time.monotonic() < until, "slots are lost"
             time.sleep(0.01)
     finally:

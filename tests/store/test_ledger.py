@@ -79,10 +79,10 @@ def test_a_replay_of_any_appends_gives_the_last_record_of_each_slab(tmp_path_fac
     assert (again.binding, again.segments, again.head) == (BINDING, len(appends) + 1, made.head)
     assert list(again.outcomes()) == [p for slab in sorted(want) for p in want[slab].patches]
     for slab, last in want.items():
-        assert again.counts([slab]) == Counter(p.told for p in last.patches)
+        assert again.counts([slab]) == Counter(p.label for p in last.patches)
         assert again.settled(slab) == sum(p.status in SETTLED for p in last.patches)
         assert again.lines[slab].marks == b"".join(size_mark(o.key, o.size) for o in last.objects)
-    assert again.counts(range(4)) == Counter(p.told for p in again.outcomes())
+    assert again.counts(range(4)) == Counter(p.label for p in again.outcomes())
     assert again.passed_over() == sum(any(o.passed_over for o in p.sources.values()) for p in again.outcomes())
 
 

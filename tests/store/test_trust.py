@@ -21,7 +21,7 @@ from curation.cli import main
 from curation.errors import ConfigError, ReadError, TrustError
 from curation.outcomes import Status
 from curation.read import ranges
-from curation.read.signing import Place
+from curation.read.signing import FileAddress
 from curation.recipe.catalogs import resolve
 from curation.scenes import api
 from curation.scenes.saved import opened
@@ -91,7 +91,7 @@ class Company:
         return opened(resolve(self.url)).collections()
 
     def range(self) -> bytes:
-        return ranges.fetch(Place(f"{self.url}/data"), 0, len(DATA), "s.tif").data
+        return ranges.fetch(FileAddress(f"{self.url}/data"), 0, len(DATA), "s.tif").data
 
     def object(self) -> bytes:
         return Store(self.url, client=Client(retries=0)).get("data")

@@ -109,16 +109,16 @@ def test_a_fork_that_drops_its_copy_of_a_batch_does_not_free_it(packed):
         gc.collect()
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
-    assert np.array_equal(dataset._kept.ring._taken, taken)
+    assert np.array_equal(dataset._filler.ring._taken, taken)
     batch.clear()
     gc.collect()
-    assert not dataset._kept.ring._taken.any()
+    assert not dataset._filler.ring._taken.any()
 
 
 def taken_soon(dataset, count):
     """Which slots are taken, once there are so many: who leaves an iteration does not wait for what is being filled."""
     until = time.monotonic() + 30
-    while (taken := dataset._kept.ring._taken.copy()).sum() != count:
+    while (taken := dataset._filler.ring._taken.copy()).sum() != count:
         assert time.monotonic() < until, taken
         time.sleep(0.01)
     return taken

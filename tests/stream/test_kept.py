@@ -164,7 +164,7 @@ class EverySecond(IterableDataset):
             if n % 2 == 0:
                 yield batch
         gc.collect()
-        taken = int(self.dataset._kept.ring._taken.sum())
+        taken = int(self.dataset._filler.ring._taken.sum())
         yield torch.tensor(taken)
 
 

@@ -51,8 +51,8 @@ def test_versions_that_have_to_be_alike_are(theirs, why):
 
 def test_what_is_sent_as_text_says_what_is_said_here():
     modules = ("curation.store.objects",)
-    assert eval(probe.as_text(modules, None, on_worker=False)) == probe.here(modules)
-    assert probe.here(modules)["lacks"] == ""
+    assert eval(probe.as_text(modules, None, on_worker=False)) == probe.versions(modules)
+    assert probe.versions(modules)["lacks"] == ""
 
 
 def test_a_module_that_cannot_be_imported_is_what_is_lacking():

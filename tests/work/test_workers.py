@@ -133,9 +133,9 @@ def test_workers_that_do_not_reach_a_catalog_served_here_are_told_before_anythin
 def test_only_a_catalog_without_a_url_is_served_by_this_machine_to_itself(tmp_path):
     (tmp_path / "items.json").write_text("{}")
     served = "http://127.0.0.1:8000"
-    assert catalogs.resolve("embedded", served_at=served).here == served
+    assert catalogs.resolve("embedded", served_at=served).served_url == served
     for elsewhere in ("planetary-computer", "http://localhost:8080/stac", str(tmp_path / "items.json")):
-        assert catalogs.resolve(elsewhere).here == ""
+        assert catalogs.resolve(elsewhere).served_url == ""
 
 
 BROKE, HUNG = "handle-worker-cleanup-1.0", "check-worker-ttl-1.0"

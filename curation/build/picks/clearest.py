@@ -67,8 +67,8 @@ class Clearest(Pick):
         """What the mask says."""
         out = [Number(f"clear %, at least {100 * limits.min_clear:g}", f"{source}_clear_fraction", 100)]
         for name, most in (("snow", limits.max_snow), ("doubtful", limits.max_doubtful)):
-            told = f"{name} %, at most {100 * most:g} (counts as clear)"
-            out.append(Number(told, f"{source}_{name}_fraction", 100))
+            title = f"{name} %, at most {100 * most:g} (counts as clear)"
+            out.append(Number(title, f"{source}_{name}_fraction", 100))
         return out
 
     def offered(self, scenes: Sequence[Scene]) -> list[Scene]:
@@ -251,19 +251,19 @@ class _Walk:
             its, err = self.faults[0]
             raise SourceError(its.name) from err
         every = self.refusals or [Refusal(Stage.PARTNER, its.name, why) for _, its, why in self.ruled_out]
-        told = furthest(every) if every else None
-        self.patch.facts = told.facts if told else {}
+        nearest = furthest(every) if every else None
+        self.patch.facts = nearest.facts if nearest else {}
         if self.unread:
             raise Reject(Code.EXHAUSTED, self.unread)
-        if told is None:
+        if nearest is None:
             raise Reject(Code.EXCLUDED)
         slab, anchor, place = self.slab, self.anchor, self.patch.location
         unread = lost(slab, anchor, place)
         if unread is not None:
             raise unread
         near = candidates.times(anchor.found[place.id], slab.excluded | self.hopeless)
-        blamed = next(s for s in (anchor, *self.followers) if s.name == told.source)
-        refuse(slab, self.patch, anchor, blamed, told.why, near)
+        blamed = next(s for s in (anchor, *self.followers) if s.name == nearest.source)
+        refuse(slab, self.patch, anchor, blamed, nearest.why, near)
 
 
 def _read_mask(slab: Slab, patch: Patch, source: Source, scene: Scene) -> clouds.Shares:

@@ -57,7 +57,7 @@ class Nearest(Pick):
     def _of_shift(self, source: str, on: Shift | None) -> list[Fact]:
         unit, note = "not measured: no two arrays of the same pixels, or too few of these", ""
         if on is not None:
-            unit = f"pixels of {on.own}" + ("" if on.array.res_m is None else f" ({on.array.told})")
+            unit = f"pixels of {on.own}" + ("" if on.array.res_m is None else f" ({on.array.label})")
             note = f"; below {shift.least_peak(on.px):.2f} it says little"
         what = f"measured shift against {self.goes_with}"
         return [

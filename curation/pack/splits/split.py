@@ -39,7 +39,7 @@ class Split:
         """`train`, `val` or `buffer`; a child is of its parent's side. Empty where that is not known."""
         return self.sides.get(place.parent or place.id, "")
 
-    def told(self, place: Location) -> str:
+    def side_in_words(self, place: Location) -> str:
         """The same for a person, with whether it is only planned."""
         side = self.of(place)
         if not side:
@@ -49,8 +49,8 @@ class Split:
     @property
     def about(self) -> str:
         """Where it is from, and how many places there are of each side, for a person."""
-        told = counts(Counter(self.sides.values()))
-        return f"{'as packed' if self.packed else 'planned by the recipe, not packed yet'}: {told}"
+        numbers = counts(Counter(self.sides.values()))
+        return f"{'as packed' if self.packed else 'planned by the recipe, not packed yet'}: {numbers}"
 
 
 def sides(recipe: Recipe, places: Locations) -> NDArray[np.str_]:

@@ -8,12 +8,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given as drawn_from
 from hypothesis import strategies as st
+from hypothesis import user_columns as drawn_from
 
 from curation.errors import ConfigError
 from curation.pack.splits.split import sides
-from curation.places import draw, given, parquet
+from curation.places import draw, parquet, user_columns
 from curation.places.locations import Locations
 from curation.recipe.dataset import Dataset, load_dataset
 from curation.recipe.schema import Recipe
@@ -84,7 +84,7 @@ def test_without_a_word_of_columns_there_are_none_and_another_list_is_another_dr
 def test_a_value_is_what_the_file_says_and_nothing_is_null(of):
     values, kind = of
     table = pd.DataFrame({"x": pd.Series(values, dtype=object)})
-    found = given.columns(table, ["x"], "places")["x"]
+    found = user_columns.columns(table, ["x"], "places")["x"]
     assert found.type == kind
     want = [v.replace(tzinfo=dt.UTC) if isinstance(v, dt.datetime) else v for v in values]
     assert found.to_pylist() == want
@@ -103,7 +103,7 @@ def test_a_value_is_what_the_file_says_and_nothing_is_null(of):
 )
 def test_what_is_of_no_one_type_is_refused(values, said):
     with pytest.raises(ConfigError, match=said.replace("(", r"\(")):
-        given.columns(pd.DataFrame({"x": pd.Series(values, dtype=object)}), ["x"], "places")
+        user_columns.columns(pd.DataFrame({"x": pd.Series(values, dtype=object)}), ["x"], "places")
 
 
 def test_types_of_a_geoparquet_are_kept(tmp_path):
