@@ -1280,6 +1280,13 @@ TABLE = (
         ("tests/pack/test_annotate.py::test_annotations_that_cannot_be_are_refused",),
     ),
     Mutant(
+        "a column of the file is called as an entry of a sample may be",
+        "curation/recipe/schema.py",
+        'not re.fullmatch(r"[a-z0-9_-]{1,60}", name) or not is_free(name):',
+        "False:",
+        ("tests/recipe/test_recipe.py::test_a_column_of_the_file_is_called_as_an_entry_of_a_sample_may_be",),
+    ),
+    Mutant(
         "an annotation is called like no other entry of a sample",
         "curation/format/index.py",
         "if not NAME.fullmatch(name) or not is_free(name) or name in self.arrays:",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from curation.cubes import labels
-from curation.model import STATIC, iso, parse_time
+from curation.model import STATIC, Value, iso, parse_time
 from curation.outcomes import Status
 from curation.pack.plan import PlannedSample
 from curation.read import shift
@@ -52,6 +53,8 @@ def _meta_of(dataset: Dataset, member: PlannedSample, facts: Mapping[str, Mappin
     }
     if place.parent is not None:
         meta["parent"] = place.parent
+    if place.columns:
+        meta["columns"] = {name: column_value(value) for name, value in place.columns.items()}
     for part in member.parts:
         known = facts[part.season]
         sources = {
@@ -72,6 +75,13 @@ def _meta_of(dataset: Dataset, member: PlannedSample, facts: Mapping[str, Mappin
             entry["shift_px"] = {n: _shift(dataset, n, known) for n in paired}
             meta["seasons"][part.season] = entry
     return meta
+
+
+def column_value(value: Value) -> str | float | None:
+    """What a domain column holds of what a file of places says: an instant in ISO 8601, true and false as 1 and 0."""
+    if isinstance(value, dt.datetime):
+        return iso(value)
+    return value if value is None or isinstance(value, str) else float(value)
 
 
 def _shift(dataset: Dataset, source: str, known: Mapping[str, Any]) -> dict[str, Any]:

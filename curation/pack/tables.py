@@ -127,13 +127,18 @@ def index_of(
         },
         written_by=versions(),
         annotations=notes,
-        columns={
-            n: ColumnEntry(a.spec.title, "text" if a.spec.type == "text" else "number")
-            for n, a in dataset.annotations.items()
-            if a.spec.column
-        },
+        columns=_domains(dataset, made.columns),
     )
     return index, files
+
+
+def _domains(dataset: Dataset, of_file: Mapping[str, pa.DataType]) -> dict[str, ColumnEntry]:
+    """The domain columns: those of the file of places, and what annotations say."""
+    made = {n: a.spec for n, a in dataset.annotations.items() if a.spec.column}
+    texts = {n: pa.types.is_string(t) or pa.types.is_timestamp(t) for n, t in of_file.items()}
+    return {n: ColumnEntry(n, "text" if text else "number") for n, text in texts.items()} | {
+        n: ColumnEntry(spec.title, "text" if spec.type == "text" else "number") for n, spec in made.items()
+    }
 
 
 def _entry(name: str, data: bytes) -> FileEntry:

@@ -359,11 +359,15 @@ class Recipe(Strict):
             raise ValueError(
                 f"split.unshared: {unknown} are none of the recipe's sources, nor {UNSHARED_CELL!r}: {known}"
             )
-        for name in self.annotations:
+        beside = [("annotations", n) for n in self.annotations] + [("places.columns", n) for n in self.places.columns]
+        for where, name in beside:
             if not re.fullmatch(r"[a-z0-9_-]{1,60}", name) or not is_free(name):
                 raise ValueError(
-                    f"annotations: {name!r}: expected a-z, 0-9, '_' and '-', and not the name of another entry of a sample"
+                    f"{where}: {name!r}: expected a-z, 0-9, '_' and '-', and not the name of another entry of a sample; "
+                    "call it otherwise, a column in its file, too"
                 )
+        if twice := sorted(set(self.annotations) & set(self.places.columns)):
+            raise ValueError(f"{twice}: an annotation and one of [places] columns: call one of them otherwise")
         rule = self.split
         if isinstance(rule, ColumnSplit) and rule.column not in ("region", *self.places.columns):
             raise ValueError(

@@ -8,8 +8,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given as drawn_from
 from hypothesis import strategies as st
-from hypothesis import user_columns as drawn_from
 
 from curation.errors import ConfigError
 from curation.pack.splits.split import sides

@@ -1,5 +1,6 @@
 import copy
 import datetime as dt
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -493,4 +494,27 @@ def test_what_is_excluded_is_in_no_digest_and_is_an_id(tmp_path):
     assert said.release_digest() == silent.release_digest()
     path.write_text(path.read_text().replace('"S2A_x"', '" "'))
     with pytest.raises(ConfigError, match="exclude: ' ' is no id of a scene"):
+        load_dataset(str(path))
+
+
+@pytest.mark.parametrize(
+    ("columns", "more", "fault"),
+    [
+        (["Crop"], "", "places.columns: 'Crop': expected a-z, 0-9, '_' and '-'"),
+        (["s2l2a_time"], "", "places.columns: 's2l2a_time': expected"),
+        (
+            ["crop"],
+            '[annotations.crop]\nfunction = "caption"\ntype = "text"\n',
+            "['crop']: an annotation and one of [places] columns",
+        ),
+    ],
+)
+def test_a_column_of_the_file_is_called_as_an_entry_of_a_sample_may_be(tmp_path, columns, more, fault):
+    path = tmp_path / "recipe.toml"
+    path.write_text(
+        'name = "mine"\ntitle = "Mine"\nseed = 1\n[grid]\nsize_m = 2640\n[places]\nsampler = "file"\nfile = "a.csv"\n'
+        f"columns = {columns}\n[seasons]\nsummer = {{ start = 2021-06-01, end = 2021-09-01 }}\n[sources]\n"
+        f"s2l2a = {{}}\n{more}"
+    )
+    with pytest.raises(ConfigError, match=re.escape(fault)):
         load_dataset(str(path))

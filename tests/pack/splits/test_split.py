@@ -98,6 +98,11 @@ def test_a_column_of_the_file_splits_and_goes_into_the_table_of_samples(built: C
         assert table["kind"].to_pylist() == [
             None if pd.isna(v) else v for v in (said[i] for i in table["id"].to_pylist())
         ]
+    for side in ("train", "val"):  # and into samples and batches
+        for sample in open_shards(str(mine.folder), side):
+            kind = said[sample["key"]]
+            assert sample["kind"] == ("" if pd.isna(kind) else kind)
+            assert sample["day"] == "2021-07-15T00:00:00Z"
     packed = split.recorded(mine.store)
     assert "buffer" in packed.values()
     (mine.folder / "shards/index.json").unlink()
