@@ -936,8 +936,8 @@ TABLE = (
     Mutant(
         "what an item that cannot be read cost is tried again",
         "curation/scenes/candidates.py",
-        "return Candidates(code=Code.UNREADABLE_ITEM, cause=_cause(asked), status=Status.FAILED,",
-        "return Candidates(code=Code.UNREADABLE_ITEM, cause=_cause(asked), status=Status.ABSENT,",
+        "return Candidates(code=Code.UNREADABLE_ITEM, cause=_cause(left), status=Status.FAILED,",
+        "return Candidates(code=Code.UNREADABLE_ITEM, cause=_cause(left), status=Status.ABSENT,",
         (
             "tests/scenes/test_unreadable.py::test_a_place_whose_only_scene_cannot_be_read_fails_with_that_and_is_tried_again",
         ),
@@ -1282,14 +1282,14 @@ TABLE = (
     Mutant(
         "a column of the file is called as an entry of a sample may be",
         "curation/recipe/schema.py",
-        'not re.fullmatch(r"[a-z0-9_-]{1,60}", name) or not is_free(name):',
+        'not re.fullmatch(r"[a-z0-9_-]{1,60}", name) or not is_free(name) or name in self.sources:',
         "False:",
         ("tests/recipe/test_recipe.py::test_a_column_of_the_file_is_called_as_an_entry_of_a_sample_may_be",),
     ),
     Mutant(
         "an annotation is called like no other entry of a sample",
         "curation/format/index.py",
-        "if not NAME.fullmatch(name) or not is_free(name) or name in self.arrays:",
+        "if not NAME.fullmatch(name) or not is_free(name) or name in taken:",
         "if False:",
         ("tests/format/test_index.py::test_a_wrong_index_is_refused_and_says_where",),
     ),

@@ -177,11 +177,11 @@ class EstimateResult(Result):
         """The table, aligned, and what is to be said of it."""
         rows = self.rows()
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        first_few = [
+        lines = [
             "  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
             for row in rows
         ]
-        return first_few + self.notes()
+        return lines + self.notes()
 
     def notes(self) -> list[str]:
         """How far the dataset is, and what an estimate is."""
@@ -286,8 +286,8 @@ class ShowResult(Result):
         return [self.where]
 
     def _repr_html_(self) -> str:
-        first_few = "".join(f"<p>{html.escape(n)}</p>" for n in (*self.damage, *self.notes()))
-        return f'<img src="data:image/png;base64,{b64encode(self.png).decode()}">{first_few}'
+        notes = "".join(f"<p>{html.escape(n)}</p>" for n in (*self.damage, *self.notes()))
+        return f'<img src="data:image/png;base64,{b64encode(self.png).decode()}">{notes}'
 
 
 def _listed(counts: Counter[str]) -> str:

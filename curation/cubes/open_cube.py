@@ -213,6 +213,8 @@ def _with_coordinates(found: xr.Dataset, cubes: Mapping[str, StoredCube]) -> xr.
                     coords[f"d{name}"] = (name, values, attrs)
                 else:
                     coords[name] = (name, _fixed(values))
+                    for key, of_bands in meta["attributes"].items():
+                        coords[f"{name}_{key}"] = (name, np.asarray([np.nan if v is None else v for v in of_bands]))
     facts = [n for n, v in found.data_vars.items() if not any(str(d).startswith("y_") for d in v.dims)]
     return found.assign_coords(coords).set_coords(facts)
 

@@ -340,12 +340,13 @@ class Index(Strict, frozen=True):
             check_depth(getattr(self, key), f"{where}: {key}")
         if len(set(self.seasons)) != len(self.seasons):
             raise DamageError(f"{where}: seasons: got {reprlib.repr(self.seasons)}, expected each once; pack it again")
+        taken = {*self.arrays, *(a.source for a in self.arrays.values())}  # whose `<source>_ok` is an entry
         for kind in ("annotations", "columns"):
             for name in getattr(self, kind):
-                if not NAME.fullmatch(name) or not is_free(name) or name in self.arrays:
+                if not NAME.fullmatch(name) or not is_free(name) or name in taken:
                     raise DamageError(
                         f"{where}: {kind}: got {reprlib.repr(name)}, expected a name of a-z, 0-9, '_' and '-', and not "
-                        "that of an array or of another entry of a sample"
+                        "that of an array, a source or another entry of a sample"
                     )
         if twice := set(self.annotations) & set(self.columns):
             raise DamageError(f"{where}: {reprlib.repr(twice)} is an annotation and a column, expected one of them")

@@ -22,7 +22,7 @@ RECORD = tarfile.RECORDSIZE
 
 
 _TAKEN = re.compile(
-    r"key|id|lon|lat|region|split|shard|geometry|meta|static|season|is_pad|crop_yx|child[0-9]+|child_(lon|lat)|"
+    r"key|id|lon|lat|region|split|shard|geometry|meta|static|season|is_pad|crop_yx|child[0-9]*|child_(lon|lat)|"
     r"(annual_)?label(s|_fractions)|(annual_)?labels_known|(labels|fractions)_.*|.*_floored_fraction_.*|.*_(ok|time|offset_m)"
 )
 """What entries of a sample, columns of the samples table and the first member are called: nothing of the user's is."""

@@ -177,17 +177,24 @@ def _function(its: Annotation) -> Function:
     if not its.file:
         return BUILT_IN[its.called]
     with _lock:  # threads of a worker execute a file once
-        return cast(Function, getattr(_module(its.file, its.source, its.sha256), its.called))
+        module = _module(its.file, its.source, its.sha256)
+    if isinstance(module, Exception):
+        raise module
+    return cast(Function, getattr(module, its.called))
 
 
 _lock = threading.Lock()
 
 
 @functools.lru_cache(maxsize=64)
-def _module(file: str, source: bytes, sha256: str) -> types.ModuleType:
-    """The module that a file's bytes, as they were hashed, make; executed once per process."""
+def _module(file: str, source: bytes, sha256: str) -> types.ModuleType | Exception:
+    """The module that a file's bytes, as they were hashed, make, or what they raise; executed once per process."""
     module = types.ModuleType(f"curation_annotation_{sha256[:16]}")
     module.__file__ = file
     sys.modules[module.__name__] = module  # dataclasses look there for their own module
-    exec(compile(source, file, "exec"), module.__dict__)
+    try:
+        exec(compile(source, file, "exec"), module.__dict__)
+    except Exception as err:  # noqa: BLE001 - code of a user may raise anything; each sample that wants it is told so
+        del sys.modules[module.__name__]
+        return err
     return module

@@ -57,7 +57,7 @@ class Locations(Sequence[Location]):
             return locations
         rows = list(locations)
         own = dict.fromkeys(name for p in rows for name in p.columns)
-        given = {name: pa.array([p.columns.get(name) for p in rows]) for name in own}
+        given = {name: _inferred([p.columns.get(name) for p in rows]) for name in own}
         return cls.of_columns({name: [getattr(p, name) for p in rows] for name in SCHEMA.names}, given)
 
     @classmethod
@@ -162,3 +162,9 @@ def _values(table: pa.Table) -> Iterator[Location]:
     if not names:
         return (Location(*row) for row in rows)
     return (Location(*(*row[:own], dict(zip(names, row[own:], strict=True)))) for row in rows)
+
+
+def _inferred(values: list[Any]) -> pa.Array:
+    """Values of the file of places; of none that says anything, text."""
+    found = pa.array(values)
+    return found.cast(pa.string()) if pa.types.is_null(found.type) else found

@@ -57,8 +57,8 @@ class Rows:
 def of(dataset: Dataset, asked: Sequence[Region]) -> Rows | None:
     """The rows of a recipe's file of places; None where it has no such file. Reads the file.
 
-    A row is a location where it is the first of its grid and its centre lies in one of the regions. Raises as `given.read`
-    does.
+    A row is a location where it is the first of its grid and its centre lies in one of the regions. Raises as
+    `from_file.read` does.
     """
     if dataset.recipe.places.file is None:
         return None

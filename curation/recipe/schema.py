@@ -361,10 +361,10 @@ class Recipe(Strict):
             )
         beside = [("annotations", n) for n in self.annotations] + [("places.columns", n) for n in self.places.columns]
         for where, name in beside:
-            if not re.fullmatch(r"[a-z0-9_-]{1,60}", name) or not is_free(name):
+            if not re.fullmatch(r"[a-z0-9_-]{1,60}", name) or not is_free(name) or name in self.sources:
                 raise ValueError(
-                    f"{where}: {name!r}: expected a-z, 0-9, '_' and '-', and not the name of another entry of a sample; "
-                    "call it otherwise, a column in its file, too"
+                    f"{where}: {name!r}: expected a-z, 0-9, '_' and '-', and not the name of a source or of another "
+                    "entry of a sample; call it otherwise, a column in its file, too"
                 )
         if twice := sorted(set(self.annotations) & set(self.places.columns)):
             raise ValueError(f"{twice}: an annotation and one of [places] columns: call one of them otherwise")

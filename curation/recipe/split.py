@@ -43,7 +43,7 @@ class BlocksSplit(_Rule):
 
 
 class ColumnSplit(_Rule):
-    """By what a location says of itself: the region it is of."""
+    """By what a location says of itself: its region, or a column of the file of places."""
 
     rule: Literal["column"]
     column: str = "region"

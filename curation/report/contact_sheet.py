@@ -135,10 +135,8 @@ def _row(survey: Survey, region: str, place: Location) -> Row:
     columns = tuple(_column(survey, region, s, place, visible, stretches) for s in seasons)
     hot = survey.multi_hot(survey.facts_of(cubes[STATIC], place.id), STATIC) if STATIC in cubes else None
     names = meta.label_names(survey.dataset)
-    names_of_classes = (
-        "" if hot is None else ", ".join(n.replace("_", " ") for n, h in zip(names, hot, strict=True) if h)
-    )
-    return Row(place, survey.split.side_in_words(place), names_of_classes, columns)
+    labels = "" if hot is None else ", ".join(n.replace("_", " ") for n, h in zip(names, hot, strict=True) if h)
+    return Row(place, survey.split.side_in_words(place), labels, columns)
 
 
 def _column(

@@ -11,7 +11,7 @@ import numpy as np
 from curation.cubes import complete, selection
 from curation.cubes.cube import Cube
 from curation.cubes.unsettled import Unsettled
-from curation.model import STATIC
+from curation.model import STATIC, Location
 from curation.pack.splits import split as splits
 from curation.pack.splits.split import Split
 from curation.places.locations import Locations
@@ -98,12 +98,14 @@ def estimates(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> Esti
     split = f"Split {_split(run, every).about}."
     note = f"{STATIC} is built before seasons. Estimates; nothing was searched, read or written."
     rows = tuple(of_cube(run, c) for c in every if c.season in seasons)
-    return Estimates(rows, (split, *_samples(run, every), note))
+    return Estimates(rows, (*_samples(run, every), split, note))
 
 
 def _split(run: Run, every: Sequence[Cube]) -> Split:
     """What the locations are planned to be of."""
-    found = {p.id: p for cube in every if not cube.dataset.level for p in cube.locations}
+    found = dict[str, Location]()
+    for place in (p for cube in every if not cube.dataset.level for p in cube.locations):
+        found.setdefault(place.id, place)  # the first region has it, as when it is packed
     return splits.planned(run.dataset.recipe, Locations.of(found.values()))
 
 

@@ -85,7 +85,10 @@ class Survey:
 
     def _every_place(self) -> Locations:
         """The locations of all regions and levels, each once."""
-        return Locations.of({p.id: p for r in self.regions for p in self.places(r)}.values())
+        found = dict[str, Location]()
+        for place in (p for r in self.regions for p in self.places(r)):
+            found.setdefault(place.id, place)  # the first region has it, as when it is packed
+        return Locations.of(found.values())
 
     def outcome(self, region: str, season: str, location: str) -> PatchOutcome | None:
         """What became of a patch; None where it is pending."""

@@ -124,10 +124,10 @@ def _of_source(
 def _lost(unread: Sequence[Unreadable], place: Location, excluded: frozenset[str]) -> Candidates | None:
     """Why a place for which no scene is found is not said to have none: the first item that may have been one."""
     touching = [u for u in unread if u.geometry is None or rank.touches(u.geometry, place)]
-    asked = [u for u in touching if u.id not in excluded]
-    if not asked:
+    left = [u for u in touching if u.id not in excluded]
+    if not left:
         return Candidates(code=Code.EXCLUDED) if touching else None
-    return Candidates(code=Code.UNREADABLE_ITEM, cause=_cause(asked), status=Status.FAILED, unread=tuple(asked))
+    return Candidates(code=Code.UNREADABLE_ITEM, cause=_cause(left), status=Status.FAILED, unread=tuple(left))
 
 
 def _cause(unread: Sequence[Unreadable]) -> str:

@@ -79,7 +79,7 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         self._rings = batch.rings_of(self._token)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_kept": None, "_rings": None}
+        return {**self.__dict__, "_filler": None, "_rings": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -171,6 +171,7 @@ def test_members_are_meta_then_static_then_season_by_season():
             r"centre_nm, width_nm: got 5.*, None, expected both",
         ),
         (lambda v: v["annotations"].update(dem_30m=TEXT), DamageError, r"annotations: got 'dem_30m', expected a name"),
+        (lambda v: v["annotations"].update(dem=TEXT), DamageError, r"annotations: got 'dem', expected a name"),
         (lambda v: v["annotations"].update(s2_ok=TEXT), DamageError, r"annotations: got 's2_ok', expected a name"),
         (lambda v: v["columns"].update(region={"title": "", "kind": "text"}), DamageError, r"columns: got 'region'"),
         (

@@ -135,7 +135,7 @@ def test_code_of_a_recipe_is_not_executed_unasked(built: Curate, tmp_path: Path,
     assert "mine.py" in said
     assert "--run-code" in said
     for verb in ("verify", "report", "build"):
-        mine(verb)
+        assert mine(verb) == 0
     assert not told.exists()
     assert mine.hashes() == before
     with pytest.raises(UnaskedCodeError):
@@ -218,7 +218,7 @@ def test_a_function_that_is_not_there_is_told_before_anything_is_read(built: Cur
     ("recipe", "match"),
     [
         (CONSTANT.replace("annotations.caption", "annotations.dem_30m"), "is the name of an array"),
-        (CONSTANT.replace("annotations.caption", "annotations.region"), "not the name of another entry"),
+        (CONSTANT.replace("annotations.caption", "annotations.region"), "not the name of a source or of another entry"),
         (CONSTANT + "shape = [3]\n", "expected \\[\\] of text"),
         (CONSTANT.replace('"text"', '"vectors"'), "expected \\[numbers\\]"),
         (CONSTANT.replace('"text"', '"json"') + "column = true\n", "column = true is for a text"),

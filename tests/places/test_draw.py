@@ -24,7 +24,7 @@ from curation.places.draw import NOWHERE
 from curation.places.grids import Places
 from curation.places.locations import Locations
 from curation.places.order import curve_order, hilbert
-from curation.places.overlap import Kept, overlapping
+from curation.places.overlap import Placed, overlapping
 from curation.places.regions import Region, find, from_bbox
 from curation.recipe.dataset import Dataset, load_dataset
 from curation.recipe.schema import PlacesSpec, Recipe
@@ -203,7 +203,7 @@ def test_overlaps_are_those_of_a_local_projection_at_every_seam(lon0, lat0):
     for k, a in enumerate(these):
         if all(shared_m2(a, these[j], lon0, lat0) < 1 for j in expected):
             expected.append(k)
-    assert np.flatnonzero(Kept(SIZE_M).admit(found)).tolist() == expected
+    assert np.flatnonzero(Placed(SIZE_M).admit(found)).tolist() == expected
     assert 3 < len(expected) < 40
     assert len({c.epsg for c in these}) > 1 or lat0 == -79.5
 
@@ -219,7 +219,7 @@ def test_touching_in_one_zone_is_no_overlap_and_the_equator_is_no_seam():
 def test_admitting_in_parts_is_admitting_at_once(cut, seed):
     rng = np.random.default_rng(seed)
     found = grids.snap(5.9 + rng.uniform(0, 0.2, 400), rng.uniform(-0.1, 0.1, 400), SIZE_M)
-    at_once, kept = Kept(SIZE_M).admit(found), Kept(SIZE_M)
+    at_once, kept = Placed(SIZE_M).admit(found), Placed(SIZE_M)
     parts = [kept.admit(found.take(slice(k, k + cut))) for k in range(0, 400, cut)]
     assert (np.concatenate(parts) == at_once).all()
 

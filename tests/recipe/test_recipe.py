@@ -501,6 +501,7 @@ def test_what_is_excluded_is_in_no_digest_and_is_an_id(tmp_path):
     ("columns", "more", "fault"),
     [
         (["Crop"], "", "places.columns: 'Crop': expected a-z, 0-9, '_' and '-'"),
+        (["s2l2a"], "", "places.columns: 's2l2a': expected"),
         (["s2l2a_time"], "", "places.columns: 's2l2a_time': expected"),
         (
             ["crop"],

@@ -295,12 +295,13 @@ def test_a_torn_ledger_and_a_lost_identity_are_named_and_the_other_cubes_are_dra
 
 def test_the_same_dataset_gives_the_same_page_and_it_is_published_in_its_folder(built: Curate, tmp_path: Path):
     mine = built.copy(tmp_path / "copy")
-    where = write(mine.dataset, mine.store, None)
+    where, page = write(mine.dataset, mine.store, None)
+    assert page.encode() == Path(where).read_bytes()
     assert where == str(mine.folder / "report.html")
     first = Path(where).read_bytes()
     assert len(first) < 15e6
     out = tmp_path / "elsewhere" / "page.html"
-    assert write(mine.dataset, mine.store, out) == str(out)
+    assert write(mine.dataset, mine.store, out) == (str(out), page)
     assert out.read_bytes() == first
 
 

@@ -180,7 +180,7 @@ def test_an_unreachable_catalog_ends_it_at_once(dataset, tmp_path, monkeypatch):
 
 def test_what_a_process_keeps_of_searches_is_bounded_and_a_new_search_is_seen(api, dataset, tmp_path, monkeypatch):
     made, url = api
-    kept = saved._Kept()
+    kept = saved._Cache()
     monkeypatch.setattr(saved, "_cache", kept)
     monkeypatch.setattr(saved, "KEPT_SCENES", 35)
     one, _ = searches(dataset, url, tmp_path)

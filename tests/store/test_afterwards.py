@@ -288,7 +288,7 @@ def test_the_collector_may_run_in_any_locked_region(shards, monkeypatch, name):
 def test_the_collector_may_find_an_iteration_on_a_thread_that_fills_for_it(shards, monkeypatch):
     """That thread would wait for itself."""
     dataset = open_shards(shards, batch_size=1, threads=2)
-    filling = dataset._keep().filling
+    filling = dataset._filler_of_process().filling
     fill, collected = filling.fill, threading.Event()
 
     def collecting(*args, **more):

@@ -16,7 +16,9 @@ from curation.errors import DamageError
 from curation.format.index import INDEX, Index
 from curation.format.names import BLOCK
 from curation.format.tar import scan_tar
+from curation.pack.splits import split
 from curation.recipe.dataset import load_dataset
+from curation.store import paths
 from curation.store.objects import Store
 from curation.stream.open import open_shards
 from curation.verify.verify import verify
@@ -46,6 +48,7 @@ def whole(tmp_path_factory):
     (folder / "manifest").mkdir()
     digest = hashlib.sha256((folder / "shards" / INDEX).read_bytes()).hexdigest()
     (folder / "manifest/release.json").write_text(json.dumps({"index_sha256": digest}))
+    Store(folder).publish(paths.SPLIT, split.record({key_of(number): "train" for number in range(17)}))
     return folder
 
 

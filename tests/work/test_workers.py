@@ -121,11 +121,11 @@ def test_workers_that_do_not_reach_a_catalog_served_here_are_told_before_anythin
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         here = f"http://127.0.0.1:{port}"
-        with cluster.connect(theirs.scheduler_address, here=here) as client:
-            assert list(cluster.stream(client, double, [1], here=here)) == [[(1, 2)]]
+        with cluster.connect(theirs.scheduler_address, served_url=here) as client:
+            assert list(cluster.stream(client, double, [1], served_url=here)) == [[(1, 2)]]
     with (  # it listens no more, as on another machine
         pytest.raises(ConfigError, match=rf"worker tcp:\S+ on host \S+ cannot reach the catalog .*:{port} for its own"),
-        cluster.connect(theirs.scheduler_address, here=here),
+        cluster.connect(theirs.scheduler_address, served_url=here),
     ):
         pass
 

@@ -8,6 +8,7 @@ reaches, and `buffer_km` more. So it depends on what else is packed, where the r
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -45,16 +46,28 @@ def sides(places: Locations, recipe: Recipe, rule: ColumnSplit) -> NDArray[np.st
 
 def _is_val(places: Locations, rule: ColumnSplit) -> NDArray[np.bool_]:
     """Whether the column of each has one of the values; what has none is not."""
+    if rule.column not in places.table.schema.names:  # of no place
+        return np.zeros(len(places.table), bool)
     column = places.table[rule.column].combine_chunks()
     if pa.types.is_dictionary(column.type):
         column = column.cast(pa.string())
     try:
+        if pa.types.is_timestamp(column.type):
+            raise ValueError("times have no values that could be listed")
         values = pa.array(rule.val, column.type)
     except (pa.ArrowException, ValueError, TypeError) as err:
         raise ConfigError(
             f"[split] val = {rule.val}: column {rule.column!r} is of {column.type}, which has no such values ({err})"
         ) from err
     return np.asarray(pc.is_in(column, values), dtype=bool)
+
+
+def unmatched(places: Locations, rule: ColumnSplit) -> list[Any]:
+    """Values of the rule that no place has: most likely they are misspelt."""
+    if rule.column not in places.table.schema.names:
+        return list(rule.val)
+    there = set(places.table[rule.column].to_pylist())
+    return [v for v in rule.val if v not in there]
 
 
 def _near(lon: Floats, lat: Floats, of_lon: Floats, of_lat: Floats, angle: float) -> NDArray[np.bool_]:

@@ -66,9 +66,12 @@ def sides(recipe: Recipe, places: Locations) -> NDArray[np.str_]:
 
 
 def planned(recipe: Recipe, places: Locations) -> Split:
-    """What the roots among places are of by the recipe's rule."""
+    """What the roots among places are of by the recipe's rule; of one that is there twice the first counts."""
     roots = places.roots()
-    return Split(dict(zip(roots.column("id").tolist(), sides(recipe, roots).tolist(), strict=True)), packed=False)
+    found: dict[str, str] = {}
+    for name, side in zip(roots.column("id").tolist(), sides(recipe, roots).tolist(), strict=True):
+        found.setdefault(name, side)
+    return Split(found, packed=False)
 
 
 def known(recipe: Recipe, store: Store, places: Callable[[], Locations]) -> Split:

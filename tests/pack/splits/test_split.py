@@ -72,7 +72,7 @@ def test_another_split_is_packed_from_the_same_places_and_cubes(built: Curate, t
 
 
 def test_a_column_of_the_file_splits_and_goes_into_the_table_of_samples(built: Curate, tmp_path, capsys):
-    mine = with_split(built, tmp_path, 'rule = "column"\ncolumn = "kind"\nval = ["wood"]\nbuffer_km = 0.5')
+    mine = with_split(built, tmp_path, 'rule = "column"\ncolumn = "kind"\nval = ["wood", "wod"]\nbuffer_km = 0.5')
     file = mine.world.folder / "places.csv"
     places = pd.read_csv(file)
     ids = pq.read_table(built.folder / "manifest/locations.parquet")["id"].to_pylist()  # in the order of the file
@@ -87,6 +87,7 @@ def test_a_column_of_the_file_splits_and_goes_into_the_table_of_samples(built: C
     (mine.folder / "manifest/locations.parquet").unlink()
     ledger = under(mine.folder / "ledger")
     assert mine("pack") == 0
+    assert "[split] val: no location here has 'wod' in column 'kind'" in capsys.readouterr().err
     assert under(mine.folder / "ledger") == ledger  # the same places, so the same cubes
     tables = [pq.read_table(mine.folder / f"shards/{k}/samples.parquet") for k in ("train", "val")]
     assert tables[1]["id"].to_pylist() == [first]
