@@ -938,9 +938,7 @@ TABLE = (
         "curation/scenes/candidates.py",
         "return Candidates(code=Code.UNREADABLE_ITEM, cause=_cause(left), status=Status.FAILED,",
         "return Candidates(code=Code.UNREADABLE_ITEM, cause=_cause(left), status=Status.ABSENT,",
-        (
-            "tests/scenes/test_unreadable.py::test_a_place_whose_only_scene_cannot_be_read_fails_with_that_and_is_tried_again",
-        ),
+        ("tests/scenes/test_unreadable.py::test_a_dem_that_cannot_be_read_is_not_told_as_sea",),
     ),
     Mutant(
         "a few per cent of items that cannot be read are told",
@@ -2412,7 +2410,7 @@ TABLE = (
         "curation/pipeline.py",
         "                if isinstance(result, StorageError):  # the",
         "                if False:  # the",
-        (f"{STORAGE}a_full_disk_ends_a_build_in_one_line_and_the_same_command_goes_on",),
+        ("tests/test_pipeline.py::test_a_slab_that_cannot_be_kept_ends_the_build_and_is_no_failure_of_its_patches",),
     ),
     Mutant(
         "a build's want of storage is no error that Dask tries again",

@@ -9,6 +9,7 @@ import pytest
 from curation import pipeline
 from curation.build import slab
 from curation.cubes import selection
+from curation.errors import StorageError
 from curation.outcomes import Status
 from curation.read import ranges, reader
 from curation.read.raster import Raster
@@ -266,3 +267,23 @@ def test_a_slab_that_fails_as_a_whole_is_blamed_on_no_source_keeps_its_whole_cau
     assert run() == 0
     assert run("pack") == 0
     assert run.hashes() == built.hashes()
+
+
+def test_a_slab_that_cannot_be_kept_ends_the_build_and_is_no_failure_of_its_patches(
+    world: tiny.World, built: Curate, tmp_path: Path, monkeypatch, capsys
+):
+    # The ledger could be written: a worker's storage may be full where the client's is not.
+    mine, calls = Curate(world, tmp_path), []
+
+    def full(job):
+        calls.append(job)
+        raise StorageError("no room")
+
+    monkeypatch.setattr(pipeline, "build_slab", full)
+    assert mine("build", "--season", "static") == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "curate: no room"
+    assert len(calls) == 1
+    assert not Ledger.replay(mine.store, "europe", "static").slabs
+    monkeypatch.undo()
+    assert mine("build", "--season", "static") == 0
+    assert objects(mine) == {k: v for k, v in objects(built).items() if "/static.zarr/" in k}
