@@ -52,7 +52,7 @@ test-slow: $(READY) ## Run the slow tests (crashes, clusters, the whole job), an
 	$(BIN)/pytest -n auto --dist loadgroup -m "(slow and not alone) or hypothesis" --hypothesis-profile thorough $(PYTEST_FLAGS)
 	$(BIN)/pytest -m "slow and alone" $(PYTEST_FLAGS)
 
-mutants: $(READY) ## Remove each guard of a table, and show that its test notices (see tests/mutants.py; not in CI)
+mutants: $(READY) ## Remove each guard of a table, and show that its test notices (see tests/mutants; not in CI)
 	$(BIN)/python -m tests.mutants
 
 lint: $(READY) ## Check style

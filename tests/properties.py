@@ -10,7 +10,7 @@ from hypothesis import settings
 
 FAST, THOROUGH = 25, 100
 """Of a property that says nothing of its own, by profile of hypothesis: `curation` (the default) and `thorough`, which
-`make test-slow` and `tests/mutants.py` choose."""
+`make test-slow` and `tests/mutants` choose."""
 
 
 def examples(thorough: int) -> int:

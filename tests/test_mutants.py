@@ -1,11 +1,14 @@
 """The table of guards is of the code and the tests as they stand: what has moved on is seen here, not when it is run."""
 
 import ast
+import importlib
 from pathlib import Path
 
 import pytest
 
-from tests.mutants import ROOT, TABLE
+from tests.mutants import rooms
+from tests.mutants.__main__ import ROOT
+from tests.mutants.table import TABLE
 
 
 def test_each_guard_stands_where_its_row_says_exactly_once():
@@ -15,6 +18,12 @@ def test_each_guard_stands_where_its_row_says_exactly_once():
 def test_what_stands_there_without_a_guard_is_still_python():
     for m in TABLE:
         compile((ROOT / m.file).read_text().replace(m.find, m.replacement), m.file, "exec")
+
+
+def test_each_row_lies_in_the_file_of_its_room():
+    for path in sorted(Path(rooms.__file__).parent.glob("[a-z]*.py")):
+        of = importlib.import_module(f"{rooms.__name__}.{path.stem}").ROWS
+        assert {Path(m.file).parts[1].removesuffix(".py") for m in of} == {path.stem}
 
 
 @pytest.mark.parametrize("file", sorted({t.partition("::")[0] for m in TABLE for t in m.tests}))

@@ -1,0 +1,43 @@
+"""Guards of `api`."""
+
+from tests.mutants.row import Mutant
+
+ROWS = (
+    Mutant(
+        "a root that is not there is told at once",
+        "curation/api/folder.py",
+        "            store.check_answers()\n",
+        "",
+        ("tests/scenes/test_session.py::test_a_root_that_nobody_answers_for_is_one_line_within_seconds",),
+    ),
+    Mutant(
+        "a catalog that cannot be read ends the command with 1",
+        "curation/api/results.py",
+        "[*self._failures(), *filter(None, [self.unreadable])]",
+        "self._failures()",
+        (
+            "tests/scenes/test_unreadable.py::test_a_catalog_of_which_much_cannot_be_read_ends_with_1_though_nothing_failed",
+        ),
+    ),
+    Mutant(
+        "the embedded Earth without its packages is said before it is started",
+        "curation/api/folder.py",
+        '        extras.check("earth", f"catalog {EMBEDDED}")\n',
+        "",
+        ("tests/test_dependencies.py::test_the_embedded_earth_without_its_extra_is_one_line_and_code_2",),
+    ),
+    Mutant(
+        "a build of which patches failed is no success in Python",
+        "curation/api/folder.py",
+        "catalog.label, _special(asked, rows_of_file))\n        if check:",
+        "catalog.label, _special(asked, rows_of_file))\n        if False:",
+        ("tests/api/test_folder.py::test_a_build_of_which_patches_failed_raises_with_what_and_why",),
+    ),
+    Mutant(
+        "what results say is text in HTML",
+        "curation/api/results.py",
+        "{html.escape(c)}",
+        "{c}",
+        ("tests/api/test_folder.py::test_what_a_result_says_is_text_in_html",),
+    ),
+)

@@ -1,0 +1,48 @@
+"""Guards of `embedded`."""
+
+from tests.mutants.row import Mutant
+
+ROWS = (
+    Mutant(
+        "what another Earth rendered is not taken for this one's",
+        "curation/embedded/archive/mark.py",
+        'path.read_bytes() + b"\\n")',
+        'b"")',
+        ("tests/embedded/archive/test_mark.py::test_the_mark_changes_with_what_renders_and_with_nothing_else",),
+    ),
+    Mutant(
+        "an Earth drawn from another table is another",
+        "curation/embedded/archive/mark.py",
+        "(path for path in beside if path.is_file())",
+        "()",
+        ("tests/embedded/archive/test_mark.py::test_the_mark_changes_with_what_renders_and_with_nothing_else",),
+    ),
+    Mutant(
+        "the Earth's API refuses a search that it does not understand",
+        "curation/embedded/service/api.py",
+        ', extra="forbid")',
+        ")",
+        ("tests/embedded/service/test_api.py::test_bad_input_is_a_400",),
+    ),
+    Mutant(
+        "an Earth drawn by other packages is another",
+        "curation/embedded/archive/mark.py",
+        'found.update(f"{name} {metadata.version(name)}\\n".encode())',
+        "pass",
+        ("tests/embedded/archive/test_mark.py::test_the_mark_changes_with_the_packages_that_render",),
+    ),
+    Mutant(
+        "what GDAL says of a full disk is told as that",
+        "curation/embedded/archive/published.py",
+        "        if isinstance(error, Exception) and not isinstance(error, OSError):",
+        "        if False:",
+        ("tests/embedded/archive/test_published.py::test_what_gdal_says_of_a_full_disk_is_told_as_that",),
+    ),
+    Mutant(
+        "nothing is rendered where there is no room for it",
+        "curation/embedded/archive/published.py",
+        "        if free.f_bavail * free.f_frsize < ROOM_BYTES:",
+        "        if False:",
+        ("tests/embedded/archive/test_published.py::test_nothing_is_begun_where_there_is_no_room_for_it",),
+    ),
+)

@@ -1,0 +1,108 @@
+"""Guards of `recipe`."""
+
+from tests.mutants.row import Mutant
+
+ROWS = (
+    Mutant(
+        "a partner is sought beyond the season's window",
+        "curation/recipe/dataset.py",
+        "if self.specs[source].pick.follows is None:",
+        "if True:",
+        (
+            "tests/build/test_walk.py::test_radar_is_sought_beyond_the_seasons_window_as_far_as_it_may_lie_from_its_partner",
+        ),
+    ),
+    Mutant(
+        "a worker does not get what lets one into a catalog",
+        "curation/recipe/catalogs.py",
+        "        return (Catalog, (self.identity, self.form, self.location, self.is_file, self.own))",
+        "        return (Catalog, (self.identity, self.form, self.location, self.is_file, self.own, self.given))",
+        ("tests/errors/test_printable.py::test_a_catalog_is_called_and_kept_without_its_secrets_which_no_worker_gets",),
+    ),
+    Mutant(
+        "a catalog is called and kept without its secrets",
+        "curation/recipe/catalogs.py",
+        'shown = unsigned(url).rstrip("/")',
+        'shown = url.rstrip("/")',
+        ("tests/errors/test_printable.py::test_a_catalog_is_called_and_kept_without_its_secrets_which_no_worker_gets",),
+    ),
+    Mutant(
+        "a file that draws depend on is the one released",
+        "curation/recipe/atlas/__init__.py",
+        "if found != self.sha256:",
+        "if False:",
+        ("tests/recipe/test_atlas.py::test_a_file_that_is_not_the_one_released_is_refused",),
+    ),
+    Mutant(
+        "the digest of places holds the files that the draw reads",
+        "curation/recipe/dataset.py",
+        '            **({"atlas": tables} if (tables := self._atlas()) else {}),\n',
+        "",
+        ("tests/recipe/test_atlas.py::test_other_cities_are_another_digest",),
+    ),
+    Mutant(
+        "bands of a source have names of their own",
+        "curation/recipe/sources.py",
+        '        if twice := sorted({n for n in known if known.count(n) > 1}):\n            raise ValueError(f"[bands]',
+        '        if twice := []:\n            raise ValueError(f"[bands]',
+        ("tests/recipe/test_sources.py::test_bands_that_are_told_wrongly_are_refused",),
+    ),
+    Mutant(
+        "a centre goes with a width",
+        "curation/recipe/bands.py",
+        'if (getattr(self, f"centre_{unit}") is None) != (getattr(self, f"width_{unit}") is None):',
+        "if False:",
+        ("tests/recipe/test_sources.py::test_bands_that_are_told_wrongly_are_refused",),
+    ),
+    Mutant(
+        "code lies in the folder of its recipe",
+        "curation/recipe/annotations.py",
+        "    if not path.is_relative_to(folder):\n",
+        "    if False:\n",
+        ("tests/pack/test_annotate.py::test_a_function_that_is_not_there_is_told_before_anything_is_read",),
+    ),
+    Mutant(
+        "a release follows from the code of its annotations",
+        "curation/recipe/dataset.py",
+        'a.spec.model_dump(mode="json"), a.sha256]',
+        'a.spec.model_dump(mode="json")]',
+        ("tests/pack/test_annotate.py::test_other_code_is_another_release",),
+    ),
+    Mutant(
+        "a column of the file is called as an entry of a sample may be",
+        "curation/recipe/schema.py",
+        'not re.fullmatch(r"[a-z0-9_-]{1,60}", name) or not is_free(name) or name in self.sources:',
+        "False:",
+        ("tests/recipe/test_recipe.py::test_a_column_of_the_file_is_called_as_an_entry_of_a_sample_may_be",),
+    ),
+    Mutant(
+        "a buffer below the widest pixel is refused",
+        "curation/recipe/dataset.py",
+        "        if rule.buffer_km < km:",
+        "        if False:",
+        (
+            "tests/pack/splits/test_ground.py::test_a_buffer_below_the_widest_pixel_of_any_source_is_refused_with_what_would_do",
+        ),
+    ),
+    Mutant(
+        "a source names a pick or a kind that there is",
+        "curation/recipe/sources.py",
+        "    if name not in known:",
+        "    if False:",
+        ("tests/recipe/test_sources.py::test_what_contradicts_itself_is_refused_with_the_reason",),
+    ),
+    Mutant(
+        "a catalog's address is a URL",
+        "curation/recipe/catalogs.py",
+        "    if fault:\n",
+        "    if False:\n",
+        ("tests/recipe/test_catalogs.py::test_what_is_no_url_is_told_at_once_in_one_line_without_its_secrets",),
+    ),
+    Mutant(
+        "no source is called as a slab is",
+        "curation/recipe/schema.py",
+        "for name in (SLAB, UNSHARED_CELL):",
+        "for name in (UNSHARED_CELL,):",
+        ("tests/recipe/test_recipe.py::test_one_line_says_file_key_value_and_what_is_allowed",),
+    ),
+)

@@ -1,0 +1,37 @@
+"""Guards of `report`."""
+
+from tests.mutants.row import Mutant
+
+ROWS = (
+    Mutant(
+        "on a map of many places what failed is not hidden",
+        "curation/report/maps.py",
+        "key_in = _KEY_IN if len(places) > MOST_POINTS else 0.0",
+        "key_in = 0.0",
+        (
+            "tests/report/test_maps.py"
+            "::test_of_a_quarter_million_places_with_every_third_failed_no_part_of_the_map_looks_complete",
+        ),
+    ),
+    Mutant(
+        "on a map of few places what failed is drawn above what is complete",
+        "curation/report/maps.py",
+        '("complete", "pending", "rejected", "failed") if',
+        '("pending", "rejected", "failed", "complete") if',
+        ("tests/report/test_maps.py::test_one_place_that_lacks_something_is_not_hidden_by_complete_ones_at_its_place",),
+    ),
+    Mutant(
+        "the page has no word of radar where there is none",
+        "curation/report/panels.py",
+        '    if not any(spec.kind.picture == "radar" for spec in specs):\n        return ""\n',
+        "",
+        ("tests/report/test_page.py::test_a_page_without_radar_has_no_word_of_it",),
+    ),
+    Mutant(
+        "planned places are not counted as built",
+        "curation/report/show.py",
+        "sorted(cube.outcomes), patch, planned",
+        "sorted(cube.numbers), patch, planned",
+        ("tests/report/test_show.py::test_a_pending_patch_is_refused_with_what_builds_it_and_is_not_counted_as_built",),
+    ),
+)

@@ -1,0 +1,173 @@
+"""Guards of `scenes`."""
+
+from tests.mutants.row import STORAGE, Mutant
+
+ROWS = (
+    Mutant(
+        "names that differ by their spelling are one name",
+        "curation/scenes/items.py",
+        "    return None if found is None else spelt(found)",
+        "    return found",
+        ("tests/scenes/test_spelling.py::test_one_acquisition_processed_again_is_one_however_its_names_are_written",),
+    ),
+    Mutant(
+        "a filter on text is not one on its case",
+        "curation/scenes/items.py",
+        "_OPERATORS[op](spelling.folded(value), spelling.folded(want))",
+        "_OPERATORS[op](value, want)",
+        ("tests/scenes/test_spelling.py::test_a_filter_on_text_does_not_drop_another_case_of_it",),
+    ),
+    Mutant(
+        "a next link that leads back is not followed for ever",
+        "curation/scenes/paging.py",
+        "    if asked.mark in seen:",
+        "    if False:",
+        (
+            "tests/scenes/test_paging.py"
+            "::test_paging_without_an_end_fails_the_search_by_name_and_is_not_tried_again[same]",
+        ),
+    ),
+    Mutant(
+        "pages that bring nothing new have an end",
+        "curation/scenes/paging.py",
+        "    if idle >= MOST_IDLE:",
+        "    if False:",
+        ("tests/scenes/test_paging.py::test_paging_without_an_end_fails_the_search_by_name_and_is_not_tried_again",),
+    ),
+    Mutant(
+        "an empty page is none of an answer's ends",
+        "curation/scenes/paging.py",
+        "        if asked is None:\n            return\n        why",
+        "        if asked is None or not _listed(page):\n            return\n        why",
+        ("tests/scenes/test_paging.py::test_pages_are_followed_whatever_leads_to_them_also_past_empty_ones",),
+    ),
+    Mutant(
+        "a search that has no end is not taken for a whole one",
+        "curation/scenes/paging.py",
+        "if why and matched is not None and len(names) >= matched:",
+        "if why and matched is not None:",
+        ("tests/scenes/test_paging.py::test_paging_without_an_end_is_one_where_all_that_match_are_there",),
+    ),
+    Mutant(
+        "no more of an answer is unpacked than was asked for",
+        "curation/scenes/paging.py",
+        "        if size > MOST_ANSWER_BYTES:",
+        "        if False:",
+        (
+            "tests/scenes/test_paging.py"
+            "::test_an_answer_that_unpacks_to_more_than_was_asked_for_ends_by_name_before_it_fills_memory[200]",
+        ),
+    ),
+    Mutant(
+        "an item that was lost and could not have been chosen fails nothing",
+        "curation/scenes/candidates.py",
+        "[u for u in self.unread if u.time is None or may_be(u.time)]",
+        "list(self.unread)",
+        ("tests/build/test_walk.py::test_a_lost_partner_too_far_in_time_to_be_chosen_leaves_a_gap_a_gap",),
+    ),
+    Mutant(
+        "an item that was lost and may have been chosen is told",
+        "curation/scenes/candidates.py",
+        "[u for u in self.unread if u.time is None or may_be(u.time)]",
+        "[u for u in self.unread if u.time is not None and may_be(u.time)]",
+        ("tests/build/test_walk.py::test_a_lost_partner_of_no_time_might_have_been_chosen",),
+    ),
+    Mutant(
+        "what lets one into a catalog is sent to no other origin",
+        "curation/scenes/session.py",
+        "if _origin(str(request.url)) != self._origin:",
+        "if not self._origin:",
+        ("tests/scenes/test_session.py::test_what_lets_one_in_is_sent_to_the_catalogs_own_origin_and_to_no_other",),
+    ),
+    Mutant(
+        "a URL of a catalog's origin does not become a path of this machine",
+        "curation/scenes/items.py",
+        "return below if hrefs.is_relative(below) else href",
+        "return below if below else href",
+        (
+            "tests/scenes/test_items.py::test_no_url_becomes_a_path_of_this_machine",
+            "tests/scenes/test_spelling.py"
+            "::test_a_relative_href_is_a_reference_and_what_is_told_from_the_base_leads_back_there",
+        ),
+    ),
+    Mutant(
+        "a link of a catalog is no path of this machine",
+        "curation/scenes/api.py",
+        'if hrefs.scheme_of(href or "") not in hrefs.SERVERS:',
+        "if False:",
+        ("tests/store/test_hrefs.py::test_no_link_of_a_catalog_makes_anybody_read_a_file_of_this_machine",),
+    ),
+    Mutant(
+        "a certificate that is not trusted is not asked for again",
+        "curation/scenes/session.py",
+        "        if error is not None and trust.refused(error):\n            raise error\n",
+        "",
+        (
+            "tests/store/test_trust.py::test_a_certificate_that_is_not_trusted_is_one_line_that_says_what_to_set_after_one_try",
+        ),
+    ),
+    Mutant(
+        "a catalog that is not there is told at once",
+        "curation/scenes/api.py",
+        "    check_reached(catalog)\n",
+        "",
+        ("tests/scenes/test_session.py::test_where_nobody_is_there_a_build_ends_within_seconds_with_one_line",),
+    ),
+    Mutant(
+        "a place whose scene cannot be read is not told to have none",
+        "curation/scenes/candidates.py",
+        "unseen = () if lost is None else lost.unread",
+        "unseen = ()",
+        (
+            "tests/scenes/test_unreadable.py::test_a_place_whose_only_scene_cannot_be_read_fails_with_that_and_is_tried_again",
+        ),
+    ),
+    Mutant(
+        "a search that met unreadable items is made again",
+        "curation/scenes/saved.py",
+        " | ({_UNREADABLE: len(found.unreadable)} if found.unreadable else {})",
+        "",
+        (
+            "tests/scenes/test_unreadable.py::test_a_place_whose_only_scene_cannot_be_read_fails_with_that_and_is_tried_again",
+        ),
+    ),
+    Mutant(
+        "an item that cannot be read has a code of its own",
+        "curation/scenes/candidates.py",
+        "return Reject(Code.UNREADABLE_ITEM,",
+        "return Reject(Code.NO_SCENE,",
+        (
+            "tests/scenes/test_unreadable.py::test_a_place_whose_only_scene_cannot_be_read_fails_with_that_and_is_tried_again",
+        ),
+    ),
+    Mutant(
+        "what an item that cannot be read cost is tried again",
+        "curation/scenes/candidates.py",
+        "return Candidates(code=Code.UNREADABLE_ITEM, cause=_cause(left), status=Status.FAILED,",
+        "return Candidates(code=Code.UNREADABLE_ITEM, cause=_cause(left), status=Status.ABSENT,",
+        ("tests/scenes/test_unreadable.py::test_a_dem_that_cannot_be_read_is_not_told_as_sea",),
+    ),
+    Mutant(
+        "a few per cent of items that cannot be read are told",
+        "curation/scenes/saved.py",
+        "count <= MOST_UNREADABLE * items",
+        "count <= items",
+        (
+            "tests/scenes/test_unreadable.py::test_a_catalog_is_told_as_unreadable_where_more_than_a_few_per_cent_of_its_items_are",
+        ),
+    ),
+    Mutant(
+        "a search that cannot be saved fails no patch",
+        "curation/scenes/saved.py",
+        "    except (ConfigError, StorageError):",
+        "    except ConfigError:",
+        (f"{STORAGE}a_search_that_cannot_be_saved_ends_the_run_and_fails_no_patch",),
+    ),
+    Mutant(
+        "a relative href of an item in a bucket leads into that bucket",
+        "curation/scenes/items.py",
+        "    if hrefs.scheme_of(address) not in hrefs.BUCKETS:",
+        "    if True:",
+        ("tests/scenes/test_spelling.py::test_a_relative_href_of_an_item_in_a_bucket_leads_into_that_bucket",),
+    ),
+)
