@@ -46,10 +46,10 @@ ssl4eo-s12-ml ssl4eo-s:
 	$(BIN)/curate report --dataset $@ --root $(ROOT)
 
 test: $(READY) ## Run the fast tests, some at a time (PYTEST_FLAGS: what else pytest is told)
-	$(BIN)/pytest -n auto --dist loadgroup $(PYTEST_FLAGS)
+	$(BIN)/pytest -n auto --dist loadfile $(PYTEST_FLAGS)
 
 test-slow: $(READY) ## Run the slow tests (crashes, clusters, the whole job), and those of properties on more examples
-	$(BIN)/pytest -n auto --dist loadgroup -m "(slow and not alone) or hypothesis" --hypothesis-profile thorough $(PYTEST_FLAGS)
+	$(BIN)/pytest -n auto --dist loadfile -m "(slow and not alone) or hypothesis" --hypothesis-profile thorough $(PYTEST_FLAGS)
 	$(BIN)/pytest -m "slow and alone" $(PYTEST_FLAGS)
 
 mutants: $(READY) ## Remove each guard of a table, and show that its test notices (see tests/mutants; not in CI)

@@ -69,24 +69,11 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     return True if leave_out else None
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skips single tests that need torch (marker `torch`), where it is not installed; groups who shares a fixture."""
-    abreast = config.getoption("dist", "no") == "loadgroup"
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips single tests that need torch (marker `torch`), where it is not installed."""
     for item in items:
         if not TORCH and item.get_closest_marker("torch"):
             item.add_marker(pytest.mark.skip(reason="torch is not installed"))
-        if abreast and (group := made_once_for(item)):
-            item.add_marker(pytest.mark.xdist_group(group))
-
-
-def made_once_for(item: pytest.Item) -> str | None:
-    """With whom a test shares what takes long to make, so that one process makes it, once; nothing where all may make it."""
-    assert isinstance(item, pytest.Function)
-    if "earth" in item.fixturenames:  # what it has rendered is rendered
-        return "earth"
-    fixtures = (f for name in item.fixturenames for f in item._fixtureinfo.name2fixturedefs.get(name, ()))
-    return str(item.path.relative_to(Path(__file__).parent)) if any(f.scope == "module" for f in fixtures) else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -130,3 +131,52 @@ def test_no_stacks_of_running_threads_are_walked_from_outside_the_interpreter(py
     assert not float(pytestconfig.getini("faulthandler_timeout") or 0)
     asks = [p for p in TESTS.rglob("*.py") if p != Path(__file__) and "dump_traceback_later" in p.read_text()]
     assert not asks
+
+
+SHARES = """
+import os, time
+from pathlib import Path
+import pytest
+
+@pytest.fixture(scope="module")
+def made():
+    with Path("made.txt").open("a") as file:
+        file.write(f"{os.getpid()}\\n")
+
+@pytest.mark.parametrize("n", range(12))
+def test_with_what_is_made_once(made, n):
+    time.sleep(0.05)
+"""
+
+
+def test_what_a_file_of_tests_shares_is_made_by_one_process_where_several_run(tmp_path: Path):
+    # By groups (`--dist loadgroup`) each process made all of it: pytest 9.2 passes over what pytest-xdist 3.8 marks.
+    spread = set(re.findall(r"--dist \w+", (TESTS.parent / "Makefile").read_text()))
+    assert len(spread) == 1
+    for name in ("a", "b", "c"):
+        (tmp_path / f"test_{name}.py").write_text(SHARES)
+    flags = [
+        "-p",
+        "xdist",
+        "-n",
+        "3",
+        *spread.pop().split(),
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        ".",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *flags],
+        cwd=tmp_path,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "36 passed" in done.stdout, done.stdout + done.stderr
+    makers = (tmp_path / "made.txt").read_text().split()
+    assert len(makers) == 3
+    assert len(set(makers)) > 1, "files are shared out"
