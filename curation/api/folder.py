@@ -27,7 +27,7 @@ from curation.errors.printable import printable
 from curation.pack import annotate
 from curation.pack.pack import check_built
 from curation.pack.splits import split as splits
-from curation.places import rows
+from curation.places import parquet, rows
 from curation.places.locations import Locations
 from curation.places.regions import ALL, Region
 from curation.recipe import catalogs
@@ -168,6 +168,9 @@ class DatasetFolder:
         rows_of_file = self._rows(asked)
         self._check_writable(store)
         found = selection.locations(self.dataset, store, asked)
+        for key in selection.tables(self.dataset, asked):
+            drawn = parquet.load(store, key, self.dataset)
+            parquet.save(drawn, store, key, self.dataset, splits.sides(self.dataset.recipe, drawn))
         split = splits.planned(self.dataset.recipe, Locations.joined(list(found.values())))
         counts = {r: Counter(map(split.of, places)) for r, places in found.items()}
         return LocateResult(counts, store.where("manifest"), _special(asked, rows_of_file))

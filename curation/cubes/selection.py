@@ -71,6 +71,12 @@ def locations(dataset: Dataset, store: Store, asked: Sequence[Region], *, keep: 
     return out
 
 
+def tables(dataset: Dataset, asked: Sequence[Region]) -> list[str]:
+    """Keys of the tables that the locations of regions are kept in."""
+    by_region = dataset.recipe.places.sampler == "grid"
+    return [paths.locations(r.name) for r in asked] if by_region else [paths.locations(None)]
+
+
 def _drawn(dataset: Dataset, store: Store, asked: Sequence[Region] | None, keep: bool) -> Locations:
     key = paths.locations(asked[0].name if asked else None)
     if store.head(key) is None:

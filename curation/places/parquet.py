@@ -24,11 +24,17 @@ _ABOUT = b"curation"
 
 # Names as plain strings: not every reader of GeoParquet knows dictionaries.
 _FIELDS = [f.with_type(pa.string()) if pa.types.is_dictionary(f.type) else f for f in SCHEMA]
+_SPLIT = "split"
 _GEOMETRY = pa.field("geometry", pa.binary(), nullable=False)
 
 
-def save(locations: Locations, store: Store, key: str, dataset: Dataset) -> Receipt:
+def save(
+    locations: Locations, store: Store, key: str, dataset: Dataset, sides: NDArray[np.str_] | None = None
+) -> Receipt:
     """The receipt of the locations as one GeoParquet object, in the order given; same locations, same bytes.
+
+    `sides`, what each is planned to be of, is a column `split` for people and maps: no digest has it, and `load` passes over
+    it, since a recipe may split otherwise by then.
 
     Geometry is the footprint in EPSG:4326 by its corners (for maps: the grid itself is in the columns), cut at the
     antimeridian.
@@ -36,8 +42,11 @@ def save(locations: Locations, store: Store, key: str, dataset: Dataset) -> Rece
     shapes = _footprints(locations)
     geometry = pa.array(shapely.to_wkb(shapes), pa.binary())
     given = list(locations.table.schema)[len(SCHEMA) :]
-    schema = pa.schema([*_FIELDS, *given, _GEOMETRY])
-    table = locations.table.append_column("geometry", geometry).cast(schema)
+    table, split = locations.table, []
+    if sides is not None:
+        split = [pa.field(_SPLIT, pa.string())]
+        table = table.append_column(_SPLIT, pa.array(sides.tolist(), pa.string()))
+    table = table.append_column("geometry", geometry).cast(pa.schema([*_FIELDS, *given, *split, _GEOMETRY]))
     about = {
         "dataset": dataset.name,
         "places_digest": dataset.places_digest(),
@@ -82,7 +91,7 @@ def load(store: Store, key: str, dataset: Dataset) -> Locations:
                 f"{f' ({changed})' if changed else ''}; restore the recipe it was drawn with, or delete the file and "
                 "locate again"
             )
-    if table.schema.names != [*names, "geometry"]:
+    if [n for n in table.schema.names if n != _SPLIT] != [*names, "geometry"]:
         raise DamageError(f"{where}: not written by `curate`: columns {table.schema.names}, expected {names}")
     if len(table) != about["count"]:
         raise DamageError(f"{where}: {len(table)} rows, expected {about['count']}; delete it and locate again")

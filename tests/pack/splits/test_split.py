@@ -173,3 +173,19 @@ def test_a_record_comes_back_as_it_was(tmp_path):
     store.publish(paths.SPLIT, split.record(sides))
     assert list(split.recorded(store).items()) == list(sides.items())
     assert split.record(sides) == split.record(dict(sides))
+
+
+def test_locate_shows_the_planned_side_of_each_place_in_their_table_which_nothing_reads(built: Curate, tmp_path):
+    mine = built.copy(tmp_path)
+    key = paths.locations(None)
+    before = mine.store.get(key)
+    drawn = parquet.load(mine.store, key, mine.dataset)
+    assert mine("locate") == 0
+    table = pq.read_table(mine.folder / key)
+    assert dict(zip(table["id"].to_pylist(), table["split"].to_pylist(), strict=True)) == dict(
+        zip(drawn.column("id").tolist(), split.sides(mine.dataset.recipe, drawn).tolist(), strict=True)
+    )
+    again = parquet.load(mine.store, key, mine.dataset)
+    assert again.table.equals(drawn.table)
+    parquet.save(again, mine.store, key, mine.dataset)
+    assert mine.store.get(key) == before
