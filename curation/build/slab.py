@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 
 from curation.build.context import Reading, Slab, SlabJob, Source
 from curation.build.patch import build_patch
-from curation.cubes import arrays, facts, zarrshard
+from curation.cubes import facts, zarrshard
+from curation.cubes.chunks import chunk_hash
 from curation.cubes.cube import Cube
 from curation.errors import DamageError
 from curation.outcomes import SETTLED, PatchOutcome, Status
@@ -72,7 +73,7 @@ def build_slab(job: SlabJob) -> SlabReceipt:
                 for name, pixels in patch.pixels.items():
                     chunk = cube.encode(name, pixels)
                     chunks[name][slot] = chunk
-                    hashes[name] = arrays.chunk_hash(chunk)
+                    hashes[name] = chunk_hash(chunk)
             outcome = dataclasses.replace(outcome, chunks=hashes)
             outcomes[location.id] = outcome
             rows[slot] = patch.facts | facts.outcome_facts(outcome)
@@ -165,8 +166,8 @@ def _settled_before(
         except FileNotFoundError as err:
             raise DamageError(f"{job.store.where(key)}: is recorded but not there: {again(key)}") from err
         for slot, expected in wanted.items():
-            if slot not in stored or arrays.chunk_hash(stored[slot]) != expected:
-                found = arrays.chunk_hash(stored[slot]) if slot in stored else "no chunk"
+            if slot not in stored or chunk_hash(stored[slot]) != expected:
+                found = chunk_hash(stored[slot]) if slot in stored else "no chunk"
                 raise DamageError(
                     f"{job.store.where(key)} slot {slot}: holds {found}, recorded was {expected}: {again(key)}"
                 )

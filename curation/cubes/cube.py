@@ -20,17 +20,8 @@ from zarr.core.buffer import Buffer
 from zarr.storage import MemoryStore
 
 from curation.cubes import zarrshard
-from curation.cubes.arrays import (
-    UNDECODED,
-    axes,
-    chunk_hash,
-    coordinate,
-    create_array,
-    decode_chunk,
-    encode_chunk,
-    of_bands,
-    python,
-)
+from curation.cubes.arrays import axes, coordinate, create_array, of_bands, python
+from curation.cubes.chunks import UNDECODED, chunk_hash, decode_chunk, encode_chunk
 from curation.cubes.facts import schema
 from curation.errors import ConfigError, DamageError
 from curation.model import STATIC, Location
@@ -237,12 +228,11 @@ class Cube:
         shape = self.chunk_shape(name)
         if pixels.shape != shape[1:]:
             raise AssertionError(f"{name}: pixels are {pixels.shape}, expected {shape[1:]}")
-        return encode_chunk(pixels[None], shape, self.arrays[name][1].dtype, self.arrays[name][1].nodata)
+        return encode_chunk(pixels[None], shape, self.arrays[name][1].dtype)
 
     def decode(self, name: str, chunk: bytes) -> NDArray[Any]:
         """(band, y, x) of a stored chunk."""
-        array = self.arrays[name][1]
-        out: NDArray[Any] = decode_chunk(chunk, self.chunk_shape(name), array.dtype, array.nodata)[0]
+        out: NDArray[Any] = decode_chunk(chunk, self.chunk_shape(name), self.arrays[name][1].dtype)[0]
         return out
 
     def array_key(self, name: str, slab: int) -> str:
@@ -271,7 +261,7 @@ class Cube:
         for fact in self.facts:
             column = fact.column([r.get(fact.name) for r in rows], self.slab_patches)
             shape = column.shape
-            out[self.fact_key(fact, slab)] = encode_chunk(column, shape, DTYPE[fact.type], FILL[fact.type])
+            out[self.fact_key(fact, slab)] = encode_chunk(column, shape, DTYPE[fact.type])
         return out
 
     def row_hashes(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -304,7 +294,7 @@ class Cube:
             key = self.fact_key(fact, slab)
             shape = (self.slab_patches, fact.length) if fact.axis else (self.slab_patches,)
             try:
-                column = decode_chunk(read(key), shape, DTYPE[fact.type], FILL[fact.type])
+                column = decode_chunk(read(key), shape, DTYPE[fact.type])
             except FileNotFoundError as err:
                 raise DamageError(f"{store.where(key)}: is recorded but not there: {again(key)}") from err
             except UNDECODED as err:
@@ -365,7 +355,7 @@ class Cube:
         try:
             shape = json.loads(store.get(f"{self.prefix}/id/zarr.json"))["shape"]
             chunk = store.get(paths.chunk(self.prefix, "id", 0, axes=1))
-            return [str(v) for v in decode_chunk(chunk, tuple(shape), "str", "")]
+            return [str(v) for v in decode_chunk(chunk, tuple(shape), "str")]
         except FileNotFoundError as err:
             raise DamageError(f"{store.where(self.prefix)}: its ids are not there: {again(self.prefix)}") from err
         except (LookupError, *UNDECODED) as err:
@@ -404,11 +394,6 @@ def stored_chunk(store: Store, key: str, slot: int, slots: int, expected: str) -
     if (found := chunk_hash(chunk)) != expected:
         raise DamageError(f"{where}: chunk has hash {found}, recorded was {expected}: {again(key)}")
     return chunk
-
-
-def decoded(chunk: bytes, shape: tuple[int, ...], dtype: str, fill: Any) -> NDArray[Any]:
-    """The values of a stored chunk of a pixel array, whose shape, dtype and nodata its metadata tell."""
-    return decode_chunk(chunk, shape, dtype, fill)
 
 
 def cube_of(dataset: Dataset, region: str, season: str, ordered: Locations) -> Cube:

@@ -18,8 +18,8 @@ from numpy.typing import DTypeLike, NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from curation.cubes.arrays import UNDECODED, decode_chunk
-from curation.cubes.cube import IDENTITY, decoded, stored_chunk
+from curation.cubes.chunks import UNDECODED, decode_chunk
+from curation.cubes.cube import IDENTITY, stored_chunk
 from curation.cubes.facts import outcome_facts
 from curation.cubes.open_patch import StoredCube, ledger_of
 from curation.errors import ConfigError, DamageError
@@ -275,7 +275,7 @@ def _column(cube: StoredCube, name: str, slab: int) -> NDArray[Any] | None:
     data = read_checked(cube.store, recorded, key)
     dtype = "str" if meta["data_type"] == "string" else meta["data_type"]
     try:
-        return decode_chunk(data, shape, dtype, _number(meta["fill_value"]))
+        return decode_chunk(data, shape, dtype)
     except UNDECODED as err:
         raise DamageError(f"{cube.store.where(key)}: is no chunk of {name} ({err}), recorded was one") from err
 
@@ -310,7 +310,7 @@ class _Pixels:
             if outcome is not None and self.name in outcome.chunks:
                 key = paths.chunk(cube.prefix, self.name, slab, axes=4)
                 chunk = stored_chunk(cube.store, key, slot, cube.slots, outcome.chunks[self.name])
-                out[row] = decoded(chunk, shape, dtype, nodata)[0][inner]
+                out[row] = decode_chunk(chunk, shape, dtype)[0][inner]
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ import rioxarray  # noqa: F401 - gives arrays their `.rio`
 import xarray as xr
 from affine import Affine
 
+from curation.cubes.chunks import decode_chunk
 from curation.cubes.contents import identity
-from curation.cubes.cube import decoded, stored_chunk
+from curation.cubes.cube import stored_chunk
 from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
 from curation.outcomes import PatchOutcome
@@ -133,7 +134,7 @@ class StoredCube:
         of, slots = its["attributes"], its["chunk_grid"]["configuration"]["chunk_shape"][0]
         slab, slot = divmod(patch, slots)
         chunk = stored_chunk(self.store, paths.chunk(self.prefix, name, slab, axes=4), slot, slots, expected)
-        pixels = decoded(chunk, (1, *its["shape"][1:]), its["data_type"], of["nodata"])[0]
+        pixels = decode_chunk(chunk, (1, *its["shape"][1:]), its["data_type"])[0]
         bands = list(self.values(f"{name}_band"))
         of_bands = {k: ("band", v) for k, v in self.arrays[f"{name}_band"]["attributes"].items()}
         down, right = (np.array(self.values(axis), np.float64) for axis in its["dimension_names"][2:])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from curation.cubes import zarrshard
-from curation.cubes.arrays import chunk_hash
+from curation.cubes.chunks import chunk_hash
 from curation.cubes.cube import Cube
 from curation.errors import DamageError
 from curation.errors.words import counted

@@ -40,7 +40,7 @@ import tifffile
 import xarray as xr
 
 from curation.cubes import zarrshard
-from curation.cubes.arrays import chunk_hash
+from curation.cubes.chunks import chunk_hash
 from curation.cubes.cube import Cube
 from curation.cubes.selection import asked_regions, cubes
 from curation.outcomes import PatchOutcome, Status

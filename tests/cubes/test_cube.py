@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from curation.cubes.arrays import chunk_hash
+from curation.cubes.chunks import chunk_hash
 from curation.cubes.cube import Cube
 from curation.errors import DamageError
 from curation.outcomes import Status

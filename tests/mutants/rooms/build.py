@@ -22,7 +22,7 @@ ROWS = (
     Mutant(
         "kept pixels are those recorded",
         "curation/build/slab.py",
-        "            if slot not in stored or arrays.chunk_hash(stored[slot]) != expected:",
+        "            if slot not in stored or chunk_hash(stored[slot]) != expected:",
         "            if slot not in stored:",
         ("tests/cubes/test_row_hashes.py::test_pixels_that_decode_and_are_others_are_damage",),
     ),

@@ -26,14 +26,14 @@ ROWS = (
     ),
     Mutant(
         "chunks of pixels and numbers end with a checksum",
-        "curation/cubes/arrays.py",
+        "curation/cubes/chunks.py",
         'shuffle="bitshuffle"), Crc32cCodec()',
         'shuffle="bitshuffle"),',
         ("tests/cubes/test_cube.py::test_every_array_of_a_cube_ends_its_chunks_with_a_checksum",),
     ),
     Mutant(
         "chunks of text end with a checksum",
-        "curation/cubes/arrays.py",
+        "curation/cubes/chunks.py",
         "return ZstdCodec(), Crc32cCodec()",
         "return (ZstdCodec(),)",
         ("tests/cubes/test_cube.py::test_every_array_of_a_cube_ends_its_chunks_with_a_checksum",),
