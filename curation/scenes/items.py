@@ -299,6 +299,8 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
     orbit_state = properties.get("sat:orbit_state")
     baseline = _baseline(named.get("baseline"), form)
     first = assets[spelling.key_of(assets, form.assets.get(bands[0], bands[0]))]
+    measured = {b for a in spec.arrays if a.unit == radiometry.UNIT for b in a.bands}
+    reflectance = [assets[spelling.key_of(assets, form.assets.get(b, b))] for b in bands if b in measured]
     if not isinstance(item["id"], str) or not item["id"] or not _encodes(item["id"]):
         raise TypeError(f"id is {shown(item['id'])}, expected text")
     return Scene(
@@ -310,7 +312,7 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
         epsg=_epsg(properties, first),
         cloud_pct=_percent(_CLOUD, properties.get(_CLOUD)),
         baseline=baseline,
-        offset_dn=radiometry.offset_dn(form.offset, properties, first, baseline),
+        offset_dn=radiometry.offset_dn(form.offset, properties, reflectance or [first], baseline),
         orbit_state=None if orbit_state is None else spelling.orbit_state(orbit_state),
         relative_orbit=_whole("sat:relative_orbit", properties.get("sat:relative_orbit"), ORBITS_BELOW),
         platform=_spelt("platform", properties.get("platform"), spelling.platform),

@@ -43,9 +43,19 @@ ROWS = (
     Mutant(
         "the offset is looked for in pixels",
         "curation/build/picks/clearest.py",
-        "        radiometry.check_offset(found, scene.offset_dn)\n",
+        "        radiometry.check_offset(found, scene.offset_dn, is_believed=believed)\n",
         "",
         ("tests/build/test_offset.py::test_a_scene_whose_pixels_contradict_its_baseline_is_refused",),
+    ),
+    Mutant(
+        "a catalog's word on the offset that is often wrong is not believed alone",
+        "curation/build/picks/clearest.py",
+        "is_believed=believed",
+        "is_believed=True",
+        (
+            "tests/build/test_offset.py::"
+            "test_earth_searchs_flag_is_followed_and_that_the_offset_is_in_only_where_pixels_show_it",
+        ),
     ),
     Mutant(
         "what cannot be reflectance is refused",

@@ -11,6 +11,20 @@ ROWS = (
         ("tests/scenes/test_spelling.py::test_what_says_neither_yes_nor_no_of_the_offset_is_not_taken_for_no",),
     ),
     Mutant(
+        "assets that state different offsets are not read by the first",
+        "curation/read/radiometry.py",
+        "        if len(stated) != 1:",
+        "        if False:",
+        ("tests/read/test_radiometry.py::test_assets_must_state_one_offset",),
+    ),
+    Mutant(
+        "what Earth Search has taken off is not taken off again",
+        "curation/read/radiometry.py",
+        '    if rule == "raster-bands":',
+        '    if rule in ("raster-bands", "earth-search"):',
+        ("tests/scenes/test_recorded.py::test_what_earth_search_states_twice_is_taken_off_once",),
+    ),
+    Mutant(
         "a link within a file to another file is not followed",
         "curation/read/variables.py",
         "        if isinstance(link, h5py.ExternalLink):",
