@@ -212,6 +212,23 @@ ROWS = (
         ("tests/build/test_offset.py::test_a_few_saturated_pixels_are_no_data_and_counted",),
     ),
     Mutant(
+        "a mean is of one version of the processor",
+        "curation/build/picks/mean.py",
+        "chosen = groups[0] if groups else",
+        "chosen = usable(slab, mine.scenes) if groups else",
+        ("tests/build/test_mean.py::test_where_the_processor_changes_within_a_season_the_mean_is_of_one_of_the_two",),
+    ),
+    Mutant(
+        "what another version has is counted",
+        "curation/build/picks/mean.py",
+        " - {rank.orbit_of(s) for s in chosen}",
+        "",
+        (
+            "tests/build/test_mean.py::"
+            "test_a_mean_is_of_the_version_that_was_processed_again_with_number_spread_and_days",
+        ),
+    ),
+    Mutant(
         "a mean is of swaths",
         "curation/build/picks/mean.py",
         "        if not source.kind.whole_orbits:",
