@@ -90,8 +90,8 @@ def make_parser() -> _Parser:
     where.add_argument(
         "--catalog",
         metavar="C",
-        help="planetary-computer, earth-search, cdse, embedded, the URL of a STAC API, or the path of a STAC "
-        "ItemCollection, a STAC-GeoParquet file, or a folder of such (default: the recipe's); embedded wants "
+        help="planetary-computer, earth-search, earth-search-c1, cdse, embedded, the URL of a STAC API, or the path "
+        "of a STAC ItemCollection, a STAC-GeoParquet file, or a folder of such (default: the recipe's); embedded wants "
         "pip install 'curation[earth]'",
     )
     work = _Parser(add_help=False)

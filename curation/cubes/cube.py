@@ -187,6 +187,7 @@ class Cube:
                 attributes={
                     "source": spec.name,
                     "long_name": spec.title,
+                    **({"comment": spec.comment} if spec.comment else {}),
                     "units": array.unit,
                     "nodata": array.nodata,
                     **({} if array.res_m is None else {"res_m": array.res_m}),

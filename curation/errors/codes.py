@@ -34,6 +34,8 @@ class Code(StrEnum):
     """No scene of the same acquisition (labels that belong to one image)."""
     OFFSET_CONFLICT = "offset_conflict"
     """Metadata and the scene's pixels disagree on whether these carry the +1000 offset."""
+    OFFSET_UNPROVEN = "offset_unproven"
+    """What metadata say of the +1000 offset is known to be wrong too often, and the scene's pixels do not bear it out."""
     IMPOSSIBLE = "impossible"
     """Too many clear pixels are brighter than any surface, or of radar than any target: they cannot be what they should."""
     SHIFTED = "shifted"
@@ -72,6 +74,7 @@ CODE_HELP: dict[Code, str] = {
     Code.NO_ORBIT: "no scene in the orbit direction fixed for the location",
     Code.NO_MATCH: "no scene of the same acquisition",
     Code.OFFSET_CONFLICT: "metadata and pixels disagree on the +1000 offset",
+    Code.OFFSET_UNPROVEN: "the catalog's word on the +1000 offset is not to be believed, and pixels do not bear it out",
     Code.IMPOSSIBLE: "too many pixels (of reflectance clear ones) are brighter than anything can be",
     Code.SHIFTED: "a source lies beside the one it goes with by more pixels than the recipe allows",
     Code.UNREADABLE_ITEM: "no scene will do, but an item of the catalog that could not be read may be one that would",
@@ -97,6 +100,7 @@ VALUE_HELP: dict[Code, str] = {
     Code.TIME_GAP: "{:.3g} days",
     Code.EXHAUSTED: "scenes left: {:.0f}",
     Code.OFFSET_CONFLICT: "offset by its metadata: {:g}",
+    Code.OFFSET_UNPROVEN: "offset by its metadata: {:g}",
     Code.IMPOSSIBLE: "share of pixels: {:.3g}",
     Code.SHIFTED: "{:.3g} pixels of the array measured",
 }

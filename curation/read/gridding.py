@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,8 +69,12 @@ class Gridded:
     """(bands, y, x) weighted by area; NaN where no footprint with a value reaches."""
     weight: Floats
     """(bands, y, x) area of the overlaps that the mean is of, in areas of the pixel: 1 is covered once."""
+    spread: Floats
+    """(bands, y, x) standard deviation of the footprints about that mean, weighted by area; NaN where there are not two."""
     orbits: Ints
     """(y, x) orbits of which at least one footprint was used, of any band."""
+    days: Ints
+    """(y, x) days of those orbits."""
     footprints: Ints
     """(y, x) footprints used, of any band."""
     quality_mean: Floats
@@ -101,14 +106,18 @@ class Accumulator:
         self._n = size_px * size_px
         self._weight = np.zeros((bands, self._n))
         self._sum = np.zeros((bands, self._n))
+        self._squares = np.zeros((bands, self._n))
+        """Of the distances from the mean, weighted."""
+        self._values = np.zeros((bands, self._n), np.int64)
         self._footprints = np.zeros(self._n, np.int64)
         self._orbits: dict[Hashable, NDArray[np.bool_]] = {}
+        self._days: dict[Hashable, NDArray[np.bool_]] = {}
         self._quality_weight = np.zeros(self._n)
         self._quality_sum = np.zeros(self._n)
         self._quality_min = np.full(self._n, np.inf)
         self._codes: dict[int, Floats] = {}
 
-    def add(self, footprints: Footprints, orbit: Hashable = 0) -> bool:
+    def add(self, footprints: Footprints, orbit: Hashable = 0, day: Hashable = 0) -> bool:
         """Adds what one file saw; True where any of it was used.
 
         A footprint with an unknown corner, or of too little quality, is left out; one without a value in a band is left
@@ -117,6 +126,7 @@ class Accumulator:
         Args:
             footprints: in any order; those that do not reach the cell change nothing.
             orbit: what orbit they are of: files of the same one count once.
+            day: and of what day: likewise.
         """
         bands = len(self._weight)
         if len(footprints.values) != bands:
@@ -136,6 +146,7 @@ class Accumulator:
         which = np.flatnonzero(wanted)
         values = np.where(has_value, footprints.values, 0.0)
         mine = self._orbits.setdefault(orbit, np.zeros(self._n, bool))
+        today = self._days.setdefault(day, np.zeros(self._n, bool))
         is_any = False
         for index, pixel, share in overlaps(
             footprints.lon[which], footprints.lat[which], self.west, self.north, self.size_deg, self.size_px
@@ -147,17 +158,37 @@ class Accumulator:
             f, p, w = f[used], pixel[used], share[used]
             for band in range(bands):
                 valid = w * has_value[band, f]
-                self._weight[band] += np.bincount(p, valid, self._n)
-                self._sum[band] += np.bincount(p, valid * values[band, f], self._n)
+                weight, total = np.bincount(p, valid, self._n), np.bincount(p, valid * values[band, f], self._n)
+                self._add_squares(band, p, valid, values[band, f], weight, total)
+                self._weight[band] += weight
+                self._sum[band] += total
             if bands:
                 self._footprints += np.bincount(p, minlength=self._n)
-            mine[p] = True
+            mine[p] = today[p] = True
             is_any |= bool(len(p))
             if quality is not None and bands:
                 self._quality_weight += np.bincount(p, w, self._n)
                 self._quality_sum += np.bincount(p, w * quality[f], self._n)
                 np.minimum.at(self._quality_min, p, quality[f])
         return is_any
+
+    def _add_squares(
+        self, band: int, pixel: Ints, w: Floats, values: Floats, weight: NDArray[Any], total: NDArray[Any]
+    ) -> None:
+        """Distances from the mean, of these and then of both together (Chan, Golub and LeVeque 1983).
+
+        Mean squares less squares of the mean would be a difference of large numbers: of methane the spread is a hundredth
+        of the column.
+        """
+
+        def mean(sums: Floats, of: Floats) -> Floats:
+            return np.divide(sums, of, out=np.zeros(self._n), where=of > 0)
+
+        before, mine = self._weight[band], mean(total, weight)
+        apart = mine - mean(self._sum[band], before)
+        self._squares[band] += np.bincount(pixel, w * (values - mine[pixel]) ** 2, self._n)
+        self._squares[band] += apart**2 * mean(before * weight, before + weight)
+        self._values[band] += np.bincount(pixel[w > 0], minlength=self._n)
 
     def _add_codes(self, codes: Ints, pixel: Ints, share: Floats) -> None:
         for code in np.unique(codes[codes != NO_CODE]):
@@ -177,11 +208,17 @@ class Accumulator:
         for code in sorted(self._codes):
             larger = self._codes[code] > most
             codes[larger], most[larger] = code, self._codes[code][larger]
-        orbits = sum((o.astype(np.int64) for o in self._orbits.values()), np.zeros(self._n, np.int64))
+        orbits, days = (
+            sum((o.astype(np.int64) for o in each.values()), np.zeros(self._n, np.int64))
+            for each in (self._orbits, self._days)
+        )
+        spread = np.where(self._values > 1, np.sqrt(mean(self._squares, self._weight)), np.nan)
         return Gridded(
             mean(self._sum, self._weight).reshape(-1, *shape),
             self._weight.copy().reshape(-1, *shape),
+            spread.reshape(-1, *shape),
             orbits.reshape(shape),
+            days.reshape(shape),
             self._footprints.copy().reshape(shape),
             mean(self._quality_sum, self._quality_weight).reshape(shape),
             np.where(np.isfinite(self._quality_min), self._quality_min, np.nan).reshape(shape),

@@ -6,7 +6,7 @@ Baselines 04.00 and later carry +1000 in the digital numbers (Sentinel-2 Product
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -88,13 +88,13 @@ class NoBaselineError(ValueError):
     """The item does not say what decides its offset."""
 
 
-def offset_dn(rule: str, properties: dict[str, Any], asset: dict[str, Any], baseline: str | None) -> int:
+def offset_dn(rule: str, properties: dict[str, Any], assets: Sequence[dict[str, Any]], baseline: str | None) -> int:
     """What the pixels of an item carry on top of harmonised digital numbers, as its catalog says it.
 
     Args:
         rule: `none`, `baseline`, `raster-bands` or `earth-search` (a `CatalogForm.offset`).
         properties: the item's properties.
-        asset: one of its reflectance assets.
+        assets: its reflectance assets, one or more: what they state must be one thing.
         baseline: its processing baseline, such as `05.00`.
 
     Raises:
@@ -104,22 +104,43 @@ def offset_dn(rule: str, properties: dict[str, Any], asset: dict[str, Any], base
     if rule == "none":
         return 0
     if rule == "raster-bands":
-        bands = asset.get("raster:bands") or asset.get("bands") or [{}]
-        scale = _first(asset.get("raster:scale"), bands[0].get("scale"), bands[0].get("raster:scale"))
-        offset = _first(asset.get("raster:offset"), bands[0].get("offset"), bands[0].get("raster:offset"))
-        if scale is None or offset is None:
-            raise NoBaselineError("the asset states no scale and offset")
-        carried = round(-float(offset) / float(scale))
-        if carried not in (0, OFFSET_DN):
-            raise NoBaselineError(
-                f"the asset's scale {scale} and offset {offset} mean {carried} on top, expected 0 or {OFFSET_DN}"
-            )
-        return carried
+        stated = sorted({_stated(asset) for asset in assets})
+        if len(stated) != 1:
+            raise NoBaselineError(f"the assets' scales and offsets mean {stated} on top, expected one of them for all")
+        return stated[0]
     if rule == "earth-search" and _says_applied(properties.get("earthsearch:boa_offset_applied")):
         return 0
     if baseline is None:
         raise NoBaselineError("the item states no processing baseline")
     return OFFSET_DN if versions.order(versions.baseline(baseline)) >= FIRST_WITH_OFFSET else 0
+
+
+def _stated(asset: dict[str, Any]) -> int:
+    """What an asset's own scale and offset (STAC extension `raster`, or STAC 1.1) say that its pixels carry."""
+    bands = asset.get("raster:bands") or asset.get("bands") or [{}]
+    scale = _first(asset.get("raster:scale"), bands[0].get("scale"), bands[0].get("raster:scale"))
+    offset = _first(asset.get("raster:offset"), bands[0].get("offset"), bands[0].get("raster:offset"))
+    if scale is None or offset is None:
+        raise NoBaselineError("the asset states no scale and offset")
+    carried = round(-float(offset) / float(scale))
+    if carried not in (0, OFFSET_DN):
+        raise NoBaselineError(
+            f"the asset's scale {scale} and offset {offset} mean {carried} on top, expected 0 or {OFFSET_DN}"
+        )
+    return carried
+
+
+def is_believed(rule: str, offset: int) -> bool:
+    """Whether what a catalog says of the offset holds where pixels prove nothing.
+
+    Earth Search's word that it is still in the pixels does not: of many scenes it says so whose pixels are without it
+    (Element84/earth-search issues 66 and 71, cirrus-geo/cirrus-earth-search issue 33).
+
+    Args:
+        rule: as in `offset_dn`.
+        offset: what that gave.
+    """
+    return rule != "earth-search" or not offset
 
 
 def _says_applied(value: Any) -> bool:
@@ -178,14 +199,16 @@ def evidence(pixels: Mapping[str, NDArray[Any]], clear_fraction: float) -> Evide
     return Evidence.IN if is_vegetated or has_water else Evidence.UNDECIDABLE
 
 
-def check_offset(found: Evidence, offset: int) -> None:
-    """Passes where the pixels do not contradict what metadata say of the offset.
+def check_offset(found: Evidence, offset: int, *, is_believed: bool = True) -> None:
+    """Passes where the pixels do not contradict what metadata say of the offset; or bear it out, where it is not believed.
 
     Raises:
-        Reject: `offset_conflict`, with the offset of the metadata.
+        Reject: `offset_conflict` or `offset_unproven`, with the offset of the metadata.
     """
     if (found is Evidence.IN and not offset) or (found is Evidence.NOT_IN and offset):
         raise Reject(Code.OFFSET_CONFLICT, float(offset))
+    if found is Evidence.UNDECIDABLE and not is_believed:
+        raise Reject(Code.OFFSET_UNPROVEN, float(offset))
 
 
 def impossible_fraction(dn: NDArray[Any], clear: NDArray[np.bool_], nodata: float) -> float:

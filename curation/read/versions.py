@@ -39,6 +39,11 @@ def baseline(value: Any) -> str:
     raise UnknownVersionError(f"processing baseline {value!r}: expected one such as '05.10' or 'N0510'")
 
 
+def dotted(text: str) -> str:
+    """A version in one form: `02.04.01` of `020401`, as names of Sentinel-5P's files have it; others as they are."""
+    return f"{text[:2]}.{text[2:4]}.{text[4:]}" if re.fullmatch(r"\d{6}", text, re.ASCII) else text
+
+
 def order(text: str | None) -> tuple[int, ...]:
     """What versions are compared by: the numbers in the text, in order; nothing is the oldest.
 

@@ -30,9 +30,10 @@ _LONGEST_GAP_DAYS = 36_525
 _NOT_PIXELS: Any = {
     "title": True,
     "licence": True,
+    "comment": True,
     "catalogs": True,
     "bands": True,
-    "kind": {"footprint_km": True, "classes": {"__all__": {"label"}}},
+    "kind": {"footprint_km": True, "classes": {"__all__": {"label"}}, "min_quality": {"__all__": {"source"}}},
 }
 """Keys of a source that change no pixel: words for people, forms in other catalogs, what bands are and classes count as, and
 how far train and val lie apart."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, model_validator
 
 from curation.errors.words import did_you_mean
 from curation.model import Location, Scene, Season
@@ -118,6 +119,16 @@ class ClassSpec(Strict):
     """The scene label it counts as; the class's own name where left out."""
 
 
+def _one_group(value: str) -> str:
+    try:
+        groups = re.compile(value).groups
+    except re.error as err:
+        raise ValueError(f"{value!r}: no regular expression ({err})") from None
+    if groups != 1:
+        raise ValueError(f"{value!r}: has {groups} groups, expected one, which is what is looked for")
+    return value
+
+
 class CatalogForm(Strict):
     """How one catalog offers the source."""
 
@@ -132,6 +143,9 @@ class CatalogForm(Strict):
     """Who signs hrefs, in the worker at read time."""
     properties: dict[str, str] = Field(default_factory=dict)
     """Field of a scene (`baseline`, `tile`, `datatake`, `version` …) → item property."""
+    names: dict[str, Annotated[str, AfterValidator(_one_group)]] = Field(default_factory=dict)
+    """Field of a scene → regular expression whose one group is it, in the name of the scene's first file: what products say
+    in their names and items leave out. It comes before `properties`."""
     offset: Literal["none", "baseline", "raster-bands", "earth-search"] = "none"
     """How to know whether the +1000 offset of Sentinel-2 baseline 04.00 is in the pixels."""
 
@@ -351,6 +365,8 @@ class SourceSpec(Strict):
     invalid: list[int] = Field(default_factory=list)
     """Codes that are no valid pixel; the mask's nodata is among them."""
     licence: str
+    comment: str = ""
+    """What who uses its pixels must know, in a sentence or two: it stands beside them in cubes."""
     catalogs: dict[str, CatalogForm]
     """By name of the catalog; `*` is any STAC API or file of the user's own, and the embedded Earth."""
 

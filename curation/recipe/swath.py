@@ -32,6 +32,17 @@ class FlagCode(Strict):
     """Names as in the variable's `flag_meanings` (CF conventions section 3.5): one of them set is enough."""
 
 
+class QualityLimit(Strict):
+    """The least quality that is used, from a version of the processor on."""
+
+    since: str = Field(pattern=r"^\d{2}\.\d{2}\.\d{2}$")
+    """The first version that it holds for, such as `02.04.00`."""
+    least: float = Field(ge=0, le=1)
+    """Footprints of less are left out."""
+    source: str = Field(min_length=1)
+    """Who says so, and where."""
+
+
 class SwathSpec(Strict):
     """Keys of `kind = "swath"`: how a scene's files say where footprints are, what was seen there, and how good that is."""
 
@@ -49,8 +60,8 @@ class SwathSpec(Strict):
     longitude_bounds: Variable | None = None
     quality: Variable | None = None
     """How good a footprint is, 0 to 1 once unpacked."""
-    min_quality: float | None = Field(default=None, ge=0, le=1)
-    """Footprints of less are left out."""
+    min_quality: list[QualityLimit] = Field(default_factory=list)
+    """By version of the processor, the oldest first; of an older one, or of one that is not known, the strictest holds."""
     variables: dict[str, Variable]
     """Band → variable, in the order of the bands."""
     flags: Variable | None = None
@@ -69,8 +80,11 @@ class SwathSpec(Strict):
             raise ValueError(f"files {idle} hold nothing that is read")
         if (self.latitude_bounds is None) != (self.longitude_bounds is None):
             raise ValueError("expected both of 'latitude_bounds' and 'longitude_bounds', or neither")
-        if (self.quality is None) != (self.min_quality is None):
+        if (self.quality is None) != (not self.min_quality):
             raise ValueError("expected both of 'quality' and 'min_quality', or neither")
+        since = [limit.since for limit in self.min_quality]
+        if since != sorted(set(since)):
+            raise ValueError(f"'min_quality' has the versions {since}: expected each once, the oldest first")
         if (self.flags is None) != (not self.codes):
             raise ValueError("expected both of 'flags' and 'codes', or neither")
         return self

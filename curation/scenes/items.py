@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import numpy as np
 import shapely
@@ -296,9 +297,14 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
             raise TypeError(f"asset {key!r} has no href")
         found[band] = absolute
     named = {field: properties.get(prop) for field, prop in form.properties.items()}
+    if form.names:
+        name = urlsplit(found[bands[0]]).path.rsplit("/", 1)[-1]
+        named |= {field: its[1] for field, pattern in form.names.items() if (its := re.search(pattern, name, re.ASCII))}
     orbit_state = properties.get("sat:orbit_state")
     baseline = _baseline(named.get("baseline"), form)
     first = assets[spelling.key_of(assets, form.assets.get(bands[0], bands[0]))]
+    measured = {b for a in spec.arrays if a.unit == radiometry.UNIT for b in a.bands}
+    reflectance = [assets[spelling.key_of(assets, form.assets.get(b, b))] for b in bands if b in measured]
     if not isinstance(item["id"], str) or not item["id"] or not _encodes(item["id"]):
         raise TypeError(f"id is {shown(item['id'])}, expected text")
     return Scene(
@@ -310,13 +316,13 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
         epsg=_epsg(properties, first),
         cloud_pct=_percent(_CLOUD, properties.get(_CLOUD)),
         baseline=baseline,
-        offset_dn=radiometry.offset_dn(form.offset, properties, first, baseline),
+        offset_dn=radiometry.offset_dn(form.offset, properties, reflectance or [first], baseline),
         orbit_state=None if orbit_state is None else spelling.orbit_state(orbit_state),
         relative_orbit=_whole("sat:relative_orbit", properties.get("sat:relative_orbit"), ORBITS_BELOW),
         platform=_spelt("platform", properties.get("platform"), spelling.platform),
         tile=_spelt("tile", named.get("tile"), spelling.tile),
         datatake=_spelt("datatake", named.get("datatake"), spelling.datatake),
-        version=_text("version", named.get("version")),
+        version=_spelt("version", named.get("version"), versions.dotted),
         orbit=_whole("orbit", named.get("orbit"), LAST_ORBIT),
         mode=_spelt("mode", named.get("mode"), spelling.mode),
     )

@@ -113,7 +113,7 @@ def one_mode(scenes: Iterable[Scene]) -> list[Scene]:
     """
     by_orbit: dict[object, list[Scene]] = {}
     for scene in scenes:
-        by_orbit.setdefault(scene.id if scene.orbit is None else (scene.platform, scene.orbit), []).append(scene)
+        by_orbit.setdefault(orbit_of(scene), []).append(scene)
     newest: list[Scene] = []
     for group in by_orbit.values():
         best = min(_mode(s) for s in group)
@@ -122,6 +122,31 @@ def one_mode(scenes: Iterable[Scene]) -> list[Scene]:
             last[scene.time] = scene
         newest += last.values()
     return sorted(newest, key=lambda s: (s.time, s.id))
+
+
+LEAST_VERSION_SHARE = 0.5
+"""Of the orbits that a version has which most have: a newer version with fewer is that of the last days before or after a
+change of processor, and no mean of the season."""
+
+
+def by_version(scenes: Iterable[Scene]) -> list[list[Scene]]:
+    """Scenes by the version of their processor, each group as `one_mode` leaves it; the version to use first.
+
+    That is the newest that has at least half as many orbits as the one that has most; then the others, newest first. A
+    version that is not stated is the oldest.
+    """
+    groups: dict[tuple[int, ...], list[Scene]] = {}
+    for scene in scenes:
+        groups.setdefault(versions.order(scene.version), []).append(scene)
+    orbits = {version: len({orbit_of(s) for s in group}) for version, group in groups.items()}
+    least = LEAST_VERSION_SHARE * max(orbits.values(), default=0)
+    ranked = sorted(sorted(groups, reverse=True), key=lambda version: orbits[version] < least)
+    return [one_mode(groups[version]) for version in ranked]
+
+
+def orbit_of(scene: Scene) -> object:
+    """What tells its orbit from others; a scene that states none stands for itself."""
+    return scene.id if scene.orbit is None else (scene.platform, scene.orbit)
 
 
 def _mode(scene: Scene) -> int:

@@ -12,6 +12,7 @@ from curation.cli import main
 from curation.read import radiometry
 from curation.read.radiometry import Evidence
 from tests import world as tiny
+from tests.scenes.catalog import spec
 
 RECIPE = """
 name = "tiny"
@@ -36,6 +37,9 @@ GROUND = {"B02": 300, "B03": 500, "B04": 250, "B08": 3200}
 
 
 class Place(tiny.World):
+    form = ""
+    """Whose form the items are in; Planetary Computer's where empty."""
+
     def scene(self, day: str, baseline: object, offset: int, **bright: int) -> None:
         """A scene of a meadow; bands that are named are everywhere so bright."""
         item, assets = f"S2A_{day}", {}
@@ -53,13 +57,22 @@ class Place(tiny.World):
         footprint = tiny._footprint(tiny.X0, tiny.Y0 - 6_000, tiny.X0 + 6_000, tiny.Y0)
         self.item("sentinel-2-l2a", item, when, footprint, assets, proj__epsg=tiny.EPSG, **more)
 
+    def as_earth_search(self, applied: bool | None) -> None:
+        """Makes the items those of Earth Search, with its flag, and with the offset of ESA's product beside it."""
+        form = spec("s2l2a").catalogs["earth-search"]
+        for item in self.items:
+            item["properties"]["earthsearch:boa_offset_applied"] = applied
+            stated = {"raster:bands": [{"scale": 0.0001, "offset": -0.1}]}
+            item["assets"] = {form.assets[b]: asset | stated for b, asset in item["assets"].items()}
+        self.form = "earth-search+"
+
     def built(self, places: int = 1, *, ends_with: int = 0, min_valid: float = 0.999) -> xr.Dataset:
         self.write()
         self.recipe.write_text(f"{RECIPE}[quality]\nmin_valid = {min_valid}\n")
         lines = [f"{x},{y},{tiny.EPSG}" for x, y in [tiny.corner(n, n) for n in range(places)]]
         (self.folder / "places.csv").write_text("\n".join(["x0_m,y0_m,epsg", *lines]) + "\n")
         flags = ["--dataset", str(self.recipe), "--root", str(self.folder / "root"), "--scheduler", "none"]
-        assert main.main(["build", *flags, "--catalog", str(self.catalog)]) == ends_with
+        assert main.main(["build", *flags, "--catalog", f"{self.form}{self.catalog}"]) == ends_with
         return xr.open_zarr(self.folder / "root/tiny/cubes/europe/summer.zarr").set_index(patch="id").load()
 
 
@@ -96,6 +109,33 @@ def test_a_bright_scene_proves_nothing_and_its_metadata_are_followed(place: Plac
     cube = place.built()
     assert cube.s2l2a_offset_evidence.values.tolist() == ["undecidable"]
     assert set(np.unique(cube.s2l2a_10m.values)) == {4_000}
+
+
+BRIGHT = dict.fromkeys(tiny.ORDER, 4_000)
+"""What proves nothing: cloud, snow, a desert."""
+
+
+@pytest.mark.parametrize(
+    ("applied", "offset", "bright", "reason"),
+    [
+        (True, 0, {}, "ok"),
+        (True, 0, BRIGHT, "ok"),
+        (True, 1000, {}, "offset_conflict:s2l2a"),
+        (False, 1000, {}, "ok"),
+        (False, 0, {}, "offset_conflict:s2l2a"),
+        (False, 0, BRIGHT, "offset_unproven:s2l2a"),
+        (None, 0, BRIGHT, "offset_unproven:s2l2a"),
+    ],
+)
+def test_earth_searchs_flag_is_followed_and_that_the_offset_is_in_only_where_pixels_show_it(
+    place: Place, applied, offset, bright, reason
+):
+    place.scene("2021-07-10", "05.10", offset, **bright)
+    place.as_earth_search(applied)
+    cube = place.built()
+    assert cube.reason.values.tolist() == [reason]
+    if reason == "ok":  # never taken off twice, whatever the assets state
+        assert int(cube.s2l2a_10m[0, 0].min()) == (4_000 if bright else GROUND["B02"])
 
 
 @pytest.mark.parametrize("dn", [65_000, 65_535])

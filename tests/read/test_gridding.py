@@ -125,6 +125,53 @@ def test_a_linear_field_comes_out_of_a_month_of_orbits(lon, lat):
     assert np.sqrt((error**2).mean()) < 0.05  # of a field that goes from 0.3 to 1.7
 
 
+# ---- number, spread and days -----------------------------------------------------------------------------------------
+
+
+def test_the_spread_is_that_of_the_footprints_about_their_mean_by_area():
+    """Against all footprints at once, of a column of 1850 whose spread is a few: no difference of large numbers."""
+    draw = np.random.default_rng(11)
+    at, index, pixels, shares, values = cell(10.0, 46.5, px=7), [], [], [], []
+    for orbit in range(6):
+        corners = swath(10.0, 46.5, turn_deg=draw.uniform(-30, 30))
+        mine = draw.normal(1850, 5, len(corners[0]))
+        mine[draw.random(len(mine)) < 0.2] = np.nan
+        at.add(seen(*corners, mine), orbit, day=orbit // 2)
+        for f, p, w in gridding.overlaps(*corners, 10 - SIZE / 2, 46.5 + SIZE / 2, SIZE, 7):
+            good = np.isfinite(mine[f])
+            index.append(f[good]), pixels.append(p[good]), shares.append(w[good]), values.append(mine[f][good])
+    p, w, v = map(np.concatenate, (pixels, shares, values))
+    got = at.result()
+    for k in range(49):
+        mine = p == k
+        mean = np.average(v[mine], weights=w[mine])
+        want = np.sqrt(np.average((v[mine] - mean) ** 2, weights=w[mine]))
+        assert got.spread[0].ravel()[k] == pytest.approx(want, rel=1e-9)
+        assert got.mean[0].ravel()[k] == pytest.approx(mean, rel=1e-12)
+    assert got.orbits.max() == 6
+    assert got.days.max() == 3
+
+
+def test_of_one_footprint_no_spread_is_known_and_of_equal_ones_it_is_none():
+    corners = swath(10.0, 46.5, 40, 40, rows=1)
+    at = cell(10.0, 46.5)
+    at.add(seen(*corners, [3.0]))
+    assert np.isnan(at.result().spread).all()
+    at.add(seen(*corners, [3.0]), orbit=1, day=1)
+    assert (at.result().spread == 0).all()
+    assert (at.result().days == 2).all()
+    assert (at.result().orbits == 2).all()
+
+
+def test_what_is_left_out_by_its_quality_has_no_part_in_spread_and_days():
+    corners = swath(10.0, 46.5, 40, 40, rows=1)
+    at = cell(10.0, 46.5, min_quality=0.75)
+    for day, (value, quality) in enumerate([(1.0, 0.8), (3.0, 0.8), (99.0, 0.7)]):
+        at.add(seen(*corners, [value], quality=np.array([quality])), orbit=day, day=day)
+    assert np.allclose(at.result().spread, 1)
+    assert (at.result().days == 2).all()
+
+
 # ---- mass ------------------------------------------------------------------------------------------------------------
 
 

@@ -32,11 +32,11 @@ PIXELS = hnp.arrays("u2", st.integers(1, 40))
 def test_the_baseline_decides_and_never_the_date(baseline, want):
     for year in (2017, 2021, 2024):
         properties = {"datetime": f"{year}-06-01T00:00:00Z"}
-        assert radiometry.offset_dn("baseline", properties, {}, baseline) == want
+        assert radiometry.offset_dn("baseline", properties, [{}], baseline) == want
 
 
 def test_without_a_rule_there_is_no_offset():
-    assert radiometry.offset_dn("none", {}, {}, "05.00") == 0
+    assert radiometry.offset_dn("none", {}, [{}], "05.00") == 0
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,11 @@ def test_without_a_rule_there_is_no_offset():
     ],
 )
 def test_scale_and_offset_of_the_asset_in_every_form_say_what_the_pixels_carry(asset):
-    assert radiometry.offset_dn("raster-bands", {}, asset, None) == 1000
+    assert radiometry.offset_dn("raster-bands", {}, [asset], None) == 1000
 
 
 def test_an_offset_of_nothing_is_none():
-    assert radiometry.offset_dn("raster-bands", {}, {"raster:bands": [{"scale": 0.0001, "offset": 0}]}, None) == 0
+    assert radiometry.offset_dn("raster-bands", {}, [{"raster:bands": [{"scale": 0.0001, "offset": 0}]}], None) == 0
 
 
 @pytest.mark.parametrize(
@@ -69,19 +69,19 @@ def test_an_offset_of_nothing_is_none():
 )
 def test_what_is_not_said_is_not_guessed(rule, asset):
     with pytest.raises(radiometry.NoBaselineError):
-        radiometry.offset_dn(rule, {}, asset, None)
+        radiometry.offset_dn(rule, {}, [asset], None)
 
 
 @pytest.mark.parametrize("baseline", ["5.1", "3.1", "99.99", "later"])
 def test_a_baseline_that_might_be_several_is_not_guessed(baseline):
     with pytest.raises(versions.UnknownVersionError):
-        radiometry.offset_dn("baseline", {}, {}, baseline)
+        radiometry.offset_dn("baseline", {}, [{}], baseline)
 
 
 @pytest.mark.parametrize(("applied", "want"), [(True, 0), (False, 1000), (None, 1000)])
 def test_earth_search_says_whether_it_has_removed_the_offset(applied, want):
     properties = {"earthsearch:boa_offset_applied": applied}
-    assert radiometry.offset_dn("earth-search", properties, {}, "05.00") == want
+    assert radiometry.offset_dn("earth-search", properties, [{}], "05.00") == want
 
 
 @pytest.mark.parametrize(("dn", "want"), [(0, 0), (1, 1), (800, 1), (1000, 1), (1001, 1), (1002, 2), (65535, 64535)])
@@ -206,6 +206,27 @@ def test_metadata_and_pixels_that_disagree_are_a_conflict_in_both_directions(fou
 @pytest.mark.parametrize(("found", "offset"), [(IN, 1000), (NOT_IN, 0), (UNDECIDABLE, 0), (UNDECIDABLE, 1000)])
 def test_metadata_that_pixels_do_not_contradict_are_believed(found, offset):
     radiometry.check_offset(found, offset)
+
+
+@pytest.mark.parametrize("offset", [0, 1000])
+def test_metadata_that_are_not_believed_want_pixels_that_bear_them_out(offset):
+    with pytest.raises(Reject) as caught:
+        radiometry.check_offset(UNDECIDABLE, offset, is_believed=False)
+    assert (caught.value.code, caught.value.value) == (Code.OFFSET_UNPROVEN, offset)
+    radiometry.check_offset(IN if offset else NOT_IN, offset, is_believed=False)
+
+
+@pytest.mark.parametrize("rule", ["none", "baseline", "raster-bands", "earth-search"])
+def test_only_earth_searchs_word_that_the_offset_is_still_in_is_not_believed(rule):
+    assert radiometry.is_believed(rule, 0)
+    assert radiometry.is_believed(rule, 1000) is (rule != "earth-search")
+
+
+def test_assets_must_state_one_offset():
+    plain, shifted = ({"raster:scale": 0.0001, "raster:offset": o} for o in (0, -0.1))
+    assert radiometry.offset_dn("raster-bands", {}, [shifted, shifted], None) == 1000
+    with pytest.raises(radiometry.NoBaselineError, match=r"mean \[0, 1000\] on top, expected one"):
+        radiometry.offset_dn("raster-bands", {}, [shifted, plain], None)
 
 
 def test_no_real_scene_is_decided_wrongly(shared):

@@ -387,7 +387,7 @@ def test_a_real_file_with_its_variables_put_back_is_read_by_its_toml_alone(share
     with Swaths("") as reader:
         got = reader.footprints(at(path), spec, bounds(10.0, 25.0))
         assert reader.counts.bytes < 0.05 * path.stat().st_size
-    pixels = gridded(got, 10.0, 25.0, min_quality=spec.kind.min_quality)
+    pixels = gridded(got, 10.0, 25.0, min_quality=spec.kind.min_quality[0].least)
     np.testing.assert_allclose(pixels.weight, 1, atol=0.01)
     assert [float(m.mean()) for m in pixels.mean] == pytest.approx([-0.5, 0.5][: len(pixels.mean)])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 
 import numpy as np
@@ -17,6 +18,7 @@ from curation.read import swathgrid
 from curation.read.reader import Asset
 from curation.read.swath import Swaths
 from curation.recipe.dataset import load_dataset
+from curation.recipe.swath import QualityLimit
 
 JULY = dt.date(2021, 7, 15)
 
@@ -59,6 +61,11 @@ def test_a_month_of_orbits_is_the_field_that_they_saw(july):
             assert (mean.dtype, count.dtype, qa.dtype) == (np.dtype("f4"), np.dtype("u2"), np.dtype("f4"))
             valid = mean != -32768
             assert count[0].max() <= len(used) <= len(scenes)
+            assert ((count[2] > 0) == valid).all()
+            assert (count[2] <= count[0]).all()
+            spread = found["s5p-o3_std_28px"][0]
+            assert ((spread != -32768) <= (count[1] > 1)).all()
+            assert (spread[spread != -32768] >= 0).all()
             assert ((count[0] == 0) == ~valid).all()
             assert (qa[1][valid] >= 0.5 - 1e-6).all()
             assert (qa[0][~valid] == -32768).all()
@@ -84,6 +91,43 @@ def test_where_no_footprint_reaches_there_is_nodata_and_a_count_of_none(july):
     assert (found["s5p-o3_28px"] == -32768).all()
     assert (found["s5p-o3_count_28px"] == 0).all()
     assert (found["s5p-o3_qa_28px"] == -32768).all()
+
+
+def test_what_two_versions_of_the_processor_made_is_never_of_one_mean(july):
+    scenes, paths = july
+    dataset = load_dataset("ssl4eo-s")
+    spec, arrays = dataset.specs["s5p-o3"], dataset.arrays["s5p-o3"]
+    two = [dataclasses.replace(s, version=v) for s, v in zip(scenes, ("02.03.01", "02.04.00"), strict=False)]
+    with Swaths("") as swaths, pytest.raises(ValueError, match=r"\['02.03.01', '02.04.00'\], expected one"):
+        swathgrid.pixels(swaths, spec, arrays, cell(-100, 40), two, lambda s: {"data": Asset(str(paths[s.id]), "none")})
+
+
+@pytest.mark.parametrize(
+    ("version", "least"),
+    [("01.03.02", 0.5), ("02.03.99", 0.5), ("2.4.0", 0.8), ("02.10.00", 0.8), ("00.09.00", 0.8), (None, 0.8)],
+)
+def test_the_threshold_is_that_of_the_version_and_of_an_unknown_one_the_strictest(version, least):
+    limits = [QualityLimit(since=v, least=q, source="a manual") for v, q in (("01.00.00", 0.5), ("02.04.00", 0.8))]
+    kind = load_dataset("ssl4eo-s").specs["s5p-o3"].kind.model_copy(update={"min_quality": limits})
+    own = {"geometry": shapely.Point(0, 0), "hrefs": {}, "version": version}
+    one = Scene("a", "s5p-o3", dt.datetime(2021, 7, 1, tzinfo=dt.UTC), **own)
+    assert swathgrid.least_quality(kind, [one, one]) == least
+    assert swathgrid.least_quality(kind, []) == 0.8
+
+
+@pytest.mark.parametrize(
+    ("lon", "utc", "day"),
+    [
+        (-157, "2021-07-01T23:40", 1),
+        (-157, "2021-07-02T01:20", 1),
+        (179, "2021-07-02T01:30", 2),
+        (0, "2021-07-01T13:30", 1),
+    ],
+)
+def test_a_day_is_that_of_the_sun_over_the_place(lon, utc, day):
+    own = {"geometry": shapely.Point(0, 0), "hrefs": {}}
+    one = Scene("a", "s5p-o3", dt.datetime.fromisoformat(f"{utc}:00+00:00"), **own)
+    assert swathgrid._day(one, cell(lon, 20)) == dt.date(2021, 7, day)
 
 
 def test_a_cells_id_is_its_place_among_the_nodes():

@@ -43,3 +43,15 @@ def test_versions_are_ordered_by_their_numbers_and_not_by_their_letters(a, b):
 
 def test_no_version_is_the_oldest():
     assert versions.order(None) == versions.order("") < versions.order("0")
+
+
+@pytest.mark.parametrize(
+    ("stated", "want"),
+    [("020401", "02.04.01"), ("02.04.01", "02.04.01"), ("2.4.0", "2.4.0"), ("03", "03"), ("2.0.0", "2.0.0")],
+)
+def test_versions_in_names_of_files_are_written_as_others_are(stated, want):
+    assert versions.dotted(stated) == want
+
+
+def test_a_version_in_a_name_is_that_of_the_metadata():
+    assert versions.order(versions.dotted("020400")) == versions.order("2.4.0") == versions.order("02.04.00")

@@ -8,7 +8,7 @@ from curation.recipe.sources import SourceSpec
 from curation.recipe.toml import read_toml
 
 
-@pytest.mark.parametrize("name", ["planetary-computer", "earth-search", "cdse"])
+@pytest.mark.parametrize("name", ["planetary-computer", "earth-search", "earth-search-c1", "cdse"])
 def test_a_name_is_its_public_address(name):
     found = resolve(name)
     assert (found.identity, found.form, found.is_file, found.own) == (name, name, False, False)

@@ -37,6 +37,9 @@ def varied(name: str, **changes: Any) -> dict[str, Any]:
     return value
 
 
+LIMIT = {"since": "01.00.00", "least": 0.75, "source": "a manual"}
+
+
 @pytest.mark.parametrize(
     ("name", "changes", "expected"),
     [
@@ -71,7 +74,11 @@ def varied(name: str, **changes: Any) -> dict[str, Any]:
         ("s5p-no2", {"kind__latitude": "PRODUCT/latitude"}, "expected '<file>:<path of the variable in it>'"),
         ("s5p-no2", {"kind__latitude_bounds": None}, "expected both of 'latitude_bounds' and 'longitude_bounds'"),
         ("s5p-no2", {"kind__min_quality": None}, "expected both of 'quality' and 'min_quality', or neither"),
-        ("s5p-no2", {"kind__min_quality": 75.0}, "less than or equal to 1"),
+        ("s5p-no2", {"kind__min_quality": [LIMIT | {"least": 75.0}]}, "less than or equal to 1"),
+        ("s5p-no2", {"kind__min_quality": [LIMIT | {"source": ""}]}, "at least 1 character"),
+        ("s5p-no2", {"kind__min_quality": [LIMIT | {"since": "2.4"}]}, "should match pattern"),
+        ("s5p-no2", {"kind__min_quality": [LIMIT, LIMIT]}, "expected each once, the oldest first"),
+        ("s5p-no2", {"kind__min_quality": [LIMIT | {"since": "02.00.00"}, LIMIT]}, "expected each once, the oldest"),
         (
             "s5p-no2",
             {"kind__variables": {"so2": "data:x"}},
@@ -100,8 +107,11 @@ def test_arrays_of_a_swath_are_of_so_many_pixels_and_of_known_statistics():
     del value["arrays"][0]["size_px"]
     assert "arrays of a swath are gridded to 'size_px' pixels a side; ['no2'] have 'res_m'" in said(value)
     value = raw("s5p-no2")
-    value["arrays"][1]["bands"] = ["orbits", "days"]
-    assert "role 'count': no band ['days']; known: ['orbits', 'footprints']" in said(value)
+    value["arrays"][1]["bands"] = ["orbits", "weeks"]
+    assert "role 'count': no band ['weeks']; known: ['orbits', 'footprints', 'days']" in said(value)
+    value = raw("s5p-no2")
+    value["arrays"][3]["bands"] = ["so2_std"]
+    assert "role 'quality': no band ['so2_std']; known: ['qa_mean', 'qa_min', 'no2_std']" in said(value)
     value = varied("s5p-no2", kind__quality=None)
     del value["kind"]["min_quality"]
     assert "role 'quality' wants kind.quality" in said(value)
@@ -113,14 +123,34 @@ def test_arrays_of_a_swath_are_of_so_many_pixels_and_of_known_statistics():
     assert "an array of one band with role 'mask' goes with kind.flags" in said(value)
 
 
-@pytest.mark.parametrize(
-    ("name", "least"), [("no2", 0.75), *((n, 0.5) for n in ("co", "so2", "o3", "ch4", "hcho", "aer-ai"))]
-)
-def test_each_product_has_its_threshold_and_its_statistics(name, least):
+LEAST = {"no2": 0.75, "aer-ai": 0.8} | dict.fromkeys(("co", "so2", "o3", "ch4", "hcho"), 0.5)
+
+
+@pytest.mark.parametrize("name", LEAST)
+def test_each_product_has_its_threshold_and_its_statistics(name):
     spec = SourceSpec.model_validate(raw(f"s5p-{name}"))
-    assert spec.kind.min_quality == least
-    assert [(a.role, a.size_px) for a in spec.arrays] == [("data", 28), ("count", 28), ("quality", 28)]
-    assert [spec.array_name(a) for a in spec.arrays] == [f"s5p-{name}{s}_28px" for s in ("", "_count", "_qa")]
+    assert [limit.least for limit in spec.kind.min_quality] == [LEAST[name]]
+    assert all(limit.source for limit in spec.kind.min_quality)
+    assert "13:30" in spec.comment
+    assert ("clear-sky bias" in spec.comment) is (name not in ("o3", "aer-ai"))
+    assert [(a.role, a.size_px) for a in spec.arrays] == [
+        ("data", 28), ("count", 28), ("quality", 28), ("quality", 28),
+    ]  # fmt: skip
+    assert [spec.array_name(a) for a in spec.arrays] == [
+        f"s5p-{name}{s}_28px" for s in ("", "_count", "_qa", "_std")
+    ]  # fmt: skip
+    data, count, _, spread = spec.arrays
+    assert count.bands == ["orbits", "footprints", "days"]
+    assert (spread.bands, spread.unit) == ([f"{b}_std" for b in data.bands], data.unit)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "match"), [("(", "no regular expression"), ("a", "0 groups"), ("(a)(b)", "2 groups")]
+)
+def test_a_pattern_of_names_has_the_one_group_that_is_looked_for(pattern, match):
+    value = raw("s5p-no2")
+    value["catalogs"]["planetary-computer"]["names"] = {"version": pattern}
+    assert match in said(value)
 
 
 def test_olci_has_21_bands_of_96_pixels_a_side():

@@ -8,6 +8,7 @@ import datetime as dt
 import pytest
 import shapely
 
+from curation.read import versions
 from curation.recipe.catalogs import Catalog
 from curation.scenes import items
 from tests.scenes.catalog import RING, bands, cell_at, items_in, query, reduced, spec
@@ -53,12 +54,10 @@ def test_sentinel_2_items_of_earth_search(shared):
 
 def test_sentinel_2_collection_1_items_of_earth_search(shared):
     source = spec("s2l2a")
-    form = source.catalogs["earth-search"].model_copy(update={"collection": "sentinel-2-c1-l2a"})
-    source = source.model_copy(update={"catalogs": {"earth-search": form}})
     items = items_in(shared / "data/rustac/crates/server/data/sentinel-2/item-collection.json")
     assert len(items) == 10
     for item in items:
-        scene = reduced(item, source, "earth-search")
+        scene = reduced(item, source, "earth-search-c1")
         assert (scene.tile, scene.epsg, scene.offset_dn) == ("13TDE", 32613, 1000)
         bands_of = {b: href.rsplit("/", 1)[1] for b, href in scene.hrefs.items()}
         assert bands_of == {b: f"{b}.tif" for b in bands(source)}
@@ -165,14 +164,43 @@ def test_recorded_orbits_hold_the_places_that_their_outline_runs_through(shared)
     (path,) = (shared / "data/stactools-sentinel5p/examples").glob("S5P_OFFL_L2__NO2*.json")
     (item,) = items_in(path)
     item |= {"collection": "sentinel-5p-l2-netcdf"}
-    item["assets"] = {"no2": {"href": "https://example.test/no2.nc"}}
+    name = item["assets"]["no2"]["href"].rsplit("/", 1)[1]
+    item["assets"] = {"no2": {"href": f"https://example.test/{name}"}}
     scene = reduced(item, source, "planetary-computer")
-    assert (scene.orbit, scene.mode, scene.version) == (12367, "OFFL", "01")
+    assert (scene.orbit, scene.mode, scene.version) == (12367, "OFFL", "01.03.02")  # the collection, 01, has several
     assert set(scene.hrefs) == {"data"}
     rings = shapely.get_parts(shapely.geometry.shape(item["geometry"]))
     points = [p for ring in rings for p in ring.exterior.coords[::7]]
     near = scene.geometry.buffer(0.01)
     assert all(near.intersects(shapely.Point(p)) for p in points)
+
+
+@pytest.mark.parametrize(
+    ("href", "version"),
+    [
+        ("a/S5P_OFFL_L2__HCHO___20230403T200508_20230403T214638_28353_03_020401_20230405T121014.nc", "02.04.01"),
+        ("a_28353_03_020401_20230405T121014.nc?sig=a_28353_03_999999_20230405T121014.nc", "02.04.01"),
+        ("03_020401/no2.nc", None),
+    ],
+)
+def test_what_a_files_name_says_is_taken_from_its_name_alone(shared, href, version):
+    (path,) = (shared / "data/stactools-sentinel5p/examples").glob("S5P_OFFL_L2__NO2*.json")
+    (one,) = items_in(path)
+    one |= {"collection": "sentinel-5p-l2-netcdf", "assets": {"no2": {"href": f"https://example.test/{href}"}}}
+    assert reduced(one, spec("s5p-no2"), "planetary-computer").version == version
+
+
+def test_recorded_orbits_of_cdse_state_their_processors_version(shared):
+    found = set()
+    for product in ("no2", "co", "so2", "o3", "ch4", "hcho", "aer-ai"):
+        form = spec(f"s5p-{product}").catalogs["cdse"]
+        for path in sorted((shared / "data/eometadatatool-cdse/sentinel-5p/example").glob("S5P_RPRO_L2*.json")):
+            (one,) = items_in(path)
+            if one["collection"] == form.collection:
+                scene = reduced(one, spec(f"s5p-{product}"), "cdse")
+                assert versions.order(scene.version) == versions.order(versions.dotted(path.stem.split("_")[-2]))
+                found.add(product)
+    assert len(found) >= 6
 
 
 def unreadable(shared, **changed):

@@ -311,6 +311,54 @@ def test_each_orbit_has_a_mode_of_its_own():
     assert ids(rank.one_mode(unknown)) == ["x", "y"]  # without an orbit each stands for itself
 
 
+# --- one version per mean ------------------------------------------------------------------------------------------
+
+
+def orbits(version: str | None, numbers: range, mode: str = "OFFL") -> list[Scene]:
+    return [scene(f"{mode}-{version}-{n}", n, orbit=n, mode=mode, version=version) for n in numbers]
+
+
+def versions_of(groups: list[list[Scene]]) -> list[list[str | None]]:
+    return [sorted({s.version for s in g}, key=str) for g in groups]
+
+
+@pytest.mark.parametrize(
+    ("older", "newer", "first"),
+    [
+        (range(10), range(10), "02.04.00"),  # all was processed again
+        (range(10), range(1, 10), "02.04.00"),  # but for one orbit
+        (range(10), range(5, 10), "02.04.00"),  # half of them
+        (range(10), range(6, 10), "02.03.01"),  # the processor was changed when the season was nearly over
+        (range(10), range(10, 13), "02.03.01"),
+        (range(0), range(3), "02.04.00"),
+    ],
+)
+def test_the_newest_version_that_has_half_of_the_orbits_comes_first_and_none_is_mixed(older, newer, first):
+    found = [*orbits("02.03.01", older), *orbits("02.04.00", newer, "RPRO")]
+    random.Random(3).shuffle(found)
+    groups = rank.by_version(found)
+    assert groups[0][0].version == first
+    assert all(len(v) == 1 for v in versions_of(groups))
+    assert sorted(s.id for g in groups for s in g) == sorted(s.id for s in found)
+    assert all(g == sorted(g, key=lambda s: (s.time, s.id)) for g in groups)
+
+
+def test_one_version_however_it_is_written_and_pieces_of_an_orbit_are_one_orbit():
+    found = [*orbits("2.4.0", range(2)), *orbits("02.04.00", range(2, 4), "RPRO")]
+    assert len(rank.by_version(found)) == 1
+    pieces = [scene(f"p{k}", k / 1000, orbit=9, mode="NRTI", version="02.05.00") for k in range(5)]
+    assert versions_of(rank.by_version([*orbits("02.04.00", range(3)), *pieces])) == [["02.04.00"], ["02.05.00"]]
+    unknown = orbits(None, range(4), "RPRO")
+    assert versions_of(rank.by_version([*unknown, *orbits("02.04.00", range(2))])) == [["02.04.00"], [None]]
+    assert rank.by_version([]) == []
+
+
+def test_of_a_version_each_orbit_is_there_in_its_best_mode():
+    both = [*orbits("02.04.00", range(3)), *orbits("02.04.00", range(1, 3), "RPRO")]
+    (group,) = rank.by_version(both)
+    assert [s.mode for s in group] == ["OFFL", "RPRO", "RPRO"]
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(rank.MODES), st.integers(0, 2)), max_size=12))
 def test_no_orbit_is_lost_and_none_has_two_modes(given_scenes):
     found = [scene(f"{n}-{o}-{m}-{t}", t, orbit=o, mode=m) for n, (o, m, t) in enumerate(given_scenes)]

@@ -126,12 +126,12 @@ def test_a_filter_on_text_does_not_drop_another_case_of_it(stated):
 )
 def test_whether_the_offset_is_gone_is_read_as_text_too(stated, offset):
     properties = {"earthsearch:boa_offset_applied": stated}
-    assert offset_dn("earth-search", properties, {}, "05.10") == offset
+    assert offset_dn("earth-search", properties, [{}], "05.10") == offset
 
 
 def test_what_says_neither_yes_nor_no_of_the_offset_is_not_taken_for_no():
     with pytest.raises(NoBaselineError, match="boa_offset_applied is 'maybe'"):
-        offset_dn("earth-search", {"earthsearch:boa_offset_applied": "maybe"}, {}, "05.10")
+        offset_dn("earth-search", {"earthsearch:boa_offset_applied": "maybe"}, [{}], "05.10")
 
 
 def test_times_may_be_written_small():

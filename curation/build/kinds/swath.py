@@ -14,11 +14,11 @@ from curation.read.reader import Asset, Read
 from curation.recipe.sources import ArraySpec, Kind, SourceSpec
 from curation.recipe.swath import SwathSpec
 
-COUNT_BANDS = ("orbits", "footprints")
+COUNT_BANDS = ("orbits", "footprints", "days")
 """What an array with role `count` may hold."""
 
 QUALITY_BANDS = ("qa_mean", "qa_min")
-"""What an array with role `quality` may hold."""
+"""What an array with role `quality` may hold, beside the spread of each band (`no2_std`)."""
 
 
 class Swath(Kind, SwathSpec):
@@ -33,11 +33,13 @@ class Swath(Kind, SwathSpec):
         data = [b for a in source.arrays if a.is_data for b in a.bands]
         if sorted(data) != sorted(self.variables):
             raise ValueError(f"[kind.variables] has {sorted(self.variables)}, the arrays' bands are {sorted(data)}")
-        for role, known in (("count", COUNT_BANDS), ("quality", QUALITY_BANDS)):
+        spreads = [f"{b}{swathgrid.SPREAD}" for b in self.variables]
+        for role, known in (("count", COUNT_BANDS), ("quality", (*QUALITY_BANDS, *spreads))):
             for array in source.arrays:
                 if array.role == role and (other := sorted(set(array.bands) - set(known))):
                     raise ValueError(f"role {role!r}: no band {other}; known: {list(known)}")
-        if any(a.role == "quality" for a in source.arrays) and self.quality is None:
+        told = {b for a in source.arrays if a.role == "quality" for b in a.bands}
+        if told & set(QUALITY_BANDS) and self.quality is None:
             raise ValueError("role 'quality' wants kind.quality: the variable it is the mean of")
         if (source.mask is None) != (self.flags is None) or (source.mask and len(source.mask.bands) != 1):
             raise ValueError("an array of one band with role 'mask' goes with kind.flags, of which it is made")
@@ -85,7 +87,8 @@ def mean_of(
 ) -> tuple[Pixels, list[Scene], float | None]:
     """All arrays of the mean of scenes, the scenes that gave anything of them, and the least quality of footprints."""
     assert isinstance(source.spec.kind, Swath)
-    return *_gridded(slab, source, place, source.arrays, scenes), source.spec.kind.min_quality
+    least = swathgrid.least_quality(source.spec.kind, scenes)
+    return *_gridded(slab, source, place, source.arrays, scenes), least
 
 
 def _gridded(

@@ -293,7 +293,9 @@ def _read_bands(slab: Slab, patch: Patch, source: Source, scene: Scene) -> None:
     found = evidence(slab, source, scene)
     if found is not None:
         patch.note(source, offset_evidence=found.value)
-        radiometry.check_offset(found, scene.offset_dn)
+        rule = "none" if source.form is None else source.form.offset
+        believed = radiometry.is_believed(rule, scene.offset_dn)
+        radiometry.check_offset(found, scene.offset_dn, is_believed=believed)
     clear = _clear(patch, source)
     for name, array in source.arrays.items():
         if array.is_mask:

@@ -18,7 +18,10 @@ from curation.scenes import rank
 
 
 class Mean(Pick):
-    """All that touch a place, of each orbit one processing mode; what cannot be read fails it: the mean is another."""
+    """All that touch a place, of one version of the processor, of each orbit one processing mode.
+
+    What cannot be read fails it: the mean would be another.
+    """
 
     time: ClassVar[str] = "mean acquisition time, UTC"
     joins: ClassVar[bool] = True
@@ -36,22 +39,28 @@ class Mean(Pick):
         """What the mean is of."""
         return [
             Fact(f"{source}_orbits", "int16", "most orbits that the mean of a pixel is of"),
+            Fact(f"{source}_days", "int16", "most days, by the mean sun there, that the mean of a pixel is of"),
             Fact(f"{source}_mode", "string", "processing modes of the scenes, separated by spaces"),
-            Fact(f"{source}_version", "string", "product versions of the scenes, separated by spaces"),
+            Fact(f"{source}_version", "string", "version of the processor, or of the product where that is not known"),
+            Fact(
+                f"{source}_other_version_orbits",
+                "int16",
+                "orbits of the season left out: only another version of the processor has them",
+            ),
             Fact(f"{source}_min_quality", "float32", "footprints of less quality were left out, 0 to 1"),
         ]
 
     def offered(self, scenes: Sequence[Scene]) -> list[Scene]:
-        """Each orbit in its best processing mode."""
-        return rank.one_mode(scenes)
+        """All: which version of the processor is used hangs on the place."""
+        return list(scenes)
 
     def of_place(self, scenes: Sequence[Scene], place: Location) -> list[Scene]:
         """Those that touch it."""
         return rank.touching(scenes, place)
 
     def ranked(self, scenes: Sequence[Scene], place: Location, season: Season) -> list[list[Scene]]:
-        """In order of time: the sum is the same then, to the last bit."""
-        return [sorted(scenes, key=lambda s: (s.time, s.id))]
+        """By version of the processor; of each in order of time: the sum is the same then, to the last bit."""
+        return rank.by_version(scenes)
 
     def wants_all(self, scenes: Sequence[Scene], place: Location) -> bool:
         """Always."""
@@ -62,20 +71,30 @@ class Mean(Pick):
         return []
 
     def read(self, slab: Slab, patch: Patch, source: Source) -> Reading[Scene | None]:
-        """The mean of all scenes of the season; pixels that no footprint of enough quality reaches are nodata."""
+        """The mean of the season's scenes of one version; pixels that no footprint of enough quality reaches are nodata."""
         yield from ()
         mine, arrays = source.found[patch.location.id], source.arrays
         mine.check()
-        found, used, least = swath.mean_of(slab, source, patch.location, usable(slab, mine.scenes))
+        groups = [left for group in mine.groups if (left := [s for s in group if s.id not in slab.excluded])]
+        chosen = groups[0] if groups else usable(slab, mine.scenes)  # which says that all are excluded
+        others = {rank.orbit_of(s) for group in groups[1:] for s in group} - {rank.orbit_of(s) for s in chosen}
+        found, used, least = swath.mean_of(slab, source, patch.location, chosen)
         valid = min(valid_fraction(found[n], a) for n, a in arrays.items() if a.is_data)
-        counts = [plane for n, a in arrays.items() for b, plane in zip(a.bands, found[n], strict=True) if b == "orbits"]
+        counts = {
+            band: int(plane.max())
+            for name, array in arrays.items()
+            if array.role == "count"
+            for band, plane in zip(array.bands, found[name], strict=True)
+        }
         times = [s.time.timestamp() for s in used]
         patch.note(
             source,
             time=sum(times) / len(times) if times else None,
-            orbits=max((int(plane.max()) for plane in counts), default=None),
+            orbits=counts.get("orbits"),
+            days=counts.get("days"),
             mode=_each(s.mode for s in used),
             version=_each(s.version for s in used),
+            other_version_orbits=len(others),
             min_quality=least,
             valid_fraction=valid,
             warped=1,

@@ -43,9 +43,19 @@ ROWS = (
     Mutant(
         "the offset is looked for in pixels",
         "curation/build/picks/clearest.py",
-        "        radiometry.check_offset(found, scene.offset_dn)\n",
+        "        radiometry.check_offset(found, scene.offset_dn, is_believed=believed)\n",
         "",
         ("tests/build/test_offset.py::test_a_scene_whose_pixels_contradict_its_baseline_is_refused",),
+    ),
+    Mutant(
+        "a catalog's word on the offset that is often wrong is not believed alone",
+        "curation/build/picks/clearest.py",
+        "is_believed=believed",
+        "is_believed=True",
+        (
+            "tests/build/test_offset.py::"
+            "test_earth_searchs_flag_is_followed_and_that_the_offset_is_in_only_where_pixels_show_it",
+        ),
     ),
     Mutant(
         "what cannot be reflectance is refused",
@@ -200,6 +210,23 @@ ROWS = (
         "            pixels[name] = radiometry.measured(pixels[name], array.nodata)\n",
         "",
         ("tests/build/test_offset.py::test_a_few_saturated_pixels_are_no_data_and_counted",),
+    ),
+    Mutant(
+        "a mean is of one version of the processor",
+        "curation/build/picks/mean.py",
+        "chosen = groups[0] if groups else",
+        "chosen = usable(slab, mine.scenes) if groups else",
+        ("tests/build/test_mean.py::test_where_the_processor_changes_within_a_season_the_mean_is_of_one_of_the_two",),
+    ),
+    Mutant(
+        "what another version has is counted",
+        "curation/build/picks/mean.py",
+        " - {rank.orbit_of(s) for s in chosen}",
+        "",
+        (
+            "tests/build/test_mean.py::"
+            "test_a_mean_is_of_the_version_that_was_processed_again_with_number_spread_and_days",
+        ),
     ),
     Mutant(
         "a mean is of swaths",

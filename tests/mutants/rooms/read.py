@@ -11,6 +11,51 @@ ROWS = (
         ("tests/scenes/test_spelling.py::test_what_says_neither_yes_nor_no_of_the_offset_is_not_taken_for_no",),
     ),
     Mutant(
+        "assets that state different offsets are not read by the first",
+        "curation/read/radiometry.py",
+        "        if len(stated) != 1:",
+        "        if False:",
+        ("tests/read/test_radiometry.py::test_assets_must_state_one_offset",),
+    ),
+    Mutant(
+        "what Earth Search has taken off is not taken off again",
+        "curation/read/radiometry.py",
+        '    if rule == "raster-bands":',
+        '    if rule in ("raster-bands", "earth-search"):',
+        ("tests/scenes/test_recorded.py::test_what_earth_search_states_twice_is_taken_off_once",),
+    ),
+    Mutant(
+        "scenes of two versions of a processor are not gridded together",
+        "curation/read/swathgrid.py",
+        "    if len(found) > 1:",
+        "    if False:",
+        ("tests/read/test_swathgrid.py::test_what_two_versions_of_the_processor_made_is_never_of_one_mean",),
+    ),
+    Mutant(
+        "of a version that is not known the strictest threshold holds",
+        "curation/read/swathgrid.py",
+        "max(limit.least for limit in kind.min_quality)",
+        "min(limit.least for limit in kind.min_quality)",
+        (
+            "tests/read/test_swathgrid.py"
+            "::test_the_threshold_is_that_of_the_version_and_of_an_unknown_one_the_strictest",
+        ),
+    ),
+    Mutant(
+        "a spread is about the mean of all, not of each file",
+        "curation/read/gridding.py",
+        "        self._squares[band] += apart**2 * mean(before * weight, before + weight)\n",
+        "",
+        ("tests/read/test_gridding.py::test_the_spread_is_that_of_the_footprints_about_their_mean_by_area",),
+    ),
+    Mutant(
+        "of one footprint no spread is known",
+        "curation/read/gridding.py",
+        "self._values > 1,",
+        "self._values > 0,",
+        ("tests/read/test_gridding.py::test_of_one_footprint_no_spread_is_known_and_of_equal_ones_it_is_none",),
+    ),
+    Mutant(
         "a link within a file to another file is not followed",
         "curation/read/variables.py",
         "        if isinstance(link, h5py.ExternalLink):",

@@ -4,6 +4,16 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "a version of the last days is not the season's",
+        "curation/scenes/rank.py",
+        "key=lambda version: orbits[version] < least)",
+        "key=lambda version: False)",
+        (
+            "tests/scenes/test_rank.py"
+            "::test_the_newest_version_that_has_half_of_the_orbits_comes_first_and_none_is_mixed",
+        ),
+    ),
+    Mutant(
         "names that differ by their spelling are one name",
         "curation/scenes/items.py",
         "    return None if found is None else spelt(found)",

@@ -1,0 +1,117 @@
+"""The radiometry of Sentinel-2 by provider: of each recorded item, and of real pixels with the item that goes with them."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+
+from curation.model import Scene
+from curation.read import radiometry
+from curation.read.radiometry import Evidence
+from curation.recipe.catalogs import Catalog
+from curation.scenes import items
+from tests.scenes.catalog import bands, items_in, reduced, spec
+from tests.scenes.recorded import Recorded, every, sentinel_2
+
+EVERY = sentinel_2()
+OF_ES = tuple(r for r in EVERY if r.provider == "earth-search")
+
+
+def carried(one: Recorded) -> int:
+    """What an item's files carry on top, by what is known of its provider: the table of stac_queries/README.md."""
+    properties = one.item["properties"]
+    if one.provider == "earth-search":
+        return 0  # taken off where it was in; the one of 02.14 never had it
+    if one.provider in ("earth-search-c1", "cdse"):
+        return 1000
+    return 1000 if properties["s2:processing_baseline"] >= "04" else 0  # nobody takes it off at Planetary Computer
+
+
+@pytest.mark.parametrize("one", every(EVERY))
+def test_each_recorded_item_carries_what_its_provider_is_known_for(one: Recorded):
+    source = spec("s2l2a")
+    form = source.catalogs[one.provider]
+    there = [
+        b for b in bands(source) if form.assets.get(b, b) in one.item["assets"]
+    ]  # a site's archive has ten of them
+    catalog = Catalog("test", one.provider, "https://stac.example", is_file=False, own=False)
+    scene = items.scene_of(one.item, source, there, form, catalog)
+    assert isinstance(scene, Scene), scene
+    assert len(there) >= 11
+    assert scene.offset_dn == carried(one)
+    assert radiometry.is_believed(form.offset, scene.offset_dn)
+
+
+def test_all_providers_are_among_what_is_recorded(shared):
+    found = Counter((r.provider, r.item["collection"]) for r in EVERY)
+    assert found["earth-search", "sentinel-2-l2a"] >= 8
+    assert found["earth-search-c1", "sentinel-2-c1-l2a"] >= 16
+    assert found["cdse", "sentinel-2-l2a"] >= 1
+    assert found["planetary-computer", "sentinel-2-l2a"] >= 163
+    stated = {r.item["properties"].get("s2:processing_baseline", "")[:2] for r in EVERY}
+    assert {"02", "04", "05"} <= stated
+
+
+def states(one: Recorded) -> tuple[Any, set[float]]:
+    """An item's flag, and the offsets of its reflectance assets."""
+    form = spec("s2l2a").catalogs["earth-search"]
+    light = [form.assets[b] for b in bands(spec("s2l2a")) if b != "SCL"]
+    offsets = {float(one.item["assets"][key]["raster:bands"][0]["offset"]) for key in light}
+    return one.item["properties"]["earthsearch:boa_offset_applied"], offsets
+
+
+def test_what_earth_search_states_twice_is_taken_off_once(shared):
+    """All seven real items from 04.00 on say that the offset is gone, and state one of -0.1 all the same."""
+    seven = [r for r in OF_ES if r.item["properties"]["s2:processing_baseline"] >= "04"]
+    assert len(seven) == 7
+    for one in seven:
+        assert states(one) == (True, {-0.1})
+        assert reduced(one.item, spec("s2l2a"), "earth-search").offset_dn == 0
+
+
+@pytest.mark.parametrize("flag", [False, None])
+def test_that_the_offset_is_still_in_is_not_believed_of_earth_search(shared, flag):
+    one = copy.deepcopy(next(r for r in OF_ES if states(r)[0]).item)
+    one["properties"]["earthsearch:boa_offset_applied"] = flag
+    source = spec("s2l2a")
+    assert reduced(one, source, "earth-search").offset_dn == 1000
+    assert not radiometry.is_believed(source.catalogs["earth-search"].offset, 1000)
+    assert radiometry.is_believed(source.catalogs["planetary-computer"].offset, 1000)
+    assert radiometry.is_believed(source.catalogs["earth-search-c1"].offset, 1000)
+
+
+@pytest.mark.parametrize("key", ["red", "nir08", "coastal"])
+def test_assets_that_state_different_offsets_make_an_item_that_cannot_be_read(shared, key):
+    one = copy.deepcopy(next(r for r in EVERY if r.provider == "earth-search-c1").item)
+    assert reduced(one, spec("s2l2a"), "earth-search-c1").offset_dn == 1000
+    one["assets"][key]["raster:bands"][0]["offset"] = 0
+    with pytest.raises(AssertionError):
+        reduced(one, spec("s2l2a"), "earth-search-c1")
+
+
+def test_the_scale_of_real_pixels_is_what_their_item_states(shared):
+    """Earth Search's scene of the Sahara, with its own files: reflectance by the item is what harmonised numbers are."""
+    path = "data/rio-tiler-pds/sentinel-cogs/sentinel-s2-l2a-cogs/29/R/KH/2020/2/S2A_29RKH_20200219_0_L2A"
+    (item,) = items_in(shared / path / "S2A_29RKH_20200219_0_L2A.json")
+    source = spec("s2l2a")
+    scene, form = reduced(item, source, "earth-search"), source.catalogs["earth-search"]
+    looked = {}
+    for array in source.arrays:
+        for band in array.bands if array.unit == radiometry.UNIT else ():
+            with rasterio.open(shared / path / scene.hrefs[band].rsplit("/", 1)[1]) as file:
+                dn = file.read(1)
+                assert file.nodata == array.nodata
+            stated = item["assets"][form.assets[band]]["raster:bands"][0]
+            theirs = dn * stated["scale"] + stated["offset"]
+            ours = radiometry.harmonised(dn, scene.offset_dn, array.nodata) / radiometry.QUANTIFICATION
+            valid = dn != array.nodata
+            np.testing.assert_allclose(ours[valid], theirs[valid], rtol=1e-6)
+            assert 0.05 < np.median(ours[valid]) < 0.6  # sand: dark in blue, bright in short-wave infrared
+            looked[band] = dn[valid]
+    assert radiometry.evidence(looked, 1.0) is Evidence.UNDECIDABLE  # a desert proves nothing, here either
+    radiometry.check_offset(Evidence.UNDECIDABLE, scene.offset_dn)
