@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
+from curation.cubes import windows
 from curation.cubes.cube import IDENTITY, Cube
 from curation.errors import ConfigError, DamageError
 from curation.outcomes import PatchOutcome
@@ -35,7 +36,8 @@ class CubeContents:
     """One cube as it stands: where its patches are, what became of them, and how to read them."""
 
     cube: Cube
-    """With its locations, in order; their rank is not recorded and is 0. Children have their parent."""
+    """With its locations, in order; their rank is not recorded and is 0. Children have their parent, and where the season
+    lies around a date they have that; other columns are not recorded."""
     ledger: Ledger
     store: Store
 
@@ -107,7 +109,10 @@ def _locations(dataset: Dataset, store: Store, region: str, season: str, ledger:
     same: dict[str, Any] = {"size_m": np.full(len(lon), dataset.recipe.grid.size), "region": [region] * len(lon)}
     if dataset.level == CHILDREN:  # each lies within its cell
         same["parent"] = era5_cells.ids(era5_cells.numbers_at(lon, lat))
-    locations = Locations.of_columns({**columns, **same})
+    given = {}
+    if cube.its.column is not None:
+        given[cube.its.column] = windows.dates(identity(store, recorded, cube.prefix, "date"))
+    locations = Locations.of_columns({**columns, **same}, given)
     found = Cube(dataset, region, season, locations).locations_digest
     if found != ledger.binding.get("locations"):
         raise DamageError(
@@ -144,7 +149,7 @@ def _check_schema(cube: Cube, store: Store, root: bytes) -> None:
         name: (list(cube.chunk_shape(name)[1:]), cube.slab_patches, array.dtype)
         for name, (_, array) in cube.arrays.items()
     }
-    facts = " ".join([*IDENTITY, *(f.name for f in cube.facts)])
+    facts = " ".join([*cube.identity, *(f.name for f in cube.facts)])
     if found != expected or value["attributes"]["coordinates"] != facts:
         raise ConfigError(
             f"{store.where(cube.prefix)}: holds {_listed(found)}, the recipe {cube.dataset.path} says {_listed(expected)}"

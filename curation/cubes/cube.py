@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from zarr.core.buffer import Buffer
 from zarr.storage import MemoryStore
 
-from curation.cubes import zarrshard
+from curation.cubes import windows, zarrshard
 from curation.cubes.arrays import (
     UNDECODED,
     axes,
@@ -32,13 +32,14 @@ from curation.cubes.arrays import (
     python,
 )
 from curation.cubes.facts import schema
+from curation.cubes.windows import DATED
 from curation.errors import ConfigError, DamageError
-from curation.model import STATIC, Location
+from curation.model import STATIC, Location, Season
 from curation.outcomes import SETTLED
 from curation.places.locations import Locations
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import digest
-from curation.recipe.facts import DTYPE, FILL, Fact
+from curation.recipe.facts import DTYPE, FILL, TIME_ATTRIBUTES, Fact
 from curation.recipe.sources import ArraySpec, SourceSpec
 from curation.store import paths
 from curation.store.ledger import FORMAT
@@ -113,11 +114,22 @@ class Cube:
         return schema(self.dataset, self.season)
 
     @functools.cached_property
+    def its(self) -> Season:
+        """The season, which says what window a location has."""
+        return self.dataset.recipe.season(self.season)
+
+    @property
+    def identity(self) -> list[str]:
+        """Names of its coordinates that are known before a pixel is read."""
+        return [*IDENTITY, *(DATED if self.its.column else ())]
+
+    @functools.cached_property
     def locations_digest(self) -> str:
-        """Digest of the ordered list of grids: what binds slabs to places."""
+        """Digest of the ordered list of grids, and of the dates that the season lies around: what binds slabs to places."""
         found = hashlib.sha256(b"[")
         for n, p in enumerate(self.locations):
-            found.update(f"{', ' if n else ''}{json.dumps([p.id, p.epsg, p.x0_m, p.y0_m, p.size_m])}".encode())
+            grid = [p.id, p.epsg, p.x0_m, p.y0_m, p.size_m]
+            found.update(f"{', ' if n else ''}{json.dumps([*grid, *windows.marks(self.its, p)])}".encode())
         found.update(b"]")
         return found.hexdigest()
 
@@ -170,7 +182,7 @@ class Cube:
             memory,
             zarr_format=3,
             attributes={
-                "coordinates": " ".join([*IDENTITY, *measured]),
+                "coordinates": " ".join([*self.identity, *measured]),
                 "format": FORMAT,
                 "dataset": self.dataset.name,
                 "region": self.folder,
@@ -226,6 +238,12 @@ class Cube:
                 root, name, shape=(n,), chunks=(n,), dtype=dtype, dimension_names=("patch",), attributes=own
             )
             array_[:] = self.locations.column(name)
+        for name, seconds in windows.coordinates(self.its, self.locations).items():
+            array_ = create_array(
+                root, name, shape=(n,), chunks=(n,), dtype=DTYPE["time"], fill_value=FILL["time"],
+                dimension_names=("patch",), attributes=DATED[name] | TIME_ATTRIBUTES,
+            )  # fmt: skip
+            array_[:] = seconds
         with warnings.catch_warnings():
             # Consolidated metadata is not in the Zarr v3 core yet; without it `xr.open_zarr` warns and reads 60 objects.
             warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")

@@ -88,9 +88,9 @@ def searches(catalog: str) -> str:
     return f"scenes/{catalog}"
 
 
-def search(catalog: str, source: str, season: str, cell: str) -> str:
-    """A saved search."""
-    return f"{searches(catalog)}/{source}/{season}/{cell}.json.gz"
+def search(catalog: str, source: str, window: str, cell: str) -> str:
+    """A saved search, by the name of its window (`model.Window`)."""
+    return f"{searches(catalog)}/{source}/{window}/{cell}.json.gz"
 
 
 def locations(region: str | None) -> str:
