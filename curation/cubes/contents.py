@@ -103,7 +103,7 @@ def _locations(dataset: Dataset, store: Store, region: str, season: str, ledger:
     """The cube's locations as its identity coordinates say; bound to the ledger by their digest."""
     recorded = {o.key: o for o in ledger.cube_objects}
     cube = Cube(dataset, region, season)
-    _check_schema(cube, store, read_checked(store, recorded, f"{cube.prefix}/zarr.json"))
+    _check_schema(cube, store, read_checked(store, recorded, paths.metadata(cube.prefix)))
     columns = {name: identity(store, recorded, cube.prefix, name) for name in IDENTITY}
     lon, lat = np.asarray(columns["lon"], np.float64), np.asarray(columns["lat"], np.float64)
     same: dict[str, Any] = {"size_m": np.full(len(lon), dataset.recipe.grid.size), "region": [region] * len(lon)}
@@ -125,8 +125,8 @@ def _locations(dataset: Dataset, store: Store, region: str, season: str, ledger:
 def identity(store: Store, recorded: Mapping[str, StoredObject], prefix: str, name: str) -> Sequence[Any]:
     """One coordinate that was written whole, when the cube was made, as plain values from checked bytes."""
     buffer = default_buffer_prototype().buffer
-    keys = ("zarr.json", "c/0")
-    objects = {k: buffer.from_bytes(read_checked(store, recorded, f"{prefix}/{name}/{k}")) for k in keys}
+    keys = {"zarr.json": paths.metadata(prefix, name), "c/0": paths.chunk(prefix, name, 0, axes=1)}
+    objects = {k: buffer.from_bytes(read_checked(store, recorded, key)) for k, key in keys.items()}
     array = zarr.open_array(MemoryStore(objects), mode="r")
     values: list[Any] = np.asarray(array[...]).tolist()
     return values

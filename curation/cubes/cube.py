@@ -162,12 +162,12 @@ class Cube:
         objects = self._build(pixels)
         last = "zarr.json"
         keys = sorted(k for k in objects if k != last)
-        return [store.publish(f"{self.prefix}/{k}", objects[k]) for k in [*keys, last]]
+        return [store.publish(paths.within(self.prefix, k), objects[k]) for k in [*keys, last]]
 
     def made_by(self, store: Store) -> Mapping[str, Any] | None:
         """What `create` was told as `pixels`; None where the cube is not there or does not say."""
         try:
-            value = json.loads(store.get(f"{self.prefix}/zarr.json"))
+            value = json.loads(store.get(paths.metadata(self.prefix)))
             pixels = value["attributes"]["pixels"]
         except (FileNotFoundError, ValueError, KeyError):
             return None
@@ -381,7 +381,7 @@ class Cube:
             DamageError: they are not there, or cannot be read.
         """
         try:
-            shape = json.loads(store.get(f"{self.prefix}/id/zarr.json"))["shape"]
+            shape = json.loads(store.get(paths.metadata(self.prefix, "id")))["shape"]
             chunk = store.get(paths.chunk(self.prefix, "id", 0, axes=1))
             return [str(v) for v in decode_chunk(chunk, tuple(shape), "str", "")]
         except FileNotFoundError as err:
