@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import shapely
@@ -64,11 +65,11 @@ class Location:
 
 
 @dataclass(frozen=True, slots=True)
-class Season:
-    """A named half-open UTC window."""
+class Window:
+    """What a season is at a location: a half-open UTC window."""
 
     name: str
-    """As in the recipe; `static` for sources without time."""
+    """What searches of it are called: the season's name, and its days where other locations have others."""
     start: dt.datetime
     """First instant, UTC."""
     end: dt.datetime
@@ -85,6 +86,78 @@ class Season:
         """The window as a STAC `datetime`, which is closed: it ends a millisecond early."""
         last = self.end - dt.timedelta(milliseconds=1)
         return f"{iso(self.start)}/{last.strftime('%Y-%m-%dT%H:%M:%S')}.999Z"
+
+    def widened(self, margin: dt.timedelta) -> Window:
+        """The same with so much more each way; called the same, since it follows from the same season."""
+        return replace(self, start=self.start - margin, end=self.end + margin)
+
+
+class Season(ABC):
+    """A named part of time, which is a window at a location."""
+
+    __slots__ = ()
+    name: str
+    """As in the recipe; `static` for sources without time."""
+    column: str | None
+    """The column of locations whose date its windows lie around; None where all locations have the same window."""
+
+    @abstractmethod
+    def window(self, location: Location) -> Window | None:
+        """The season at a location; None where the location has no date for it to lie around."""
+
+    @abstractmethod
+    def widened(self, margin: dt.timedelta) -> Season:
+        """The same season with so much more each way, wherever it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class FixedSeason(Season):
+    """One window for all locations."""
+
+    name: str
+    always: Window
+    column: None = None
+
+    def window(self, location: Location) -> Window:
+        """The one that all have."""
+        return self.always
+
+    def widened(self, margin: dt.timedelta) -> FixedSeason:
+        """With another window for all."""
+        return replace(self, always=self.always.widened(margin))
+
+
+@dataclass(frozen=True, slots=True)
+class DatedSeason(Season):
+    """Days around a date of each location: UTC days counted from the one that the date lies in, which is day 0."""
+
+    name: str
+    column: str
+    first_day: int
+    last_day: int
+    """It belongs to the window, to its end."""
+    anchor_day: int | None = None
+    """The day that scenes should lie near to, by its beginning; the middle of the window where None."""
+    margin: dt.timedelta = dt.timedelta()
+    """How much more each way."""
+
+    def window(self, location: Location) -> Window | None:
+        """Around the location's date."""
+        date = location.columns[self.column]
+        if date is None:
+            return None
+        if not isinstance(date, dt.datetime):
+            raise TypeError(f"location {location.id}: {self.column} is {date!r}, expected an instant")
+        day_0 = date.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        start, last = (day_0 + dt.timedelta(days=n) for n in (self.first_day, self.last_day))
+        end = last + dt.timedelta(days=1)
+        anchor = start + (end - start) / 2 if self.anchor_day is None else day_0 + dt.timedelta(days=self.anchor_day)
+        # No name of a season has a dot.
+        return Window(f"{self.name}.{start:%Y%m%d}-{last:%Y%m%d}", start, end, anchor).widened(self.margin)
+
+    def widened(self, margin: dt.timedelta) -> DatedSeason:
+        """With that margin on top of its own."""
+        return replace(self, margin=self.margin + margin)
 
 
 @dataclass(frozen=True, slots=True)

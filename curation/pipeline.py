@@ -21,7 +21,6 @@ from curation.cubes.unsettled import Unsettled
 from curation.errors import CurationError, DamageError, StorageError, causes, code_of
 from curation.errors.codes import Code
 from curation.errors.words import counted
-from curation.model import Location
 from curation.outcomes import SLAB, PatchOutcome, SourceOutcome, Status
 from curation.pack import annotate, sharing
 from curation.pack import pack as packing
@@ -32,7 +31,6 @@ from curation.places.regions import Region
 from curation.recipe import catalogs
 from curation.recipe.dataset import Dataset
 from curation.scenes import candidates
-from curation.scenes.cells import cell_of
 from curation.scenes.saved import Searches, Wanted
 from curation.store.full import Final
 from curation.store.ledger import Ledger
@@ -264,8 +262,7 @@ def _jobs(work: _Work, searches: Searches) -> Iterator[SlabJob]:
     if run.catalog.is_file:
         slabs = ((slab, None) for slab in work.left.slabs)  # searched before
     else:
-        needs = ((slab, _wanted(run, cube, work.left.places(slab))) for slab in work.left.slabs)
-        slabs = searches.ahead(needs, refresh=run.refresh_search)
+        slabs = searches.ahead(_needs(work), refresh=run.refresh_search)
     for slab, cause in slabs:
         yield SlabJob(
             dataset=run.dataset,
@@ -283,17 +280,19 @@ def _jobs(work: _Work, searches: Searches) -> Iterator[SlabJob]:
         )
 
 
-def _wanted(run: Run, cube: Cube, places: Sequence[Location]) -> list[Wanted]:
-    return candidates.wanted(run.dataset, cube.season, sorted({cell_of(p) for p in places}))
+def _needs(work: _Work) -> Iterator[tuple[int, list[Wanted]]]:
+    """Each slab that is to be built, with the searches that it wants."""
+    for slab in work.left.slabs:
+        yield slab, candidates.wanted(work.run.dataset, work.cube.season, work.left.places(slab))
 
 
 def _sweep(run: Run, works: Sequence[_Work], searches: Searches) -> None:
     """Searches a catalog of files for all cubes in one go, since each look at it is a look at all of it."""
     wanted = {}
     for work in works:
-        for slab in work.left.slabs:
-            for spec, season, cell in _wanted(work.run, work.cube, work.left.places(slab)):
-                wanted[spec.name, season.name, cell] = (spec, season, cell)
+        for _, its in _needs(work):
+            for spec, window, cell in its:
+                wanted[spec.name, window.name, cell] = (spec, window, cell)
     if not wanted:
         return
     with Counting(f"search {run.catalog.label}", None, "item") as count:

@@ -34,6 +34,7 @@ from curation.recipe import catalogs
 from curation.recipe.catalogs import Catalog
 from curation.recipe.dataset import Dataset, load_dataset
 from curation.scenes.saved import opened
+from curation.store import paths
 from curation.store.objects import Store
 from curation.verify import verify
 from curation.work import cluster, extras, telling
@@ -135,7 +136,7 @@ class DatasetFolder:
             with cluster.connect(self.scheduler, self.workers, store, catalog.served_url) as client:
                 run = Run(self.dataset, catalog, store, client, limit, refresh_search)
                 built = pipeline.build(run, asked, seasons)
-        result = BuildResult(tuple(built), store.where("ledger"), catalog.label, _special(asked, rows_of_file))
+        result = BuildResult(tuple(built), store.where(paths.LEDGERS), catalog.label, _special(asked, rows_of_file))
         if check:
             result.raise_for_error()
         return result
@@ -173,7 +174,7 @@ class DatasetFolder:
             parquet.save(drawn, store, key, self.dataset, splits.sides(self.dataset.recipe, drawn))
         split = splits.planned(self.dataset.recipe, Locations.joined(list(found.values())))
         counts = {r: Counter(map(split.of, places)) for r, places in found.items()}
-        return LocateResult(counts, store.where("manifest"), _special(asked, rows_of_file))
+        return LocateResult(counts, store.where(paths.MANIFEST), _special(asked, rows_of_file))
 
     @telling.shown()
     def pack(self, region: str | Path = ALL, *, run_code: bool = False) -> PackResult:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
+from curation.cubes import windows
 from curation.cubes.cube import IDENTITY, Cube
 from curation.errors import ConfigError, DamageError
 from curation.outcomes import PatchOutcome
@@ -35,7 +36,8 @@ class CubeContents:
     """One cube as it stands: where its patches are, what became of them, and how to read them."""
 
     cube: Cube
-    """With its locations, in order; their rank is not recorded and is 0. Children have their parent."""
+    """With its locations, in order; their rank is not recorded and is 0. Children have their parent, and where the season
+    lies around a date they have that; other columns are not recorded."""
     ledger: Ledger
     store: Store
 
@@ -101,13 +103,16 @@ def _locations(dataset: Dataset, store: Store, region: str, season: str, ledger:
     """The cube's locations as its identity coordinates say; bound to the ledger by their digest."""
     recorded = {o.key: o for o in ledger.cube_objects}
     cube = Cube(dataset, region, season)
-    _check_schema(cube, store, read_checked(store, recorded, f"{cube.prefix}/zarr.json"))
+    _check_schema(cube, store, read_checked(store, recorded, paths.metadata(cube.prefix)))
     columns = {name: identity(store, recorded, cube.prefix, name) for name in IDENTITY}
     lon, lat = np.asarray(columns["lon"], np.float64), np.asarray(columns["lat"], np.float64)
     same: dict[str, Any] = {"size_m": np.full(len(lon), dataset.recipe.grid.size), "region": [region] * len(lon)}
     if dataset.level == CHILDREN:  # each lies within its cell
         same["parent"] = era5_cells.ids(era5_cells.numbers_at(lon, lat))
-    locations = Locations.of_columns({**columns, **same})
+    given = {}
+    if cube.its.column is not None:
+        given[cube.its.column] = windows.dates(identity(store, recorded, cube.prefix, "date"))
+    locations = Locations.of_columns({**columns, **same}, given)
     found = Cube(dataset, region, season, locations).locations_digest
     if found != ledger.binding.get("locations"):
         raise DamageError(
@@ -120,8 +125,8 @@ def _locations(dataset: Dataset, store: Store, region: str, season: str, ledger:
 def identity(store: Store, recorded: Mapping[str, StoredObject], prefix: str, name: str) -> Sequence[Any]:
     """One coordinate that was written whole, when the cube was made, as plain values from checked bytes."""
     buffer = default_buffer_prototype().buffer
-    keys = ("zarr.json", "c/0")
-    objects = {k: buffer.from_bytes(read_checked(store, recorded, f"{prefix}/{name}/{k}")) for k in keys}
+    keys = {"zarr.json": paths.metadata(prefix, name), "c/0": paths.chunk(prefix, name, 0, axes=1)}
+    objects = {k: buffer.from_bytes(read_checked(store, recorded, key)) for k, key in keys.items()}
     array = zarr.open_array(MemoryStore(objects), mode="r")
     values: list[Any] = np.asarray(array[...]).tolist()
     return values
@@ -144,7 +149,7 @@ def _check_schema(cube: Cube, store: Store, root: bytes) -> None:
         name: (list(cube.chunk_shape(name)[1:]), cube.slab_patches, array.dtype)
         for name, (_, array) in cube.arrays.items()
     }
-    facts = " ".join([*IDENTITY, *(f.name for f in cube.facts)])
+    facts = " ".join([*cube.identity, *(f.name for f in cube.facts)])
     if found != expected or value["attributes"]["coordinates"] != facts:
         raise ConfigError(
             f"{store.where(cube.prefix)}: holds {_listed(found)}, the recipe {cube.dataset.path} says {_listed(expected)}"

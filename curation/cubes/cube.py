@@ -19,17 +19,18 @@ from numpy.typing import NDArray
 from zarr.core.buffer import Buffer
 from zarr.storage import MemoryStore
 
-from curation.cubes import zarrshard
+from curation.cubes import windows, zarrshard
 from curation.cubes.arrays import axes, coordinate, create_array, of_bands, python
 from curation.cubes.chunks import UNDECODED, chunk_hash, decode_chunk, encode_chunk
 from curation.cubes.facts import schema
+from curation.cubes.windows import DATED
 from curation.errors import ConfigError, DamageError
-from curation.model import STATIC, Location
+from curation.model import STATIC, Location, Season
 from curation.outcomes import SETTLED
 from curation.places.locations import Locations
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import digest
-from curation.recipe.facts import DTYPE, FILL, Fact
+from curation.recipe.facts import DTYPE, FILL, TIME_ATTRIBUTES, Fact
 from curation.recipe.sources import ArraySpec, SourceSpec
 from curation.store import paths
 from curation.store.ledger import FORMAT
@@ -104,11 +105,22 @@ class Cube:
         return schema(self.dataset, self.season)
 
     @functools.cached_property
+    def its(self) -> Season:
+        """The season, which says what window a location has."""
+        return self.dataset.recipe.season(self.season)
+
+    @property
+    def identity(self) -> list[str]:
+        """Names of its coordinates that are known before a pixel is read."""
+        return [*IDENTITY, *(DATED if self.its.column else ())]
+
+    @functools.cached_property
     def locations_digest(self) -> str:
-        """Digest of the ordered list of grids: what binds slabs to places."""
+        """Digest of the ordered list of grids, and of the dates that the season lies around: what binds slabs to places."""
         found = hashlib.sha256(b"[")
         for n, p in enumerate(self.locations):
-            found.update(f"{', ' if n else ''}{json.dumps([p.id, p.epsg, p.x0_m, p.y0_m, p.size_m])}".encode())
+            grid = [p.id, p.epsg, p.x0_m, p.y0_m, p.size_m]
+            found.update(f"{', ' if n else ''}{json.dumps([*grid, *windows.marks(self.its, p)])}".encode())
         found.update(b"]")
         return found.hexdigest()
 
@@ -141,12 +153,12 @@ class Cube:
         objects = self._build(pixels)
         last = "zarr.json"
         keys = sorted(k for k in objects if k != last)
-        return [store.publish(f"{self.prefix}/{k}", objects[k]) for k in [*keys, last]]
+        return [store.publish(paths.within(self.prefix, k), objects[k]) for k in [*keys, last]]
 
     def made_by(self, store: Store) -> Mapping[str, Any] | None:
         """What `create` was told as `pixels`; None where the cube is not there or does not say."""
         try:
-            value = json.loads(store.get(f"{self.prefix}/zarr.json"))
+            value = json.loads(store.get(paths.metadata(self.prefix)))
             pixels = value["attributes"]["pixels"]
         except (FileNotFoundError, ValueError, KeyError):
             return None
@@ -161,7 +173,7 @@ class Cube:
             memory,
             zarr_format=3,
             attributes={
-                "coordinates": " ".join([*IDENTITY, *measured]),
+                "coordinates": " ".join([*self.identity, *measured]),
                 "format": FORMAT,
                 "dataset": self.dataset.name,
                 "region": self.folder,
@@ -218,6 +230,12 @@ class Cube:
                 root, name, shape=(n,), chunks=(n,), dtype=dtype, dimension_names=("patch",), attributes=own
             )
             array_[:] = self.locations.column(name)
+        for name, seconds in windows.coordinates(self.its, self.locations).items():
+            array_ = create_array(
+                root, name, shape=(n,), chunks=(n,), dtype=DTYPE["time"], fill_value=FILL["time"],
+                dimension_names=("patch",), attributes=DATED[name] | TIME_ATTRIBUTES,
+            )  # fmt: skip
+            array_[:] = seconds
         with warnings.catch_warnings():
             # Consolidated metadata is not in the Zarr v3 core yet; without it `xr.open_zarr` warns and reads 60 objects.
             warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
@@ -354,7 +372,7 @@ class Cube:
             DamageError: they are not there, or cannot be read.
         """
         try:
-            shape = json.loads(store.get(f"{self.prefix}/id/zarr.json"))["shape"]
+            shape = json.loads(store.get(paths.metadata(self.prefix, "id")))["shape"]
             chunk = store.get(paths.chunk(self.prefix, "id", 0, axes=1))
             return [str(v) for v in decode_chunk(chunk, tuple(shape), "str")]
         except FileNotFoundError as err:

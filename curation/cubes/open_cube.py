@@ -22,6 +22,7 @@ from curation.cubes.chunks import UNDECODED, decode_chunk
 from curation.cubes.cube import IDENTITY, stored_chunk
 from curation.cubes.facts import outcome_facts
 from curation.cubes.open_patch import StoredCube, ledger_of
+from curation.cubes.windows import DATED
 from curation.errors import ConfigError, DamageError
 from curation.errors.words import did_you_mean
 from curation.model import STATIC
@@ -53,6 +54,9 @@ def open_cube(folder: str | Path | Store, region: str) -> xr.Dataset:
     pending, 1 ok, 2 rejected, 3 failed, 4 absent), are those of the ledger, of the static cube `static_status`. A chunk of
     pixels that was recorded is checked against the ledger's hash of it when it is read, one of facts against that of its
     object: what is missing or damaged is an error, never nodata. Text is fixed-width and read at once.
+
+    Of a season that lies around a date of each location `date`, `window_start` and `window_end` (season, location) say
+    which, and from when until before when: NaT of seasons that are the same everywhere, and where there is no date.
 
     `spatial_ref` has the CRS, for rioxarray and odc-geo, where all locations lie in one; `epsg` has each one's in any case.
     Pixels of a cube lie apart on the ground, each at its location: `at` gives those of one the coordinates in its CRS.
@@ -127,7 +131,10 @@ def _placed(found: xr.Dataset, epsg: int) -> xr.Dataset:
 
 
 def _start(cube: StoredCube, season: str) -> str:
-    """When a season begins, as its cube says of the recipe; empty where it does not."""
+    """When a season begins, first of all its locations, as its cube says; empty where it does not."""
+    if "window_start" in cube.arrays:
+        starts = _time(np.asarray(cube.values("window_start"), np.float64))
+        return "" if np.isnat(starts).all() else str(starts[~np.isnat(starts)].min())
     pixels = cube.attributes["pixels"]
     found = [
         v["seasons"].get(season, {}) for v in (pixels, *pixels.values()) if isinstance(v, Mapping) and "seasons" in v
@@ -186,6 +193,10 @@ def _variables(cubes: Mapping[str, StoredCube]) -> dict[str, xr.Variable]:
             out[name] = lazy(_Pixels(name, meta, stored), meta, meta["data_type"], of, first.slots)
         elif name in IDENTITY:
             continue
+        elif name in DATED:
+            none = [np.nan] * count
+            values = _time(np.array([c.values(name) if c else none for c in stored], np.float64))
+            out[name] = xr.Variable(dims(meta), values, DATED[name])
         elif name in recorded or name.endswith(("status", "reason", "_scenes")):
             values = recorded.get(name, np.zeros((len(cubes), count), "uint8" if name.endswith("status") else "U1"))
             out[label] = xr.Variable(dims(meta), values[0] if static else values, _flat(of))

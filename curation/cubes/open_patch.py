@@ -96,7 +96,7 @@ class StoredCube:
 
     @cached_property
     def _root(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(read_checked(self.store, self._objects, f"{self.prefix}/zarr.json"))
+        found: dict[str, Any] = json.loads(read_checked(self.store, self._objects, paths.metadata(self.prefix)))
         return found
 
     @property

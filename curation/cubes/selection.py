@@ -8,7 +8,7 @@ from pathlib import Path
 from curation.cubes import cube
 from curation.cubes.cube import Cube
 from curation.model import STATIC
-from curation.places import draw, order, parquet, regions, rows
+from curation.places import dates, draw, order, parquet, regions, rows
 from curation.places.locations import Locations
 from curation.places.regions import Region
 from curation.recipe.catalogs import Catalog
@@ -83,12 +83,15 @@ def _drawn(dataset: Dataset, store: Store, asked: Sequence[Region] | None, keep:
         count = dataset.recipe.places.count
         with Doing(f"locate: drawing {f'{count:,}' if count else 'all'} locations"):
             made = draw.draw(dataset, asked)
+        dates.check(dataset, made)
         if not keep:
             return made
         if found := rows.of(dataset, regions.of_recipe(dataset.path, dataset.recipe.places.regions)):
             store.publish(paths.DROPPED, rows.table(found.dropped))  # until packing knows of the others
         parquet.save(made, store, key, dataset)
-    return parquet.load(store, key, dataset)
+    kept = parquet.load(store, key, dataset)
+    dates.check(dataset, kept)  # the recipe's seasons may be others since
+    return kept
 
 
 def cubes(run: Run, asked: Sequence[Region], seasons: Sequence[str], *, keep: bool = True) -> list[Cube]:

@@ -10,6 +10,8 @@ class Code(StrEnum):
 
     NO_SCENE = "no_scene"
     """The catalog has no scene of the source that touches the patch in the season."""
+    NO_DATE = "no_date"
+    """The season lies around a date of the location, which has none."""
     PARTIAL_COVERAGE = "partial_coverage"
     """Scenes touch the patch, none covers it wholly."""
     CLOUDY = "cloudy"
@@ -62,6 +64,7 @@ class Code(StrEnum):
 
 CODE_HELP: dict[Code, str] = {
     Code.NO_SCENE: "no scene touches the patch in the season",
+    Code.NO_DATE: "the season lies around a date of the location, and the file of places has none for it",
     Code.PARTIAL_COVERAGE: "scenes touch the patch, none covers it wholly",
     Code.CLOUDY: "no covering scene is clear enough on the patch",
     Code.DOUBTFUL: "the mask is unsure of too much of the patch (unclassified)",

@@ -64,7 +64,10 @@ def _meta_of(dataset: Dataset, member: PlannedSample, facts: Mapping[str, Mappin
         }
         rules = dataset.recipe.labels
         source = rules.annual if part.season == STATIC else rules.seasonal
-        entry = {"sources": sources, "labels": _labels(dataset, source, known) if source in sources else None}
+        entry: dict[str, Any] = {
+            "sources": sources,
+            "labels": _labels(dataset, source, known) if source in sources else None,
+        }
         if part.season == STATIC:
             heights = ("elevation_mean_m", "elevation_min_m", "elevation_max_m", "slope_mean_deg")
             entry["elevation"] = {k: plain(known[k]) for k in heights if known.get(k) is not None}
@@ -73,6 +76,9 @@ def _meta_of(dataset: Dataset, member: PlannedSample, facts: Mapping[str, Mappin
             paired = [n for n in sources if known.get(f"{n}_gap_days") is not None]
             entry["gap_days"] = {n: plain(known[f"{n}_gap_days"]) for n in paired}
             entry["shift_px"] = {n: _shift(dataset, n, known) for n in paired}
+            its = dataset.recipe.season(part.season)
+            if its.column is not None and (window := its.window(place)) is not None:
+                entry["window"] = [iso(window.start), iso(window.end)]
             meta["seasons"][part.season] = entry
     return meta
 

@@ -25,7 +25,7 @@ from curation.outcomes import PENDING, PatchOutcome
 from curation.pack import sharing
 from curation.pack.annotate import AnnotationError, Failure
 from curation.pack.plan import Plan, PlannedSample, plan
-from curation.pack.shard import ShardJob, ShardPart, folder_of, keep, part_key, write_shard
+from curation.pack.shard import ShardJob, ShardPart, folder_of, keep, write_shard
 from curation.pack.splits import column
 from curation.pack.splits import split as splits
 from curation.places import rows
@@ -38,7 +38,6 @@ from curation.recipe.split import ColumnSplit
 from curation.store import full, paths
 from curation.store.ledger import Ledger, cube_names
 from curation.store.objects import Store
-from curation.store.paths import FAILURES, SHARDS, STAGE
 from curation.store.stat import Receipt
 from curation.work import cluster
 from curation.work.progress import Counting, Doing
@@ -135,7 +134,7 @@ def publish(
     Shards of an earlier packing stay readable until here: only now the index goes, the new shards are put into their
     places, and the new index comes.
     """
-    store, data = run.store.child(SHARDS), index.to_bytes()
+    store, data = run.store.child(paths.SHARDS), index.to_bytes()
     if any(_waits(p) for p in parts) or not all(_stands(store, k, content) for k, content in files.items()):
         store.delete(INDEX)  # from here until it is back, the dataset is not complete
     with Doing("pack: putting the new shards into their places", often_short=True):
@@ -262,7 +261,7 @@ def written(run: Run, jobs: Sequence[ShardJob]) -> tuple[list[ShardPart], int]:
         if part is not None:
             done[job.key] = part
     reused = len(done)
-    stands = run.store.head(f"{SHARDS}/{INDEX}") is not None
+    stands = run.store.head(paths.shard(INDEX)) is not None
     todo = [dataclasses.replace(j, staged=stands) for j in jobs if j.key not in done]
     failed: dict[str, BaseException] = {}
     if reused:
@@ -288,9 +287,9 @@ def _record(store: Store, failures: Sequence[Failure]) -> None:
     """Keeps which annotations could not be made of which samples, and why, until a packing makes all of them."""
     if failures:
         rows = [{**dataclasses.asdict(f), "reason": Code.ANNOTATION_FAILED} for f in failures]
-        store.publish(FAILURES, (json.dumps(rows, indent=1, sort_keys=True) + "\n").encode())
-    elif store.head(FAILURES) is not None:
-        store.delete(FAILURES)
+        store.publish(paths.FAILURES, (json.dumps(rows, indent=1, sort_keys=True) + "\n").encode())
+    elif store.head(paths.FAILURES) is not None:
+        store.delete(paths.FAILURES)
 
 
 def _not_written(failed: Mapping[str, BaseException], total: int, *, stands: bool) -> str:
@@ -303,7 +302,7 @@ def _not_written(failed: Mapping[str, BaseException], total: int, *, stands: boo
         rest = len(failed) - len(damaged)
         text += f": {cause}. Packing again does not help before that" + (f"; {rest} had another cause" if rest else "")
     elif any(isinstance(e, AnnotationError) for e in failed.values()):
-        text += f": {one_line(first)}. {FAILURES} names each sample and cause; mend the function, and pack again"
+        text += f": {one_line(first)}. {paths.FAILURES} names each sample and cause; mend the function, and pack again"
     else:
         text += f"; rerun to try again. First: {key}: {one_line(first)}"
     return text + (". The shards packed before stand and can be read" if stands else "")
@@ -311,7 +310,7 @@ def _not_written(failed: Mapping[str, BaseException], total: int, *, stands: boo
 
 def _waits(part: ShardPart) -> bool:
     """Whether the shard is made, and not yet in its place."""
-    return part.receipt.key.startswith(f"{STAGE}/")
+    return paths.is_waiting(part.receipt.key)
 
 
 def _stands(store: Store, key: str, content: bytes) -> bool:
@@ -324,14 +323,15 @@ def _put_in_place(store: Store, job: ShardJob, part: ShardPart) -> None:
 
     Its receipt stays among what waits until all is done (`_forget`), as the sign that packing has not ended.
     """
-    stat = store.move(part.receipt.key, f"{SHARDS}/{job.key}")
+    stat = store.move(part.receipt.key, paths.shard(job.key))
     receipt = dataclasses.replace(part.receipt, key=stat.key, etag=stat.etag)
-    keep(store, part_key(job), dataclasses.replace(part, receipt=receipt))
+    keep(store, paths.part(job.split, job.number), dataclasses.replace(part, receipt=receipt))
 
 
 def _made_before(store: Store, job: ShardJob) -> ShardPart | None:
     """The shard's part, where an earlier run made it from the very same chunks, facts and rules and it still stands."""
-    return _packed_before(store, job, part_key(job)) or _packed_before(store, job, part_key(job, STAGE))
+    keys = (paths.part(job.split, job.number, waiting=waiting) for waiting in (False, True))
+    return next((part for key in keys if (part := _packed_before(store, job, key))), None)
 
 
 def _packed_before(store: Store, job: ShardJob, key: str) -> ShardPart | None:
@@ -376,10 +376,10 @@ def _forget(store: Store, index: Index) -> None:
     named = {INDEX}
     for entry in index.splits.values():
         named |= {entry.members.name, entry.samples_table.name, *(s.name for s in entry.shards)}
-    shards = store.child(SHARDS)
+    shards = store.child(paths.SHARDS)
     for stat in list(shards.list()):
-        if stat.key not in named and stat.key.endswith(".tar"):
+        if stat.key not in named and paths.is_tar(stat.key):
             log.info("pack: removing %s, of an earlier packing", shards.where(stat.key))
             shards.delete(stat.key)
-    for stat in list(store.list(STAGE)):
+    for stat in list(store.list(paths.STAGE)):
         store.delete(stat.key)

@@ -24,8 +24,8 @@ from curation.pack.meta import label_names, meta_of_sample, plain
 from curation.pack.plan import PlannedSample
 from curation.pack.writers import written_by
 from curation.recipe.dataset import Dataset
+from curation.store import paths
 from curation.store.objects import Store
-from curation.store.paths import PARTS, SHARDS, STAGE
 from curation.store.stat import Receipt
 
 
@@ -46,7 +46,7 @@ class ShardJob:
     @property
     def key(self) -> str:
         """The tar's path below the shards' folder."""
-        return f"{self.split}/{self.dataset.name}-{self.split}-{self.number:06d}.tar"
+        return paths.tar(self.dataset.name, self.split, self.number)
 
     @property
     def digest(self) -> str:
@@ -91,11 +91,6 @@ def level_of(dataset: Dataset, place: PlannedSample) -> Dataset:
 def folder_of(dataset: Dataset, place: PlannedSample) -> str:
     """What its cubes lie below."""
     return level_of(dataset, place).folder(place.location.region)
-
-
-def part_key(job: ShardJob, folder: str = PARTS) -> str:
-    """Where what a worker says of a shard is kept."""
-    return f"{folder}/{job.split}-{job.number:06d}.json"
 
 
 def keep(store: Store, key: str, part: ShardPart) -> None:
@@ -149,9 +144,9 @@ def write_shard(job: ShardJob) -> ShardPart:
     data, rows = tar.write_tar(samples())
     if failures:
         raise AnnotationError(failures)
-    receipt = job.store.publish(f"{STAGE if job.staged else SHARDS}/{job.key}", data)
+    receipt = job.store.publish(paths.shard(job.key, waiting=job.staged), data)
     part = ShardPart(job.digest, receipt, rows, contents, sums, floored, columns)
-    keep(job.store, part_key(job, STAGE if job.staged else PARTS), part)
+    keep(job.store, paths.part(job.split, job.number, waiting=job.staged), part)
     return part
 
 

@@ -37,6 +37,7 @@ from curation.pack.writers import versions
 from curation.places import grid
 from curation.recipe import catalogs
 from curation.recipe.dataset import Dataset
+from curation.store import paths
 from curation.work.run import Run
 
 
@@ -92,15 +93,16 @@ def index_of(
         mine = [(j, p) for j, p in zip(jobs, parts, strict=True) if j.split == split]
         members = members_to_arrow((p.rows for _, p in mine), names)
         table = _samples_table(dataset, mine, made.columns)
-        files |= {f"{split}/members.arrow": members, f"{split}/samples.parquet": table}
+        of_members, of_samples = paths.tables(split)
+        files |= {of_members: members, of_samples: table}
         for job, part in mine:
             for member, digest in zip(job.members, part.contents, strict=True):
                 content.add(split, member.location.id, digest)
         splits[split] = SplitEntry(
             samples=sum(len(j.members) for j, _ in mine),
             shards=tuple(ShardEntry(j.key, p.receipt.size, p.receipt.sha256, len(j.members)) for j, p in mine),
-            members=_entry(f"{split}/members.arrow", members),
-            samples_table=_entry(f"{split}/samples.parquet", table),
+            members=_entry(of_members, members),
+            samples_table=_entry(of_samples, table),
         )
     patches = {
         region: {season: dict(Counter(o.label for o in found.values())) for season, found in by.items()}

@@ -17,7 +17,8 @@ from curation.errors.words import did_you_mean
 from curation.model import parse_time
 
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
-_TIME = pa.timestamp("us", "UTC")
+TIME = pa.timestamp("us", "UTC")
+"""Of columns that hold instants."""
 
 
 def columns(table: pd.DataFrame, names: Sequence[str], path: Path) -> dict[str, pa.Array]:
@@ -59,7 +60,7 @@ def _typed(there: Sequence[Any], values: Sequence[Any], where: str) -> pa.Array:
         )
     try:
         if kind == "time" or (kind == "str" and there and all(_INSTANT.fullmatch(v) for v in there)):
-            return pa.array([None if v is None else _instant(v) for v in values], _TIME)
+            return pa.array([None if v is None else _instant(v) for v in values], TIME)
         if kind == "float":
             found = [None if v is None else float(v) for v in values]
             if any(v is not None and not np.isfinite(v) for v in found):

@@ -6,7 +6,6 @@ import datetime as dt
 import functools
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,10 @@ from curation.recipe.annotations import Annotation
 from curation.recipe.bounds import LEAST_PX
 from curation.recipe.digests import digest
 from curation.recipe.schema import GridSpec, Recipe, UseSpec
+from curation.recipe.seasons import MOST_DAYS
 from curation.recipe.sources import ArraySpec, CatalogForm, Shift, SourceSpec
 from curation.recipe.toml import read_toml
 from curation.store import local, paths
-
-_LONGEST_GAP_DAYS = 36_525
-"""A hundred years: no archive is older, and time itself has an end for Python."""
-
 
 _NOT_PIXELS: Any = {
     "title": True,
@@ -140,15 +136,14 @@ class Dataset:
         return sorted(found, key=lambda s: s.pick.follows is not None)
 
     def sought(self, source: str, season: str) -> Season:
-        """The window in which a source is searched for a season: of one that goes with another `max_gap_days` more each way.
+        """What a source is searched in for a season: where it goes with another, `max_gap_days` more each way.
 
         Its partner lies in the season; of one near the window's edge the nearest scene may lie beyond.
         """
-        window = self.recipe.season(season)
+        its = self.recipe.season(season)
         if self.specs[source].pick.follows is None:
-            return window
-        gap = dt.timedelta(days=min(self.recipe.quality.max_gap_days, _LONGEST_GAP_DAYS))
-        return replace(window, start=window.start - gap, end=window.end + gap)
+            return its
+        return its.widened(dt.timedelta(days=min(self.recipe.quality.max_gap_days, MOST_DAYS)))
 
     def min_valid(self, source: str) -> float:
         """Least fraction of pixels with data that a source of a patch may have; more than none anyway."""

@@ -19,6 +19,9 @@ FILL: dict[str, Any] = {"float32": np.nan, "time": np.nan, "string": "", "uint8"
 DTYPE: dict[str, str] = {"float32": "float32", "time": "float64", "string": "str", "uint8": "uint8", "int16": "int16"}
 """How each type is stored; times are seconds since 1970 in float64, whose NaN opens as NaT."""
 
+TIME_ATTRIBUTES = {"units": "seconds since 1970-01-01", "calendar": "proleptic_gregorian"}
+"""What Zarr's readers know a time by."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fact:
@@ -43,7 +46,7 @@ class Fact:
         """Its Zarr attributes."""
         out: dict[str, Any] = {"long_name": self.meaning}
         if self.type == "time":
-            out |= {"units": "seconds since 1970-01-01", "calendar": "proleptic_gregorian"}
+            out |= TIME_ATTRIBUTES
         if self.name.endswith("status"):
             out |= {
                 "flag_values": [int(s) for s in Status],

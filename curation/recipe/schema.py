@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
-    BeforeValidator,
     Field,
     model_validator,
 )
@@ -15,26 +13,13 @@ from pydantic import (
 from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
 from curation.format.names import is_free
-from curation.model import STATIC, Season
+from curation.model import STATIC, FixedSeason, Season, Window
 from curation.outcomes import SLAB
 from curation.recipe.annotations import AnnotationSpec
 from curation.recipe.bounds import FLOOR_DB, MAX_SHIFT_PX
+from curation.recipe.seasons import EARLIEST, LATEST, AnySeasonSpec, DatedSeasonSpec, SeasonSpec
 from curation.recipe.split import UNSHARED_CELL, BlocksSplit, ColumnSplit, SplitSpec
 from curation.recipe.strict import Fraction, Name, Strict
-
-
-def _utc(value: Any) -> dt.datetime:
-    if isinstance(value, dt.datetime):
-        if value.tzinfo is None:
-            raise ValueError("a time wants its zone: write 2021-03-01 or 2021-03-01T00:00:00Z")
-        return value.astimezone(dt.UTC)
-    if isinstance(value, dt.date):
-        return dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
-    raise ValueError("expected a date or time without quotes: write 2021-03-01 or 2021-03-01T00:00:00Z")
-
-
-Day = Annotated[dt.datetime, BeforeValidator(_utc)]
-
 
 CELL_DEG = 0.25
 """Side of an ERA5 cell: ERA5's nodes lie so far apart, and the ids of cells follow from them."""
@@ -177,23 +162,6 @@ class ChildrenSpec(Strict):
         return self
 
 
-class SeasonSpec(Strict):
-    """A half-open UTC window."""
-
-    start: Day
-    end: Day
-    anchor: Day | None = None
-    """The day that scenes should lie near to; the middle where left out."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if not self.start < self.end:
-            raise ValueError(f"start {self.start:%Y-%m-%d} is not before end {self.end:%Y-%m-%d}")
-        if self.anchor is not None and not self.start <= self.anchor < self.end:
-            raise ValueError(f"anchor {self.anchor:%Y-%m-%d} lies outside the season")
-        return self
-
-
 class UseSpec(Strict):
     """How a recipe uses a source."""
 
@@ -323,7 +291,7 @@ class Recipe(Strict):
     places: PlacesSpec
     children: ChildrenSpec | None = None
     """Places within the locations, with sources of their own."""
-    seasons: dict[str, SeasonSpec] = Field(min_length=1)
+    seasons: dict[str, AnySeasonSpec] = Field(min_length=1)
     sources: dict[str, UseSpec] = Field(min_length=1)
     search: SearchSpec = SearchSpec()
     quality: QualitySpec = QualitySpec()
@@ -340,6 +308,12 @@ class Recipe(Strict):
         for name in self.seasons:
             if name == STATIC or not re.fullmatch(r"[a-z0-9_-]+", name):
                 raise ValueError(f"season {name!r}: expected a-z, 0-9, '_' and '-', and not {STATIC!r}")
+        for name, season in self.seasons.items():
+            if isinstance(season, DatedSeasonSpec) and season.around not in self.places.columns:
+                raise ValueError(
+                    f"seasons.{name}.around = {season.around!r}: expected one of [places] columns, which go with a file "
+                    f"of places: {self.places.columns}"
+                )
         for name in self.children.sources if self.children else ():
             if name not in self.sources:
                 raise ValueError(f"children.sources: {name!r} is not in [sources]: {sorted(self.sources)}")
@@ -398,22 +372,19 @@ class Recipe(Strict):
             )
 
     def season(self, name: str) -> Season:
-        """The season called `name`; `static` spans all of the recipe's windows.
+        """The season called `name`; `static` spans all of the recipe's windows that all locations have in common.
 
         Raises:
             ConfigError: the recipe has no such season.
         """
-        windows = {k: _season(k, s) for k, s in self.seasons.items()}
         if name == STATIC:
-            start, end = min(s.start for s in windows.values()), max(s.end for s in windows.values())
-            return Season(STATIC, start, end, start + (end - start) / 2)
-        if name not in windows:
+            fixed = [s for s in self.seasons.values() if isinstance(s, SeasonSpec)]
+            start = min((s.start for s in fixed), default=EARLIEST)
+            end = max((s.end for s in fixed), default=LATEST)
+            return FixedSeason(STATIC, Window(STATIC, start, end, start + (end - start) / 2))
+        if name not in self.seasons:
             raise ConfigError(
-                f"season {name!r}: not in recipe {self.name!r}; {did_you_mean(name, windows)}expected one of "
-                f"{', '.join(windows)}, static or all"
+                f"season {name!r}: not in recipe {self.name!r}; {did_you_mean(name, self.seasons)}expected one of "
+                f"{', '.join(self.seasons)}, static or all"
             )
-        return windows[name]
-
-
-def _season(name: str, spec: SeasonSpec) -> Season:
-    return Season(name, spec.start, spec.end, spec.anchor or spec.start + (spec.end - spec.start) / 2)
+        return self.seasons[name].season(name)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, model_validator
 
 from curation.errors.words import did_you_mean
-from curation.model import Location, Scene, Season
+from curation.model import Location, Scene, Window
 from curation.recipe.bands import BandSpec
 from curation.recipe.facts import Fact
 from curation.recipe.schema import PackSpec, QualitySpec
@@ -252,7 +252,7 @@ class Pick(Strict, ABC):
     def of_place(self, scenes: Sequence[Scene], place: Location) -> list[Scene]:
         """Those of them that a place may use. Raises Reject where there is none."""
 
-    def ranked(self, scenes: Sequence[Scene], place: Location, season: Season) -> list[list[Scene]]:
+    def ranked(self, scenes: Sequence[Scene], place: Location, window: Window) -> list[list[Scene]]:
         """Those best first, in groups of equal rank."""
         return [list(scenes)]
 

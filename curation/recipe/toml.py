@@ -7,10 +7,12 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import (
     BaseModel,
+    Discriminator,
+    Tag,
     ValidationError,
 )
 
@@ -49,6 +51,8 @@ def _misspelt_once(kind: type[BaseModel], errors: Sequence[Any]) -> list[Any]:
 def _say(path: Path, kind: type[BaseModel], error: Any) -> str:
     *inner, key = [str(p) for p in error["loc"]] or [""]
     known, table = _fields(kind, inner), _walked(kind, inner)[1]
+    if key and _walked(kind, [*inner, key])[1] == table:  # it is the tag of a table as a whole
+        *table, key = table
     if isinstance(error["input"], dict) and key and error["type"] not in ("extra_forbidden", "missing"):
         table, key = [*table, key], ""  # what is wrong is a table as a whole
     named = f"[{'.'.join(table)}] {key}".strip() if table else key
@@ -81,6 +85,9 @@ def _walked(kind: type[BaseModel], path: list[str]) -> tuple[type[BaseModel] | N
     keys: list[str] = []
     tag: str | None = None
     for key in path:
+        if tagged := _tagged(model):
+            model = tagged.get(key)
+            continue
         if tag is not None:  # of a union: step into the member
             model = next((m for m in get_args(model) if key in get_args(m.model_fields[tag].annotation)), None)
             tag = None
@@ -90,7 +97,15 @@ def _walked(kind: type[BaseModel], path: list[str]) -> tuple[type[BaseModel] | N
             field = model.model_fields.get(key)
             model, tag = (field.annotation, field.discriminator) if field else (None, None)  # type: ignore[assignment]  # by name
         else:  # dict[str, Model] or list[Model]: step over the key
-            model = next((a for a in get_args(model)[::-1] if isinstance(a, type)), None)
+            model = next((a for a in get_args(model)[::-1] if isinstance(a, type) or _tagged(a)), None)
         if isinstance(model, UnionType) and tag is None:  # of a table that may be left out
             model = next((a for a in get_args(model) if isinstance(a, type) and issubclass(a, BaseModel)), None)
     return (model if isinstance(model, type) and issubclass(model, BaseModel) else None), keys
+
+
+def _tagged(model: Any) -> dict[str, Any]:
+    """Tag → model, of one of several whose tag no key of theirs states; empty of all else."""
+    if get_origin(model) is not Annotated or not any(isinstance(m, Discriminator) for m in model.__metadata__):
+        return {}
+    members = [get_args(m) for m in get_args(get_args(model)[0])]
+    return {of.tag: member for member, *about in members for of in about if isinstance(of, Tag)}

@@ -18,7 +18,6 @@ from curation.places.locations import Locations
 from curation.places.regions import Region
 from curation.recipe.sources import ArraySpec
 from curation.scenes import candidates
-from curation.scenes.cells import cell_of
 from curation.store.ledger import Ledger, cube_names
 from curation.work.run import Run
 
@@ -57,8 +56,8 @@ def of_cube(run: Run, cube: Cube) -> Estimate:
     region, season = cube.folder, cube.season
     left = Unsettled(cube, Ledger.replay(run.store, region, season), run.limit)
     todo = left.patches
-    cells = {cell_of(p) for slab in left.slabs for p in left.places(slab)}
-    searches = len(cells) * len(candidates.searched(cube.dataset, season))
+    places = (p for slab in left.slabs for p in left.places(slab))
+    searches = len(candidates.wanted(cube.dataset, season, places))
     scenes = requests = read = disk = 0.0
     for spec in cube.sources:
         scenes += todo * (MASKS_PER_PATCH if spec.mask else 1)

@@ -223,9 +223,14 @@ def _shift(survey: Survey, spec: SourceSpec) -> list[Measure]:
 
 
 def dates(survey: Survey) -> Chart | None:
-    """When the scenes were taken, within each season's window."""
+    """When the scenes were taken, within each season's window; of one around dates, from the first to the last of these."""
     times: dict[tuple[str, str], list[dt.datetime]] = {}
+    windows: dict[str, tuple[dt.datetime, dt.datetime]] = {}
     for season in survey.dataset.season_names():
+        its = survey.dataset.recipe.season(season)
+        each = [w for m in survey.measured(season) if (w := its.window(m.location)) is not None]
+        if each:
+            windows[season] = min(w.start for w in each), max(w.end for w in each)
         for spec in survey.dataset.sources(season):
             known = [m.facts.get(f"{spec.name}_time") for m in survey.measured(season)]
             found = [dt.datetime.fromtimestamp(t, dt.UTC) for t in known if t is not None]
@@ -233,11 +238,14 @@ def dates(survey: Survey) -> Chart | None:
                 times[season, spec.name] = found
     if not times:
         return None
-    windows = {s: survey.dataset.recipe.season(s) for s, _ in times}
     colours = palette.seasons(survey.dataset.season_names())
     alt = "Acquisition dates. " + "; ".join(
         f"{season} {source}: {counted(len(t), 'patch')}, {min(t):%Y-%m-%d} to {max(t):%Y-%m-%d}"
         for (season, source), t in times.items()
     )
-    svg = charts.timeline({k: (w.start, w.end) for k, w in windows.items()}, times, colours, "dates", alt)
-    return Chart("Acquisition dates", "A bar per day; the season's window is shaded.", Markup(svg))
+    svg = charts.timeline(windows, times, colours, "dates", alt)
+    return Chart(
+        "Acquisition dates",
+        "A bar per day; the season's window is shaded, from the first to the last where each location has its own.",
+        Markup(svg),
+    )

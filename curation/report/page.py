@@ -183,7 +183,7 @@ def _facts(survey: Survey, index: Index | None) -> list[tuple[str, str]]:
         ("recipe", str(survey.dataset.path)),
         ("folder", survey.store.where("")),
         ("footprint", ", ".join(_footprint(level) for level in survey.dataset.levels)),
-        ("seasons", ", ".join(f"{n} {s.start:%Y-%m-%d}…{s.end:%Y-%m-%d}" for n, s in recipe.seasons.items())),
+        ("seasons", ", ".join(f"{n} {s.about}" for n, s in recipe.seasons.items())),
         ("pixels digest", ", ".join(pixels)),
         ("release digest", index.release_digest if index else survey.dataset.release_digest()),
     ]

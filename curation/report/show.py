@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from curation.cubes import complete, contents
+from curation.cubes import complete, contents, windows
 from curation.cubes.contents import CubeContents
 from curation.errors import ConfigError, DamageError
-from curation.model import iso
+from curation.model import Location, iso
 from curation.outcomes import PatchOutcome, Status
 from curation.pack.splits import split as splits
 from curation.places import grid
@@ -137,6 +137,7 @@ def _facts(cube: CubeContents, outcome: PatchOutcome, sample: str) -> list[tuple
     out = [("location", ""), ("grid", f"EPSG:{place.epsg} west {place.x0_m:.10g} north {place.y0_m:.10g}")]
     out += [
         ("footprint", f"{place.size_m:g} {cube.cube.dataset.recipe.grid.unit}"),
+        *_window(cube, place),
         ("status", outcome.status.name.lower()),
         *([("sample", sample)] if sample else []),
     ]
@@ -156,6 +157,17 @@ def _facts(cube: CubeContents, outcome: PatchOutcome, sample: str) -> list[tuple
         out += _class_rows(spec.name, [c.name for c in spec.kind.legend], facts)
     shared = {k: v for k, v in facts.items() if k.startswith(("elevation_", "slope_"))}
     return out + [(k.replace("_", " "), f"{v:.4g}") for k, v in shared.items() if v is not None]
+
+
+def _window(cube: CubeContents, place: Location) -> list[tuple[str, str]]:
+    """The date that the season lies around, and its days; nothing where they are the same everywhere."""
+    season = cube.cube.its
+    if season.column is None:
+        return []
+    date, window = windows.date_of(season, place), season.window(place)
+    if date is None or window is None:
+        return [(season.column, "none")]
+    return [(season.column, iso(date)), ("window", f"{window.start:%Y-%m-%d} to before {window.end:%Y-%m-%d}")]
 
 
 _FACTS_DAMAGED = "facts damaged"

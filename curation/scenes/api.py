@@ -72,7 +72,7 @@ class Api:
                     limit=PAGE_ITEMS,
                 )
                 first = Asked(str(found.url), found.method or "POST", found.get_parameters())
-                every = pages(self._read, first, most_items(query.season if query.interval else None))
+                every = pages(self._read, first, most_items(query.window if query.interval else None))
                 found_here: dict[str, Any] = {}
                 for page in every:
                     for item in page["features"]:

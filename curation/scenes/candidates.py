@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import itertools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from curation.errors.codes import Code
-from curation.model import Location, Scene, Season
+from curation.model import Location, Scene, Season, Window
 from curation.outcomes import Reject, Status
 from curation.recipe.dataset import Dataset
 from curation.recipe.sources import SourceSpec
@@ -60,7 +61,7 @@ class Candidates:
             raise Reject(self.code, self.value, status=self.status, cause=self.cause)
 
 
-def searched(dataset: Dataset, season: str) -> list[tuple[SourceSpec, Season]]:
+def sought(dataset: Dataset, season: str) -> list[tuple[SourceSpec, Season]]:
     """Sources and seasons to search for a season's cube.
 
     A source of one orbit direction is searched in all seasons: the direction follows from their counts together.
@@ -72,15 +73,28 @@ def searched(dataset: Dataset, season: str) -> list[tuple[SourceSpec, Season]]:
     return out
 
 
-def wanted(dataset: Dataset, season: str, cells: Sequence[SearchCell]) -> list[Wanted]:
-    """The searches that places in these cells need."""
-    return [(spec, window, cell) for spec, window in searched(dataset, season) for cell in cells]
+def wanted(dataset: Dataset, season: str, places: Iterable[Location]) -> list[Wanted]:
+    """The searches that places need, each once: by source, season, window and cell.
+
+    Places share one where they lie in the same cell and have the same window. It is no wider than theirs: what one finds
+    does not depend on which others there are.
+    """
+    seasons = sought(dataset, season)
+    dates = {s.column for _, s in seasons if s.column is not None}
+    alike = {(cell_of(p), tuple(p.columns[c] for c in sorted(dates))): p for p in places}  # they want the same searches
+    out = []
+    for spec, its in seasons:
+        found = {(window, cell) for (cell, _), p in alike.items() if (window := its.window(p)) is not None}
+        out += [(spec, window, cell) for window, cell in sorted(found, key=lambda wc: (wc[0].start, wc[1]))]
+    return out
 
 
 def of_slab(
     dataset: Dataset, searches: Searches, season: str, places: Sequence[Location]
 ) -> dict[str, dict[str, Candidates]]:
     """Source → location id → candidates. What the recipe excludes is among them: whoever reads passes it over.
+
+    A place without a date, where the season lies around one, has none: `no_date`.
 
     Raises:
         CurationError: what the places want was not searched.
@@ -92,15 +106,22 @@ def _of_source(
     dataset: Dataset, searches: Searches, spec: SourceSpec, season: str, places: Sequence[Location]
 ) -> dict[str, Candidates]:
     """Location id → candidates of a source, best first."""
-    window, pick = dataset.sought(spec.name, season), spec.pick
-    found = {c: pick.offered(searches.scenes(spec, window, c)) for c in set(map(cell_of, places))}
-    unread = {c: searches.unreadable(spec, window, c) for c in found}
+    its, pick = dataset.sought(spec.name, season), spec.pick
     excluded = frozenset(dataset.recipe.search.exclude)
     directions = _directions(dataset, searches, spec, places)
+
+    @functools.cache
+    def searched(window: Window, cell: SearchCell) -> tuple[list[Scene], list[Unreadable]]:
+        return pick.offered(searches.scenes(spec, window, cell)), searches.unreadable(spec, window, cell)
+
     out: dict[str, Candidates] = {}
     for place in places:
-        scenes = found[cell_of(place)]
-        lost = _lost(unread[cell_of(place)], place, excluded)
+        window = its.window(place)
+        if window is None:
+            out[place.id] = Candidates(code=Code.NO_DATE, status=Status.ABSENT)
+            continue
+        scenes, unread = searched(window, cell_of(place))
+        lost = _lost(unread, place, excluded)
         # What is excluded is left out; but what it covers would be told as what lies where no scene is: sea.
         matters = lost is not None and (lost.status is Status.FAILED or pick.fills)
         if lost is not None and matters and pick.wants_all(scenes, place):
@@ -158,5 +179,9 @@ def _directions(
     if not spec.pick.one_way:
         return {}
     seasons = [dataset.sought(spec.name, n) for n in dataset.season_names()]
-    found = {c: [searches.scenes(spec, s, c) for s in seasons] for c in set(map(cell_of, places))}
-    return {p.id: rank.orbit_direction(found[cell_of(p)], p) for p in places}
+    scenes = functools.cache(lambda window, cell: searches.scenes(spec, window, cell))
+    out = {}
+    for place in places:
+        windows = [window for s in seasons if (window := s.window(place)) is not None]
+        out[place.id] = rank.orbit_direction([scenes(w, cell_of(place)) for w in windows], place)
+    return out

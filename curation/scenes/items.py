@@ -18,7 +18,7 @@ from shapely.geometry.base import BaseGeometry
 
 from curation.errors.causes import one_line
 from curation.errors.printable import shown, unsigned
-from curation.model import Scene, Season, iso, parse_time
+from curation.model import Scene, Window, iso, parse_time
 from curation.read import radiometry, versions
 from curation.recipe.catalogs import Catalog
 from curation.recipe.sources import CatalogForm, SourceSpec
@@ -34,7 +34,8 @@ class Query:
     spec: SourceSpec
     bands: tuple[str, ...]
     """A scene has an asset for each."""
-    season: Season
+    window: Window
+    """Of its season, at the locations that it is asked for."""
     cell: SearchCell
     max_cloud_pct: float
     """Scenes cloudier than this are left out, of sources that are picked by clearness."""
@@ -42,7 +43,7 @@ class Query:
     @property
     def interval(self) -> str | None:
         """Its STAC `datetime`; None for sources without time."""
-        return None if self.spec.timeless else self.season.interval
+        return None if self.spec.timeless else self.window.interval
 
     def conditions(self, form: CatalogForm) -> dict[str, dict[str, Any]]:
         """Its STAC `query`: property → operator → value."""
@@ -52,8 +53,8 @@ class Query:
         return found
 
     def holds(self, scene: Scene) -> bool:
-        """Whether a scene is of the season."""
-        return self.spec.timeless or self.season.holds(scene.time)
+        """Whether a scene is of the window."""
+        return self.spec.timeless or self.window.holds(scene.time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class Unreadable:
     def may_be_of(self, query: Query) -> bool:
         """Whether it cannot be ruled out that it answers a query."""
         dated = self.time is not None and not query.spec.timeless
-        if dated and not query.season.holds(self.time):  # type: ignore[arg-type]  # it is dated
+        if dated and not query.window.holds(self.time):  # type: ignore[arg-type]  # it is dated
             return False
         return self.geometry is None or bool(self.geometry.intersects(query.cell.area))
 

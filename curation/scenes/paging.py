@@ -13,7 +13,7 @@ import requests
 
 from curation.errors import CurationError
 from curation.errors.printable import shown
-from curation.model import Season
+from curation.model import Window
 from curation.scenes.items import name_of
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Asked:
         return json.dumps([self.url, self.method, self.parameters, self.headers], sort_keys=True, default=str)
 
 
-def most_items(window: Season | None) -> int:
+def most_items(window: Window | None) -> int:
     """Items that a search of a window (None: of a source without time) may have."""
     return MOST_ITEMS + (0 if window is None else MOST_ITEMS_PER_DAY * (1 + (window.end - window.start).days))
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from curation.errors.codes import Code
-from curation.model import Location, Scene, Season
+from curation.model import Location, Scene, Window
 from curation.outcomes import Reject, Status
 from curation.places import grid
 from curation.read import versions
@@ -194,7 +194,7 @@ def orbit_direction(scenes_by_season: Sequence[Sequence[Scene]], location: Locat
     return min(scenes, key=lambda d: (-seasons[d], -scenes[d], d), default=None)
 
 
-def rank_clearest(scenes: Sequence[Scene], location: Location, season: Season) -> list[list[Scene]]:
+def rank_clearest(scenes: Sequence[Scene], location: Location, window: Window) -> list[list[Scene]]:
     """Covering scenes in groups of equal rank, best first: same zone (an exact crop), clearest, nearest to the anchor.
 
     Cloud cover and days count in steps. Which of a group is the best, pixels say; within it scenes stand in the order in
@@ -203,11 +203,11 @@ def rank_clearest(scenes: Sequence[Scene], location: Location, season: Season) -
     Args:
         scenes: candidates that cover the location.
         location: the place.
-        season: its anchor is what scenes should lie near to.
+        window: its anchor is what scenes should lie near to.
     """
 
     def days(scene: Scene) -> float:
-        return abs(scene.time - season.anchor) / dt.timedelta(days=1)
+        return abs(scene.time - window.anchor) / dt.timedelta(days=1)
 
     def rank(scene: Scene) -> tuple[bool, int, int]:
         cloud = int((scene.cloud_pct if scene.cloud_pct is not None else 100.0) // CLOUD_STEP_PCT)

@@ -19,7 +19,7 @@ import xxhash
 
 from curation.errors import ConfigError, CurationError, StorageError
 from curation.errors.words import counted, did_you_mean
-from curation.model import STATIC, Scene, Season
+from curation.model import STATIC, Scene, Window
 from curation.recipe.catalogs import Catalog
 from curation.recipe.dataset import Dataset
 from curation.recipe.sources import SourceSpec
@@ -32,7 +32,7 @@ from curation.store.objects import Store
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Wanted = tuple[SourceSpec, Season, SearchCell]
+Wanted = tuple[SourceSpec, Window, SearchCell]
 
 THREADS = 4
 """Searches under way at once: polite to a public API."""
@@ -196,8 +196,8 @@ class Searches:
                 log.info("refreshed: %s", line)
 
         def ask(wanted: Wanted) -> Future[None]:
-            spec, season, cell = wanted
-            name = (spec.name, season.name, cell)
+            spec, window, cell = wanted
+            name = (spec.name, window.name, cell)
             if name not in asked:
                 asked[name] = pool.submit(one, wanted)
                 if len(asked) > REMEMBERED and next(iter(asked.values())).done():
@@ -215,16 +215,16 @@ class Searches:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def scenes(self, spec: SourceSpec, season: Season, cell: SearchCell) -> list[Scene]:
+    def scenes(self, spec: SourceSpec, window: Window, cell: SearchCell) -> list[Scene]:
         """The scenes of a search that has been run.
 
         Raises:
             CurationError: it has not.
         """
-        return self._search(spec, season, cell).scenes
+        return self._search(spec, window, cell).scenes
 
-    def _search(self, spec: SourceSpec, season: Season, cell: SearchCell) -> _Loaded:
-        key, request = self._key(spec, season, cell), self._request(self._query(spec, season, cell))
+    def _search(self, spec: SourceSpec, window: Window, cell: SearchCell) -> _Loaded:
+        key, request = self._key(spec, window, cell), self._request(self._query(spec, window, cell))
         where = self.store.where(key)
         loaded = _cache.get(self.name, where) or self._loaded(key)
         if loaded is None or loaded.request != request:
@@ -232,13 +232,13 @@ class Searches:
         _cache.put(self.name, where, loaded)
         return loaded
 
-    def unreadable(self, spec: SourceSpec, season: Season, cell: SearchCell) -> list[Unreadable]:
+    def unreadable(self, spec: SourceSpec, window: Window, cell: SearchCell) -> list[Unreadable]:
         """Items that a search that has been run met and that could not be read.
 
         Raises:
             CurationError: it has not been run.
         """
-        return self._search(spec, season, cell).unreadable
+        return self._search(spec, window, cell).unreadable
 
     def unknown(self, ids: Iterable[str]) -> dict[str, str]:
         """Those of some ids of items that no saved search of the catalog has met, each with a hint at what was meant.
@@ -271,18 +271,18 @@ class Searches:
             [Unreadable.from_json(u) for u in value.get("unreadable", ())],
         )
 
-    def _one(self, endpoint: Api, spec: SourceSpec, season: Season, cell: SearchCell) -> list[str]:
-        query = self._query(spec, season, cell)
+    def _one(self, endpoint: Api, spec: SourceSpec, window: Window, cell: SearchCell) -> list[str]:
+        query = self._query(spec, window, cell)
         return self._save(query, endpoint.search(query))
 
     def _save(self, query: Query, found: Found) -> list[str]:
-        key = self._key(query.spec, query.season, query.cell)
+        key = self._key(query.spec, query.window, query.cell)
         value = {"scenes": [s.to_json() for s in found.scenes], "dropped": found.dropped}
         value["unreadable"] = [u.to_json() for u in found.unreadable]
         request = self._request(query) | ({_UNREADABLE: len(found.unreadable)} if found.unreadable else {})
         self.read.add(found, query.spec.name)
         self.answered += 1
-        what = f"{query.spec.name} {query.season.name} {query.cell.name}"
+        what = f"{query.spec.name} {query.window.name} {query.cell.name}"
         differences = list(_difference(what, self._ids(key), {s.id for s in found.scenes}))
         lines = (json.dumps(v, sort_keys=True, separators=(",", ":")) for v in (request, value))
         # Scenes of one cell differ little: a twentieth of the bytes. The time of writing stays out of them.
@@ -304,10 +304,10 @@ class Searches:
             return None
         return {s["id"] for s in json.loads(answer)["scenes"]}
 
-    def _query(self, spec: SourceSpec, season: Season, cell: SearchCell) -> Query:
+    def _query(self, spec: SourceSpec, window: Window, cell: SearchCell) -> Query:
         arrays = self.dataset.arrays[spec.name].values()
         bands = spec.kind.sought([b for a in arrays for b in a.bands])
-        return Query(spec, bands, season, cell, self.dataset.recipe.quality.max_scene_cloud_pct)
+        return Query(spec, bands, window, cell, self.dataset.recipe.quality.max_scene_cloud_pct)
 
     def _request(self, query: Query) -> dict[str, Any]:
         form = self.catalog.form_of(query.spec)
@@ -321,16 +321,16 @@ class Searches:
             "max_scene_cloud_pct": query.max_cloud_pct if query.spec.limits_cloud else None,
         }
 
-    def _is_saved(self, spec: SourceSpec, season: Season, cell: SearchCell) -> bool:
+    def _is_saved(self, spec: SourceSpec, window: Window, cell: SearchCell) -> bool:
         try:
-            data = self.store.get(self._key(spec, season, cell))
+            data = self.store.get(self._key(spec, window, cell))
         except FileNotFoundError:
             return False
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as lines:  # only its beginning is unpacked
-            return bool(json.loads(lines.readline()) == self._request(self._query(spec, season, cell)))
+            return bool(json.loads(lines.readline()) == self._request(self._query(spec, window, cell)))
 
-    def _key(self, spec: SourceSpec, season: Season, cell: SearchCell) -> str:
-        name = STATIC if spec.timeless else season.name
+    def _key(self, spec: SourceSpec, window: Window, cell: SearchCell) -> str:
+        name = STATIC if spec.timeless else window.name
         return paths.search(self.catalog.slug, spec.name, name, cell.name)
 
 

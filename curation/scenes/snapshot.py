@@ -86,7 +86,7 @@ class Snapshot:
         first = queries[0]
         conditions = first.conditions(form)
         keys = [form.assets.get(b, b) for b in first.bands]
-        window = (min(q.season.start for q in queries), max(q.season.end for q in queries)) if first.interval else None
+        window = (min(q.window.start for q in queries), max(q.window.end for q in queries)) if first.interval else None
         cells = _Cells(queries)
         nowhere: list[str] = []
         for part in self._parts:

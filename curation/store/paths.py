@@ -13,11 +13,12 @@ PARTS = "packing"
 """Where receipts of single shards lie, so that a pack that was stopped does not make them again."""
 STAGE = f"{PARTS}/new"
 """Where new shards wait, with their receipts, while shards of an earlier packing stand: those stay readable meanwhile."""
-RELEASE = "manifest/release.json"
-DROPPED = "manifest/dropped.parquet"
-FAILURES = "manifest/annotations-failed.json"
+MANIFEST = "manifest"
+RELEASE = f"{MANIFEST}/release.json"
+DROPPED = f"{MANIFEST}/dropped.parquet"
+FAILURES = f"{MANIFEST}/annotations-failed.json"
 """Which annotations could not be made; there is none where all were."""
-SPLIT = "manifest/split.parquet"
+SPLIT = f"{MANIFEST}/split.parquet"
 """What every place of a release is of, samples or not: id and split."""
 
 
@@ -71,6 +72,16 @@ def again(key: str) -> str:
     return f"to make the cube again, delete both {cube(name, season)} and {ledger(name, season)}, and build it again"
 
 
+def metadata(prefix: str, array: str = "") -> str:
+    """Zarr's metadata of the cube at a prefix, or of one of its arrays."""
+    return within(prefix, f"{array}/zarr.json" if array else "zarr.json")
+
+
+def within(prefix: str, key: str) -> str:
+    """What Zarr calls `key` within the cube at a prefix."""
+    return f"{prefix}/{key}"
+
+
 def chunk(prefix: str, array: str, slab: int, axes: int) -> str:
     """The object of a slab of an array of so many axes, of the cube at a prefix."""
     return f"{prefix}/{array}/c/{'/'.join([str(slab), *['0'] * (axes - 1)])}"
@@ -88,14 +99,44 @@ def searches(catalog: str) -> str:
     return f"scenes/{catalog}"
 
 
-def search(catalog: str, source: str, season: str, cell: str) -> str:
-    """A saved search."""
-    return f"{searches(catalog)}/{source}/{season}/{cell}.json.gz"
+def search(catalog: str, source: str, window: str, cell: str) -> str:
+    """A saved search, by the name of its window (`model.Window`)."""
+    return f"{searches(catalog)}/{source}/{window}/{cell}.json.gz"
 
 
 def locations(region: str | None) -> str:
     """The draw: of a region alone, or of all."""
-    return "manifest/locations.parquet" if region is None else f"manifest/locations-{region}.parquet"
+    return f"{MANIFEST}/locations{'' if region is None else f'-{region}'}.parquet"
+
+
+def tar(dataset: str, split: str, number: int) -> str:
+    """Name of a shard, as the index has it: its path below the folder of shards."""
+    return f"{split}/{dataset}-{split}-{number:06d}.tar"
+
+
+def is_tar(name: str) -> bool:
+    """Whether a name, or a key, is that of a shard."""
+    return name.endswith(".tar")
+
+
+def tables(split: str) -> tuple[str, str]:
+    """Names of the tables of members and of samples of a split."""
+    return f"{split}/members.arrow", f"{split}/samples.parquet"
+
+
+def shard(name: str, *, waiting: bool = False) -> str:
+    """What is called so in the folder of shards: the index, a table, or a shard, which may still wait for its place."""
+    return f"{STAGE if waiting else SHARDS}/{name}"
+
+
+def is_waiting(key: str) -> bool:
+    """Whether a shard waits there for its place."""
+    return key.startswith(f"{STAGE}/")
+
+
+def part(split: str, number: int, *, waiting: bool = False) -> str:
+    """The receipt of a shard; of one that waits, beside it."""
+    return f"{STAGE if waiting else PARTS}/{split}-{number:06d}.json"
 
 
 def patch_of(text: str) -> tuple[str, str, str]:

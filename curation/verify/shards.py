@@ -37,7 +37,7 @@ def check_shards(
     if INDEX not in present:
         # With a release the index was there before: only what waits tells that it went while packing.
         if (present and dataset_store.head(paths.RELEASE) is None) or waiting:
-            tars = sum(k.endswith(".tar") for k in [*waiting, *present])
+            tars = sum(paths.is_tar(k) for k in [*waiting, *present])
             found.unfinished.append(
                 f"{counted(tars, 'shard')} made and in no index yet: packing has not ended. `curate pack` goes on with that"
             )
@@ -51,7 +51,7 @@ def check_shards(
         found.faults.append(str(err))
         return
     if waiting:
-        staged = sum(k.endswith(".tar") for k in waiting)
+        staged = sum(paths.is_tar(k) for k in waiting)
         found.unfinished.append(
             f"{counted(staged, 'new shard')} to replace those that stand: packing has not ended. `curate pack` goes on with "
             "that"
@@ -86,7 +86,7 @@ def _counts(store: Store, index: Index, ledgers: Mapping[tuple[str, str], Ledger
     odd = [of for of in (packed, *_table(packed).values(), *by_cube.values()) if not isinstance(of, dict)]
     if odd or any(type(n) is not int for of in by_cube.values() for n in of.values()):
         found.faults.append(
-            f"{store.where(f'{paths.SHARDS}/{INDEX}')}: counts.patches: expected region, season and reason of each "
+            f"{store.where(paths.shard(INDEX))}: counts.patches: expected region, season and reason of each "
             "number of patches; pack again"
         )
         return

@@ -30,7 +30,7 @@ def verify(dataset: Dataset, store: Store) -> Verified:
     with Doing("verify: listing what is there", often_short=True):
         names = cube_names(store)
         has_more = next(iter(store.list(paths.CUBES)), None) is not None
-    if not names and not has_more and store.head(f"{paths.SHARDS}/{index.INDEX}") is None:
+    if not names and not has_more and store.head(paths.shard(index.INDEX)) is None:
         raise ConfigError(
             f"{store.where('')}: nothing is built there; build it first, or give its --root and --dataset"
         )

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from curation.build import clouds
 from curation.build.clouds import Shares
-from curation.model import Location, Scene, Season, parse_time
+from curation.model import Location, Scene, Window, parse_time
 from curation.outcomes import Reject
 from curation.recipe import files
 from curation.recipe.schema import QualitySpec
@@ -95,8 +95,8 @@ def main(folder: Path) -> None:
 
 
 def told(
-    chosen: Sequence[tuple[Season, Choice]],
-    windows: Sequence[tuple[Season, list[Candidate]]],
+    chosen: Sequence[tuple[Window, Choice]],
+    windows: Sequence[tuple[Window, list[Candidate]]],
     radar: Sequence[Scene],
     quality: QualitySpec,
 ) -> str:
@@ -126,7 +126,7 @@ def is_clearer_left(choice: Choice, found: Sequence[Candidate], radar: Sequence[
 
 
 def old(
-    found: Sequence[Candidate], place: Location, season: Season, radar: Sequence[Scene], quality: QualitySpec
+    found: Sequence[Candidate], place: Location, season: Window, radar: Sequence[Scene], quality: QualitySpec
 ) -> Choice:
     """The first that passes, in order of rank and id; those without radar use up candidates."""
     by_id, masks = {c.scene.id: c for c in found}, 0
@@ -142,7 +142,7 @@ def old(
 
 
 def new(
-    found: Sequence[Candidate], place: Location, season: Season, radar: Sequence[Scene], quality: QualitySpec
+    found: Sequence[Candidate], place: Location, season: Window, radar: Sequence[Scene], quality: QualitySpec
 ) -> Choice:
     """The clearest of the first group in which any passes; what is mostly snow last."""
     by_id, masks = {c.scene.id: c for c in found}, 0
@@ -172,14 +172,14 @@ def near(of: Scene, radar: Sequence[Scene], quality: QualitySpec) -> bool:
     return any(rank.gap_days(r, of.time) <= quality.max_gap_days for r in radar)
 
 
-def seasons(times: Sequence[dt.datetime], *, halves: bool) -> Iterator[Season]:
+def seasons(times: Sequence[dt.datetime], *, halves: bool) -> Iterator[Window]:
     """Months, or halves of them, from the first time to the last."""
     month = min(times).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     while month <= max(times):
         after = (month + dt.timedelta(days=32)).replace(day=1)
         edges = [month, month + dt.timedelta(days=15), after] if halves else [month, after]
         for start, end in itertools.pairwise(edges):
-            yield Season(f"{start:%Y-%m-%d}", start, end, start + (end - start) / 2)
+            yield Window(f"{start:%Y-%m-%d}", start, end, start + (end - start) / 2)
         month = after
 
 

@@ -20,7 +20,6 @@ from curation.recipe import catalogs
 from curation.recipe.dataset import Dataset, load_dataset
 from curation.recipe.sources import SourceSpec
 from curation.scenes import candidates
-from curation.scenes.cells import cell_of
 from curation.scenes.saved import Searches
 from curation.store.objects import Store
 
@@ -69,7 +68,7 @@ def main() -> None:
             drawn = order.curve_order(draw.select(draw.draw(made, regions), regions))
             for season in made.season_names():
                 here = cube.cube_of(made, regions[0].name, season, drawn)
-                searches.run(candidates.wanted(made, season, sorted({cell_of(p) for p in drawn})))
+                searches.run(candidates.wanted(made, season, drawn))
                 together, alone = per_patch(here, searches)
                 print(f"{name + ', ' + season:24} {len(drawn):8} {alone:8.1f} {together:8.1f}")
 

@@ -41,7 +41,7 @@ def test_every_committed_recipe_loads_under_its_own_name(name):
     assert load_dataset(str(dataset.path)).recipe == dataset.recipe
     assert load_dataset(str(dataset.path.parent)).recipe == dataset.recipe
     for season in dataset.season_names():
-        window = dataset.recipe.season(season)
+        window = dataset.recipe.season(season).always
         assert window.start <= window.anchor < window.end
 
 
@@ -279,12 +279,12 @@ def test_bands_that_differ_in_kind_are_not_put_in_one_array():
 
 
 def test_seasons_are_half_open_and_their_anchor_is_the_middle_where_none_is_given():
-    summer, autumn = (load_dataset("starter").recipe.season(n) for n in ("summer", "autumn"))
+    summer, autumn = (load_dataset("starter").recipe.season(n).always for n in ("summer", "autumn"))
     assert summer.holds(dt.datetime(2021, 6, 1, tzinfo=dt.UTC))
     assert not summer.holds(dt.datetime(2021, 9, 1, tzinfo=dt.UTC))
     assert summer.anchor == dt.datetime(2021, 7, 17, tzinfo=dt.UTC)
     assert autumn.anchor == dt.datetime(2021, 10, 1, tzinfo=dt.UTC)
-    static = load_dataset("starter").recipe.season("static")
+    static = load_dataset("starter").recipe.season("static").always
     assert (static.start, static.end) == (summer.start, autumn.end)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import shapely
 import yaml
 
-from curation.model import Scene, Season
+from curation.model import Scene, Window
 from curation.recipe import files
 from curation.recipe.catalogs import Catalog, resolve
 from curation.recipe.sources import SourceSpec
@@ -22,7 +22,7 @@ from curation.scenes.items import Found, Query
 from curation.scenes.saved import opened
 from tests.loopback import Request
 
-EVER = Season("ever", *(dt.datetime(y, 1, 1, tzinfo=dt.UTC) for y in (2010, 2030, 2020)))
+EVER = Window("ever", *(dt.datetime(y, 1, 1, tzinfo=dt.UTC) for y in (2010, 2030, 2020)))
 
 
 def spec(name: str) -> SourceSpec:
@@ -33,9 +33,9 @@ def bands(source: SourceSpec) -> list[str]:
     return list(source.kind.sought([b for a in source.arrays for b in a.bands]))
 
 
-def query(source: SourceSpec, cell: SearchCell, season: Season = EVER, cloud_pct: float = 100) -> Query:
+def query(source: SourceSpec, cell: SearchCell, window: Window = EVER, cloud_pct: float = 100) -> Query:
     """A search for all bands of a source."""
-    return Query(source, tuple(bands(source)), season, cell, cloud_pct)
+    return Query(source, tuple(bands(source)), window, cell, cloud_pct)
 
 
 def items_in(path: Path) -> list[dict[str, Any]]:
@@ -150,9 +150,9 @@ NAMES = [f"s{n:02d}" for n in range(10)]
 CELL = SearchCell(141, 186)
 
 
-def ask(url: str, cell: SearchCell | None = None, season: Season = EVER, cloud: float = 90) -> Found:
+def ask(url: str, cell: SearchCell | None = None, window: Window = EVER, cloud: float = 90) -> Found:
     source = spec("s2l2a")
-    return opened(resolve(url)).search(query(source, cell or CELL, season, cloud))
+    return opened(resolve(url)).search(query(source, cell or CELL, window, cloud))
 
 
 RING = [(179.0, -17.0), (-179.0, -17.0), (-179.0, -16.0), (179.0, -16.0), (179.0, -17.0)]

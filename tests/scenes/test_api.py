@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from curation.errors import ConfigError, CurationError
-from curation.model import Season
+from curation.model import Window
 from curation.recipe.catalogs import resolve
 from curation.scenes import api as search_api
 from curation.scenes.cells import SearchCell
@@ -93,8 +93,8 @@ def test_filters_that_the_server_ignores_are_applied_here(api):
     del lacking["assets"]["SCL"]
     broken = item("broken") | {"geometry": None}
     made.items += [lacking, broken]
-    summer = Season("summer", *(dt.datetime(2021, m, 1, tzinfo=dt.UTC) for m in (6, 9, 7)))
-    found = ask(url, season=summer)
+    summer = Window("summer", *(dt.datetime(2021, m, 1, tzinfo=dt.UTC) for m in (6, 9, 7)))
+    found = ask(url, window=summer)
     assert [s.id for s in found.scenes] == ["first", "good", "last"]
     said = {i: reason for reason, ids in found.dropped.items() for i in ids}
     assert said.pop("broken").startswith("unreadable: ")

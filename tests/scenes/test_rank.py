@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.errors.codes import Code
-from curation.model import Location, Scene, Season
+from curation.model import Location, Scene, Window
 from curation.outcomes import Reject, Status
 from curation.places import grid
 from curation.scenes import rank
 
 DAY = dt.datetime(2021, 7, 15, 10, 36, 29, tzinfo=dt.UTC)
-SUMMER = Season("summer", *(dt.datetime(2021, m, d, tzinfo=dt.UTC) for m, d in ((6, 1), (9, 1), (7, 15))))
+SUMMER = Window("summer", *(dt.datetime(2021, m, d, tzinfo=dt.UTC) for m, d in ((6, 1), (9, 1), (7, 15))))
 
 
 def location(lon: float = 9.0, lat: float = 48.0, size_m: float = 2640.0) -> Location:

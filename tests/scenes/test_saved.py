@@ -28,7 +28,7 @@ from tests.world import World
 
 def searches(dataset: Dataset, url: str, folder: Path) -> tuple[Searches, list[Any]]:
     made = Searches(dataset, resolve(url), Store(folder))
-    return made, [(dataset.specs["s2l2a"], dataset.recipe.season("summer"), CELL)]
+    return made, [(dataset.specs["s2l2a"], dataset.recipe.season("summer").always, CELL)]
 
 
 def test_a_saved_search_is_replayed_with_the_server_gone(api, dataset, tmp_path):
@@ -140,7 +140,7 @@ def test_a_failed_search_saves_nothing(api, dataset, tmp_path):
 def test_work_comes_in_order_once_its_searches_are_saved_and_few_are_searched_ahead(api, dataset, tmp_path):
     made, url = api
     one, _ = searches(dataset, url, tmp_path)
-    source, season = dataset.specs["s2l2a"], dataset.recipe.season("summer")
+    source, season = dataset.specs["s2l2a"], dataset.recipe.season("summer").always
     cells = [SearchCell(100, n + 1) for n in range(200)]
     drawn = []
 
@@ -163,7 +163,7 @@ def test_work_comes_in_order_once_its_searches_are_saved_and_few_are_searched_ah
 def test_work_whose_search_failed_is_given_with_the_cause_and_the_rest_goes_on(api, dataset, tmp_path):
     made, url = api
     one, _ = searches(dataset, url, tmp_path)
-    season = dataset.recipe.season("summer")
+    season = dataset.recipe.season("summer").always
     made.failing = {"cop-dem-glo-30"}
     works = [(n, [(dataset.specs["dem" if n == 2 else "s2l2a"], season, CELL)]) for n in range(5)]
     found = dict(one.ahead(works))
@@ -185,7 +185,7 @@ def test_what_a_process_keeps_of_searches_is_bounded_and_a_new_search_is_seen(ap
     monkeypatch.setattr(saved, "KEPT_SCENES", 35)
     one, _ = searches(dataset, url, tmp_path)
     source = dataset.specs["s2l2a"]
-    wanted = [(source, dataset.recipe.season("summer"), SearchCell(141, n)) for n in (185, 186, 186, 187)] * 3
+    wanted = [(source, dataset.recipe.season("summer").always, SearchCell(141, n)) for n in (185, 186, 186, 187)] * 3
     one.run(wanted)
     for w in wanted:
         one.scenes(*w)

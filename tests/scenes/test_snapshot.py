@@ -15,7 +15,7 @@ import shapely
 import stac_geoparquet.arrow
 
 from curation.errors import ConfigError
-from curation.model import Season, iso
+from curation.model import Window, iso
 from curation.recipe.catalogs import resolve
 from curation.scenes.cells import SearchCell
 from curation.scenes.items import Query, reduced
@@ -102,7 +102,7 @@ def test_a_file_that_is_no_catalog_is_one_line_that_names_it(tmp_path, name, con
 # --- sweeps --------------------------------------------------------------------------------------------------------
 
 MONTHS = [
-    Season(f"m{m}", *(dt.datetime(2021, m, d, tzinfo=dt.UTC) for d in (1, 28, 14))) for m in (3, 6, 7)
+    Window(f"m{m}", *(dt.datetime(2021, m, d, tzinfo=dt.UTC) for d in (1, 28, 14))) for m in (3, 6, 7)
 ]  # fmt: skip
 
 

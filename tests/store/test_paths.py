@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import itertools
 import re
 from pathlib import Path
 
@@ -46,14 +48,93 @@ def test_what_names_no_patch_is_refused(text: str):
         paths.patch_of(text)
 
 
+@pytest.mark.parametrize("waiting", [False, True])
+def test_shards_and_their_receipts_lie_where_they_are_looked_for(waiting: bool):
+    name = paths.tar("tiny", "train", 7)
+    key, part = paths.shard(name, waiting=waiting), paths.part("train", 7, waiting=waiting)
+    assert (name, key) == ("train/tiny-train-000007.tar", f"{'packing/new' if waiting else 'shards'}/{name}")
+    assert part == f"packing/{'new/' if waiting else ''}train-000007.json"
+    assert paths.is_waiting(key) == paths.is_waiting(part) == waiting
+    assert (paths.is_tar(key), paths.is_tar(part)) == (True, False)
+    assert not any(map(paths.is_tar, paths.tables("train")))
+
+
+FOLDERS = {n for n, value in vars(paths).items() if n.isupper() and isinstance(value, str)}
+"""Names of what keys begin with, or are: the constants of `paths`."""
+
+ASKED = ("where", "child", "head", "heads", "list", "publish", "delete", "move", "get_range")
+"""What a store is asked with a key. Not `get`, which tables have, too."""
+
+
+def of_a_folder(node: ast.AST) -> bool:
+    """Whether a node is such a constant, by itself or as `paths.SHARDS`."""
+    return getattr(node, "id", getattr(node, "attr", None)) in FOLDERS
+
+
+def says_a_folder(node: ast.AST) -> bool:
+    """Whether a node is a text, plain or formatted, that begins with a folder's name or ends one."""
+    first = node.values[0] if isinstance(node, ast.JoinedStr) and node.values else node
+    folders = {getattr(paths, n).partition("/")[0] for n in FOLDERS} | {"scenes"}
+    return isinstance(first, ast.Constant) and str(first.value).partition("/")[0] in folders
+
+
+def makes_a_key(node: ast.AST) -> bool:
+    """Whether a node puts a key together from a folder's name, or asks a store with one that it spells itself."""
+    if isinstance(node, ast.JoinedStr):
+        parts = [(v.value, after) for v, after in itertools.pairwise([*node.values, None]) if hasattr(v, "conversion")]
+        return any(of_a_folder(v) and str(getattr(after, "value", "")).startswith("/") for v, after in parts)
+    if isinstance(node, ast.BinOp):
+        return isinstance(node.op, ast.Add | ast.Div) and of_a_folder(node.left)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+        asked = says_a_folder(node.args[0])
+        joins = node.func.attr == "join" and any(map(of_a_folder, ast.walk(node.args[0])))
+        return joins or (node.func.attr in ASKED and asked)
+    return False
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'f"{SHARDS}/{job.key}"',
+        'f"{paths.SHARDS}/{INDEX}"',
+        'key.startswith(f"{STAGE}/")',
+        'paths.PARTS + "/a.json"',
+        '"/".join([paths.SHARDS, name])',
+        'store.where("ledger")',
+        'store.child("shards")',
+        'store.head("manifest/split.parquet")',
+        'store.list(f"scenes/{slug}")',
+    ],
+)
+def test_each_way_of_making_a_key_is_seen(text: str):
+    assert any(map(makes_a_key, ast.walk(ast.parse(text))))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "store.child(paths.SHARDS)",
+        "paths.shard(INDEX)",
+        'f"{FAILURES} names each sample"',
+        'value.get("scenes", ())',
+        'store.where("")',
+        "store.list(paths.CUBES)",
+    ],
+)
+def test_what_makes_none_is_passed(text: str):
+    assert not any(map(makes_a_key, ast.walk(ast.parse(text))))
+
+
 def test_no_other_file_makes_a_key_or_parses_one():
     # What is told to people, and what the format of shards calls its own, is no key.
-    mine = {"store/paths.py"}
-    found = {
-        f"{path.relative_to(PACKAGE)}:{n}: {line.strip()}"
-        for path in PACKAGE.rglob("*.py")
-        if path.relative_to(PACKAGE).as_posix() not in mine and path.relative_to(PACKAGE).parts[0] != "embedded"
-        for n, line in enumerate(path.read_text().splitlines(), 1)
-        if KEYS.search(line)
-    }
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        own = path.relative_to(PACKAGE)
+        if own.as_posix() == "store/paths.py" or own.parts[0] == "embedded":
+            continue
+        text = path.read_text()
+        lines = text.splitlines()
+        made = {node.lineno for node in ast.walk(ast.parse(text)) if makes_a_key(node)}
+        made |= {n for n, line in enumerate(lines, 1) if KEYS.search(line)}
+        found |= {f"{own}:{n}: {lines[n - 1].strip()}" for n in made}
     assert found == set()

@@ -27,7 +27,7 @@ from curation.build.offset import evidence, looks
 from curation.build.pixels import valid_fraction
 from curation.errors import ReadError
 from curation.errors.codes import Code
-from curation.model import Location, Scene, Season
+from curation.model import Location, Scene, Window
 from curation.outcomes import Reject
 from curation.read import radiometry
 from curation.read.reader import Read
@@ -79,9 +79,9 @@ class Clearest(Pick):
         """Those that cover it."""
         return rank.covering(scenes, place)
 
-    def ranked(self, scenes: Sequence[Scene], place: Location, season: Season) -> list[list[Scene]]:
+    def ranked(self, scenes: Sequence[Scene], place: Location, window: Window) -> list[list[Scene]]:
         """By zone, cloud cover and anchor, in steps."""
-        return rank.rank_clearest(scenes, place, season)
+        return rank.rank_clearest(scenes, place, window)
 
     def reads(self, slab: Slab, source: Source, place: Location) -> list[Read]:
         """Nothing for sure: masks decide."""

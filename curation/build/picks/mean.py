@@ -9,7 +9,7 @@ from curation.build.context import Patch, Reading, Slab, Source, usable
 from curation.build.kinds import swath
 from curation.build.pixels import valid_fraction
 from curation.errors.codes import Code
-from curation.model import Location, Scene, Season
+from curation.model import Location, Scene, Window
 from curation.outcomes import Reject
 from curation.read.reader import Read
 from curation.recipe.facts import Fact
@@ -58,7 +58,7 @@ class Mean(Pick):
         """Those that touch it."""
         return rank.touching(scenes, place)
 
-    def ranked(self, scenes: Sequence[Scene], place: Location, season: Season) -> list[list[Scene]]:
+    def ranked(self, scenes: Sequence[Scene], place: Location, window: Window) -> list[list[Scene]]:
         """By version of the processor; of each in order of time: the sum is the same then, to the last bit."""
         return rank.by_version(scenes)
 

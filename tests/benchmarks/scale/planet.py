@@ -53,7 +53,7 @@ def write_snapshot(folder: Path, count: int, dataset: Dataset) -> int:
     lon, lat = cities(count)
     total = 0
     for season in dataset.season_names():
-        start = dataset.recipe.season(season).start
+        start = dataset.recipe.seasons[season].start
         for source, scenes in SCENES.items():
             passes = ((start + dt.timedelta(days=2 + 5 * n, hours=10), n) for n in range(scenes))
             total += _write(

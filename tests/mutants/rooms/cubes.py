@@ -89,4 +89,18 @@ ROWS = (
         '(found[name] - found[name][0] + found[f"{axis}0_m"]).values',
         ("tests/cubes/test_open_cube.py::test_a_location_lies_where_its_patch_does",),
     ),
+    Mutant(
+        "a cube is bound to the dates of its locations",
+        "curation/cubes/cube.py",
+        "*windows.marks(self.its, p)",
+        "*[]",
+        ("tests/cubes/test_windows.py::test_another_date_of_a_location_is_refused_wherever_the_old_one_was_used",),
+    ),
+    Mutant(
+        "a cube gives its dates back",
+        "curation/cubes/contents.py",
+        'windows.dates(identity(store, recorded, cube.prefix, "date"))',
+        'windows.dates([float("nan")] * len(lon))',
+        ("tests/cubes/test_windows.py::test_a_cube_gives_its_dates_back_to_whoever_reads_it_without_the_draw",),
+    ),
 )

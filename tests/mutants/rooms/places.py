@@ -105,4 +105,25 @@ ROWS = (
         "    if False:",
         ("tests/places/test_rows.py::test_a_csv_file_whose_values_stand_under_no_name_of_theirs_is_refused",),
     ),
+    Mutant(
+        "a season lies around dates alone",
+        "curation/places/dates.py",
+        "    if values.type != TIME:",
+        "    if False:",
+        ("tests/places/test_dates.py::test_what_is_no_date_is_told_with_a_place_that_has_it",),
+    ),
+    Mutant(
+        "a date that is a slip is told",
+        "curation/places/dates.py",
+        "    if at >= 0:",
+        "    if False:",
+        ("tests/places/test_dates.py::test_what_is_no_date_is_told_with_a_place_that_has_it",),
+    ),
+    Mutant(
+        "a column of seasons that are others by now is looked at again",
+        "curation/cubes/selection.py",
+        "    dates.check(dataset, kept)  # the",
+        "    #",
+        ("tests/places/test_dates.py::test_a_season_that_is_set_around_another_column_later_is_looked_at_again",),
+    ),
 )

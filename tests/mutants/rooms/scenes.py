@@ -180,4 +180,27 @@ ROWS = (
         "    if True:",
         ("tests/scenes/test_spelling.py::test_a_relative_href_of_an_item_in_a_bucket_leads_into_that_bucket",),
     ),
+    Mutant(
+        "a place has the scenes of its own window",
+        "curation/scenes/candidates.py",
+        "        window = its.window(place)\n        if window is None:",
+        "        window = next(w for p in places if (w := its.window(p)))\n        if window is None:",
+        ("tests/cubes/test_windows.py::test_each_location_is_built_from_its_own_days",),
+    ),
+    Mutant(
+        "a place without a date is told so",
+        "curation/scenes/candidates.py",
+        "Candidates(code=Code.NO_DATE, status=Status.ABSENT)",
+        "Candidates(code=Code.NO_SCENE, status=Status.ABSENT)",
+        ("tests/cubes/test_windows.py::test_each_location_is_built_from_its_own_days",),
+    ),
+    Mutant(
+        "each window of a cell is searched",
+        "curation/scenes/candidates.py",
+        "(cell_of(p), tuple(p.columns[c] for c in sorted(dates))): p",
+        "(cell_of(p), ()): p",
+        (
+            "tests/scenes/test_candidates.py::test_each_distinct_window_of_a_cell_is_one_search_and_none_is_wider_than_a_place_s_own",
+        ),
+    ),
 )
