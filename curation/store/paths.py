@@ -17,6 +17,12 @@ RELEASE = "manifest/release.json"
 DROPPED = "manifest/dropped.parquet"
 FAILURES = "manifest/annotations-failed.json"
 """Which annotations could not be made; there is none where all were."""
+LABELS = "labels"
+"""Where labels lie that were imported from files."""
+LABELS_RECORD = f"{LABELS}/imported.json"
+"""What was imported, and which table has it: published last."""
+UNMATCHED = "manifest/labels-unmatched.parquet"
+"""Rows of imported labels that are of no patch; there is none without such an import."""
 SPLIT = "manifest/split.parquet"
 """What every place of a release is of, samples or not: id and split."""
 
@@ -91,6 +97,11 @@ def searches(catalog: str) -> str:
 def search(catalog: str, source: str, season: str, cell: str) -> str:
     """A saved search."""
     return f"{searches(catalog)}/{source}/{season}/{cell}.json.gz"
+
+
+def labels_table(sha256: str) -> str:
+    """The table of imported labels whose bytes have this digest."""
+    return f"{LABELS}/{sha256[:16]}.parquet"
 
 
 def locations(region: str | None) -> str:

@@ -89,4 +89,11 @@ ROWS = (
         '(found[name] - found[name][0] + found[f"{axis}0_m"]).values',
         ("tests/cubes/test_open_cube.py::test_a_location_lies_where_its_patch_does",),
     ),
+    Mutant(
+        "a class that is declared as nodata is no gap",
+        "curation/cubes/labels.py",
+        "    elif gaps is not False and gaps in names:",
+        "    elif False:",
+        ("tests/pack/labels/test_maps.py::test_a_map_whose_masked_pixels_may_be_water_is_refused",),
+    ),
 )
