@@ -35,7 +35,7 @@ class _Parser(argparse.ArgumentParser):
         super().error(printable(message))
 
 
-VERBS = ("build", "labels", "locate", "pack", "verify", "report", "show", "init")
+VERBS = ("build", "locate", "labels", "pack", "verify", "report", "show", "init")
 
 
 def with_verb(argv: list[str]) -> list[str]:

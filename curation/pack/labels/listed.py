@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -185,7 +186,7 @@ def _of_json(path: Path, where: str, words: Vocabulary) -> Iterator[Row]:
 
 def _of_csv(path: Path, where: str) -> tuple[list[str], Iterator[dict[str, Any]]]:
     try:
-        lines = list(csv.reader(path.read_text("utf-8-sig").splitlines(), strict=True))
+        lines = list(csv.reader(io.StringIO(path.read_text("utf-8-sig"), newline=""), strict=True))
     except (ValueError, csv.Error) as err:
         raise ConfigError(f"{where}: not a table: {err}") from err
     if not lines:

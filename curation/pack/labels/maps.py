@@ -113,7 +113,7 @@ def _map(path: Path, folder: Path, where: str, dataset: Dataset, source: str, re
     (array,) = dataset.arrays[source].values()
     try:
         labels.check_gaps(reader.gaps(Asset(name, "none")), dataset.specs[source].kind.legend, array.nodata, at)
-        with rasterio.open(path) as file:
+        with rasterio.open(path, driver="GTiff") as file:
             if file.crs is None:
                 raise ConfigError(f"{at}: states no CRS, so where its pixels are is not known")
             bounds = transform_bounds(file.crs, 4326, *file.bounds, densify_pts=21)
