@@ -14,9 +14,11 @@ ROOT      ?= shards
 REGION    ?= all
 SEASON    ?= all
 LIMIT     ?=
+LABELS    ?=
 
 WHERE := --catalog $(CATALOG) --region $(REGION) --root $(ROOT)
-FLAGS := $(if $(LIMIT),--limit $(LIMIT)) $(if $(UNKNOWN_LABELS),--allow-unknown-labels)
+FLAGS := $(if $(LIMIT),--limit $(LIMIT)) $(if $(UNKNOWN_LABELS),--allow-unknown-labels) \
+	$(if $(LABELS),--labels '$(LABELS)')
 
 .DEFAULT_GOAL := help
 .PHONY: help setup ssl4eo-s12-ml ssl4eo-s test test-slow lint types check mutants bench bench-read bench-scale bench-stream loops clean
@@ -24,7 +26,7 @@ FLAGS := $(if $(LIMIT),--limit $(LIMIT)) $(if $(UNKNOWN_LABELS),--allow-unknown-
 help: ## Say what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 	@echo
-	@echo "  make <dataset> takes CATALOG SCHEDULER ROOT REGION SEASON LIMIT (now: $(CATALOG) $(SCHEDULER) $(ROOT) $(REGION) $(SEASON) $(LIMIT))"
+	@echo "  make <dataset> takes CATALOG SCHEDULER ROOT REGION SEASON LIMIT LABELS (now: $(CATALOG) $(SCHEDULER) $(ROOT) $(REGION) $(SEASON) $(LIMIT) $(LABELS))"
 
 setup: $(READY) ## Install into .venv what everything else needs
 
@@ -36,7 +38,7 @@ $(READY): pyproject.toml .constraints.txt
 	$(BIN)/pip install --quiet --constraint .constraints.txt --editable '.[dev,earth,dashboard]'
 	touch $@
 
-ssl4eo-s12-ml: $(READY) ## Make the SSL4EO-S12-ML dataset (CATALOG=planetary-computer for the real thing)
+ssl4eo-s12-ml: $(READY) ## Make the SSL4EO-S12-ML dataset (CATALOG=planetary-computer LABELS=<file> for the real thing)
 ssl4eo-s: $(READY) ## Make the SSL4EO-S dataset: cells of Sentinel-3, -5P and the DEM, with places of Sentinel-1 and -2
 
 ssl4eo-s12-ml ssl4eo-s:

@@ -24,6 +24,7 @@ from curation.errors.words import counted
 from curation.outcomes import SLAB, PatchOutcome, SourceOutcome, Status
 from curation.pack import annotate, sharing
 from curation.pack import pack as packing
+from curation.pack.labels import imported as imported_labels
 from curation.pack.pack import Packed
 from curation.pack.plan import mixing
 from curation.pack.tables import index_of
@@ -179,14 +180,16 @@ def pack(run: Run, asked: Sequence[Region], *, run_code: bool = False) -> Packed
     with Doing("pack: reading what is built, and planning", often_short=True):
         built = packing.opened(run, asked)
         made = packing.planned(run, asked, built)
-    jobs = list(packing.jobs(run, built, made))
+        imported = imported_labels.load(run.store, run.dataset)
+    jobs = list(packing.jobs(run, built, made, imported))
     parts, reused = packing.written(run, jobs)
     with Doing("pack: making the index", often_short=True):
-        index, files = index_of(run.dataset, run, jobs, parts, made, built.outcomes)
-    packing.publish(run, jobs, parts, made, index, files)
+        index, files = index_of(run.dataset, run, jobs, parts, made, built.outcomes, imported)
+    labels = packing.matched(run, built, jobs, imported)
+    packing.publish(run, jobs, parts, made, index, files, labels)
     dropped = Counter(d.reason for d in made.dropped)
     where = run.store.child(SHARDS).where("")
-    return Packed(index, where, dropped, sharing.summary(made.shared), mixing(made), reused)
+    return Packed(index, where, dropped, sharing.summary(made.shared), mixing(made), reused, labels.summary)
 
 
 def _say_settled(works: Sequence[_Work], total: int) -> None:

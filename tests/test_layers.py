@@ -56,6 +56,8 @@ PURE = {
     "format.payload",
     "model",
     "outcomes",
+    "pack.labels.acquisition",
+    "pack.labels.known",
     "places.grid",
     "read.backscatter",
     "read.gridding",

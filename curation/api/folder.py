@@ -15,6 +15,7 @@ from curation import pipeline
 from curation.api.results import (
     BuildResult,
     EstimateResult,
+    LabelsResult,
     LocateResult,
     PackResult,
     ReportResult,
@@ -25,6 +26,9 @@ from curation.cubes import open_cube, open_patch, selection
 from curation.errors import ConfigError
 from curation.errors.printable import printable
 from curation.pack import annotate
+from curation.pack.labels import imported as imported_labels
+from curation.pack.labels import importing
+from curation.pack.labels.imported import Imported
 from curation.pack.pack import check_built
 from curation.pack.splits import split as splits
 from curation.places import parquet, rows
@@ -115,6 +119,7 @@ class DatasetFolder:
         limit: int | None = None,
         refresh_search: bool = False,
         allow_unknown_labels: bool = False,
+        labels: str | Path | None = None,
         check: bool = True,
     ) -> BuildResult:
         """Searches scenes and builds the cubes of regions and seasons; what is settled is not built again.
@@ -125,18 +130,21 @@ class DatasetFolder:
             limit: only the first so many locations of each cube; the rest stays pending.
             refresh_search: ask the catalog again.
             allow_unknown_labels: go on where the catalog lacks a source of labels.
+            labels: import these first, as `import_labels` does.
             check: raise where a patch failed, rather than return it.
         """
         seasons = selection.asked_seasons(self.dataset, season)
         store, asked = self.store, self._asked(region)
         rows_of_file = self._rows(asked)
         with self._served() as catalog:
-            self._say_unknown_labels(catalog, allowed=allow_unknown_labels)
             self._check_writable(store)
+            told, given = self._labels(store, asked, seasons, labels, limit)
+            self._say_unknown_labels(catalog, given, allowed=allow_unknown_labels)
             with cluster.connect(self.scheduler, self.workers, store, catalog.served_url) as client:
                 run = Run(self.dataset, catalog, store, client, limit, refresh_search)
                 built = pipeline.build(run, asked, seasons)
-        result = BuildResult(tuple(built), store.where(paths.LEDGERS), catalog.label, _special(asked, rows_of_file))
+        special = (*told, *_special(asked, rows_of_file))
+        result = BuildResult(tuple(built), store.where(paths.LEDGERS), catalog.label, special)
         if check:
             result.raise_for_error()
         return result
@@ -149,6 +157,7 @@ class DatasetFolder:
         *,
         limit: int | None = None,
         allow_unknown_labels: bool = False,
+        labels: str | Path | None = None,
     ) -> EstimateResult:
         """What `build` would search, read and write: `--dry-run`. Asks the catalog what it has, and writes nothing."""
         from curation.report import estimate
@@ -156,11 +165,12 @@ class DatasetFolder:
         seasons = selection.asked_seasons(self.dataset, season)
         store, catalog, asked = self.store, self._catalog(), self._asked(region)
         rows_of_file = self._rows(asked)
-        unknown = catalog.identity != EMBEDDED and self._say_unknown_labels(catalog, allowed=True)
+        told, given = self._labels(store, asked, seasons, labels, limit, keep=False)
+        unknown = catalog.identity != EMBEDDED and self._say_unknown_labels(catalog, given, allowed=True)
         found = estimate.estimates(Run(self.dataset, catalog, store, None, limit), asked, seasons)
-        labels = "labels: a build wants --allow-unknown-labels, since this catalog cannot give them"
-        wants = [labels] if unknown and not allow_unknown_labels else []
-        return EstimateResult(found, (*wants, *_special(asked, rows_of_file)))
+        flag = "labels: a build wants --allow-unknown-labels, since this catalog cannot give them"
+        wants = [flag] if unknown and not allow_unknown_labels else []
+        return EstimateResult(found, (*told, *wants, *_special(asked, rows_of_file)))
 
     @telling.shown()
     def locate(self, region: str | Path = ALL) -> LocateResult:
@@ -177,12 +187,37 @@ class DatasetFolder:
         return LocateResult(counts, store.where(paths.MANIFEST), _special(asked, rows_of_file))
 
     @telling.shown()
-    def pack(self, region: str | Path = ALL, *, run_code: bool = False) -> PackResult:
+    def import_labels(self, path: str | Path, region: str | Path = ALL) -> LabelsResult:
+        """Takes labels from a file or a folder of class maps; shards that are packed from then on have them.
+
+        Args:
+            path: JSON `{location id: {Sentinel-2 id: [class, …]}}`, a CSV or Parquet table, or a folder of GeoTIFFs named by
+                their Sentinel-2 images: see `manifests/README.md`.
+            region: as `build` has it: where maps are measured, and of what locations the share is told.
+
+        Raises:
+            ConfigError: it is none of these, or cannot be read without doubt.
+        """
+        store, asked = self.store, self._asked(region)
+        self._check_writable(store)
+        told, _ = self._labels(store, asked, self.dataset.cube_seasons(), path, None)
+        return LabelsResult(told, store.where(paths.LABELS))
+
+    @telling.shown()
+    def remove_labels(self) -> LabelsResult:
+        """Does without imported labels from now on."""
+        count = importing.remove(self.store)
+        what = "removed; shards follow when they are packed" if count else "there were no imported labels"
+        return LabelsResult((f"labels: {what}",), self.store.where(paths.LABELS))
+
+    @telling.shown()
+    def pack(self, region: str | Path = ALL, *, run_code: bool = False, labels: str | Path | None = None) -> PackResult:
         """Makes WebDataset shards of the complete locations; index and release last.
 
         Args:
             region: as `build` has it.
             run_code: execute the Python code that the recipe's annotations name.
+            labels: import these first, as `import_labels` does.
 
         Raises:
             UnaskedCodeError: they name some, and that is not said.
@@ -192,6 +227,8 @@ class DatasetFolder:
         annotate.check(self.dataset, run_code=run_code)
         check_built(Run(self.dataset, catalog, store), asked)
         self._check_writable(store)
+        if labels is not None:
+            self._labels(store, asked, self.dataset.cube_seasons(), labels, None)
         with cluster.connect(self.scheduler, self.workers, store) as client:
             packed = pipeline.pack(Run(self.dataset, catalog, store, client), asked, run_code=run_code)
         return PackResult(packed, _special(asked, rows.of(self.dataset, asked)))
@@ -290,20 +327,48 @@ class DatasetFolder:
             log.log(logging.WARNING if rows_of_file.dropped else logging.INFO, "%s", rows_of_file.summary)
         return rows_of_file
 
-    def _say_unknown_labels(self, catalog: Catalog, *, allowed: bool) -> bool:
-        """Whether the catalog lacks a source of labels; which, and what supplies them, is logged.
+    def _labels(
+        self,
+        store: Store,
+        asked: Sequence[Region],
+        seasons: Sequence[str],
+        path: str | Path | None,
+        limit: int | None,
+        *,
+        keep: bool = True,
+    ) -> tuple[tuple[str, ...], Imported | None]:
+        """What is to be said of imported labels, which is logged before any work; and those, of `path` or from before."""
+        if path is None and store.head(paths.LABELS_RECORD) is None:
+            return (), None
+        found = selection.locations(self.dataset, store, asked, keep=keep)
+        roots = [p for folder, p in found.items() if not self.dataset.level_of(folder).level]
+        places = Locations.joined(roots)
+        if path is None:
+            given = imported_labels.load(store, self.dataset)
+        else:
+            given = importing.take_in(self.dataset, store, Path(path), places, keep=keep)
+        assert given is not None
+        if limit is not None:
+            places = Locations.joined([p[:limit] for p in roots])
+        summary = given.coverage(self.dataset, places, seasons).summary
+        log.info("%s", summary)
+        return (summary,), given
+
+    def _say_unknown_labels(self, catalog: Catalog, given: Imported | None, *, allowed: bool) -> bool:
+        """Whether the catalog lacks a source of labels that are not given; which, and what supplies them, is logged.
 
         Raises:
             ConfigError: it does, and that is not allowed; or the catalog cannot be read, or lacks another source.
         """
         missing = catalogs.missing_labels(self.dataset, catalog, opened(catalog).collections())
+        missing = [n for n in missing if given is None or n != given.record.source]
         for name in missing:
             spec = self.dataset.specs[name]
             has = sorted(set(spec.catalogs) - {"*"})
             supply = (
                 f"{', '.join(has)} have it"
                 if has
-                else "a STAC catalog of your own with such items, or the embedded Earth"
+                else "a file of labels (--labels), a STAC catalog of your own with such maps, or the embedded Earth"
             )
             log.warning(
                 "labels: catalog %s has no %s, so labels from it will be unknown; what supplies them: %s",
@@ -314,7 +379,8 @@ class DatasetFolder:
         if missing and not allowed:
             raise ConfigError(
                 f"catalog {catalog.label}: cannot give labels from {', '.join(missing)}; "
-                "take another catalog, or say --allow-unknown-labels to go on with these labels unknown"
+                "take another catalog, give a file of labels with --labels, or say --allow-unknown-labels to go on with "
+                "these labels unknown"
             )
         return bool(missing)
 

@@ -207,6 +207,18 @@ class LocateResult(Result):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class LabelsResult(Result):
+    """What importing labels came to."""
+
+    told: tuple[str, ...]
+    where: str
+
+    def notes(self) -> list[str]:
+        """What share of patches can be labelled, which rows are of none, and where it lies."""
+        return [*self.told, f"kept below {self.where}"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class PackResult(Result):
     """What packing came to."""
 

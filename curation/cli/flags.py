@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import curation
 from curation.api import folder
-from curation.cli.verbs import do_build, do_init, do_locate, do_pack, do_report, do_show, do_verify
+from curation.cli.verbs import do_build, do_init, do_labels, do_locate, do_pack, do_report, do_show, do_verify
 from curation.errors.printable import printable
 
 DEFAULT_DATASET = "ssl4eo-s12-ml"
@@ -35,7 +35,7 @@ class _Parser(argparse.ArgumentParser):
         super().error(printable(message))
 
 
-VERBS = ("build", "locate", "pack", "verify", "report", "show", "init")
+VERBS = ("build", "locate", "labels", "pack", "verify", "report", "show", "init")
 
 
 def with_verb(argv: list[str]) -> list[str]:
@@ -125,6 +125,7 @@ def make_parser() -> _Parser:
     build.add_argument(
         "--allow-unknown-labels", action="store_true", help="go on where the catalog lacks a source of labels"
     )
+    _add_labels(build)
     build.set_defaults(run=do_build)
 
     locate = verbs.add_parser(
@@ -147,7 +148,29 @@ def make_parser() -> _Parser:
         action="store_true",
         help="execute the Python files that the recipe's [annotations] name; without it such a recipe is refused",
     )
+    _add_labels(pack)
     pack.set_defaults(run=do_pack)
+
+    labels = verbs.add_parser(
+        "labels",
+        help="take labels from a file or a folder of class maps, instead of a catalog",
+        description="Labels that no catalog has: `curate labels import FILE` keeps them below the dataset's folder, and "
+        "says what share of patches they can label; `curate pack` gives them to the samples. manifests/README.md has the "
+        "forms.",
+    )
+    actions = labels.add_subparsers(dest="action", metavar="ACTION", required=True)
+    take = actions.add_parser(
+        "import", parents=[common, where], help="import a file or folder, in place of earlier ones"
+    )
+    take.add_argument(
+        "file",
+        metavar="FILE",
+        help="JSON {location id: {Sentinel-2 id: [class, ...]}}, as SSL4EO-S12-ML has it; a CSV or Parquet table by "
+        "location, or by location and Sentinel-2 id or time; or a folder of class maps (GeoTIFFs named by their Sentinel-2 "
+        "images)",
+    )
+    take.set_defaults(run=do_labels)
+    actions.add_parser("remove", parents=[common], help="do without them").set_defaults(run=do_labels)
 
     verify = verbs.add_parser(
         "verify",
@@ -196,6 +219,14 @@ def make_parser() -> _Parser:
     init.add_argument("-v", "--verbose", action="store_true", help=argparse.SUPPRESS)
     init.set_defaults(run=do_init)
     return parser
+
+
+def _add_labels(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="first `curate labels import` this, where it is another than was imported before",
+    )
 
 
 def _positive(text: str) -> int:

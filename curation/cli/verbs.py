@@ -35,13 +35,16 @@ def do_build(args: argparse.Namespace) -> int:
     """Builds cubes, or tells what that would be (`--dry-run`)."""
     made, allowed = _loaded(args), args.allow_unknown_labels
     if args.dry_run:
-        return _printed(made.estimate(args.region, args.season, limit=args.limit, allow_unknown_labels=allowed))
+        return _printed(
+            made.estimate(args.region, args.season, limit=args.limit, allow_unknown_labels=allowed, labels=args.labels)
+        )
     built = made.build(
         args.region,
         args.season,
         limit=args.limit,
         refresh_search=args.refresh_search,
         allow_unknown_labels=allowed,
+        labels=args.labels,
         check=False,
     )
     return _printed(built, built.unreadable)
@@ -54,7 +57,13 @@ def do_locate(args: argparse.Namespace) -> int:
 
 def do_pack(args: argparse.Namespace) -> int:
     """Packs cubes into shards."""
-    return _printed(_loaded(args).pack(args.region, run_code=args.run_code))
+    return _printed(_loaded(args).pack(args.region, run_code=args.run_code, labels=args.labels))
+
+
+def do_labels(args: argparse.Namespace) -> int:
+    """Imports labels, or removes those that were."""
+    made = _loaded(args)
+    return _printed(made.remove_labels() if args.action == "remove" else made.import_labels(args.file, args.region))
 
 
 def do_verify(args: argparse.Namespace) -> int:

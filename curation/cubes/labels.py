@@ -12,7 +12,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.errors import ReadError
+from curation.errors.codes import Code
 from curation.recipe.sources import ClassSpec
+
+
+class UnmaskedMapError(ReadError):
+    """A class map in which a missing pixel cannot be told from a class."""
+
+    code = Code.UNMASKED_MAP
+
+
+def check_gaps(gaps: float | bool, classes: Sequence[ClassSpec], nodata: float, where: str) -> None:
+    """Passes where a missing pixel of a class map cannot be one of a class.
+
+    Exports of Earth Engine write 0 for masked pixels, without a word in the header, unless they are told otherwise: cloud of
+    Dynamic World, whose class 0 is water.
+
+    Args:
+        gaps: how its file tells what is missing: True by a mask, False not at all, or its nodata value.
+        classes: the legend.
+        nodata: what a gap is in the source's arrays.
+        where: the file.
+
+    Raises:
+        UnmaskedMapError: 0 is a class, and the file tells nothing; or its nodata value is a class.
+    """
+    names = {c.code: c.name for c in classes}
+    if gaps is True:
+        return
+    if gaps is False and 0 in names:
+        found = f"declares neither nodata nor a mask, and 0 is {names[0]!r}: masked pixels, which are 0 in exports"
+    elif gaps is not False and gaps in names:
+        found = f"declares {gaps:g} as nodata, which is {names[int(gaps)]!r}: missing pixels"
+    else:
+        return
+    raise UnmaskedMapError(
+        f"{where}: {found}, cannot be told from it. Export it again from Earth Engine with unmask({nodata:g}, false) and "
+        f"formatOptions {{noData: {nodata:g}}}; where no masked pixel is {0 if gaps is False else gaps:g} in it, declare "
+        f"that alone: gdal_edit.py -a_nodata {nodata:g} FILE"
+    )
 
 
 def class_fractions(codes: NDArray[Any], classes: Sequence[ClassSpec], nodata: float) -> tuple[NDArray[Any], float]:

@@ -61,6 +61,18 @@ class Code(StrEnum):
     CODE_UNASKED = "code_unasked"
     """Of a recipe that is packed: it names Python code, and nobody said that it may be executed."""
 
+    UNMASKED_MAP = "unmasked_map"
+    """A class map in which a missing pixel cannot be told from a class: it declares no nodata and no mask, or a class as
+    nodata."""
+    UNKNOWN_LOCATION = "unknown_location"
+    """Of a row of imported labels: it is of no location that was asked for."""
+    OUTSIDE_SEASONS = "outside_seasons"
+    """Of a row of imported labels: its image was taken in no season."""
+    OTHER_IMAGE = "other_image"
+    """Of a row of imported labels: no sample is made of its image."""
+    AMBIGUOUS_LABELS = "ambiguous_labels"
+    """Of a row of imported labels: another row of the same patch says otherwise; the patch's labels are unknown."""
+
 
 CODE_HELP: dict[Code, str] = {
     Code.NO_SCENE: "no scene touches the patch in the season",
@@ -89,6 +101,11 @@ CODE_HELP: dict[Code, str] = {
     Code.REPEATED: "a row of given places with the id and grid of an earlier one",
     Code.ANNOTATION_FAILED: "an annotation could not be made of a sample; its shard is not written",
     Code.CODE_UNASKED: "the recipe names Python code, and nobody said that it may be executed",
+    Code.UNMASKED_MAP: "a class map whose missing pixels cannot be told from a class: declare its nodata, 255",
+    Code.UNKNOWN_LOCATION: "a row of imported labels of no location that was asked for",
+    Code.OUTSIDE_SEASONS: "a row of imported labels whose image was taken in no season",
+    Code.OTHER_IMAGE: "a row of imported labels of whose image no sample is made",
+    Code.AMBIGUOUS_LABELS: "rows of imported labels that contradict one another: the patch's labels are unknown",
 }
 """One line for a person on each code, for reports."""
 

@@ -12,6 +12,7 @@ import numpy as np
 from curation.cubes import labels
 from curation.model import STATIC, Value, iso, parse_time
 from curation.outcomes import Status
+from curation.pack.labels import known as of_files
 from curation.pack.plan import PlannedSample
 from curation.read import shift
 from curation.recipe.dataset import Dataset
@@ -64,9 +65,10 @@ def _meta_of(dataset: Dataset, member: PlannedSample, facts: Mapping[str, Mappin
         }
         rules = dataset.recipe.labels
         source = rules.annual if part.season == STATIC else rules.seasonal
+        there = source in sources or of_files.LISTED in known
         entry: dict[str, Any] = {
             "sources": sources,
-            "labels": _labels(dataset, source, known) if source in sources else None,
+            "labels": _labels(dataset, source, known) if there else None,
         }
         if part.season == STATIC:
             heights = ("elevation_mean_m", "elevation_min_m", "elevation_max_m", "slope_mean_deg")
@@ -118,6 +120,15 @@ def _labels(dataset: Dataset, source: str | None, known: Mapping[str, Any]) -> d
     if source is None:
         return None
     rules, spec = dataset.recipe.labels, dataset.specs[source]
+    if (listed := known.get(of_files.LISTED)) is not None:
+        its = of_files.of_entry(listed, spec.kind.legend, label_names(dataset), rules)
+        if its is None:
+            return None
+        return {
+            "fractions": None if its.fractions is None else [plain(f) for f in its.fractions],
+            "valid_fraction": plain(its.valid_fraction),
+            "multi_hot": its.multi_hot,
+        }
     shares, valid = known.get(f"{source}_fraction"), known.get(f"{source}_valid_fraction")
     if shares is None or valid is None:
         return {"fractions": None, "valid_fraction": plain(valid) if valid is not None else 0.0, "multi_hot": None}

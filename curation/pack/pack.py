@@ -24,6 +24,7 @@ from curation.format.tar import MemberRow
 from curation.outcomes import PENDING, PatchOutcome
 from curation.pack import sharing
 from curation.pack.annotate import AnnotationError, Failure
+from curation.pack.labels.imported import Imported
 from curation.pack.plan import Plan, PlannedSample, plan
 from curation.pack.shard import ShardJob, ShardPart, folder_of, keep, write_shard
 from curation.pack.splits import column
@@ -60,6 +61,8 @@ class Packed:
     """What train and val have in common."""
     mixing: float | None
     reused: int
+    labels: str = ""
+    """What imported labels came to, where there are any."""
 
     def summary(self) -> str:
         """For a person."""
@@ -70,6 +73,7 @@ class Packed:
         ]
         lines.append("dropped: " + (", ".join(f"{k} {v}" for k, v in self.dropped.most_common()) or "none"))
         lines.append(f"train and val share: {self.shared}")
+        lines += [self.labels] if self.labels else []
         if self.mixing is not None:
             lines.append(
                 f"geography: neighbours in a shard lie {self.mixing:.2f} times as far apart as random pairs do"
@@ -126,8 +130,40 @@ def planned(run: Run, asked: Sequence[Region], built: Cubes) -> Plan:
     return made
 
 
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """What became of imported labels."""
+
+    summary: str = ""
+    """For a person; empty where there are none."""
+    unmatched: bytes | None = None
+    """Their rows that no sample has its labels from, as a table."""
+
+
+def matched(run: Run, built: Cubes, jobs: Sequence[ShardJob], imported: Imported | None) -> Matched:
+    """What became of imported labels in these shards."""
+    if imported is None:
+        return Matched()
+    firsts = (next(iter(by.values())) for by in built.cubes.values())
+    places = Locations.joined([c.locations for c in firsts if not c.dataset.level])
+    samples = ((m, facts[0]) for j in jobs for m, facts in zip(j.members, j.facts, strict=True))
+    lost = imported.unused(run.dataset, places, samples)
+    why = ", ".join(f"{code} {n}" for code, n in Counter(code for _, code in lost).most_common())
+    text = f"labels of {imported.record.file}: {imported.record.rows - len(lost)} of {counted(imported.record.rows, 'row')}"
+    return Matched(
+        f"{text} are of samples" + (f"; the others ({why}) are listed in {paths.UNMATCHED}" if lost else ""),
+        imported.table(lost),
+    )
+
+
 def publish(
-    run: Run, jobs: Sequence[ShardJob], parts: Sequence[ShardPart], made: Plan, index: Index, files: Mapping[str, bytes]
+    run: Run,
+    jobs: Sequence[ShardJob],
+    parts: Sequence[ShardPart],
+    made: Plan,
+    index: Index,
+    files: Mapping[str, bytes],
+    labels: Matched,
 ) -> None:
     """Puts new shards in the place of those packed before; index and release last.
 
@@ -145,6 +181,10 @@ def publish(
         store.publish(key, content)
     run.store.publish(paths.DROPPED, rows.table(made.dropped))
     run.store.publish(paths.SPLIT, splits.record(made.sides))
+    if labels.unmatched is not None:
+        run.store.publish(paths.UNMATCHED, labels.unmatched)
+    elif run.store.head(paths.UNMATCHED) is not None:
+        run.store.delete(paths.UNMATCHED)
     store.publish(INDEX, data)
     run.store.publish(paths.RELEASE, _release(run.dataset, index, data))
     _forget(run.store, index)
@@ -208,8 +248,8 @@ def opened(run: Run, asked: Sequence[Region]) -> Cubes:
     return Cubes(cubes, ledgers, outcomes)
 
 
-def jobs(run: Run, built: Cubes, made: Plan) -> Iterator[ShardJob]:
-    """The shards that there will be, with the facts of what goes into them."""
+def jobs(run: Run, built: Cubes, made: Plan, imported: Imported | None) -> Iterator[ShardJob]:
+    """The shards that there will be, with the facts of what goes into them, imported labels among them."""
     wanted: dict[tuple[str, str], set[int]] = {}
     for shards in made.shards.values():
         for place in (p for members in shards for m in members for p in m.places):
@@ -219,7 +259,12 @@ def jobs(run: Run, built: Cubes, made: Plan) -> Iterator[ShardJob]:
     facts = _facts(run, built, wanted)
 
     def known(place: PlannedSample) -> dict[str, dict[str, Any]]:
-        return {p.season: facts[folder_of(run.dataset, place), p.season, p.patch] for p in place.parts}
+        out = {p.season: facts[folder_of(run.dataset, place), p.season, p.patch] for p in place.parts}
+        if imported is not None and place.location.parent is None:
+            for part in place.parts:
+                args = (part.season, place.location.id, part.outcome, out[part.season])
+                out[part.season] = out[part.season] | imported.facts(run.dataset, *args)
+        return out
 
     for split, shards in made.shards.items():
         for number, members in enumerate(shards):

@@ -29,6 +29,8 @@ from curation.format.index import (
 from curation.format.table import members_to_arrow
 from curation.model import STATIC, Location
 from curation.outcomes import PatchOutcome
+from curation.pack.labels import imported as imported_labels
+from curation.pack.labels.imported import Imported
 from curation.pack.meta import label_names, meta_of_sample
 from curation.pack.plan import Plan
 from curation.pack.shard import ShardJob, ShardPart, array_entries, floor_of
@@ -79,6 +81,7 @@ def index_of(
     parts: Sequence[ShardPart],
     made: Plan,
     outcomes: Mapping[str, Mapping[str, Mapping[str, PatchOutcome]]],
+    imported: Imported | None,
 ) -> tuple[Index, dict[str, bytes]]:
     """The index, and the tables it names: key → bytes."""
     entries = array_entries(dataset)
@@ -108,11 +111,13 @@ def index_of(
         region: {season: dict(Counter(o.label for o in found.values())) for season, found in by.items()}
         for region, by in outcomes.items()
     }
+    metas = (meta_of_sample(dataset, m, f) for j in jobs for m, f in zip(j.members, j.facts, strict=True))
+    labels = {"labels": imported_labels.counts(imported, metas)} if imported else {}
     index = Index(
         dataset=dataset.name,
         title=dataset.recipe.title,
         pixels_digest=catalogs.pixels_digest(dataset, run.catalog),
-        release_digest=dataset.release_digest(),
+        release_digest=imported_labels.release_digest(dataset, imported),
         content_sha256=content.hexdigest(),
         seasons=tuple(seasons),
         children=children,
@@ -126,6 +131,7 @@ def index_of(
             "dropped": dict(sorted(Counter(d.reason for d in made.dropped).items())),
             "shared": {kind: dataclasses.asdict(its) for kind, its in made.shared.items()},
             "floored": _floored_counts(entries, floor_of(dataset), parts),
+            **labels,
         },
         written_by=versions(),
         annotations=notes,

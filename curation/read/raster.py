@@ -179,6 +179,13 @@ class Raster:
         if self._beside is not None:
             self._beside.forget()
 
+    def gaps(self, band: int) -> float | bool:
+        """How the file tells which pixels of a band are missing: True by a mask, False not at all, or its nodata value."""
+        alpha = self._image.alpha
+        if self._masked_by(band) is not None or (alpha is not None and alpha != band):
+            return True
+        return False if self.nodata is None else float(self.nodata)
+
     def inside(self, window: PixelWindow) -> PixelWindow | None:
         """What of a window lies in the file."""
         col, row = max(window.col, 0), max(window.row, 0)

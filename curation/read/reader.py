@@ -160,6 +160,10 @@ class Reader:
             out |= self._retried(asset, functools.partial(_reached, asset, array, location))
         return out
 
+    def gaps(self, asset: Asset) -> float | bool:
+        """How a file tells which of its pixels are missing, as `Raster.gaps` has it. Raises as `read` does."""
+        return self._retried(asset, lambda raster: raster.gaps(asset.band))
+
     def coarse(self, asset: Asset, array: ArraySpec) -> NDArray[Any]:
         """What a fixed, coarse look at the whole file sees of a band: the values of its valid pixels, for statistics.
 

@@ -107,9 +107,9 @@ def _greatest(survey: Survey) -> dict[tuple[str, str], str]:
     out: dict[tuple[str, str], str] = {}
     for m in sorted(survey.measured(), key=lambda m: m.cube.cube.season != STATIC):
         key = (m.cube.cube.folder, m.location.id)
-        known = survey.fractions(m.facts, m.cube.cube.season)
-        if key not in out and known is not None and not np.isnan(known[0]).any():
-            out[key] = names[int(known[0].argmax())]
+        its = survey.labels(m.facts, m.cube.cube.season)
+        if key not in out and its is not None and its.fractions is not None and not np.isnan(its.fractions).any():
+            out[key] = names[int(its.fractions.argmax())]
     return out
 
 

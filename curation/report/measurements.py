@@ -81,6 +81,8 @@ class Labelled:
     known: int
     """Patches whose labels are known."""
     unknown: int
+    stated: int
+    """Of the known ones those that a file states, without shares of the ground."""
     counts: tuple[int, ...]
     """Of the known ones those that have each label, in the order of the label names."""
 
@@ -94,12 +96,14 @@ def labels(survey: Survey) -> list[Labelled]:
         mine = list(survey.measured(season))
         if source is None or not mine:
             continue
-        vectors = [survey.multi_hot(m.facts, season) for m in mine]
-        known = [v for v in vectors if v is not None]
+        found = [survey.labels(m.facts, season) for m in mine]
+        known = [its.multi_hot for its in found if its is not None and its.multi_hot is not None]
+        stated = sum(its is not None and its.fractions is None for its in found)
         counts = np.sum(known, axis=0, dtype=int).tolist() if known else [0] * len(meta.label_names(survey.dataset))
         title = "annual" if season == STATIC else season
-        its = survey.dataset.specs[source].title
-        out.append(Labelled(title, its, len(known), len(vectors) - len(known), tuple(counts)))
+        of_file = survey.imported if survey.imported and survey.imported.of_season(season) else None
+        its = f"{survey.dataset.specs[source].title}{f' from {of_file.record.file}' if of_file else ''}"
+        out.append(Labelled(title, its, len(known), len(found) - len(known), stated, tuple(counts)))
     return out
 
 

@@ -23,6 +23,7 @@ from curation.format.index import Index
 from curation.model import STATIC, Location
 from curation.outcomes import PENDING
 from curation.pack import meta, sharing, writers
+from curation.pack.labels.imported import release_digest
 from curation.pack.splits.sides import BUFFER, VAL
 from curation.pack.splits.split import Split
 from curation.recipe.dataset import Dataset
@@ -179,22 +180,23 @@ def _facts(survey: Survey, index: Index | None) -> list[tuple[str, str]]:
     """Name and value of what identifies the dataset."""
     recipe = survey.dataset.recipe
     pixels = sorted({str(c.ledger.binding.get("pixels")) for c in survey.cubes.values()})
+    release = release_digest(survey.dataset, survey.imported)
     out = [
         ("recipe", str(survey.dataset.path)),
         ("folder", survey.store.where("")),
         ("footprint", ", ".join(_footprint(level) for level in survey.dataset.levels)),
         ("seasons", ", ".join(f"{n} {s.about}" for n, s in recipe.seasons.items())),
         ("pixels digest", ", ".join(pixels)),
-        ("release digest", index.release_digest if index else survey.dataset.release_digest()),
+        ("release digest", index.release_digest if index else release),
     ]
     out.append(("split", survey.split.about))
     if index:
         out.append(("content sha256", index.content_sha256))
-        if index.release_digest != survey.dataset.release_digest():
+        if index.release_digest != release:
             out.append(
                 (
                     "note",
-                    "the shards were packed by other labels, split or packing than the recipe now says: pack again",
+                    "the shards were packed by other labels, split or packing than recipe and imports now say: pack again",
                 )
             )
     if index and (both := index.counts.get("shared")):

@@ -15,12 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.cubes import complete, contents, labels
+from curation.cubes import complete, contents
 from curation.cubes.contents import CubeContents
 from curation.errors import ConfigError, DamageError
 from curation.model import STATIC, Location
 from curation.outcomes import PENDING, PatchOutcome, Status
 from curation.pack import meta, pack
+from curation.pack.labels import imported as imported_labels
+from curation.pack.labels import known
+from curation.pack.labels.imported import Imported
+from curation.pack.labels.known import Known
 from curation.pack.splits import split as splits
 from curation.pack.splits.split import Split
 from curation.places.locations import Locations
@@ -58,6 +62,8 @@ class Survey:
     slabs_recorded: int = 0
     facts: dict[tuple[str, str, int], list[dict[str, Any]] | None] = field(default_factory=dict)
     """(region, season, slab) → facts; None where they are damaged."""
+    imported: Imported | None = None
+    """Labels that come from a file."""
     _states: dict[tuple[str, str], str] = field(default_factory=dict)
     """(region, location) → what it has come to, once it was asked for."""
     _split: Split | None = None
@@ -156,30 +162,42 @@ class Survey:
                 if outcome is not None and outcome.status is Status.OK:
                     yield Measured(cube, place, outcome, facts)
 
-    def fractions(self, facts: dict[str, Any] | None, season: str) -> tuple[NDArray[Any], float] | None:
-        """Label fractions in the order of the label names, and the labelled share; None where they are unknown."""
+    def labels(self, facts: dict[str, Any] | None, season: str) -> Known | None:
+        """The labels of a patch, as in a sample; None where nothing is known of them."""
         rules = self.dataset.recipe.labels
         source = rules.annual if season == STATIC else rules.seasonal
         if source is None or facts is None:
             return None
+        legend, names = self.dataset.specs[source].kind.legend, meta.label_names(self.dataset)
+        if (entry := facts.get(known.LISTED)) is not None:
+            return known.of_entry(entry, legend, names, rules)
         shares, valid = facts.get(f"{source}_fraction"), facts.get(f"{source}_valid_fraction")
         if shares is None or valid is None:
             return None
-        names = meta.label_names(self.dataset)
-        return labels.label_fractions(np.asarray(shares), self.dataset.specs[source].kind.legend, names), float(valid)
+        return known.of_entry(known.measured(shares, valid), legend, names, rules)
 
     def multi_hot(self, facts: dict[str, Any] | None, season: str) -> list[int] | None:
         """0 or 1 per label, as in a sample; None where they are unknown."""
-        found = self.fractions(facts, season)
-        rules = self.dataset.recipe.labels
-        return None if found is None else labels.multi_hot(*found, rules.min_fraction, rules.min_valid)
+        found = self.labels(facts, season)
+        return None if found is None else found.multi_hot
 
     def _read(self, cube: CubeContents, slab: int) -> list[dict[str, Any]] | None:
         try:
-            return cube.facts(slab)
+            return self._with_labels(cube, slab, cube.facts(slab))
         except DamageError as err:
             self.damage[str(err)] = None
             return None
+
+    def _with_labels(self, cube: CubeContents, slab: int, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Facts of a slab's patches, imported labels among them."""
+        if self.imported is None or cube.cube.dataset.level:
+            return rows
+        out, season = [], cube.cube.season
+        for place, facts in zip(cube.cube.slab(slab), rows, strict=True):
+            outcome = cube.outcomes.get(place.id)
+            more = self.imported.facts(self.dataset, season, place.id, outcome, facts) if outcome else {}
+            out.append(facts | more)
+        return out
 
 
 def survey(dataset: Dataset, store: Store) -> Survey:
@@ -200,6 +218,10 @@ def survey(dataset: Dataset, store: Store) -> Survey:
             found.cubes[region, season] = contents.opened(dataset, store, region, season)
         except DamageError as err:
             found.damage[str(err)] = None
+    try:
+        found.imported = imported_labels.load(store, dataset)
+    except DamageError as err:
+        found.damage[str(err)] = None
     todo = []
     for cube in found.cubes.values():
         slabs = sorted(cube.ledger.slabs)

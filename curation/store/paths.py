@@ -18,6 +18,12 @@ RELEASE = f"{MANIFEST}/release.json"
 DROPPED = f"{MANIFEST}/dropped.parquet"
 FAILURES = f"{MANIFEST}/annotations-failed.json"
 """Which annotations could not be made; there is none where all were."""
+LABELS = "labels"
+"""Where labels lie that were imported from files."""
+LABELS_RECORD = f"{LABELS}/imported.json"
+"""What was imported, and which table has it: published last."""
+UNMATCHED = f"{MANIFEST}/labels-unmatched.parquet"
+"""Rows of imported labels that are of no patch; there is none without such an import."""
 SPLIT = f"{MANIFEST}/split.parquet"
 """What every place of a release is of, samples or not: id and split."""
 
@@ -102,6 +108,11 @@ def searches(catalog: str) -> str:
 def search(catalog: str, source: str, window: str, cell: str) -> str:
     """A saved search, by the name of its window (`model.Window`)."""
     return f"{searches(catalog)}/{source}/{window}/{cell}.json.gz"
+
+
+def labels_table(sha256: str) -> str:
+    """The table of imported labels whose bytes have this digest."""
+    return f"{LABELS}/{sha256[:16]}.parquet"
 
 
 def locations(region: str | None) -> str:

@@ -87,7 +87,8 @@ def open_shards(
     `season_ok`                bool       (season,)           whether every seasonal source that is read is there
     `labels`                   float32    (season, label)     multi-hot 0/1 of `index.label_names`; NaN where unknown
     `labels_known`             bool       (season,)           whether `labels` are known
-    `label_fractions`          float32    (season, label)     share of the labelled pixels; NaN where unknown
+    `label_fractions`          float32    (season, label)     share of the labelled pixels; NaN where unknown, and
+                                                              of labels that a file states without shares
     `annual_labels`,           as above   (label,), (),       the same from the annual map
     `annual_labels_known`,                (label,)
     `annual_label_fractions`

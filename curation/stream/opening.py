@@ -277,7 +277,7 @@ def weights(opened: OpenSplit) -> NDArray[np.float64]:
     From the mean over a sample's seasons of the label fractions in the samples table, or from those of the annual map.
 
     Raises:
-        ConfigError: the dataset has no labels, or was packed without their fractions.
+        ConfigError: the dataset has no labels, was packed without their fractions, or these are of no sample known.
     """
     store = Store(opened.url_as_asked)
     where, entry = store.where(opened.entry.samples_table.name), opened.entry
@@ -290,6 +290,11 @@ def weights(opened: OpenSplit) -> NDArray[np.float64]:
     table = _columns(data, where, columns, entry)
     stacked = np.stack([_fractions(table.column(c), labels, f"{where}: {c}") for c in columns])
     known: NDArray[np.bool_] = np.logical_not(np.isnan(stacked).any(axis=2))
+    if not known.any():
+        raise ConfigError(
+            f"{opened.url}: balance: no sample has label fractions: its labels are unknown, or stated by a file that does "
+            "not say how much of each there is"
+        )
     total = np.where(known[:, :, None], stacked, 0).sum(axis=0)
     count = known.sum(axis=0)[:, None]
     return label_weights(np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32))

@@ -13,6 +13,7 @@ from curation.store.ledger import Ledger, cube_names
 from curation.store.objects import Store
 from curation.verify.cubes import Opened, check_cube
 from curation.verify.found import Verified
+from curation.verify.labels import check_labels
 from curation.verify.shards import check_shards
 from curation.work.progress import Doing
 
@@ -56,6 +57,7 @@ def verify(dataset: Dataset, store: Store) -> Verified:
         else:
             found.faults.append(f"{store.where(stat.key)}: nobody recorded it, and no build will; delete it")
     found.unfinished += [its.unfinished() for its in cubes.values() if its.left]
+    check_labels(dataset, store, found)
     check_shards(
         store.child(paths.SHARDS), store, {(c.cube.folder, c.cube.season): c.ledger for c in cubes.values()}, found
     )

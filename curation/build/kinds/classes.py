@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from numpy.typing import NDArray
 from pydantic import Field
 
-from curation.build.context import Pixels, Source
-from curation.build.pixels import Raster
+from curation.build.context import Pixels, Slab, Source
+from curation.build.pixels import Raster, assets_of
 from curation.cubes import labels
-from curation.model import Location
+from curation.model import Location, Scene
 from curation.recipe.facts import Fact
 from curation.recipe.sources import ClassSpec, SourceSpec
 
@@ -39,6 +41,15 @@ class Classes(Raster):
         return [
             Fact(f"{source}_fraction", "float32", "share of each class among labelled pixels", f"{source}_class", along)
         ]
+
+    def pixels(
+        self, slab: Slab, source: Source, place: Location, name: str, scenes: Sequence[Scene]
+    ) -> tuple[NDArray[Any], bool]:
+        """As of any raster. Raises UnmaskedMapError where what is missing in a file cannot be told from a class."""
+        array = source.arrays[name]
+        for asset in (a for band in array.bands for a in assets_of(source, band, scenes)):
+            labels.check_gaps(slab.reader.gaps(asset), self.classes, array.nodata, asset.href)
+        return super().pixels(slab, source, place, name, scenes)
 
     def measured_of(self, source: Source, place: Location, pixels: Pixels) -> dict[str, Any]:
         """The share of each class, and of the pixels that have one."""

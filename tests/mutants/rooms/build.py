@@ -291,4 +291,11 @@ ROWS = (
         "        if False:",
         (f"{STORAGE}a_server_without_room_to_render_ends_the_run_in_one_line_and_fails_no_patch",),
     ),
+    Mutant(
+        "a map of a catalog whose gaps may be water is refused",
+        "curation/build/kinds/classes.py",
+        "            labels.check_gaps(slab.reader.gaps(asset), self.classes, array.nodata, asset.href)\n",
+        "            pass\n",
+        ("tests/pack/labels/test_maps.py::test_a_build_refuses_such_a_map_of_a_catalog_too",),
+    ),
 )

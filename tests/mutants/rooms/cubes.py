@@ -103,4 +103,11 @@ ROWS = (
         'windows.dates([float("nan")] * len(lon))',
         ("tests/cubes/test_windows.py::test_a_cube_gives_its_dates_back_to_whoever_reads_it_without_the_draw",),
     ),
+    Mutant(
+        "a class that is declared as nodata is no gap",
+        "curation/cubes/labels.py",
+        "    elif gaps is not False and gaps in names:",
+        "    elif False:",
+        ("tests/pack/labels/test_maps.py::test_a_map_whose_masked_pixels_may_be_water_is_refused",),
+    ),
 )

@@ -355,4 +355,11 @@ ROWS = (
         "            if False:",
         ("tests/stream/test_dataset.py::test_a_loader_that_makes_batches_of_batches_is_refused",),
     ),
+    Mutant(
+        "labels without fractions do not balance",
+        "curation/stream/opening.py",
+        "    if not known.any():",
+        "    if False:",
+        ("tests/pack/labels/test_imported.py::test_batches_tell_labels_without_fractions",),
+    ),
 )

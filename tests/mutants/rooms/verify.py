@@ -73,4 +73,18 @@ ROWS = (
         "    wrong: list[str] = []",
         ("tests/pack/splits/test_split.py::test_what_is_told_of_a_split_that_is_not_so_is_a_fault",),
     ),
+    Mutant(
+        "shards with other labels than are imported are named",
+        "curation/verify/labels.py",
+        '    if packed is not None and packed != (content or ""):',
+        "    if False:",
+        ("tests/pack/labels/test_imported.py::test_another_file_makes_the_shards_anew_and_none_is_mixed",),
+    ),
+    Mutant(
+        "what a stopped import of labels left is named",
+        "curation/verify/labels.py",
+        "    if left := sorted(set(keys) - named):",
+        "    if left := []:",
+        ("tests/pack/labels/test_imported.py::test_damage_to_imported_labels_is_named_and_nothing_is_packed_with_it",),
+    ),
 )

@@ -1,0 +1,295 @@
+"""Labels that a file lists: JSON in the form of SSL4EO-S12-ML, or a table. Reads the file, writes nothing."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curation.errors import ConfigError
+from curation.errors.words import did_you_mean
+from curation.model import parse_time
+from curation.pack.labels import acquisition
+from curation.pack.labels.acquisition import Image
+from curation.recipe.sources import SourceSpec
+from curation.store import local, tables
+
+LOCATION_COLUMNS = ("location_id", "location", "id", "sample_id")
+"""Where a table's locations are looked for, in order."""
+IMAGE_COLUMNS = ("s2_id", "sentinel2_id", "image_id", "system:index")
+"""Where its Sentinel-2 ids are."""
+TIME_COLUMNS = ("time", "datetime", "date")
+"""Where its times are, where it has no ids."""
+LABEL_COLUMNS = ("labels", "classes")
+"""Where its labels are: a list, or text with `;`, `,` or `|` between them; else a column of 0 and 1 per label."""
+
+MOST_BYTES = 512 * 2**20
+"""Of a file, which is read whole: the labels of 780,371 images take some 90 MB as JSON."""
+
+SCHEMA = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("location", pa.string()),
+        pa.field("s2_id", pa.string()),
+        pa.field("tile", pa.string()),
+        pa.field("start", pa.timestamp("ms", "UTC")),
+        pa.field("sensed", pa.timestamp("us", "UTC")),
+        pa.field("day", pa.date32()),
+        pa.field("labels", pa.list_(pa.string())),
+        pa.field("shares", pa.list_(pa.float32())),
+        pa.field("valid_fraction", pa.float32()),
+    ]
+)
+"""A row of what was imported: its number in the file from 1 on, of what it is, and either labels, shares of the classes of
+the legend, or neither where the file says that there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row."""
+
+    number: int
+    location: str | None
+    s2_id: str | None
+    image: Image | None
+    """None: of the place, whatever the image."""
+    labels: list[str] | None = None
+    """Names of labels; None where they are unknown, or were measured."""
+    shares: list[float] | None = None
+    valid_fraction: float | None = None
+
+
+def table(rows: Iterable[Row]) -> pa.Table:
+    """Rows as columns."""
+    found = list(rows)
+    images = [r.image or Image(None, None) for r in found]
+    columns: dict[str, list[Any]] = {
+        "row": [r.number for r in found],
+        "location": [r.location for r in found],
+        "s2_id": [r.s2_id for r in found],
+        "tile": [i.tile for i in images],
+        "start": [i.start for i in images],
+        "sensed": [i.sensed for i in images],
+        "day": [i.day for i in images],
+        "labels": [r.labels for r in found],
+        "shares": [r.shares for r in found],
+        "valid_fraction": [r.valid_fraction for r in found],
+    }
+    return pa.table({f.name: pa.array(columns[f.name], f.type) for f in SCHEMA}, schema=SCHEMA)
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What may be said: the labels of a recipe, and what classes of a source count as."""
+
+    names: tuple[str, ...]
+    source: SourceSpec
+
+    def label(self, said: Any, where: str) -> str:
+        """The label that a name, or a code of the legend, stands for.
+
+        Raises:
+            ConfigError: none.
+        """
+        text = str(said).strip()
+        of_class = {c.name: c.label or c.name for c in self.source.kind.legend}
+        of_code = {str(c.code): c.label or c.name for c in self.source.kind.legend}
+        label = text if text in self.names else of_class.get(text) or of_code.get(text)
+        if label not in self.names:
+            codes = ", ".join(f"{c.code} {c.name}" for c in self.source.kind.legend)
+            raise ConfigError(
+                f"{where}: label {text[:60]!r}: {did_you_mean(text, self.names)}expected a label "
+                f"({', '.join(self.names)}), or a class of {self.source.name!r} by name or code ({codes})"
+            )
+        return label
+
+
+def read(path: Path, where: str, words_of: Callable[[bool], Vocabulary]) -> tuple[pa.Table, bool]:
+    """The rows of a file, and whether they are of images (else of places).
+
+    Args:
+        path: of it.
+        where: what errors begin with.
+        words_of: what it may say, of images or of places.
+
+    Raises:
+        ConfigError: it is not readable, of another form, or says what is no label.
+    """
+    local.check(path, where, MOST_BYTES)
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        return table(_of_json(path, where, words_of(True))), True
+    if suffix in (".parquet", ".geoparquet"):
+        tables.check(path, where)
+        try:
+            found = pq.read_table(path)
+        except (pa.ArrowException, OSError, ValueError) as err:
+            raise ConfigError(f"{where}: not readable: {err}") from err
+        names = [n for n in found.column_names if n != "geometry"]
+        lines: Iterator[dict[str, Any]] = (r for batch in found.select(names).to_batches() for r in batch.to_pylist())
+    elif suffix == ".csv":
+        names, lines = _of_csv(path, where)
+    else:
+        raise ConfigError(f"{where}: expected .json, .csv or .parquet, or a folder of GeoTIFFs, by its name")
+    image = _found(names, IMAGE_COLUMNS)
+    time = None if image else _found(names, TIME_COLUMNS)
+    seasonal = bool(image or time)
+    return table(_of_table(names, lines, image, time, where, words_of(seasonal))), seasonal
+
+
+def _of_json(path: Path, where: str, words: Vocabulary) -> Iterator[Row]:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            keys = [k for k, _ in pairs]
+            twice = next(k for k in keys if keys.count(k) > 1)
+            raise ConfigError(
+                f"{where}: key {twice[:80]!r} is there twice: which of them is meant is not known; mend it"
+            )
+        return found
+
+    try:
+        value = json.loads(path.read_bytes(), object_pairs_hook=once)
+    except (ValueError, RecursionError) as err:
+        if isinstance(err, ConfigError):
+            raise
+        raise ConfigError(f"{where}: not JSON: {err}") from err
+    if isinstance(value, dict) and "type" in value and ("features" in value or "links" in value):
+        raise ConfigError(
+            f"{where}: is a STAC catalog, not a file of labels: labels from the maps of a catalog are measured by a build "
+            "that asks that catalog"
+        )
+    form = "expected {location id: {Sentinel-2 id: [class, …]}}"
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}: {type(value).__name__}, {form}")
+    number = 0
+    for location, images in value.items():
+        if not isinstance(images, dict):
+            raise ConfigError(f"{where}: location {location!r}: {type(images).__name__}, {form}")
+        for name, classes in images.items():
+            number += 1
+            at = f"{where}: location {location!r}, {name!r}"
+            if not isinstance(classes, list):
+                raise ConfigError(f"{at}: {type(classes).__name__}, {form}")
+            said = [words.label(c, at) for c in classes]
+            yield Row(number, location, name, _image(name, at), said or None)
+
+
+def _of_csv(path: Path, where: str) -> tuple[list[str], Iterator[dict[str, Any]]]:
+    try:
+        lines = list(csv.reader(io.StringIO(path.read_text("utf-8-sig"), newline=""), strict=True))
+    except (ValueError, csv.Error) as err:
+        raise ConfigError(f"{where}: not a table: {err}") from err
+    if not lines:
+        raise ConfigError(f"{where}: is empty, expected a line with the names of its columns")
+    names = lines[0]
+    if len(set(names)) != len(names):
+        raise ConfigError(f"{where}: columns named twice: {', '.join(names)}")
+    for number, line in enumerate(lines[1:], 1):
+        if line and len(line) != len(names):
+            raise ConfigError(f"{where}: row {number}: {len(line)} cells, expected {len(names)}")
+    return names, (dict(zip(names, line, strict=True)) for line in lines[1:] if line)
+
+
+def _found(names: Sequence[str], wanted: Sequence[str]) -> str | None:
+    return next((n for n in wanted if n in names), None)
+
+
+def _of_table(
+    names: Sequence[str],
+    lines: Iterable[dict[str, Any]],
+    image: str | None,
+    time: str | None,
+    where: str,
+    words: Vocabulary,
+) -> Iterator[Row]:
+    location, labels = _found(names, LOCATION_COLUMNS), _found(names, LABEL_COLUMNS)
+    if location is None:
+        raise ConfigError(
+            f"{where}: no column of locations ({', '.join(LOCATION_COLUMNS)}); columns: {', '.join(names)}"
+        )
+    if labels is None and (lacking := [n for n in words.names if n not in names]):
+        raise ConfigError(
+            f"{where}: no column of labels ({', '.join(LABEL_COLUMNS)}), nor one of 0 and 1 for each label (lacking: "
+            f"{', '.join(lacking)}); columns: {', '.join(names)}"
+        )
+    for number, line in enumerate(lines, 1):
+        at = f"{where}: row {number}"
+        said = _several(line[labels], at, words) if labels else _multi_hot(line, at, words)
+        place = line[location]
+        if place is None or not str(place).strip():
+            raise ConfigError(f"{at}: column {location!r}: no location; mend it, or leave the row out")
+        if image:
+            name = str(line[image] or "")
+            yield Row(number, str(place), name, _image(name, at), said)
+        elif time:
+            yield Row(number, str(place), None, _timed(line[time], f"{at}: column {time!r}"), said)
+        else:
+            yield Row(number, str(place), None, None, said)
+
+
+def _several(value: Any, where: str, words: Vocabulary) -> list[str] | None:
+    """The labels of a cell; None where it is empty."""
+    if isinstance(value, str):
+        text = value.strip()
+        if text.startswith("["):
+            try:
+                value = json.loads(text)
+            except ValueError as err:
+                raise ConfigError(f"{where}: labels {text[:60]!r}: no list in JSON: {err}") from err
+        else:
+            value = [part for part in re.split(r"[;,|]", text) if part.strip()]
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        value = [value]
+    return [words.label(v, where) for v in value] or None
+
+
+_SAID = {"1": True, "true": True, "0": False, "false": False}
+
+
+def _multi_hot(line: dict[str, Any], where: str, words: Vocabulary) -> list[str] | None:
+    """The labels whose columns say 1; None where all are empty."""
+    cells = {n: "" if line[n] is None else str(line[n]).strip().lower().removesuffix(".0") for n in words.names}
+    if not any(cells.values()):
+        return None
+    for name, text in cells.items():
+        if text not in _SAID:
+            raise ConfigError(f"{where}: column {name!r}: {line[name]!r}, expected 0 or 1 (shares are not read)")
+    return [n for n, text in cells.items() if _SAID[text]]
+
+
+def _image(name: str, where: str) -> Image:
+    found = acquisition.of_id(name)
+    if found is None:
+        raise ConfigError(
+            f"{where}: {name[:80]!r} is no id of a Sentinel-2 image; expected one with the start of its datatake and its "
+            "tile, such as 20200718T102559_20200718T103605_T31TFJ"
+        )
+    return found
+
+
+def _timed(value: Any, where: str) -> Image:
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        return Image(None, None, day=value)
+    try:
+        if isinstance(value, dt.datetime):
+            return Image(None, None, parse_time(value.isoformat()))
+        text = str(value or "").strip()
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+            return Image(None, None, day=dt.date.fromisoformat(text))
+        return Image(None, None, parse_time(text))
+    except (ValueError, OverflowError) as err:
+        raise ConfigError(
+            f"{where}: {str(value)[:60]!r}: expected a day or time, such as 2020-07-18T10:25:59Z"
+        ) from err

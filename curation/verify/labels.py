@@ -1,0 +1,52 @@
+"""Imported labels, proven from their bytes, and that the shards were packed with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from curation.errors import ConfigError, DamageError
+from curation.format.index import INDEX
+from curation.format.strict import json_of
+from curation.pack.labels import imported
+from curation.recipe.dataset import Dataset
+from curation.store import paths
+from curation.store.objects import Store
+from curation.verify.found import Verified
+
+
+def check_labels(dataset: Dataset, store: Store, found: Verified) -> None:
+    """Takes up what is wrong with imported labels."""
+    keys = [s.key for s in store.list(paths.LABELS)]
+    content = None
+    try:
+        its = imported.load(store, dataset)
+    except (DamageError, ConfigError) as err:
+        found.faults.append(str(err))
+        return
+    if its is not None:
+        content = its.record.content
+        found.size += its.record.size
+    named = {paths.LABELS_RECORD, its.record.key} if its is not None else set()
+    if left := sorted(set(keys) - named):
+        found.unfinished.append(
+            f"{store.where(left[0])}: is of an import of labels that was stopped. The same `curate labels import` goes on "
+            "with that; or delete it"
+        )
+    packed = _packed_with(store)
+    if packed is not None and packed != (content or ""):
+        found.unfinished.append(
+            f"{store.where(f'{paths.SHARDS}/{INDEX}')}: was packed with other labels than are imported by now. `curate "
+            "pack` makes its shards anew"
+        )
+
+
+def _packed_with(store: Store) -> str | None:
+    """Digest of the imported labels that shards have, empty where they have none; None where there is no index."""
+    try:
+        index: Any = json_of(store.get(f"{paths.SHARDS}/{INDEX}"))
+        counts = index["counts"]
+        return str(counts["labels"]["content"]) if "labels" in counts else ""
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        return None  # told as damage where the index is checked
