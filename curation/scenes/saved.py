@@ -170,7 +170,7 @@ class Searches:
             ConfigError: the catalog does not answer, or cannot be read.
             CurationError: a search failed: without its scenes every patch of the cell would be a false reject.
         """
-        todo = (w for w in wanted if refresh or not self._is_saved(*w))
+        todo: Iterator[Wanted] = (w for w in wanted if refresh or not self._is_saved(*w))
         first = next(todo, None)
         if first is None:
             return []
