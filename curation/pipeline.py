@@ -21,6 +21,7 @@ from curation.cubes.unsettled import Unsettled
 from curation.errors import CurationError, DamageError, StorageError, causes, code_of
 from curation.errors.codes import Code
 from curation.errors.words import counted
+from curation.model import Window
 from curation.outcomes import SLAB, PatchOutcome, SourceOutcome, Status
 from curation.pack import annotate, sharing
 from curation.pack import pack as packing
@@ -31,7 +32,9 @@ from curation.pack.tables import index_of
 from curation.places.regions import Region
 from curation.recipe import catalogs
 from curation.recipe.dataset import Dataset
+from curation.recipe.sources import SourceSpec
 from curation.scenes import candidates
+from curation.scenes.cells import SearchCell
 from curation.scenes.saved import Searches, Wanted
 from curation.store.full import Final
 from curation.store.ledger import Ledger
@@ -291,15 +294,19 @@ def _needs(work: _Work) -> Iterator[tuple[int, list[Wanted]]]:
 
 def _sweep(run: Run, works: Sequence[_Work], searches: Searches) -> None:
     """Searches a catalog of files for all cubes in one go, since each look at it is a look at all of it."""
-    wanted = {}
+    # Searches are cells times sources times windows: what differs is kept once.
+    one_of: dict[SearchCell, SearchCell] = {}
+    alike: dict[tuple[str, str], tuple[SourceSpec, Window, set[SearchCell]]] = {}
     for work in works:
         for _, its in _needs(work):
             for spec, window, cell in its:
-                wanted[spec.name, window.name, cell] = (spec, window, cell)
-    if not wanted:
+                cells = alike.setdefault((spec.name, window.name), (spec, window, set()))[2]
+                cells.add(one_of.setdefault(cell, cell))
+    if not alike:
         return
+    wanted = ((spec, window, cell) for spec, window, cells in alike.values() for cell in sorted(cells))
     with Counting(f"search {run.catalog.label}", None, "item") as count:
-        for line in searches.run(list(wanted.values()), refresh=run.refresh_search, progress=count.step):
+        for line in searches.run(wanted, refresh=run.refresh_search, progress=count.step):
             log.info("refreshed: %s", line)
 
 

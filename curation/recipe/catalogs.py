@@ -20,7 +20,7 @@ from curation.recipe.digests import digest
 from curation.recipe.sources import CatalogForm, SourceSpec
 from curation.recipe.strict import Strict
 from curation.recipe.toml import read_toml
-from curation.store import local
+from curation.store import hrefs, local
 
 MOST_JSON_BYTES = 512 * 2**20
 """Of a catalog in one JSON file, which is held whole: some 200,000 items. STAC-GeoParquet is read in batches."""
@@ -64,6 +64,11 @@ class Catalog:
         return (Catalog, (self.identity, self.form, self.location, self.is_file, self.own))
 
     @property
+    def is_remote(self) -> bool:
+        """Whether it is files elsewhere: STAC-GeoParquet on a server, or in a bucket."""
+        return self.is_file and "://" in self.location
+
+    @property
     def base(self) -> str:
         """What relative hrefs are told from: the API's origin, or the file's folder."""
         return _base(self.location, self.is_file)
@@ -92,6 +97,8 @@ class Catalog:
 
 @functools.lru_cache(maxsize=64)  # asked for each href
 def _base(location: str, is_file: bool) -> str:
+    if is_file and "://" in location:
+        return location.rpartition("/")[0] if location.lower().endswith(PARQUET) else location
     if is_file:
         path = Path(location).resolve()
         return str(path if path.is_dir() else path.parent)
@@ -125,9 +132,13 @@ def resolve(text: str, served_at: str | None = None) -> Catalog:
     if plus and head in table:
         form, rest = table[head].form or head, tail
     if "://" in rest:
+        name = unsigned(rest).rpartition("/")[2]
+        if name.lower().endswith(PARQUET) or (hrefs.scheme_of(rest) in hrefs.BUCKETS and "." not in name):
+            return _remote("", form, rest, own=True, is_file=True)
         if not rest.lower().startswith(("http://", "https://")):
             raise ConfigError(
-                f"catalog {printable(text)!r}: expected an http(s) URL of a STAC API, a path, or one of {sorted(table)}"
+                f"catalog {printable(text)!r}: expected an http(s) URL of a STAC API or a .parquet file, a bucket of "
+                f"such files, a path, or one of {sorted(table)}"
             )
         return _remote("", form, rest, own=True)
     path = Path(rest)
@@ -144,8 +155,8 @@ def resolve(text: str, served_at: str | None = None) -> Catalog:
     return Catalog(f"file-{_content(path)[:16]}", form, str(path), is_file=True, own=True)
 
 
-def _remote(name: str, form: str, url: str, *, own: bool) -> Catalog:
-    """The catalog at a URL; called by that where it has no name."""
+def _remote(name: str, form: str, url: str, *, own: bool, is_file: bool = False) -> Catalog:
+    """The catalog at a URL; called by that where it has no name. Files there are what the URL says, whatever they hold."""
     remember(url)
     shown = unsigned(url).rstrip("/")
     try:
@@ -157,7 +168,7 @@ def _remote(name: str, form: str, url: str, *, own: bool) -> Catalog:
     if fault:
         raise ConfigError(f"catalog {shown!r}: no URL ({fault}); expected one such as https://host/path: mend it")
     return Catalog(
-        name or shown, form, shown, is_file=False, own=own, secret_url=url if url.rstrip("/") != shown else ""
+        name or shown, form, shown, is_file=is_file, own=own, secret_url=url if url.rstrip("/") != shown else ""
     )
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import pystac
 import pystac_client
 import requests
+from pystac_client.conformance import ConformanceClasses
 from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
@@ -19,12 +21,16 @@ from curation.errors import ConfigError, CurationError
 from curation.errors.causes import one_line
 from curation.errors.printable import shown
 from curation.recipe.catalogs import Catalog
-from curation.scenes.items import Found, Query, name_of, reduced
-from curation.scenes.paging import PAGE_ITEMS, Asked, EndlessError, body_of, most_items, pages
+from curation.recipe.sources import CatalogForm
+from curation.scenes.cells import Box, joint
+from curation.scenes.fields import Answer, Fields, Watched, asked_for
+from curation.scenes.items import Found, Query, name_of, reduced_each
+from curation.scenes.paging import LARGE_PAGE_ITEMS, PAGE_ITEMS, Asked, EndlessError, body_of, most_items, pages
 from curation.scenes.session import check_reached, prepared
 from curation.store import hrefs, trust
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 TRIES = 4
 """Whole searches are tried this often: a page cut short in transfer fails in a way that HTTP retries do not see."""
@@ -33,12 +39,24 @@ BACKOFF_S = 0.5
 """The first pause before something is asked again; each later one is twice as long."""
 
 
+MOST_REFUSED = 3
+"""After so many searches of several cells that were too much for a catalog, it is asked for each cell."""
+
+
+class TooMuchError(CurationError):
+    """A search that a catalog refuses, or has no end of: a smaller one may do."""
+
+
 class Api:
     """A STAC API, opened: answers what collections it has, and searches. Safe to use from threads."""
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self._client = _opened(catalog)
+        self._trims = self._client.conforms_to(ConformanceClasses.FIELDS)
+        self._too_much = 0
+        """Searches of several cells that were too much for it."""
+        self._fields: dict[tuple[str, tuple[str, ...]], Fields] = {}
 
     def collections(self) -> set[str]:
         """Ids of the collections the catalog has."""
@@ -51,37 +69,75 @@ class Api:
             ) from err
 
     def search(self, query: Query) -> Found:
-        """All scenes of a source that touch a search cell in a season and have the bands.
+        """All scenes of a source that touch a search cell in a window and have the bands.
 
         Raises:
             CurationError: the catalog does not answer.
         """
-        form = self.catalog.form_of(query.spec)
-        if form is None:
-            return Found([], {})
-        items: dict[str, Any] = {}
-        for box in query.cell.boxes:
+        (found,) = self.together([query])
+        if isinstance(found, CurationError):
+            raise found
+        return found
 
-            def once(box: tuple[float, float, float, float] = box) -> dict[str, Any]:
+    def together(self, queries: Sequence[Query]) -> list[Found | CurationError]:
+        """What each of some queries finds, which differ by their cells alone; or why it is not known.
+
+        They are one search where the catalog gives some fields of items alone, so that a page holds many. What is too much
+        for it is asked for cell by cell.
+        """
+        form = self.catalog.form_of(queries[0].spec)
+        if form is None:
+            return [Found([], {}) for _ in queries]
+        fields = self._fields_of(queries[0], form) if self._trims else None
+        if len(queries) > 1 and (fields is None or fields.refuted or self._too_much >= MOST_REFUSED):
+            return [found for query in queries for found in self.together([query])]
+        ask = functools.partial(self._answer, queries, form)
+        try:
+            found = ask(None).found if fields is None else fields.found(ask, cells=len(queries))
+        except TooMuchError as err:
+            if len(queries) == 1:
+                return [err]
+            self._too_much += 1
+            log.info("%s; asking for each of its %d cells", err, len(queries))
+            return [found for query in queries for found in self.together([query])]
+        except CurationError as err:
+            return [err for _ in queries]
+        return list(found)
+
+    def _fields_of(self, query: Query, form: CatalogForm) -> Fields:
+        what = f"{self.catalog.location}: {form.collection}"
+        return self._fields.setdefault((query.spec.name, query.bands), Fields(what))  # assets differ by bands
+
+    def _answer(self, queries: Sequence[Query], form: CatalogForm, fields: frozenset[str] | None) -> Answer:
+        """What a search of some cells gives, of whole items or of some fields of them."""
+        first, several = queries[0], len(queries) > 1
+        boxes = [joint([q.cell for q in queries])] if several else first.cell.boxes
+        most = most_items(first.window if first.interval else None) * len(queries)
+        looked: set[str] = set()
+        items: dict[str, Any] = {}
+        for box in boxes:
+
+            def once(box: Box = box) -> dict[str, Any]:
                 # No server-side sort: sorted paging has been seen to drop and repeat items.
                 found = self._client.search(
                     collections=[form.collection],
                     bbox=list(box),
-                    datetime=query.interval,
-                    query=query.conditions(form) or None,
-                    limit=PAGE_ITEMS,
+                    datetime=first.interval,
+                    query=first.conditions(form) or None,
+                    limit=LARGE_PAGE_ITEMS if several and fields is not None else PAGE_ITEMS,
+                    fields=None if fields is None else {"include": asked_for(fields)},
                 )
-                first = Asked(str(found.url), found.method or "POST", found.get_parameters())
-                every = pages(self._read, first, most_items(query.window if query.interval else None))
+                asked = Asked(str(found.url), found.method or "POST", found.get_parameters())
                 found_here: dict[str, Any] = {}
-                for page in every:
+                for page in pages(self._read, asked, most):
                     for item in page["features"]:
                         found_here.setdefault(name_of(item), item)
                 return found_here
 
             what = f"{self.catalog.location}: search of {form.collection} in {box}"
             items = _retried(once, what) | items
-        return reduced(items.values(), query, form, self.catalog)
+        watched = [Watched(i, looked) if isinstance(i, dict) else i for i in items.values()]
+        return Answer(reduced_each(watched, queries, form, self.catalog), frozenset(looked), len(items))
 
     def _read(self, asked: Asked) -> dict[str, Any]:
         page = _page(self._client._stac_io, asked)  # type: ignore[arg-type]  # that which `_opened` gave it
@@ -165,6 +221,7 @@ def _opened(catalog: Catalog) -> pystac_client.Client:
         status_forcelist=[408, 429, 500, 502, 503, 504],
         allowed_methods=None,  # POST too: a search changes nothing
         respect_retry_after_header=True,
+        raise_on_status=False,  # the last answer says which it is
     )
     log.info("catalog %s: asking %s", catalog.label, catalog.location)
     check_reached(catalog)
@@ -183,19 +240,25 @@ def _opened(catalog: Catalog) -> pystac_client.Client:
         ) from err
 
 
-def _retried(once: Callable[[], dict[str, Any]], what: str) -> dict[str, Any]:
+_OVERWORKED = (500, 502, 504)
+"""What servers answer where a search takes them too long, or its answer is larger than they may give."""
+
+
+def _retried(once: Callable[[], T], what: str) -> T:
     for attempt in range(TRIES):
         try:
             return once()
         except MemoryError:
             raise
         except EndlessError as err:
-            raise CurationError(f"{what}: {err}") from err
+            raise TooMuchError(f"{what}: {err}") from err
         except Exception as err:  # what a server says may be anything, and raise anything
             if trust.refused(err):
                 raise CurationError(f"{what}: {trust.advice()}") from err
             status = getattr(err, "status_code", None)
-            if attempt == TRIES - 1 or (status is not None and 400 <= status < 500 and status != 429):
-                raise CurationError(f"{what}: {one_line(err)}; tried {attempt + 1} times, rerun to try again") from err
+            refused = status is not None and 400 <= status < 500 and status not in (408, 429)
+            if attempt == TRIES - 1 or refused:
+                kind = TooMuchError if refused or status in _OVERWORKED else CurationError
+                raise kind(f"{what}: {one_line(err)}; tried {attempt + 1} times, rerun to try again") from err
             time.sleep(BACKOFF_S * 2 ** (attempt + 1))
     raise AssertionError("unreachable")

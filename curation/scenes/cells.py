@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import shapely
@@ -14,6 +15,13 @@ CELL_DEG = 1.0
 
 CELL_MARGIN_DEG = 0.05
 """Cells reach this much further than their locations' centres do, since footprints stick out (5.5 km of latitude)."""
+
+TOGETHER = 4
+"""Search cells along a side of the squares within which they may be asked for together: of a season, such a square has some
+thousand scenes of Sentinel-2, which is a page or two."""
+
+MOST_WASTE = 2.0
+"""What is asked for together covers at most so many times what its cells cover."""
 
 LONLAT = 4326
 """CRS of footprints whose size is in degrees."""
@@ -62,3 +70,40 @@ def cell_of(location: Location) -> SearchCell:
     lon = (location.lon + 180) % 360
     reach_deg = location.size_m / 2 if location.epsg == LONLAT else 0.0
     return SearchCell(int((location.lat + 90) // CELL_DEG), int(lon // CELL_DEG), reach_deg)
+
+
+Box = tuple[float, float, float, float]
+
+
+def together(cells: Iterable[SearchCell]) -> list[list[SearchCell]]:
+    """Each cell once, with those beside it that may be asked for in one search; in order.
+
+    A square that few of its cells are wanted of is quartered, until little is asked for that nobody wants. Cells across the
+    antimeridian stand alone.
+    """
+    squares: dict[tuple[int, int, float] | SearchCell, list[SearchCell]] = {}
+    for cell in sorted(set(cells)):
+        one = (cell.row // TOGETHER, cell.col // TOGETHER, cell.reach_deg)
+        squares.setdefault(one if len(cell.boxes) == 1 else cell, []).append(cell)
+    return [part for square in squares.values() for part in _parts(square, TOGETHER)]
+
+
+def _parts(cells: list[SearchCell], side: int) -> list[list[SearchCell]]:
+    if len(cells) == 1 or _size(joint(cells)) <= MOST_WASTE * sum(_size(c.boxes[0]) for c in cells):
+        return [cells]
+    half = side // 2
+    quarters: dict[tuple[int, int], list[SearchCell]] = {}
+    for cell in cells:
+        quarters.setdefault((cell.row // half, cell.col // half), []).append(cell)
+    return [part for quarter in quarters.values() for part in _parts(quarter, half)]
+
+
+def joint(cells: Sequence[SearchCell]) -> Box:
+    """The box that holds those of some cells, none of which runs across the antimeridian."""
+    west, south, east, north = zip(*(c.boxes[0] for c in cells), strict=True)
+    return min(west), min(south), max(east), max(north)
+
+
+def _size(box: Box) -> float:
+    west, south, east, north = box
+    return (east - west) * (north - south)

@@ -68,6 +68,17 @@ class Found:
     unreadable: list[Unreadable] = field(default_factory=list)
     """Those of them that could not be read: what they would have been is not known."""
 
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain JSON values: what is saved of a search.
+
+        Scenes are equal where their hrefs or footprints differ; these values are not.
+        """
+        return {
+            "scenes": [s.to_json() for s in self.scenes],
+            "dropped": self.dropped,
+            "unreadable": [u.to_json() for u in self.unreadable],
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
@@ -100,34 +111,56 @@ class Unreadable:
 
     def may_be_of(self, query: Query) -> bool:
         """Whether it cannot be ruled out that it answers a query."""
-        dated = self.time is not None and not query.spec.timeless
-        if dated and not query.window.holds(self.time):  # type: ignore[arg-type]  # it is dated
-            return False
-        return self.geometry is None or bool(self.geometry.intersects(query.cell.area))
+        return self.may_be_in(query) and (self.geometry is None or bool(self.geometry.intersects(query.cell.area)))
+
+    def may_be_in(self, query: Query) -> bool:
+        """Whether it cannot be ruled out that it is of the query's window."""
+        return self.time is None or query.spec.timeless or query.window.holds(self.time)
 
 
-def reduced(items: Iterable[dict[str, Any]], query: Query, form: CatalogForm, catalog: Catalog) -> Found:
-    """Items as scenes; every filter applied again, since servers have been seen to ignore them."""
-    area, conditions = query.cell.area, query.conditions(form)
-    scenes, dropped, lost = [], dict[str, list[str]](), []
+def reduced(items: Iterable[Any], query: Query, form: CatalogForm, catalog: Catalog) -> Found:
+    """Items as what a query finds; every filter applied again, since servers have been seen to ignore them."""
+    return reduced_each(items, [query], form, catalog)[0]
+
+
+def reduced_each(items: Iterable[Any], queries: Sequence[Query], form: CatalogForm, catalog: Catalog) -> list[Found]:
+    """What items come to for each of some queries, which differ by their cells alone.
+
+    As `reduced`. Of several queries, items were asked for together: one that does not touch a cell is none of that cell's,
+    and is not told as dropped there.
+    """
+    first, several = queries[0], len(queries) > 1
+    conditions, areas = first.conditions(form), [q.cell.area for q in queries]
+    out = [Found([], {}) for _ in queries]
     for item in sorted(items, key=name_of):
-        scene = looked_at(item, conditions, query.spec, query.bands, form, catalog)
-        if isinstance(scene, Unreadable):
-            if not scene.may_be_of(query):
-                continue  # the server gave what was not asked for
-            lost.append(scene)
-            reason = scene.reason
-        elif isinstance(scene, str):
-            reason = scene
-        elif not query.holds(scene):
-            reason = "outside the season"
-        elif not scene.geometry.intersects(area):
-            reason = "outside the search cell"
-        else:
-            scenes.append(scene)
-            continue
-        dropped.setdefault(reason, []).append(name_of(item))
-    return Found(scenes, dropped, lost)
+        made = looked_at(item, conditions, first.spec, first.bands, form, catalog)
+        shape = None if not several else _stated(item, first.spec) if isinstance(made, str) else made.geometry
+        for query, area, found in zip(queries, areas, out, strict=True):
+            if shape is not None and not shape.intersects(area):
+                continue
+            if isinstance(made, Unreadable):
+                if not made.may_be_of(query):
+                    continue  # the server gave what was not asked for
+                found.unreadable.append(made)
+                reason = made.reason
+            elif isinstance(made, str):
+                reason = made
+            elif not query.holds(made):
+                reason = "outside the season"
+            elif not made.geometry.intersects(area):
+                reason = "outside the search cell"
+            else:
+                found.scenes.append(made)
+                continue
+            found.dropped.setdefault(reason, []).append(name_of(item))
+    return out
+
+
+def _stated(item: Any, spec: SourceSpec) -> BaseGeometry | None:
+    """The footprint of an item; None where it states none that can be read: it may lie anywhere."""
+    with contextlib.suppress(Exception):
+        return _footprint(item["geometry"], may_hold_a_pole=spec.kind.whole_orbits)
+    return None
 
 
 def name_of(item: Any) -> str:
@@ -215,9 +248,7 @@ def _scene_of(
 
 def _unreadable(item: Any, err: Exception, spec: SourceSpec) -> Unreadable:
     """What is known of an item that could not be read: where and when, as far as these can be."""
-    geometry, time = None, None
-    with contextlib.suppress(Exception):
-        geometry = _footprint(item["geometry"], may_hold_a_pole=spec.kind.whole_orbits)
+    geometry, time = _stated(item, spec), None
     for key in ("datetime", "start_datetime", "end_datetime"):
         with contextlib.suppress(Exception):
             time = time or _time({"datetime": item["properties"][key]})

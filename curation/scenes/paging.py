@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 PAGE_ITEMS = 250
 """Items asked for per page."""
 
+LARGE_PAGE_ITEMS = 1000
+"""The same of items of which some fields are asked for alone: some 5 kB each."""
+
 MOST_ITEM_BYTES = 1 << 18
 """An item of JSON is smaller: the largest of the public catalogs, orbits of Sentinel-5P, have 60 kB."""
 
@@ -170,6 +173,7 @@ def body_of(response: requests.Response) -> bytes:
     """
     packed = response.headers.get("Content-Encoding", "")
     if "," in packed:
+        response.close()
         raise EndlessError(f"the answer is packed several times over ({shown(packed)}), expected once")
     pieces, size = [], 0
     for piece in response.iter_content(_PIECE):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import io
 import itertools
@@ -24,7 +25,7 @@ from curation.recipe.catalogs import Catalog
 from curation.recipe.dataset import Dataset
 from curation.recipe.sources import SourceSpec
 from curation.scenes.api import Api
-from curation.scenes.cells import SearchCell
+from curation.scenes.cells import SearchCell, together
 from curation.scenes.items import Found, Query, Unreadable
 from curation.scenes.snapshot import Snapshot
 from curation.store import paths
@@ -33,6 +34,9 @@ from curation.store.objects import Store
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 Wanted = tuple[SourceSpec, Window, SearchCell]
+_Name = tuple[str, str, SearchCell]
+"""Of one of them: source, window, cell."""
+_Failed = dict[_Name, CurationError]
 
 THREADS = 4
 """Searches under way at once: polite to a public API."""
@@ -153,7 +157,7 @@ class Searches:
 
     def run(
         self,
-        wanted: Sequence[Wanted],
+        wanted: Iterable[Wanted],
         *,
         refresh: bool = False,
         progress: Callable[[int], None] = lambda items: None,
@@ -166,15 +170,22 @@ class Searches:
             ConfigError: the catalog does not answer, or cannot be read.
             CurationError: a search failed: without its scenes every patch of the cell would be a false reject.
         """
-        todo = [w for w in wanted if refresh or not self._is_saved(*w)]
-        if not todo:
+        todo: Iterator[Wanted] = (w for w in wanted if refresh or not self._is_saved(*w))
+        first = next(todo, None)
+        if first is None:
             return []
+        todo = itertools.chain([first], todo)
         endpoint = self.endpoint  # before the threads start, so that an unreachable catalog is one error
         if isinstance(endpoint, Snapshot):
-            by_query = endpoint.sweep([self._query(*w) for w in todo], progress)
+            by_query = endpoint.sweep((self._query(*w) for w in todo), progress)
             return [line for query, found in by_query for line in self._save(query, found)]
+        lines: list[str] = []
         with ThreadPoolExecutor(THREADS) as pool:
-            return [line for lines in pool.map(lambda w: self._one(endpoint, *w), todo) for line in lines]
+            for told, failed in pool.map(functools.partial(self._together, endpoint), _grouped(todo)):
+                lines += told
+                for err in failed.values():
+                    raise err
+        return lines
 
     def ahead(
         self, works: Iterable[tuple[T, Sequence[Wanted]]], *, refresh: bool = False
@@ -187,31 +198,43 @@ class Searches:
             ConfigError: the catalog does not answer, or cannot be read.
             StorageError: a search cannot be saved.
         """
-        asked: OrderedDict[tuple[str, str, SearchCell], Future[None]] = OrderedDict()
-        waiting: deque[tuple[T, list[Future[None]]]] = deque()
+        asked: OrderedDict[_Name, Future[_Failed]] = OrderedDict()
+        waiting: deque[tuple[T, list[tuple[_Name, Future[_Failed]]]]] = deque()
         pool = ThreadPoolExecutor(THREADS)
 
-        def one(wanted: Wanted) -> None:
-            for line in self.run([wanted], refresh=refresh):
+        def search(group: Sequence[Wanted]) -> _Failed:
+            todo = [w for w in group if refresh or not self._is_saved(*w)]
+            if not todo:
+                return {}
+            endpoint = self.endpoint
+            if isinstance(endpoint, Snapshot):
+                lines, failed = self.run(todo, refresh=refresh), _Failed()
+            else:
+                lines, failed = self._together(endpoint, todo)
+            for line in lines:
                 log.info("refreshed: %s", line)
+            return failed
 
-        def ask(wanted: Wanted) -> Future[None]:
-            spec, window, cell = wanted
-            name = (spec.name, window.name, cell)
-            if name not in asked:
-                asked[name] = pool.submit(one, wanted)
-                if len(asked) > REMEMBERED and next(iter(asked.values())).done():
-                    asked.popitem(last=False)
-            asked.move_to_end(name)
-            return asked[name]
+        def ask(parts: Sequence[tuple[T, Sequence[Wanted]]]) -> None:
+            new = {_name(w): w for _, wanted in parts for w in wanted if _name(w) not in asked}
+            for group in _grouped(new.values()):
+                asked.update(dict.fromkeys(map(_name, group), pool.submit(search, group)))
+            for work, wanted in parts:
+                waiting.append((work, [(_name(w), asked[_name(w)]) for w in wanted]))
+                for name in map(_name, wanted):
+                    asked.move_to_end(name)
+            while len(asked) > REMEMBERED and next(iter(asked.values())).done():
+                asked.popitem(last=False)
 
+        left = iter(works)
         try:
-            for work, wanted in works:
-                waiting.append((work, [ask(w) for w in wanted]))
-                if len(waiting) > AHEAD:
+            while True:
+                ask(list(itertools.islice(left, AHEAD)))
+                if not waiting:
+                    return
+                # Half of them go before the next are asked for, so that there is always something to be searched for.
+                for _ in range(max(len(waiting) - AHEAD, 1)):
                     yield _searched(*waiting.popleft())
-            while waiting:
-                yield _searched(*waiting.popleft())
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -271,20 +294,26 @@ class Searches:
             [Unreadable.from_json(u) for u in value.get("unreadable", ())],
         )
 
-    def _one(self, endpoint: Api, spec: SourceSpec, window: Window, cell: SearchCell) -> list[str]:
-        query = self._query(spec, window, cell)
-        return self._save(query, endpoint.search(query))
+    def _together(self, endpoint: Api, group: Sequence[Wanted]) -> tuple[list[str], _Failed]:
+        """Makes searches that differ by their cells alone, and saves each; gives the differences, and what failed."""
+        queries = [self._query(*w) for w in group]
+        lines: list[str] = []
+        failed: _Failed = {}
+        for wanted, query, found in zip(group, queries, endpoint.together(queries), strict=True):
+            if isinstance(found, CurationError):
+                failed[_name(wanted)] = found
+            else:
+                lines += self._save(query, found)
+        return lines, failed
 
     def _save(self, query: Query, found: Found) -> list[str]:
         key = self._key(query.spec, query.window, query.cell)
-        value = {"scenes": [s.to_json() for s in found.scenes], "dropped": found.dropped}
-        value["unreadable"] = [u.to_json() for u in found.unreadable]
         request = self._request(query) | ({_UNREADABLE: len(found.unreadable)} if found.unreadable else {})
         self.read.add(found, query.spec.name)
         self.answered += 1
         what = f"{query.spec.name} {query.window.name} {query.cell.name}"
         differences = list(_difference(what, self._ids(key), {s.id for s in found.scenes}))
-        lines = (json.dumps(v, sort_keys=True, separators=(",", ":")) for v in (request, value))
+        lines = (json.dumps(v, sort_keys=True, separators=(",", ":")) for v in (request, found.to_json()))
         # Scenes of one cell differ little: a twentieth of the bytes. The time of writing stays out of them.
         self.store.publish(key, gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
         _cache.drop(self.name, self.store.where(key))
@@ -334,10 +363,24 @@ class Searches:
         return paths.search(self.catalog.slug, spec.name, name, cell.name)
 
 
-def _searched(work: T, asked: Sequence[Future[None]]) -> tuple[T, CurationError | None]:
+def _name(wanted: Wanted) -> _Name:
+    spec, window, cell = wanted
+    return spec.name, window.name, cell
+
+
+def _grouped(wanted: Iterable[Wanted]) -> list[list[Wanted]]:
+    """Searches by those that may be asked for together."""
+    alike: dict[tuple[str, str], dict[SearchCell, Wanted]] = {}
+    for its in wanted:
+        alike.setdefault(_name(its)[:2], {})[its[2]] = its
+    return [[same[cell] for cell in part] for same in alike.values() for part in together(same)]
+
+
+def _searched(work: T, asked: Sequence[tuple[_Name, Future[_Failed]]]) -> tuple[T, CurationError | None]:
     try:
-        for future in asked:
-            future.result()
+        for name, future in asked:
+            if (failed := future.result().get(name)) is not None:
+                raise failed
     except (ConfigError, StorageError):
         raise
     except CurationError as err:

@@ -1,7 +1,8 @@
-"""A catalog in files: a STAC ItemCollection, or STAC-GeoParquet as catalogs publish it, however large.
+"""A catalog in files: a STAC ItemCollection, or STAC-GeoParquet as catalogs publish it, however large, here or elsewhere.
 
 All searches are answered in one sweep over the items, in memory that does not grow with their numbers: each item is looked
-at once and told to the searches that it answers; on disk, what they found is sorted by search.
+at once and told to the searches that it answers; on disk, what they found is sorted by search. Of files elsewhere only the
+columns that are read are fetched, of those row groups whose statistics leave the time and the collection open.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import logging
 import sqlite3
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -23,20 +26,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import shapely
+from numpy.typing import NDArray
 
-from curation.errors import ConfigError
+from curation.errors import ConfigError, ReadError
 from curation.errors.causes import first_line
 from curation.model import Scene
-from curation.recipe.catalogs import Catalog, parquet_parts
+from curation.read.signing import FileAddress
+from curation.recipe.catalogs import PARQUET, Catalog, parquet_parts
 from curation.recipe.sources import CatalogForm
 from curation.scenes import spelling
+from curation.scenes.cells import SearchCell
 from curation.scenes.items import Found, Query, Unreadable, looked_at, name_of
+from curation.scenes.remotefile import RemoteFile
 from curation.store import full
+from curation.store.objects import Store
 
 log = logging.getLogger(__name__)
 
 ROWS = 2048
 """Items in memory at a time."""
+
+OPENED_AT_ONCE = 4
+"""Files elsewhere whose footers are read at a time."""
 
 Item = dict[str, Any]
 Window = tuple[dt.datetime, dt.datetime]
@@ -51,43 +62,59 @@ class Snapshot:
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
+        if catalog.is_remote:
+            self._parts: Sequence[_Table | _Collection] = _remote_tables(catalog)
+            return
         path = Path(catalog.location)
         parts = parquet_parts(path)
-        self._parts: Sequence[_Table | _Collection] = [_Table(p) for p in parts] if parts else [_Collection(path)]
+        self._parts = [_Table(str(p), p) for p in parts] if parts else [_Collection(path)]
 
     def collections(self) -> set[str]:
         """Ids of the collections the files have items of."""
         return set().union(*(part.collections() for part in self._parts))
 
     def search(self, query: Query) -> Found:
-        """All scenes of a source that touch a search cell in a season and have the bands."""
+        """All scenes of a source that touch a search cell in a window and have the bands."""
         return next(self.sweep([query]))[1]
 
     def sweep(
-        self, queries: Sequence[Query], progress: Callable[[int], None] = lambda items: None
+        self, queries: Iterable[Query], progress: Callable[[int], None] = lambda items: None
     ) -> Iterator[tuple[Query, Found]]:
-        """Each query with what it found, source by source; `progress` is told of items looked at."""
-        by_source: dict[str, list[Query]] = {}
+        """Each query with what it found, source by source and window by window; `progress` is told of items looked at.
+
+        Of the queries only the cells are kept: there are as many searches as cells times sources times windows.
+        """
+        by_source: dict[str, dict[Any, _Alike]] = {}
         for query in queries:
-            by_source.setdefault(query.spec.name, []).append(query)
-        for same in by_source.values():
-            form = self.catalog.form_of(same[0].spec)
-            if form is None:
-                yield from ((query, Found([], {})) for query in same)
-                continue
-            with _Sorted() as found:
-                self._look(same, form, found, progress)
-                yield from ((same[n], what) for n, what in found.of_each(len(same)))
+            alike = by_source.setdefault(query.spec.name, {})
+            key = (query.window, query.bands, query.max_cloud_pct)
+            alike.setdefault(key, _Alike(query, {})).cells[query.cell] = None
+        for found in by_source.values():
+            yield from self._sweep(list(found.values()), progress)
+
+    def _sweep(self, alike: Sequence[_Alike], progress: Callable[[int], None]) -> Iterator[tuple[Query, Found]]:
+        """Queries of one source."""
+        form = self.catalog.form_of(alike[0].first.spec)
+        every = (replace(its.first, cell=cell) for its in alike for cell in its.cells)
+        if form is None:
+            yield from ((query, Found([], {})) for query in every)
+            return
+        with _Sorted() as found:
+            self._look(alike, form, found, progress)
+            count = sum(len(its.cells) for its in alike)
+            for query, (_, what) in zip(every, found.of_each(count), strict=True):
+                yield query, what
 
     def _look(
-        self, queries: Sequence[Query], form: CatalogForm, found: _Sorted, progress: Callable[[int], None]
+        self, alike: Sequence[_Alike], form: CatalogForm, found: _Sorted, progress: Callable[[int], None]
     ) -> None:
         """Puts what answers queries of one source into `found`."""
-        first = queries[0]
+        firsts = [its.first for its in alike]
+        first = firsts[0]
         conditions = first.conditions(form)
         keys = [form.assets.get(b, b) for b in first.bands]
-        window = (min(q.window.start for q in queries), max(q.window.end for q in queries)) if first.interval else None
-        cells = _Cells(queries)
+        window = (min(q.window.start for q in firsts), max(q.window.end for q in firsts)) if first.interval else None
+        cells = _Cells(alike)
         nowhere: list[str] = []
         for part in self._parts:
             for items in part.batches(form.collection, keys, window):
@@ -108,16 +135,51 @@ class Snapshot:
             )  # fmt: skip
 
 
-class _Cells:
-    """Which of many queries a place answers."""
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """Queries that differ by their cells alone."""
 
-    def __init__(self, queries: Sequence[Query]) -> None:
-        self._queries = queries
-        by_cell: dict[Any, list[int]] = {}
-        for n, query in enumerate(queries):
-            by_cell.setdefault(query.cell, []).append(n)
-        self._of_cell = list(by_cell.values())
-        self._tree = shapely.STRtree([cell.area for cell in by_cell])
+    first: Query
+    cells: dict[SearchCell, None]
+    """Each once, in order."""
+
+
+def _remote_tables(catalog: Catalog) -> list[_Table]:
+    """The tables of a catalog of files elsewhere, of which only the footers are read; several at a time."""
+    url = catalog.secret_url or catalog.location
+    store = None if catalog.location.lower().endswith(PARQUET) else Store(url)
+    keys = [""] if store is None else [s.key for s in store.list() if s.key.endswith(PARQUET)]
+    if not keys:
+        raise ConfigError(f"catalog {catalog.location}: no {' or '.join(PARQUET)} files below it")
+    # Whose signature stands in the URL needs no other.
+    sign = catalog.form if catalog.form == "planetary-computer" and not catalog.secret_url else "none"
+
+    def opened(key: str) -> _Table:
+        name = f"{catalog.location.rstrip('/')}/{key}".rstrip("/")
+        where = url if store is None else name
+        return _Table(name, RemoteFile(FileAddress(where, sign), name))
+
+    with ThreadPoolExecutor(OPENED_AT_ONCE) as pool:
+        return list(pool.map(opened, keys))
+
+
+class _Cells:
+    """Which of many queries a place answers: they are counted on over their windows, and over the cells of each."""
+
+    def __init__(self, alike: Sequence[_Alike]) -> None:
+        self._firsts = [its.first for its in alike]
+        row: dict[SearchCell, int] = {}
+        for its in alike:
+            for cell in its.cells:
+                row.setdefault(cell, len(row))
+        self._number: NDArray[np.int64] = np.full((len(row), len(alike)), -1)
+        """Of the query of a cell and a window; -1 where there is none."""
+        number = 0
+        for n, its in enumerate(alike):
+            for cell in its.cells:
+                self._number[row[cell], n] = number
+                number += 1
+        self._tree = shapely.STRtree([cell.area for cell in row])
 
     def may_hold(self, shape: shapely.Geometry) -> bool:
         """Whether a footprint as an item states it may touch a cell: those folded over the globe always may.
@@ -130,11 +192,16 @@ class _Cells:
 
     def answered_by(self, made: Scene | Unreadable) -> list[int]:
         """Numbers of the queries that a scene answers, or that an item which cannot be read may have answered."""
+        if made.geometry is None:
+            cells = np.arange(len(self._number))
+        else:
+            cells = self._tree.query(made.geometry, predicate="intersects")
         if isinstance(made, Unreadable):
-            cells = range(len(self._of_cell)) if made.geometry is None else self._tree.query(made.geometry)
-            return [n for cell in cells for n in self._of_cell[cell] if made.may_be_of(self._queries[n])]
-        cells = self._tree.query(made.geometry, predicate="intersects")
-        return [n for cell in cells for n in self._of_cell[cell] if self._queries[n].holds(made)]
+            held = [n for n, query in enumerate(self._firsts) if made.may_be_in(query)]
+        else:
+            held = [n for n, query in enumerate(self._firsts) if query.holds(made)]
+        numbers = self._number[np.sort(cells)][:, held].ravel()
+        return [int(n) for n in numbers if n >= 0]
 
 
 def _on_disk() -> contextlib.AbstractContextManager[None]:
@@ -252,10 +319,11 @@ def _shape(geometry: Any) -> shapely.Geometry | None:
 class _Table:
     """One file of STAC-GeoParquet: read in batches, of which only the columns and row groups that matter are decoded."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, name: str, source: Path | RemoteFile) -> None:
+        self._name = name
         with self._readable():
-            self._file = pq.ParquetFile(path)
+            # Columns that lie side by side are one range of a file elsewhere.
+            self._file = pq.ParquetFile(source, pre_buffer=isinstance(source, RemoteFile))
             schema = self._file.schema_arrow
             if missing := {"id", "collection", "geometry", "assets", "datetime"} - set(schema.names):
                 raise KeyError(f"no columns {sorted(missing)}")
@@ -273,8 +341,10 @@ class _Table:
     def _readable(self) -> Iterator[None]:
         try:
             yield
+        except ReadError:  # of a file elsewhere: says what it is
+            raise
         except (pa.ArrowException, OSError, KeyError, ValueError, shapely.errors.ShapelyError) as err:
-            raise ConfigError(f"catalog {self._path}: expected a STAC-GeoParquet file: {first_line(err)}") from err
+            raise ConfigError(f"catalog {self._name}: expected a STAC-GeoParquet file: {first_line(err)}") from err
 
     def collections(self) -> set[str]:
         with self._readable():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -219,3 +220,20 @@ def test_a_radar_item_of_a_table_that_has_one_polarisation_is_whole(tmp_path):
     found = opened(resolve(str(tmp_path / "i.parquet"))).search(query(spec("s1rtc"), cell_at(both["geometry"])))
     assert [s.id for s in found.scenes] == ["both"]
     assert not found.unreadable
+
+
+def test_of_the_searches_of_a_sweep_nothing_is_kept_but_their_cells(tmp_path):
+    source = spec("s2l2a")
+    *_, path = forms_of(scattered(60, 1), tmp_path)
+    cells = [SearchCell(141, col) for col in range(180, 220)]
+    alive: list[int] = []
+
+    def looked_at(items: int) -> None:
+        alive.append(sum(isinstance(each, Query) for each in gc.get_objects()))
+
+    asked = (query(source, SearchCell(cell.row, cell.col), season, 60) for season in MONTHS for cell in cells)
+    gc.collect()
+    before = sum(isinstance(each, Query) for each in gc.get_objects())
+    found = [q for q, _ in opened(resolve(str(path))).sweep(asked, looked_at)]
+    assert [(q.season, q.cell) for q in found] == [(season, cell) for season in MONTHS for cell in cells]
+    assert max(alive) - before <= len(MONTHS) + 1

@@ -1,6 +1,7 @@
 """A STAC API over a list of items in memory: stac-fastapi's models and routes, and a search of our own.
 
-It has what a client of this project asks for: item search by collections, ids, place, time and `query`, in pages.
+It has what a client of this project asks for: item search by collections, ids, place, time and `query`, in pages, of whole
+items or some of their fields.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from fastapi import APIRouter, FastAPI, HTTPException, Request
 from numpy.typing import NDArray
 from stac_fastapi.api.app import StacApi
 from stac_fastapi.api.models import create_get_request_model, create_post_request_model
-from stac_fastapi.extensions import QueryExtension, TokenPaginationExtension
+from stac_fastapi.extensions import FieldsExtension, QueryExtension, TokenPaginationExtension
 from stac_fastapi.types.config import ApiSettings
 from stac_fastapi.types.core import BaseCoreClient
 from stac_fastapi.types.errors import NotFoundError
@@ -99,6 +100,34 @@ class Index:
         return found
 
 
+ALWAYS = ("type", "id", "collection")
+"""What items have, whatever fields are asked for, as in pgstac."""
+
+
+def selected(item: Json, fields: Json | None) -> Json:
+    """An item with the fields that a search asks for, by their paths (`properties.datetime`); without any, all of it."""
+    included, excluded = ([p.split(".") for p in (fields or {}).get(k) or ()] for k in ("include", "exclude"))
+    if included:
+        item = {k: item[k] for k in ALWAYS} | _kept(item, included)
+    return _without(item, excluded) if excluded else item
+
+
+def _kept(value: Json, paths: list[list[str]]) -> Json:
+    out: Json = {}
+    for key in dict.fromkeys(p[0] for p in paths if p[0] in value):
+        below = [p[1:] for p in paths if p[0] == key]
+        parted = all(below) and isinstance(value[key], dict)
+        out[key] = _kept(value[key], below) if parted else value[key]
+    return out
+
+
+def _without(value: Json, paths: list[list[str]]) -> Json:
+    out = {k: v for k, v in value.items() if [k] not in paths}
+    for key in {p[0] for p in paths if len(p) > 1 and isinstance(out.get(p[0]), dict)}:
+        out[key] = _without(out[key], [p[1:] for p in paths if p[0] == key])
+    return out
+
+
 def _value(item: Json, name: str) -> Any:
     name = name.removeprefix("properties.")
     return item["properties"].get(name, item.get(name))
@@ -149,7 +178,8 @@ class Client(BaseCoreClient):
         found = self.index.search(asked)
         limit = min(asked.get("limit") or DEFAULT_LIMIT, MAX_LIMIT)
         start = _start(token)
-        features = [self._item(i, request) for i in found[start : start + limit]]
+        fields = asked.get("fields")
+        features = [selected(self._item(i, request), fields) for i in found[start : start + limit]]
         links = self._links(request)
         if start + limit < len(found):
             following = f"next:{start + limit}"
@@ -185,6 +215,7 @@ class Client(BaseCoreClient):
         limit: int | None = None,
         token: str | None = None,
         query: str | None = None,
+        fields: list[str] | None = None,
         **_: Any,
     ) -> Json:
         """GET /search."""
@@ -196,6 +227,10 @@ class Client(BaseCoreClient):
             "datetime": request.query_params.get("datetime"),
             "limit": limit,
             "query": _parsed(query, "query"),
+            "fields": {
+                "include": [f.removeprefix("+") for f in fields or () if not f.startswith("-")],
+                "exclude": [f[1:] for f in fields or () if f.startswith("-")],
+            },
         }
         if unknown := set(request.query_params) - {*asked, "token"}:
             raise HTTPException(400, f"{sorted(unknown)}: not understood, expected some of {sorted(asked)}")
@@ -272,7 +307,7 @@ def _start(token: str | None) -> int:
 
 def make_app(collections: list[Json], items: list[Json]) -> FastAPI:
     """An application that answers as a STAC API under /stac."""
-    extensions = [QueryExtension(), TokenPaginationExtension()]
+    extensions = [QueryExtension(), FieldsExtension(), TokenPaginationExtension()]
     post: type = create_post_request_model(extensions)
     # What is not understood is refused: without its filter or order a search would answer another question.
     body = type(post.__name__, (post,), {}, extra="forbid")

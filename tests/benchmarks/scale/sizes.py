@@ -106,7 +106,7 @@ def watched() -> Iterator[list[int]]:
         thread.join()
 
 
-def measure(patches: int, slab_patches: int, root: Path, found: Any) -> None:
+def measure(patches: int, slab_patches: int, root: Path, found: Any, *, only_search: bool = False) -> None:
     """Puts the figures of one run into the queue `found`."""
     dataset = dataset_of(root, slab_patches)
     seasons = dataset.season_names()
@@ -120,11 +120,14 @@ def measure(patches: int, slab_patches: int, root: Path, found: Any) -> None:
     catalog = catalogs.resolve(str(root / "items"))
     region = from_bbox("-180,-80,180,80")
     out: dict[str, float] = {"patches": locations * len(seasons), "items": items}
-    base = slab.peak_bytes()
     _, out["locate_s"], _ = timed(lambda: selection.locations(dataset, store, [region]))
+    base = slab.peak_bytes()
     run = Run(dataset, catalog, store)
     _, out["search_s"], out["search_cpu_s"] = timed(lambda: pipeline.search(run, [region], seasons))
     out["search_mib"] = (slab.peak_bytes() - base) / 2**20
+    if only_search:
+        found.put(out)
+        return
     with cluster.connect("local", workers=2) as client:
         run = Run(dataset, catalog, store, client)
         with watched() as resident:
@@ -163,10 +166,16 @@ ROWS = {
 }
 
 
+FIRST = ("patches", "locate, µs per place", "search, µs per patch", "search, memory added, MiB")
+"""What is known without a build."""
+
+
 def table(runs: list[dict[str, float]]) -> str:
     """A line per figure, a column per run, and the ratio of the last to the first."""
     lines = []
     for name, (_, figure) in ROWS.items():
+        if name not in FIRST and "build_s" not in runs[0]:
+            continue
         values = [figure(f) for f in runs]
         cells = [f"{v:,.0f}" if v >= 100 else f"{v:.2f}" for v in values]
         lines.append([name, *cells, f"{values[-1] / values[0]:.2f}" if values[0] else ""])
@@ -182,6 +191,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("patches", nargs="*", type=int, default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--slab-patches", type=int, default=64, help="patches per slab (64)")
+    parser.add_argument("--only-search", action="store_true", help="build nothing")
     parser.add_argument("--root", type=Path, default=Path("/dev/shm"), help="a folder, best in memory (/dev/shm)")
     parser.add_argument("--json", type=Path, help="also write all figures there")
     args = parser.parse_args()
@@ -192,7 +202,9 @@ def main() -> None:
         try:
             queue: Any = multiprocessing.get_context("spawn").Queue()
             process = multiprocessing.get_context("spawn").Process(
-                target=measure, args=(patches, args.slab_patches, folder, queue)
+                target=measure,
+                args=(patches, args.slab_patches, folder, queue),
+                kwargs={"only_search": args.only_search},
             )
             process.start()
             while process.is_alive() and queue.empty():

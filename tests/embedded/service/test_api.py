@@ -84,6 +84,26 @@ class TestSearch:
             ),
         )
 
+    def test_fields_are_those_that_are_asked_for_and_as_in_whole_items(self, client, every, method):
+        include = ["geometry", "properties.eo:cloud_cover", "assets.B02.href", "assets.B03"]
+        asked = {"method": method, "collections": ["sentinel-2-l2a"], "limit": 50}
+        whole = {i["id"]: i for i in client.search(**asked).items_as_dicts()}
+        found = list(client.search(**asked, fields={"include": include}).items_as_dicts())
+        assert _ids(found) == sorted(whole)
+        for its in found:
+            of = whole[its["id"]]
+            assert its == {
+                **{k: of[k] for k in ("id", "type", "collection", "geometry")},
+                "properties": {"eo:cloud_cover": of["properties"]["eo:cloud_cover"]},
+                "assets": {"B02": {"href": of["assets"]["B02"]["href"]}, "B03": of["assets"]["B03"]},
+            }
+        without = client.search(**asked, fields={"exclude": ["assets.B02.href", "links"]}).items_as_dicts()
+        for its in without:
+            of = whole[its["id"]]
+            assert its.keys() == of.keys() - {"links"}
+            assert its["assets"]["B02"] == {k: v for k, v in of["assets"]["B02"].items() if k != "href"}
+            assert its["assets"]["B03"] == of["assets"]["B03"]
+
     def test_paging_gives_each_item_once(self, client, every, method):
         ids = [i["id"] for i in client.search(method=method, limit=50).items_as_dicts()]
         assert len(ids) == len(set(ids))
@@ -95,7 +115,7 @@ class TestSearch:
     [
         {"filter": {"op": "=", "args": [{"property": "gsd"}, 10]}, "filter-lang": "cql2-json"},
         {"sortby": [{"field": "properties.gsd", "direction": "asc"}]},
-        {"fields": {"include": ["id"]}},
+        {"fields": ["id"]},
         {"query": {"eo:cloud_cover": {"about": 3}}},
         {"query": {"eo:cloud_cover": {"lt": "3"}}},
         {"bbox": [1, 2, 3]},
