@@ -29,6 +29,7 @@ from curation.format.index import (
 from curation.format.table import members_to_arrow
 from curation.model import STATIC, Location
 from curation.outcomes import PatchOutcome
+from curation.pack.annotate import add_up
 from curation.pack.meta import label_names, meta_of_sample
 from curation.pack.plan import Plan
 from curation.pack.shard import ShardJob, ShardPart, array_entries, floor_of
@@ -124,7 +125,8 @@ def index_of(
             "dropped": dict(sorted(Counter(d.reason for d in made.dropped).items())),
             "shared": {kind: dataclasses.asdict(its) for kind, its in made.shared.items()},
             "floored": _floored_counts(entries, floor_of(dataset), parts),
-        },
+        }
+        | ({"annotations": counted} if (counted := add_up(p.counts for p in parts)) else {}),
         written_by=versions(),
         annotations=notes,
         columns=_domains(dataset, made.columns),
