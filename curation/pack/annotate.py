@@ -9,10 +9,11 @@ import math
 import sys
 import threading
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import numpy as np
 from numpy.typing import NDArray
 
 from curation.errors import ConfigError, CurationError
@@ -21,15 +22,26 @@ from curation.errors.codes import Code
 from curation.errors.words import did_you_mean
 from curation.format.annotations import encoded
 from curation.format.index import ArrayEntry
-from curation.pack.annotations import caption, region
-from curation.pack.subject import Subject
+from curation.pack.annotations import caption, refined_labels, region
+from curation.pack.subject import Counted, Subject
 from curation.recipe.annotations import Annotation
 from curation.recipe.dataset import Dataset
 
 Function = Callable[[Subject], Any]
 
-BUILT_IN: Mapping[str, Function] = {"caption": caption.caption, "region": region.region}
+BUILT_IN: Mapping[str, Function] = {
+    "caption": caption.caption,
+    "refined_labels": refined_labels.refined_labels,
+    "refined_names": refined_labels.refined_names,
+    "region": region.region,
+}
 """What a recipe may name without a file."""
+
+CHECKS: Mapping[str, Callable[[Dataset, str], None]] = {
+    "refined_labels": refined_labels.check,
+    "refined_names": refined_labels.check,
+}
+"""Of built-ins that want something of the recipe: what passes where it is so, asked with the annotation's name."""
 
 _ABOUT = ("id", "lon", "lat", "epsg", "x0_m", "y0_m", "size_m", "region", "split", "parent", "columns")
 """Keys of `meta.json` that tell of the location."""
@@ -76,6 +88,8 @@ class Annotated:
     members: dict[str, bytes] = field(default_factory=dict)
     """Suffix → payload; of what a function said None there is none."""
     columns: dict[str, str | float | None] = field(default_factory=dict)
+    counts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Annotation → name → numbers to be added up over samples, of those that count."""
     failures: list[Failure] = field(default_factory=list)
 
 
@@ -96,6 +110,8 @@ def check(dataset: Dataset, *, run_code: bool) -> None:
                     f"{where}: no such built-in; {did_you_mean(its.called, BUILT_IN)}known: {', '.join(BUILT_IN)}; a "
                     "function of your own is named with its file, 'file.py:function'"
                 )
+            if its.called in CHECKS:
+                CHECKS[its.called](dataset, name)
             continue
         try:
             tree = ast.parse(its.source)
@@ -135,7 +151,10 @@ def annotate(
         entry = its.spec.entry
         try:
             # Each has a copy of its own: what one changes in it is neither written nor seen by the next.
-            value = _function(its)(_subject(meta, arrays, entries, label_names))
+            value = _function(its)(_subject(dataset, meta, arrays, entries, label_names))
+            if isinstance(value, Counted):
+                made.counts[name] = {k: np.asarray(n).tolist() for k, n in value.counts.items()}
+                value = value.value
             data = None if value is None else encoded(entry, value)
         except Exception as err:  # noqa: BLE001 - code of a user may raise anything; it is recorded, and nothing is written
             made.failures.append(Failure(str(meta["id"]), name, its.label, one_line(err)))
@@ -149,6 +168,7 @@ def annotate(
 
 
 def _subject(
+    dataset: Dataset,
     meta: Mapping[str, Any],
     arrays: Mapping[str, NDArray[Any]],
     entries: Mapping[str, ArrayEntry],
@@ -164,7 +184,31 @@ def _subject(
         label_names=tuple(label_names),
         arrays=types.MappingProxyType({n: _unwritable(a) for n, a in arrays.items()}),
         entries=types.MappingProxyType(dict(entries)),
+        season_names=tuple(dataset.season_names()),
+        legends=_legends(dataset),
+        rules=dataset.recipe.labels,
     )
+
+
+def _legends(dataset: Dataset) -> Mapping[str, Mapping[int, str]]:
+    """Array of a class map → code → label."""
+    return {
+        name: {c.code: c.label or c.name for c in spec.kind.legend}
+        for level in dataset.levels
+        for spec in level.specs.values()
+        if spec.kind.legend
+        for name in level.arrays[spec.name]
+    }
+
+
+def add_up(counts: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Annotation → name → numbers, added up over samples, or over shards."""
+    out: dict[str, dict[str, Any]] = {}
+    for one in counts:
+        for name, its in one.items():
+            have = out.setdefault(name, {})
+            have |= {k: (np.asarray(n) + np.asarray(have.get(k, 0))).tolist() for k, n in its.items()}
+    return out
 
 
 def _unwritable(array: NDArray[Any]) -> NDArray[Any]:

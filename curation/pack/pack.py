@@ -396,6 +396,7 @@ def _packed_before(store: Store, job: ShardJob, key: str) -> ShardPart | None:
         value["sums"],
         value["floored"],
         value["columns"],
+        value["counts"],
     )
 
 

@@ -19,7 +19,7 @@ from curation.format.index import ArrayEntry, BandEntry
 from curation.format.names import META, MemberName
 from curation.format.tar import MemberRow, Sample
 from curation.model import STATIC
-from curation.pack.annotate import AnnotationError, Failure, annotate
+from curation.pack.annotate import AnnotationError, Failure, add_up, annotate
 from curation.pack.meta import label_names, meta_of_sample, plain
 from curation.pack.plan import PlannedSample
 from curation.pack.writers import written_by
@@ -81,6 +81,8 @@ class ShardPart:
     """Per sample, season → array → shares of valid pixels of each band at the radar's floor."""
     columns: list[dict[str, str | float | None]]
     """Per sample, its domain columns."""
+    counts: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    """Annotation → name → what it counted, over the samples."""
 
 
 def level_of(dataset: Dataset, place: PlannedSample) -> Dataset:
@@ -109,6 +111,7 @@ def write_shard(job: ShardJob) -> ShardPart:
     sums: dict[str, dict[str, list[float]]] = {}
     floored: list[dict[str, dict[str, list[float]]]] = []
     columns: list[dict[str, str | float | None]] = []
+    counts: list[dict[str, dict[str, Any]]] = []
     failures: list[Failure] = []
     entries = array_entries(job.dataset)
     floor = floor_of(job.dataset)
@@ -125,6 +128,7 @@ def write_shard(job: ShardJob) -> ShardPart:
             if failures:
                 continue  # the others are asked, so that all failures are told at once
             columns.append(made.columns)
+            counts.append(made.counts)
             if made.columns:
                 meta["columns"] = meta.get("columns", {}) | made.columns
             for name, pixels in arrays.items():
@@ -145,7 +149,7 @@ def write_shard(job: ShardJob) -> ShardPart:
     if failures:
         raise AnnotationError(failures)
     receipt = job.store.publish(paths.shard(job.key, waiting=job.staged), data)
-    part = ShardPart(job.digest, receipt, rows, contents, sums, floored, columns)
+    part = ShardPart(job.digest, receipt, rows, contents, sums, floored, columns, add_up(counts))
     keep(job.store, paths.part(job.split, job.number, waiting=job.staged), part)
     return part
 

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
 
 from curation.format.index import ArrayEntry
+from curation.recipe.schema import LabelsSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What an annotation is of one sample, with numbers that are added up over all samples, for the report."""
+
+    value: Any
+    counts: Mapping[str, Any]
+    """Name → numbers: an array, or nested lists; of each sample the same shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,12 @@ class Subject:
     written to. What the sample lacks is not there."""
     entries: Mapping[str, ArrayEntry]
     """Array → its bands with canonical names, dtype, unit, nodata and metres of a pixel."""
+    season_names: tuple[str, ...] = ()
+    """Of the recipe, in order, whether the sample has them or not."""
+    legends: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    """Array of a class map → code → the label that it counts as."""
+    rules: LabelsSpec = field(default_factory=LabelsSpec)
+    """`[labels]` of the recipe."""
 
     def fractions(self, season: str | None = None) -> dict[str, float]:
         """Share of the labelled pixels of each label, in a season, or by the annual map; empty where unknown."""

@@ -29,6 +29,7 @@ from curation.format.index import (
 from curation.format.table import members_to_arrow
 from curation.model import STATIC, Location
 from curation.outcomes import PatchOutcome
+from curation.pack.annotate import add_up
 from curation.pack.labels import imported as imported_labels
 from curation.pack.labels.imported import Imported
 from curation.pack.meta import label_names, meta_of_sample
@@ -132,7 +133,8 @@ def index_of(
             "shared": {kind: dataclasses.asdict(its) for kind, its in made.shared.items()},
             "floored": _floored_counts(entries, floor_of(dataset), parts),
             **labels,
-        },
+        }
+        | ({"annotations": counted} if (counted := add_up(p.counts for p in parts)) else {}),
         written_by=versions(),
         annotations=notes,
         columns=_domains(dataset, made.columns),

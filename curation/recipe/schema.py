@@ -17,6 +17,7 @@ from curation.model import STATIC, FixedSeason, Season, Window
 from curation.outcomes import SLAB
 from curation.recipe.annotations import AnnotationSpec
 from curation.recipe.bounds import FLOOR_DB, MAX_SHIFT_PX
+from curation.recipe.refine import RefineSpec
 from curation.recipe.seasons import EARLIEST, LATEST, AnySeasonSpec, DatedSeasonSpec, SeasonSpec
 from curation.recipe.split import UNSHARED_CELL, BlocksSplit, ColumnSplit, SplitSpec
 from curation.recipe.strict import Fraction, Name, Strict
@@ -242,6 +243,8 @@ class LabelsSpec(Strict):
     """Least share of the labelled pixels for a class to be present."""
     min_valid: Fraction = 0.5
     """Least share of labelled pixels; below it the labels are unknown."""
+    refine: RefineSpec = RefineSpec()
+    """How the annotations `refined_labels` and `refined_names` make labels of both maps."""
 
 
 class CubeSpec(Strict):

@@ -13,6 +13,7 @@ import numpy as np
 from markupsafe import Markup
 
 from curation.errors.words import counted
+from curation.format.index import Index
 from curation.model import STATIC
 from curation.outcomes import PENDING
 from curation.pack import meta
@@ -104,6 +105,42 @@ def labels(survey: Survey) -> list[Labelled]:
         of_file = survey.imported if survey.imported and survey.imported.of_season(season) else None
         its = f"{survey.dataset.specs[source].title}{f' from {of_file.record.file}' if of_file else ''}"
         out.append(Labelled(title, its, len(known), len(found) - len(known), stated, tuple(counts)))
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class RefinedLabels:
+    """What packing counted of labels that are refined from two maps."""
+
+    name: str
+    """Of the annotation."""
+    annual: str
+    """Title of the map of the year."""
+    seasonal: str
+    """Title of the maps by season."""
+    confusion: tuple[tuple[str, tuple[float, ...], float], ...]
+    """Label, how its pixels of the annual map are shared out among the seasons' labels, and their share of all pixels."""
+    changed: tuple[tuple[str, dict[str, int]], ...]
+    """Label → patches: that the annual map or the season's says have it, refined, added, removed, unknown."""
+
+
+def refined_labels(survey: Survey, index: Index | None) -> list[RefinedLabels]:
+    """Per annotation that refined labels, how its maps differ and what it changed; none where nothing is packed."""
+    rules, specs = survey.dataset.recipe.labels, survey.dataset.specs
+    out = []
+    for name, counts in (index.counts.get("annotations", {}) if index else {}).items():
+        if "confusion" not in counts or rules.annual not in specs or rules.seasonal not in specs:
+            continue
+        names = [n.replace("_", " ") for n in index.label_names] if index else []
+        pixels = np.asarray(counts["confusion"], np.float64)
+        rows = pixels.sum(axis=1)
+        shares = pixels / np.maximum(rows, 1)[:, None]
+        total = max(float(rows.sum()), 1.0)
+        confused = [(n, tuple(s.tolist()), float(r) / total) for n, s, r in zip(names, shares, rows, strict=True)]
+        keys = ("known", "annual", "seasonal", "refined", "added", "removed", "unknown")
+        changed = [(n, {k: int(counts[k][i]) for k in keys}) for i, n in enumerate(names)]
+        titles = specs[rules.annual].title, specs[rules.seasonal].title
+        out.append(RefinedLabels(name, *titles, tuple(confused), tuple(changed)))
     return out
 
 

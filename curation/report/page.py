@@ -100,6 +100,7 @@ def _drawn(dataset: Dataset, survey: Survey, index: Index | None, dropped: list[
         "outcomes": Markup(measurements.legend(colours)),
         "rejects": _rejects(survey),
         "labels": measurements.labels(survey),
+        "refined": measurements.refined_labels(survey, index),
         "label_names": [n.replace("_", " ") for n in meta.label_names(dataset)],
         "bands": measurements.bands(survey),
         "quality": measurements.quality(survey),

@@ -114,7 +114,7 @@ def test_labels_err_in_a_few_places_and_the_versions_differ(archive):
             maps.append(file.read(1))
             assert file.nodata == 0
     assert set(np.unique(maps[1])) <= {10, 20, 30, 40, 50, 60, 80, 90}
-    assert 0.02 < (maps[0] != maps[1]).mean() < 0.25
+    assert 0.02 < (maps[0] != maps[1]).mean() < 0.35  # each errs in about a fifth, in part alike
 
 
 def test_every_tile_covers_its_part_of_the_region():

@@ -161,7 +161,7 @@ class Archive:
         elif group.collection == "dynamicworld":
             scene = self._dw[group.item]
             seen = self._view(scene)
-            pixels = labels.dynamicworld(scene, seen, self._light(scene, seen))
+            pixels = labels.dynamicworld(scene, self._ground(scene.region), seen, self._light(scene, seen))
             self._write(group, "label", pixels, scene.grid, nodata=labels.DW_GAP)
         elif group.collection == "cop-dem-glo-30":
             product = self._static[group.item]

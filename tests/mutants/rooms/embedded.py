@@ -4,6 +4,13 @@ from tests.mutants.row import Mutant
 
 ROWS = (
     Mutant(
+        "the two maps' errors go together as much as is said",
+        "curation/embedded/sensors/mistakes.py",
+        "    own = 1 - its.correlation\n",
+        "    own = 1.0\n",
+        ("tests/embedded/sensors/test_mistakes.py::test_errors_of_both_maps_go_together_as_much_as_is_said",),
+    ),
+    Mutant(
         "what another Earth rendered is not taken for this one's",
         "curation/embedded/archive/mark.py",
         'path.read_bytes() + b"\\n")',

@@ -4,6 +4,56 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "speckle is of no class",
+        "curation/pack/annotations/refined_labels.py",
+        "least_px, np.float64), 0)[codes]",
+        "least_px, np.float64) * 0, 0)[codes]",
+        (
+            "tests/pack/test_refined_labels.py::test_pieces_below_the_least_area_are_unlabelled_and_narrow_things_have_none",
+        ),
+    ),
+    Mutant(
+        "where maps conflict a label is unknown",
+        "curation/pack/annotations/refined_labels.py",
+        "np.isnan(fraction) | (agreement < rule.min_agreement)",
+        "np.isnan(fraction)",
+        (
+            "tests/pack/test_refined_labels.py::test_where_maps_conflict_the_label_is_unknown_and_neither_there_nor_absent",
+        ),
+    ),
+    Mutant(
+        "seasons are held against one another for stable labels alone",
+        "curation/pack/annotations/refined_labels.py",
+        "for label in np.flatnonzero(stable):",
+        "for label in range(count):",
+        (
+            "tests/pack/test_refined_labels.py::test_seasons_are_heard_together_for_what_cannot_change_and_alone_for_what_can",
+        ),
+    ),
+    Mutant(
+        "snow hides no ground",
+        "curation/pack/annotations/refined_labels.py",
+        "if beneath and passing.any():",
+        "if False:",
+        (
+            "tests/pack/test_refined_labels.py::test_snow_is_of_its_own_day_and_what_lies_beneath_is_judged_by_what_is_seen",
+        ),
+    ),
+    Mutant(
+        "labels without a map are not refined",
+        "curation/pack/annotations/refined_labels.py",
+        "if found is None or not found.kind.legend or found.timeless",
+        "if found and found.timeless",
+        ("tests/pack/test_refined_labels.py::test_labels_without_a_map_are_not_refined",),
+    ),
+    Mutant(
+        "what refining wants of a recipe is asked before packing",
+        "curation/pack/annotate.py",
+        "                CHECKS[its.called](dataset, name)\n",
+        "                pass\n",
+        ("tests/pack/test_refined_labels.py::test_what_cannot_be_refined_is_refused_before_anything_is_read",),
+    ),
+    Mutant(
         "rows that are dropped stand in the release",
         "curation/pack/pack.py",
         "        made.dropped.extend(rows_of_file.dropped)\n",
