@@ -15,7 +15,7 @@ REGION    ?= all
 SEASON    ?= all
 LIMIT     ?=
 
-WHERE := --catalog $(CATALOG) --region $(REGION) --root $(ROOT)
+WHERE := $(foreach c,$(CATALOG),--catalog '$(c)') --region $(REGION) --root $(ROOT)
 FLAGS := $(if $(LIMIT),--limit $(LIMIT)) $(if $(UNKNOWN_LABELS),--allow-unknown-labels)
 
 .DEFAULT_GOAL := help

@@ -109,7 +109,7 @@ def index_of(
     index = Index(
         dataset=dataset.name,
         title=dataset.recipe.title,
-        pixels_digest=catalogs.pixels_digest(dataset, run.catalog),
+        pixels_digest=catalogs.pixels_digest(dataset, run.catalogs),
         release_digest=dataset.release_digest(),
         content_sha256=content.hexdigest(),
         seasons=tuple(seasons),
@@ -123,6 +123,7 @@ def index_of(
             "patches": patches,
             "dropped": dict(sorted(Counter(d.reason for d in made.dropped).items())),
             "shared": {kind: dataclasses.asdict(its) for kind, its in made.shared.items()},
+            "catalogs": {name: run.catalogs.of(name).identity for name in dataset.specs},
             "floored": _floored_counts(entries, floor_of(dataset), parts),
         },
         written_by=versions(),
