@@ -16,7 +16,7 @@ SEASON    ?= all
 LIMIT     ?=
 LABELS    ?=
 
-WHERE := --catalog $(CATALOG) --region $(REGION) --root $(ROOT)
+WHERE := $(foreach c,$(CATALOG),--catalog '$(c)') --region $(REGION) --root $(ROOT)
 FLAGS := $(if $(LIMIT),--limit $(LIMIT)) $(if $(UNKNOWN_LABELS),--allow-unknown-labels) \
 	$(if $(LABELS),--labels '$(LABELS)')
 

@@ -21,7 +21,7 @@ from curation.cubes.unsettled import Unsettled
 from curation.errors import CurationError, DamageError, StorageError, causes, code_of
 from curation.errors.codes import Code
 from curation.errors.words import counted
-from curation.model import Window
+from curation.model import Location, Window
 from curation.outcomes import SLAB, PatchOutcome, SourceOutcome, Status
 from curation.pack import annotate, sharing
 from curation.pack import pack as packing
@@ -73,7 +73,7 @@ class Built:
     causes: Counter[str] = field(default_factory=Counter)
     """What went wrong → patches that failed for it."""
     unreadable: str = ""
-    """What is wrong with the catalog, where too many of its items could not be read."""
+    """What is wrong with catalogs of which too many items could not be read, by name."""
 
     def add(self, patches: int, result: SlabReceipt | BaseException) -> None:
         """Takes up one slab."""
@@ -128,14 +128,13 @@ def build(
     by_cube = {(w.cube.folder, w.cube.season): w for w in works}
     total = sum(w.left.patches for w in works)
     _say_settled(works, total)
-    searches = Searches(run.dataset, run.catalog, run.store)
-    if run.catalog.is_file:
-        _sweep(run, works, searches)
+    searches = Searches(run.dataset, run.catalogs, run.store)
+    _sweep(run, works, searches)
     jobs = itertools.chain.from_iterable(_jobs(w, searches) for w in works)
     broken, full = 0, None
     with Counting("build", total, "patch", "stored", searches.doing) as count:
         task = Final(work or build_slab)
-        for batch in cluster.stream(run.client, task, jobs, run.store, run.catalog.served_url):
+        for batch in cluster.stream(run.client, task, jobs, run.store, run.catalogs.served_url):
             records: dict[tuple[str, str], list[SlabRecord]] = {}
             for job, result in batch:
                 if isinstance(result, StorageError):  # the patches are pending, as they were: nothing is known of them
@@ -160,7 +159,7 @@ def build(
         its.built.passed_over = its.ledger.passed_over()
         its.built.causes = _causes(its.built, its.ledger)
         its.built.excluded = _with_excluded(run.dataset, its.ledger)
-        its.built.unreadable = searches.read.unreadable()
+        its.built.unreadable = searches.unreadable_share()
     return [w.built for w in works]
 
 
@@ -232,12 +231,12 @@ def _with_excluded(dataset: Dataset, ledger: Ledger) -> int:
 
 
 def search(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> None:
-    """Searches a catalog of files for all patches that are to be built: what `build` does first.
+    """Searches catalogs of files for all patches that are to be built: what `build` does first.
 
     Raises:
         ConfigError: as `build` does.
     """
-    _sweep(run, _works(run, asked, seasons), Searches(run.dataset, run.catalog, run.store))
+    _sweep(run, _works(run, asked, seasons), Searches(run.dataset, run.catalogs, run.store))
 
 
 def _works(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> list[_Work]:
@@ -258,21 +257,17 @@ def _jobs(work: _Work, searches: Searches) -> Iterator[SlabJob]:
     run, cube, ledger = work.run, work.cube, work.ledger
     if not work.left.slabs and ledger.cube_objects:
         return
-    digest = catalogs.pixels_digest(run.dataset, run.catalog)
+    digest = catalogs.pixels_digest(run.dataset, run.catalogs)
     ledger.acquire(cube.binding(digest))
     if not ledger.cube_objects:
-        ledger.record_cube(cube.create(run.store, catalogs.pixels_parts(run.dataset, run.catalog)))
+        ledger.record_cube(cube.create(run.store, catalogs.pixels_parts(run.dataset, run.catalogs)))
     workers = cluster.workers(run.client)
     per_host = max(run.dataset.recipe.fetch.requests_per_host // workers, 1)
-    slabs: Iterable[tuple[int, CurationError | None]]
-    if run.catalog.is_file:
-        slabs = ((slab, None) for slab in work.left.slabs)  # searched before
-    else:
-        slabs = searches.ahead(_needs(work), refresh=run.refresh_search)
-    for slab, cause in slabs:
+    needs = ((slab, _wanted(run, cube, work.left.places(slab), of_files=False)) for slab in work.left.slabs)
+    for slab, cause in searches.ahead(needs, refresh=run.refresh_search):
         yield SlabJob(
             dataset=run.dataset,
-            catalog=run.catalog,
+            catalogs=run.catalogs,
             region=cube.region,
             season=cube.season,
             slab=slab,
@@ -286,28 +281,38 @@ def _jobs(work: _Work, searches: Searches) -> Iterator[SlabJob]:
         )
 
 
-def _needs(work: _Work) -> Iterator[tuple[int, list[Wanted]]]:
-    """Each slab that is to be built, with the searches that it wants."""
-    for slab in work.left.slabs:
-        yield slab, candidates.wanted(work.run.dataset, work.cube.season, work.left.places(slab))
+def _wanted(run: Run, cube: Cube, places: Sequence[Location], *, of_files: bool) -> list[Wanted]:
+    """What places want of the catalogs that are files, or of those that are not."""
+    if all(c.is_file != of_files for c in run.catalogs.every):
+        return []
+    every = candidates.wanted(run.dataset, cube.season, places)
+    return [w for w in every if run.catalogs.of(w[0].name).is_file == of_files]
 
 
 def _sweep(run: Run, works: Sequence[_Work], searches: Searches) -> None:
-    """Searches a catalog of files for all cubes in one go, since each look at it is a look at all of it."""
+    """Searches catalogs of files for all cubes in one go, since each look at one is a look at all of it."""
+    if not any(c.is_file for c in run.catalogs.every):
+        return
     # Searches are cells times sources times windows: what differs is kept once.
     one_of: dict[SearchCell, SearchCell] = {}
     alike: dict[tuple[str, str], tuple[SourceSpec, Window, set[SearchCell]]] = {}
     for work in works:
-        for _, its in _needs(work):
-            for spec, window, cell in its:
+        for slab in work.left.slabs:
+            for spec, window, cell in _wanted(work.run, work.cube, work.left.places(slab), of_files=True):
                 cells = alike.setdefault((spec.name, window.name), (spec, window, set()))[2]
                 cells.add(one_of.setdefault(cell, cell))
     if not alike:
         return
-    wanted = ((spec, window, cell) for spec, window, cells in alike.values() for cell in sorted(cells))
-    with Counting(f"search {run.catalog.label}", None, "item") as count:
+    asked = run.catalogs.distinct(spec.name for spec, _, _ in alike.values())
+    by_catalog = sorted(alike.values(), key=lambda its: asked.index(run.catalogs.of(its[0].name)))
+    wanted = ((spec, window, cell) for spec, window, cells in by_catalog for cell in sorted(cells))
+    with Counting(f"search {', '.join(c.label for c in asked)}", None, "item") as count:
         for line in searches.run(wanted, refresh=run.refresh_search, progress=count.step):
             log.info("refreshed: %s", line)
+
+
+def _labels(run: Run, wanted: Iterable[tuple[str, str, SearchCell]]) -> str:
+    return ", ".join(c.label for c in run.catalogs.distinct(sorted({source for source, _, _ in wanted})))
 
 
 def _stop(broken: int, records: Sequence[SlabRecord]) -> NoReturn:

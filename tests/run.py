@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curation.cli import main
-from curation.recipe.catalogs import Catalog, resolve
+from curation.recipe.catalogs import Catalogs, resolve
 from curation.recipe.dataset import Dataset, load_dataset
 from curation.store.objects import Store
 from tests.processes import started
@@ -49,8 +49,8 @@ class Curate:
         return load_dataset(str(self.world.recipe))
 
     @property
-    def catalog(self) -> Catalog:
-        return resolve(str(self.world.catalog))
+    def catalogs(self) -> Catalogs:
+        return Catalogs(resolve(str(self.world.catalog)))
 
     @property
     def store(self) -> Store:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.cli import main
+from curation.cli import main, verbs
 from curation.cli.flags import VERBS
 from curation.errors.words import shortened
 from curation.places.regions import from_bbox
@@ -295,3 +295,25 @@ def test_a_root_that_cannot_be_written_is_a_usage_error_before_any_work(
     run = Curate(world, tmp_path / root)
     assert run() == 2
     assert said(capsys).startswith(f"curate: --root {tmp_path / root}: cannot be written: ")
+
+
+@pytest.mark.parametrize(
+    ("told", "want"),
+    [
+        ([], (None, {})),
+        (["embedded"], ("embedded", {})),
+        (["cdse", "s3olci=embedded", "embedded"], ("embedded", {"s3olci": "embedded"})),
+        (["s5p-*=https://stac.example/v1?key=a=b"], (None, {"s5p-*": "https://stac.example/v1?key=a=b"})),
+        (["https://stac.example/?key=a"], ("https://stac.example/?key=a", {})),
+        (["./a=b.json"], ("./a=b.json", {})),
+    ],
+)
+def test_a_catalog_is_for_all_or_for_one_source(told, want):
+    assert verbs._catalogs(told) == want
+
+
+def test_a_source_without_a_catalog_is_told(built: Curate, capsys):
+    assert built("build", "--catalog", "dem=") == 2
+    assert "--catalog dem=: no catalog after '='" in said(capsys)
+    assert built("build", "--catalog", "demm=embedded") == 2
+    assert "no source 'demm'; did you mean dem" in said(capsys)

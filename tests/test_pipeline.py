@@ -1,5 +1,6 @@
 """Stopping, rerunning, limiting and failing: each ends where an undisturbed run ends."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -8,14 +9,19 @@ import pytest
 
 from curation import pipeline
 from curation.build import slab
+from curation.cli import main
 from curation.cubes import selection
 from curation.errors import StorageError
 from curation.outcomes import Status
 from curation.read import ranges, reader
 from curation.read.raster import Raster
+from curation.recipe import files
 from curation.recipe.catalogs import pixels_digest
 from curation.store.ledger import Ledger
+from curation.store.objects import Store
+from tests import buckets
 from tests import world as tiny
+from tests.loopback import Request, serving
 from tests.properties import fast
 from tests.run import Curate
 
@@ -143,7 +149,7 @@ def test_another_recipe_is_refused_with_both_values(built: Curate, world: tiny.W
     shutil.copytree(built.root, curate.root)
     assert curate() == 2
     said = capsys.readouterr().err
-    digests = pixels_digest(built.dataset, built.catalog), pixels_digest(curate.dataset, curate.catalog)
+    digests = pixels_digest(built.dataset, built.catalogs), pixels_digest(curate.dataset, curate.catalogs)
     assert digests[0] != digests[1]
     for digest in digests:
         assert digest in said
@@ -287,3 +293,95 @@ def test_a_slab_that_cannot_be_kept_ends_the_build_and_is_no_failure_of_its_patc
     monkeypatch.undo()
     assert mine("build", "--season", "static") == 0
     assert objects(mine) == {k: v for k, v in objects(built).items() if "/static.zarr/" in k}
+
+
+def test_two_catalogs_give_what_one_gives_and_are_never_mixed(
+    built: Curate, world: tiny.World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    # The same world, its heights in a catalog and a folder of their own; where they were lies another file of that name.
+    shutil.copytree(world.folder, tmp_path / "main")
+    mine, apart = tiny.World(tmp_path / "main"), tmp_path / "apart"
+    (apart / "dem").mkdir(parents=True)
+    (mine.folder / "dem/height.tif").rename(apart / "dem/height.tif")
+    (mine.folder / "dem/height.tif").write_bytes(b"no heights")
+    items = json.loads(world.catalog.read_text())["features"]
+    heights = [i for i in items if i["collection"] == "cop-dem-glo-30"]
+    assert [i["assets"]["data"]["href"] for i in heights] == ["dem/height.tif"]
+    for file, its in ((mine.catalog, [i for i in items if i not in heights]), (apart / "items.json", heights)):
+        file.write_text(json.dumps({"type": "FeatureCollection", "features": its}))
+    curate, by_source = Curate(mine, tmp_path / "root"), f"dem={apart / 'items.json'}"
+    assert curate("build", "--dry-run", "--catalog", by_source) == 0
+    assert f"Catalogs: {mine.catalog}, dem: {apart / 'items.json'}." in capsys.readouterr().out
+    assert curate("build", "--catalog", by_source) == 0
+    assert curate("pack", "--catalog", by_source) == 0
+    one, two = (json.loads((c.folder / "shards/index.json").read_text()) for c in (built, curate))
+    assert two["content_sha256"] == one["content_sha256"]
+    assert two["digests"]["pixels"] != one["digests"]["pixels"]
+    # Provenance: the index says where scenes of each source come from, the folders of searches whom they were asked of.
+    asked = two["counts"]["catalogs"]
+    theirs = asked["dem"]
+    assert asked.keys() == two["sources"].keys()
+    assert {catalog for name, catalog in asked.items() if name != "dem"}.isdisjoint({theirs})
+    assert {k.split("/")[2] for k in (s.key for s in curate.store.list(f"scenes/{theirs}"))} == {"dem"}
+    assert not list(curate.store.list(f"scenes/{asked['s2l2a']}/dem"))
+    # A rerun that would ask another for one source is refused, and says for which; so is packing.
+    capsys.readouterr()
+    for verb in ("build", "pack"):
+        assert curate(verb, "--catalog", f"dem={world.catalog}") == 2
+        said = capsys.readouterr().err
+        assert f'What changed: catalog.dem was "{theirs}", is {world.catalog}' in said
+        assert "catalog.s2l2a" not in said
+    assert curate("build", "--catalog", by_source) == 0  # nothing is left to do
+
+
+def test_scenes_of_a_bucket_with_keys_of_its_own_are_built_into_another_bucket(
+    built: Curate, world: tiny.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    # Heights lie in a bucket that checks signatures, in a form of the user's own; results go to a bucket of the environment.
+    caplog.set_level("DEBUG", "curation")
+    shutil.copytree(files.folder("stac_queries"), tmp_path / "stac_queries")
+    items = json.loads(world.catalog.read_text())["features"]
+    heights = [i for i in items if i["collection"] == "cop-dem-glo-30"]
+    pixels = (world.folder / heights[0]["assets"]["data"]["href"]).read_bytes()
+    heights[0]["assets"]["data"]["href"] = "s3://heights/height.tif"
+    (tmp_path / "heights.json").write_text(json.dumps({"type": "FeatureCollection", "features": heights}))
+
+    def answer(request: Request) -> None:
+        allowed = request.headers["Authorization"] or ""
+        if not allowed.endswith(f"Signature={buckets.signature(request, 'hidden-secret')}"):
+            return request.send(403)
+        first, last = map(int, request.headers["Range"].removeprefix("bytes=").split("-"))
+        part = pixels[first : last + 1]
+        told = f"bytes {first}-{first + len(part) - 1}/{len(pixels)}"
+        return request.send(206, part, Content_Range=told, ETag='"v"', Last_Modified="Mon, 01 Nov 2021 00:00:00 GMT")
+
+    with buckets.bucket() as results, serving(answer) as url:
+        with (tmp_path / "stac_queries/catalogs.toml").open("a") as rows:
+            rows.write(f'[mine]\ntitle = "t"\nform = "planetary-computer"\n[mine.access.s3]\nendpoint = "{url}"\n')
+            rows.write('region = "r"\ncredentials.access_key_id = ["MY_KEY"]\n')
+            rows.write('credentials.secret_access_key = ["MY_SECRET"]\n')
+        real = files.folder
+        monkeypatch.setattr(files, "folder", lambda name: tmp_path / name if name == "stac_queries" else real(name))
+        buckets.reached_at(results, monkeypatch)
+        curate = ["build", "--dataset", str(world.recipe), "--root", "s3://bucket/made", "--scheduler", "none"]
+        curate += ["--catalog", str(world.catalog), "--catalog", f"dem=mine+{tmp_path / 'heights.json'}"]
+        curate += ["--season", "static", "--limit", "4"]
+        assert main.main(curate) == 1  # no keys
+        ledger = Ledger.replay(Store("s3://bucket/made/tiny"), "europe", "static")
+        decided = [o for o in ledger.outcomes() if "dem" in o.sources]
+        wanting = [o.sources["dem"] for o in decided if o.status is Status.FAILED]
+        assert {(s.code, "MY_KEY, MY_SECRET is not set" in s.cause) for s in wanting} == {("no_access", True)}
+        assert not any(o.sources["dem"].scenes for o in decided if o.status is Status.OK)  # no scene touches these
+        monkeypatch.setenv("MY_KEY", "AKHEIGHTS")
+        monkeypatch.setenv("MY_SECRET", "hidden-secret")
+        assert main.main(curate) == 0
+        store = Store("s3://bucket/made/tiny")
+        ours, theirs = (Ledger.replay(s, "europe", "static").outcomes() for s in (store, built.store))
+        chunks = {o.id: o.chunks["dem_30m"] for o in theirs}
+        found = {o.id: o.chunks["dem_30m"] for o in ours}
+        assert len(found) == 4
+        assert found.items() <= chunks.items()
+        kept = b"".join(store.get(s.key) for s in store.list(""))
+    assert b"hidden-secret" not in kept
+    assert b"AKHEIGHTS" not in kept
+    assert "hidden-secret" not in caplog.text

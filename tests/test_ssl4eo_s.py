@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from curation import embedded
 from curation.cli import main
 from curation.embedded.world import terrain
 from curation.recipe.dataset import load_dataset
@@ -135,3 +136,29 @@ def test_a_killed_build_goes_on_to_the_same_bytes(folder: Path, tmp_path: Path):
         for name in names:
             assert (before / name).read_bytes() == (after / name).read_bytes(), f"{cube} {name}"
     assert main.main(arguments(tmp_path, "verify")) == 0
+
+
+def test_orbits_of_one_catalog_and_radiances_of_another_give_what_one_catalog_gives(tmp_path: Path):
+    # Two servers that know nothing of each other, and the embedded Earth of the command itself for the rest.
+    where = ("--region", "embedded-pacific", "--scheduler", "none")
+    season = ("--season", "summer,2021-07", "--limit", "3")
+    indexes = []
+    with embedded.serve() as olci, embedded.serve() as s5p:
+        for name, more in (("one", ()), ("three", ("--catalog", f"s3olci={olci}", "--catalog", f"s5p-*={s5p}"))):
+            assert main.main(arguments(tmp_path / name, "build", *where, *season, *more)) == 0
+            assert main.main(arguments(tmp_path / name, "pack", *where, *more)) == 0
+            indexes.append(json.loads((tmp_path / name / "ssl4eo-s/shards/index.json").read_text()))
+    one, three = indexes
+    assert three["content_sha256"] == one["content_sha256"]
+    ok = one["counts"]["patches"]["embedded-pacific"]
+    assert ok["summer"].get("ok", 0)
+    assert ok["2021-07"].get("ok", 0)
+    assert set(one["counts"]["catalogs"].values()) == {"embedded"}
+    assert three["counts"]["catalogs"] == {
+        n: olci if n == "s3olci" else s5p if n.startswith("s5p-") else "embedded" for n in one["sources"]
+    }
+    searched = (tmp_path / "three/ssl4eo-s/scenes").iterdir()
+    assert {frozenset(p.name for p in folder.iterdir()) for folder in searched} == {
+        frozenset({"s3olci"}), frozenset({n for n in one["sources"] if n.startswith("s5p-")}),
+        frozenset({"s2l2a", "s1rtc", "dem"}),
+    }  # fmt: skip

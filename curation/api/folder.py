@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import xarray as xr
@@ -17,13 +18,14 @@ from curation.api.results import (
     EstimateResult,
     LabelsResult,
     LocateResult,
+    OffersResult,
     PackResult,
     ReportResult,
     ShowResult,
     VerifyResult,
 )
 from curation.cubes import open_cube, open_patch, selection
-from curation.errors import ConfigError
+from curation.errors import ConfigError, NoAccessError
 from curation.errors.printable import printable
 from curation.pack import annotate
 from curation.pack.labels import imported as imported_labels
@@ -34,8 +36,8 @@ from curation.pack.splits import split as splits
 from curation.places import parquet, rows
 from curation.places.locations import Locations
 from curation.places.regions import ALL, Region
-from curation.recipe import catalogs
-from curation.recipe.catalogs import Catalog
+from curation.recipe import catalogs as recipes
+from curation.recipe.catalogs import EMBEDDED, Catalog, Catalogs
 from curation.recipe.dataset import Dataset, load_dataset
 from curation.scenes.saved import opened
 from curation.store import paths
@@ -50,14 +52,13 @@ log = logging.getLogger(__name__)
 ROOT, SCHEDULER = "shards", "local"
 """Where everything is written, and where work runs, unless somebody says so."""
 
-EMBEDDED = "embedded"
-
 
 def load(
     dataset: str | Path,
     root: str | Path = ROOT,
     *,
     catalog: str | None = None,
+    catalogs: Mapping[str, str] | None = None,
     scheduler: str = SCHEDULER,
     workers: int | None = None,
 ) -> DatasetFolder:
@@ -69,15 +70,18 @@ def load(
     Args:
         dataset: a name under `manifests/`, or the path of a recipe.toml.
         root: a folder or URL; everything is written to `<root>/<dataset>`.
-        catalog: who is asked for scenes, as `--catalog` has it; the recipe's where left out.
+        catalog: who is asked for scenes, as `--catalog` has it; whom the recipe names where left out.
+        catalogs: source (or a pattern, `s5p-*`) → who is asked for it instead, as `--catalog SOURCE=C` has it.
         scheduler: `local` (a Dask cluster on this machine for each step), `none` (this process), or an address. A script
             that starts a local cluster wants `if __name__ == "__main__":`, as with all that starts processes.
         workers: processes of a local cluster; one per core where left out.
 
     Raises:
-        ConfigError: there is no such recipe, or it is none.
+        ConfigError: there is no such recipe, or it is none; or it has no source that `catalogs` names.
     """
-    return DatasetFolder(load_dataset(str(dataset)), str(root), catalog, scheduler, workers)
+    made = DatasetFolder(load_dataset(str(dataset)), str(root), catalog, scheduler, workers, dict(catalogs or {}))
+    recipes.named(made.dataset, made.catalog, made.catalogs)  # a misspelt source is told at once
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,8 @@ class DatasetFolder:
     """Who is asked; the recipe's where None."""
     scheduler: str = SCHEDULER
     workers: int | None = None
+    catalogs: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Who is asked for some sources instead, by source or pattern."""
 
     @property
     def store(self) -> Store:
@@ -136,15 +142,16 @@ class DatasetFolder:
         seasons = selection.asked_seasons(self.dataset, season)
         store, asked = self.store, self._asked(region)
         rows_of_file = self._rows(asked)
-        with self._served() as catalog:
+        with self._served() as every:
+            self._check_access(every)
             self._check_writable(store)
             told, given = self._labels(store, asked, seasons, labels, limit)
-            self._say_unknown_labels(catalog, given, allowed=allow_unknown_labels)
-            with cluster.connect(self.scheduler, self.workers, store, catalog.served_url) as client:
-                run = Run(self.dataset, catalog, store, client, limit, refresh_search)
+            self._say_unknown_labels(every, _has(), given, allowed=allow_unknown_labels)
+            with cluster.connect(self.scheduler, self.workers, store, every.served_url) as client:
+                run = Run(self.dataset, every, store, client, limit, refresh_search)
                 built = pipeline.build(run, asked, seasons)
         special = (*told, *_special(asked, rows_of_file))
-        result = BuildResult(tuple(built), store.where(paths.LEDGERS), catalog.label, special)
+        result = BuildResult(tuple(built), store.where(paths.LEDGERS), every.label, special)
         if check:
             result.raise_for_error()
         return result
@@ -163,14 +170,14 @@ class DatasetFolder:
         from curation.report import estimate
 
         seasons = selection.asked_seasons(self.dataset, season)
-        store, catalog, asked = self.store, self._catalog(), self._asked(region)
+        store, every, asked = self.store, self._catalogs(), self._asked(region)
         rows_of_file = self._rows(asked)
         told, given = self._labels(store, asked, seasons, labels, limit, keep=False)
-        unknown = catalog.identity != EMBEDDED and self._say_unknown_labels(catalog, given, allowed=True)
-        found = estimate.estimates(Run(self.dataset, catalog, store, None, limit), asked, seasons)
+        unknown = self._say_unknown_labels(every, _has(but=EMBEDDED), given, allowed=True)
+        found = estimate.estimates(Run(self.dataset, every, store, None, limit), asked, seasons)
         flag = "labels: a build wants --allow-unknown-labels, since this catalog cannot give them"
         wants = [flag] if unknown and not allow_unknown_labels else []
-        return EstimateResult(found, (*told, *wants, *_special(asked, rows_of_file)))
+        return EstimateResult(found, (f"Catalogs: {every.label}.", *told, *wants, *_special(asked, rows_of_file)))
 
     @telling.shown()
     def locate(self, region: str | Path = ALL) -> LocateResult:
@@ -223,14 +230,14 @@ class DatasetFolder:
             UnaskedCodeError: they name some, and that is not said.
             CurationError: none is complete since the build is unfinished, or a shard could not be written.
         """
-        store, catalog, asked = self.store, self._catalog(), self._asked(region)
+        store, every, asked = self.store, self._catalogs(), self._asked(region)
         annotate.check(self.dataset, run_code=run_code)
-        check_built(Run(self.dataset, catalog, store), asked)
+        check_built(Run(self.dataset, every, store), asked)
         self._check_writable(store)
         if labels is not None:
             self._labels(store, asked, self.dataset.cube_seasons(), labels, None)
         with cluster.connect(self.scheduler, self.workers, store) as client:
-            packed = pipeline.pack(Run(self.dataset, catalog, store, client), asked, run_code=run_code)
+            packed = pipeline.pack(Run(self.dataset, every, store, client), asked, run_code=run_code)
         return PackResult(packed, _special(asked, rows.of(self.dataset, asked)))
 
     @telling.shown()
@@ -269,6 +276,15 @@ class DatasetFolder:
             result.raise_for_error()
         return result
 
+    def offers(self) -> OffersResult:
+        """Which catalog offers which source, what lets one in there, and whether that is set on this machine.
+
+        Nobody is asked: it is what `stac_queries/` and the environment say.
+        """
+        every = self._catalogs()
+        known = [recipes.resolve(name, served_at="http://127.0.0.1") for name in recipes.table()]
+        return OffersResult.of(self.dataset, every, list(dict.fromkeys([*known, *every.every])))
+
     def open_cube(self, region: str) -> xr.Dataset:
         """The cubes of a region as one Dataset: see `curation.open_cube`."""
         return open_cube.open_cube(self.store, region)
@@ -292,16 +308,15 @@ class DatasetFolder:
         with self._naming_the_root():
             store.check_writable()
 
-    def _catalog(self) -> Catalog:
-        """The catalog asked for; the embedded Earth, which is not served yet, has no true address."""
-        return catalogs.resolve(self.catalog or self.dataset.recipe.catalog, served_at="http://127.0.0.1")
+    def _catalogs(self, served_at: str | None = "http://127.0.0.1") -> Catalogs:
+        """Those asked for; the embedded Earth, where it is not served yet, has no true address."""
+        return recipes.resolve_all(self.dataset, self.catalog, self.catalogs, served_at)
 
     @contextlib.contextmanager
-    def _served(self) -> Iterator[Catalog]:
-        """The catalog asked for; the embedded Earth is served meanwhile."""
-        name = self.catalog or self.dataset.recipe.catalog
-        if name != EMBEDDED:
-            yield catalogs.resolve(name)
+    def _served(self) -> Iterator[Catalogs]:
+        """Those asked for; the embedded Earth is served meanwhile, where it is one."""
+        if EMBEDDED not in recipes.named(self.dataset, self.catalog, self.catalogs).values():
+            yield self._catalogs(None)
             return
         extras.check("earth", f"catalog {EMBEDDED}")
         from curation import embedded  # not where another catalog is asked
@@ -310,11 +325,26 @@ class DatasetFolder:
             with Doing("embedded Earth: starting its server", often_short=True):
                 url = stack.enter_context(embedded.serve())
             log.info("embedded Earth: %s", url)
-            yield catalogs.resolve(name, served_at=url)
+            yield self._catalogs(url)
+
+    def _check_access(self, every: Catalogs) -> None:
+        """Passes where files can be come to, as far as this machine knows; of other machines' workers it knows nothing.
+
+        Raises:
+            NoAccessError: what lets one in where a catalog's files lie is not set here.
+        """
+        if self.scheduler not in ("local", "none"):
+            return
+        if missing := recipes.missing_access(self.dataset, every):
+            told = "; ".join(f"catalog {label}: {', '.join(names)}" for label, names in missing.items())
+            raise NoAccessError(
+                f"{told}: not set here, and its files are read with it: set it, or take another catalog (`curate catalogs` "
+                "has them)"
+            )
 
     def _asked(self, region: str | Path) -> list[Region]:
         """The regions asked for; what is special about them is said before any work."""
-        asked = selection.asked_regions(self.dataset, self._catalog(), str(region))
+        asked = selection.asked_regions(self.dataset, self._catalogs(), str(region))
         for its in asked:
             if its.note:
                 log.info("region %s: %s", its.name, its.note)
@@ -354,35 +384,46 @@ class DatasetFolder:
         log.info("%s", summary)
         return (summary,), given
 
-    def _say_unknown_labels(self, catalog: Catalog, given: Imported | None, *, allowed: bool) -> bool:
-        """Whether the catalog lacks a source of labels that are not given; which, and what supplies them, is logged.
+    def _say_unknown_labels(
+        self, every: Catalogs, has: Callable[[Catalog, str], bool], given: Imported | None, *, allowed: bool
+    ) -> bool:
+        """Whether a catalog lacks a source of labels that are not given; which, and what supplies them, is logged.
 
         Raises:
-            ConfigError: it does, and that is not allowed; or the catalog cannot be read, or lacks another source.
+            ConfigError: it does, and that is not allowed; or a catalog cannot be read, or lacks another source.
         """
-        missing = catalogs.missing_labels(self.dataset, catalog, opened(catalog).collections())
-        missing = [n for n in missing if given is None or n != given.record.source]
+        missing = [
+            name
+            for name in recipes.missing_labels(self.dataset, every, has)
+            if given is None or name != given.record.source
+        ]
         for name in missing:
             spec = self.dataset.specs[name]
-            has = sorted(set(spec.catalogs) - {"*"})
+            forms = sorted(set(spec.catalogs) - {"*"})
             supply = (
-                f"{', '.join(has)} have it"
-                if has
+                f"{', '.join(forms)} have it"
+                if forms
                 else "a file of labels (--labels), a STAC catalog of your own with such maps, or the embedded Earth"
             )
             log.warning(
                 "labels: catalog %s has no %s, so labels from it will be unknown; what supplies them: %s",
-                catalog.label,
+                every.of(name).label,
                 spec.title,
                 supply,
             )
         if missing and not allowed:
             raise ConfigError(
-                f"catalog {catalog.label}: cannot give labels from {', '.join(missing)}; "
-                "take another catalog, give a file of labels with --labels, or say --allow-unknown-labels to go on with "
-                "these labels unknown"
+                f"catalog {', '.join(c.label for c in every.distinct(missing))}: cannot give labels from "
+                f"{', '.join(missing)}; take another catalog (--catalog {missing[0]}=… for it alone), give a file of labels "
+                "with --labels, or say --allow-unknown-labels to go on with these labels unknown"
             )
         return bool(missing)
+
+
+def _has(but: str = "") -> Callable[[Catalog, str], bool]:
+    """Whether a catalog has a collection: each is asked once for all of them. One, by its identity, has all unasked."""
+    collections = functools.cache(lambda catalog: opened(catalog).collections())
+    return lambda catalog, name: catalog.identity == but or name in collections(catalog)
 
 
 def _special(asked: Sequence[Region], rows_of_file: rows.Rows | None) -> tuple[str, ...]:

@@ -19,6 +19,10 @@ from curation.errors.words import counted
 from curation.pack.pack import Packed
 from curation.pack.splits import split as splits
 from curation.pipeline import Built
+from curation.recipe.access import BucketAccess
+from curation.recipe.catalogs import Catalog, Catalogs
+from curation.recipe.dataset import Dataset
+from curation.recipe.sources import SourceSpec
 from curation.report.estimate import Estimates
 from curation.verify.found import Verified
 
@@ -94,7 +98,7 @@ class BuildResult(Result):
     ledger: str
     """Where what happened to each patch is recorded."""
     catalog: str
-    """As a person names it."""
+    """As a person names it; where there are several, with the sources that each is asked for."""
     special: tuple[str, ...] = ()
     """What is to be said of the regions and of a file of places."""
 
@@ -115,9 +119,8 @@ class BuildResult(Result):
 
     @property
     def unreadable(self) -> str:
-        """What is wrong with the catalog, where too many of its items could not be read."""
-        found = next((b.unreadable for b in self.cubes if b.unreadable), "")
-        return f"catalog {self.catalog}: {found}" if found else ""
+        """What is wrong with catalogs of which too many items could not be read."""
+        return next((b.unreadable for b in self.cubes if b.unreadable), "")
 
     def error(self) -> CurationError | None:
         """Patches that failed, and why; or a catalog of which too much cannot be read."""
@@ -175,17 +178,79 @@ class EstimateResult(Result):
 
     def lines(self) -> list[str]:
         """The table, aligned, and what is to be said of it."""
-        rows = self.rows()
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
-            for row in rows
-        ]
-        return lines + self.notes()
+        return _aligned(self.rows(), numbers=True) + self.notes()
 
     def notes(self) -> list[str]:
         """How far the dataset is, and what an estimate is."""
         return [*self.estimates.notes, *self.special]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OffersResult(Result):
+    """Which catalog offers which source, and what lets one in."""
+
+    offers: Mapping[str, Mapping[str, str]]
+    """Source → catalog → its collection there, and how that is marked; empty where it does not offer it."""
+    access: Mapping[str, str]
+    """Catalog → what lets one in where its files lie, and whether that is set here."""
+
+    @classmethod
+    def of(cls, dataset: Dataset, asked: Catalogs, every: Sequence[Catalog]) -> OffersResult:
+        """Of catalogs; those that are asked for a source are marked there."""
+
+        def offer(spec: SourceSpec, catalog: Catalog) -> str:
+            form = catalog.form_of(spec)
+            return "" if form is None else form.collection + ASKED * (asked.of(spec.name) == catalog)
+
+        offers = {n: {c.label: offer(spec, c) for c in every} for n, spec in dataset.specs.items()}
+        return cls(offers, {c.label: _access(dataset, c) for c in every})
+
+    def rows(self) -> Rows:
+        """A line per source, a column per catalog."""
+        names = list(self.access)
+        body = [(source, *(its[n] or "-" for n in names)) for source, its in self.offers.items()]
+        return [("source", *names), *body]
+
+    def lines(self) -> list[str]:
+        """The table, aligned, and what is to be said of it."""
+        return [*_aligned(self.rows()), *self.notes()]
+
+    def notes(self) -> list[str]:
+        """What lets one in at each catalog."""
+        return [f"{ASKED.strip()} is asked for it", *(f"{name}: {said}" for name, said in self.access.items())]
+
+
+ASKED = " *"
+
+
+def _access(dataset: Dataset, catalog: Catalog) -> str:
+    """What lets one in where files of a catalog's lie, of the recipe's sources that it offers."""
+    offered = [spec for spec in dataset.specs.values() if catalog.form_of(spec) is not None]
+    every = dict.fromkeys(a for spec in offered for a in catalog.access_of(spec).values())
+    if not offered:
+        return "offers nothing of this recipe"
+    if not every:
+        signed = any(f is not None and f.sign != "none" for f in map(catalog.form_of, offered)) and not catalog.own
+        if catalog.served_url:
+            return "no account; this machine serves it to itself"
+        return (
+            "no account; hrefs are signed" if signed else "what the environment says to all, where a bucket wants keys"
+        )
+    needs = ", ".join(a.needs for a in every)
+    missing = list(dict.fromkeys(name for access in every for name in access.missing()))
+    if missing:
+        return f"{needs}: not set here: {', '.join(missing)}"
+    return needs if all(isinstance(a, BucketAccess) and a.unsigned for a in every) else f"{needs}: set here"
+
+
+def _aligned(rows: Rows, *, numbers: bool = False) -> list[str]:
+    """Rows as lines, the columns as wide as what is in them; of numbers all but the first to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    cells = (
+        [c.rjust(w) if numbers and i else c.ljust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True))]
+        for r in rows
+    )
+    return ["  ".join(row).rstrip() for row in cells]
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -10,14 +10,15 @@ from typing import Any, Literal, NoReturn, Protocol, TypeGuard, TypeVar, cast
 
 from numpy.typing import NDArray
 
-from curation.errors import CurationError, PassingError, ReadError, TrustError
+from curation.errors import CurationError, PassingError, ReadError, SettingsError
 from curation.errors.causes import one_line
 from curation.errors.codes import Code
 from curation.model import Location, Scene
 from curation.outcomes import Reject, SourceOutcome, Status
 from curation.read.reader import Read, Reader
 from curation.read.swath import Swaths
-from curation.recipe.catalogs import Catalog
+from curation.recipe.access import Accesses
+from curation.recipe.catalogs import Catalogs
 from curation.recipe.dataset import Dataset
 from curation.recipe.schema import QualitySpec
 from curation.recipe.sources import ArraySpec, CatalogForm, Shift, SourceSpec
@@ -43,7 +44,7 @@ class SlabJob:
     """One slab to build: small values only. Which scenes its patches may use, the worker finds in the saved searches."""
 
     dataset: Dataset
-    catalog: Catalog
+    catalogs: Catalogs
     region: str
     season: str
     slab: int
@@ -116,7 +117,11 @@ class Source:
     arrays: dict[str, ArraySpec]
     """By name, as the recipe wants them."""
     form: CatalogForm | None
-    """How the catalog offers it."""
+    """How its catalog offers it."""
+    base: str
+    """What relative hrefs of its scenes are told from: its catalog's."""
+    access: Accesses
+    """What lets one in where its scenes lie, by scheme."""
     found: dict[str, Candidates]
     """Location id → what its patch may use."""
     min_valid: float
@@ -264,7 +269,7 @@ def refuse(slab: Slab, patch: Patch, anchor: Source, source: Source, why: Reject
 def is_lasting(err: Exception, slab: Slab) -> TypeGuard[ReadError]:
     """Whether the recipe wants the next scene for an error: a file cannot be read, and nothing but the file is to blame."""
     wants_next = slab.quality.unreadable == "next"
-    return wants_next and isinstance(err, ReadError) and not isinstance(err, PassingError | TrustError)
+    return wants_next and isinstance(err, ReadError) and not isinstance(err, PassingError | SettingsError)
 
 
 def note_passed_over(slab: Slab, patch: Patch, source: Source, scene: Scene, err: Exception) -> None:

@@ -71,4 +71,4 @@ def _asked(source: Source, scene: Scene) -> list[tuple[str, Asset, ArraySpec]]:
 
 
 def _look_key(slab: Slab, asked: Sequence[tuple[str, Asset, ArraySpec]]) -> tuple[str, ...]:
-    return (slab.searches, slab.reader.base, *(f"{band} {a.band} {a.href}" for band, a, _ in asked))
+    return (slab.searches, *(f"{band} {a.band} {a.base} {a.href}" for band, a, _ in asked))

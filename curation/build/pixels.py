@@ -60,7 +60,9 @@ class Raster(Kind):
 def assets_of(source: Source, band: str, scenes: Sequence[Scene]) -> list[Asset]:
     """The files of a band, one of each scene, as a reader wants them."""
     number = source.form.asset_bands.get(band, 1) if source.form else 1
-    return [Asset(s.hrefs[band], source.sign, number, rank.held(s.geometry)) for s in scenes]
+    return [
+        Asset(s.hrefs[band], source.sign, number, rank.held(s.geometry), source.base, source.access) for s in scenes
+    ]
 
 
 def read_all(slab: Slab, source: Source, place: Location, scenes: Sequence[Scene]) -> tuple[Pixels, bool, float]:

@@ -61,8 +61,8 @@ def build_slab(job: SlabJob) -> SlabReceipt:
     chunks, rows, outcomes = _settled_before(job, cube)
     ahead_bytes, folders = job.dataset.recipe.fetch.ahead_mb * 10**6, job.dataset.local_folders()
     with (
-        Reader(job.catalog.base, ahead_bytes, job.per_host, folders) as reader,
-        Swaths(job.catalog.base, ahead_bytes, per_host=job.per_host, folders=folders) as swaths,
+        Reader(job.catalogs.default.base, ahead_bytes, job.per_host, folders) as reader,
+        Swaths(job.catalogs.default.base, ahead_bytes, per_host=job.per_host, folders=folders) as swaths,
     ):
         slab = _slab(job, reader, swaths)
         slots = {p.id: slot for slot, p in enumerate(job.locations)}
@@ -94,12 +94,14 @@ def _slab(job: SlabJob, reader: Reader, swaths: Swaths) -> Slab:
     """All that the slab's patches are built from: the one place that climbs to recipe, catalog and searches."""
     dataset, recipe = job.dataset, job.dataset.recipe
     places = [p for p in job.locations if p.id in job.todo]
-    found = candidates.of_slab(dataset, Searches(dataset, job.catalog, job.store, job.searches), job.season, places)
+    found = candidates.of_slab(dataset, Searches(dataset, job.catalogs, job.store, job.searches), job.season, places)
     sources = [
         Source(
             spec,
             dataset.arrays[spec.name],
-            job.catalog.form_of(spec),
+            job.catalogs.form_of(spec),
+            job.catalogs.of(spec.name).base,
+            job.catalogs.of(spec.name).access_of(spec),
             found[spec.name],
             dataset.min_valid(spec.name),
             recipe.sources[spec.name].required,

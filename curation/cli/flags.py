@@ -9,7 +9,17 @@ from typing import NoReturn
 
 import curation
 from curation.api import folder
-from curation.cli.verbs import do_build, do_init, do_labels, do_locate, do_pack, do_report, do_show, do_verify
+from curation.cli.verbs import (
+    do_build,
+    do_catalogs,
+    do_init,
+    do_labels,
+    do_locate,
+    do_pack,
+    do_report,
+    do_show,
+    do_verify,
+)
 from curation.errors.printable import printable
 
 DEFAULT_DATASET = "ssl4eo-s12-ml"
@@ -35,7 +45,7 @@ class _Parser(argparse.ArgumentParser):
         super().error(printable(message))
 
 
-VERBS = ("build", "locate", "labels", "pack", "verify", "report", "show", "init")
+VERBS = ("build", "locate", "labels", "pack", "verify", "report", "show", "catalogs", "init")
 
 
 def with_verb(argv: list[str]) -> list[str]:
@@ -89,9 +99,12 @@ def make_parser() -> _Parser:
     )
     where.add_argument(
         "--catalog",
-        metavar="C",
-        help="planetary-computer, earth-search, earth-search-c1, cdse, embedded, the URL of a STAC API, or the path "
-        "of a STAC ItemCollection, a STAC-GeoParquet file, or a folder of such (default: the recipe's); embedded wants "
+        action="append",
+        default=[],
+        metavar="[SOURCE=]C",
+        help="planetary-computer, earth-search, earth-search-c1, cdse, embedded, the URL of a STAC API, or the path of a "
+        "STAC ItemCollection, a STAC-GeoParquet file, or a folder of such; with SOURCE= (s3olci=cdse, s5p-*=…; given again "
+        "and again) for that source alone. Goes before what the recipe says (default: the recipe's); embedded wants "
         "pip install 'curation[earth]'",
     )
     work = _Parser(add_help=False)
@@ -211,6 +224,16 @@ def make_parser() -> _Parser:
         help="default: <ID>-<SEASON>.png in the current folder, whose path is printed",
     )
     show.set_defaults(run=do_show)
+
+    catalogs = verbs.add_parser(
+        "catalogs",
+        parents=[common, where],
+        help="say which catalog has what, and what lets you in",
+        description="Prints which catalog offers which source of the recipe, with its collection there, who is asked for "
+        "it, what lets one in where its files lie, and whether that is set on this machine: names of variables, never what "
+        "they hold. Nobody is asked.",
+    )
+    catalogs.set_defaults(run=do_catalogs)
 
     init = verbs.add_parser(
         "init", help="write a commented recipe to start from", description="Writes a commented recipe to start from."

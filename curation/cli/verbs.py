@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import sys
+from collections.abc import Sequence
 
 from curation.api.folder import DatasetFolder, load
 from curation.api.results import Result
 from curation.errors import ConfigError
+from curation.errors.printable import printable
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +22,32 @@ usage or configuration. A command that was stopped ends with 128 and the signal'
 
 def _loaded(args: argparse.Namespace) -> DatasetFolder:
     """The dataset, with those of its flags that the verb has."""
-    names = [n for n in ("catalog", "scheduler", "workers") if hasattr(args, n)]
-    return load(args.dataset, args.root, **{n: getattr(args, n) for n in names})
+    names = [n for n in ("scheduler", "workers") if hasattr(args, n)]
+    catalog, apart = _catalogs(getattr(args, "catalog", []))
+    how = {n: getattr(args, n) for n in names}
+    return load(args.dataset, args.root, catalog=catalog, catalogs=apart, **how)
+
+
+_SOURCE = re.compile(r"[a-z0-9*?-]+")
+"""What stands before the `=` of `--catalog SOURCE=C`: a name or a pattern, never the beginning of a URL."""
+
+
+def _catalogs(said: Sequence[str]) -> tuple[str | None, dict[str, str]]:
+    """The catalog for all, and those by source, of what `--catalog` was given; of one thing said twice the last.
+
+    Raises:
+        ConfigError: nothing is said of a source.
+    """
+    catalog, apart = None, dict[str, str]()
+    for text in said:
+        source, equals, rest = text.partition("=")
+        if not (equals and _SOURCE.fullmatch(source)):
+            catalog = text
+        elif not rest:
+            raise ConfigError(f"--catalog {printable(text)}: no catalog after '='; expected --catalog {source}=C")
+        else:
+            apart[source] = rest
+    return catalog, apart
 
 
 def _printed(result: Result, *wrong: str) -> int:
@@ -88,6 +115,11 @@ def do_show(args: argparse.Namespace) -> int:
     if args.out is None:
         log.info("show: written to the current folder; --out chooses another place")
     return _printed(shown, *shown.damage)
+
+
+def do_catalogs(args: argparse.Namespace) -> int:
+    """Tells who offers what, and what lets one in."""
+    return _printed(_loaded(args).offers())
 
 
 def do_init(args: argparse.Namespace) -> int:

@@ -23,16 +23,15 @@ def check_bound(run: Run, ledger: Ledger, cube: Cube) -> None:
         ConfigError: it is bound to others; what changed is told by its key where the cube says what it was made by.
     """
     try:
-        ledger.check(cube.binding(catalogs.pixels_digest(run.dataset, run.catalog)))
+        ledger.check(cube.binding(catalogs.pixels_digest(run.dataset, run.catalogs)))
     except ConfigError as err:
         before = cube.made_by(run.store)
-        changed = "; ".join(changes(before, catalogs.pixels_parts(run.dataset, run.catalog))) if before else ""
+        changed = "; ".join(changes(before, catalogs.pixels_parts(run.dataset, run.catalogs))) if before else ""
         if not changed:
             raise
-        if run.catalog.is_file:
-            changed = changed.replace(
-                f'is "{run.catalog.identity}"', f'is {run.catalog.label} ("{run.catalog.identity}")'
-            )
+        for its in run.catalogs.every:
+            if its.is_file:
+                changed = changed.replace(f'is "{its.identity}"', f'is {its.label} ("{its.identity}")')
         raise ConfigError(f"{err}. What changed: {changed}") from err
 
 

@@ -11,7 +11,7 @@ from curation.model import STATIC
 from curation.places import dates, draw, order, parquet, regions, rows
 from curation.places.locations import Locations
 from curation.places.regions import Region
-from curation.recipe.catalogs import Catalog
+from curation.recipe.catalogs import Catalogs
 from curation.recipe.dataset import Dataset
 from curation.store import paths
 from curation.store.objects import Store
@@ -19,13 +19,13 @@ from curation.work.progress import Doing
 from curation.work.run import Run
 
 
-def asked_regions(dataset: Dataset, catalog: Catalog, text: str) -> list[Region]:
+def asked_regions(dataset: Dataset, catalogs: Catalogs, text: str) -> list[Region]:
     """The regions that `--region` names: `all` (the recipe's, for this catalog), or names, a bbox or a file.
 
     Several names are separated by `+`; a comma belongs to a bbox.
     """
     places = dataset.recipe.places
-    own = places.regions_of.get(catalog.identity, places.regions)
+    own = places.regions_of.get(catalogs.default.identity, places.regions)
     # The draw needs the recipe's own regions, whatever is asked for: a typo is told before it. Files may have gone since.
     named = [n for n in places.regions if Path(n).suffix.lower() not in regions.FILE_SUFFIXES]
     wanted = list(dict.fromkeys([*named, *(own if text == regions.ALL else ())]))

@@ -49,10 +49,23 @@ class DamageError(CurationError):
     """Something written earlier is not what was recorded of it."""
 
 
-class TrustError(ReadError):
-    """A server's certificate is not trusted: lasting, but a matter of this machine's settings, and no fault of the file.
+class SettingsError(ReadError):
+    """A matter of this machine's settings: lasting, and no fault of the file. No other scene stands in for the one there."""
 
-    So no other scene stands in for the one that is there.
-    """
+
+class TrustError(SettingsError):
+    """A server's certificate is not trusted."""
 
     code = Code.UNTRUSTED
+
+
+class NoAccessError(ConfigError):
+    """What lets one in where files of a catalog lie is not set, which is known before anything is built."""
+
+    code = Code.NO_ACCESS
+
+
+class AccessError(SettingsError):
+    """What lets one in where files lie is not there on the machine that reads, or is refused."""
+
+    code = Code.NO_ACCESS

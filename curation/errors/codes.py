@@ -48,6 +48,8 @@ class Code(StrEnum):
     """An href leads to a file of the machine that reads, where the recipe lets none lie: failed, and never opened."""
     UNTRUSTED = "untrusted"
     """The certificate of a server is not trusted: failed; asked for once."""
+    NO_ACCESS = "no_access"
+    """What lets one in where files lie (keys, a login) is not set on the machine that reads, or is refused: failed."""
     UPSTREAM = "upstream"
     """Not looked at, because the source it goes with was rejected."""
     OUTSIDE_REGIONS = "outside_regions"
@@ -95,6 +97,7 @@ CODE_HELP: dict[Code, str] = {
     Code.UNREADABLE_ITEM: "no scene will do, but an item of the catalog that could not be read may be one that would",
     Code.LOCAL_HREF: "an href leads to a file of this machine and was not opened: [search] local names where such may lie",
     Code.UNTRUSTED: "a server's certificate is not trusted: name its CA's file in REQUESTS_CA_BUNDLE",
+    Code.NO_ACCESS: "what lets one in where files lie is not set, or is refused: see what `curate catalogs` prints",
     Code.UPSTREAM: "not looked at: the source it goes with was rejected",
     Code.OUTSIDE_REGIONS: "a given place whose centre lies in none of the regions",
     Code.SAME_GRID: "a given place on the very grid of an earlier one: both would be the same sample",

@@ -216,7 +216,7 @@ def check_built(run: Run, asked: Sequence[Region]) -> None:
     lines = []
     for region, seasons in built.items():
         made = (Cube(run.dataset.level_of(region), paths.region_of(region), s).made_by(run.store) for s in seasons)
-        catalog = next((f", catalog {m['catalog']}" for m in made if m and "catalog" in m), "")
+        catalog = next((f", catalog {_asked(m['catalog'])}" for m in made if m and "catalog" in m), "")
         lines.append(f"region {region} ({', '.join(seasons)}{catalog})")
     there = f"built there: {'; '.join(lines)}" if lines else "nothing is built there"
     raise ConfigError(
@@ -225,10 +225,15 @@ def check_built(run: Run, asked: Sequence[Region]) -> None:
     )
 
 
+def _asked(catalog: Any) -> str:
+    """Who was asked for a cube, as it says: one, or several by source."""
+    return ", ".join(f"{k}: {v}" for k, v in catalog.items()) if isinstance(catalog, dict) else str(catalog)
+
+
 def _looked(run: Run, asked: Sequence[Region]) -> str:
     """Where packing looked."""
     names = ", ".join(r.name for r in asked)
-    return f"{run.store.where('')}: looked for regions {names}, built from catalog {run.catalog.label}"
+    return f"{run.store.where('')}: looked for regions {names}, built from catalog {run.catalogs.label}"
 
 
 def opened(run: Run, asked: Sequence[Region]) -> Cubes:

@@ -117,7 +117,7 @@ def index_of(
     index = Index(
         dataset=dataset.name,
         title=dataset.recipe.title,
-        pixels_digest=catalogs.pixels_digest(dataset, run.catalog),
+        pixels_digest=catalogs.pixels_digest(dataset, run.catalogs),
         release_digest=imported_labels.release_digest(dataset, imported),
         content_sha256=content.hexdigest(),
         seasons=tuple(seasons),
@@ -131,6 +131,7 @@ def index_of(
             "patches": patches,
             "dropped": dict(sorted(Counter(d.reason for d in made.dropped).items())),
             "shared": {kind: dataclasses.asdict(its) for kind, its in made.shared.items()},
+            "catalogs": {name: run.catalogs.of(name).identity for name in dataset.specs},
             "floored": _floored_counts(entries, floor_of(dataset), parts),
             **labels,
         }

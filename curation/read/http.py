@@ -15,7 +15,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import urllib3
 import urllib3.connection
@@ -42,6 +42,8 @@ _PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
 _REFUSED = frozenset((401, 403))
 _NO_ROOM = 507
 
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
 
 class NoRoomError(PassingError, StorageError):
     """A server has no room to make what was asked for (the embedded Earth, whose cache folder is full)."""
@@ -54,6 +56,40 @@ class FailedTryError(Exception):
         super().__init__(cause)
         self.wait_s = wait_s
         self.refused = refused
+
+
+class Pass:
+    """What lets one in at each server that a request comes to, redirects included: this one nowhere."""
+
+    def headers(self, url: str) -> Mapping[str, str]:
+        """What is sent to a URL, and to that URL alone."""
+        del url
+        return {}
+
+    def answered(self, url: str, response: urllib3.BaseHTTPResponse) -> None:
+        """Takes up what a server answered with."""
+
+    def forget(self) -> None:
+        """Drops what was refused."""
+
+
+class KeyPass(Pass):
+    """Headers for the server of one URL: who is redirected to another takes nothing along."""
+
+    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+        self._origin, self._headers = _origin(url), headers
+
+    def headers(self, url: str) -> Mapping[str, str]:
+        """As of `Pass`."""
+        return self._headers if _origin(url) == self._origin else {}
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
+
+
+_NOBODYS = Pass()
 
 
 class _Until(io.RawIOBase):
@@ -130,9 +166,24 @@ def _pool(scheme: str, host: str, per_host: int) -> urllib3.PoolManager:
 
 
 def got(
-    url: str, headers: Mapping[str, str], length: int, per_host: int, take: Callable[[urllib3.BaseHTTPResponse], T]
+    url: str,
+    headers: Mapping[str, str],
+    length: int,
+    per_host: int,
+    take: Callable[[urllib3.BaseHTTPResponse], T],
+    lets_in: Pass = _NOBODYS,
+    form: Mapping[str, str] | None = None,
 ) -> T:
     """What `take` makes of a server's answer, of which it takes `length` bytes at most.
+
+    Args:
+        url: what is asked for.
+        headers: sent wherever it leads: nothing that lets anybody in.
+        length: bytes.
+        per_host: requests that its host has of this process at a time.
+        take: reads the answer.
+        lets_in: what lets one in, server by server.
+        form: fields that are posted, to that URL and nowhere else; a GET where None.
 
     Raises:
         FailedTryError: the answer did not come, or not in time.
@@ -142,21 +193,30 @@ def got(
         for _ in range(_MOST_REDIRECTS + 1):
             parts = urlsplit(url)
             response = _pool(parts.scheme, parts.hostname or "", per_host).request(
-                "GET",
+                "GET" if form is None else "POST",
                 url,
-                headers=headers,
+                body=None if form is None else urlencode(form),
+                headers={**headers, **lets_in.headers(url), **({} if form is None else _FORM)},
                 preload_content=False,
                 decode_content=False,
                 timeout=urllib3.Timeout(connect=CONNECT_S, read=allowed_s),
                 retries=False,
                 redirect=False,
             )
+            try:
+                lets_in.answered(url, response)
+            except BaseException:
+                response.close()
+                response.release_conn()  # a slot of the host
+                raise
             if not (where := response.get_redirect_location()):
                 break
             # Followed here: urllib3 does not give the slot of the host back where it leads to no URL.
             response.close()
             response.release_conn()
             url = urljoin(url, where)
+            if form is not None:
+                raise ReadError(f"HTTP {response.status}: leads to {printable(url)}, where no form is sent")
             if not url.startswith(("http://", "https://")):
                 raise ReadError(f"HTTP {response.status}: leads to {printable(url)}, expected http or https")
         else:

@@ -23,11 +23,12 @@ import urllib3
 import urllib3.connection
 import urllib3.exceptions
 
-from curation.errors import PassingError, ReadError, TrustError
+from curation.errors import AccessError, PassingError, ReadError, TrustError
 from curation.errors.causes import one_line
-from curation.read import http
+from curation.read import http, login
 from curation.read.http import FailedTryError, NoRoomError, check, got
 from curation.read.signing import FileAddress, forget_signature, signed
+from curation.recipe.access import BucketAccess
 from curation.store import hrefs, local
 from curation.store.bucket import Client, ReplacedError
 from curation.store.objects import Store
@@ -112,14 +113,14 @@ def _fetched(address: FileAddress, start: int, length: int, name: str, version: 
             if address.is_remote:
                 if hrefs.scheme_of(address.url) not in hrefs.BUCKETS:  # obstore would open folders, too
                     raise ReadError("no URL of anything that is read from")
-                return _from_store(address.url, start, length, version)
+                return _from_store(address, start, length, version)
             return _from_disk(Path(address.url), start, length, version)
         except ChangedError as err:
             raise ChangedError(f"{name}: {err}") from None
         except NoRoomError:
             raise
         except ReadError as err:
-            kind = next(k for k in (PassingError, TrustError, ReadError) if isinstance(err, k))
+            kind = next(k for k in (PassingError, TrustError, AccessError, ReadError) if isinstance(err, k))
             raise kind(f"{name}: could not be read in {attempt + 1} tries: {err}") from None
         except FailedTryError as err:
             if attempt == ATTEMPTS - 1:
@@ -162,15 +163,25 @@ def _from_disk(path: Path, start: int, length: int, version: str) -> Answer:
 
 
 @functools.lru_cache(maxsize=64)
-def _store(bucket: str) -> Store:
-    return Store(bucket, client=Client(http.CONNECT_S, http.READ_S, retries=0))  # tried again here, and nowhere else
+def _store(bucket: str, access: BucketAccess | None, held: tuple[str, ...]) -> Store:
+    """The client of a bucket, another where what lets one in is another by now (`held`)."""
+    del held
+    how = None if access is None else login.bucket_settings(bucket, access)
+    client = Client(http.CONNECT_S, http.READ_S, retries=0, settings=how)  # tried again here, and nowhere else
+    return Store(bucket, client=client)
 
 
-def _from_store(url: str, start: int, length: int, version: str) -> Answer:
-    scheme, _, path = url.partition("://")
+def _from_store(address: FileAddress, start: int, length: int, version: str) -> Answer:
+    scheme, _, path = address.url.partition("://")
     bucket, _, key = path.partition("/")
+    access = address.access if isinstance(address.access, BucketAccess) else None
+    held = () if access is None else tuple(its.value() for its in access.credentials.values())
+    if access is not None and (missing := access.missing()):
+        raise AccessError(
+            f"{scheme}://{bucket} wants keys: {', '.join(missing)} is not set where it is read: set it there"
+        )
     try:
-        data, stat = _store(f"{scheme}://{bucket}").bucket.get_part(key, start, length, version)
+        data, stat = _store(f"{scheme}://{bucket}", access, held).bucket.get_part(key, start, length, version)
     except FileNotFoundError as err:
         raise ReadError(f"there is no such object: {err}") from None
     except EOFError:
@@ -189,15 +200,17 @@ def _from_store(url: str, start: int, length: int, version: str) -> Answer:
 
 
 def _over_http(address: FileAddress, start: int, length: int, version: str) -> Answer:
-    url = signed(address)
+    url, lets_in = signed(address), login.pass_of(address.access)
     headers = {"Range": f"bytes={start}-{start + length - 1}", "Accept-Encoding": "identity"}
     if version.startswith('"'):
         headers["If-Match"] = version
     try:
-        return got(url, headers, length, address.per_host, lambda response: _answer(response, start, length, version))
+        answer = functools.partial(_answer, start=start, length=length, version=version)
+        return got(url, headers, length, address.per_host, answer, lets_in)
     except FailedTryError as err:
         if err.refused:
             forget_signature(address, url)
+            lets_in.forget()
         raise
 
 

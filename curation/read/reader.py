@@ -11,7 +11,7 @@ import functools
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
@@ -35,6 +35,7 @@ from curation.read.raster import Raster, by_file
 from curation.read.signing import PER_HOST, FileAddress
 from curation.read.sparse import Counts, Pieces, SparseFile
 from curation.read.warp import Piece, area_of, joined, on_grid, seen, window_of
+from curation.recipe.access import Accesses, scheme_of
 from curation.recipe.sources import ArraySpec
 from curation.store import hrefs
 
@@ -57,13 +58,28 @@ class Asset:
     """One file of a scene, to be read."""
 
     href: str
-    """Unsigned; relative hrefs are told from the catalog's base."""
+    """Unsigned; relative hrefs are told from `base`."""
     sign: str
     """`none` or `planetary-computer`."""
     band: int = 1
     """1-based band of the file."""
     holds: tuple[float, float] | None = None
     """Longitude and latitude, degrees, of a place that its item's footprint holds, where there is an item."""
+    base: str = ""
+    """What a relative href is told from, where that is not what its reader says for all."""
+    access: Accesses = field(default_factory=dict, hash=False)
+    """What lets one in, by scheme; of a scheme that is left out what the environment says to all."""
+
+    @property
+    def file(self) -> tuple[str, str]:
+        """Which file it is, among those of a reader: catalogs may have hrefs alike."""
+        return self.base, self.href
+
+    def address(self, base: str, folders: Sequence[str] | None, per_host: int) -> FileAddress:
+        """Where it is. Raises ReadError as `hrefs.located` does."""
+        url = hrefs.located(self.href, self.base or base, folders)
+        scheme = scheme_of(url)
+        return FileAddress(url, self.sign, per_host, None if scheme is None else self.access.get(scheme))
 
 
 class Read(NamedTuple):
@@ -88,20 +104,20 @@ class Reader:
         """Prepares reading.
 
         Args:
-            base: what relative hrefs are told from.
+            base: what relative hrefs are told from, of assets that do not say.
             ahead_bytes: packed bytes that it may fetch ahead.
             per_host: requests that one host has of all readers of this process at a time.
             folders: where hrefs may lead to local files, as `hrefs.located` has it.
         """
-        self.base = base
+        self._base = base
         self._folders = folders
         self.counts = Counts()
         self._per_host = per_host
         self._pieces = Pieces(ahead_bytes)
         self._ended = threading.Event()
-        self._files: dict[str, SparseFile] = {}
+        self._files: dict[tuple[str, str], SparseFile] = {}
         self._decoded = Decoded(DECODED_BYTES)
-        self._rasters: dict[str, Raster] = {}
+        self._rasters: dict[tuple[str, str], Raster] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -110,10 +126,10 @@ class Reader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
-        for href in list(self._rasters):
-            self._close(href)
-        for file in self._files.values():
-            self._pieces.forget(file)  # what nobody read is not fetched any more
+        for file in list(self._rasters):
+            self._close(file)
+        for fetched in self._files.values():
+            self._pieces.forget(fetched)  # what nobody read is not fetched any more
         self._files.clear()
 
     def read(
@@ -201,7 +217,7 @@ class Reader:
         Returns:
             How many of them, from the first: as many as have room, and one at least.
         """
-        for asset in {read.asset.href: read.asset for group in groups for read in group}.values():
+        for asset in {read.asset.file: read.asset for group in groups for read in group}.values():
             with contextlib.suppress(ReadError):  # it leads nowhere
                 self._file(asset).ask_head()
         wanted: dict[SparseFile, set[Span]] = {}
@@ -292,7 +308,7 @@ class Reader:
             try:
                 return use(self._raster(asset))
             except (ReadError, BrokenError) as err:
-                self._close(asset.href)
+                self._close(asset.file)
                 # Where it could not be opened either is to blame: both are asked for anew, whoever wants them next.
                 file.forget()
                 if (beside := self._beside(asset)) is not None:
@@ -311,19 +327,17 @@ class Reader:
         raise AssertionError("unreachable")
 
     def _file(self, asset: Asset) -> SparseFile:
-        file = self._files.get(asset.href)
+        file = self._files.get(asset.file)
         if file is None:
-            url = hrefs.located(asset.href, self.base, self._folders)
-            file = self._files[asset.href] = SparseFile(
-                FileAddress(url, asset.sign, self._per_host), asset.href, self.counts, self._pieces, self._ended
-            )
+            address = asset.address(self._base, self._folders, self._per_host)
+            file = self._files[asset.file] = SparseFile(address, asset.href, self.counts, self._pieces, self._ended)
         return file
 
     def _raster(self, asset: Asset) -> Raster:
         """The asset, opened. Raises as `Raster` does."""
-        if asset.href not in self._rasters:
-            self._rasters[asset.href] = Raster(self._file(asset), self._decoded, self._beside(asset))
-        return self._rasters[asset.href]
+        if asset.file not in self._rasters:
+            self._rasters[asset.file] = Raster(self._file(asset), self._decoded, self._beside(asset))
+        return self._rasters[asset.file]
 
     def _beside(self, asset: Asset) -> SparseFile | None:
         """The file's mask in a file of its own, where there is one: looked for on disks, where that costs nothing."""
@@ -333,9 +347,9 @@ class Reader:
         beside = Path(f"{address.url}.msk")
         return self._file(replace(asset, href=str(beside.absolute()))) if beside.exists() else None
 
-    def _close(self, href: str) -> None:
+    def _close(self, file: tuple[str, str]) -> None:
         """Drops an opened file, where it was open."""
-        raster = self._rasters.pop(href, None)
+        raster = self._rasters.pop(file, None)
         if raster is not None:
             raster.close()
 

@@ -19,7 +19,8 @@ from planetary_computer.settings import Settings
 from planetary_computer.utils import parse_blob_url
 
 from curation.errors import PassingError, ReadError, TrustError
-from curation.read.http import FailedTryError, answered_s, check, got
+from curation.read.http import FailedTryError, KeyPass, answered_s, check, got
+from curation.recipe.access import Access
 
 PER_HOST = 32
 """Requests of a process that one host has at a time, where nobody says otherwise."""
@@ -35,6 +36,8 @@ class FileAddress:
     """`none` or `planetary-computer`."""
     per_host: int = PER_HOST
     """Requests of this process that its host has at a time."""
+    access: Access | None = None
+    """What lets one in; what the environment says to all where None."""
 
     @property
     def is_remote(self) -> bool:
@@ -120,9 +123,9 @@ def _new_token(url: str) -> tuple[sas.SASToken, float]:
             raise FailedTryError(f"{status_line}: {len(data)} bytes that are no token") from None  # but may hold one
 
     key = Settings.get().subscription_key
-    headers = {"Accept-Encoding": "identity"} | ({"Ocp-Apim-Subscription-Key": key} if key else {})
+    lets_in = KeyPass(url, {"Ocp-Apim-Subscription-Key": key} if key else {})
     try:
-        return got(url, headers, _TOKEN_BYTES, PER_HOST, take)
+        return got(url, {"Accept-Encoding": "identity"}, _TOKEN_BYTES, PER_HOST, take, lets_in)
     except TrustError as err:
         raise TrustError(f"no signature was given by {url}: {err}") from None
     except ReadError as err:  # whatever it is: the file is not to blame

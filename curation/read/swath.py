@@ -27,13 +27,12 @@ from curation.read.gridding import Footprints
 from curation.read.netcdf import MOST_OPEN, Netcdf, Tiles, ask
 from curation.read.ranges import ChangedError
 from curation.read.reader import Asset
-from curation.read.signing import PER_HOST, FileAddress
+from curation.read.signing import PER_HOST
 from curation.read.sparse import Counts, Pieces, SparseFile
 from curation.read.track import located
 from curation.read.variables import BrokenError, Window
 from curation.recipe.sources import SourceSpec
 from curation.recipe.swath import SwathSpec
-from curation.store import hrefs
 
 log = logging.getLogger(__name__)
 
@@ -65,20 +64,20 @@ class Swaths:
         """Prepares reading.
 
         Args:
-            base: what relative hrefs are told from.
+            base: what relative hrefs are told from, of assets that do not say.
             ahead_bytes: packed bytes that are kept, at most.
             decoded_bytes: decoded ones, at most.
             per_host: requests that one host has of all readers of this process at a time.
             folders: where hrefs may lead to local files, as `hrefs.located` has it.
         """
-        self.base = base
+        self._base = base
         self._folders = folders
         self.counts = Counts()
         self._per_host = per_host
         self._pieces = Pieces(ahead_bytes)
         self._tiles = Tiles(decoded_bytes)
         self._ended = threading.Event()
-        self._open: OrderedDict[str, Netcdf] = OrderedDict()
+        self._open: OrderedDict[tuple[str, str], Netcdf] = OrderedDict()
 
     def __enter__(self) -> Self:
         return self
@@ -87,8 +86,8 @@ class Swaths:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
-        for href in list(self._open):
-            self._close(href)
+        for file in list(self._open):
+            self._close(file)
 
     def footprints(
         self,
@@ -150,7 +149,7 @@ class Swaths:
                 return self._footprints({f: self._file(assets[f]) for f in files}, spec, bounds, wanted, named, units)
             except (ChangedError, BrokenError) as err:
                 for file in files:
-                    self._close(assets[file].href, forget=True)
+                    self._close(assets[file].file, forget=True)
                 if attempt == TRIES - 1:
                     kind = PassingError if isinstance(err, PassingError) else ReadError
                     raise kind(
@@ -226,18 +225,18 @@ class Swaths:
         return _joined(parts, len(bands), has_quality="quality" in named, has_codes="flags" in named)
 
     def _file(self, asset: Asset) -> Netcdf:
-        file = self._open.get(asset.href)
+        file = self._open.get(asset.file)
         if file is None:
-            place = FileAddress(hrefs.located(asset.href, self.base, self._folders), asset.sign, self._per_host)
+            place = asset.address(self._base, self._folders, self._per_host)
             sparse = SparseFile(place, asset.href, self.counts, self._pieces, self._ended)
-            file = self._open[asset.href] = Netcdf(sparse, self._tiles)
+            file = self._open[asset.file] = Netcdf(sparse, self._tiles)
             while len(self._open) > MOST_OPEN:
                 self._close(next(iter(self._open)))
-        self._open.move_to_end(asset.href)
+        self._open.move_to_end(asset.file)
         return file
 
-    def _close(self, href: str, *, forget: bool = False) -> None:
-        file = self._open.pop(href, None)
+    def _close(self, name: tuple[str, str], *, forget: bool = False) -> None:
+        file = self._open.pop(name, None)
         if file is not None:
             file.close()
             if forget:

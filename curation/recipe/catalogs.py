@@ -1,20 +1,23 @@
-"""Who is asked for scenes: `--catalog` resolved to an endpoint or a file, and to the form its items have."""
+"""Who is asked for scenes, source by source: names resolved to an endpoint or a file, and to the form its items have."""
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import RootModel
+from pydantic import Field, RootModel, model_validator
 
 from curation.errors import ConfigError
 from curation.errors.printable import printable, remember, unsigned
 from curation.errors.words import did_you_mean
 from curation.recipe import files
+from curation.recipe.access import Access, Accesses, Scheme, check_accesses
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import digest
 from curation.recipe.sources import CatalogForm, SourceSpec
@@ -27,6 +30,9 @@ MOST_JSON_BYTES = 512 * 2**20
 
 PARQUET = (".parquet", ".geoparquet")
 
+EMBEDDED = "embedded"
+"""The small Earth that is served by the command itself."""
+
 DEFAULT_FORM = "planetary-computer"
 """How the items of an unnamed catalog are read."""
 
@@ -38,6 +44,15 @@ class CatalogSpec(Strict):
     url: str | None = None
     form: str | None = None
     """The named catalog whose form its items have; its own name where left out."""
+    alternate: str = ""
+    """Which of the other hrefs of an asset (STAC's `alternate`) is read; its first one where left out."""
+    access: dict[Scheme, Access] = Field(default_factory=dict)
+    """By scheme, what lets one in where its files lie; what the environment says to all of one that is left out."""
+
+    @model_validator(mode="after")
+    def _is_access(self) -> Self:
+        check_accesses(self.access)
+        return self
 
 
 class CatalogTable(RootModel[dict[str, CatalogSpec]]):
@@ -60,8 +75,14 @@ class Catalog:
     secret_url: str = field(default="", repr=False, compare=False)
     """URL of the API with what lets one in, where it has that: for searches, and never told, stored, or sent to a worker."""
 
-    def __reduce__(self) -> tuple[type[Catalog], tuple[str, str, str, bool, bool]]:
-        return (Catalog, (self.identity, self.form, self.location, self.is_file, self.own))
+    alternate: str = ""
+    """As its row of `catalogs.toml` says."""
+    access: Accesses = field(default_factory=dict, hash=False, compare=False)
+    """By scheme, what lets one in where its files lie: names of variables, never what they hold."""
+
+    def __reduce__(self) -> tuple[type[Catalog], tuple[Any, ...]]:
+        of_api = (self.identity, self.form, self.location, self.is_file, self.own, "")
+        return (Catalog, (*of_api, self.alternate, self.access))
 
     @property
     def is_remote(self) -> bool:
@@ -94,6 +115,48 @@ class Catalog:
         form = spec.catalogs.get(self.form)
         return form or (spec.catalogs.get("*") if self.own else None)
 
+    def access_of(self, spec: SourceSpec) -> Accesses:
+        """What lets one in where files of a source lie: as its form says, else as the catalog does."""
+        form = self.form_of(spec)
+        return {**self.access, **(form.access if form else {})}
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogs:
+    """Who is asked for each source."""
+
+    default: Catalog
+    """For all that are not `apart`; its name says what `--region all` means."""
+    apart: tuple[tuple[str, Catalog], ...] = ()
+    """Source and the catalog asked for it, where that is another one."""
+
+    def of(self, source: str) -> Catalog:
+        """The catalog that is asked for a source."""
+        return next((its for name, its in self.apart if name == source), self.default)
+
+    def distinct(self, sources: Iterable[str]) -> list[Catalog]:
+        """Those that are asked for any of some sources, each once."""
+        return list(dict.fromkeys(map(self.of, sources)))
+
+    def form_of(self, spec: SourceSpec) -> CatalogForm | None:
+        """How the catalog of a source offers it; None where it does not."""
+        return self.of(spec.name).form_of(spec)
+
+    @property
+    def every(self) -> list[Catalog]:
+        """The default, and those apart."""
+        return list(dict.fromkeys([self.default, *(its for _, its in self.apart)]))
+
+    @property
+    def served_url(self) -> str:
+        """As of `Catalog`: where this machine serves scenes to itself, where one of them does; else empty."""
+        return next((c.served_url for c in self.every if c.served_url), "")
+
+    @property
+    def label(self) -> str:
+        """How a person knows them: `planetary-computer, s3olci: cdse`."""
+        return ", ".join([self.default.label, *(f"{name}: {its.label}" for name, its in self.apart)])
+
 
 @functools.lru_cache(maxsize=64)  # asked for each href
 def _base(location: str, is_file: bool) -> str:
@@ -120,42 +183,75 @@ def resolve(text: str, served_at: str | None = None) -> Catalog:
     Raises:
         ConfigError: it is none of these.
     """
-    table = read_toml(files.folder("stac_queries") / "catalogs.toml", CatalogTable).root
-    if text in table:
-        spec = table[text]
+    known = table()
+    if text in known:
+        spec = known[text]
         url = spec.url or served_at
         if url is None:
             raise ConfigError(f"catalog {text!r} is not being served; use it through `curate --catalog {text}`")
-        return _remote(text, spec.form or text, url, own=spec.url is None)
-    form, rest = DEFAULT_FORM, text
+        return _remote(text, spec.form or text, url, own=spec.url is None, row=spec)
+    form, rest, row = DEFAULT_FORM, text, None
     head, plus, tail = text.partition("+")
-    if plus and head in table:
-        form, rest = table[head].form or head, tail
+    if plus and head in known:
+        form, rest, row = known[head].form or head, tail, known[head]
     if "://" in rest:
         name = unsigned(rest).rpartition("/")[2]
         if name.lower().endswith(PARQUET) or (hrefs.scheme_of(rest) in hrefs.BUCKETS and "." not in name):
-            return _remote("", form, rest, own=True, is_file=True)
+            return _remote("", form, rest, own=True, row=row, is_file=True)
         if not rest.lower().startswith(("http://", "https://")):
             raise ConfigError(
                 f"catalog {printable(text)!r}: expected an http(s) URL of a STAC API or a .parquet file, a bucket of "
-                f"such files, a path, or one of {sorted(table)}"
+                f"such files, a path, or one of {sorted(known)}"
             )
-        return _remote("", form, rest, own=True)
+        return _remote("", form, rest, own=True, row=row)
     path = Path(rest)
     if not path.is_dir() and (kind := local.other(path)) is not None:
         raise ConfigError(f"catalog {text!r}: is {kind}, expected a file, or a folder with .parquet files")
     if not path.is_file() and not (path.is_dir() and parquet_parts(path)):
         raise ConfigError(
-            f"catalog {printable(text)!r}: neither a known catalog ({', '.join(sorted(table))}), nor a URL, "
+            f"catalog {printable(text)!r}: neither a known catalog ({', '.join(sorted(known))}), nor a URL, "
             "nor a file that exists, nor a folder with .parquet files"
-            f"{'; ' + hint.strip() if (hint := did_you_mean(rest, table)) else ''}"
+            f"{'; ' + hint.strip() if (hint := did_you_mean(rest, known)) else ''}"
         )
     if path.is_file() and path.suffix not in PARQUET:
         local.check(path, f"catalog {text!r}", MOST_JSON_BYTES)
-    return Catalog(f"file-{_content(path)[:16]}", form, str(path), is_file=True, own=True)
+    return _told(Catalog(f"file-{_content(path)[:16]}", form, str(path), is_file=True, own=True), row)
 
 
-def _remote(name: str, form: str, url: str, *, own: bool, is_file: bool = False) -> Catalog:
+def _told(catalog: Catalog, row: CatalogSpec | None) -> Catalog:
+    """The catalog, with what the row whose form it has says of its files.
+
+    Which href is read changes what is saved of it, so that an own one that takes others is another.
+    """
+    if row is None:
+        return catalog
+    name = catalog.identity if not (row.alternate and catalog.own) else f"{catalog.identity}#{row.alternate}"
+    return replace(catalog, identity=name, alternate=row.alternate, access=row.access)
+
+
+def table() -> dict[str, CatalogSpec]:
+    """Every catalog that has a name, as `catalogs.toml` states it.
+
+    Raises:
+        ConfigError: it states one wrongly.
+    """
+    return read_toml(files.folder("stac_queries") / "catalogs.toml", CatalogTable).root
+
+
+def missing_access(dataset: Dataset, catalogs: Catalogs) -> dict[str, list[str]]:
+    """Public catalog, by its label → what is not set here of what lets one in where its files lie: names of variables.
+
+    Of a catalog of one's own it is not known where its hrefs lead; whoever reads them is told.
+    """
+    found: dict[str, list[str]] = {}
+    for name, spec in dataset.specs.items():
+        catalog = catalogs.of(name)
+        for access in () if catalog.own else catalog.access_of(spec).values():
+            found.setdefault(catalog.label, []).extend(access.missing())
+    return {label: list(dict.fromkeys(names)) for label, names in found.items() if names}
+
+
+def _remote(name: str, form: str, url: str, *, own: bool, row: CatalogSpec | None, is_file: bool = False) -> Catalog:
     """The catalog at a URL; called by that where it has no name. Files there are what the URL says, whatever they hold."""
     remember(url)
     shown = unsigned(url).rstrip("/")
@@ -167,9 +263,8 @@ def _remote(name: str, form: str, url: str, *, own: bool, is_file: bool = False)
         fault = printable(err)
     if fault:
         raise ConfigError(f"catalog {shown!r}: no URL ({fault}); expected one such as https://host/path: mend it")
-    return Catalog(
-        name or shown, form, shown, is_file=is_file, own=own, secret_url=url if url.rstrip("/") != shown else ""
-    )
+    secret = url if url.rstrip("/") != shown else ""
+    return _told(Catalog(name or shown, form, shown, is_file=is_file, own=own, secret_url=secret), row)
 
 
 def parquet_parts(path: Path) -> list[Path]:
@@ -203,33 +298,93 @@ def _content(path: Path) -> str:
     return found.hexdigest()
 
 
-def pixels_parts(dataset: Dataset, catalog: Catalog) -> dict[str, Any]:
-    """All that changes a cube made from a catalog, as plain JSON values."""
-    forms = {name: catalog.form_of(spec) for name, spec in dataset.specs.items()}
-    return dataset.pixels_parts(catalog.identity, forms)
+def named(dataset: Dataset, catalog: str | None = None, apart: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Source → the catalog asked for it, as it was told; by an empty name the default.
 
-
-def pixels_digest(dataset: Dataset, catalog: Catalog) -> str:
-    """Digest of `pixels_parts`."""
-    return digest(pixels_parts(dataset, catalog))
-
-
-def missing_labels(dataset: Dataset, catalog: Catalog, collections: set[str]) -> list[str]:
-    """The recipe's label sources that the catalog does not have.
+    What is told when a step is called goes before what the recipe says, and of each what is said of one source before what
+    is said of all: so `--catalog X` alone asks X for everything.
 
     Args:
         dataset: the recipe.
-        catalog: the catalog.
-        collections: ids of the collections it answered to have.
+        catalog: who is asked for all that `apart` does not name; whom the recipe says where None.
+        apart: source, or a pattern of sources (`s5p-*`) → who is asked for it.
 
     Raises:
-        ConfigError: it lacks a source that is no label source.
+        ConfigError: a name or pattern is of no source of the recipe, or two are of one.
+    """
+    recipe = dataset.recipe
+    found = {"": catalog or recipe.catalog}
+    found |= {name: catalog or use.catalog or recipe.catalog for name, use in recipe.sources.items()}
+    said: dict[str, str] = {}
+    for pattern, text in (apart or {}).items():
+        names = fnmatch.filter(recipe.sources, pattern)
+        if not names:
+            raise ConfigError(
+                f"--catalog {printable(f'{pattern}={text}')}: {dataset.path} has no source {pattern!r}; "
+                f"{did_you_mean(pattern, recipe.sources)}its sources: {', '.join(sorted(recipe.sources))}. A path with "
+                "'=' in it is written ./a=b"
+            )
+        for name in names:
+            if name in said:
+                raise ConfigError(
+                    f"--catalog: source {name!r} is named by {said[name]!r} and by {pattern!r}; say it once"
+                )
+            said[name], found[name] = pattern, text
+    return found
+
+
+def resolve_all(
+    dataset: Dataset,
+    catalog: str | None = None,
+    apart: Mapping[str, str] | None = None,
+    served_at: str | None = None,
+) -> Catalogs:
+    """The catalogs that a recipe and `--catalog` name, as `named` has it, each resolved once.
+
+    Args:
+        dataset: the recipe.
+        catalog: as `named` has it.
+        apart: as `named` has it.
+        served_at: where the embedded Earth answers.
+
+    Raises:
+        ConfigError: one is no catalog, or of no source.
+    """
+    texts = named(dataset, catalog, apart)
+    found = {text: resolve(text, served_at) for text in dict.fromkeys(texts.values())}
+    default = found[texts[""]]
+    its = {name: found[text] for name, text in texts.items() if name}
+    return Catalogs(default, tuple((name, one) for name, one in its.items() if one != default))
+
+
+def pixels_parts(dataset: Dataset, catalogs: Catalogs) -> dict[str, Any]:
+    """All that changes a cube made from catalogs, as plain JSON values."""
+    identities = {name: catalogs.of(name).identity for name in dataset.specs}
+    return dataset.pixels_parts(identities, {name: catalogs.form_of(spec) for name, spec in dataset.specs.items()})
+
+
+def pixels_digest(dataset: Dataset, catalogs: Catalogs) -> str:
+    """Digest of `pixels_parts`."""
+    return digest(pixels_parts(dataset, catalogs))
+
+
+def missing_labels(dataset: Dataset, catalogs: Catalogs, has: Callable[[Catalog, str], bool]) -> list[str]:
+    """The recipe's label sources that the catalogs asked for them do not have.
+
+    Args:
+        dataset: the recipe.
+        catalogs: who is asked.
+        has: whether a catalog answered to have a collection, by its id.
+
+    Raises:
+        ConfigError: one lacks a source that is no label source.
     """
     labels = {dataset.recipe.labels.annual, dataset.recipe.labels.seasonal} - {None}
     missing = []
     for name, spec in dataset.specs.items():
+        catalog = catalogs.of(name)
         form = catalog.form_of(spec)
-        if form is not None and form.collection in collections:
+        if form is not None and has(catalog, form.collection):
             continue
         if name in labels and not dataset.recipe.sources[name].required:
             missing.append(name)
@@ -237,6 +392,7 @@ def missing_labels(dataset: Dataset, catalog: Catalog, collections: set[str]) ->
         wanted = form.collection if form else "no form of it in stac_queries/"
         raise ConfigError(
             f"catalog {catalog.label}: has no {spec.title!r} (source {name!r}: {wanted}); forms exist for: "
-            f"{', '.join(sorted(spec.catalogs))}. Choose another catalog, or take the source out of the recipe"
+            f"{', '.join(sorted(spec.catalogs))}. Choose another catalog for it (--catalog {name}=…), or take the source "
+            "out of the recipe"
         )
     return missing

@@ -183,18 +183,20 @@ class Dataset:
             return [STATIC]
         return [s for s in self.recipe.seasons if self._has(source, s)]
 
-    def pixels_parts(self, catalog: str, forms: Mapping[str, CatalogForm | None]) -> dict[str, Any]:
+    def pixels_parts(self, catalogs: Mapping[str, str], forms: Mapping[str, CatalogForm | None]) -> dict[str, Any]:
         """All that changes a cube, as plain JSON values.
 
         Args:
-            catalog: identity of the catalog.
+            catalogs: source → identity of the catalog that is asked for it.
             forms: source → how that catalog offers it; forms of other catalogs do not count.
         """
         if len(self.levels) > 1:
-            return {level.level or "roots": level.pixels_parts(catalog, forms) for level in self.levels}
+            return {level.level or "roots": level.pixels_parts(catalogs, forms) for level in self.levels}
         r, used = self.recipe, self.season_names()
+        asked = {name: catalogs[name] for name in r.sources}
         return {
-            "catalog": catalog,
+            # One for all is told once: who names them, and how, changes no pixel.
+            "catalog": asked if len(set(asked.values())) > 1 else next(iter(asked.values())),
             "grid": r.grid.model_dump(mode="json"),
             "seasons": {k: s.model_dump(mode="json") for k, s in r.seasons.items() if k in used},
             "sources": {
@@ -209,9 +211,9 @@ class Dataset:
             "cube": r.cube.model_dump(mode="json"),
         }
 
-    def pixels_digest(self, catalog: str, forms: Mapping[str, CatalogForm | None]) -> str:
+    def pixels_digest(self, catalogs: Mapping[str, str], forms: Mapping[str, CatalogForm | None]) -> str:
         """Digest of `pixels_parts`."""
-        return digest(self.pixels_parts(catalog, forms))
+        return digest(self.pixels_parts(catalogs, forms))
 
     def release_digest(self) -> str:
         """Digest of all that changes shards on top of the cubes: labels, split, packing, annotations, their code, seed."""

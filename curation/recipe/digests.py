@@ -12,13 +12,27 @@ from curation.errors.printable import printable
 def changes(old: Any, new: Any) -> list[str]:
     """What differs between two values of `pixels_parts` or `places_parts`, a key each: `quality.min_clear was 0.9, is 0.8`.
 
-    How another catalog offers the sources is left out where the catalog itself is another: that one key says it all.
+    How another catalog offers a source is left out where the catalog itself is another: that one key says it all. Levels are
+    told one by one, `roots.quality.min_clear`.
     """
+    levels = [k for k, v in new.items() if isinstance(v, dict) and "catalog" in v and isinstance(old.get(k), dict)]
+    if levels and set(levels) == {*old, *new}:
+        return [f"{k}.{line}" for k in levels for line in changes(old[k], new[k])]
+    if isinstance(old.get("catalog"), dict) or isinstance(new.get("catalog"), dict):
+        old, new = _by_source(old), _by_source(new)
     before, after = _flat(old), _flat(new)
     names = [k for k in dict.fromkeys([*before, *after]) if before.get(k, _NONE) != after.get(k, _NONE)]
     if "catalog" in names:
         names = [n for n in names if " form" not in n]
+    for source in [n.removeprefix("catalog.") for n in names if n.startswith("catalog.")]:
+        names = [n for n in names if not n.startswith(f"sources.{source} form")]
     return [f"{n} was {_brief(before.get(n, _NONE))}, is {_brief(after.get(n, _NONE))}" for n in names]
+
+
+def _by_source(parts: Any) -> Any:
+    """`pixels_parts` with its catalogs by source, also where one is asked for all."""
+    asked = parts.get("catalog")
+    return parts if isinstance(asked, dict) else parts | {"catalog": dict.fromkeys(parts.get("sources", ()), asked)}
 
 
 _NONE = object()

@@ -179,6 +179,9 @@ class UseSpec(Strict):
     season a single pixel is enough where it is left out: a swath has gaps."""
     seasons: list[str] | None = Field(default=None, min_length=1)
     """Only in these seasons (all where left out; static sources have none)."""
+    catalog: str | None = Field(default=None, min_length=1, exclude=True)
+    """The catalog asked for this source, where it is another than the recipe's. In digests stands who was asked in the end,
+    not who says so: it is in no dump."""
 
     @model_validator(mode="after")
     def _one_grid(self) -> Self:
@@ -289,7 +292,7 @@ class Recipe(Strict):
     title: str
     seed: int = Field(ge=0)
     catalog: str = "planetary-computer"
-    """The catalog asked where `--catalog` is not given."""
+    """The catalog asked where neither `--catalog` nor the source names one."""
     grid: GridSpec
     places: PlacesSpec
     children: ChildrenSpec | None = None

@@ -22,6 +22,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, mod
 
 from curation.errors.words import did_you_mean
 from curation.model import Location, Scene, Window
+from curation.recipe.access import Access, Scheme, check_accesses
 from curation.recipe.bands import BandSpec
 from curation.recipe.facts import Fact
 from curation.recipe.schema import PackSpec, QualitySpec
@@ -148,6 +149,13 @@ class CatalogForm(Strict):
     in their names and items leave out. It comes before `properties`."""
     offset: Literal["none", "baseline", "raster-bands", "earth-search"] = "none"
     """How to know whether the +1000 offset of Sentinel-2 baseline 04.00 is in the pixels."""
+    access: dict[Scheme, Access] = Field(default_factory=dict, exclude=True)
+    """By scheme, what lets one in where that is not as the catalog says: changes no pixel, so that no digest holds it."""
+
+    @model_validator(mode="after")
+    def _is_access(self) -> Self:
+        check_accesses(self.access)
+        return self
 
 
 @dataclass(frozen=True, slots=True)

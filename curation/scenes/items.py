@@ -324,8 +324,9 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
         key = spelling.key_of(assets, form.assets.get(band, band))
         if key not in assets:
             raise KeyError(f"no asset {key!r} for band {band}")
-        href = _text("href", assets[key]["href"])
-        if not isinstance(assets[key]["href"], str) or not (absolute := _absolute(href or "", item, catalog)):
+        stated = assets[key]["alternate"][catalog.alternate] if catalog.alternate else assets[key]
+        href = _text("href", stated["href"])
+        if not isinstance(stated["href"], str) or not (absolute := _absolute(href or "", item, catalog)):
             raise TypeError(f"asset {key!r} has no href")
         found[band] = absolute
     named = {field: properties.get(prop) for field, prop in form.properties.items()}

@@ -21,7 +21,7 @@ import xxhash
 from curation.errors import ConfigError, CurationError, StorageError
 from curation.errors.words import counted, did_you_mean
 from curation.model import STATIC, Scene, Window
-from curation.recipe.catalogs import Catalog
+from curation.recipe.catalogs import Catalog, Catalogs
 from curation.recipe.dataset import Dataset
 from curation.recipe.sources import SourceSpec
 from curation.scenes.api import Api
@@ -128,28 +128,32 @@ class Read:
 
 
 class Searches:
-    """The saved searches of a dataset, and the catalog that answers those that are not saved yet."""
+    """The saved searches of a dataset, and the catalogs that answer those that are not saved yet."""
 
-    def __init__(self, dataset: Dataset, catalog: Catalog, store: Store, name: str | None = None) -> None:
+    def __init__(self, dataset: Dataset, catalogs: Catalogs, store: Store, name: str | None = None) -> None:
         self.dataset = dataset
-        self.catalog = catalog
+        self.catalogs = catalogs
         self.store = store
         self.name = name or uuid.uuid4().hex
         """What a process has read for searches of this name is as good for others of it: workers take their client's."""
         self.answered = 0
         """Searches that this process has made."""
-        self.read = Read()
-        """Of the items that were looked at by now."""
-        self._opened: Api | Snapshot | None = None
+        self.read = {catalog: Read() for catalog in catalogs.every}
+        """Of the items of each catalog that were looked at by now: one that is broken is not made good by another."""
+        self._opened: dict[Catalog, Api | Snapshot] = {}
         self._opening = threading.Lock()
 
-    @property
-    def endpoint(self) -> Api | Snapshot:
-        """The catalog, opened at first use: a rerun that finds everything saved does not ask it at all."""
+    def endpoint(self, catalog: Catalog) -> Api | Snapshot:
+        """A catalog, opened at first use: a rerun that finds everything saved does not ask it at all."""
         with self._opening:
-            if self._opened is None:
-                self._opened = opened(self.catalog)
-            return self._opened
+            if catalog not in self._opened:
+                self._opened[catalog] = opened(catalog)
+            return self._opened[catalog]
+
+    def unreadable_share(self) -> str:
+        """What is wrong with catalogs of which too much could not be read; empty where nothing is."""
+        told = ((catalog.label, read.unreadable()) for catalog, read in self.read.items())
+        return "; ".join(f"catalog {label}: {found}" for label, found in told if found)
 
     def doing(self) -> str:
         """What is being done while nothing is built yet: a few words."""
@@ -164,24 +168,27 @@ class Searches:
     ) -> list[str]:
         """Searches what is not saved yet (with `refresh`, everything) and saves it; gives the differences, a line each.
 
-        `progress` is told of the items that were looked at, where the catalog is a file.
+        `progress` is told of the items that were looked at, where a catalog is a file.
 
         Raises:
-            ConfigError: the catalog does not answer, or cannot be read.
+            ConfigError: a catalog does not answer, or cannot be read.
             CurationError: a search failed: without its scenes every patch of the cell would be a false reject.
         """
-        todo: Iterator[Wanted] = (w for w in wanted if refresh or not self._is_saved(*w))
-        first = next(todo, None)
-        if first is None:
-            return []
-        todo = itertools.chain([first], todo)
-        endpoint = self.endpoint  # before the threads start, so that an unreachable catalog is one error
+        todo = (w for w in wanted if refresh or not self._is_saved(*w))
+        lines: list[str] = []
+        # As they come, so that none is kept: whoever wants many of one catalog of files asks for them one after another.
+        for catalog, its in itertools.groupby(todo, lambda w: self.catalogs.of(w[0].name)):
+            lines += self._asked(self.endpoint(catalog), its, progress)
+        return lines
+
+    def _asked(self, endpoint: Api | Snapshot, wanted: Iterable[Wanted], progress: Callable[[int], None]) -> list[str]:
+        """Searches one catalog, and saves what it answers."""
         if isinstance(endpoint, Snapshot):
-            by_query = endpoint.sweep((self._query(*w) for w in todo), progress)
+            by_query = endpoint.sweep((self._query(*w) for w in wanted), progress)
             return [line for query, found in by_query for line in self._save(query, found)]
         lines: list[str] = []
         with ThreadPoolExecutor(THREADS) as pool:
-            for told, failed in pool.map(functools.partial(self._together, endpoint), _grouped(todo)):
+            for told, failed in pool.map(functools.partial(self._together, endpoint), _grouped(wanted)):
                 lines += told
                 for err in failed.values():
                     raise err
@@ -195,7 +202,7 @@ class Searches:
         While one is waited for, those that follow are searched for: however many there are, a few at a time.
 
         Raises:
-            ConfigError: the catalog does not answer, or cannot be read.
+            ConfigError: a catalog does not answer, or cannot be read.
             StorageError: a search cannot be saved.
         """
         asked: OrderedDict[_Name, Future[_Failed]] = OrderedDict()
@@ -206,7 +213,7 @@ class Searches:
             todo = [w for w in group if refresh or not self._is_saved(*w)]
             if not todo:
                 return {}
-            endpoint = self.endpoint
+            endpoint = self.endpoint(self.catalogs.of(todo[0][0].name))  # of one source, all of them
             if isinstance(endpoint, Snapshot):
                 lines, failed = self.run(todo, refresh=refresh), _Failed()
             else:
@@ -264,12 +271,13 @@ class Searches:
         return self._search(spec, window, cell).unreadable
 
     def unknown(self, ids: Iterable[str]) -> dict[str, str]:
-        """Those of some ids of items that no saved search of the catalog has met, each with a hint at what was meant.
+        """Those of some ids of items that no saved search of the catalogs has met, each with a hint at what was meant.
 
         Searches are read until each id is found: all of them where one is misspelt.
         """
         left, seen = set(ids), set[str]()
-        keys = [s.key for s in self.store.list(paths.searches(self.catalog.slug))] if left else []
+        slugs = dict.fromkeys(c.slug for c in self.catalogs.every) if left else ()
+        keys = [s.key for slug in slugs for s in self.store.list(paths.searches(slug))]
         with ThreadPoolExecutor(THREADS) as pool:
             for start in range(0, len(keys), AHEAD):
                 for data in pool.map(self.store.get, keys[start : start + AHEAD]):
@@ -309,7 +317,8 @@ class Searches:
     def _save(self, query: Query, found: Found) -> list[str]:
         key = self._key(query.spec, query.window, query.cell)
         request = self._request(query) | ({_UNREADABLE: len(found.unreadable)} if found.unreadable else {})
-        self.read.add(found, query.spec.name)
+        catalog = self.catalogs.of(query.spec.name)
+        self.read[catalog].add(found, query.spec.name)
         self.answered += 1
         what = f"{query.spec.name} {query.window.name} {query.cell.name}"
         differences = list(_difference(what, self._ids(key), {s.id for s in found.scenes}))
@@ -319,7 +328,7 @@ class Searches:
         _cache.drop(self.name, self.store.where(key))
         lost: dict[str, list[str]] = {}
         for its in found.unreadable:
-            if its.geometry is not None or not self.catalog.is_file:  # a file tells those without a place once
+            if its.geometry is not None or not catalog.is_file:  # a file tells those without a place once
                 lost.setdefault(its.reason, []).append(its.id)
         for reason, ids in lost.items():
             log.warning("%s: %d items dropped, %s (%s …)", what, len(ids), reason, ids[0])
@@ -339,10 +348,10 @@ class Searches:
         return Query(spec, bands, window, cell, self.dataset.recipe.quality.max_scene_cloud_pct)
 
     def _request(self, query: Query) -> dict[str, Any]:
-        form = self.catalog.form_of(query.spec)
+        form = self.catalogs.form_of(query.spec)
         return {
             "read_as": READ_AS,
-            "catalog": self.catalog.identity,
+            "catalog": self.catalogs.of(query.spec.name).identity,
             "form": form.model_dump(mode="json") if form else None,
             "bands": list(query.bands),
             "boxes": [list(b) for b in query.cell.boxes],
@@ -360,7 +369,7 @@ class Searches:
 
     def _key(self, spec: SourceSpec, window: Window, cell: SearchCell) -> str:
         name = STATIC if spec.timeless else window.name
-        return paths.search(self.catalog.slug, spec.name, name, cell.name)
+        return paths.search(self.catalogs.of(spec.name).slug, spec.name, name, cell.name)
 
 
 def _name(wanted: Wanted) -> _Name:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, TypeVar
@@ -33,8 +34,44 @@ BUSY_TRIES, BUSY_PAUSE_S = 5, 0.5
 and the pause after the first time, each later one twice as long. Whatever else may pass obstore itself asks for again."""
 
 
+_BEFORE_ANY = ("AWS_ENDPOINT_URL_S3",)
+"""What obstore takes from the environment before what it is told."""
+
+_making = threading.Lock()
+
+
+@contextlib.contextmanager
+def _without(names: Sequence[str]) -> Iterator[None]:
+    """While it lasts the environment lacks some variables; no store is made meanwhile by another thread."""
+    with _making:
+        before = {n: v for n in names if (v := os.environ.pop(n, None)) is not None}
+        try:
+            yield
+        finally:
+            os.environ.update(before)
+
+
+def _after_fork() -> None:
+    global _making
+    _making = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 class ReplacedError(ReadError):
     """The object is another than the one that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a store is reached, whatever the environment says of others."""
+
+    config: Mapping[str, Any]
+    """Of obstore, by its names."""
+    credentials: Callable[[], Any] | None = None
+    """Gives what lets one in whenever a request is signed, as obstore's credential providers do; else the config says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +84,8 @@ class Client:
     """Seconds to wait for the next bytes."""
     retries: int | None = None
     """Of obstore, with its own backoff; its default (10) where None."""
+    settings: Settings | None = None
+    """Of a store that is reached otherwise than the environment says; what that says where None."""
 
     @property
     def whole_s(self) -> float:
@@ -81,10 +120,15 @@ class Bucket:
         if self._is_plain_http():
             options["allow_http"] = True
         retry: Any = None if self._client.retries is None else {"max_retries": self._client.retries}
-        with trust.for_rustls():
-            return obstore.store.from_url(self._url, client_options=options, retry_config=retry)
+        how: dict[str, Any] = {}
+        if (its := self._client.settings) is not None:
+            how = {"config": dict(its.config)} | ({"credential_provider": its.credentials} if its.credentials else {})
+        with trust.for_rustls(), _without(_BEFORE_ANY if how else ()):
+            return obstore.store.from_url(self._url, client_options=options, retry_config=retry, **how)
 
     def _is_plain_http(self) -> bool:
+        if self._client.settings is not None:
+            return any(str(v).startswith("http://") for v in self._client.settings.config.values())
         where = [self._url] if self._url.startswith("http") else [os.environ.get(name, "") for name in _ENDPOINTS]
         return any(w.startswith("http://") for w in where)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from distributed import Client
 
-from curation.recipe.catalogs import Catalog
+from curation.recipe.catalogs import Catalogs
 from curation.recipe.dataset import Dataset
 from curation.store.objects import Store
 
@@ -16,7 +16,7 @@ class Run:
     """What the stages share."""
 
     dataset: Dataset
-    catalog: Catalog
+    catalogs: Catalogs
     store: Store
     """The dataset's folder: `<root>/<dataset>`."""
     client: Client | None = None

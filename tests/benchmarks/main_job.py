@@ -56,7 +56,7 @@ def main(places: int) -> None:
     """Builds `places` per region twice and prints what it took."""
     dataset = load_dataset("ssl4eo-s12-ml")
     with tempfile.TemporaryDirectory() as folder, embedded.serve() as url:
-        catalog = catalogs.resolve("embedded", served_at=url)
+        catalog = catalogs.Catalogs(catalogs.resolve("embedded", served_at=url))
         regions = selection.asked_regions(dataset, catalog, "all")
         seasons = selection.asked_seasons(dataset, "all")
         rates = {}

@@ -60,7 +60,7 @@ def main() -> None:
     print("blocks of Sentinel-2 per patch")
     print(f"{'cube':24} {'patches':>8} {'alone':>8} {'slab':>8}")
     with tempfile.TemporaryDirectory() as folder, embedded.serve() as url:
-        catalog = catalogs.resolve("embedded", served_at=url)
+        catalog = catalogs.Catalogs(catalogs.resolve("embedded", served_at=url))
         for name, made in (("cities", dataset), ("wall to wall", covering)):
             store = Store(Path(folder) / name.replace(" ", "-"))
             regions = selection.asked_regions(made, catalog, "lower-rhine")

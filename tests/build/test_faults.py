@@ -376,8 +376,8 @@ def check(faults: Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
 
 
 def cube(curate: Curate) -> Cube:
-    run = Run(curate.dataset, curate.catalog, curate.store)
-    (here,) = cubes(run, asked_regions(run.dataset, run.catalog, "all"), ["summer"])
+    run = Run(curate.dataset, curate.catalogs, curate.store)
+    (here,) = cubes(run, asked_regions(run.dataset, run.catalogs, "all"), ["summer"])
     return here
 
 

@@ -155,8 +155,8 @@ def test_the_report_show_and_the_estimate_tell_what_packing_does(built: Curate, 
     for name in (tiny.name(0, 3), tiny.name(1, 1)):
         show.write(dataset, store, f"europe/summer/{name}", tmp_path / "a.png")
         assert (told[-1]["sample"] == COMPLETE) == (name in used)
-    run = Run(dataset, built.catalog, store)
-    found = estimate.estimates(run, selection.asked_regions(dataset, built.catalog, "all"), ["summer"])
+    run = Run(dataset, built.catalogs, store)
+    found = estimate.estimates(run, selection.asked_regions(dataset, built.catalogs, "all"), ["summer"])
     assert found.notes[0].startswith(f"By complete = {rule!r} locations are so far: ")
     assert f" {len(used)} complete" in found.notes[0]
 

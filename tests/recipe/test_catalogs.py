@@ -2,8 +2,18 @@ import pytest
 
 from curation.errors import ConfigError
 from curation.recipe import files
-from curation.recipe.catalogs import Catalog, missing_labels, resolve
+from curation.recipe.catalogs import (
+    Catalog,
+    Catalogs,
+    missing_labels,
+    named,
+    pixels_digest,
+    pixels_parts,
+    resolve,
+    resolve_all,
+)
 from curation.recipe.dataset import load_dataset
+from curation.recipe.digests import changes
 from curation.recipe.sources import SourceSpec
 from curation.recipe.toml import read_toml
 
@@ -101,17 +111,22 @@ def test_only_a_catalog_of_ones_own_may_have_what_the_public_ones_lack():
     assert resolve("cdse").form_of(dem).collection == "cop-dem-glo-30-dged-cog"
 
 
+def has(collections):
+    """What `missing_labels` asks, of catalogs that all have these collections."""
+    return lambda catalog, collection: collection in collections
+
+
 HAS = {"sentinel-2-l2a", "sentinel-1-rtc", "cop-dem-glo-30", "esa-worldcover"}
 
 
 def test_only_label_sources_that_are_not_required_may_be_missing():
-    dataset, catalog = load_dataset("starter"), resolve("planetary-computer")
-    assert missing_labels(dataset, catalog, HAS) == ["dynamicworld"]
-    assert missing_labels(dataset, catalog, HAS - {"esa-worldcover"}) == ["worldcover", "dynamicworld"]
-    own = resolve("https://stac.example")
-    assert missing_labels(dataset, own, HAS | {"dynamicworld"}) == []
+    dataset, catalog = load_dataset("starter"), Catalogs(resolve("planetary-computer"))
+    assert missing_labels(dataset, catalog, has(HAS)) == ["dynamicworld"]
+    assert missing_labels(dataset, catalog, has(HAS - {"esa-worldcover"})) == ["worldcover", "dynamicworld"]
+    own = Catalogs(resolve("https://stac.example"))
+    assert missing_labels(dataset, own, has(HAS | {"dynamicworld"})) == []
     with pytest.raises(ConfigError, match=r"has no 'Copernicus DEM GLO-30' \(source 'dem': cop-dem-glo-30\); forms "):
-        missing_labels(dataset, catalog, HAS - {"cop-dem-glo-30"})
+        missing_labels(dataset, catalog, has(HAS - {"cop-dem-glo-30"}))
 
 
 def test_a_required_label_source_must_be_there(tmp_path):
@@ -119,9 +134,96 @@ def test_a_required_label_source_must_be_there(tmp_path):
     text = dataset.path.read_text().replace("worldcover = { required = false }", "worldcover = {}")
     (tmp_path / "recipe.toml").write_text(text)
     with pytest.raises(ConfigError, match="has no 'ESA WorldCover 2021"):
-        missing_labels(load_dataset(str(tmp_path)), resolve("planetary-computer"), HAS - {"esa-worldcover"})
+        missing_labels(
+            load_dataset(str(tmp_path)), Catalogs(resolve("planetary-computer")), has(HAS - {"esa-worldcover"})
+        )
 
 
 def test_a_source_that_a_catalog_has_no_form_of_is_told():
     with pytest.raises(ConfigError, match=r"catalog earth-search: has no .* \(source 's1rtc': no form of it in "):
-        missing_labels(load_dataset("starter"), resolve("earth-search"), HAS)
+        missing_labels(load_dataset("starter"), Catalogs(resolve("earth-search")), has(HAS))
+
+
+# --- a catalog per source --------------------------------------------------------------------------------------------
+
+
+def recipe(tmp_path, **by_source):
+    """The starter's recipe, whose sources name catalogs of their own."""
+    text = load_dataset("starter").path.read_text()
+    for source, catalog in by_source.items():
+        assert f"\n{source} = {{}}" in text
+        text = text.replace(f"\n{source} = {{}}", f'\n{source} = {{ catalog = "{catalog}" }}')
+    tmp_path.mkdir(exist_ok=True)
+    (tmp_path / "recipe.toml").write_text(text)
+    return load_dataset(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("catalog", "apart", "want"),
+    [
+        (None, {}, {"": "planetary-computer", "s2l2a": "planetary-computer", "dem": "cdse"}),
+        ("embedded", {}, {"": "embedded", "s2l2a": "embedded", "dem": "embedded"}),
+        (None, {"s2l2a": "earth-search"}, {"": "planetary-computer", "s2l2a": "earth-search", "dem": "cdse"}),
+        ("embedded", {"d*": "cdse"}, {"": "embedded", "s2l2a": "embedded", "dem": "cdse", "dynamicworld": "cdse"}),
+    ],
+)
+def test_what_is_said_of_a_source_goes_before_what_is_said_of_all_and_the_command_before_the_recipe(
+    tmp_path, catalog, apart, want
+):
+    found = named(recipe(tmp_path, dem="cdse"), catalog, apart)
+    assert {name: found[name] for name in want} == want
+
+
+def test_a_source_that_the_recipe_lacks_or_that_is_named_twice_is_refused(tmp_path):
+    dataset = recipe(tmp_path)
+    with pytest.raises(ConfigError, match="has no source 's2l2'; did you mean s2l2a"):
+        named(dataset, None, {"s2l2": "cdse"})
+    with pytest.raises(ConfigError, match=r"source 'dem' is named by 'dem' and by 'd\*'; say it once"):
+        named(dataset, None, {"dem": "cdse", "d*": "embedded"})
+
+
+def test_who_says_it_changes_no_digest_and_who_is_asked_does(tmp_path):
+    plain, says = recipe(tmp_path / "a"), recipe(tmp_path / "b", dem="earth-search")
+    one = resolve_all(plain)
+    apart = resolve_all(plain, apart={"dem": "earth-search"})
+    assert pixels_digest(plain, apart) == pixels_digest(says, resolve_all(says)) != pixels_digest(plain, one)
+    # Which of two is called the default is no difference, either, and one for all is what it was before there were several.
+    others = {n: "planetary-computer" for n in plain.specs if n != "dem"}
+    assert pixels_digest(plain, resolve_all(plain, "earth-search", others)) == pixels_digest(plain, apart)
+    assert pixels_parts(plain, one)["catalog"] == "planetary-computer"
+    assert pixels_digest(says, resolve_all(says, "planetary-computer")) == pixels_digest(plain, one)
+
+
+def test_which_source_has_another_catalog_is_told_and_nothing_of_the_others(tmp_path):
+    dataset = recipe(tmp_path)
+    one, apart = resolve_all(dataset), resolve_all(dataset, apart={"dem": "earth-search"})
+    assert changes(pixels_parts(dataset, one), pixels_parts(dataset, apart)) == [
+        'catalog.dem was "planetary-computer", is "earth-search"'
+    ]
+    cells = load_dataset("ssl4eo-s")
+    public, small = resolve_all(cells), resolve_all(cells, "cdse", {"s2l2a": "planetary-computer"})
+    told = changes(pixels_parts(cells, public), pixels_parts(cells, small))
+    assert 'children.catalog.s1rtc was "planetary-computer", is "cdse"' in told
+    assert not any("s3olci" in line or "s2l2a" in line or "form" in line for line in told)
+
+
+def test_each_catalog_is_asked_for_what_it_is_to_give(tmp_path):
+    dataset = recipe(tmp_path, dem="earth-search")
+    every = resolve_all(dataset)
+    asked = []
+    missing_labels(dataset, every, lambda catalog, name: bool(asked.append((catalog.label, name))) or name != "x")
+    assert ("earth-search", "cop-dem-glo-30") in asked
+    assert ("planetary-computer", "sentinel-2-l2a") in asked
+    assert every.label == "planetary-computer, dem: earth-search"
+    with pytest.raises(ConfigError, match=r"catalog earth-search: has no .*GLO-30.*--catalog dem="):
+        missing_labels(dataset, every, lambda catalog, name: catalog.label != "earth-search")
+
+
+def test_the_recipe_of_every_sentinel_names_catalogs_that_have_a_form_of_each_source():
+    cells = load_dataset("ssl4eo-s")
+    every = resolve_all(cells)
+    assert {n: every.of(n).label for n in cells.specs} == {
+        n: "cdse" if n == "s3olci" else "planetary-computer" for n in cells.specs
+    }
+    assert all(every.form_of(spec) for spec in cells.specs.values())
+    assert resolve_all(cells, "embedded", served_at="http://127.0.0.1").apart == ()

@@ -9,7 +9,7 @@ import pytest
 
 from curation.errors import ConfigError
 from curation.recipe import files
-from curation.recipe.catalogs import pixels_digest, pixels_parts, resolve
+from curation.recipe.catalogs import Catalogs, pixels_digest, pixels_parts, resolve
 from curation.recipe.dataset import Dataset, load_dataset
 from curation.recipe.digests import changes
 from curation.recipe.schema import QualitySpec, Recipe
@@ -295,7 +295,7 @@ DIGESTS = ("pixels", "release", "places")
 
 def digests(dataset: Dataset, catalog: str = "planetary-computer") -> dict[str, str]:
     values = (
-        pixels_digest(dataset, resolve(catalog, "http://127.0.0.1")),
+        pixels_digest(dataset, Catalogs(resolve(catalog, "http://127.0.0.1"))),
         dataset.release_digest(),
         dataset.places_digest(),
     )
@@ -356,13 +356,13 @@ def test_another_rule_of_the_split_is_another_release_alone():
 def test_the_pixels_digest_follows_the_sources(change, changes):
     base = load_dataset("starter")
     other = Dataset(base.recipe, base.specs | {"dem": SourceSpec.model_validate(source("dem", **change))}, base.path)
-    found = [pixels_digest(d, resolve("planetary-computer")) for d in (base, other)]
+    found = [pixels_digest(d, Catalogs(resolve("planetary-computer"))) for d in (base, other)]
     assert (found[0] != found[1]) == changes
 
 
 def test_the_pixels_digest_follows_the_catalog():
     base = load_dataset("starter")
-    ours, theirs = resolve("planetary-computer"), resolve("earth-search")
+    ours, theirs = Catalogs(resolve("planetary-computer")), Catalogs(resolve("earth-search"))
     assert pixels_digest(base, ours) != pixels_digest(base, theirs)
     assert pixels_digest(base, ours) == pixels_digest(load_dataset("starter"), ours)
 
@@ -372,7 +372,7 @@ def test_a_form_in_another_catalog_changes_no_digest():
     dem = base.specs["dem"]
     other = dem.model_copy(update={"catalogs": {"planetary-computer": dem.catalogs["planetary-computer"]}})
     changed = Dataset(base.recipe, base.specs | {"dem": other}, base.path)
-    ours = resolve("planetary-computer")
+    ours = Catalogs(resolve("planetary-computer"))
     assert pixels_digest(base, ours) == pixels_digest(changed, ours)
 
 
@@ -424,14 +424,14 @@ def test_a_misspelt_key_that_must_be_there_is_told_once_with_what_was_meant(tmp_
     ],
 )
 def test_what_changed_is_told_key_by_key(change, want):
-    catalog = resolve("planetary-computer")
+    catalog = Catalogs(resolve("planetary-computer"))
     base, other = load_dataset("starter"), varied(**change)
     assert changes(pixels_parts(base, catalog), pixels_parts(other, catalog)) == want
 
 
 def test_another_catalog_is_one_change_and_a_source_s_own_key_says_where_it_stands():
     base = load_dataset("starter")
-    ours, theirs = resolve("planetary-computer"), resolve("earth-search")
+    ours, theirs = Catalogs(resolve("planetary-computer")), Catalogs(resolve("earth-search"))
     assert changes(pixels_parts(base, ours), pixels_parts(base, theirs)) == [
         'catalog was "planetary-computer", is "earth-search"'
     ]
@@ -490,7 +490,8 @@ def test_what_is_excluded_is_in_no_digest_and_is_an_id(tmp_path):
     )
     said = load_dataset(str(path))
     assert said.recipe.search.exclude == ["S2A_x"]
-    assert said.pixels_digest("any", {}) == silent.pixels_digest("any", {})
+    any_one = Catalogs(resolve("planetary-computer"))
+    assert pixels_digest(said, any_one) == pixels_digest(silent, any_one)
     assert said.release_digest() == silent.release_digest()
     path.write_text(path.read_text().replace('"S2A_x"', '" "'))
     with pytest.raises(ConfigError, match="exclude: ' ' is no id of a scene"):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+from urllib.parse import urlsplit
 
 import pytest
 import shapely
 
 from curation.read import versions
-from curation.recipe.catalogs import Catalog
+from curation.recipe.catalogs import Catalog, resolve
 from curation.scenes import items
 from tests.scenes.catalog import RING, bands, cell_at, items_in, query, reduced, spec
 
@@ -76,6 +77,23 @@ def test_sentinel_2_items_of_cdse(shared):
         res = next(int(a.res_m) for a in source.arrays if band in a.bands)
         assert scene.hrefs[band].startswith("s3://eodata/Sentinel-2/MSI/L2A_N0500/2022/02/17/")
         assert scene.hrefs[band].endswith(f"_{band}_{res}m.jp2")
+
+
+def test_items_of_cdse_over_https_are_read_by_their_other_hrefs(shared):
+    source = spec("s2l2a")
+    (path,) = (shared / "data/eometadatatool-cdse/sentinel-2-l2a/example").glob("*.json")
+    (item,) = items_in(path)
+    form, wanted = source.catalogs["cdse"], bands(source)
+    over_s3, over_https = (items.scene_of(item, source, wanted, form, resolve(n)) for n in ("cdse", "cdse-https"))
+    assert {h[:12] for h in over_s3.hrefs.values()} == {"s3://eodata/"}
+    hosts = resolve("cdse-https").access["https"].hosts
+    assert {urlsplit(h).hostname for h in over_https.hrefs.values()} <= set(hosts)
+    assert {b: h.rpartition("_")[2] for b, h in over_s3.hrefs.items()} == {
+        b: h.removesuffix(")/$value").rpartition("_")[2] for b, h in over_https.hrefs.items()
+    }
+    lacks = copy.deepcopy(item)
+    del lacks["assets"][form.assets.get("B02", "B02")]["alternate"]
+    assert items.scene_of(lacks, source, wanted, form, resolve("cdse-https")) == "unreadable: KeyError: 'alternate'"
 
 
 def test_sentinel_1_items_of_planetary_computer(shared):

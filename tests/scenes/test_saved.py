@@ -13,7 +13,7 @@ import pytest
 from curation.cli import main
 from curation.errors import ConfigError, CurationError
 from curation.outcomes import SLAB, Status
-from curation.recipe.catalogs import resolve
+from curation.recipe.catalogs import Catalogs, resolve
 from curation.recipe.dataset import Dataset
 from curation.scenes import api, saved
 from curation.scenes.cells import SearchCell
@@ -27,7 +27,7 @@ from tests.world import World
 
 
 def searches(dataset: Dataset, url: str, folder: Path) -> tuple[Searches, list[Any]]:
-    made = Searches(dataset, resolve(url), Store(folder))
+    made = Searches(dataset, Catalogs(resolve(url)), Store(folder))
     return made, [(dataset.specs["s2l2a"], dataset.recipe.season("summer").always, CELL)]
 
 
@@ -117,7 +117,7 @@ def test_a_changed_form_is_searched_again(api, dataset, tmp_path):
     one.run(wanted)
     form = dataset.specs["s2l2a"].catalogs["planetary-computer"].model_copy(update={"offset": "none"})
     changed = dataset.specs["s2l2a"].model_copy(update={"catalogs": {"planetary-computer": form}})
-    two = Searches(dataset, resolve(url), Store(tmp_path))
+    two = Searches(dataset, Catalogs(resolve(url)), Store(tmp_path))
     asked = made.requests
     two.run([(changed, *wanted[0][1:])])
     assert made.requests > asked
@@ -127,7 +127,7 @@ def test_a_changed_form_is_searched_again(api, dataset, tmp_path):
 def test_a_failed_search_saves_nothing(api, dataset, tmp_path):
     made, url = api
     one, wanted = searches(dataset, url, tmp_path)
-    _ = one.endpoint
+    one.endpoint(one.catalogs.default)
     made.faults = ["503"] * 1000
     with pytest.raises(CurationError, match="rerun to try again"):
         one.run(wanted)
@@ -156,7 +156,7 @@ def test_work_comes_in_order_once_its_searches_are_saved_and_few_are_searched_ah
     assert len(drawn) == 200
     assert len({tuple(s["bbox"]) for s in made.searches}) == 200
     asked = made.requests
-    assert [e for _, e in Searches(dataset, resolve(url), Store(tmp_path)).ahead(works())] == [None] * 200
+    assert [e for _, e in Searches(dataset, Catalogs(resolve(url)), Store(tmp_path)).ahead(works())] == [None] * 200
     assert made.requests == asked
 
 

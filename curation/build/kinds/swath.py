@@ -100,5 +100,7 @@ def _gridded(
         arrays,
         place,
         scenes,
-        lambda s: {file: Asset(href, source.sign) for file, href in s.hrefs.items()},
+        lambda s: {
+            file: Asset(href, source.sign, base=source.base, access=source.access) for file, href in s.hrefs.items()
+        },
     )

@@ -54,7 +54,7 @@ def slept(job: SlabJob) -> SlabReceipt:
     started = time.perf_counter()
     here = Cube(job.dataset, job.region, job.season, Locations.of(job.locations))
     places = [p for p in job.locations if p.id in job.todo]
-    searches = Searches(job.dataset, job.catalog, job.store, job.searches)
+    searches = Searches(job.dataset, job.catalogs, job.store, job.searches)
     found = candidates.of_slab(job.dataset, searches, job.season, places)
     time.sleep(SLEEP_S)
     chunk = "0123456789abcdef" * 2
@@ -117,7 +117,7 @@ def measure(patches: int, slab_patches: int, root: Path, found: Any, *, only_sea
         (root / "items").mkdir()
         items = pool.apply(planet.write_snapshot, (root / "items", count, dataset))
     store = Store(root).child(dataset.name)
-    catalog = catalogs.resolve(str(root / "items"))
+    catalog = catalogs.Catalogs(catalogs.resolve(str(root / "items")))
     region = from_bbox("-180,-80,180,80")
     out: dict[str, float] = {"patches": locations * len(seasons), "items": items}
     _, out["locate_s"], _ = timed(lambda: selection.locations(dataset, store, [region]))

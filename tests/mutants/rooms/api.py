@@ -29,8 +29,8 @@ ROWS = (
     Mutant(
         "a build of which patches failed is no success in Python",
         "curation/api/folder.py",
-        "catalog.label, special)\n        if check:",
-        "catalog.label, special)\n        if False:",
+        "every.label, special)\n        if check:",
+        "every.label, special)\n        if False:",
         ("tests/api/test_folder.py::test_a_build_of_which_patches_failed_raises_with_what_and_why",),
     ),
     Mutant(

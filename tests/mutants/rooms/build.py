@@ -15,7 +15,7 @@ ROWS = (
     Mutant(
         "no other scene stands in where a certificate is not trusted",
         "curation/build/context.py",
-        "not isinstance(err, PassingError | TrustError)",
+        "not isinstance(err, PassingError | SettingsError)",
         "not isinstance(err, PassingError)",
         ("tests/store/test_trust.py::test_no_other_scene_stands_in_where_a_certificate_is_not_trusted",),
     ),
@@ -151,8 +151,8 @@ ROWS = (
     Mutant(
         "what may pass fails the patch",
         "curation/build/context.py",
-        "isinstance(err, ReadError) and not isinstance(err, PassingError | TrustError)",
-        "isinstance(err, ReadError) and not isinstance(err, TrustError)",
+        "isinstance(err, ReadError) and not isinstance(err, PassingError | SettingsError)",
+        "isinstance(err, ReadError) and not isinstance(err, SettingsError)",
         ("tests/build/test_faults.py::test_no_other_scene_is_taken_for_what_may_pass[503]",),
     ),
     Mutant(

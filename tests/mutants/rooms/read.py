@@ -417,4 +417,32 @@ ROWS = (
         "        transform = dataset.transform",
         ("tests/read/test_reader.py::test_a_header_that_gives_no_place_to_pixels_is_an_error",),
     ),
+    Mutant(
+        "relative hrefs are told from the catalog of their own source",
+        "curation/read/reader.py",
+        "hrefs.located(self.href, self.base or base, folders)",
+        "hrefs.located(self.href, base, folders)",
+        ("tests/test_pipeline.py::test_two_catalogs_give_what_one_gives_and_are_never_mixed",),
+    ),
+    Mutant(
+        "a token is sent to the hosts of its access alone",
+        "curation/read/login.py",
+        "if urlsplit(url).hostname not in self._its.hosts or not is_private(url):",
+        "if False:",
+        ("tests/read/test_login.py::test_a_token_is_not_taken_along_to_another_host",),
+    ),
+    Mutant(
+        "a password that was refused is not tried again at once",
+        "curation/read/login.py",
+        "if self._refusal is not None and self._refusal[0] > now:",
+        "if False:",
+        ("tests/read/test_login.py::test_a_password_that_is_refused_is_told_without_it_and_not_tried_again_and_again",),
+    ),
+    Mutant(
+        "keys are looked up whenever something is read",
+        "curation/read/ranges.py",
+        "access, held).bucket",
+        "access, ()).bucket",
+        ("tests/read/test_login.py::test_keys_that_are_missing_are_told_by_name_and_asked_for_when_they_are_used",),
+    ),
 )

@@ -15,8 +15,8 @@ ROWS = (
     Mutant(
         "a worker does not get what lets one into a catalog",
         "curation/recipe/catalogs.py",
-        "        return (Catalog, (self.identity, self.form, self.location, self.is_file, self.own))",
-        "        return (Catalog, (self.identity, self.form, self.location, self.is_file, self.own, self.given))",
+        'self.is_file, self.own, "")',
+        "self.is_file, self.own, self.secret_url)",
         ("tests/errors/test_printable.py::test_a_catalog_is_called_and_kept_without_its_secrets_which_no_worker_gets",),
     ),
     Mutant(
@@ -134,5 +134,28 @@ ROWS = (
         "and season.around not in self.places.columns:",
         "and False:",
         ("tests/recipe/test_seasons.py::test_its_column_is_one_that_locations_carry",),
+    ),
+    Mutant(
+        "the command's catalog goes before the recipe's for a source",
+        "curation/recipe/catalogs.py",
+        "found |= {name: catalog or use.catalog or recipe.catalog for",
+        "found |= {name: use.catalog or catalog or recipe.catalog for",
+        (
+            "tests/recipe/test_catalogs.py::test_what_is_said_of_a_source_goes_before_what_is_said_of_all_and_the_command_before_the_recipe",
+        ),
+    ),
+    Mutant(
+        "the digest of pixels holds the catalog of each source",
+        "curation/recipe/dataset.py",
+        '"catalog": asked if len(set(asked.values())) > 1 else next(iter(asked.values())),',
+        '"catalog": next(iter(asked.values())),',
+        ("tests/recipe/test_catalogs.py::test_which_source_has_another_catalog_is_told_and_nothing_of_the_others",),
+    ),
+    Mutant(
+        "a netrc file's default is sent to nobody",
+        "curation/recipe/access.py",
+        "found = netrc.netrc(str(path)).hosts.get(host)",
+        "found = netrc.netrc(str(path)).authenticators(host)",
+        ("tests/read/test_login.py::test_a_login_is_sent_what_the_netrc_file_says_and_nobody_else_is",),
     ),
 )

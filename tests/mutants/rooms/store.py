@@ -26,8 +26,8 @@ ROWS = (
     Mutant(
         "object stores trust whom the environment names",
         "curation/store/bucket.py",
-        "        with trust.for_rustls():",
-        "        if True:",
+        "with trust.for_rustls(), _without(",
+        "with _without(",
         ("tests/store/test_trust.py::test_a_ca_that_any_variable_names_is_trusted_by_all_whatever_the_others_name",),
     ),
     Mutant(
@@ -215,5 +215,12 @@ ROWS = (
         "_FULL.search(_without(names, str(err)))",
         "_FULL.search(str(err))",
         (f"{STORAGE}a_store_is_not_full_for_what_its_bucket_or_its_objects_are_called",),
+    ),
+    Mutant(
+        "an endpoint of the environment does not go before that of a bucket of scenes",
+        "curation/store/bucket.py",
+        '_BEFORE_ANY = ("AWS_ENDPOINT_URL_S3",)',
+        "_BEFORE_ANY = ()",
+        ("tests/read/test_login.py::test_scenes_and_results_have_keys_and_endpoints_of_their_own",),
     ),
 )

@@ -1,0 +1,223 @@
+"""What lets a worker read the files of scenes, by scheme: endpoints, and names of the variables that hold credentials.
+
+Names alone: a credential is looked up when it is used, by who uses it, and is in no value of these.
+"""
+
+from __future__ import annotations
+
+import netrc
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from curation.errors.printable import printable
+from curation.recipe.strict import Strict
+
+Scheme = Literal["s3", "gs", "az", "https"]
+
+_SCHEMES: dict[str, Scheme] = {
+    **dict.fromkeys(("s3", "s3a"), "s3"),
+    "gs": "gs",
+    **dict.fromkeys(("az", "adl", "azure", "abfs", "abfss"), "az"),
+    **dict.fromkeys(("http", "https"), "https"),
+}
+
+_KEYS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+    "s3": (frozenset(("access_key_id", "secret_access_key")), frozenset(("session_token",))),
+    "gs": (frozenset(), frozenset(("service_account",))),
+    "az": (frozenset(), frozenset(("account_key", "sas_token"))),
+}
+"""Scheme → credentials that go together, and those that may be said beside or instead."""
+
+
+def scheme_of(url: str) -> Scheme | None:
+    """Which access a URL wants; None where it is none of these: a path."""
+    return _SCHEMES.get(url.partition("://")[0].lower()) if "://" in url else None
+
+
+class Names(Strict):
+    """Environment variables of which the first that is set counts."""
+
+    names: tuple[str, ...] = Field(min_length=1)
+
+    def value(self) -> str:
+        """What the first of them that is set holds; empty where none is."""
+        return next((v for n in self.names if (v := os.environ.get(n, ""))), "")
+
+    @property
+    def text(self) -> str:
+        """How a person is told them."""
+        return " or ".join(self.names)
+
+
+class BucketAccess(Strict):
+    """How objects of `s3://`, `gs://` or `az://` are read, apart from how results are written."""
+
+    endpoint: str | None = None
+    """URL of the store; the provider's own where left out (s3: that of `region` at AWS)."""
+    region: str | None = None
+    account: str | None = None
+    """Storage account of `az://`."""
+    unsigned: bool = False
+    """Nobody signs: a public bucket."""
+    requester_pays: bool = False
+    """Whoever reads says that he pays (s3)."""
+    credentials: dict[str, Names] = Field(default_factory=dict)
+    """What of the store's own → where it is held."""
+
+    @field_validator("credentials", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        return {k: Names(names=tuple(v)) if isinstance(v, list) else v for k, v in value.items()}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.unsigned and (self.credentials or self.requester_pays):
+            raise ValueError("unsigned: goes with neither credentials nor requester_pays")
+        return self
+
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())
+
+    def check(self, scheme: Scheme) -> None:
+        """Passes where it says what the scheme wants. Raises ValueError otherwise."""
+        together, beside = _KEYS[scheme]
+        if unknown := sorted(self.credentials.keys() - together - beside):
+            raise ValueError(
+                f"{scheme}: credentials {unknown}: no such; {scheme} has {', '.join(sorted(together | beside))}"
+            )
+        if self.credentials and not together <= self.credentials.keys():
+            raise ValueError(f"{scheme}: credentials want {' and '.join(sorted(together))}")
+        if not self.credentials and not self.unsigned:
+            raise ValueError(f"{scheme}: expected unsigned = true, or the names of credentials")
+        if scheme == "s3" and not self.region:
+            raise ValueError("s3: expected a region; one's own stores take any")
+        if scheme != "s3" and (self.requester_pays or self.region):
+            raise ValueError(f"{scheme}: region and requester_pays are of s3")
+        if (scheme == "az") != (self.account is not None):
+            raise ValueError("account: expected of az, and of az alone")
+
+    def missing(self) -> list[str]:
+        """What is not set here of what is needed, a line each: names, never values."""
+        wanted = [its for name, its in self.credentials.items() if name != "session_token"]
+        return [its.text for its in wanted if not its.value()]
+
+    @property
+    def needs(self) -> str:
+        """What it takes, for people."""
+        held = [its.text for name, its in self.credentials.items() if name != "session_token"]
+        pays = ", and requests are paid for" if self.requester_pays else ""
+        return "no account" if self.unsigned else f"keys in {', '.join(held)}{pays}"
+
+
+class TokenAccess(Strict):
+    """A bearer token over https, which a server gives for a user and a password (OpenID Connect), and renews."""
+
+    token_url: str
+    client_id: str
+    user: Names
+    password: Names
+    hosts: tuple[str, ...] = Field(min_length=1)
+    """Who is sent the token, and nobody else."""
+
+    @field_validator("user", "password", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        return Names(names=tuple(value)) if isinstance(value, list) else value
+
+    @field_validator("hosts", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+    def check(self, scheme: Scheme) -> None:
+        """Passes where it goes over what others cannot read. Raises ValueError otherwise."""
+        if not is_private(self.token_url):
+            raise ValueError(f"token_url {self.token_url!r}: expected https: a password goes there")
+
+    def missing(self) -> list[str]:
+        """As of `BucketAccess`."""
+        return [its.text for its in (self.user, self.password) if not its.value()]
+
+    @property
+    def needs(self) -> str:
+        """As of `BucketAccess`."""
+        return f"user and password in {self.user.text}, {self.password.text}"
+
+
+class NetrcAccess(Strict):
+    """A login that servers of files redirect to, with user and password of a netrc file: as Earthdata has it."""
+
+    netrc: tuple[str, ...] = Field(min_length=1)
+    """Hosts that are sent what the file says of them, and nobody else."""
+
+    @field_validator("netrc", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+    def check(self, scheme: Scheme) -> None:
+        """Passes: there is nothing to get wrong."""
+
+    def login(self, host: str) -> tuple[str, str] | None:
+        """User and password of a host, where it is one of `netrc` and the file knows it by its name.
+
+        What the file has for any other host (`default`) is never sent.
+
+        Raises:
+            ValueError: the file cannot be read as one, told without what it holds.
+        """
+        if host not in self.netrc:
+            return None
+        path = netrc_file()
+        try:
+            found = netrc.netrc(str(path)).hosts.get(host)
+        except FileNotFoundError:
+            return None
+        except netrc.NetrcParseError as err:  # its message may hold a line of the file
+            raise ValueError(f"{path}: is no netrc file (line {err.lineno})") from None
+        except OSError as err:
+            raise ValueError(f"{path}: cannot be read: {err.strerror}") from None
+        return (found[0], found[2] or "") if found and found[0] else None
+
+    def missing(self) -> list[str]:
+        """As of `BucketAccess`."""
+        try:
+            return [f"machine {host} in {netrc_file()}" for host in self.netrc if self.login(host) is None]
+        except ValueError as err:
+            return [printable(err)]
+
+    @property
+    def needs(self) -> str:
+        """As of `BucketAccess`."""
+        return f"user and password of {', '.join(self.netrc)} in a netrc file (NETRC, else ~/.netrc)"
+
+
+Access = BucketAccess | TokenAccess | NetrcAccess
+
+Accesses = Mapping[Scheme, Access]
+
+
+def netrc_file() -> Path:
+    """The file that NETRC names, else `~/.netrc`."""
+    return Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
+
+
+def is_private(url: str) -> bool:
+    """Whether nobody on the way can read what is sent there: https, or this machine itself."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or parts.hostname in ("127.0.0.1", "localhost", "::1")
+
+
+def check_accesses(accesses: Accesses) -> None:
+    """Passes where each is of its scheme's kind and says what that wants. Raises ValueError otherwise."""
+    for scheme, access in accesses.items():
+        if (scheme == "https") == isinstance(access, BucketAccess):
+            raise ValueError(f"{scheme}: expected {'token_url or netrc' if scheme == 'https' else 'keys of a bucket'}")
+        access.check(scheme)

@@ -1,0 +1,111 @@
+"""What lets one in, as TOML states it: what is refused, what is told, and what no digest holds."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from curation.cli import main
+from curation.errors import ConfigError
+from curation.recipe import catalogs
+from curation.recipe.access import BucketAccess, check_accesses
+from curation.recipe.catalogs import missing_access, resolve, resolve_all, table
+from curation.recipe.dataset import load_dataset
+from curation.recipe.sources import CatalogForm
+
+CDSE = ("CDSE_S3_ACCESS_KEY_ID", "CDSE_S3_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
+
+@pytest.fixture(autouse=True)
+def _unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*CDSE, "CDSE_USERNAME", "CDSE_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "stated", "told"),
+    [
+        ("s3", {"region": "r"}, "expected unsigned = true, or the names of credentials"),
+        ("s3", {"unsigned": True}, "expected a region"),
+        ("s3", {"region": "r", "credentials": {"access_key_id": ["K"]}}, "access_key_id and secret_access_key"),
+        ("s3", {"region": "r", "credentials": {"key": ["K"]}}, r"credentials \['key'\]: no such"),
+        ("s3", {"region": "r", "unsigned": True, "requester_pays": True}, "goes with neither"),
+        ("az", {"unsigned": True}, "account: expected of az"),
+        ("gs", {"unsigned": True, "requester_pays": True}, "goes with neither"),
+        ("gs", {"credentials": {"service_account": ["K"]}, "requester_pays": True}, "are of s3"),
+    ],
+)
+def test_what_does_not_go_together_is_told(scheme, stated, told):
+    with pytest.raises(ValueError, match=told):
+        check_accesses({scheme: BucketAccess.model_validate(stated)})
+
+
+def test_a_form_goes_before_its_catalog_and_neither_is_in_a_digest():
+    cdse = resolve("cdse")
+    dem = load_dataset("ssl4eo-s").specs["dem"]
+    assert cdse.access_of(dem) == cdse.access
+    own = BucketAccess(region="r", unsigned=True)
+    form = dem.catalogs["cdse"].model_copy(update={"access": {"s3": own}})
+    other = dem.model_copy(update={"catalogs": {**dem.catalogs, "cdse": form}})
+    assert cdse.access_of(other)["s3"] == own
+    assert form.model_dump(mode="json") == dem.catalogs["cdse"].model_dump(mode="json")
+    assert "access" not in CatalogForm(collection="c").model_dump(mode="json")
+    assert pickle.loads(pickle.dumps(cdse)).access == cdse.access  # names go to workers
+
+
+def test_an_alternate_of_ones_own_catalog_makes_it_another():
+    assert resolve("cdse-https").alternate == "https"
+    plain, other = resolve("cdse+https://stac.example"), resolve("cdse-https+https://stac.example")
+    assert (plain.identity, plain.form) == ("https://stac.example", "cdse")
+    assert (other.form, other.alternate) == ("cdse", "https")
+    assert other.identity != plain.identity
+    assert other.slug != plain.slug
+
+
+def test_what_is_not_set_is_told_by_name_for_public_catalogs_that_are_asked(monkeypatch: pytest.MonkeyPatch):
+    cells = load_dataset("ssl4eo-s")
+    assert missing_access(cells, resolve_all(cells)) == {
+        "cdse": ["CDSE_S3_ACCESS_KEY_ID or AWS_ACCESS_KEY_ID", "CDSE_S3_SECRET_ACCESS_KEY or AWS_SECRET_ACCESS_KEY"]
+    }
+    assert missing_access(cells, resolve_all(cells, "cdse+https://stac.example")) == {}
+    for name in CDSE[:2]:
+        monkeypatch.setenv(name, "hidden")
+    assert missing_access(cells, resolve_all(cells)) == {}
+
+
+def test_a_build_without_keys_is_refused_before_anybody_is_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    flags = ["--dataset", "ssl4eo-s", "--root", str(tmp_path), "--scheduler", "none", "--region", "9,50,10,51"]
+    assert main.main(["build", *flags]) == 2
+    said = capsys.readouterr().err
+    assert "catalog cdse: CDSE_S3_ACCESS_KEY_ID or AWS_ACCESS_KEY_ID, CDSE_S3_SECRET" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_table_says_who_has_what_and_what_is_set_here_and_never_what_it_holds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("CDSE_USERNAME", "hidden-name")
+    flags = ["--dataset", "ssl4eo-s", "--catalog", "s5p-*=https://me:hidden-word@stac.example/v1?key=hidden-key"]
+    assert main.main(["catalogs", *flags]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    head = lines[0].split()
+    assert head == ["source", *table(), "https://stac.example/v1"]
+    olci = next(line for line in lines if line.startswith("s3olci"))
+    assert olci.split("  ")[1].strip() == "-" or " - " in olci
+    assert "sentinel-3-olci-1-efr-ntc *" in olci
+    assert "planetary-computer: no account; hrefs are signed" in lines
+    assert "cdse-https: user and password in CDSE_USERNAME, CDSE_PASSWORD: not set here: CDSE_PASSWORD" in lines
+    monkeypatch.setenv("CDSE_PASSWORD", "hidden-word")
+    assert main.main(["catalogs", *flags]) == 0
+    said = capsys.readouterr().out
+    assert "cdse-https: user and password in CDSE_USERNAME, CDSE_PASSWORD: set here" in said
+    assert "hidden" not in said + "".join(lines)
+
+
+def test_a_row_that_states_its_access_wrongly_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "catalogs.toml").write_text('[x]\ntitle = "t"\nurl = "https://x"\naccess.https = { unsigned = true }\n')
+    monkeypatch.setattr(catalogs.files, "folder", lambda name: tmp_path)
+    with pytest.raises(ConfigError, match="expected token_url or netrc"):
+        resolve("x")
