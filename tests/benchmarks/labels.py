@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,12 +95,12 @@ def cases(land: Ground, region: Region, its: Sequence[Mistakes], count: int, rul
             found.setdefault(way, []).append(np.stack(values))
     says = {}
     for way, by_seed in found.items():
-        values = np.stack(by_seed)
+        every = np.stack(by_seed)
         if way == "refined":
-            says[way] = values[..., 0] == 1, values[..., 1]
+            says[way] = every[..., 0] == 1, every[..., 1]
         else:
-            support = np.clip(values / (2 * threshold), 0, 1)
-            says[way] = values >= threshold, np.abs(support - 0.5) + 1e-3 * np.abs(values - threshold)
+            support = np.clip(every / (2 * threshold), 0, 1)
+            says[way] = every >= threshold, np.abs(support - 0.5) + 1e-3 * np.abs(every - threshold)
     return Cases(np.stack(truth), says)
 
 
@@ -140,6 +141,11 @@ def macro(of: Cases, way: str, decided: Bools, seeds: NDArray[np.int64] | slice 
     return float(np.nanmean(f1(of.truth, of.says[way][0], decided, seeds)[told(of)]))
 
 
+def gain(of: Cases, way: str, some: dict[str, Bools], seeds: NDArray[np.int64] | slice) -> float:
+    """By how much the refined labels are ahead of a way that answers as often."""
+    return macro(of, "refined", some["refined"], seeds) - macro(of, way, some[way], seeds)
+
+
 def answered(of: Cases, least: float = RULES.refine.min_agreement) -> dict[str, Bools]:
     """Way → the cases it answers, of each label as many as the refined labels."""
     rank = of.says["refined"][1]
@@ -156,17 +162,17 @@ def show(correlation: float, of: Cases) -> None:
     print(f"\ncorrelation {correlation:g}: macro F1; coverage of the refined labels {share:.3f}")
     print(f"{'':28} {'always':>8} {'at equal coverage':>26} {'refined is ahead by':>28}")
     for way in of.says:
-        low, high = spread(seeds, lambda s, way=way: macro(of, way, some[way], s))  # type: ignore[misc]
+        low, high = spread(seeds, partial(macro, of, way, some[way]))
         line = f"{way:28} {macro(of, way, every):8.3f} {macro(of, way, some[way]):10.3f} ({low:.3f} to {high:.3f})"
         if way != "refined":
-            gain = lambda s, way=way: macro(of, "refined", some["refined"], s) - macro(of, way, some[way], s)  # noqa: E731
-            low, high = spread(seeds, gain)
-            line += f"   {gain(slice(None)):+.3f} ({low:+.3f} to {high:+.3f})"
+            ahead = partial(gain, of, way, some)
+            low, high = spread(seeds, ahead)
+            line += f"   {ahead(slice(None)):+.3f} ({low:+.3f} to {high:+.3f})"
         print(line)
     print("macro F1 by coverage          " + "".join(f"{c:>8.2f}" for c in (1.0, 0.95, 0.9, 0.8, 0.7)))
     for way, (_, rank) in of.says.items():
-        by = [macro(of, way, surest(rank, np.full(rank.shape[-1], c))) for c in (1.0, 0.95, 0.9, 0.8, 0.7)]
-        print(f"{way:30}" + "".join(f"{v:8.3f}" for v in by))
+        risk = [macro(of, way, surest(rank, np.full(rank.shape[-1], c))) for c in (1.0, 0.95, 0.9, 0.8, 0.7)]
+        print(f"{way:30}" + "".join(f"{v:8.3f}" for v in risk))
     print(
         f"F1 by label {'has it':>12} {'coverage':>9} {'WorldCover':>11} {'Dynamic W.':>11} {'refined':>8}   (equal coverage)"
     )

@@ -86,11 +86,11 @@ def test_each_distinct_window_of_a_cell_is_one_search_and_none_is_wider_than_a_p
 
 def test_a_saved_search_is_called_by_its_days_and_that_of_a_fixed_season_by_its_name(tmp_path):
     dataset = made(tmp_path, SEASONS | YEAR)
-    searches = Searches(dataset, catalogs.resolve("earth-search"), Store(tmp_path))
+    searches = Searches(dataset, catalogs.Catalogs(catalogs.resolve("earth-search")), Store(tmp_path))
     date = dt.datetime(2021, 3, 1, tzinfo=dt.UTC)
     place = Location("a", 7.3, 51.2, 32632, 0.0, 0.0, 480.0, "world", columns={"flood": date})
     keys = [searches._key(*w) for s in ("year", "post") for w in candidates.wanted(dataset, s, [place])[:1]]
-    slug = searches.catalog.slug
+    slug = searches.catalogs.default.slug
     assert keys == [
         f"scenes/{slug}/s2l2a/year/n51e007.json.gz",
         f"scenes/{slug}/s2l2a/post.20210301-20210313/n51e007.json.gz",
@@ -123,7 +123,7 @@ def test_each_place_gets_the_scenes_of_its_own_window(earth, tmp_path):
     )
     dataset, whole = made(tmp_path), made(tmp_path, YEAR)
     catalog = catalogs.resolve("embedded", served_at=earth)
-    searches, all_year = (Searches(d, catalog, Store(tmp_path / n)) for n, d in (("own", dataset), ("year", whole)))
+    searches, all_year = (Searches(d, catalogs.Catalogs(catalog), Store(tmp_path / n)) for n, d in (("own", dataset), ("year", whole)))
     places = list(draw.draw(dataset))
     all_year.run(candidates.wanted(whole, "year", places))
     every = candidates.of_slab(whole, all_year, "year", places)

@@ -16,7 +16,7 @@ import stac_geoparquet.arrow
 from curation.errors import ConfigError, ReadError
 from curation.model import Window, iso
 from curation.read import ranges
-from curation.recipe.catalogs import resolve
+from curation.recipe.catalogs import Catalogs, resolve
 from curation.scenes import snapshot
 from curation.scenes.remotefile import RemoteFile
 from curation.scenes.saved import Searches, opened
@@ -88,7 +88,7 @@ def test_what_lets_one_in_is_sent_and_never_kept(far, dataset, tmp_path):
     archive.token = "SECRET"
     catalog = resolve(f"{url}?sig=SECRET")
     assert "SECRET" not in f"{catalog!r}{catalog.identity}{catalog.location}{catalog.label}{catalog.base}"
-    searches = Searches(dataset, catalog, Store(tmp_path))
+    searches = Searches(dataset, Catalogs(catalog), Store(tmp_path))
     wanted = [(dataset.specs["s2l2a"], dataset.recipe.season("summer"), CELL)]
     searches.run(wanted)
     assert len(searches.scenes(*wanted[0])) == 92

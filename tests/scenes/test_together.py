@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.errors import CurationError
-from curation.recipe.catalogs import resolve
+from curation.recipe.catalogs import Catalogs, resolve
 from curation.scenes import saved
 from curation.scenes.cells import MOST_WASTE, TOGETHER, SearchCell, joint, together
 from curation.scenes.paging import LARGE_PAGE_ITEMS, PAGE_ITEMS
@@ -110,7 +110,7 @@ def test_saved_searches_are_the_same_however_many_cells_were_asked_for_at_once(s
     for way in ("silent", "honest"):
         made.way = way
         made.searches.clear()
-        one = Searches(dataset, resolve(url), Store(tmp_path / way))
+        one = Searches(dataset, Catalogs(resolve(url)), Store(tmp_path / way))
         assert one.run(wanted) == []
         stored.append({s.key: one.store.get(s.key) for s in one.store.list()})
         numbers.append(len(made.searches))
@@ -144,7 +144,7 @@ def test_what_is_too_much_for_a_catalog_is_asked_for_cell_by_cell(server, fault)
 def test_a_cell_that_cannot_be_searched_fails_what_needs_it_alone(server, dataset, tmp_path):
     made, url = server
     made.way, made.failing_at = "honest", 6.5
-    one = Searches(dataset, resolve(url), Store(tmp_path))
+    one = Searches(dataset, Catalogs(resolve(url)), Store(tmp_path))
     wanted = [(dataset.specs["s2l2a"], dataset.recipe.season("summer"), c) for c in CELLS]
     made.widest = 1.9  # so that each is asked for alone
     told = dict(one.ahead([(w[2], [w]) for w in wanted]))
@@ -159,7 +159,7 @@ def test_works_are_given_in_order_however_many_there_are(server, dataset, tmp_pa
     made.way = "honest"
     monkeypatch.setattr(saved, "AHEAD", 3)
     monkeypatch.setattr(saved, "REMEMBERED", 2)
-    one = Searches(dataset, resolve(url), Store(tmp_path))
+    one = Searches(dataset, Catalogs(resolve(url)), Store(tmp_path))
     wanted = [(dataset.specs["s2l2a"], dataset.recipe.season("summer"), c) for c in CELLS]
     works = [(n, [wanted[n % len(CELLS)], wanted[(n + 1) % len(CELLS)]]) for n in range(40)]
     assert list(one.ahead(iter(works))) == [(n, None) for n in range(40)]

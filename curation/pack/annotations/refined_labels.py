@@ -217,7 +217,7 @@ def refined_names(sample: Subject) -> str | None:
     if maps is None:
         return None
     present = refine(maps[0], maps[1], sample.label_names, sample.rules, maps[2]).present
-    unknown: NDArray[np.bool_] = np.isnan(present).all(axis=0)
+    unknown = np.asarray(np.isnan(present).all(axis=0))
     if unknown.all():
         return None
     there = [n for n, season in zip(sample.label_names, present.T, strict=True) if (season == 1).any()]

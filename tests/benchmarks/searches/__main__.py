@@ -38,7 +38,7 @@ from curation.embedded.service import api as embedded
 from curation.errors import CurationError
 from curation.model import Location
 from curation.recipe import catalogs
-from curation.recipe.catalogs import Catalog
+from curation.recipe.catalogs import Catalog, Catalogs
 from curation.recipe.dataset import Dataset, load_dataset
 from curation.scenes import candidates, saved
 from curation.scenes.cells import Box, SearchCell, cell_of, joint
@@ -88,8 +88,8 @@ class Planned(Searches):
     """Searches of which none is saved, and each is made once."""
 
     def __init__(self, dataset: Dataset, catalog: Catalog, store: Store, endpoint: Counting) -> None:
-        super().__init__(dataset, catalog, store)
-        self._opened = endpoint  # type: ignore[assignment]  # it is asked in the same way
+        super().__init__(dataset, Catalogs(catalog), store)
+        self._opened[catalog] = endpoint  # type: ignore[assignment]  # it is asked in the same way
         self._made: set[tuple[str, str, SearchCell]] = set()
 
     def _is_saved(self, *wanted: Any) -> bool:
@@ -220,9 +220,9 @@ def sample(dataset: Dataset, made: list[tuple[Cube, list[list[Location]]]], api_
             serving(far.answer) as url,
         ):
             catalog = catalogs.resolve(url + api_url.removeprefix(far._host))
-            searches = Searches(dataset, catalog, Store(folder))
+            searches = Searches(dataset, Catalogs(catalog), Store(folder))
             if not large:
-                searches.endpoint._trims = False  # type: ignore[union-attr]  # it is an Api
+                searches.endpoint(catalog)._trims = False  # type: ignore[union-attr]  # it is an Api
             for cube_, places in made:
                 for _, error in searches.ahead(works(cube_, places)):
                     if error is not None:
