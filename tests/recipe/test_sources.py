@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import tomllib
 from typing import Any
 
@@ -170,6 +171,29 @@ def test_bands_have_a_name_of_their_own_whatever_their_source_and_optical_and_ra
     assert [b.centre_nm for b in light[12:]] == sorted(b.centre_nm or 0 for b in light[12:])
     assert SourceSpec.model_validate(raw("s5p-aer-ai")).band("ai_340_380").name == "s5p.ai-340-380"
     assert SourceSpec.model_validate(raw("dem")).band("height") == BandSpec(name="dem.height")
+
+
+def test_bands_lie_where_recorded_items_say(shared):
+    """CDSE's items state centres of both sensors; of widths OLCI's alone can be meant (267 nm of B02 cannot)."""
+    s2, olci = (SourceSpec.model_validate(raw(name)) for name in ("s2l2a", "s3olci"))
+    found = set()
+    for path in sorted((shared / "data/eometadatatool-cdse").rglob("*.json")):
+        text = path.read_text()
+        if "eo:center_wavelength" not in text:
+            continue
+        for asset in json.loads(text).get("assets", {}).values():
+            for stated in asset.get("bands", ()):
+                name, centre_nm = stated.get("name", ""), 1000 * stated.get("eo:center_wavelength", 0)
+                spec = (
+                    olci if name in olci.bands else s2 if name in s2.bands and "sentinel-2-l2a" in str(path) else None
+                )
+                if spec is not None and centre_nm:
+                    assert spec.band(name).centre_nm == pytest.approx(centre_nm, abs=1)
+                    if spec is olci:
+                        assert spec.band(name).width_nm == pytest.approx(1000 * stated["eo:full_width_half_max"])
+                    found.add(name)
+    assert len(found & set(olci.bands)) >= 16
+    assert found >= set(s2.bands) - {"SCL"}
 
 
 @pytest.mark.parametrize(
