@@ -20,8 +20,9 @@ from curation.read.swath import Swaths
 from curation.recipe.access import Accesses
 from curation.recipe.catalogs import Catalogs
 from curation.recipe.dataset import Dataset
+from curation.recipe.forms import CatalogForm
 from curation.recipe.schema import QualitySpec
-from curation.recipe.sources import ArraySpec, CatalogForm, Shift, SourceSpec
+from curation.recipe.sources import ArraySpec, Shift, SourceSpec
 from curation.scenes.candidates import Candidates, Times, is_near
 from curation.store import paths
 from curation.store.objects import Store

@@ -20,7 +20,8 @@ from curation.recipe import files
 from curation.recipe.access import Access, Accesses, Scheme, check_accesses
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import digest
-from curation.recipe.sources import CatalogForm, SourceSpec
+from curation.recipe.forms import CatalogForm
+from curation.recipe.sources import SourceSpec
 from curation.recipe.strict import Strict
 from curation.recipe.toml import read_toml
 from curation.store import hrefs, local

@@ -17,9 +17,10 @@ from curation.recipe import atlas, files
 from curation.recipe.annotations import Annotation
 from curation.recipe.bounds import LEAST_PX
 from curation.recipe.digests import digest
+from curation.recipe.forms import CatalogForm
 from curation.recipe.schema import GridSpec, Recipe, UseSpec
 from curation.recipe.seasons import MOST_DAYS
-from curation.recipe.sources import ArraySpec, CatalogForm, Shift, SourceSpec
+from curation.recipe.sources import ArraySpec, Shift, SourceSpec
 from curation.recipe.toml import read_toml
 from curation.store import local, paths
 

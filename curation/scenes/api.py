@@ -21,7 +21,7 @@ from curation.errors import ConfigError, CurationError
 from curation.errors.causes import one_line
 from curation.errors.printable import shown
 from curation.recipe.catalogs import Catalog
-from curation.recipe.sources import CatalogForm
+from curation.recipe.forms import CatalogForm
 from curation.scenes.cells import Box, joint
 from curation.scenes.fields import Answer, Fields, Watched, asked_for
 from curation.scenes.items import Found, Query, name_of, reduced_each

@@ -21,7 +21,8 @@ from curation.errors.printable import shown, unsigned
 from curation.model import Scene, Window, iso, parse_time
 from curation.read import radiometry, versions
 from curation.recipe.catalogs import Catalog
-from curation.recipe.sources import CatalogForm, SourceSpec
+from curation.recipe.forms import CatalogForm
+from curation.recipe.sources import SourceSpec
 from curation.scenes import spelling
 from curation.scenes.cells import SearchCell
 from curation.store import hrefs

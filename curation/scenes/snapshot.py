@@ -33,7 +33,7 @@ from curation.errors.causes import first_line
 from curation.model import Scene
 from curation.read.signing import FileAddress
 from curation.recipe.catalogs import PARQUET, Catalog, parquet_parts
-from curation.recipe.sources import CatalogForm
+from curation.recipe.forms import CatalogForm
 from curation.scenes import spelling
 from curation.scenes.cells import SearchCell
 from curation.scenes.items import Found, Query, Unreadable, looked_at, name_of

@@ -13,7 +13,7 @@ from curation.recipe import catalogs
 from curation.recipe.access import BucketAccess, check_accesses
 from curation.recipe.catalogs import missing_access, resolve, resolve_all, table
 from curation.recipe.dataset import load_dataset
-from curation.recipe.sources import CatalogForm
+from curation.recipe.forms import CatalogForm
 
 CDSE = ("CDSE_S3_ACCESS_KEY_ID", "CDSE_S3_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 

@@ -123,7 +123,9 @@ def test_each_place_gets_the_scenes_of_its_own_window(earth, tmp_path):
     )
     dataset, whole = made(tmp_path), made(tmp_path, YEAR)
     catalog = catalogs.resolve("embedded", served_at=earth)
-    searches, all_year = (Searches(d, catalogs.Catalogs(catalog), Store(tmp_path / n)) for n, d in (("own", dataset), ("year", whole)))
+    searches, all_year = (
+        Searches(d, catalogs.Catalogs(catalog), Store(tmp_path / n)) for n, d in (("own", dataset), ("year", whole))
+    )
     places = list(draw.draw(dataset))
     all_year.run(candidates.wanted(whole, "year", places))
     every = candidates.of_slab(whole, all_year, "year", places)

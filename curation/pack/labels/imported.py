@@ -258,7 +258,7 @@ class Imported:
     def unmatched(self, dataset: Dataset, places: Locations) -> list[Unmatched]:
         """Rows of none of the places, or of no season."""
         there = _keys(places)
-        seasons = self._seasons(dataset)
+        seasons = self._seasons(dataset, places)
         out = []
         for n, place in enumerate(self.rows["location"].to_pylist()):
             if place is None or _key(place) not in there:
@@ -295,15 +295,20 @@ class Imported:
             out += [] if why is None else [(n, why)]
         return out
 
-    def _seasons(self, dataset: Dataset) -> list[list[str]]:
-        """The seasons that each row's image was taken in."""
-        windows = [dataset.recipe.season(s) for s in dataset.seasons_of(self.record.source)]
+    def _seasons(self, dataset: Dataset, places: Locations) -> list[list[str]]:
+        """The seasons that each row's image was taken in, as they are at its location."""
+        seasons = [dataset.recipe.season(s) for s in dataset.seasons_of(self.record.source)]
+        numbers = {_key(name): n for n, name in enumerate(places.table["id"].to_pylist())}
         out = []
-        for image in self._images:
+        for image, place in zip(self._images, self.rows["location"].to_pylist(), strict=True):
+            number = None if place is None else numbers.get(_key(place))
+            at = None if number is None else places[number]
+            windows = [] if at is None else [s.window(at) for s in seasons]
             time = image.start or image.sensed
             if time is None and image.day is not None:
                 time = dt.datetime.combine(image.day, dt.time(), dt.UTC)
-            out.append([w.name for w in windows if time is not None and w.holds(time)])
+            held = [time is not None and w is not None and w.holds(time) for w in windows]
+            out.append([season.name for season, its in zip(seasons, held, strict=False) if its])
         return out
 
     def coverage(self, dataset: Dataset, places: Locations, asked: Sequence[str]) -> Coverage:
@@ -320,7 +325,7 @@ class Imported:
             labels is not None or shares is not None
             for labels, shares in zip(self.rows["labels"].to_pylist(), self.rows["shares"].to_pylist(), strict=True)
         ]
-        seasons = self._seasons(dataset) if self.record.seasonal else [[STATIC]] * self.rows.num_rows
+        seasons = self._seasons(dataset, places) if self.record.seasonal else [[STATIC]] * self.rows.num_rows
         can = {
             (_key(place), season)
             for place, its, is_known in zip(self.rows["location"].to_pylist(), seasons, told, strict=True)
