@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curation.api import folder
 from curation.cli import main, verbs
 from curation.cli.flags import VERBS
 from curation.errors.words import shortened
@@ -152,6 +153,24 @@ def test_a_catalog_file_that_cannot_be_parsed_is_found_by_a_dry_run(world: World
     flags = ["--dataset", str(world.recipe), "--root", str(tmp_path / "r"), "--dry-run"]
     assert main.main([*flags, "--catalog", str(broken)]) == 2
     assert f"catalog {broken}: expected a STAC ItemCollection" in said(capsys)
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("nix.json", "no such file or folder"), ("notes.md", "its name ends in '.md'")]
+)
+@pytest.mark.parametrize("command", [("build",), ("build", "--dry-run"), ("labels", "import")])
+def test_a_wrong_path_of_labels_is_told_before_anything_is_asked_or_drawn(
+    world: World, tmp_path: Path, capsys, monkeypatch, command, name, told
+):
+    (tmp_path / "notes.md").write_text("x")
+    monkeypatch.setattr(folder.selection, "locations", None)
+    monkeypatch.setattr(folder.DatasetFolder, "_served", None)
+    flags = ["--dataset", str(world.recipe), "--root", str(tmp_path / "r"), "--catalog", str(world.catalog)]
+    labels = [str(tmp_path / name)] if command[0] == "labels" else ["--labels", str(tmp_path / name)]
+    assert main.main([*command, *flags, *labels]) == 2
+    assert f"labels {tmp_path / name}: {told}" in (err := said(capsys))
+    assert "expected a .json, .csv or .parquet file that lists labels, or a folder of class maps" in err
     assert not (tmp_path / "r").exists()
 
 

@@ -140,6 +140,8 @@ class DatasetFolder:
             check: raise where a patch failed, rather than return it.
         """
         seasons = selection.asked_seasons(self.dataset, season)
+        if labels is not None:
+            importing.check(Path(labels))
         store, asked = self.store, self._asked(region)
         rows_of_file = self._rows(asked)
         with self._served() as every:
@@ -368,7 +370,9 @@ class DatasetFolder:
         keep: bool = True,
     ) -> tuple[tuple[str, ...], Imported | None]:
         """What is to be said of imported labels, which is logged before any work; and those, of `path` or from before."""
-        if path is None and store.head(paths.LABELS_RECORD) is None:
+        if path is not None:
+            importing.check(Path(path))
+        elif store.head(paths.LABELS_RECORD) is None:
             return (), None
         found = selection.locations(self.dataset, store, asked, keep=keep)
         roots = [p for folder, p in found.items() if not self.dataset.level_of(folder).level]

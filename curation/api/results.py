@@ -222,6 +222,9 @@ class OffersResult(Result):
 
 ASKED = " *"
 
+OPEN = "nothing that is known here: https is read without a login, buckets with the keys that the environment has"
+"""Of a catalog that states nothing of what lets one in."""
+
 
 def _access(dataset: Dataset, catalog: Catalog) -> str:
     """What lets one in where files of a catalog's lie, of the recipe's sources that it offers."""
@@ -233,9 +236,7 @@ def _access(dataset: Dataset, catalog: Catalog) -> str:
         signed = any(f is not None and f.sign != "none" for f in map(catalog.form_of, offered)) and not catalog.own
         if catalog.served_url:
             return "no account; this machine serves it to itself"
-        return (
-            "no account; hrefs are signed" if signed else "what the environment says to all, where a bucket wants keys"
-        )
+        return "no account; hrefs are signed" if signed else OPEN
     needs = ", ".join(a.needs for a in every)
     missing = list(dict.fromkeys(name for access in every for name in access.missing()))
     if missing:

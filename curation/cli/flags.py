@@ -102,10 +102,10 @@ def make_parser() -> _Parser:
         action="append",
         default=[],
         metavar="[SOURCE=]C",
-        help="planetary-computer, earth-search, earth-search-c1, cdse, embedded, the URL of a STAC API, or the path of a "
-        "STAC ItemCollection, a STAC-GeoParquet file, or a folder of such; with SOURCE= (s3olci=cdse, s5p-*=…; given again "
-        "and again) for that source alone. Goes before what the recipe says (default: the recipe's); embedded wants "
-        "pip install 'curation[earth]'",
+        help="a name of stac_queries/catalogs.toml (planetary-computer, earth-search, cdse, embedded …; `curate catalogs` "
+        "has them all), the URL of a STAC API, the path of a STAC ItemCollection, or STAC-GeoParquet: a file, a folder, "
+        "a URL, or a place in a bucket; with SOURCE= (s3olci=cdse, s5p-*=…; given again and again) for that source alone. "
+        "Goes before what the recipe says (default: the recipe's); embedded wants pip install 'curation[earth]'",
     )
     work = _Parser(add_help=False)
     work.add_argument(

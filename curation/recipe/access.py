@@ -9,10 +9,10 @@ import netrc
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from curation.errors.printable import printable
 from curation.recipe.strict import Strict
@@ -215,9 +215,14 @@ def is_private(url: str) -> bool:
     return parts.scheme == "https" or parts.hostname in ("127.0.0.1", "localhost", "::1")
 
 
-def check_accesses(accesses: Accesses) -> None:
-    """Passes where each is of its scheme's kind and says what that wants. Raises ValueError otherwise."""
+def check_accesses(accesses: dict[Scheme, Access]) -> dict[Scheme, Access]:
+    """The same, where each is of its scheme's kind and says what that wants. Raises ValueError otherwise."""
     for scheme, access in accesses.items():
         if (scheme == "https") == isinstance(access, BucketAccess):
             raise ValueError(f"{scheme}: expected {'token_url or netrc' if scheme == 'https' else 'keys of a bucket'}")
         access.check(scheme)
+    return accesses
+
+
+AccessTable = Annotated[dict[Scheme, Access], AfterValidator(check_accesses)]
+"""As a row of `catalogs.toml`, or a form of a source, states it."""

@@ -8,16 +8,16 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, RootModel, model_validator
+from pydantic import Field, RootModel
 
 from curation.errors import ConfigError
 from curation.errors.printable import printable, remember, unsigned
 from curation.errors.words import did_you_mean
 from curation.recipe import files
-from curation.recipe.access import Access, Accesses, Scheme, check_accesses
+from curation.recipe.access import Accesses, AccessTable
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import digest
 from curation.recipe.forms import CatalogForm
@@ -47,13 +47,8 @@ class CatalogSpec(Strict):
     """The named catalog whose form its items have; its own name where left out."""
     alternate: str = ""
     """Which of the other hrefs of an asset (STAC's `alternate`) is read; its first one where left out."""
-    access: dict[Scheme, Access] = Field(default_factory=dict)
+    access: AccessTable = Field(default_factory=dict)
     """By scheme, what lets one in where its files lie; what the environment says to all of one that is left out."""
-
-    @model_validator(mode="after")
-    def _is_access(self) -> Self:
-        check_accesses(self.access)
-        return self
 
 
 class CatalogTable(RootModel[dict[str, CatalogSpec]]):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
-from curation.recipe.access import Access, Scheme, check_accesses
+from curation.recipe.access import AccessTable
 from curation.recipe.strict import Strict
 
 
@@ -40,10 +40,5 @@ class CatalogForm(Strict):
     in their names and items leave out. It comes before `properties`."""
     offset: Literal["none", "baseline", "raster-bands", "earth-search"] = "none"
     """How to know whether the +1000 offset of Sentinel-2 baseline 04.00 is in the pixels."""
-    access: dict[Scheme, Access] = Field(default_factory=dict, exclude=True)
+    access: AccessTable = Field(default_factory=dict, exclude=True)
     """By scheme, what lets one in where that is not as the catalog says: changes no pixel, so that no digest holds it."""
-
-    @model_validator(mode="after")
-    def _is_access(self) -> Self:
-        check_accesses(self.access)
-        return self

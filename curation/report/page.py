@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,6 +190,8 @@ def _facts(survey: Survey, index: Index | None) -> list[tuple[str, str]]:
         ("pixels digest", ", ".join(pixels)),
         ("release digest", index.release_digest if index else release),
     ]
+    if index and (asked := index.counts.get("catalogs")):
+        out.append(("catalogs", _catalogs(asked)))
     out.append(("split", survey.split.about))
     if index:
         out.append(("content sha256", index.content_sha256))
@@ -205,6 +207,12 @@ def _facts(survey: Survey, index: Index | None) -> list[tuple[str, str]]:
     versions = index.written_by if index else writers.versions()
     out.append(("packed with" if index else "versions here", ", ".join(f"{k} {v}" for k, v in versions.items())))
     return out
+
+
+def _catalogs(asked: Mapping[str, str]) -> str:
+    """Who was asked for scenes: a name where it is one for all sources, else each with its sources."""
+    of = {its: [source for source, name in asked.items() if name == its] for its in asked.values()}
+    return next(iter(of)) if len(of) == 1 else "; ".join(f"{its}: {', '.join(names)}" for its, names in of.items())
 
 
 def _footprint(level: Dataset) -> str:

@@ -109,3 +109,17 @@ def test_a_row_that_states_its_access_wrongly_is_told(monkeypatch: pytest.Monkey
     monkeypatch.setattr(catalogs.files, "folder", lambda name: tmp_path)
     with pytest.raises(ConfigError, match="expected token_url or netrc"):
         resolve("x")
+
+
+def test_what_lets_one_in_at_a_collection_is_the_same_for_each_row_of_its_catalog():
+    # One URL may have several rows, with forms of their own: Earth Search has the very same GLO-30 for both of its rows.
+    specs = {**load_dataset("ssl4eo-s").specs, **load_dataset("ssl4eo-s12-ml").specs}
+    found: dict[tuple[str, str, str], list[CatalogForm]] = {}
+    for row in table():
+        catalog = resolve(row, "http://127.0.0.1")
+        for name, spec in specs.items():
+            if (form := catalog.form_of(spec)) is not None and catalog.alternate == "":
+                found.setdefault((catalog.location, name, form.collection), []).append(form)
+    assert len(found["https://earth-search.aws.element84.com/v1", "dem", "cop-dem-glo-30"]) == 2
+    for forms in found.values():
+        assert all(form == forms[0] for form in forms)

@@ -20,7 +20,7 @@ from curation.errors import ConfigError
 from curation.errors.codes import CODE_HELP, Code
 from curation.outcomes import Status
 from curation.recipe.dataset import Dataset, load_dataset
-from curation.report import contact_sheet, images, palette
+from curation.report import contact_sheet, images, page, palette
 from curation.report.page import render, write
 from curation.report.survey import survey
 from curation.store.ledger import Ledger
@@ -164,6 +164,14 @@ def test_counts_are_the_ledgers(built: Curate, tiny: ET.Element):
     rows = _rows(_section(tiny, "outcomes"))
     assert {(season, reason): int(n) for _, season, reason, _, n in rows} == expected
     assert all(meaning == CODE_HELP[Code(reason.partition(":")[0])] for _, _, reason, meaning, _ in rows)
+
+
+def test_who_was_asked_is_told_once_or_source_by_source(tiny: ET.Element):
+    (facts,) = (its for its in tiny.iter(f"{HTML}dl") if its.get("class") == "facts")
+    words = [_text(its) for its in facts]
+    assert re.fullmatch(r"file-[0-9a-f]{16}", words[words.index("catalogs") + 1])
+    apart = {"s2l2a": "planetary-computer", "s3olci": "cdse", "dem": "planetary-computer"}
+    assert page._catalogs(apart) == "planetary-computer: s2l2a, dem; cdse: s3olci"
 
 
 def test_the_map_counts_complete_and_rejected_locations(tiny: ET.Element):

@@ -14,10 +14,28 @@ from curation.pack.labels.imported import Imported
 from curation.pack.labels.listed import Vocabulary
 from curation.places.locations import Locations
 from curation.recipe.dataset import Dataset
-from curation.store import local, paths
+from curation.store import paths
 from curation.store.objects import Store
 
 log = logging.getLogger(__name__)
+
+
+def check(path: Path) -> bool:
+    """Whether a path leads to a folder of maps; else it leads to a file that may list labels. Reads nothing of either.
+
+    Raises:
+        ConfigError: it leads to neither.
+    """
+    where = f"labels {printable(str(path))}"
+    if "://" in str(path) or ":/" in str(path):
+        raise ConfigError(f"{where}: expected a file or folder of this machine; a catalog of maps is asked by a build")
+    try:
+        is_folder = path.is_dir()
+    except OSError as err:
+        raise ConfigError(f"{where}: cannot be opened: {err.strerror}") from None
+    if not is_folder:
+        listed.check(path, where)
+    return is_folder
 
 
 def take_in(dataset: Dataset, store: Store, path: Path, places: Locations, *, keep: bool = True) -> Imported:
@@ -34,11 +52,7 @@ def take_in(dataset: Dataset, store: Store, path: Path, places: Locations, *, ke
         ConfigError: it is none of these, cannot be read, says what is no label; or the recipe makes no such labels.
     """
     where = f"labels {printable(str(path))}"
-    if "://" in str(path) or ":/" in str(path):
-        raise ConfigError(f"{where}: expected a file or folder of this machine; a catalog of maps is asked by a build")
-    is_folder = path.is_dir()
-    if not is_folder:
-        local.check(path, where, listed.MOST_BYTES)
+    is_folder = check(path)
     origin = _origin(dataset, path, where, places) if is_folder else hashlib.sha256(path.read_bytes()).hexdigest()
     before = _before(store)
     if before is not None and before.origin == origin and _fits(before, dataset):

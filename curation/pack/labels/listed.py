@@ -35,6 +35,8 @@ LABEL_COLUMNS = ("labels", "classes")
 MOST_BYTES = 512 * 2**20
 """Of a file, which is read whole: the labels of 780,371 images take some 90 MB as JSON."""
 
+PARQUET = (".parquet", ".geoparquet")
+
 SCHEMA = pa.schema(
     [
         pa.field("row", pa.int64(), nullable=False),
@@ -113,6 +115,20 @@ class Vocabulary:
         return label
 
 
+def check(path: Path, where: str) -> None:
+    """Passes where a path leads to a file that may list labels, by its name and size. Reads nothing of it.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    forms = "expected a .json, .csv or .parquet file that lists labels, or a folder of class maps (GeoTIFFs)"
+    if not path.exists():
+        raise ConfigError(f"{where}: no such file or folder; {forms}: correct the path")
+    local.check(path, where, MOST_BYTES)
+    if path.suffix.lower() not in (".json", ".csv", *PARQUET):
+        raise ConfigError(f"{where}: its name ends in {path.suffix or 'nothing'!r}, {forms}: name it by what it holds")
+
+
 def read(path: Path, where: str, words_of: Callable[[bool], Vocabulary]) -> tuple[pa.Table, bool]:
     """The rows of a file, and whether they are of images (else of places).
 
@@ -124,11 +140,11 @@ def read(path: Path, where: str, words_of: Callable[[bool], Vocabulary]) -> tupl
     Raises:
         ConfigError: it is not readable, of another form, or says what is no label.
     """
-    local.check(path, where, MOST_BYTES)
+    check(path, where)
     suffix = path.suffix.lower()
     if suffix == ".json":
         return table(_of_json(path, where, words_of(True))), True
-    if suffix in (".parquet", ".geoparquet"):
+    if suffix in PARQUET:
         tables.check(path, where)
         try:
             found = pq.read_table(path)
@@ -136,10 +152,8 @@ def read(path: Path, where: str, words_of: Callable[[bool], Vocabulary]) -> tupl
             raise ConfigError(f"{where}: not readable: {err}") from err
         names = [n for n in found.column_names if n != "geometry"]
         lines: Iterator[dict[str, Any]] = (r for batch in found.select(names).to_batches() for r in batch.to_pylist())
-    elif suffix == ".csv":
-        names, lines = _of_csv(path, where)
     else:
-        raise ConfigError(f"{where}: expected .json, .csv or .parquet, or a folder of GeoTIFFs, by its name")
+        names, lines = _of_csv(path, where)
     image = _found(names, IMAGE_COLUMNS)
     time = None if image else _found(names, TIME_COLUMNS)
     seasonal = bool(image or time)

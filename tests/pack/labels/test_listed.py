@@ -52,7 +52,7 @@ BAD = {
         ("location,labels,labels\na,b,c\n", "named twice"),
     ],
     "a.parquet": [("no parquet", "not readable")],
-    "a.txt": [("x", "expected .json, .csv or .parquet")],
+    "a.txt": [("x", "expected a .json, .csv or .parquet file")],
 }
 
 
