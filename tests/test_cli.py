@@ -156,6 +156,20 @@ def test_a_catalog_file_that_cannot_be_parsed_is_found_by_a_dry_run(world: World
     assert not (tmp_path / "r").exists()
 
 
+def test_labels_of_other_places_stop_the_build_until_allowed(world: World, tmp_path: Path, capsys):
+    # The published file is of places of its own: the labels of a season come from the file alone, so all would be unknown.
+    file = tmp_path / "labels.json"
+    file.write_text('{"0000002": {"20200718T102559_20200718T103605_T31TFJ": ["water"]}}')
+    flags = ["--dataset", str(world.recipe), "--root", str(tmp_path / "r"), "--catalog", str(world.catalog)]
+    flags += ["--scheduler", "none", "--limit", "1", "--season", "summer"]
+    for more in (["--labels", str(file)], []):  # as long as they are the dataset's
+        assert main.main(["build", *flags, *more]) == 2
+        assert "can label up to 0 of" in (err := said(capsys))
+        assert "All labels from dynamicworld would be unknown: give a file of these places" in err
+        assert not (tmp_path / "r" / "tiny" / "cubes").exists()
+    assert main.main(["build", *flags, "--allow-unknown-labels"]) == 0
+
+
 @pytest.mark.parametrize(
     ("name", "told"), [("nix.json", "no such file or folder"), ("notes.md", "its name ends in '.md'")]
 )

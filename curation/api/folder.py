@@ -135,7 +135,7 @@ class DatasetFolder:
             season: a season of the recipe, several with commas, `static`, or `all`.
             limit: only the first so many locations of each cube; the rest stays pending.
             refresh_search: ask the catalog again.
-            allow_unknown_labels: go on where the catalog lacks a source of labels.
+            allow_unknown_labels: go on where the catalog lacks a source of labels, or imported ones are of other places.
             labels: import these first, as `import_labels` does.
             check: raise where a patch failed, rather than return it.
         """
@@ -147,7 +147,7 @@ class DatasetFolder:
         with self._served() as every:
             self._check_access(every)
             self._check_writable(store)
-            told, given = self._labels(store, asked, seasons, labels, limit)
+            told, given = self._labels(store, asked, seasons, labels, limit, some=not allow_unknown_labels)
             self._say_unknown_labels(every, _has(), given, allowed=allow_unknown_labels)
             with cluster.connect(self.scheduler, self.workers, store, every.served_url) as client:
                 run = Run(self.dataset, every, store, client, limit, refresh_search)
@@ -368,8 +368,12 @@ class DatasetFolder:
         limit: int | None,
         *,
         keep: bool = True,
+        some: bool = False,
     ) -> tuple[tuple[str, ...], Imported | None]:
-        """What is to be said of imported labels, which is logged before any work; and those, of `path` or from before."""
+        """What is to be said of imported labels, which is logged before any work; and those, of `path` or from before.
+
+        Raises ConfigError where `some` is to be labelled of what is asked for, whatever the limit, and none can be.
+        """
         if path is not None:
             importing.check(Path(path))
         elif store.head(paths.LABELS_RECORD) is None:
@@ -382,11 +386,16 @@ class DatasetFolder:
         else:
             given = importing.take_in(self.dataset, store, Path(path), places, keep=keep)
         assert given is not None
+        stated = given.coverage(self.dataset, places, seasons)
+        if some and not stated.can and stated.patches:
+            raise ConfigError(
+                f"{stated.summary}. All labels from {given.record.source} would be unknown: give a file of these places, do "
+                "without (`curate labels remove`), or say --allow-unknown-labels to go on"
+            )
         if limit is not None:
-            places = Locations.joined([p[:limit] for p in roots])
-        summary = given.coverage(self.dataset, places, seasons).summary
-        log.info("%s", summary)
-        return (summary,), given
+            stated = given.coverage(self.dataset, Locations.joined([p[:limit] for p in roots]), seasons)
+        log.info("%s", stated.summary)
+        return (stated.summary,), given
 
     def _say_unknown_labels(
         self, every: Catalogs, has: Callable[[Catalog, str], bool], given: Imported | None, *, allowed: bool

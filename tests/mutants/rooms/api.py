@@ -40,4 +40,25 @@ ROWS = (
         "{c}",
         ("tests/api/test_folder.py::test_what_a_result_says_is_text_in_html",),
     ),
+    Mutant(
+        "a wrong path of labels is told before anything is drawn",
+        "curation/api/folder.py",
+        "            importing.check(Path(path))\n        elif",
+        "            pass\n        elif",
+        ("tests/test_cli.py::test_a_wrong_path_of_labels_is_told_before_anything_is_asked_or_drawn",),
+    ),
+    Mutant(
+        "a wrong path of labels is told before the catalog is asked",
+        "curation/api/folder.py",
+        "            importing.check(Path(labels))\n",
+        "            pass\n",
+        ("tests/test_cli.py::test_a_wrong_path_of_labels_is_told_before_anything_is_asked_or_drawn",),
+    ),
+    Mutant(
+        "labels of other places stop a build",
+        "curation/api/folder.py",
+        "if some and not stated.can and stated.patches:",
+        "if False:",
+        ("tests/test_cli.py::test_labels_of_other_places_stop_the_build_until_allowed",),
+    ),
 )

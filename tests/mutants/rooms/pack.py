@@ -281,18 +281,4 @@ ROWS = (
         "",
         ("tests/pack/labels/test_maps.py::test_a_map_whose_masked_pixels_may_be_water_is_refused",),
     ),
-    Mutant(
-        "a wrong path of labels is told before anything is drawn",
-        "curation/api/folder.py",
-        "            importing.check(Path(path))\n        elif",
-        "            pass\n        elif",
-        ("tests/test_cli.py::test_a_wrong_path_of_labels_is_told_before_anything_is_asked_or_drawn",),
-    ),
-    Mutant(
-        "a wrong path of labels is told before the catalog is asked",
-        "curation/api/folder.py",
-        "            importing.check(Path(labels))\n",
-        "            pass\n",
-        ("tests/test_cli.py::test_a_wrong_path_of_labels_is_told_before_anything_is_asked_or_drawn",),
-    ),
 )
