@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import xarray as xr
@@ -139,7 +139,8 @@ class DatasetFolder:
             check: raise where a patch failed, rather than return it.
         """
         seasons, store = selection.asked_seasons(self.dataset, season), self.store
-        made, file = labelled.asking(self, store, labels)
+        apart, file = labelled.asking(self.dataset, store, labels, self.catalogs)
+        made = replace(self, catalogs=apart)
         asked = made._asked(region)
         rows_of_file = made._rows(asked)
         with made._served() as every:
@@ -173,7 +174,8 @@ class DatasetFolder:
 
         seasons = selection.asked_seasons(self.dataset, season)
         store = self.store
-        made, file = labelled.asking(self, store, labels)
+        apart, file = labelled.asking(self.dataset, store, labels, self.catalogs)
+        made = replace(self, catalogs=apart)
         every, asked = made._catalogs(), made._asked(region)
         rows_of_file = made._rows(asked)
         told, given = made._labels(store, asked, seasons, file, limit, keep=False)
@@ -236,7 +238,8 @@ class DatasetFolder:
             CurationError: none is complete since the build is unfinished, or a shard could not be written.
         """
         store = self.store
-        made, file = labelled.asking(self, store, labels)
+        apart, file = labelled.asking(self.dataset, store, labels, self.catalogs)
+        made = replace(self, catalogs=apart)
         every, asked = made._catalogs(), made._asked(region)
         annotate.check(made.dataset, run_code=run_code)
         check_built(Run(made.dataset, every, store), asked)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from curation.errors import ConfigError
 from curation.pack.labels import importing
@@ -18,21 +16,20 @@ from curation.recipe.dataset import Dataset
 from curation.scenes.saved import opened
 from curation.store.objects import Store
 
-if TYPE_CHECKING:
-    from curation.api.folder import DatasetFolder
-
 log = logging.getLogger(__name__)
 
 
-def asking(made: DatasetFolder, store: Store, labels: str | Path | None) -> tuple[DatasetFolder, str | Path | None]:
-    """The dataset, asking the catalog that `labels` names where it names one; and what is to be imported, else.
+def asking(
+    dataset: Dataset, store: Store, labels: str | Path | None, apart: Mapping[str, str]
+) -> tuple[Mapping[str, str], str | Path | None]:
+    """Source → who is asked for it, with the catalog that `labels` names if it is one; and what is to be imported, else.
 
     Raises:
         ConfigError: `labels` is neither, or such a catalog cannot be asked for labels.
     """
     if labels is None or not importing.is_catalog(labels):
-        return made, labels
-    return replace(made, catalogs=importing.asked_too(made.dataset, store, str(labels), made.catalogs)), None
+        return apart, labels
+    return importing.asked_too(dataset, store, str(labels), apart), None
 
 
 def untold(dataset: Dataset, every: Catalogs) -> str:
@@ -68,7 +65,7 @@ def say_unknown(dataset: Dataset, every: Catalogs, given: Imported | None, *, al
         supply = (
             f"{', '.join(forms)} have it"
             if forms
-            else "a file of labels (--labels), a STAC catalog of your own with such maps, or the embedded Earth"
+            else "a file of labels or a STAC catalog of your own with such maps (--labels), or the embedded Earth"
         )
         log.warning(
             "labels: catalog %s has no %s, so labels from it will be unknown; what supplies them: %s",
