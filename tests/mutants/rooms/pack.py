@@ -256,8 +256,8 @@ ROWS = (
     Mutant(
         "a list without classes is unknown, not none of them",
         "curation/pack/labels/listed.py",
-        "_image(name, at), said or None)",
-        "_image(name, at), said)",
+        "list(dict.fromkeys(words.label(v, where) for v in said)) or None",
+        "list(dict.fromkeys(words.label(v, where) for v in said))",
         ("tests/pack/labels/test_listed.py::test_the_published_file_of_ssl4eo_s12_ml",),
     ),
     Mutant(
