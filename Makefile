@@ -17,8 +17,8 @@ LIMIT     ?=
 LABELS    ?=
 
 WHERE := $(foreach c,$(CATALOG),--catalog '$(c)') --region $(REGION) --root $(ROOT)
-FLAGS := $(if $(LIMIT),--limit $(LIMIT)) $(if $(UNKNOWN_LABELS),--allow-unknown-labels) \
-	$(if $(LABELS),--labels '$(LABELS)')
+LABELLED := $(if $(LABELS),--labels '$(LABELS)')
+FLAGS := $(if $(LIMIT),--limit $(LIMIT)) $(if $(UNKNOWN_LABELS),--allow-unknown-labels) $(LABELLED)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup ssl4eo-s12-ml ssl4eo-s test test-slow lint types check mutants bench bench-read bench-scale bench-stream loops clean
@@ -38,12 +38,12 @@ $(READY): pyproject.toml .constraints.txt
 	$(BIN)/pip install --quiet --constraint .constraints.txt --editable '.[dev,earth,dashboard]'
 	touch $@
 
-ssl4eo-s12-ml: $(READY) ## Make the SSL4EO-S12-ML dataset (CATALOG=planetary-computer LABELS=<file> for the real thing)
+ssl4eo-s12-ml: $(READY) ## Make the SSL4EO-S12-ML dataset (CATALOG=planetary-computer LABELS=<file or catalog> for the real thing)
 ssl4eo-s: $(READY) ## Make the SSL4EO-S dataset: cells of Sentinel-3, -5P and the DEM, with places of Sentinel-1 and -2
 
 ssl4eo-s12-ml ssl4eo-s:
 	$(BIN)/curate --dataset $@ $(WHERE) --season $(SEASON) --scheduler $(SCHEDULER) $(FLAGS)
-	$(BIN)/curate pack --dataset $@ $(WHERE) --scheduler $(SCHEDULER)
+	$(BIN)/curate pack --dataset $@ $(WHERE) --scheduler $(SCHEDULER) $(LABELLED)
 	$(BIN)/curate verify --dataset $@ --root $(ROOT)
 	$(BIN)/curate report --dataset $@ --root $(ROOT)
 

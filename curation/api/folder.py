@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import xarray as xr
 
 from curation import pipeline
+from curation.api import labelled
 from curation.api.results import (
     BuildResult,
     EstimateResult,
@@ -37,9 +37,8 @@ from curation.places import parquet, rows
 from curation.places.locations import Locations
 from curation.places.regions import ALL, Region
 from curation.recipe import catalogs as recipes
-from curation.recipe.catalogs import EMBEDDED, Catalog, Catalogs
+from curation.recipe.catalogs import EMBEDDED, Catalogs
 from curation.recipe.dataset import Dataset, load_dataset
-from curation.scenes.saved import opened
 from curation.store import paths
 from curation.store.objects import Store
 from curation.verify import verify
@@ -136,21 +135,23 @@ class DatasetFolder:
             limit: only the first so many locations of each cube; the rest stays pending.
             refresh_search: ask the catalog again.
             allow_unknown_labels: go on where the catalog lacks a source of labels, or imported ones are of other places.
-            labels: import these first, as `import_labels` does.
+            labels: import these first, as `import_labels` does; or the catalog whose maps labels by season are measured on.
             check: raise where a patch failed, rather than return it.
         """
-        seasons = selection.asked_seasons(self.dataset, season)
-        if labels is not None:
-            importing.check(Path(labels))
-        store, asked = self.store, self._asked(region)
-        rows_of_file = self._rows(asked)
-        with self._served() as every:
-            self._check_access(every)
-            self._check_writable(store)
-            told, given = self._labels(store, asked, seasons, labels, limit, some=not allow_unknown_labels)
-            self._say_unknown_labels(every, _has(), given, allowed=allow_unknown_labels)
-            with cluster.connect(self.scheduler, self.workers, store, every.served_url) as client:
-                run = Run(self.dataset, every, store, client, limit, refresh_search)
+        seasons, store = selection.asked_seasons(self.dataset, season), self.store
+        apart, file = labelled.asking(self.dataset, store, labels, self.catalogs)
+        made = replace(self, catalogs=apart)
+        asked = made._asked(region)
+        rows_of_file = made._rows(asked)
+        with made._served() as every:
+            made._check_access(every)
+            made._check_writable(store)
+            told, given = made._labels(store, asked, seasons, file, limit, some=not allow_unknown_labels)
+            if file != labels:
+                log.info("%s", labelled.untold(made.dataset, every))
+            labelled.say_unknown(made.dataset, every, given, allowed=allow_unknown_labels)
+            with cluster.connect(made.scheduler, made.workers, store, every.served_url) as client:
+                run = Run(made.dataset, every, store, client, limit, refresh_search)
                 built = pipeline.build(run, asked, seasons)
         special = (*told, *_special(asked, rows_of_file))
         result = BuildResult(tuple(built), store.where(paths.LEDGERS), every.label, special)
@@ -172,13 +173,17 @@ class DatasetFolder:
         from curation.report import estimate
 
         seasons = selection.asked_seasons(self.dataset, season)
-        store, every, asked = self.store, self._catalogs(), self._asked(region)
-        rows_of_file = self._rows(asked)
-        told, given = self._labels(store, asked, seasons, labels, limit, keep=False)
-        unknown = self._say_unknown_labels(every, _has(but=EMBEDDED), given, allowed=True)
-        found = estimate.estimates(Run(self.dataset, every, store, None, limit), asked, seasons)
+        store = self.store
+        apart, file = labelled.asking(self.dataset, store, labels, self.catalogs)
+        made = replace(self, catalogs=apart)
+        every, asked = made._catalogs(), made._asked(region)
+        rows_of_file = made._rows(asked)
+        told, given = made._labels(store, asked, seasons, file, limit, keep=False)
+        unknown = labelled.say_unknown(made.dataset, every, given, allowed=True, but=EMBEDDED)
+        found = estimate.estimates(Run(made.dataset, every, store, None, limit), asked, seasons)
         flag = "labels: a build wants --allow-unknown-labels, since this catalog cannot give them"
         wants = [flag] if unknown and not allow_unknown_labels else []
+        told = (*told, *([] if file == labels else [labelled.untold(made.dataset, every)]))
         return EstimateResult(found, (f"Catalogs: {every.label}.", *told, *wants, *_special(asked, rows_of_file)))
 
     @telling.shown()
@@ -226,21 +231,24 @@ class DatasetFolder:
         Args:
             region: as `build` has it.
             run_code: execute the Python code that the recipe's annotations name.
-            labels: import these first, as `import_labels` does.
+            labels: as `build` has it.
 
         Raises:
             UnaskedCodeError: they name some, and that is not said.
             CurationError: none is complete since the build is unfinished, or a shard could not be written.
         """
-        store, every, asked = self.store, self._catalogs(), self._asked(region)
-        annotate.check(self.dataset, run_code=run_code)
-        check_built(Run(self.dataset, every, store), asked)
-        self._check_writable(store)
-        if labels is not None:
-            self._labels(store, asked, self.dataset.cube_seasons(), labels, None)
-        with cluster.connect(self.scheduler, self.workers, store) as client:
-            packed = pipeline.pack(Run(self.dataset, every, store, client), asked, run_code=run_code)
-        return PackResult(packed, _special(asked, rows.of(self.dataset, asked)))
+        store = self.store
+        apart, file = labelled.asking(self.dataset, store, labels, self.catalogs)
+        made = replace(self, catalogs=apart)
+        every, asked = made._catalogs(), made._asked(region)
+        annotate.check(made.dataset, run_code=run_code)
+        check_built(Run(made.dataset, every, store), asked)
+        made._check_writable(store)
+        if file is not None:
+            made._labels(store, asked, made.dataset.cube_seasons(), file, None)
+        with cluster.connect(made.scheduler, made.workers, store) as client:
+            packed = pipeline.pack(Run(made.dataset, every, store, client), asked, run_code=run_code)
+        return PackResult(packed, _special(asked, rows.of(made.dataset, asked)))
 
     @telling.shown()
     def verify(self, *, check: bool = True) -> VerifyResult:
@@ -374,9 +382,7 @@ class DatasetFolder:
 
         Raises ConfigError where `some` is to be labelled of what is asked for, whatever the limit, and none can be.
         """
-        if path is not None:
-            importing.check(Path(path))
-        elif store.head(paths.LABELS_RECORD) is None:
+        if path is None and store.head(paths.LABELS_RECORD) is None:
             return (), None
         found = selection.locations(self.dataset, store, asked, keep=keep)
         roots = [p for folder, p in found.items() if not self.dataset.level_of(folder).level]
@@ -384,7 +390,7 @@ class DatasetFolder:
         if path is None:
             given = imported_labels.load(store, self.dataset)
         else:
-            given = importing.take_in(self.dataset, store, Path(path), places, keep=keep)
+            given = importing.take_in(self.dataset, store, path, places, keep=keep)
         assert given is not None
         stated = given.coverage(self.dataset, places, seasons)
         if some and not stated.can and stated.patches:
@@ -396,47 +402,6 @@ class DatasetFolder:
             stated = given.coverage(self.dataset, Locations.joined([p[:limit] for p in roots]), seasons)
         log.info("%s", stated.summary)
         return (stated.summary,), given
-
-    def _say_unknown_labels(
-        self, every: Catalogs, has: Callable[[Catalog, str], bool], given: Imported | None, *, allowed: bool
-    ) -> bool:
-        """Whether a catalog lacks a source of labels that are not given; which, and what supplies them, is logged.
-
-        Raises:
-            ConfigError: it does, and that is not allowed; or a catalog cannot be read, or lacks another source.
-        """
-        missing = [
-            name
-            for name in recipes.missing_labels(self.dataset, every, has)
-            if given is None or name != given.record.source
-        ]
-        for name in missing:
-            spec = self.dataset.specs[name]
-            forms = sorted(set(spec.catalogs) - {"*"})
-            supply = (
-                f"{', '.join(forms)} have it"
-                if forms
-                else "a file of labels (--labels), a STAC catalog of your own with such maps, or the embedded Earth"
-            )
-            log.warning(
-                "labels: catalog %s has no %s, so labels from it will be unknown; what supplies them: %s",
-                every.of(name).label,
-                spec.title,
-                supply,
-            )
-        if missing and not allowed:
-            raise ConfigError(
-                f"catalog {', '.join(c.label for c in every.distinct(missing))}: cannot give labels from "
-                f"{', '.join(missing)}; take another catalog (--catalog {missing[0]}=… for it alone), give a file of labels "
-                "with --labels, or say --allow-unknown-labels to go on with these labels unknown"
-            )
-        return bool(missing)
-
-
-def _has(but: str = "") -> Callable[[Catalog, str], bool]:
-    """Whether a catalog has a collection: each is asked once for all of them. One, by its identity, has all unasked."""
-    collections = functools.cache(lambda catalog: opened(catalog).collections())
-    return lambda catalog, name: catalog.identity == but or name in collections(catalog)
 
 
 def _special(asked: Sequence[Region], rows_of_file: rows.Rows | None) -> tuple[str, ...]:

@@ -247,8 +247,9 @@ def make_parser() -> _Parser:
 def _add_labels(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--labels",
-        metavar="FILE",
-        help="first `curate labels import` this, where it is another than was imported before",
+        metavar="FILE|C",
+        help="first `curate labels import` this, where it is another than was imported before; or a catalog of maps, as "
+        "--catalog has it, that is asked for labels by season: for build and pack alike",
     )
 
 

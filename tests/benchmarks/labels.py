@@ -1,10 +1,11 @@
 """What refining labels gains: `python -m tests.benchmarks.labels [--quick | --choose]`.
 
 The truth is the embedded Earth's ground; both maps are made of it with mistakes (`curation.embedded.sensors.mistakes`) whose
-correlation is set here. Parameters were chosen on one region (`--choose` prints that), F1 is told on the other. A case is a
-window of 264 pixels in a season. Abstaining raises F1 by itself: so each map is also asked only as often, per label, as the
-refined labels answer, for the cases in which its own fraction is furthest from the threshold. Intervals (95 %) are of a
-bootstrap over seeds, in which mistakes and windows differ, not the ground.
+correlation is set here. Parameters were set by one region (`--choose` prints that), F1 is told on another, which was looked
+at, too, while rules and errors were designed: it is no region held out. A case is a window of 264 pixels in a season.
+Abstaining raises F1 by itself: so each map is also asked only as often, per label, as the refined labels answer, for the
+cases in which its own fraction is furthest from the threshold. Intervals (95 %) are of a bootstrap over seeds, in which
+mistakes and windows differ, not the ground.
 """
 
 from __future__ import annotations
@@ -232,7 +233,8 @@ def main() -> None:
     if args.choose:
         choose(land, region, max(seeds // 2, 4), 8)
         return
-    print(f"parameters of {CHOSEN_ON}, told on {TOLD_ON}: {seeds} seeds of {count} windows in {len(DAYS)} seasons")
+    print(f"parameters set by {CHOSEN_ON}, told on {TOLD_ON}, which was looked at, too")
+    print(f"{seeds} seeds of {count} windows in {len(DAYS)} seasons")
     for correlation in CORRELATIONS:
         its = [Mistakes(correlation, seed=s) for s in range(100, 100 + seeds)]
         show(correlation, cases(land, region, its, count))

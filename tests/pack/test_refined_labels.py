@@ -207,13 +207,16 @@ def test_labels_without_a_map_are_not_refined(built: Curate, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_on_a_region_that_parameters_were_not_chosen_on_refined_labels_beat_both_maps():
+@pytest.mark.timeout(900)
+def test_where_errors_of_the_maps_are_unrelated_refined_labels_beat_both_maps_that_answer_as_often():
+    # At the default correlation, 0.6, no gain can be told from none: there is nothing to hold. Of four seeds alone the maps
+    # may come out equal; the benchmark has the interval of twelve.
     from curation.embedded.sensors.mistakes import Mistakes
     from curation.embedded.world import ground, regions
     from tests.benchmarks import labels as bench
 
     region = regions.by_name(bench.TOLD_ON)
-    found = bench.cases(ground.make(region), region, [Mistakes(0.0, seed=s) for s in range(200, 204)], 6)
+    found = bench.cases(ground.make(region), region, [Mistakes(0.0, seed=s) for s in range(200, 212)], 6)
     some = bench.answered(found)
     mine = bench.macro(found, "refined", some["refined"])
     assert some["refined"].mean() > 0.8  # not by falling silent

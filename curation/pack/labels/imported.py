@@ -390,7 +390,7 @@ def _listed(counts: Mapping[Code, int]) -> str:
 def _key(location: str) -> str:
     """A location's id as ids are compared: of a number leading zeros do not count."""
     text = location.strip()
-    return str(int(text)) if text.isascii() and text.isdigit() else text
+    return text.lstrip("0") or "0" if text.isascii() and text.isdigit() else text
 
 
 def _keys(places: Locations) -> set[str]:

@@ -3,56 +3,121 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from curation.errors import ConfigError, DamageError
-from curation.errors.printable import printable
+from curation.errors.printable import printable, unsigned
 from curation.pack import meta
 from curation.pack.labels import imported, listed, maps
 from curation.pack.labels.imported import Imported
 from curation.pack.labels.listed import Vocabulary
 from curation.places.locations import Locations
+from curation.recipe import catalogs
 from curation.recipe.dataset import Dataset
 from curation.store import paths
 from curation.store.objects import Store
 
 log = logging.getLogger(__name__)
 
+_FILES = (".json", ".csv", ".zip", *maps.SUFFIXES)
+"""What URLs of files end with that are no catalog."""
 
-def check(path: Path) -> bool:
-    """Whether a path leads to a folder of maps; else it leads to a file that may list labels. Reads nothing of either.
+
+def is_catalog(said: str | Path) -> bool:
+    """Whether what somebody gives as labels is a STAC catalog of maps, which is asked, and not something to import.
+
+    By what it is: a name or URL as `--catalog` has it, a STAC ItemCollection, STAC-GeoParquet, or a folder of such.
 
     Raises:
-        ConfigError: it leads to neither.
+        ConfigError: a folder has maps and STAC-GeoParquet; a URL is of a file; what is there is no file or folder.
     """
-    where = f"labels {printable(str(path))}"
-    if "://" in str(path) or ":/" in str(path):
-        raise ConfigError(f"{where}: expected a file or folder of this machine; a catalog of maps is asked by a build")
+    text, path = str(said), Path(said)
+    where = f"labels {printable(text)}"
+    known = catalogs.table()
+    if text in known or text.partition("+")[0] in known or "://" in text:
+        if "://" in text and unsigned(text).lower().endswith(_FILES):
+            raise ConfigError(
+                f"{where}: is a file elsewhere; expected a STAC API, STAC-GeoParquet, or a file or folder of this machine: "
+                "copy it to this machine"
+            )
+        return True
     try:
         is_folder = path.is_dir()
     except OSError as err:
         raise ConfigError(f"{where}: cannot be opened: {err.strerror}") from None
-    if not is_folder:
-        listed.check(path, where)
-    return is_folder
+    if is_folder:
+        parts = bool(catalogs.parquet_parts(path))
+        if parts and any(p.suffix.lower() in maps.SUFFIXES for p in path.rglob("*")):
+            raise ConfigError(
+                f"{where}: has GeoTIFFs and .parquet files: whether it is a folder of maps or a STAC catalog is not known; "
+                "name a folder that has one of them"
+            )
+        return parts
+    local.check(path, where, listed.MOST_BYTES)
+    if path.suffix.lower() in catalogs.PARQUET:
+        try:
+            return {"assets", "geometry"} <= set(pq.read_schema(path).names)
+        except (pa.ArrowException, OSError, ValueError):
+            return False  # whoever reads its rows says what is wrong with it
+    return path.suffix.lower() == ".json" and _is_stac(path.read_bytes())
 
 
-def take_in(dataset: Dataset, store: Store, path: Path, places: Locations, *, keep: bool = True) -> Imported:
+def _is_stac(data: bytes) -> bool:
+    if b'"features"' not in data and b'"links"' not in data:
+        return False
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and isinstance(value.get("type"), str) and ("features" in value or "links" in value)
+
+
+def asked_too(dataset: Dataset, store: Store, said: str, apart: Mapping[str, str]) -> dict[str, str]:
+    """Source → catalog, where labels by season are asked of a catalog that `--labels` names: in the form of `apart`.
+
+    Raises:
+        ConfigError: the recipe has no labels by season; another catalog is named for them; or they were imported, and what
+            was imported stands in for maps.
+    """
+    where = f"labels {printable(said)}"
+    source = _vocabulary(dataset, f"{where}: is a catalog", seasonal=True).source.name
+    if apart.get(source, said) != said:
+        raise ConfigError(f"{where}: --catalog {printable(f'{source}={apart[source]}')} names another; say one of them")
+    if (record := imported.record_of(store)) is not None and record.seasonal:
+        raise ConfigError(
+            f"{where}: labels by season were imported from {record.file}, and none come from maps then: `curate labels "
+            "remove` first"
+        )
+    return {**apart, source: said}
+
+
+def take_in(dataset: Dataset, store: Store, said: str | Path, places: Locations, *, keep: bool = True) -> Imported:
     """The labels of a file or folder; kept as the dataset's, in place of others, unless they are that already.
 
     Args:
         dataset: the recipe.
         store: the dataset's folder.
-        path: a JSON file `{location id: {Sentinel-2 id: [class, …]}}`, a table (`listed`), or a folder of maps (`maps`).
+        said: path of a JSON file `{location id: {Sentinel-2 id: [class, …]}}`, a table (`listed`), or a folder of maps
+            (`maps`).
         places: the locations asked for, without children.
         keep: whether anything is written.
 
     Raises:
         ConfigError: it is none of these, cannot be read, says what is no label; or the recipe makes no such labels.
     """
-    where = f"labels {printable(str(path))}"
-    is_folder = check(path)
+    where, path = f"labels {printable(str(said))}", Path(said)
+    if is_catalog(said):
+        raise ConfigError(
+            f"{where}: is a STAC catalog, not a file of labels: nothing is imported of it; its maps are measured by a "
+            "build that asks it: give build and pack --labels, or --catalog SOURCE=…"
+        )
+    is_folder = path.is_dir()
     origin = _origin(dataset, path, where, places) if is_folder else hashlib.sha256(path.read_bytes()).hexdigest()
     before = _before(store)
     if before is not None and before.origin == origin and _fits(before, dataset):

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -89,12 +90,19 @@ def table(rows: Iterable[Row]) -> pa.Table:
     return pa.table({f.name: pa.array(columns[f.name], f.type) for f in SCHEMA}, schema=SCHEMA)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Vocabulary:
     """What may be said: the labels of a recipe, and what classes of a source count as."""
 
     names: tuple[str, ...]
     source: SourceSpec
+
+    @cached_property
+    def _labels(self) -> dict[str, str]:
+        """What is said → the label: by its own name, else a class's, else a code's."""
+        legend = self.source.kind.legend
+        of = {str(c.code): c.label or c.name for c in legend} | {c.name: c.label or c.name for c in legend}
+        return {said: label for said, label in of.items() if label in self.names} | {n: n for n in self.names}
 
     def label(self, said: Any, where: str) -> str:
         """The label that a name, or a code of the legend, stands for.
@@ -103,10 +111,8 @@ class Vocabulary:
             ConfigError: none.
         """
         text = str(said).strip()
-        of_class = {c.name: c.label or c.name for c in self.source.kind.legend}
-        of_code = {str(c.code): c.label or c.name for c in self.source.kind.legend}
-        label = text if text in self.names else of_class.get(text) or of_code.get(text)
-        if label not in self.names:
+        label = self._labels.get(text)
+        if label is None:
             codes = ", ".join(f"{c.code} {c.name}" for c in self.source.kind.legend)
             raise ConfigError(
                 f"{where}: label {text[:60]!r}: {did_you_mean(text, self.names)}expected a label "
@@ -177,16 +183,13 @@ def _of_json(path: Path, where: str, words: Vocabulary) -> Iterator[Row]:
         if isinstance(err, ConfigError):
             raise
         raise ConfigError(f"{where}: not JSON: {err}") from err
-    if isinstance(value, dict) and "type" in value and ("features" in value or "links" in value):
-        raise ConfigError(
-            f"{where}: is a STAC catalog, not a file of labels: labels from the maps of a catalog are measured by a build "
-            "that asks that catalog"
-        )
     form = "expected {location id: {Sentinel-2 id: [class, …]}}"
     if not isinstance(value, dict):
         raise ConfigError(f"{where}: {type(value).__name__}, {form}")
     number = 0
     for location, images in value.items():
+        if not location.strip():
+            raise ConfigError(f"{where}: location {location!r}: no location; mend it, or leave it out")
         if not isinstance(images, dict):
             raise ConfigError(f"{where}: location {location!r}: {type(images).__name__}, {form}")
         for name, classes in images.items():
@@ -194,8 +197,24 @@ def _of_json(path: Path, where: str, words: Vocabulary) -> Iterator[Row]:
             at = f"{where}: location {location!r}, {name!r}"
             if not isinstance(classes, list):
                 raise ConfigError(f"{at}: {type(classes).__name__}, {form}")
-            said = [words.label(c, at) for c in classes]
-            yield Row(number, location, name, _image(name, at), said or None)
+            yield Row(number, _text(location, at), _text(name, at), _image(name, at), _each(classes, at, words))
+
+
+def _each(said: Sequence[Any], where: str, words: Vocabulary) -> list[str] | None:
+    """The labels that values stand for, each once; None of none."""
+    return list(dict.fromkeys(words.label(v, where) for v in said)) or None
+
+
+def _text(value: Any, where: str) -> str:
+    """A cell as text. Raises ConfigError where it is none that can be kept (half a surrogate pair, of JSON)."""
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError as err:
+        raise ConfigError(
+            f"{where.encode(errors='backslashreplace').decode()}: is no text ({err.reason}); mend it"
+        ) from None
+    return text
 
 
 def _of_csv(path: Path, where: str) -> tuple[list[str], Iterator[dict[str, Any]]]:
@@ -242,13 +261,14 @@ def _of_table(
         place = line[location]
         if place is None or not str(place).strip():
             raise ConfigError(f"{at}: column {location!r}: no location; mend it, or leave the row out")
+        its = _text(place, at)
         if image:
             name = str(line[image] or "")
-            yield Row(number, str(place), name, _image(name, at), said)
+            yield Row(number, its, name, _image(name, at), said)
         elif time:
-            yield Row(number, str(place), None, _timed(line[time], f"{at}: column {time!r}"), said)
+            yield Row(number, its, None, _timed(line[time], f"{at}: column {time!r}"), said)
         else:
-            yield Row(number, str(place), None, None, said)
+            yield Row(number, its, None, None, said)
 
 
 def _several(value: Any, where: str, words: Vocabulary) -> list[str] | None:
@@ -258,7 +278,7 @@ def _several(value: Any, where: str, words: Vocabulary) -> list[str] | None:
         if text.startswith("["):
             try:
                 value = json.loads(text)
-            except ValueError as err:
+            except (ValueError, RecursionError) as err:
                 raise ConfigError(f"{where}: labels {text[:60]!r}: no list in JSON: {err}") from err
         else:
             value = [part for part in re.split(r"[;,|]", text) if part.strip()]
@@ -266,7 +286,7 @@ def _several(value: Any, where: str, words: Vocabulary) -> list[str] | None:
         return None
     if not isinstance(value, list):
         value = [value]
-    return [words.label(v, where) for v in value] or None
+    return _each(value, where, words)
 
 
 _SAID = {"1": True, "true": True, "0": False, "false": False}

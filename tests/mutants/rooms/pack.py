@@ -256,8 +256,8 @@ ROWS = (
     Mutant(
         "a list without classes is unknown, not none of them",
         "curation/pack/labels/listed.py",
-        "_image(name, at), said or None)",
-        "_image(name, at), said)",
+        "list(dict.fromkeys(words.label(v, where) for v in said)) or None",
+        "list(dict.fromkeys(words.label(v, where) for v in said))",
         ("tests/pack/labels/test_listed.py::test_the_published_file_of_ssl4eo_s12_ml",),
     ),
     Mutant(
@@ -280,5 +280,29 @@ ROWS = (
         '        labels.check_gaps(reader.gaps(Asset(name, "none")), dataset.specs[source].kind.legend, array.nodata, at)\n',
         "",
         ("tests/pack/labels/test_maps.py::test_a_map_whose_masked_pixels_may_be_water_is_refused",),
+    ),
+    Mutant(
+        "a catalog that labels are asked of is refused where a file stands in for maps",
+        "curation/pack/labels/importing.py",
+        "    if (record := imported.record_of(store)) is not None and record.seasonal:\n",
+        "    if (record := imported.record_of(store)) is not None and False:\n",
+        (
+            "tests/pack/labels/test_importing.py"
+            "::test_a_catalog_of_labels_and_what_was_said_before_of_them_are_held_against_one_another",
+        ),
+    ),
+    Mutant(
+        "a folder of which it is not known whether it is maps or a catalog is refused",
+        "curation/pack/labels/importing.py",
+        "        if parts and any(",
+        "        if False and any(",
+        ("tests/pack/labels/test_importing.py::test_what_is_neither_file_nor_catalog_is_told",),
+    ),
+    Mutant(
+        "a class said twice does not contradict the same said once",
+        "curation/pack/labels/listed.py",
+        "list(dict.fromkeys(words.label(v, where) for v in said)) or None",
+        "[words.label(v, where) for v in said] or None",
+        ("tests/pack/labels/test_listed.py::test_a_class_said_twice_is_one_label_and_a_whole_number_of_pandas_an_id",),
     ),
 )

@@ -227,6 +227,8 @@ def test_leading_zeros_of_numbered_locations_do_not_count():
     from curation.pack.labels.imported import _key
 
     assert _key("0000002") == _key("2") == "2"
+    assert _key("000") == _key("0") == "0"
+    assert _key("1" * 5000) == "1" * 5000  # more digits than Python makes a number of
     assert _key("utm32n-0000002") == "utm32n-0000002"
 
 

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from curation.errors import ConfigError
@@ -40,7 +42,8 @@ BAD = {
         ('{"a": {"20200718T102559_20200718T103605_T31TFJ": "0"}}', "expected {location id"),
         ('{"a": {"S2A_31TFJ_20200718_0_L2A": []}}', "start of its datatake"),
         ('{"a": {}, "a": {}}', "there twice"),
-        ('{"type": "FeatureCollection", "features": []}', "STAC catalog"),
+        ('{" ": {"20200718T102559_20200718T103605_T31TFJ": ["0"]}}', "no location"),
+        ('{"\\ud800": {"20200718T102559_20200718T103605_T31TFJ": ["0"]}}', "is no text"),
     ],
     "a.csv": [
         ("", "is empty"),
@@ -72,3 +75,16 @@ def test_shares_in_columns_of_classes_are_not_taken_for_labels(tmp_path: Path, w
     rows, seasonal = listed.read(tmp_path / "a.csv", "labels", lambda _: words)
     assert not seasonal
     assert rows["labels"].to_pylist() == [[], None, ["water"]]
+
+
+def test_a_cell_of_brackets_without_end_is_refused(tmp_path: Path, words: Vocabulary):
+    (tmp_path / "a.csv").write_text(f"location,labels\na,{'[' * 100_000}\n")
+    with pytest.raises(ConfigError, match="no list in JSON"):
+        listed.read(tmp_path / "a.csv", "labels", lambda _: words)
+
+
+def test_a_class_said_twice_is_one_label_and_a_whole_number_of_pandas_an_id(tmp_path: Path, words: Vocabulary):
+    (tmp_path / "a.csv").write_text("location,labels\na,0;0;water\n")
+    assert listed.read(tmp_path / "a.csv", "labels", lambda _: words)[0]["labels"].to_pylist() == [["water"]]
+    pq.write_table(pa.table({"location": [7.0], "labels": ["0"]}), tmp_path / "a.parquet")
+    assert listed.read(tmp_path / "a.parquet", "labels", lambda _: words)[0]["location"].to_pylist() == ["7"]
