@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
@@ -309,10 +309,6 @@ def _sweep(run: Run, works: Sequence[_Work], searches: Searches) -> None:
     with Counting(f"search {', '.join(c.label for c in asked)}", None, "item") as count:
         for line in searches.run(wanted, refresh=run.refresh_search, progress=count.step):
             log.info("refreshed: %s", line)
-
-
-def _labels(run: Run, wanted: Iterable[tuple[str, str, SearchCell]]) -> str:
-    return ", ".join(c.label for c in run.catalogs.distinct(sorted({source for source, _, _ in wanted})))
 
 
 def _stop(broken: int, records: Sequence[SlabRecord]) -> NoReturn:

@@ -58,7 +58,8 @@ def bucket_settings(url: str, access: BucketAccess) -> Settings:
         config["base_url" if scheme == "gs" else "endpoint"] = access.endpoint
     if access.account:
         config["account_name"] = access.account
-    return Settings(config | {name: its.value() for name, its in held.items()})
+    # One of them is enough, and one that is not set is none.
+    return Settings(config | {name: value for name, its in held.items() if (value := its.value())})
 
 
 # ---- servers ---------------------------------------------------------------------------------------------------------

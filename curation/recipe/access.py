@@ -105,15 +105,26 @@ class BucketAccess(Strict):
 
     def missing(self) -> list[str]:
         """What is not set here of what is needed, a line each: names, never values."""
-        wanted = [its for name, its in self.credentials.items() if name != "session_token"]
-        return [its.text for its in wanted if not its.value()]
+        wanted = self._wanted()
+        if self._is_any and any(its.value() for its in wanted):
+            return []
+        lacking = [its.text for its in wanted if not its.value()]
+        return [" or ".join(lacking)] if self._is_any and lacking else lacking
+
+    def _wanted(self) -> list[Names]:
+        return [its for name, its in self.credentials.items() if name != "session_token"]
+
+    @property
+    def _is_any(self) -> bool:
+        """Whether one of the credentials is enough: where none are said that go together."""
+        return not any(self.credentials.keys() & together for together, _ in _KEYS.values())
 
     @property
     def needs(self) -> str:
         """What it takes, for people."""
-        held = [its.text for name, its in self.credentials.items() if name != "session_token"]
         pays = ", and requests are paid for" if self.requester_pays else ""
-        return "no account" if self.unsigned else f"keys in {', '.join(held)}{pays}"
+        held = (" or " if self._is_any else ", ").join(its.text for its in self._wanted())
+        return "no account" if self.unsigned else f"keys in {held}{pays}"
 
 
 class TokenAccess(Strict):
@@ -182,6 +193,8 @@ class NetrcAccess(Strict):
             return None
         except netrc.NetrcParseError as err:  # its message may hold a line of the file
             raise ValueError(f"{path}: is no netrc file (line {err.lineno})") from None
+        except UnicodeError:  # so may this one
+            raise ValueError(f"{path}: is no netrc file (no UTF-8)") from None
         except OSError as err:
             raise ValueError(f"{path}: cannot be read: {err.strerror}") from None
         return (found[0], found[2] or "") if found and found[0] else None

@@ -309,6 +309,11 @@ def _whole(name: str, value: Any, below: int) -> int | None:
     return int(found)
 
 
+def reads_each_asset(form: CatalogForm, catalog: Catalog) -> bool:
+    """Whether more is read of each asset of an item than its href; of the first it always is."""
+    return bool(catalog.alternate) or form.offset == "raster-bands"
+
+
 _CLOUD = "eo:cloud_cover"
 
 ORBITS_BELOW = 2**15

@@ -36,9 +36,9 @@ from curation.recipe.catalogs import PARQUET, Catalog, parquet_parts
 from curation.recipe.forms import CatalogForm
 from curation.scenes import spelling
 from curation.scenes.cells import SearchCell
-from curation.scenes.items import Found, Query, Unreadable, looked_at, name_of
+from curation.scenes.items import Found, Query, Unreadable, looked_at, name_of, reads_each_asset
 from curation.scenes.remotefile import RemoteFile
-from curation.store import full
+from curation.store import full, hrefs
 from curation.store.objects import Store
 
 log = logging.getLogger(__name__)
@@ -113,11 +113,13 @@ class Snapshot:
         first = firsts[0]
         conditions = first.conditions(form)
         keys = [form.assets.get(b, b) for b in first.bands]
+        # Of the first asset more is read than where it is; of each where the form has it so.
+        whole = keys if reads_each_asset(form, self.catalog) else keys[:1]
         window = (min(q.window.start for q in firsts), max(q.window.end for q in firsts)) if first.interval else None
         cells = _Cells(alike)
         nowhere: list[str] = []
         for part in self._parts:
-            for items in part.batches(form.collection, keys, window):
+            for items in part.batches(form.collection, keys, window, whole):
                 for item in items:
                     shape = item.get("geometry") if isinstance(item, dict) else None
                     if shape is not None and not cells.may_hold(shape):
@@ -147,7 +149,7 @@ class _Alike:
 def _remote_tables(catalog: Catalog) -> list[_Table]:
     """The tables of a catalog of files elsewhere, of which only the footers are read; several at a time."""
     url = catalog.secret_url or catalog.location
-    store = None if catalog.location.lower().endswith(PARQUET) else Store(url)
+    store = Store(url) if _is_folder(catalog) else None
     keys = [""] if store is None else [s.key for s in store.list() if s.key.endswith(PARQUET)]
     if not keys:
         raise ConfigError(f"catalog {catalog.location}: no {' or '.join(PARQUET)} files below it")
@@ -161,6 +163,14 @@ def _remote_tables(catalog: Catalog) -> list[_Table]:
 
     with ThreadPoolExecutor(OPENED_AT_ONCE) as pool:
         return list(pool.map(opened, keys))
+
+
+def _is_folder(catalog: Catalog) -> bool:
+    """Whether a catalog of files elsewhere is all that lies below a place of a bucket, which may be called as a file is."""
+    parent, _, name = catalog.location.rpartition("/")
+    if hrefs.scheme_of(catalog.location) not in hrefs.BUCKETS:
+        return False  # nobody lists what a server has
+    return not name.lower().endswith(PARQUET) or Store(parent).head(name) is None
 
 
 class _Cells:
@@ -295,9 +305,11 @@ class _Collection:
     def collections(self) -> set[str]:
         return {str(i["collection"]) for i in self._items if isinstance(i, dict) and "collection" in i}
 
-    def batches(self, collection: str, keys: Sequence[str], window: Window | None) -> Iterator[Sequence[Item]]:
+    def batches(
+        self, collection: str, keys: Sequence[str], window: Window | None, whole: Sequence[str]
+    ) -> Iterator[Sequence[Item]]:
         """All items of a collection, and those that do not say of which they are."""
-        del keys, window  # asked of each item later
+        del keys, window, whole  # asked of each item later
         yield [i for i in self._items if not isinstance(i, dict) or i.get("collection", collection) == collection]
 
 
@@ -327,14 +339,15 @@ class _Table:
             schema = self._file.schema_arrow
             if missing := {"id", "collection", "geometry", "assets", "datetime"} - set(schema.names):
                 raise KeyError(f"no columns {sorted(missing)}")
+            if not pa.types.is_struct(assets := schema.field("assets").type):
+                raise ValueError(f"its assets are of type {assets}, expected a struct")
         self._plain = [
             f.name
             for f in schema
             if (not pa.types.is_nested(f.type) or f.name == "sar:polarizations")
             and f.name not in ("type", "geometry", "stac_version")
         ]
-        assets = schema.field("assets").type
-        self._assets = [f.name for f in assets] if pa.types.is_struct(assets) else []
+        self._assets = [f.name for f in assets]
         self._paths = [self._file.metadata.schema.column(n).path for n in range(self._file.metadata.num_columns)]
 
     @contextlib.contextmanager
@@ -350,12 +363,17 @@ class _Table:
         with self._readable():
             return set(self._file.read(["collection"])["collection"].unique().to_pylist())
 
-    def batches(self, collection: str, keys: Sequence[str], window: Window | None) -> Iterator[Sequence[Item]]:
-        """Items of a collection whose time may lie in the window, with the assets asked for."""
+    def batches(
+        self, collection: str, keys: Sequence[str], window: Window | None, whole: Sequence[str]
+    ) -> Iterator[Sequence[Item]]:
+        """Items of a collection whose time may lie in the window, and those that state none of these.
+
+        Of the assets asked for they have where each is, and all of those that are asked for whole.
+        """
         there = {name: name for name in self._assets}
+        full = {spelling.key_of(there, key) for key in whole}
         keys = [spelling.key_of(there, key) for key in keys]
-        # Only of the first asset more is asked than where it is.
-        assets = [f"assets.{key}" if n == 0 else f"assets.{key}.href" for n, key in enumerate(dict.fromkeys(keys))]
+        assets = [f"assets.{key}" if key in full else f"assets.{key}.href" for key in dict.fromkeys(keys)]
         columns = [*self._plain, "geometry", *assets]
         groups = [
             n
@@ -372,14 +390,18 @@ class _Table:
         if column not in self._paths:
             return True
         stats = self._file.metadata.row_group(group).column(self._paths.index(column)).statistics
-        if stats is None or not stats.has_min_max:
+        # The least and the greatest are of what is stated: an item may state nothing, and say it elsewhere.
+        if stats is None or not stats.has_min_max or not stats.has_null_count or stats.null_count:
             return True
-        low, high = _aware(stats.min), _aware(stats.max)
+        try:
+            low, high = _aware(stats.min), _aware(stats.max)
+        except (ArithmeticError, ValueError):  # no time, or no text, that Python has: each item is looked at
+            return True
         return not isinstance(low, type(wanted[0])) or bool(low <= wanted[1] and high >= wanted[0])
 
     def _items(self, batch: pa.RecordBatch, collection: str, window: Window | None) -> list[Item]:
         table = pa.Table.from_batches([batch])
-        keep = pc.field("collection") == collection
+        keep = (pc.field("collection") == collection) | pc.field("collection").is_null()
         if window is not None and pa.types.is_timestamp(table.schema.field("datetime").type):
             column = table.schema.get_field_index("datetime")
             table = table.set_column(column, "datetime", _utc(table["datetime"]))
@@ -396,14 +418,22 @@ class _Table:
                 "collection": row["collection"],
                 "geometry": shape,
                 "properties": {k: v for k, v in row.items() if v is not None},
-                "assets": {k: v for k, v in (its or {}).items() if v and v.get("href")},
+                "assets": {k: v for k, v in (its or {}).items() if isinstance(v, dict) and v.get("href")},
             }
             for row, shape, its in zip(rows, np.atleast_1d(shapes), assets, strict=True)
         ]
 
 
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_FIRST_S, _LAST_S = -62_135_510_400, 253_402_214_400
+"""What Python has as times in any zone, since 1970: from the second day of year 1 to before the last of year 9999."""
+
+
 def _utc(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Times in microseconds, which is what Python has; those without a zone are UTC."""
+    """Times in microseconds, which is what Python has; those without a zone are UTC, and what no calendar has is none."""
+    seconds = pc.divide(column.cast(pa.int64()), _PER_SECOND[column.type.unit])
+    known = pc.and_(pc.greater_equal(seconds, _FIRST_S), pc.less(seconds, _LAST_S))
+    column = pc.if_else(known, column, pa.scalar(None, column.type))
     return column.cast(pa.timestamp("us", column.type.tz), safe=False).cast(pa.timestamp("us", "UTC"))
 
 

@@ -150,6 +150,9 @@ def test_azure_and_google_are_reached_as_their_form_says(monkeypatch: pytest.Mon
             {"endpoint": f"{url}/scenes", "account": "scenes", "credentials": {"account_key": ["SCENES_KEY"]}}
         )
         assert fetched(FileAddress("az://private/s.tif", access=private)) == DATA
+        held = {"sas_token": ["SCENES_TOKEN"], "account_key": ["SCENES_KEY"]}  # one of them is enough
+        either = BucketAccess.model_validate({"endpoint": f"{url}/scenes", "account": "scenes", "credentials": held})
+        assert fetched(FileAddress("az://private/s.tif", access=either)) == DATA
         public = BucketAccess(endpoint=f"{url}/scenes", account="scenes", unsigned=True)
         assert fetched(FileAddress("az://public/s.tif", access=public)) == DATA
         assert fetched(FileAddress("gs://public/s.tif", access=BucketAccess(endpoint=url, unsigned=True))) == DATA

@@ -10,7 +10,7 @@ import pytest
 from curation.cli import main
 from curation.errors import ConfigError
 from curation.recipe import catalogs
-from curation.recipe.access import BucketAccess, check_accesses
+from curation.recipe.access import BucketAccess, NetrcAccess, check_accesses
 from curation.recipe.catalogs import missing_access, resolve, resolve_all, table
 from curation.recipe.dataset import load_dataset
 from curation.recipe.forms import CatalogForm
@@ -40,6 +40,25 @@ def _unset(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_does_not_go_together_is_told(scheme, stated, told):
     with pytest.raises(ValueError, match=told):
         check_accesses({scheme: BucketAccess.model_validate(stated)})
+
+
+def test_of_credentials_that_stand_for_each_other_one_is_enough(monkeypatch: pytest.MonkeyPatch):
+    either = BucketAccess.model_validate(
+        {"account": "scenes", "credentials": {"account_key": ["SCENES_KEY"], "sas_token": ["SCENES_TOKEN"]}}
+    )
+    check_accesses({"az": either})
+    assert either.missing() == ["SCENES_KEY or SCENES_TOKEN"]
+    assert either.needs == "keys in SCENES_KEY or SCENES_TOKEN"
+    monkeypatch.setenv("SCENES_TOKEN", "hidden")
+    assert either.missing() == []
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00machine", b"machine h.example login me password hidden\xff"])
+def test_a_netrc_file_that_is_no_text_is_told_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content):
+    file = tmp_path / "netrc"
+    file.write_bytes(content)
+    monkeypatch.setenv("NETRC", str(file))
+    assert NetrcAccess(netrc=("h.example",)).missing() == [f"{file}: is no netrc file (no UTF-8)"]
 
 
 def test_a_form_goes_before_its_catalog_and_neither_is_in_a_digest():

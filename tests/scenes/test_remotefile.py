@@ -89,7 +89,7 @@ def test_what_lets_one_in_is_sent_and_never_kept(far, dataset, tmp_path):
     catalog = resolve(f"{url}?sig=SECRET")
     assert "SECRET" not in f"{catalog!r}{catalog.identity}{catalog.location}{catalog.label}{catalog.base}"
     searches = Searches(dataset, Catalogs(catalog), Store(tmp_path))
-    wanted = [(dataset.specs["s2l2a"], dataset.recipe.season("summer"), CELL)]
+    wanted = [(dataset.specs["s2l2a"], dataset.recipe.season("summer").always, CELL)]
     searches.run(wanted)
     assert len(searches.scenes(*wanted[0])) == 92
     for stored in searches.store.list():
@@ -143,6 +143,9 @@ def test_a_folder_of_a_bucket_is_one_snapshot(table, monkeypatch):
         client.put_object(Bucket="bucket", Key="items/read.me", Body=b"no table")
         client.close()
         assert found("s3://bucket/items") == found(str(table))
+        assert found("s3://bucket/items/sentinel-2-l2a.parquet") == found(str(table))  # as Planetary Computer calls it
+        assert len(found("s3://bucket/items/sentinel-2-l2a.parquet/part-1.parquet")) < 14
+        assert found("s3://bucket") == found(str(table))
         with pytest.raises(ConfigError, match=r"no \.parquet"):
             opened(resolve("s3://bucket/nothing"))
 

@@ -23,6 +23,7 @@ from curation.scenes.items import Query, reduced
 from curation.scenes.saved import opened
 from tests.properties import fast
 from tests.scenes.catalog import CELL, EVER, RING, ask, bands, cell_at, item, items_in, query, spec
+from tests.scenes.recorded import Recorded, every, sentinel_2
 
 
 def test_every_item_of_the_real_archive_is_a_scene(shared):
@@ -197,6 +198,92 @@ def test_a_footprint_in_a_table_that_is_none_costs_its_item_alone(tmp_path):
     assert [(u.id, u.geometry) for u in found.unreadable] == [("broken", None)]
 
 
+def table_of(items: list[dict[str, Any]], **columns: pa.Array) -> pa.Table:
+    """Items as a table, with other columns in place of its own."""
+    made = stac_geoparquet.arrow.parse_stac_items_to_arrow(items)
+    table = pa.table(made.read_all() if hasattr(made, "read_all") else made)
+    for name, column in columns.items():
+        at = table.schema.get_field_index(name)
+        table = table.append_column(name, column) if at < 0 else table.set_column(at, name, column)
+    return table
+
+
+IN_JULY = dt.datetime(2021, 7, 3, 10, tzinfo=dt.UTC)
+IN_MARCH = dt.datetime(2021, 3, 3, 10, tzinfo=dt.UTC)
+TWO = [item("july", datetime=iso(IN_JULY)), item("march", datetime=iso(IN_MARCH))]
+
+
+def asked_of(table: pa.Table, folder: Path) -> Any:
+    """What a search for July finds in a table."""
+    pq.write_table(table, folder / "i.parquet")
+    return opened(resolve(str(folder / "i.parquet"))).search(query(spec("s2l2a"), CELL, MONTHS[2]))
+
+
+def test_an_item_without_a_time_of_its_own_is_found_by_when_it_started_whatever_lies_beside_it(tmp_path):
+    us = pa.timestamp("us", "UTC")
+    times = {
+        "datetime": pa.array([None, IN_MARCH], us),
+        "start_datetime": pa.array([IN_JULY, IN_MARCH], us),
+    }
+    assert [s.id for s in asked_of(table_of(TWO, **times), tmp_path).scenes] == ["july"]
+
+
+@pytest.mark.parametrize("stated", [[None, "sentinel-2-l2a"], [None, "another"], [None, None]])
+def test_an_item_of_a_table_that_does_not_say_of_which_collection_it_is_is_looked_at(tmp_path, stated):
+    found = asked_of(table_of(TWO, collection=pa.array(stated, pa.string())), tmp_path)
+    assert [s.id for s in found.scenes] == ["july"]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us"])
+@pytest.mark.parametrize("seconds", [10**14, -(10**14), 253_402_300_800, -62_135_596_801])
+def test_a_time_that_no_calendar_has_costs_its_item_alone(tmp_path, unit, seconds):
+    per_second = {"s": 1, "ms": 1000, "us": 10**6}[unit]
+    wild = max(min(seconds * per_second, 2**63 - 1), -(2**63) + 1)
+    times = pa.array([int(IN_JULY.timestamp()) * per_second, wild], pa.int64()).cast(pa.timestamp(unit, "UTC"))
+    found = asked_of(table_of(TWO, datetime=times), tmp_path)
+    assert [s.id for s in found.scenes] == ["july"]
+    assert [(u.id, u.time) for u in found.unreadable] == [("march", None)]
+
+
+def test_a_table_whose_assets_are_none_is_no_catalog(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"i\.parquet: expected a STAC-GeoParquet file: its assets are of type string"
+    ):
+        asked_of(table_of(TWO, assets=pa.array(["a", "b"])), tmp_path)
+
+
+def test_an_asset_of_a_table_that_is_none_costs_its_items_alone(tmp_path):
+    assets = [{"B02": "b02.tif"}] * 2
+    found = asked_of(table_of(TWO, assets=pa.array(assets, pa.struct([("B02", pa.string())]))), tmp_path)
+    assert [u.id for u in found.unreadable] == ["july"]
+
+
+def others() -> tuple[Recorded, ...]:
+    """Recorded items of catalogs whose forms differ, one or two of each."""
+    found: dict[str, list[Recorded]] = {}
+    for one in sentinel_2():
+        found.setdefault(one.provider, []).append(one)
+    return tuple(one for its in found.values() for one in its[:2])
+
+
+@pytest.mark.parametrize("one", every(others()))
+@pytest.mark.parametrize("files", ["", "-https"])
+def test_a_table_says_of_a_recorded_item_what_the_item_says_in_each_form(tmp_path, one: Recorded, files):
+    if files and one.provider != "cdse":
+        pytest.skip("has one href an asset")
+    source = spec("s2l2a")
+    form = source.catalogs[one.provider]
+    (tmp_path / "i.json").write_text(json.dumps({"type": "FeatureCollection", "features": [one.item]}))
+    pq.write_table(table_of([one.item]), tmp_path / "i.parquet")
+    there = tuple(b for b in bands(source) if form.assets.get(b, b) in one.item["assets"])
+    asked = Query(source, there, EVER, cell_at(one.item["geometry"]), 100)
+    names = (f"{one.provider}{files}+{tmp_path / name}" for name in ("i.json", "i.parquet"))
+    here, there_ = (opened(resolve(name)).search(asked) for name in names)
+    assert [s.id for s in here.scenes] == [one.item["id"]]
+    assert there_.scenes == here.scenes
+    assert [s.hrefs for s in there_.scenes] == [s.hrefs for s in here.scenes]
+
+
 def test_the_name_of_a_catalog_of_many_files_follows_from_what_they_hold(tmp_path):
     *_, folder = forms_of(scattered(60, 1), tmp_path)
     before = resolve(str(folder)).identity
@@ -235,5 +322,5 @@ def test_of_the_searches_of_a_sweep_nothing_is_kept_but_their_cells(tmp_path):
     gc.collect()
     before = sum(isinstance(each, Query) for each in gc.get_objects())
     found = [q for q, _ in opened(resolve(str(path))).sweep(asked, looked_at)]
-    assert [(q.season, q.cell) for q in found] == [(season, cell) for season in MONTHS for cell in cells]
+    assert [(q.window, q.cell) for q in found] == [(season, cell) for season in MONTHS for cell in cells]
     assert max(alive) - before <= len(MONTHS) + 1

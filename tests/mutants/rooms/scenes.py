@@ -260,6 +260,47 @@ ROWS = (
         ("tests/scenes/test_remotefile.py::test_a_server_that_keeps_failing_is_an_error_and_no_empty_answer",),
     ),
     Mutant(
+        "a row group in which an item states no time is not left out by the times of others",
+        "curation/scenes/snapshot.py",
+        " or not stats.has_null_count or stats.null_count",
+        "",
+        (
+            "tests/scenes/test_snapshot.py"
+            "::test_an_item_without_a_time_of_its_own_is_found_by_when_it_started_whatever_lies_beside_it",
+        ),
+    ),
+    Mutant(
+        "an item of a table that states no collection is looked at",
+        "curation/scenes/snapshot.py",
+        ' | pc.field("collection").is_null()',
+        "",
+        (
+            "tests/scenes/test_snapshot.py"
+            "::test_an_item_of_a_table_that_does_not_say_of_which_collection_it_is_is_looked_at",
+        ),
+    ),
+    Mutant(
+        "a time that no calendar has is no other time",
+        "curation/scenes/snapshot.py",
+        "column = pc.if_else(known, column, pa.scalar(None, column.type))",
+        "del known",
+        ("tests/scenes/test_snapshot.py::test_a_time_that_no_calendar_has_costs_its_item_alone",),
+    ),
+    Mutant(
+        "what each asset of a table states of its own is read where the form asks for it",
+        "curation/scenes/snapshot.py",
+        "whole = keys if reads_each_asset(form, self.catalog) else keys[:1]",
+        "whole = keys[:1]",
+        ("tests/scenes/test_snapshot.py::test_a_table_says_of_a_recorded_item_what_the_item_says_in_each_form",),
+    ),
+    Mutant(
+        "a place of a bucket that is called as a file is all that lies below it",
+        "curation/scenes/snapshot.py",
+        " or Store(parent).head(name) is None",
+        "",
+        ("tests/scenes/test_remotefile.py::test_a_folder_of_a_bucket_is_one_snapshot",),
+    ),
+    Mutant(
         "of the searches of a sweep the cells alone are kept",
         "curation/scenes/snapshot.py",
         "        for query in queries:\n            alike = by",
