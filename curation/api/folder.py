@@ -382,7 +382,9 @@ class DatasetFolder:
 
         Raises ConfigError where `some` is to be labelled of what is asked for, whatever the limit, and none can be.
         """
-        if path is None and store.head(paths.LABELS_RECORD) is None:
+        if path is not None:
+            importing.check(path)
+        elif store.head(paths.LABELS_RECORD) is None:
             return (), None
         found = selection.locations(self.dataset, store, asked, keep=keep)
         roots = [p for folder, p in found.items() if not self.dataset.level_of(folder).level]

@@ -59,7 +59,7 @@ def is_catalog(said: str | Path) -> bool:
                 "name a folder that has one of them"
             )
         return parts
-    local.check(path, where, listed.MOST_BYTES)
+    listed.check(path, where)
     if path.suffix.lower() in catalogs.PARQUET:
         try:
             return {"assets", "geometry"} <= set(pq.read_schema(path).names)
@@ -97,6 +97,20 @@ def asked_too(dataset: Dataset, store: Store, said: str, apart: Mapping[str, str
     return {**apart, source: said}
 
 
+def check(said: str | Path) -> Path:
+    """Where labels to import lie. Reads nothing of them.
+
+    Raises:
+        ConfigError: a STAC catalog lies there, or what is no file or folder.
+    """
+    if is_catalog(said):
+        raise ConfigError(
+            f"labels {printable(str(said))}: is a STAC catalog, not a file of labels: nothing is imported of it; its maps "
+            "are measured by a build that asks it: give build and pack --labels, or --catalog SOURCE=…"
+        )
+    return Path(said)
+
+
 def take_in(dataset: Dataset, store: Store, said: str | Path, places: Locations, *, keep: bool = True) -> Imported:
     """The labels of a file or folder; kept as the dataset's, in place of others, unless they are that already.
 
@@ -111,12 +125,7 @@ def take_in(dataset: Dataset, store: Store, said: str | Path, places: Locations,
     Raises:
         ConfigError: it is none of these, cannot be read, says what is no label; or the recipe makes no such labels.
     """
-    where, path = f"labels {printable(str(said))}", Path(said)
-    if is_catalog(said):
-        raise ConfigError(
-            f"{where}: is a STAC catalog, not a file of labels: nothing is imported of it; its maps are measured by a "
-            "build that asks it: give build and pack --labels, or --catalog SOURCE=…"
-        )
+    where, path = f"labels {printable(str(said))}", check(said)
     is_folder = path.is_dir()
     origin = _origin(dataset, path, where, places) if is_folder else hashlib.sha256(path.read_bytes()).hexdigest()
     before = _before(store)
