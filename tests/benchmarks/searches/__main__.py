@@ -259,7 +259,7 @@ def main() -> None:
     args = parser.parse_args()
     dataset, catalog = load_dataset(args.dataset), catalogs.resolve("planetary-computer")
     store = Store(args.root or tempfile.mkdtemp())
-    regions = selection.asked_regions(dataset, catalog, args.region if args.sample else "all")
+    regions = selection.asked_regions(dataset, Catalogs(catalog), args.region if args.sample else "all")
     places = selection.locations(dataset, store, regions)
     if args.sample:
         places = {name: its[len(its) // 2 : len(its) // 2 + args.sample] for name, its in places.items()}
