@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import rasterio
+from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.warp import transform_bounds
 
@@ -137,6 +139,25 @@ def _near(bounds: tuple[float, float, float, float], places: Locations) -> Locat
     return places.take(inside)
 
 
+def _check_alike(maps: Sequence[NDArray[Any]], nodata: float, names: Sequence[str]) -> None:
+    """Passes where files of one image, at one place, say the same where several say something.
+
+    Where two of them meet, pixels that were resampled may be of either: no more than lie along the place's sides.
+
+    Raises:
+        ReadError: they contradict one another.
+    """
+    said = maps[0]
+    for other, name in zip(maps[1:], names[1:], strict=True):
+        apart = int(((said != other) & (said != nodata) & (other != nodata)).sum())
+        if apart > sum(said.shape):
+            raise ReadError(
+                f"{apart} pixels are of another class in {name}, which is of the same image: which of them is meant is not "
+                "known; keep one"
+            )
+        said = np.where(said == nodata, other, said)
+
+
 def _measured(
     folder: Path,
     files: Sequence[Map],
@@ -159,6 +180,9 @@ def _measured(
             if not reader.covered(assets, array, place).any():
                 continue
             pixels, _ = reader.read(assets, array, place)
+            if len(assets) > 1:
+                there = [a for a in assets if reader.covered([a], array, place).any()]
+                _check_alike([reader.read([a], array, place)[0] for a in there], array.nodata, [a.href for a in there])
             shares, valid = labels.class_fractions(pixels, legend, array.nodata)
         except ReadError as err:
             raise ConfigError(f"{where}: {reaching[0].path.name}, at location {place.id}: {err}") from err

@@ -305,4 +305,11 @@ ROWS = (
         "[words.label(v, where) for v in said] or None",
         ("tests/pack/labels/test_listed.py::test_a_class_said_twice_is_one_label_and_a_whole_number_of_pandas_an_id",),
     ),
+    Mutant(
+        "two maps of one image that contradict one another are refused",
+        "curation/pack/labels/maps.py",
+        "        if apart > sum(said.shape):\n",
+        "        if False:\n",
+        ("tests/pack/labels/test_maps.py::test_two_maps_of_one_image_that_contradict_one_another_are_refused",),
+    ),
 )

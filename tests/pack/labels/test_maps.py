@@ -73,6 +73,18 @@ def test_a_map_whose_masked_pixels_may_be_water_is_refused(built, mine, tmp_path
     assert sorted(p.name for p in mine.folder.iterdir()) == before
 
 
+def test_two_maps_of_one_image_that_contradict_one_another_are_refused(built, mine, tmp_path, capsys):
+    folder = exported(built, tmp_path / "maps")
+    for number in (0, 1):
+        shutil.copy(folder / f"{NAME}-{number}.tif", folder / f"{NAME}-{number}-again.tif")
+    assert labels(mine, "import", str(folder)) == 0  # the same twice says nothing else
+    with rasterio.open(folder / f"{NAME}-0-again.tif", "r+") as file:
+        codes = file.read(1)
+        file.write(np.where(codes == 255, 255, 8 - codes).astype("uint8"), 1)
+    assert labels(mine, "import", str(folder)) == 2
+    assert "pixels are of another class in" in capsys.readouterr().err
+
+
 def test_a_file_that_names_no_image_and_a_folder_without_maps_are_refused(built, mine, tmp_path, capsys):
     folder = exported(built, tmp_path / "maps")
     (folder / f"{NAME}-1.tif").rename(folder / "label.tif")
