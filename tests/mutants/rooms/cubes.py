@@ -110,4 +110,11 @@ ROWS = (
         "    elif False:",
         ("tests/pack/labels/test_maps.py::test_a_map_whose_masked_pixels_may_be_water_is_refused",),
     ),
+    Mutant(
+        "a column of seasons that are others by now is looked at again",
+        "curation/cubes/selection.py",
+        "    dates.check(dataset, kept)  # the",
+        "    #",
+        ("tests/places/test_dates.py::test_a_season_that_is_set_around_another_column_later_is_looked_at_again",),
+    ),
 )

@@ -119,11 +119,4 @@ ROWS = (
         "    if False:",
         ("tests/places/test_dates.py::test_what_is_no_date_is_told_with_a_place_that_has_it",),
     ),
-    Mutant(
-        "a column of seasons that are others by now is looked at again",
-        "curation/cubes/selection.py",
-        "    dates.check(dataset, kept)  # the",
-        "    #",
-        ("tests/places/test_dates.py::test_a_season_that_is_set_around_another_column_later_is_looked_at_again",),
-    ),
 )
