@@ -65,6 +65,11 @@ class ArraySpec(Strict):
         return self.role in ("count", "quality")
 
     @property
+    def is_count(self) -> bool:
+        """Whether it holds how many of something a mean is of."""
+        return self.role == "count"
+
+    @property
     def is_data(self) -> bool:
         """Whether it holds what was measured: numbers that may be averaged, scaled and drawn by their bands."""
         return self.role == "data"

@@ -121,9 +121,10 @@ def test_a_recipe_says_them_beside_fixed_ones(tmp_path):
     # Where no season is the same everywhere, what has no time needs none.
     alone = recipe(tmp_path)
     assert alone.recipe.season("static").window(place(None)) is not None
-    assert alone.pixels_digest("here", {}) != made.pixels_digest("here", {})
+    here = dict.fromkeys(made.recipe.sources, "here")
+    assert alone.pixels_digest(here, {}) != made.pixels_digest(here, {})
     text = DATED.replace("[0, 12]", "[0, 13]")
-    assert recipe(tmp_path, text).pixels_digest("here", {}) != alone.pixels_digest("here", {})
+    assert recipe(tmp_path, text).pixels_digest(here, {}) != alone.pixels_digest(here, {})
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ class Mean(Pick):
         counts = {
             band: int(plane.max())
             for name, array in arrays.items()
-            if array.role == "count"
+            if array.is_count
             for band, plane in zip(array.bands, found[name], strict=True)
         }
         times = [s.time.timestamp() for s in used]

@@ -13,7 +13,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from curation.errors import ConfigError, DamageError
 from curation.errors.codes import Code
 from curation.errors.words import counted
-from curation.model import STATIC
+from curation.model import STATIC, Window
 from curation.outcomes import PatchOutcome, Status
 from curation.pack import meta
 from curation.pack.labels import acquisition, known
@@ -299,11 +299,16 @@ class Imported:
         """The seasons that each row's image was taken in, as they are at its location."""
         seasons = [dataset.recipe.season(s) for s in dataset.seasons_of(self.record.source)]
         numbers = {_key(name): n for n, name in enumerate(places.table["id"].to_pylist())}
+        alike = all(season.column is None for season in seasons)
+
+        @cache
+        def windows_at(number: int) -> list[Window | None]:
+            return [season.window(places[number]) for season in seasons]
+
         out = []
         for image, place in zip(self._images, self.rows["location"].to_pylist(), strict=True):
             number = None if place is None else numbers.get(_key(place))
-            at = None if number is None else places[number]
-            windows = [] if at is None else [s.window(at) for s in seasons]
+            windows = [] if number is None else windows_at(0 if alike else number)
             time = image.start or image.sensed
             if time is None and image.day is not None:
                 time = dt.datetime.combine(image.day, dt.time(), dt.UTC)
