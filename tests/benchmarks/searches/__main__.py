@@ -227,8 +227,9 @@ def sample(dataset: Dataset, made: list[tuple[Cube, list[list[Location]]]], api_
                 for _, error in searches.ahead(works(cube_, places)):
                     if error is not None:
                         sys.exit(f"a search failed: {error}")
-            keys = {s.key.split("/scenes/")[-1]: searches.store.get(s.key) for s in searches.store.list("")}
-            stored.append({k.partition("/s")[2]: _answer(v) for k, v in keys.items()})
+            found = {s.key: _answer(searches.store.get(s.key)) for s in searches.store.list("")}
+            # The port is another each time: in the name of the catalog's folder, and in hrefs that lead to it.
+            stored.append({key.split("/", 2)[2]: its.replace(url.encode(), b"") for key, its in found.items()})
             _, count = counted(dataset, catalog, made, large=large)
         name = "larger cells, what is read of items" if large else "each cell by itself, whole items"
         twice = f" (+ {sum(far.searches) if large else 0} to learn and prove what is read)"
