@@ -35,7 +35,7 @@ def check_labels(dataset: Dataset, store: Store, found: Verified) -> None:
     packed = _packed_with(store)
     if packed is not None and packed != (content or ""):
         found.unfinished.append(
-            f"{store.where(f'{paths.SHARDS}/{INDEX}')}: was packed with other labels than are imported by now. `curate "
+            f"{store.where(paths.shard(INDEX))}: was packed with other labels than are imported by now. `curate "
             "pack` makes its shards anew"
         )
 
@@ -43,7 +43,7 @@ def check_labels(dataset: Dataset, store: Store, found: Verified) -> None:
 def _packed_with(store: Store) -> str | None:
     """Digest of the imported labels that shards have, empty where they have none; None where there is no index."""
     try:
-        index: Any = json_of(store.get(f"{paths.SHARDS}/{INDEX}"))
+        index: Any = json_of(store.get(paths.shard(INDEX)))
         counts = index["counts"]
         return str(counts["labels"]["content"]) if "labels" in counts else ""
     except FileNotFoundError:

@@ -160,8 +160,8 @@ def test_searches_are_one_for_each_window_as_the_estimate_said(events, tmp_path)
         f"post.{d}-{dt.datetime.strptime(d, '%Y%m%d') + dt.timedelta(days=20):%Y%m%d}" for d in days["post"]
     )
     fresh = Store(tmp_path)
-    run = Run(events.dataset, events.catalog, fresh, None, None)
-    asked = selection.asked_regions(events.dataset, events.catalog, "europe")
+    run = Run(events.dataset, events.catalogs, fresh, None, None)
+    asked = selection.asked_regions(events.dataset, events.catalogs, "europe")
     told = {e.season: e.searches for e in estimates(run, asked, list(DAYS)).cubes}
     for season, searches in told.items():
         # Radar keeps to one orbit direction, and is searched in all seasons for that.

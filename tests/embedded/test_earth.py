@@ -94,7 +94,8 @@ def test_water_is_dark_to_the_radar_and_towns_are_bright(archive):
     label = next(s for s in scenes.dynamicworld_scenes() if s.acquired.date == "2021-07-24")
     with rasterio.open(archive.path(Key("dynamicworld", label.dynamicworld_id, "label"))) as file:
         classes = file.read(1, window=file.window(*part).round_offsets().round_lengths())
-    water, trees, built = (10 * np.log10(vv[classes == c].mean()) for c in (0, 1, 6))
+    # The middle of each: maps err in patches.
+    water, trees, built = (10 * np.log10(np.median(vv[classes == c])) for c in (0, 1, 6))
     assert water < trees - 5 < built - 5
 
 

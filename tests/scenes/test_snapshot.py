@@ -316,11 +316,11 @@ def test_of_the_searches_of_a_sweep_nothing_is_kept_but_their_cells(tmp_path):
     alive: list[int] = []
 
     def looked_at(items: int) -> None:
-        alive.append(sum(isinstance(each, Query) for each in gc.get_objects()))
+        alive.append(sum(type(each) is Query for each in gc.get_objects()))
 
     asked = (query(source, SearchCell(cell.row, cell.col), season, 60) for season in MONTHS for cell in cells)
     gc.collect()
-    before = sum(isinstance(each, Query) for each in gc.get_objects())
+    before = sum(type(each) is Query for each in gc.get_objects())
     found = [q for q, _ in opened(resolve(str(path))).sweep(asked, looked_at)]
     assert [(q.window, q.cell) for q in found] == [(season, cell) for season in MONTHS for cell in cells]
     assert max(alive) - before <= len(MONTHS) + 1

@@ -105,7 +105,7 @@ def test_cells_asked_for_together_find_what_each_finds_alone(server):
 
 def test_saved_searches_are_the_same_however_many_cells_were_asked_for_at_once(server, dataset, tmp_path):
     made, url = server
-    wanted = [(dataset.specs["s2l2a"], dataset.recipe.season("summer"), c) for c in CELLS]
+    wanted = [(dataset.specs["s2l2a"], dataset.recipe.season("summer").always, c) for c in CELLS]
     stored, numbers = [], []
     for way in ("silent", "honest"):
         made.way = way
@@ -145,7 +145,7 @@ def test_a_cell_that_cannot_be_searched_fails_what_needs_it_alone(server, datase
     made, url = server
     made.way, made.failing_at = "honest", 6.5
     one = Searches(dataset, Catalogs(resolve(url)), Store(tmp_path))
-    wanted = [(dataset.specs["s2l2a"], dataset.recipe.season("summer"), c) for c in CELLS]
+    wanted = [(dataset.specs["s2l2a"], dataset.recipe.season("summer").always, c) for c in CELLS]
     made.widest = 1.9  # so that each is asked for alone
     told = dict(one.ahead([(w[2], [w]) for w in wanted]))
     assert list(told) == CELLS
@@ -160,7 +160,7 @@ def test_works_are_given_in_order_however_many_there_are(server, dataset, tmp_pa
     monkeypatch.setattr(saved, "AHEAD", 3)
     monkeypatch.setattr(saved, "REMEMBERED", 2)
     one = Searches(dataset, Catalogs(resolve(url)), Store(tmp_path))
-    wanted = [(dataset.specs["s2l2a"], dataset.recipe.season("summer"), c) for c in CELLS]
+    wanted = [(dataset.specs["s2l2a"], dataset.recipe.season("summer").always, c) for c in CELLS]
     works = [(n, [wanted[n % len(CELLS)], wanted[(n + 1) % len(CELLS)]]) for n in range(40)]
     assert list(one.ahead(iter(works))) == [(n, None) for n in range(40)]
     assert one.answered >= len(CELLS)

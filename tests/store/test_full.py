@@ -12,15 +12,17 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from curation import pipeline
 from curation.build import slab
 from curation.cli import main
-from curation.errors import PassingError, StorageError
+from curation.errors import CurationError, PassingError, StorageError
 from curation.pack import pack, shard
 from curation.scenes import saved
+from curation.scenes.cells import SearchCell
 from curation.store import full
 from curation.store.bucket import Client
 from curation.store.objects import Store
@@ -359,10 +361,10 @@ def _s3(monkeypatch: pytest.MonkeyPatch, url: str) -> Store:
 
 
 def test_a_search_that_cannot_be_saved_ends_the_run_and_fails_no_patch():
-    asked: Future[None] = Future()
+    asked: Future[dict[Any, CurationError]] = Future()
     asked.set_exception(StorageError("full"))
     with pytest.raises(StorageError, match="full"):
-        saved._searched("work", [asked])
+        saved._searched("work", [(("s2l2a", "summer", SearchCell(0, 0)), asked)])
 
 
 def test_a_want_of_room_for_temporary_files_is_told():

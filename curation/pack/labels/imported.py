@@ -85,7 +85,7 @@ class Record:
         return made
 
 
-_AGAIN = f"import them again with `curate labels import`, or delete the folder {paths.LABELS}/ to do without"
+_AGAIN = "import them again with `curate labels import`, or do without: `curate labels remove`"
 
 
 def legend_digest(dataset: Dataset, source: str) -> str:
