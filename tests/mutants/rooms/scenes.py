@@ -307,4 +307,11 @@ ROWS = (
         "        for query in list(queries):\n            alike = by",
         ("tests/scenes/test_snapshot.py::test_of_the_searches_of_a_sweep_nothing_is_kept_but_their_cells",),
     ),
+    Mutant(
+        "an error that goes to workers is without what caused it",
+        "curation/scenes/api.py",
+        "    err.__cause__ = err.__context__ = None\n",
+        "",
+        ("tests/scenes/test_together.py::test_an_error_of_a_search_says_what_may_be_told_and_carries_nothing_else",),
+    ),
 )
