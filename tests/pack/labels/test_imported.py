@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,20 +15,6 @@ from curation.errors import ConfigError
 from curation.report.page import render
 from tests.pack.labels.files import CODES, again, label_file, labels, metas, vectors, without_maps, written
 from tests.run import Curate
-
-
-@pytest.fixture(scope="module")
-def bare(built: Curate, tmp_path_factory: pytest.TempPathFactory) -> Curate:
-    """Built from a catalog without Dynamic World, with nothing imported; nobody changes it."""
-    curate = without_maps(built, tmp_path_factory.mktemp("bare"))
-    assert curate("build", "--allow-unknown-labels") == 0
-    return curate
-
-
-@pytest.fixture
-def mine(bare: Curate, tmp_path: Path) -> Curate:
-    shutil.copytree(bare.root, tmp_path / "root")
-    return again(bare, tmp_path / "root")
 
 
 def shards(curate: Curate) -> Path:

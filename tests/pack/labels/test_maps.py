@@ -8,23 +8,10 @@ import numpy as np
 import pytest
 import rasterio
 
-from tests.pack.labels.files import again, labels, metas, without_maps
+from tests.pack.labels.files import labels, metas
 from tests.run import Curate
 
 NAME = "20210710T103000_20210710T103407_T32ULC"
-
-
-@pytest.fixture(scope="module")
-def bare(built: Curate, tmp_path_factory: pytest.TempPathFactory) -> Curate:
-    curate = without_maps(built, tmp_path_factory.mktemp("bare"))
-    assert curate("build", "--allow-unknown-labels") == 0
-    return curate
-
-
-@pytest.fixture
-def mine(bare: Curate, tmp_path: Path) -> Curate:
-    shutil.copytree(bare.root, tmp_path / "root")
-    return again(bare, tmp_path / "root")
 
 
 def exported(built: Curate, folder: Path, *, nodata: float | None = 255, masked: int = 255, mask: bool = False) -> Path:
