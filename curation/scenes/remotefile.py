@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import io
 import threading
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow.parquet as pq
 
 from curation.read.ranges import fetch
 from curation.read.signing import FileAddress
 
 _HEAD_BYTES = 4
 """Asked for first: how large the file is comes with them."""
+
+AT_ONCE = 4
+"""Ranges that are fetched at a time: polite to whoever publishes them."""
+
+HOLE_BYTES = 1 << 20
+"""Ranges that lie no further apart are fetched as one: at 50 MB/s that costs a tenth of a request's 200 ms."""
+
+MOST_BYTES = 32 << 20
+"""Of a range that is fetched for several."""
 
 
 class RemoteFile(io.RawIOBase):
@@ -29,6 +42,9 @@ class RemoteFile(io.RawIOBase):
         self._size, self._version = head.size, head.version
         self._at = 0
         self._lock = threading.Lock()
+        self._counting = threading.Lock()
+        self._ahead: list[tuple[int, bytes]] = []
+        """Start and bytes of what was fetched ahead."""
         self.fetched = len(head.data)
         """Bytes by now."""
 
@@ -60,7 +76,54 @@ class RemoteFile(io.RawIOBase):
             length = left if size is None or size < 0 else min(size, left)
             if not length:
                 return b""
-            data = fetch(self._address, self._at, length, self._name, self._version).data
+            data = self._held(self._at, length) or self._fetched(self._at, length)
             self._at += len(data)
-            self.fetched += len(data)
             return data
+
+    def fetch_ahead(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Fetches what will be read next, start and length of each, some at a time; what was fetched so before is let go.
+
+        Raises:
+            ReadError: it cannot be read, or the file has changed since it was opened.
+        """
+        self._ahead = []
+        wanted = _joined((max(start, 0), min(start + length, self._size)) for start, length in ranges)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            self._ahead = [
+                (a, data) for a, data in pool.map(lambda r: (r[0], self._fetched(r[0], r[1] - r[0])), wanted)
+            ]
+
+    def _held(self, start: int, length: int) -> bytes:
+        """Bytes that were fetched ahead; empty where not all of them were."""
+        for at, data in self._ahead:
+            if at <= start and start + length <= at + len(data):
+                return data[start - at : start - at + length]
+        return b""
+
+    def _fetched(self, start: int, length: int) -> bytes:
+        data = fetch(self._address, start, length, self._name, self._version).data
+        with self._counting:
+            self.fetched += len(data)
+        return data
+
+
+def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Start and end of ranges, those that lie near each other as one."""
+    out: list[tuple[int, int]] = []
+    for start, end in sorted(s for s in spans if s[0] < s[1]):
+        if out and start - out[-1][1] <= HOLE_BYTES and end - out[-1][0] <= MOST_BYTES:
+            out[-1] = out[-1][0], max(end, out[-1][1])
+        else:
+            out.append((start, end))
+    return out
+
+
+def column_ranges(metadata: pq.FileMetaData, group: int, columns: Collection[str]) -> Iterator[tuple[int, int]]:
+    """Start and length, in bytes, of what columns and what lies in them have in a row group of a table."""
+    rows = metadata.row_group(group)
+    for n in range(metadata.num_columns):
+        path = metadata.schema.column(n).path
+        if any(path == name or path.startswith(f"{name}.") for name in columns):
+            chunk = rows.column(n)
+            starts = (chunk.dictionary_page_offset, chunk.data_page_offset)
+            yield min(s for s in starts if s is not None), chunk.total_compressed_size

@@ -37,7 +37,7 @@ from curation.recipe.forms import CatalogForm
 from curation.scenes import spelling
 from curation.scenes.cells import SearchCell
 from curation.scenes.items import Found, Query, Unreadable, looked_at, name_of, reads_each_asset
-from curation.scenes.remotefile import RemoteFile
+from curation.scenes.remotefile import RemoteFile, column_ranges
 from curation.store import full, hrefs
 from curation.store.objects import Store
 
@@ -334,8 +334,8 @@ class _Table:
     def __init__(self, name: str, source: Path | RemoteFile) -> None:
         self._name = name
         with self._readable():
-            # Columns that lie side by side are one range of a file elsewhere.
-            self._file = pq.ParquetFile(source, pre_buffer=isinstance(source, RemoteFile))
+            self._file = pq.ParquetFile(source)
+            self._remote = source if isinstance(source, RemoteFile) else None
             schema = self._file.schema_arrow
             if missing := {"id", "collection", "geometry", "assets", "datetime"} - set(schema.names):
                 raise KeyError(f"no columns {sorted(missing)}")
@@ -382,8 +382,11 @@ class _Table:
             and (window is None or self._overlaps(n, "datetime", window))
         ]
         with self._readable():
-            for batch in self._file.iter_batches(ROWS, row_groups=groups, columns=columns):
-                yield self._items(batch, collection, window)
+            for group in groups:
+                if self._remote is not None:
+                    self._remote.fetch_ahead(column_ranges(self._file.metadata, group, columns))
+                for batch in self._file.iter_batches(ROWS, row_groups=[group], columns=columns):
+                    yield self._items(batch, collection, window)
 
     def _overlaps(self, group: int, column: str, wanted: tuple[Any, Any]) -> bool:
         """Whether a row group may hold values from the first to the second, as its statistics say."""

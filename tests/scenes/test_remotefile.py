@@ -16,8 +16,9 @@ import stac_geoparquet.arrow
 from curation.errors import ConfigError, ReadError
 from curation.model import Window, iso
 from curation.read import ranges
+from curation.read.signing import FileAddress
 from curation.recipe.catalogs import Catalogs, resolve
-from curation.scenes import snapshot
+from curation.scenes import remotefile, snapshot
 from curation.scenes.remotefile import RemoteFile
 from curation.scenes.saved import Searches, opened
 from curation.store.objects import Store
@@ -79,7 +80,8 @@ def test_a_table_elsewhere_gives_what_it_gives_here_of_a_part_of_its_bytes(table
     assert found(url) == here
     (file,) = files
     assert 0 < file.fetched < 0.3 * table.stat().st_size  # 14 of 200 days are three groups of twenty
-    assert len(archive.requests) < 40
+    assert len(archive.requests) <= 10  # the footer and its length, and one of each group
+    assert 0 < sum(len(data) for _, data in file._ahead) < 0.1 * table.stat().st_size  # no more than a group is held
     assert opened(resolve(url)).collections() == {"sentinel-2-l2a"}
 
 
@@ -97,6 +99,36 @@ def test_what_lets_one_in_is_sent_and_never_kept(far, dataset, tmp_path):
     with pytest.raises(ReadError) as caught:
         found(url)
     assert "SECRET" not in str(caught.value)
+
+
+def test_columns_are_asked_for_some_at_a_time_and_those_near_each_other_as_one(monkeypatch):
+    data = bytes(range(256)) * 64
+    monkeypatch.setattr(remotefile, "HOLE_BYTES", 100)
+    monkeypatch.setattr(remotefile, "MOST_BYTES", 3000)
+    archive = Archive({"file": data})
+    archive.version, archive.delay_s = '"one"', 0.2
+    with serving(archive.answer) as url:
+        file = RemoteFile(FileAddress(f"{url}/file", "none"), "file")
+        before = len(archive.requests)
+        far = [(n * 1000, 100) for n in range(8)]  # each by itself
+        near = [(9000 + n * 150, 100) for n in range(30)]  # 4,450 bytes: two
+        wrong = [
+            (len(data) - 50, 500),
+            (-20, 10),
+            (len(data) + 9, 10),
+            (10_000, -1),
+        ]  # what a footer says may be anything
+        file.fetch_ahead([*near, *far, *wrong])
+        asked = len(archive.requests) - before
+        assert asked == 8 + 2 + 1
+        assert archive.most == remotefile.AT_ONCE
+        for start, length in (*near, *far, (len(data) - 50, 50)):
+            file.seek(start)
+            assert file.read(length) == data[start : start + length]
+        assert len(archive.requests) - before == asked
+        file.seek(8500)
+        assert file.read(10) == data[8500:8510]
+        assert len(archive.requests) - before == asked + 1
 
 
 @pytest.mark.parametrize("fault", ["503", "429", "truncate", "short", "reset"])

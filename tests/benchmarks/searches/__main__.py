@@ -2,7 +2,8 @@
 
 The recipe's places are drawn, and every search that its cubes want goes through the code that makes them, as far as the
 catalog, in whose place stands one that counts: pages by how many scenes of a planet with full archives (`planet.py`) touch
-what is asked for. Hours are requests times 200 ms by four at a time, and what is transferred at 50 MB/s.
+what is asked for. Its last line is of the files that Planetary Computer publishes its items as, in place of searches
+(`published.py`). Hours are requests times 200 ms by four at a time, and what is transferred at 50 MB/s.
 
 With `--sample N`, N neighbouring places are searched for truly, by cell and by larger cells, in a STAC API that has such
 scenes, 200 ms away, which answers every 25th request with 429: the embedded Earth's, or that of `--api URL`, into which
@@ -46,7 +47,7 @@ from curation.scenes.items import Found, Query
 from curation.scenes.paging import LARGE_PAGE_ITEMS, PAGE_ITEMS
 from curation.scenes.saved import Searches, Wanted
 from curation.store.objects import Store
-from tests.benchmarks.searches import planet
+from tests.benchmarks.searches import planet, published
 from tests.loopback import Request, serving
 
 AWAY_S, AT_A_TIME, BYTES_PER_S = 0.2, saved.THREADS, 50e6
@@ -120,11 +121,15 @@ def counted(dataset: Dataset, catalog: Catalog, cubes: list[tuple[Cube, list[lis
 
 
 def row(name: str, searches: int, endpoint: Counting, sizes: dict[str, int]) -> str:
-    """A line of the table."""
-    requests = endpoint.requests.total()
+    """A line of the table, of searches."""
     size = sum(n * sizes.get(source, OTHERS_B) for source, n in endpoint.items.items())
+    return line(name, searches, endpoint.requests.total(), endpoint.items.total(), size)
+
+
+def line(name: str, searches: int, requests: int, items: int, size: int) -> str:
+    """A line of the table."""
     asking, taking = requests * AWAY_S / AT_A_TIME / 3600, size / BYTES_PER_S / 3600
-    cells = (f"{searches:,}", f"{requests:,}", f"{endpoint.items.total():,}", f"{size / 1e9:.1f}")
+    cells = (f"{searches:,}", f"{requests:,}", f"{items:,}", f"{size / 1e9:.1f}")
     return "| " + " | ".join((name, *cells, f"{asking:.2f}", f"{taking:.2f}", f"{asking + taking:.2f}")) + " |"
 
 
@@ -135,6 +140,13 @@ def plan(dataset: Dataset, catalog: Catalog, cubes: list[tuple[Cube, list[list[L
     print(row("each cell by itself, whole items", *by_cell, WHOLE_B))
     print(row("each cell by itself, what is read of items", *by_cell, SOME_B))
     print(row("larger cells, what is read of items", *counted(dataset, catalog, cubes, large=True), SOME_B), flush=True)
+    place = cubes[0][1][0][0]
+    costs = []
+    for source, template in templates().items():
+        windows = [w for n in dataset.season_names() if (w := dataset.sought(source, n).window(place)) is not None]
+        costs.append(published.cost(dataset, source, template, windows))
+    told = tuple(sum(getattr(c, what) for c in costs) for what in ("requests", "items", "bytes"))
+    print(line("published files, what is read of items", 0, *told))
 
 
 # ---- a sample, truly searched for ------------------------------------------------------------------------------------

@@ -253,6 +253,16 @@ ROWS = (
         ("tests/scenes/test_remotefile.py::test_a_table_that_changes_while_it_is_read_is_an_error",),
     ),
     Mutant(
+        "what a footer says lies behind the end of its file is not asked for",
+        "curation/scenes/remotefile.py",
+        "(max(start, 0), min(start + length, self._size)) for start, length in ranges",
+        "(start, start + length) for start, length in ranges",
+        (
+            "tests/scenes/test_remotefile.py"
+            "::test_columns_are_asked_for_some_at_a_time_and_those_near_each_other_as_one",
+        ),
+    ),
+    Mutant(
         "a file elsewhere that cannot be read is not told as no table",
         "curation/scenes/snapshot.py",
         "        except ReadError:  # of a file elsewhere: says what it is\n            raise\n",
