@@ -21,7 +21,7 @@ LABELLED := $(if $(LABELS),--labels '$(LABELS)')
 FLAGS := $(if $(LIMIT),--limit $(LIMIT)) $(if $(UNKNOWN_LABELS),--allow-unknown-labels) $(LABELLED)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ssl4eo-s12-ml ssl4eo-s test test-slow lint types check mutants bench bench-read bench-scale bench-stream loops clean
+.PHONY: help setup ssl4eo-s12-ml ssl4eo-s test test-slow test-all lint types check mutants bench bench-read bench-scale bench-stream loops clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -48,10 +48,15 @@ ssl4eo-s12-ml ssl4eo-s:
 	$(BIN)/curate report --dataset $@ --root $(ROOT)
 
 test: $(READY) ## Run the fast tests, some at a time (PYTEST_FLAGS: what else pytest is told)
-	$(BIN)/pytest -n auto --dist loadfile $(PYTEST_FLAGS)
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
 
 test-slow: $(READY) ## Run the slow tests (crashes, clusters, the whole job), and those of properties on more examples
-	$(BIN)/pytest -n auto --dist loadfile -m "(slow and not alone) or hypothesis" --hypothesis-profile thorough $(PYTEST_FLAGS)
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "(slow and not alone) or hypothesis" --hypothesis-profile thorough $(PYTEST_FLAGS)
+	$(BIN)/pytest -m "slow and alone" $(PYTEST_FLAGS)
+
+# One run for what `test` and `test-slow` do in two: loaded, made and rendered once, and properties on more examples alone.
+test-all: $(READY) ## Run all tests, as CI does
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not (slow and alone)" --hypothesis-profile thorough $(PYTEST_FLAGS)
 	$(BIN)/pytest -m "slow and alone" $(PYTEST_FLAGS)
 
 mutants: $(READY) ## Remove each guard of a table, and show that its test notices (see tests/mutants; not in CI)

@@ -6,19 +6,26 @@ import ast
 import gc
 import importlib.util
 import ipaddress
+import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 
-from tests import world as tiny
+from tests import once
 from tests.properties import FAST, THOROUGH
-from tests.run import Curate
+
+# What tests are of is imported by them and by what makes things for them: the process of pytest-xdist that only hands out
+# tests to others loads none of it, and these need not wait for that.
+if TYPE_CHECKING:
+    from tests.run import Curate
+    from tests.world import World
 
 MEMORY = Path("/dev/shm")
 """A file system in memory, where there is one. What is published is synced to the disk before it counts, and tests publish
@@ -43,6 +50,21 @@ PROCESSES_A_CORE, FEWEST_PROCESSES, MOST_PROCESSES = 1.5, 2, 16
 def pytest_xdist_auto_num_workers() -> int:
     """How many processes run tests at the same time."""
     return min(max(int(PROCESSES_A_CORE * len(os.sched_getaffinity(0))), FEWEST_PROCESSES), MOST_PROCESSES)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is loaded by the time that tests are known stays: the garbage collector is told to look at it no more.
+
+    All of torch, Dask and GDAL and thousands of tests are a million objects, and many a test collects.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 # ---- where torch is not installed, what needs it is left out, and that is told -----------------------------------------
@@ -70,10 +92,25 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips single tests that need torch (marker `torch`), where it is not installed."""
+    """Skips single tests that need torch (marker `torch`), where it is not installed; puts the longest first."""
     for item in items:
         if not TORCH and item.get_closest_marker("torch"):
             item.add_marker(pytest.mark.skip(reason="torch is not installed"))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        longest_first(items)
+
+
+def longest_first(items: list[pytest.Item]) -> None:
+    """Orders tests by file: those that are given most time, and of these the ones with most tests.
+
+    A file's tests run in one process: one that took minutes and came last would run alone.
+    """
+    limits: Counter[Path] = Counter()
+    for item in items:
+        if marker := item.get_closest_marker("timeout"):
+            limits[item.path] = max(limits[item.path], marker.args[0])
+    counts = Counter(item.path for item in items)
+    items.sort(key=lambda item: (-limits[item.path], -counts[item.path], str(item.path)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -86,28 +123,63 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 # ---- what every test has -----------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this run of pytest have in common, and only they."""
+    mine = tmp_path_factory.getbasetemp()
+    return mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
+
+
 @pytest.fixture(scope="session", autouse=True)
-def empty_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache folder of the session's own, empty at first, for this process and those that it starts."""
-    folder = tmp_path_factory.mktemp("cache")
+def empty_cache(run_folder: Path) -> Iterator[Path]:
+    """A cache folder of the run's own, empty at first, for its processes and those that they start.
+
+    `.ci/run` names one for all of its runs (`$CURATION_TEST_CACHE`): what one of them has rendered, the next one finds.
+    """
+    folder = Path(os.environ.get("CURATION_TEST_CACHE") or run_folder / "cache")
+    folder.mkdir(parents=True, exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
         yield folder
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> tiny.World:
-    """The tiny world with known answers; nobody changes it."""
-    return tiny.make(tmp_path_factory.mktemp("world"))
+def rendering(run_folder: Path) -> Path:
+    """A lock for who builds from the embedded Earth's two regions (`once.one_at_a_time`): the next finds them rendered."""
+    return run_folder / "rendering.lock"
 
 
 @pytest.fixture(scope="session")
-def built(world: tiny.World, tmp_path_factory: pytest.TempPathFactory) -> Curate:
+def world(run_folder: Path) -> World:
+    """The tiny world with known answers; nobody changes it (`as_they_were`)."""
+    from tests import world as tiny
+
+    found = tiny.World(once.made_once(run_folder / "world", tiny.make))
+    found.items = json.loads(found.catalog.read_text())["features"]
+    once.AS_MADE.setdefault("world", (found.folder, once.contents(found.folder)))
+    return found
+
+
+@pytest.fixture(scope="session")
+def built(world: World, run_folder: Path) -> Curate:
     """The tiny world built and packed, once; tests that change it take a copy (`built.copy`)."""
-    curate = Curate(world, tmp_path_factory.mktemp("built"))
-    assert curate() == 0
-    assert curate("pack") == 0
-    return curate
+    from tests.run import Curate
+
+    def make(root: Path) -> None:
+        curate = Curate(world, root)
+        assert curate() == 0
+        assert curate("pack") == 0
+
+    root = once.made_once(run_folder / "built", make)
+    once.AS_MADE.setdefault("built", (root, once.contents(root)))
+    return Curate(world, root)
+
+
+@pytest.fixture(autouse=True)
+def as_they_were(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What tests share is after each of them as it was made: who changes it is told, and not who comes next."""
+    yield
+    once.check(request.fixturenames)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ resource.setrlimit(resource.RLIMIT_AS, (most, most))
 """
 
 
-def said(code: str, *args: str | Path, room_bytes: int, seconds: float = 60) -> str:
+def said(code: str, *args: str | Path, room_bytes: int, seconds: float = 240) -> str:
     """What code prints that may have `room_bytes` more than reading needs by itself; beyond, it meets a MemoryError.
 
     Raises:

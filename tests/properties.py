@@ -31,5 +31,11 @@ def crossed(first: Iterable[Any], second: Collection[Any]) -> list[Any]:
     ]
 
 
+def in_turn(first: Iterable[Any], second: Collection[Any]) -> list[tuple[Any, Any]]:
+    """Of every pair as many as there are of the first, each of which meets one of the second, in turn: all say no more."""
+    second = list(second)
+    return [(a, second[i % len(second)]) for i, a in enumerate(first)]
+
+
 def _slow(value: Any) -> Any:
     return pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.slow)

@@ -11,6 +11,7 @@ from curation import embedded
 from curation.cli import main
 from curation.recipe import files
 from tests.loopback import Request, serving
+from tests.once import one_at_a_time
 from tests.pack.labels.files import label_file, metas, vectors, written
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -45,7 +46,7 @@ def api() -> Iterator[tuple[str, list[str]]]:
 
 
 def test_labels_by_season_are_in_every_shard_and_equal_those_of_the_run_with_maps(
-    api: tuple[str, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    api: tuple[str, list[str]], rendering: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     url, asked = api
     recipe = (files.folder("manifests") / "ssl4eo-s12-ml" / "recipe.toml").read_text()
@@ -53,7 +54,8 @@ def test_labels_by_season_are_in_every_shard_and_equal_those_of_the_run_with_map
     small.write_text(recipe.replace("count = 300_000", "count = 20_000"))  # drawing all takes most of a minute, twice
     flags = ["--dataset", str(small), "--region", REGION, "--scheduler", "none"]
     maps = ["--root", str(tmp_path / "maps"), "--catalog", "embedded", *flags]
-    assert main.main(["build", *maps, "--limit", "3"]) == 0
+    with one_at_a_time(rendering):
+        assert main.main(["build", *maps, "--limit", "3"]) == 0
     assert main.main(["pack", *maps]) == 0
     with_maps = tmp_path / "maps" / "ssl4eo-s12-ml" / "shards"
     file = written(tmp_path / "labels.json", label_file(with_maps))

@@ -13,15 +13,17 @@ from torch.utils.data import DataLoader
 
 from curation.cli import main
 from curation.stream.open import open_shards
+from tests.once import one_at_a_time
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # what is made once takes minutes, beside other tests more
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(rendering: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("main")
     where = ["--root", str(root), "--catalog", "embedded"]
-    assert main.main(["build", *where, "--scheduler", "none", "--limit", "24"]) == 0
+    with one_at_a_time(rendering):
+        assert main.main(["build", *where, "--scheduler", "none", "--limit", "24"]) == 0
     assert main.main(["pack", *where, "--scheduler", "none"]) == 0
     return root / "ssl4eo-s12-ml"
 

@@ -50,7 +50,7 @@ from curation.work.run import Run
 from tests import world as tiny
 from tests.archive import Archive
 from tests.loopback import Request, serving
-from tests.properties import crossed, fast
+from tests.properties import crossed, fast, in_turn
 from tests.run import Curate
 
 HOST = "http://account.blob.core.windows.net"
@@ -321,8 +321,7 @@ def test_what_passes_ends_in_the_right_pixels(faults, check, fault):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("fault", CAUSES)
+@pytest.mark.parametrize(("fault", "stage"), in_turn(CAUSES, STAGES))
 def test_what_passes_at_one_stage_ends_in_the_right_pixels(faults, check, fault, stage):
     check(fault, [stage], forever=False)
 

@@ -1,4 +1,4 @@
-"""One embedded Earth for the session: a server process with a cache and a request log of its own."""
+"""One embedded Earth for the session: a server with a log of its own; what it renders, all processes of the run share."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Earth:
 
 
 @pytest.fixture(scope="session")
-def earth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Earth]:
-    folder = tmp_path_factory.mktemp("earth")
-    cache, log = folder / "cache", folder / "requests.jsonl"
+def earth(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Earth]:
+    cache, log = run_folder / "earth", tmp_path_factory.mktemp("earth") / "requests.jsonl"
+    cache.mkdir(exist_ok=True)
     with embedded.serve(cache, log=log) as url:
         yield Earth(url, cache, log)

@@ -190,8 +190,7 @@ def found_in(data: bytes) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", ["folder", "bucket"])
-@pytest.mark.parametrize("scheduler", ["none", "local"])
+@pytest.mark.parametrize(("scheduler", "where"), [("none", "folder"), ("local", "bucket")])
 def test_of_a_whole_job_nothing_secret_is_told_logged_or_written(
     world, tmp_path, monkeypatch, capfd, caplog, where, scheduler
 ):

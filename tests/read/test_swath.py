@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import shutil
@@ -365,6 +366,13 @@ def test_a_real_file_opens_by_its_toml_and_says_what_was_cut_out_of_it(shared, p
         assert shape == [1, 4172, across, 4]
 
 
+@functools.cache
+def placed(n: int, cols: int) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Corners of a swath's footprints and their centres: real files are of two sizes."""
+    lon4, lat4 = (swaths.around(e) for e in swaths.track(n, cols, 18.0))
+    return lon4, lat4, gridding.lon_lat(gridding.unit_vectors(lon4, lat4).mean(axis=2))
+
+
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_a_real_file_with_its_variables_put_back_is_read_by_its_toml_alone(shared, tmp_path, product):
     path = tmp_path / "a.nc"
@@ -373,8 +381,7 @@ def test_a_real_file_with_its_variables_put_back_is_read_by_its_toml_alone(share
     path.chmod(0o644)
     with h5py.File(path, "a") as file:
         n, cols = (file["PRODUCT"][d].shape[0] for d in ("scanline", "ground_pixel"))
-        lon4, lat4 = (swaths.around(e) for e in swaths.track(n, cols, 18.0))
-        centre = gridding.lon_lat(gridding.unit_vectors(lon4, lat4).mean(axis=2))
+        lon4, lat4, centre = placed(n, cols)
         put = {"PRODUCT/longitude": centre[0], "PRODUCT/latitude": centre[1]}
         put |= {f"{swaths.GEOLOCATIONS}/{k}_bounds": v for k, v in (("longitude", lon4), ("latitude", lat4))}
         for name, data in put.items():

@@ -185,7 +185,7 @@ HOSTILE = [
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, list[tuple[str, str]]]]:
     """What one process says of all of them, one after the other: file → where it is, and what each use of it raises."""
     paths = [make(tmp_path_factory.mktemp("hostile") / f"{make.__name__}.tif") for make, _ in HOSTILE]
-    lines = limited.said(READ, *paths, room_bytes=ROOM_BYTES, seconds=120).splitlines()
+    lines = limited.said(READ, *paths, room_bytes=ROOM_BYTES).splitlines()
     return {path.stem: (path, json.loads(line)) for path, line in zip(paths, lines, strict=True)}
 
 

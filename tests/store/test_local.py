@@ -127,7 +127,7 @@ def test_the_command_ends_at_once_where_its_files_are_pipes(tmp_path):
     pipe = tmp_path / "recipe.toml"
     os.mkfifo(pipe)
     command = [sys.executable, "-m", "curation", "report", "--dataset", str(pipe), "--root", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 2
     assert f"{pipe}: is a named pipe, expected a file" in done.stderr
 

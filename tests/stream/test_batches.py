@@ -47,7 +47,7 @@ def same(a, b):
         (0, {}),
         (1, {}),
         (2, {}),
-        (2, {"multiprocessing_context": "spawn"}),
+        (2, {"multiprocessing_context": "spawn", "persistent_workers": True}),  # each takes seconds to load
         (2, {"persistent_workers": True, "prefetch_factor": 1}),
     ],
 )

@@ -337,4 +337,4 @@ def test_forked_workers_use_obstore_themselves_where_nobody_used_it_before(serve
         dataset = open_shards("{server[0]}/shards", transform=look, balance=True)
         assert len(list(DataLoader(dataset, batch_size=None, num_workers=2))) == 13
     """
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=240)

@@ -71,7 +71,7 @@ def test_rank_and_world_size_come_from_the_environment_of_torchrun(packed, monke
 
 
 @pytest.mark.parametrize(
-    ("start", "persistent"), fast([("fork", True), ("spawn", False)], itertools.product(START, [True, False]))
+    ("start", "persistent"), fast([("fork", False), ("spawn", True)], itertools.product(START, [True, False]))
 )
 def test_workers_have_the_rank_of_who_iterates_however_they_are_started(packed, group, start, persistent):
     dataset = opened(packed)

@@ -219,9 +219,8 @@ def test_ranks_that_are_killed_are_gone_on_from_on_other_numbers_of_ranks(many, 
 @pytest.mark.slow
 @pytest.mark.parametrize("mix", [None, 2])
 @pytest.mark.parametrize("worlds", [[2, 2, 2, 2], [4, 3, 2, 1], [1, 2, 3, 4], [3, 1, 4, 2, 3]], ids=str)
-@pytest.mark.parametrize("seed", range(3))
-def test_kills_at_random_on_the_same_fewer_and_more_ranks(many, tmp_path, worlds, seed, mix):
-    goes_on(many, tmp_path, worlds, random.Random(f"{worlds} {seed} {mix}"), workers=[0, 1, 2, 3], mix=mix)
+def test_kills_at_random_on_the_same_fewer_and_more_ranks(many, tmp_path, worlds, mix):
+    goes_on(many, tmp_path, worlds, random.Random(f"{worlds} {mix}"), workers=[0, 1, 2, 3], mix=mix)
 
 
 @pytest.mark.slow
@@ -236,7 +235,7 @@ OUT_OF_USE = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWa
 @OUT_OF_USE
 @pytest.mark.parametrize(
     ("ranks", "workers", "kills"),
-    [(2, 2, 1), *(pytest.param(r, w, 3, marks=pytest.mark.slow) for r in (1, 3) for w in (0, 1, 3))],
+    [(2, 2, 1), *(pytest.param(r, w, 3, marks=pytest.mark.slow) for r, w in ((3, 0), (1, 1), (3, 3)))],
 )
 def test_torchdatas_loader_goes_on_after_kills_on_as_many_ranks(many, tmp_path, ranks, workers, kills):
     rnd, given, states, start = random.Random(f"{ranks} {workers}"), [], None, 0

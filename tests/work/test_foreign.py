@@ -133,6 +133,15 @@ def hands(tmp_path: Path) -> Iterator[Hands]:
     made.end()
 
 
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hands]:
+    """A scheduler to which workers come, one test's after another's."""
+    made = Hands(tmp_path_factory.mktemp("dask"))
+    made.scheduler()
+    yield made
+    made.end()
+
+
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (roster, dealing):
@@ -161,14 +170,14 @@ LACKS = {
 
 
 @pytest.mark.parametrize("lacks", LACKS)
-def test_a_worker_that_cannot_do_the_work_is_named_before_anything_is_built(hands, built, tmp_path, capfd, lacks):
+def test_a_worker_that_cannot_do_the_work_is_named_before_anything_is_built(standing, built, tmp_path, capfd, lacks):
     first, why = LACKS[lacks]
-    hands.scheduler()
-    hands.worker(NO_NANNY, first=first)
+    worker = standing.worker(NO_NANNY, first=first)
     run = Curate(built.world, tmp_path / "root")
-    code, line = told(run, capfd, "--scheduler", hands.address)
+    code, line = told(run, capfd, "--scheduler", standing.address)
+    kill(worker)
     assert code == 2, line
-    assert re.search(rf"curate: --scheduler {hands.address}: worker tcp://127\S+ (on host \S+ )?{why}", line), line
+    assert re.search(rf"curate: --scheduler {standing.address}: worker tcp://127\S+ (on host \S+ )?{why}", line), line
     assert not list(run.root.rglob("*.zarr"))
     assert not list(run.root.rglob("ledger/*/*/000001.jsonl"))
 

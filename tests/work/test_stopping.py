@@ -16,7 +16,7 @@ import pytest
 from curation.work import stopping
 from curation.work.stopping import Stopped
 from tests.processes import started, stopped
-from tests.properties import crossed
+from tests.properties import fast
 from tests.run import Curate, scheduler_by_hand
 from tests.world import World
 
@@ -96,8 +96,18 @@ def test_sigterm_ends_pack_and_the_same_command_goes_on(built: Curate, tmp_path:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
-@pytest.mark.parametrize(("number", "gap_s"), crossed([signal.SIGINT, signal.SIGTERM], [0.2, 1.1]))
+@pytest.mark.parametrize(
+    ("number", "gap_s", "scheduler"),  # each two of them meet
+    fast(
+        ((signal.SIGINT, 0.2, "none"), (signal.SIGTERM, 1.1, "none")),
+        [
+            (signal.SIGINT, 0.2, "none"),
+            (signal.SIGTERM, 1.1, "none"),
+            (signal.SIGINT, 1.1, "local"),
+            (signal.SIGTERM, 0.2, "local"),
+        ],
+    ),
+)
 def test_a_second_signal_tears_nothing_up_while_the_first_one_cleans_up(
     world: World, tmp_path: Path, scheduler: str, gap_s: float, number: signal.Signals
 ):
@@ -224,7 +234,7 @@ if __name__ == "__main__":
 def test_semaphores_of_killed_processes_are_given_back_without_a_word(tmp_path: Path):
     script = tmp_path / "killed.py"
     script.write_text(KILLED)
-    ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
+    ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=240)
     name = ended.stdout.strip()
     assert name.startswith("/")
     assert ended.stderr == ""
