@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
+from cachetools import LRUCache
 
 from curation.build.context import Pixels, Slab, Source
 from curation.build.pixels import assets_of
@@ -18,7 +18,7 @@ from curation.recipe.sources import ArraySpec
 _MOST_LOOKS = 4096
 """Scenes whose evidence a process keeps."""
 
-_looked: OrderedDict[tuple[str, ...], radiometry.Evidence] = OrderedDict()
+_looked: LRUCache[tuple[str, ...], radiometry.Evidence] = LRUCache(_MOST_LOOKS)
 """What was found of scenes, by the client's searches and what is asked of the scene: it follows from that alone."""
 
 _looked_lock = threading.Lock()
@@ -44,7 +44,6 @@ def evidence(slab: Slab, source: Source, scene: Scene) -> radiometry.Evidence | 
     key = _look_key(slab, asked)
     with _looked_lock:
         if key in _looked:
-            _looked.move_to_end(key)
             return _looked[key]
     pixels: Pixels = {}
     clear = 0.0
@@ -57,8 +56,6 @@ def evidence(slab: Slab, source: Source, scene: Scene) -> radiometry.Evidence | 
     found = radiometry.evidence(pixels, clear)
     with _looked_lock:
         _looked[key] = found
-        while len(_looked) > _MOST_LOOKS:
-            _looked.popitem(last=False)
     return found
 
 

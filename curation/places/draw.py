@@ -8,6 +8,7 @@ from these afterwards. Only `grid` makes places for the regions asked for.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -87,17 +88,9 @@ def _children(dataset: Dataset, roots: Locations, cells: Ints) -> Locations:
     spec = dataset.recipe.children
     assert spec is not None
     made = children.of_cells(cells, spec, dataset.recipe.seed)
-    parents = {name: roots.column(name)[made.cell] for name in ("id", "region")}
-    return Locations.of_columns(
-        {
-            "id": from_file.ids_of(made.places, spec.size_m),
-            **{name: getattr(made.places, name) for name in ("lon", "lat", "epsg", "x0_m", "y0_m")},
-            "size_m": np.full(len(made.cell), spec.size_m),
-            "region": parents["region"],
-            "rank": made.rank,
-            "parent": parents["id"],
-        }
-    )
+    parents, names = (roots.column(name)[made.cell] for name in ("id", "region"))
+    ids = from_file.ids_of(made.places, spec.size_m)
+    return _columns(ids, made.places, spec.size_m, region=names, rank=made.rank, parent=parents)
 
 
 def _everywhere(dataset: Dataset) -> tuple[list[str], Places, dict[str, pa.Array]]:
@@ -135,19 +128,14 @@ def _locations(
     rank: NDArray[np.int64],
     given: Mapping[str, pa.Array] | None = None,
 ) -> Locations:
-    recipe = dataset.recipe
-    reach.check_reach(found, recipe.grid, str(dataset.path))
-    return Locations.of_columns(
-        {
-            "id": ids,
-            "lon": found.lon,
-            "lat": found.lat,
-            "epsg": found.epsg,
-            "x0_m": found.x0_m,
-            "y0_m": found.y0_m,
-            "size_m": np.full(len(ids), recipe.grid.size),
-            "region": names,
-            "rank": rank,
-        },
-        given,
-    )
+    size_m = dataset.recipe.grid.size
+    reach.check_reach(found, dataset.recipe.grid, str(dataset.path))
+    return _columns(ids, found, size_m, given, region=names, rank=rank)
+
+
+def _columns(
+    ids: list[str], found: Places, size_m: float, given: Mapping[str, pa.Array] | None = None, **more: NDArray[Any]
+) -> Locations:
+    """Grids as locations: `more` is what of `SCHEMA` does not follow from them."""
+    its = {name: getattr(found, name) for name in ("lon", "lat", "epsg", "x0_m", "y0_m")}
+    return Locations.of_columns({"id": ids, **its, "size_m": np.full(len(ids), size_m), **more}, given)

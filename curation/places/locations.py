@@ -33,9 +33,6 @@ SCHEMA = pa.schema(
 )
 """The fields of `Location` but its columns, in their order."""
 
-TYPES = (pa.string(), pa.int64(), pa.float64(), pa.bool_(), pa.timestamp("us", "UTC"))
-"""What columns of a file of places may be, which may follow those of `SCHEMA`."""
-
 _AT_ONCE = 1024
 """Locations made into values at a time."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from curation.read.sparse import Opened
+from curation.read.sparse import BrokenError, Opened
 
 _MOST_IFDS = 4096
 """A chain of more is damaged."""
@@ -21,10 +21,6 @@ _SUBFILE, _WIDTH, _LENGTH, _SUBIFDS, GDAL_METADATA = 254, 256, 257, 330, 42112
 
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 """Types of a tag's values that may be a number of pixels, or a place in the file."""
-
-
-class BrokenError(Exception):
-    """The bytes are here and cannot be what they should be."""
 
 
 class OtherFormatError(BrokenError):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import io
-import threading
-from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -22,12 +21,6 @@ _ORIGINS = (33922, 34264)
 _FARTHEST = 1e9
 """No CRS of the Earth has coordinates so large: once around it are 4e7 metres."""
 
-_MOST_PLACES = 1024
-"""That are kept."""
-
-_places: OrderedDict[Any, tuple[rasterio.crs.CRS | None, Affine, float | None]] = OrderedDict()
-_places_lock = threading.Lock()
-
 
 def is_place(transform: Affine) -> bool:
     """Whether a transform lays pixels out on Earth; GDAL gives the identity to a file that states none."""
@@ -40,24 +33,24 @@ def place(page: Any) -> tuple[rasterio.crs.CRS | None, Affine, float | None]:
 
     Most files of a scene have the same.
     """
-    tags = [page.tags[code] for code in _WHERE if code in page.tags]
-    values = {t.code: tuple(t.value.tolist()) if isinstance(t.value, np.ndarray) else t.value for t in tags}  # many are
-    key = (str(page.dtype), *values.items())
-    with _places_lock:
-        if key in _places:
-            _places.move_to_end(key)
-            return _places[key]
-    extra = [
-        (t.code, int(t.dtype), 0 if t.dtype == tifffile.DATATYPE.ASCII else t.count, values[t.code], True) for t in tags
-    ]
+    tags = (page.tags[code] for code in _WHERE if code in page.tags)
+    return _place(str(page.dtype), tuple((t.code, int(t.dtype), t.count, _hashable(t.value)) for t in tags))
+
+
+def _hashable(value: Any) -> Any:
+    """A tag's value; of many numbers it is an array."""
+    return tuple(value.tolist()) if isinstance(value, np.ndarray) else value
+
+
+@functools.lru_cache(maxsize=1024)
+def _place(
+    dtype: str, tags: tuple[tuple[int, int, int, Any], ...]
+) -> tuple[rasterio.crs.CRS | None, Affine, float | None]:
+    """The same of code, type, count and value of each tag."""
+    extra = [(code, kind, 0 if kind == tifffile.DATATYPE.ASCII else n, value, True) for code, kind, n, value in tags]
     file = io.BytesIO()
-    tifffile.imwrite(file, np.zeros((1, 1), np.dtype(page.dtype).newbyteorder("=")), extratags=extra, metadata=None)
+    tifffile.imwrite(file, np.zeros((1, 1), np.dtype(dtype).newbyteorder("=")), extratags=extra, metadata=None)
     with MemoryFile(file.getvalue()) as memory, memory.open() as dataset:
         # Of a file that states the size of a pixel alone GDAL says that it begins at the CRS's origin: nobody said so.
-        transform = dataset.transform if any(code in values for code in _ORIGINS) else Affine.identity()
-        found = dataset.crs, transform, dataset.nodatavals[0]
-    with _places_lock:
-        _places[key] = found
-        while len(_places) > _MOST_PLACES:
-            _places.popitem(last=False)
-    return found
+        transform = dataset.transform if any(t[0] in _ORIGINS for t in tags) else Affine.identity()
+        return dataset.crs, transform, dataset.nodatavals[0]

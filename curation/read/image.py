@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,8 +15,8 @@ from numpy.typing import NDArray
 
 from curation.errors import ReadError
 from curation.read.blocks import PixelWindow, Span, of_window
-from curation.read.directory import BrokenError
-from curation.read.sparse import SparseFile
+from curation.read.decoded import Decoded
+from curation.read.sparse import BrokenError, SparseFile
 
 COARSE_BLOCKS = 16
 """It reads of an image, at most, spread evenly: 4 × 4 of tiles, each sixteenth of strips."""
@@ -41,34 +40,6 @@ _PACKINGS = frozenset((1, 2, 3, 4, 5, _JPEG, 8, 32773, 32946, _LERC, 34925, 3492
 """Compressions that are read: none, CCITT (three), LZW, JPEG, deflate, PackBits, deflate (old), LERC, LZMA, Zstandard (old,
 new). Each is decoded into as many bytes as a block has, or says first of how many pixels it is. JPEG 2000, JPEG XL, WebP and
 PNG would be decoded to whatever size they please."""
-
-
-class Decoded:
-    """Blocks that were decoded, of all files of a reader, within a limit: what was used longest ago goes first."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self.limit_bytes = limit_bytes
-        self.bytes = 0
-        self._blocks: OrderedDict[Key, NDArray[Any]] = OrderedDict()
-
-    def get(self, key: Key) -> NDArray[Any] | None:
-        """A block, where it is still here."""
-        found = self._blocks.get(key)
-        if found is not None:
-            self._blocks.move_to_end(key)
-        return found
-
-    def add(self, key: Key, pixels: NDArray[Any]) -> None:
-        """Keeps one."""
-        self._blocks[key] = pixels
-        self.bytes += pixels.nbytes
-        while self.bytes > self.limit_bytes and len(self._blocks) > 1:
-            self.bytes -= self._blocks.popitem(last=False)[1].nbytes
-
-    def forget(self, image: Image) -> None:
-        """Drops all of an image."""
-        for key in [k for k in self._blocks if k[0] is image]:
-            self.bytes -= self._blocks.pop(key).nbytes
 
 
 class Image:
@@ -229,10 +200,6 @@ class Image:
             return [(2 * i + 1) * of // (2 * count) for i in range(count)]
 
         return [self.window(bx, by) for by in spread(high, self.down) for bx in spread(wide, self.across)]
-
-
-Key = tuple[Image, int, int, int]
-"""Image, plane, column and row of a block."""
 
 
 def _packing_name(packing: int) -> str:

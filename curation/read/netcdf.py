@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -14,9 +13,10 @@ from numpy.typing import NDArray
 from curation.errors import ReadError
 from curation.read import hdfchunk
 from curation.read.blocks import Span
+from curation.read.decoded import Decoded
 from curation.read.gridding import Floats
-from curation.read.sparse import HDF5, Opened, SparseFile
-from curation.read.variables import AROUND, MOST_TILE_BYTES, BrokenError, Variable, Window, described, find, kind_of
+from curation.read.sparse import HDF5, BrokenError, Opened, SparseFile
+from curation.read.variables import AROUND, MOST_TILE_BYTES, SwathWindow, Variable, described, find, kind_of
 from curation.store.afterwards import Leavings, Note
 
 T = TypeVar("T")
@@ -75,40 +75,16 @@ _Key = tuple["Netcdf", str, int, int, int]
 """File, variable, row and column of the tile, strip."""
 
 
-class Tiles:
-    """Strips of decoded tiles of all files, within a limit: what was used longest ago goes first."""
+class Tiles(Decoded):
+    """Strips of decoded tiles of all files."""
 
-    def __init__(self, limit_bytes: int) -> None:
-        self.limit_bytes = limit_bytes
-        self.bytes = 0
-        self._values: OrderedDict[_Key, NDArray[Any]] = OrderedDict()
-        self.latest: tuple[_Key, NDArray[Any]] | None = None
-        """The large tile that was decoded last, whole."""
+    latest: tuple[_Key, NDArray[Any]] | None = None
+    """The large tile that was decoded last, whole."""
 
-    def get(self, key: _Key) -> NDArray[Any] | None:
-        """A strip, where it is still here."""
-        found = self._values.get(key)
-        if found is not None:
-            self._values.move_to_end(key)
-        return found
-
-    def add(self, key: _Key, values: NDArray[Any]) -> None:
-        """Keeps one."""
-        if key in self._values:
-            return
-        self._values[key] = values
-        self.bytes += values.nbytes
-        while self.bytes > self.limit_bytes and len(self._values) > 1:
-            self.bytes -= self._values.popitem(last=False)[1].nbytes
-
-    def __contains__(self, key: _Key) -> bool:
-        return key in self._values
-
-    def forget(self, file: Netcdf) -> None:
+    def forget(self, owner: object) -> None:
         """Drops all of a file."""
-        for key in [k for k in self._values if k[0] is file]:
-            self.bytes -= self._values.pop(key).nbytes
-        if self.latest is not None and self.latest[0][0] is file:
+        super().forget(owner)
+        if self.latest is not None and self.latest[0][0] is owner:
             self.latest = None
 
 
@@ -255,14 +231,14 @@ class Netcdf:
         except ElsewhereError as err:
             return err.span
 
-    def has(self, v: Variable, tile: tuple[int, int], window: Window) -> bool:
+    def has(self, v: Variable, tile: tuple[int, int], window: SwathWindow) -> bool:
         """Whether what a window touches of a tile is decoded."""
         latest = self._tiles.latest
         if latest is not None and latest[0] == (self, v.path, *tile, -1):
             return True
         return all((self, v.path, *tile, strip) in self._tiles for strip in v.strips(tile, window))
 
-    def packed(self, path: str, window: Window, around: int = AROUND) -> NDArray[Any]:
+    def packed(self, path: str, window: SwathWindow, around: int = AROUND) -> NDArray[Any]:
         """A window of a variable as the file holds it, (rows, columns[, corners]); of large chunks rows around it are kept.
 
         Raises:
@@ -291,7 +267,7 @@ class Netcdf:
                 ]
         return out
 
-    def _strip(self, v: Variable, tile: tuple[int, int], strip: int, window: Window, around: int) -> NDArray[Any]:
+    def _strip(self, v: Variable, tile: tuple[int, int], strip: int, window: SwathWindow, around: int) -> NDArray[Any]:
         found = self._tiles.get((self, v.path, *tile, strip))
         if found is not None:
             return found
@@ -331,7 +307,7 @@ class Netcdf:
         found = self._called(lambda: dataset[(0,) * v.lead + (rows, cols)], where)
         return np.asarray(found).astype(v.dtype, copy=False)
 
-    def values(self, path: str, window: Window, around: int = AROUND) -> Floats:
+    def values(self, path: str, window: SwathWindow, around: int = AROUND) -> Floats:
         """A window of a variable, unpacked, NaN where there is no value. Raises as `packed` does."""
         v = self.variable(path)
         packed = self.packed(path, window, around)
@@ -364,7 +340,7 @@ def _is_node(v: Variable, span: Span) -> bool:
     return span.stop - span.start == 24 + 64 * 8 + 65 * (16 + 8 * len(v.shape))
 
 
-def ask(reads: Sequence[tuple[Netcdf, str, Sequence[Window]]], room: int) -> None:
+def ask(reads: Sequence[tuple[Netcdf, str, Sequence[SwathWindow]]], room: int) -> None:
     """Begins to fetch what windows of variables need, of all files at a time, `room` bytes at most.
 
     It waits for the index of their chunks, a level of all of them at a time. Raises as `Netcdf.variable` does.

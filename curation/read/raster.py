@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from curation.errors import ReadError
 from curation.read.blocks import PixelWindow, Span
-from curation.read.directory import GDAL_METADATA, BrokenError, Ifd, OtherFormatError, ifds
+from curation.read.decoded import Decoded
+from curation.read.directory import GDAL_METADATA, Ifd, OtherFormatError, ifds
 from curation.read.georeference import is_place, place
-from curation.read.image import Decoded, Image
-from curation.read.sparse import HDF5, Opened, SparseFile, what_it_is
+from curation.read.image import Image
+from curation.read.sparse import HDF5, BrokenError, Opened, SparseFile, what_it_is
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters of a header is checked here
 

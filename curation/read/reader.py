@@ -28,13 +28,13 @@ from curation.model import Location
 from curation.places import grid
 from curation.read import ranges
 from curation.read.blocks import GAP_BYTES, PixelWindow, Span
-from curation.read.directory import BrokenError, OtherFormatError
-from curation.read.image import Decoded
+from curation.read.decoded import Decoded
+from curation.read.directory import OtherFormatError
 from curation.read.ranges import ChangedError
 from curation.read.raster import Raster, by_file
 from curation.read.signing import PER_HOST, FileAddress
-from curation.read.sparse import Counts, Pieces, SparseFile
-from curation.read.warp import Piece, area_of, joined, on_grid, seen, window_of
+from curation.read.sparse import BrokenError, Counts, Pieces, SparseFile
+from curation.read.warp import Crop, area_of, joined, on_grid, seen, window_of
 from curation.recipe.access import Accesses, scheme_of
 from curation.recipe.sources import ArraySpec
 from curation.store import hrefs
@@ -152,17 +152,17 @@ class Reader:
     def _read(
         self, assets: Sequence[Asset], array: ArraySpec, location: Location, zero_is_nodata: bool
     ) -> tuple[NDArray[Any], bool]:
-        pieces = [p for a in assets if (p := self._piece(a, array, location, zero_is_nodata)) is not None]
-        if len(pieces) == 1 and pieces[0].exact:
-            return pieces[0].pixels, False
+        crops = [p for a in assets if (p := self._cropped(a, array, location, zero_is_nodata)) is not None]
+        if len(crops) == 1 and crops[0].exact:
+            return crops[0].pixels, False
         out = np.full(grid.geobox(location, array.step(location.size_m)).shape, array.nodata, array.dtype)
-        groups = joined(pieces, array.nodata)
+        groups = joined(crops, array.nodata)
         layers = [on_grid(group, groups, array, location) for group, _ in groups]
         if len(groups) > 1:
-            # Two pieces on different pixel grids both reach half a pixel into each other: each speaks for its own area.
+            # Two crops on different pixel grids both reach half a pixel into each other: each speaks for its own area.
             of = {i: layer for (_, members), layer in zip(groups, layers, strict=True) for i in members}
-            for i, piece in enumerate(pieces):
-                hole = (out == array.nodata) & area_of(piece.transform, piece.pixels.shape, piece.crs, array, location)
+            for i, its in enumerate(crops):
+                hole = (out == array.nodata) & area_of(its.transform, its.pixels.shape, its.crs, array, location)
                 out[hole] = of[i][hole]
         for layer in layers:
             hole = out == array.nodata
@@ -258,10 +258,10 @@ class Reader:
                 return by_file(raster.spans(read.asset.band, inside))
         return {}
 
-    def _piece(self, asset: Asset, array: ArraySpec, location: Location, zero_is_nodata: bool) -> Piece | None:
+    def _cropped(self, asset: Asset, array: ArraySpec, location: Location, zero_is_nodata: bool) -> Crop | None:
         """The asset's pixels that the location needs; None where the two do not meet."""
 
-        def crop(raster: Raster) -> Piece | None:
+        def crop(raster: Raster) -> Crop | None:
             crs = _check(raster, array, asset)
             window, is_exact = _wanted(raster, array, location)
             if window is None or raster.inside(window) is None:
@@ -274,7 +274,7 @@ class Reader:
             if raster.is_geographic:
                 turn = 360 * round((location.lon - t.c) / 360)
                 t = Affine(t.a, t.b, t.c + turn, t.d, t.e, t.f)
-            return Piece(pixels, t, crs, is_exact)
+            return Crop(pixels, t, crs, is_exact)
 
         return self._retried(asset, crop)
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
+from cachetools import LRUCache
+
 from curation.errors.printable import shown
 from curation.read import ranges
 from curation.read.blocks import Span, coalesced
@@ -68,13 +70,17 @@ def what_it_is(head: bytes) -> str | None:
     return None
 
 
+class BrokenError(Exception):
+    """The bytes are here and cannot be what they should be."""
+
+
 _PAGE_BYTES = 64 * 2**10
 """What is read ahead of a small read that no plan foresaw."""
 
 _MOST_HEADS = 2048
 """Heads that a process keeps from one slab to the next: 64 MiB."""
 
-_heads: OrderedDict[FileAddress, Future[Answer]] = OrderedDict()
+_heads: LRUCache[FileAddress, Future[Answer]] = LRUCache(_MOST_HEADS)
 _heads_lock = threading.Lock()
 
 
@@ -180,13 +186,10 @@ class SparseFile:
             self._head = _heads.get(self.address)
             self._is_lent = self._head is not None
             if self._head is not None:
-                _heads.move_to_end(self.address)
                 return
             head: Future[Answer] = Future()
             _pool(self.address).submit(self._fetch_head, head)
             self._head = _heads[self.address] = head
-            while len(_heads) > _MOST_HEADS:
-                _heads.popitem(last=False)
 
     def _fetch_head(self, head: Future[Answer]) -> None:
         try:

@@ -28,9 +28,9 @@ from curation.read.netcdf import MOST_OPEN, Netcdf, Tiles, ask
 from curation.read.ranges import ChangedError
 from curation.read.reader import Asset
 from curation.read.signing import PER_HOST
-from curation.read.sparse import Counts, Pieces, SparseFile
+from curation.read.sparse import BrokenError, Counts, Pieces, SparseFile
 from curation.read.track import located
-from curation.read.variables import BrokenError, Window
+from curation.read.variables import SwathWindow
 from curation.recipe.sources import SourceSpec
 from curation.recipe.swath import SwathSpec
 
@@ -187,7 +187,7 @@ class Swaths:
         margin = 0 if has_bounds else 1
         parts = []
         for w in windows:
-            wide = Window(
+            wide = SwathWindow(
                 max(w.row0 - margin, 0),
                 min(w.row1 + margin, shape[0]),
                 max(w.col0 - margin, 0),
@@ -245,7 +245,7 @@ class Swaths:
                 self._pieces.forget(file.sparse)
 
 
-def _codes(file: Netcdf, path: str, spec: SwathSpec, window: Window) -> NDArray[np.int64]:
+def _codes(file: Netcdf, path: str, spec: SwathSpec, window: SwathWindow) -> NDArray[np.int64]:
     """The code of each footprint, (rows, columns), by the first entry of `spec.codes` one of whose flags is set.
 
     Raises:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from curation.read import gridding
 from curation.read.gridding import Floats
 from curation.read.netcdf import Netcdf, ask
-from curation.read.variables import AROUND, Window
+from curation.read.variables import AROUND, SwathWindow
 
 _COARSE, _FINE = 17, 8
 """Scanlines that are looked at first, and parts that an interval left open is then cut into: of a whole orbit every 1500 km,
@@ -40,7 +40,7 @@ def located(
     shape: tuple[int, int],
     bounds: tuple[float, float, float, float],
     room: int,
-) -> list[Window]:
+) -> list[SwathWindow]:
     """Windows that hold every footprint that may reach a cell; none where there is none.
 
     At a time `room` bytes are fetched ahead at most. Gaps in the track (scanlines that are missing) are allowed for:
@@ -55,9 +55,10 @@ def located(
 
     def look(at: Sequence[int], around: int) -> None:
         at = [r for r in at if r not in rows]
-        ask([(*of, [Window(r, r + 1, 0, shape[1]) for r in at]) for of in (lat_of, lon_of)], room)
+        ask([(*of, [SwathWindow(r, r + 1, 0, shape[1]) for r in at]) for of in (lat_of, lon_of)], room)
         lon, lat = (
-            [file.values(path, Window(r, r + 1, 0, shape[1]), around)[0] for r in at] for file, path in (lon_of, lat_of)
+            [file.values(path, SwathWindow(r, r + 1, 0, shape[1]), around)[0] for r in at]
+            for file, path in (lon_of, lat_of)
         )
         for i, r in enumerate(at):
             rows[r] = _seen(gridding.unit_vectors(lon[i], lat[i]), centre)
@@ -102,15 +103,15 @@ def _apart(rows: Mapping[int, _Row]) -> list[tuple[int, int, float]]:
     return out
 
 
-def _windows(inside: Mapping[int, NDArray[np.bool_]], shape: tuple[int, int]) -> list[Window]:
+def _windows(inside: Mapping[int, NDArray[np.bool_]], shape: tuple[int, int]) -> list[SwathWindow]:
     """Rows with footprints that may reach, in runs, each with the columns that it needs."""
-    out: list[Window] = []
+    out: list[SwathWindow] = []
     for row in sorted(r for r, found in inside.items() if found.any()):
         cols = np.flatnonzero(inside[row])
         c0, c1 = int(cols[0]), int(cols[-1]) + 1
         if out and row - out[-1].row1 <= 1:
             last = out[-1]
-            out[-1] = Window(last.row0, row + 1, min(last.col0, c0), max(last.col1, c1))
+            out[-1] = SwathWindow(last.row0, row + 1, min(last.col0, c0), max(last.col1, c1))
         else:
-            out.append(Window(row, row + 1, c0, c1))
+            out.append(SwathWindow(row, row + 1, c0, c1))
     return out

@@ -42,11 +42,7 @@ _DEFAULT_FILL: dict[str, float] = {
 """What netCDF writes where nothing was written, of variables that declare no fill value; of bytes there is none."""
 
 
-class BrokenError(Exception):
-    """The bytes are here and are not what they should be."""
-
-
-class Window(NamedTuple):
+class SwathWindow(NamedTuple):
     """Rows and columns of a swath, from the first to before the last."""
 
     row0: int
@@ -104,14 +100,14 @@ class Variable:
         size = th * tw * math.prod(self.shape[self.lead + 2 :]) * self.dtype.itemsize
         return th if size <= STRIP_BYTES else _STRIP_ROWS
 
-    def strips(self, tile: tuple[int, int], window: Window, around: int = 0) -> range:
+    def strips(self, tile: tuple[int, int], window: SwathWindow, around: int = 0) -> range:
         """Strips of a tile that a window touches, with so many rows around."""
         top = tile[0] * self.tile[0]
         r0 = max(window.row0 - around, top) - top
         r1 = min(window.row1 + around, top + self.tile[0], self.rows) - top
         return range(r0 // self.strip, (r1 - 1) // self.strip + 1)
 
-    def tiles(self, window: Window) -> list[tuple[int, int]]:
+    def tiles(self, window: SwathWindow) -> list[tuple[int, int]]:
         """(row, column), in tiles, of those that a window touches."""
         th, tw = self.tile
         rows = range(window.row0 // th, (window.row1 - 1) // th + 1)

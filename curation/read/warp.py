@@ -23,8 +23,8 @@ from rasterio.windows import Window
 from curation.model import Location
 from curation.places import grid
 from curation.read.blocks import PixelWindow
-from curation.read.directory import BrokenError
 from curation.read.raster import Raster
+from curation.read.sparse import BrokenError
 from curation.recipe.sources import ArraySpec
 
 EXACT_PX = 1e-9
@@ -36,7 +36,7 @@ _MARGIN_PX = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Crop:
     """A crop of a scene's own pixels."""
 
     pixels: NDArray[Any]
@@ -98,20 +98,20 @@ def window_of(raster: Raster, crs: rasterio.crs.CRS, target: GeoBox, location: L
     return PixelWindow(left, top, right - left, bottom - top) if right > left and bottom > top else None
 
 
-def joined(pieces: Sequence[Piece], nodata: float) -> list[tuple[Piece, list[int]]]:
+def joined(crops: Sequence[Crop], nodata: float) -> list[tuple[Crop, list[int]]]:
     """Pieces with those that share CRS and pixel grid joined into one, and which they are; earlier ones win."""
-    out: list[tuple[Piece, list[int]]] = []
-    for n, piece in enumerate(pieces):
+    out: list[tuple[Crop, list[int]]] = []
+    for n, crop in enumerate(crops):
         for i, (other, members) in enumerate(out):
-            if (at := _same_grid(other, piece)) is not None:
-                out[i] = _union(other, piece, at, nodata), [*members, n]
+            if (at := _same_grid(other, crop)) is not None:
+                out[i] = _union(other, crop, at, nodata), [*members, n]
                 break
         else:
-            out.append((piece, [n]))
+            out.append((crop, [n]))
     return out
 
 
-def _same_grid(a: Piece, b: Piece) -> tuple[int, int] | None:
+def _same_grid(a: Crop, b: Crop) -> tuple[int, int] | None:
     """Column and row of b's first pixel counted from a's, where both lie on one pixel grid."""
     s, t = a.transform, b.transform
     alike = np.allclose((s.a, s.b, s.d, s.e), (t.a, t.b, t.d, t.e), rtol=1e-7, atol=0)
@@ -122,17 +122,17 @@ def _same_grid(a: Piece, b: Piece) -> tuple[int, int] | None:
     return (round(col), round(row)) if abs(col - round(col)) < 1e-3 and abs(row - round(row)) < 1e-3 else None
 
 
-def _union(a: Piece, b: Piece, at: tuple[int, int], nodata: float) -> Piece:
+def _union(a: Crop, b: Crop, at: tuple[int, int], nodata: float) -> Crop:
     left, top = min(0, at[0]), min(0, at[1])
     right = max(a.pixels.shape[1], at[0] + b.pixels.shape[1])
     bottom = max(a.pixels.shape[0], at[1] + b.pixels.shape[0])
     out = np.full((bottom - top, right - left), nodata, a.pixels.dtype)
-    for piece, (col, row) in ((b, at), (a, (0, 0))):
-        h, w = piece.pixels.shape
+    for crop, (col, row) in ((b, at), (a, (0, 0))):
+        h, w = crop.pixels.shape
         part = out[row - top : row - top + h, col - left : col - left + w]
-        part[piece.pixels != nodata] = piece.pixels[piece.pixels != nodata]
+        part[crop.pixels != nodata] = crop.pixels[crop.pixels != nodata]
     transform = rasterio.windows.transform(Window(left, top, 1, 1), a.transform)
-    return Piece(out, transform, a.crs, a.exact)
+    return Crop(out, transform, a.crs, a.exact)
 
 
 def area_of(
@@ -147,44 +147,42 @@ def area_of(
     return inside.reshape(target.shape)
 
 
-def on_grid(
-    piece: Piece, groups: Sequence[tuple[Piece, list[int]]], array: ArraySpec, location: Location
-) -> NDArray[Any]:
-    """The piece on the location's grid, (y, x) in `array.dtype`: as it is where exact, else resampled once."""
-    if piece.exact:
-        return piece.pixels
-    method = resampling(array, piece.crs, piece.transform, location)
+def on_grid(crop: Crop, groups: Sequence[tuple[Crop, list[int]]], array: ArraySpec, location: Location) -> NDArray[Any]:
+    """The crop on the location's grid, (y, x) in `array.dtype`: as it is where exact, else resampled once."""
+    if crop.exact:
+        return crop.pixels
+    method = resampling(array, crop.crs, crop.transform, location)
     if method in (Resampling.bilinear, Resampling.average):
-        piece = _rimmed(piece, [other for other, _ in groups if other is not piece], array.nodata)
+        crop = _rimmed(crop, [other for other, _ in groups if other is not crop], array.nodata)
     target = grid.geobox(location, array.step(location.size_m))
-    return _warped(piece, (target.height, target.width), target.affine, f"EPSG:{location.epsg}", method, array.nodata)
+    return _warped(crop, (target.height, target.width), target.affine, f"EPSG:{location.epsg}", method, array.nodata)
 
 
-def _rimmed(piece: Piece, others: Sequence[Piece], nodata: float) -> Piece:
-    """The piece with a rim of what others hold beyond its edges, so that it is interpolated, not cut off, up to them."""
+def _rimmed(crop: Crop, others: Sequence[Crop], nodata: float) -> Crop:
+    """The crop with a rim of what others hold beyond its edges, so that it is interpolated, not cut off, up to them."""
     if not others:
-        return piece
+        return crop
     n = _MARGIN_PX
-    rim = np.pad(np.zeros(piece.pixels.shape, bool), n, constant_values=True)
-    out = np.pad(piece.pixels, n, constant_values=nodata)
-    transform = rasterio.windows.transform(Window(-n, -n, 1, 1), piece.transform)
+    rim = np.pad(np.zeros(crop.pixels.shape, bool), n, constant_values=True)
+    out = np.pad(crop.pixels, n, constant_values=nodata)
+    transform = rasterio.windows.transform(Window(-n, -n, 1, 1), crop.transform)
     for other in others:
-        there = _warped(other, (out.shape[0], out.shape[1]), transform, piece.crs, Resampling.bilinear, nodata)
+        there = _warped(other, (out.shape[0], out.shape[1]), transform, crop.crs, Resampling.bilinear, nodata)
         hole = rim & (out == nodata)
         out[hole] = there[hole]
-    return replace(piece, pixels=out, transform=transform)
+    return replace(crop, pixels=out, transform=transform)
 
 
 def _warped(
-    piece: Piece, shape: tuple[int, int], transform: Affine, crs: Any, method: Resampling, nodata: float
+    crop: Crop, shape: tuple[int, int], transform: Affine, crs: Any, method: Resampling, nodata: float
 ) -> NDArray[Any]:
-    """The piece on a grid, (y, x) in its dtype, by GDAL's warper, each pixel located exactly."""
-    height, width = piece.pixels.shape
-    source_crs, source_transform = _about_antimeridian(piece)
-    profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": piece.pixels.dtype}
+    """The crop on a grid, (y, x) in its dtype, by GDAL's warper, each pixel located exactly."""
+    height, width = crop.pixels.shape
+    source_crs, source_transform = _about_antimeridian(crop)
+    profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": crop.pixels.dtype}
     with MemoryFile() as memory:
         with memory.open(**profile, transform=source_transform, nodata=nodata) as file:
-            file.write(piece.pixels, 1)
+            file.write(crop.pixels, 1)
         with (
             memory.open() as source,
             WarpedVRT(
@@ -208,16 +206,16 @@ def _warped(
     return pixels
 
 
-def _about_antimeridian(piece: Piece) -> tuple[rasterio.crs.CRS, Affine]:
-    """CRS and transform of a piece; where it runs across the antimeridian, with longitudes counted from there.
+def _about_antimeridian(crop: Crop) -> tuple[rasterio.crs.CRS, Affine]:
+    """CRS and transform of a crop; where it runs across the antimeridian, with longitudes counted from there.
 
-    GDAL looks for 179.9°W at -179.9 and would find nothing in a piece that has it at 180.1.
+    GDAL looks for 179.9°W at -179.9 and would find nothing in a crop that has it at 180.1.
     """
-    t = piece.transform
-    west, east = t.c, t.c + t.a * piece.pixels.shape[1]
-    if not piece.crs.is_geographic or (west >= -180 and east <= 180):
-        return piece.crs, t
-    wkt = re.sub(r',AUTHORITY\["[^"]*","[^"]*"\]', "", piece.crs.to_wkt(version="WKT1_GDAL"))
+    t = crop.transform
+    west, east = t.c, t.c + t.a * crop.pixels.shape[1]
+    if not crop.crs.is_geographic or (west >= -180 and east <= 180):
+        return crop.crs, t
+    wkt = re.sub(r',AUTHORITY\["[^"]*","[^"]*"\]', "", crop.crs.to_wkt(version="WKT1_GDAL"))
     crs = rasterio.crs.CRS.from_wkt(wkt.replace('PRIMEM["Greenwich",0]', 'PRIMEM["Antimeridian",180]'))
     return crs, Affine(t.a, t.b, t.c - math.copysign(180, west), t.d, t.e, t.f)
 

@@ -185,7 +185,7 @@ def looked_at(
         reason = unwanted(item, form, conditions) or _lacks_bands(item, bands, spec.kind.lists_bands)
     except Exception as err:  # noqa: BLE001 - what a catalog says may be anything, and raise anything
         return _unreadable(item, err, spec)
-    return reason or _scene_of(item, spec, bands, form, catalog)
+    return reason or scene_of(item, spec, bands, form, catalog)
 
 
 def unwanted(item: dict[str, Any], form: CatalogForm, query: dict[str, dict[str, Any]]) -> str | None:
@@ -228,19 +228,12 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def scene_of(
-    item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: CatalogForm, catalog: Catalog
-) -> Scene | str:
+    item: Any, spec: SourceSpec, bands: Sequence[str], form: CatalogForm, catalog: Catalog
+) -> Scene | Unreadable:
     """The item as a scene of a source; or why it cannot be one.
 
     Beyond JSON values, `geometry` may be a shape and a time a datetime, as a table of items has them.
     """
-    made = _scene_of(item, spec, bands, form, catalog)
-    return made.reason if isinstance(made, Unreadable) else made
-
-
-def _scene_of(
-    item: Any, spec: SourceSpec, bands: Sequence[str], form: CatalogForm, catalog: Catalog
-) -> Scene | Unreadable:
     try:
         return _scene(item, spec, bands, form, catalog)
     except Exception as err:  # noqa: BLE001 - what a catalog says may be anything, and raise anything

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import xxhash
+from cachetools import LRUCache
 
 from curation.errors import ConfigError, CurationError, StorageError
 from curation.errors.words import counted, did_you_mean
@@ -419,8 +420,10 @@ class _Cache:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._loaded: OrderedDict[tuple[str, str], _Loaded] = OrderedDict()
-        self._scenes = 0
+        # One with few scenes counts as its share of the searches, so that both are bounded.
+        self._loaded: LRUCache[tuple[str, str], _Loaded] = LRUCache(
+            KEPT_SCENES, getsizeof=lambda its: max(len(its.scenes), KEPT_SCENES // KEPT_SEARCHES)
+        )
 
     def get(self, name: str, where: str) -> _Loaded | None:
         """What was read there for searches of a name."""
@@ -428,22 +431,16 @@ class _Cache:
             return self._loaded.get((name, where))
 
     def put(self, name: str, where: str, loaded: _Loaded) -> None:
-        """Keeps a search, and forgets those that were not asked for longest."""
+        """Keeps a search, unless it alone has more than are kept, and forgets those that were not asked for longest."""
         with self._lock:
-            self._forget((name, where))
-            self._loaded[name, where] = loaded
-            self._scenes += len(loaded.scenes)
-            while self._scenes > KEPT_SCENES or len(self._loaded) > KEPT_SEARCHES:
-                self._forget(next(iter(self._loaded)))
+            self._loaded.pop((name, where), None)
+            if len(loaded.scenes) <= self._loaded.maxsize:
+                self._loaded[name, where] = loaded
 
     def drop(self, name: str, where: str) -> None:
         """Forgets a search, which was made again."""
         with self._lock:
-            self._forget((name, where))
-
-    def _forget(self, key: tuple[str, str]) -> None:
-        loaded = self._loaded.pop(key, None)
-        self._scenes -= 0 if loaded is None else len(loaded.scenes)
+            self._loaded.pop((name, where), None)
 
 
 _cache = _Cache()

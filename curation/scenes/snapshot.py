@@ -50,7 +50,7 @@ OPENED_AT_ONCE = 4
 """Files elsewhere whose footers are read at a time."""
 
 Item = dict[str, Any]
-Window = tuple[dt.datetime, dt.datetime]
+_Interval = tuple[dt.datetime, dt.datetime]
 
 
 class Snapshot:
@@ -306,7 +306,7 @@ class _Collection:
         return {str(i["collection"]) for i in self._items if isinstance(i, dict) and "collection" in i}
 
     def batches(
-        self, collection: str, keys: Sequence[str], window: Window | None, whole: Sequence[str]
+        self, collection: str, keys: Sequence[str], window: _Interval | None, whole: Sequence[str]
     ) -> Iterator[Sequence[Item]]:
         """All items of a collection, and those that do not say of which they are."""
         del keys, window, whole  # asked of each item later
@@ -364,7 +364,7 @@ class _Table:
             return set(self._file.read(["collection"])["collection"].unique().to_pylist())
 
     def batches(
-        self, collection: str, keys: Sequence[str], window: Window | None, whole: Sequence[str]
+        self, collection: str, keys: Sequence[str], window: _Interval | None, whole: Sequence[str]
     ) -> Iterator[Sequence[Item]]:
         """Items of a collection whose time may lie in the window, and those that state none of these.
 
@@ -402,7 +402,7 @@ class _Table:
             return True
         return not isinstance(low, type(wanted[0])) or bool(low <= wanted[1] and high >= wanted[0])
 
-    def _items(self, batch: pa.RecordBatch, collection: str, window: Window | None) -> list[Item]:
+    def _items(self, batch: pa.RecordBatch, collection: str, window: _Interval | None) -> list[Item]:
         table = pa.Table.from_batches([batch])
         keep = (pc.field("collection") == collection) | pc.field("collection").is_null()
         if window is not None and pa.types.is_timestamp(table.schema.field("datetime").type):

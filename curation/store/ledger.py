@@ -7,6 +7,7 @@ a lost segment are all seen.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -18,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from curation.errors import ConfigError, DamageError
+from curation.errors import ConfigError, CurationError, DamageError
 from curation.outcomes import SETTLED, PatchOutcome
 from curation.store import paths
 from curation.store.objects import Store
@@ -61,7 +62,8 @@ class _Records(Mapping[int, SlabRecord]):
 
     def __getitem__(self, slab: int) -> SlabRecord:
         line = self._ledger.lines[slab]
-        return decoded(json.loads(self._ledger.segment(line.segment)[1 + line.number]))
+        with self._ledger.damage_told(line.segment):
+            return decoded(json.loads(self._ledger.segment(line.segment)[1 + line.number]))
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._ledger.lines)
@@ -181,6 +183,23 @@ class Ledger:
             self._read.popitem(last=False)
         return lines
 
+    @contextlib.contextmanager
+    def damage_told(self, number: int) -> Iterator[None]:
+        """Lines of a segment are taken for what they should be: where one is something else, that is damage.
+
+        Raises:
+            DamageError: it is, whatever its hash: somebody wrote it so.
+        """
+        try:
+            yield
+        except CurationError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as err:
+            raise DamageError(
+                f"{self.store.where(self._key(number))}: a line says what no ledger does ({type(err).__name__}: {err}); "
+                "restore the segment"
+            ) from err
+
     def acquire(self, binding: dict[str, Any]) -> None:
         """Makes this process the one that writes; from here on every other one is fenced.
 
@@ -274,18 +293,19 @@ class Ledger:
                 f"{where}: holds {len(records)} records with sha256 {found[:12]}…, its last line says {counted} with "
                 f"{digest[:12]}…: a line was lost or changed; restore the segment"
             )
-        if (written := first.get("format", 1)) != FORMAT:  # the first one's segments do not state it
-            raise ConfigError(
-                f"{where}: cube {'/'.join(paths.cube_of(self.prefix))} is in format {written}, this release reads and "
-                f"writes {FORMAT}. Go on with the release that built it; or, {paths.again(self.prefix)}"
-            )
-        if first["segment"] != number or first["prev"] != self.head:
-            raise DamageError(
-                f"{where}: follows segment {str(first['prev'])[:12]}…, but the one before is {str(self.head)[:12]}…: "
-                "a segment was replaced; restore it"
-            )
-        self.binding, self.writer = first["binding"], Writer(**first["writer"])
-        self._take(records, data)
+        with self.damage_told(number):
+            if (written := first.get("format", 1)) != FORMAT:  # the first one's segments do not state it
+                raise ConfigError(
+                    f"{where}: cube {'/'.join(paths.cube_of(self.prefix))} is in format {written}, this release reads and "
+                    f"writes {FORMAT}. Go on with the release that built it; or, {paths.again(self.prefix)}"
+                )
+            if first["segment"] != number or first["prev"] != self.head:
+                raise DamageError(
+                    f"{where}: follows segment {str(first['prev'])[:12]}…, but the one before is {str(self.head)[:12]}…: "
+                    "a segment was replaced; restore it"
+                )
+            self.binding, self.writer = dict(first["binding"]), Writer(**first["writer"])
+            self._take(records, data)
 
 
 def _line(value: dict[str, Any]) -> bytes:

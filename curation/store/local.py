@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 from curation.errors import ConfigError, ReadError
@@ -92,3 +93,14 @@ def check(path: Path, where: str, most_bytes: int = MOST_BYTES) -> None:
         raise ConfigError(
             f"{where}: {found.st_size} bytes, expected {most_bytes} at most: it is read whole; cut it down"
         )
+
+
+def memory(size: int) -> int:
+    """Descriptor of fresh memory that other processes can map. Pages cost nothing until they are written."""
+    if hasattr(os, "memfd_create"):  # not bounded by /dev/shm, which containers keep small
+        made = os.memfd_create("curation")
+    else:
+        with tempfile.TemporaryFile() as file:
+            made = os.dup(file.fileno())
+    os.ftruncate(made, size)
+    return made

@@ -21,13 +21,13 @@ import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from curation.errors import PassingError, ReadError
+from curation.store import local
 from curation.store.afterwards import Leavings
 from curation.store.bucket import Client
 from curation.store.objects import Store
@@ -167,7 +167,7 @@ class Channel:
             connection.settimeout(2 * store.client.whole_s + _SILENCE_S)
             total = _places(spans)[-1]
             if self._memory is None or len(self._memory) < total:
-                handle = _shared_file(total)
+                handle = local.memory(total)
                 try:
                     self._memory = mmap.mmap(handle, total)
                     socket.send_fds(connection, [_HEAD.pack(len(request), total)], [handle])
@@ -229,17 +229,6 @@ def _places(spans: Sequence[tuple[int, int]]) -> list[int]:
         places.append(places[-1] + -(-length // 64) * 64)
     places[-1] = max(places[-1], 1)
     return places
-
-
-def _shared_file(size: int) -> int:
-    """A file descriptor of so many zeros, in memory where the system can."""
-    if hasattr(os, "memfd_create"):
-        handle = os.memfd_create("curation-stream")
-    else:
-        with tempfile.TemporaryFile() as file:
-            handle = os.dup(file.fileno())
-    os.ftruncate(handle, size)
-    return handle
 
 
 _helper: Helper | None = None

@@ -15,7 +15,6 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-import tempfile
 import threading
 import uuid
 import weakref
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.store import local
 from curation.store.afterwards import Leavings
 
 _PAGE = mmap.PAGESIZE
@@ -49,7 +49,7 @@ class Ring:
         """
         self.slot_bytes = -(-max(slot_bytes, 1) // _PAGE) * _PAGE
         size = _PAGE + SLOTS * self.slot_bytes
-        made = memory(size) if handle is None else handle
+        made = local.memory(size) if handle is None else handle
         self._lock = threading.Lock()
         """Two threads may iterate one dataset."""
         self.name = uuid.uuid4().hex
@@ -114,17 +114,6 @@ class Ring:
 
     def __getstate__(self) -> Any:
         raise TypeError("a Ring goes to another process by its file descriptor")
-
-
-def memory(size: int) -> int:
-    """Descriptor of fresh memory that other processes can map. Pages cost nothing until they are written."""
-    if hasattr(os, "memfd_create"):  # not bounded by /dev/shm, which containers keep small
-        handle = os.memfd_create("curation-batches")
-    else:
-        with tempfile.TemporaryFile() as file:
-            handle = os.dup(file.fileno())
-    os.ftruncate(handle, size)
-    return handle
 
 
 def _close(unsent: list[int]) -> None:

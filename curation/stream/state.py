@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from curation.errors import ConfigError
 from curation.store.afterwards import Leavings
-from curation.stream.ring import memory
+from curation.store.local import memory
 
 _VERSION = 1
 _MOST = 2**63 - 2

@@ -24,7 +24,6 @@ import logging
 import re
 import shutil
 import struct
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -239,7 +238,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranges, "ATTEMPTS", 2)
     monkeypatch.setattr(http, "SLOWEST", 10**6)
     monkeypatch.setattr(sparse, "HEAD_BYTES", HEAD_BYTES)
-    monkeypatch.setattr(sparse, "_heads", OrderedDict())
+    sparse._heads.clear()
     planetary_computer.sas.TOKEN_CACHE.clear()
 
 

@@ -17,9 +17,9 @@ from rasterio.windows import Window
 from curation.errors import ReadError
 from curation.read import raster
 from curation.read.blocks import PixelWindow
-from curation.read.directory import BrokenError
 from curation.read.image import COARSE_BLOCKS
 from curation.read.reader import Asset, Read, Reader
+from curation.read.sparse import BrokenError
 from curation.recipe.sources import ArraySpec
 from tests.read.test_raster import opened
 from tests.read.test_reader import CLASSES, around, location, spec

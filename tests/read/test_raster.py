@@ -14,12 +14,11 @@ from rasterio.windows import Window
 
 from curation.errors import ReadError
 from curation.read.blocks import PixelWindow
-from curation.read.directory import BrokenError
-from curation.read.image import Decoded
+from curation.read.decoded import Decoded
 from curation.read.raster import Raster
 from curation.read.reader import Asset, Reader
 from curation.read.signing import FileAddress
-from curation.read.sparse import Counts, Opened, Pieces, SparseFile
+from curation.read.sparse import BrokenError, Counts, Opened, Pieces, SparseFile
 from curation.recipe.sources import ArraySpec
 from tests.properties import examples
 

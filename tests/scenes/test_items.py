@@ -93,7 +93,8 @@ def test_items_of_cdse_over_https_are_read_by_their_other_hrefs(shared):
     }
     lacks = copy.deepcopy(item)
     del lacks["assets"][form.assets.get("B02", "B02")]["alternate"]
-    assert items.scene_of(lacks, source, wanted, form, resolve("cdse-https")) == "unreadable: KeyError: 'alternate'"
+    found = items.scene_of(lacks, source, wanted, form, resolve("cdse-https"))
+    assert found.reason == "unreadable: KeyError: 'alternate'"
 
 
 def test_sentinel_1_items_of_planetary_computer(shared):

@@ -180,16 +180,17 @@ def test_an_unreachable_catalog_ends_it_at_once(dataset, tmp_path, monkeypatch):
 
 def test_what_a_process_keeps_of_searches_is_bounded_and_a_new_search_is_seen(api, dataset, tmp_path, monkeypatch):
     made, url = api
+    monkeypatch.setattr(saved, "KEPT_SCENES", 35)
     kept = saved._Cache()
     monkeypatch.setattr(saved, "_cache", kept)
-    monkeypatch.setattr(saved, "KEPT_SCENES", 35)
     one, _ = searches(dataset, url, tmp_path)
     source = dataset.specs["s2l2a"]
     wanted = [(source, dataset.recipe.season("summer").always, SearchCell(141, n)) for n in (185, 186, 186, 187)] * 3
     one.run(wanted)
     for w in wanted:
         one.scenes(*w)
-        assert kept._scenes == sum(len(its.scenes) for its in kept._loaded.values()) <= 35
+        assert sum(len(its.scenes) for its in kept._loaded.values()) <= 35
+    assert kept._loaded
     made.items = made.items[1:]
     one.run(wanted[1:2], refresh=True)
     assert [s.id for s in one.scenes(*wanted[1])] == NAMES[1:]

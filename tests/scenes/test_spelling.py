@@ -8,6 +8,7 @@ from curation.model import parse_time
 from curation.read.radiometry import NoBaselineError, offset_dn
 from curation.recipe.catalogs import Catalog
 from curation.scenes import items, rank, spelling
+from curation.scenes.items import Unreadable
 from tests.scenes.catalog import cell_at, item, query, reduced, spec
 
 FILE = Catalog("file-0", "planetary-computer", "/data/items.json", is_file=True, own=True)
@@ -51,8 +52,8 @@ def test_what_names_no_crs_is_told_as_that_and_not_as_another_zone(stated):
         spec("s2l2a").catalogs["planetary-computer"],
         API,
     )
-    assert isinstance(found, str)
-    assert found.startswith("unreadable: ValueError: CRS is ")
+    assert isinstance(found, Unreadable)
+    assert found.reason.startswith("unreadable: ValueError: CRS is ")
 
 
 def test_an_asset_says_its_own_crs_and_an_empty_one_leaves_it_to_the_item():

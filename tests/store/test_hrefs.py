@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -112,7 +111,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranges, "PAUSE_S", 0)
     monkeypatch.setattr(ranges, "ATTEMPTS", 2)
     monkeypatch.setattr(http, "READ_S", 2)
-    monkeypatch.setattr(sparse, "_heads", OrderedDict())
+    sparse._heads.clear()
 
 
 @pytest.fixture(params=[*HREFS, *LIES], ids=lambda p: ascii(p)[1:41])

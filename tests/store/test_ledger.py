@@ -212,6 +212,49 @@ def test_a_segment_of_another_history_is_seen(copy, tmp_path_factory):
         Ledger.replay(Store(copy), "r", "s")
 
 
+def put_together(first: object, line: object) -> bytes:
+    body = b"".join(json.dumps(x).encode() + b"\n" for x in (first, line))
+    return body + json.dumps({"end": 1, "sha256": hashlib.sha256(body).hexdigest()}).encode() + b"\n"
+
+
+HALF = {"id": "p0", "status": "ok", "sources": {}}  # no chunks, no facts
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        None, [], 3, "cube", {}, {"cube": 3}, {"cube": [{"key": "k"}]}, {"slab": [], "patches": [], "objects": []},
+        {"slab": 0, "patches": 3, "objects": []}, {"slab": 0, "patches": [{}], "objects": []},
+        {"slab": 0, "patches": [HALF | {"status": "fine"}], "objects": []},
+        {"slab": 0, "patches": [HALF | {"status": []}], "objects": []},
+        {"slab": 0, "patches": [HALF], "objects": []}, {"slab": 0, "patches": [HALF], "objects": [{"key": "k"}]},
+    ],
+)  # fmt: skip
+def test_a_line_of_another_form_is_damage_though_its_hash_is_right(copy, line):
+    path = segments(copy)[1]
+    path.write_bytes(put_together(json.loads(path.read_bytes().split(b"\n")[0]), line))
+    for later in segments(copy)[2:]:
+        later.unlink()
+    with damage_named(copy, 1):
+        list(Ledger.replay(Store(copy), "r", "s").outcomes())
+
+
+@pytest.mark.parametrize("change", [{"writer": None}, {"writer": {"user": "u"}}, {"binding": 3}, {"binding": None}])
+def test_a_first_line_of_another_form_is_damage_though_its_hash_is_right(copy, change):
+    path = segments(copy)[1]
+    path.write_bytes(put_together(json.loads(path.read_bytes().split(b"\n")[0]) | change, {"cube": []}))
+    with damage_named(copy, 1):
+        Ledger.replay(Store(copy), "r", "s")
+
+
+@pytest.mark.parametrize("first", [[], 3, None, {"format": 2}])
+def test_a_first_line_that_is_none_is_damage_though_its_hash_is_right(copy, first):
+    path = segments(copy)[1]
+    path.write_bytes(put_together(first, {"cube": []}))
+    with damage_named(copy, 1):
+        Ledger.replay(Store(copy), "r", "s")
+
+
 def test_a_foreign_file_among_the_segments_is_seen(copy):
     (copy / "ledger/r/s/notes.txt").write_text("mine")
     with pytest.raises(DamageError, match="missing or foreign"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -12,6 +11,7 @@ from typing import Any
 
 import numcodecs
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 from scipy.interpolate import RectBivariateSpline
 
@@ -19,7 +19,7 @@ from curation.embedded.archive.blockfile import BlockFile
 from curation.embedded.archive.published import published
 from curation.embedded.archive.scenes import Scene1, Scene2
 from curation.embedded.sensors import optics, radar
-from curation.embedded.world import cells, ground, noise, terrain
+from curation.embedded.world import cells, noise, terrain
 from curation.embedded.world.cover import BANDS, STEPS, kind
 from curation.embedded.world.grids import Grid, frame_pixels
 from curation.embedded.world.ground import COARSE, Ground
@@ -78,7 +78,7 @@ class CellScenes:
         self._scenes |= {s.id: s for s in cells.s1_scenes()}
         self._grounds: Kept[Ground] = Kept(len(cells.BIOMES))
         self._stored_ground = stored_ground
-        self._memory: OrderedDict[Path, Pixels] = OrderedDict()
+        self._memory: LRUCache[Path, Pixels] = LRUCache(MEMORY_BLOCKS)
         self._lock = threading.Lock()
         self._views: Kept[View] = Kept(32)
         self._rendering: Kept[dict[str, Pixels]] = Kept(16)
@@ -123,7 +123,6 @@ class CellScenes:
     def _found(self, path: Path) -> Pixels | None:
         with self._lock:
             if path in self._memory:
-                self._memory.move_to_end(path)
                 return self._memory[path]
         try:
             data = path.read_bytes()
@@ -137,8 +136,6 @@ class CellScenes:
     def _remember(self, path: Path, pixels: Pixels) -> None:
         with self._lock:
             self._memory[path] = pixels
-            while len(self._memory) > MEMORY_BLOCKS:
-                self._memory.popitem(last=False)
 
     def _render(self, group: Group, row: int, col: int) -> dict[str, Pixels]:
         scene = self._scenes[group.item]
@@ -209,8 +206,3 @@ def _heights(grid: Grid) -> NDArray[np.float64]:
 @cache
 def _texture() -> NDArray[np.int8]:
     return np.clip(noise.texture() * 32, -127, 127).astype(np.int8)
-
-
-def make_ground(biome: str) -> Ground:
-    """The ground of a biome."""
-    return ground.make(cells.biome_region(biome))

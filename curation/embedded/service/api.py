@@ -50,7 +50,7 @@ def _seconds(text: str) -> float:
     return dt.datetime.fromisoformat(text).timestamp()
 
 
-class Index:
+class Holdings:
     """Items and collections, ready to be searched; newest items first, then by id."""
 
     def __init__(self, collections: list[Json], items: list[Json]) -> None:
@@ -154,7 +154,7 @@ def _passes(item: Json, name: str, conditions: Json) -> bool:
 class Client(BaseCoreClient):
     """What stac-fastapi's routes call."""
 
-    index: Index = attr.ib(kw_only=True)
+    holdings: Holdings = attr.ib(kw_only=True)
 
     def _base(self, request: Request) -> str:
         return f"{str(request.base_url).rstrip('/')}{PREFIX}/"
@@ -175,7 +175,7 @@ class Client(BaseCoreClient):
         return item | {"assets": assets, "links": links}
 
     def _page(self, asked: Json, request: Request, token: str | None, path: str = "search") -> Json:
-        found = self.index.search(asked)
+        found = self.holdings.search(asked)
         limit = min(asked.get("limit") or DEFAULT_LIMIT, MAX_LIMIT)
         start = _start(token)
         fields = asked.get("fields")
@@ -238,7 +238,7 @@ class Client(BaseCoreClient):
 
     def get_item(self, item_id: str, collection_id: str, request: Request, **_: Any) -> Json:  # type: ignore[override]  # typed dicts there
         """GET /collections/{collection}/items/{item}."""
-        for item in self.index.search({"ids": [item_id], "collections": [collection_id]}):
+        for item in self.holdings.search({"ids": [item_id], "collections": [collection_id]}):
             return self._item(item, request)
         raise NotFoundError(f"no item {item_id} in collection {collection_id}")
 
@@ -255,15 +255,15 @@ class Client(BaseCoreClient):
     def all_collections(self, request: Request, **_: Any) -> Json:  # type: ignore[override]  # typed dicts there
         """GET /collections."""
         return {
-            "collections": [self._collection(c, request) for c in self.index.collections.values()],
+            "collections": [self._collection(c, request) for c in self.holdings.collections.values()],
             "links": self._links(request),
         }
 
     def get_collection(self, collection_id: str, request: Request, **_: Any) -> Json:  # type: ignore[override]  # typed dicts there
         """GET /collections/{collection}."""
-        if collection_id not in self.index.collections:
-            raise NotFoundError(f"no collection {collection_id}; there are {sorted(self.index.collections)}")
-        return self._collection(self.index.collections[collection_id], request)
+        if collection_id not in self.holdings.collections:
+            raise NotFoundError(f"no collection {collection_id}; there are {sorted(self.holdings.collections)}")
+        return self._collection(self.holdings.collections[collection_id], request)
 
     def item_collection(  # type: ignore[override]  # typed dicts there
         self,
@@ -316,7 +316,7 @@ def make_app(collections: list[Json], items: list[Json]) -> FastAPI:
         router=APIRouter(prefix=PREFIX),
         settings=ApiSettings(),
         client=Client(
-            index=Index(collections, items),
+            holdings=Holdings(collections, items),
             landing_page_id="embedded",
             title="The embedded Earth",
             description="A small deterministic Earth made by this project: it shows no real place.",

@@ -6,7 +6,6 @@ import datetime as dt
 from typing import Any
 
 import shapely
-from shapely.geometry import mapping
 
 from curation.embedded.archive.archive import Key
 from curation.embedded.archive.scenes import (
@@ -20,12 +19,11 @@ from curation.embedded.archive.scenes import (
     swath,
 )
 from curation.embedded.sensors import radar, static
-from curation.embedded.service.swathitems import swath_items
+from curation.embedded.service.swathitems import EXTENSIONS, feature, swath_items
 from curation.embedded.world import cells, clouds, tables
 from curation.embedded.world.grids import Grid
 
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
-EXTENSIONS = "https://stac-extensions.github.io"
 Json = dict[str, Any]
 
 _TABLE = tables.beside(__file__)
@@ -50,18 +48,8 @@ def _item(collection: str, name: str, shape: shapely.Polygon | shapely.MultiPoly
     """An item of the form that the table has for its collection, the places filled with `values`."""
     form = tables.filled(_TABLE[collection], **values)
     common = {"type": COG, "roles": ["data"]}
-    return {
-        "type": "Feature",
-        "stac_version": "1.0.0",
-        "stac_extensions": [f"{EXTENSIONS}/{e}/schema.json" for e in form["extensions"]],
-        "id": name,
-        "collection": collection,
-        "geometry": mapping(shape),
-        "bbox": list(shape.bounds),
-        "properties": form["properties"],
-        "assets": {k: {"href": Key(collection, name, k).path} | common | a for k, a in form["assets"].items()},
-        "links": [],
-    }
+    assets = {k: {"href": Key(collection, name, k).path} | common | a for k, a in form["assets"].items()}
+    return feature(collection, name, shape, form, assets)
 
 
 def _affine(grid: Grid) -> list[float]:

@@ -23,16 +23,17 @@ def swath_items() -> list[Json]:
     return [*map(_sentinel5p, columns.files()), *map(_sentinel3, olci.granules())]
 
 
-def _item(collection: str, name: str, shape: sphere.Shape, properties: Json, assets: Json) -> Json:
+def feature(collection: str, name: str, shape: sphere.Shape, form: Json, assets: Json) -> Json:
+    """An item with the properties and extensions of a filled form."""
     return {
         "type": "Feature",
         "stac_version": "1.0.0",
-        "stac_extensions": [f"{EXTENSIONS}/{e}/schema.json" for e in _TABLE[collection]["extensions"]],
+        "stac_extensions": [f"{EXTENSIONS}/{e}/schema.json" for e in form["extensions"]],
         "id": name,
         "collection": collection,
         "geometry": mapping(shape),
         "bbox": list(shape.bounds),
-        "properties": properties,
+        "properties": form["properties"],
         "assets": assets,
         "links": [],
     }
@@ -53,7 +54,7 @@ def _sentinel5p(file: columns.File5) -> Json:
         short=product.name.replace("-", "_"),
         href=Key(orbits.COLLECTION, file.id, file.id).path,
     )
-    return _item(orbits.COLLECTION, file.id, orbits.footprint(orbit), form["properties"], form["assets"])
+    return feature(orbits.COLLECTION, file.id, orbits.footprint(orbit), form, form["assets"])
 
 
 def _sentinel3(granule: olci.Granule) -> Json:
@@ -76,4 +77,4 @@ def _sentinel3(granule: olci.Granule) -> Json:
     for asset, (name, title) in files.items():
         href = Key(olci.COLLECTION, granule.id, name).path
         assets |= tables.filled(form["assets"], granule=granule, asset=asset, name=name, title=title, href=href)
-    return _item(olci.COLLECTION, granule.id, olci.footprint(granule), properties, assets)
+    return feature(olci.COLLECTION, granule.id, olci.footprint(granule), form | {"properties": properties}, assets)

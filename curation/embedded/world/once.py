@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+
+from cachetools import LRUCache
 
 V = TypeVar("V")
 
@@ -21,17 +22,13 @@ class Kept(Generic[V]):
     """A store of at most `size` values by key; never None."""
 
     def __init__(self, size: int) -> None:
-        self._size = size
-        self._slots: OrderedDict[Hashable, _Slot[V]] = OrderedDict()
+        self._slots: LRUCache[Hashable, _Slot[V]] = LRUCache(size)
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], V]) -> V:
         """The value of the key, made now if it is not kept. Who asks meanwhile waits for it."""
         with self._lock:
             slot = self._slots.setdefault(key, _Slot())
-            self._slots.move_to_end(key)
-            while len(self._slots) > self._size:
-                self._slots.popitem(last=False)
         with slot.lock:
             if slot.value is None:
                 slot.value = make()

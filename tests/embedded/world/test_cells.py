@@ -14,7 +14,7 @@ from pyproj import Transformer
 from curation.embedded.archive import cellscenes, scenes
 from curation.embedded.archive.archive import Archive, Key
 from curation.embedded.service import items
-from curation.embedded.world import cells, terrain
+from curation.embedded.world import cells, ground, terrain
 from curation.embedded.world.world import CELLS, TRACKS
 from curation.errors.codes import Code
 from curation.model import Location, Scene
@@ -165,7 +165,7 @@ def test_footprints_at_the_antimeridian_are_cut_there():
 
 def test_blocks_fit_together_and_both_zones_show_the_same_ground():
     cell = next(c for c in cells.cells() if c.node == (12, 13))
-    under = cellscenes.make_ground(cell.biome)
+    under = ground.make(cells.biome_region(cell.biome))
     west, east = (next(s for s in cells.s2_scenes() if s.tile is t) for t in cell.region.tiles)
     whole = cellscenes.view(cell, under, west.grid.part(960, 960, 480))
     for row, col in itertools.product((0, 240), (0, 240)):
@@ -191,7 +191,7 @@ def test_blocks_fit_together_and_both_zones_show_the_same_ground():
 def test_sea_is_water_and_land_is_not():
     cell = next(c for c in cells.cells() if c.node == (-57, -51.75))
     scene = next(s for s in cells.s2_scenes() if s.region is cell.region)
-    under = cellscenes.make_ground(cell.biome)
+    under = ground.make(cells.biome_region(cell.biome))
     to_utm = Transformer.from_crs(4326, scene.grid.epsg, always_xy=True)
     for lon, sea in ((-57.1, False), (-56.95, True)):
         x, y = to_utm.transform(lon, -51.75)

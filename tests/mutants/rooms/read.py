@@ -413,7 +413,7 @@ ROWS = (
     Mutant(
         "a file that does not say where it begins has no place",
         "curation/read/georeference.py",
-        "        transform = dataset.transform if any(code in values for code in _ORIGINS) else Affine.identity()",
+        "        transform = dataset.transform if any(t[0] in _ORIGINS for t in tags) else Affine.identity()",
         "        transform = dataset.transform",
         ("tests/read/test_reader.py::test_a_header_that_gives_no_place_to_pixels_is_an_error",),
     ),

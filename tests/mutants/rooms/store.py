@@ -38,6 +38,13 @@ ROWS = (
         ("tests/store/test_ledger.py::test_a_ledger_in_another_format_is_refused_by_name_with_what_to_do",),
     ),
     Mutant(
+        "a line of a ledger that is of another form is damage, though its hash is right",
+        "curation/store/ledger.py",
+        "        except (KeyError, TypeError, ValueError, AttributeError) as err:",
+        "        except ZeroDivisionError as err:",
+        ("tests/store/test_ledger.py::test_a_line_of_another_form_is_damage_though_its_hash_is_right",),
+    ),
+    Mutant(
         "a lost ledger line is seen",
         "curation/store/ledger.py",
         'if not data.endswith(b"\\n") or counted != len(records) or digest != found:',
