@@ -23,7 +23,6 @@ from curation.cubes import windows, zarrshard
 from curation.cubes.arrays import axes, coordinate, create_array, of_bands, python
 from curation.cubes.chunks import UNDECODED, chunk_hash, decode_chunk, encode_chunk
 from curation.cubes.facts import schema
-from curation.cubes.windows import DATED
 from curation.errors import ConfigError, DamageError
 from curation.model import STATIC, Location, Season
 from curation.outcomes import SETTLED
@@ -112,15 +111,20 @@ class Cube:
     @property
     def identity(self) -> list[str]:
         """Names of its coordinates that are known before a pixel is read."""
-        return [*IDENTITY, *(DATED if self.its.column else ())]
+        return [*IDENTITY, *windows.listed(self.its, self.dates)]
+
+    @functools.cached_property
+    def dates(self) -> dict[str, str]:
+        """Column of locations → a season around its dates, of all dates that its pixels follow from (`Dataset.dates_of`)."""
+        return self.dataset.dates_of(self.season)
 
     @functools.cached_property
     def locations_digest(self) -> str:
-        """Digest of the ordered list of grids, and of the dates that the season lies around: what binds slabs to places."""
+        """Digest of the ordered list of grids, and of the dates that pixels follow from: what binds slabs to places."""
         found = hashlib.sha256(b"[")
         for n, p in enumerate(self.locations):
             grid = [p.id, p.epsg, p.x0_m, p.y0_m, p.size_m]
-            found.update(f"{', ' if n else ''}{json.dumps([*grid, *windows.marks(self.its, p)])}".encode())
+            found.update(f"{', ' if n else ''}{json.dumps([*grid, *windows.marks(self.dates, p)])}".encode())
         found.update(b"]")
         return found.hexdigest()
 
@@ -230,10 +234,10 @@ class Cube:
                 root, name, shape=(n,), chunks=(n,), dtype=dtype, dimension_names=("patch",), attributes=own
             )
             array_[:] = self.locations.column(name)
-        for name, seconds in windows.coordinates(self.its, self.locations).items():
+        for name, seconds in windows.coordinates(self.its, self.dates, self.locations).items():
             array_ = create_array(
                 root, name, shape=(n,), chunks=(n,), dtype=DTYPE["time"], fill_value=FILL["time"],
-                dimension_names=("patch",), attributes=DATED[name] | TIME_ATTRIBUTES,
+                dimension_names=("patch",), attributes=(windows.attributes(name) or {}) | TIME_ATTRIBUTES,
             )  # fmt: skip
             array_[:] = seconds
         with warnings.catch_warnings():
