@@ -34,6 +34,7 @@ from curation.places.locations import Locations
 from curation.places.reach import reach_km
 from curation.places.regions import Region
 from curation.places.rows import Dropped
+from curation.recipe import catalogs
 from curation.recipe.dataset import Dataset
 from curation.recipe.split import ColumnSplit
 from curation.store import full, paths
@@ -271,10 +272,11 @@ def jobs(run: Run, built: Cubes, made: Plan, imported: Imported | None) -> Itera
                 out[part.season] = out[part.season] | imported.facts(run.dataset, *args)
         return out
 
+    pixels = catalogs.pixels_digest(run.dataset, run.catalogs)
     for split, shards in made.shards.items():
         for number, members in enumerate(shards):
             of = tuple(tuple(known(p) for p in m.places) for m in members)
-            yield ShardJob(run.dataset, run.store, split, number, tuple(members), of)
+            yield ShardJob(run.dataset, run.store, split, number, tuple(members), of, pixels)
 
 
 def _facts(
