@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from curation.build.context import SlabJob
 from curation.build.slab import SlabReceipt, build_slab
+from curation.cubes import creation
 from curation.cubes.bound import check_bound, check_sizes
 from curation.cubes.cube import Cube
 from curation.cubes.selection import cubes
@@ -260,7 +261,7 @@ def _jobs(work: _Work, searches: Searches) -> Iterator[SlabJob]:
     digest = catalogs.pixels_digest(run.dataset, run.catalogs)
     ledger.acquire(cube.binding(digest))
     if not ledger.cube_objects:
-        ledger.record_cube(cube.create(run.store, catalogs.pixels_parts(run.dataset, run.catalogs)))
+        ledger.record_cube(creation.create(cube, run.store, catalogs.pixels_parts(run.dataset, run.catalogs)))
     workers = cluster.workers(run.client)
     per_host = max(run.dataset.recipe.fetch.requests_per_host // workers, 1)
     needs = ((slab, _wanted(run, cube, work.left.places(slab), of_files=False)) for slab in work.left.slabs)
