@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from curation.build.context import SlabJob
 from curation.build.slab import SlabReceipt, build_slab
+from curation.cubes import creation
 from curation.cubes.bound import check_bound, check_sizes
 from curation.cubes.cube import Cube
 from curation.cubes.selection import cubes
@@ -113,10 +114,17 @@ def build(
     asked: Sequence[Region],
     seasons: Sequence[str],
     work: Callable[[SlabJob], SlabReceipt] | None = None,
+    *,
+    keep: Callable[[], None] = lambda: None,
 ) -> list[Built]:
     """Builds every asked patch that is not settled; the cubes one after another, their slabs in one stream.
 
-    `work` is what a worker does with a slab: `build_slab`, unless something else is to be measured.
+    Args:
+        run: what is built, and where.
+        asked: the regions.
+        seasons: the seasons.
+        work: what a worker does with a slab: `build_slab`, unless something else is to be measured.
+        keep: is called once nothing refuses the build any more, before anything else is written or searched.
 
     Raises:
         ConfigError: a ledger is bound to another recipe or catalog, or the catalog cannot be reached.
@@ -125,6 +133,7 @@ def build(
     """
     with Doing("build: reading what is recorded", often_short=True):
         works = _works(run, asked, seasons)
+    keep()
     by_cube = {(w.cube.folder, w.cube.season): w for w in works}
     total = sum(w.left.patches for w in works)
     _say_settled(works, total)
@@ -163,13 +172,16 @@ def build(
     return [w.built for w in works]
 
 
-def pack(run: Run, asked: Sequence[Region], *, run_code: bool = False) -> Packed:
+def pack(
+    run: Run, asked: Sequence[Region], *, run_code: bool = False, keep: Callable[[], None] = lambda: None
+) -> Packed:
     """Makes the shards of all complete locations of the regions; index and release last.
 
     Args:
         run: what is packed, and where.
         asked: the regions.
         run_code: whether Python code that the recipe's annotations name may be executed.
+        keep: is called once nothing refuses the packing any more; imported labels are read after it.
 
     Raises:
         UnaskedCodeError: they name some, and that is not said.
@@ -182,6 +194,7 @@ def pack(run: Run, asked: Sequence[Region], *, run_code: bool = False) -> Packed
     with Doing("pack: reading what is built, and planning", often_short=True):
         built = packing.opened(run, asked)
         made = packing.planned(run, asked, built)
+        keep()
         imported = imported_labels.load(run.store, run.dataset)
     jobs = list(packing.jobs(run, built, made, imported))
     parts, reused = packing.written(run, jobs)
@@ -260,7 +273,7 @@ def _jobs(work: _Work, searches: Searches) -> Iterator[SlabJob]:
     digest = catalogs.pixels_digest(run.dataset, run.catalogs)
     ledger.acquire(cube.binding(digest))
     if not ledger.cube_objects:
-        ledger.record_cube(cube.create(run.store, catalogs.pixels_parts(run.dataset, run.catalogs)))
+        ledger.record_cube(creation.create(cube, run.store, catalogs.pixels_parts(run.dataset, run.catalogs)))
     workers = cluster.workers(run.client)
     per_host = max(run.dataset.recipe.fetch.requests_per_host // workers, 1)
     needs = ((slab, _wanted(run, cube, work.left.places(slab), of_files=False)) for slab in work.left.slabs)

@@ -28,9 +28,7 @@ from curation.cubes import open_cube, open_patch, selection
 from curation.errors import ConfigError, NoAccessError
 from curation.errors.printable import printable
 from curation.pack import annotate
-from curation.pack.labels import imported as imported_labels
 from curation.pack.labels import importing
-from curation.pack.labels.imported import Imported
 from curation.pack.pack import check_built
 from curation.pack.splits import split as splits
 from curation.places import parquet, rows
@@ -50,6 +48,10 @@ log = logging.getLogger(__name__)
 
 ROOT, SCHEDULER = "shards", "local"
 """Where everything is written, and where work runs, unless somebody says so."""
+
+_OTHER_FILE = "nothing of it is kept; give a file of these places, or the region that it is of"
+_GO_ON = "give a file of these places, do without (`curate labels remove`), or say --allow-unknown-labels to go on"
+"""What to do where imported labels label nothing."""
 
 
 def load(
@@ -146,13 +148,14 @@ class DatasetFolder:
         with made._served() as every:
             made._check_access(every)
             made._check_writable(store)
-            told, given = made._labels(store, asked, seasons, file, limit, some=not allow_unknown_labels)
+            given = labelled.given(made.dataset, store, file, asked)
+            told = given.told(seasons, limit, or_else="" if allow_unknown_labels else _GO_ON)
             if file != labels:
                 log.info("%s", labelled.untold(made.dataset, every))
-            labelled.say_unknown(made.dataset, every, given, allowed=allow_unknown_labels)
+            labelled.say_unknown(made.dataset, every, given.labels, allowed=allow_unknown_labels)
             with cluster.connect(made.scheduler, made.workers, store, every.served_url) as client:
                 run = Run(made.dataset, every, store, client, limit, refresh_search)
-                built = pipeline.build(run, asked, seasons)
+                built = pipeline.build(run, asked, seasons, keep=given.keep)
         special = (*told, *_special(asked, rows_of_file))
         result = BuildResult(tuple(built), store.where(paths.LEDGERS), every.label, special)
         if check:
@@ -178,8 +181,9 @@ class DatasetFolder:
         made = replace(self, catalogs=apart)
         every, asked = made._catalogs(), made._asked(region)
         rows_of_file = made._rows(asked)
-        told, given = made._labels(store, asked, seasons, file, limit, keep=False)
-        unknown = labelled.say_unknown(made.dataset, every, given, allowed=True, but=EMBEDDED)
+        given = labelled.given(made.dataset, store, file, asked, draw=False)
+        told = given.told(seasons, limit)
+        unknown = labelled.say_unknown(made.dataset, every, given.labels, allowed=True, but=EMBEDDED)
         found = estimate.estimates(Run(made.dataset, every, store, None, limit), asked, seasons)
         flag = "labels: a build wants --allow-unknown-labels, since this catalog cannot give them"
         wants = [flag] if unknown and not allow_unknown_labels else []
@@ -210,11 +214,13 @@ class DatasetFolder:
             region: as `build` has it: where maps are measured, and of what locations the share is told.
 
         Raises:
-            ConfigError: it is none of these, or cannot be read without doubt.
+            ConfigError: it is none of these, cannot be read without doubt, or labels nothing here; nothing is kept then.
         """
         store, asked = self.store, self._asked(region)
         self._check_writable(store)
-        told, _ = self._labels(store, asked, self.dataset.cube_seasons(), path, None)
+        given = labelled.given(self.dataset, store, path, asked)
+        told = given.told(self.dataset.cube_seasons(), or_else=_OTHER_FILE)
+        given.keep()
         return LabelsResult(told, store.where(paths.LABELS))
 
     @telling.shown()
@@ -244,10 +250,12 @@ class DatasetFolder:
         annotate.check(made.dataset, run_code=run_code)
         check_built(Run(made.dataset, every, store), asked)
         made._check_writable(store)
+        given = labelled.Given(made.dataset, store)
         if file is not None:
-            made._labels(store, asked, made.dataset.cube_seasons(), file, None)
+            given = labelled.given(made.dataset, store, file, asked)
+            given.told(made.dataset.cube_seasons(), or_else=_OTHER_FILE)
         with cluster.connect(made.scheduler, made.workers, store) as client:
-            packed = pipeline.pack(Run(made.dataset, every, store, client), asked, run_code=run_code)
+            packed = pipeline.pack(Run(made.dataset, every, store, client), asked, run_code=run_code, keep=given.keep)
         return PackResult(packed, _special(asked, rows.of(made.dataset, asked)))
 
     @telling.shown()
@@ -366,44 +374,6 @@ class DatasetFolder:
         if rows_of_file:
             log.log(logging.WARNING if rows_of_file.dropped else logging.INFO, "%s", rows_of_file.summary)
         return rows_of_file
-
-    def _labels(
-        self,
-        store: Store,
-        asked: Sequence[Region],
-        seasons: Sequence[str],
-        path: str | Path | None,
-        limit: int | None,
-        *,
-        keep: bool = True,
-        some: bool = False,
-    ) -> tuple[tuple[str, ...], Imported | None]:
-        """What is to be said of imported labels, which is logged before any work; and those, of `path` or from before.
-
-        Raises ConfigError where `some` is to be labelled of what is asked for, whatever the limit, and none can be.
-        """
-        if path is not None:
-            importing.check(path)
-        elif store.head(paths.LABELS_RECORD) is None:
-            return (), None
-        found = selection.locations(self.dataset, store, asked, keep=keep)
-        roots = [p for folder, p in found.items() if not self.dataset.level_of(folder).level]
-        places = Locations.joined(roots)
-        if path is None:
-            given = imported_labels.load(store, self.dataset)
-        else:
-            given = importing.take_in(self.dataset, store, path, places, keep=keep)
-        assert given is not None
-        stated = given.coverage(self.dataset, places, seasons)
-        if some and not stated.can and stated.patches:
-            raise ConfigError(
-                f"{stated.summary}. All labels from {given.record.source} would be unknown: give a file of these places, do "
-                "without (`curate labels remove`), or say --allow-unknown-labels to go on"
-            )
-        if limit is not None:
-            stated = given.coverage(self.dataset, Locations.joined([p[:limit] for p in roots]), seasons)
-        log.info("%s", stated.summary)
-        return (stated.summary,), given
 
 
 def _special(asked: Sequence[Region], rows_of_file: rows.Rows | None) -> tuple[str, ...]:

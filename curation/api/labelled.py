@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from curation.cubes import selection
 from curation.errors import ConfigError
-from curation.pack.labels import importing
+from curation.pack.labels import coverage, importing
+from curation.pack.labels import imported as imported_labels
 from curation.pack.labels.imported import Imported
+from curation.places.locations import Locations
+from curation.places.regions import Region
 from curation.recipe import catalogs as recipes
 from curation.recipe.catalogs import Catalog, Catalogs
 from curation.recipe.dataset import Dataset
 from curation.scenes.saved import opened
+from curation.store import paths
 from curation.store.objects import Store
 
 log = logging.getLogger(__name__)
@@ -30,6 +36,75 @@ def asking(
     if labels is None or not importing.is_catalog(labels):
         return apart, labels
     return importing.asked_too(dataset, store, str(labels), apart), None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Imported labels before any work: those of what somebody names now, of which nothing is kept yet, or from before."""
+
+    dataset: Dataset
+    store: Store
+    labels: Imported | None = None
+    roots: Sequence[Locations] = ()
+    """The locations asked for, region by region, without children."""
+
+    def told(self, seasons: Sequence[str], limit: int | None = None, *, or_else: str = "") -> tuple[str, ...]:
+        """What is to be said of them, which is logged.
+
+        Args:
+            seasons: those asked for.
+            limit: only the first so many locations of each region are to be built.
+            or_else: what to do where nothing at all that is asked for, whatever the limit, can be labelled by them.
+
+        Raises:
+            ConfigError: nothing can be, and it is said what to do then.
+        """
+        if self.labels is None:
+            return ()
+        stated = coverage.coverage(self.labels, self.dataset, Locations.joined(self.roots), seasons)
+        if or_else and stated.fault:
+            raise ConfigError(
+                f"{stated.fault}. All labels from {self.labels.record.source} would be unknown: {or_else}"
+            )
+        if limit is not None:
+            few = Locations.joined([its[:limit] for its in self.roots])
+            stated = coverage.coverage(self.labels, self.dataset, few, seasons)
+        log.info("%s", stated.summary)
+        return (stated.summary,)
+
+    def keep(self) -> None:
+        """Keeps them as the dataset's, in place of those before; from now on shards are packed with them."""
+        if self.labels is not None:
+            importing.keep(self.dataset, self.store, self.labels, Locations.joined(self.roots))
+
+
+def given(
+    dataset: Dataset, store: Store, path: str | Path | None, asked: Sequence[Region], *, draw: bool = True
+) -> Given:
+    """The labels of a file or folder, or, where none is named, those that were imported before; if there are any.
+
+    Args:
+        dataset: the recipe.
+        store: the dataset's folder.
+        path: what somebody names.
+        asked: the regions asked for.
+        draw: whether a draw that is made for them is kept.
+
+    Raises:
+        ConfigError: it is nothing to import, or cannot be read without doubt.
+        DamageError: what was imported is not what was recorded.
+    """
+    if path is not None:
+        importing.check(path)
+    elif store.head(paths.LABELS_RECORD) is None:
+        return Given(dataset, store)
+    found = selection.locations(dataset, store, asked, keep=draw)
+    roots = [p for folder, p in found.items() if not dataset.level_of(folder).level]
+    if path is None:
+        labels = imported_labels.load(store, dataset)
+    else:
+        labels = importing.take_in(dataset, store, path, Locations.joined(roots))
+    return Given(dataset, store, labels, roots)
 
 
 def untold(dataset: Dataset, every: Catalogs) -> str:

@@ -36,8 +36,8 @@ class CubeContents:
     """One cube as it stands: where its patches are, what became of them, and how to read them."""
 
     cube: Cube
-    """With its locations, in order; their rank is not recorded and is 0. Children have their parent, and where the season
-    lies around a date they have that; other columns are not recorded."""
+    """With its locations, in order; their rank is not recorded and is 0. Children have their parent, and all have the
+    dates that pixels follow from; other columns are not recorded."""
     ledger: Ledger
     store: Store
 
@@ -109,9 +109,8 @@ def _locations(dataset: Dataset, store: Store, region: str, season: str, ledger:
     same: dict[str, Any] = {"size_m": np.full(len(lon), dataset.recipe.grid.size), "region": [region] * len(lon)}
     if dataset.level == CHILDREN:  # each lies within its cell
         same["parent"] = era5_cells.ids(era5_cells.numbers_at(lon, lat))
-    given = {}
-    if cube.its.column is not None:
-        given[cube.its.column] = windows.dates(identity(store, recorded, cube.prefix, "date"))
+    held = windows.names(cube.its, cube.dates)
+    given = {column: windows.column(identity(store, recorded, cube.prefix, name)) for column, name in held.items()}
     locations = Locations.of_columns({**columns, **same}, given)
     found = Cube(dataset, region, season, locations).locations_digest
     if found != ledger.binding.get("locations"):

@@ -1,4 +1,4 @@
-"""The Zarr store of one region and season: its schema, and its slabs as objects to be published.
+"""The Zarr store of one region and season: where it is, what it holds, and its slabs as objects to be published.
 
 `xr.open_zarr` alone opens it. One Zarr shard of every pixel array, and one chunk of every measured coordinate, is one slab.
 """
@@ -8,35 +8,27 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import xxhash
-import zarr
 from numpy.typing import NDArray
-from zarr.core.buffer import Buffer
-from zarr.storage import MemoryStore
 
 from curation.cubes import windows, zarrshard
-from curation.cubes.arrays import axes, coordinate, create_array, of_bands, python
+from curation.cubes.arrays import python
 from curation.cubes.chunks import UNDECODED, chunk_hash, decode_chunk, encode_chunk
 from curation.cubes.facts import schema
-from curation.cubes.windows import DATED
 from curation.errors import ConfigError, DamageError
 from curation.model import STATIC, Location, Season
 from curation.outcomes import SETTLED
 from curation.places.locations import Locations
 from curation.recipe.dataset import Dataset
-from curation.recipe.digests import digest
-from curation.recipe.facts import DTYPE, FILL, TIME_ATTRIBUTES, Fact
+from curation.recipe.facts import DTYPE, Fact
 from curation.recipe.sources import ArraySpec, SourceSpec
 from curation.store import paths
-from curation.store.ledger import FORMAT
 from curation.store.objects import Store
 from curation.store.records import SlabRecord, again
-from curation.store.stat import Receipt
 
 IDENTITY: dict[str, dict[str, str]] = {
     "id": {"long_name": "location"},
@@ -112,15 +104,20 @@ class Cube:
     @property
     def identity(self) -> list[str]:
         """Names of its coordinates that are known before a pixel is read."""
-        return [*IDENTITY, *(DATED if self.its.column else ())]
+        return [*IDENTITY, *windows.listed(self.its, self.dates)]
+
+    @functools.cached_property
+    def dates(self) -> dict[str, str]:
+        """Column of locations → a season around its dates, of all dates that its pixels follow from (`Dataset.dates_of`)."""
+        return self.dataset.dates_of(self.season)
 
     @functools.cached_property
     def locations_digest(self) -> str:
-        """Digest of the ordered list of grids, and of the dates that the season lies around: what binds slabs to places."""
+        """Digest of the ordered list of grids, and of the dates that pixels follow from: what binds slabs to places."""
         found = hashlib.sha256(b"[")
         for n, p in enumerate(self.locations):
             grid = [p.id, p.epsg, p.x0_m, p.y0_m, p.size_m]
-            found.update(f"{', ' if n else ''}{json.dumps([*grid, *windows.marks(self.its, p)])}".encode())
+            found.update(f"{', ' if n else ''}{json.dumps([*grid, *windows.marks(self.dates, p)])}".encode())
         found.update(b"]")
         return found.hexdigest()
 
@@ -144,103 +141,14 @@ class Cube:
             "locations": self.locations_digest,
         }
 
-    def create(self, store: Store, pixels: Mapping[str, Any]) -> list[Receipt]:
-        """Publishes schema and identity; the root's metadata last, so that a cube that opens is whole.
-
-        Safe to repeat: the bytes follow from the recipe and the locations. `pixels` is all that changes the cube
-        (`catalogs.pixels_parts`); it stands in the root's attributes, so that a change can be told by its key.
-        """
-        objects = self._build(pixels)
-        last = "zarr.json"
-        keys = sorted(k for k in objects if k != last)
-        return [store.publish(paths.within(self.prefix, k), objects[k]) for k in [*keys, last]]
-
     def made_by(self, store: Store) -> Mapping[str, Any] | None:
-        """What `create` was told as `pixels`; None where the cube is not there or does not say."""
+        """What `creation.create` was told as `pixels`; None where the cube is not there or does not say."""
         try:
             value = json.loads(store.get(paths.metadata(self.prefix)))
             pixels = value["attributes"]["pixels"]
         except (FileNotFoundError, ValueError, KeyError):
             return None
         return pixels if isinstance(pixels, dict) else None
-
-    def _build(self, pixels: Mapping[str, Any]) -> dict[str, bytes]:
-        """Key → bytes of the store as created: metadata and identity."""
-        objects: dict[str, Buffer] = {}
-        memory = MemoryStore(objects)
-        measured = [f.name for f in self.facts]
-        root = zarr.create_group(
-            memory,
-            zarr_format=3,
-            attributes={
-                "coordinates": " ".join([*self.identity, *measured]),
-                "format": FORMAT,
-                "dataset": self.dataset.name,
-                "region": self.folder,
-                "season": self.season,
-                "pixels": pixels,
-                "pixels_digest": digest(pixels),
-                "locations_digest": self.locations_digest,
-                "licences": {s.name: s.licence for s in self.sources},
-            },
-        )
-        n = len(self.locations)
-        for name, (spec, array) in self.arrays.items():
-            _, bands, px, _ = chunk = self.chunk_shape(name)
-            create_array(
-                root,
-                name,
-                shape=(n, bands, px, px),
-                chunks=chunk,
-                shards=(self.slab_patches, bands, px, px),
-                dtype=array.dtype,
-                fill_value=array.nodata,
-                dimension_names=("patch", f"{name}_band", f"y_{array.pixel}", f"x_{array.pixel}"),
-                attributes={
-                    "source": spec.name,
-                    "long_name": spec.title,
-                    **({"comment": spec.comment} if spec.comment else {}),
-                    "units": array.unit,
-                    "nodata": array.nodata,
-                    **({} if array.res_m is None else {"res_m": array.res_m}),
-                },
-            )
-            coordinate(root, f"{name}_band", array.bands, of_bands([spec.band(b) for b in array.bands]))
-        for array in {a.pixel: a for _, a in self.arrays.values()}.values():
-            axes(root, array, self.dataset.recipe.grid)
-        for axis, names in {f.axis: f.along for f in self.facts if f.axis}.items():
-            coordinate(root, axis, names)
-        for fact in self.facts:
-            second = (fact.length,) if fact.axis else ()
-            create_array(
-                root,
-                fact.name,
-                shape=(n, *second),
-                chunks=(self.slab_patches, *second),
-                dtype=DTYPE[fact.type],
-                fill_value=FILL[fact.type],
-                dimension_names=("patch", *([fact.axis] if fact.axis else [])),
-                attributes=fact.attributes,
-            )
-        for name, attributes in IDENTITY.items():
-            dtype = "str" if name == "id" else "int32" if name == "epsg" else "float64"
-            unit = {"units": self.dataset.recipe.grid.unit} if name in ("x0_m", "y0_m") else {}
-            own = attributes | unit
-            array_ = create_array(
-                root, name, shape=(n,), chunks=(n,), dtype=dtype, dimension_names=("patch",), attributes=own
-            )
-            array_[:] = self.locations.column(name)
-        for name, seconds in windows.coordinates(self.its, self.locations).items():
-            array_ = create_array(
-                root, name, shape=(n,), chunks=(n,), dtype=DTYPE["time"], fill_value=FILL["time"],
-                dimension_names=("patch",), attributes=DATED[name] | TIME_ATTRIBUTES,
-            )  # fmt: skip
-            array_[:] = seconds
-        with warnings.catch_warnings():
-            # Consolidated metadata is not in the Zarr v3 core yet; without it `xr.open_zarr` warns and reads 60 objects.
-            warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-            zarr.consolidate_metadata(memory)
-        return {key: value.to_bytes() for key, value in objects.items()}
 
     def encode(self, name: str, pixels: NDArray[Any]) -> bytes:
         """One patch of a pixel array as its stored chunk; pixels (band, y, x)."""

@@ -18,11 +18,11 @@ from numpy.typing import DTypeLike, NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
+from curation.cubes import windows
 from curation.cubes.chunks import UNDECODED, decode_chunk
 from curation.cubes.cube import IDENTITY, stored_chunk
 from curation.cubes.facts import outcome_facts
 from curation.cubes.open_patch import StoredCube, ledger_of
-from curation.cubes.windows import DATED
 from curation.errors import ConfigError, DamageError
 from curation.errors.words import did_you_mean
 from curation.model import STATIC
@@ -57,6 +57,7 @@ def open_cube(folder: str | Path | Store, region: str) -> xr.Dataset:
 
     Of a season that lies around a date of each location `date`, `window_start` and `window_end` (season, location) say
     which, and from when until before when: NaT of seasons that are the same everywhere, and where there is no date.
+    `date_of_<season>` is that of another season which decides pixels of this one; NaT of seasons where it decides none.
 
     `spatial_ref` has the CRS, for rioxarray and odc-geo, where all locations lie in one; `epsg` has each one's in any case.
     Pixels of a cube lie apart on the ground, each at its location: `at` gives those of one the coordinates in its CRS.
@@ -193,10 +194,10 @@ def _variables(cubes: Mapping[str, StoredCube]) -> dict[str, xr.Variable]:
             out[name] = lazy(_Pixels(name, meta, stored), meta, meta["data_type"], of, first.slots)
         elif name in IDENTITY:
             continue
-        elif name in DATED:
+        elif (of_dates := windows.attributes(name)) is not None:
             none = [np.nan] * count
             values = _time(np.array([c.values(name) if c else none for c in stored], np.float64))
-            out[name] = xr.Variable(dims(meta), values, DATED[name])
+            out[name] = xr.Variable(dims(meta), values, of_dates)
         elif name in recorded or name.endswith(("status", "reason", "_scenes")):
             values = recorded.get(name, np.zeros((len(cubes), count), "uint8" if name.endswith("status") else "U1"))
             out[label] = xr.Variable(dims(meta), values[0] if static else values, _flat(of))

@@ -1,9 +1,9 @@
-"""What a cube says of the windows of a season that lies around a date of each location."""
+"""What a cube says of dates of its locations: of those that its season lies around, and of others' that decide pixels."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,36 +21,63 @@ DATED: dict[str, dict[str, str]] = {
     "window_start": {"long_name": "first instant of the location's season"},
     "window_end": {"long_name": "first instant after the location's season"},
 }
-"""Coordinates of such a cube that are known before a pixel is read, and their Zarr attributes; NaT where it has no date."""
+"""Coordinates of the cube of such a season that are known before a pixel is read, and their Zarr attributes; NaT where a
+location has no date."""
+
+_OTHER = "date_of_"
 
 
-def date_of(season: Season, place: Location) -> dt.datetime | None:
-    """The date of a location that a season lies around; None where it has none, or all have the same window."""
-    date = None if season.column is None else place.columns[season.column]
+def date_of(column: str | None, place: Location) -> dt.datetime | None:
+    """The date that a location has in a column; None where it has none, or there is no column."""
+    date = None if column is None else place.columns[column]
     return date if isinstance(date, dt.datetime) else None
 
 
-def marks(season: Season, place: Location) -> list[str | None]:
-    """What a digest takes of it beside the location's grid; nothing where all have the same window."""
-    if season.column is None:
-        return []
-    date = date_of(season, place)
-    return [None if date is None else iso(date)]
+def names(season: Season, dates: Mapping[str, str]) -> dict[str, str]:
+    """Column → coordinate that holds its dates.
+
+    Args:
+        season: the cube's.
+        dates: what the cube's pixels follow from (`Dataset.dates_of`).
+    """
+    return {column: "date" if column == season.column else f"{_OTHER}{name}" for column, name in dates.items()}
 
 
-def coordinates(season: Season, locations: Locations) -> dict[str, NDArray[np.float64]]:
-    """Name → seconds since 1970 of each location, of the coordinates of `DATED`; none where all have the same window."""
-    if season.column is None:
-        return {}
-    rows = np.full((len(DATED), len(locations)), np.nan)
+def listed(season: Season, dates: Mapping[str, str]) -> list[str]:
+    """All coordinates that a cube has of dates and windows, in order; none where pixels follow from no date. As `names`."""
+    return list(dict.fromkeys([*(DATED if season.column else ()), *names(season, dates).values()]))
+
+
+def attributes(name: str) -> dict[str, str] | None:
+    """Zarr attributes of a coordinate of dates or windows; None where it is none of these."""
+    if name.startswith(_OTHER):
+        other = name.removeprefix(_OTHER)
+        return {"long_name": f"date of the location that season {other} lies around, whose scenes decide pixels here"}
+    return DATED.get(name)
+
+
+def marks(dates: Mapping[str, str], place: Location) -> list[str | None]:
+    """What a digest takes of a location beside its grid: its dates that pixels follow from."""
+    found = [date_of(column, place) for column in dates]
+    return [None if date is None else iso(date) for date in found]
+
+
+def coordinates(season: Season, dates: Mapping[str, str], locations: Locations) -> dict[str, NDArray[np.float64]]:
+    """Name → seconds since 1970 of each location, of all that are `listed`; NaN where it has no date."""
+    called = names(season, dates)
+    out = {name: np.full(len(locations), np.nan) for name in listed(season, dates)}
     for k, place in enumerate(locations):
-        date, window = date_of(season, place), season.window(place)
-        if date is not None and window is not None:
-            rows[:, k] = [(t - EPOCH).total_seconds() for t in (date, window.start, window.end)]
-    return dict(zip(DATED, rows, strict=True))
+        for column, name in called.items():
+            if (date := date_of(column, place)) is not None:
+                out[name][k] = (date - EPOCH).total_seconds()
+        if season.column is not None and (window := season.window(place)) is not None:
+            out["window_start"][k], out["window_end"][k] = (
+                (t - EPOCH).total_seconds() for t in (window.start, window.end)
+            )
+    return out
 
 
-def dates(seconds: Sequence[Any]) -> pa.Array:
-    """The dates of locations by the coordinate `date`, to the microsecond, as columns of locations hold them."""
+def column(seconds: Sequence[Any]) -> pa.Array:
+    """The dates of locations by the coordinate that holds them, to the microsecond, as columns of locations hold them."""
     known = [None if np.isnan(s) else EPOCH + dt.timedelta(microseconds=round(s * 1e6)) for s in seconds]
     return pa.array(known, TIME)

@@ -24,6 +24,7 @@ from curation.format.tar import MemberRow
 from curation.outcomes import PENDING, PatchOutcome
 from curation.pack import sharing
 from curation.pack.annotate import AnnotationError, Failure
+from curation.pack.labels import coverage
 from curation.pack.labels.imported import Imported
 from curation.pack.plan import Plan, PlannedSample, plan
 from curation.pack.shard import ShardJob, ShardPart, folder_of, keep, write_shard
@@ -34,6 +35,7 @@ from curation.places.locations import Locations
 from curation.places.reach import reach_km
 from curation.places.regions import Region
 from curation.places.rows import Dropped
+from curation.recipe import catalogs
 from curation.recipe.dataset import Dataset
 from curation.recipe.split import ColumnSplit
 from curation.store import full, paths
@@ -147,12 +149,12 @@ def matched(run: Run, built: Cubes, jobs: Sequence[ShardJob], imported: Imported
     firsts = (next(iter(by.values())) for by in built.cubes.values())
     places = Locations.joined([c.locations for c in firsts if not c.dataset.level])
     samples = ((m, facts[0]) for j in jobs for m, facts in zip(j.members, j.facts, strict=True))
-    lost = imported.unused(run.dataset, places, samples)
+    lost = coverage.unused(imported, run.dataset, places, samples)
     why = ", ".join(f"{code} {n}" for code, n in Counter(code for _, code in lost).most_common())
     text = f"labels of {imported.record.file}: {imported.record.rows - len(lost)} of {counted(imported.record.rows, 'row')}"
     return Matched(
         f"{text} are of samples" + (f"; the others ({why}) are listed in {paths.UNMATCHED}" if lost else ""),
-        imported.table(lost),
+        coverage.table(imported, lost),
     )
 
 
@@ -271,10 +273,11 @@ def jobs(run: Run, built: Cubes, made: Plan, imported: Imported | None) -> Itera
                 out[part.season] = out[part.season] | imported.facts(run.dataset, *args)
         return out
 
+    pixels = catalogs.pixels_digest(run.dataset, run.catalogs)
     for split, shards in made.shards.items():
         for number, members in enumerate(shards):
             of = tuple(tuple(known(p) for p in m.places) for m in members)
-            yield ShardJob(run.dataset, run.store, split, number, tuple(members), of)
+            yield ShardJob(run.dataset, run.store, split, number, tuple(members), of, pixels)
 
 
 def _facts(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import to_builtins
 from numpy.typing import NDArray
 
 from curation.cubes.cube import Cube
@@ -18,9 +19,9 @@ from curation.format import content, index, names, payload, tar
 from curation.format.index import ArrayEntry, BandEntry
 from curation.format.names import META, MemberName
 from curation.format.tar import MemberRow, Sample
-from curation.model import STATIC
+from curation.model import STATIC, Location
 from curation.pack.annotate import AnnotationError, Failure, add_up, annotate
-from curation.pack.meta import label_names, meta_of_sample, plain
+from curation.pack.meta import column_value, label_names, meta_of_sample, plain
 from curation.pack.plan import PlannedSample
 from curation.pack.writers import written_by
 from curation.recipe.dataset import Dataset
@@ -40,6 +41,8 @@ class ShardJob:
     members: tuple[PlannedSample, ...]
     facts: tuple[tuple[dict[str, dict[str, Any]], ...], ...]
     """Per sample, for itself and each of its children, season → facts."""
+    pixels_digest: str = ""
+    """Of all that the cubes follow from, seasons and sources among it."""
     staged: bool = False
     """Whether it is written aside, to be put into its place when all shards are made."""
 
@@ -50,13 +53,18 @@ class ShardJob:
 
     @property
     def digest(self) -> str:
-        """What the tar's bytes, and what the index says of it, follow from: what writes it, too."""
+        """What the tar's bytes, and what the index says of it, follow from: what writes it, too.
+
+        `meta.json` tells of each place whatever the draw says of it, its columns, and its windows by the dates in these.
+        """
         value = [
             index.VERSION,
             written_by(),
+            self.pixels_digest,
             self.dataset.release_digest(),
+            {name: to_builtins(entry) for name, entry in array_entries(self.dataset).items()},
             [
-                [m.split, [[p.location.id, [[s.season, s.outcome.chunks] for s in p.parts]] for p in m.places]]
+                [m.split, [[_told(p.location), [[s.season, s.outcome.chunks] for s in p.parts]] for p in m.places]]
                 for m in self.members
             ],
         ]
@@ -83,6 +91,14 @@ class ShardPart:
     """Per sample, its domain columns."""
     counts: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     """Annotation → name → what it counted, over the samples."""
+
+
+def _told(place: Location) -> dict[str, Any]:
+    """All that is known of a place but where it stands in the draw, which no sample tells."""
+    columns = {name: column_value(value) for name, value in place.columns.items()}
+    return {f.name: getattr(place, f.name) for f in dataclasses.fields(place) if f.name != "rank"} | {
+        "columns": columns
+    }
 
 
 def level_of(dataset: Dataset, place: PlannedSample) -> Dataset:

@@ -146,6 +146,25 @@ class Dataset:
             return its
         return its.widened(dt.timedelta(days=min(self.recipe.quality.max_gap_days, MOST_DAYS)))
 
+    def looks_at(self, source: str, season: str) -> list[str]:
+        """The seasons whose scenes decide what is picked of a source for a season.
+
+        A source of one orbit direction looks at all of them: the direction follows from their counts together.
+        """
+        return self.season_names() if self.specs[source].pick.one_way else [season]
+
+    def dates_of(self, season: str) -> dict[str, str]:
+        """Column of locations → a season that lies around its dates, of all dates that a season's pixels follow from.
+
+        The season's own comes first, then those of the seasons that its sources look at.
+        """
+        out: dict[str, str] = {}
+        for name in [season, *(n for spec in self.sources(season) for n in self.looks_at(spec.name, season))]:
+            column = self.recipe.season(name).column
+            if column is not None:
+                out.setdefault(column, name)
+        return out
+
     def min_valid(self, source: str) -> float:
         """Least fraction of pixels with data that a source of a patch may have; more than none anyway."""
         own = self.recipe.sources[source].min_valid

@@ -164,7 +164,7 @@ def _window(cube: CubeContents, place: Location) -> list[tuple[str, str]]:
     season = cube.cube.its
     if season.column is None:
         return []
-    date, window = windows.date_of(season, place), season.window(place)
+    date, window = windows.date_of(season.column, place), season.window(place)
     if date is None or window is None:
         return [(season.column, "none")]
     return [(season.column, iso(date)), ("window", f"{window.start:%Y-%m-%d} to before {window.end:%Y-%m-%d}")]

@@ -96,12 +96,12 @@ class Api:
             found = ask(None).found if fields is None else fields.found(ask, cells=len(queries))
         except TooMuchError as err:
             if len(queries) == 1:
-                return [_alone(CurationError(str(err)))]
+                return [CurationError(str(err))]
             self._too_much += 1
             log.info("%s; asking for each of its %d cells", err, len(queries))
             return [found for query in queries for found in self.together([query])]
         except CurationError as err:
-            return [_alone(err) for _ in queries]
+            return [err for _ in queries]
         return list(found)
 
     def _fields_of(self, query: Query, form: CatalogForm) -> Fields:
@@ -144,15 +144,6 @@ class Api:
         if not isinstance(page.get("features"), list):
             raise TypeError(f"the page has no list of items: its keys are {shown(sorted(page), 100)}")
         return page
-
-
-def _alone(err: CurationError) -> CurationError:
-    """The error without what caused it, of which its message tells what may be told.
-
-    It goes to workers, which do not know the secrets of a catalog that its server may repeat, and would record them.
-    """
-    err.__cause__ = err.__context__ = None
-    return err
 
 
 class _Pages(StacApiIO):

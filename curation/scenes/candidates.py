@@ -62,15 +62,13 @@ class Candidates:
 
 
 def sought(dataset: Dataset, season: str) -> list[tuple[SourceSpec, Season]]:
-    """Sources and seasons to search for a season's cube.
+    """Sources and seasons to search for a season's cube."""
+    return [(s, its) for s in dataset.sources(season) for its in _seasons(dataset, s, season)]
 
-    A source of one orbit direction is searched in all seasons: the direction follows from their counts together.
-    """
-    out = []
-    for spec in dataset.sources(season):
-        names = dataset.season_names() if spec.pick.one_way else [season]
-        out += [(spec, dataset.sought(spec.name, n)) for n in names]
-    return out
+
+def _seasons(dataset: Dataset, spec: SourceSpec, season: str) -> list[Season]:
+    """The seasons that a source of a season's cube looks at, as they are searched."""
+    return [dataset.sought(spec.name, name) for name in dataset.looks_at(spec.name, season)]
 
 
 def wanted(dataset: Dataset, season: str, places: Iterable[Location]) -> list[Wanted]:
@@ -108,7 +106,7 @@ def _of_source(
     """Location id → candidates of a source, best first."""
     its, pick = dataset.sought(spec.name, season), spec.pick
     excluded = frozenset(dataset.recipe.search.exclude)
-    directions = _directions(dataset, searches, spec, places)
+    directions = _directions(dataset, searches, spec, season, places)
 
     @functools.cache
     def searched(window: Window, cell: SearchCell) -> tuple[list[Scene], list[Unreadable]]:
@@ -173,12 +171,12 @@ def times(mine: Candidates, but: Collection[str]) -> Times:
 
 
 def _directions(
-    dataset: Dataset, searches: Searches, spec: SourceSpec, places: Sequence[Location]
+    dataset: Dataset, searches: Searches, spec: SourceSpec, season: str, places: Sequence[Location]
 ) -> dict[str, str | None]:
     """Location id → its orbit direction, of a source that keeps to one."""
     if not spec.pick.one_way:
         return {}
-    seasons = [dataset.sought(spec.name, n) for n in dataset.season_names()]
+    seasons = _seasons(dataset, spec, season)
     scenes = functools.cache(lambda window, cell: searches.scenes(spec, window, cell))
     out = {}
     for place in places:

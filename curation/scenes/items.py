@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-import numpy as np
 import shapely
-import shapely.affinity
 from shapely.geometry.base import BaseGeometry
 
 from curation.errors.causes import one_line
@@ -23,7 +21,7 @@ from curation.read import radiometry, versions
 from curation.recipe.catalogs import Catalog
 from curation.recipe.forms import CatalogForm
 from curation.recipe.sources import SourceSpec
-from curation.scenes import spelling
+from curation.scenes import footprint, spelling
 from curation.scenes.cells import SearchCell
 from curation.store import hrefs
 
@@ -160,7 +158,7 @@ def reduced_each(items: Iterable[Any], queries: Sequence[Query], form: CatalogFo
 def _stated(item: Any, spec: SourceSpec) -> BaseGeometry | None:
     """The footprint of an item; None where it states none that can be read: it may lie anywhere."""
     with contextlib.suppress(Exception):
-        return _footprint(item["geometry"], may_hold_a_pole=spec.kind.whole_orbits)
+        return footprint.read(item["geometry"], may_hold_a_pole=spec.kind.whole_orbits)
     return None
 
 
@@ -343,7 +341,7 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
         id=item["id"],
         source=spec.name,
         time=_time(properties),
-        geometry=_footprint(item["geometry"], may_hold_a_pole=spec.kind.whole_orbits),
+        geometry=footprint.read(item["geometry"], may_hold_a_pole=spec.kind.whole_orbits),
         hrefs=found,
         epsg=_epsg(properties, first),
         cloud_pct=_percent(_CLOUD, properties.get(_CLOUD)),
@@ -365,43 +363,6 @@ def _baseline(value: Any, form: CatalogForm) -> str | None:
     if value is None:
         return None
     return _text("baseline", value) if form.offset == "none" else versions.baseline(value)
-
-
-def _footprint(geometry: Any, *, may_hold_a_pole: bool = False) -> shapely.geometry.base.BaseGeometry:
-    """A valid shape within 180°W to 180°E, in two parts where it runs across the antimeridian.
-
-    Items state such a footprint in two parts, or with longitudes that run on (181), or as a ring folded over the globe
-    (179, -179), which would seem to hold every place of its latitudes. That of an orbit may hold a pole and be as wide as it
-    is drawn: it is both, since reading an orbit that does not reach a place costs little, and leaving one out is a loss.
-    """
-    parts = []
-    whole = geometry if isinstance(geometry, shapely.Geometry) else shapely.geometry.shape(geometry)
-    if shapely.is_empty(whole) or not np.isfinite(shapely.get_coordinates(whole)).all():
-        raise ValueError("its geometry is empty or not finite")
-    for part in shapely.get_parts(whole):
-        west, _, east, _ = part.bounds
-        if east - west > 180:
-            if may_hold_a_pole:
-                drawn = part if part.is_valid else shapely.make_valid(part)
-                parts.append(drawn.intersection(shapely.box(-180, -90, 180, 90)))
-            part = shapely.transform(part, lambda xy: xy + np.column_stack([360.0 * (xy[:, 0] < 0), 0 * xy[:, 1]]))
-        part = part if part.is_valid else shapely.make_valid(part)
-        if _within(part):
-            parts.append(part)
-            continue
-        for turn in (-360, 0, 360):
-            inside = shapely.affinity.translate(part, turn).intersection(shapely.box(-180, -90, 180, 90))
-            if inside.area > 0:
-                parts.append(inside)
-    found = parts[0] if len(parts) == 1 else shapely.union_all(parts)
-    if found.is_empty or not found.area:
-        raise ValueError("its geometry covers nothing on the globe")
-    return found
-
-
-def _within(shape: shapely.geometry.base.BaseGeometry) -> bool:
-    west, _, east, _ = shape.bounds
-    return bool(west >= -180 and east <= 180)
 
 
 def _absolute(href: str, item: dict[str, Any], catalog: Catalog) -> str:

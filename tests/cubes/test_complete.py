@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.cubes import contents, selection
+from curation.cubes import contents, creation, selection
 from curation.cubes.complete import COMPLETE, FAILED, REJECTED, Verdict, judged, with_children
 from curation.cubes.cube import Cube
 from curation.outcomes import PENDING, PatchOutcome, SourceOutcome, Status
@@ -169,7 +169,7 @@ def test_a_recorded_child_is_of_the_cell_that_the_draw_says_and_of_its_side(tmp_
         here = Cube(level, "r", season, found[folder])
         ledger = Ledger.replay(store, folder, season)
         ledger.acquire(here.binding("digest"))
-        ledger.record_cube(here.create(store, {}))
+        ledger.record_cube(creation.create(here, store, {}))
     of_cell = split.planned(dataset.recipe, found["r"])
     assert len(set(of_cell.sides.values())) > 1
     for folder, season in cube_names(store):

@@ -10,19 +10,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import curation
 from curation.cli import main
 from curation.cubes import contents, selection, windows
-from curation.model import iso
+from curation.cubes.cube import Cube
+from curation.model import Location, iso
 from curation.outcomes import PatchOutcome, Status
+from curation.places.locations import Locations
 from curation.report import measurements, page, show, survey
 from curation.report.estimate import estimates
+from curation.scenes.candidates import wanted
 from curation.store.ledger import Ledger
 from curation.store.objects import Store
 from curation.work.run import Run
 from tests import world as tiny
 from tests.loopback import serving
+from tests.properties import examples
+from tests.recipe.test_seasons import recipe
 from tests.run import Curate
 from tests.scenes.catalog import Served
 
@@ -218,3 +225,121 @@ def test_pictures_and_pages_tell_windows(events, tmp_path, capsys):
     assert chart is not None
     assert "post s2l2a: 3 patches, 2021-07-10 to 2021-10-10" in chart.svg
     assert ("seasons", "pre days -30…-1 of event_date, post days 0…20 of event_date") in page._facts(found, None)
+
+
+# --- dates of other seasons, which decide pixels by way of the orbit direction ----------------------------------------
+
+TWO = """[seasons]
+pre = { around = "event_date", days = [-30, -1], anchor_day = -1 }
+summer = { start = 2021-06-01, end = 2021-09-01 }
+post = { around = "later", days = [0, 20] }
+"""
+# With 12 days more each way radar of `pre` is that of 11 July (descending) and 12 July (ascending), of `summer` as well.
+FALL, EARLY = "2021-11-20", "2021-06-09"
+"""Dates whose `post` has one radar scene: that of 20 November, ascending; or that of 11 July."""
+SPOTS = [(1, 1), (1, 2), (1, 3)]
+
+
+def both(world: tiny.World, folder: Path, later: str) -> tiny.World:
+    """The tiny world with two columns of dates; `later` of the first location is given."""
+    made = world.from_afar(folder)
+    text = made.recipe.read_text()
+    start, end = text.index("[seasons]"), text.index("[sources]")
+    columns = 'file = "places.csv"\ncolumns = ["event_date", "later"]'
+    made.recipe.write_text((text[:start] + TWO + text[end:]).replace('file = "places.csv"', columns))
+    rows = [
+        f"{x},{y},{tiny.EPSG},2021-07-14,{'' if spot == SPOTS[2] else later if spot == SPOTS[0] else FALL}"
+        for spot in SPOTS
+        for x, y in [tiny.corner(*spot)]
+    ]
+    (folder / "places.csv").write_text("\n".join(["x0_m,y0_m,epsg,event_date,later", *rows]) + "\n")
+    return made
+
+
+def radar(curate: Curate, season: str, spot: tuple[int, int] = SPOTS[0]) -> str:
+    """The day of the radar scene of a patch."""
+    (scene,) = outcomes(curate, season)[tiny.name(*spot)].sources["s1rtc"].scenes
+    return scene.split("_")[3][:8]
+
+
+@pytest.fixture(scope="module")
+def fall(world: tiny.World, tmp_path_factory: pytest.TempPathFactory) -> Curate:
+    """Built; nobody changes it."""
+    curate = Curate(both(world, tmp_path_factory.mktemp("two"), FALL), tmp_path_factory.mktemp("built-two"))
+    assert curate() == 0
+    return curate
+
+
+def test_a_date_of_another_season_that_decides_pixels_is_refused_as_ones_own_is(world, fall, tmp_path, capsys):
+    early = Curate(both(world, tmp_path / "early", EARLY), tmp_path / "afresh")
+    assert early() == 0
+    for season in ("pre", "summer"):  # the direction of most scenes changes with `later`, so its pixels do
+        assert (radar(fall, season), radar(early, season)) == ("20210712", "20210711")
+        assert radar(fall, season, SPOTS[1]) == radar(early, season, SPOTS[1])
+    mine = Curate(early.world, tmp_path / "root")
+    shutil.copytree(fall.root, mine.root)
+    (mine.folder / "manifest/locations.parquet").unlink()
+    capsys.readouterr()
+    for season in ("pre", "summer", "post"):
+        assert mine("build", "--season", season) != 0
+        said = capsys.readouterr().err
+        assert f"europe/{season}" in said
+        assert "locations" in said
+    assert mine("build", "--season", "static") == 0  # what has no time follows from no date
+    assert mine("pack") != 0
+
+
+def test_a_cube_gives_the_dates_of_others_back_and_readers_know_them_as_times(fall):
+    ids = [tiny.name(*s) for s in SPOTS]
+    later = dict(zip(ids, [FALL, FALL, None], strict=True))
+    for season, held in {
+        "pre": ["date", "window_start", "window_end", "date_of_post"],
+        "summer": ["date_of_pre", "date_of_post"],
+        "post": ["date", "window_start", "window_end", "date_of_pre"],
+        "static": [],
+    }.items():
+        found = contents.opened(fall.dataset, fall.store, "europe", season).cube
+        for place in found.locations if held else ():
+            said = {column: None if value is None else f"{value:%Y-%m-%d}" for column, value in place.columns.items()}
+            assert said == {"event_date": "2021-07-14", "later": later[place.id]}
+        alone = xr.open_zarr(fall.folder / f"cubes/europe/{season}.zarr")
+        assert [n for n in alone.variables if "date" in str(n) or "window" in str(n)] == sorted(held)
+    assert fall("verify") == 0
+    cube = curation.open_cube(fall.folder, "europe").sel(location=ids)
+    for season in ("pre", "summer", "post"):
+        want = [FALL, FALL, "NaT"] if season != "post" else ["NaT"] * 3
+        assert np.array_equal(
+            cube["date_of_post"].sel(season=season).values, np.array(want, "datetime64[ns]"), equal_nan=True
+        )
+
+
+COLUMNS = ("a", "b", "c")
+
+
+@given(
+    st.lists(st.sampled_from([*COLUMNS, None]), min_size=1, max_size=4),
+    st.sampled_from(["", "s1rtc = {}", "s1rtc = { seasons = ['s0'] }"]),
+    st.dictionaries(st.sampled_from(COLUMNS), st.dates(dt.date(1990, 1, 1), dt.date(2030, 1, 1)), max_size=3),
+    st.sampled_from(COLUMNS),
+)
+@settings(max_examples=examples(200))
+def test_what_binds_a_cube_changes_with_a_date_where_its_searches_do_and_nowhere_else(
+    tmp_path_factory, arounds, radar, dates, changed
+):
+    folder = tmp_path_factory.mktemp("bound")
+    lines = [
+        f"s{n} = {{ around = '{c}', days = [0, 9] }}"
+        if c
+        else f"s{n} = {{ start = 2021-0{n + 1}-01, end = 2021-06-01 }}"
+        for n, c in enumerate(arounds)
+    ]
+    made = recipe(folder, "[seasons]\n" + "\n".join(lines), str(list(COLUMNS)), {"s1rtc = {}": radar})
+    before = {c: dates.get(c) and dt.datetime.combine(dates[c], dt.time(), dt.UTC) for c in COLUMNS}
+    after = before | {changed: (before[changed] or dt.datetime(2020, 1, 1, tzinfo=dt.UTC)) + dt.timedelta(days=400)}
+    one, other = (
+        Location("a", 8.0, 50.0, 32632, 0.0, 0.0, made.recipe.grid.size, "europe", columns=c) for c in (before, after)
+    )
+    for season in made.cube_seasons():
+        searched = [[(s.name, w, c) for s, w, c in wanted(made, season, [p])] for p in (one, other)]
+        bound = [Cube(made, "europe", season, Locations.of([p])).locations_digest for p in (one, other)]
+        assert (bound[0] == bound[1]) == (searched[0] == searched[1])

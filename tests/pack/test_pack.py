@@ -1,3 +1,5 @@
+import dataclasses
+import datetime as dt
 import hashlib
 import io
 import json
@@ -21,14 +23,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.cli import main
-from curation.cubes import zarrshard
+from curation.cubes import selection, zarrshard
 from curation.cubes.complete import judged
 from curation.cubes.cube import Cube
 from curation.errors import CurationError
 from curation.format.index import BandEntry, Index
 from curation.model import Location
 from curation.outcomes import PatchOutcome, SourceOutcome, Status
-from curation.pack import plan, shard, writers
+from curation.pack import pack, plan, shard, writers
 from curation.pack.plan import Plan
 from curation.places.locations import Locations
 from curation.read import backscatter
@@ -36,6 +38,7 @@ from curation.recipe.split import ColumnSplit
 from curation.store.ledger import Ledger
 from curation.stream.decode import decoder
 from curation.stream.open import open_shards
+from curation.work.run import Run
 from tests import world as tiny
 from tests.properties import fast
 from tests.run import Curate
@@ -128,6 +131,53 @@ def test_what_other_code_wrote_is_written_again(built: Curate, tmp_path, capsys,
     capsys.readouterr()
     assert mine("pack") == 0
     assert "(0 shards made before)" in capsys.readouterr().out
+
+
+def test_what_the_file_of_places_says_by_now_is_what_samples_say(built: Curate, tmp_path, capsys):
+    shutil.copytree(built.world.folder, tmp_path / "own")
+    mine = Curate(tiny.World(tmp_path / "own"), tmp_path / "root")
+    shutil.copytree(built.root, mine.root)
+    mine.world.recipe.write_text(tiny.RECIPE.replace('file = "places.csv"', 'file = "places.csv"\ncolumns = ["kind"]'))
+    places = (mine.world.folder / "places.csv").read_text().splitlines()
+    fresh: dict[str, str] = {}
+    for kind in ("wood", "field"):  # the places, their pixels and what was measured of them are the same
+        rows = [f"{places[0]},kind", *(f"{row},{kind if n else 'hill'}" for n, row in enumerate(places[1:]))]
+        (mine.world.folder / "places.csv").write_text("\n".join(rows) + "\n")
+        (mine.folder / "manifest/locations.parquet").unlink()
+        if kind == "field":  # what packing gives where nothing was packed before
+            other = mine.copy(tmp_path / "other")
+            shutil.rmtree(other.folder / "packing")
+            assert other("pack") == 0
+            fresh = other.hashes()
+        assert mine("pack") == 0
+        said = {s["key"]: s["kind"] for s in open_shards(str(mine.folder / "shards"), "train")}
+        assert said == {key: "hill" if key == tiny.name(0, 0) else kind for key in COMPLETE}
+    assert mine.hashes() == fresh
+
+
+def test_a_shard_is_made_again_for_whatever_a_sample_tells_and_for_nothing_else(built: Curate):
+    run = Run(built.dataset, built.catalogs, built.store, None, None)
+    asked = selection.asked_regions(run.dataset, run.catalogs, "europe")
+    cubes = pack.opened(run, asked)
+    job = next(pack.jobs(run, cubes, pack.planned(run, asked, cubes), None))
+    (first, *others), date = job.members, dt.datetime(2021, 7, 15, tzinfo=dt.UTC)
+
+    def of(**change) -> str:
+        place = dataclasses.replace(first.location, **change)
+        return dataclasses.replace(job, members=(dataclasses.replace(first, location=place), *others)).digest
+
+    changes = {
+        "id": "x", "lon": 1.0, "lat": 1.0, "epsg": 32633, "x0_m": 1.0, "y0_m": 1.0, "size_m": 60.0, "region": "x",
+        "parent": "x", "columns": {"kind": None},
+    }  # fmt: skip
+    assert {*changes, "rank"} == {f.name for f in dataclasses.fields(Location)}
+    found = [job.digest, *(of(**{name: value}) for name, value in changes.items())]
+    found += [of(columns={"kind": value}) for value in ("wood", 3, True, date, date + dt.timedelta(days=1))]
+    found.append(
+        dataclasses.replace(job, pixels_digest="0" * 64).digest
+    )  # windows of seasons, and all that sources are
+    assert len(set(found)) == len(found)
+    assert of(rank=99) == job.digest
 
 
 def relabelled(built: Curate, folder: Path, min_fraction: float = 0.5) -> Curate:

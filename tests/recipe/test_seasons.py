@@ -1,6 +1,7 @@
 """Seasons around a date: which days they are, how they are said, and what is refused."""
 
 import datetime as dt
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -102,12 +103,18 @@ post = { around = "flood", days = [0, 12] }
 """
 
 
-def recipe(tmp_path: Path, seasons: str = DATED, columns: str = '["flood"]') -> Dataset:
-    """The starter recipe with seasons around a column of a file of places."""
+def recipe(
+    tmp_path: Path, seasons: str = DATED, columns: str = '["flood"]', change: Mapping[str, str] | None = None
+) -> Dataset:
+    """The starter recipe with seasons around a column of a file of places, and what is to be changed in its text."""
     start, end = STARTER.index("[places]"), STARTER.index("[sources]")
     places = f'[places]\nsampler = "file"\nfile = "places.csv"\ncolumns = {columns}\n'
     path = tmp_path / "recipe.toml"
-    path.write_text(f"{STARTER[:start]}{places}{seasons}\n{STARTER[end:]}")
+    rest = STARTER[end:]
+    for old, new in (change or {}).items():
+        assert rest.count(old) == 1
+        rest = rest.replace(old, new)
+    path.write_text(f"{STARTER[:start]}{places}{seasons}\n{rest}")
     return load_dataset(str(path))
 
 

@@ -12,7 +12,7 @@ import shapely
 from curation.read import versions
 from curation.recipe.catalogs import Catalog, resolve
 from curation.scenes import items
-from tests.scenes.catalog import RING, bands, cell_at, items_in, query, reduced, spec
+from tests.scenes.catalog import bands, cell_at, items_in, query, reduced, spec
 
 
 def test_sentinel_2_items_of_planetary_computer(shared):
@@ -146,36 +146,6 @@ def test_worldcover_items_of_planetary_computer(shared):
     out = items.reduced([old], query(source, cell_at(old["geometry"])), form, catalog)
     assert not out.scenes
     assert list(out.dropped) == ["esa_worldcover:product_version eq 2.0.0"]
-
-
-@pytest.mark.parametrize(
-    "coordinates",
-    [
-        pytest.param(RING, id="folded"),
-        pytest.param([(x % 360, y) for x, y in RING], id="running on"),
-        pytest.param([((x % 360) - 360, y) for x, y in RING], id="running on westwards"),
-    ],
-)
-def test_a_footprint_across_the_antimeridian_holds_what_it_holds_and_no_more(coordinates):
-    shape = items._footprint({"type": "Polygon", "coordinates": [coordinates]})
-    assert shape.is_valid
-    assert shape.area == pytest.approx(2)
-    assert shape.equals(shapely.union_all([shapely.box(179, -17, 180, -16), shapely.box(-180, -17, -179, -16)]))
-
-
-def test_a_footprint_in_two_parts_stays_as_it_is():
-    two = shapely.union_all([shapely.box(179, -17, 180, -16), shapely.box(-180, -17, -179, -16)])
-    assert items._footprint(shapely.geometry.mapping(two)).equals(two)
-
-
-def test_an_orbit_that_holds_the_pole_is_as_wide_as_it_is_drawn():
-    cap = [[-180, 90], [-180, 60], [10, -60], [30, -60], [180, 60], [180, 90], [-180, 90]]
-    orbit = {"type": "Polygon", "coordinates": [cap]}
-    found = items._footprint(orbit, may_hold_a_pole=True)
-    for place in ((16, 78), (8, 60), (20, 0), (25, -31), (-100, 85)):
-        assert found.intersects(shapely.Point(place)), place
-    assert found.bounds[0] >= -180
-    assert found.bounds[2] <= 180
 
 
 def test_recorded_orbits_hold_the_places_that_their_outline_runs_through(shared):

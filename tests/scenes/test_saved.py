@@ -5,14 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from curation.cli import main
-from curation.errors import ConfigError, CurationError
+from curation.errors import ConfigError, CurationError, printable
 from curation.outcomes import SLAB, Status
+from curation.read import ranges
 from curation.recipe.catalogs import Catalogs, resolve
 from curation.recipe.dataset import Dataset
 from curation.scenes import api, saved
@@ -20,9 +22,11 @@ from curation.scenes.cells import SearchCell
 from curation.scenes.saved import Searches
 from curation.store.ledger import Ledger
 from curation.store.objects import Store
-from tests.loopback import serving
+from tests.archive import Archive
+from tests.loopback import Request, serving
 from tests.run import Curate
 from tests.scenes.catalog import CELL, NAMES, Served, item
+from tests.scenes.test_remotefile import written
 from tests.world import World
 
 
@@ -44,6 +48,46 @@ def test_a_saved_search_is_replayed_with_the_server_gone(api, dataset, tmp_path)
     assert again.scenes(*wanted[0]) == scenes
     assert [s.hrefs for s in again.scenes(*wanted[0])] == [s.hrefs for s in scenes]
     assert made.requests == asked
+
+
+@pytest.mark.parametrize("kind", ["api", "files"])
+def test_an_error_of_a_search_goes_to_workers_with_what_may_be_told_and_nothing_else(
+    dataset, tmp_path, monkeypatch, kind
+):
+    # A worker would record its causes, and does not know which of that is secret.
+    monkeypatch.setattr(printable, "_known", set())
+    monkeypatch.setattr(api, "BACKOFF_S", 0)
+    monkeypatch.setattr(ranges, "PAUSE_S", 0)
+    served, archive = Served([item("s00")]), Archive({"part-0.parquet": written(tmp_path).read_bytes()})
+    refused = False
+
+    def answer(request: Request) -> None:
+        if refused:
+            request.send(503, b"no: S3CRET-1")
+        else:
+            (served if kind == "api" else archive).answer(request)
+
+    with serving(answer) as url:
+        where = f"{url}?token=S3CRET-1" if kind == "api" else f"{url}/part-0.parquet?sig=S3CRET-1"
+        made, wanted = searches(dataset, where, tmp_path / "store")
+        endpoint = made.endpoint(made.catalogs.default)
+        refused = True
+        with pytest.raises(CurationError) as caught:
+            endpoint.search(made._query(*wanted[0]))
+        was = repr(list(_causes(caught.value)))
+        assert "S3CRET-1" in was if kind == "api" else "HTTP 503" in was
+        ((work, err),) = made.ahead([("work", wanted)])
+    assert (work, type(err)) == ("work", type(caught.value))
+    assert list(_causes(err)) == []
+    assert "S3CRET" not in f"{err}{vars(err)}"
+
+
+def _causes(err: BaseException) -> Iterator[BaseException]:
+    """All that hang on an error, whichever way."""
+    for its in (err.__cause__, err.__context__):
+        if its is not None:
+            yield its
+            yield from _causes(its)
 
 
 def test_a_search_that_was_saved_when_items_were_read_in_another_way_is_made_again(api, dataset, tmp_path):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from curation.errors import CurationError
 from curation.recipe.catalogs import Catalogs, resolve
-from curation.scenes import api, saved
+from curation.scenes import saved
 from curation.scenes.cells import MOST_WASTE, TOGETHER, SearchCell, joint, together
 from curation.scenes.paging import LARGE_PAGE_ITEMS, PAGE_ITEMS
 from curation.scenes.saved import Searches, opened
@@ -34,8 +34,6 @@ class Placed(Trimming):
         self.shapes = {i["id"]: shapely.geometry.shape(i["geometry"]) for i in items if i["geometry"]}
         self.failing_at: float | None = None
         """Longitude: searches whose box lies west of it are not answered."""
-        self.status = 403
-        """Of those."""
 
     def answer(self, request: Any) -> None:
         if request.command == "POST":
@@ -46,7 +44,7 @@ class Placed(Trimming):
                 request.send(400, b'{"code": "too much"}')
                 return
             if self.failing_at is not None and east < self.failing_at:
-                request.send(self.status, b'{"code": "no"}')
+                request.send(403, b'{"code": "no"}')
                 return
             box = shapely.box(*asked["bbox"])
             self.page = asked["limit"]
@@ -154,16 +152,6 @@ def test_a_cell_that_cannot_be_searched_fails_what_needs_it_alone(server, datase
     assert {c.col for c, err in told.items() if err is not None} == {185}
     assert {type(err) for err in told.values() if err is not None} <= {CurationError, *CurationError.__subclasses__()}
     assert {len(one.scenes(*w)) > 0 for w in wanted if told[w[2]] is None} == {True}
-
-
-@pytest.mark.parametrize("status", [403, 503])
-def test_an_error_of_a_search_says_what_may_be_told_and_carries_nothing_else(server, monkeypatch, status):
-    # It is sent to workers, which would record its causes with the secrets that a server repeats: they do not know them.
-    monkeypatch.setattr(api, "BACKOFF_S", 0)
-    made, url = server
-    made.failing_at, made.status = 180.0, status
-    (err,) = opened(resolve(url)).together([query(spec("s2l2a"), CELLS[0])])
-    assert (type(err), err.__cause__, err.__context__) == (CurationError, None, None)
 
 
 def test_works_are_given_in_order_however_many_there_are(server, dataset, tmp_path, monkeypatch):

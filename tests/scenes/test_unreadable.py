@@ -13,9 +13,9 @@ from curation.errors.codes import Code
 from curation.model import Scene
 from curation.outcomes import Status
 from curation.recipe.catalogs import Catalog
-from curation.scenes import items, saved
+from curation.scenes import items, unreadable
 from curation.scenes.items import Unreadable
-from curation.scenes.saved import MOST_UNREADABLE, Read
+from curation.scenes.unreadable import MOST_UNREADABLE, Read
 from curation.store.ledger import Ledger
 from tests import world as tiny
 from tests.properties import examples
@@ -210,7 +210,7 @@ def test_a_catalog_is_told_as_unreadable_where_more_than_a_few_per_cent_of_its_i
 
 
 def test_the_share_of_items_that_cannot_be_read_is_of_items_however_many_searches_give_them():
-    read, size = Read(), 3 * saved.SAMPLE
+    read, size = Read(), 3 * unreadable.SAMPLE
     scene = looked(sound("good")).scenes[0]
     good = [dataclasses.replace(scene, id=f"g{n}") for n in range(9 * size // 10)]
     lost = [Unreadable(f"b{n}", "unreadable: no date") for n in range(size // 10)]

@@ -11,35 +11,28 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.errors import ConfigError, DamageError
-from curation.errors.codes import Code
-from curation.errors.words import counted
-from curation.model import STATIC, Window
+from curation.model import STATIC
 from curation.outcomes import PatchOutcome, Status
 from curation.pack import meta
 from curation.pack.labels import acquisition, known
 from curation.pack.labels.acquisition import Image
 from curation.pack.labels.known import LISTED
 from curation.pack.labels.listed import SCHEMA
-from curation.pack.plan import PlannedSample
-from curation.places.locations import Locations
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import digest
 from curation.store import paths
 from curation.store.objects import Store
 
 FORMAT = 1
-
-Unmatched = tuple[int, Code]
-"""A row, counted from 0, and why it is of no patch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +123,13 @@ def unsaved(dataset: Dataset, rows: pa.Table, file: str, origin: str, *, seasona
     return Imported(record, rows, out.getvalue())
 
 
-def save(store: Store, dataset: Dataset, rows: pa.Table, file: str, origin: str, *, seasonal: bool) -> Imported:
-    """Publishes rows as the dataset's imported labels, in place of those before. Arguments as of `unsaved`."""
-    made = unsaved(dataset, rows, file, origin, seasonal=seasonal)
+def save(store: Store, made: Imported) -> None:
+    """Publishes labels as those that are imported, in place of those before."""
     store.publish(made.record.key, made.data)
     store.publish(paths.LABELS_RECORD, made.record.to_bytes())
     for stat in list(store.list(paths.LABELS)):
         if stat.key not in (made.record.key, paths.LABELS_RECORD):
             store.delete(stat.key)
-    return made
 
 
 def _content(rows: pa.Table) -> str:
@@ -209,22 +200,22 @@ class Imported:
 
     @cached_property
     def _of_place(self) -> dict[str, list[int]]:
-        """Location, as `_key` has it → its rows."""
+        """Location, as `key_of` has it → its rows."""
         out: dict[str, list[int]] = {}
         for n, place in enumerate(self.rows["location"].to_pylist()):
             if place is not None:
-                out.setdefault(_key(place), []).append(n)
+                out.setdefault(key_of(place), []).append(n)
         return out
 
     def of_season(self, season: str) -> bool:
         """Whether the labels of a season, or of `static`, come from here: then from nowhere else."""
         return (season != STATIC) == self.record.seasonal
 
-    def _matching(
+    def matching(
         self, dataset: Dataset, season: str, place: str, outcome: PatchOutcome, facts: Mapping[str, Any]
     ) -> list[int]:
         """The rows that are of a patch."""
-        rows = self._of_place.get(_key(place), [])
+        rows = self._of_place.get(key_of(place), [])
         if not self.record.seasonal or not rows:
             return rows
         other = dataset.specs[self.record.source].pick.follows or ""
@@ -236,7 +227,8 @@ class Imported:
         scene = acquisition.of_scene(its.scenes[0], sensed)
         return [n for n in rows if acquisition.same(self._images[n], scene)]
 
-    def _said(self, row: int) -> dict[str, Any]:
+    def said(self, row: int) -> dict[str, Any]:
+        """What a row says: an entry under `LISTED`."""
         labels, shares = self.rows["labels"][row].as_py(), self.rows["shares"][row].as_py()
         if labels is not None:
             return known.stated(labels)
@@ -251,164 +243,15 @@ class Imported:
         """
         if not self.of_season(season):
             return {}
-        said = [self._said(n) for n in self._matching(dataset, season, place, outcome, facts)]
+        said = [self.said(n) for n in self.matching(dataset, season, place, outcome, facts)]
         alike = said and all(s == said[0] for s in said)
         return {LISTED: said[0] if alike else known.unknown()}
 
-    def unmatched(self, dataset: Dataset, places: Locations) -> list[Unmatched]:
-        """Rows of none of the places, or of no season."""
-        there = _keys(places)
-        seasons = self._seasons(dataset, places)
-        out = []
-        for n, place in enumerate(self.rows["location"].to_pylist()):
-            if place is None or _key(place) not in there:
-                out.append((n, Code.UNKNOWN_LOCATION))
-            elif self.record.seasonal and not seasons[n]:
-                out.append((n, Code.OUTSIDE_SEASONS))
-        return out
 
-    def unused(
-        self,
-        dataset: Dataset,
-        places: Locations,
-        samples: Iterable[tuple[PlannedSample, Mapping[str, Mapping[str, Any]]]],
-    ) -> list[Unmatched]:
-        """Rows that no sample has its labels from, once it is known of which images samples are made.
-
-        Args:
-            dataset: the recipe.
-            places: that were asked for.
-            samples: each with season → facts.
-        """
-        found: dict[int, Code | None] = {}
-        for member, facts in samples:
-            for part in member.parts:
-                if self.of_season(part.season):
-                    args = (dataset, part.season, member.location.id, part.outcome, facts[part.season])
-                    rows = self._matching(*args)
-                    alike = all(self._said(n) == self._said(rows[0]) for n in rows)
-                    found |= dict.fromkeys(rows, None if alike else Code.AMBIGUOUS_LABELS)
-        before = dict(self.unmatched(dataset, places))
-        out = []
-        for n in range(self.rows.num_rows):
-            why = found[n] if n in found else before.get(n, Code.OTHER_IMAGE)
-            out += [] if why is None else [(n, why)]
-        return out
-
-    def _seasons(self, dataset: Dataset, places: Locations) -> list[list[str]]:
-        """The seasons that each row's image was taken in, as they are at its location."""
-        seasons = [dataset.recipe.season(s) for s in dataset.seasons_of(self.record.source)]
-        numbers = {_key(name): n for n, name in enumerate(places.table["id"].to_pylist())}
-        alike = all(season.column is None for season in seasons)
-
-        @cache
-        def windows_at(number: int) -> list[Window | None]:
-            return [season.window(places[number]) for season in seasons]
-
-        out = []
-        for image, place in zip(self._images, self.rows["location"].to_pylist(), strict=True):
-            number = None if place is None else numbers.get(_key(place))
-            windows = [] if number is None else windows_at(0 if alike else number)
-            time = image.start or image.sensed
-            if time is None and image.day is not None:
-                time = dt.datetime.combine(image.day, dt.time(), dt.UTC)
-            held = [time is not None and w is not None and w.holds(time) for w in windows]
-            out.append([season.name for season, its in zip(seasons, held, strict=False) if its])
-        return out
-
-    def coverage(self, dataset: Dataset, places: Locations, asked: Sequence[str]) -> Coverage:
-        """What share of the patches can be labelled, as far as is known before scenes are chosen.
-
-        Args:
-            dataset: the recipe.
-            places: those asked for.
-            asked: the seasons asked for; where none of them has such labels, all count.
-        """
-        ids, names = _keys(places), dataset.seasons_of(self.record.source)
-        names = [n for n in names if n in asked] or names
-        told = [
-            labels is not None or shares is not None
-            for labels, shares in zip(self.rows["labels"].to_pylist(), self.rows["shares"].to_pylist(), strict=True)
-        ]
-        seasons = self._seasons(dataset, places) if self.record.seasonal else [[STATIC]] * self.rows.num_rows
-        can = {
-            (_key(place), season)
-            for place, its, is_known in zip(self.rows["location"].to_pylist(), seasons, told, strict=True)
-            for season in its
-            if is_known and season in names and place is not None and _key(place) in ids
-        }
-        lost = Counter(code for _, code in self.unmatched(dataset, places))
-        examples = next((p for p in self.rows["location"].to_pylist() if p is not None and _key(p) not in ids), "")
-        example = str(places.table["id"][0].as_py()) if len(places) else ""
-        return Coverage(
-            self.record, len(can), len(ids) * len(names), self.rows.num_rows - sum(told), lost, (examples, example)
-        )
-
-    def table(self, unmatched: Sequence[Unmatched]) -> bytes:
-        """Rows that are of no patch, with why, as Parquet."""
-        rows = self.rows.take(pa.array([n for n, _ in unmatched], pa.int64()))
-        reasons = pa.array([str(code) for _, code in unmatched], pa.string())
-        columns = ["row", "location", "s2_id", "sensed", "day"]
-        out = io.BytesIO()
-        pq.write_table(rows.select(columns).append_column("reason", reasons), out, compression="zstd")
-        return out.getvalue()
-
-
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """What imported labels come to before scenes are chosen."""
-
-    record: Record
-    can: int
-    """Patches of which there are labels, if the right image is taken for them."""
-    patches: int
-    empty: int
-    """Rows that say that there are no labels."""
-    lost: Counter[Code]
-    """Why rows are of no patch → how many."""
-    examples: tuple[str, str]
-    """A location of the file that is none here, and one that is here."""
-
-    @property
-    def summary(self) -> str:
-        """For a person."""
-        what = "patches" if self.record.seasonal else "places"
-        share = 100 * self.can / self.patches if self.patches else 0.0
-        text = (
-            f"labels: {self.record.file} can label up to {self.can:,} of {self.patches:,} {what} ({share:.1f} %)"
-            + (": those whose scene is of an image that it lists" if self.record.seasonal else "")
-            + f"; {counted(self.record.rows, 'row')}, {self.empty} without labels"
-        )
-        if self.lost:
-            text += f", {sum(self.lost.values())} of no patch ({_listed(self.lost)}), listed in {paths.UNMATCHED}"
-        if self.lost[Code.UNKNOWN_LOCATION]:
-            text += (
-                f"; locations of the file are called like {self.examples[0]!r}, those here like {self.examples[1]!r}"
-            )
-        return text
-
-
-def _listed(counts: Mapping[Code, int]) -> str:
-    return ", ".join(f"{code} {n}" for code, n in Counter(counts).most_common())
-
-
-def _key(location: str) -> str:
+def key_of(location: str) -> str:
     """A location's id as ids are compared: of a number leading zeros do not count."""
     text = location.strip()
     return text.lstrip("0") or "0" if text.isascii() and text.isdigit() else text
-
-
-def _keys(places: Locations) -> set[str]:
-    """The ids of places, as ids are compared. Raises ConfigError where two are the same then."""
-    ids = list(dict.fromkeys(places.table["id"].to_pylist()))
-    found: dict[str, str] = {}
-    for name in ids:
-        other = found.setdefault(_key(name), name)
-        if other != name:
-            raise ConfigError(
-                f"locations {other!r} and {name!r}: as numbers they are one, so labels cannot tell them apart"
-            )
-    return set(found)
 
 
 def release_digest(dataset: Dataset, imported: Imported | None) -> str:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from curation.errors import ConfigError, DamageError
 from curation.errors.printable import printable, unsigned
 from curation.pack import meta
-from curation.pack.labels import imported, listed, maps
+from curation.pack.labels import coverage, imported, listed, maps
 from curation.pack.labels.imported import Imported
 from curation.pack.labels.listed import Vocabulary
 from curation.places.locations import Locations
@@ -111,8 +111,8 @@ def check(said: str | Path) -> Path:
     return Path(said)
 
 
-def take_in(dataset: Dataset, store: Store, said: str | Path, places: Locations, *, keep: bool = True) -> Imported:
-    """The labels of a file or folder; kept as the dataset's, in place of others, unless they are that already.
+def take_in(dataset: Dataset, store: Store, said: str | Path, places: Locations) -> Imported:
+    """The labels of a file or folder; the dataset's own where they are that already. Writes nothing: `keep` does.
 
     Args:
         dataset: the recipe.
@@ -120,7 +120,6 @@ def take_in(dataset: Dataset, store: Store, said: str | Path, places: Locations,
         said: path of a JSON file `{location id: {Sentinel-2 id: [class, …]}}`, a table (`listed`), or a folder of maps
             (`maps`).
         places: the locations asked for, without children.
-        keep: whether anything is written.
 
     Raises:
         ConfigError: it is none of these, cannot be read, says what is no label; or the recipe makes no such labels.
@@ -140,17 +139,22 @@ def take_in(dataset: Dataset, store: Store, said: str | Path, places: Locations,
         rows, seasonal = listed.read(path, where, lambda of_images: _vocabulary(dataset, where, seasonal=of_images))
     if not rows.num_rows:
         raise ConfigError(f"{where}: holds no labels at all")
-    if not keep:
-        return imported.unsaved(dataset, rows, path.name, origin, seasonal=seasonal)
+    return imported.unsaved(dataset, rows, path.name, origin, seasonal=seasonal)
+
+
+def keep(dataset: Dataset, store: Store, made: Imported, places: Locations) -> None:
+    """Keeps labels as the dataset's, in place of others, unless they are that already. Arguments as of `take_in`."""
+    before = _before(store)
+    if before == made.record:
+        return
     if before is not None:
         log.info(
             "labels: %s takes the place of what was imported from %s; shards follow when they are packed",
-            path.name,
+            made.record.file,
             before.file,
         )
-    made = imported.save(store, dataset, rows, path.name, origin, seasonal=seasonal)
-    store.publish(paths.UNMATCHED, made.table(made.unmatched(dataset, places)))
-    return made
+    imported.save(store, made)
+    store.publish(paths.UNMATCHED, coverage.table(made, coverage.unmatched(made, dataset, places)))
 
 
 def remove(store: Store) -> int:

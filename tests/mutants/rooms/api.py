@@ -42,16 +42,19 @@ ROWS = (
     ),
     Mutant(
         "a wrong path of labels is told before anything is drawn",
-        "curation/api/folder.py",
-        "            importing.check(path)\n        elif",
-        "            pass\n        elif",
+        "curation/api/labelled.py",
+        "        importing.check(path)\n    elif",
+        "        pass\n    elif",
         ("tests/test_cli.py::test_a_wrong_path_of_labels_is_told_before_anything_is_asked_or_drawn",),
     ),
     Mutant(
         "labels of other places stop a build",
-        "curation/api/folder.py",
-        "if some and not stated.can and stated.patches:",
+        "curation/api/labelled.py",
+        "if or_else and stated.fault:",
         "if False:",
-        ("tests/test_cli.py::test_labels_of_other_places_stop_the_build_until_allowed",),
+        (
+            "tests/test_cli.py::test_labels_of_other_places_stop_the_build_until_allowed",
+            "tests/api/test_labelled.py::test_a_file_that_labels_nothing_here_is_refused_and_what_was_imported_stays",
+        ),
     ),
 )

@@ -92,15 +92,15 @@ ROWS = (
     Mutant(
         "a cube is bound to the dates of its locations",
         "curation/cubes/cube.py",
-        "*windows.marks(self.its, p)",
+        "*windows.marks(self.dates, p)",
         "*[]",
         ("tests/cubes/test_windows.py::test_another_date_of_a_location_is_refused_wherever_the_old_one_was_used",),
     ),
     Mutant(
         "a cube gives its dates back",
         "curation/cubes/contents.py",
-        'windows.dates(identity(store, recorded, cube.prefix, "date"))',
-        'windows.dates([float("nan")] * len(lon))',
+        "windows.column(identity(store, recorded, cube.prefix, name))",
+        'windows.column([float("nan")] * len(lon))',
         ("tests/cubes/test_windows.py::test_a_cube_gives_its_dates_back_to_whoever_reads_it_without_the_draw",),
     ),
     Mutant(

@@ -201,6 +201,23 @@ ROWS = (
         ("tests/pack/test_pack.py::test_what_other_code_wrote_is_written_again",),
     ),
     Mutant(
+        "what is said of a place by now is packed anew",
+        "curation/pack/shard.py",
+        "_told(p.location)",
+        "p.location.id",
+        (
+            "tests/pack/test_pack.py::test_what_the_file_of_places_says_by_now_is_what_samples_say",
+            "tests/pack/test_pack.py::test_a_shard_is_made_again_for_whatever_a_sample_tells_and_for_nothing_else",
+        ),
+    ),
+    Mutant(
+        "what seasons and sources are by now is packed anew",
+        "curation/pack/shard.py",
+        "            self.pixels_digest,\n",
+        "",
+        ("tests/pack/test_pack.py::test_a_shard_is_made_again_for_whatever_a_sample_tells_and_for_nothing_else",),
+    ),
+    Mutant(
         "labels of another tile are of another image",
         "curation/pack/labels/acquisition.py",
         "    if label.tile is not None and label.tile != scene.tile:\n        return False\n",

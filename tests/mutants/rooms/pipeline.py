@@ -40,4 +40,11 @@ ROWS = (
         "    for",
         ("tests/build/test_walk.py::test_an_id_that_excludes_nothing_is_told_and_one_that_does_is_not",),
     ),
+    Mutant(
+        "a build that is refused has replaced no labels",
+        "curation/pipeline.py",
+        "        works = _works(run, asked, seasons)\n    keep()\n",
+        "        keep()\n        works = _works(run, asked, seasons)\n",
+        ("tests/api/test_labelled.py::test_what_is_refused_has_replaced_no_labels_and_what_goes_on_has",),
+    ),
 )

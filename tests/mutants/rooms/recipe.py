@@ -135,4 +135,22 @@ ROWS = (
         "found = netrc.netrc(str(path)).authenticators(host)",
         ("tests/read/test_login.py::test_a_login_is_sent_what_the_netrc_file_says_and_nobody_else_is",),
     ),
+    Mutant(
+        "a cube is bound to dates of other seasons that decide its pixels",
+        "curation/recipe/dataset.py",
+        "[season, *(n for spec in self.sources(season) for n in self.looks_at(spec.name, season))]",
+        "[season]",
+        (
+            "tests/cubes/test_windows.py::test_a_date_of_another_season_that_decides_pixels_is_refused_as_ones_own_is",
+            "tests/cubes/test_windows.py::test_a_cube_gives_the_dates_of_others_back_and_readers_know_them_as_times",
+            "tests/cubes/test_windows.py::test_what_binds_a_cube_changes_with_a_date_where_its_searches_do_and_nowhere_else",
+        ),
+    ),
+    Mutant(
+        "what no pixel follows from binds no cube",
+        "curation/recipe/dataset.py",
+        "return self.season_names() if self.specs[source].pick.one_way else [season]",
+        "return self.season_names()",
+        ("tests/cubes/test_windows.py::test_searches_are_one_for_each_window_as_the_estimate_said",),
+    ),
 )

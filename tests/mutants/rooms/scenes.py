@@ -159,7 +159,7 @@ ROWS = (
     ),
     Mutant(
         "a few per cent of items that cannot be read are told",
-        "curation/scenes/saved.py",
+        "curation/scenes/unreadable.py",
         "count <= MOST_UNREADABLE * items",
         "count <= items",
         (
@@ -319,9 +319,11 @@ ROWS = (
     ),
     Mutant(
         "an error that goes to workers is without what caused it",
-        "curation/scenes/api.py",
-        "    err.__cause__ = err.__context__ = None\n",
+        "curation/scenes/saved.py",
+        "        err.__cause__ = err.__context__ = None\n",
         "",
-        ("tests/scenes/test_together.py::test_an_error_of_a_search_says_what_may_be_told_and_carries_nothing_else",),
+        (
+            "tests/scenes/test_saved.py::test_an_error_of_a_search_goes_to_workers_with_what_may_be_told_and_nothing_else",
+        ),
     ),
 )

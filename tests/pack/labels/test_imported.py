@@ -209,12 +209,12 @@ def test_a_dry_run_tells_the_share_and_keeps_nothing(built: Curate, bare: Curate
 
 
 def test_leading_zeros_of_numbered_locations_do_not_count():
-    from curation.pack.labels.imported import _key
+    from curation.pack.labels.imported import key_of
 
-    assert _key("0000002") == _key("2") == "2"
-    assert _key("000") == _key("0") == "0"
-    assert _key("1" * 5000) == "1" * 5000  # more digits than Python makes a number of
-    assert _key("utm32n-0000002") == "utm32n-0000002"
+    assert key_of("0000002") == key_of("2") == "2"
+    assert key_of("000") == key_of("0") == "0"
+    assert key_of("1" * 5000) == "1" * 5000  # more digits than Python makes a number of
+    assert key_of("utm32n-0000002") == "utm32n-0000002"
 
 
 def test_the_python_way_in(built: Curate, mine: Curate, tmp_path: Path):
