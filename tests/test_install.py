@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from curation.recipe import files
+from tests.once import one_at_a_time
 
 REPO = Path(__file__).parents[1]
 
@@ -54,8 +55,8 @@ def test_the_wheel_carries_queries_recipes_and_templates(wheel: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_an_installed_wheel_builds_away_from_the_checkout(wheel: Path, tmp_path: Path):
+@pytest.mark.timeout(1800)
+def test_an_installed_wheel_builds_away_from_the_checkout(wheel: Path, rendering: Path, tmp_path: Path):
     # The wheel alone goes into the new environment; what it depends on is borrowed from this one.
     where = tmp_path / "env"
     venv.create(where, with_pip=False, symlinks=True)
@@ -79,7 +80,8 @@ def test_an_installed_wheel_builds_away_from_the_checkout(wheel: Path, tmp_path:
     recipe.write_text(few)
     flags = ["--catalog", "embedded", "--region", "lower-rhine", "--season", "summer", "--limit", "8"]
     command = [*python, "-m", "curation", *flags, "--root", str(tmp_path / "root")]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    with one_at_a_time(rendering):
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "lower-rhine/summer: ok" in done.stdout
     origin = [*python, "-c", "import curation; print(curation.__file__)"]

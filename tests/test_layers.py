@@ -1,6 +1,7 @@
 """Rooms are entered from above only, few arrows lead between them, and the torch side stays light."""
 
 import ast
+import functools
 import graphlib
 import importlib.util
 import re
@@ -104,6 +105,7 @@ def _room(module: str) -> str:
     return module.split(".")[0]
 
 
+@functools.cache
 def _imports(name: str) -> set[str]:
     """What a module imports, anywhere in it: modules of ours below `curation.` as modules, others by their names."""
     found = set()

@@ -1,3 +1,4 @@
+import itertools
 import json
 import warnings
 from pathlib import Path
@@ -17,7 +18,7 @@ from curation.outcomes import Status
 from curation.recipe.facts import FILL, Fact
 from curation.store import ledger
 from tests import world as tiny
-from tests.properties import crossed
+from tests.properties import fast
 from tests.run import Curate
 
 
@@ -114,7 +115,10 @@ def chunk_objects(folder: Path) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "zarr.json")
 
 
-@pytest.mark.parametrize(("part", "season"), crossed(["first", "middle", "last"], ["static", "summer"]))
+@pytest.mark.parametrize(
+    ("part", "season"),
+    fast([("middle", "summer")], itertools.product(["first", "middle", "last"], ["static", "summer"])),
+)
 def test_zarr_refuses_every_chunk_with_a_flipped_byte(built: Curate, tmp_path: Path, season: str, part: str):
     mine = built.copy(tmp_path)
     folder = mine.folder / "cubes" / "europe" / f"{season}.zarr"

@@ -1,6 +1,7 @@
 """Told to end, by whom and however often: one line, the exit code of the signal, nothing left, and a rerun goes on."""
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -48,8 +49,9 @@ SCHEDULERS = ["none", pytest.param("local", marks=pytest.mark.slow)]
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
-@pytest.mark.parametrize("group", [False, True])
+@pytest.mark.parametrize(
+    ("scheduler", "group"), fast([("none", True)], itertools.product(["none", "local"], [False, True]))
+)
 def test_sigterm_ends_a_build_as_ctrl_c_does_and_the_same_command_goes_on(
     built: Curate, tmp_path: Path, scheduler: str, group: bool
 ):
