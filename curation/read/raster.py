@@ -16,14 +16,17 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any, cast
 
 import numpy as np
+import rasterio
 import tifffile
+from affine import Affine
 from numpy.typing import NDArray
 
 from curation.errors import ReadError
 from curation.read.blocks import PixelWindow, Span
 from curation.read.directory import GDAL_METADATA, BrokenError, Ifd, OtherFormatError, ifds
 from curation.read.georeference import is_place, place
-from curation.read.image import Decoded, Image
+from curation.read.image import Decoded, Image, TiffImage
+from curation.read.jp2image import Jp2, is_jp2
 from curation.read.sparse import HDF5, Opened, SparseFile, what_it_is
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters of a header is checked here
@@ -62,15 +65,26 @@ class _Chain:
                 raise BrokenError(f"its header is not a TIFF's: {err}") from None
             with self._tiff() as tiff:
                 self.first = tiff.pages.first
-            self.image = Image(file, decoded, self.first, "")
+            self.image = TiffImage(file, decoded, self.first, "")
         except (ReadError, BrokenError):
             raise
         except Exception as err:
             raise BrokenError(f"its header is not a TIFF's: {type(err).__name__}: {err}") from err
-        self._images: dict[int, Image] = {}
+        self._images: dict[int, TiffImage] = {}
 
     def _tiff(self) -> tifffile.TiffFile:
         return tifffile.TiffFile(cast(IO[bytes], Opened(self.file)), name="x.tif", size=self.file.head().size)
+
+    def place(self) -> tuple[rasterio.crs.CRS | None, Affine, float | None]:
+        """CRS, transform and nodata of the first image.
+
+        Raises:
+            BrokenError: its tags do not say them.
+        """
+        try:
+            return place(self.first)
+        except Exception as err:
+            raise BrokenError(f"its header is not a TIFF's: {type(err).__name__}: {err}") from err
 
     def forget(self) -> None:
         """Drops the blocks that were decoded."""
@@ -83,7 +97,7 @@ class _Chain:
                 with self._tiff() as tiff:
                     tiff.filehandle.seek(ifd.at)
                     page = tifffile.TiffPage(tiff, index=1)
-                self._images[ifd.at] = Image(self.file, self._decoded, page, what)
+                self._images[ifd.at] = TiffImage(self.file, self._decoded, page, what)
             except (ReadError, BrokenError):
                 raise
             except Exception as err:
@@ -150,14 +164,11 @@ class Raster:
                 f"{self.href}: is netCDF-4 (HDF5), expected a TIFF: a swath's pixels lie on no grid, whatever projection "
                 "its item states; give the source kind = 'swath' in stac_queries/"
             )
-        self._chain = _Chain(file, decoded)
+        self._chain: _Chain | Jp2 = Jp2(file, decoded) if is_jp2(file.head().data) else _Chain(file, decoded)
         self._image = self._chain.image
         self.width, self.height, self.bands = self._image.width, self._image.height, self._image.bands
         self.dtype = self._image.dtype
-        try:
-            self.crs, self.transform, self.nodata = place(self._chain.first)
-        except Exception as err:
-            raise BrokenError(f"its header is not a TIFF's: {type(err).__name__}: {err}") from err
+        self.crs, self.transform, self.nodata = self._chain.place()
         if self.crs is not None and not is_place(self.transform):
             raise BrokenError(f"its header gives no place to its pixels: transform {tuple(self.transform)[:6]}")
         self.epsg: int | None = self.crs.to_epsg() if self.crs else None
