@@ -36,6 +36,9 @@ _MOST_BOX_BYTES = 4 * 2**20
 _MOST_HEADER_BYTES = 2**24 + 2**20
 """Of a main header: room for 256 TLM segments of 64 KiB, which is as many as there may be."""
 
+_MOST_SEGMENTS = 2**15
+"""Of a main header: a style and a quantisation for each of 16384 components, which is as many as there may be."""
+
 MOST_TILES = 65535
 """What the number of a tile has room for (A.4.2)."""
 
@@ -179,7 +182,7 @@ def header(take: Take, stream: Span) -> Header:
     """
     if take(stream.start, 2) != struct.pack(">H", SOC):
         raise BrokenError(f"its codestream at byte {stream.start} begins with {take(stream.start, 4)!r}")
-    at, size = stream.start + 2, b""
+    at, size, count = stream.start + 2, b"", 0
     segments: list[tuple[int, bytes]] = []
     lengths: list[bytes] = []
     while True:
@@ -189,8 +192,12 @@ def header(take: Take, stream: Span) -> Header:
             break
         if not SOC < marker < SOT or length < 2 or at + 2 + length > stream.stop:
             raise BrokenError(f"its main header has {head!r} at byte {at}, expected a marker and its length")
-        if at - stream.start > _MOST_HEADER_BYTES:
-            raise BrokenError(f"its main header has more than {_MOST_HEADER_BYTES} bytes")
+        count += 1
+        if at - stream.start > _MOST_HEADER_BYTES or count > _MOST_SEGMENTS:
+            raise BrokenError(
+                f"its main header has more than {_MOST_HEADER_BYTES} bytes, or than {_MOST_SEGMENTS} segments: {count} "
+                f"up to byte {at}"
+            )
         body = take(at + 4, length - 2)
         if marker == PPM:
             raise NotReadError("its packet headers are packed in the main header (PPM), which is not read here")

@@ -7,6 +7,7 @@ where the file lies, of its boxes and one pixel.
 from __future__ import annotations
 
 import functools
+import os
 import threading
 import warnings
 from collections import OrderedDict
@@ -192,3 +193,14 @@ def _place(boxes: bytes) -> tuple[rasterio.crs.CRS | None, Affine]:
     except Exception as err:
         raise BrokenError(f"its boxes do not say where it lies: {type(err).__name__}: {err}") from err
     return crs, transform
+
+
+def _after_fork() -> None:
+    """A child has none of the threads that would finish what its parent began."""
+    global _indices_lock
+    _indices_lock = threading.Lock()
+    _indices.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

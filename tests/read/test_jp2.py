@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import random
 import re
 import struct
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +213,22 @@ def test_the_tiles_of_several_files_are_looked_for_at_a_time(tiled, monkeypatch)
         assert len(set(walks[:8])) >= 4, "none waits for another's end"
 
 
+def test_a_child_waits_for_nothing_that_its_parent_began(tiled, monkeypatch):
+    if not hasattr(os, "fork"):
+        pytest.skip("nothing forks here")
+    monkeypatch.setattr(sparse, "HEAD_BYTES", 8192)
+    archive = Archive({"s.jp2": tiled})
+    archive.version = '"one"'
+    with serving(archive.answer) as url, Reader("") as reader:
+        reader.coarse(Asset(f"{url}/s.jp2", "none"), spec(10, "uint16", 0))
+        (key,) = jp2image._indices
+        jp2image._indices[key] = Future()  # as of a thread that is under way
+        child = os.fork()
+        if not child:
+            os._exit(len(jp2image._indices) + jp2image._indices_lock.locked())
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 def test_a_list_of_tile_parts_that_does_not_fit_is_passed_over(tiled, tmp_path):
     data = bytearray(reparted(tiled, 1, tlm=True))
     at = data.index(b"\xff\x55", codestream_at(data))
@@ -342,6 +360,10 @@ HOSTILE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "code-blocks that fill the memory": (lambda _: coding(vast(), 10, b"\0\0"), "code-blocks and"),
     "precincts that fill the memory": (lambda _: precincts(vast(), 0x22), "code-blocks and .* packets"),
     "layers without end": (lambda d: coding(d, 6, b"\xff\xff"), "packets, expected"),
+    "segments without end": (
+        lambda d: stretched(d[: sot(d, 0)] + b"\xff\x64\0\x02" * 40000 + d[sot(d, 0) :]),
+        "32768 segments: 32769",
+    ),
     "no coding style": (lambda d: coding(d, 0, b"\xff\x64"), r"no coding style \(COD\)"),
     "levels without end": (lambda d: coding(d, 9, b"\x40"), r"\(COD\) has 64 levels"),
     "headers of packets apart": (lambda d: stretched(segment(d, 0xFF60, bytes(99))), r"\(PPM\), which is not read"),
