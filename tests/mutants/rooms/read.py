@@ -515,4 +515,11 @@ ROWS = (
         "                if False:",
         ("tests/read/test_jp2.py::test_samples_of_whatever_kind_are_as_gdal_has_them",),
     ),
+    Mutant(
+        "a child waits for no list of tiles that its parent began",
+        "curation/read/jp2image.py",
+        "    _indices.clear()\n",
+        "",
+        ("tests/read/test_jp2.py::test_a_child_waits_for_nothing_that_its_parent_began",),
+    ),
 )
