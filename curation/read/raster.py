@@ -1,8 +1,8 @@
-"""One opened TIFF: what its header says, taken down once, where its blocks are, their pixels, and which of them are valid.
+"""One opened raster: what its header says, taken down once, where its blocks are, their pixels, and which are valid.
 
-A file is a chain of images (IFDs): the first holds the pixels; NewSubfileType tells those that are it in fewer pixels
-(overviews), those that say which pixels are valid (masks), and masks of overviews. Each may be anywhere in the chain, or
-in a SubIFDs tag.
+JPEG 2000 is one image, of `jp2image`. A TIFF is a chain of images (IFDs): the first holds the pixels; NewSubfileType tells
+those that are it in fewer pixels (overviews), those that say which pixels are valid (masks), and masks of overviews. Each
+may be anywhere in the chain, or in a SubIFDs tag.
 
 tifffile reads the header and decodes blocks, from bytes that are all here; GDAL says where the file lies on Earth. GDAL
 is not given the file itself: it answers what it cannot read from a file of this program's with a crash or with zeros.
@@ -150,13 +150,13 @@ class Raster:
         """Reads the header.
 
         Args:
-            file: the TIFF.
+            file: the TIFF, or JPEG 2000.
             decoded: where blocks are kept.
             beside: its mask in a file of its own, where there is one.
 
         Raises:
             ReadError: its bytes cannot be had, or are those of a swath.
-            BrokenError: they are not those of a TIFF, or its mask is not one.
+            BrokenError: they are not those of a raster, or its mask is not one.
         """
         self.href = file.name
         if file.head().data.startswith(HDF5):
