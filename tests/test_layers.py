@@ -63,6 +63,7 @@ PURE = {
     "places.grid",
     "read.backscatter",
     "read.gridding",
+    "read.media",
     "read.radiometry",
     "read.shift",
     "read.versions",

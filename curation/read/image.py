@@ -1,11 +1,12 @@
-"""One image of a TIFF: its blocks, where they are and what they hold."""
+"""One image of a file: its blocks, where they are and what they hold; and those of TIFFs."""
 
 from __future__ import annotations
 
+import abc
 import math
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import imagecodecs
@@ -42,69 +43,83 @@ new). Each is decoded into as many bytes as a block has, or says first of how ma
 PNG would be decoded to whatever size they please."""
 
 
-class Image:
-    """One image of a chain: where its blocks are, and their pixels."""
+class Image(abc.ABC):
+    """One image of a file: where its blocks are, and their pixels. What a format is, its subclass says."""
 
-    def __init__(self, file: SparseFile, decoded: Decoded, page: Any, what: str) -> None:
-        """Takes down what its page says; `what` is it, for errors: empty for a file's first.
+    file: SparseFile
+    width: int
+    height: int
+    bands: int
+    dtype: np.dtype[Any]
+    block_width: int
+    block_height: int
+    alpha: int | None = None
+    """1-based band of it that is opacity; 0 there is no pixel."""
+    planes: int = 1
+    """How many blocks there are of the same pixels: one, with all bands in it, or one a band."""
 
-        Raises:
-            BrokenError: it says what cannot be.
-        """
+    def __init__(self, file: SparseFile, decoded: Decoded, what: str) -> None:
+        """Begins; `what` it is, for errors: empty for a file's first image."""
         self.file = file
         self._decoded = decoded
         self._what = what
-        if not page.dtype or page.imagedepth != 1:
-            raise BrokenError(
-                f"{what}{page.bitspersample} bits a sample, {page.imagedepth} deep: no pixels that are read here"
-            )
-        self._offsets: tuple[int, ...] = page.dataoffsets
-        self._sizes: tuple[int, ...] = page.databytecounts
-        self._decode = page.decode
-        self.width, self.height, self.bands = int(page.imagewidth), int(page.imagelength), int(page.samplesperpixel)
-        self.dtype = np.dtype(page.dtype).newbyteorder("=")
-        tile = (page.tilewidth, page.tilelength) if page.is_tiled else (self.width, min(page.rowsperstrip, self.height))
-        self.block_width, self.block_height = int(tile[0]), int(tile[1])
-        if min(self.width, self.height, self.bands, self.block_width, self.block_height) < 1:
-            raise BrokenError(
-                f"{what}{self.width} × {self.height} pixels in blocks of {self.block_width} × {self.block_height}, "
-                f"{self.bands} bands: expected one at least of each"
-            )
-        self.across, self.down = -(-self.width // self.block_width), -(-self.height // self.block_height)
-        self._is_separate = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and self.bands > 1
-        self._packing = int(page.compression)
-        self._block_px = self.block_width * self.block_height * (1 if self._is_separate else self.bands)
-        self._most_packed = 2 * self._block_px * self.dtype.itemsize + _LEAST_PACKED_BYTES
-        if page.is_tiled and page.tiledepth != 1:
-            raise BrokenError(f"{what}its blocks are {page.tiledepth} deep: no pixels that are read here")
-        expected = self.across * self.down * (self.bands if self._is_separate else 1)
-        if len(self._offsets) != expected or len(self._sizes) != expected:
-            raise BrokenError(
-                f"{what}{len(self._offsets)} offsets and {len(self._sizes)} sizes of blocks, expected {expected} of each"
-            )
-        extra = tuple(int(e) for e in page.extrasamples)
-        self.alpha = next((self.bands - len(extra) + i + 1 for i, e in enumerate(extra) if e in _ALPHA), None)
-        """1-based band of it that is opacity; 0 there is no pixel."""
 
-    def blocks(self, band: int, window: PixelWindow) -> Iterator[tuple[int, int, Span | None]]:
-        """Column, row and place of the blocks of a window; None for those that were never written.
+    @property
+    def across(self) -> int:
+        """Blocks side by side."""
+        return -(-self.width // self.block_width)
+
+    @property
+    def down(self) -> int:
+        """Rows of blocks."""
+        return -(-self.height // self.block_height)
+
+    @property
+    def block_px(self) -> int:
+        """Samples of a decoded block."""
+        return self.block_width * self.block_height * (1 if self.planes > 1 else self.bands)
+
+    @property
+    def most_packed(self) -> int:
+        """Bytes that a block takes of a file at most."""
+        return 2 * self.block_px * self.dtype.itemsize + _LEAST_PACKED_BYTES
+
+    @abc.abstractmethod
+    def _spans(self, plane: int, bx: int, by: int) -> Sequence[Span]:
+        """Where a block is, in the order of its bytes; nothing where it was never written. Raises as `blocks`."""
+
+    @abc.abstractmethod
+    def _unpacked(self, data: bytes, plane: int, bx: int, by: int, where: str) -> NDArray[Any]:
+        """A block's pixels, (y, x, band), at the right and lower edge what lies in the image, at least; `where` it is.
+
+        Raises:
+            BrokenError: they cannot be had of these bytes.
+        """
+
+    @abc.abstractmethod
+    def _check_packing(self) -> None:
+        """Passes where its blocks are packed in a way that is read here. Raises ReadError."""
+
+    def blocks(self, band: int, window: PixelWindow) -> Iterator[tuple[int, int, Sequence[Span]]]:
+        """Column, row and places of the blocks of a window; no place for those that were never written.
 
         Raises:
             ReadError: reading it would take more memory than it may.
             BrokenError: a block takes more of the file than it can.
         """
         self._check(window)
-        most = self._most_packed
-        first = (band - 1) * self.across * self.down if self._is_separate else 0
         for bx, by in of_window(window, self.block_width, self.block_height):
-            number = first + by * self.across + bx
-            start, size = self._offsets[number], self._sizes[number]
-            if size > most:
+            spans = self._spans(self._plane(band), bx, by)
+            size = sum(span.stop - span.start for span in spans)
+            if size > self.most_packed:
                 raise BrokenError(
-                    f"{self._what}block column {bx} row {by} takes {size} bytes of the file, expected {most} at most for "
-                    f"{self.block_width} × {self.block_height} pixels"
+                    f"{self._what}block column {bx} row {by} takes {size} bytes of the file, expected {self.most_packed} at "
+                    f"most for {self.block_width} × {self.block_height} pixels"
                 )
-            yield bx, by, Span(start, start + size) if start and size else None
+            yield bx, by, spans
+
+    def _plane(self, band: int) -> int:
+        return band - 1 if self.planes > 1 else 0
 
     def _check(self, window: PixelWindow) -> None:
         """Passes where a window can be read within bounds, by what the header says: nothing is fetched or decoded before.
@@ -112,13 +127,9 @@ class Image:
         Raises:
             ReadError: it cannot.
         """
+        self._check_packing()
         where = f"{self.file.name}: {self._what}"
-        if self._packing not in _PACKINGS:
-            raise ReadError(
-                f"{where}is packed by TIFF compression {self._packing} ({_packing_name(self._packing)}), which is not read "
-                "here; rewrite it with deflate"
-            )
-        if (size := self._block_px * self.dtype.itemsize) > MOST_BLOCK_BYTES:
+        if (size := self.block_px * self.dtype.itemsize) > MOST_BLOCK_BYTES:
             raise ReadError(
                 f"{where}has blocks of {self.block_width} × {self.block_height} pixels, {size} bytes each, all of which "
                 f"{window.width} × {window.height} pixels would take; expected {MOST_BLOCK_BYTES} bytes at most; rewrite it "
@@ -132,7 +143,7 @@ class Image:
 
     def spans(self, band: int, window: PixelWindow) -> Iterator[tuple[SparseFile, Span]]:
         """Where the blocks of a window inside it are; nothing of those that were never written."""
-        return ((self.file, span) for _, _, span in self.blocks(band, window) if span is not None)
+        return ((self.file, span) for _, _, spans in self.blocks(band, window) for span in spans)
 
     def window(self, bx: int, by: int) -> PixelWindow:
         """The pixels of a block that lie in the image."""
@@ -152,44 +163,42 @@ class Image:
         self.file.ask(span for _, span in self.spans(band, window))
         out = np.zeros((window.height, window.width), self.dtype)
         unwritten = []
-        for bx, by, span in self.blocks(band, window):
+        for bx, by, spans in self.blocks(band, window):
             block = self.window(bx, by)
             c0, c1 = max(window.col, block.col), min(window.col + window.width, block.col + block.width)
             r0, r1 = max(window.row, block.row), min(window.row + window.height, block.row + block.height)
-            if span is None:
+            if not spans:
                 unwritten.append(PixelWindow(c0, r0, c1 - c0, r1 - r0))
                 continue
-            pixels = self._block(band, bx, by, span)
+            pixels = self._block(band, bx, by, spans)
             out[r0 - window.row : r1 - window.row, c0 - window.col : c1 - window.col] = pixels[
                 r0 - block.row : r1 - block.row, c0 - block.col : c1 - block.col
             ]
         return out, unwritten
 
-    def _block(self, band: int, bx: int, by: int, span: Span) -> NDArray[Any]:
+    def _block(self, band: int, bx: int, by: int, spans: Sequence[Span]) -> NDArray[Any]:
         """A decoded block, (y, x); at the right and lower edge what lies in the file, at least."""
-        plane = band - 1 if self._is_separate else 0
+        plane = self._plane(band)
         key = (self, plane, bx, by)
         pixels = self._decoded.get(key)
         if pixels is None:
             where = f"{self._what}block column {bx} row {by}"
-            data = self.file.read(span.start, span.stop - span.start)
-            if len(data) != span.stop - span.start:
-                raise BrokenError(f"ends before byte {span.stop}, where {where} does")
-            number = (plane * self.down + by) * self.across + bx
-            if (
-                stated := _samples_stated(self._packing, data, self._most_packed)
-            ) is not None and stated > self._block_px:
-                raise BrokenError(f"{where} would decode to {stated} samples, expected {self._block_px} at most")
-            try:
-                found, _, shape = self._decode(data, number)
-            except Exception as err:
-                raise BrokenError(f"{where} cannot be decoded: {type(err).__name__}: {err}") from err
+            data = b"".join(self._bytes(span, where) for span in spans)
+            pixels = self._unpacked(data, plane, bx, by, where)
             wide, high = self.window(bx, by)[2:]
-            if found is None or found.dtype.newbyteorder("=") != self.dtype or shape[1] < high or shape[2] < wide:
-                raise BrokenError(f"{where} decodes to {shape}, expected {high} × {wide} pixels")
-            pixels = found[0].astype(self.dtype, copy=False)
+            if pixels.dtype.newbyteorder("=") != self.dtype or pixels.shape[0] < high or pixels.shape[1] < wide:
+                raise BrokenError(
+                    f"{where} decodes to {pixels.dtype} of {pixels.shape}, expected {self.dtype} of {high} × {wide} pixels"
+                )
+            pixels = pixels.astype(self.dtype, copy=False)
             self._decoded.add(key, pixels)
-        return pixels[:, :, 0 if self._is_separate else band - 1]
+        return pixels[:, :, 0 if self.planes > 1 else band - 1]
+
+    def _bytes(self, span: Span, where: str) -> bytes:
+        data = self.file.read(span.start, span.stop - span.start)
+        if len(data) != span.stop - span.start:
+            raise BrokenError(f"ends before byte {span.stop}, where {where} does")
+        return data
 
     def sample(self) -> list[PixelWindow]:
         """Blocks spread evenly over it, the same of each band: all, where they are few."""
@@ -200,6 +209,72 @@ class Image:
             return [(2 * i + 1) * of // (2 * count) for i in range(count)]
 
         return [self.window(bx, by) for by in spread(high, self.down) for bx in spread(wide, self.across)]
+
+
+class TiffImage(Image):
+    """One image of a TIFF's chain."""
+
+    def __init__(self, file: SparseFile, decoded: Decoded, page: Any, what: str) -> None:
+        """Takes down what its page says; `what` is it, for errors: empty for a file's first.
+
+        Raises:
+            BrokenError: it says what cannot be.
+        """
+        super().__init__(file, decoded, what)
+        if not page.dtype or page.imagedepth != 1:
+            raise BrokenError(
+                f"{what}{page.bitspersample} bits a sample, {page.imagedepth} deep: no pixels that are read here"
+            )
+        self._offsets: tuple[int, ...] = page.dataoffsets
+        self._sizes: tuple[int, ...] = page.databytecounts
+        self._decode = page.decode
+        self.width, self.height, self.bands = int(page.imagewidth), int(page.imagelength), int(page.samplesperpixel)
+        self.dtype = np.dtype(page.dtype).newbyteorder("=")
+        tile = (page.tilewidth, page.tilelength) if page.is_tiled else (self.width, min(page.rowsperstrip, self.height))
+        self.block_width, self.block_height = int(tile[0]), int(tile[1])
+        if min(self.width, self.height, self.bands, self.block_width, self.block_height) < 1:
+            raise BrokenError(
+                f"{what}{self.width} × {self.height} pixels in blocks of {self.block_width} × {self.block_height}, "
+                f"{self.bands} bands: expected one at least of each"
+            )
+        self.planes = self.bands if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE else 1
+        self._packing = int(page.compression)
+        if page.is_tiled and page.tiledepth != 1:
+            raise BrokenError(f"{what}its blocks are {page.tiledepth} deep: no pixels that are read here")
+        expected = self.across * self.down * self.planes
+        if len(self._offsets) != expected or len(self._sizes) != expected:
+            raise BrokenError(
+                f"{what}{len(self._offsets)} offsets and {len(self._sizes)} sizes of blocks, expected {expected} of each"
+            )
+        extra = tuple(int(e) for e in page.extrasamples)
+        self.alpha = next((self.bands - len(extra) + i + 1 for i, e in enumerate(extra) if e in _ALPHA), None)
+
+    def _number(self, plane: int, bx: int, by: int) -> int:
+        return (plane * self.down + by) * self.across + bx
+
+    def _spans(self, plane: int, bx: int, by: int) -> Sequence[Span]:
+        number = self._number(plane, bx, by)
+        start, size = self._offsets[number], self._sizes[number]
+        return [Span(start, start + size)] if start and size else []
+
+    def _check_packing(self) -> None:
+        if self._packing not in _PACKINGS:
+            raise ReadError(
+                f"{self.file.name}: {self._what}is packed by TIFF compression {self._packing} "
+                f"({_packing_name(self._packing)}), which is not read here; rewrite it with deflate"
+            )
+
+    def _unpacked(self, data: bytes, plane: int, bx: int, by: int, where: str) -> NDArray[Any]:
+        if (stated := _samples_stated(self._packing, data, self.most_packed)) is not None and stated > self.block_px:
+            raise BrokenError(f"{where} would decode to {stated} samples, expected {self.block_px} at most")
+        try:
+            found, _, _ = self._decode(data, self._number(plane, bx, by))
+        except Exception as err:
+            raise BrokenError(f"{where} cannot be decoded: {type(err).__name__}: {err}") from err
+        if found is None:
+            raise BrokenError(f"{where} decodes to nothing")
+        pixels: NDArray[Any] = found[0]
+        return pixels
 
 
 def _packing_name(packing: int) -> str:

@@ -1,8 +1,8 @@
-"""One opened TIFF: what its header says, taken down once, where its blocks are, their pixels, and which of them are valid.
+"""One opened raster: what its header says, taken down once, where its blocks are, their pixels, and which are valid.
 
-A file is a chain of images (IFDs): the first holds the pixels; NewSubfileType tells those that are it in fewer pixels
-(overviews), those that say which pixels are valid (masks), and masks of overviews. Each may be anywhere in the chain, or
-in a SubIFDs tag.
+JPEG 2000 is one image, of `jp2image`. A TIFF is a chain of images (IFDs): the first holds the pixels; NewSubfileType tells
+those that are it in fewer pixels (overviews), those that say which pixels are valid (masks), and masks of overviews. Each
+may be anywhere in the chain, or in a SubIFDs tag.
 
 tifffile reads the header and decodes blocks, from bytes that are all here; GDAL says where the file lies on Earth. GDAL
 is not given the file itself: it answers what it cannot read from a file of this program's with a crash or with zeros.
@@ -16,7 +16,9 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any, cast
 
 import numpy as np
+import rasterio
 import tifffile
+from affine import Affine
 from numpy.typing import NDArray
 
 from curation.errors import ReadError
@@ -24,7 +26,8 @@ from curation.read.blocks import PixelWindow, Span
 from curation.read.decoded import Decoded
 from curation.read.directory import GDAL_METADATA, Ifd, OtherFormatError, ifds
 from curation.read.georeference import is_place, place
-from curation.read.image import Image
+from curation.read.image import Image, TiffImage
+from curation.read.jp2image import Jp2, is_jp2
 from curation.read.sparse import HDF5, BrokenError, Opened, SparseFile, what_it_is
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters of a header is checked here
@@ -63,15 +66,26 @@ class _Chain:
                 raise BrokenError(f"its header is not a TIFF's: {err}") from None
             with self._tiff() as tiff:
                 self.first = tiff.pages.first
-            self.image = Image(file, decoded, self.first, "")
+            self.image = TiffImage(file, decoded, self.first, "")
         except (ReadError, BrokenError):
             raise
         except Exception as err:
             raise BrokenError(f"its header is not a TIFF's: {type(err).__name__}: {err}") from err
-        self._images: dict[int, Image] = {}
+        self._images: dict[int, TiffImage] = {}
 
     def _tiff(self) -> tifffile.TiffFile:
         return tifffile.TiffFile(cast(IO[bytes], Opened(self.file)), name="x.tif", size=self.file.head().size)
+
+    def place(self) -> tuple[rasterio.crs.CRS | None, Affine, float | None]:
+        """CRS, transform and nodata of the first image.
+
+        Raises:
+            BrokenError: its tags do not say them.
+        """
+        try:
+            return place(self.first)
+        except Exception as err:
+            raise BrokenError(f"its header is not a TIFF's: {type(err).__name__}: {err}") from err
 
     def forget(self) -> None:
         """Drops the blocks that were decoded."""
@@ -84,7 +98,7 @@ class _Chain:
                 with self._tiff() as tiff:
                     tiff.filehandle.seek(ifd.at)
                     page = tifffile.TiffPage(tiff, index=1)
-                self._images[ifd.at] = Image(self.file, self._decoded, page, what)
+                self._images[ifd.at] = TiffImage(self.file, self._decoded, page, what)
             except (ReadError, BrokenError):
                 raise
             except Exception as err:
@@ -137,13 +151,13 @@ class Raster:
         """Reads the header.
 
         Args:
-            file: the TIFF.
+            file: the TIFF, or JPEG 2000.
             decoded: where blocks are kept.
             beside: its mask in a file of its own, where there is one.
 
         Raises:
             ReadError: its bytes cannot be had, or are those of a swath.
-            BrokenError: they are not those of a TIFF, or its mask is not one.
+            BrokenError: they are not those of a raster, or its mask is not one.
         """
         self.href = file.name
         if file.head().data.startswith(HDF5):
@@ -151,14 +165,11 @@ class Raster:
                 f"{self.href}: is netCDF-4 (HDF5), expected a TIFF: a swath's pixels lie on no grid, whatever projection "
                 "its item states; give the source kind = 'swath' in stac_queries/"
             )
-        self._chain = _Chain(file, decoded)
+        self._chain: _Chain | Jp2 = Jp2(file, decoded) if is_jp2(file.head().data) else _Chain(file, decoded)
         self._image = self._chain.image
         self.width, self.height, self.bands = self._image.width, self._image.height, self._image.bands
         self.dtype = self._image.dtype
-        try:
-            self.crs, self.transform, self.nodata = place(self._chain.first)
-        except Exception as err:
-            raise BrokenError(f"its header is not a TIFF's: {type(err).__name__}: {err}") from err
+        self.crs, self.transform, self.nodata = self._chain.place()
         if self.crs is not None and not is_place(self.transform):
             raise BrokenError(f"its header gives no place to its pixels: transform {tuple(self.transform)[:6]}")
         self.epsg: int | None = self.crs.to_epsg() if self.crs else None

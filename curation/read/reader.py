@@ -220,6 +220,12 @@ class Reader:
         for asset in {read.asset.file: read.asset for group in groups for read in group}.values():
             with contextlib.suppress(ReadError):  # it leads nowhere
                 self._file(asset).ask_head()
+        for asset in {read.asset.file: read.asset for group in groups for read in group}.values():
+            # Where the tiles of a JPEG 2000 are may have to be looked for, one after the other: in all files at a time.
+            # It is so called, or as CDSE has it over https: `Nodes(….jp2)/$value`.
+            with contextlib.suppress(Exception):  # as in `_spans`
+                if ".jp2" in asset.href.lower():
+                    self._raster(asset)
         wanted: dict[SparseFile, set[Span]] = {}
         room = self._pieces.room_bytes
         total = count = 0

@@ -7,9 +7,9 @@ import io
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from cachetools import LRUCache
 
@@ -18,6 +18,8 @@ from curation.read import ranges
 from curation.read.blocks import Span, coalesced
 from curation.read.ranges import Answer
 from curation.read.signing import FileAddress
+
+T = TypeVar("T")
 
 HEAD_BYTES = 32 * 2**10
 """The first request of a file: the headers of a Cloud-Optimised GeoTIFF of 10980 × 10980 pixels, overviews included."""
@@ -29,8 +31,8 @@ TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """What TIFFs begin with, of both byte orders, BigTIFFs behind."""
 
 _FORMATS = (
-    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000 (image/jp2), which is not read here"),
-    (b"\xff\x4f\xff\x51", "JPEG 2000 (a bare codestream, image/x-jp2-codestream), which is not read here"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000 (image/jp2)"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000 (a bare codestream, image/x-jp2-codestream), which says nowhere where it lies"),
     (b"\x89PNG\r\n\x1a\n", "PNG (image/png), which is not read here"),
     (b"\xff\xd8\xff", "JPEG (image/jpeg), which is not read here"),
     (b"GIF8", "GIF (image/gif), which is not read here"),
@@ -327,6 +329,24 @@ class SparseFile:
             else:
                 return False
         return True
+
+    def apart(self, work: Callable[[Callable[[int, int], bytes]], T]) -> Future[T]:
+        """Begins work that reads by itself, one range after the other, in a thread of the file's host.
+
+        It is given what reads so many bytes from a place on, as `read` does; it runs to its end, since others may wait for
+        what it finds.
+        """
+        head = self.head()
+
+        def take(start: int, size: int) -> bytes:
+            stop = min(start + size, head.size)
+            if stop <= len(head.data):
+                return head.data[start:stop]
+            answer = ranges.fetch(self.address, start, stop - start, self.name, head.version)
+            self._counts.add(answer, planned=True)
+            return answer.data
+
+        return _pool(self.address).submit(work, take)
 
     def forget(self) -> None:
         """Drops everything, the head as well: it is fetched anew when it is wanted."""

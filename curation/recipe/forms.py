@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PositiveInt
 
 from curation.recipe.access import AccessTable
 from curation.recipe.strict import Strict
@@ -40,5 +40,8 @@ class CatalogForm(Strict):
     in their names and items leave out. It comes before `properties`."""
     offset: Literal["none", "baseline", "raster-bands", "earth-search"] = "none"
     """How to know whether the +1000 offset of Sentinel-2 baseline 04.00 is in the pixels."""
+    tiles_px: dict[str, PositiveInt] = Field(default_factory=dict, exclude=True)
+    """Resolution of an array, metres → side of the tiles in which its files are packed, of JPEG 2000: what a dry run counts.
+    Files say it themselves, and no digest holds it."""
     access: AccessTable = Field(default_factory=dict, exclude=True)
     """By scheme, what lets one in where that is not as the catalog says: changes no pixel, so that no digest holds it."""

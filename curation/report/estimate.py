@@ -16,6 +16,8 @@ from curation.pack.splits import split as splits
 from curation.pack.splits.split import Split
 from curation.places.locations import Locations
 from curation.places.regions import Region
+from curation.read.image import COARSE_BLOCKS
+from curation.recipe.forms import CatalogForm
 from curation.recipe.sources import ArraySpec
 from curation.scenes import candidates
 from curation.store.ledger import Ledger, cube_names
@@ -57,24 +59,37 @@ def of_cube(run: Run, cube: Cube) -> Estimate:
     left = Unsettled(cube, Ledger.replay(run.store, region, season), run.limit)
     todo = left.patches
     places = (p for slab in left.slabs for p in left.places(slab))
-    searches = len(candidates.wanted(cube.dataset, season, places))
+    wanted = candidates.wanted(cube.dataset, season, places)
     scenes = requests = read = disk = 0.0
     for spec in cube.sources:
+        form = run.catalogs.form_of(spec)
+        looked_at = sum(its.name == spec.name for its, _, _ in wanted) if todo and form and spec.pick.wants_clear else 0
         scenes += todo * (MASKS_PER_PATCH if spec.mask else 1)
         for array in cube.dataset.arrays[spec.name].values():
             times = MASKS_PER_PATCH if array.is_mask else 1
             windows = todo * len(array.bands) * times
             requests += windows * REQUESTS_PER_WINDOW
-            read += windows * _window_bytes(cube.dataset.recipe.grid.size, array)
+            block = _block_px(form, array)
+            read += windows * _window_bytes(cube.dataset.recipe.grid.size, array, block)
+            if form and form.tiles_px and form.offset != "none":
+                # The coarse look at a scene, once: of JPEG 2000 there are no overviews, but whole tiles. A scene a search.
+                looks = looked_at * len(array.bands) * COARSE_BLOCKS
+                requests += looks
+                read += looks * block**2 * np.dtype(array.dtype).itemsize * PACKED
             px = array.px(cube.dataset.recipe.grid.size)
             disk += todo * len(array.bands) * px * px * np.dtype(array.dtype).itemsize * PACKED
-    return Estimate(region, season, len(cube.locations), todo, searches, scenes, requests, read, disk)
+    return Estimate(region, season, len(cube.locations), todo, len(wanted), scenes, requests, read, disk)
 
 
-def _window_bytes(size: float, array: ArraySpec) -> float:
+def _block_px(form: CatalogForm | None, array: ArraySpec) -> int:
+    """Side of the blocks of an array's files, as far as it is known of their catalog."""
+    return form.tiles_px.get(f"{array.res_m:g}", BLOCK_PX) if form and array.res_m else BLOCK_PX
+
+
+def _window_bytes(size: float, array: ArraySpec, block: int) -> float:
     """Bytes of the blocks that a patch touches on average: a window of w pixels touches (1 + w / block)² blocks."""
-    blocks = (1 + array.px(size) / BLOCK_PX) ** 2
-    return blocks * BLOCK_PX**2 * np.dtype(array.dtype).itemsize * PACKED
+    blocks = (1 + array.px(size) / block) ** 2
+    return blocks * block**2 * np.dtype(array.dtype).itemsize * PACKED
 
 
 @dataclass(frozen=True, slots=True)

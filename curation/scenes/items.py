@@ -17,7 +17,7 @@ from shapely.geometry.base import BaseGeometry
 from curation.errors.causes import one_line
 from curation.errors.printable import shown, unsigned
 from curation.model import Scene, Window, iso, parse_time
-from curation.read import radiometry, versions
+from curation.read import media, radiometry, versions
 from curation.recipe.catalogs import Catalog
 from curation.recipe.forms import CatalogForm
 from curation.recipe.sources import SourceSpec
@@ -333,6 +333,7 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
     orbit_state = properties.get("sat:orbit_state")
     baseline = _baseline(named.get("baseline"), form)
     first = assets[spelling.key_of(assets, form.assets.get(bands[0], bands[0]))]
+    media.check(first.get("type"))
     measured = {b for a in spec.arrays if a.unit == radiometry.UNIT for b in a.bands}
     reflectance = [assets[spelling.key_of(assets, form.assets.get(b, b))] for b in bands if b in measured]
     if not isinstance(item["id"], str) or not item["id"] or not _encodes(item["id"]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import re
 from urllib.parse import urlsplit
 
 import pytest
@@ -77,6 +78,32 @@ def test_sentinel_2_items_of_cdse(shared):
         res = next(int(a.res_m) for a in source.arrays if band in a.bands)
         assert scene.hrefs[band].startswith("s3://eodata/Sentinel-2/MSI/L2A_N0500/2022/02/17/")
         assert scene.hrefs[band].endswith(f"_{band}_{res}m.jp2")
+
+
+def test_level_1c_items_of_cdse(shared):
+    source = spec("s2l1c")
+    (path,) = (shared / "data/eometadatatool-cdse/sentinel-2-l1c/example").glob("*.json")
+    (item,) = items_in(path)
+    scene = reduced(item, source, "cdse")
+    assert (scene.tile, scene.epsg, scene.baseline, scene.offset_dn) == ("51CVP", 32751, "05.10", 1000)
+    assert scene.datatake == "GS2A_20240116T000741_044743", "as that of the L2A it goes with, of whatever baseline"
+    assert len(bands(source)) == 13
+    for band in bands(source):
+        assert scene.hrefs[band].startswith("s3://eodata/Sentinel-2/MSI/L1C/2024/01/16/")
+        assert scene.hrefs[band].endswith(f"_{band}.jp2")
+
+
+@pytest.mark.parametrize("stated", ["image/png", "IMAGE/PNG; application=x", "application/vnd+zarr", 7])
+def test_an_item_whose_files_are_of_a_kind_that_is_not_read_is_refused_by_its_media_type(shared, stated):
+    source = spec("s2l1c")
+    (path,) = (shared / "data/eometadatatool-cdse/sentinel-2-l1c/example").glob("*.json")
+    (item,) = items_in(path)
+    for asset in item["assets"].values():
+        asset["type"] = stated
+    catalog = Catalog("test", "cdse", "https://stac.example", is_file=False, own=False)
+    found = items.reduced([item], query(source, cell_at(item["geometry"])), source.catalogs["cdse"], catalog)
+    assert not found.scenes
+    assert re.match(r"unreadable: (ValueError: its assets are|TypeError: the media type)", found.unreadable[0].reason)
 
 
 def test_items_of_cdse_over_https_are_read_by_their_other_hrefs(shared):

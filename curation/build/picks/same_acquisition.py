@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from curation.build.context import Patch, Slab, Source, usable
-from curation.build.pixels import read_all
+from curation.build.pixels import read_all, valid_fraction
 from curation.errors.codes import Code
 from curation.model import Location, Scene
 from curation.outcomes import Reject
+from curation.read import radiometry
 from curation.recipe.sources import Pick
 from curation.scenes import rank
 
@@ -53,6 +57,10 @@ class SameAcquisition(Pick):
         """Reads it; where its kind has gaps by nature these are kept and told, not refused."""
         scenes = self.partners(slab, source, patch.location, to)
         pixels, warped, valid = read_all(slab, source, patch.location, scenes)
+        for name, array in source.arrays.items():
+            if array.unit == radiometry.UNIT:
+                pixels[name] = _reflectance(pixels[name], scenes[0].offset_dn, array.nodata)
+                valid = min(valid, valid_fraction(pixels[name], array))
         patch.note(source, time=scenes[0].time.timestamp(), valid_fraction=valid, warped=int(warped))
         if valid < source.min_valid and not source.spec.kind.keeps_gaps:
             raise Reject(Code.NODATA, valid)
@@ -60,3 +68,14 @@ class SameAcquisition(Pick):
 
     def compare(self, slab: Slab, patch: Patch, source: Source) -> None:
         """Nothing: it is of the other's acquisition."""
+
+
+def _reflectance(dn: NDArray[Any], offset_dn: int, nodata: float) -> NDArray[Any]:
+    """(band, y, x) on the one scale, saturated pixels missing; what is cloud is not known here, and no excuse.
+
+    Raises:
+        Reject: `impossible`, where more is brighter than anything seen than may be.
+    """
+    found = radiometry.harmonised(dn, offset_dn, nodata)
+    radiometry.check_possible(found, np.ones(found.shape[1:], bool), nodata)
+    return radiometry.measured(found, nodata)

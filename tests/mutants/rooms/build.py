@@ -298,4 +298,11 @@ ROWS = (
         "            pass\n",
         ("tests/pack/labels/test_maps.py::test_a_build_refuses_such_a_map_of_a_catalog_too",),
     ),
+    Mutant(
+        "level 1C is on the scale of level 2A",
+        "curation/build/picks/same_acquisition.py",
+        "    found = radiometry.harmonised(dn, offset_dn, nodata)\n",
+        "    found = dn\n",
+        ("tests/build/test_l1c.py::test_level_1c_is_on_the_scale_of_level_2a_and_goes_with_it",),
+    ),
 )

@@ -34,4 +34,11 @@ ROWS = (
         "sorted(cube.numbers), patch, planned",
         ("tests/report/test_show.py::test_a_pending_patch_is_refused_with_what_builds_it_and_is_not_counted_as_built",),
     ),
+    Mutant(
+        "a dry run counts the tiles of JPEG 2000",
+        "curation/report/estimate.py",
+        "            block = _block_px(form, array)\n",
+        "            block = BLOCK_PX\n",
+        ("tests/report/test_estimate.py::test_tiles_of_jpeg_2000_are_counted_and_the_look_at_each_scene_too",),
+    ),
 )

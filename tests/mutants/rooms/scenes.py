@@ -326,4 +326,14 @@ ROWS = (
             "tests/scenes/test_saved.py::test_an_error_of_a_search_goes_to_workers_with_what_may_be_told_and_nothing_else",
         ),
     ),
+    Mutant(
+        "what is of a media type that is not read is refused before it is read",
+        "curation/scenes/items.py",
+        '    media.check(first.get("type"))\n',
+        "",
+        (
+            "tests/scenes/test_items.py"
+            "::test_an_item_whose_files_are_of_a_kind_that_is_not_read_is_refused_by_its_media_type",
+        ),
+    ),
 )

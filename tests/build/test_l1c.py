@@ -1,0 +1,73 @@
+"""Level 1C goes with the L2A of its acquisition, on the same scale, and is judged by that one's mask."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from curation.outcomes import Status
+from tests import world as tiny
+from tests.jp2files import packed
+from tests.run import Curate
+
+BANDS = {**tiny.BANDS, 60: ["B01", "B09", "B10"]}
+DARK_DN = 7
+"""Of B10: less than nothing of it is left where the offset is taken off twice."""
+
+
+def toa(band: str, res_m: int) -> np.ndarray:
+    """Digital numbers, as harmonised."""
+    return tiny.dn("B01", res_m) // 100 + DARK_DN if band == "B10" else tiny.dn(band, res_m) + 321
+
+
+@pytest.fixture
+def mine(world: tiny.World, tmp_path: Path) -> Curate:
+    """The tiny world, with the L1C of 10 July in JPEG 2000, of a baseline with the offset, some of it saturated."""
+    made = world.from_afar(tmp_path / "world")
+    assets = {}
+    for res_m, bands in BANDS.items():
+        for band in bands:
+            pixels = toa(band, res_m) + np.uint16(1000)
+            if band == "B04":
+                row, col = (tiny.Y0 - tiny.corner(1, 1)[1]) // 10, (tiny.corner(1, 1)[0] - tiny.X0) // 10
+                pixels[row, col] = 65535
+            path = made.folder / f"{band}.jp2"
+            path.write_bytes(packed(pixels[None], tiny._at(res_m), tiny.EPSG, blockxsize=256, blockysize=256))
+            assets[band] = path.name
+    made.item(
+        "sentinel-2-l1c",
+        "S2A_MSIL1C_20210710T103000_N0500_T32ULC",
+        dt.datetime(2021, 7, 10, 10, 30, tzinfo=dt.UTC),
+        tiny._footprint(tiny.X0, tiny.Y0 - 6_000, tiny.X0 + 6_000, tiny.Y0),
+        assets,
+        s2__processing_baseline="05.00",
+        s2__mgrs_tile="32ULC",
+        s2__datatake_id="GS2A_2021-07-10",
+        proj__epsg=tiny.EPSG,
+    )
+    made.catalog.write_text(json.dumps({"type": "FeatureCollection", "features": made.items}))
+    made.recipe.write_text(made.recipe.read_text().replace("[sources]\n", "[sources]\ns2l1c = {}\n"))
+    return Curate(made, tmp_path / "root")
+
+
+def test_level_1c_is_on_the_scale_of_level_2a_and_goes_with_it(mine: Curate):
+    assert mine("build", "--season", "summer") == 0
+    stored = xr.open_zarr(mine.folder / "cubes/europe/summer.zarr")
+    ok = stored.isel(patch=np.flatnonzero(stored.status.values == Status.OK))
+    assert ok.sizes["patch"] >= 8
+    assert set(ok.s2l1c_scenes.values) == {"S2A_MSIL1C_20210710T103000_N0500_T32ULC"}
+    ids = [str(i) for i in ok.id.values]
+    for row, col in np.ndindex(tiny.LATTICE, tiny.LATTICE):
+        if tiny.name(row, col) not in ids:
+            continue
+        patch = ok.isel(patch=ids.index(tiny.name(row, col)))
+        for res_m, bands in BANDS.items():
+            wanted = np.stack([tiny.crop(toa(b, res_m), res_m, row, col) for b in bands])
+            if (row, col, res_m) == (1, 1, 10):
+                wanted[bands.index("B04"), 0, 0] = 0  # saturated is missing
+            np.testing.assert_array_equal(patch[f"s2l1c_{res_m}m"].values, wanted)
