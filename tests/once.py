@@ -29,7 +29,10 @@ def one_at_a_time(lock: Path) -> Iterator[None]:
     """One process is in the block at a time; the others wait for it."""
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)  # a child that was forked meanwhile has it open, too
 
 
 def contents(folder: Path) -> Contents:

@@ -152,8 +152,8 @@ def _check_schema(cube: Cube, store: Store, root: bytes) -> None:
     if found != expected or value["attributes"]["coordinates"] != facts:
         raise ConfigError(
             f"{store.where(cube.prefix)}: holds {_listed(found)}, the recipe {cube.dataset.path} says {_listed(expected)}"
-            f"{'' if found != expected else ' with other facts'}: the recipe or a source has changed since this cube was "
-            "built. Restore it, or choose another --root"
+            f"{'' if found != expected else ' with other facts'}: the recipe, a source or this release has changed "
+            "since this cube was built. Restore it, or choose another --root"
         )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from curation.model import Location, Season, iso
 from curation.places.locations import Locations
 from curation.places.user_columns import TIME
+from curation.recipe.schema import DATE_OF
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -23,8 +24,6 @@ DATED: dict[str, dict[str, str]] = {
 }
 """Coordinates of the cube of such a season that are known before a pixel is read, and their Zarr attributes; NaT where a
 location has no date."""
-
-_OTHER = "date_of_"
 
 
 def date_of(column: str | None, place: Location) -> dt.datetime | None:
@@ -40,7 +39,7 @@ def names(season: Season, dates: Mapping[str, str]) -> dict[str, str]:
         season: the cube's.
         dates: what the cube's pixels follow from (`Dataset.dates_of`).
     """
-    return {column: "date" if column == season.column else f"{_OTHER}{name}" for column, name in dates.items()}
+    return {column: "date" if column == season.column else f"{DATE_OF}{name}" for column, name in dates.items()}
 
 
 def listed(season: Season, dates: Mapping[str, str]) -> list[str]:
@@ -50,8 +49,8 @@ def listed(season: Season, dates: Mapping[str, str]) -> list[str]:
 
 def attributes(name: str) -> dict[str, str] | None:
     """Zarr attributes of a coordinate of dates or windows; None where it is none of these."""
-    if name.startswith(_OTHER):
-        other = name.removeprefix(_OTHER)
+    if name.startswith(DATE_OF):
+        other = name.removeprefix(DATE_OF)
         return {"long_name": f"date of the location that season {other} lies around, whose scenes decide pixels here"}
     return DATED.get(name)
 

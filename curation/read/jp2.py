@@ -85,6 +85,8 @@ def boxes(take: Take, size: int) -> Boxes:
             data = take(span.start, length)
             if kind == b"jp2h":
                 alpha = _opacity(data, header)
+            elif data[:4] == bytes(4):  # "to the end of the file", which others follow where it is looked at
+                place += struct.pack(">I", length) + data[4:]
             else:
                 place += data
     if codestream is None:

@@ -10,7 +10,6 @@ import functools
 import os
 import threading
 import warnings
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -19,6 +18,7 @@ import imagecodecs
 import numpy as np
 import rasterio
 from affine import Affine
+from cachetools import LRUCache
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
@@ -40,7 +40,7 @@ MOST_TILE_SAMPLES = 2**25
 """Of one tile, or of a file that is in one: OpenJPEG takes some ten bytes for each. A band of 5490 × 5490 in one piece has
 30 million; one of 10980 × 10980 would fill a worker."""
 
-_indices: OrderedDict[tuple[FileAddress, str, int], Future[Parts]] = OrderedDict()
+_indices: LRUCache[tuple[FileAddress, str, int], Future[Parts]] = LRUCache(_MOST_INDICES)
 _indices_lock = threading.Lock()
 
 
@@ -101,24 +101,20 @@ def _index(file: SparseFile, header: Header) -> Future[Parts]:
     head = file.head()
     key = file.address, head.version, head.size
     with _indices_lock:
-        begun = _indices.get(key)
-        if begun is not None:
-            _indices.move_to_end(key)
-            return begun
-        begun = file.apart(lambda take: jp2parts.walked(header, take))
-        if file.address.is_remote and head.version:  # else another content under the same name would not show
-            _indices[key] = begun
-            while len(_indices) > _MOST_INDICES:
-                _indices.popitem(last=False)
+        its = _indices.get(key)
+        if its is None:
+            its = file.apart(lambda take: jp2parts.walked(header, take))
+            if file.address.is_remote and head.version:  # else another content under the same name would not show
+                _indices[key] = its
 
-    def forget(its: Future[Parts]) -> None:
-        if its.cancelled() or its.exception() is not None:
-            with _indices_lock:
-                if _indices.get(key) is its:
-                    del _indices[key]
+    def forget() -> None:
+        with _indices_lock:
+            if _indices.get(key) is its:
+                del _indices[key]
 
-    begun.add_done_callback(forget)
-    return begun
+    file.with_head.append(forget)  # bytes that were wrong on their way may have been taken for a list
+    its.add_done_callback(lambda done: forget() if done.cancelled() or done.exception() is not None else None)
+    return its
 
 
 class Jp2:
@@ -197,9 +193,9 @@ def _place(boxes: bytes) -> tuple[rasterio.crs.CRS | None, Affine]:
 
 def _after_fork() -> None:
     """A child has none of the threads that would finish what its parent began."""
-    global _indices_lock
+    global _indices, _indices_lock
     _indices_lock = threading.Lock()
-    _indices.clear()
+    _indices = LRUCache(_MOST_INDICES)
 
 
 if hasattr(os, "register_at_fork"):

@@ -18,11 +18,14 @@ _LEAST_PART_BYTES = SOT_BYTES + 2
 _STEP_BYTES = 64 * 2**10
 """What is asked for at a time where tile-parts are shorter: several beginnings in one request."""
 
-MOST_STEPS = 4096
+MOST_STEPS = 1024
 """Requests that looking for tile-parts may cost. Sentinel-2 has 121 of them."""
 
-MOST_PARTS = 2**18
-"""Of a file: what a TLM may list, at four bytes each and more, in a main header of the most bytes."""
+MOST_PARTS = 2**16
+"""Of a file: one for each of as many tiles as there may be. Each is some hundred bytes while its file is known."""
+
+_MOST_OF_TILE = 255
+"""What the number of a tile's parts has room for (A.4.2)."""
 
 
 class Part(NamedTuple):
@@ -83,7 +86,7 @@ def walked(header: Header, take: Take) -> Parts:
     count = header.grid.across * header.grid.down
     found: Parts = {}
     at, stop = header.tiles
-    held, held_at, steps, size = b"", at, 0, 0
+    held, held_at, steps, size, total = b"", at, 0, 0, 0
     while at + SOT_BYTES <= stop:  # what is shorter is the end
         if at + SOT_BYTES > held_at + len(held):
             steps += 1
@@ -106,6 +109,9 @@ def walked(header: Header, take: Take) -> Parts:
             )
         found.setdefault(its.tile, []).append(Span(at, at + size))
         at += size
+        total += 1
+        if total > MOST_PARTS:
+            raise BrokenError(f"has more than {MOST_PARTS} tile-parts, which is as many as are looked for")
     return found
 
 
@@ -170,8 +176,10 @@ def _opened(tile: int, data: bytes) -> list[_Opened]:
         stated = data[at + SOT_BYTES - 1] or stated
         out.append(_headed(inner))
         at += size
-    if not out or stated not in (0, len(out)):
-        raise BrokenError(f"has {len(out)} tile-parts of {stated} that tile {tile} should have")
+    if not out or len(out) > _MOST_OF_TILE or stated not in (0, len(out)):
+        raise BrokenError(
+            f"has {len(out)} tile-parts, of {stated or f'{_MOST_OF_TILE} at most'} that tile {tile} should have"
+        )
     return out
 
 

@@ -177,6 +177,8 @@ class SparseFile:
         self._spans: list[tuple[int, Future[bytes]]] = []
         """(end, bytes), in the order of `_starts`; they do not overlap."""
         self._head: Future[Answer] | None = None
+        self.with_head: list[Callable[[], object]] = []
+        """What forgets what others keep that follows from the file's bytes, as from its head."""
         self._is_lent = False
         """Whether the head is another reader's: good for where blocks are, and checked by the first that is fetched."""
 
@@ -353,6 +355,9 @@ class SparseFile:
         self._pieces.forget(self)
         self._forget_head(self._head)
         self._head = None
+        for forget in self.with_head:
+            forget()
+        self.with_head.clear()
 
 
 class Opened(io.RawIOBase):
@@ -409,9 +414,9 @@ def _pool(address: FileAddress) -> ThreadPoolExecutor:
 
 def _after_fork() -> None:
     """A child has none of the threads that would finish what its parent began."""
-    global _heads_lock, _pools_lock
+    global _heads, _heads_lock, _pools_lock
     _heads_lock, _pools_lock = threading.Lock(), threading.Lock()
-    _heads.clear()
+    _heads = LRUCache(_MOST_HEADS)  # another thread of the parent may have been at work on the old one
     _pools.clear()
 
 

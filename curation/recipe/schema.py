@@ -27,6 +27,9 @@ CELL_DEG = 0.25
 
 CELL_SAMPLER = "era5-cells"
 
+DATE_OF = "date_of_"
+"""What coordinates of cubes begin with that hold dates of seasons; what is measured of a source begins with its name."""
+
 WORLD = "world"
 """The region of regions.toml that has all places with a UTM grid."""
 
@@ -323,8 +326,8 @@ class Recipe(Strict):
         for name in self.children.sources if self.children else ():
             if name not in self.sources:
                 raise ValueError(f"children.sources: {name!r} is not in [sources]: {sorted(self.sources)}")
-        for name in (SLAB, UNSHARED_CELL):  # what else may stand where sources do
-            if name in self.sources:
+        for name in self.sources:  # what else may stand where sources, and what is measured of them, do
+            if name in (SLAB, UNSHARED_CELL) or f"{name}_".startswith(DATE_OF):
                 raise ValueError(
                     f"sources: {name!r} means something else here; call the source, and its file, otherwise"
                 )

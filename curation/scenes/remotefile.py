@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 from collections.abc import Collection, Iterable, Iterator
@@ -44,7 +45,7 @@ class RemoteFile(io.RawIOBase):
         self._lock = threading.Lock()
         self._counting = threading.Lock()
         self._ahead: list[tuple[int, bytes]] = []
-        """Start and bytes of what was fetched ahead."""
+        """Start and bytes of what is at hand."""
         self.fetched = len(head.data)
         """Bytes by now."""
 
@@ -80,21 +81,25 @@ class RemoteFile(io.RawIOBase):
             self._at += len(data)
             return data
 
-    def fetch_ahead(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Fetches what will be read next, start and length of each, some at a time; what was fetched so before is let go.
+    @contextlib.contextmanager
+    def at_hand(self, ranges: Iterable[tuple[int, int]]) -> Iterator[None]:
+        """Fetches what will be read within, start and length of each, some at a time; lets it go at the end.
 
         Raises:
             ReadError: it cannot be read, or the file has changed since it was opened.
         """
-        self._ahead = []
-        wanted = _joined((max(start, 0), min(start + length, self._size)) for start, length in ranges)
+        wanted = joined((max(start, 0), min(start + length, self._size)) for start, length in ranges)
         with ThreadPoolExecutor(AT_ONCE) as pool:
             self._ahead = [
                 (a, data) for a, data in pool.map(lambda r: (r[0], self._fetched(r[0], r[1] - r[0])), wanted)
             ]
+        try:
+            yield
+        finally:
+            self._ahead = []  # there may be many files open
 
     def _held(self, start: int, length: int) -> bytes:
-        """Bytes that were fetched ahead; empty where not all of them were."""
+        """Bytes that are at hand; empty where not all of them were."""
         for at, data in self._ahead:
             if at <= start and start + length <= at + len(data):
                 return data[start - at : start - at + length]
@@ -107,10 +112,13 @@ class RemoteFile(io.RawIOBase):
         return data
 
 
-def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Start and end of ranges, those that lie near each other as one."""
+def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Start and end of ranges, those that lie near each other as one; none holds what another does."""
     out: list[tuple[int, int]] = []
-    for start, end in sorted(s for s in spans if s[0] < s[1]):
+    for first, end in sorted(s for s in spans if s[0] < s[1]):
+        start = max(first, out[-1][1]) if out else first
+        if start >= end:
+            continue
         if out and start - out[-1][1] <= HOLE_BYTES and end - out[-1][0] <= MOST_BYTES:
             out[-1] = out[-1][0], max(end, out[-1][1])
         else:
@@ -125,5 +133,5 @@ def column_ranges(metadata: pq.FileMetaData, group: int, columns: Collection[str
         path = metadata.schema.column(n).path
         if any(path == name or path.startswith(f"{name}.") for name in columns):
             chunk = rows.column(n)
-            starts = (chunk.dictionary_page_offset, chunk.data_page_offset)
-            yield min(s for s in starts if s is not None), chunk.total_compressed_size
+            dictionary = chunk.dictionary_page_offset or chunk.data_page_offset  # some write 0 where there is none
+            yield min(dictionary, chunk.data_page_offset), chunk.total_compressed_size

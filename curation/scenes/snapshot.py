@@ -383,10 +383,10 @@ class _Table:
         ]
         with self._readable():
             for group in groups:
-                if self._remote is not None:
-                    self._remote.fetch_ahead(column_ranges(self._file.metadata, group, columns))
-                for batch in self._file.iter_batches(ROWS, row_groups=[group], columns=columns):
-                    yield self._items(batch, collection, window)
+                wanted = column_ranges(self._file.metadata, group, columns)
+                with self._remote.at_hand(wanted) if self._remote else contextlib.nullcontext():
+                    for batch in self._file.iter_batches(ROWS, row_groups=[group], columns=columns):
+                        yield self._items(batch, collection, window)
 
     def _overlaps(self, group: int, column: str, wanted: tuple[Any, Any]) -> bool:
         """Whether a row group may hold values from the first to the second, as its statistics say."""

@@ -23,7 +23,7 @@ from curation.errors import ConfigError, CurationError, DamageError
 from curation.outcomes import SETTLED, PatchOutcome
 from curation.store import paths
 from curation.store.objects import Store
-from curation.store.records import STATUS, SlabRecord, StoredObject, decoded, encoded, patch_of, size_mark
+from curation.store.records import STATUS, SlabRecord, StoredObject, decoded, encoded, patch_of, size_mark, slab_of
 from curation.store.stat import Receipt
 from curation.store.writer import Writer
 
@@ -194,7 +194,7 @@ class Ledger:
             yield
         except CurationError:
             raise
-        except (KeyError, TypeError, ValueError, AttributeError) as err:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as err:
             raise DamageError(
                 f"{self.store.where(self._key(number))}: a line says what no ledger does ({type(err).__name__}: {err}); "
                 "restore the segment"
@@ -272,7 +272,7 @@ class Ledger:
             if "cube" in record:
                 self.cube_objects = tuple(StoredObject(**o) for o in record["cube"])
             else:
-                self.lines[record["slab"]] = _summary(record, self.segments, n)
+                self.lines[slab_of(record)] = _summary(record, self.segments, n)
         self._keep(self.segments, data)
         self.heads.append(hashlib.sha256(data).digest())
 
@@ -284,8 +284,8 @@ class Ledger:
             end = json.loads(tail)
             lines = [json.loads(line) for line in body.split(b"\n")]
             first, records = lines[0], lines[1:]
-            counted, digest = end["end"], end["sha256"]
-        except (ValueError, KeyError, TypeError, IndexError) as err:
+            counted, digest = end["end"], str(end["sha256"])
+        except (ValueError, KeyError, TypeError, IndexError, RecursionError) as err:
             raise DamageError(f"{where}: torn: its last line is not a count and a hash; restore the segment") from err
         found = hashlib.sha256(body + b"\n").hexdigest()
         if not data.endswith(b"\n") or counted != len(records) or digest != found:

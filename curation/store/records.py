@@ -10,6 +10,7 @@ from typing import Any
 import xxhash
 
 from curation.errors import DamageError
+from curation.errors.printable import shown
 from curation.outcomes import SETTLED, PatchOutcome, SourceOutcome, Status
 from curation.store import paths
 from curation.store.objects import Store
@@ -114,11 +115,19 @@ STATUS = {s.name.lower(): s for s in Status}
 def decoded(value: dict[str, Any]) -> SlabRecord:
     """The record of JSON values. Raises KeyError, TypeError or ValueError where they are none."""
     return SlabRecord(
-        slab=value["slab"],
+        slab=slab_of(value),
         patches=tuple(map(patch_of, value["patches"])),
         objects=tuple(StoredObject(**o) for o in value["objects"]),
         excluded=tuple(value.get("excluded", ())),
     )
+
+
+def slab_of(value: dict[str, Any]) -> int:
+    """Which slab JSON values are the record of. Raises as `decoded` does."""
+    slab = value["slab"]
+    if type(slab) is not int or slab < 0:  # True is an int, too
+        raise ValueError(f"slab {shown(slab, 40)}, expected a number from 0 on")
+    return slab
 
 
 def patch_of(value: dict[str, Any]) -> PatchOutcome:

@@ -37,6 +37,7 @@ import pytest
 import rasterio
 import tifffile
 import xarray as xr
+from cachetools import LRUCache
 
 from curation.cubes import zarrshard
 from curation.cubes.chunks import chunk_hash
@@ -238,7 +239,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranges, "ATTEMPTS", 2)
     monkeypatch.setattr(http, "SLOWEST", 10**6)
     monkeypatch.setattr(sparse, "HEAD_BYTES", HEAD_BYTES)
-    sparse._heads.clear()
+    monkeypatch.setattr(sparse, "_heads", LRUCache(sparse._MOST_HEADS))
     planetary_computer.sas.TOKEN_CACHE.clear()
 
 

@@ -263,6 +263,29 @@ def test_a_file_that_changes_while_it_is_read_is_read_anew(tiled, monkeypatch):
     assert found.tobytes() in expected, "never some of both"
 
 
+def test_a_list_of_tile_parts_that_was_wrong_on_its_way_is_looked_for_anew(tiled, monkeypatch):
+    monkeypatch.setattr(sparse, "HEAD_BYTES", 8192)
+    archive = Archive({"s.jp2": with_bytes(tiled, sot(tiled, 1) + 4, b"\0\x02")})  # 1 is said to be another 2
+    archive.version = '"one"'
+    with serving(archive.answer) as url:
+        file = SparseFile(FileAddress(f"{url}/s.jp2"), "s.jp2", Counts(), Pieces(2**28))
+        window = PixelWindow(256, 0, 256, 256)
+        with pytest.raises(BrokenError):
+            Raster(file, Decoded(2**27)).read(1, window)
+        archive.files["s.jp2"] = tiled
+        file.forget()
+        assert np.array_equal(Raster(file, Decoded(2**27)).read(1, window), as_gdal(tiled)[0, :256, 256:512])
+
+
+def test_a_last_box_without_a_length_says_where_a_file_lies(tmp_path):
+    data = packed(ground(64, 64), TRANSFORM, AT.epsg)
+    at = data.index(b"uuid") - 4
+    (length,) = struct.unpack(">I", data[at : at + 4])
+    (tmp_path / "s.jp2").write_bytes(data[:at] + data[at + length :] + bytes(4) + data[at + 4 : at + length])
+    raster = opened(tmp_path / "s.jp2")
+    assert (raster.crs, raster.transform) == (rasterio.crs.CRS.from_epsg(AT.epsg), TRANSFORM)
+
+
 # --- what is hostile ---------------------------------------------------------------------------------------------------
 
 
@@ -285,6 +308,11 @@ def sot(data: bytes, number: int = 1) -> int:
     for _ in range(number):
         at += struct.unpack(">I", data[at + 6 : at + 10])[0]
     return at
+
+
+def empty_part(tile: int, number: int) -> bytes:
+    """A tile-part in which nothing is; how many there are it does not say."""
+    return b"\xff\x90" + struct.pack(">HHIBB", 10, tile, 14, number, 0) + b"\xff\x93"
 
 
 def coding(data: bytes, at: int, new: bytes) -> bytes:
@@ -355,7 +383,15 @@ HOSTILE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
         "expected a tile-part",
     ),
     "tile-parts out of their order": (lambda d: with_bytes(d, sot(d, 0) + 10, b"\x01"), "is no tile-part 0 of tile 0"),
-    "a tile-part that is missing": (lambda d: with_bytes(d, sot(d, 0) + 11, b"\x02"), "has 1 tile-parts of 2"),
+    "a tile-part that is missing": (lambda d: with_bytes(d, sot(d, 0) + 11, b"\x02"), "has 1 tile-parts, of 2"),
+    "more parts of a tile than have numbers": (
+        lambda d: stretched(d[: sot(d, 1)] + b"".join(empty_part(0, n % 256) for n in range(1, 257)) + d[sot(d, 1) :]),
+        "has 257 tile-parts, of 255 at most|is no tile-part",
+    ),
+    "tile-parts without end": (
+        lambda d: stretched(d[: sot(d, 1)] + empty_part(0, 1) * 70_000 + d[sot(d, 1) :]),
+        "more than 65536 tile-parts",
+    ),
     "a marker that is none": (lambda d: with_bytes(d, sot(d, 0), b"\0\0"), "expected a marker and its length"),
     "code-blocks that fill the memory": (lambda _: coding(vast(), 10, b"\0\0"), "code-blocks and"),
     "precincts that fill the memory": (lambda _: precincts(vast(), 0x22), "code-blocks and .* packets"),

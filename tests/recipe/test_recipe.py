@@ -119,6 +119,8 @@ KNOWN = (
         ("summer = {", "static = {", "season 'static': expected a-z, 0-9, '_' and '-', and not 'static'"),
         ("summer = {", "Summer = {", "season 'Summer': expected a-z, 0-9, '_' and '-', and not 'static'"),
         ("s2l2a = {} ", "slab = {}\ns2l2a = {} ", "sources: 'slab' means something else here; call the source"),
+        ("s2l2a = {} ", "date_of_x = {}\ns2l2a = {} ", "sources: 'date_of_x' means something else here; call the "),
+        ("s2l2a = {} ", "date_of = {}\ns2l2a = {} ", "sources: 'date_of' means something else here; call the source"),
         ("s2l2a = {} ", "era5-cell = {}\ns2l2a = {} ", "sources: 'era5-cell' means something else here; call the "),
         ("s2l2a = {} ", "s2l2 = {} ", "[sources.s2l2]: no such source; did you mean s2l2a? known sources: dem, "),
         ("s2l2a = {} ", "", "[sources.s1rtc] is chosen by 's2l2a', which the recipe does not use; add it"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from cachetools import LRUCache
 
 from curation.cli import main
 from curation.errors import ConfigError, ReadError
@@ -111,7 +112,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranges, "PAUSE_S", 0)
     monkeypatch.setattr(ranges, "ATTEMPTS", 2)
     monkeypatch.setattr(http, "READ_S", 2)
-    sparse._heads.clear()
+    monkeypatch.setattr(sparse, "_heads", LRUCache(sparse._MOST_HEADS))
 
 
 @pytest.fixture(params=[*HREFS, *LIES], ids=lambda p: ascii(p)[1:41])

@@ -228,6 +228,7 @@ HALF = {"id": "p0", "status": "ok", "sources": {}}  # no chunks, no facts
         {"slab": 0, "patches": [HALF | {"status": "fine"}], "objects": []},
         {"slab": 0, "patches": [HALF | {"status": []}], "objects": []},
         {"slab": 0, "patches": [HALF], "objects": []}, {"slab": 0, "patches": [HALF], "objects": [{"key": "k"}]},
+        *({"slab": slab, "patches": [], "objects": []} for slab in ("0", -1, 1.5, True, None)),
     ],
 )  # fmt: skip
 def test_a_line_of_another_form_is_damage_though_its_hash_is_right(copy, line):
@@ -243,6 +244,24 @@ def test_a_line_of_another_form_is_damage_though_its_hash_is_right(copy, line):
 def test_a_first_line_of_another_form_is_damage_though_its_hash_is_right(copy, change):
     path = segments(copy)[1]
     path.write_bytes(put_together(json.loads(path.read_bytes().split(b"\n")[0]) | change, {"cube": []}))
+    with damage_named(copy, 1):
+        Ledger.replay(Store(copy), "r", "s")
+
+
+@pytest.mark.parametrize("line", [b"[" * 100_000 + b"]" * 100_000, b'{"cube":' * 100_000 + b"[]" + b"}" * 100_000])
+def test_a_line_that_is_deeper_than_can_be_read_is_damage(copy, line):
+    path = segments(copy)[1]
+    body = path.read_bytes().split(b"\n")[0] + b"\n" + line + b"\n"
+    path.write_bytes(body + json.dumps({"end": 1, "sha256": hashlib.sha256(body).hexdigest()}).encode() + b"\n")
+    with damage_named(copy, 1):
+        Ledger.replay(Store(copy), "r", "s")
+
+
+@pytest.mark.parametrize("digest", [5, None, [], {}])
+def test_a_last_line_whose_hash_is_none_is_damage(copy, digest):
+    path = segments(copy)[1]
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]) + json.dumps(json.loads(lines[-1]) | {"sha256": digest}).encode() + b"\n")
     with damage_named(copy, 1):
         Ledger.replay(Store(copy), "r", "s")
 

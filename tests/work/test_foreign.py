@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from distributed import Client
 
 from curation.errors import ConfigError
 from curation.work import cluster, dealing, roster
@@ -176,6 +177,9 @@ def test_a_worker_that_cannot_do_the_work_is_named_before_anything_is_built(stan
     run = Curate(built.world, tmp_path / "root")
     code, line = told(run, capfd, "--scheduler", standing.address)
     kill(worker)
+    with Client(standing.address) as client:  # the next test's build would ask this one, too
+        while client.scheduler_info()["workers"]:
+            time.sleep(0.1)
     assert code == 2, line
     assert re.search(rf"curate: --scheduler {standing.address}: worker tcp://127\S+ (on host \S+ )?{why}", line), line
     assert not list(run.root.rglob("*.zarr"))

@@ -263,6 +263,20 @@ ROWS = (
         ),
     ),
     Mutant(
+        "of a table elsewhere nothing is held once it is read",
+        "curation/scenes/remotefile.py",
+        "            self._ahead = []  # there",
+        "            pass  # there",
+        ("tests/scenes/test_remotefile.py::test_a_table_elsewhere_gives_what_it_gives_here_of_a_part_of_its_bytes",),
+    ),
+    Mutant(
+        "what several ranges have in common is fetched once",
+        "curation/scenes/remotefile.py",
+        "start = max(first, out[-1][1]) if out else first",
+        "start = first",
+        ("tests/scenes/test_remotefile.py::test_what_is_fetched_for_some_ranges_holds_each_of_their_bytes_once",),
+    ),
+    Mutant(
         "a file elsewhere that cannot be read is not told as no table",
         "curation/scenes/snapshot.py",
         "        except ReadError:  # of a file elsewhere: says what it is\n            raise\n",
