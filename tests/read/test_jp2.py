@@ -385,8 +385,12 @@ HOSTILE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "tile-parts out of their order": (lambda d: with_bytes(d, sot(d, 0) + 10, b"\x01"), "is no tile-part 0 of tile 0"),
     "a tile-part that is missing": (lambda d: with_bytes(d, sot(d, 0) + 11, b"\x02"), "has 1 tile-parts, of 2"),
     "more parts of a tile than have numbers": (
-        lambda d: stretched(d[: sot(d, 1)] + b"".join(empty_part(0, n % 256) for n in range(1, 257)) + d[sot(d, 1) :]),
-        "has 257 tile-parts, of 255 at most|is no tile-part",
+        lambda d: stretched(
+            with_bytes(d[: sot(d, 1)], sot(d, 0) + 11, b"\0")  # how many there are it does not say
+            + b"".join(empty_part(0, n) for n in range(1, 256))
+            + d[sot(d, 1) :]
+        ),
+        "has 256 tile-parts, of 255 at most",
     ),
     "tile-parts without end": (
         lambda d: stretched(d[: sot(d, 1)] + empty_part(0, 1) * 70_000 + d[sot(d, 1) :]),
