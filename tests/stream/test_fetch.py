@@ -92,7 +92,7 @@ def test_forked_workers_read_urls_after_the_parent_did(server, form):
     dataset = open_shards(server[0] + form)
     assert len(list(dataset)) == 13  # starts obstore's threads in this process, which a fork leaves behind
     loader = DataLoader(
-        dataset, batch_size=4, num_workers=2, timeout=60, persistent_workers=True, multiprocessing_context="fork"
+        dataset, batch_size=4, num_workers=2, timeout=240, persistent_workers=True, multiprocessing_context="fork"
     )
     for _ in range(2):
         assert sorted(k for batch in loader for k in batch["key"]) == sorted(key_of(i) for i in range(13))

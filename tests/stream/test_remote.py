@@ -145,7 +145,7 @@ def test_wrong_bytes_are_asked_for_once_more_by_who_finds_them(packed, world):
 def test_every_sample_comes_from_a_server_that_fails_once_per_shard(packed, world, start, fault):
     dataset = open_shards(f"{world.url}/shards", batch_size=4, shuffle=True, timeout_s=1.0)
     world.break_(fault, every=True)
-    loader = DataLoader(dataset, batch_size=None, num_workers=2, timeout=60, multiprocessing_context=start)
+    loader = DataLoader(dataset, batch_size=None, num_workers=2, timeout=240, multiprocessing_context=start)
     assert_same(loader, open_shards(packed, batch_size=4, shuffle=True))
     assert world.faults() == 4
 
@@ -156,7 +156,7 @@ def test_workers_share_a_disk_cache_and_a_second_epoch_asks_for_nothing(packed, 
     dataset = open_shards(f"{world.url}/shards", **options)
     local = open_shards(packed, batch_size=4, shuffle=True)
     world.break_("cut", every=True)
-    loader = DataLoader(dataset, batch_size=None, num_workers=2, timeout=60, multiprocessing_context=start)
+    loader = DataLoader(dataset, batch_size=None, num_workers=2, timeout=240, multiprocessing_context=start)
     assert_same(loader, local)
     assert world.faults() == 4
     assert len({r[1] for r in world.requests()}) == 4
@@ -242,7 +242,7 @@ def test_s3_gives_ranges_and_errors(packed, bucket, process):
 @pytest.mark.parametrize("start", fast(["spawn"], ["fork", "spawn"]))
 def test_workers_read_s3(packed, bucket, start):
     dataset = open_shards(bucket, batch_size=4, shuffle=True)
-    loader = DataLoader(dataset, batch_size=None, num_workers=2, timeout=60, multiprocessing_context=start)
+    loader = DataLoader(dataset, batch_size=None, num_workers=2, timeout=240, multiprocessing_context=start)
     assert_same(loader, open_shards(packed, batch_size=4, shuffle=True))
 
 
