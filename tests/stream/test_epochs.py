@@ -204,7 +204,7 @@ def test_spawned_ranks_that_got_one_dataset_count_each_for_itself(packed, orders
     ranks = [context.Process(target=_spawned, args=(dataset, workers, told)) for _ in range(2)]
     for rank in ranks:
         rank.start()
-    assert [told.get(timeout=120) for _ in ranks] == [orders[:3]] * 2
+    assert [told.get(timeout=240) for _ in ranks] == [orders[:3]] * 2
     for rank in ranks:
         rank.join(60)
         assert rank.exitcode == 0
