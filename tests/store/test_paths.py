@@ -16,8 +16,8 @@ from curation.store import paths
 
 PACKAGE = Path(curation.__file__).parent
 
-KEYS = re.compile(r"""["'{](cubes|ledger|scenes|shards|packing)/\{|\.zarr["']|\.jsonl["']|["']manifest/|/c/""")
-"""What a key is known by in code."""
+KEYS = re.compile(r"""["'{](cubes|ledger|scenes|shards|packing)/\{|(?<!application/vnd)\.zarr["']|\.jsonl["']|["']manifest/|/c/""")
+"""What a key is known by in code; a media type is none."""
 
 
 @pytest.mark.parametrize("level", ["", "children"])
