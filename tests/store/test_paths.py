@@ -16,7 +16,10 @@ from curation.store import paths
 
 PACKAGE = Path(curation.__file__).parent
 
-KEYS = re.compile(r"""["'{](cubes|ledger|scenes|shards|packing)/\{|(?<!application/vnd)\.zarr["']|\.jsonl["']|["']manifest/|/c/""")
+KEYS = re.compile(
+    r"""["'{](cubes|ledger|scenes|shards|packing)/\{|(?<!application/vnd)\.zarr["']"""
+    r"""|\.jsonl["']|["']manifest/|/c/"""
+)
 """What a key is known by in code; a media type is none."""
 
 
