@@ -258,9 +258,10 @@ class Ledger:
         try:
             self.store.publish_new(key, data)
         except FileExistsError:
-            other = json.loads(self.store.get(key).split(b"\n", 1)[0])["writer"]
+            with self.damage_told(self.segments):
+                other = Writer(**json.loads(self.store.get(key).split(b"\n", 1)[0])["writer"])
             raise DamageError(
-                f"{self.store.where(key)}: {Writer(**other)} has taken over this cube; this run stops. "
+                f"{self.store.where(key)}: {other} has taken over this cube; this run stops. "
                 "Run only one at a time for a region and season"
             ) from None
         self._take(records, data)

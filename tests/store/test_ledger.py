@@ -373,6 +373,14 @@ def test_a_writer_that_was_taken_over_cannot_append(tmp_path):
     assert set(Ledger.replay(Store(tmp_path), "r", "s").slabs) == {0, 2}
 
 
+@pytest.mark.parametrize("data", [b"", b"[]\n", b'{"writer":{"pid":"x"}}\n', b"\xff\n", b"[" * 100_000])
+def test_a_segment_of_something_else_stops_a_writer_by_name(tmp_path, data: bytes):
+    mine = begun(tmp_path, [record(0)])
+    Store(tmp_path).publish_new(mine._key(mine.segments), data)
+    with pytest.raises(DamageError, match=r"a line says what no ledger does \(.*\); restore the segment"):
+        mine.append([record(1)])
+
+
 def test_of_two_that_replayed_the_same_state_one_acquires(tmp_path):
     begun(tmp_path)
     one, two = (Ledger.replay(Store(tmp_path), "r", "s") for _ in range(2))

@@ -24,6 +24,13 @@ ROWS = (
         ),
     ),
     Mutant(
+        "what stands where a segment was to be written is read as a ledger's",
+        "curation/store/ledger.py",
+        "            with self.damage_told(self.segments):",
+        "            if True:",
+        ("tests/store/test_ledger.py::test_a_segment_of_something_else_stops_a_writer_by_name",),
+    ),
+    Mutant(
         "object stores trust whom the environment names",
         "curation/store/bucket.py",
         "with trust.for_rustls(), _without(",
