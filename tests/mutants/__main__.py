@@ -20,7 +20,10 @@ from tests.mutants.row import Mutant
 from tests.mutants.table import TABLE
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("curation", "tests", "stac_queries", "manifests", "shards/README.md", "pyproject.toml", "README.md", "LICENSE")
+PARTS = (
+    *("curation", "tests", "stac_queries", "manifests", "shards/README.md"),
+    *("pyproject.toml", ".constraints.txt", "README.md", "LICENSE"),
+)
 """What tests need of the tree."""
 HANG_S = 120
 """Seconds that one test may take: one that hangs without its guard fails, and so says that it has noticed."""
