@@ -156,7 +156,10 @@ def annotate(
                 made.counts[name] = {k: np.asarray(n).tolist() for k, n in value.counts.items()}
                 value = value.value
             data = None if value is None else encoded(entry, value)
-        except Exception as err:  # noqa: BLE001 - code of a user may raise anything; it is recorded, and nothing is written
+        except (
+            Exception,
+            SystemExit,
+        ) as err:  # code of a user may raise anything; it is recorded, and nothing is written
             made.failures.append(Failure(str(meta["id"]), name, its.label, one_line(err)))
             continue
         if its.spec.column:
@@ -222,7 +225,7 @@ def _function(its: Annotation) -> Function:
         return BUILT_IN[its.called]
     with _lock:  # threads of a worker execute a file once
         module = _module(its.file, its.source, its.sha256)
-    if isinstance(module, Exception):
+    if isinstance(module, BaseException):
         raise module
     return cast(Function, getattr(module, its.called))
 
@@ -231,14 +234,14 @@ _lock = threading.Lock()
 
 
 @functools.lru_cache(maxsize=64)
-def _module(file: str, source: bytes, sha256: str) -> types.ModuleType | Exception:
+def _module(file: str, source: bytes, sha256: str) -> types.ModuleType | BaseException:
     """The module that a file's bytes, as they were hashed, make, or what they raise; executed once per process."""
     module = types.ModuleType(f"curation_annotation_{sha256[:16]}")
     module.__file__ = file
     sys.modules[module.__name__] = module  # dataclasses look there for their own module
     try:
         exec(compile(source, file, "exec"), module.__dict__)
-    except Exception as err:  # noqa: BLE001 - code of a user may raise anything; each sample that wants it is told so
+    except (Exception, SystemExit) as err:  # code of a user may raise anything; each sample that wants it is told so
         del sys.modules[module.__name__]
         return err
     return module

@@ -150,6 +150,7 @@ def test_code_of_a_recipe_is_not_executed_unasked(built: Curate, tmp_path: Path,
         ("raise KeyError(sample.key)", "KeyError"),
         ("return 3", "expected a text"),
         ("sample.arrays['dem_30m'][:] = 0", "read-only"),
+        ("raise SystemExit(0)", "SystemExit"),  # else the command would end, with nothing packed and exit code 0
     ],
 )
 def test_a_function_that_fails_is_named_with_the_sample_and_leaves_no_hole(

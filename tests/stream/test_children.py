@@ -40,10 +40,13 @@ ENTRIES = {
     "olci_6px": ArrayEntry("olci", SEASONS, ("a", "b"), (2, 6, 6), "float32", "1", -32768.0, None, "data", "npy.blosc"),
     "s2_10m": ArrayEntry("s2", SEASONS, ("B02", "B03"), (2, 8, 8), "uint16", "1", 0, 10.0, "data", "npy.blosc", True),
     "s1_10m": ArrayEntry("s1", SEASONS, ("vv",), (1, 8, 8), "int16", "dB", -32768, 10.0, "data", "npy", True),
+    "slc_9px": ArrayEntry(
+        "slc", SEASONS, ("vv",), (1, 9, 9), "int16", "dB", -32768, 10.0, "data", "npy", True, has_offsets=True
+    ),
 }
 HAS = [
     # own: source → seasons; then of each child
-    ({"dem": [None], "no2": MONTHS, "olci": SEASONS}, [{"s2": SEASONS, "s1": SEASONS}] * 3),
+    ({"dem": [None], "no2": MONTHS, "olci": SEASONS}, [{"s2": SEASONS, "s1": SEASONS, "slc": SEASONS}] * 3),
     ({"dem": [None], "no2": ("2021-02",)}, [{"s2": ("summer",), "s1": ("summer",)}]),  # no OLCI; months, a winter short
     ({"no2": ("2021-01", "2021-03"), "olci": ("winter",)}, []),  # no DEM, no child
     ({"dem": [None]}, [{"s2": ("winter",)}, {"s2": SEASONS, "s1": ("winter",)}]),
@@ -61,9 +64,15 @@ def truth(number: int, child: int | None, name: str, season: str | None) -> np.n
     return values.astype(entry.dtype)
 
 
+def offset_of(number: int, child: int) -> list[float]:
+    return [-10.0 * number, child + 0.5]
+
+
 def _place(ident: str, number: int, child: int | None, has: dict) -> tuple[dict, dict[str, bytes]]:
     meta = {"id": ident, "lon": number + 0.0, "lat": (child or 0) + 0.5, "static": {"sources": {}, "labels": None}}
     meta["seasons"], members = {}, {}
+    if child is not None:
+        meta["offsets_m"] = {"slc_9px": offset_of(number, child)}
     for season in (None, *ALL):
         for name in sorted(ENTRIES):
             entry = ENTRIES[name]
@@ -127,7 +136,7 @@ def cells(tmp_path_factory):
         arrays=ENTRIES,
         splits={"train": split},
         statistics=statistics,
-        sources={s: SourceEntry(s, "free") for s in ("dem", "no2", "olci", "s1", "s2")},
+        sources={s: SourceEntry(s, "free") for s in ("dem", "no2", "olci", "s1", "s2", "slc")},
         counts={},
         written_by={},
     )
@@ -147,6 +156,9 @@ def check(batch: dict, keys: list[str]) -> None:
         own, below = HAS[number]
         assert batch["child_ok"][at].tolist() == [k < len(below) for k in range(MOST)]
         assert np.isnan(batch["child_lon"][at].numpy()).tolist() == [k >= len(below) for k in range(MOST)]
+        offsets = [offset_of(number, k) if k < len(below) else [np.nan] * 2 for k in range(MOST)]
+        if "slc_9px" in batch:
+            assert np.array_equal(batch["slc_9px_offset_m"][at].numpy(), offsets, equal_nan=True)
         for name, entry in ENTRIES.items():
             owners = [*below, *[{}] * (MOST - len(below))] if entry.of_children else [own]
             for k, has in enumerate(owners):

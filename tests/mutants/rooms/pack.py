@@ -4,6 +4,16 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "code of a user that ends the process is a failure of its annotation",
+        "curation/pack/annotate.py",
+        "except (Exception, SystemExit) as err:  # code of a user may raise anything; it is recorded",
+        "except Exception as err:  # it is recorded",
+        (
+            "tests/pack/test_annotate.py::test_a_function_that_fails_is_named_with_the_sample_and_leaves_no_hole"
+            "[raise SystemExit(0)-SystemExit]",
+        ),
+    ),
+    Mutant(
         "speckle is of no class",
         "curation/pack/annotations/refined_labels.py",
         "least_px, np.float64), 0)[codes]",

@@ -4,6 +4,13 @@ from tests.mutants.row import HOSTILE, STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "a sample without children has no offsets of them",
+        "curation/stream/beside.py",
+        "np.reshape(offsets, (-1, 2))",
+        "offsets",
+        ("tests/stream/test_children.py::test_a_batch_holds_each_child_and_month_or_masks_it[0]",),
+    ),
+    Mutant(
         "finalizers only note",
         "curation/stream/state.py",
         "_descriptors.when_gone(self, os.close, self.handle)",
