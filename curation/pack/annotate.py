@@ -43,6 +43,9 @@ CHECKS: Mapping[str, Callable[[Dataset, str], None]] = {
 }
 """Of built-ins that want something of the recipe: what passes where it is so, asked with the annotation's name."""
 
+ANYTHING = (Exception, SystemExit)
+"""What code of a user may end in: one that would end the process, too, which is left to a person alone."""
+
 _ABOUT = ("id", "lon", "lat", "epsg", "x0_m", "y0_m", "size_m", "region", "split", "parent", "columns")
 """Keys of `meta.json` that tell of the location."""
 
@@ -156,10 +159,7 @@ def annotate(
                 made.counts[name] = {k: np.asarray(n).tolist() for k, n in value.counts.items()}
                 value = value.value
             data = None if value is None else encoded(entry, value)
-        except (
-            Exception,
-            SystemExit,
-        ) as err:  # code of a user may raise anything; it is recorded, and nothing is written
+        except ANYTHING as err:  # it is recorded, and nothing is written
             made.failures.append(Failure(str(meta["id"]), name, its.label, one_line(err)))
             continue
         if its.spec.column:
@@ -241,7 +241,7 @@ def _module(file: str, source: bytes, sha256: str) -> types.ModuleType | BaseExc
     sys.modules[module.__name__] = module  # dataclasses look there for their own module
     try:
         exec(compile(source, file, "exec"), module.__dict__)
-    except (Exception, SystemExit) as err:  # code of a user may raise anything; each sample that wants it is told so
+    except ANYTHING as err:  # each sample that wants it is told so
         del sys.modules[module.__name__]
         return err
     return module

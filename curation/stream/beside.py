@@ -66,9 +66,8 @@ class Beside:
                 )
             room = batch.facts[f"{place.name}_offset_m"]
             room[number] = np.nan
-            room.reshape(len(room), -1, 2)[number, : len(offsets)] = np.reshape(
-                offsets, (-1, 2)
-            )  # a sample may have no child
+            if offsets:  # a sample may have no child
+                room.reshape(len(room), -1, 2)[number, : len(offsets)] = offsets
 
     def _annotation(
         self, where: str, name: str, entry: AnnotationEntry, data: memoryview | None, batch: Batch, number: int
