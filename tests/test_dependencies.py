@@ -40,6 +40,7 @@ MODULE = {
 """What is imported of a distribution, where that is another name."""
 
 BY_NAME = {
+    "h5netcdf": "xarray writes netCDF with it, as the page on the Python way in does",
     "cryptography": "distributed makes the key of a local cluster with it",
     "bokeh": "distributed draws its dashboard with it",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from curation.cubes import cube
 from curation.cubes.cube import Cube
 from curation.model import STATIC
 from curation.places import dates, draw, order, parquet, regions, rows
-from curation.places.locations import Locations
+from curation.places.locations import SCHEMA, Locations
 from curation.places.regions import Region
 from curation.recipe.catalogs import Catalogs
 from curation.recipe.dataset import Dataset
@@ -17,6 +18,8 @@ from curation.store import paths
 from curation.store.objects import Store
 from curation.work.progress import Doing
 from curation.work.run import Run
+
+log = logging.getLogger(__name__)
 
 
 def asked_regions(dataset: Dataset, catalogs: Catalogs, text: str) -> list[Region]:
@@ -89,9 +92,32 @@ def _drawn(dataset: Dataset, store: Store, asked: Sequence[Region] | None, keep:
         if found := rows.of(dataset, regions.of_recipe(dataset.path, dataset.recipe.places.regions)):
             store.publish(paths.DROPPED, rows.table(found.dropped))  # until packing knows of the others
         parquet.save(made, store, key, dataset)
-    kept = parquet.load(store, key, dataset)
+    try:
+        kept = parquet.load(store, key, dataset)
+    except parquet.OtherDrawError as err:
+        kept = _with_other_values(dataset, store, key, err, keep=keep)
     dates.check(dataset, kept)  # the recipe's seasons may be others since
     return kept
+
+
+def _with_other_values(
+    dataset: Dataset, store: Store, key: str, err: parquet.OtherDrawError, *, keep: bool
+) -> Locations:
+    """The same places, where the file says something else of them by now: it may say by what they are split.
+
+    Raises:
+        OtherDrawError: they are others, or elsewhere.
+    """
+    if err.table is None:
+        raise err
+    made = draw.draw(dataset, None)
+    if made.table.select(SCHEMA.names).to_pydict() != err.table.select(SCHEMA.names).to_pydict():
+        raise err
+    dates.check(dataset, made)
+    log.info("%s: the same places, with what the file says of them by now", store.where(key))
+    if keep:
+        parquet.save(made, store, key, dataset)
+    return made
 
 
 def cubes(run: Run, asked: Sequence[Region], seasons: Sequence[str], *, keep: bool = True) -> list[Cube]:

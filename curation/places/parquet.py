@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +27,16 @@ _ABOUT = b"curation"
 _FIELDS = [f.with_type(pa.string()) if pa.types.is_dictionary(f.type) else f for f in SCHEMA]
 _SPLIT = "split"
 _GEOMETRY = pa.field("geometry", pa.binary(), nullable=False)
+
+
+class OtherDrawError(ConfigError):
+    """A table was drawn by another recipe, or from another file."""
+
+    def __init__(self, text: str, table: pa.Table | None = None) -> None:
+        super().__init__(text)
+        self.table = table
+        """Its rows, where nothing but what is known of places beside where they are may differ: other columns of the file,
+        or other values in it."""
 
 
 def save(
@@ -72,7 +83,7 @@ def load(store: Store, key: str, dataset: Dataset) -> Locations:
     Raises:
         FileNotFoundError: there are none.
         DamageError: the object is not what was written.
-        ConfigError: it was drawn for another dataset, or for other places, seed, size or file of it.
+        OtherDrawError: it was drawn for another dataset, or for other places, seed, size or file of it.
     """
     where, data = store.where(key), pa.BufferReader(store.get(key))
     try:
@@ -86,16 +97,26 @@ def load(store: Store, key: str, dataset: Dataset) -> Locations:
     for what, want in (("dataset", dataset.name), ("places_digest", dataset.places_digest())):
         if about[what] != want:
             changed = "; ".join(changes(about["places"], dataset.places_parts())) if "places" in about else ""
-            raise ConfigError(
+            raise OtherDrawError(
                 f"{where}: drawn for {what} {about[what]}, the recipe {dataset.path} has {want}"
                 f"{f' ({changed})' if changed else ''}; restore the recipe it was drawn with, or delete the file and "
-                "locate again"
+                "locate again",
+                table if what == "places_digest" and _only_values(about, dataset, table) else None,
             )
     if [n for n in table.schema.names if n != _SPLIT] != [*names, "geometry"]:
         raise DamageError(f"{where}: not written by `curate`: columns {table.schema.names}, expected {names}")
     if len(table) != about["count"]:
         raise DamageError(f"{where}: {len(table)} rows, expected {about['count']}; delete it and locate again")
     return Locations(table.select(names))
+
+
+def _only_values(about: dict[str, Any], dataset: Dataset, table: pa.Table) -> bool:
+    """Whether a table was drawn by this recipe but for its columns of a file, and what is in the file."""
+    before, now = (
+        {**parts, "file": None, "places": {**parts["places"], "columns": None}}
+        for parts in (about.get("places", {"places": {}}), dataset.places_parts())
+    )
+    return dataset.recipe.places.file is not None and before == now and {*SCHEMA.names} <= {*table.schema.names}
 
 
 def _geo(shapes: NDArray[np.object_]) -> bytes:

@@ -92,8 +92,20 @@ class Dataset:
                         f"{path}: [{level or 'grid'}] size_m = {recipe.grid.size_m:g} is no multiple of {array.res_m:g} m "
                         f"({spec.name} {array.bands}); choose another size, or leave these bands out"
                     )
+        self._check_facts()
         if not level:
             self._check_shift()
+
+    def _check_facts(self) -> None:
+        """Passes where no two sources measure what is called the same: heights are the patch's, whatever DEM they are of."""
+        of: dict[str, str] = {}
+        for name, spec in self.specs.items():
+            for fact in [*spec.kind.facts(name), *spec.pick.facts(name, None)]:
+                if (other := of.setdefault(fact.name, name)) != name:
+                    raise ConfigError(
+                        f"{self.path}: [sources.{other}] and [sources.{name}] both give {fact.name!r}, expected one "
+                        "source of it; leave one of them out"
+                    )
 
     def _check_buffer(self) -> None:
         """Passes where the buffer is no less than the widest pixel of any source of a sample, its children's included."""

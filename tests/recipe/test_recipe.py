@@ -280,6 +280,15 @@ def test_bands_that_differ_in_kind_are_not_put_in_one_array():
         Dataset(Recipe.model_validate(value), specs, base.path)
 
 
+def test_two_sources_of_one_fact_are_refused():
+    base = load_dataset("starter")
+    value = base.recipe.model_dump()
+    value["sources"]["other"] = value["sources"]["dem"]
+    specs = base.specs | {"other": SourceSpec.model_validate(source("dem") | {"name": "other"})}
+    with pytest.raises(ConfigError, match=r"\[sources.dem\] and \[sources.other\] both give 'elevation_mean_m'"):
+        Dataset(Recipe.model_validate(value), specs, base.path)
+
+
 def test_seasons_are_half_open_and_their_anchor_is_the_middle_where_none_is_given():
     summer, autumn = (load_dataset("starter").recipe.season(n).always for n in ("summer", "autumn"))
     assert summer.holds(dt.datetime(2021, 6, 1, tzinfo=dt.UTC))

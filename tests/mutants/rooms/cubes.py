@@ -4,6 +4,13 @@ from tests.mutants.row import Mutant
 
 ROWS = (
     Mutant(
+        "a file that says other places is another draw",
+        "curation/cubes/selection.py",
+        "    if made.table.select(SCHEMA.names).to_pydict() != err.table.select(SCHEMA.names).to_pydict():",
+        "    if False:",
+        ("tests/pack/splits/test_split.py::test_a_file_that_says_other_places_is_another_draw",),
+    ),
+    Mutant(
         "facts that are read are those recorded",
         "curation/cubes/cube.py",
         "        if wrong:\n            keys",

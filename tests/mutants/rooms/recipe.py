@@ -4,6 +4,13 @@ from tests.mutants.row import Mutant
 
 ROWS = (
     Mutant(
+        "no two sources measure what is called the same",
+        "curation/recipe/dataset.py",
+        "        self._check_facts()\n",
+        "",
+        ("tests/recipe/test_recipe.py::test_two_sources_of_one_fact_are_refused",),
+    ),
+    Mutant(
         "a partner is sought beyond the season's window",
         "curation/recipe/dataset.py",
         "if self.specs[source].pick.follows is None:",

@@ -84,7 +84,6 @@ def test_a_column_of_the_file_splits_and_goes_into_the_table_of_samples(built: C
     recipe.write_text(
         recipe.read_text().replace('file = "places.csv"', 'file = "places.csv"\ncolumns = ["kind", "day"]')
     )
-    (mine.folder / "manifest/locations.parquet").unlink()
     ledger = under(mine.folder / "ledger")
     assert mine("pack") == 0
     assert "[split] val: no location here has 'wod' in column 'kind'" in capsys.readouterr().err
@@ -114,6 +113,20 @@ def test_a_column_of_the_file_splits_and_goes_into_the_table_of_samples(built: C
     (mine.folder / "manifest/locations.parquet").unlink()
     assert mine("report") == 0
     assert "split not known" in (mine.folder / "report.html").read_text()
+
+
+def test_a_file_that_says_other_places_is_another_draw(built: Curate, tmp_path, capsys):
+    mine = with_split(built, tmp_path, 'rule = "column"\ncolumn = "kind"\nval = ["wood"]\nbuffer_km = 0.5')
+    file, recipe = mine.world.folder / "places.csv", mine.world.recipe
+    recipe.write_text(recipe.read_text().replace('file = "places.csv"', 'file = "places.csv"\ncolumns = ["kind"]'))
+    places = pd.read_csv(file)
+    places["kind"] = "wood"
+    table = (mine.folder / "manifest/locations.parquet").read_bytes()
+    for other in (places.iloc[1:], places.iloc[::-1], places.assign(x0_m=places.x0_m + 120)):
+        other.to_csv(file, index=False)
+        assert mine("pack") == 2
+        assert "drawn for places_digest" in capsys.readouterr().err
+        assert (mine.folder / "manifest/locations.parquet").read_bytes() == table
 
 
 def test_what_is_planned_and_what_is_packed_are_told_apart(built: Curate, tmp_path, capsys):
