@@ -7,6 +7,7 @@ where something is opened, and come from the command or the environment each tim
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 import traceback
@@ -44,6 +45,16 @@ _LEAST_CHARACTERS = 8
 
 _known: set[str] = set()
 _known_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    """A child has none of the threads that may have held the lock."""
+    global _known_lock
+    _known_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def unsigned(url: str) -> str:

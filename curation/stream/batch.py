@@ -244,6 +244,15 @@ _unowned: dict[str, Rings] = {}
 _rings_lock = threading.Lock()
 
 
+def _after_fork() -> None:
+    """A child has none of the threads that may have held the lock."""
+    global _rings_lock
+    _rings_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def rings_of(dataset: str) -> Rings:
     """The rings of a dataset, for an object of this process that is it."""
     with _rings_lock:

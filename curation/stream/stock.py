@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping, Sequence
+import random
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from torch.utils.data import get_worker_info
 
 from curation.errors import ConfigError
 from curation.format.names import META, split_member
@@ -43,8 +46,9 @@ def webdataset(
         split: `train` or `val`.
         members: names of those that are wanted, others are not read: samples are then tuples in this order, and those that
             lack one are passed over.
-        shuffle: samples that are held to draw the next from, and shards in an order of their own; 0: all in order.
-        seed: of both.
+        shuffle: samples that are held to draw the next from, and shards in an order of their own, another in each epoch; 0:
+            all in order.
+        seed: of both. With workers the order follows from torch's own seed (`torch.manual_seed`), too.
 
     Raises:
         ConfigError: there is no such dataset, split or member, or the webdataset package is not there.
@@ -67,20 +71,43 @@ def webdataset(
         raise ConfigError(f"{store.where('')}: webdataset opens no URLs with a query; use open_shards")
     urls = [f"{store.url.rstrip('/')}/{shard.name}" for shard in index.splits[split].shards]
     wanted = None if members is None else {m for m, name in names.items() if name in members}
+    split_by_worker = wds.split_by_worker
     data = wds.WebDataset(
         urls,
-        shardshuffle=len(urls) if shuffle else False,
+        shardshuffle=False,
         nodesplitter=wds.split_by_node,
+        workersplitter=_Shuffled(len(urls), seed, split_by_worker) if shuffle else split_by_worker,
         select_files=None if wanted is None else functools.partial(_is_wanted, wanted=wanted),
         empty_check=False,  # a worker may be without a shard
         seed=seed,
     )
     if shuffle:
-        data = data.shuffle(shuffle, seed=seed)
+        data = data.compose(_Shuffled(shuffle, seed))
     data = data.decode(decoder).map(functools.partial(_named, names=names))
     if members is None:
         return data
     return data.select(functools.partial(_is_whole, members=members)).to_tuple(*members)
+
+
+class _Shuffled:
+    """A stage that draws in another order each time that the data is gone through.
+
+    webdataset's own has the same order in every epoch where it is given a seed. Who goes through it knows which epoch it is:
+    this process and a worker that stays count; one that is started anew for each has another seed from torch.
+    """
+
+    def __init__(self, size: int, seed: int, first: Callable[[Iterator[Any]], Iterator[Any]] | None = None) -> None:
+        self._size, self._seed, self._first = size, seed, first
+        self._epoch = 0
+
+    def __call__(self, data: Iterator[Any]) -> Iterator[Any]:
+        import webdataset as wds
+
+        worker = get_worker_info()
+        rng = random.Random(f"{self._seed} {worker.seed if worker else ''} {self._epoch}")
+        self._epoch += 1
+        found: Iterator[Any] = wds.filters.shuffle(self._size, rng=rng)(self._first(data) if self._first else data)
+        return found
 
 
 def _name(member: str) -> str:

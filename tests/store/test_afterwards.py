@@ -351,3 +351,32 @@ def test_two_hundred_short_epochs_of_many_datasets_go_by(shards):
         gc.set_threshold(*before)
     assert states._lock.acquire(timeout=1)
     states._lock.release()
+
+
+# ---- a fork while another thread holds a lock
+
+FORKED = """
+import os, sys, threading
+import curation.stream, curation.stream.open, curation.stream.stock
+
+KIND = type(threading.Lock())
+def locks():
+    return {(m, n): its for m, of in sys.modules.items() if m.startswith("curation") for n, its in vars(of).items()
+            if isinstance(its, KIND)}
+for its in locks().values():
+    its.acquire(timeout=5)
+child = os.fork()
+if not child:
+    stuck = [f"{m}.{n}" for (m, n), its in locks().items() if not its.acquire(timeout=0)]
+    print(len(locks()), *stuck, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+os._exit(0)
+"""
+
+
+def test_a_worker_that_is_forked_while_a_lock_is_held_finds_it_free():
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=True)
+    count, *stuck = done.stdout.split()
+    assert int(count) >= 4
+    assert stuck == []

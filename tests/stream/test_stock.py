@@ -46,14 +46,24 @@ def test_another_order_follows_from_the_seed_and_has_the_same_samples(packed):
     assert sorted(keys(1)) == sorted(key_of(n) for n in range(13))
 
 
+@pytest.mark.parametrize(("workers", "stay"), [(0, False), (1, False), (1, True)])
+def test_each_epoch_has_another_order_and_the_same_samples(packed, workers, stay):
+    torch.manual_seed(5)
+    data = webdataset(packed, "train", ["meta"], shuffle=100, seed=3)
+    loader = DataLoader(data, batch_size=None, num_workers=workers, persistent_workers=stay)
+    epochs = [[facts["id"] for (facts,) in loader] for _ in range(3)]
+    assert len({tuple(its) for its in epochs}) == 3
+    assert {tuple(sorted(its)) for its in epochs} == {tuple(sorted(key_of(n) for n in range(13)))}
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_stock_loop_trains_on_a_packed_dataset(packed, workers):
     torch.manual_seed(0)
     model = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(4 * 16, 1))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     losses, seen = [], set()
-    for epoch in range(15):
-        data = webdataset(packed, "train", ["s2l2a_10m.summer", "meta"], shuffle=8, seed=epoch)
+    data = webdataset(packed, "train", ["s2l2a_10m.summer", "meta"], shuffle=8)
+    for _ in range(15):
         for images, facts in DataLoader(data.batched(3, partial=True), batch_size=None, num_workers=workers):
             pixels = torch.as_tensor(np.asarray(images)).float() / 10_000
             wanted = torch.tensor([[f["lon"] - 9.0] for f in facts])

@@ -4,6 +4,13 @@ from tests.mutants.row import Mutant
 
 ROWS = (
     Mutant(
+        "a forked worker finds the lock of known secrets free",
+        "curation/errors/printable.py",
+        "    os.register_at_fork(after_in_child=_after_fork)",
+        "    pass",
+        ("tests/store/test_afterwards.py::test_a_worker_that_is_forked_while_a_lock_is_held_finds_it_free",),
+    ),
+    Mutant(
         "user and password of a URL are not told",
         "curation/errors/printable.py",
         "        rest = _without_user(rest)\n",

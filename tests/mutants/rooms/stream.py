@@ -4,6 +4,27 @@ from tests.mutants.row import HOSTILE, STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "a forked worker finds the lock of rings free",
+        "curation/stream/batch.py",
+        "os.register_at_fork(after_in_child=_after_fork)",
+        "",
+        ("tests/store/test_afterwards.py::test_a_worker_that_is_forked_while_a_lock_is_held_finds_it_free",),
+    ),
+    Mutant(
+        "a shuffled stock pipeline has another order in each epoch of one worker that stays",
+        "curation/stream/stock.py",
+        "        self._epoch += 1\n",
+        "",
+        ("tests/stream/test_stock.py::test_each_epoch_has_another_order_and_the_same_samples[1-True]",),
+    ),
+    Mutant(
+        "a shuffled stock pipeline has another order in each epoch of workers that are started anew",
+        "curation/stream/stock.py",
+        "{worker.seed if worker else ''}",
+        "",
+        ("tests/stream/test_stock.py::test_each_epoch_has_another_order_and_the_same_samples[1-False]",),
+    ),
+    Mutant(
         "a sample without children has no offsets of them",
         "curation/stream/beside.py",
         "            if offsets:  # a sample may have no child",
