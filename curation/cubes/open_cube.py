@@ -46,7 +46,7 @@ def open_cube(folder: str | Path | Store, region: str) -> xr.Dataset:
 
         cube = open_cube("shards/ssl4eo-s12-ml", "lower-rhine")
         cube["s2l2a_10m"].sel(season="summer", location="utm31n-694020-5668560", s2l2a_10m_band="B04")
-        cube.chunk("auto")     # for Dask; to_netcdf, to_zarr and xr.concat take it as it is
+        cube.chunk("auto")     # for Dask; to_netcdf and xr.concat take it as it is
         at(cube, "utm31n-694020-5668560")["s2l2a_10m"].odc.geobox
 
     Pixel arrays are (season, location, band, y, x), of sources without time (location, band, y, x), in their stored dtype;
@@ -59,7 +59,8 @@ def open_cube(folder: str | Path | Store, region: str) -> xr.Dataset:
     which, and from when until before when: NaT of seasons that are the same everywhere, and where there is no date.
     `date_of_<season>` is that of another season which decides pixels of this one; NaT of seasons where it decides none.
 
-    `spatial_ref` has the CRS, for rioxarray and odc-geo, where all locations lie in one; `epsg` has each one's in any case.
+    `spatial_ref` has the CRS, for rioxarray and odc-geo, where all locations lie in one; `epsg` has each one's in any case
+    (of cubes that are put together it alone is right: xarray keeps the first one's `spatial_ref`; `at` goes by `epsg`).
     Pixels of a cube lie apart on the ground, each at its location: `at` gives those of one the coordinates in its CRS.
     `dx_<pixel>` and `dy_<pixel>` are pixel centres from a location's north-west corner (`x0_m`, `y0_m`).
 

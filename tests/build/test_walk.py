@@ -284,6 +284,15 @@ def test_where_a_gap_rules_out_the_only_clear_scene_the_gap_is_told_with_the_lea
     assert built(curate, "s1rtc").value == pytest.approx(8.806, abs=0.001)
 
 
+@pytest.mark.parametrize("most", [3, 4, 5])
+def test_what_a_gap_rules_out_is_no_candidate_that_more_tries_would_reach(dates: Dates, most: int):
+    for day, cloud in (("07-29", 0.5), ("07-30", 0.75), ("07-31", 0.25), ("06-10", 0.75), ("06-11", 0.75)):
+        dates.mask(f"2021-{day}", {CLOUD: cloud})
+    dates.radar("2021-07-30")
+    curate = dates.ready(sources=RADAR, max_gap_days=1.28, max_candidates=most)
+    assert reason(curate) == "cloudy:s2l2a"
+
+
 def test_where_what_a_gap_rules_out_is_cloudy_anyway_the_cloud_is_told(dates: Dates):
     dates.mask("2021-07-15", {CLOUD: 0.25})
     dates.mask("2021-07-31", {CLOUD: 0.75})

@@ -243,7 +243,7 @@ class _Walk:
         for found in (yield from self._measured([scene for scene, _, _ in self.ruled_out])):
             its, why = by_scene[found.scene.id]
             self.refusals.append(Refusal(Stage.PARTNER, its.name, why, found.trial.facts))
-            self.unread = 0  # of those that are left none can pass
+        self.unread = 0  # of those that are left none can pass
 
     def _refuse(self) -> NoReturn:
         """Tells why none passes: what could not be read, or was not looked at, might have."""

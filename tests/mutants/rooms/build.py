@@ -4,6 +4,13 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "what a gap rules out is no candidate that more tries would reach",
+        "curation/build/picks/clearest.py",
+        "        self.unread = 0  # of those that are left none can pass\n",
+        "",
+        ("tests/build/test_walk.py::test_what_a_gap_rules_out_is_no_candidate_that_more_tries_would_reach[3]",),
+    ),
+    Mutant(
         "what no tile reaches counts as missing where it is no sea",
         "curation/build/picks/mosaic.py",
         "            void = empty & ~sea\n",
