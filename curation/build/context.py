@@ -109,6 +109,9 @@ class Files(Protocol):
     def measured_of(self, source: Source, place: Location, pixels: Pixels) -> dict[str, Any]:
         """Fact → value of what is measured of its pixels."""
 
+    def told_of(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
+        """Fact → value of what is known of the scenes that they come from."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -204,8 +207,10 @@ class Patch:
         """Takes up a source that was read: its pixels, scenes and facts, and what its kind measures."""
         self.pixels |= pixels
         self.note(source, **facts)
+        used = tuple(scenes)
         self.facts |= source.files.measured_of(source, self.location, pixels)
-        self.sources[source.name] = SourceOutcome(Status.OK, scenes=tuple(s.id for s in scenes))
+        self.facts |= source.files.told_of(source, self.location, used)
+        self.sources[source.name] = SourceOutcome(Status.OK, scenes=tuple(s.id for s in used))
 
 
 class SourceError(Exception):

@@ -32,6 +32,10 @@ class Code(StrEnum):
     """Each scene that might be used is one that the recipe excludes."""
     NO_ORBIT = "no_orbit"
     """Scenes exist, none in the orbit direction fixed for the location."""
+    ORBIT_UNSTATED = "orbit_unstated"
+    """The recipe wants precise orbits, and no scene says where its orbit is from: nothing is guessed."""
+    ORBIT_IMPRECISE = "orbit_imprecise"
+    """The recipe wants precise orbits, and scenes of others alone cover the patch."""
     NO_MATCH = "no_match"
     """No scene of the same acquisition (labels that belong to one image)."""
     OFFSET_CONFLICT = "offset_conflict"
@@ -89,6 +93,8 @@ CODE_HELP: dict[Code, str] = {
     Code.EXHAUSTED: "max_candidates masks were read, none passed, and scenes are left that were not looked at",
     Code.EXCLUDED: "each scene that might be used is excluded by the recipe",
     Code.NO_ORBIT: "no scene in the orbit direction fixed for the location",
+    Code.ORBIT_UNSTATED: "no scene says where its orbit is from, and the recipe wants precise ones (POEORB)",
+    Code.ORBIT_IMPRECISE: "no scene was made with a precise orbit (POEORB), which the recipe wants",
     Code.NO_MATCH: "no scene of the same acquisition",
     Code.OFFSET_CONFLICT: "metadata and pixels disagree on the +1000 offset",
     Code.OFFSET_UNPROVEN: "the catalog's word on the +1000 offset is not to be believed, and pixels do not bear it out",

@@ -76,6 +76,11 @@ class Dataset:
             if source and (not self.specs[source].kind.legend or self.specs[source].timeless != (want == STATIC)):
                 raise ConfigError(f"{path}: [labels] {key} = {source!r}: expected a {want} source with classes")
         for spec in self.specs.values():
+            if self.wants_precise(spec.name) and not spec.kind.states_orbit:
+                raise ConfigError(
+                    f"{path}: [sources.{spec.name}] orbits = 'precise': scenes of {spec.title} do not say where their orbit "
+                    "is from, which those of a radar do; leave it out"
+                )
             sides = {a.px(recipe.grid.size) for a in self.arrays[spec.name].values()}
             if fault := spec.kind.check_grid(recipe.grid.size_deg, sides):
                 raise ConfigError(f"{path}: [sources.{spec.name}], on footprints of [{level or 'grid'}]: {fault}")
@@ -171,6 +176,10 @@ class Dataset:
         if own is not None:
             return own
         return self.specs[source].pick.least_valid(self.recipe.quality.min_valid)
+
+    def wants_precise(self, source: str) -> bool:
+        """Whether scenes of a source are wanted that were made with a precise orbit, and no others."""
+        return self.recipe.sources[source].orbits == "precise"
 
     def shift_of(self, source: str) -> Shift | None:
         """What a source's shift against the one it goes with is measured on; None where it is not.

@@ -245,6 +245,8 @@ class Kind(Strict, ABC):
     """Whether a scene is what was seen along an orbit: its footprint may hold a pole, and no item states a cloud cover."""
     lists_bands: ClassVar[str] = ""
     """Property of an item that lists which bands it has; empty where there is none."""
+    states_orbit: ClassVar[bool] = False
+    """Whether its scenes may say where the satellite's orbit is from."""
     keeps_gaps: ClassVar[bool] = False
     """Whether gaps are in its nature: a patch with few valid pixels, or none, is told and not refused."""
 

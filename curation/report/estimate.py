@@ -112,7 +112,13 @@ def estimates(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> Esti
     split = f"Split {_split(run, every).about}."
     note = f"{STATIC} is built before seasons. Estimates; nothing was searched, read or written."
     rows = tuple(of_cube(run, c) for c in every if c.season in seasons)
-    return Estimates(rows, (*_samples(run, every), split, note))
+    return Estimates(rows, (*_samples(run, every), split, *_narrowed(run), note))
+
+
+def _narrowed(run: Run) -> list[str]:
+    """What the recipe leaves out of what catalogs have, whose scenes are counted above."""
+    names = [name for name in run.dataset.recipe.sources if run.dataset.wants_precise(name)]
+    return [f"Of {', '.join(names)} only scenes of precise orbits are used (POEORB)."] if names else []
 
 
 def _split(run: Run, every: Sequence[Cube]) -> Split:

@@ -127,6 +127,8 @@ def _of_source(
             continue
         try:
             mine = pick.of_place(scenes, place)
+            if dataset.wants_precise(spec.name):
+                mine = rank.precise(mine)
         except Reject as why:
             if lost is not None and (lost.code is Code.EXCLUDED or pick.joins):
                 out[place.id] = Candidates(code=lost.code, cause=lost.cause, status=lost.status)
@@ -177,7 +179,13 @@ def _directions(
     if not spec.pick.one_way:
         return {}
     seasons = _seasons(dataset, spec, season)
-    scenes = functools.cache(lambda window, cell: searches.scenes(spec, window, cell))
+
+    @functools.cache
+    def scenes(window: Window, cell: SearchCell) -> list[Scene]:
+        found = searches.scenes(spec, window, cell)
+        # A direction without a precise orbit would serve no season.
+        return [s for s in found if rank.is_precise(s)] if dataset.wants_precise(spec.name) else found
+
     out = {}
     for place in places:
         windows = [window for s in seasons if (window := s.window(place)) is not None]

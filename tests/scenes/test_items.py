@@ -136,6 +136,10 @@ def test_sentinel_1_items_of_planetary_computer(shared):
         assert scene.orbit_state in ("ascending", "descending")
         assert scene.relative_orbit == item["properties"]["sat:relative_orbit"]
         assert scene.datatake == item["properties"]["s1:datatake_id"]
+        assert scene.orbit_source == item["properties"]["s1:orbit_source"]
+        assert scene.orbit_source in ("POEORB", "RESORB", "PREORB", "DOWNLINK")
+        assert str(scene.slice_number) == item["properties"]["s1:slice_number"]
+        assert scene.platform in ("sentinel-1a", "sentinel-1b")
         assert scene.epsg == item["properties"]["proj:epsg"]
         assert scene.hrefs["VV"].endswith("-vv.rtc.tiff") or scene.hrefs["VV"].endswith("_vv.rtc.tiff"), scene.hrefs
         assert scene.hrefs["VH"] == scene.hrefs["VV"].replace("vv", "vh")

@@ -4,6 +4,33 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "a scene that says nothing of its orbit is not taken for a precise one",
+        "curation/scenes/rank.py",
+        "    return scene.orbit_source == PRECISE_ORBIT",
+        "    return scene.orbit_source in (None, PRECISE_ORBIT)",
+        ("tests/build/test_orbits.py::test_a_scene_that_says_nothing_of_its_orbit_is_not_taken_for_a_precise_one",),
+    ),
+    Mutant(
+        "scenes of other orbits are not used where precise ones are wanted",
+        "curation/scenes/candidates.py",
+        "                mine = rank.precise(mine)",
+        "                pass",
+        (
+            "tests/build/test_orbits.py"
+            "::test_a_recipe_that_wants_precise_orbits_takes_no_other_nor_the_direction_that_has_none",
+        ),
+    ),
+    Mutant(
+        "a place does not keep to an orbit direction that has no precise orbit",
+        "curation/scenes/candidates.py",
+        "[s for s in found if rank.is_precise(s)] if dataset.wants_precise(spec.name) else found",
+        "found",
+        (
+            "tests/build/test_orbits.py"
+            "::test_a_recipe_that_wants_precise_orbits_takes_no_other_nor_the_direction_that_has_none",
+        ),
+    ),
+    Mutant(
         "a version of the last days is not the season's",
         "curation/scenes/rank.py",
         "key=lambda version: orbits[version] < least)",
