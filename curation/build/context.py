@@ -133,6 +133,10 @@ class Source:
     is_required: bool
     shift: Shift | None
     """What its shift against the one it goes with is measured on."""
+    corrects_relief: bool = False
+    """Whether the recipe wants pixels from where relief has displaced them, and no refusal."""
+    memo: dict[Any, Any] = field(default_factory=dict)
+    """What its kind keeps from one step of a patch to the next."""
 
     @property
     def name(self) -> str:
@@ -181,6 +185,8 @@ class Slab:
     """What reads sources that are swaths."""
     searches: str
     """Name of the client's searches."""
+    judges: tuple[Source, ...] = ()
+    """Sources of heights that others are judged by."""
 
     def following(self, source: Source) -> list[Source]:
         """Those that go with a source; first what is looked for with each of its candidates."""

@@ -44,6 +44,12 @@ class Code(StrEnum):
     """What metadata say of the +1000 offset is known to be wrong too often, and the scene's pixels do not bear it out."""
     IMPOSSIBLE = "impossible"
     """Too many clear pixels are brighter than any surface, or of radar than any target: they cannot be what they should."""
+    RELIEF = "relief"
+    """Relief displaces pixels of an image in slant range by more than half a pixel; or further than can be corrected."""
+    RELIEF_UNKNOWN = "relief_unknown"
+    """By how much relief displaces pixels is not known: heights are missing on the patch."""
+    OLD_ANNOTATION = "old_annotation"
+    """A radar scene is of a processor before 002.90, whose noise is stated otherwise and whose borders are not clean."""
     SHIFTED = "shifted"
     """A source lies beside the one it goes with by more pixels than the recipe allows, by a sharp measurement."""
     UNREADABLE_ITEM = "unreadable_item"
@@ -54,6 +60,8 @@ class Code(StrEnum):
     """The certificate of a server is not trusted: failed; asked for once."""
     NO_ACCESS = "no_access"
     """What lets one in where files lie (keys, a login) is not set on the machine that reads, or is refused: failed."""
+    NO_GEOID = "no_geoid"
+    """The geoid that heights are told from is not among PROJ's grids on the machine that reads: failed."""
     UPSTREAM = "upstream"
     """Not looked at, because the source it goes with was rejected."""
     OUTSIDE_REGIONS = "outside_regions"
@@ -99,11 +107,15 @@ CODE_HELP: dict[Code, str] = {
     Code.OFFSET_CONFLICT: "metadata and pixels disagree on the +1000 offset",
     Code.OFFSET_UNPROVEN: "the catalog's word on the +1000 offset is not to be believed, and pixels do not bear it out",
     Code.IMPOSSIBLE: "too many pixels (of reflectance clear ones) are brighter than anything can be",
+    Code.RELIEF: "relief displaces pixels by more than half a pixel (or than can be corrected): ask for relief = 'correct'",
+    Code.RELIEF_UNKNOWN: "heights are missing on the patch, so that nobody knows how far relief displaces it",
+    Code.OLD_ANNOTATION: "a radar scene of a processor before 002.90: its noise is stated otherwise",
     Code.SHIFTED: "a source lies beside the one it goes with by more pixels than the recipe allows",
     Code.UNREADABLE_ITEM: "no scene will do, but an item of the catalog that could not be read may be one that would",
     Code.LOCAL_HREF: "an href leads to a file of this machine and was not opened: [search] local names where such may lie",
     Code.UNTRUSTED: "a server's certificate is not trusted: name its CA's file in REQUESTS_CA_BUNDLE",
     Code.NO_ACCESS: "what lets one in where files lie is not set, or is refused: see what `curate catalogs` prints",
+    Code.NO_GEOID: "the geoid that heights are told from is not on the machine that reads: `pyproj sync --file GRID`",
     Code.UPSTREAM: "not looked at: the source it goes with was rejected",
     Code.OUTSIDE_REGIONS: "a given place whose centre lies in none of the regions",
     Code.SAME_GRID: "a given place on the very grid of an earlier one: both would be the same sample",
@@ -131,6 +143,7 @@ VALUE_HELP: dict[Code, str] = {
     Code.OFFSET_CONFLICT: "offset by its metadata: {:g}",
     Code.OFFSET_UNPROVEN: "offset by its metadata: {:g}",
     Code.IMPOSSIBLE: "share of pixels: {:.3g}",
+    Code.RELIEF: "displaced by {:.3g} pixels",
     Code.SHIFTED: "{:.3g} pixels of the array measured",
 }
 """What the value is that decided: `cloudy` has the clear fraction, not the cloudy one."""

@@ -210,7 +210,8 @@ def unwanted(item: dict[str, Any], form: CatalogForm, query: dict[str, dict[str,
 def _lacks_bands(item: dict[str, Any], bands: Sequence[str], listed: str) -> str | None:
     """Which bands an item says that it does not have: whole, and not wanted; None where it says nothing of it."""
     stated = item["properties"].get(listed)
-    missing = [b for b in bands if isinstance(stated, list) and b.casefold() not in spelling.folded(stated)]
+    wanted = dict.fromkeys(b.partition(":")[0] for b in bands)  # `VV:noise` is what is said of VV
+    missing = [b for b in wanted if isinstance(stated, list) and b.casefold() not in spelling.folded(stated)]
     return f"without {', '.join(missing)} by its {listed}" if missing else None
 
 

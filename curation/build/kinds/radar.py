@@ -65,7 +65,7 @@ class Radar(Raster):
             return None
         return Packed(
             "int16",
-            "gamma0, hundredths of a dB",
+            f"{array.unit.partition(',')[0]}, hundredths of a dB",  # gamma0, or sigma0
             float(backscatter.CENTIDB_NODATA),
             int(backscatter.centidb(np.zeros(1), math.nan, rules.radar_floor_db)[0]),
             functools.partial(backscatter.centidb, nodata=array.nodata, floor_db=rules.radar_floor_db),
