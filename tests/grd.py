@@ -201,7 +201,12 @@ class Scene:
             name = band.lower()
             out[name] = folder / f"iw-{name}.tiff"
             profile = {"driver": "GTiff", "width": self.samples, "height": self.lines, "count": 1, "dtype": "uint16"}
-            profile |= {"tiled": True, "blockxsize": 128, "blockysize": 128, "compress": "deflate", "nodata": 0}
+            profile |= {
+                "tiled": True,
+                "blockxsize": 128,
+                "blockysize": 128,
+                "compress": "deflate",
+            }  # and no nodata, as they are
             with rasterio.open(out[name], "w", **profile, gcps=self.tie_points(), crs="EPSG:4326") as file:
                 file.write(self.numbers(band), 1)
             for kind, text in (("calibration", self.calibration_xml(band)), ("noise", self.noise_xml(band))):

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from curation.errors.printable import shown
 from curation.read.sparse import BrokenError
 
-MOST_BYTES = 32 * 2**20
-"""Of an annotation: those of IW have about a megabyte."""
+MOST_BYTES = 8 * 2**20
+"""Of an annotation: those of IW have about a megabyte. As many elements as have room take some 300 MB."""
 
 _MOST_INDEX = 10**6
 """No image has so many lines or samples; lines of a slice may begin before it, so that some are negative."""

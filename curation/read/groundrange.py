@@ -41,8 +41,8 @@ _HEIGHTS = 0.1
 _COARSER = 1.5
 """From so many image pixels a pixel on they are averaged, as of other rasters (`warp.resampling`)."""
 
-MOST_TIE_POINTS = 5_000
-"""The spline takes time and memory by their square: IW has 210, the longest strips some thousand."""
+MOST_TIE_POINTS = 1_500
+"""The spline takes time by their cube: a recorded scene of IW has 210, one of a strip 294."""
 
 _MARGIN_PX = 2
 """Image pixels around those that are interpolated."""

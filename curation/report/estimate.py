@@ -117,8 +117,16 @@ def estimates(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> Esti
 
 def _narrowed(run: Run) -> list[str]:
     """What the recipe leaves out of what catalogs have, whose scenes are counted above."""
-    names = [name for name in run.dataset.recipe.sources if run.dataset.wants_precise(name)]
-    return [f"Of {', '.join(names)} only scenes of precise orbits are used (POEORB)."] if names else []
+    recipe, out = run.dataset.recipe, []
+    if names := [name for name in recipe.sources if run.dataset.wants_precise(name)]:
+        out.append(f"Of {', '.join(names)} only scenes of precise orbits are used (POEORB).")
+    for name, use in recipe.sources.items():
+        if run.dataset.specs[name].kind.judged_by and use.relief != "correct":
+            out.append(
+                f"Of {name} patches are refused whose pixels relief displaces by over half a pixel, which is most land; "
+                "relief = 'correct' takes them from where they are."
+            )
+    return out
 
 
 def _split(run: Run, every: Sequence[Cube]) -> Split:

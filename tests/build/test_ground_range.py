@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +15,13 @@ import rasterio
 import shapely
 import xarray as xr
 
+from curation.build.kinds import ground_range
 from curation.errors import ConfigError
-from curation.model import iso, parse_time
+from curation.model import parse_time
 from curation.outcomes import PatchOutcome
-from curation.read import geoid
+from curation.read import geoid, groundrange
+from curation.read.reader import Asset, Reader
+from curation.read.sparse import BrokenError
 from curation.recipe import files
 from curation.recipe.dataset import load_dataset
 from curation.recipe.sources import SourceSpec
@@ -117,7 +121,6 @@ def make(world: tiny.World, tmp_path: Path, archive: tuple[Archive, str], scenes
         (mine.world.folder / "places.csv").write_text("\n".join(["x0_m,y0_m,epsg", *lines]) + "\n")
         return mine
 
-    assert iso(parse_time("2021-07-12T05:50:00Z"))
     return made
 
 
@@ -177,6 +180,14 @@ def test_with_the_correction_relief_comes_out_where_it_is_and_says_so(make, scen
         np.testing.assert_allclose(patch.s1grd_10m.values, truth(scenes["hill"][0], place), rtol=0.05)
         assert int(patch.s1grd_relief_corrected) == 1
     assert float(stored.s1grd_relief_px.sel(patch=tiny.name(2, 2))) > 8
+
+
+@pytest.mark.usefixtures("proj")
+def test_what_is_further_up_than_the_correction_is_right_for_is_refused_with_it_too(make, monkeypatch):
+    monkeypatch.setattr(ground_range, "MOST_CORRECTED_M", 50)
+    mine = make("hill", '{ relief = "correct" }')
+    assert mine("build", "--season", "summer") == 0
+    assert [o.reason for o in outcomes(mine)] == ["ok", "relief:s1grd", "ok"]
 
 
 @pytest.mark.usefixtures("proj")
@@ -267,6 +278,28 @@ def test_sigma0_and_gamma0_share_no_array_no_statistics_and_no_tensor(make):
     of_cube = [float(stored[name].isel({f"{name}_band": 0}).mean()) for name in ("s1grd_10m", "s1rtc_10m")]
     assert means[0] == pytest.approx(of_cube[0], rel=1e-3)
     assert abs(means[0] / means[1] - 1) > 1
+    if importlib.util.find_spec("torch") is not None:
+        _check_batches(mine.folder / "shards")
+
+
+def _check_batches(folder: Path) -> None:
+    """Passes where a batch has each of the two under its own name, and nothing of one under the other's."""
+    from curation.stream import open_shards
+
+    for batch in open_shards(str(folder), split="train", batch_size=2):
+        assert {"s1grd_10m", "s1rtc_10m"} <= set(batch)
+        own, other = (batch[n] for n in ("s1grd_10m", "s1rtc_10m"))
+        assert own.data_ptr() != other.data_ptr()
+
+
+def test_an_image_that_lies_elsewhere_than_its_item_says_is_not_taken_for_one_without_the_place(scenes):
+    _, written, _, area = scenes["flat"]
+    with Reader("") as reader:
+        points = reader.opened(Asset(str(written["vv"]), "none"), groundrange.tie_points)
+    here = area.centroid.x, area.centroid.y
+    ground_range._check_place(points, Asset("a.tif", "none", holds=here))
+    with pytest.raises(BrokenError, match="its tie points put it elsewhere than its item does: longitude 9"):
+        ground_range._check_place(points, Asset("a.tif", "none", holds=(9.0, here[1])))
 
 
 def test_bands_and_units_of_the_two_are_told_apart():

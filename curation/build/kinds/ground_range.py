@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from curation.build.context import Part, Patch, Slab, Source
-from curation.build.kinds.radar import Radar
 from curation.build.pixels import assets_of
+from curation.build.power import Power, centidb
 from curation.errors.codes import Code
 from curation.model import Location, Scene
 from curation.outcomes import Reject
@@ -26,7 +26,8 @@ from curation.read.raster import Raster
 from curation.read.reader import Asset, Read
 from curation.read.sparse import BrokenError
 from curation.recipe.facts import Fact
-from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.schema import PackSpec
+from curation.recipe.sources import ArraySpec, Packed, SourceSpec
 
 MOST_DISPLACED_PX = 0.5
 """Further from where it says it is no pixel may lie."""
@@ -40,7 +41,7 @@ CALIBRATION, NOISE = "calibration", "noise"
 """Files beside an image, behind the band's name and a colon."""
 
 
-class GroundRange(Radar):
+class GroundRange(Power):
     """An image in ground range of the numbers that a radar detected."""
 
     corrects_relief: ClassVar[bool] = True
@@ -110,6 +111,10 @@ class GroundRange(Radar):
     def told_of(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
         """As of radar, and of relief."""
         return {**super().told_of(source, place, scenes), **source.memo.get("facts", {})}
+
+    def packed(self, array: ArraySpec, rules: PackSpec) -> Packed | None:
+        """Hundredths of a decibel in int16, where the recipe wants that."""
+        return centidb(array, rules.radar_floor_db) if rules.radar == "centidb" and array.is_data else None
 
     def _band(
         self, slab: Slab, source: Source, place: Location, array: ArraySpec, band: str, scene: Scene
