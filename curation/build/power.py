@@ -15,6 +15,7 @@ from curation.build.pixels import Raster
 from curation.model import Location, Scene
 from curation.read import backscatter
 from curation.recipe.facts import Fact
+from curation.recipe.schema import PackSpec
 from curation.recipe.sources import ArraySpec, Packed
 
 
@@ -50,16 +51,17 @@ class Power(Raster):
         """Of that."""
         return "dB"
 
-
-def centidb(array: ArraySpec, floor_db: float) -> Packed:
-    """How it stands in shards as hundredths of a decibel in int16."""
-    return Packed(
-        "int16",
-        f"{array.unit.partition(',')[0]}, hundredths of a dB",  # gamma0, or sigma0
-        float(backscatter.CENTIDB_NODATA),
-        int(backscatter.centidb(np.zeros(1), math.nan, floor_db)[0]),
-        functools.partial(backscatter.centidb, nodata=array.nodata, floor_db=floor_db),
-    )
+    def packed(self, array: ArraySpec, rules: PackSpec) -> Packed | None:
+        """Hundredths of a decibel in int16, where the recipe wants that."""
+        if rules.radar != "centidb" or not array.is_data:
+            return None
+        return Packed(
+            "int16",
+            f"{array.unit.partition(',')[0]}, hundredths of a dB",  # gamma0, or sigma0
+            float(backscatter.CENTIDB_NODATA),
+            int(backscatter.centidb(np.zeros(1), math.nan, rules.radar_floor_db)[0]),
+            functools.partial(backscatter.centidb, nodata=array.nodata, floor_db=rules.radar_floor_db),
+        )
 
 
 def _each(values: Iterable[str | int | None]) -> str:

@@ -21,7 +21,7 @@ OWN = {
     "hole_value": {"build/picks/mosaic.py"},
     "zero_is_nodata": {"build/pixels.py"},  # of all rasters
     "classes": {"build/kinds/classes.py"},
-    "radar": {"build/kinds/radar.py"},
+    "radar": {"build/power.py"},
     "elevation": set(),
     "swath": set(),
     "reader": set(),

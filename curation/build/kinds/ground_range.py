@@ -13,7 +13,7 @@ from pydantic import Field
 
 from curation.build.context import Part, Patch, Slab, Source
 from curation.build.pixels import assets_of
-from curation.build.power import Power, centidb
+from curation.build.power import Power
 from curation.errors.codes import Code
 from curation.model import Location, Scene
 from curation.outcomes import Reject
@@ -26,8 +26,7 @@ from curation.read.raster import Raster
 from curation.read.reader import Asset, Read
 from curation.read.sparse import BrokenError
 from curation.recipe.facts import Fact
-from curation.recipe.schema import PackSpec
-from curation.recipe.sources import ArraySpec, Packed, SourceSpec
+from curation.recipe.sources import ArraySpec, SourceSpec
 
 MOST_DISPLACED_PX = 0.5
 """Further from where it says it is no pixel may lie."""
@@ -111,10 +110,6 @@ class GroundRange(Power):
     def told_of(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
         """As of radar, and of relief."""
         return {**super().told_of(source, place, scenes), **source.memo.get("facts", {})}
-
-    def packed(self, array: ArraySpec, rules: PackSpec) -> Packed | None:
-        """Hundredths of a decibel in int16, where the recipe wants that."""
-        return centidb(array, rules.radar_floor_db) if rules.radar == "centidb" and array.is_data else None
 
     def _band(
         self, slab: Slab, source: Source, place: Location, array: ArraySpec, band: str, scene: Scene

@@ -8,11 +8,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from curation.build.context import Slab, Source
-from curation.build.power import Power, centidb
+from curation.build.power import Power
 from curation.model import Location, Scene
 from curation.read import backscatter
-from curation.recipe.schema import PackSpec
-from curation.recipe.sources import ArraySpec, Packed
 
 
 class Radar(Power):
@@ -25,7 +23,3 @@ class Radar(Power):
         found, warped = super().pixels(slab, source, place, name, scenes)
         array = source.arrays[name]
         return (backscatter.possible(found, array.nodata) if array.is_data else found), warped
-
-    def packed(self, array: ArraySpec, rules: PackSpec) -> Packed | None:
-        """Hundredths of a decibel in int16, where the recipe wants that."""
-        return centidb(array, rules.radar_floor_db) if rules.radar == "centidb" and array.is_data else None
