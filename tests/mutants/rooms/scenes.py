@@ -377,4 +377,11 @@ ROWS = (
             "::test_an_item_whose_files_are_of_a_kind_that_is_not_read_is_refused_by_its_media_type",
         ),
     ),
+    Mutant(
+        "an item without a polarisation is whole and not wanted, whatever is said beside its images",
+        "curation/scenes/items.py",
+        'b.partition(":")[0] for b in bands',
+        "b for b in bands",
+        ("tests/scenes/test_items.py::test_a_grd_item_of_another_polarisation_is_whole_and_not_wanted",),
+    ),
 )
