@@ -196,15 +196,18 @@ def test_heights_that_are_missing_are_no_heights_of_the_tie_points(make, scenes,
     path = tmp_path / "voids.tif"
     with rasterio.open(scenes["flat"][2]) as file:
         heights, profile = file.read(1), file.profile
-    heights[heights.shape[0] // 2 :, :] = -32767
+    row, col = np.mgrid[: heights.shape[0], : heights.shape[1]]
+    heights[(row // 4 % 3 == 0) & (col // 4 % 3 == 0)] = -32767
     with rasterio.open(path, "w", **profile | {"nodata": -32767}) as file:
         file.write(heights, 1)
     found = mine.world.catalog.read_text().replace(str(scenes["flat"][2]), str(path))
     mine.world.catalog.write_text(found)
     recipe = mine.world.recipe.read_text().replace(str(scenes["flat"][2].parent), str(tmp_path))
-    mine.world.recipe.write_text(recipe.replace("dem = {}", "dem = { required = false }"))
+    mine.world.recipe.write_text(recipe.replace("dem = {}", "dem = { min_valid = 0.5 }"))
     assert mine("build", "--season", "summer") == 0
-    assert [o.sources["s1grd"].code for o in outcomes(mine)][-1] == "relief_unknown"
+    found = [o.sources["s1grd"] for o in outcomes(mine)]
+    assert [o.code for o in found] == ["relief_unknown"] * 3
+    assert 0.8 < found[0].value < 1
 
 
 def test_without_the_geoid_on_the_machine_a_patch_fails_and_says_how_to_get_it(make):
@@ -311,3 +314,18 @@ def test_bands_and_units_of_the_two_are_told_apart():
     pack = load_dataset("ssl4eo-s12-ml").recipe.pack
     packed = [spec.kind.packed(spec.arrays[0], pack).unit for spec in (rtc, ground)]
     assert packed == ["gamma0, hundredths of a dB", "sigma0, hundredths of a dB"]
+
+
+@pytest.mark.usefixtures("proj")
+@pytest.mark.parametrize("grid", ["res_m = 30", "size_px = 12"])
+def test_coarser_pixels_are_corrected_in_each_of_their_parts(make, scenes, grid):
+    mine = make("hill", f'{{ relief = "correct", {grid} }}')
+    assert mine("build", "--season", "summer") == 0
+    stored, scene = cube(mine), scenes["hill"][0]
+    (name,) = (n for n in stored.data_vars if n.startswith("s1grd_"))
+    x, y = tiny.corner(2, 2)
+    at = np.arange(240) * 2 + 1
+    fine = scene.sigma0("VV", *np.meshgrid(x + at, y - at))
+    found = stored[name].sel(patch=tiny.name(2, 2)).values[0]
+    n = 240 // len(found)
+    np.testing.assert_allclose(found, fine.reshape(len(found), n, len(found), n).mean(axis=(1, 3)), rtol=0.03)

@@ -287,7 +287,7 @@ def test_noise_is_stated_for_each_sample_or_none_is_read(scene):
         scene.noise_xml("VV").replace("<lastRangeSample>469<", "<lastRangeSample>468<").encode(), "VV"
     )
     with pytest.raises(BrokenError, match="no noiseAzimuthVector is of line 5 sample 469"):
-        found.at(np.array([[5.0]]), np.array([[469.0]]))
+        found.at(np.array([[5.0, 5.0]]), np.array([[468.0, 469.0]]))
 
 
 def test_a_file_of_annotation_is_refused_by_its_name_and_its_size_is_bounded(tmp_path):

@@ -126,7 +126,7 @@ class GroundRange(Power):
             return points, groundrange.placed(points, place, array.px(place.size_m))
 
         points, nominal = reader.opened(image, points_of)
-        where = self._judged(slab, source, place, array, points, nominal, calibration)
+        where = self._judged(slab, source, place, array.step(place.size_m), points, nominal, calibration)
 
         def seen(raster: Raster) -> NDArray[np.float32]:
             if not groundrange.is_inside(points, where).any():
@@ -136,17 +136,16 @@ class GroundRange(Power):
         return reader.opened(image, seen)
 
     def _judged(
-        self, slab: Slab, source: Source, place: Location, array: ArraySpec, points: TiePoints, nominal: Placed,
+        self, slab: Slab, source: Source, place: Location, step_m: float, points: TiePoints, nominal: Placed,
         calibration: Calibration,
     ) -> Placed:  # fmt: skip
         """Where pixels are taken from, by their heights; the same of all bands, whose tie points are the same."""
         if source.memo.get("points") == points:
             found: Placed = source.memo["where"]
             return found
-        heights, geoid_m = _heights_m(slab, source, place, array, self.heights, self.geoid)
-        heights = heights.repeat(nominal.parts, axis=0).repeat(nominal.parts, axis=1)
+        heights, geoid_m = _heights_m(slab, self, place, len(nominal.rows))
         metres = groundrange.displacement_m(nominal, calibration, heights)
-        farthest_px = float(np.abs(metres).max()) / array.step(place.size_m)
+        farthest_px = float(np.abs(metres).max()) / step_m
         if not source.corrects_relief and farthest_px > MOST_DISPLACED_PX:
             raise Reject(Code.RELIEF, farthest_px)
         if source.corrects_relief and np.abs(heights - nominal.height_m).max() > MOST_CORRECTED_M:
@@ -163,18 +162,16 @@ class GroundRange(Power):
         return where
 
 
-def _heights_m(
-    slab: Slab, source: Source, place: Location, array: ArraySpec, judge: str, geoid: str
-) -> tuple[NDArray[np.float64], float]:
-    """(y, x) heights above the ellipsoid on an array's grid, and the geoid's mean: by the judge's own pick.
+def _heights_m(slab: Slab, kind: GroundRange, place: Location, px: int) -> tuple[NDArray[np.float64], float]:
+    """(px, px) heights above the ellipsoid on a place, and the geoid's mean: by the pick of the source of heights.
 
     Raises:
         Reject: `relief_unknown`, where any is missing.
     """
-    its = next(s for s in slab.judges if s.name == judge)
+    its = next(s for s in slab.judges if s.name == kind.heights)
     name, own = next(iter(its.arrays.items()))
-    # On the array's own grid, straight from the file's: a place's pixels of 30 m end at its edge.
-    its = dataclasses.replace(its, arrays={name: own.model_copy(update={"res_m": array.res_m, "size_px": None})})
+    # Straight from the file's grid: what a recipe has of it, in pixels of 30 m, ends at the edge of the place.
+    its = dataclasses.replace(its, arrays={name: own.model_copy(update={"res_m": None, "size_px": px})})
     trial = Patch(place)
     try:
         for _ in its.chooser.read(slab, trial, its):
@@ -186,7 +183,7 @@ def _heights_m(
         raise Reject(Code.RELIEF_UNKNOWN, float((heights != own.nodata).mean()))
     x, y = np.meshgrid(place.x0_m + np.array([0, place.size_m]), place.y0_m - np.array([0, place.size_m]))
     lon, lat = grid.transformer(place.epsg, 4326).transform(x, y)
-    corners = undulation_m(geoid, np.asarray(lon), np.asarray(lat))
+    corners = undulation_m(kind.geoid, np.asarray(lon), np.asarray(lat))
     return heights + corners.mean(), float(corners.mean())
 
 
