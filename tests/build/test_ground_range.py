@@ -39,7 +39,7 @@ PLACES = [(1, 1), (2, 2), (3, 3)]
 
 def sloping() -> grd.Scene:
     """Ground that rises along the flight alone, as tie points know it: nothing is displaced."""
-    scene = grd.Scene(tiny.X0 + 3000, tiny.Y0 - 3000)
+    scene = grd.Scene(tiny.X0 + 3000, tiny.Y0 - 3000, lines=660, samples=660)
     start, _, flight = scene._axes()
 
     def height(x, y):
@@ -261,6 +261,7 @@ def test_a_recipe_that_has_no_heights_is_refused_and_says_what_to_add(make):
         load_dataset(str(mine.world.recipe))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("proj")
 def test_sigma0_and_gamma0_share_no_array_no_statistics_and_no_tensor(make):
     mine = make("flat", '{ seasons = ["summer"] }', rtc="\ns1rtc = {}")
