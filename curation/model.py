@@ -188,6 +188,10 @@ class Scene:
     """Number of the orbit within the repeat cycle."""
     platform: str | None = None
     """The satellite."""
+    orbit_source: str | None = None
+    """What is known of the satellite's orbit, of radar: `POEORB` (precise), `RESORB`, `PREORB` or `DOWNLINK`."""
+    slice_number: int | None = None
+    """Which slice of its pass a radar scene is, from 1."""
     tile: str | None = None
     """Name of the provider's cell of the scene (`32ULC`), which tells reprocessed duplicates from neighbours."""
     datatake: str | None = None

@@ -109,6 +109,9 @@ class Files(Protocol):
     def measured_of(self, source: Source, place: Location, pixels: Pixels) -> dict[str, Any]:
         """Fact → value of what is measured of its pixels."""
 
+    def told_of(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
+        """Fact → value of what is known of the scenes that they come from."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -130,6 +133,10 @@ class Source:
     is_required: bool
     shift: Shift | None
     """What its shift against the one it goes with is measured on."""
+    corrects_relief: bool = False
+    """Whether the recipe wants pixels from where relief has displaced them, and no refusal."""
+    memo: dict[Any, Any] = field(default_factory=dict)
+    """What its kind keeps from one step of a patch to the next."""
 
     @property
     def name(self) -> str:
@@ -178,6 +185,8 @@ class Slab:
     """What reads sources that are swaths."""
     searches: str
     """Name of the client's searches."""
+    judges: tuple[Source, ...] = ()
+    """Sources of heights that others are judged by."""
 
     def following(self, source: Source) -> list[Source]:
         """Those that go with a source; first what is looked for with each of its candidates."""
@@ -204,8 +213,10 @@ class Patch:
         """Takes up a source that was read: its pixels, scenes and facts, and what its kind measures."""
         self.pixels |= pixels
         self.note(source, **facts)
+        used = tuple(scenes)
         self.facts |= source.files.measured_of(source, self.location, pixels)
-        self.sources[source.name] = SourceOutcome(Status.OK, scenes=tuple(s.id for s in scenes))
+        self.facts |= source.files.told_of(source, self.location, used)
+        self.sources[source.name] = SourceOutcome(Status.OK, scenes=tuple(s.id for s in used))
 
 
 class SourceError(Exception):

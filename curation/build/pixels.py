@@ -56,6 +56,10 @@ class Raster(Kind):
         """Nothing, unless the kind says what."""
         return {}
 
+    def told_of(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
+        """Nothing, unless the kind says what."""
+        return {}
+
 
 def assets_of(source: Source, band: str, scenes: Sequence[Scene]) -> list[Asset]:
     """The files of a band, one of each scene, as a reader wants them."""

@@ -25,7 +25,9 @@ from curation.outcomes import SETTLED, PatchOutcome, Status
 from curation.places.locations import Locations
 from curation.read.reader import Read, Reader
 from curation.read.swath import Swaths
+from curation.recipe.sources import SourceSpec
 from curation.scenes import candidates
+from curation.scenes.candidates import Candidates
 from curation.scenes.saved import Searches
 from curation.store.records import SlabRecord, StoredObject, again
 from curation.store.stat import Receipt
@@ -95,22 +97,30 @@ def _slab(job: SlabJob, reader: Reader, swaths: Swaths) -> Slab:
     dataset, recipe = job.dataset, job.dataset.recipe
     places = [p for p in job.locations if p.id in job.todo]
     found = candidates.of_slab(dataset, Searches(dataset, job.catalogs, job.store, job.searches), job.season, places)
-    sources = [
-        Source(
-            spec,
-            dataset.arrays[spec.name],
-            job.catalogs.form_of(spec),
-            job.catalogs.of(spec.name).base,
-            job.catalogs.of(spec.name).access_of(spec),
-            found[spec.name],
-            dataset.min_valid(spec.name),
-            recipe.sources[spec.name].required,
-            dataset.shift_of(spec.name),
-        )
-        for spec in dataset.sources(job.season)
-    ]
+    sources, judges = (
+        [_source(job, spec, found[spec.name]) for spec in specs]
+        for specs in (dataset.sources(job.season), dataset.judges(job.season))
+    )
     excluded = frozenset(recipe.search.exclude)
-    return Slab(job.folder, job.season, tuple(sources), recipe.quality, excluded, reader, swaths, job.searches)
+    return Slab(
+        job.folder, job.season, tuple(sources), recipe.quality, excluded, reader, swaths, job.searches, tuple(judges)
+    )
+
+
+def _source(job: SlabJob, spec: SourceSpec, found: dict[str, Candidates]) -> Source:
+    dataset, use = job.dataset, job.dataset.recipe.sources[spec.name]
+    return Source(
+        spec,
+        dataset.arrays[spec.name],
+        job.catalogs.form_of(spec),
+        job.catalogs.of(spec.name).base,
+        job.catalogs.of(spec.name).access_of(spec),
+        found,
+        dataset.min_valid(spec.name),
+        use.required,
+        dataset.shift_of(spec.name),
+        use.relief == "correct",
+    )
 
 
 def _excluded_here(slab: Slab, prior: SlabRecord | None) -> tuple[str, ...]:

@@ -59,6 +59,12 @@ class TrustError(SettingsError):
     code = Code.UNTRUSTED
 
 
+class GeoidError(SettingsError):
+    """The geoid that heights are told from is not there on the machine that reads."""
+
+    code = Code.NO_GEOID
+
+
 class NoAccessError(ConfigError):
     """What lets one in where files of a catalog lie is not set, which is known before anything is built."""
 

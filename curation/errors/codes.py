@@ -32,6 +32,10 @@ class Code(StrEnum):
     """Each scene that might be used is one that the recipe excludes."""
     NO_ORBIT = "no_orbit"
     """Scenes exist, none in the orbit direction fixed for the location."""
+    ORBIT_UNSTATED = "orbit_unstated"
+    """The recipe wants precise orbits, and no scene says where its orbit is from: nothing is guessed."""
+    ORBIT_IMPRECISE = "orbit_imprecise"
+    """The recipe wants precise orbits, and scenes of others alone cover the patch."""
     NO_MATCH = "no_match"
     """No scene of the same acquisition (labels that belong to one image)."""
     OFFSET_CONFLICT = "offset_conflict"
@@ -40,6 +44,12 @@ class Code(StrEnum):
     """What metadata say of the +1000 offset is known to be wrong too often, and the scene's pixels do not bear it out."""
     IMPOSSIBLE = "impossible"
     """Too many clear pixels are brighter than any surface, or of radar than any target: they cannot be what they should."""
+    RELIEF = "relief"
+    """Relief displaces pixels of an image in slant range by more than half a pixel; or further than can be corrected."""
+    RELIEF_UNKNOWN = "relief_unknown"
+    """By how much relief displaces pixels is not known: heights are missing on the patch."""
+    OLD_ANNOTATION = "old_annotation"
+    """A radar scene is of a processor before 002.90, whose noise is stated otherwise and whose borders are not clean."""
     SHIFTED = "shifted"
     """A source lies beside the one it goes with by more pixels than the recipe allows, by a sharp measurement."""
     UNREADABLE_ITEM = "unreadable_item"
@@ -50,6 +60,8 @@ class Code(StrEnum):
     """The certificate of a server is not trusted: failed; asked for once."""
     NO_ACCESS = "no_access"
     """What lets one in where files lie (keys, a login) is not set on the machine that reads, or is refused: failed."""
+    NO_GEOID = "no_geoid"
+    """The geoid that heights are told from is not among PROJ's grids on the machine that reads: failed."""
     UPSTREAM = "upstream"
     """Not looked at, because the source it goes with was rejected."""
     OUTSIDE_REGIONS = "outside_regions"
@@ -89,15 +101,21 @@ CODE_HELP: dict[Code, str] = {
     Code.EXHAUSTED: "max_candidates masks were read, none passed, and scenes are left that were not looked at",
     Code.EXCLUDED: "each scene that might be used is excluded by the recipe",
     Code.NO_ORBIT: "no scene in the orbit direction fixed for the location",
+    Code.ORBIT_UNSTATED: "no scene says where its orbit is from, and the recipe wants precise ones (POEORB)",
+    Code.ORBIT_IMPRECISE: "no scene was made with a precise orbit (POEORB), which the recipe wants",
     Code.NO_MATCH: "no scene of the same acquisition",
     Code.OFFSET_CONFLICT: "metadata and pixels disagree on the +1000 offset",
     Code.OFFSET_UNPROVEN: "the catalog's word on the +1000 offset is not to be believed, and pixels do not bear it out",
     Code.IMPOSSIBLE: "too many pixels (of reflectance clear ones) are brighter than anything can be",
+    Code.RELIEF: "relief displaces pixels by more than half a pixel (or than can be corrected): ask for relief = 'correct'",
+    Code.RELIEF_UNKNOWN: "heights are missing on the patch, so that nobody knows how far relief displaces it",
+    Code.OLD_ANNOTATION: "a radar scene of a processor before 002.90: its noise is stated otherwise",
     Code.SHIFTED: "a source lies beside the one it goes with by more pixels than the recipe allows",
     Code.UNREADABLE_ITEM: "no scene will do, but an item of the catalog that could not be read may be one that would",
     Code.LOCAL_HREF: "an href leads to a file of this machine and was not opened: [search] local names where such may lie",
     Code.UNTRUSTED: "a server's certificate is not trusted: name its CA's file in REQUESTS_CA_BUNDLE",
     Code.NO_ACCESS: "what lets one in where files lie is not set, or is refused: see what `curate catalogs` prints",
+    Code.NO_GEOID: "the geoid that heights are told from is not on the machine that reads: `pyproj sync --file GRID`",
     Code.UPSTREAM: "not looked at: the source it goes with was rejected",
     Code.OUTSIDE_REGIONS: "a given place whose centre lies in none of the regions",
     Code.SAME_GRID: "a given place on the very grid of an earlier one: both would be the same sample",
@@ -125,6 +143,7 @@ VALUE_HELP: dict[Code, str] = {
     Code.OFFSET_CONFLICT: "offset by its metadata: {:g}",
     Code.OFFSET_UNPROVEN: "offset by its metadata: {:g}",
     Code.IMPOSSIBLE: "share of pixels: {:.3g}",
+    Code.RELIEF: "displaced by {:.3g} pixels",
     Code.SHIFTED: "{:.3g} pixels of the array measured",
 }
 """What the value is that decided: `cloudy` has the clear fraction, not the cloudy one."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import functools
 import io
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import rasterio
 import tifffile
 from affine import Affine
+from rasterio.control import GroundControlPoint
 from rasterio.io import MemoryFile
+
+T = TypeVar("T")
 
 _WHERE = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 """Tags that say where a file lies, and what 'no data' is: GeoTIFF 1.1 section 7.1, and GDAL's own two."""
@@ -37,6 +41,17 @@ def place(page: Any) -> tuple[rasterio.crs.CRS | None, Affine, float | None]:
     return _place(str(page.dtype), tuple((t.code, int(t.dtype), t.count, _hashable(t.value)) for t in tags))
 
 
+def tie_points(page: Any) -> tuple[list[GroundControlPoint], rasterio.crs.CRS | None]:
+    """Ground control points of a page and their CRS, as GDAL reads them; none of a page that has a transform."""
+    tags = (page.tags[code] for code in _WHERE if code in page.tags)
+    found, crs = _read(
+        str(page.dtype),
+        tuple((t.code, int(t.dtype), t.count, _hashable(t.value)) for t in tags),
+        lambda dataset: dataset.gcps,
+    )
+    return found, crs
+
+
 def _hashable(value: Any) -> Any:
     """A tag's value; of many numbers it is an array."""
     return tuple(value.tolist()) if isinstance(value, np.ndarray) else value
@@ -47,10 +62,19 @@ def _place(
     dtype: str, tags: tuple[tuple[int, int, int, Any], ...]
 ) -> tuple[rasterio.crs.CRS | None, Affine, float | None]:
     """The same of code, type, count and value of each tag."""
+
+    def read(dataset: Any) -> tuple[rasterio.crs.CRS | None, Affine, float | None]:
+        # Of a file that states the size of a pixel alone GDAL says that it begins at the CRS's origin: nobody said so.
+        transform = dataset.transform if any(t[0] in _ORIGINS for t in tags) else Affine.identity()
+        return dataset.crs, transform, dataset.nodatavals[0]
+
+    return _read(dtype, tags, read)
+
+
+def _read(dtype: str, tags: tuple[tuple[int, int, int, Any], ...], use: Callable[[Any], T]) -> T:
+    """What `use` makes of a file of one pixel that has the tags, as GDAL opens it."""
     extra = [(code, kind, 0 if kind == tifffile.DATATYPE.ASCII else n, value, True) for code, kind, n, value in tags]
     file = io.BytesIO()
     tifffile.imwrite(file, np.zeros((1, 1), np.dtype(dtype).newbyteorder("=")), extratags=extra, metadata=None)
     with MemoryFile(file.getvalue()) as memory, memory.open() as dataset:
-        # Of a file that states the size of a pixel alone GDAL says that it begins at the CRS's origin: nobody said so.
-        transform = dataset.transform if any(t[0] in _ORIGINS for t in tags) else Affine.identity()
-        return dataset.crs, transform, dataset.nodatavals[0]
+        return use(dataset)

@@ -20,12 +20,13 @@ import rasterio
 import tifffile
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio.control import GroundControlPoint
 
 from curation.errors import ReadError
 from curation.read.blocks import PixelWindow, Span
 from curation.read.decoded import Decoded
 from curation.read.directory import GDAL_METADATA, Ifd, OtherFormatError, ifds
-from curation.read.georeference import is_place, place
+from curation.read.georeference import is_place, place, tie_points
 from curation.read.image import Image, TiffImage
 from curation.read.jp2image import Jp2, is_jp2
 from curation.read.sparse import HDF5, BrokenError, Opened, SparseFile, what_it_is
@@ -84,6 +85,13 @@ class _Chain:
         """
         try:
             return place(self.first)
+        except Exception as err:
+            raise BrokenError(f"its header is not a TIFF's: {type(err).__name__}: {err}") from err
+
+    def tie_points(self) -> tuple[list[GroundControlPoint], rasterio.crs.CRS | None]:
+        """Ground control points of the first image and their CRS. Raises as `place` does."""
+        try:
+            return tie_points(self.first)
         except Exception as err:
             raise BrokenError(f"its header is not a TIFF's: {type(err).__name__}: {err}") from err
 
@@ -190,6 +198,14 @@ class Raster:
         self._chain.forget()
         if self._beside is not None:
             self._beside.forget()
+
+    def tie_points(self) -> tuple[list[GroundControlPoint], rasterio.crs.CRS | None]:
+        """Its ground control points and their CRS; none where it has none.
+
+        Raises:
+            BrokenError: its tags do not say them.
+        """
+        return self._chain.tie_points() if isinstance(self._chain, _Chain) else ([], None)
 
     def gaps(self, band: int) -> float | bool:
         """How the file tells which pixels of a band are missing: True by a mask, False not at all, or its nodata value."""

@@ -20,13 +20,14 @@ import numpy as np
 import rasterio
 import rasterio.windows
 from affine import Affine
+from cachetools import LRUCache
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from curation.errors import PassingError, ReadError
 from curation.model import Location
 from curation.places import grid
-from curation.read import ranges
+from curation.read import ranges, whole
 from curation.read.blocks import GAP_BYTES, PixelWindow, Span
 from curation.read.decoded import Decoded
 from curation.read.directory import OtherFormatError
@@ -51,6 +52,10 @@ AHEAD_BYTES = 256 * 2**20
 
 DECODED_BYTES = 128 * 2**20
 """Pixels of blocks that a reader keeps for the patches beside, at most."""
+
+
+_MOST_PARSED = 32
+"""Small files of which a reader keeps what they say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,7 @@ class Reader:
         self._ended = threading.Event()
         self._files: dict[tuple[str, str], SparseFile] = {}
         self._decoded = Decoded(DECODED_BYTES)
+        self._parsed: LRUCache[Any, Any] = LRUCache(_MOST_PARSED)
         self._rasters: dict[tuple[str, str], Raster] = {}
 
     def __enter__(self) -> Self:
@@ -205,6 +211,24 @@ class Reader:
             return found
 
         return self._retried(asset, look)
+
+    def opened(self, asset: Asset, use: Callable[[Raster], T]) -> T:
+        """What `use` makes of an asset's opened file, which is read anew where it is broken. Raises as `read` does."""
+        return self._retried(asset, use)
+
+    def parsed(self, asset: Asset, parse: Callable[[bytes, str], T], what: str, most_bytes: int) -> T:
+        """What `parse` makes of all bytes of a small file and of `what` it is; kept for the patches beside.
+
+        Raises:
+            ReadError: it cannot be had, has more bytes than that, or `parse` raised BrokenError.
+        """
+        key = asset.file, parse, what
+        if key not in self._parsed:
+            self._parsed[key] = whole.parsed(
+                self._file(asset), asset.href, lambda data: parse(data, what), most_bytes, TRIES
+            )
+        found: T = self._parsed[key]
+        return found
 
     def prefetch(self, groups: Sequence[Sequence[Read]]) -> int:
         """Begins to fetch what groups of reads need: the blocks of all together, each once, neighbours in one request.

@@ -76,6 +76,12 @@ class Dataset:
             if source and (not self.specs[source].kind.legend or self.specs[source].timeless != (want == STATIC)):
                 raise ConfigError(f"{path}: [labels] {key} = {source!r}: expected a {want} source with classes")
         for spec in self.specs.values():
+            self._check_relief(spec)
+            if self.wants_precise(spec.name) and not spec.kind.states_orbit:
+                raise ConfigError(
+                    f"{path}: [sources.{spec.name}] orbits = 'precise': scenes of {spec.title} do not say where their orbit "
+                    "is from, which those of a radar do; leave it out"
+                )
             sides = {a.px(recipe.grid.size) for a in self.arrays[spec.name].values()}
             if fault := spec.kind.check_grid(recipe.grid.size_deg, sides):
                 raise ConfigError(f"{path}: [sources.{spec.name}], on footprints of [{level or 'grid'}]: {fault}")
@@ -130,6 +136,20 @@ class Dataset:
             f"nearest to another, both with an array of the same pixels, {LEAST_PX} along a side or more; leave it out"
         )
 
+    def _check_relief(self, spec: SourceSpec) -> None:
+        """Passes where heights are there that a source is judged by, and nothing is asked of relief that means nothing."""
+        if self.recipe.sources[spec.name].relief and not spec.kind.corrects_relief:
+            raise ConfigError(
+                f"{self.path}: [sources.{spec.name}] relief: {spec.title} lies where it says, whatever the relief, or says "
+                "nothing of it; leave it out"
+            )
+        judge = spec.kind.judged_by
+        if judge is not None and (judge not in self.specs or not self.specs[judge].timeless):
+            raise ConfigError(
+                f"{self.path}: [sources.{spec.name}] is displaced by relief, and judged by the heights of {judge!r}, which "
+                f"the recipe does not use{f' among the {self.level}' if self.level else ''}; add it"
+            )
+
     @property
     def name(self) -> str:
         """Name of the dataset."""
@@ -183,6 +203,15 @@ class Dataset:
         if own is not None:
             return own
         return self.specs[source].pick.least_valid(self.recipe.quality.min_valid)
+
+    def wants_precise(self, source: str) -> bool:
+        """Whether scenes of a source are wanted that were made with a precise orbit, and no others."""
+        return self.recipe.sources[source].orbits == "precise"
+
+    def judges(self, season: str) -> list[SourceSpec]:
+        """Sources of heights that those of a season's cube are judged by."""
+        names = dict.fromkeys(s.kind.judged_by for s in self.sources(season) if s.kind.judged_by)
+        return [self.specs[name] for name in names]
 
     def shift_of(self, source: str) -> Shift | None:
         """What a source's shift against the one it goes with is measured on; None where it is not.

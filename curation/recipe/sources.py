@@ -245,6 +245,10 @@ class Kind(Strict, ABC):
     """Whether a scene is what was seen along an orbit: its footprint may hold a pole, and no item states a cloud cover."""
     lists_bands: ClassVar[str] = ""
     """Property of an item that lists which bands it has; empty where there is none."""
+    states_orbit: ClassVar[bool] = False
+    """Whether its scenes may say where the satellite's orbit is from."""
+    corrects_relief: ClassVar[bool] = False
+    """Whether it can take pixels from where relief has displaced them."""
     keeps_gaps: ClassVar[bool] = False
     """Whether gaps are in its nature: a patch with few valid pixels, or none, is told and not refused."""
 
@@ -252,6 +256,11 @@ class Kind(Strict, ABC):
     def legend(self) -> list[ClassSpec]:
         """Its classes, where it is a class map."""
         return []
+
+    @property
+    def judged_by(self) -> str | None:
+        """The source of heights that its pixels' places are judged by; None where they need none."""
+        return None
 
     def check(self, source: SourceSpec) -> None:
         """Passes where the source has what the kind wants. Raises ValueError otherwise."""

@@ -112,7 +112,21 @@ def estimates(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> Esti
     split = f"Split {_split(run, every).about}."
     note = f"{STATIC} is built before seasons. Estimates; nothing was searched, read or written."
     rows = tuple(of_cube(run, c) for c in every if c.season in seasons)
-    return Estimates(rows, (*_samples(run, every), split, note))
+    return Estimates(rows, (*_samples(run, every), split, *_narrowed(run), note))
+
+
+def _narrowed(run: Run) -> list[str]:
+    """What the recipe leaves out of what catalogs have, whose scenes are counted above."""
+    recipe, out = run.dataset.recipe, []
+    if names := [name for name in recipe.sources if run.dataset.wants_precise(name)]:
+        out.append(f"Of {', '.join(names)} only scenes of precise orbits are used (POEORB).")
+    for name, use in recipe.sources.items():
+        if run.dataset.specs[name].kind.judged_by and use.relief != "correct":
+            out.append(
+                f"Of {name} patches are refused whose pixels relief displaces by over half a pixel, which is most land; "
+                "relief = 'correct' takes them from where they are."
+            )
+    return out
 
 
 def _split(run: Run, every: Sequence[Cube]) -> Split:

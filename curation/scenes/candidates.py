@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from curation.errors.codes import Code
-from curation.model import Location, Scene, Season, Window
+from curation.model import STATIC, Location, Scene, Season, Window
 from curation.outcomes import Reject, Status
 from curation.recipe.dataset import Dataset
 from curation.recipe.sources import SourceSpec
@@ -62,8 +62,9 @@ class Candidates:
 
 
 def sought(dataset: Dataset, season: str) -> list[tuple[SourceSpec, Season]]:
-    """Sources and seasons to search for a season's cube."""
-    return [(s, its) for s in dataset.sources(season) for its in _seasons(dataset, s, season)]
+    """Sources and seasons to search for a season's cube, heights that others are judged by included."""
+    own = [(s, its) for s in dataset.sources(season) for its in _seasons(dataset, s, season)]
+    return own + [(s, its) for s in dataset.judges(season) for its in _seasons(dataset, s, STATIC)]
 
 
 def _seasons(dataset: Dataset, spec: SourceSpec, season: str) -> list[Season]:
@@ -90,14 +91,17 @@ def wanted(dataset: Dataset, season: str, places: Iterable[Location]) -> list[Wa
 def of_slab(
     dataset: Dataset, searches: Searches, season: str, places: Sequence[Location]
 ) -> dict[str, dict[str, Candidates]]:
-    """Source → location id → candidates. What the recipe excludes is among them: whoever reads passes it over.
+    """Source → location id → candidates, of heights that others are judged by, too.
+
+    What the recipe excludes is among them: whoever reads passes it over.
 
     A place without a date, where the season lies around one, has none: `no_date`.
 
     Raises:
         CurationError: what the places want was not searched.
     """
-    return {s.name: _of_source(dataset, searches, s, season, places) for s in dataset.sources(season)}
+    wanted = [(s, season) for s in dataset.sources(season)] + [(s, STATIC) for s in dataset.judges(season)]
+    return {s.name: _of_source(dataset, searches, s, its, places) for s, its in wanted}
 
 
 def _of_source(
@@ -127,6 +131,8 @@ def _of_source(
             continue
         try:
             mine = pick.of_place(scenes, place)
+            if dataset.wants_precise(spec.name):
+                mine = rank.precise(mine)
         except Reject as why:
             if lost is not None and (lost.code is Code.EXCLUDED or pick.joins):
                 out[place.id] = Candidates(code=lost.code, cause=lost.cause, status=lost.status)
@@ -177,7 +183,13 @@ def _directions(
     if not spec.pick.one_way:
         return {}
     seasons = _seasons(dataset, spec, season)
-    scenes = functools.cache(lambda window, cell: searches.scenes(spec, window, cell))
+
+    @functools.cache
+    def scenes(window: Window, cell: SearchCell) -> list[Scene]:
+        found = searches.scenes(spec, window, cell)
+        # A direction without a precise orbit would serve no season.
+        return [s for s in found if rank.is_precise(s)] if dataset.wants_precise(spec.name) else found
+
     out = {}
     for place in places:
         windows = [window for s in seasons if (window := s.window(place)) is not None]

@@ -210,7 +210,8 @@ def unwanted(item: dict[str, Any], form: CatalogForm, query: dict[str, dict[str,
 def _lacks_bands(item: dict[str, Any], bands: Sequence[str], listed: str) -> str | None:
     """Which bands an item says that it does not have: whole, and not wanted; None where it says nothing of it."""
     stated = item["properties"].get(listed)
-    missing = [b for b in bands if isinstance(stated, list) and b.casefold() not in spelling.folded(stated)]
+    wanted = dict.fromkeys(b.partition(":")[0] for b in bands)  # `VV:noise` is what is said of VV
+    missing = [b for b in wanted if isinstance(stated, list) and b.casefold() not in spelling.folded(stated)]
     return f"without {', '.join(missing)} by its {listed}" if missing else None
 
 
@@ -310,6 +311,9 @@ _CLOUD = "eo:cloud_cover"
 ORBITS_BELOW = 2**15
 """Relative orbits are stored in int16; Sentinel-1 has 175 of them, Sentinel-3 385."""
 
+SLICES_BELOW = 1000
+"""A pass of Sentinel-1 has no more slices of 25 s: an orbit takes 240 of them."""
+
 LAST_ORBIT = 10**9
 """No satellite has flown so many orbits."""
 
@@ -351,6 +355,8 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
         orbit_state=None if orbit_state is None else spelling.orbit_state(orbit_state),
         relative_orbit=_whole("sat:relative_orbit", properties.get("sat:relative_orbit"), ORBITS_BELOW),
         platform=_spelt("platform", properties.get("platform"), spelling.platform),
+        orbit_source=_spelt("s1:orbit_source", properties.get("s1:orbit_source"), spelling.orbit_source) or None,
+        slice_number=_whole("s1:slice_number", properties.get("s1:slice_number"), SLICES_BELOW),
         tile=_spelt("tile", named.get("tile"), spelling.tile),
         datatake=_spelt("datatake", named.get("datatake"), spelling.datatake),
         version=_spelt("version", named.get("version"), versions.dotted),

@@ -229,6 +229,29 @@ def of_direction(scenes: Sequence[Scene], direction: str | None) -> list[Scene]:
     return found
 
 
+PRECISE_ORBIT = "POEORB"
+"""Precise orbit ephemerides, known some three weeks after the acquisition to within 5 cm; restituted ones (RESORB) to 10 cm,
+and predicted ones (PREORB, DOWNLINK) to metres (Copernicus POD Service, Sentinel-1 products)."""
+
+
+def is_precise(scene: Scene) -> bool:
+    """Whether a scene says that it was made with a precise orbit; one that says nothing of it is not taken for one."""
+    return scene.orbit_source == PRECISE_ORBIT
+
+
+def precise(scenes: Sequence[Scene]) -> list[Scene]:
+    """Scenes that were made with a precise orbit (at least one scene is given).
+
+    Raises:
+        Reject: `orbit_unstated` where none says where its orbit is from, `orbit_imprecise` where that is elsewhere.
+    """
+    found = [s for s in scenes if is_precise(s)]
+    if not found:
+        stated = any(s.orbit_source for s in scenes)
+        raise Reject(Code.ORBIT_IMPRECISE if stated else Code.ORBIT_UNSTATED)
+    return found
+
+
 def rank_nearest(
     scenes: Sequence[Scene], location: Location, time: dt.datetime, direction: str | None, max_gap_days: float
 ) -> list[Scene]:

@@ -95,6 +95,11 @@ def orbit_state(value: Any) -> str:
     return str(found)
 
 
+def orbit_source(text: str) -> str:
+    """Where a radar's orbit is from, in one form: `POEORB` of `poeorb` and `AUX_POEORB`. Another stays, in capitals."""
+    return text.strip().upper().removeprefix("AUX_")
+
+
 def folded(value: Any) -> Any:
     """The value as it is compared: text, and each text of a list, without its case and the space around it."""
     if isinstance(value, str):

@@ -52,7 +52,7 @@ LIMIT = {"since": "01.00.00", "least": 0.75, "source": "a manual"}
         (
             "dem",
             {"kind": "radr"},
-            "no such name 'radr'; did you mean radar? known: classes, elevation, optical, radar,",
+            "no such name 'radr'; did you mean radar? known: classes, elevation, ground-range,",
         ),
         (
             "s2l2a",

@@ -21,7 +21,7 @@ OWN = {
     "hole_value": {"build/picks/mosaic.py"},
     "zero_is_nodata": {"build/pixels.py"},  # of all rasters
     "classes": {"build/kinds/classes.py"},
-    "radar": {"build/kinds/radar.py"},
+    "radar": {"build/power.py"},
     "elevation": set(),
     "swath": set(),
     "reader": set(),
@@ -103,6 +103,7 @@ PICKS, KINDS = files("picks"), files("kinds")
 CLASSES = {c.__name__ for c in itertools.chain(PICKS.values(), KINDS.values())} | {
     "Pick",
     "Kind",
+    "Power",
     "Raster",
     "SwathSpec",
 }
@@ -134,7 +135,7 @@ def test_the_twelve_are_keys_of_their_picks_and_kinds_or_gone():
 
 def test_each_file_of_a_pick_and_of_a_kind_is_one_of_them():
     assert set(PICKS) == {"clearest", "mean", "mosaic", "nearest", "same-acquisition"}
-    assert set(KINDS) == {"classes", "elevation", "optical", "radar", "swath"}
+    assert set(KINDS) == {"classes", "elevation", "ground-range", "optical", "radar", "swath"}
     assert all(issubclass(c, Pick) for c in PICKS.values())
     assert all(issubclass(c, Kind) for c in KINDS.values())
 

@@ -124,6 +124,60 @@ def test_items_of_cdse_over_https_are_read_by_their_other_hrefs(shared):
     assert found.reason == "unreadable: KeyError: 'alternate'"
 
 
+def test_sentinel_1_grd_items_of_planetary_computer(shared):
+    source = spec("s1grd")
+    raw = items_in(shared / "data/pctasks/sentinel-1-grd/test-data/sentinel-1-grd-item-raw.json")
+    made = items_in(shared / "data/stac-geoparquet/cassettes/test_stac_geoparquet/test_smoke[sentinel-1-grd].yaml")
+    for item in (*raw, *made):
+        scene = reduced(item, source, "planetary-computer")
+        assert scene.datatake == item["properties"]["s1:datatake_id"]
+        assert scene.orbit_source == item["properties"]["s1:orbit_source"]
+        assert scene.platform == "sentinel-1a"
+        for band, name in (
+            ("VV", "iw-vv.tiff"),
+            ("VH:calibration", "calibration-iw-vh.xml"),
+            ("VH:noise", "noise-iw-vh.xml"),
+        ):
+            assert scene.hrefs[band].endswith(f"/{name}")
+        # What it calls the product's annotation is another file: no incidence angles come from there.
+        assert "/rfi/" in item["assets"]["schema-product-vv"]["href"]
+
+
+def test_sentinel_1_grd_items_of_cdse_are_read_or_are_not_wanted(shared):
+    source = spec("s1grd")
+    found = {}
+    for path in (shared / "data/eometadatatool-cdse/sentinel-1-grd-cog/example").glob("*.json"):
+        (item,) = items_in(path)
+        form = source.catalogs["cdse"]
+        conditions = query(source, cell_at(item["geometry"])).conditions(form)
+        found[item["id"]] = items.looked_at(item, conditions, source, bands(source), form, resolve("cdse"))
+    scene = found.pop("S1A_IW_GRDH_1SDV_20240607T000653_20240607T000718_054210_0697DA_6EE4_COG")
+    assert (scene.orbit_state, scene.relative_orbit, scene.datatake, scene.orbit_source) == (
+        "ascending",
+        63,
+        "432090",
+        None,
+    )
+    assert scene.hrefs["VV"].startswith("s3://eodata/Sentinel-1/SAR/IW_GRDH_1S-COG/2024/06/07/")
+    assert scene.hrefs["VV:noise"].endswith(
+        "/noise-s1a-iw-grd-vv-20240607t000653-20240607t000718-054210-0697da-001-cog.xml"
+    )
+    scene = found.pop("S1C_IW_GRDH_1SDV_20250327T154419_20250327T154453_001628_002981_53D2_COG")
+    assert scene.platform == "sentinel-1c"
+    assert len(found) == 2
+    assert set(found.values()) == {"sar:instrument_mode eq IW"}  # a strip, and an extra wide swath
+
+
+def test_a_grd_item_of_another_polarisation_is_whole_and_not_wanted(shared):
+    source = spec("s1grd")
+    (item,) = items_in(shared / "data/pctasks/sentinel-1-grd/test-data/sentinel-1-grd-item-raw.json")
+    item["properties"]["sar:polarizations"] = ["HH"]
+    item["assets"] = {"hh": item["assets"]["vv"]}
+    form = source.catalogs["planetary-computer"]
+    said = items.looked_at(item, {}, source, bands(source), form, resolve("planetary-computer"))
+    assert said == "without VV, VH by its sar:polarizations"
+
+
 def test_sentinel_1_items_of_planetary_computer(shared):
     source = spec("s1rtc")
     items = items_in(shared / "data/stac-geoparquet/data/sentinel-1-rtc-pc.json")
@@ -136,6 +190,10 @@ def test_sentinel_1_items_of_planetary_computer(shared):
         assert scene.orbit_state in ("ascending", "descending")
         assert scene.relative_orbit == item["properties"]["sat:relative_orbit"]
         assert scene.datatake == item["properties"]["s1:datatake_id"]
+        assert scene.orbit_source == item["properties"]["s1:orbit_source"]
+        assert scene.orbit_source in ("POEORB", "RESORB", "PREORB", "DOWNLINK")
+        assert str(scene.slice_number) == item["properties"]["s1:slice_number"]
+        assert scene.platform in ("sentinel-1a", "sentinel-1b")
         assert scene.epsg == item["properties"]["proj:epsg"]
         assert scene.hrefs["VV"].endswith("-vv.rtc.tiff") or scene.hrefs["VV"].endswith("_vv.rtc.tiff"), scene.hrefs
         assert scene.hrefs["VH"] == scene.hrefs["VV"].replace("vv", "vh")

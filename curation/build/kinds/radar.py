@@ -1,28 +1,20 @@
-"""Backscatter: linear power in cubes, decibels for people and in shards."""
+"""Backscatter in files that state a grid."""
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from curation.build.context import Slab, Source
-from curation.build.pixels import Raster
+from curation.build.power import Power
 from curation.model import Location, Scene
 from curation.read import backscatter
-from curation.recipe.schema import PackSpec
-from curation.recipe.sources import ArraySpec, Packed
 
 
-class Radar(Raster):
+class Radar(Power):
     """A raster of linear power."""
-
-    picture: ClassVar[Any] = "radar"
-    lists_bands: ClassVar[str] = "sar:polarizations"
 
     def pixels(
         self, slab: Slab, source: Source, place: Location, name: str, scenes: Sequence[Scene]
@@ -31,23 +23,3 @@ class Radar(Raster):
         found, warped = super().pixels(slab, source, place, name, scenes)
         array = source.arrays[name]
         return (backscatter.possible(found, array.nodata) if array.is_data else found), warped
-
-    def shown(self, values: NDArray[Any], array: ArraySpec) -> NDArray[Any]:
-        """Decibels."""
-        return backscatter.decibels(values, array.nodata)
-
-    def unit(self, array: ArraySpec) -> str:
-        """Of that."""
-        return "dB"
-
-    def packed(self, array: ArraySpec, rules: PackSpec) -> Packed | None:
-        """Hundredths of a decibel in int16, where the recipe wants that."""
-        if rules.radar != "centidb" or not array.is_data:
-            return None
-        return Packed(
-            "int16",
-            "gamma0, hundredths of a dB",
-            float(backscatter.CENTIDB_NODATA),
-            int(backscatter.centidb(np.zeros(1), math.nan, rules.radar_floor_db)[0]),
-            functools.partial(backscatter.centidb, nodata=array.nodata, floor_db=rules.radar_floor_db),
-        )

@@ -81,6 +81,10 @@ class Swath(Kind, SwathSpec):
         """Nothing."""
         return {}
 
+    def told_of(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
 
 def mean_of(
     slab: Slab, source: Source, place: Location, scenes: Sequence[Scene]

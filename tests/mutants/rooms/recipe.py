@@ -160,4 +160,11 @@ ROWS = (
         "return self.season_names()",
         ("tests/cubes/test_windows.py::test_searches_are_one_for_each_window_as_the_estimate_said",),
     ),
+    Mutant(
+        "GRD without heights to judge it is no recipe",
+        "curation/recipe/dataset.py",
+        "        if judge is not None and (judge not in self.specs or not self.specs[judge].timeless):",
+        "        if False:",
+        ("tests/build/test_ground_range.py::test_a_recipe_that_has_no_heights_is_refused_and_says_what_to_add",),
+    ),
 )

@@ -4,6 +4,33 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "a scene that says nothing of its orbit is not taken for a precise one",
+        "curation/scenes/rank.py",
+        "    return scene.orbit_source == PRECISE_ORBIT",
+        "    return scene.orbit_source in (None, PRECISE_ORBIT)",
+        ("tests/build/test_orbits.py::test_a_scene_that_says_nothing_of_its_orbit_is_not_taken_for_a_precise_one",),
+    ),
+    Mutant(
+        "scenes of other orbits are not used where precise ones are wanted",
+        "curation/scenes/candidates.py",
+        "                mine = rank.precise(mine)",
+        "                pass",
+        (
+            "tests/build/test_orbits.py"
+            "::test_a_recipe_that_wants_precise_orbits_takes_no_other_nor_the_direction_that_has_none",
+        ),
+    ),
+    Mutant(
+        "a place does not keep to an orbit direction that has no precise orbit",
+        "curation/scenes/candidates.py",
+        "[s for s in found if rank.is_precise(s)] if dataset.wants_precise(spec.name) else found",
+        "found",
+        (
+            "tests/build/test_orbits.py"
+            "::test_a_recipe_that_wants_precise_orbits_takes_no_other_nor_the_direction_that_has_none",
+        ),
+    ),
+    Mutant(
         "a version of the last days is not the season's",
         "curation/scenes/rank.py",
         "key=lambda version: orbits[version] < least)",
@@ -349,5 +376,12 @@ ROWS = (
             "tests/scenes/test_items.py"
             "::test_an_item_whose_files_are_of_a_kind_that_is_not_read_is_refused_by_its_media_type",
         ),
+    ),
+    Mutant(
+        "an item without a polarisation is whole and not wanted, whatever is said beside its images",
+        "curation/scenes/items.py",
+        'b.partition(":")[0] for b in bands',
+        "b for b in bands",
+        ("tests/scenes/test_items.py::test_a_grd_item_of_another_polarisation_is_whole_and_not_wanted",),
     ),
 )

@@ -1,0 +1,68 @@
+"""Backscatter, whatever places it: linear power in cubes, decibels for people and in shards; and its scenes."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.build.context import Source
+from curation.build.pixels import Raster
+from curation.model import Location, Scene
+from curation.read import backscatter
+from curation.recipe.facts import Fact
+from curation.recipe.schema import PackSpec
+from curation.recipe.sources import ArraySpec, Packed
+
+
+class Power(Raster):
+    """Linear power."""
+
+    picture: ClassVar[Any] = "radar"
+    lists_bands: ClassVar[str] = "sar:polarizations"
+    states_orbit: ClassVar[bool] = True
+
+    def facts(self, source: str) -> list[Fact]:
+        """Where its scenes are from: slices and satellites were seen to lie beside each other."""
+        orbit = "where the satellite's orbit is from: POEORB (precise), RESORB, PREORB or DOWNLINK; empty where unknown"
+        return [
+            Fact(f"{source}_orbit_source", "string", orbit),
+            Fact(f"{source}_slice", "string", "number of the slice of the satellite's pass; empty where unknown"),
+            Fact(f"{source}_platform", "string", "the satellite, such as sentinel-1a; empty where unknown"),
+        ]
+
+    def told_of(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
+        """That; of several scenes each once, separated by spaces."""
+        return {
+            f"{source.name}_orbit_source": _each(s.orbit_source for s in scenes),
+            f"{source.name}_slice": _each(s.slice_number for s in scenes),
+            f"{source.name}_platform": _each(s.platform for s in scenes),
+        }
+
+    def shown(self, values: NDArray[Any], array: ArraySpec) -> NDArray[Any]:
+        """Decibels."""
+        return backscatter.decibels(values, array.nodata)
+
+    def unit(self, array: ArraySpec) -> str:
+        """Of that."""
+        return "dB"
+
+    def packed(self, array: ArraySpec, rules: PackSpec) -> Packed | None:
+        """Hundredths of a decibel in int16, where the recipe wants that."""
+        if rules.radar != "centidb" or not array.is_data:
+            return None
+        return Packed(
+            "int16",
+            f"{array.unit.partition(',')[0]}, hundredths of a dB",  # gamma0, or sigma0
+            float(backscatter.CENTIDB_NODATA),
+            int(backscatter.centidb(np.zeros(1), math.nan, rules.radar_floor_db)[0]),
+            functools.partial(backscatter.centidb, nodata=array.nodata, floor_db=rules.radar_floor_db),
+        )
+
+
+def _each(values: Iterable[str | int | None]) -> str:
+    return " ".join(dict.fromkeys(str(v) for v in values if v is not None))
