@@ -26,7 +26,7 @@ def check_labels(dataset: Dataset, store: Store, found: Verified) -> None:
         found.faults.append(str(err))
         return
     if its is not None:
-        content = its.record.content
+        content = its.record.content + its.record.made_by
         found.size += its.record.size
     named = {paths.LABELS_RECORD, its.record.key} if its is not None else set()
     if left := sorted(set(keys) - named):
@@ -64,11 +64,12 @@ def _wrong(store: Store, its: MapOutcome) -> str:
 
 
 def _packed_with(store: Store) -> str | None:
-    """Digest of the imported labels that shards have, empty where they have none; None where there is no index."""
+    """Digest of the imported labels that shards have, and what made their maps; empty of none, None without an index."""
     try:
         index: Any = json_of(store.get(paths.shard(INDEX)))
         counts = index["counts"]
-        return str(counts["labels"]["content"]) if "labels" in counts else ""
+        labels = counts.get("labels")
+        return str(labels["content"]) + str(labels.get("made_by", "")) if labels else ""
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):

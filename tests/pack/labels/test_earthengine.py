@@ -5,6 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from curation.store import paths
 from tests import world as tiny
 from tests.pack.labels.engine import PROJECT, Engine, Image, serving_engine
 from tests.pack.labels.files import labels, metas
+from tests.processes import started
 from tests.run import Curate
 
 JULY = "20210710T103000_20210710T103407_T32ULC"
@@ -253,3 +257,42 @@ def test_a_token_is_sent_to_nobody_in_the_open(mine: Curate, engine: Engine, cap
 def test_where_nothing_is_built_it_is_said(mine: Curate, engine: Engine, tmp_path: Path, capsys):
     assert ask(Curate(mine.world, tmp_path / "empty"), engine) == 2
     assert "nothing is built there" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_killed_midway_a_rerun_asks_only_for_what_is_missing(built: Curate, mine: Curate, engine: Engine):
+    engine.answer_s = 0.2
+    where = ["--dataset", str(mine.world.recipe), "--root", str(mine.root), "--scheduler", "none"]
+    command = [sys.executable, "-m", "curation", "labels", "earthengine", *where, "--endpoint", engine.url]
+    with started(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        while len(maps(mine)) < 5:
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.kill()
+    there = {p.parent.name: p.stat().st_mtime_ns for p in maps(mine)}
+    assert 5 <= len(there) < OK_MAPS
+    engine.answer_s = 0
+    asked = len(engine.asked)
+    assert ask(mine, engine) == 0
+    again = {
+        tiny.name(r, c) for r, c in np.ndindex(5, 5) for *_, x, y in engine.asked[asked:] if (x, y) == tiny.corner(r, c)
+    }
+    assert again.isdisjoint(there)
+    assert len(again) + len(there) == OK_MAPS
+    assert {p.parent.name: p.stat().st_mtime_ns for p in maps(mine)}.items() >= there.items()
+    assert not list(mine.folder.rglob("*.part*"))
+    assert mine("pack") == 0
+    assert seasonal(mine) == seasonal(built)
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_workers_of_a_cluster_ask_with_what_lets_them_in_and_the_maps_are_the_same(
+    mine: Curate, engine: Engine, tmp_path
+):
+    other = mine.copy(tmp_path / "other")
+    assert ask(mine, engine) == 0
+    assert ask(other, engine, "--scheduler", "local", "--workers", "2") == 0
+    assert [p.read_bytes() for p in maps(other)] == [p.read_bytes() for p in maps(mine)]
+    records = [(c.folder / "labels" / "imported.json").read_bytes() for c in (mine, other)]
+    assert records[0] == records[1]
