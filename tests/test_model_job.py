@@ -98,8 +98,8 @@ def trained(path: Path, patches: list[tuple[str, np.ndarray, np.ndarray]]) -> Pa
     torch.manual_seed(0)
     made = StandIn()
     steps = torch.optim.Adam(made.parameters(), 0.01)
-    for step in range(400):
-        part = torch.arange(step * 4_000, step * 4_000 + 4_000) % len(labels)
+    for step in range(300):
+        part = torch.arange(step * 2_000, step * 2_000 + 2_000) % len(labels)
         loss = torch.nn.functional.cross_entropy(made(inputs[part][None, None]).reshape(-1, 9), labels[part])
         steps.zero_grad()
         loss.backward()

@@ -260,6 +260,12 @@ def check_source(dataset: Dataset, source: str, follows: str) -> None:
     have = [b for a in arrays if a.is_data for b in a.bands]
     if lacking := [b for b in BANDS if b not in have]:
         raise ConfigError(f"{dataset.path}: {source!r} has no band {', '.join(lacking)}, which the model wants")
+    native = {b: a.res_m or 0.0 for a in spec.arrays for b in a.bands}
+    if coarse := [b for a in arrays for b in a.bands if b in BANDS and (a.res_m or np.inf) > native[b]]:
+        raise ConfigError(
+            f"{dataset.path}: [sources.{source}] has {', '.join(coarse)} in coarser pixels than the sensor's, of which the "
+            "model's input cannot be made: leave res_m out, or say 10"
+        )
     if odd := sorted({a.unit for a in arrays if a.is_data} - {radiometry.UNIT}):
         raise ConfigError(f"source {source!r}: is in {', '.join(odd)}, expected {radiometry.UNIT}")
     mask_of(dataset, follows)

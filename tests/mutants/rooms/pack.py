@@ -472,4 +472,11 @@ ROWS = (
         "    if False:\n",
         ("tests/pack/labels/test_model.py::test_a_recipe_without_the_bands_is_told_what_it_lacks",),
     ),
+    Mutant(
+        "a model is given no coarser pixels than the sensor's",
+        "curation/pack/labels/model.py",
+        "if b in BANDS and (a.res_m or np.inf) > native[b]]:",
+        "if b in BANDS and False]:",
+        ("tests/pack/labels/test_model.py::test_bands_in_coarser_pixels_than_the_sensor_s_are_refused",),
+    ),
 )

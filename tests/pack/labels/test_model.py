@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import math
@@ -15,6 +16,7 @@ import rasterio
 from curation.cli import main
 from curation.errors import ConfigError, DamageError
 from curation.pack.labels import model
+from curation.recipe.dataset import load_dataset
 from curation.store.objects import Store
 from tests import world as tiny
 from tests.pack.labels import stand_in
@@ -243,6 +245,15 @@ def test_a_recipe_without_the_bands_is_told_what_it_lacks(built: Curate, tmp_pat
     assert "makes no 's2l1c'" in capsys.readouterr().err
     assert run(built, file, "--source", "s1rtc") == 2
     assert "is not of the acquisition" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("res_m", "refused"), [(10, False), (20, True), (60, True)])
+def test_bands_in_coarser_pixels_than_the_sensor_s_are_refused(world: tiny.World, tmp_path: Path, res_m, refused):
+    (tmp_path / "places.csv").write_bytes((world.folder / "places.csv").read_bytes())
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(world.recipe.read_text().replace("[sources]\n", f"[sources]\ns2l1c = {{ res_m = {res_m} }}\n"))
+    with pytest.raises(ConfigError, match="coarser pixels") if refused else contextlib.nullcontext():
+        model.check_source(load_dataset(str(recipe)), "s2l1c", "s2l2a")
 
 
 def test_exact_constants_can_be_given_and_wrong_ones_are_refused(tmp_path: Path):
