@@ -35,7 +35,7 @@ $(READY): pyproject.toml .constraints.txt
 		"ensurepip; install one, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
 	'$(PYTHON)' -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint .constraints.txt torch
-	$(BIN)/pip install --quiet --constraint .constraints.txt --editable '.[dev,earth,dashboard]'
+	$(BIN)/pip install --quiet --constraint .constraints.txt --editable '.[dev,earth,dashboard,earthengine,onnx]'
 	touch $@
 
 ssl4eo-s12-ml: $(READY) ## Make the SSL4EO-S12-ML dataset (CATALOG=planetary-computer LABELS=<file or catalog> for the real thing)

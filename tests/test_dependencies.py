@@ -27,6 +27,8 @@ PACKAGE = Path(curation.__file__).parent
 PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
 
 MODULE = {
+    "earthengine-api": "ee",
+    "google-auth": "google",
     "google-crc32c": "google_crc32c",
     "odc-geo": "odc",
     "pillow": "PIL",
@@ -72,20 +74,29 @@ def _declared(extra: str | None = None) -> set[str]:
     return {_module(r) for r in listed}
 
 
+OF_EXTRA = {
+    "earth": set((PACKAGE / "embedded").rglob("*.py")),
+    "earthengine": {PACKAGE / "pack" / "labels" / "earthengine.py"},
+    "onnx": {PACKAGE / "pack" / "labels" / "model.py"},
+}
+"""Who imports what an extra brings along, and nobody else."""
+
+
 def test_whatever_is_declared_is_imported_or_has_a_reason():
     used = _imported(PACKAGE.rglob("*.py")) | set(BY_NAME)
-    assert _declared() | _declared("earth") | _declared("dashboard") <= used
+    assert _declared().union(_declared("dashboard"), *map(_declared, OF_EXTRA)) <= used
     assert set(BY_NAME) <= _declared() | _declared("dashboard")
 
 
-def test_whatever_is_imported_is_declared_by_the_package_and_only_the_earth_s_own_by_its_extra():
-    earth = set((PACKAGE / "embedded").rglob("*.py"))
-    assert _imported(earth) <= _declared() | _declared("earth") | set(UNDECLARED)
-    assert _imported(set(PACKAGE.rglob("*.py")) - earth) <= _declared()
+def test_whatever_is_imported_is_declared_by_the_package_and_what_is_an_extra_s_by_whose_it_is():
+    for extra, files in OF_EXTRA.items():
+        assert _imported(files) <= _declared() | _declared(extra) | set(UNDECLARED)
+    assert _imported(set(PACKAGE.rglob("*.py")).difference(*OF_EXTRA.values())) <= _declared()
 
 
 def test_what_is_looked_for_of_an_extra_is_what_it_declares():
-    for extra in ("earth", "dashboard"):
+    assert set(extras.MODULES) == {*OF_EXTRA, "dashboard"}
+    for extra in extras.MODULES:
         assert set(extras.MODULES[extra]) == _declared(extra)
 
 
@@ -150,6 +161,16 @@ def test_the_embedded_earth_without_its_extra_is_one_line_and_code_2(tmp_path: P
     assert last.startswith("curate: catalog embedded: wants packages that are not installed (stac_fastapi, fastapi")
     assert last.endswith("pip install 'curation[earth]'")
     assert "Traceback" not in done.stderr
+
+
+def test_earth_engine_and_a_model_without_their_extras_are_one_line_and_code_2(built: Curate, tmp_path: Path):
+    where = ["--dataset", str(built.world.recipe), "--root", str(built.root)]
+    for extra, action in (("earthengine", ["earthengine"]), ("onnx", ["model", str(tmp_path / "m.onnx")])):
+        done = without(extra, ["labels", *action, *where], tmp_path)
+        assert done.returncode == 2, done.stderr[-2000:]
+        last = done.stderr.splitlines()[-1]
+        assert last.endswith(f"({', '.join(extras.MODULES[extra])}): pip install 'curation[{extra}]'")
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from curation.api.results import (
     EstimateResult,
     LabelsResult,
     LocateResult,
+    MapsResult,
     OffersResult,
     PackResult,
     ReportResult,
@@ -29,6 +30,8 @@ from curation.errors import ConfigError, NoAccessError
 from curation.errors.printable import printable
 from curation.pack import annotate
 from curation.pack.labels import importing
+from curation.pack.labels.earthengine import ENDPOINT as ENDPOINT
+from curation.pack.labels.making import Way
 from curation.pack.pack import check_built
 from curation.pack.splits import split as splits
 from curation.places import parquet, rows
@@ -48,10 +51,6 @@ log = logging.getLogger(__name__)
 
 ROOT, SCHEDULER = "shards", "local"
 """Where everything is written, and where work runs, unless somebody says so."""
-
-_OTHER_FILE = "nothing of it is kept; give a file of these places, or the region that it is of"
-_GO_ON = "give a file of these places, do without (`curate labels remove`), or say --allow-unknown-labels to go on"
-"""What to do where imported labels label nothing."""
 
 
 def load(
@@ -149,7 +148,7 @@ class DatasetFolder:
             made._check_access(every)
             made._check_writable(store)
             given = labelled.given(made.dataset, store, file, asked)
-            told = given.told(seasons, limit, or_else="" if allow_unknown_labels else _GO_ON)
+            told = given.told(seasons, limit, or_else="" if allow_unknown_labels else labelled.GO_ON)
             if file != labels:
                 log.info("%s", labelled.untold(made.dataset, every))
             labelled.say_unknown(made.dataset, every, given.labels, allowed=allow_unknown_labels)
@@ -219,9 +218,74 @@ class DatasetFolder:
         store, asked = self.store, self._asked(region)
         self._check_writable(store)
         given = labelled.given(self.dataset, store, path, asked)
-        told = given.told(self.dataset.cube_seasons(), or_else=_OTHER_FILE)
+        told = given.told(self.dataset.cube_seasons(), or_else=labelled.OTHER_FILE)
         given.keep()
         return LabelsResult(told, store.where(paths.LABELS))
+
+    @telling.shown()
+    def labels_of_earthengine(
+        self,
+        region: str | Path = ALL,
+        *,
+        project: str = "",
+        endpoint: str = ENDPOINT,
+        dry_run: bool = False,
+        check: bool = True,
+    ) -> MapsResult:
+        """Takes labels from Dynamic World at Earth Engine, of the images that patches were built of.
+
+        Maps are kept below `maps/` of the dataset: none is asked for twice. Never run against the real service.
+
+        Args:
+            region: as `build` has it.
+            project: the Cloud project that requests count for; that of the credentials where left out.
+            endpoint: URL of the REST API.
+            dry_run: only say what would be asked for.
+            check: raise where a map failed, rather than return it.
+
+        Raises:
+            ConfigError: there is no account here, where it is this machine that asks; the extra `earthengine` is not
+                installed; or nothing is built.
+        """
+        here = not dry_run and self.scheduler in ("local", "none")
+        way = labelled.by_earthengine(self.dataset, project, endpoint, here=here)
+        return self._labels_made(way, region, b"", dry_run, check)
+
+    @telling.shown()
+    def labels_by_model(
+        self,
+        path: str | Path,
+        region: str | Path = ALL,
+        *,
+        source: str = "s2l1c",
+        constants: str | Path | None = None,
+        dry_run: bool = False,
+        check: bool = True,
+    ) -> MapsResult:
+        """Takes labels from a model of Dynamic World's form, of the pixels that are stored of each patch.
+
+        Args:
+            path: an ONNX or TorchScript file. **It is executed**: a file of somebody else's is a program of his.
+            region: as `build` has it.
+            source: whose nine bands the model is given.
+            constants: a JSON file of exact constants; the rounded ones of `curation.pack.labels.model` where left out.
+            dry_run: only say what would be made.
+            check: raise where a map failed, rather than return it.
+
+        Raises:
+            ConfigError: it is no such model, or the recipe makes no such source.
+        """
+        way, file = labelled.by_model(self.dataset, Path(path), source, _path(constants))
+        return self._labels_made(way, region, file, dry_run, check)
+
+    def _labels_made(self, way: Way, region: str | Path, file: bytes, dry_run: bool, check: bool) -> MapsResult:
+        run, work = Run(self.dataset, self._catalogs(), self.store), (self.scheduler, self.workers)
+        if not dry_run:
+            self._check_writable(run.store)
+        result = labelled.made_here(run, way, self._asked(region), work, file, dry=dry_run)
+        if check:
+            result.raise_for_error()
+        return result
 
     @telling.shown()
     def remove_labels(self) -> LabelsResult:
@@ -253,7 +317,7 @@ class DatasetFolder:
         given = labelled.Given(made.dataset, store)
         if file is not None:
             given = labelled.given(made.dataset, store, file, asked)
-            given.told(made.dataset.cube_seasons(), or_else=_OTHER_FILE)
+            given.told(made.dataset.cube_seasons(), or_else=labelled.OTHER_FILE)
         with cluster.connect(made.scheduler, made.workers, store) as client:
             packed = pipeline.pack(Run(made.dataset, every, store, client), asked, run_code=run_code, keep=given.keep)
         return PackResult(packed, _special(asked, rows.of(made.dataset, asked)))

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from curation.api.results import MapsResult
 from curation.cubes import selection
 from curation.errors import ConfigError
-from curation.pack.labels import coverage, importing
+from curation.errors.words import counted
+from curation.pack.labels import coverage, earthengine, importing, made, model
 from curation.pack.labels import imported as imported_labels
+from curation.pack.labels.earthengine import EarthEngine
 from curation.pack.labels.imported import Imported
+from curation.pack.labels.making import Way
+from curation.pack.labels.model import ByModel
 from curation.places.locations import Locations
 from curation.places.regions import Region
 from curation.recipe import catalogs as recipes
@@ -21,8 +27,14 @@ from curation.recipe.dataset import Dataset
 from curation.scenes.saved import opened
 from curation.store import paths
 from curation.store.objects import Store
+from curation.work import cluster
+from curation.work.run import Run
 
 log = logging.getLogger(__name__)
+
+OTHER_FILE = "nothing of it is kept; give a file of these places, or the region that it is of"
+GO_ON = "give a file of these places, do without (`curate labels remove`), or say --allow-unknown-labels to go on"
+"""What to do where imported labels label nothing."""
 
 
 def asking(
@@ -105,6 +117,71 @@ def given(
     else:
         labels = importing.take_in(dataset, store, path, Locations.joined(roots))
     return Given(dataset, store, labels, roots)
+
+
+def by_earthengine(dataset: Dataset, project: str, endpoint: str, *, here: bool) -> EarthEngine:
+    """Earth Engine, for a recipe's labels by season.
+
+    Args:
+        dataset: the recipe.
+        project: the Cloud project that requests count for.
+        endpoint: of the REST API.
+        here: whether it is this machine that asks, which then must have an account.
+
+    Raises:
+        ConfigError: there is none, the extra is not installed, or the recipe makes no such labels.
+    """
+    source = importing.source_of_images(dataset, "labels earthengine")
+    legend = imported_labels.legend_digest(dataset, source)
+    way = earthengine.of(dataset, source, legend, project, endpoint)
+    if here:
+        earthengine.check_account(project)
+    return way
+
+
+def by_model(dataset: Dataset, path: Path, source: str, constants: Path | None) -> tuple[ByModel, bytes]:
+    """A model for a recipe's labels by season, and its file. Arguments and errors as of `model.of`."""
+    labels = importing.source_of_images(dataset, "labels model")
+    return model.of(dataset, labels, imported_labels.legend_digest(dataset, labels), path, source, constants)
+
+
+def made_here(
+    run: Run, way: Way, asked: Sequence[Region], work: tuple[str, int | None], file: bytes = b"", *, dry: bool
+) -> MapsResult:
+    """What making maps came to, whose labels are then the dataset's; or what that would be.
+
+    Args:
+        run: of this process.
+        way: of making them.
+        asked: the regions.
+        work: the scheduler, and how many processes of a local cluster; used only where there is something to do.
+        file: the model's, where one makes them: put where workers find it.
+        dry: only say what would be done.
+
+    Raises:
+        ConfigError: nothing is built there.
+        CurationError: everything fails.
+    """
+    plan = made.planned(run, asked, way, importing.source_of_images(run.dataset, way.title))
+    todo = f"{counted(plan.todo, 'map')} of {counted(plan.images, 'image')} to make"
+    told = f"{way.title}: {todo}, {len(plan.known)} are settled"
+    log.info("labels: %s", told)
+    if dry:
+        return MapsResult(Counter(), (told, *way.costs(plan)), "", "")
+    outcomes = list(plan.known)
+    if plan.jobs:
+        if file:
+            run.store.publish(paths.maps_model(way.key), file)
+        with cluster.connect(*work, run.store) as client:
+            outcomes = made.made(replace(run, client=client), plan, f"labels: {way.title}")
+    lines: tuple[str, ...] = ()
+    if any(not o.failed for o in outcomes):
+        found = selection.locations(run.dataset, run.store, asked)
+        roots = [p for folder, p in found.items() if not run.dataset.level_of(folder).level]
+        its = Given(run.dataset, run.store, importing.of_maps(run.dataset, way, outcomes), roots)
+        lines = its.told(run.dataset.cube_seasons())
+        its.keep()
+    return MapsResult(Counter(o.label for o in outcomes), lines, run.store.where(paths.MAPS), made.causes(outcomes))
 
 
 def untold(dataset: Dataset, every: Catalogs) -> str:

@@ -285,6 +285,39 @@ class LabelsResult(Result):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class MapsResult(Result):
+    """What making class maps came to, whose labels are then the dataset's; or what that would be."""
+
+    counts: Counter[str]
+    """Outcome → maps, earlier runs' included; empty where nothing was to be made but told."""
+    told: tuple[str, ...]
+    where: str
+    """Where the maps lie."""
+    causes: str
+    """Why maps failed."""
+
+    @property
+    def failed(self) -> int:
+        """Maps that failed: a rerun tries them again."""
+        return sum(n for label, n in self.counts.items() if label.startswith("failed"))
+
+    def error(self) -> CurationError | None:
+        """Maps that failed, and why."""
+        if not self.failed:
+            return None
+        return CurationError(
+            f"{counted(self.failed, 'map')} failed ({self.causes}); labels of these are unknown meanwhile. Run the same "
+            "command again, which makes those alone; then pack"
+        )
+
+    def notes(self) -> list[str]:
+        """What became of the maps, what share of patches they can label, and where they lie."""
+        if not self.where:
+            return list(self.told)
+        return [f"maps: {_listed(self.counts)}", *self.told, f"maps are kept below {self.where}"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class PackResult(Result):
     """What packing came to."""
 

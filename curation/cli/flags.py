@@ -14,6 +14,8 @@ from curation.cli.verbs import (
     do_catalogs,
     do_init,
     do_labels,
+    do_labels_by_model,
+    do_labels_of_earthengine,
     do_locate,
     do_pack,
     do_report,
@@ -166,10 +168,10 @@ def make_parser() -> _Parser:
 
     labels = verbs.add_parser(
         "labels",
-        help="take labels from a file or a folder of class maps, instead of a catalog",
+        help="take labels from a file, a folder of class maps, Earth Engine or a model, instead of a catalog",
         description="Labels that no catalog has: `curate labels import FILE` keeps them below the dataset's folder, and "
-        "says what share of patches they can label; `curate pack` gives them to the samples. manifests/README.md has the "
-        "forms.",
+        "says what share of patches they can label; `curate pack` gives them to the samples. `earthengine` and `model` "
+        "make the maps first, of patches that are built. manifests/README.md has the forms.",
     )
     actions = labels.add_subparsers(dest="action", metavar="ACTION", required=True)
     take = actions.add_parser(
@@ -184,6 +186,7 @@ def make_parser() -> _Parser:
     )
     take.set_defaults(run=do_labels)
     actions.add_parser("remove", parents=[common], help="do without them").set_defaults(run=do_labels)
+    _add_made(actions, [common, where, work])
 
     verify = verbs.add_parser(
         "verify",
@@ -242,6 +245,55 @@ def make_parser() -> _Parser:
     init.add_argument("-v", "--verbose", action="store_true", help=argparse.SUPPRESS)
     init.set_defaults(run=do_init)
     return parser
+
+
+def _add_made(actions: argparse._SubParsersAction[_Parser], parents: list[_Parser]) -> None:
+    """The ways of making class maps whose labels are taken."""
+    engine = actions.add_parser(
+        "earthengine",
+        parents=parents,
+        help="ask Earth Engine for Dynamic World of the images that patches were built of",
+        description="Asks Earth Engine for Dynamic World's label band of the image that each patch was built of, on the "
+        "patch's own grid, 40 requests at a time; keeps the maps as COGs below maps/ of the dataset's folder, and takes the "
+        "labels from them as `import` does. A rerun asks for nothing that is there. Wants pip install "
+        "'curation[earthengine]' and an account where the work is done. Never run against the real service.",
+    )
+    engine.add_argument(
+        "--project", default="", metavar="P", help="Cloud project that requests count for (default: the credentials')"
+    )
+    engine.add_argument(
+        "--endpoint",
+        default=folder.ENDPOINT,
+        metavar="URL",
+        help="of Earth Engine's REST API (default: %(default)s)",
+    )
+    engine.set_defaults(run=do_labels_of_earthengine)
+    model = actions.add_parser(
+        "model",
+        parents=parents,
+        help="have a model of Dynamic World's form say what is on each patch",
+        description="Makes Dynamic World's input of the stored pixels of each patch, gives it to a model, keeps what it "
+        "says as COGs below maps/ of the dataset's folder, and takes the labels from them as `import` does. THE FILE IS "
+        "EXECUTED: give none that you would not run as a program.",
+    )
+    model.add_argument(
+        "file", type=Path, metavar="MODEL", help="ONNX (.onnx: wants pip install 'curation[onnx]') or TorchScript (.pt)"
+    )
+    model.add_argument(
+        "--source",
+        default="s2l1c",
+        metavar="S",
+        help="source of the recipe whose nine bands the model is given (default: %(default)s, as the published one wants)",
+    )
+    model.add_argument(
+        "--constants",
+        type=Path,
+        metavar="FILE",
+        help="JSON, nine pairs [[first, second], ...] by which bands are scaled; the default ones are rounded",
+    )
+    model.set_defaults(run=do_labels_by_model)
+    for made in (engine, model):
+        made.add_argument("--dry-run", action="store_true", help="say what would be asked for and written")
 
 
 def _add_labels(verb: argparse.ArgumentParser) -> None:

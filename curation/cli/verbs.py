@@ -93,6 +93,26 @@ def do_labels(args: argparse.Namespace) -> int:
     return _printed(made.remove_labels() if args.action == "remove" else made.import_labels(args.file, args.region))
 
 
+def do_labels_of_earthengine(args: argparse.Namespace) -> int:
+    """Takes labels from Dynamic World at Earth Engine."""
+    how = {"project": args.project, "endpoint": args.endpoint, "dry_run": args.dry_run}
+    made = _loaded(args).labels_of_earthengine(args.region, check=False, **how)
+    return _printed(made, _why(made))
+
+
+def do_labels_by_model(args: argparse.Namespace) -> int:
+    """Takes labels from a model."""
+    how = {"source": args.source, "constants": args.constants, "dry_run": args.dry_run}
+    made = _loaded(args).labels_by_model(args.file, args.region, check=False, **how)
+    return _printed(made, _why(made))
+
+
+def _why(result: Result) -> str:
+    """What is wrong with a result; empty where nothing is."""
+    err = result.error()
+    return "" if err is None else printable(err)
+
+
 def do_verify(args: argparse.Namespace) -> int:
     """Proves cubes and shards from their bytes."""
     return _printed(_loaded(args).verify(check=False))

@@ -247,7 +247,7 @@ def check(response: urllib3.BaseHTTPResponse) -> str:
     """The status, as an error would tell it. Raises where it is not one of success."""
     status, status_line = response.status, f"HTTP {response.status} {response.reason or ''}".strip()
     if status in _PASSING:
-        raise FailedTryError(status_line, wait_s=_retry_after_s(response.headers))
+        raise FailedTryError(status_line, wait_s=retry_after_s(response.headers))
     if status in _REFUSED:  # a signature has a term, and some servers say 403 where they mean 429
         raise FailedTryError(status_line, refused=True)
     if status == _NO_ROOM:
@@ -258,7 +258,7 @@ def check(response: urllib3.BaseHTTPResponse) -> str:
     return status_line
 
 
-def _retry_after_s(headers: Mapping[str, str]) -> float:
+def retry_after_s(headers: Mapping[str, str]) -> float:
     """Seconds that a server asks to wait: a number, or a date, which is told from the date of its answer.
 
     Not from the clock here, which may be another's, and may be set while somebody waits.

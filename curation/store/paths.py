@@ -24,6 +24,8 @@ LABELS_RECORD = f"{LABELS}/imported.json"
 """What was imported, and which table has it: published last."""
 UNMATCHED = f"{MANIFEST}/labels-unmatched.parquet"
 """Rows of imported labels that are of no patch; there is none without such an import."""
+MAPS = "maps"
+"""Where class maps lie that were made here, of images and places: asked of Earth Engine, or by a model."""
 SPLIT = f"{MANIFEST}/split.parquet"
 """What every place of a release is of, samples or not: id and split."""
 
@@ -113,6 +115,41 @@ def search(catalog: str, source: str, window: str, cell: str) -> str:
 def labels_table(sha256: str) -> str:
     """The table of imported labels whose bytes have this digest."""
     return f"{LABELS}/{sha256[:16]}.parquet"
+
+
+def class_maps(way: str, location: str) -> str:
+    """What the maps of a location lie below that were made in one way."""
+    return f"{MAPS}/{way}/{location}"
+
+
+def class_map(way: str, location: str, image: str) -> str:
+    """The map of an image at a location."""
+    return f"{class_maps(way, location)}/{image}.tif"
+
+
+def way_of(key: str) -> str:
+    """The way that a map was made in."""
+    return key.split("/")[1]
+
+
+def maps_records(way: str) -> str:
+    """Where it is recorded what became of the maps that were made in one way."""
+    return f"{MAPS}/{way}.records"
+
+
+def maps_record(way: str, name: str, season: str, slab: int) -> str:
+    """What became of the maps of a slab of a folder and season."""
+    return f"{maps_records(way)}/{name}/{season}/{slab:06d}.json"
+
+
+def maps_model(way: str) -> str:
+    """The model that made maps, for workers to read."""
+    return f"{MAPS}/{way}.model"
+
+
+def is_maps_record(key: str) -> bool:
+    """Whether a key below `MAPS` is that of a record."""
+    return key.endswith(".json")
 
 
 def locations(region: str | None) -> str:

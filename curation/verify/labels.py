@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from curation.errors import ConfigError, DamageError
 from curation.format.index import INDEX
 from curation.format.strict import json_of
-from curation.pack.labels import imported
+from curation.pack.labels import imported, made
+from curation.pack.labels.making import MapOutcome
 from curation.recipe.dataset import Dataset
 from curation.store import paths
 from curation.store.objects import Store
@@ -24,7 +26,7 @@ def check_labels(dataset: Dataset, store: Store, found: Verified) -> None:
         found.faults.append(str(err))
         return
     if its is not None:
-        content = its.record.content
+        content = its.record.content + its.record.made_by
         found.size += its.record.size
     named = {paths.LABELS_RECORD, its.record.key} if its is not None else set()
     if left := sorted(set(keys) - named):
@@ -32,6 +34,7 @@ def check_labels(dataset: Dataset, store: Store, found: Verified) -> None:
             f"{store.where(left[0])}: is of an import of labels that was stopped. The same `curate labels import` goes on "
             "with that; or delete it"
         )
+    _check_maps(store, found)
     packed = _packed_with(store)
     if packed is not None and packed != (content or ""):
         found.unfinished.append(
@@ -40,12 +43,33 @@ def check_labels(dataset: Dataset, store: Store, found: Verified) -> None:
         )
 
 
+def _check_maps(store: Store, found: Verified) -> None:
+    """Takes up which class maps that were made here are not what was recorded of them."""
+    for _, outcomes in made.records(store):
+        for its in outcomes.values():
+            if its.key and (wrong := _wrong(store, its)):
+                found.faults.append(
+                    f"{store.where(its.key)}: {wrong}; delete {paths.maps_records(paths.way_of(its.key))} and run the "
+                    "command again that made it"
+                )
+            found.size += its.size
+
+
+def _wrong(store: Store, its: MapOutcome) -> str:
+    try:
+        digest = hashlib.sha256(store.get(its.key)).hexdigest()
+    except FileNotFoundError:
+        return "is recorded but not there"
+    return "" if digest == its.sha256 else f"has sha256 {digest[:12]}…, recorded was {its.sha256[:12]}…"
+
+
 def _packed_with(store: Store) -> str | None:
-    """Digest of the imported labels that shards have, empty where they have none; None where there is no index."""
+    """Digest of the imported labels that shards have, and what made their maps; empty of none, None without an index."""
     try:
         index: Any = json_of(store.get(paths.shard(INDEX)))
         counts = index["counts"]
-        return str(counts["labels"]["content"]) if "labels" in counts else ""
+        labels = counts.get("labels")
+        return str(labels["content"]) + str(labels.get("made_by", "")) if labels else ""
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):

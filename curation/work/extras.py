@@ -7,11 +7,13 @@ from typing import Literal
 
 from curation.errors import ConfigError
 
-Extra = Literal["earth", "dashboard"]
+Extra = Literal["earth", "dashboard", "earthengine", "onnx"]
 
 MODULES: dict[Extra, tuple[str, ...]] = {
     "earth": ("stac_fastapi", "fastapi", "starlette", "uvicorn", "scipy", "platformdirs"),
     "dashboard": ("bokeh",),
+    "earthengine": ("ee", "google", "httplib2"),
+    "onnx": ("onnxruntime",),
 }
 """What is imported of each extra's packages."""
 

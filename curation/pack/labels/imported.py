@@ -56,10 +56,14 @@ class Record:
     """Of the table."""
     size: int
     sha256: str
+    made_by: str = ""
+    """What made the maps that they were measured on, where that was done here: shards depend on it, too."""
 
     def to_bytes(self) -> bytes:
         """The record as JSON."""
         value = {"format": FORMAT} | dataclasses.asdict(self)
+        if not self.made_by:
+            del value["made_by"]
         return (json.dumps(value, sort_keys=True, indent=1) + "\n").encode()
 
     @classmethod
@@ -93,7 +97,7 @@ def source_of(dataset: Dataset, *, seasonal: bool) -> str | None:
     return rules.seasonal if seasonal else rules.annual
 
 
-def unsaved(dataset: Dataset, rows: pa.Table, file: str, origin: str, *, seasonal: bool) -> Imported:
+def unsaved(dataset: Dataset, rows: pa.Table, file: str, origin: str, *, seasonal: bool, made_by: str = "") -> Imported:
     """Rows as imported labels, of which nothing is written yet.
 
     Args:
@@ -102,6 +106,7 @@ def unsaved(dataset: Dataset, rows: pa.Table, file: str, origin: str, *, seasona
         file: name of what was imported.
         origin: its digest.
         seasonal: whether they are of images.
+        made_by: what made the maps, where that was done here.
     """
     source = source_of(dataset, seasonal=seasonal)
     assert source is not None
@@ -119,6 +124,7 @@ def unsaved(dataset: Dataset, rows: pa.Table, file: str, origin: str, *, seasona
         key=paths.labels_table(sha256),
         size=out.tell(),
         sha256=sha256,
+        made_by=made_by,
     )
     return Imported(record, rows, out.getvalue())
 
@@ -259,7 +265,9 @@ def release_digest(dataset: Dataset, imported: Imported | None) -> str:
     own = dataset.release_digest()
     if imported is None:
         return own
-    return digest([own, imported.record.content, imported.record.source, imported.record.seasonal])
+    record = imported.record
+    parts = [own, record.content, record.source, record.seasonal]
+    return digest([*parts, record.made_by] if record.made_by else parts)
 
 
 def counts(imported: Imported, metas: Iterator[Mapping[str, Any]]) -> dict[str, Any]:
@@ -279,4 +287,5 @@ def counts(imported: Imported, metas: Iterator[Mapping[str, Any]]) -> dict[str, 
                 out.setdefault(season, Counter())[kind] += 1
     names = ("stated", "measured", "unknown")
     patches = {season: {k: n[k] for k in names} for season, n in sorted(out.items())}
-    return {"file": imported.record.file, "content": imported.record.content, "patches": patches}
+    made_by = {"made_by": imported.record.made_by} if imported.record.made_by else {}
+    return {"file": imported.record.file, "content": imported.record.content, **made_by, "patches": patches}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 from curation.errors import ConfigError, DamageError
 from curation.errors.printable import printable, unsigned
 from curation.pack import meta
-from curation.pack.labels import coverage, imported, listed, maps
+from curation.pack.labels import coverage, imported, listed, made, maps
 from curation.pack.labels.imported import Imported
 from curation.pack.labels.listed import Vocabulary
+from curation.pack.labels.making import MapOutcome, Way
 from curation.places.locations import Locations
 from curation.recipe import catalogs
 from curation.recipe.dataset import Dataset
@@ -140,6 +141,17 @@ def take_in(dataset: Dataset, store: Store, said: str | Path, places: Locations)
     if not rows.num_rows:
         raise ConfigError(f"{where}: holds no labels at all")
     return imported.unsaved(dataset, rows, path.name, origin, seasonal=seasonal)
+
+
+def source_of_images(dataset: Dataset, where: str) -> str:
+    """The source that labels of images stand in for. Raises ConfigError where the recipe makes none."""
+    return _vocabulary(dataset, where, seasonal=True).source.name
+
+
+def of_maps(dataset: Dataset, way: Way, outcomes: Sequence[MapOutcome]) -> Imported:
+    """Labels measured on maps that were made here. Writes nothing: `keep` does."""
+    origin = made.digest_of(outcomes)
+    return imported.unsaved(dataset, made.rows_of(outcomes), way.title, origin, seasonal=True, made_by=way.made_by)
 
 
 def keep(dataset: Dataset, store: Store, made: Imported, places: Locations) -> None:

@@ -87,4 +87,11 @@ ROWS = (
         "    if left := []:",
         ("tests/pack/labels/test_imported.py::test_damage_to_imported_labels_is_named_and_nothing_is_packed_with_it",),
     ),
+    Mutant(
+        "a map that is not what was recorded is named",
+        "curation/verify/labels.py",
+        "if its.key and (wrong := _wrong(store, its)):",
+        'if its.key and (wrong := ""):',
+        ("tests/pack/labels/test_earthengine.py::test_a_map_that_is_damaged_is_named_by_verify",),
+    ),
 )

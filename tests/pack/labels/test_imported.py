@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 
 import curation
 from curation.errors import ConfigError
+from curation.pack.labels import imported
+from curation.recipe.digests import digest
 from curation.report.page import render
 from tests.pack.labels.files import CODES, again, label_file, labels, metas, vectors, without_maps, written
 from tests.run import Curate
@@ -224,3 +227,15 @@ def test_the_python_way_in(built: Curate, mine: Curate, tmp_path: Path):
     made.pack()
     assert vectors(shards(mine)) == vectors(shards(built))
     assert np.array_equal(*(sorted(metas(shards(c))) for c in (mine, built)))
+
+
+def test_what_made_the_maps_is_in_the_release_s_digest_and_else_nothing_is_changed(built, mine, tmp_path: Path):
+    file = written(tmp_path / "labels.json", label_file(shards(built)))
+    assert labels(mine, "import", str(file)) == 0
+    its = imported.load(mine.store, mine.dataset)
+    parts = [mine.dataset.release_digest(), its.record.content, its.record.source, its.record.seasonal]
+    assert imported.release_digest(mine.dataset, its) == digest(parts)
+    assert b"made_by" not in its.record.to_bytes()
+    one, other = (replace(its, record=replace(its.record, made_by=name)) for name in ("one model", "another"))
+    assert len({imported.release_digest(mine.dataset, i) for i in (its, one, other)}) == 3
+    assert imported.Record.from_bytes(one.record.to_bytes(), "x") == one.record

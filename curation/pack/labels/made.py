@@ -1,0 +1,159 @@
+"""Which class maps are to be made here, that they are, and the labels they come to; `making` has how one is made."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import functools
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+
+from curation.cubes import contents
+from curation.errors import ConfigError, CurationError, StorageError
+from curation.errors.causes import one_line
+from curation.outcomes import Status
+from curation.pack.labels import acquisition
+from curation.pack.labels.listed import Row, table
+from curation.pack.labels.making import MapOutcome, MapsJob, Plan, Wanted, Way, failed, make_maps, recorded
+from curation.places.regions import Region
+from curation.store import full, paths
+from curation.store.ledger import cube_names
+from curation.store.objects import Store
+from curation.work import cluster
+from curation.work.progress import Counting
+from curation.work.run import Run
+
+log = logging.getLogger(__name__)
+
+BROKEN_AFTER_SLABS = 5
+"""So many slabs in a row of which every map failed: the service, the account or the model is at fault, not the images."""
+
+READ_THREADS = 8
+"""Records and facts are many small objects: so many are read at once."""
+
+
+def planned(run: Run, asked: Sequence[Region], way: Way, source: str) -> Plan:
+    """The maps of all patches that are built of the regions. Neither places are drawn nor a catalog is asked.
+
+    Raises:
+        ConfigError: nothing is built of the regions.
+        DamageError: a ledger, or a cube's facts, are not what was recorded.
+    """
+    dataset = run.dataset
+    there = cube_names(run.store)
+    wanted = [(dataset.folder(r.name), s) for r in asked for s in dataset.seasons_of(source)]
+    built = [contents.opened(dataset, run.store, *c) for c in wanted if c in there]
+    if not built:
+        raise ConfigError(
+            f"{run.store.where('')}: nothing is built there of {', '.join(r.name for r in asked)} in a season of "
+            f"{source!r}: maps are made of the images that patches were built of; build first, and then do this again"
+        )
+    follows = dataset.specs[source].pick.follows or ""
+    jobs: list[MapsJob] = []
+    known: list[MapOutcome] = []
+    for its in built:
+        with ThreadPoolExecutor(READ_THREADS) as pool:
+            look = functools.partial(_job, run, way, source, follows, its)
+            for job, before in pool.map(look, range(its.cube.slabs)):
+                known += before
+                jobs += [job] if job.wanted else []
+    return Plan(tuple(jobs), tuple(known))
+
+
+def _job(
+    run: Run, way: Way, source: str, follows: str, its: contents.CubeContents, slab: int
+) -> tuple[MapsJob, list[MapOutcome]]:
+    """The maps of a slab that are to be made, and what is recorded of those that are settled."""
+    cube, wanted = its.cube, []
+    for slot, place in enumerate(cube.slab(slab)):
+        outcome = its.outcomes.get(place.id)
+        of = None if outcome is None else outcome.sources.get(follows)
+        if outcome is not None and of is not None and of.status is Status.OK and of.scenes:
+            wanted.append(Wanted(slab * cube.slab_patches + slot, place, of.scenes[0], None, outcome.chunks))
+    job = MapsJob(run.dataset, run.store, way, source, cube.folder, cube.season, slab, ())
+    before = recorded(job.store, job.key) if wanted else {}
+    known = [o for w in wanted if (o := before.get(w.place.id)) is not None and o.settles(w)]
+    settled = {o.place for o in known}
+    left = [w for w in wanted if w.place.id not in settled]
+    if left:
+        facts = its.facts(slab)
+        seconds = [facts[w.number - slab * cube.slab_patches].get(f"{follows}_time") for w in left]
+        left = [
+            dataclasses.replace(w, sensed_s=None if s is None else float(s)) for w, s in zip(left, seconds, strict=True)
+        ]
+    return dataclasses.replace(job, wanted=tuple(left)), known
+
+
+def made(run: Run, plan: Plan, title: str) -> list[MapOutcome]:
+    """What became of all maps: those that were made before, and those of the plan, which are made now.
+
+    Raises:
+        StorageError: nothing more can be kept; a rerun goes on.
+        CurationError: everything fails.
+    """
+    out = list(plan.known)
+    broken = 0
+    workers = cluster.workers(run.client)
+    jobs = (dataclasses.replace(j, way=j.way.shared(workers)) for j in plan.jobs)
+    with Counting(title, plan.todo, "map", "stored") as count:
+        for batch in cluster.stream(run.client, full.Final(make_maps), jobs, run.store):
+            for job, result in batch:
+                if isinstance(result, StorageError):
+                    raise result
+                fresh = _lost(job, result) if isinstance(result, BaseException) else result
+                out += fresh
+                count.add((o.label for o in fresh), sum(o.size for o in fresh))
+                broken = broken + 1 if all(o.failed for o in fresh) else 0
+                if broken >= BROKEN_AFTER_SLABS:
+                    raise CurationError(
+                        f"every map of {broken} slabs in a row failed, so no more are tried; {causes(fresh)}. What is made "
+                        "is kept: see to that, and run the same command again"
+                    )
+    return out
+
+
+def causes(outcomes: Sequence[MapOutcome], most: int = 3) -> str:
+    """Why maps failed, the commonest first, for a person."""
+    found = Counter(o.code or "" for o in outcomes if o.failed)
+    first = {o.code or "": o.cause or "" for o in reversed(outcomes) if o.failed}
+    return "; ".join(f"{n} such as {first[code]}" for code, n in found.most_common(most))
+
+
+def _lost(job: MapsJob, err: BaseException) -> list[MapOutcome]:
+    """What is said of maps whose whole task failed; nothing of it is recorded."""
+    cause = one_line(err)
+    log.warning("%s/%s, slab %d: %s", job.folder, job.season, job.slab, cause)
+    return [failed(w, err) for w in job.wanted]
+
+
+def rows_of(outcomes: Sequence[MapOutcome]) -> pa.Table:
+    """Labels in the form of `listed.SCHEMA`: a row per map, in an order that does not depend on who made it when.
+
+    An image that there is none of has a row without labels; of one that failed nothing is said.
+    """
+    rows: list[Row] = []
+    for its in sorted((o for o in outcomes if not o.failed), key=lambda o: (o.place, o.sensed_s or 0.0, o.scene)):
+        sensed = None if its.sensed_s is None else dt.datetime.fromtimestamp(its.sensed_s, dt.UTC)
+        image = acquisition.of_scene(its.image or its.scene, sensed)
+        known: tuple[list[float], float] | None = None if its.shares is None else (its.shares, its.valid_fraction)
+        shares, valid = known or (None, None)
+        rows.append(Row(len(rows) + 1, its.place, its.image or its.scene, image, None, shares, valid))
+    return table(rows)
+
+
+def digest_of(outcomes: Sequence[MapOutcome]) -> str:
+    """Digest of the maps that there are: of where they lie and their bytes."""
+    found = sorted(f"{o.key} {o.sha256}" for o in outcomes if o.key)
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()
+
+
+def records(store: Store) -> Iterator[tuple[str, dict[str, MapOutcome]]]:
+    """Key and content of each record there is, of all ways."""
+    for stat in store.list(paths.MAPS):
+        if paths.is_maps_record(stat.key):
+            yield stat.key, recorded(store, stat.key)

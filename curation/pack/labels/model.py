@@ -1,0 +1,416 @@
+"""Dynamic World's labels by a model that somebody gives: its input made of stored pixels, its output as class maps.
+
+The published model is a TensorFlow SavedModel (github.com/google/dynamicworld, `model/forward`, Apache-2.0); what runs here
+is that, or another for the same input, as ONNX or TorchScript. **A model file is a program**: it is named by who runs the
+command and by nobody else, and what workers execute are the very bytes that were hashed then.
+
+The input is as the repository's `single_image_runner.ipynb` makes it: nine bands of L1C without the +1000 offset, bilinear
+to 10 m, `log(DN × 0.005 + 1)`, minus the first constant of the band, by its second, and `sigmoid(5x - 1)`. The output is
+nine logits per pixel, in the order of the legend; the greatest is the label. Cloud masking is no part of the model: what the
+recipe's mask calls cloud, shadow or no pixel, and what is missing in any band, is nodata.
+
+Patches are given to the model alone: within its reach of a patch's side it sees no neighbours, as it would in a whole
+image, and bilinear interpolation repeats the outermost coarse pixel.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cachetools import LRUCache
+from numpy.typing import NDArray
+
+from curation.cubes.cube import Cube
+from curation.errors import ConfigError, DamageError, ReadError
+from curation.errors.causes import one_line
+from curation.errors.codes import Code
+from curation.errors.printable import printable
+from curation.outcomes import Reject, Status
+from curation.pack.labels.making import MapsJob, Plan, Wanted
+from curation.pack.labels.mapfile import file_name
+from curation.read import radiometry
+from curation.recipe.dataset import Dataset
+from curation.recipe.digests import digest
+from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.store import local, paths
+from curation.store.objects import Store
+from curation.work import extras
+from curation.work.progress import told_bytes
+
+BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B11", "B12")
+"""Of the model's input, in order; as Sentinel-2's sources call them."""
+
+CONSTANTS = (
+    (1.7417, 2.0233),
+    (1.7261, 2.0389),
+    (1.6798, 2.1796),
+    (1.7735, 2.2890),
+    (2.2892, 2.6172),
+    (2.3829, 2.7734),
+    (2.3829, 2.7578),
+    (2.1952, 2.7891),
+    (1.5548, 2.4141),
+)
+"""Of each band what is taken off its logarithm, and what it is divided by: `NORM_PERCENTILES` of the notebook, **rounded to
+four digits**, which is all that was at hand. The exact ones can be given (`constants_of`)."""
+
+SCALE = 0.005
+"""By which digital numbers are multiplied before the logarithm (the notebook)."""
+
+RES_M = 10.0
+"""Of the model's pixels."""
+
+MOST_BYTES = 2**31
+"""Of a model file, which is held whole."""
+
+TRIED = ("NHWC", "NCHW")
+"""Layouts that a model is asked with, the published one's first."""
+
+PREPARED = 1
+"""Of how the input is made: other numbers make other maps."""
+
+Run = Callable[[NDArray[np.float32]], Any]
+
+
+def prepared(dn: NDArray[Any], constants: Sequence[tuple[float, float]] = CONSTANTS) -> NDArray[np.float32]:
+    """The model's input, (y, x, band) float32 in 0 to 1.
+
+    Args:
+        dn: digital numbers (band, y, x) of `BANDS` in order, without the offset.
+        constants: of each band what is taken off and what is divided by.
+    """
+    first, second = (np.array(its)[:, None, None] for its in zip(*constants, strict=True))
+    x = (np.log(dn.astype(np.float64) * SCALE + 1) - first) / second
+    out: NDArray[np.float32] = np.moveaxis(1 / (1 + np.exp(1 - 5 * x)), 0, -1).astype(np.float32)
+    return np.ascontiguousarray(out)
+
+
+def bilinear(pixels: NDArray[Any], res_m: float, px: int) -> NDArray[np.float64]:
+    """(..., px, px) at 10 m of pixels of another size, whose first corner is the same: bilinear between their centres.
+
+    Beyond the outermost centres their values go on.
+    """
+    at = np.clip((np.arange(px) + 0.5) * RES_M / res_m - 0.5, 0, pixels.shape[-1] - 1)
+    below = np.minimum(np.floor(at).astype(int), pixels.shape[-1] - 2) if pixels.shape[-1] > 1 else np.zeros(px, int)
+    above = np.minimum(below + 1, pixels.shape[-1] - 1)
+    part = at - below
+    rows = pixels[..., below, :] * (1 - part)[:, None] + pixels[..., above, :] * part[:, None]
+    out: NDArray[np.float64] = rows[..., below] * (1 - part) + rows[..., above] * part
+    return out
+
+
+def nearest(pixels: NDArray[Any], res_m: float, px: int) -> NDArray[Any]:
+    """(..., px, px) at 10 m: of each the pixel that its centre lies in."""
+    at = ((np.arange(px) + 0.5) * RES_M / res_m).astype(int)
+    out: NDArray[Any] = pixels[..., at, :][..., at]
+    return out
+
+
+def at_10_m(pixels: NDArray[Any], array: ArraySpec, px: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Digital numbers (band, px, px), and where all that each follows from is there, (px, px)."""
+    res_m = array.res_m or RES_M
+    there = bilinear((pixels != array.nodata).astype(np.float64), res_m, px)
+    valid: NDArray[np.bool_] = np.asarray((there > 1 - 1e-9).all(axis=0))
+    return bilinear(pixels.astype(np.float64), res_m, px), valid
+
+
+@dataclass(frozen=True, slots=True)
+class ByModel:
+    """Maps by a model."""
+
+    name: str
+    """Of its file, for people."""
+    sha256: str
+    """Of its file."""
+    source: str
+    """Whose bands it is given."""
+    follows: str
+    """Whose mask says what is cloud."""
+    constants: tuple[tuple[float, float], ...]
+    legend: str
+    """Digest of the classes that codes are read by."""
+    at_once: int = 1
+
+    def shared(self, workers: int) -> ByModel:
+        """The same, for each of so many workers."""
+        return self
+
+    def costs(self, plan: Plan) -> tuple[str, ...]:
+        """What it would write."""
+        return (f"writes {told_bytes(plan.raw_bytes)} of pixels before packing",)
+
+    @property
+    def key(self) -> str:
+        """All that its maps follow from beside pixels."""
+        parts = [self.sha256, self.source, self.follows, self.constants, self.legend, PREPARED]
+        return f"model-{digest(parts)[:16]}"
+
+    @property
+    def title(self) -> str:
+        """For a person."""
+        return f"model {self.name}"
+
+    @property
+    def made_by(self) -> str:
+        """The model, and what it is given."""
+        given = digest([self.constants, PREPARED])[:16]
+        return f"model sha256 {self.sha256}, of {self.source} prepared by {given}, masked by {self.follows}"
+
+    def image(self, wanted: Wanted) -> str:
+        """The scene's own id."""
+        return file_name(wanted.scene)
+
+    def is_of(self, name: str, wanted: Wanted) -> bool:
+        """Whether a map has the scene's id."""
+        return name == file_name(wanted.scene)
+
+    def pixels(self, job: MapsJob, wanted: Wanted, image: str) -> NDArray[np.uint8]:
+        """What the model makes of the patch's stored pixels, each chunk checked against the ledger.
+
+        Raises:
+            Reject: `no_scene`: the patch has no pixels of the source.
+            DamageError: what is stored is not what was recorded.
+            ReadError: the model gives what is no label.
+        """
+        cube = Cube(job.dataset.level_of(job.folder), paths.region_of(job.folder), job.season)
+        px = job.array.px(wanted.place.size_m)
+        bands: dict[str, NDArray[np.float64]] = {}
+        there = np.ones((px, px), bool)
+        for name, array in cube.dataset.arrays[self.source].items():
+            chosen = [i for i, band in enumerate(array.bands) if band in BANDS]
+            if not chosen or array.is_mask:
+                continue
+            if name not in wanted.chunks:
+                raise Reject(Code.NO_SCENE, status=Status.ABSENT)
+            stored = cube.read_chunk(job.store, name, wanted.number, wanted.chunks[name])
+            found, valid = at_10_m(stored[chosen], array, px)
+            bands |= {array.bands[i]: plane for i, plane in zip(chosen, found, strict=True)}
+            there &= valid
+        spec = cube.dataset.specs[self.follows]
+        name, array = mask_of(cube.dataset, self.follows)
+        codes = nearest(
+            cube.read_chunk(job.store, name, wanted.number, wanted.chunks[name])[0], array.res_m or RES_M, px
+        )
+        there &= np.isin(codes, [*spec.clear, *spec.doubtful, *spec.snow])
+        made = loaded(job.store, paths.maps_model(self.key), self.sha256, self.name, px, len(job.spec.kind.legend))
+        logits = made(prepared(np.stack([bands[b] for b in BANDS]), self.constants))
+        if not np.isfinite(logits[there]).all():
+            raise ReadError(f"{self.title}: gives NaN or infinity for pixels that are there")
+        legend = np.array([c.code for c in job.spec.kind.legend], np.uint8)
+        return np.where(there, legend[logits.argmax(axis=-1)], np.uint8(job.array.nodata))
+
+
+def of(
+    dataset: Dataset, labels: str, legend: str, path: Path, source: str, constants: Path | None
+) -> tuple[ByModel, bytes]:
+    """A model for the labels of a recipe, asked once whether it is one; and the bytes of its file.
+
+    Args:
+        dataset: the recipe.
+        labels: the source that its maps stand in for.
+        legend: digest of that's classes.
+        path: of the model: `.onnx`, or TorchScript (`.pt`, `.pth`, `.ts`).
+        source: whose nine bands it is given; one that goes with the same other as the labels, or that itself.
+        constants: a file of exact constants (`constants_of`).
+
+    Raises:
+        ConfigError: it is no such model, or the recipe makes no such source.
+    """
+    where = f"model {printable(str(path))}"
+    _runtime(path.name, where)
+    local.check(path, where, MOST_BYTES)
+    follows = dataset.specs[labels].pick.follows or ""
+    check_source(dataset, source, follows)
+    data = path.read_bytes()
+    made = ByModel(path.name, hashlib.sha256(data).hexdigest(), source, follows, constants_of(constants), legend)
+    array = next(iter(dataset.arrays[labels].values()))
+    if array.res_m != RES_M:
+        raise ConfigError(f"source {labels!r}: has pixels of {array.label}, expected {RES_M:g} m: the model's are")
+    answering(_run_of(data, path.name, where), array.px(dataset.recipe.grid.size), _classes(dataset, labels), where)
+    return made, data
+
+
+def check_source(dataset: Dataset, source: str, follows: str) -> None:
+    """Passes where a recipe makes the nine bands, of the very acquisition whose labels are wanted, and its mask.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    spec: SourceSpec | None = dataset.specs.get(source)
+    if spec is None:
+        raise ConfigError(
+            f"{dataset.path}: makes no {source!r}, of whose bands the model's input is: say {source} = {{}} in [sources] "
+            "and build; or name another with --source"
+        )
+    if source != follows and (spec.pick.follows != follows or spec.pick.has_own_time):
+        raise ConfigError(
+            f"source {source!r}: is not of the acquisition that labels are of, which is that of {follows!r}; name another "
+            "with --source"
+        )
+    arrays = dataset.arrays[source].values()
+    have = [b for a in arrays if a.is_data for b in a.bands]
+    if lacking := [b for b in BANDS if b not in have]:
+        raise ConfigError(f"{dataset.path}: {source!r} has no band {', '.join(lacking)}, which the model wants")
+    native = {b: a.res_m or 0.0 for a in spec.arrays for b in a.bands}
+    if coarse := [b for a in arrays for b in a.bands if b in BANDS and (a.res_m or np.inf) > native[b]]:
+        raise ConfigError(
+            f"{dataset.path}: [sources.{source}] has {', '.join(coarse)} in coarser pixels than the sensor's, of which the "
+            "model's input cannot be made: leave res_m out, or say 10"
+        )
+    if odd := sorted({a.unit for a in arrays if a.is_data} - {radiometry.UNIT}):
+        raise ConfigError(f"source {source!r}: is in {', '.join(odd)}, expected {radiometry.UNIT}")
+    mask_of(dataset, follows)
+
+
+def mask_of(dataset: Dataset, source: str) -> tuple[str, ArraySpec]:
+    """Name and spec of the array that says what is cloud. Raises ConfigError where there is none."""
+    found = next(((n, a) for n, a in dataset.arrays.get(source, {}).items() if a.is_mask), None)
+    if found is None:
+        raise ConfigError(f"source {source!r}: has no mask, by which cloud is left out of labels")
+    return found
+
+
+def constants_of(path: Path | None) -> tuple[tuple[float, float], ...]:
+    """The constants of a JSON file, nine pairs `[[first, second], …]` in the order of `BANDS`; those here where None.
+
+    Raises:
+        ConfigError: it holds no such pairs.
+    """
+    if path is None:
+        return CONSTANTS
+    where = f"constants {printable(str(path))}"
+    local.check(path, where, 2**20)
+    try:
+        pairs = [(float(a), float(b)) for a, b in json.loads(path.read_bytes())]
+    except (ValueError, TypeError, RecursionError) as err:
+        raise ConfigError(f"{where}: expected nine pairs of numbers in JSON, [[1.7417, 2.0233], …]: {err}") from None
+    if len(pairs) != len(BANDS) or not all(np.isfinite(p).all() and p[1] > 0 for p in pairs):
+        raise ConfigError(f"{where}: {len(pairs)} pairs, expected {len(BANDS)} of finite numbers, the second above 0")
+    return tuple(pairs)
+
+
+def _classes(dataset: Dataset, labels: str) -> int:
+    return len(dataset.specs[labels].kind.legend)
+
+
+def _runtime(name: str, where: str) -> str:
+    suffix = Path(name).suffix.lower()
+    if suffix == ".onnx":
+        extras.check("onnx", where)
+        return "onnx"
+    if suffix in (".pt", ".pth", ".ts"):
+        return "torch"
+    raise ConfigError(
+        f"{where}: its name ends in {suffix or 'nothing'!r}, expected .onnx, or .pt, .pth or .ts (TorchScript)"
+    )
+
+
+_loading = threading.Lock()
+
+
+_models: LRUCache[tuple[str, int, int], Run] = LRUCache(2)
+"""Those that this process has loaded, by hash and by what they are asked for."""
+
+
+def loaded(store: Store, key: str, sha256: str, name: str, px: int, classes: int) -> Run:
+    """The model that lies at a key, loaded once per process: from (px, px, band) to (px, px, class) float32.
+
+    Raises:
+        DamageError: what lies there has another hash; it is not executed.
+    """
+    with _loading:
+        run = _models.get((sha256, px, classes))
+        if run is None:
+            data = store.get(key)
+            if (found := hashlib.sha256(data).hexdigest()) != sha256:
+                raise DamageError(
+                    f"{store.where(key)}: has sha256 {found[:12]}…, expected {sha256[:12]}…: it is not executed"
+                )
+            where = f"model {name}"
+            run = _models[sha256, px, classes] = answering(_run_of(data, name, where), px, classes, where)
+        return run
+
+
+def _run_of(data: bytes, name: str, where: str) -> Run:
+    """The model as a function of an array (1, …) float32. Raises ConfigError where its runtime cannot read it."""
+    try:
+        return _onnx(data) if _runtime(name, where) == "onnx" else _torch(data)
+    except ConfigError:
+        raise
+    except Exception as err:  # noqa: BLE001 - runtimes raise what their own code does
+        raise ConfigError(f"{where}: cannot be loaded: {one_line(err)}") from None
+
+
+def _onnx(data: bytes) -> Run:
+    import onnxruntime
+
+    how = onnxruntime.SessionOptions()
+    how.intra_op_num_threads = how.inter_op_num_threads = 1  # workers are as many as there are cores
+    how.log_severity_level = 4
+    session = onnxruntime.InferenceSession(data, how, providers=["CPUExecutionProvider"])
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if len(inputs) != 1 or inputs[0].type != "tensor(float)":
+        found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
+        raise ConfigError(
+            f"the model takes {found}; expected one input, tensor(float), of (1, y, x, 9) or (1, 9, y, x)"
+        )
+    return lambda x: session.run([outputs[0].name], {inputs[0].name: x})[0]
+
+
+def _torch(data: bytes) -> Run:
+    import io
+
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that TorchScript is old: whoever has such a file has no other
+        module = torch.jit.load(io.BytesIO(data), map_location="cpu").eval()  # type: ignore[no-untyped-call] # torch's own
+
+    def run(x: NDArray[np.float32]) -> Any:
+        with torch.inference_mode():
+            return module(torch.from_numpy(x)).numpy()
+
+    return run
+
+
+def answering(run: Run, px: int, classes: int, where: str) -> Run:
+    """The same from (px, px, band) to (px, px, class) float32, whichever layout the model has: it is asked.
+
+    Raises:
+        ConfigError: it answers in none; what it said to each is told.
+    """
+    said = []
+    for layout in TRIED:
+        shape = _laid((px, px, len(BANDS)), layout)
+        try:
+            found = np.asarray(run(np.zeros(shape, np.float32)))
+        except Exception as err:  # noqa: BLE001 - a runtime's own errors, of a layout that is not the model's
+            said.append(f"{layout} {shape}: {one_line(err)}")
+            continue
+        if found.shape == _laid((px, px, classes), layout) and found.dtype.kind == "f":
+            return functools.partial(_answer, run, layout)
+        said.append(f"{layout} {shape}: gives {found.dtype} {found.shape}")
+    raise ConfigError(
+        f"{where}: expected a model from (1, {px}, {px}, {len(BANDS)}) to (1, {px}, {px}, {classes}), float, or both with "
+        f"the second axis for the last; asked with {'; with '.join(said)}"
+    )
+
+
+def _laid(shape: tuple[int, int, int], layout: str) -> tuple[int, ...]:
+    y, x, of = shape
+    return (1, y, x, of) if layout == "NHWC" else (1, of, y, x)
+
+
+def _answer(run: Run, layout: str, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    asked = image if layout == "NHWC" else np.ascontiguousarray(np.moveaxis(image, -1, 0))
+    found = np.asarray(run(asked[None]))[0]
+    return found if layout == "NHWC" else np.moveaxis(found, 0, -1)

@@ -1,0 +1,298 @@
+"""Dynamic World asked of Earth Engine: the labels of a build with maps, each map once, whatever the service does."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.io import MemoryFile
+
+from curation.cli import main
+from curation.pack.labels import earthengine
+from curation.store import paths
+from tests import world as tiny
+from tests.pack.labels.engine import PROJECT, Engine, Image, serving_engine
+from tests.pack.labels.files import labels, metas
+from tests.processes import started
+from tests.run import Curate
+
+JULY = "20210710T103000_20210710T103407_T32ULC"
+OK_MAPS, NO_MAPS = 12, 3 + 8
+"""Patches of that image; and of 16 July and of autumn, which the collection lacks."""
+
+
+@pytest.fixture
+def engine(built: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """The tiny world's map as an image of the collection, with others of other tiles and times beside it; an account."""
+    with rasterio.open(built.world.folder / "dw" / "label.tif") as file:
+        codes, at = file.read(1), file.transform
+    where = tiny._footprint(tiny.X0, tiny.Y0 - 6_000, tiny.X0 + 6_000, tiny.Y0)
+    when = dt.datetime(2021, 7, 10, 10, 38, 55, tzinfo=dt.UTC)  # by its tile: later than its datatake began
+    with serving_engine() as made:
+        made.images = [
+            Image(name, when, where, codes * 0 if other else codes, at, tiny.EPSG)
+            for name, other in (
+                (JULY.replace("103407", "103400"), True),
+                (JULY, False),
+                (JULY.replace("T32ULC", "T32UMC"), True),
+                (JULY.replace("20210710T103000", "20210710T104000"), True),
+            )
+        ]
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(made.key_file(tmp_path / "key.json")))
+        monkeypatch.setattr(earthengine, "FIRST_WAIT_S", 0.01)
+        monkeypatch.setattr(earthengine, "MOST_WAIT_S", 0.02)
+        yield made
+
+
+def ask(curate: Curate, engine: Engine, *flags: str) -> int:
+    where = ["--dataset", str(curate.world.recipe), "--root", str(curate.root), "--scheduler", "none"]
+    asked = ["--project", PROJECT, "--endpoint", engine.url]
+    return main.main(["labels", "earthengine", *where, *asked, *flags])
+
+
+def seasonal(curate: Curate) -> dict:
+    return {k: {s: e["labels"] for s, e in m["seasons"].items()} for k, m in metas(curate.folder / "shards").items()}
+
+
+def maps(curate: Curate) -> list[Path]:
+    return sorted((curate.folder / "maps").rglob("*.tif"))
+
+
+def test_labels_are_those_of_a_build_with_maps_and_a_rerun_asks_nothing(
+    built: Curate, mine: Curate, engine: Engine, capsys: pytest.CaptureFixture[str]
+):
+    assert ask(mine, engine) == 0
+    said = capsys.readouterr().out
+    assert f"maps: ok {OK_MAPS}, absent no_match {NO_MAPS}" in said
+    assert mine("pack") == 0
+    assert seasonal(mine) == seasonal(built)
+    assert any(e["summer"]["fractions"] for e in seasonal(mine).values())
+    assert {name for name, *_ in engine.asked} == {JULY}
+    assert len(engine.asked) == len(set(engine.asked)) == OK_MAPS
+    first, counts = mine.hashes(), dict(engine.counts)
+    assert ask(mine, engine) == 0
+    assert mine("pack") == 0
+    assert (mine.hashes(), dict(engine.counts)) == (first, counts)
+    assert mine("verify") == 0
+    made = json.loads((mine.folder / "shards" / "index.json").read_text())["counts"]["labels"]
+    assert made["made_by"] == "Earth Engine GOOGLE/DYNAMICWORLD/V1 label, masked as 255"
+
+
+def test_each_map_is_a_cog_on_its_place_s_grid_whose_gaps_are_no_water(mine: Curate, engine: Engine):
+    assert ask(mine, engine) == 0
+    found = maps(mine)
+    assert len(found) == OK_MAPS
+    for path in found:
+        row, col = next((r, c) for r, c in np.ndindex(5, 5) if tiny.name(r, c) == path.parent.name)
+        with rasterio.open(path) as file:
+            assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+            assert (file.crs.to_epsg(), file.nodata, file.dtypes) == (tiny.EPSG, 255, ("uint8",))
+            assert (file.transform.c, file.transform.f) == tiny.corner(row, col)
+            np.testing.assert_array_equal(file.read(1), tiny.crop(engine.images[1].codes, 10, row, col))
+    assert any((rasterio.open(p).read(1) == 255).all() for p in found)
+
+
+def test_the_folder_of_maps_is_one_that_import_reads(built: Curate, mine: Curate, engine: Engine):
+    assert ask(mine, engine) == 0
+    (folder,) = {p.parents[1] for p in maps(mine)}
+    assert mine("pack") == 0
+    expected = seasonal(mine)
+    assert labels(mine, "import", str(folder)) == 0
+    assert mine("pack") == 0
+    assert seasonal(mine) == expected
+
+
+def test_what_passes_is_tried_again_and_the_labels_are_the_same(built: Curate, mine: Curate, engine: Engine):
+    statuses = iter([429, 503, 500, 429] * 50)
+    engine.refuse = lambda what, number: (next(statuses), {"Retry_After": "1"}) if number % 5 == 1 else None
+    assert ask(mine, engine) == 0
+    assert mine("pack") == 0
+    assert seasonal(mine) == seasonal(built)
+    assert len(engine.asked) == OK_MAPS
+    assert engine.counts["pixels"] > OK_MAPS
+
+
+def test_what_never_passes_fails_with_its_cause_after_so_many_tries_and_the_next_run_makes_it_alone(
+    built: Curate, mine: Curate, engine: Engine, capsys: pytest.CaptureFixture[str]
+):
+    engine.refuse = lambda what, number: (429, {}) if what == "pixels" and number > 3 else None
+    assert ask(mine, engine) == 1
+    done = capsys.readouterr()
+    assert "failed PassingError" in done.out
+    assert "HTTP 429" in done.err
+    assert "Run the same command again" in done.err
+    there = len(maps(mine))
+    assert there == 3
+    assert engine.counts["pixels"] == 3 + (OK_MAPS - 3) * earthengine.TRIES
+    engine.refuse = lambda what, number: None
+    assert ask(mine, engine) == 0
+    assert len(engine.asked) == len(set(engine.asked)) == OK_MAPS
+    assert mine("pack") == 0
+    assert seasonal(mine) == seasonal(built)
+
+
+def test_an_answer_that_is_no_map_of_the_place_is_never_kept(mine: Curate, engine: Engine, capsys):
+    def elsewhere(data: bytes) -> bytes:
+        with MemoryFile(data) as file, file.open() as tif:
+            codes, profile = tif.read(1), tif.profile
+        with MemoryFile() as file:
+            with file.open(**profile | {"transform": profile["transform"] * rasterio.Affine.translation(1, 0)}) as tif:
+                tif.write(codes, 1)
+            return file.read()
+
+    ways = itertools.cycle([lambda data: data[: len(data) // 2], lambda data: b"<html>", lambda data: b"", elsewhere])
+    engine.spoils = lambda data: next(ways)(data)
+    assert ask(mine, engine) == 1
+    said = capsys.readouterr().err
+    assert all(text in said for text in ("is no GeoTIFF that can be read", "is empty", "lies on EPSG:32632")), said
+    assert maps(mine) == []
+
+
+def test_a_map_of_other_classes_is_never_kept(mine: Curate, engine: Engine, capsys):
+    engine.images[1].codes[::7] = 17
+    assert ask(mine, engine) == 1
+    assert "class codes [17]: not in the legend" in capsys.readouterr().err
+    assert maps(mine) == []
+
+
+def test_a_run_that_was_stopped_midway_asks_for_no_map_again(built: Curate, mine: Curate, engine: Engine, monkeypatch):
+    publish, many = type(mine.store).publish, []
+
+    def stop(self, key: str, data: bytes):
+        if paths.is_maps_record(key):
+            many.append(key)
+            if len(many) == 2:
+                raise KeyboardInterrupt  # all maps of the slab are there, and no record tells of them
+        return publish(self, key, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(mine.store), "publish", stop)
+        assert ask(mine, engine) == 130
+    there = len(maps(mine))
+    assert 0 < there < OK_MAPS
+    asked = engine.counts["list"]
+    assert ask(mine, engine) == 0
+    assert len(engine.asked) == len(set(engine.asked)) == OK_MAPS
+    assert asked > 0
+    assert mine("pack") == 0
+    assert seasonal(mine) == seasonal(built)
+
+
+def test_a_map_that_is_damaged_is_named_by_verify(mine: Curate, engine: Engine, capsys):
+    assert ask(mine, engine) == 0
+    assert mine("verify") == 0
+    path = maps(mine)[0]
+    path.write_bytes(path.read_bytes()[:-1])
+    capsys.readouterr()
+    assert mine("verify") == 1
+    assert path.name in capsys.readouterr().out
+
+
+def test_no_more_requests_are_under_way_than_a_worker_may_have(mine: Curate, engine: Engine, monkeypatch):
+    monkeypatch.setattr(earthengine, "AT_ONCE", 2)
+    engine.answer_s = 0.02
+    assert ask(mine, engine) == 0
+    assert engine.most_at_once == 2
+
+
+def test_a_dry_run_counts_and_asks_nothing(mine: Curate, engine: Engine, capsys):
+    before = sorted(p.name for p in mine.folder.iterdir())
+    assert ask(mine, engine, "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert f"{OK_MAPS + NO_MAPS} maps of 3 images to make" in said
+    assert "requests, 40 at a time" in said
+    assert (engine.counts, sorted(p.name for p in mine.folder.iterdir())) == ({}, before)
+
+
+def test_without_an_account_it_is_told_how_to_get_one_before_anything_is_asked(
+    mine, engine, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    assert ask(mine, engine) == 2
+    said = capsys.readouterr().err
+    assert "earthengine authenticate" in said
+    assert "GOOGLE_APPLICATION_CREDENTIALS" in said
+    assert engine.counts == {}
+
+
+def test_a_token_that_is_refused_is_told_and_not_tried_again(mine: Curate, engine: Engine, capsys):
+    engine.refuse = lambda what, number: (403, {})
+    assert ask(mine, engine) == 1
+    said = capsys.readouterr().err
+    assert "AccessError" in said
+    assert "the account may not use Earth Engine" in said
+    assert "every map of 5 slabs in a row failed" in said
+    assert engine.counts["pixels"] == 0
+    assert engine.counts["list"] <= 10  # once per slab and image
+
+
+def test_nothing_secret_is_kept_or_told(mine: Curate, engine: Engine, tmp_path: Path, capsys):
+    engine.refuse = lambda what, number: (503, {}) if number % 2 else None
+    ask(mine, engine, "-v")
+    done = capsys.readouterr()
+    secret = json.loads((tmp_path / "key.json").read_text())["private_key"].splitlines()[5]
+    kept = b"".join(p.read_bytes() for p in mine.folder.rglob("*") if p.is_file())
+    for text in (secret, "token-", "Bearer"):
+        assert text not in done.out + done.err
+        assert text.encode() not in kept
+
+
+def test_a_token_is_sent_to_nobody_in_the_open(mine: Curate, engine: Engine, capsys):
+    assert ask(mine, engine, "--endpoint", "http://example.org") == 2
+    assert "expected https" in capsys.readouterr().err
+
+
+def test_where_nothing_is_built_it_is_said(mine: Curate, engine: Engine, tmp_path: Path, capsys):
+    assert ask(Curate(mine.world, tmp_path / "empty"), engine) == 2
+    assert "nothing is built there" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_killed_midway_a_rerun_asks_only_for_what_is_missing(built: Curate, mine: Curate, engine: Engine):
+    engine.answer_s = 0.2
+    where = ["--dataset", str(mine.world.recipe), "--root", str(mine.root), "--scheduler", "none"]
+    command = [sys.executable, "-m", "curation", "labels", "earthengine", *where, "--endpoint", engine.url]
+    with started(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        while len(maps(mine)) < 5:
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.kill()
+    there = {p.parent.name: p.stat().st_mtime_ns for p in maps(mine)}
+    assert 5 <= len(there) < OK_MAPS
+    engine.answer_s = 0
+    asked = len(engine.asked)
+    assert ask(mine, engine) == 0
+    again = {
+        tiny.name(r, c) for r, c in np.ndindex(5, 5) for *_, x, y in engine.asked[asked:] if (x, y) == tiny.corner(r, c)
+    }
+    assert again.isdisjoint(there)
+    assert len(again) + len(there) == OK_MAPS
+    assert {p.parent.name: p.stat().st_mtime_ns for p in maps(mine)}.items() >= there.items()
+    assert not list(mine.folder.rglob("*.part*"))
+    assert mine("pack") == 0
+    assert seasonal(mine) == seasonal(built)
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_workers_of_a_cluster_ask_with_what_lets_them_in_and_the_maps_are_the_same(
+    mine: Curate, engine: Engine, tmp_path
+):
+    other = mine.copy(tmp_path / "other")
+    assert ask(mine, engine) == 0
+    assert ask(other, engine, "--scheduler", "local", "--workers", "2") == 0
+    assert [p.read_bytes() for p in maps(other)] == [p.read_bytes() for p in maps(mine)]
+    records = [(c.folder / "labels" / "imported.json").read_bytes() for c in (mine, other)]
+    assert records[0] == records[1]
