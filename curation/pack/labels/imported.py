@@ -23,12 +23,13 @@ from curation.errors import ConfigError, DamageError
 from curation.model import STATIC
 from curation.outcomes import PatchOutcome, Status
 from curation.pack import meta
-from curation.pack.labels import acquisition, known
-from curation.pack.labels.acquisition import Image
+from curation.pack.labels import known
 from curation.pack.labels.known import LISTED
 from curation.pack.labels.listed import SCHEMA
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import digest
+from curation.scenes import acquisition
+from curation.scenes.acquisition import Image
 from curation.store import paths
 from curation.store.objects import Store
 

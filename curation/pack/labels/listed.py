@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
 from curation.model import parse_time
-from curation.pack.labels import acquisition
-from curation.pack.labels.acquisition import Image
 from curation.recipe.sources import SourceSpec
+from curation.scenes import acquisition
+from curation.scenes.acquisition import Image
 from curation.store import local, tables
 
 LOCATION_COLUMNS = ("location_id", "location", "id", "sample_id")

@@ -218,29 +218,6 @@ ROWS = (
         ("tests/pack/test_pack.py::test_a_shard_is_made_again_for_whatever_a_sample_tells_and_for_nothing_else",),
     ),
     Mutant(
-        "labels of another tile are of another image",
-        "curation/pack/labels/acquisition.py",
-        "    if label.tile is not None and label.tile != scene.tile:\n        return False\n",
-        "",
-        ("tests/pack/labels/test_acquisition.py::test_another_tile_or_another_start_is_another_image",),
-    ),
-    Mutant(
-        "labels of another datatake are of another image",
-        "curation/pack/labels/acquisition.py",
-        "        return label.start == scene.start\n",
-        "        return True\n",
-        ("tests/pack/labels/test_acquisition.py::test_another_tile_or_another_start_is_another_image",),
-    ),
-    Mutant(
-        "the next orbit is another datatake",
-        "curation/pack/labels/acquisition.py",
-        "-ROUNDED_S <= (scene.sensed - label.start).total_seconds() <= DATATAKE_S",
-        "True",
-        (
-            "tests/pack/labels/test_acquisition.py::test_times_of_sensing_lie_minutes_from_the_datatake_in_real_items_and_still_match",
-        ),
-    ),
-    Mutant(
         "rows that contradict one another label nothing",
         "curation/pack/labels/imported.py",
         "alike = said and all(s == said[0] for s in said)",

@@ -350,4 +350,61 @@ ROWS = (
             "::test_an_item_whose_files_are_of_a_kind_that_is_not_read_is_refused_by_its_media_type",
         ),
     ),
+    Mutant(
+        "labels of another tile are of another image",
+        "curation/scenes/acquisition.py",
+        "    if label.tile is not None and label.tile != scene.tile:\n        return False\n",
+        "",
+        ("tests/scenes/test_acquisition.py::test_another_tile_or_another_start_is_another_image",),
+    ),
+    Mutant(
+        "labels of another datatake are of another image",
+        "curation/scenes/acquisition.py",
+        "        return label.start == scene.start\n",
+        "        return True\n",
+        ("tests/scenes/test_acquisition.py::test_another_tile_or_another_start_is_another_image",),
+    ),
+    Mutant(
+        "the next orbit is another datatake",
+        "curation/scenes/acquisition.py",
+        "-ROUNDED_S <= (scene.sensed - label.start).total_seconds() <= DATATAKE_S",
+        "True",
+        (
+            "tests/scenes/test_acquisition.py::test_times_of_sensing_lie_minutes_from_the_datatake_in_real_items_and_still_match",
+        ),
+    ),
+    Mutant(
+        "maps are matched by what their names tell",
+        "curation/scenes/rank.py",
+        "    if its.start is None and image.start is None:\n",
+        "    if True:\n",
+        (
+            "tests/scenes/test_rank.py"
+            "::test_a_map_that_earth_engine_names_is_of_the_image_that_was_sensed_minutes_later",
+        ),
+    ),
+    Mutant(
+        "what an item states tells its image where its name does not",
+        "curation/scenes/acquisition.py",
+        "named.tile or scene.tile",
+        "named.tile",
+        (
+            "tests/scenes/test_rank.py"
+            "::test_a_map_that_earth_engine_names_is_of_the_image_that_was_sensed_minutes_later",
+        ),
+    ),
+    Mutant(
+        "other names of acquisitions that both state are of two",
+        "curation/scenes/rank.py",
+        "        return scene.datatake == of.datatake\n",
+        "        if scene.datatake == of.datatake:\n            return True\n",
+        ("tests/scenes/test_rank.py::test_what_both_state_to_name_their_acquisition_decides",),
+    ),
+    Mutant(
+        "tiles of the first nine zones are one however they are written",
+        "curation/scenes/spelling.py",
+        "found[1].zfill(5)",
+        "found[1]",
+        ("tests/scenes/test_acquisition.py::test_tiles_of_the_first_nine_zones_are_one_however_they_are_written",),
+    ),
 )

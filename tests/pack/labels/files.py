@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.cli import main
-from curation.pack.labels import acquisition
+from curation.scenes import acquisition
 from tests.run import Curate
 
 CODES = {
