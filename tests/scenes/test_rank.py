@@ -247,7 +247,7 @@ def test_what_both_state_to_name_their_acquisition_decides():
     """Two satellites that fly in tandem see one place within the minute."""
     stated = {"tile": "32ULC", "datatake": "GS2A_20210715T102559_031668"}
     of = scene("S2A_MSIL2A_20210715T102559_R108_T32ULC_20210716T010203", **stated)
-    other = scene("map", 0.0003, **stated | {"datatake": "GS2C_20210715T102629_001668"})
+    other = scene("map", 0.0003, **stated | {"datatake": "OF ANOTHER"})
     with pytest.raises(Reject):
         rank.same_acquisition([other], of)
     assert ids(rank.same_acquisition([other, scene("own", 0.3, **stated)], of)) == ["own"]

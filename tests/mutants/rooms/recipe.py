@@ -129,6 +129,21 @@ ROWS = (
         ("tests/recipe/test_catalogs.py::test_which_source_has_another_catalog_is_told_and_nothing_of_the_others",),
     ),
     Mutant(
+        "keys of two accounts are never mixed",
+        "curation/recipe/access.py",
+        "for what, name in self._counts.items() if",
+        "for what in self._sets[0] for name in [i[what] for i in self._sets] if",
+        ("tests/recipe/test_access.py::test_keys_are_of_one_set_and_a_set_that_is_begun_is_not_made_whole_by_another",),
+    ),
+    Mutant(
+        "keys of --root are not those of CDSE",
+        "stac_queries/catalogs.toml",
+        'access_key_id = ["CDSE_S3_ACCESS_KEY_ID"]\nsecret_access_key = ["CDSE_S3_SECRET_ACCESS_KEY"]\n',
+        'access_key_id = ["CDSE_S3_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID"]\n'
+        'secret_access_key = ["CDSE_S3_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY"]\n',
+        ("tests/recipe/test_access.py::test_what_is_not_set_is_told_by_name_for_public_catalogs_that_are_asked",),
+    ),
+    Mutant(
         "a netrc file's default is sent to nobody",
         "curation/recipe/access.py",
         "found = netrc.netrc(str(path)).hosts.get(host)",
