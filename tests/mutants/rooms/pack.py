@@ -306,4 +306,32 @@ ROWS = (
         "        if False:\n",
         ("tests/pack/labels/test_maps.py::test_two_maps_of_one_image_that_contradict_one_another_are_refused",),
     ),
+    Mutant(
+        "labels of images are not taken for those of the place",
+        "curation/pack/labels/listed.py",
+        "        lines = _of_places(names, lines, where)\n",
+        "        pass\n",
+        ("tests/pack/labels/test_listed.py::test_labels_of_images_are_not_taken_for_labels_of_the_place",),
+    ),
+    Mutant(
+        "rows of one place that nothing tells apart are not taken",
+        "curation/pack/labels/listed.py",
+        "            if key in first:\n",
+        "            if False:\n",
+        ("tests/pack/labels/test_listed.py::test_rows_of_one_place_that_nothing_tells_apart_are_refused",),
+    ),
+    Mutant(
+        "days that became midnights are days",
+        "curation/pack/labels/listed.py",
+        "table(_days(list(rows)) if time else rows)",
+        "table(rows)",
+        ("tests/pack/labels/test_listed.py::test_days_are_days_however_they_are_written",),
+    ),
+    Mutant(
+        "digits that are no day are no time",
+        "curation/pack/labels/listed.py",
+        "        if text.isdigit():  # some",
+        "        if False:  # some",
+        ("tests/pack/labels/test_listed.py::test_milliseconds_of_earth_engine_are_times_and_other_numbers_are_none",),
+    ),
 )
