@@ -156,7 +156,7 @@ def test_a_row_that_states_its_access_wrongly_is_told(monkeypatch: pytest.Monkey
 
 
 def test_what_lets_one_in_at_a_collection_is_the_same_for_each_row_of_its_catalog():
-    # One URL may have several rows, with forms of their own: Earth Search has the very same GLO-30 for both of its rows.
+    # One URL may have several rows, with forms of their own: Earth Search has the very same GLO-30 for all of its rows.
     specs = {**load_dataset("ssl4eo-s").specs, **load_dataset("ssl4eo-s12-ml").specs}
     found: dict[tuple[str, str, str], list[CatalogForm]] = {}
     for row in table():
@@ -164,6 +164,6 @@ def test_what_lets_one_in_at_a_collection_is_the_same_for_each_row_of_its_catalo
         for name, spec in specs.items():
             if (form := catalog.form_of(spec)) is not None and catalog.alternate == "":
                 found.setdefault((catalog.location, name, form.collection), []).append(form)
-    assert len(found["https://earth-search.aws.element84.com/v1", "dem", "cop-dem-glo-30"]) == 2
+    assert len(found["https://earth-search.aws.element84.com/v1", "dem", "cop-dem-glo-30"]) == 3
     for forms in found.values():
         assert all(form == forms[0] for form in forms)

@@ -144,6 +144,13 @@ ROWS = (
         ("tests/recipe/test_access.py::test_what_is_not_set_is_told_by_name_for_public_catalogs_that_are_asked",),
     ),
     Mutant(
+        "L1C of Earth Search carries what ESA's files do",
+        "stac_queries/s2l1c.toml",
+        '[catalogs.earth-search]\ncollection = "sentinel-2-l1c"\noffset = "baseline"\n',
+        '[catalogs.earth-search]\ncollection = "sentinel-2-l1c"\noffset = "none"\n',
+        ("tests/scenes/test_recorded.py::test_each_recorded_item_of_level_1c_is_read_as_its_files_are",),
+    ),
+    Mutant(
         "a netrc file's default is sent to nobody",
         "curation/recipe/access.py",
         "found = netrc.netrc(str(path)).hosts.get(host)",
