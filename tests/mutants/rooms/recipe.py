@@ -113,12 +113,13 @@ ROWS = (
         ("tests/recipe/test_seasons.py::test_its_column_is_one_that_locations_carry",),
     ),
     Mutant(
-        "the command's catalog goes before the recipe's for a source",
+        "of the embedded Earth is everything, whatever a recipe says of a source",
         "curation/recipe/catalogs.py",
-        "found |= {name: catalog or use.catalog or recipe.catalog for",
-        "found |= {name: use.catalog or catalog or recipe.catalog for",
+        "rest if is_world else use.catalog or rest for",
+        "use.catalog or rest for",
         (
-            "tests/recipe/test_catalogs.py::test_what_is_said_of_a_source_goes_before_what_is_said_of_all_and_the_command_before_the_recipe",
+            "tests/recipe/test_catalogs.py"
+            "::test_what_is_said_of_a_source_goes_before_what_is_said_of_all_and_of_either_the_command_before_the_recipe",
         ),
     ),
     Mutant(
@@ -149,6 +150,16 @@ ROWS = (
         '[catalogs.earth-search]\ncollection = "sentinel-2-l1c"\noffset = "baseline"\n',
         '[catalogs.earth-search]\ncollection = "sentinel-2-l1c"\noffset = "none"\n',
         ("tests/scenes/test_recorded.py::test_each_recorded_item_of_level_1c_is_read_as_its_files_are",),
+    ),
+    Mutant(
+        "what a recipe says of a source is not undone by who is asked for the rest",
+        "curation/recipe/catalogs.py",
+        "use.catalog or rest for",
+        "catalog or use.catalog or rest for",
+        (
+            "tests/recipe/test_catalogs.py"
+            "::test_what_is_said_of_a_source_goes_before_what_is_said_of_all_and_of_either_the_command_before_the_recipe",
+        ),
     ),
     Mutant(
         "a netrc file's default is sent to nobody",
