@@ -102,13 +102,16 @@ class Searches:
             return self._opened[catalog]
 
     def has(self, catalog: Catalog, collection: str) -> bool:
-        """Whether a catalog has a collection: it is asked once for all of them, and is open for what is searched then.
+        """Whether a catalog has a collection: an API is asked once for all of them, and either is open for what is searched.
 
         Raises:
             ConfigError: it does not answer, or cannot be read.
         """
+        endpoint = self.endpoint(catalog)
+        if isinstance(endpoint, Snapshot):
+            return endpoint.has(collection)
         if catalog not in self._collections:
-            self._collections[catalog] = self.endpoint(catalog).collections()
+            self._collections[catalog] = endpoint.collections()
         return collection in self._collections[catalog]
 
     def unreadable_share(self) -> str:

@@ -278,14 +278,14 @@ ROWS = (
     ),
     Mutant(
         "a file elsewhere that cannot be read is not told as no table",
-        "curation/scenes/snapshot.py",
+        "curation/scenes/itemtable.py",
         "        except ReadError:  # of a file elsewhere: says what it is\n            raise\n",
         "",
         ("tests/scenes/test_remotefile.py::test_a_server_that_keeps_failing_is_an_error_and_no_empty_answer",),
     ),
     Mutant(
         "a row group in which an item states no time is not left out by the times of others",
-        "curation/scenes/snapshot.py",
+        "curation/scenes/itemtable.py",
         " or not stats.has_null_count or stats.null_count",
         "",
         (
@@ -295,7 +295,7 @@ ROWS = (
     ),
     Mutant(
         "an item of a table that states no collection is looked at",
-        "curation/scenes/snapshot.py",
+        "curation/scenes/itemtable.py",
         ' | pc.field("collection").is_null()',
         "",
         (
@@ -305,7 +305,7 @@ ROWS = (
     ),
     Mutant(
         "a time that no calendar has is no other time",
-        "curation/scenes/snapshot.py",
+        "curation/scenes/itemtable.py",
         "column = pc.if_else(known, column, pa.scalar(None, column.type))",
         "del known",
         ("tests/scenes/test_snapshot.py::test_a_time_that_no_calendar_has_costs_its_item_alone",),
@@ -406,5 +406,33 @@ ROWS = (
         "found[1].zfill(5)",
         "found[1]",
         ("tests/scenes/test_acquisition.py::test_tiles_of_the_first_nine_zones_are_one_however_they_are_written",),
+    ),
+    Mutant(
+        "parts of other weeks are not opened",
+        "curation/scenes/snapshot.py",
+        "isinstance(p, _Collection) or p.may_hold(window)]",
+        "True]",
+        ("tests/scenes/test_itemtable.py::test_parts_whose_names_tell_of_other_weeks_are_never_opened",),
+    ),
+    Mutant(
+        "an item may lie outside of what its part is called by",
+        "curation/scenes/itemtable.py",
+        "more = max(last - first, _DAY)",
+        "more = dt.timedelta(0)",
+        ("tests/scenes/test_itemtable.py::test_what_lies_in_a_named_span_is_never_passed_by",),
+    ),
+    Mutant(
+        "a collection is known of each item where statistics do not tell",
+        "curation/scenes/itemtable.py",
+        '_extremes(its, group, "collection") or ("", None)',
+        '_extremes(its, group, "collection") or ("", "")',
+        ("tests/scenes/test_itemtable.py::test_collections_that_statistics_tell_are_not_read",),
+    ),
+    Mutant(
+        "a snapshot that ends before what is asked for says so",
+        "curation/scenes/snapshot.py",
+        "        if not parts and window is not None:\n",
+        "        if False:\n",
+        ("tests/scenes/test_itemtable.py::test_a_snapshot_that_ends_before_what_is_asked_for_says_so",),
     ),
 )
