@@ -32,6 +32,7 @@ from curation.pack.plan import mixing
 from curation.pack.tables import index_of
 from curation.places.regions import Region
 from curation.recipe import catalogs
+from curation.recipe.catalogs import Catalogs
 from curation.recipe.dataset import Dataset
 from curation.recipe.sources import SourceSpec
 from curation.scenes import candidates
@@ -109,6 +110,11 @@ class _Work:
         return self.left.ledger
 
 
+def searches(dataset: Dataset, every: Catalogs, store: Store) -> Searches:
+    """The searches that a build of a dataset makes: who asks its catalogs something before asks them by these."""
+    return Searches(dataset, every, store)
+
+
 def build(
     run: Run,
     asked: Sequence[Region],
@@ -116,6 +122,7 @@ def build(
     work: Callable[[SlabJob], SlabReceipt] | None = None,
     *,
     keep: Callable[[], None] = lambda: None,
+    searches: Searches | None = None,
 ) -> list[Built]:
     """Builds every asked patch that is not settled; the cubes one after another, their slabs in one stream.
 
@@ -125,6 +132,7 @@ def build(
         seasons: the seasons.
         work: what a worker does with a slab: `build_slab`, unless something else is to be measured.
         keep: is called once nothing refuses the build any more, before anything else is written or searched.
+        searches: of the dataset, by which its catalogs may have been asked something already; new ones where None.
 
     Raises:
         ConfigError: a ledger is bound to another recipe or catalog, or the catalog cannot be reached.
@@ -137,7 +145,8 @@ def build(
     by_cube = {(w.cube.folder, w.cube.season): w for w in works}
     total = sum(w.left.patches for w in works)
     _say_settled(works, total)
-    searches = Searches(run.dataset, run.catalogs, run.store)
+    if searches is None:
+        searches = Searches(run.dataset, run.catalogs, run.store)
     _sweep(run, works, searches)
     jobs = itertools.chain.from_iterable(_jobs(w, searches) for w in works)
     broken, full = 0, None

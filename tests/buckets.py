@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 
+from curation.read import ranges
 from tests.loopback import Request
 from tests.stream.servers import moto
 
@@ -36,6 +37,7 @@ def reached_at(url: str, patch: pytest.MonkeyPatch) -> None:
     """Whoever asks for a bucket from now on asks there."""
     for name, value in {"AWS_ENDPOINT_URL": url, **KEYS}.items():
         patch.setenv(name, value)
+    ranges._store.cache_clear()  # clients of a bucket of the same name, which another server had
 
 
 @dataclass(frozen=True)

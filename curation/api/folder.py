@@ -38,7 +38,7 @@ from curation.places import parquet, rows
 from curation.places.locations import Locations
 from curation.places.regions import ALL, Region
 from curation.recipe import catalogs as recipes
-from curation.recipe.catalogs import EMBEDDED, Catalogs
+from curation.recipe.catalogs import EMBEDDED, Catalog, Catalogs
 from curation.recipe.dataset import Dataset, load_dataset
 from curation.store import paths
 from curation.store.objects import Store
@@ -151,10 +151,11 @@ class DatasetFolder:
             told = given.told(seasons, limit, or_else="" if allow_unknown_labels else labelled.GO_ON)
             if file != labels:
                 log.info("%s", labelled.untold(made.dataset, every))
-            labelled.say_unknown(made.dataset, every, given.labels, allowed=allow_unknown_labels)
+            searches = pipeline.searches(made.dataset, every, store)
+            labelled.say_unknown(made.dataset, every, given.labels, searches.has, allowed=allow_unknown_labels)
             with cluster.connect(made.scheduler, made.workers, store, every.served_url) as client:
                 run = Run(made.dataset, every, store, client, limit, refresh_search)
-                built = pipeline.build(run, asked, seasons, keep=given.keep)
+                built = pipeline.build(run, asked, seasons, keep=given.keep, searches=searches)
         special = (*told, *_special(asked, rows_of_file))
         result = BuildResult(tuple(built), store.where(paths.LEDGERS), every.label, special)
         if check:
@@ -182,7 +183,12 @@ class DatasetFolder:
         rows_of_file = made._rows(asked)
         given = labelled.given(made.dataset, store, file, asked, draw=False)
         told = given.told(seasons, limit)
-        unknown = labelled.say_unknown(made.dataset, every, given.labels, allowed=True, but=EMBEDDED)
+        searches = pipeline.searches(made.dataset, every, store)
+
+        def has(catalog: Catalog, collection: str) -> bool:
+            return catalog.identity == EMBEDDED or searches.has(catalog, collection)  # which has all, and is not served
+
+        unknown = labelled.say_unknown(made.dataset, every, given.labels, has, allowed=True)
         found = estimate.estimates(Run(made.dataset, every, store, None, limit), asked, seasons)
         flag = "labels: a build wants --allow-unknown-labels, since this catalog cannot give them"
         wants = [flag] if unknown and not allow_unknown_labels else []

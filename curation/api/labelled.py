@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +23,6 @@ from curation.places.regions import Region
 from curation.recipe import catalogs as recipes
 from curation.recipe.catalogs import Catalog, Catalogs
 from curation.recipe.dataset import Dataset
-from curation.scenes.saved import opened
 from curation.store import paths
 from curation.store.objects import Store
 from curation.work import cluster
@@ -193,23 +191,23 @@ def untold(dataset: Dataset, every: Catalogs) -> str:
     )
 
 
-def say_unknown(dataset: Dataset, every: Catalogs, given: Imported | None, *, allowed: bool, but: str = "") -> bool:
+def say_unknown(
+    dataset: Dataset, every: Catalogs, given: Imported | None, has: Callable[[Catalog, str], bool], *, allowed: bool
+) -> bool:
     """Whether a catalog lacks a source of labels that are not given; which, and what supplies them, is logged.
 
     Args:
         dataset: the recipe.
         every: who is asked.
         given: imported labels.
+        has: whether a catalog has a collection.
         allowed: whether a catalog may lack them.
-        but: identity of a catalog that is not asked, since it has all.
 
     Raises:
         ConfigError: it does, and that is not allowed; or a catalog cannot be read, or lacks another source.
     """
     missing = [
-        name
-        for name in recipes.missing_labels(dataset, every, _has(but))
-        if given is None or name != given.record.source
+        name for name in recipes.missing_labels(dataset, every, has) if given is None or name != given.record.source
     ]
     for name in missing:
         spec = dataset.specs[name]
@@ -232,9 +230,3 @@ def say_unknown(dataset: Dataset, every: Catalogs, given: Imported | None, *, al
             "with --labels, or say --allow-unknown-labels to go on with these labels unknown"
         )
     return bool(missing)
-
-
-def _has(but: str) -> Callable[[Catalog, str], bool]:
-    """Whether a catalog has a collection: each is asked once for all of them. One, by its identity, has all unasked."""
-    collections = functools.cache(lambda catalog: opened(catalog).collections())
-    return lambda catalog, name: catalog.identity == but or name in collections(catalog)

@@ -106,8 +106,9 @@ def make_parser() -> _Parser:
         metavar="[SOURCE=]C",
         help="a name of stac_queries/catalogs.toml (planetary-computer, earth-search, cdse, embedded …; `curate catalogs` "
         "has them all), the URL of a STAC API, the path of a STAC ItemCollection, or STAC-GeoParquet: a file, a folder, "
-        "a URL, or a place in a bucket; with SOURCE= (s3olci=cdse, s5p-*=…; given again and again) for that source alone. "
-        "Goes before what the recipe says (default: the recipe's); embedded wants pip install 'curation[earth]'",
+        "a URL, or a place in a bucket; with SOURCE= (s3olci=cdse, s5p-*=…; given again and again) for that source alone, "
+        "whatever the recipe says; without, for all of which the recipe names no catalog of their own (default: the "
+        "recipe's; '*=C' for every source). embedded is asked for every source; it wants pip install 'curation[earth]'",
     )
     work = _Parser(add_help=False)
     work.add_argument(

@@ -39,7 +39,6 @@ def bucket_settings(url: str, access: BucketAccess) -> Settings:
     """How a bucket of scenes is reached, whatever the environment says of that of results."""
     scheme = scheme_of(url)
     config: dict[str, Any] = {"skip_signature": access.unsigned}
-    held = access.credentials
     if scheme == "s3":
         config |= {
             "endpoint": access.endpoint or f"https://s3.{access.region}.amazonaws.com",
@@ -49,7 +48,7 @@ def bucket_settings(url: str, access: BucketAccess) -> Settings:
         }
 
         def keys() -> dict[str, Any]:
-            found = {name: its.value() for name, its in held.items()}
+            found = access.held.values
             key, secret, token = (found.get(n, "") for n in ("access_key_id", "secret_access_key", "session_token"))
             return {"access_key_id": key, "secret_access_key": secret, "token": token or None, "expires_at": None}
 
@@ -59,7 +58,7 @@ def bucket_settings(url: str, access: BucketAccess) -> Settings:
     if access.account:
         config["account_name"] = access.account
     # One of them is enough, and one that is not set is none.
-    return Settings(config | {name: value for name, its in held.items() if (value := its.value())})
+    return Settings(config | access.held.values)
 
 
 # ---- servers ---------------------------------------------------------------------------------------------------------
@@ -118,12 +117,12 @@ class _TokenPass(Pass):
                 f"{its.token_url} wants a user and a password: {', '.join(missing)} is not set where it is "
                 "read: set it there"
             )
-        user, password = its.user.value(), its.password.value()
-        found = self._asked({"grant_type": "password", "username": user, "password": password})
+        held = its.held.values
+        found = self._asked({"grant_type": "password", "username": held["user"], "password": held["password"]})
         if isinstance(found, _Token):
             return found
         said = f"no token was given by {its.token_url}: {found}: expected the user and password of an account in "
-        said += f"{its.user.text} and {its.password.text}: mend them"
+        said += f"{its.held.text}: mend them"
         self._refusal = time.monotonic() + _REFUSED_S, said
         raise AccessError(said)
 

@@ -163,7 +163,7 @@ def _from_disk(path: Path, start: int, length: int, version: str) -> Answer:
 
 
 @functools.lru_cache(maxsize=64)
-def _store(bucket: str, access: BucketAccess | None, held: tuple[str, ...]) -> Store:
+def _store(bucket: str, access: BucketAccess | None, held: tuple[tuple[str, str], ...]) -> Store:
     """The client of a bucket, another where what lets one in is another by now (`held`)."""
     del held
     how = None if access is None else login.bucket_settings(bucket, access)
@@ -175,7 +175,7 @@ def _from_store(address: FileAddress, start: int, length: int, version: str) -> 
     scheme, _, path = address.url.partition("://")
     bucket, _, key = path.partition("/")
     access = address.access if isinstance(address.access, BucketAccess) else None
-    held = () if access is None else tuple(its.value() for its in access.credentials.values())
+    held = () if access is None else tuple(access.held.values.items())
     if access is not None and (missing := access.missing()):
         raise AccessError(
             f"{scheme}://{bucket} wants keys: {', '.join(missing)} is not set where it is read: set it there"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import netrc
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -40,18 +40,59 @@ def scheme_of(url: str) -> Scheme | None:
 
 
 class Names(Strict):
-    """Environment variables of which the first that is set counts."""
+    """Environment variables that may hold one of the credentials: the first of each go together, and so on."""
 
     names: tuple[str, ...] = Field(min_length=1)
 
-    def value(self) -> str:
-        """What the first of them that is set holds; empty where none is."""
-        return next((v for n in self.names if (v := os.environ.get(n, ""))), "")
+
+class Held:
+    """Credentials that go together, by the variables that hold them: always of one set, never one of each.
+
+    Whoever has keys for scenes and others for results would otherwise send what belongs to neither.
+    """
+
+    def __init__(self, credentials: Mapping[str, Names], needed: Collection[str]) -> None:
+        self._needed = needed
+        """What is wanted all together; of others one is enough."""
+        every = zip(*(its.names for its in credentials.values()), strict=True)
+        self._sets = [dict(zip(credentials, names, strict=True)) for names in every]
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What is set now of the set that counts: of the first of which anything that is needed is set."""
+        return {what: value for what, name in self._counts.items() if (value := os.environ.get(name, ""))}
+
+    @property
+    def missing(self) -> list[str]:
+        """What is not set here of what is needed, a line each: names, never values."""
+        if not self._sets:
+            return []
+        if not self._counts:
+            return [self.text] if len(self._sets) > 1 or not self._needed else list(self._wanted(self._sets[0]))
+        values = self.values
+        return [self._counts[what] for what in self._needed if what not in values]
 
     @property
     def text(self) -> str:
-        """How a person is told them."""
-        return " or ".join(self.names)
+        """How a person is told the variables."""
+        return " or ".join((" and " if self._needed else " or ").join(self._wanted(its)) for its in self._sets)
+
+    def _wanted(self, names: Mapping[str, str]) -> list[str]:
+        return [name for what, name in names.items() if what in self._needed or not self._needed]
+
+    @property
+    def _counts(self) -> dict[str, str]:
+        """What → its variable, of the set that counts; nothing where none does."""
+        return next((its for its in self._sets if any(map(os.environ.get, self._wanted(its)))), {})
+
+
+def _check_sets(credentials: Mapping[str, Names]) -> None:
+    """Passes where each has as many variables. Raises ValueError otherwise."""
+    if len({len(its.names) for its in credentials.values()}) > 1:
+        said = ", ".join(f"{what} {list(its.names)}" for what, its in credentials.items())
+        raise ValueError(
+            f"credentials: {said}: expected as many variables of each, since the first go together, and so on"
+        )
 
 
 class BucketAccess(Strict):
@@ -80,6 +121,7 @@ class BucketAccess(Strict):
     def _consistent(self) -> Self:
         if self.unsigned and (self.credentials or self.requester_pays):
             raise ValueError("unsigned: goes with neither credentials nor requester_pays")
+        _check_sets(self.credentials)
         return self
 
     def __hash__(self) -> int:
@@ -103,28 +145,21 @@ class BucketAccess(Strict):
         if (scheme == "az") != (self.account is not None):
             raise ValueError("account: expected of az, and of az alone")
 
+    @property
+    def held(self) -> Held:
+        """What of its own the store wants."""
+        needed = [what for what in self.credentials if any(what in its for its, _ in _KEYS.values())]
+        return Held(self.credentials, needed)
+
     def missing(self) -> list[str]:
         """What is not set here of what is needed, a line each: names, never values."""
-        wanted = self._wanted()
-        if self._is_any and any(its.value() for its in wanted):
-            return []
-        lacking = [its.text for its in wanted if not its.value()]
-        return [" or ".join(lacking)] if self._is_any and lacking else lacking
-
-    def _wanted(self) -> list[Names]:
-        return [its for name, its in self.credentials.items() if name != "session_token"]
-
-    @property
-    def _is_any(self) -> bool:
-        """Whether one of the credentials is enough: where none are said that go together."""
-        return not any(self.credentials.keys() & together for together, _ in _KEYS.values())
+        return self.held.missing
 
     @property
     def needs(self) -> str:
         """What it takes, for people."""
         pays = ", and requests are paid for" if self.requester_pays else ""
-        held = (" or " if self._is_any else ", ").join(its.text for its in self._wanted())
-        return "no account" if self.unsigned else f"keys in {held}{pays}"
+        return "no account" if self.unsigned else f"keys in {self.held.text}{pays}"
 
 
 class TokenAccess(Strict):
@@ -147,19 +182,29 @@ class TokenAccess(Strict):
     def _listed(cls, value: object) -> object:
         return tuple(value) if isinstance(value, list) else value
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _check_sets({"user": self.user, "password": self.password})
+        return self
+
     def check(self, scheme: Scheme) -> None:
         """Passes where it goes over what others cannot read. Raises ValueError otherwise."""
         if not is_private(self.token_url):
             raise ValueError(f"token_url {self.token_url!r}: expected https: a password goes there")
 
+    @property
+    def held(self) -> Held:
+        """`user` and `password`."""
+        return Held({"user": self.user, "password": self.password}, ("user", "password"))
+
     def missing(self) -> list[str]:
         """As of `BucketAccess`."""
-        return [its.text for its in (self.user, self.password) if not its.value()]
+        return self.held.missing
 
     @property
     def needs(self) -> str:
         """As of `BucketAccess`."""
-        return f"user and password in {self.user.text}, {self.password.text}"
+        return f"user and password in {self.held.text}"
 
 
 class NetrcAccess(Strict):

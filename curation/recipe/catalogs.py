@@ -297,20 +297,22 @@ def _content(path: Path) -> str:
 def named(dataset: Dataset, catalog: str | None = None, apart: Mapping[str, str] | None = None) -> dict[str, str]:
     """Source → the catalog asked for it, as it was told; by an empty name the default.
 
-    What is told when a step is called goes before what the recipe says, and of each what is said of one source before what
-    is said of all: so `--catalog X` alone asks X for everything.
+    What is said of one source goes before what is said of all, and of either what is told when a step is called before what
+    the recipe says: so `--catalog X` alone asks X for all of which the recipe names nobody. The embedded Earth is a world of
+    its own, of which all is: told so, it is asked for what the recipe says of one source, too.
 
     Args:
         dataset: the recipe.
-        catalog: who is asked for all that `apart` does not name; whom the recipe says where None.
+        catalog: who is asked for all that neither `apart` nor the recipe names one for; whom the recipe says where None.
         apart: source, or a pattern of sources (`s5p-*`) → who is asked for it.
 
     Raises:
         ConfigError: a name or pattern is of no source of the recipe, or two are of one.
     """
     recipe = dataset.recipe
-    found = {"": catalog or recipe.catalog}
-    found |= {name: catalog or use.catalog or recipe.catalog for name, use in recipe.sources.items()}
+    rest = catalog or recipe.catalog
+    is_world = catalog == EMBEDDED
+    found = {"": rest} | {n: rest if is_world else use.catalog or rest for n, use in recipe.sources.items()}
     said: dict[str, str] = {}
     for pattern, text in (apart or {}).items():
         names = fnmatch.filter(recipe.sources, pattern)

@@ -20,6 +20,8 @@ from curation.model import Location, Scene, Window
 from curation.outcomes import Reject, Status
 from curation.places import grid
 from curation.read import versions
+from curation.scenes import acquisition
+from curation.scenes.acquisition import Image
 
 COVER_TOLERANCE_DEG = 0.0005
 """Footprints in items are drawn with few points: a patch may stick out of one by some 50 m. Pixels decide in the end."""
@@ -31,8 +33,7 @@ ANCHOR_STEP_DAYS = 10
 """Scenes within one step of days from the season's anchor are equally good."""
 
 SAME_ACQUISITION_S = 60
-"""Products cut from one acquisition state times that differ by seconds."""
-
+"""Products cut from one acquisition state times that differ by seconds, where they state the same one."""
 
 DATATAKE_DAYS = 0.1
 """An acquisition is no longer: Sentinel-2 is at most some 20 minutes of an orbit of 100 at it."""
@@ -271,18 +272,25 @@ def rank_nearest(
 def same_acquisition(scenes: Sequence[Scene], of: Scene) -> list[Scene]:
     """Scenes cut from the acquisition of another, its own tile first.
 
+    What both state to name it decides; else their names and times do, as `acquisition.same` has it, where those of either
+    tell the start of its datatake: what is named by that may state a time that is minutes from the other's.
+
     Raises:
         Reject: `no_match` (absent) where there is none.
     """
-    found = [
-        s
-        for s in scenes
-        if (s.datatake is not None and s.datatake == of.datatake)
-        or abs((s.time - of.time).total_seconds()) <= SAME_ACQUISITION_S
-    ]
+    image = acquisition.of(of)
+    found = [(its.tile != image.tile, s) for s in scenes if _is_of(s, its := acquisition.of(s), of, image)]
     if not found:
         raise Reject(Code.NO_MATCH, status=Status.ABSENT)
-    return sorted(found, key=lambda s: (s.tile != of.tile, s.id))
+    return [s for _, s in sorted(found, key=lambda ranked: (ranked[0], ranked[1].id))]
+
+
+def _is_of(scene: Scene, its: Image, of: Scene, image: Image) -> bool:
+    if scene.datatake is not None and of.datatake is not None:
+        return scene.datatake == of.datatake
+    if its.start is None and image.start is None:
+        return abs((scene.time - of.time).total_seconds()) <= SAME_ACQUISITION_S
+    return acquisition.same(its, image)
 
 
 def gap_days(scene: Scene, time: dt.datetime) -> float:

@@ -92,6 +92,7 @@ class Searches:
         self.read = {catalog: Read() for catalog in catalogs.every}
         """Of the items of each catalog that were looked at by now: one that is broken is not made good by another."""
         self._opened: dict[Catalog, Api | Snapshot] = {}
+        self._collections: dict[Catalog, set[str]] = {}
         self._opening = threading.Lock()
 
     def endpoint(self, catalog: Catalog) -> Api | Snapshot:
@@ -100,6 +101,19 @@ class Searches:
             if catalog not in self._opened:
                 self._opened[catalog] = opened(catalog)
             return self._opened[catalog]
+
+    def has(self, catalog: Catalog, collection: str) -> bool:
+        """Whether a catalog has a collection: an API is asked once for all of them, and either is open for what is searched.
+
+        Raises:
+            ConfigError: it does not answer, or cannot be read.
+        """
+        endpoint = self.endpoint(catalog)
+        if isinstance(endpoint, Snapshot):
+            return endpoint.has(collection)
+        if catalog not in self._collections:
+            self._collections[catalog] = endpoint.collections()
+        return collection in self._collections[catalog]
 
     def unreadable_share(self) -> str:
         """What is wrong with catalogs of which too much could not be read; empty where nothing is."""

@@ -8,7 +8,7 @@ columns that are read are fetched, of those row groups whose statistics leave th
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
+import functools
 import json
 import logging
 import sqlite3
@@ -22,35 +22,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import shapely
 from numpy.typing import NDArray
 
-from curation.errors import ConfigError, ReadError
+from curation.errors import ConfigError
 from curation.errors.causes import first_line
-from curation.model import Scene
+from curation.model import Scene, iso
 from curation.read.signing import FileAddress
 from curation.recipe.catalogs import PARQUET, Catalog, parquet_parts
 from curation.recipe.forms import CatalogForm
-from curation.scenes import spelling
 from curation.scenes.cells import SearchCell
 from curation.scenes.items import Found, Query, Unreadable, looked_at, name_of, reads_each_asset
-from curation.scenes.remotefile import RemoteFile, column_ranges
+from curation.scenes.itemtable import Interval, Item, ItemTable
+from curation.scenes.remotefile import RemoteFile
 from curation.store import full, hrefs
 from curation.store.objects import Store
 
 log = logging.getLogger(__name__)
 
-ROWS = 2048
-"""Items in memory at a time."""
-
 OPENED_AT_ONCE = 4
-"""Files elsewhere whose footers are read at a time."""
-
-Item = dict[str, Any]
-_Interval = tuple[dt.datetime, dt.datetime]
+"""Files whose footers are read at a time."""
 
 
 class Snapshot:
@@ -63,15 +54,23 @@ class Snapshot:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         if catalog.is_remote:
-            self._parts: Sequence[_Table | _Collection] = _remote_tables(catalog)
-            return
-        path = Path(catalog.location)
-        parts = parquet_parts(path)
-        self._parts = [_Table(str(p), p) for p in parts] if parts else [_Collection(path)]
+            self._parts: Sequence[ItemTable | _Collection] = _remote_tables(catalog)
+        else:
+            path = Path(catalog.location)
+            parts = parquet_parts(path)
+            self._parts = (
+                [ItemTable(str(p), functools.partial(Path, p)) for p in parts] if parts else [_Collection(path)]
+            )
+        # What a name tells to be outside what is asked for later is never opened; what tells nothing is, to be refused now.
+        _open([p for p in self._parts if isinstance(p, ItemTable) and p.span is None])
 
     def collections(self) -> set[str]:
         """Ids of the collections the files have items of."""
         return set().union(*(part.collections() for part in self._parts))
+
+    def has(self, collection: str) -> bool:
+        """Whether the files have items of a collection: no more of them are opened than until one has."""
+        return any(collection in part.collections() for part in self._parts)
 
     def search(self, query: Query) -> Found:
         """All scenes of a source that touch a search cell in a window and have the bands."""
@@ -118,7 +117,7 @@ class Snapshot:
         window = (min(q.window.start for q in firsts), max(q.window.end for q in firsts)) if first.interval else None
         cells = _Cells(alike)
         nowhere: list[str] = []
-        for part in self._parts:
+        for part in self._looked_at(window):
             for items in part.batches(form.collection, keys, window, whole):
                 for item in items:
                     shape = item.get("geometry") if isinstance(item, dict) else None
@@ -136,6 +135,17 @@ class Snapshot:
                 self.catalog.label, len(nowhere), form.collection, nowhere[0],
             )  # fmt: skip
 
+    def _looked_at(self, window: Interval | None) -> list[ItemTable | _Collection]:
+        """The parts in which items of a window may be; opened."""
+        parts = [p for p in self._parts if isinstance(p, _Collection) or p.may_hold(window)]
+        _open([p for p in parts if isinstance(p, ItemTable)])
+        if not parts and window is not None:
+            log.warning(
+                "catalog %s: none of its %d files is of a time from %s to %s, as their names tell: no scene of it is found",
+                self.catalog.label, len(self._parts), *map(iso, window),
+            )  # fmt: skip
+        return parts
+
 
 @dataclass(frozen=True, slots=True)
 class _Alike:
@@ -146,8 +156,14 @@ class _Alike:
     """Each once, in order."""
 
 
-def _remote_tables(catalog: Catalog) -> list[_Table]:
-    """The tables of a catalog of files elsewhere, of which only the footers are read; several at a time."""
+def _open(tables: Sequence[ItemTable]) -> None:
+    """Reads footers, several at a time."""
+    with ThreadPoolExecutor(OPENED_AT_ONCE) as pool:
+        list(pool.map(ItemTable.open, tables))
+
+
+def _remote_tables(catalog: Catalog) -> list[ItemTable]:
+    """The tables of a catalog of files elsewhere."""
     url = catalog.secret_url or catalog.location
     store = Store(url) if _is_folder(catalog) else None
     keys = [""] if store is None else [s.key for s in store.list() if s.key.endswith(PARQUET)]
@@ -156,13 +172,12 @@ def _remote_tables(catalog: Catalog) -> list[_Table]:
     # Whose signature stands in the URL needs no other.
     sign = catalog.form if catalog.form == "planetary-computer" and not catalog.secret_url else "none"
 
-    def opened(key: str) -> _Table:
+    def table(key: str) -> ItemTable:
         name = f"{catalog.location.rstrip('/')}/{key}".rstrip("/")
         where = url if store is None else name
-        return _Table(name, RemoteFile(FileAddress(where, sign), name))
+        return ItemTable(name, lambda: RemoteFile(FileAddress(where, sign), name))
 
-    with ThreadPoolExecutor(OPENED_AT_ONCE) as pool:
-        return list(pool.map(opened, keys))
+    return [table(key) for key in keys]
 
 
 def _is_folder(catalog: Catalog) -> bool:
@@ -306,7 +321,7 @@ class _Collection:
         return {str(i["collection"]) for i in self._items if isinstance(i, dict) and "collection" in i}
 
     def batches(
-        self, collection: str, keys: Sequence[str], window: _Interval | None, whole: Sequence[str]
+        self, collection: str, keys: Sequence[str], window: Interval | None, whole: Sequence[str]
     ) -> Iterator[Sequence[Item]]:
         """All items of a collection, and those that do not say of which they are."""
         del keys, window, whole  # asked of each item later
@@ -326,119 +341,3 @@ def _shape(geometry: Any) -> shapely.Geometry | None:
         return shapely.geometry.shape(geometry)
     except Exception:  # noqa: BLE001 - what a catalog says may be anything; that it is none is told where it is looked at
         return None
-
-
-class _Table:
-    """One file of STAC-GeoParquet: read in batches, of which only the columns and row groups that matter are decoded."""
-
-    def __init__(self, name: str, source: Path | RemoteFile) -> None:
-        self._name = name
-        with self._readable():
-            self._file = pq.ParquetFile(source)
-            self._remote = source if isinstance(source, RemoteFile) else None
-            schema = self._file.schema_arrow
-            if missing := {"id", "collection", "geometry", "assets", "datetime"} - set(schema.names):
-                raise KeyError(f"no columns {sorted(missing)}")
-            if not pa.types.is_struct(assets := schema.field("assets").type):
-                raise ValueError(f"its assets are of type {assets}, expected a struct")
-        self._plain = [
-            f.name
-            for f in schema
-            if (not pa.types.is_nested(f.type) or f.name == "sar:polarizations")
-            and f.name not in ("type", "geometry", "stac_version")
-        ]
-        self._assets = [f.name for f in assets]
-        self._paths = [self._file.metadata.schema.column(n).path for n in range(self._file.metadata.num_columns)]
-
-    @contextlib.contextmanager
-    def _readable(self) -> Iterator[None]:
-        try:
-            yield
-        except ReadError:  # of a file elsewhere: says what it is
-            raise
-        except (pa.ArrowException, OSError, KeyError, ValueError, shapely.errors.ShapelyError) as err:
-            raise ConfigError(f"catalog {self._name}: expected a STAC-GeoParquet file: {first_line(err)}") from err
-
-    def collections(self) -> set[str]:
-        with self._readable():
-            return set(self._file.read(["collection"])["collection"].unique().to_pylist())
-
-    def batches(
-        self, collection: str, keys: Sequence[str], window: _Interval | None, whole: Sequence[str]
-    ) -> Iterator[Sequence[Item]]:
-        """Items of a collection whose time may lie in the window, and those that state none of these.
-
-        Of the assets asked for they have where each is, and all of those that are asked for whole.
-        """
-        there = {name: name for name in self._assets}
-        full = {spelling.key_of(there, key) for key in whole}
-        keys = [spelling.key_of(there, key) for key in keys]
-        assets = [f"assets.{key}" if key in full else f"assets.{key}.href" for key in dict.fromkeys(keys)]
-        columns = [*self._plain, "geometry", *assets]
-        groups = [
-            n
-            for n in range(self._file.num_row_groups)
-            if self._overlaps(n, "collection", (collection, collection))
-            and (window is None or self._overlaps(n, "datetime", window))
-        ]
-        with self._readable():
-            for group in groups:
-                wanted = column_ranges(self._file.metadata, group, columns)
-                with self._remote.at_hand(wanted) if self._remote else contextlib.nullcontext():
-                    for batch in self._file.iter_batches(ROWS, row_groups=[group], columns=columns):
-                        yield self._items(batch, collection, window)
-
-    def _overlaps(self, group: int, column: str, wanted: tuple[Any, Any]) -> bool:
-        """Whether a row group may hold values from the first to the second, as its statistics say."""
-        if column not in self._paths:
-            return True
-        stats = self._file.metadata.row_group(group).column(self._paths.index(column)).statistics
-        # The least and the greatest are of what is stated: an item may state nothing, and say it elsewhere.
-        if stats is None or not stats.has_min_max or not stats.has_null_count or stats.null_count:
-            return True
-        try:
-            low, high = _aware(stats.min), _aware(stats.max)
-        except (ArithmeticError, ValueError):  # no time, or no text, that Python has: each item is looked at
-            return True
-        return not isinstance(low, type(wanted[0])) or bool(low <= wanted[1] and high >= wanted[0])
-
-    def _items(self, batch: pa.RecordBatch, collection: str, window: _Interval | None) -> list[Item]:
-        table = pa.Table.from_batches([batch])
-        keep = (pc.field("collection") == collection) | pc.field("collection").is_null()
-        if window is not None and pa.types.is_timestamp(table.schema.field("datetime").type):
-            column = table.schema.get_field_index("datetime")
-            table = table.set_column(column, "datetime", _utc(table["datetime"]))
-            time = pc.field("datetime")
-            keep &= time.is_null() | ((time >= pa.scalar(window[0])) & (time < pa.scalar(window[1])))
-        table = table.filter(keep)
-        shapes = shapely.from_wkb(table["geometry"].to_numpy(), on_invalid="ignore")  # of what is none: None
-        plain = {name: table[name] for name in self._plain}
-        rows = pa.table({n: _utc(c) if pa.types.is_timestamp(c.type) else c for n, c in plain.items()}).to_pylist()
-        assets = table["assets"].to_pylist()
-        return [
-            {
-                "id": row["id"],
-                "collection": row["collection"],
-                "geometry": shape,
-                "properties": {k: v for k, v in row.items() if v is not None},
-                "assets": {k: v for k, v in (its or {}).items() if isinstance(v, dict) and v.get("href")},
-            }
-            for row, shape, its in zip(rows, np.atleast_1d(shapes), assets, strict=True)
-        ]
-
-
-_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_FIRST_S, _LAST_S = -62_135_510_400, 253_402_214_400
-"""What Python has as times in any zone, since 1970: from the second day of year 1 to before the last of year 9999."""
-
-
-def _utc(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Times in microseconds, which is what Python has; those without a zone are UTC, and what no calendar has is none."""
-    seconds = pc.divide(column.cast(pa.int64()), _PER_SECOND[column.type.unit])
-    known = pc.and_(pc.greater_equal(seconds, _FIRST_S), pc.less(seconds, _LAST_S))
-    column = pc.if_else(known, column, pa.scalar(None, column.type))
-    return column.cast(pa.timestamp("us", column.type.tz), safe=False).cast(pa.timestamp("us", "UTC"))
-
-
-def _aware(value: Any) -> Any:
-    return value.replace(tzinfo=dt.UTC) if isinstance(value, dt.datetime) and value.tzinfo is None else value

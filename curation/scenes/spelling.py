@@ -13,8 +13,11 @@ ORBIT_STATES = ("ascending", "descending", "geostationary")
 
 _PLATFORM = re.compile(r"s(?:entinel)?-?([1-6])-?(precursor|[a-dp])?")
 
-_TILE = re.compile(r"(?:MGRS-)?T?(\d{1,2})([C-HJ-NP-X])([A-HJ-NP-Z]{2})", re.ASCII)
-"""A square of 100 km of MGRS: `32ULC`, `T32ULC` (as products are named), `MGRS-5VML` (STAC extension `grid`)."""
+SQUARE = r"[0-9]{1,2}[C-HJ-NP-X][A-HJ-NP-Z]{2}"
+"""A square of 100 km of MGRS, as a pattern: `32ULC`, and of zone 5 `5VML` or `05VML`."""
+
+_TILE = re.compile(rf"(?:MGRS-)?T?({SQUARE})")
+"""`32ULC`, `T32ULC` (as products are named), `MGRS-5VML` (STAC extension `grid`)."""
 
 _EPSG = re.compile(r"(?:.*\bEPSG[:/]+(?:[^:/]*[:/]+)?)?(\d{4,6})(?:\.0+)?(?:\+\d+)?/?", re.ASCII | re.IGNORECASE)
 """`32632`, `EPSG:32632`, `urn:ogc:def:crs:EPSG::32632`, `http://www.opengis.net/def/crs/EPSG/0/32632`; of a compound CRS
@@ -68,7 +71,7 @@ def tile(text: str) -> str:
     """A tile's name in one form: `05VML` of `MGRS-5VML`, `T05VML` and `05vml`."""
     name = text.strip().upper()
     found = _TILE.fullmatch(name)
-    return f"{int(found[1]):02d}{found[2]}{found[3]}" if found else name.removeprefix("MGRS-")
+    return found[1].zfill(5) if found else name.removeprefix("MGRS-")
 
 
 def datatake(text: str) -> str:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from curation.pack.labels.imported import record_of
+from curation.scenes import saved
 from tests import world as tiny
 from tests.pack.labels.files import label_file, labels, written
 from tests.run import Curate
@@ -66,3 +67,14 @@ def test_what_is_refused_has_replaced_no_labels_and_what_goes_on_has(built: Cura
     assert record_of(mine.store).file == "second.json"
     assert mine("pack", "--labels", str(tmp_path / "first.json")) == 0
     assert record_of(mine.store).file == "first.json"
+
+
+def test_a_catalog_that_is_asked_for_labels_is_opened_once_for_that_and_its_searches(
+    built: Curate, tmp_path: Path, monkeypatch
+):
+    opened: list[str] = []
+    real = saved.opened
+    monkeypatch.setattr(saved, "opened", lambda catalog: opened.append(catalog.location) or real(catalog))
+    mine = Curate(built.world, tmp_path)
+    assert mine("build", "--season", "summer", "--limit", "1") == 0
+    assert opened == [str(built.world.catalog)]  # of a snapshot elsewhere each opening reads all of its footers

@@ -70,7 +70,7 @@ def s3(request: Request) -> None:
 
 
 def keys(url: str, **more: object) -> BucketAccess:
-    names = {"access_key_id": ["SCENES_KEY", "SCENES_KEY_2"], "secret_access_key": ["SCENES_SECRET"]}
+    names = {"access_key_id": ["SCENES_KEY", "SCENES_KEY_2"], "secret_access_key": ["SCENES_SECRET", "SCENES_SECRET_2"]}
     return BucketAccess.model_validate({"endpoint": url, "region": "default", "credentials": names} | more)
 
 
@@ -80,7 +80,7 @@ def test_scenes_and_results_have_keys_and_endpoints_of_their_own(monkeypatch: py
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", results)  # which obstore looks at before what it is told
         monkeypatch.setenv("AWS_SESSION_TOKEN", "of results")
         monkeypatch.setenv("SCENES_KEY_2", KEY)
-        monkeypatch.setenv("SCENES_SECRET", SECRET)
+        monkeypatch.setenv("SCENES_SECRET_2", SECRET)
         address = FileAddress("s3://scenes/a/s.tif", access=keys(scenes))
         assert fetched(address) == DATA
         store = Store("s3://bucket/made")
@@ -109,7 +109,7 @@ def test_keys_that_are_missing_are_told_by_name_and_asked_for_when_they_are_used
     with serving(s3) as url:
         address = FileAddress("s3://scenes/s.tif", access=keys(url))
         monkeypatch.setenv("SCENES_SECRET", SECRET)
-        with pytest.raises(AccessError, match="SCENES_KEY or SCENES_KEY_2 is not set") as err:
+        with pytest.raises(AccessError, match="wants keys: SCENES_KEY is not set") as err:
             fetched(address)
         assert err.value.code == "no_access"
         monkeypatch.setenv("SCENES_KEY", "AKWRONG")

@@ -10,7 +10,7 @@ import pytest
 from curation.cli import main
 from curation.errors import ConfigError
 from curation.recipe import catalogs
-from curation.recipe.access import BucketAccess, NetrcAccess, check_accesses
+from curation.recipe.access import BucketAccess, NetrcAccess, TokenAccess, check_accesses
 from curation.recipe.catalogs import missing_access, resolve, resolve_all, table
 from curation.recipe.dataset import load_dataset
 from curation.recipe.forms import CatalogForm
@@ -32,6 +32,7 @@ def _unset(monkeypatch: pytest.MonkeyPatch) -> None:
         ("s3", {"region": "r", "credentials": {"access_key_id": ["K"]}}, "access_key_id and secret_access_key"),
         ("s3", {"region": "r", "credentials": {"key": ["K"]}}, r"credentials \['key'\]: no such"),
         ("s3", {"region": "r", "unsigned": True, "requester_pays": True}, "goes with neither"),
+        ("s3", {"region": "r", "credentials": {"access_key_id": ["K", "L"], "secret_access_key": ["S"]}}, "as many"),
         ("az", {"unsigned": True}, "account: expected of az"),
         ("gs", {"unsigned": True, "requester_pays": True}, "goes with neither"),
         ("gs", {"credentials": {"service_account": ["K"]}, "requester_pays": True}, "are of s3"),
@@ -40,6 +41,28 @@ def _unset(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_does_not_go_together_is_told(scheme, stated, told):
     with pytest.raises(ValueError, match=told):
         check_accesses({scheme: BucketAccess.model_validate(stated)})
+
+
+def test_keys_are_of_one_set_and_a_set_that_is_begun_is_not_made_whole_by_another(monkeypatch: pytest.MonkeyPatch):
+    sets = {"access_key_id": ["MINE_ID", "ITS_ID"], "secret_access_key": ["MINE_SECRET", "ITS_SECRET"]}
+    sets |= {"session_token": ["MINE_TOKEN", "ITS_TOKEN"]}
+    access = BucketAccess.model_validate({"region": "r", "credentials": sets})
+    assert access.needs == "keys in MINE_ID and MINE_SECRET or ITS_ID and ITS_SECRET"
+    assert access.missing() == ["MINE_ID and MINE_SECRET or ITS_ID and ITS_SECRET"]
+    monkeypatch.setenv("MINE_TOKEN", "t0")  # alone it is no key
+    for name in ("ITS_ID", "ITS_SECRET", "ITS_TOKEN"):
+        monkeypatch.setenv(name, name.lower())
+    whole = {"access_key_id": "its_id", "secret_access_key": "its_secret", "session_token": "its_token"}
+    assert (access.held.values, access.missing()) == (whole, [])
+    monkeypatch.setenv("MINE_ID", "mine")
+    assert access.held.values == {"access_key_id": "mine", "session_token": "t0"}
+    assert access.missing() == ["MINE_SECRET"]
+    monkeypatch.setenv("MINE_SECRET", "s")
+    assert access.held.values == {"access_key_id": "mine", "secret_access_key": "s", "session_token": "t0"}
+    login = TokenAccess(token_url="https://h", client_id="c", user=["U", "V"], password=["P", "Q"], hosts=["h"])
+    monkeypatch.setenv("U", "u")
+    monkeypatch.setenv("Q", "q")
+    assert (login.held.values, login.missing()) == ({"user": "u"}, ["P"])
 
 
 def test_of_credentials_that_stand_for_each_other_one_is_enough(monkeypatch: pytest.MonkeyPatch):
@@ -85,12 +108,14 @@ def test_an_alternate_of_ones_own_catalog_makes_it_another():
 
 def test_what_is_not_set_is_told_by_name_for_public_catalogs_that_are_asked(monkeypatch: pytest.MonkeyPatch):
     cells = load_dataset("ssl4eo-s")
-    assert missing_access(cells, resolve_all(cells)) == {
-        "cdse": ["CDSE_S3_ACCESS_KEY_ID or AWS_ACCESS_KEY_ID", "CDSE_S3_SECRET_ACCESS_KEY or AWS_SECRET_ACCESS_KEY"]
-    }
-    assert missing_access(cells, resolve_all(cells, "cdse+https://stac.example")) == {}
-    for name in CDSE[:2]:
+    assert missing_access(cells, resolve_all(cells)) == {"cdse": ["CDSE_S3_ACCESS_KEY_ID", "CDSE_S3_SECRET_ACCESS_KEY"]}
+    assert missing_access(cells, resolve_all(cells, apart={"*": "cdse+https://stac.example"})) == {}
+    for name in CDSE[2:]:  # those of --root
         monkeypatch.setenv(name, "hidden")
+    monkeypatch.setenv(CDSE[0], "hidden")
+    assert missing_access(cells, resolve_all(cells)) == {"cdse": ["CDSE_S3_SECRET_ACCESS_KEY"]}
+    assert resolve("cdse").access["s3"].held.values == {"access_key_id": "hidden"}
+    monkeypatch.setenv(CDSE[1], "hidden")
     assert missing_access(cells, resolve_all(cells)) == {}
 
 
@@ -98,7 +123,7 @@ def test_a_build_without_keys_is_refused_before_anybody_is_asked(tmp_path: Path,
     flags = ["--dataset", "ssl4eo-s", "--root", str(tmp_path), "--scheduler", "none", "--region", "9,50,10,51"]
     assert main.main(["build", *flags]) == 2
     said = capsys.readouterr().err
-    assert "catalog cdse: CDSE_S3_ACCESS_KEY_ID or AWS_ACCESS_KEY_ID, CDSE_S3_SECRET" in said
+    assert "catalog cdse: CDSE_S3_ACCESS_KEY_ID, CDSE_S3_SECRET_ACCESS_KEY" in said
     assert not list(tmp_path.iterdir())
 
 
@@ -115,11 +140,11 @@ def test_the_table_says_who_has_what_and_what_is_set_here_and_never_what_it_hold
     assert olci.split("  ")[1].strip() == "-" or " - " in olci
     assert "sentinel-3-olci-1-efr-ntc *" in olci
     assert "planetary-computer: no account; hrefs are signed" in lines
-    assert "cdse-https: user and password in CDSE_USERNAME, CDSE_PASSWORD: not set here: CDSE_PASSWORD" in lines
+    assert "cdse-https: user and password in CDSE_USERNAME and CDSE_PASSWORD: not set here: CDSE_PASSWORD" in lines
     monkeypatch.setenv("CDSE_PASSWORD", "hidden-word")
     assert main.main(["catalogs", *flags]) == 0
     said = capsys.readouterr().out
-    assert "cdse-https: user and password in CDSE_USERNAME, CDSE_PASSWORD: set here" in said
+    assert "cdse-https: user and password in CDSE_USERNAME and CDSE_PASSWORD: set here" in said
     assert "hidden" not in said + "".join(lines)
 
 
@@ -131,7 +156,7 @@ def test_a_row_that_states_its_access_wrongly_is_told(monkeypatch: pytest.Monkey
 
 
 def test_what_lets_one_in_at_a_collection_is_the_same_for_each_row_of_its_catalog():
-    # One URL may have several rows, with forms of their own: Earth Search has the very same GLO-30 for both of its rows.
+    # One URL may have several rows, with forms of their own: Earth Search has the very same GLO-30 for all of its rows.
     specs = {**load_dataset("ssl4eo-s").specs, **load_dataset("ssl4eo-s12-ml").specs}
     found: dict[tuple[str, str, str], list[CatalogForm]] = {}
     for row in table():
@@ -139,6 +164,6 @@ def test_what_lets_one_in_at_a_collection_is_the_same_for_each_row_of_its_catalo
         for name, spec in specs.items():
             if (form := catalog.form_of(spec)) is not None and catalog.alternate == "":
                 found.setdefault((catalog.location, name, form.collection), []).append(form)
-    assert len(found["https://earth-search.aws.element84.com/v1", "dem", "cop-dem-glo-30"]) == 2
+    assert len(found["https://earth-search.aws.element84.com/v1", "dem", "cop-dem-glo-30"]) == 3
     for forms in found.values():
         assert all(form == forms[0] for form in forms)

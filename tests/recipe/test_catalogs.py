@@ -162,12 +162,15 @@ def recipe(tmp_path, **by_source):
     ("catalog", "apart", "want"),
     [
         (None, {}, {"": "planetary-computer", "s2l2a": "planetary-computer", "dem": "cdse"}),
+        ("earth-search", {}, {"": "earth-search", "s2l2a": "earth-search", "dem": "cdse"}),
+        ("earth-search", {"dem": "embedded"}, {"s2l2a": "earth-search", "dem": "embedded"}),
+        ("earth-search", {"*": "earth-search"}, {"": "earth-search", "s2l2a": "earth-search", "dem": "earth-search"}),
         ("embedded", {}, {"": "embedded", "s2l2a": "embedded", "dem": "embedded"}),
         (None, {"s2l2a": "earth-search"}, {"": "planetary-computer", "s2l2a": "earth-search", "dem": "cdse"}),
         ("embedded", {"d*": "cdse"}, {"": "embedded", "s2l2a": "embedded", "dem": "cdse", "dynamicworld": "cdse"}),
     ],
 )
-def test_what_is_said_of_a_source_goes_before_what_is_said_of_all_and_the_command_before_the_recipe(
+def test_what_is_said_of_a_source_goes_before_what_is_said_of_all_and_of_either_the_command_before_the_recipe(
     tmp_path, catalog, apart, want
 ):
     found = named(recipe(tmp_path, dem="cdse"), catalog, apart)
@@ -191,7 +194,8 @@ def test_who_says_it_changes_no_digest_and_who_is_asked_does(tmp_path):
     others = {n: "planetary-computer" for n in plain.specs if n != "dem"}
     assert pixels_digest(plain, resolve_all(plain, "earth-search", others)) == pixels_digest(plain, apart)
     assert pixels_parts(plain, one)["catalog"] == "planetary-computer"
-    assert pixels_digest(says, resolve_all(says, "planetary-computer")) == pixels_digest(plain, one)
+    assert pixels_digest(says, resolve_all(says, apart={"*": "planetary-computer"})) == pixels_digest(plain, one)
+    assert pixels_digest(says, resolve_all(says, "planetary-computer")) == pixels_digest(plain, apart)
 
 
 def test_which_source_has_another_catalog_is_told_and_nothing_of_the_others(tmp_path):
@@ -226,4 +230,5 @@ def test_the_recipe_of_every_sentinel_names_catalogs_that_have_a_form_of_each_so
         n: "cdse" if n == "s3olci" else "planetary-computer" for n in cells.specs
     }
     assert all(every.form_of(spec) for spec in cells.specs.values())
+    assert resolve_all(cells, "planetary-computer") == every  # which has no OLCI
     assert resolve_all(cells, "embedded", served_at="http://127.0.0.1").apart == ()

@@ -17,10 +17,14 @@ import yaml
 LEVEL_2 = ("sentinel-2-l2a", "sentinel-2-c1-l2a")
 """The collections of surface reflectance that are offered here."""
 
+LEVEL_1 = ("sentinel-2-l1c",)
+"""That of reflectance at the top of the atmosphere."""
+
 HOSTS = {
     "sentinel2l2a01.blob.core.windows.net": "planetary-computer",
     "sentinel-cogs.s3.us-west-2.amazonaws.com": "earth-search",
     "e84-earth-search-sentinel-data.s3.us-west-2.amazonaws.com": "earth-search-c1",
+    "sentinel-s2-l1c": "earth-search",
     "eodata": "cdse",
 }
 """Whose files an href leads to."""
@@ -80,20 +84,26 @@ def _provider(item: dict[str, Any]) -> str:
     return provider
 
 
-@functools.cache
-def sentinel_2() -> tuple[Recorded, ...]:
-    """Each item of the collections of surface reflectance once, in order of provider and id."""
+def sentinel_2(collections: tuple[str, ...] = LEVEL_2) -> tuple[Recorded, ...]:
+    """Each item of some collections once, of those of surface reflectance or at the top; in order of provider and id."""
+    return tuple(one for one in _both_levels() if one.item["collection"] in collections)
+
+
+@functools.cache  # all files are read for it
+def _both_levels() -> tuple[Recorded, ...]:
     found: dict[tuple[str, str], Recorded] = {}
     root = folder()
     for path in sorted(root.rglob("*")) if root else ():
         if path.suffix not in (".json", ".yaml") or not path.is_file():
             continue
         text = path.read_bytes()
-        if not any(name.encode() in text for name in LEVEL_2) and b"H4sI" not in text:  # gzip, as YAML has bytes
+        if (
+            not any(name.encode() in text for name in LEVEL_2 + LEVEL_1) and b"H4sI" not in text
+        ):  # gzip, as YAML has bytes
             continue
         for value in _bodies(path):
             for item in _items(value):
-                if item.get("collection") in LEVEL_2:
+                if item.get("collection") in LEVEL_2 + LEVEL_1:
                     one = Recorded(str(path.relative_to(root)), _provider(item), item)  # type: ignore[arg-type]
                     found.setdefault((one.provider, item["id"]), one)
     return tuple(found[key] for key in sorted(found))

@@ -217,6 +217,42 @@ def test_labels_go_with_the_scene_of_their_own_acquisition():
     assert (caught.value.code, caught.value.status) == (Code.NO_MATCH, Status.ABSENT)
 
 
+@pytest.mark.parametrize(
+    ("name", "stated"),
+    [
+        ("S2A_MSIL2A_20210715T102559_R108_T32ULC_20210716T010203", {}),  # Planetary Computer
+        ("S2A_32ULC_20210715_0_L2A", {"datatake": "GS2A_20210715T102559_031668"}),  # Earth Search
+        ("S2A_32ULC_20210715_0_L2A", {}),
+        ("made-here", {"tile": "32ULC"}),
+    ],
+)
+@pytest.mark.parametrize("late_s", [0, 61, 300, 535])
+def test_a_map_that_earth_engine_names_is_of_the_image_that_was_sensed_minutes_later(name, stated, late_s):
+    """Its name is all that tells it: it has no property of Sentinel-2, and its time may be the datatake's or the image's."""
+    start = dt.datetime(2021, 7, 15, 10, 25, 59, tzinfo=dt.UTC)
+
+    def image(second: int, tile: str = "32ULC", at: dt.datetime = start) -> Scene:
+        named = f"{start + dt.timedelta(seconds=second):%Y%m%dT%H%M%S}_{at:%Y%m%dT%H%M%S}_T{tile}"
+        return scene(named, time=at)
+
+    of = scene(name, time=start + dt.timedelta(seconds=late_s), **stated)
+    for at in (start, of.time, start + dt.timedelta(seconds=535)):
+        own = image(0, at=at)
+        assert rank.same_acquisition([image(0, "32ULD", at), own, image(-6000, at=at)], of) == [own]
+        with pytest.raises(Reject):
+            rank.same_acquisition([image(0, "32ULD", at), image(-6000, at=at)], of)
+
+
+def test_what_both_state_to_name_their_acquisition_decides():
+    """Two satellites that fly in tandem see one place within the minute."""
+    stated = {"tile": "32ULC", "datatake": "GS2A_20210715T102559_031668"}
+    of = scene("S2A_MSIL2A_20210715T102559_R108_T32ULC_20210716T010203", **stated)
+    other = scene("map", 0.0003, **stated | {"datatake": "OF ANOTHER"})
+    with pytest.raises(Reject):
+        rank.same_acquisition([other], of)
+    assert ids(rank.same_acquisition([other, scene("own", 0.3, **stated)], of)) == ["own"]
+
+
 def test_unnamed_datatakes_do_not_match_each_other():
     with pytest.raises(Reject):
         rank.same_acquisition([scene("a", 5)], scene("image"))

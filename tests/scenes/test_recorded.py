@@ -14,11 +14,12 @@ from curation.model import Scene
 from curation.read import radiometry
 from curation.read.radiometry import Evidence
 from curation.recipe.catalogs import Catalog
-from curation.scenes import items
+from curation.scenes import items, rank
 from tests.scenes.catalog import bands, items_in, reduced, spec
-from tests.scenes.recorded import Recorded, every, sentinel_2
+from tests.scenes.recorded import LEVEL_1, Recorded, every, sentinel_2
 
 EVERY = sentinel_2()
+AT_THE_TOP = sentinel_2(LEVEL_1)
 OF_ES = tuple(r for r in EVERY if r.provider == "earth-search")
 
 
@@ -55,6 +56,39 @@ def test_all_providers_are_among_what_is_recorded(shared):
     assert found["planetary-computer", "sentinel-2-l2a"] >= 163
     stated = {r.item["properties"].get("s2:processing_baseline", "")[:2] for r in EVERY}
     assert {"02", "04", "05"} <= stated
+
+
+@pytest.mark.parametrize("one", every(AT_THE_TOP))
+def test_each_recorded_item_of_level_1c_is_read_as_its_files_are(one: Recorded):
+    """All are from 05.10 on, and nobody takes the offset off ESA's files."""
+    source = spec("s2l1c")
+    scene = reduced(one.item, source, one.provider)
+    assert set(scene.hrefs) == set(bands(source)) >= {"B8A", "B10"}
+    assert all(href.endswith(f"{band}.jp2") for band, href in scene.hrefs.items())  # whatever the assets are called
+    for band in bands(source):
+        asset = one.item["assets"][source.catalogs[one.provider].assets.get(band, band)]
+        its = asset["raster:bands"][0] if "raster:bands" in asset else {k[7:]: v for k, v in asset.items()}
+        assert (its["scale"], its["offset"]) == (0.0001, -0.1)
+    stated = scene.baseline, scene.offset_dn, scene.tile and len(scene.tile), scene.datatake and scene.datatake[:5]
+    assert stated == (
+        "05.10" if one.provider == "cdse" else "05.11",
+        1000,
+        5,
+        "GS2A_" if one.provider == "cdse" else "GS2B_",
+    )
+
+
+def test_recorded_items_of_level_1c_go_with_the_surface_reflectance_of_their_acquisition(shared):
+    assert Counter(r.provider for r in AT_THE_TOP) == {"earth-search": 5, "cdse": 1}
+    top = [reduced(r.item, spec("s2l1c"), r.provider) for r in AT_THE_TOP if r.provider == "earth-search"]
+    surface = [reduced(r.item, spec("s2l2a"), r.provider) for r in EVERY if r.provider == "earth-search-c1"]
+    assert {s.tile for s in top} == {"20EPT", "24MUV", "24MVV", "24MWV", "24MXV"}
+    paired = 0
+    for scene in surface:
+        if scene.tile in {s.tile for s in top}:
+            assert rank.same_acquisition(top, scene)[0].tile == scene.tile
+            paired += 1
+    assert paired >= 3
 
 
 def states(one: Recorded) -> tuple[Any, set[float]]:

@@ -22,7 +22,8 @@ from curation.errors import ConfigError
 from curation.errors.codes import Code
 from curation.errors.words import counted
 from curation.model import STATIC, Season
-from curation.pack.labels.imported import Imported, Record, key_of
+from curation.pack.labels.imported import Imported, Record
+from curation.pack.labels.listed import key_of
 from curation.pack.plan import PlannedSample
 from curation.places.locations import Locations
 from curation.recipe.dataset import Dataset

@@ -23,12 +23,13 @@ from curation.errors import ConfigError, DamageError
 from curation.model import STATIC
 from curation.outcomes import PatchOutcome, Status
 from curation.pack import meta
-from curation.pack.labels import acquisition, known
-from curation.pack.labels.acquisition import Image
+from curation.pack.labels import known
 from curation.pack.labels.known import LISTED
-from curation.pack.labels.listed import SCHEMA
+from curation.pack.labels.listed import SCHEMA, key_of
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import digest
+from curation.scenes import acquisition
+from curation.scenes.acquisition import Image
 from curation.store import paths
 from curation.store.objects import Store
 
@@ -252,12 +253,6 @@ class Imported:
         said = [self.said(n) for n in self.matching(dataset, season, place, outcome, facts)]
         alike = said and all(s == said[0] for s in said)
         return {LISTED: said[0] if alike else known.unknown()}
-
-
-def key_of(location: str) -> str:
-    """A location's id as ids are compared: of a number leading zeros do not count."""
-    text = location.strip()
-    return text.lstrip("0") or "0" if text.isascii() and text.isdigit() else text
 
 
 def release_digest(dataset: Dataset, imported: Imported | None) -> str:

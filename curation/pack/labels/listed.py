@@ -8,7 +8,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,21 @@ import pyarrow.parquet as pq
 from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
 from curation.model import parse_time
-from curation.pack.labels import acquisition
-from curation.pack.labels.acquisition import Image
 from curation.recipe.sources import SourceSpec
+from curation.scenes import acquisition
+from curation.scenes.acquisition import Image
 from curation.store import local, tables
 
 LOCATION_COLUMNS = ("location_id", "location", "id", "sample_id")
 """Where a table's locations are looked for, in order."""
 IMAGE_COLUMNS = ("s2_id", "sentinel2_id", "image_id", "system:index")
 """Where its Sentinel-2 ids are."""
-TIME_COLUMNS = ("time", "datetime", "date")
-"""Where its times are, where it has no ids."""
+TIME_COLUMNS = ("time", "datetime", "date", "timestamp", "system:time_start")
+"""Where its times are, of rows without an id."""
+_IN_MS = "system:time_start"
+"""The one of them that has milliseconds since 1970: Earth Engine's."""
+_SEASON_COLUMNS = ("season", "month")
+"""What tells rows of one place apart, and is no time that an image can be found by."""
 LABEL_COLUMNS = ("labels", "classes")
 """Where its labels are: a list, or text with `;`, `,` or `|` between them; else a column of 0 and 1 per label."""
 
@@ -37,6 +41,15 @@ MOST_BYTES = 512 * 2**20
 """Of a file, which is read whole: the labels of 780,371 images take some 90 MB as JSON."""
 
 PARQUET = (".parquet", ".geoparquet")
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_SINCE_1970 = {10: 1, 13: 1000}
+"""Digits of times since 1970 from 2001 on → how many a second."""
+_FIRST = 2015
+"""Sentinel-2A was launched in June of that year."""
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])|[0-9]{8}(?:[T ]|$)", re.ASCII)
+_PRODUCT = re.compile(r"G?S2[A-D]_", re.ASCII)
+"""How names of Sentinel-2's products and datatakes, and ids of Earth Search, begin."""
 
 SCHEMA = pa.schema(
     [
@@ -161,9 +174,12 @@ def read(path: Path, where: str, words_of: Callable[[bool], Vocabulary]) -> tupl
     else:
         names, lines = _of_csv(path, where)
     image = _found(names, IMAGE_COLUMNS)
-    time = None if image else _found(names, TIME_COLUMNS)
+    time = _found(names, TIME_COLUMNS)
     seasonal = bool(image or time)
-    return table(_of_table(names, lines, image, time, where, words_of(seasonal))), seasonal
+    if not seasonal:
+        lines = _of_places(names, lines, where)
+    rows = _of_table(names, lines, image, time, where, words_of(seasonal))
+    return table(_days(list(rows)) if time else rows), seasonal
 
 
 def _of_json(path: Path, where: str, words: Vocabulary) -> Iterator[Row]:
@@ -262,13 +278,89 @@ def _of_table(
         if place is None or not str(place).strip():
             raise ConfigError(f"{at}: column {location!r}: no location; mend it, or leave the row out")
         its = _text(place, at)
-        if image:
-            name = str(line[image] or "")
+        name = str(line[image] or "") if image else ""
+        if image and (name.strip() or not time or _is_empty(line[time])):
             yield Row(number, its, name, _image(name, at), said)
         elif time:
-            yield Row(number, its, None, _timed(line[time], f"{at}: column {time!r}"), said)
+            yield Row(number, its, None, _timed(line[time], time, f"{at}: column {time!r}"), said)
         else:
             yield Row(number, its, None, None, said)
+
+
+def _of_places(names: Sequence[str], lines: Iterable[dict[str, Any]], where: str) -> Iterator[dict[str, Any]]:
+    """The same lines, of a table that has neither ids nor times: labels of places, whatever the image.
+
+    Raises:
+        ConfigError: something in it reads as such, or tells rows of one place apart, and would be passed over.
+    """
+    location = _found(names, LOCATION_COLUMNS)
+    first: dict[str, int] = {}
+    left = {n: 0 for n in names if n not in (location, *LABEL_COLUMNS)}
+    """Column → values that tell an image or a time, as long as all of it do."""
+    do = (
+        f"name the column of Sentinel-2 ids {IMAGE_COLUMNS[0]!r}, or that of times {TIME_COLUMNS[0]!r}; where the labels "
+        f"are of the whole place, leave it with one row, and such columns out; columns: {', '.join(names)}"
+    )
+    if found := _found(names, _SEASON_COLUMNS):
+        raise ConfigError(f"{where}: column {found!r} tells no image: {do}")
+    for number, line in enumerate(lines, 1):
+        if location is not None and not _is_empty(line[location]):
+            key = key_of(str(line[location]))
+            if key in first:
+                raise ConfigError(
+                    f"{where}: location {str(line[location])[:60]!r} stands in rows {first[key]} and {number}, and nothing "
+                    f"says of which image or time either is: {do}"
+                )
+            first[key] = number
+        for name in list(left):
+            if not _is_empty(line[name]):
+                if _tells(line[name]):
+                    left[name] += 1
+                else:
+                    del left[name]
+        yield line
+    if told := [n for n, count in left.items() if count]:
+        raise ConfigError(f"{where}: column {told[0]!r} reads as ids of images or times, under no name of these: {do}")
+
+
+def key_of(location: str) -> str:
+    """A location's id as ids are compared: of a number leading zeros do not count."""
+    text = location.strip()
+    return text.lstrip("0") or "0" if text.isascii() and text.isdigit() else text
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value != value or not str(value).strip()  # NaN is none, and NaT neither
+
+
+def _tells(value: Any) -> bool:
+    """Whether a value reads as the id of a Sentinel-2 image, or as a time that one may have."""
+    if isinstance(value, dt.date):
+        return True
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    if acquisition.of_id(text) is not None or _PRODUCT.match(text):
+        return True
+    try:
+        if text.isascii() and text.isdigit() and len(text) in _SINCE_1970:
+            time = _EPOCH + dt.timedelta(seconds=int(text) / _SINCE_1970[len(text)])
+        elif _DATE.match(text):
+            time = parse_time(text)
+        else:
+            return False
+    except (ValueError, OverflowError):
+        return False
+    return _FIRST <= time.year < _FIRST + 100
+
+
+def _days(rows: list[Row]) -> list[Row]:
+    """The same rows; where all of the times that stand for an id are midnight, they are days."""
+    timed = [r.image.sensed for r in rows if r.image is not None and r.image.sensed is not None]
+    if any(t.time() != dt.time() for t in timed):
+        return rows
+    return [
+        replace(r, image=Image(None, None, day=r.image.sensed.date())) if r.image and r.image.sensed else r
+        for r in rows
+    ]
 
 
 def _several(value: Any, where: str, words: Vocabulary) -> list[str] | None:
@@ -313,17 +405,22 @@ def _image(name: str, where: str) -> Image:
     return found
 
 
-def _timed(value: Any, where: str) -> Image:
+def _timed(value: Any, column: str, where: str) -> Image:
     if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
         return Image(None, None, day=value)
     try:
         if isinstance(value, dt.datetime):
             return Image(None, None, parse_time(value.isoformat()))
-        text = str(value or "").strip()
-        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value or "").strip()
+        if column == _IN_MS and not _DATE.match(text):
+            return Image(None, None, _EPOCH + dt.timedelta(milliseconds=int(text)))
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}", text, re.ASCII):
             return Image(None, None, day=dt.date.fromisoformat(text))
+        if text.isdigit():  # some of which read as dates
+            raise ValueError(text)
         return Image(None, None, parse_time(text))
     except (ValueError, OverflowError) as err:
         raise ConfigError(
             f"{where}: {str(value)[:60]!r}: expected a day or time, such as 2020-07-18T10:25:59Z"
+            + (", or milliseconds since 1970" if column == _IN_MS else "")
         ) from err

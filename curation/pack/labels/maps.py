@@ -18,12 +18,12 @@ from rasterio.warp import transform_bounds
 from curation.cubes import labels
 from curation.errors import ConfigError, ReadError
 from curation.model import Location
-from curation.pack.labels import acquisition
-from curation.pack.labels.acquisition import Image
 from curation.pack.labels.listed import Row, table
 from curation.places.locations import Locations
 from curation.read.reader import Asset, Reader
 from curation.recipe.dataset import Dataset
+from curation.scenes import acquisition
+from curation.scenes.acquisition import Image
 from curation.store import local
 from curation.work.progress import Counting
 

@@ -57,4 +57,14 @@ ROWS = (
             "tests/api/test_labelled.py::test_a_file_that_labels_nothing_here_is_refused_and_what_was_imported_stays",
         ),
     ),
+    Mutant(
+        "what asks a catalog for labels opens it for its searches, too",
+        "curation/api/folder.py",
+        "keep=given.keep, searches=searches)",
+        "keep=given.keep)",
+        (
+            "tests/api/test_labelled.py"
+            "::test_a_catalog_that_is_asked_for_labels_is_opened_once_for_that_and_its_searches",
+        ),
+    ),
 )

@@ -228,29 +228,6 @@ ROWS = (
         ("tests/pack/test_pack.py::test_a_shard_is_made_again_for_whatever_a_sample_tells_and_for_nothing_else",),
     ),
     Mutant(
-        "labels of another tile are of another image",
-        "curation/pack/labels/acquisition.py",
-        "    if label.tile is not None and label.tile != scene.tile:\n        return False\n",
-        "",
-        ("tests/pack/labels/test_acquisition.py::test_another_tile_or_another_start_is_another_image",),
-    ),
-    Mutant(
-        "labels of another datatake are of another image",
-        "curation/pack/labels/acquisition.py",
-        "        return label.start == scene.start\n",
-        "        return True\n",
-        ("tests/pack/labels/test_acquisition.py::test_another_tile_or_another_start_is_another_image",),
-    ),
-    Mutant(
-        "the next orbit is another datatake",
-        "curation/pack/labels/acquisition.py",
-        "-ROUNDED_S <= (scene.sensed - label.start).total_seconds() <= DATATAKE_S",
-        "True",
-        (
-            "tests/pack/labels/test_acquisition.py::test_times_of_sensing_lie_minutes_from_the_datatake_in_real_items_and_still_match",
-        ),
-    ),
-    Mutant(
         "rows that contradict one another label nothing",
         "curation/pack/labels/imported.py",
         "alike = said and all(s == said[0] for s in said)",
@@ -488,5 +465,33 @@ ROWS = (
         "if b in BANDS and (a.res_m or np.inf) > native[b]]:",
         "if b in BANDS and False]:",
         ("tests/pack/labels/test_model.py::test_bands_in_coarser_pixels_than_the_sensor_s_are_refused",),
+    ),
+    Mutant(
+        "labels of images are not taken for those of the place",
+        "curation/pack/labels/listed.py",
+        "        lines = _of_places(names, lines, where)\n",
+        "        pass\n",
+        ("tests/pack/labels/test_listed.py::test_labels_of_images_are_not_taken_for_labels_of_the_place",),
+    ),
+    Mutant(
+        "rows of one place that nothing tells apart are not taken",
+        "curation/pack/labels/listed.py",
+        "            if key in first:\n",
+        "            if False:\n",
+        ("tests/pack/labels/test_listed.py::test_rows_of_one_place_that_nothing_tells_apart_are_refused",),
+    ),
+    Mutant(
+        "days that became midnights are days",
+        "curation/pack/labels/listed.py",
+        "table(_days(list(rows)) if time else rows)",
+        "table(rows)",
+        ("tests/pack/labels/test_listed.py::test_days_are_days_however_they_are_written",),
+    ),
+    Mutant(
+        "digits that are no day are no time",
+        "curation/pack/labels/listed.py",
+        "        if text.isdigit():  # some",
+        "        if False:  # some",
+        ("tests/pack/labels/test_listed.py::test_milliseconds_of_earth_engine_are_times_and_other_numbers_are_none",),
     ),
 )

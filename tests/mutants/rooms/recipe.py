@@ -120,12 +120,13 @@ ROWS = (
         ("tests/recipe/test_seasons.py::test_its_column_is_one_that_locations_carry",),
     ),
     Mutant(
-        "the command's catalog goes before the recipe's for a source",
+        "of the embedded Earth is everything, whatever a recipe says of a source",
         "curation/recipe/catalogs.py",
-        "found |= {name: catalog or use.catalog or recipe.catalog for",
-        "found |= {name: use.catalog or catalog or recipe.catalog for",
+        "rest if is_world else use.catalog or rest for",
+        "use.catalog or rest for",
         (
-            "tests/recipe/test_catalogs.py::test_what_is_said_of_a_source_goes_before_what_is_said_of_all_and_the_command_before_the_recipe",
+            "tests/recipe/test_catalogs.py"
+            "::test_what_is_said_of_a_source_goes_before_what_is_said_of_all_and_of_either_the_command_before_the_recipe",
         ),
     ),
     Mutant(
@@ -134,6 +135,38 @@ ROWS = (
         '"catalog": asked if len(set(asked.values())) > 1 else next(iter(asked.values())),',
         '"catalog": next(iter(asked.values())),',
         ("tests/recipe/test_catalogs.py::test_which_source_has_another_catalog_is_told_and_nothing_of_the_others",),
+    ),
+    Mutant(
+        "keys of two accounts are never mixed",
+        "curation/recipe/access.py",
+        "for what, name in self._counts.items() if",
+        "for what in self._sets[0] for name in [i[what] for i in self._sets] if",
+        ("tests/recipe/test_access.py::test_keys_are_of_one_set_and_a_set_that_is_begun_is_not_made_whole_by_another",),
+    ),
+    Mutant(
+        "keys of --root are not those of CDSE",
+        "stac_queries/catalogs.toml",
+        'access_key_id = ["CDSE_S3_ACCESS_KEY_ID"]\nsecret_access_key = ["CDSE_S3_SECRET_ACCESS_KEY"]\n',
+        'access_key_id = ["CDSE_S3_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID"]\n'
+        'secret_access_key = ["CDSE_S3_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY"]\n',
+        ("tests/recipe/test_access.py::test_what_is_not_set_is_told_by_name_for_public_catalogs_that_are_asked",),
+    ),
+    Mutant(
+        "L1C of Earth Search carries what ESA's files do",
+        "stac_queries/s2l1c.toml",
+        '[catalogs.earth-search]\ncollection = "sentinel-2-l1c"\noffset = "baseline"\n',
+        '[catalogs.earth-search]\ncollection = "sentinel-2-l1c"\noffset = "none"\n',
+        ("tests/scenes/test_recorded.py::test_each_recorded_item_of_level_1c_is_read_as_its_files_are",),
+    ),
+    Mutant(
+        "what a recipe says of a source is not undone by who is asked for the rest",
+        "curation/recipe/catalogs.py",
+        "use.catalog or rest for",
+        "catalog or use.catalog or rest for",
+        (
+            "tests/recipe/test_catalogs.py"
+            "::test_what_is_said_of_a_source_goes_before_what_is_said_of_all_and_of_either_the_command_before_the_recipe",
+        ),
     ),
     Mutant(
         "a netrc file's default is sent to nobody",

@@ -305,14 +305,14 @@ ROWS = (
     ),
     Mutant(
         "a file elsewhere that cannot be read is not told as no table",
-        "curation/scenes/snapshot.py",
+        "curation/scenes/itemtable.py",
         "        except ReadError:  # of a file elsewhere: says what it is\n            raise\n",
         "",
         ("tests/scenes/test_remotefile.py::test_a_server_that_keeps_failing_is_an_error_and_no_empty_answer",),
     ),
     Mutant(
         "a row group in which an item states no time is not left out by the times of others",
-        "curation/scenes/snapshot.py",
+        "curation/scenes/itemtable.py",
         " or not stats.has_null_count or stats.null_count",
         "",
         (
@@ -322,7 +322,7 @@ ROWS = (
     ),
     Mutant(
         "an item of a table that states no collection is looked at",
-        "curation/scenes/snapshot.py",
+        "curation/scenes/itemtable.py",
         ' | pc.field("collection").is_null()',
         "",
         (
@@ -332,7 +332,7 @@ ROWS = (
     ),
     Mutant(
         "a time that no calendar has is no other time",
-        "curation/scenes/snapshot.py",
+        "curation/scenes/itemtable.py",
         "column = pc.if_else(known, column, pa.scalar(None, column.type))",
         "del known",
         ("tests/scenes/test_snapshot.py::test_a_time_that_no_calendar_has_costs_its_item_alone",),
@@ -383,5 +383,90 @@ ROWS = (
         'b.partition(":")[0] for b in bands',
         "b for b in bands",
         ("tests/scenes/test_items.py::test_a_grd_item_of_another_polarisation_is_whole_and_not_wanted",),
+    ),
+    Mutant(
+        "labels of another tile are of another image",
+        "curation/scenes/acquisition.py",
+        "    if label.tile is not None and label.tile != scene.tile:\n        return False\n",
+        "",
+        ("tests/scenes/test_acquisition.py::test_another_tile_or_another_start_is_another_image",),
+    ),
+    Mutant(
+        "labels of another datatake are of another image",
+        "curation/scenes/acquisition.py",
+        "        return label.start == scene.start\n",
+        "        return True\n",
+        ("tests/scenes/test_acquisition.py::test_another_tile_or_another_start_is_another_image",),
+    ),
+    Mutant(
+        "the next orbit is another datatake",
+        "curation/scenes/acquisition.py",
+        "-ROUNDED_S <= (scene.sensed - label.start).total_seconds() <= DATATAKE_S",
+        "True",
+        (
+            "tests/scenes/test_acquisition.py::test_times_of_sensing_lie_minutes_from_the_datatake_in_real_items_and_still_match",
+        ),
+    ),
+    Mutant(
+        "maps are matched by what their names tell",
+        "curation/scenes/rank.py",
+        "    if its.start is None and image.start is None:\n",
+        "    if True:\n",
+        (
+            "tests/scenes/test_rank.py"
+            "::test_a_map_that_earth_engine_names_is_of_the_image_that_was_sensed_minutes_later",
+        ),
+    ),
+    Mutant(
+        "what an item states tells its image where its name does not",
+        "curation/scenes/acquisition.py",
+        "named.tile or scene.tile",
+        "named.tile",
+        (
+            "tests/scenes/test_rank.py"
+            "::test_a_map_that_earth_engine_names_is_of_the_image_that_was_sensed_minutes_later",
+        ),
+    ),
+    Mutant(
+        "other names of acquisitions that both state are of two",
+        "curation/scenes/rank.py",
+        "        return scene.datatake == of.datatake\n",
+        "        if scene.datatake == of.datatake:\n            return True\n",
+        ("tests/scenes/test_rank.py::test_what_both_state_to_name_their_acquisition_decides",),
+    ),
+    Mutant(
+        "tiles of the first nine zones are one however they are written",
+        "curation/scenes/spelling.py",
+        "found[1].zfill(5)",
+        "found[1]",
+        ("tests/scenes/test_acquisition.py::test_tiles_of_the_first_nine_zones_are_one_however_they_are_written",),
+    ),
+    Mutant(
+        "parts of other weeks are not opened",
+        "curation/scenes/snapshot.py",
+        "isinstance(p, _Collection) or p.may_hold(window)]",
+        "True]",
+        ("tests/scenes/test_itemtable.py::test_parts_whose_names_tell_of_other_weeks_are_never_opened",),
+    ),
+    Mutant(
+        "an item may lie outside of what its part is called by",
+        "curation/scenes/itemtable.py",
+        "more = max(last - first, _DAY)",
+        "more = dt.timedelta(0)",
+        ("tests/scenes/test_itemtable.py::test_what_lies_in_a_named_span_is_never_passed_by",),
+    ),
+    Mutant(
+        "a collection is known of each item where statistics do not tell",
+        "curation/scenes/itemtable.py",
+        '_extremes(its, group, "collection") or ("", None)',
+        '_extremes(its, group, "collection") or ("", "")',
+        ("tests/scenes/test_itemtable.py::test_collections_that_statistics_tell_are_not_read",),
+    ),
+    Mutant(
+        "a snapshot that ends before what is asked for says so",
+        "curation/scenes/snapshot.py",
+        "        if not parts and window is not None:\n",
+        "        if False:\n",
+        ("tests/scenes/test_itemtable.py::test_a_snapshot_that_ends_before_what_is_asked_for_says_so",),
     ),
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.cli import main
-from curation.pack.labels import acquisition
+from curation.scenes import acquisition
 from tests.run import Curate
 
 CODES = {
@@ -28,9 +28,9 @@ def without_maps(built: Curate, folder: Path) -> Curate:
 
 
 def metas(shards: Path) -> dict[str, dict[str, Any]]:
-    """Key → `meta.json` of every sample of a dataset's shards."""
+    """Key → `meta.json` of every sample of a dataset's shards, or of one of them."""
     out = {}
-    for path in sorted(shards.rglob("*.tar")):
+    for path in [shards] if shards.is_file() else sorted(shards.rglob("*.tar")):
         with tarfile.open(path) as tar:
             for member in tar:
                 if member.name.endswith(".meta.json"):

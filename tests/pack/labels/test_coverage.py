@@ -14,8 +14,8 @@ from curation.errors import ConfigError
 from curation.errors.codes import Code
 from curation.model import STATIC, Location
 from curation.pack.labels import coverage, imported
-from curation.pack.labels.imported import Imported, key_of
-from curation.pack.labels.listed import SCHEMA
+from curation.pack.labels.imported import Imported
+from curation.pack.labels.listed import SCHEMA, key_of
 from curation.places.locations import Locations
 from curation.recipe.dataset import Dataset
 from tests.properties import examples

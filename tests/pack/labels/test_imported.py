@@ -212,7 +212,7 @@ def test_a_dry_run_tells_the_share_and_keeps_nothing(built: Curate, bare: Curate
 
 
 def test_leading_zeros_of_numbered_locations_do_not_count():
-    from curation.pack.labels.imported import key_of
+    from curation.pack.labels.listed import key_of
 
     assert key_of("0000002") == key_of("2") == "2"
     assert key_of("000") == key_of("0") == "0"

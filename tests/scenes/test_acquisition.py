@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from curation.model import parse_time
-from curation.pack.labels import acquisition
-from curation.pack.labels.acquisition import Image
+from curation.scenes import acquisition
+from curation.scenes.acquisition import Image
 
 
 def test_an_image_of_earth_engine_and_its_product_are_one():
@@ -62,3 +62,13 @@ def test_a_time_is_of_the_pass_and_a_day_of_the_day():
 @pytest.mark.parametrize("text", ["", "S2A_31TFJ_20200718_0_L2A", "20201318T102559_20200718T103605_T31TFJ", "scene"])
 def test_what_does_not_tell_the_datatake_names_no_image(text: str):
     assert acquisition.of_id(text) is None
+
+
+@pytest.mark.parametrize("name", ["S2B_4QGJ_20250731_0_L2A", "S2B_T04QGJ_20250731T205602_L2A", "04QGJ"])
+@pytest.mark.parametrize("square", ["4QGJ", "04QGJ"])
+def test_tiles_of_the_first_nine_zones_are_one_however_they_are_written(name: str, square: str):
+    label = acquisition.of_id(f"20250731T204851_20250731T205602_T{square}")
+    scene = acquisition.of_scene(name, parse_time("2025-07-31T20:56:02Z"))
+    assert (label.tile, scene.tile) == ("04QGJ", "04QGJ")
+    assert acquisition.same(label, scene)
+    assert acquisition.of_id(f"S2B_MSIL1C_20250731T204851_N0511_R057_T{square}_20250731T221413.SAFE") == label

@@ -2,7 +2,7 @@
 
 An image is named by the start of its datatake and its tile: `20200718T102559_20200718T103605_T31TFJ` at Earth Engine,
 `S2A_MSIL2A_20200718T102559_…_T31TFJ_…` as a product. When the tile itself was sensed (`datetime` of STAC items, the time in
-ids of Earth Search) is minutes later: up to 535 s in recorded items.
+ids of Earth Search) is minutes later: up to 535 s in recorded items. Tiles are written as `spelling.tile` does.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ import datetime as dt
 import re
 from dataclasses import dataclass
 
+from curation.model import Scene
+from curation.scenes import spelling
+
 _START = r"(?P<start>[0-9]{8}T[0-9]{6})"
-_TILE = r"T?(?P<tile>[0-9]{2}[C-X][A-Z]{2})"
+_TILE = rf"T?(?P<tile>{spelling.SQUARE})"
 _EARTH_ENGINE = re.compile(rf"(?<![A-Za-z0-9]){_START}_[0-9]{{8}}T[0-9]{{6}}_{_TILE}(?![A-Za-z0-9])")
 _PRODUCT = re.compile(rf"S2[A-Z]_MSIL(?:1C|2A)_{_START}_(?:[A-Z0-9]+_)*?{_TILE}(?![A-Za-z0-9])")
+_DATATAKE = re.compile(rf"GS2[A-Z]_{_START}_[0-9]{{6}}")
 _ANY_TILE = re.compile(rf"(?<![A-Za-z0-9]){_TILE}(?![A-Za-z0-9])")
 
 DATATAKE_S = 1500
@@ -41,13 +45,8 @@ class Image:
 def of_id(text: str) -> Image | None:
     """The image that an id names which begins with the datatake; None where it is of another form."""
     found = _EARTH_ENGINE.search(text) or _PRODUCT.search(text)
-    if found is None:
-        return None
-    try:
-        start = dt.datetime.strptime(found["start"], "%Y%m%dT%H%M%S").replace(tzinfo=dt.UTC)
-    except ValueError:
-        return None
-    return Image(found["tile"], start)
+    start = _started(found)
+    return None if found is None or start is None else Image(spelling.tile(found["tile"]), start)
 
 
 def of_scene(name: str, sensed: dt.datetime | None) -> Image:
@@ -56,7 +55,23 @@ def of_scene(name: str, sensed: dt.datetime | None) -> Image:
     if named is not None:
         return Image(named.tile, named.start, sensed)
     tile = _ANY_TILE.search(name)
-    return Image(tile["tile"] if tile else None, None, sensed)
+    return Image(spelling.tile(tile["tile"]) if tile else None, None, sensed)
+
+
+def of(scene: Scene) -> Image:
+    """The image that a scene is, by its id, and by what its item states where that does not tell tile or datatake."""
+    named = of_scene(scene.id, scene.time)
+    return Image(
+        named.tile or scene.tile, named.start or _started(_DATATAKE.fullmatch(scene.datatake or "")), scene.time
+    )
+
+
+def _started(found: re.Match[str] | None) -> dt.datetime | None:
+    """The start of a datatake that a name tells; None where it tells none."""
+    try:
+        return dt.datetime.strptime(found["start"], "%Y%m%dT%H%M%S").replace(tzinfo=dt.UTC) if found else None
+    except ValueError:
+        return None
 
 
 def same(label: Image, scene: Image) -> bool:
