@@ -350,4 +350,35 @@ ROWS = (
             "::test_an_item_whose_files_are_of_a_kind_that_is_not_read_is_refused_by_its_media_type",
         ),
     ),
+    Mutant(
+        "a value that is no JSON costs its item, and not the page that orjson would refuse",
+        "curation/scenes/api.py",
+        "= jsontext.parsed(txt)",
+        "= super().json_loads(txt)",
+        ("tests/scenes/test_api.py::test_a_value_that_is_none_costs_its_item_alone_and_no_page",),
+    ),
+    Mutant(
+        "a byte that is no UTF-8 costs its item, and not its page or file",
+        "curation/scenes/jsontext.py",
+        'decode("utf-8", "surrogateescape")',
+        'decode("utf-8")',
+        (
+            "tests/scenes/test_api.py::test_a_value_that_is_none_costs_its_item_alone_and_no_page",
+            "tests/scenes/test_snapshot.py::test_a_value_that_is_none_costs_its_item_alone_and_no_file",
+        ),
+    ),
+    Mutant(
+        "a number of more digits than Python takes costs its item",
+        "curation/scenes/jsontext.py",
+        ", parse_int=_int",
+        "",
+        ("tests/scenes/test_api.py::test_a_value_that_is_none_costs_its_item_alone_and_no_page",),
+    ),
+    Mutant(
+        "an address that no text can say is no href",
+        "curation/scenes/items.py",
+        "if not _encodes(absolute):",
+        "if False:",
+        ("tests/scenes/test_api.py::test_a_value_that_is_none_costs_its_item_alone_and_no_page",),
+    ),
 )
