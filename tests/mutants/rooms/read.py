@@ -550,4 +550,38 @@ ROWS = (
         "",
         ("tests/read/test_jp2.py::test_a_child_waits_for_nothing_that_its_parent_began",),
     ),
+    Mutant(
+        "a URL of no server is no fault that may pass",
+        "curation/read/http.py",
+        "    except urllib3.exceptions.LocationValueError as err:  # of no URL",
+        "    except ZeroDivisionError as err:  # of no URL",
+        (
+            "tests/store/test_hrefs.py::test_a_href_that_nobody_can_be_asked_for_is_no_fault_that_may_pass",
+            "tests/store/test_hrefs.py::test_a_redirect_to_where_nobody_can_be_asked_is_no_fault_that_may_pass",
+        ),
+    ),
+    Mutant(
+        "a URL of no bucket is no fault that may pass, and none of settings",
+        "curation/read/ranges.py",
+        "if _NO_BUCKET.search(str(err)):",
+        "if False:",
+        ("tests/store/test_hrefs.py::test_a_href_that_nobody_can_be_asked_for_is_no_fault_that_may_pass",),
+    ),
+    Mutant(
+        "a bucket that no client can be made of is a matter of settings",
+        "curation/read/ranges.py",
+        "    except obstore.exceptions.BaseError as err:  # nobody was asked",
+        "    except ZeroDivisionError as err:  # nobody was asked",
+        (
+            "tests/store/test_hrefs.py"
+            "::test_a_container_without_its_account_is_a_matter_of_settings_and_no_fault_of_its_files",
+        ),
+    ),
+    Mutant(
+        "a proxy that is none is a matter of settings, and no file's fault",
+        "curation/read/http.py",
+        "            except urllib3.exceptions.LocationValueError:  # it may hold",
+        "            except ZeroDivisionError:  # it may hold",
+        ("tests/store/test_hrefs.py::test_a_proxy_that_is_none_is_a_matter_of_settings_and_its_password_is_not_told",),
+    ),
 )
