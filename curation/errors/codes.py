@@ -42,6 +42,8 @@ class Code(StrEnum):
     """Too many clear pixels are brighter than any surface, or of radar than any target: they cannot be what they should."""
     SHIFTED = "shifted"
     """A source lies beside the one it goes with by more pixels than the recipe allows, by a sharp measurement."""
+    UNREADABLE = "unreadable"
+    """A file of a source that the recipe does not require is gone or damaged, and none stands in: the patch has it not."""
     UNREADABLE_ITEM = "unreadable_item"
     """No scene will do, but an item of the catalog that could not be read may be one that would: failed, and tried again."""
     LOCAL_HREF = "local_href"
@@ -94,6 +96,7 @@ CODE_HELP: dict[Code, str] = {
     Code.OFFSET_UNPROVEN: "the catalog's word on the +1000 offset is not to be believed, and pixels do not bear it out",
     Code.IMPOSSIBLE: "too many pixels (of reflectance clear ones) are brighter than anything can be",
     Code.SHIFTED: "a source lies beside the one it goes with by more pixels than the recipe allows",
+    Code.UNREADABLE: "a file of a source that is not required is gone or damaged, and none stands in for it",
     Code.UNREADABLE_ITEM: "no scene will do, but an item of the catalog that could not be read may be one that would",
     Code.LOCAL_HREF: "an href leads to a file of this machine and was not opened: [search] local names where such may lie",
     Code.UNTRUSTED: "a server's certificate is not trusted: name its CA's file in REQUESTS_CA_BUNDLE",

@@ -44,8 +44,7 @@ ATTEMPTS = 5
 PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
 """The pause after the first try that failed, about, each later one twice as long; and the longest that is waited out."""
 _NO_BUCKET = re.compile(r"Generic URL error|URL did not match any known pattern")
-"""What obstore says of a URL that leads to no bucket of its scheme; all else that keeps it from making a client is a matter of
-settings."""
+"""What obstore says of a URL that leads to no bucket of its scheme; what else keeps it from making a client are settings."""
 
 _REFUSED_BY_STORE = (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError)
 
