@@ -584,4 +584,32 @@ ROWS = (
         "            except ZeroDivisionError:  # it may hold",
         ("tests/store/test_hrefs.py::test_a_proxy_that_is_none_is_a_matter_of_settings_and_its_password_is_not_told",),
     ),
+    Mutant(
+        "tables that the blocks of a JPEG TIFF have in common are given to each",
+        "curation/read/image.py",
+        "decode(data, number, jpegtables=tables)",
+        "decode(data, number)",
+        ("tests/read/test_raster.py::test_each_compression_that_is_read_reads_as_gdal_reads_it[7-tiles]",),
+    ),
+    Mutant(
+        "a block of one band of a JPEG TIFF is in no colour space",
+        "curation/read/image.py",
+        "    if page.planarconfig != tifffile.PLANARCONFIG.SEPARATE:\n        return lambda",
+        "    if True:\n        return lambda",
+        ("tests/read/test_raster.py::test_each_compression_that_is_read_reads_as_gdal_reads_it[7-tiles]",),
+    ),
+    Mutant(
+        "a pixel of CCITT is a bit",
+        "curation/read/image.py",
+        "            found = found != 0\n",
+        "            pass\n",
+        ("tests/read/test_raster.py::test_each_compression_that_is_read_reads_as_gdal_reads_it[4-tiles]",),
+    ),
+    Mutant(
+        "a file that is cut within its tags is told as cut, and not as one without a CRS",
+        "curation/read/directory.py",
+        "                if end > size:",
+        "                if False:",
+        ("tests/read/test_raster.py::test_a_file_that_is_cut_within_its_tags_is_told_as_that",),
+    ),
 )
