@@ -278,13 +278,13 @@ def refuse(slab: Slab, patch: Patch, anchor: Source, source: Source, why: Reject
     raise Reject(Code.UPSTREAM)
 
 
-def is_lasting(err: Exception, slab: Slab) -> TypeGuard[ReadError]:
+def is_lasting(err: BaseException, slab: Slab) -> TypeGuard[ReadError]:
     """Whether the recipe wants the next scene for an error: a file cannot be read, and nothing but the file is to blame."""
     wants_next = slab.quality.unreadable == "next"
     return wants_next and isinstance(err, ReadError) and not isinstance(err, PassingError | SettingsError)
 
 
-def note_passed_over(slab: Slab, patch: Patch, source: Source, scene: Scene, err: Exception) -> None:
+def note_passed_over(slab: Slab, patch: Patch, source: Source, scene: Scene, err: BaseException) -> None:
     """Writes down that a scene was passed over, since it could not be read, and why."""
     patch.passed_over.setdefault(source.name, {})[scene.id] = one_line(err)
     where = f"{slab.folder}/{slab.season}/{patch.location.id}"

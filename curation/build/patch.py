@@ -6,12 +6,12 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 
-from curation.build.context import Patch, Reading, Slab, Source, SourceError, outcome_of
-from curation.errors import StorageError, code_of
+from curation.build.context import Patch, Reading, Slab, Source, SourceError, is_lasting, outcome_of
+from curation.errors import ReadError, StorageError, code_of
 from curation.errors.causes import one_line
 from curation.errors.codes import Code
 from curation.model import STATIC, Location, Scene
-from curation.outcomes import PatchOutcome, SourceOutcome, Status
+from curation.outcomes import PatchOutcome, Reject, SourceOutcome, Status
 from curation.read.reader import Read
 
 log = logging.getLogger(__name__)
@@ -79,5 +79,11 @@ def _read_following(slab: Slab, patch: Patch, anchor: Source, chosen: Scene) -> 
     for source in slab.following(anchor):
         if source.name not in patch.sources:
             with outcome_of(slab, patch, source, [chosen.time]):
-                source.follower.read_with(slab, patch, source, chosen)
-                source.follower.compare(slab, patch, source)
+                try:
+                    source.follower.read_with(slab, patch, source, chosen)
+                    source.follower.compare(slab, patch, source)
+                except ReadError as err:
+                    # What has a code of its own a person can mend, and is told as failed.
+                    if source.is_required or err.code is not None or not is_lasting(err, slab):
+                        raise
+                    raise Reject(Code.UNREADABLE, cause=one_line(err)) from err

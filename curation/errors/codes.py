@@ -52,6 +52,8 @@ class Code(StrEnum):
     """A radar scene is of a processor before 002.90, whose noise is stated otherwise and whose borders are not clean."""
     SHIFTED = "shifted"
     """A source lies beside the one it goes with by more pixels than the recipe allows, by a sharp measurement."""
+    UNREADABLE = "unreadable"
+    """A file of a source that the recipe does not require is gone or damaged, and none stands in: the patch has it not."""
     UNREADABLE_ITEM = "unreadable_item"
     """No scene will do, but an item of the catalog that could not be read may be one that would: failed, and tried again."""
     LOCAL_HREF = "local_href"
@@ -111,6 +113,7 @@ CODE_HELP: dict[Code, str] = {
     Code.RELIEF_UNKNOWN: "heights are missing on the patch, so that nobody knows how far relief displaces it",
     Code.OLD_ANNOTATION: "a radar scene of a processor before 002.90: its noise is stated otherwise",
     Code.SHIFTED: "a source lies beside the one it goes with by more pixels than the recipe allows",
+    Code.UNREADABLE: "a file of a source that is not required is gone or damaged, and none stands in for it",
     Code.UNREADABLE_ITEM: "no scene will do, but an item of the catalog that could not be read may be one that would",
     Code.LOCAL_HREF: "an href leads to a file of this machine and was not opened: [search] local names where such may lie",
     Code.UNTRUSTED: "a server's certificate is not trusted: name its CA's file in REQUESTS_CA_BUNDLE",

@@ -86,6 +86,10 @@ def ifds(handle: Opened, size: int) -> list[Ifd]:
                     f"its image at byte {at} has tags of {total} bytes up to tag {code}, expected {_MOST_TAG_BYTES} at most"
                 )
             value = data[(n + 1) * entry - field : (n + 1) * entry]
+            if (bytes_ := length * _TAG_BYTES.get(kind, 0)) > field:
+                end = struct.unpack(pointer, value)[0] + bytes_
+                if end > size:  # tifffile would pass over the tag, and a file that is cut would state no CRS
+                    raise BrokenError(f"is cut: ends at byte {size}, and tag {code} of its image at byte {at} at {end}")
             if code in (_SUBFILE, _WIDTH, _LENGTH) and kind in _INTEGERS:
                 (found[code],) = struct.unpack_from(f"{order}{_INTEGERS[kind]}", value)
             elif code == _SUBIFDS and kind in _INTEGERS:

@@ -21,7 +21,7 @@ import urllib3
 import urllib3.connection
 import urllib3.exceptions
 
-from curation.errors import ConfigError, PassingError, ReadError, StorageError, TrustError
+from curation.errors import ConfigError, PassingError, ReadError, SettingsError, StorageError, TrustError
 from curation.errors.causes import first_line, one_line
 from curation.errors.printable import printable
 from curation.errors.words import shortened
@@ -157,9 +157,16 @@ def _pool(scheme: str, host: str, per_host: int) -> urllib3.PoolManager:
         pool = _pools.get(key)
         if pool is None:
             how: dict[str, Any] = {"maxsize": per_host, "block": True, "ssl_context": trusted}
-            pool = (
-                urllib3.ProxyManager(proxy, proxy_ssl_context=trusted, **how) if proxy else urllib3.PoolManager(**how)
-            )
+            try:
+                pool = (
+                    urllib3.ProxyManager(proxy, proxy_ssl_context=trusted, **how)
+                    if proxy
+                    else urllib3.PoolManager(**how)
+                )
+            except urllib3.exceptions.LocationValueError:  # it may hold a password
+                raise SettingsError(
+                    f"the proxy that the environment names for {scheme} is no URL of one: mend {scheme}_proxy"
+                ) from None
             pool.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
             _pools[key] = pool
         return pool
@@ -187,6 +194,7 @@ def got(
 
     Raises:
         FailedTryError: the answer did not come, or not in time.
+        ReadError: asking again changes nothing.
     """
     allowed_s = READ_S + length / SLOWEST
     try:
@@ -237,6 +245,8 @@ def got(
             f"the server is too slow: expected up to {length} bytes within {allowed_s:.1f} s, "
             f"some of them every {READ_S:g} s"
         ) from None
+    except urllib3.exceptions.LocationValueError as err:  # of no URL that anybody could be asked for
+        raise ReadError(f"no URL of a server: {one_line(err)}") from None
     except (urllib3.exceptions.HTTPError, OSError) as err:
         if trust.refused(err):
             raise TrustError(f"{parts.hostname}: {trust.advice()} ({first_line(err)})") from None

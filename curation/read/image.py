@@ -6,7 +6,7 @@ import abc
 import math
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import imagecodecs
@@ -37,7 +37,8 @@ _LEAST_PACKED_BYTES = 64 * 2**10
 """What a block may take in a file beside twice its pixels' bytes: LZW makes half as many again of what it cannot pack."""
 
 _JPEG, _LERC = 7, 34887
-_PACKINGS = frozenset((1, 2, 3, 4, 5, _JPEG, 8, 32773, 32946, _LERC, 34925, 34926, 50000))
+_CCITT = (2, 3, 4)
+_PACKINGS = frozenset((1, *_CCITT, 5, _JPEG, 8, 32773, 32946, _LERC, 34925, 34926, 50000))
 """Compressions that are read: none, CCITT (three), LZW, JPEG, deflate, PackBits, deflate (old), LERC, LZMA, Zstandard (old,
 new). Each is decoded into as many bytes as a block has, or says first of how many pixels it is. JPEG 2000, JPEG XL, WebP and
 PNG would be decoded to whatever size they please."""
@@ -227,7 +228,7 @@ class TiffImage(Image):
             )
         self._offsets: tuple[int, ...] = page.dataoffsets
         self._sizes: tuple[int, ...] = page.databytecounts
-        self._decode = page.decode
+        self._decode = _decoder(page)
         self.width, self.height, self.bands = int(page.imagewidth), int(page.imagelength), int(page.samplesperpixel)
         self.dtype = np.dtype(page.dtype).newbyteorder("=")
         tile = (page.tilewidth, page.tilelength) if page.is_tiled else (self.width, min(page.rowsperstrip, self.height))
@@ -268,13 +269,39 @@ class TiffImage(Image):
         if (stated := _samples_stated(self._packing, data, self.most_packed)) is not None and stated > self.block_px:
             raise BrokenError(f"{where} would decode to {stated} samples, expected {self.block_px} at most")
         try:
-            found, _, _ = self._decode(data, self._number(plane, bx, by))
+            found = self._decode(data, self._number(plane, bx, by))
         except Exception as err:
             raise BrokenError(f"{where} cannot be decoded: {type(err).__name__}: {err}") from err
         if found is None:
             raise BrokenError(f"{where} decodes to nothing")
-        pixels: NDArray[Any] = found[0]
-        return pixels
+        if self._packing in _CCITT and self.dtype == bool:  # which imagecodecs gives a byte a pixel
+            found = found != 0
+        return found
+
+
+def _decoder(page: Any) -> Callable[[bytes, int], NDArray[Any] | None]:
+    """What makes a block's pixels, (y, x, band), of its bytes and its number, by tifffile; None where it has none."""
+    decode = page.decode
+    if int(page.compression) != _JPEG:
+        return lambda data, number: _first(decode(data, number))
+    # What blocks have in common, quantization and Huffman tables, stands once in the file: GDAL writes it so.
+    tables, bits = page.jpegtables, page.bitspersample
+    if page.planarconfig != tifffile.PLANARCONFIG.SEPARATE:
+        return lambda data, number: _first(decode(data, number, jpegtables=tables))
+
+    def one_band(data: bytes, number: int) -> NDArray[Any]:
+        """A block of one band is in no colour space, whatever the bands are together."""
+        del number
+        pixels: NDArray[Any] = imagecodecs.jpeg_decode(data, bitspersample=bits, tables=tables)
+        return pixels[:, :, np.newaxis] if pixels.ndim == 2 else pixels
+
+    return one_band
+
+
+def _first(decoded: tuple[NDArray[Any] | None, Any, Any]) -> NDArray[Any] | None:
+    """Of what tifffile makes of a block, (depth, y, x, band), the first of its depth."""
+    pixels = decoded[0]
+    return None if pixels is None else pixels[0]
 
 
 def _packing_name(packing: int) -> str:

@@ -23,8 +23,9 @@ import urllib3
 import urllib3.connection
 import urllib3.exceptions
 
-from curation.errors import AccessError, PassingError, ReadError, TrustError
+from curation.errors import AccessError, PassingError, ReadError, SettingsError, TrustError
 from curation.errors.causes import one_line
+from curation.errors.printable import printable
 from curation.read import http, login
 from curation.read.http import FailedTryError, NoRoomError, check, got
 from curation.read.signing import FileAddress, forget_signature, signed
@@ -32,6 +33,7 @@ from curation.recipe.access import BucketAccess
 from curation.store import hrefs, local
 from curation.store.bucket import Client, ReplacedError
 from curation.store.objects import Store
+from curation.store.refusals import brief
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,9 @@ ATTEMPTS = 5
 
 PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
 """The pause after the first try that failed, about, each later one twice as long; and the longest that is waited out."""
+_NO_BUCKET = re.compile(r"Generic URL error|URL did not match any known pattern")
+"""What obstore says of a URL that leads to no bucket of its scheme; what else keeps it from making a client are settings."""
+
 _REFUSED_BY_STORE = (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError)
 
 
@@ -120,7 +125,9 @@ def _fetched(address: FileAddress, start: int, length: int, name: str, version: 
         except NoRoomError:
             raise
         except ReadError as err:
-            kind = next(k for k in (PassingError, TrustError, AccessError, ReadError) if isinstance(err, k))
+            kind = next(
+                k for k in (PassingError, TrustError, AccessError, SettingsError, ReadError) if isinstance(err, k)
+            )
             raise kind(f"{name}: could not be read in {attempt + 1} tries: {err}") from None
         except FailedTryError as err:
             if attempt == ATTEMPTS - 1:
@@ -168,7 +175,15 @@ def _store(bucket: str, access: BucketAccess | None, held: tuple[tuple[str, str]
     del held
     how = None if access is None else login.bucket_settings(bucket, access)
     client = Client(http.CONNECT_S, http.READ_S, retries=0, settings=how)  # tried again here, and nowhere else
-    return Store(bucket, client=client)
+    try:
+        return Store(bucket, client=client)
+    except obstore.exceptions.BaseError as err:  # nobody was asked: a later try ends the same
+        if _NO_BUCKET.search(str(err)):
+            raise ReadError(f"{printable(bucket)} names no bucket ({brief(err)})") from None
+        raise AccessError(
+            f"{printable(bucket)} cannot be asked ({brief(err)}): set in the environment where it is read what lets one in, "
+            "such as the account of an Azure container, AZURE_STORAGE_ACCOUNT_NAME"
+        ) from None
 
 
 def _from_store(address: FileAddress, start: int, length: int, version: str) -> Answer:

@@ -22,6 +22,7 @@ from curation.errors.causes import one_line
 from curation.errors.printable import shown
 from curation.recipe.catalogs import Catalog
 from curation.recipe.forms import CatalogForm
+from curation.scenes import jsontext
 from curation.scenes.cells import Box, joint
 from curation.scenes.fields import Answer, Fields, Watched, asked_for
 from curation.scenes.items import Found, Query, name_of, reduced_each
@@ -187,7 +188,13 @@ class _Pages(StacApiIO):
             raise APIError(str(err)) from err
         if not response.ok:
             raise APIError.from_response(response)
-        return response.content.decode()
+        return jsontext.decoded(response.content)
+
+    def json_loads(self, txt: str, *args: Any, **how: Any) -> dict[str, Any]:
+        """As of `StacApiIO`, but never by orjson, which refuses a whole page for one value that is none."""
+        del args, how
+        page: dict[str, Any] = jsontext.parsed(txt)  # `read_json` looks whether it is an object
+        return page
 
 
 def _bounded(response: requests.Response, **how: Any) -> None:

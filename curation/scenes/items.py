@@ -329,6 +329,8 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
         href = _text("href", stated["href"])
         if not isinstance(stated["href"], str) or not (absolute := _absolute(href or "", item, catalog)):
             raise TypeError(f"asset {key!r} has no href")
+        if not _encodes(absolute):  # the item's own address, that it is told from, may be anything, too
+            raise TypeError(f"href of asset {key!r} is {shown(absolute)}, expected text")
         found[band] = absolute
     named = {field: properties.get(prop) for field, prop in form.properties.items()}
     if form.names:

@@ -31,6 +31,7 @@ from curation.model import Scene, iso
 from curation.read.signing import FileAddress
 from curation.recipe.catalogs import PARQUET, Catalog, parquet_parts
 from curation.recipe.forms import CatalogForm
+from curation.scenes import jsontext
 from curation.scenes.cells import SearchCell
 from curation.scenes.items import Found, Query, Unreadable, looked_at, name_of, reads_each_asset
 from curation.scenes.itemtable import Interval, Item, ItemTable
@@ -301,7 +302,7 @@ class _Collection:
 
     def __init__(self, path: Path) -> None:
         try:
-            value = json.loads(path.read_text(encoding="utf-8"), parse_int=_int)
+            value = jsontext.parsed(jsontext.decoded(path.read_bytes()))
             if not isinstance(value["features"], list):
                 raise TypeError("'features' is no list")
             items = [i for i in value["features"] if isinstance(i, dict)]
@@ -326,14 +327,6 @@ class _Collection:
         """All items of a collection, and those that do not say of which they are."""
         del keys, window, whole  # asked of each item later
         yield [i for i in self._items if not isinstance(i, dict) or i.get("collection", collection) == collection]
-
-
-def _int(digits: str) -> int | float:
-    """A number of JSON; one of so many digits that Python does not take it is as good as endless."""
-    try:
-        return int(digits)
-    except ValueError:
-        return float("-inf" if digits.startswith("-") else "inf")
 
 
 def _shape(geometry: Any) -> shapely.Geometry | None:

@@ -510,6 +510,90 @@ def test_where_all_radar_of_a_scene_cannot_be_read_the_next_scene_is_taken(dates
     assert (source.status, source.code) == (Status.FAILED, "ReadError")
 
 
+def map_of(dates: Dates, day: str) -> tuple[str, Path]:
+    """A map of land cover of the scene of a day: its id, and its file."""
+    name = f"S2A_{day.replace('-', '')}"
+    pixels = np.random.default_rng(0).integers(0, 9, (tiny.SIDE_PX, tiny.SIDE_PX)).astype("u1")
+    path = dates.raster(f"dw/{name}.tif", pixels, tiny._at(10), f"EPSG:{tiny.EPSG}", nodata=255)
+    footprint = tiny._footprint(tiny.X0, tiny.Y0 - 6_000, tiny.X0 + 6_000, tiny.Y0)
+    when = dt.datetime.fromisoformat(f"{day}T10:30:00+00:00")
+    more = {"s2__mgrs_tile": "32ULC", "s2__datatake_id": name}
+    dates.item("dynamicworld", f"dw_{name}", when, footprint, {"label": path}, **more)
+    return f"dw_{name}", dates.folder / path
+
+
+def cut(path: Path) -> None:
+    """Leaves its header and nothing of its first block."""
+    path.write_bytes(path.read_bytes()[:600])
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, cut, spoil])
+def test_where_the_map_of_a_scene_cannot_be_read_the_next_scene_is_taken_with_its_own(dates: Dates, harm):
+    first, second = dates.mask("2021-07-15", {}), dates.mask("2021-07-20", {CLOUD: 0.05})
+    (broken, file), (good, other) = map_of(dates, "2021-07-15"), map_of(dates, "2021-07-20")
+    harm(file)
+    curate = dates.ready(sources="dynamicworld = {}")
+    optical = built(curate)
+    assert (optical.status, optical.scenes) == (Status.OK, (second,))
+    ((passed, cause),) = optical.passed_over
+    assert passed == first
+    assert file.name in cause
+    label = built(curate, "dynamicworld")
+    assert (label.status, label.scenes) == (Status.OK, (good,))
+    assert [name for name, _ in label.passed_over] == [broken]
+    harm(other)
+    failed = Curate(dates, dates.folder / "failed")
+    assert failed() == 1
+    its = outcomes(failed)[tiny.name(*HERE)].sources
+    assert (its["dynamicworld"].status, its["dynamicworld"].code) == (Status.FAILED, "ReadError")
+    assert [name for name, _ in its["s2l2a"].passed_over] == [first, second]
+    dates.ready(sources="dynamicworld = {}", unreadable="fail")
+    own = Curate(dates, dates.folder / "own")
+    assert own() == 1
+    its = outcomes(own)[tiny.name(*HERE)].sources
+    assert (its["dynamicworld"].status, its["dynamicworld"].passed_over) == (Status.FAILED, ())
+
+
+def test_a_map_that_is_refused_is_no_reason_to_take_another_scene(dates: Dates):
+    dates.mask("2021-07-15", {})
+    dates.mask("2021-07-20", {CLOUD: 0.05})
+    map_of(dates, "2021-07-20")
+    curate = dates.ready(sources="dynamicworld = {}")
+    curate()
+    assert outcomes(curate)[tiny.name(*HERE)].reason == "no_match:dynamicworld"
+
+
+@pytest.mark.parametrize(("source", "spoilt"), [("dynamicworld", "dw/"), ("s1rtc", "s1/")])
+def test_what_is_not_required_and_cannot_be_read_is_refused_alone(dates: Dates, source, spoilt, monkeypatch):
+    first = dates.mask("2021-07-15", {})
+    dates.mask("2021-07-20", {CLOUD: 0.05})
+    name, file = map_of(dates, "2021-07-15")
+    if source == "s1rtc":
+        name = dates.radar("2021-07-15")
+        file = dates.folder / "s1" / name / "vv.tif"
+    spoil(file)
+    curate = dates.ready(sources=f"{source} = {{ required = false }}", max_gap_days=3)
+    assert curate() == 0
+    outcome = outcomes(curate)[tiny.name(*HERE)]
+    assert (outcome.status, outcome.sources["s2l2a"].scenes) == (Status.OK, (first,))
+    its = outcome.sources[source]
+    assert (its.status, its.code) == (Status.REJECTED, "unreadable")
+    assert file.name in str(its.cause)
+    assert [passed for passed, _ in its.passed_over] == [name]
+    assert curate("verify") == 0
+
+    read = Reader.read
+
+    def busy(self: Reader, assets: Sequence[Asset], *args: Any, **more: Any) -> Any:
+        if spoilt in assets[0].href:
+            raise PassingError(f"{assets[0].href}: HTTP 503")
+        return read(self, assets, *args, **more)
+
+    monkeypatch.setattr(Reader, "read", busy)
+    later = Curate(dates, dates.folder / "later")
+    assert later() == 1, "what may pass fails the patch, so that a rerun has it"
+
+
 # --- what is excluded ----------------------------------------------------------------------------------------------
 
 PLACES = ((0, 0), (0, 1), (1, 0), (1, 1))

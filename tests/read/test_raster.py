@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
 from curation.errors import ReadError
+from curation.read import image
 from curation.read.blocks import PixelWindow
 from curation.read.decoded import Decoded
 from curation.read.raster import Raster
@@ -182,3 +184,75 @@ def test_a_file_cut_off_anywhere_gives_its_pixels_or_an_error(tmp_path, way):
         else:
             assert np.array_equal(found, values)
     assert wrong > len(ends) / 2
+
+
+SIDE = 300
+ROUGH = (
+    np.add.outer(np.arange(SIDE), np.arange(SIDE)) // 3 + np.random.default_rng(0).integers(0, 9, (SIDE,) * 2)
+).astype("u1")
+PACKED: dict[int, list[dict[str, Any]]] = {
+    1: [{"compress": "none"}, {"compress": "none", "nbits": 1}],
+    2: [{"compress": "ccittrle", "nbits": 1}],
+    3: [{"compress": "ccittfax3", "nbits": 1}],
+    4: [{"compress": "ccittfax4", "nbits": 1}, {"compress": "ccittfax4", "nbits": 1, "photometric": "miniswhite"}],
+    5: [{"compress": "lzw"}, {"compress": "lzw", "nbits": 1}],
+    7: [
+        {"compress": "jpeg"},
+        {"compress": "jpeg", "jpegtablesmode": 0},
+        {"compress": "jpeg", "count": 3, "interleave": "pixel"},
+        {"compress": "jpeg", "count": 3, "interleave": "band"},
+        {"compress": "jpeg", "count": 3, "interleave": "pixel", "photometric": "ycbcr"},
+    ],
+    8: [{"compress": "deflate"}, {"compress": "deflate", "nbits": 1}],
+    32773: [{"compress": "packbits"}],
+    32946: [{"compress": "deflate"}],
+    34887: [{"compress": "lerc"}, {"compress": "lerc_deflate"}, {"compress": "lerc_zstd", "count": 3}],
+    34925: [{"compress": "lzma"}],
+    34926: [{"compress": "zstd"}],
+    50000: [{"compress": "zstd"}],
+}
+"""Compression → how GDAL is made to write it. Of 32946 and 34926 it writes the same bytes under another number."""
+
+
+@pytest.mark.parametrize("tiled", [True, False], ids=["tiles", "strips"])
+@pytest.mark.parametrize("packing", sorted(image._PACKINGS))
+def test_each_compression_that_is_read_reads_as_gdal_reads_it(tmp_path, packing, tiled):
+    path = tmp_path / "s.tif"
+    layout = {"tiled": True, "blockxsize": 128, "blockysize": 128} if tiled else {"blockysize": 64}
+    for way in PACKED[packing]:
+        count = way.get("count", 1)
+        pixels = np.stack([ROUGH, ROUGH[::-1], ROUGH.T])[:count]
+        pixels = (pixels % 7 < 3).astype("u1") if way.get("nbits") == 1 else pixels
+        how = {"count": count, "height": SIDE, "width": SIDE, "dtype": "uint8", "crs": "EPSG:32632"} | layout | way
+        with rasterio.open(path, "w", driver="GTiff", transform=from_origin(500_000, 5_600_000, 10, 10), **how) as file:
+            file.write(pixels)
+        with rasterio.open(path) as file:
+            wanted = file.read()
+        with tifffile.TiffFile(path, mode="r+b") as file:
+            tag = file.pages.first.tags[259]
+            if tag.value != packing:
+                assert (int(tag.value), packing) in ((8, 32946), (50000, 34926))
+                tag.overwrite(packing)
+        mine = opened(path)
+        found = np.stack([mine.read(band, PixelWindow(0, 0, SIDE, SIDE)) for band in range(1, count + 1)])
+        # From its luminance and colour each library makes red, green and blue with roundings of its own.
+        most = 2 if way.get("photometric") == "ycbcr" else 0
+        assert np.abs(found.astype(int) - wanted.astype(int)).max() <= most, way
+
+
+@pytest.mark.parametrize("bigtiff", ["NO", "YES"])
+def test_a_file_that_is_cut_within_its_tags_is_told_as_that(tmp_path, bigtiff):
+    path = tmp_path / "s.tif"
+    how = {"count": 1, "height": SIDE, "width": SIDE, "dtype": "uint8", "crs": "EPSG:32632", "bigtiff": bigtiff}
+    with rasterio.open(path, "w", driver="GTiff", transform=from_origin(500_000, 5_600_000, 10, 10), **how) as file:
+        file.write(ROUGH, 1)
+    whole = path.read_bytes()
+    with tifffile.TiffFile(path) as file:
+        tags = [(t.valueoffset, t.valuebytecount) for t in file.pages.first.tags if t.valueoffset > t.offset + 12]
+        first_block = min(file.pages.first.dataoffsets)
+    assert len(tags) >= 5
+    for start, size in tags:
+        if start < first_block:
+            path.write_bytes(whole[: start + size - 1])
+            with pytest.raises(BrokenError, match="is cut: ends at byte"):
+                opened(path)

@@ -89,6 +89,8 @@ class Served:
         self.faults: list[str] = []
         self.failing: set[str] = set()
         """Collections of which no search is answered."""
+        self.raw: dict[str, bytes] = {}
+        """Texts that are said as these bytes instead, quotes and all."""
         self.searches: list[dict[str, Any]] = []
         self.requests = 0
 
@@ -104,6 +106,8 @@ class Served:
             return
         body = self._body(request, url)
         data = json.dumps(body).replace("BASE", url).encode()
+        for text, said in self.raw.items():
+            data = data.replace(json.dumps(text).encode(), said)
         if fault == "truncate":
             request.start(200, len(data), Content_Type="application/json")
             request.wfile.write(data[: len(data) // 2])
@@ -156,3 +160,13 @@ def ask(url: str, cell: SearchCell | None = None, window: Window = EVER, cloud: 
 
 
 RING = [(179.0, -17.0), (-179.0, -17.0), (-179.0, -16.0), (179.0, -16.0), (179.0, -17.0)]
+
+SPOILT = {
+    "half a character": b'"\\ud800"',
+    "no UTF-8": b'"\xff"',
+    "no number": b"NaN",
+    "an endless number": b"-Infinity",
+    "a number beyond any float": b"1e999",
+    "a number of more digits than Python takes": b"9" * 5000,
+}
+"""What JSON, or what a server calls so, may hold where a text or a number belongs."""

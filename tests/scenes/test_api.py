@@ -16,7 +16,7 @@ from curation.scenes.cells import SearchCell
 from curation.scenes.paging import PAGE_ITEMS
 from curation.scenes.saved import opened
 from tests.loopback import serving
-from tests.scenes.catalog import CELL, NAMES, RING, ask, item, query, spec
+from tests.scenes.catalog import CELL, NAMES, RING, SPOILT, ask, item, query, spec
 
 
 @pytest.mark.parametrize(("page", "repeat"), [(3, 0), (3, 2), (1, 1), (10, 0), (100, 0)])
@@ -168,3 +168,34 @@ def test_collections_are_those_the_catalog_has(api, tmp_path):
     path = tmp_path / "items.json"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": made.items}))
     assert opened(resolve(str(path))).collections() == {"sentinel-2-l2a"}
+
+
+@pytest.mark.parametrize("said", SPOILT.values(), ids=SPOILT)
+@pytest.mark.parametrize("where", ["id", "href", "eo:cloud_cover", "self"])
+def test_a_value_that_is_none_costs_its_item_alone_and_no_page(api, where, said):
+    made, url = api
+    bad = made.items[1]  # on a page with others
+    if where == "self":
+        bad["links"] = [{"rel": "self", "href": "SPOILT"}]
+        bad["assets"]["B02"]["href"] = "B02.tif"
+        said = b'"http://x.example/' + said.strip(b'"') + b'/"'
+    else:
+        holder = {"id": bad, "href": bad["assets"]["SCL"]}.get(where, bad["properties"])
+        holder[where] = "SPOILT"
+    made.raw["SPOILT"] = said
+    found = ask(url)
+    is_text = where == "self" and said.isascii() and b"\\" not in said  # then it is an address like any other
+    assert [s.id for s in found.scenes] == [n for n in NAMES if n != "s01" or is_text]
+    assert len(found.unreadable) == (0 if is_text else 1)
+    assert all(its.reason.startswith("unreadable: ") for its in found.unreadable)
+    assert len(made.searches) == 4
+
+
+@pytest.mark.parametrize("said", SPOILT.values(), ids=SPOILT)
+def test_a_value_that_is_none_where_nobody_reads_it_costs_nothing(api, said):
+    made, url = api
+    made.items[1]["properties"]["view:azimuth"] = "SPOILT"
+    made.raw["SPOILT"] = said
+    found = ask(url)
+    assert [s.id for s in found.scenes] == NAMES
+    assert not found.unreadable

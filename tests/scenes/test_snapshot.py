@@ -22,7 +22,7 @@ from curation.scenes.cells import SearchCell
 from curation.scenes.items import Query, reduced
 from curation.scenes.saved import opened
 from tests.properties import fast
-from tests.scenes.catalog import CELL, EVER, RING, ask, bands, cell_at, item, items_in, query, spec
+from tests.scenes.catalog import CELL, EVER, RING, SPOILT, ask, bands, cell_at, item, items_in, query, spec
 from tests.scenes.recorded import Recorded, every, sentinel_2
 
 
@@ -99,6 +99,17 @@ def test_a_file_that_is_no_catalog_is_one_line_that_names_it(tmp_path, name, con
     with pytest.raises(ConfigError, match=rf"catalog .*{name}: .*expected a STAC") as caught:
         opened(resolve(str(path)))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("said", SPOILT.values(), ids=SPOILT)
+def test_a_value_that_is_none_costs_its_item_alone_and_no_file(tmp_path, said):
+    bad = item("bad", **{"eo:cloud_cover": "SPOILT"})
+    path = tmp_path / "items.json"
+    text = json.dumps({"type": "FeatureCollection", "features": [item("a"), bad, item("b")]}).encode()
+    path.write_bytes(text.replace(b'"SPOILT"', said))
+    found = ask(str(path))
+    assert [s.id for s in found.scenes] == ["a", "b"]
+    assert [its.id for its in found.unreadable] == ["bad"]
 
 
 # --- sweeps --------------------------------------------------------------------------------------------------------

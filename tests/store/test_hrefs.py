@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from cachetools import LRUCache
 
 from curation.cli import main
-from curation.errors import ConfigError, ReadError
+from curation.errors import AccessError, ConfigError, ReadError, SettingsError
 from curation.outcomes import Status
 from curation.read import http, ranges, sparse, variables
 from curation.read.reader import Asset, Read, Reader
@@ -39,7 +40,6 @@ HREFS = [
     "http://[::1]:99999/s.tif",
     "http://127.0.0.1:port/s.tif",
     "http://127.0.0.1:99999/s.tif",
-    "http:///s.tif",
     "http://exa\u0301\u200bmple..invalid/s.tif",
     "http://" + "a" * 300 + "/s.tif",
     "http://127.0.0.1:9/a b\r\nX: y",
@@ -53,8 +53,24 @@ HREFS = [
     "data:image/tiff;base64,SUkqAAgAAAA=",
     "gopher://example.invalid/s.tif",
     "://",
-    "s3://",
-    "gs:///s.tif",
+    *(
+        "http:///s.tif",
+        "https:///s.tif",
+        "http://h:port/s.tif",
+        "http://h:99999/s.tif",
+        "http://a b/s.tif",
+        "http://a..b/s.tif",
+    ),
+    *(
+        "s3://",
+        "s3:///s.tif",
+        "gs:///s.tif",
+        "az://",
+        "azure:///s.tif",
+        "abfs://x@y/s.tif",
+        "s3://a b/s.tif",
+        "s3://b:99999/s.tif",
+    ),
     "urn:x:y",
     "\udcff.tif",
     "x" * 5000,
@@ -140,6 +156,45 @@ def test_a_href_that_cannot_be_read_is_an_error_of_that_file_and_prefetching_goe
             with pytest.raises(ReadError) as caught:
                 use()
             assert str(caught.value).startswith(f"{href}: ")
+
+
+NEVER = [h for h in HREFS if not h.startswith("http://127.0.0.1:9/")]
+"""Of them, those that nobody could be asked for."""
+
+
+@pytest.mark.parametrize("href", NEVER, ids=lambda p: ascii(p)[1:41])
+def test_a_href_that_nobody_can_be_asked_for_is_no_fault_that_may_pass(tmp_path, href):
+    with Reader(str(tmp_path)) as reader, pytest.raises(ReadError) as caught:
+        reader.read([Asset(href, "none")], ARRAY, AT)
+    assert type(caught.value) in (ReadError, LocalHrefError)
+
+
+def test_a_redirect_to_where_nobody_can_be_asked_is_no_fault_that_may_pass(tmp_path):
+    with (
+        serving(moved("http://h:99999/s.tif")) as url,
+        Reader(str(tmp_path)) as reader,
+        pytest.raises(ReadError) as caught,
+    ):
+        reader.read([Asset(f"{url}/s.tif", "none")], ARRAY, AT)
+    assert type(caught.value) is ReadError
+
+
+def test_a_container_without_its_account_is_a_matter_of_settings_and_no_fault_of_its_files(tmp_path, monkeypatch):
+    for name in [n for n in os.environ if n.upper().startswith("AZURE_")]:
+        monkeypatch.delenv(name)
+    with Reader(str(tmp_path)) as reader, pytest.raises(AccessError, match="AZURE_STORAGE_ACCOUNT_NAME") as caught:
+        reader.read([Asset("az://container/s.tif", "none")], ARRAY, AT)
+    assert str(caught.value).startswith("az://container/s.tif: ")
+
+
+@pytest.mark.parametrize("proxy", ["ftp://user:S3CRET@h:9", "http://user:S3CRET@h:99999", "http://[::1"])
+def test_a_proxy_that_is_none_is_a_matter_of_settings_and_its_password_is_not_told(tmp_path, monkeypatch, proxy):
+    for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", proxy)
+    with Reader(str(tmp_path)) as reader, pytest.raises(SettingsError) as caught:
+        reader.read([Asset("http://files.example/s.tif", "none")], ARRAY, AT)
+    assert "S3CRET" not in str(caught.value)
 
 
 class Two(tiny.World):

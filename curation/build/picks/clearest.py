@@ -21,6 +21,7 @@ from curation.build.context import (
     is_lasting,
     lost,
     note_passed_over,
+    outcome_of,
     refuse,
 )
 from curation.build.offset import evidence, looks
@@ -116,7 +117,8 @@ class _Walk:
 
     Of a group of equal rank all masks are read, together, and the clearest comes first; a candidate passes where its mask is
     good enough, each required follower has a scene near enough in time with enough valid pixels, and its own bands are good
-    enough. What cannot be read, and not for what may pass, is passed over.
+    enough. What cannot be read, and not for what may pass, is passed over, and so is a candidate whose required followers of
+    the same acquisition cannot.
     """
 
     slab: Slab
@@ -211,6 +213,10 @@ class _Walk:
             stage = Stage.SHIFT
             for blame in self.followers:
                 blame.follower.compare(slab, trial, blame)
+            self._read_beside(trial, scene)
+        except SourceError as err:
+            self._pass_over(scene, next(s for s in slab.sources if s.name == err.source), err.__cause__ or err)
+            return False
         except Reject as why:
             self.refusals.append(Refusal(stage, blame.name, why, trial.facts))
             self.hopeless |= {scene.id} if stage is Stage.BANDS else set()
@@ -226,7 +232,19 @@ class _Walk:
         self.patch.sources |= trial.sources
         return True
 
-    def _pass_over(self, scene: Scene, blame: Source, err: Exception) -> None:
+    def _read_beside(self, trial: Patch, scene: Scene) -> None:
+        """Reads what goes with this very candidate and is required. Refused it stays refused, whatever another has.
+
+        Raises:
+            SourceError: it cannot be read; that of another candidate perhaps can.
+        """
+        for its in self.slab.following(self.anchor):
+            if its.is_required and not its.spec.pick.tried:
+                with outcome_of(self.slab, trial, its, [scene.time]):
+                    its.follower.read_with(self.slab, trial, its, scene)
+                    its.follower.compare(self.slab, trial, its)
+
+    def _pass_over(self, scene: Scene, blame: Source, err: BaseException) -> None:
         """Takes down what could not be read, and goes on. Raises `SourceError` where it may pass, or is no such fault."""
         if not is_lasting(err, self.slab):
             raise SourceError(blame.name) from err

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.build.context import Patch, Slab, Source, usable
+from curation.build.context import Patch, Slab, Source, is_lasting, note_passed_over, usable
 from curation.build.pixels import read_all, valid_fraction
+from curation.errors import ReadError
 from curation.errors.codes import Code
 from curation.model import Location, Scene
 from curation.outcomes import Reject
@@ -19,7 +20,7 @@ from curation.scenes import rank
 
 
 class SameAcquisition(Pick):
-    """Of the very acquisition of the other; nothing stands in for one that cannot be read."""
+    """Of the very acquisition of the other; nothing stands in for one that cannot be read but another acquisition."""
 
     has_own_time: ClassVar[bool] = False
     goes_with: str
@@ -56,7 +57,12 @@ class SameAcquisition(Pick):
     def read_with(self, slab: Slab, patch: Patch, source: Source, to: Scene) -> None:
         """Reads it; where its kind has gaps by nature these are kept and told, not refused."""
         scenes = self.partners(slab, source, patch.location, to)
-        pixels, warped, valid = read_all(slab, source, patch.location, scenes)
+        try:
+            pixels, warped, valid = read_all(slab, source, patch.location, scenes)
+        except ReadError as err:
+            if is_lasting(err, slab):
+                note_passed_over(slab, patch, source, scenes[0], err)
+            raise
         for name, array in source.arrays.items():
             if array.unit == radiometry.UNIT:
                 pixels[name] = _reflectance(pixels[name], scenes[0].offset_dn, array.nodata)

@@ -36,12 +36,13 @@ from curation.errors.codes import Code
 from curation.errors.printable import printable
 from curation.errors.words import counted, shortened
 from curation.outcomes import Reject, Status
-from curation.pack.labels import acquisition, mapfile
+from curation.pack.labels import mapfile
 from curation.pack.labels.making import MapsJob, Plan, Wanted
 from curation.read.http import retry_after_s
 from curation.recipe.access import is_private
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import digest
+from curation.scenes import acquisition
 from curation.work import extras
 from curation.work.progress import told_bytes
 

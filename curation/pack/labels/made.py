@@ -17,10 +17,10 @@ from curation.cubes import contents
 from curation.errors import ConfigError, CurationError, StorageError
 from curation.errors.causes import one_line
 from curation.outcomes import Status
-from curation.pack.labels import acquisition
 from curation.pack.labels.listed import Row, table
 from curation.pack.labels.making import MapOutcome, MapsJob, Plan, Wanted, Way, failed, make_maps, recorded
 from curation.places.regions import Region
+from curation.scenes import acquisition
 from curation.store import full, paths
 from curation.store.ledger import cube_names
 from curation.store.objects import Store

@@ -26,9 +26,10 @@ from curation.errors import ReadError, StorageError, code_of
 from curation.errors.causes import one_line
 from curation.model import Location
 from curation.outcomes import Reject
-from curation.pack.labels import acquisition, mapfile
+from curation.pack.labels import mapfile
 from curation.recipe.dataset import Dataset
 from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.scenes import acquisition
 from curation.store import paths
 from curation.store.objects import Store
 

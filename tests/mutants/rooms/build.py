@@ -379,4 +379,38 @@ ROWS = (
         '"gamma0, hundredths of a dB"',
         ("tests/build/test_ground_range.py::test_bands_and_units_of_the_two_are_told_apart",),
     ),
+    Mutant(
+        "where the map of a scene cannot be read the next scene is taken",
+        "curation/build/picks/clearest.py",
+        "            self._read_beside(trial, scene)\n",
+        "",
+        (
+            "tests/build/test_walk.py"
+            "::test_where_the_map_of_a_scene_cannot_be_read_the_next_scene_is_taken_with_its_own",
+        ),
+    ),
+    Mutant(
+        "a map that cannot be read is told as passed over",
+        "curation/build/picks/same_acquisition.py",
+        "            if is_lasting(err, slab):\n                note",
+        "            if False:\n                note",
+        (
+            "tests/build/test_walk.py"
+            "::test_where_the_map_of_a_scene_cannot_be_read_the_next_scene_is_taken_with_its_own",
+        ),
+    ),
+    Mutant(
+        "what is not required and cannot be read fails no patch",
+        "curation/build/patch.py",
+        "                    raise Reject(Code.UNREADABLE, cause=one_line(err)) from err",
+        "                    raise",
+        ("tests/build/test_walk.py::test_what_is_not_required_and_cannot_be_read_is_refused_alone",),
+    ),
+    Mutant(
+        "what is not required and may be read later is not given up",
+        "curation/build/patch.py",
+        " or not is_lasting(err, slab):",
+        ":",
+        ("tests/build/test_walk.py::test_what_is_not_required_and_cannot_be_read_is_refused_alone",),
+    ),
 )

@@ -642,4 +642,66 @@ ROWS = (
         "                if (size := file.head().size) > 2**40:",
         ("tests/read/test_groundrange.py::test_a_file_of_annotation_is_refused_by_its_name_and_its_size_is_bounded",),
     ),
+    Mutant(
+        "a URL of no server is no fault that may pass",
+        "curation/read/http.py",
+        "    except urllib3.exceptions.LocationValueError as err:  # of no URL",
+        "    except ZeroDivisionError as err:  # of no URL",
+        (
+            "tests/store/test_hrefs.py::test_a_href_that_nobody_can_be_asked_for_is_no_fault_that_may_pass",
+            "tests/store/test_hrefs.py::test_a_redirect_to_where_nobody_can_be_asked_is_no_fault_that_may_pass",
+        ),
+    ),
+    Mutant(
+        "a URL of no bucket is no fault that may pass, and none of settings",
+        "curation/read/ranges.py",
+        "if _NO_BUCKET.search(str(err)):",
+        "if False:",
+        ("tests/store/test_hrefs.py::test_a_href_that_nobody_can_be_asked_for_is_no_fault_that_may_pass",),
+    ),
+    Mutant(
+        "a bucket that no client can be made of is a matter of settings",
+        "curation/read/ranges.py",
+        "    except obstore.exceptions.BaseError as err:  # nobody was asked",
+        "    except ZeroDivisionError as err:  # nobody was asked",
+        (
+            "tests/store/test_hrefs.py"
+            "::test_a_container_without_its_account_is_a_matter_of_settings_and_no_fault_of_its_files",
+        ),
+    ),
+    Mutant(
+        "a proxy that is none is a matter of settings, and no file's fault",
+        "curation/read/http.py",
+        "            except urllib3.exceptions.LocationValueError:  # it may hold",
+        "            except ZeroDivisionError:  # it may hold",
+        ("tests/store/test_hrefs.py::test_a_proxy_that_is_none_is_a_matter_of_settings_and_its_password_is_not_told",),
+    ),
+    Mutant(
+        "tables that the blocks of a JPEG TIFF have in common are given to each",
+        "curation/read/image.py",
+        "decode(data, number, jpegtables=tables)",
+        "decode(data, number)",
+        ("tests/read/test_raster.py::test_each_compression_that_is_read_reads_as_gdal_reads_it[7-tiles]",),
+    ),
+    Mutant(
+        "a block of one band of a JPEG TIFF is in no colour space",
+        "curation/read/image.py",
+        "    if page.planarconfig != tifffile.PLANARCONFIG.SEPARATE:\n        return lambda",
+        "    if True:\n        return lambda",
+        ("tests/read/test_raster.py::test_each_compression_that_is_read_reads_as_gdal_reads_it[7-tiles]",),
+    ),
+    Mutant(
+        "a pixel of CCITT is a bit",
+        "curation/read/image.py",
+        "            found = found != 0\n",
+        "            pass\n",
+        ("tests/read/test_raster.py::test_each_compression_that_is_read_reads_as_gdal_reads_it[4-tiles]",),
+    ),
+    Mutant(
+        "a file that is cut within its tags is told as cut, and not as one without a CRS",
+        "curation/read/directory.py",
+        "                if end > size:",
+        "                if False:",
+        ("tests/read/test_raster.py::test_a_file_that_is_cut_within_its_tags_is_told_as_that",),
+    ),
 )

@@ -469,4 +469,35 @@ ROWS = (
         "        if False:\n",
         ("tests/scenes/test_itemtable.py::test_a_snapshot_that_ends_before_what_is_asked_for_says_so",),
     ),
+    Mutant(
+        "a value that is no JSON costs its item, and not the page that orjson would refuse",
+        "curation/scenes/api.py",
+        "= jsontext.parsed(txt)",
+        "= super().json_loads(txt)",
+        ("tests/scenes/test_api.py::test_a_value_that_is_none_costs_its_item_alone_and_no_page",),
+    ),
+    Mutant(
+        "a byte that is no UTF-8 costs its item, and not its page or file",
+        "curation/scenes/jsontext.py",
+        'decode("utf-8", "surrogateescape")',
+        'decode("utf-8")',
+        (
+            "tests/scenes/test_api.py::test_a_value_that_is_none_costs_its_item_alone_and_no_page",
+            "tests/scenes/test_snapshot.py::test_a_value_that_is_none_costs_its_item_alone_and_no_file",
+        ),
+    ),
+    Mutant(
+        "a number of more digits than Python takes costs its item",
+        "curation/scenes/jsontext.py",
+        ", parse_int=_int",
+        "",
+        ("tests/scenes/test_api.py::test_a_value_that_is_none_costs_its_item_alone_and_no_page",),
+    ),
+    Mutant(
+        "an address that no text can say is no href",
+        "curation/scenes/items.py",
+        "if not _encodes(absolute):",
+        "if False:",
+        ("tests/scenes/test_api.py::test_a_value_that_is_none_costs_its_item_alone_and_no_page",),
+    ),
 )
