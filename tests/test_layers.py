@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import curation
-from curation.recipe import sources
+from curation.recipe import tagged
 
 PACKAGE = Path(curation.__file__).parent
 
@@ -172,16 +172,17 @@ def test_no_file_is_too_long_to_be_read_at_once():
     assert {name: n for name, n in lines.items() if n > MOST_LINES} == {}
 
 
-def test_what_is_found_by_its_name_is_a_pick_or_a_kind():
-    # The one way up: a file of `build` that says which keys it has, found when a source that names it is read.
+def test_what_is_found_by_its_name_is_a_pick_or_a_kind_or_a_rule():
+    # The one way up: a file that says which keys it has, found when a source or a recipe that names it is read.
     calls = {
         (name, ast.unparse(node))
         for name, tree in TREES.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "importlib.import_module"
     }
-    assert {name for name, _ in calls} - {"work.probe"} == {"recipe.sources"}
-    assert {sources.PICKS, sources.KINDS} == {"curation.build.picks", "curation.build.kinds"}
+    assert {name for name, _ in calls} - {"work.probe"} == {"recipe.tagged"}
+    folders = {"curation.build.picks", "curation.build.kinds", "curation.pack.splits"}
+    assert {tagged.PICKS, tagged.KINDS, tagged.SPLITS} == folders
 
 
 def test_examples_are_imported_by_nobody():

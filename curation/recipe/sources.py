@@ -8,8 +8,6 @@ anyone may ask of a pick or a kind stands here.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
-from curation.errors.words import did_you_mean
 from curation.model import Location, Scene, Window
 from curation.recipe.bands import BandSpec
 from curation.recipe.facts import Fact
 from curation.recipe.forms import CatalogForm
 from curation.recipe.schema import PackSpec, QualitySpec
 from curation.recipe.strict import Name, Strict
+from curation.recipe.tagged import KINDS, PICKS, tagged
 
 Dtype = Literal["uint8", "uint16", "int16", "float32"]
 Resampling = Literal["nearest", "bilinear", "average", "mode"]
@@ -283,33 +281,6 @@ class Kind(Strict, ABC):
     def packed(self, array: ArraySpec, rules: PackSpec) -> Packed | None:
         """How an array stands in shards; None where as in cubes."""
         return None
-
-
-PICKS, KINDS = "curation.build.picks", "curation.build.kinds"
-"""Where the files are that tags name; each has a class of the tag's name, `SameAcquisition` of `same-acquisition`."""
-
-
-def tagged(value: Any, folder: str) -> Any:
-    """The pick or kind of a table, or of a name alone, by the file of that name.
-
-    Raises:
-        ValueError: there is no such file, or the table has other keys than it says.
-    """
-    table = {"name": value} if isinstance(value, str) else value
-    if not isinstance(table, dict):
-        return value
-    known = sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(importlib.import_module(folder).__path__))
-    name = table.get("name")
-    if name not in known:
-        hint = did_you_mean(str(name), known)
-        raise ValueError(f"no such name {name!r}; {hint}known: {', '.join(known)}")
-    # The one import that leads up: a pick is a single file, which needs all that building needs.
-    module = importlib.import_module(f"{folder}.{name.replace('-', '_')}")
-    model: type[Strict] = getattr(module, name.title().replace("-", ""))
-    if other := sorted(set(table) - set(model.model_fields)):
-        hint = did_you_mean(other[0], model.model_fields)
-        raise ValueError(f"{name!r} has no key {other[0]!r}; {hint}known keys: {', '.join(sorted(model.model_fields))}")
-    return model.model_validate(table)
 
 
 CODE_SETS = ("clear", "doubtful", "snow", "cloudy", "invalid")

@@ -24,8 +24,8 @@ from curation.model import STATIC, Location
 from curation.outcomes import PENDING
 from curation.pack import meta, sharing, writers
 from curation.pack.labels.imported import release_digest
-from curation.pack.splits.sides import BUFFER, VAL
-from curation.pack.splits.split import Split
+from curation.pack.sides import BUFFER, VAL
+from curation.pack.split import Split
 from curation.recipe.dataset import Dataset
 from curation.report import contact_sheet, maps, measurements, palette
 from curation.report import survey as surveys

@@ -86,7 +86,7 @@ ROWS = (
     ),
     Mutant(
         "a source names a pick or a kind that there is",
-        "curation/recipe/sources.py",
+        "curation/recipe/tagged.py",
         "    if name not in known:",
         "    if False:",
         ("tests/recipe/test_sources.py::test_what_contradicts_itself_is_refused_with_the_reason",),
