@@ -256,7 +256,9 @@ def _legends(survey: Survey) -> list[tuple[str, Markup]]:
         (
             spec.title,
             Markup(
-                measurements.legend({c.name.replace("_", " "): palette.classes(spec)[c.code] for c in spec.kind.legend})
+                measurements.legend(
+                    {c.name.replace("_", " "): palette.classes(spec.kind.legend)[c.code] for c in spec.kind.legend}
+                )
             ),
         )
         for spec in survey.dataset.specs.values()
