@@ -114,8 +114,8 @@ def planned(run: Run, asked: Sequence[Region], built: Cubes) -> Plan:
         [m.location for m in chosen], [m.split for m in chosen], reach_km(dataset.recipe.grid)
     ):
         raise CurationError(
-            f"{dataset.path}: [split] rule = {dataset.recipe.split.rule!r}: {pairs} pairs of a train and a val sample may "
-            "share ground, which the rule has to keep apart: it is at fault; nothing was packed, take another rule"
+            f"{dataset.path}: [split]: {pairs} pairs of a train and a val sample may share ground, which its rule "
+            "has to keep apart: it is at fault; nothing was packed, take another rule"
         )
     for line in made.unmatched:
         log.warning("[split] %s", line)
