@@ -36,8 +36,6 @@ from curation.work.progress import Doing
 
 log = logging.getLogger(__name__)
 
-KEY = "report.html"
-
 
 @dataclass(frozen=True, slots=True)
 class Map:
@@ -61,10 +59,10 @@ def write(dataset: Dataset, store: Store, out: Path | None) -> tuple[str, str]:
         ConfigError: nothing is built there, it was built by another recipe, or `out` is a folder.
     """
     if out is not None and out.is_dir():
-        raise ConfigError(f"--out {out}: is a folder, expected the name of a file; say --out {out / KEY}")
+        raise ConfigError(f"--out {out}: is a folder, expected the name of a file; say --out {out / paths.REPORT}")
     page = render(dataset, store)
     data = page.encode()
-    where, key = (store, KEY) if out is None else (Store(out.absolute().parent), out.name)
+    where, key = (store, paths.REPORT) if out is None else (Store(out.absolute().parent), out.name)
     where.publish(key, data)
     log.info("report: %.1f MB", len(data) / 1e6)
     return where.where(key), page

@@ -24,6 +24,7 @@ LABELS_RECORD = f"{LABELS}/imported.json"
 """What was imported, and which table has it: published last."""
 UNMATCHED = f"{MANIFEST}/labels-unmatched.parquet"
 """Rows of imported labels that are of no patch; there is none without such an import."""
+REPORT = "report.html"
 SPLIT = f"{MANIFEST}/split.parquet"
 """What every place of a release is of, samples or not: id and split."""
 
