@@ -305,4 +305,11 @@ ROWS = (
         "    found = dn\n",
         ("tests/build/test_l1c.py::test_level_1c_is_on_the_scale_of_level_2a_and_goes_with_it",),
     ),
+    Mutant(
+        "what is said of fixed ranges is of the bands that are there",
+        "curation/build/kinds/radar.py",
+        "            if {like, cross} <= set(array.bands):\n",
+        "            if True:\n",
+        ("tests/report/test_panels.py::test_of_one_polarisation_nothing_is_said_or_drawn_of_another",),
+    ),
 )

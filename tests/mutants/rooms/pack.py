@@ -169,13 +169,6 @@ ROWS = (
         ),
     ),
     Mutant(
-        "what a rule of the split wants of the recipe is asked",
-        "curation/recipe/schema.py",
-        "        self.split.check(self)\n",
-        "",
-        ("tests/pack/test_new_rule.py::test_what_it_cannot_be_is_told_with_what_is_allowed",),
-    ),
-    Mutant(
         "what a rule looks at and cubes do not tell is told by the draw",
         "curation/pack/split.py",
         "    missing = [c for c in recipe.split.columns if c not in places.table.schema.names]",

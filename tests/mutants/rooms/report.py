@@ -28,27 +28,6 @@ ROWS = (
         ("tests/report/test_page.py::test_a_page_without_radar_has_no_word_of_it",),
     ),
     Mutant(
-        "what is said of fixed ranges is of the bands that are there",
-        "curation/build/kinds/radar.py",
-        "            if {like, cross} <= set(array.bands):\n",
-        "            if True:\n",
-        ("tests/report/test_panels.py::test_of_one_polarisation_nothing_is_said_or_drawn_of_another",),
-    ),
-    Mutant(
-        "the codes of a mask are drawn as its source says, each apart",
-        "curation/recipe/sources.py",
-        "        return [self._mask_drawn()] if array.is_mask else self.kind.pictures(self, array)",
-        "        return self.kind.pictures(self, array)",
-        ("tests/report/test_panels.py::test_a_mask_is_called_and_coloured_as_its_source_says",),
-    ),
-    Mutant(
-        "a legend of a mask names all of its codes",
-        "curation/recipe/sources.py",
-        "        if sorted(told) != sorted(self.mask_codes):\n",
-        "        if False:\n",
-        ("tests/report/test_panels.py::test_a_legend_names_the_codes_of_its_mask_and_no_others",),
-    ),
-    Mutant(
         "colours of classes without one differ from all others",
         "curation/report/palette.py",
         "    return own | dict(zip(others, _distinct(len(others), set(own.values())), strict=True))",
