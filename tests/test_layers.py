@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import curation
-from curation.recipe import sources
+from curation.recipe import tagged
 
 PACKAGE = Path(curation.__file__).parent
 
@@ -114,11 +114,22 @@ def _imports(name: str) -> set[str]:
     for node in ast.walk(TREES[name]):
         if isinstance(node, ast.Import):
             found |= {a.name for a in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            module = _named(node, name)
             for alias in node.names:
-                whole = f"{node.module}.{alias.name}"
-                found.add(whole if whole.removeprefix("curation.") in FILES else node.module)
+                whole = f"{module}.{alias.name}"
+                found.add(whole if whole.removeprefix("curation.") in FILES else module)
     return found
+
+
+def _named(node: ast.ImportFrom, name: str) -> str:
+    """What an import is from, by its whole name: one with dots is told from the module that it stands in."""
+    if not node.level:
+        return node.module or ""
+    is_package = FILES[name].name == "__init__.py"
+    parts = ["curation", *([] if name == "__init__" else name.split("."))]
+    above = parts[: len(parts) - node.level + is_package] if name != "__init__" else ["curation"]
+    return ".".join([*above, *filter(None, [node.module])])
 
 
 def _ours(name: str) -> set[str]:
@@ -131,6 +142,29 @@ def _arrows() -> Iterator[tuple[str, str, str]]:
         for other in _ours(name):
             if _room(name) not in APART - {"embedded"} and _room(name) != _room(other):
                 yield _room(name), _room(other), f"{name} imports {other}"
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "found"),
+    [
+        ("read.reader", "from ..build import slab", "curation.build.slab"),
+        ("read.reader", "from . import warp", "curation.read.warp"),
+        ("read.reader", "from .warp import of", "curation.read.warp"),
+        ("read.reader", "from .. import pipeline", "curation.pipeline"),
+        ("read.reader", "from ..build.slab import build_slab", "curation.build.slab"),
+        ("build.picks.mean", "from ...report.page import write", "curation.report.page"),
+        ("build.picks", "from ..slab import build_slab", "curation.build.slab"),
+        ("build.picks", "from . import mean", "curation.build.picks.mean"),
+        ("pipeline", "from .api import folder", "curation.api.folder"),
+        ("__init__", "from .api.folder import load", "curation.api.folder"),
+        ("__init__", "from . import api", "curation.api"),
+        ("read.reader", "from curation.build import slab", "curation.build.slab"),
+        ("read.reader", "import curation.build.slab", "curation.build.slab"),
+    ],
+)
+def test_each_way_of_importing_is_seen_with_its_room(name: str, code: str, found: str, monkeypatch):
+    monkeypatch.setitem(TREES, name, ast.parse(code))
+    assert _imports.__wrapped__(name) == {found}
 
 
 def test_every_module_can_be_imported():
@@ -173,16 +207,17 @@ def test_no_file_is_too_long_to_be_read_at_once():
     assert {name: n for name, n in lines.items() if n > MOST_LINES} == {}
 
 
-def test_what_is_found_by_its_name_is_a_pick_or_a_kind():
-    # The one way up: a file of `build` that says which keys it has, found when a source that names it is read.
+def test_what_is_found_by_its_name_is_a_pick_or_a_kind_or_a_rule():
+    # The one way up: a file that says which keys it has, found when a source or a recipe that names it is read.
     calls = {
         (name, ast.unparse(node))
         for name, tree in TREES.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "importlib.import_module"
     }
-    assert {name for name, _ in calls} - {"work.probe"} == {"recipe.sources"}
-    assert {sources.PICKS, sources.KINDS} == {"curation.build.picks", "curation.build.kinds"}
+    assert {name for name, _ in calls} - {"work.probe"} == {"recipe.tagged"}
+    folders = {"curation.build.picks", "curation.build.kinds", "curation.pack.splits"}
+    assert {tagged.PICKS, tagged.KINDS, tagged.SPLITS} == folders
 
 
 def test_examples_are_imported_by_nobody():

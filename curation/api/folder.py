@@ -29,11 +29,11 @@ from curation.cubes import open_cube, open_patch, selection
 from curation.errors import ConfigError, NoAccessError
 from curation.errors.printable import printable
 from curation.pack import annotate
+from curation.pack import split as splits
 from curation.pack.labels import importing
 from curation.pack.labels.earthengine import ENDPOINT as ENDPOINT
 from curation.pack.labels.making import Way
 from curation.pack.pack import check_built
-from curation.pack.splits import split as splits
 from curation.places import parquet, rows
 from curation.places.locations import Locations
 from curation.places.regions import ALL, Region

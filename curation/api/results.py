@@ -16,8 +16,8 @@ from rich.text import Text
 from curation.errors import CurationError, DamageError
 from curation.errors.printable import printable
 from curation.errors.words import counted
+from curation.pack import split as splits
 from curation.pack.pack import Packed
-from curation.pack.splits import split as splits
 from curation.pipeline import Built
 from curation.recipe.access import BucketAccess
 from curation.recipe.catalogs import Catalog, Catalogs

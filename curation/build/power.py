@@ -15,14 +15,20 @@ from curation.build.pixels import Raster
 from curation.model import Location, Scene
 from curation.read import backscatter
 from curation.recipe.facts import Fact
+from curation.recipe.pictures import Alone, Channel, Picture, Ranged
 from curation.recipe.schema import PackSpec
-from curation.recipe.sources import ArraySpec, Packed
+from curation.recipe.sources import ArraySpec, Packed, SourceSpec
+
+LIKE_DB, CROSS_DB, RATIO_DB = (-20.0, 0.0), (-27.0, -7.0), (2.0, 14.0)
+"""What backscatter of like and of cross polarisation and their ratio are drawn between, decibels, everywhere alike."""
+
+PAIRS = (("VV", "VH"), ("HH", "HV"))
+"""Like and cross polarisation of what is transmitted so."""
 
 
 class Power(Raster):
     """Linear power."""
 
-    picture: ClassVar[Any] = "radar"
     lists_bands: ClassVar[str] = "sar:polarizations"
     states_orbit: ClassVar[bool] = True
 
@@ -42,6 +48,18 @@ class Power(Raster):
             f"{source.name}_slice": _each(s.slice_number for s in scenes),
             f"{source.name}_platform": _each(s.platform for s in scenes),
         }
+
+    def pictures(self, source: SourceSpec, array: ArraySpec) -> list[Picture]:
+        """A composite of each pair of polarisations and its ratio, each polarisation alone, and other bands."""
+        out: list[Picture] = []
+        known = [(p, q) for p, q in PAIRS if {p, q} & set(array.bands)]
+        for like, cross in known:
+            one, two = Channel(like, (like,), LIKE_DB), Channel(cross, (cross,), CROSS_DB)
+            if {like, cross} <= set(array.bands):
+                of_both = Channel(f"{like}/{cross}", (like, cross), RATIO_DB)
+                out.append(Ranged("Radar" if len(known) == 1 else f"Radar {like}, {cross}", (one, two, of_both)))
+            out += [Ranged(f"Radar {c.name}", (c,)) for c in (one, two) if c.name in array.bands]
+        return [*out, *(Alone(b) for b in array.bands if not any(b in pair for pair in PAIRS))]
 
     def shown(self, values: NDArray[Any], array: ArraySpec) -> NDArray[Any]:
         """Decibels."""

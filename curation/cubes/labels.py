@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from curation.errors import ReadError
 from curation.errors.codes import Code
-from curation.recipe.sources import ClassSpec
+from curation.recipe.pictures import ClassSpec
 
 
 class UnmaskedMapError(ReadError):

@@ -23,13 +23,12 @@ from curation.format.index import INDEX, Index
 from curation.format.tar import MemberRow
 from curation.outcomes import PENDING, PatchOutcome
 from curation.pack import sharing
+from curation.pack import split as splits
 from curation.pack.annotate import AnnotationError, Failure
 from curation.pack.labels import coverage
 from curation.pack.labels.imported import Imported
 from curation.pack.plan import Plan, PlannedSample, plan
 from curation.pack.shard import ShardJob, ShardPart, folder_of, keep, write_shard
-from curation.pack.splits import column
-from curation.pack.splits import split as splits
 from curation.places import rows
 from curation.places.locations import Locations
 from curation.places.reach import reach_km
@@ -37,7 +36,6 @@ from curation.places.regions import Region
 from curation.places.rows import Dropped
 from curation.recipe import catalogs
 from curation.recipe.dataset import Dataset
-from curation.recipe.split import ColumnSplit
 from curation.store import full, paths
 from curation.store.ledger import Ledger, cube_names
 from curation.store.objects import Store
@@ -116,17 +114,11 @@ def planned(run: Run, asked: Sequence[Region], built: Cubes) -> Plan:
         [m.location for m in chosen], [m.split for m in chosen], reach_km(dataset.recipe.grid)
     ):
         raise CurationError(
-            f"{dataset.path}: [split] rule = {dataset.recipe.split.rule!r}: {pairs} pairs of a train and a val sample may "
-            "share ground, which the rule has to keep apart: it is at fault; nothing was packed, take another rule"
+            f"{dataset.path}: [split]: {pairs} pairs of a train and a val sample may share ground, which its rule "
+            "has to keep apart: it is at fault; nothing was packed, take another rule"
         )
-    rule = dataset.recipe.split
-    if isinstance(rule, ColumnSplit):
-        firsts = (next(iter(by.values())) for by in built.cubes.values())
-        places = Locations.of(p for cube in firsts if not cube.dataset.level for p in cube.locations)
-        for value in column.unmatched(places, rule):
-            log.warning(
-                "[split] val: no location here has %r in column %r: it makes none val; a typo?", value, rule.column
-            )
+    for line in made.unmatched:
+        log.warning("[split] %s", line)
     if rows_of_file := rows.of(dataset, asked):
         made.dropped.extend(rows_of_file.dropped)
     return made

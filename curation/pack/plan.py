@@ -16,9 +16,9 @@ from curation.cubes.cube import Cube
 from curation.model import Location
 from curation.outcomes import PatchOutcome, Status
 from curation.pack import sharing
+from curation.pack import split as splits
 from curation.pack.sharing import Shared
-from curation.pack.splits import split as splits
-from curation.pack.splits.sides import SPLITS
+from curation.pack.sides import SPLITS
 from curation.places.locations import SCHEMA, Locations
 from curation.places.rows import Dropped
 from curation.recipe.dataset import Dataset
@@ -67,6 +67,8 @@ class Plan:
     """Id of every root, whether a sample or not → `train`, `val` or `buffer`."""
     columns: dict[str, pa.DataType] = field(default_factory=dict)
     """What the file of places says of each root, with its type."""
+    unmatched: list[str] = field(default_factory=list)
+    """What of the split's rule no root is like, a line each."""
 
 
 def plan(
@@ -91,7 +93,8 @@ def plan(
     found = list(_standings(dataset, cubes, outcomes))
     tables = [its.locations.table for by in cubes.values() for its in by.values() if its.locations.given]
     columns = {f.name: f.type for f in list(tables[0].schema)[len(SCHEMA) :]} if tables else {}
-    sides = splits.planned(recipe, Locations.of(its.location for its in found)).sides
+    roots = Locations.of(its.location for its in found)
+    sides = splits.planned(recipe, roots).sides
     for its in found:
         reason, side = its.verdict.reason, sides[its.location.id]
         if reason is None and side not in SPLITS:
@@ -118,7 +121,8 @@ def plan(
         mine = [m for m in whole if m.split == split]
         shards[split] = [mine[i : i + n] for i in range(0, len(mine), n)]
     shared = sharing.shared(uses[m.location.id] for m in whole)
-    return Plan(shards, sorted(dropped, key=lambda d: d.location.rank), shared, dict(sides), columns)
+    dropped.sort(key=lambda d: d.location.rank)
+    return Plan(shards, dropped, shared, dict(sides), columns, splits.unmatched(recipe, roots))
 
 
 def _uses(member: PlannedSample, cells: set[str]) -> sharing.Uses:

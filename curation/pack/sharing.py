@@ -11,7 +11,7 @@ import numpy as np
 import shapely
 
 from curation.model import Location
-from curation.pack.splits.sides import TRAIN, VAL
+from curation.pack.sides import TRAIN, VAL
 from curation.places import era5_cells, overlap
 from curation.places.nearby import EARTH_RADIUS_KM, Nearby
 from curation.recipe.schema import CELL_DEG, CELL_SAMPLER, Recipe

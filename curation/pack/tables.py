@@ -35,7 +35,7 @@ from curation.pack.labels.imported import Imported
 from curation.pack.meta import label_names, meta_of_sample
 from curation.pack.plan import Plan
 from curation.pack.shard import ShardJob, ShardPart, array_entries, floor_of
-from curation.pack.splits.sides import SPLITS
+from curation.pack.sides import SPLITS
 from curation.pack.writers import versions
 from curation.places import grid
 from curation.recipe import catalogs

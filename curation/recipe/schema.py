@@ -19,7 +19,7 @@ from curation.recipe.annotations import AnnotationSpec
 from curation.recipe.bounds import FLOOR_DB, MAX_SHIFT_PX
 from curation.recipe.refine import RefineSpec
 from curation.recipe.seasons import EARLIEST, LATEST, AnySeasonSpec, DatedSeasonSpec, SeasonSpec
-from curation.recipe.split import UNSHARED_CELL, BlocksSplit, ColumnSplit, SplitSpec
+from curation.recipe.split import UNSHARED_CELL, SplitSpec
 from curation.recipe.strict import Fraction, Name, Strict
 
 CELL_DEG = 0.25
@@ -310,7 +310,7 @@ class Recipe(Strict):
     search: SearchSpec = SearchSpec()
     quality: QualitySpec = QualitySpec()
     labels: LabelsSpec = LabelsSpec()
-    split: SplitSpec = BlocksSplit()
+    split: SplitSpec = Field(default_factory=dict, validate_default=True)
     cube: CubeSpec = CubeSpec()
     fetch: FetchSpec = FetchSpec()
     pack: PackSpec = PackSpec()
@@ -356,11 +356,7 @@ class Recipe(Strict):
                 )
         if twice := sorted(set(self.annotations) & set(self.places.columns)):
             raise ValueError(f"{twice}: an annotation and one of [places] columns: call one of them otherwise")
-        rule = self.split
-        if isinstance(rule, ColumnSplit) and rule.column not in ("region", *self.places.columns):
-            raise ValueError(
-                f"split.column = {rule.column!r}: expected 'region', or one of [places] columns: {self.places.columns}"
-            )
+        self.split.check(self)
         self._check_levels()
         return self
 

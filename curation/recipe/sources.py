@@ -8,8 +8,6 @@ anyone may ask of a pick or a kind stands here.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
-from curation.errors.words import did_you_mean
 from curation.model import Location, Scene, Window
+from curation.recipe import pictures
 from curation.recipe.bands import BandSpec
 from curation.recipe.facts import Fact
 from curation.recipe.forms import CatalogForm
+from curation.recipe.pictures import ClassSpec, Codes, Picture
 from curation.recipe.schema import PackSpec, QualitySpec
 from curation.recipe.strict import Name, Strict
+from curation.recipe.tagged import KINDS, PICKS, tagged
 
 Dtype = Literal["uint8", "uint16", "int16", "float32"]
 Resampling = Literal["nearest", "bilinear", "average", "mode"]
@@ -115,13 +115,11 @@ class ArraySpec(Strict):
         return self
 
 
-class ClassSpec(Strict):
-    """One class of a class map."""
+class MaskLegend(Strict):
+    """What a mask's codes are called, for people."""
 
-    code: int
-    name: str
-    label: str | None = None
-    """The scene label it counts as; the class's own name where left out."""
+    title: str
+    codes: list[ClassSpec] = Field(min_length=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +237,6 @@ class Kind(Strict, ABC):
     """What a source's pixels are: what may be asked of every kind; else as `Pick`."""
 
     name: str
-    picture: ClassVar[Literal["bands", "radar", "relief", "classes"]] = "bands"
-    """How it is drawn."""
     whole_orbits: ClassVar[bool] = False
     """Whether a scene is what was seen along an orbit: its footprint may hold a pole, and no item states a cloud cover."""
     lists_bands: ClassVar[str] = ""
@@ -281,6 +277,10 @@ class Kind(Strict, ABC):
         """What is measured of its pixels, by the source's name."""
         return []
 
+    def pictures(self, source: SourceSpec, array: ArraySpec) -> list[Picture]:
+        """What is drawn of an array that is no mask, what tells most of it first."""
+        return pictures.of_bands(array.bands)
+
     def shown(self, values: NDArray[Any], array: ArraySpec) -> NDArray[Any]:
         """Pixels of an array as people compare them; shape as given."""
         return values
@@ -292,33 +292,6 @@ class Kind(Strict, ABC):
     def packed(self, array: ArraySpec, rules: PackSpec) -> Packed | None:
         """How an array stands in shards; None where as in cubes."""
         return None
-
-
-PICKS, KINDS = "curation.build.picks", "curation.build.kinds"
-"""Where the files are that tags name; each has a class of the tag's name, `SameAcquisition` of `same-acquisition`."""
-
-
-def tagged(value: Any, folder: str) -> Any:
-    """The pick or kind of a table, or of a name alone, by the file of that name.
-
-    Raises:
-        ValueError: there is no such file, or the table has other keys than it says.
-    """
-    table = {"name": value} if isinstance(value, str) else value
-    if not isinstance(table, dict):
-        return value
-    known = sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(importlib.import_module(folder).__path__))
-    name = table.get("name")
-    if name not in known:
-        hint = did_you_mean(str(name), known)
-        raise ValueError(f"no such name {name!r}; {hint}known: {', '.join(known)}")
-    # The one import that leads up: a pick is a single file, which needs all that building needs.
-    module = importlib.import_module(f"{folder}.{name.replace('-', '_')}")
-    model: type[Strict] = getattr(module, name.title().replace("-", ""))
-    if other := sorted(set(table) - set(model.model_fields)):
-        hint = did_you_mean(other[0], model.model_fields)
-        raise ValueError(f"{name!r} has no key {other[0]!r}; {hint}known keys: {', '.join(sorted(model.model_fields))}")
-    return model.model_validate(table)
 
 
 CODE_SETS = ("clear", "doubtful", "snow", "cloudy", "invalid")
@@ -347,6 +320,8 @@ class SourceSpec(Strict):
     """Codes that are cloud, its shadow, or whatever else hides the ground."""
     invalid: list[int] = Field(default_factory=list)
     """Codes that are no valid pixel; the mask's nodata is among them."""
+    legend: MaskLegend | None = Field(default=None, exclude=True)
+    """What its mask and the codes in it are called and how they are drawn; by the five sets where left out. In no dump."""
     licence: str
     comment: str = ""
     """What who uses its pixels must know, in a sentence or two: it stands beside them in cubes."""
@@ -364,6 +339,9 @@ class SourceSpec(Strict):
         self._check_codes()
         self.pick.check(self)
         self.kind.check(self)
+        told = [c.code for c in self.legend.codes] if self.legend else self.mask_codes
+        if sorted(told) != sorted(self.mask_codes):
+            raise ValueError(f"[legend] names the codes {sorted(told)}; the mask's are {sorted(self.mask_codes)}")
         return self
 
     def _check_codes(self) -> None:
@@ -420,6 +398,16 @@ class SourceSpec(Strict):
     def mask(self) -> ArraySpec | None:
         """The array that is read first and decides, where there is one."""
         return next((a for a in self.arrays if a.is_mask), None)
+
+    def pictures(self, array: ArraySpec) -> list[Picture]:
+        """What is drawn of one of its arrays, what tells most of it first."""
+        return [self._mask_drawn()] if array.is_mask else self.kind.pictures(self, array)
+
+    def _mask_drawn(self) -> Codes:
+        if self.legend is not None:
+            return Codes(self.legend.title, tuple(self.legend.codes))
+        named = [(name, code) for name in CODE_SETS for code in getattr(self, name)]
+        return Codes(f"Mask of {self.name}", tuple(ClassSpec(code=c, name=f"{n} ({c})") for n, c in named))
 
     @property
     def labels(self) -> list[str]:

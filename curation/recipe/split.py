@@ -1,20 +1,23 @@
-"""`[split]` of a recipe: what is train and what is val, by one of several rules. Each is a file of `pack/splits/`, too."""
+"""`[split]` of a recipe: what any rule says of what is train and what is val. Each rule is a file of `pack/splits/`."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from abc import ABC, abstractmethod
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, SerializeAsAny
 
-from curation.recipe.strict import Fraction, Strict
+from curation.recipe.strict import Strict
+from curation.recipe.tagged import SPLITS, tagged
 
 UNSHARED_CELL = "era5-cell"
 """What `[split] unshared` calls the cell of 0.25° that a footprint touches, of which coarse data have one value."""
 
 
-class _Rule(Strict):
-    """What all rules have."""
+class SplitRule(Strict, ABC):
+    """What all rules have, and a recipe asks of them. What places are of, `pack/sides.py` asks."""
 
+    rule: str
     buffer_km: float = Field(default=5.0, ge=0)
     """Ground between a train and a val footprint, at least: what is nearer is used for neither. No less than the widest
     pixel of any source, on which both would have a part."""
@@ -27,34 +30,19 @@ class _Rule(Strict):
         """Whether there may be both train and val."""
         return True
 
-
-class BlocksSplit(_Rule):
-    """By split blocks on the sphere, of which some are val."""
-
-    rule: Literal["blocks"] = "blocks"
-    val_fraction: Fraction = 0.05
-    block_deg: float = Field(default=1.0, gt=0, le=30)
-    """Side of a split block, degrees of latitude (and about as much on the ground east to west)."""
-
     @property
-    def two_sides(self) -> bool:
-        """Whether there may be both train and val."""
-        return 0 < self.val_fraction < 1
+    def columns(self) -> tuple[str, ...]:
+        """What of a location it looks at that not every location has: its region, or columns of the file of places."""
+        return ()
+
+    @abstractmethod
+    def check(self, recipe: Any) -> None:
+        """Passes where a `Recipe`, whose file imports this one, has what the rule wants. Raises ValueError otherwise."""
 
 
-class ColumnSplit(_Rule):
-    """By what a location says of itself: its region, or a column of the file of places."""
-
-    rule: Literal["column"]
-    column: str = "region"
-    """What is looked at: the region, or one of `[places] columns`."""
-    val: list[str | int | bool] = Field(min_length=1)
-    """Locations of these values are val, all others train."""
+def _by_its_file(value: Any) -> Any:
+    return tagged({"rule": "blocks"} | value, SPLITS, "rule") if isinstance(value, dict) else value
 
 
-def _blocks_unless_said(value: Any) -> Any:
-    return {"rule": "blocks"} | value if isinstance(value, dict) else value
-
-
-SplitSpec = Annotated[BlocksSplit | ColumnSplit, Field(discriminator="rule"), BeforeValidator(_blocks_unless_said)]
+SplitSpec = Annotated[SerializeAsAny[SplitRule], BeforeValidator(_by_its_file)]
 """A table of `[split]`, by its `rule`; `blocks` where it has none."""

@@ -83,22 +83,17 @@ def _walked(kind: type[BaseModel], path: list[str]) -> tuple[type[BaseModel] | N
     """
     model: Any = kind
     keys: list[str] = []
-    tag: str | None = None
     for key in path:
         if tagged := _tagged(model):
             model = tagged.get(key)
             continue
-        if tag is not None:  # of a union: step into the member
-            model = next((m for m in get_args(model) if key in get_args(m.model_fields[tag].annotation)), None)
-            tag = None
-            continue
         keys.append(key)
         if isinstance(model, type) and issubclass(model, BaseModel):
             field = model.model_fields.get(key)
-            model, tag = (field.annotation, field.discriminator) if field else (None, None)  # type: ignore[assignment]  # by name
+            model = field.annotation if field else None
         else:  # dict[str, Model] or list[Model]: step over the key
             model = next((a for a in get_args(model)[::-1] if isinstance(a, type) or _tagged(a)), None)
-        if isinstance(model, UnionType) and tag is None:  # of a table that may be left out
+        if isinstance(model, UnionType):  # of a table that may be left out
             model = next((a for a in get_args(model) if isinstance(a, type) and issubclass(a, BaseModel)), None)
     return (model if isinstance(model, type) and issubclass(model, BaseModel) else None), keys
 

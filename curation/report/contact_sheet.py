@@ -14,9 +14,10 @@ from curation.cubes.complete import COMPLETE
 from curation.model import STATIC, Location
 from curation.outcomes import Status
 from curation.pack import meta
+from curation.recipe.pictures import FALSE_COLOUR, TRUE_COLOUR, Bands
 from curation.recipe.sources import SourceSpec
 from curation.report import images, panels, svg
-from curation.report.panels import FALSE_COLOUR, TRUE_COLOUR, Panel
+from curation.report.panels import Panel
 from curation.report.survey import Survey, round_robin
 
 ROWS = 12
@@ -120,7 +121,7 @@ def _row(survey: Survey, region: str, place: Location) -> Row:
         if _is_ok(survey, region, s, place.id)
     }
     visible: dict[tuple[str, str], Any] = {}
-    stretches: dict[tuple[str, panels.Bands], images.Stretch] = {}
+    stretches: dict[tuple[str, Bands], images.Stretch] = {}
     for name, array in {
         n: a for c in cubes.values() for n, (_, a) in c.cube.arrays.items() if panels.is_visible(a)
     }.items():
@@ -145,7 +146,7 @@ def _column(
     season: str,
     place: Location,
     visible: Mapping[tuple[str, str], Any],
-    stretches: Mapping[tuple[str, panels.Bands], images.Stretch],
+    stretches: Mapping[tuple[str, Bands], images.Stretch],
 ) -> Column:
     """One season; of `visible`, (season, array) → pixels, are those that were read for the stretches."""
     cube = survey.cubes.get((region, season))
@@ -186,7 +187,7 @@ def words(survey: Survey) -> str:
         "True and false colour share one stretch over a location's seasons."
         if any(map(panels.is_visible, arrays))
         else "",
-        panels.said(survey.dataset.specs.values()),
+        panels.said((survey.dataset.specs[source], its.values()) for source, its in survey.dataset.arrays.items()),
         "Stretched for display only: nothing is resampled unless its caption says so. Hatched: no data.",
     ]
     return " ".join(filter(None, said))
@@ -211,7 +212,7 @@ def lines_of(sources: Sequence[SourceSpec], facts: dict[str, Any]) -> list[str]:
             parts.append(facts[f"{s}_orbit_state"][:4] + (f". {orbit}" if orbit >= 0 else "."))
         if facts.get(f"{s}_warped"):
             parts.append("warped")
-        if parts and s not in ("worldcover", "dem") and (time is not None or len(parts) > 1):
+        if parts and not spec.timeless and (time is not None or len(parts) > 1):
             out.append(f"{s}: {' · '.join(parts)}")
     if facts.get("elevation_mean_m") is not None:
         out.append(f"mean {facts['elevation_mean_m']:.0f} m · slope {facts['slope_mean_deg']:.1f}°")

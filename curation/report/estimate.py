@@ -12,8 +12,8 @@ from curation.cubes import complete, selection
 from curation.cubes.cube import Cube
 from curation.cubes.unsettled import Unsettled
 from curation.model import STATIC, Location
-from curation.pack.splits import split as splits
-from curation.pack.splits.split import Split
+from curation.pack import split as splits
+from curation.pack.split import Split
 from curation.places.locations import Locations
 from curation.places.regions import Region
 from curation.read.image import COARSE_BLOCKS

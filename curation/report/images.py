@@ -22,9 +22,6 @@ from curation.report import palette
 
 Image = NDArray[np.uint8]
 
-VV_DB, VH_DB, RATIO_DB = (-20.0, 0.0), (-27.0, -7.0), (2.0, 14.0)
-"""What backscatter is drawn between, decibels: the same for every patch, so that they compare."""
-
 LAND = LinearSegmentedColormap.from_list(
     "land", ["#3f7f5f", "#86a86a", "#cfc48a", "#c29a68", "#9a6f55", "#b9aaa3", "#f4f2ef"]
 )
@@ -80,10 +77,10 @@ def optical_stretch(images: Sequence[NDArray[Any]], nodata: float) -> Stretch:
     return Stretch(low, tuple(max(high, b + 1) for b in low), 1.4)
 
 
-def radar_composite(vv_db: NDArray[Any], vh_db: NDArray[Any]) -> Image:
-    """(y, x, 4): red VV, green VH, blue VV/VH, each in dB over its fixed range."""
-    low, high = zip(VV_DB, VH_DB, RATIO_DB, strict=True)
-    return Stretch(low, high)(np.stack([vv_db, vh_db, vv_db - vh_db]))
+def ranged(planes: Sequence[NDArray[Any]], limits: Sequence[tuple[float, float]]) -> Image:
+    """(y, x, 4) of three planes (y, x) as red, green and blue, each between its own limits."""
+    low, high = zip(*limits, strict=True)
+    return Stretch(low, high)(np.stack(planes))
 
 
 def class_map(codes: NDArray[Any], colours: Mapping[int, str]) -> Image:

@@ -17,7 +17,7 @@ from curation.format.index import Index
 from curation.model import STATIC
 from curation.outcomes import PENDING
 from curation.pack import meta
-from curation.pack.splits.sides import TRAIN
+from curation.pack.sides import TRAIN
 from curation.read import shift
 from curation.recipe.sources import ArraySpec, SourceSpec
 from curation.report import charts, palette

@@ -24,8 +24,8 @@ from curation.model import STATIC, Location
 from curation.outcomes import PENDING
 from curation.pack import meta, sharing, writers
 from curation.pack.labels.imported import release_digest
-from curation.pack.splits.sides import BUFFER, VAL
-from curation.pack.splits.split import Split
+from curation.pack.sides import BUFFER, VAL
+from curation.pack.split import Split
 from curation.recipe.dataset import Dataset
 from curation.report import contact_sheet, maps, measurements, palette
 from curation.report import survey as surveys
@@ -35,8 +35,6 @@ from curation.store.objects import Store
 from curation.work.progress import Doing
 
 log = logging.getLogger(__name__)
-
-KEY = "report.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +59,10 @@ def write(dataset: Dataset, store: Store, out: Path | None) -> tuple[str, str]:
         ConfigError: nothing is built there, it was built by another recipe, or `out` is a folder.
     """
     if out is not None and out.is_dir():
-        raise ConfigError(f"--out {out}: is a folder, expected the name of a file; say --out {out / KEY}")
+        raise ConfigError(f"--out {out}: is a folder, expected the name of a file; say --out {out / paths.REPORT}")
     page = render(dataset, store)
     data = page.encode()
-    where, key = (store, KEY) if out is None else (Store(out.absolute().parent), out.name)
+    where, key = (store, paths.REPORT) if out is None else (Store(out.absolute().parent), out.name)
     where.publish(key, data)
     log.info("report: %.1f MB", len(data) / 1e6)
     return where.where(key), page
@@ -256,7 +254,9 @@ def _legends(survey: Survey) -> list[tuple[str, Markup]]:
         (
             spec.title,
             Markup(
-                measurements.legend({c.name.replace("_", " "): palette.classes(spec)[c.code] for c in spec.kind.legend})
+                measurements.legend(
+                    {c.name.replace("_", " "): palette.classes(spec.kind.legend)[c.code] for c in spec.kind.legend}
+                )
             ),
         )
         for spec in survey.dataset.specs.values()

@@ -15,22 +15,10 @@ from curation.errors import DamageError
 from curation.errors.codes import CODE_HELP, VALUE_HELP, Code
 from curation.model import Location
 from curation.outcomes import PatchOutcome, SourceOutcome, Status
-from curation.read.backscatter import decibels
+from curation.recipe.pictures import TRUE_COLOUR, Alone, Bands, Codes, Composite, Picture, Ranged, Relief
 from curation.recipe.sources import ArraySpec, SourceSpec
 from curation.report import images, palette
 from curation.report.images import Image, Stretch
-
-Bands = tuple[str, ...]
-
-TRUE_COLOUR: Bands = ("B04", "B03", "B02")
-FALSE_COLOUR: Bands = ("B08", "B04", "B03")
-COMPOSITES: tuple[tuple[Bands, str], ...] = (
-    (TRUE_COLOUR, "True colour"),
-    (FALSE_COLOUR, "False colour"),
-    (("B12", "B11", "B8A"), "Shortwave infrared"),
-    (("B07", "B06", "B05"), "Red edge"),
-)
-"""What is drawn of the bands of one array; those in none of these are drawn alone, in grey."""
 
 SMALL_PX = 384
 """Small pictures of more pixels a side are reduced by a whole factor, which is told."""
@@ -128,48 +116,57 @@ def of_array(
     """The pictures of one array (band, y, x); arguments as of `of_patch`."""
     by = -(-pixels.shape[-1] // SMALL_PX) if small else 1
     less = max(by, 2) if small else 1  # of those that stand small beside a greater one
-    if array.is_mask:
-        codes = {int(c): (str(c), "#888888") for c in np.unique(pixels)}
-        return [
-            _classes(
-                spec, "Scene classification", array, pixels, palette.SCL if name.startswith("s2l2a_scl") else codes, by
-            )
-        ]
-    match spec.kind.picture:
-        case "classes":
-            colours = palette.classes(spec)
-            known = {c.code: (c.name.replace("_", " "), colours[c.code]) for c in spec.kind.legend}
-            return [_classes(spec, spec.title, array, pixels, known, by)]
-        case "radar":
-            return _radar(spec, array, pixels, by, less)
-        case "relief":
-            return [_relief(spec, array, pixels, place, by)]
-    out = []
-    alone = dict(zip(array.bands, pixels, strict=True))
-    for bands, title in COMPOSITES:
-        if set(bands) <= set(array.bands):
-            shown = pick(pixels, array, bands)
-            stretch = (stretches or {}).get((name, bands)) or images.optical_stretch([shown], array.nodata)
-            its = by if bands == TRUE_COLOUR else less
-            more = f"{array.label} · {min(stretch.low):.0f}…{max(stretch.high):.0f} {array.unit}"
-            image = stretch(_shrunk(shown, array.nodata, its))
-            width: Width = "big" if bands == TRUE_COLOUR else "third"
-            out.append(Panel(spec.title, title, ", ".join(bands) + _reduced(its), more, image, width=width))
-            alone = {b: plane for b, plane in alone.items() if b not in bands}
-    if small:
-        alone = {} if out else {array.bands[0]: pixels[0]}
-    return out + [_plain(spec, band, array, plane, by) for band, plane in alone.items()]
+    every = spec.pictures(array)
+    drawn = ([p for p in every if not isinstance(p, Alone)] or every[:1]) if small else every
+    return [
+        _drawn(picture, spec, name, array, pixels, place, by if _is_main(picture) else less, stretches or {})
+        for picture in drawn
+    ]
 
 
-def said(specs: Iterable[SourceSpec]) -> str:
-    """What must be said of pictures whose range is fixed; empty where there are none."""
-    if not any(spec.kind.picture == "radar" for spec in specs):
-        return ""
-    db = ", ".join(
-        f"{name} {low:g}…{high:g}".replace("-", "−")
-        for name, (low, high) in (("VV", images.VV_DB), ("VH", images.VH_DB), ("VV/VH", images.RATIO_DB))
-    )
-    return f"Radar has the same range everywhere ({db} dB)."
+def _is_main(picture: Picture) -> bool:
+    """Whether a small picture is not made smaller still, beside another that tells more."""
+    match picture:
+        case Composite(bands=bands):
+            return bands == TRUE_COLOUR
+        case Ranged(channels=channels):
+            return len(channels) > 1
+    return True
+
+
+def _drawn(
+    picture: Picture,
+    spec: SourceSpec,
+    name: str,
+    array: ArraySpec,
+    pixels: NDArray[Any],
+    place: Location,
+    by: int,
+    stretches: Mapping[tuple[str, Bands], Stretch],
+) -> Panel:
+    """One picture of an array (band, y, x), reduced by a factor."""
+    match picture:
+        case Codes():
+            return _classes(picture, spec, array, pixels, by)
+        case Composite():
+            return _composite(picture, spec, array, pixels, by, stretches.get((name, picture.bands)))
+        case Ranged():
+            return _ranged(picture, spec, array, pixels, by)
+        case Relief():
+            return _relief(spec, array, pixels[array.bands.index(picture.band)], place, by)
+        case Alone():
+            return _plain(spec, picture.band, array, pixels[array.bands.index(picture.band)], by)
+
+
+def said(used: Iterable[tuple[SourceSpec, Iterable[ArraySpec]]]) -> str:
+    """What must be said of pictures whose range is fixed, of sources with their arrays; empty where there are none."""
+    found: dict[tuple[str, tuple[float, float]], str] = {}
+    for spec, arrays in used:
+        for array in arrays:
+            ranged = [p for p in spec.pictures(array) if isinstance(p, Ranged)]
+            found |= {(c.name, c.limits): spec.kind.unit(array) for p in ranged for c in p.channels}
+    told = ", ".join(f"{name} {_span(limits)} {unit}" for (name, limits), unit in found.items()).replace("-", "−")
+    return f"Drawn between the same values everywhere: {told}." if told else ""
 
 
 def pick(pixels: NDArray[Any], array: ArraySpec, bands: Bands) -> NDArray[Any]:
@@ -177,45 +174,54 @@ def pick(pixels: NDArray[Any], array: ArraySpec, bands: Bands) -> NDArray[Any]:
     return pixels[[array.bands.index(b) for b in bands]]
 
 
-def _classes(
-    spec: SourceSpec,
-    title: str,
-    array: ArraySpec,
-    pixels: NDArray[Any],
-    named: Mapping[int, tuple[str, str]],
-    by: int,
-) -> Panel:
+def _classes(picture: Codes, spec: SourceSpec, array: ArraySpec, pixels: NDArray[Any], by: int) -> Panel:
     """A class map in its conventional colours."""
     codes = images.thinned(pixels[0], by)
+    colours = palette.classes(picture.legend)
+    names = {c.code: c.name.replace("_", " ") for c in picture.legend}
     found = zip(*np.unique(codes, return_counts=True), strict=True)
     legend = tuple(
-        (f"{named[int(c)][0]} {100 * n / codes.size:.0f} %", named[int(c)][1]) for c, n in found if int(c) in named
+        (f"{names[int(c)]} {100 * n / codes.size:.0f} %", colours[int(c)]) for c, n in found if int(c) in names
     )
-    image = images.class_map(codes, {c: colour for c, (_, colour) in named.items()})
     width: Width = "big" if spec.timeless else "half"
     more = f"{array.bands[0]} · {array.label}"
-    return Panel(spec.title, title, _reduced(by), more, image, legend=legend, width=width)
+    image = images.class_map(codes, colours)
+    return Panel(spec.title, picture.title, _reduced(by), more, image, legend=legend, width=width)
 
 
-def _radar(spec: SourceSpec, array: ArraySpec, pixels: NDArray[Any], by: int, less: int) -> list[Panel]:
-    """The composite of VV, VH and VV/VH, and each alone; averaged in power."""
-    out = []
-    if {"VV", "VH"} <= set(array.bands):
-        vv, vh = decibels(_shrunk(pick(pixels, array, ("VV", "VH")), array.nodata, by), array.nodata)
-        more = f"VV {_span(images.VV_DB)}, VH {_span(images.VH_DB)}, VV/VH {_span(images.RATIO_DB)} dB · {array.label}"
-        out.append(Panel(spec.title, "Radar", f"VV, VH, VV/VH{_reduced(by)}", more, images.radar_composite(vv, vh)))
-    for band, limits in (("VV", images.VV_DB), ("VH", images.VH_DB)):
-        if band in array.bands:
-            (db,) = decibels(_shrunk(pick(pixels, array, (band,)), array.nodata, less), array.nodata)
-            scale = (images.GREY, *limits, f"dB ({array.unit.split(',')[0]})")
-            detail, image = f"{_span(limits)} dB{_reduced(less)}", images.shaded(db, limits, images.GREY)
-            out.append(Panel(spec.title, f"Radar {band}", detail, array.label, image, scale=scale, width="third"))
-    return out
+def _composite(
+    picture: Composite, spec: SourceSpec, array: ArraySpec, pixels: NDArray[Any], by: int, shared: Stretch | None
+) -> Panel:
+    """Three bands, stretched as several patches share it, or by their own values."""
+    shown = pick(pixels, array, picture.bands)
+    stretch = shared or images.optical_stretch([shown], array.nodata)
+    more = f"{array.label} · {min(stretch.low):.0f}…{max(stretch.high):.0f} {array.unit}"
+    image = stretch(_shrunk(shown, array.nodata, by))
+    width: Width = "big" if picture.bands == TRUE_COLOUR else "third"
+    return Panel(spec.title, picture.title, ", ".join(picture.bands) + _reduced(by), more, image, width=width)
 
 
-def _relief(spec: SourceSpec, array: ArraySpec, pixels: NDArray[Any], place: Location, by: int) -> Panel:
-    """A shaded relief, coloured from the patch's lowest to its highest."""
-    heights = _shrunk(pixels[0], array.nodata, by)
+def _ranged(picture: Ranged, spec: SourceSpec, array: ArraySpec, pixels: NDArray[Any], by: int) -> Panel:
+    """Channels between fixed limits; averaged as they are stored, drawn as people compare them."""
+    planes, unit = [], spec.kind.unit(array)
+    for channel in picture.channels:
+        first, *others = spec.kind.shown(_shrunk(pick(pixels, array, channel.bands), array.nodata, by), array)
+        planes.append(first - others[0] if others else first)
+    if len(planes) == 1:
+        (limits,) = (c.limits for c in picture.channels)
+        image = images.shaded(planes[0], limits, images.GREY)
+        scale = (images.GREY, *limits, f"{unit} ({array.unit.split(',')[0]})")
+        detail = f"{_span(limits)} {unit}{_reduced(by)}"
+        return Panel(spec.title, picture.title, detail, array.label, image, scale=scale, width="third")
+    more = f"{', '.join(f'{c.name} {_span(c.limits)}' for c in picture.channels)} {unit} · {array.label}"
+    image = images.ranged(planes, [c.limits for c in picture.channels])
+    detail = f"{', '.join(c.name for c in picture.channels)}{_reduced(by)}"
+    return Panel(spec.title, picture.title, detail, more, image)
+
+
+def _relief(spec: SourceSpec, array: ArraySpec, plane: NDArray[Any], place: Location, by: int) -> Panel:
+    """A shaded relief of heights (y, x), coloured from the patch's lowest to its highest."""
+    heights = _shrunk(plane, array.nodata, by)
     holes = ~np.isfinite(heights)
     pixel_m = images.pixel_m(place, array) * by
     low, high = images.height_limits(np.where(holes, array.nodata, heights), array.nodata)

@@ -16,7 +16,7 @@ from curation.cubes.contents import CubeContents
 from curation.errors import ConfigError, DamageError
 from curation.model import Location, iso
 from curation.outcomes import PatchOutcome, Status
-from curation.pack.splits import split as splits
+from curation.pack import split as splits
 from curation.places import grid
 from curation.places.locations import Locations
 from curation.recipe.dataset import Dataset

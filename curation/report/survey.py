@@ -21,12 +21,12 @@ from curation.errors import ConfigError, DamageError
 from curation.model import STATIC, Location
 from curation.outcomes import PENDING, PatchOutcome, Status
 from curation.pack import meta, pack
+from curation.pack import split as splits
 from curation.pack.labels import imported as imported_labels
 from curation.pack.labels import known
 from curation.pack.labels.imported import Imported
 from curation.pack.labels.known import Known
-from curation.pack.splits import split as splits
-from curation.pack.splits.split import Split
+from curation.pack.split import Split
 from curation.places.locations import Locations
 from curation.recipe.dataset import Dataset
 from curation.store import paths

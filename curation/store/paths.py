@@ -26,6 +26,7 @@ UNMATCHED = f"{MANIFEST}/labels-unmatched.parquet"
 """Rows of imported labels that are of no patch; there is none without such an import."""
 MAPS = "maps"
 """Where class maps lie that were made here, of images and places: asked of Earth Engine, or by a model."""
+REPORT = "report.html"
 SPLIT = f"{MANIFEST}/split.parquet"
 """What every place of a release is of, samples or not: id and split."""
 

@@ -19,7 +19,7 @@ from curation.format.names import META
 from curation.format.strict import json_of
 from curation.format.table import members_to_arrow
 from curation.format.tar import MemberRow
-from curation.pack.splits import split as splits
+from curation.pack import split as splits
 from curation.store import paths
 from curation.store.ledger import Ledger
 from curation.store.objects import Store

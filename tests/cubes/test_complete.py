@@ -14,8 +14,8 @@ from curation.cubes import contents, creation, selection
 from curation.cubes.complete import COMPLETE, FAILED, REJECTED, Verdict, judged, with_children
 from curation.cubes.cube import Cube
 from curation.outcomes import PENDING, PatchOutcome, SourceOutcome, Status
-from curation.pack import plan
-from curation.pack.splits import blocks, split
+from curation.pack import plan, split
+from curation.pack.splits import blocks
 from curation.places import era5_cells, grids
 from curation.places.locations import Locations
 from curation.places.reach import reach_km

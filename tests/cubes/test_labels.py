@@ -7,7 +7,8 @@ from hypothesis.extra import numpy as hnp
 from curation.cubes import labels
 from curation.errors import ReadError
 from curation.recipe import files
-from curation.recipe.sources import ClassSpec, SourceSpec
+from curation.recipe.pictures import ClassSpec
+from curation.recipe.sources import SourceSpec
 from curation.recipe.toml import read_toml
 
 CLASSES = [

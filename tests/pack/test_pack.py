@@ -32,9 +32,9 @@ from curation.model import Location
 from curation.outcomes import PatchOutcome, SourceOutcome, Status
 from curation.pack import pack, plan, shard, writers
 from curation.pack.plan import Plan
+from curation.pack.splits.column import Column
 from curation.places.locations import Locations
 from curation.read import backscatter
-from curation.recipe.split import ColumnSplit
 from curation.store.ledger import Ledger
 from curation.stream.decode import decoder
 from curation.stream.open import open_shards
@@ -433,7 +433,7 @@ def planned(built: Curate, statuses: list[list[bool]], order: random.Random, tar
     dataset.recipe = dataset.recipe.model_copy(
         update={
             "pack": dataset.recipe.pack.model_copy(update={"target": target, "samples_per_shard": 3}),
-            "split": ColumnSplit(rule="column", val=["v"]),
+            "split": Column(val=["v"]),
         }
     )
     # Of three the second is val, and the third too near to it.

@@ -12,7 +12,7 @@ from hypothesis import given as drawn_from
 from hypothesis import strategies as st
 
 from curation.errors import ConfigError
-from curation.pack.splits.split import sides
+from curation.pack.split import sides
 from curation.places import draw, parquet, user_columns
 from curation.places.locations import Locations
 from curation.recipe.dataset import Dataset, load_dataset
@@ -155,7 +155,7 @@ def test_a_column_splits(tmp_path, column, val, want):
 def test_a_column_that_cannot_split_is_refused(tmp_path):
     (tmp_path / "places.csv").write_text(TABLE)
     rule = {"rule": "column", "column": "count", "val": ["city"]}
-    with pytest.raises(ValueError, match=r"split.column = 'count': expected 'region', or one of \[places\] columns"):
+    with pytest.raises(ValueError, match=r"split: column 'count': expected 'region', or one of \[places\] columns"):
         dataset(tmp_path, ["label"], split=rule)
     spec = dataset(tmp_path, ["count"], split=rule)
     with pytest.raises(ConfigError, match=r"\[split\] val = \['city'\]: column 'count' is of int64"):

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from curation.errors import ConfigError
+from curation.pack.splits.column import Column
 from curation.recipe import files
 from curation.recipe.catalogs import Catalogs, pixels_digest, pixels_parts, resolve
 from curation.recipe.dataset import Dataset, load_dataset
 from curation.recipe.digests import changes
 from curation.recipe.schema import QualitySpec, Recipe
 from curation.recipe.sources import SourceSpec
-from curation.recipe.split import ColumnSplit
 from curation.recipe.toml import read_toml
 
 QUERIES, MANIFESTS = files.folder("stac_queries"), files.folder("manifests")
@@ -138,8 +138,8 @@ KNOWN = (
         ("# radar = ", 'radar = "db" # ', "[pack] radar = 'db': Input should be 'centidb' or 'float32'"),
         ("# slab_patches = 16", "slab_patches = 10_000", "[cube] slab_patches = 10000: Input should be less "),
         ("# block_deg = 1.0", "block_deg = inf", "[split] block_deg = inf: Input should be a finite number"),
-        ("# block_deg = 1.0", "block_dg = 1.0", "[split] block_dg: no such key; did you mean block_deg? known keys: block"),
-        ("# block_deg = 1.0", 'rule = "blocs"', "[split]: Input tag 'blocs' found using 'rule' does not match any of"),
+        ("# block_deg = 1.0", "block_dg = 1.0", "[split]: 'blocks' has no key 'block_dg'; did you mean block_deg? known"),
+        ("# block_deg = 1.0", 'rule = "blocs"', "[split]: no such rule 'blocs'; did you mean blocks? known: blocks, column"),
         ("# block_deg = 1.0", 'rule = "column"', "[split] val: missing; add it"),
     ],
 )  # fmt: skip
@@ -351,7 +351,7 @@ def test_a_digest_changes_with_what_it_stands_for_and_with_nothing_else(change, 
 
 def test_another_rule_of_the_split_is_another_release_alone():
     by_region = load_dataset("starter")
-    by_region.recipe = by_region.recipe.model_copy(update={"split": ColumnSplit(rule="column", val=["europe"])})
+    by_region.recipe = by_region.recipe.model_copy(update={"split": Column(val=["europe"])})
     before, after = digests(load_dataset("starter")), digests(by_region)
     assert {n for n in DIGESTS if before[n] != after[n]} == {"release"}
 

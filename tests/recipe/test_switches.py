@@ -1,4 +1,4 @@
-"""What depends on a source's pick or kind stands in the file of that pick or kind, and is asked nowhere else."""
+"""What depends on a source's pick or kind, or a rule of the split, stands in its own file, and is asked nowhere else."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 
 import curation
-from curation.recipe import sources
+from curation.pack.sides import Rule
+from curation.recipe import tagged
+from curation.recipe.files import folder
 from curation.recipe.sources import ArraySpec, Kind, Pick, SourceSpec
+from curation.recipe.split import SplitRule
+from curation.recipe.strict import Strict
 
 PACKAGE = Path(curation.__file__).parent
 
@@ -29,11 +33,28 @@ OWN = {
 }
 """Key of a source → files that may ask for it."""
 
-TAGS = ("pick", "kind")
-"""Keys of which anyone may ask what `Pick` and `Kind` answer, and nobody which of them it is."""
+TAGS = ("pick", "kind", "split")
+"""Keys of which anyone may ask what `Pick`, `Kind` and `SplitRule` answer, and nobody which of them it is."""
 
 SWATH = {"build/kinds/swath.py", "read/swath.py", "read/swathgrid.py"}
 """What reads swaths may ask whether it was given one."""
+
+CASTS = {"build/context.py", "pack/split.py"}
+"""Where a pick, a kind or a rule is taken for what building and packing ask of it; nobody else hands one on."""
+
+
+def answers(base: type[Strict]) -> set[str]:
+    """What anyone may ask of a tagged table: what its base says, but for the tag."""
+    said = {n for n in vars(base) if not n.startswith(("_", "model_"))}
+    return (said | set(base.model_fields)) - {"name", "rule"}
+
+
+BASES = {"Pick", "Kind", "SplitRule"}
+
+MAY = answers(Pick) | answers(Kind) | answers(SplitRule)
+
+SOURCES = {p.stem for p in folder("stac_queries").glob("*.toml")} - {"regions", "catalogs"}
+"""Names that code knows nothing of."""
 
 
 def trees() -> Iterator[tuple[str, ast.Module]]:
@@ -54,21 +75,112 @@ def asked(name: str, tree: ast.Module) -> Iterator[str]:
     """Each place where a file asks what only another may."""
     parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
     imported = modules(tree)
+    held = set(holding(tree, imported))
+    told = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}  # docstrings
     for node in ast.walk(tree):
         if is_isinstance(node) and name not in SWATH and {getattr(n, "id", "") for n in ast.walk(node)} & CLASSES:
             yield f"{name}:{node.lineno}: asks which one it is"
+        if isinstance(node, ast.MatchClass) and (ast.unparse(node.cls) in CLASSES or set(TAGS) & set(node.kwd_attrs)):
+            yield f"{name}:{node.lineno}: asks which one it is"
+        if isinstance(node, ast.Constant) and is_name_of_source(node.value) and id(node) not in told:
+            yield f"{name}:{node.lineno}: knows a source by its name"
+        if is_looked_up(node):
+            yield f"{name}:{node.lineno}: looks a tag up by its name"
+        its = is_held(node, imported) or node in held
+        if its and name not in SWATH and not is_fair(node, parents, name):
+            yield f"{name}:{node.lineno}: asks which {ast.unparse(node)} it is"
         if not isinstance(node, ast.Attribute) or getattr(node.value, "id", "") in imported | {"entry"}:
             continue
-        above = parents[node]
-        if node.attr in OWN and name not in OWN[node.attr] and not is_slab_s(node) and not is_copied(above):
+        if node.attr in OWN and name not in OWN[node.attr] and not is_slab_s(node) and not is_copied(parents[node]):
             yield f"{name}:{node.lineno}: asks for {node.attr}"
-        answers = isinstance(above, ast.Attribute) and above.attr != "name"
-        if node.attr in TAGS and not answers and not is_given(above) and not is_of_another(node):
-            yield f"{name}:{node.lineno}: asks which {node.attr} it is"
+
+
+def is_held(node: ast.AST, imported: set[str]) -> bool:
+    """Whether it is a pick, a kind or a rule: the attribute of that name, of something that has one."""
+    if not isinstance(node, ast.Attribute) or node.attr not in TAGS or is_of_another(node):
+        return False
+    if node.attr == "split":
+        return ast.unparse(node.value).endswith("recipe")
+    return getattr(node.value, "id", "") not in imported | {"entry"}
+
+
+def holding(tree: ast.Module, imported: set[str]) -> Iterator[ast.Name]:
+    """Names that stand for a pick, a kind or a rule, where they are read: by what was put there, or by their annotation."""
+    for scope in [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)] + [tree]:
+        names = {a.arg for a in arguments(scope) if a.annotation is not None and ast.unparse(a.annotation) in BASES}
+        before = None
+        while before != names:  # a name may be put into another
+            before = set(names)
+            for target, value in pairs(scope):
+                parts = [value, *getattr(value, "values", []), *[getattr(value, k, None) for k in ("body", "orelse")]]
+                if any(p is not None and (is_held(p, imported) or getattr(p, "id", "") in names) for p in parts):
+                    names.add(target.id)
+        yield from reads(scope, names)
+
+
+def arguments(scope: ast.AST) -> list[ast.arg]:
+    """Those of a function or a lambda; none of a module."""
+    its = getattr(scope, "args", None)
+    return [*its.posonlyargs, *its.args, *its.kwonlyargs] if isinstance(its, ast.arguments) else []
+
+
+def within(scope: ast.AST) -> Iterator[ast.AST]:
+    """All nodes of a scope, functions in it without what is in them."""
+    for node in ast.iter_child_nodes(scope):
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.Lambda):
+            yield from within(node)
+
+
+def reads(scope: ast.AST, names: set[str]) -> Iterator[ast.Name]:
+    """Where any of the names is read, in functions of the scope, too, which do not call something else so."""
+    for node in within(scope):
+        if isinstance(node, ast.Name) and node.id in names and isinstance(node.ctx, ast.Load):
+            yield node
+        if isinstance(node, ast.FunctionDef | ast.Lambda):
+            own = {a.arg for a in arguments(node)} | {target.id for target, _ in pairs(node)}
+            yield from reads(node, names - own)
+
+
+def pairs(scope: ast.AST) -> Iterator[tuple[ast.Name, ast.expr]]:
+    """Each name and what is put there, one by one where several are."""
+    for node in within(scope):
+        for target in getattr(node, "targets", [getattr(node, "target", None)]):
+            value = getattr(node, "value", None)
+            if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+                yield from ((t, v) for t, v in zip(target.elts, value.elts, strict=False) if isinstance(t, ast.Name))
+            elif isinstance(target, ast.Name) and isinstance(value, ast.expr):
+                yield target, value
+
+
+def is_fair(node: ast.AST, parents: dict[ast.AST, ast.AST], name: str) -> bool:
+    """Whether it is asked what all of its like answer, put into a name, or taken for what a protocol says of all."""
+    above = parents[node]
+    if isinstance(above, ast.Attribute):
+        return above.attr in MAY or above.attr in OWN  # which has its own files
+    if isinstance(above, ast.Tuple):
+        above = parents[above]
+    if isinstance(above, ast.Assign):
+        return all(isinstance(n, ast.Name | ast.Tuple) for n in above.targets)
+    return isinstance(above, ast.Call) and ast.unparse(above.func) == "cast" and name in CASTS
+
+
+def is_looked_up(node: ast.AST) -> bool:
+    """Whether a pick or kind is got at by the word."""
+    words = [node.slice] if isinstance(node, ast.Subscript) else getattr(node, "args", [])
+    by_word = isinstance(node, ast.Subscript) or (
+        isinstance(node, ast.Call)
+        and ast.unparse(node.func).split(".")[-1] in ("getattr", "hasattr", "get", "attrgetter")
+    )
+    return by_word and any(isinstance(w, ast.Constant) and w.value in ("pick", "kind") for w in words)
+
+
+def is_name_of_source(value: object) -> bool:
+    return isinstance(value, str) and any(value == s or value.startswith(f"{s}_") for s in SOURCES)
 
 
 def is_isinstance(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance"
+    return isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "issubclass")
 
 
 def is_of_another(node: ast.Attribute) -> bool:
@@ -86,23 +198,19 @@ def is_copied(above: ast.AST) -> bool:
     return isinstance(above, ast.keyword) and above.arg == "role"
 
 
-def is_given(above: ast.AST) -> bool:
-    """Whether a pick or kind is handed on as a whole, to be asked what `Chooser`, `Follower` or `Files` say."""
-    return isinstance(above, ast.Call | ast.Assign | ast.Tuple | ast.Return)
-
-
-def files(folder: str) -> dict[str, type[sources.Strict]]:
-    """Tag → class, of a folder of picks or kinds."""
-    stems = sorted(p.stem for p in (PACKAGE / "build" / folder).glob("*.py") if p.stem != "__init__")
+def files(package: str) -> dict[str, type[Strict]]:
+    """Tag → class, of a folder of picks, kinds or rules."""
+    path = PACKAGE.parent / package.replace(".", "/")
+    stems = sorted(p.stem for p in path.glob("*.py") if p.stem != "__init__")
     tag = {stem: stem.replace("_", "-") for stem in stems}
-    modules_ = {t: __import__(f"curation.build.{folder}.{s}", fromlist=["_"]) for s, t in tag.items()}
+    modules_ = {t: __import__(f"{package}.{s}", fromlist=["_"]) for s, t in tag.items()}
     return {t: getattr(m, t.title().replace("-", "")) for t, m in modules_.items()}
 
 
-PICKS, KINDS = files("picks"), files("kinds")
-CLASSES = {c.__name__ for c in itertools.chain(PICKS.values(), KINDS.values())} | {
-    "Pick",
-    "Kind",
+PICKS, KINDS, RULES = (files(package) for package in (tagged.PICKS, tagged.KINDS, tagged.SPLITS))
+CLASSES = {c.__name__ for c in itertools.chain(PICKS.values(), KINDS.values(), RULES.values())} | {
+    *BASES,
+    "Rule",
     "Power",
     "Raster",
     "SwathSpec",
@@ -116,9 +224,36 @@ def test_no_switch_is_asked_outside_its_own_file():
 @pytest.mark.parametrize(
     "code",
     [
+        "spec.pick.follows", "spec.kind.legend", "pick = spec.pick\npick.follows", "i = spec.dtype.kind\ni.name",
+        "rule = recipe.split\nrule.buffer_km", "text.split.name", 'def f():\n    """s2l2a"""',
+        "kind = spec.kind\nf = lambda kind: kind.name",
+        "def f():\n    kind = spec.kind\ndef g(kind: str):\n    return kind.name",
+    ],
+)  # fmt: skip
+def test_what_all_of_them_answer_may_be_asked_by_anyone(code: str):
+    assert list(asked("report/panels.py", ast.parse(code))) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
         "spec.goes_with", "spec.pick.hole_value is None", 'spec.pick == "mean"', 'if spec.pick in ("mean", "mosaic"): pass',
         'spec.pick.name == "mean"', "isinstance(spec.pick, Mosaic)", 'array.role == "mask"', "if spec.radar: pass",
         "not spec.kind", "match spec.kind:\n    case _: pass", "{True: 1}[source.spec.kind]",
+        # Ways round: by another name, by its class, by a word.
+        'kind = spec.kind; kind.name == "radar"', 'a, kind = 1, spec.kind\nif kind.name == "radar": pass',
+        'one = spec.kind\ntwo = one\ntwo.name', 'its = spec.pick if spec else None\nits.name',
+        'def f(kind: Kind) -> bool:\n    return kind.name == "radar"', '(kind := spec.kind).name == "radar"',
+        'hasattr(spec.pick, "goes_with")', 'getattr(spec.pick, "goes_with", None)', 'getattr(spec, "pick").goes_with',
+        "type(spec.pick)", "spec.kind.__class__", "kind = spec.kind\ntype(kind) is Radar", 'vars(spec.kind)["name"]',
+        'spec.model_dump()["pick"]', 'spec.model_dump().get("kind")', "spec.pick.model_dump()", "str(spec.pick)",
+        'spec.kind.picture == "radar"', 'f"{spec.kind}" == "x"', "def kind_of(spec):\n    return spec.kind",
+        "self.held = spec.kind", "kind = spec.kind\ndef f():\n    return kind.name",
+        "[s.kind for s in specs]", "match spec:\n    case SourceSpec(kind=k): pass",
+        "match it:\n    case Radar(): pass", "issubclass(c, Radar)", "ask(spec.kind)", "lambda: spec.pick",
+        'spec.name == "s1rtc"', 'name in ("dem", "worldcover")', '{"worldcover2020": 1}[spec.name]',
+        'name.startswith("s2l2a_scl")', 'recipe.split.rule == "blocks"', "isinstance(recipe.split, Column)",
+        "rule = self.recipe.split\nrule.rule", "rule = self.recipe.split\nrule.val_fraction", "type(recipe.split)",
     ],
 )  # fmt: skip
 def test_the_test_notices_a_switch_that_is_asked(code: str):
@@ -140,14 +275,19 @@ def test_each_file_of_a_pick_and_of_a_kind_is_one_of_them():
     assert all(issubclass(c, Kind) for c in KINDS.values())
 
 
-def test_files_of_picks_and_kinds_are_found_by_their_names_alone():
+def test_each_file_of_a_rule_is_one():
+    assert set(RULES) == {"blocks", "column"}
+    assert all(issubclass(c, Rule) for c in RULES.values())
+
+
+def test_files_of_picks_kinds_and_rules_are_found_by_their_names_alone():
     # Else one of them would have to be named in a second file. `mean` is of swaths, and says so.
     found = {
         (name, node.module)
         for name, tree in trees()
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom)
-        and (node.module or "").startswith(("curation.build.picks", "curation.build.kinds"))
+        and (node.module or "").startswith((tagged.PICKS, tagged.KINDS, tagged.SPLITS))
     }
     assert found == {("build/picks/mean.py", "curation.build.kinds")}
 

@@ -52,8 +52,9 @@ def test_decibels_of_known_powers():
     assert np.isnan(db[3])
 
 
-def test_the_radar_composite_has_its_fixed_ranges():
-    image = images.radar_composite(np.array([[-20.0, 0.0, -10.0]]), np.array([[-27.0, -7.0, -18.0]]))
+def test_planes_are_drawn_each_between_its_own_limits():
+    one, two = np.array([[-20.0, 0.0, -10.0]]), np.array([[-27.0, -7.0, -18.0]])
+    image = images.ranged([one, two, one - two], [(-20.0, 0.0), (-27.0, -7.0), (2.0, 14.0)])
     assert image[0, 0, :3].tolist() == [0, 0, round(255 * (7 - 2) / 12)]
     assert image[0, 1, :2].tolist() == [255, 255]
     assert image[0, 2, :3].tolist() == [128, round(255 * 9 / 20), round(255 * 6 / 12)]
@@ -67,12 +68,13 @@ def test_the_radar_composite_has_its_fixed_ranges():
             "dynamicworld",
             {0: (65, 155, 223), 1: (57, 125, 73), 4: (228, 150, 53), 6: (196, 40, 27), 8: (179, 159, 225)},
         ),
+        ("worldcover2020", {20: (255, 187, 34), 60: (180, 180, 180), 95: (0, 207, 117), 100: (250, 230, 160)}),
         ("worldcover", {10: (0, 100, 0), 40: (240, 150, 255), 50: (250, 0, 0), 80: (0, 100, 200), 95: (0, 207, 117)}),
     ],
 )
 def test_class_maps_have_the_official_colours(source, known):
     spec = read_toml(folder("stac_queries") / f"{source}.toml", SourceSpec)
-    colours = palette.classes(spec)
+    colours = palette.classes(spec.kind.legend)
     assert set(colours) == {c.code for c in spec.kind.legend}
     image = images.class_map(np.array([[*known, 255 if source == "dynamicworld" else 0]], "uint8"), colours)
     assert [tuple(p) for p in image[0, :-1, :3].tolist()] == list(known.values())

@@ -1,10 +1,35 @@
 """What of a source is drawn, and how it is told; why there is nothing to draw."""
 
+import numpy as np
 import pytest
 
+from curation.build import kinds
+from curation.errors import ConfigError
 from curation.errors.codes import Code
+from curation.model import Location
 from curation.outcomes import SourceOutcome, Status
-from curation.report import panels
+from curation.recipe import files
+from curation.recipe.pictures import ClassSpec
+from curation.recipe.sources import SourceSpec
+from curation.recipe.toml import read_toml
+from curation.report import contact_sheet, palette, panels
+
+PLACE = Location("p", 9.0, 50.0, 32632, 500_000.0, 5_540_000.0, 480.0, "here")
+QUERIES = files.folder("stac_queries")
+SOURCES = sorted(p.stem for p in QUERIES.glob("*.toml") if p.stem not in ("regions", "catalogs"))
+
+
+def shipped(name: str) -> SourceSpec:
+    return read_toml(QUERIES / f"{name}.toml", SourceSpec)
+
+
+def drawn(spec: SourceSpec, array, pixels: np.ndarray, **small: bool) -> list[panels.Panel]:
+    return panels.of_array(spec, spec.array_name(array), array, pixels, PLACE, **small)
+
+
+def words(found: list[panels.Panel]) -> str:
+    """All that pictures say, in one."""
+    return " ".join(f"{p.title} {p.detail} {p.more}" for p in found)
 
 
 @pytest.mark.parametrize(
@@ -22,3 +47,134 @@ from curation.report import panels
 def test_a_reason_is_told_with_what_its_code_means_and_with_the_errors_own_words(outcome, told):
     assert told in panels.reason(outcome)
     assert not outcome.cause or outcome.cause in panels.reason(outcome)
+
+
+@pytest.mark.parametrize(
+    ("bands", "said", "titles"),
+    [
+        (["VV"], "VV −20…0 dB", ["Radar VV"]),
+        (["VH"], "VH −27…−7 dB", ["Radar VH"]),
+        (["VV", "VH"], "VV −20…0 dB, VH −27…−7 dB, VV/VH 2…14 dB", ["Radar", "Radar VV", "Radar VH"]),
+        (["HV", "HH"], "HH −20…0 dB, HV −27…−7 dB, HH/HV 2…14 dB", ["Radar", "Radar HH", "Radar HV"]),
+    ],
+)
+def test_of_one_polarisation_nothing_is_said_or_drawn_of_another(bands, said, titles):
+    spec = shipped("s1rtc")
+    array = spec.arrays[0].model_copy(update={"bands": bands})
+    assert panels.said([(spec, [array])]) == f"Drawn between the same values everywhere: {said}."
+    power = {"VV": 0.1, "HH": 0.1, "VH": 10**-1.7, "HV": 10**-1.7}
+    found = drawn(spec, array, np.stack([np.full((48, 48), power[b], "float32") for b in bands]))
+    assert [p.title for p in found] == titles
+    assert all(p.image[..., 3].all() for p in found)
+    absent = {"VV", "VH", "HH", "HV"} - set(bands)
+    assert not any(band in words(found) for band in absent)
+    if len(bands) == 2:  # −10 and −17 dB, each in the middle of its range, and 7 dB between them
+        assert found[0].image[0, 0, :3].tolist() == [128, 128, round(255 * 5 / 12)]
+
+
+def test_nothing_is_said_of_ranges_where_none_is_fixed():
+    specs = [shipped(n) for n in SOURCES]
+    without = [(s, s.arrays) for s in specs if not panels.said([(s, s.arrays)])]
+    assert {s.name for s, _ in without} >= {"s2l2a", "dem", "worldcover", "s3olci"}
+    assert panels.said(without) == ""
+
+
+@pytest.mark.parametrize(
+    ("source", "title", "some"),
+    [
+        ("s3olci", "Quality flags", {1: "clear", 2: "bright: cloud, snow or ice", 3: "sun glint"}),
+        ("s2l2a", "Scene classification", {4: "vegetation", 9: "cloud, high", 6: "water"}),
+    ],
+)
+def test_a_mask_is_called_and_coloured_as_its_source_says(source, title, some):
+    spec = shipped(source)
+    codes = np.repeat(np.array([list(some)], "uint8"), 2, axis=0)[None]
+    (found,) = drawn(spec, spec.mask, codes)
+    assert found.title == title
+    assert sorted(name.rpartition(" ")[0].rpartition(" ")[0] for name, _ in found.legend) == sorted(some.values())
+    assert len({colour for _, colour in found.legend}) == len(some)
+    assert {palette.rgb(c) for _, c in found.legend} == {tuple(p) for p in found.image[0, :, :3].tolist()}
+
+
+def test_a_mask_without_a_legend_is_told_by_what_its_codes_count_as():
+    spec = shipped("s3olci").model_copy(update={"legend": None})
+    (found,) = drawn(spec, spec.mask, np.array([[[1, 2, 3, 4, 0]]], "uint8"))
+    assert found.title == "Mask of s3olci"
+    assert {name.rpartition(" ")[0].rpartition(" ")[0] for name, _ in found.legend} == {
+        *("clear (1)", "cloudy (2)", "cloudy (3)", "doubtful (4)", "invalid (0)"),
+    }
+    assert len({colour for _, colour in found.legend}) == 5
+
+
+@pytest.mark.parametrize("change", [("{ code = 3,", "{ code = 5,"), ("{ code = 3,", "{ code = 33,")])
+def test_a_legend_names_the_codes_of_its_mask_and_no_others(tmp_path, change):
+    text = (QUERIES / "s2l2a.toml").read_text()
+    assert change[0] in text
+    (tmp_path / "own.toml").write_text(text.replace(*change))
+    with pytest.raises(ConfigError, match=r"\[legend\] names the codes .*; the mask's are \[0, 1, 2, 3,"):
+        read_toml(tmp_path / "own.toml", SourceSpec)
+
+
+@pytest.mark.parametrize("source", [s for s in SOURCES if shipped(s).kind.legend or shipped(s).legend])
+def test_every_class_and_code_that_is_shipped_has_a_colour_of_its_own(source):
+    spec = shipped(source)
+    for legend in filter(None, (spec.kind.legend, spec.legend and spec.legend.codes)):
+        colours = palette.classes(legend)
+        assert colours == {c.code: c.colour for c in legend}
+        assert len(set(colours.values())) == len(legend)
+
+
+@pytest.mark.parametrize("count", [3, 9, 12, 40])
+def test_classes_without_a_colour_have_one_that_no_other_has(count):
+    legend = [ClassSpec(code=n, name=f"c{n}", colour="#4477aa" if n == 2 else None) for n in range(count)]
+    colours = palette.classes(legend)
+    assert colours[2] == "#4477aa"
+    assert len(set(colours.values())) == len(colours) == count
+
+
+def test_a_map_of_no_season_has_no_line_of_its_own_time_whatever_it_is_called():
+    facts = {f"{n}_{fact}": 1.6e9 for n in ("worldcover2020", "dem", "s1rtc") for fact in ("time",)}
+    told = contact_sheet.lines_of([shipped(n) for n in ("worldcover2020", "dem", "s1rtc")], facts)
+    assert told == ["s1rtc: 2020-09-13"]
+
+
+BRIGHTNESS = '''
+"""Brightness temperatures, stored in hundredths of a kelvin."""
+
+import numpy as np
+
+from curation.build.pixels import Raster
+from curation.recipe.pictures import Channel, Ranged
+
+
+class Brightness(Raster):
+    """A raster of them, told in degrees Celsius."""
+
+    def pictures(self, source, array):
+        apart = Channel("10.8 − 12 µm", tuple(array.bands), (-2.0, 2.0))
+        return [Ranged("Split window", (apart,)), *(Ranged(b, (Channel(b, (b,), (-40.0, 40.0)),)) for b in array.bands)]
+
+    def shown(self, values, array):
+        return np.where(values == array.nodata, np.nan, values / 100 - 273.15)
+
+    def unit(self, array):
+        return "°C"
+'''
+
+
+def test_a_new_kind_is_one_file_that_says_how_it_is_drawn(tmp_path, monkeypatch):
+    (tmp_path / "brightness.py").write_text(BRIGHTNESS)
+    monkeypatch.setattr(kinds, "__path__", [*kinds.__path__, str(tmp_path)])
+    text = (QUERIES / "dem.toml").read_text().replace('kind = "elevation"', 'kind = "brightness"')
+    (tmp_path / "own.toml").write_text(text)
+    spec = read_toml(tmp_path / "own.toml", SourceSpec)
+    array = spec.arrays[0].model_copy(update={"bands": ["TB11", "TB12"], "unit": "K × 100"})
+    pixels = np.stack([np.full((48, 48), v, "float32") for v in (27_315, 27_215)])  # 0 and −1 °C
+    found = drawn(spec, array, pixels)
+    assert [(p.title, p.detail) for p in found] == [
+        *(("Split window", "-2…2 °C"), ("TB11", "-40…40 °C"), ("TB12", "-40…40 °C")),
+    ]
+    assert [int(p.image[0, 0, 0]) for p in found] == pytest.approx([255 * v for v in (0.75, 0.5, 39 / 80)], abs=1)
+    assert panels.said([(spec, [array])]).startswith(
+        "Drawn between the same values everywhere: 10.8 − 12 µm −2…2 °C, TB11"
+    )

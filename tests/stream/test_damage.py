@@ -16,7 +16,7 @@ from curation.errors import DamageError
 from curation.format.index import INDEX, Index
 from curation.format.names import BLOCK
 from curation.format.tar import scan_tar
-from curation.pack.splits import split
+from curation.pack import split
 from curation.recipe.dataset import load_dataset
 from curation.store import paths
 from curation.store.objects import Store

@@ -13,13 +13,13 @@ from curation.build.pixels import Raster, assets_of
 from curation.cubes import labels
 from curation.model import Location, Scene
 from curation.recipe.facts import Fact
-from curation.recipe.sources import ClassSpec, SourceSpec
+from curation.recipe.pictures import ClassSpec, Codes, Picture
+from curation.recipe.sources import ArraySpec, SourceSpec
 
 
 class Classes(Raster):
     """A raster of codes."""
 
-    picture: ClassVar[Any] = "classes"
     keeps_gaps: ClassVar[bool] = True
     classes: list[ClassSpec] = Field(min_length=1)
     """The legend; a code outside it is an error."""
@@ -34,6 +34,10 @@ class Classes(Raster):
         super().check(source)
         if len({c.code for c in self.classes}) != len(self.classes):
             raise ValueError("classes share a code")
+
+    def pictures(self, source: SourceSpec, array: ArraySpec) -> list[Picture]:
+        """The map."""
+        return [Codes(source.title, tuple(self.classes))]
 
     def facts(self, source: str) -> list[Fact]:
         """The share of each class."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,16 @@ from curation.build.pixels import Raster
 from curation.model import Location
 from curation.places import grid
 from curation.recipe.facts import Fact
+from curation.recipe.pictures import Picture, Relief
+from curation.recipe.sources import ArraySpec, SourceSpec
 
 
 class Elevation(Raster):
     """A raster of heights."""
 
-    picture: ClassVar[Any] = "relief"
+    def pictures(self, source: SourceSpec, array: ArraySpec) -> list[Picture]:
+        """A relief."""
+        return [Relief(array.bands[0])]
 
     def facts(self, source: str) -> list[Fact]:
         """Of the patch, not of the source alone: another one's heights are as good."""

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.cubes import labels
+from curation.recipe.pictures import ClassSpec
 from curation.recipe.schema import LabelsSpec
-from curation.recipe.sources import ClassSpec
 
 LISTED = "listed labels"
 """Stands among the facts of a patch whose labels come from a file: `unknown()`, `stated(…)` or `measured(…)`. No fact of a

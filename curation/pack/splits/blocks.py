@@ -18,37 +18,52 @@ from __future__ import annotations
 
 import hashlib
 import math
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from curation.errors import ConfigError
-from curation.pack.splits.sides import BUFFER, TRAIN, VAL
+from curation.pack.sides import BUFFER, TRAIN, VAL, Rule
 from curation.places import era5_cells
 from curation.places.grids import Floats, Ints
 from curation.places.locations import Locations
 from curation.places.nearby import EARTH_RADIUS_KM, arc
 from curation.places.reach import reach_km
 from curation.recipe.schema import CELL_DEG, CELL_SAMPLER, GridSpec, Recipe
-from curation.recipe.split import BlocksSplit
+from curation.recipe.strict import Fraction
 
 
-def sides(places: Locations, recipe: Recipe, rule: BlocksSplit) -> NDArray[np.str_]:
-    """`train`, `val` or `buffer` of each place, root or child, by the centre of its own footprint.
+class Blocks(Rule):
+    """By split blocks on the sphere, of which some are val."""
 
-    It follows from recipe and place alone, so that it is the same whenever and of however few places it is asked.
+    rule: Literal["blocks"] = "blocks"
+    val_fraction: Fraction = 0.05
+    block_deg: float = Field(default=1.0, gt=0, le=30)
+    """Side of a split block, degrees of latitude (and about as much on the ground east to west)."""
 
-    Raises:
-        ConfigError: as `splits_of` does.
-    """
-    lon, lat, footprint = places.column("lon"), places.column("lat"), recipe.grid
-    if recipe.places.sampler == CELL_SAMPLER:  # a child lies within its cell, whose side it is of
-        lon, lat = era5_cells.nodes(era5_cells.numbers_at(lon, lat))
-        footprint = GridSpec(size_deg=CELL_DEG)
-    return splits_of(lon, lat, recipe.seed, rule, reach_km(footprint))
+    @property
+    def two_sides(self) -> bool:
+        """Whether there may be both train and val."""
+        return 0 < self.val_fraction < 1
+
+    def sides(self, places: Locations, recipe: Recipe) -> NDArray[np.str_]:
+        """`train`, `val` or `buffer` of each place, root or child, by the centre of its own footprint.
+
+        It follows from recipe and place alone, so that it is the same whenever and of however few places it is asked.
+
+        Raises:
+            ConfigError: as `splits_of` does.
+        """
+        lon, lat, footprint = places.column("lon"), places.column("lat"), recipe.grid
+        if recipe.places.sampler == CELL_SAMPLER:  # a child lies within its cell, whose side it is of
+            lon, lat = era5_cells.nodes(era5_cells.numbers_at(lon, lat))
+            footprint = GridSpec(size_deg=CELL_DEG)
+        return splits_of(lon, lat, recipe.seed, self, reach_km(footprint))
 
 
-def splits_of(lon: Floats, lat: Floats, seed: int, spec: BlocksSplit, reach_km: float) -> NDArray[np.str_]:
+def splits_of(lon: Floats, lat: Floats, seed: int, spec: Blocks, reach_km: float) -> NDArray[np.str_]:
     """`train`, `val` or `buffer` of each footprint by its centre in degrees, as `<U6` of the centres' shape.
 
     A block holds its west and south edges; longitudes may run beyond ±180.
@@ -105,7 +120,7 @@ def _columns(band: Ints, block_deg: float) -> Ints:
 class _Blocks:
     """Which blocks of a split are val; each is hashed once, however many points are near it."""
 
-    def __init__(self, seed: int, spec: BlocksSplit, apart_km: float) -> None:
+    def __init__(self, seed: int, spec: Blocks, apart_km: float) -> None:
         self.seed, self.spec = seed, spec
         self.apart_km = apart_km
         """What a train centre keeps from them."""

@@ -413,4 +413,11 @@ ROWS = (
         ":",
         ("tests/build/test_walk.py::test_what_is_not_required_and_cannot_be_read_is_refused_alone",),
     ),
+    Mutant(
+        "what is said of fixed ranges is of the bands that are there",
+        "curation/build/kinds/radar.py",
+        "            if {like, cross} <= set(array.bands):\n",
+        "            if True:\n",
+        ("tests/report/test_panels.py::test_of_one_polarisation_nothing_is_said_or_drawn_of_another",),
+    ),
 )

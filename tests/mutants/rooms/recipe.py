@@ -93,7 +93,7 @@ ROWS = (
     ),
     Mutant(
         "a source names a pick or a kind that there is",
-        "curation/recipe/sources.py",
+        "curation/recipe/tagged.py",
         "    if name not in known:",
         "    if False:",
         ("tests/recipe/test_sources.py::test_what_contradicts_itself_is_refused_with_the_reason",),
@@ -199,5 +199,26 @@ ROWS = (
         "        if judge is not None and (judge not in self.specs or not self.specs[judge].timeless):",
         "        if False:",
         ("tests/build/test_ground_range.py::test_a_recipe_that_has_no_heights_is_refused_and_says_what_to_add",),
+    ),
+    Mutant(
+        "what a rule of the split wants of the recipe is asked",
+        "curation/recipe/schema.py",
+        "        self.split.check(self)\n",
+        "",
+        ("tests/pack/test_new_rule.py::test_what_it_cannot_be_is_told_with_what_is_allowed",),
+    ),
+    Mutant(
+        "the codes of a mask are drawn as its source says, each apart",
+        "curation/recipe/sources.py",
+        "        return [self._mask_drawn()] if array.is_mask else self.kind.pictures(self, array)",
+        "        return self.kind.pictures(self, array)",
+        ("tests/report/test_panels.py::test_a_mask_is_called_and_coloured_as_its_source_says",),
+    ),
+    Mutant(
+        "a legend of a mask names all of its codes",
+        "curation/recipe/sources.py",
+        "        if sorted(told) != sorted(self.mask_codes):\n",
+        "        if False:\n",
+        ("tests/report/test_panels.py::test_a_legend_names_the_codes_of_its_mask_and_no_others",),
     ),
 )

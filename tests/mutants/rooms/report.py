@@ -23,9 +23,16 @@ ROWS = (
     Mutant(
         "the page has no word of radar where there is none",
         "curation/report/panels.py",
-        '    if not any(spec.kind.picture == "radar" for spec in specs):\n        return ""\n',
-        "",
+        'everywhere: {told}." if told else ""',
+        'everywhere: {told}."',
         ("tests/report/test_page.py::test_a_page_without_radar_has_no_word_of_it",),
+    ),
+    Mutant(
+        "colours of classes without one differ from all others",
+        "curation/report/palette.py",
+        "    return own | dict(zip(others, _distinct(len(others), set(own.values())), strict=True))",
+        "    return own | {c: QUALITATIVE[n % len(QUALITATIVE)] for n, c in enumerate(others)}",
+        ("tests/report/test_panels.py::test_classes_without_a_colour_have_one_that_no_other_has",),
     ),
     Mutant(
         "planned places are not counted as built",

@@ -71,7 +71,7 @@ ROWS = (
         "curation/verify/shards.py",
         "    wrong = [key for key, split in samples.items() if told.get(key) != split]",
         "    wrong: list[str] = []",
-        ("tests/pack/splits/test_split.py::test_what_is_told_of_a_split_that_is_not_so_is_a_fault",),
+        ("tests/pack/test_split.py::test_what_is_told_of_a_split_that_is_not_so_is_a_fault",),
     ),
     Mutant(
         "shards with other labels than are imported are named",

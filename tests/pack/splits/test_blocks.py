@@ -7,11 +7,10 @@ from hypothesis import strategies as st
 
 from curation.errors import ConfigError
 from curation.pack.splits import blocks
-from curation.pack.splits.blocks import splits_of
-from curation.recipe.split import BlocksSplit
+from curation.pack.splits.blocks import Blocks, splits_of
 from tests.properties import examples
 
-SPEC = BlocksSplit(val_fraction=0.2, block_deg=2, buffer_km=30)
+SPEC = Blocks(val_fraction=0.2, block_deg=2, buffer_km=30)
 
 
 def globe(n: int, seed: int = 0, low: float = -1, high: float = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -44,7 +43,7 @@ TURNING = st.integers(-180 << 20, 180 << 20).map(lambda v: v / (1 << 20))
 
 @given(TURNING, st.floats(-90, 90), st.integers(-5, 5), st.floats(0.1, 30), st.floats(0, 400))
 def test_one_point_is_as_many_points(lon, lat, seed, block_deg, buffer_km):
-    spec = BlocksSplit(val_fraction=0.3, block_deg=block_deg, buffer_km=buffer_km)
+    spec = Blocks(val_fraction=0.3, block_deg=block_deg, buffer_km=buffer_km)
     many = splits_of(np.array([0, lon, 1]), np.array([0, lat, 1]), seed, spec, 0)
     for turned in (lon, lon - 360, lon + 360):
         assert splits_of(np.array([turned]), np.array([lat]), seed, spec, 0) == many[1]
@@ -62,7 +61,7 @@ def test_seeds_differ_and_repeat():
 def test_the_val_fraction_is_about_right(block_deg, fraction):
     # Over many seeds, since at 30° there are few blocks.
     lon, lat = globe(3000)
-    spec = BlocksSplit(val_fraction=fraction, block_deg=block_deg, buffer_km=0)
+    spec = Blocks(val_fraction=fraction, block_deg=block_deg, buffer_km=0)
     share = np.mean([(splits_of(lon, lat, seed, spec, 0) == "val").mean() for seed in range(30)])
     assert abs(share - fraction) < 0.035
     assert share == fraction or 0 < fraction < 1
@@ -95,7 +94,7 @@ def test_no_train_point_is_near_a_val_point(low, high, lons):
 
 @pytest.mark.parametrize(("lat0", "block_deg"), [(0, 2), (51, 0.5), (-33, 1.3), (83, 1), (89.5, 1), (-89.9, 2)])
 def test_buffer_is_exactly_what_is_near_a_val_block_by_brute_force(lat0, block_deg):
-    spec = BlocksSplit(val_fraction=0.3, block_deg=block_deg, buffer_km=20)
+    spec = Blocks(val_fraction=0.3, block_deg=block_deg, buffer_km=20)
     bare = spec.model_copy(update={"buffer_km": 0})
     rng = np.random.default_rng(9)
     for lon0 in (179.97, 12.3):
@@ -113,7 +112,7 @@ def test_buffer_is_exactly_what_is_near_a_val_block_by_brute_force(lat0, block_d
                 assert got == "buffer"
 
 
-def _val_within(lon: float, lat: float, reach_km: float, bare: BlocksSplit) -> bool:
+def _val_within(lon: float, lat: float, reach_km: float, bare: Blocks) -> bool:
     km_, turn = np.meshgrid(np.linspace(0, reach_km, 60), np.linspace(0, 2 * np.pi, 180))
     d, phi = km_ / 6371.0088, math.radians(lat)
     there = np.arcsin(np.clip(np.sin(phi) * np.cos(d) + np.cos(phi) * np.sin(d) * np.cos(turn), -1, 1))

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from pyproj import CRS, Transformer
 
 from curation.errors import ConfigError
-from curation.pack.splits.split import sides
+from curation.pack.split import sides
+from curation.pack.splits.blocks import Blocks
 from curation.places import draw, era5_cells, grid, grids
 from curation.places.grids import Places
 from curation.places.locations import Locations
 from curation.places.regions import Region, from_bbox
 from curation.recipe.dataset import Dataset, load_dataset
 from curation.recipe.schema import Recipe
-from curation.recipe.split import BlocksSplit
 
 EXAMPLE = load_dataset("ssl4eo-s12-ml")
 CELLS = load_dataset("ssl4eo-s")
@@ -150,7 +150,7 @@ def test_drawn_places_share_no_ground():
 def cells_at(numbers: np.ndarray, **rule) -> Split:
     """Cells with the split that a recipe says."""
     at = era5_cells.grids(numbers)
-    spec = BlocksSplit(**({"val_fraction": 0.4, "block_deg": 1.0, "buffer_km": 36.0} | rule))
+    spec = Blocks(**({"val_fraction": 0.4, "block_deg": 1.0, "buffer_km": 36.0} | rule))
     columns = {k: getattr(at, k) for k in ("lon", "lat", "epsg", "x0_m", "y0_m")}
     same = {"size_m": np.full(len(numbers), 0.25), "region": ["here"] * len(numbers)}
     found = Locations.of_columns({"id": era5_cells.ids(numbers), **columns, **same})

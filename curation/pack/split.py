@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -18,10 +19,9 @@ from numpy.typing import NDArray
 from curation.errors import DamageError
 from curation.format.index import INDEX
 from curation.model import Location
-from curation.pack.splits import blocks, column
+from curation.pack.sides import Rule
 from curation.places.locations import Locations
 from curation.recipe.schema import Recipe
-from curation.recipe.split import BlocksSplit
 from curation.store import paths
 from curation.store.objects import Store
 
@@ -59,10 +59,12 @@ def sides(recipe: Recipe, places: Locations) -> NDArray[np.str_]:
     Raises:
         ConfigError: as the rule says.
     """
-    rule = recipe.split
-    if isinstance(rule, BlocksSplit):
-        return blocks.sides(places, recipe, rule)
-    return column.sides(places, recipe, rule)
+    return cast(Rule, recipe.split).sides(places, recipe)
+
+
+def unmatched(recipe: Recipe, places: Locations) -> list[str]:
+    """What of the recipe's rule no place is like, a line each. Pure."""
+    return cast(Rule, recipe.split).unmatched(places)
 
 
 def planned(recipe: Recipe, places: Locations) -> Split:
@@ -94,15 +96,17 @@ def known(recipe: Recipe, store: Store, places: Callable[[], Locations]) -> Spli
 
 def _with_columns(places: Locations, recipe: Recipe, store: Store) -> Locations | None:
     """The places with what the recipe's rule looks at, which cubes do not tell; None where their draw is not there."""
-    rule = recipe.split
-    if isinstance(rule, BlocksSplit) or rule.column in places.table.schema.names:
+    missing = [c for c in recipe.split.columns if c not in places.table.schema.names]
+    if not missing:
         return places
     try:
-        drawn = pq.read_table(pa.BufferReader(store.get(paths.locations(None))), columns=["id", rule.column])
+        drawn = pq.read_table(pa.BufferReader(store.get(paths.locations(None))), columns=["id", *missing])
     except (FileNotFoundError, pa.ArrowException):
         return None
-    at = pc.index_in(places.table["id"], drawn["id"].combine_chunks())
-    return Locations(places.table.append_column(rule.column, drawn[rule.column].combine_chunks().take(at)))
+    at, table = pc.index_in(places.table["id"], drawn["id"].combine_chunks()), places.table
+    for column in missing:
+        table = table.append_column(column, drawn[column].combine_chunks().take(at))
+    return Locations(table)
 
 
 def recorded(store: Store) -> dict[str, str] | None:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.errors import ConfigError
-from curation.pack.splits import split
+from curation.pack import split
 from curation.places import parquet
 from curation.recipe.dataset import load_dataset
 from curation.store import paths
