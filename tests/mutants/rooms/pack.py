@@ -270,7 +270,7 @@ ROWS = (
     Mutant(
         "imported labels are in the release digest",
         "curation/pack/labels/imported.py",
-        "    return digest([own, imported.record.content, imported.record.source, imported.record.seasonal])\n",
+        "    return digest([*parts, record.made_by] if record.made_by else parts)\n",
         "    return own\n",
         ("tests/pack/labels/test_imported.py::test_another_file_makes_the_shards_anew_and_none_is_mixed",),
     ),
