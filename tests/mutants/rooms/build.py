@@ -415,7 +415,7 @@ ROWS = (
     ),
     Mutant(
         "what is said of fixed ranges is of the bands that are there",
-        "curation/build/kinds/radar.py",
+        "curation/build/power.py",
         "            if {like, cross} <= set(array.bands):\n",
         "            if True:\n",
         ("tests/report/test_panels.py::test_of_one_polarisation_nothing_is_said_or_drawn_of_another",),

@@ -8,7 +8,7 @@ ROWS = (
         "curation/cubes/selection.py",
         "    if made.table.select(SCHEMA.names).to_pydict() != err.table.select(SCHEMA.names).to_pydict():",
         "    if False:",
-        ("tests/pack/splits/test_split.py::test_a_file_that_says_other_places_is_another_draw",),
+        ("tests/pack/test_split.py::test_a_file_that_says_other_places_is_another_draw",),
     ),
     Mutant(
         "facts that are read are those recorded",
