@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -81,7 +82,11 @@ def tried(tree: Path, mutant: Mutant) -> str:
         return "NOT APPLIED"
     path.write_text(whole.replace(mutant.find, mutant.replacement))
     try:
-        compile(path.read_text(), mutant.file, "exec")
+        # What cannot be read at all would be noticed by any test.
+        if path.suffix == ".toml":
+            tomllib.loads(path.read_text())
+        else:
+            compile(path.read_text(), mutant.file, "exec")
         code, said = outcome(tree, mutant.tests)
     finally:
         path.write_text(whole)

@@ -121,6 +121,40 @@ def test_keys_that_are_missing_are_told_by_name_and_asked_for_when_they_are_used
         assert SECRET.encode() not in pickle.dumps(address)
 
 
+def test_keys_that_end_are_sent_with_their_session_and_a_shared_signature_as_it_is(monkeypatch: pytest.MonkeyPatch):
+    seen: list[str] = []
+
+    def answer(request: Request) -> None:
+        said, path = request.headers["Authorization"] or "", urlsplit(request.path)
+        seen.append(path.path)
+        if path.path.startswith("/scenes/"):  # of Azure: an account's name comes first here
+            right = not said and parse_qs(path.query) == {"sv": ["1"], "sig": ["of+scenes="]}
+        else:
+            right = "x-amz-security-token" in said and request.headers["x-amz-security-token"] == "session of scenes"
+            right = right and said.endswith(f"Signature={buckets.signature(request, SECRET)}")
+        give(request) if right else request.send(403)
+
+    with serving(answer) as url:
+        for name in ("AWS_SESSION_TOKEN", "AZURE_STORAGE_SAS_TOKEN"):
+            monkeypatch.setenv(name, "sv=1&sig=of-results")
+        monkeypatch.setenv("SCENES_KEY", KEY)
+        monkeypatch.setenv("SCENES_SECRET", SECRET)
+        names = {
+            "access_key_id": ["SCENES_KEY"],
+            "secret_access_key": ["SCENES_SECRET"],
+            "session_token": ["SCENES_SESSION"],
+        }
+        s3_access = keys(url, credentials=names)
+        with pytest.raises(PassingError):
+            fetched(FileAddress("s3://temporary/s.tif", access=s3_access))
+        monkeypatch.setenv("SCENES_SESSION", "session of scenes")
+        assert fetched(FileAddress("s3://temporary/s.tif", access=s3_access)) == DATA
+        monkeypatch.setenv("SCENES_TOKEN", "sv=1&sig=of%2Bscenes%3D")
+        shared = {"endpoint": f"{url}/scenes", "account": "scenes", "credentials": {"sas_token": ["SCENES_TOKEN"]}}
+        assert fetched(FileAddress("az://private/s.tif", access=BucketAccess.model_validate(shared))) == DATA
+    assert "/scenes/private/s.tif" in seen
+
+
 def azure_signature(request: Request, account: str, key: str) -> str:
     """Shared Key of a GET of a blob, by Azure's own description."""
     head = request.headers
