@@ -206,7 +206,7 @@ def test_at_the_top_of_the_atmosphere_the_band_of_cirrus_decides_and_dark_ground
 
 
 def test_real_patches_of_level_1c_are_decided_by_the_band_of_cirrus(shared):
-    order = "B01 B02 B03 B04 B05 B06 B07 B08 B8A B09 B10 B11 B12".split()
+    order = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12"]
     found = {}
     for path in sorted(shared.joinpath("data/terramind/S2L1C").glob("*.tif")):
         with rasterio.open(path) as file:
