@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 from cachetools import LRUCache
 
-from curation.build.context import Pixels, Slab, Source
+from curation.build.context import Patch, Pixels, Slab, Source
 from curation.build.pixels import assets_of
 from curation.model import Scene
 from curation.read import radiometry
 from curation.read.reader import Asset, Read
+from curation.recipe.facts import Fact
 from curation.recipe.sources import ArraySpec
 
 _MOST_LOOKS = 4096
@@ -24,21 +25,54 @@ _looked: LRUCache[tuple[str, ...], radiometry.Evidence] = LRUCache(_MOST_LOOKS)
 _looked_lock = threading.Lock()
 
 
-def looks(slab: Slab, source: Source, scene: Scene) -> list[Read]:
-    """What finding a scene's evidence will read; nothing where it is known."""
-    asked = _asked(source, scene)
+Judge = tuple[Source, Scene]
+"""The source and the scene whose mask says what of another's scene is clear: both are of one acquisition."""
+
+
+def facts(source: str) -> list[Fact]:
+    """What is told of a source's offset, by its name."""
+    return [
+        Fact(f"{source}_baseline", "string", "processing baseline"),
+        Fact(f"{source}_offset_dn", "int16", "digital numbers that were subtracted (clipped at 1)"),
+        Fact(f"{source}_offset_evidence", "string", "what the scene's pixels say of that: in, not-in or undecidable"),
+    ]
+
+
+def looks(slab: Slab, source: Source, scene: Scene, judge: Judge | None = None) -> list[Read]:
+    """What finding a scene's evidence will read; nothing where it is known. Arguments as of `check`."""
+    asked = _asked(source, scene, judge)
     with _looked_lock:
         is_known = _look_key(slab, asked) in _looked
     return [] if is_known else [Read(asset, array, None) for _, asset, array in asked]
 
 
-def evidence(slab: Slab, source: Source, scene: Scene) -> radiometry.Evidence | None:
-    """What the pixels of the whole scene say of the offset, whatever patch asks; None of a source that has none.
+def check(slab: Slab, patch: Patch, source: Source, scene: Scene, judge: Judge | None = None) -> None:
+    """Passes where the pixels of the whole scene, whatever patch asks, do not contradict its metadata; notes what they say.
+
+    Args:
+        slab: what is built.
+        patch: takes the fact.
+        source: the one of reflectance.
+        scene: of it.
+        judge: whose mask is believed. None: its own, and then its pixels are corrected for the atmosphere; those of another
+            nobody says that of.
 
     Raises:
+        Reject: `offset_conflict` or `offset_unproven`.
         ReadError: a band or the mask cannot be read.
     """
-    asked = _asked(source, scene)
+    found = _evidence(slab, source, scene, judge)
+    if found is None:
+        return
+    patch.note(source, offset_evidence=found.value)
+    rule = "none" if source.form is None else source.form.offset
+    believed = radiometry.is_believed(rule, scene.offset_dn)
+    radiometry.check_offset(found, scene.offset_dn, is_believed=believed)
+
+
+def _evidence(slab: Slab, source: Source, scene: Scene, judge: Judge | None) -> radiometry.Evidence | None:
+    """What the pixels of the whole scene say of the offset; None of a source that has none."""
+    asked = _asked(source, scene, judge)
     if not asked:
         return None
     key = _look_key(slab, asked)
@@ -46,25 +80,27 @@ def evidence(slab: Slab, source: Source, scene: Scene) -> radiometry.Evidence | 
         if key in _looked:
             return _looked[key]
     pixels: Pixels = {}
-    clear = 0.0
+    clear, codes = 0.0, (source if judge is None else judge[0]).spec.clear
     for band, asset, array in asked:
         values = slab.reader.coarse(asset, array)
         if array.is_mask:
-            clear = float(np.isin(values, source.spec.clear).mean()) if values.size else 0.0
+            clear = float(np.isin(values, codes).mean()) if values.size else 0.0
         else:
             pixels[band] = values
-    found = radiometry.evidence(pixels, clear)
+    found = radiometry.evidence(pixels, clear, is_corrected=judge is None)
     with _looked_lock:
         _looked[key] = found
     return found
 
 
-def _asked(source: Source, scene: Scene) -> list[tuple[str, Asset, ArraySpec]]:
+def _asked(source: Source, scene: Scene, judge: Judge | None) -> list[tuple[str, Asset, ArraySpec]]:
     """Band, asset and array of all that evidence is taken of."""
     if source.form is None or source.form.offset == "none":
         return []
-    arrays = [a for a in source.arrays.values() if a.unit == radiometry.UNIT or a.is_mask]
-    return [(b, asset, a) for a in arrays for b in a.bands for asset in assets_of(source, b, [scene])]
+    measured = [(source, scene, a) for a in source.arrays.values() if a.unit == radiometry.UNIT]
+    by, its = judge or (source, scene)
+    masks = [(by, its, a) for a in by.arrays.values() if a.is_mask]
+    return [(b, asset, a) for of, at, a in [*measured, *masks] for b in a.bands for asset in assets_of(of, b, [at])]
 
 
 def _look_key(slab: Slab, asked: Sequence[tuple[str, Asset, ArraySpec]]) -> tuple[str, ...]:

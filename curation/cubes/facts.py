@@ -25,7 +25,7 @@ def facts_of(dataset: Dataset, spec: SourceSpec) -> list[Fact]:
     ]
     if spec.pick.time:
         out.append(Fact(f"{s}_time", "time", spec.pick.time))
-    return out + spec.kind.facts(s) + spec.pick.facts(s, dataset.shift_of(s))
+    return out + spec.kind.facts(s) + spec.pick.facts(spec, dataset.shift_of(s))
 
 
 def outcome_facts(outcome: PatchOutcome) -> dict[str, Any]:

@@ -72,6 +72,10 @@ LEAST_CLEAR_FRACTION = 0.1
 BLUE, RED, INFRARED = "B02", "B04", ("B08", "B8A", "B11", "B12")
 """Bands by which the offset is found."""
 
+CIRRUS = "B10"
+"""Of the top of the atmosphere alone: 1375 nm, where water vapour takes all light from below. Clear ground is about 0.002
+there (from memory), so that without the offset its darkest hundredth is far below `FLOOR_DN`, and with it just above."""
+
 
 class Evidence(StrEnum):
     """What the pixels of a whole scene say of the offset. Stable: it stands in cubes and samples."""
@@ -172,22 +176,36 @@ def measured(dn: NDArray[Any], nodata: float) -> NDArray[Any]:
     return np.where(dn >= SATURATED_DN - OFFSET_DN, dn.dtype.type(nodata), dn)
 
 
-def evidence(pixels: Mapping[str, NDArray[Any]], clear_fraction: float) -> Evidence:
+def evidence(pixels: Mapping[str, NDArray[Any]], clear_fraction: float, *, is_corrected: bool = True) -> Evidence:
     """What the digital numbers of a whole scene say of the offset.
 
     Of each band the numbers alone are compared, not where they are: bands may have been looked at in other places.
 
+    At the top of the atmosphere nothing is below zero, since no correction has taken anything off, and the atmosphere adds:
+    numbers far below the offset prove in a single band that it is not in. That it is in, dark ground does not prove there:
+    the sky alone is as bright in blue as the offset, and bright in red over haze. But in the band of cirrus nothing comes
+    from below most of the air, and clear ground is black.
+
     Args:
         pixels: band → its valid numbers as read, any shape; some hundred of the whole scene are enough.
         clear_fraction: share of the scene that its mask calls clear without doubt, 0 to 1.
+        is_corrected: whether they are of the surface, corrected for the atmosphere.
     """
     seen = {band: dn.ravel() for band, dn in pixels.items() if dn.size >= LEAST_LOOK_PX}
     dark = sum(
         float((dn < DARK_DN).mean()) >= DARK_FRACTION or float(np.median(dn)) < NEGATIVE_DN for dn in seen.values()
     )
-    if seen and dark >= min(2, len(seen)):
+    if seen and dark >= (min(2, len(seen)) if is_corrected else 1):
         return Evidence.NOT_IN
     darkest = {band: float(np.percentile(dn, 1)) for band, dn in seen.items()}
+    if not is_corrected:
+        is_in = (
+            CIRRUS in seen
+            and clear_fraction >= LEAST_CLEAR_FRACTION
+            and min(darkest.values()) >= FLOOR_DN
+            and darkest[CIRRUS] <= BLACK_DN
+        )
+        return Evidence.IN if is_in else Evidence.UNDECIDABLE
     if BLUE not in seen or RED not in seen or clear_fraction < LEAST_CLEAR_FRACTION:
         return Evidence.UNDECIDABLE
     if min(darkest.values()) < FLOOR_DN or max(darkest[BLUE], darkest[RED]) > DARKEST_DN:

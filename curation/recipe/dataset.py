@@ -106,7 +106,7 @@ class Dataset:
         """Passes where no two sources measure what is called the same: heights are the patch's, whatever DEM they are of."""
         of: dict[str, str] = {}
         for name, spec in self.specs.items():
-            for fact in [*spec.kind.facts(name), *spec.pick.facts(name, None)]:
+            for fact in [*spec.kind.facts(name), *spec.pick.facts(spec, None)]:
                 if (other := of.setdefault(fact.name, name)) != name:
                     raise ConfigError(
                         f"{self.path}: [sources.{other}] and [sources.{name}] both give {fact.name!r}, expected one "

@@ -208,8 +208,8 @@ class Pick(Strict, ABC):
         """Least fraction of pixels with data, where the recipe says nothing of the source itself."""
         return usual
 
-    def facts(self, source: str, shift: Shift | None) -> list[Fact]:
-        """What it measures of a patch, by the source's name."""
+    def facts(self, source: SourceSpec, shift: Shift | None) -> list[Fact]:
+        """What it measures of a patch, by the source's name; which that is may hang on what its arrays are of."""
         return []
 
     def measured(self, source: str, limits: QualitySpec) -> list[Number]:

@@ -38,7 +38,7 @@ class FirstAfter(Pick):
         return self.goes_with
 
     def facts(self, source, shift):
-        return [Fact(f"{source}_after_days", "float32", f"days after the {self.goes_with} scene")]
+        return [Fact(f"{source.name}_after_days", "float32", f"days after the {self.goes_with} scene")]
 
     def offered(self, scenes):
         return rank.newest(scenes)

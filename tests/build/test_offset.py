@@ -172,7 +172,7 @@ def test_an_item_whose_baseline_might_be_two_is_left_out_and_told(place: Place):
 def test_evidence_is_taken_once_of_a_scene_and_the_same_for_each_patch(place: Place, monkeypatch):
     seen = []
 
-    def counted(pixels, clear):
+    def counted(pixels, clear, **how):
         seen.append(sorted(pixels))
         return Evidence.NOT_IN
 

@@ -178,6 +178,55 @@ def test_a_scene_half_of_which_would_be_negative_has_no_offset():
     assert radiometry.evidence(slightly | rest, 1.0) is not NOT_IN
 
 
+def top(kind: str, offset: int, *, cirrus_dn: float = 20) -> dict[str, np.ndarray]:
+    """The same at the top of the atmosphere, roughly: less of the ground, and light of the sky, most of it blue."""
+    rng = np.random.default_rng([offset, *kind.encode()])
+    sky = {"B02": 900, "B04": 350, "B08": 150, "B11": 20}
+    below = {band: 0.8 * (scene(kind, 1000)[band].astype(float) - 1000) + light for band, light in sky.items()}
+    below["B10"] = np.abs(rng.normal(cirrus_dn, 5, 4000))
+    return {band: np.clip(np.round(dn + offset), 1, 65535).astype("u2") for band, dn in below.items()}
+
+
+@pytest.mark.parametrize(
+    "kind", ["forest", "water", "farmland", "city", "desert", "snow", "snow without short-wave", "cloud", "haze"]
+)
+def test_at_the_top_of_the_atmosphere_the_band_of_cirrus_decides_and_dark_ground_proves_no_offset(kind):
+    def told(pixels, clear=1.0):
+        return radiometry.evidence(pixels, clear, is_corrected=False)
+
+    assert told(top(kind, 1000)) is IN
+    assert told(top(kind, 0)) is NOT_IN
+    assert told(top(kind, 1000), 0.05) is UNDECIDABLE, "of cloud alone"
+    thick = top(kind, 0, cirrus_dn=1000)
+    assert told(thick, 0.05) is not IN, "cloud so high and thick is no ground"
+    assert told(top(kind, 1000, cirrus_dn=400)) is UNDECIDABLE
+    without = {band: dn for band, dn in top(kind, 1000).items() if band != "B10"}
+    assert told(without) is UNDECIDABLE
+    assert told({band: dn for band, dn in top(kind, 0).items() if band != "B10"}) is not IN
+
+
+def test_real_patches_of_level_1c_are_decided_by_the_band_of_cirrus(shared):
+    order = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12"]
+    found = {}
+    for path in sorted(shared.joinpath("data/terramind/S2L1C").glob("*.tif")):
+        with rasterio.open(path) as file:
+            pixels = dict(zip(order, file.read(), strict=True))
+        found[path.stem] = radiometry.evidence(pixels, 1.0, is_corrected=False)
+        carried = found[path.stem] is IN  # of clear ground B10 has 10 and 55, and 1012 with the offset
+        other = {band: np.maximum(dn + (-1000 if carried else 1000), 1) for band, dn in pixels.items()}
+        assert radiometry.evidence(other, 1.0, is_corrected=False) is (NOT_IN if carried else IN)
+    assert found == {"38D_378R_2_3": NOT_IN, "433D_629L_3_1": IN, "637U_59R_1_3": NOT_IN}
+
+
+def test_steppe_under_a_bright_sky_has_no_offset():
+    """Numbers that would prove it of the surface: blue and red from the sky, green enough."""
+    pixels = {
+        b: np.linspace(low, 2 * low, 4096).astype("u2") for b, low in (("B02", 1200), ("B04", 1000), ("B08", 2500))
+    }
+    assert radiometry.evidence(pixels, 1.0) is IN
+    assert radiometry.evidence(pixels, 1.0, is_corrected=False) is UNDECIDABLE
+
+
 def test_what_is_seen_through_cloud_everywhere_proves_no_offset():
     assert radiometry.evidence(scene("forest", 1000), 0.05) is UNDECIDABLE
 

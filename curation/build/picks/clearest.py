@@ -10,7 +10,7 @@ from typing import ClassVar, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.build import clouds
+from curation.build import clouds, offset
 from curation.build.choice import OF_MASK, Refusal, Stage, furthest
 from curation.build.context import (
     Patch,
@@ -24,7 +24,6 @@ from curation.build.context import (
     outcome_of,
     refuse,
 )
-from curation.build.offset import evidence, looks
 from curation.build.pixels import valid_fraction
 from curation.errors import ReadError
 from curation.errors.codes import Code
@@ -48,20 +47,20 @@ class Clearest(Pick):
         if source.mask is None or not source.clear:
             raise ValueError("pick = 'clearest' wants an array with role 'mask' and its 'clear' codes")
 
-    def facts(self, source: str, shift: Shift | None) -> list[Fact]:
+    def facts(self, source: SourceSpec, shift: Shift | None) -> list[Fact]:
         """What the mask says, and what the scene says of itself."""
         cloud = "share of the patch's pixels that are neither cloud, shadow nor invalid by the mask, 0 to 1"
         unsure = "share of the patch's pixels of which the mask is unsure, 0 to 1"
         return [
-            Fact(f"{source}_clear_fraction", "float32", cloud),
-            Fact(f"{source}_doubtful_fraction", "float32", unsure),
-            Fact(f"{source}_snow_fraction", "float32", "share of the patch's pixels that the mask calls snow, 0 to 1"),
-            Fact(f"{source}_cloud_pct", "float32", "cloud cover of the whole scene, percent"),
-            Fact(f"{source}_baseline", "string", "processing baseline"),
-            Fact(f"{source}_offset_dn", "int16", "digital numbers that were subtracted (clipped at 1)"),
+            Fact(f"{source.name}_clear_fraction", "float32", cloud),
+            Fact(f"{source.name}_doubtful_fraction", "float32", unsure),
             Fact(
-                f"{source}_offset_evidence", "string", "what the scene's pixels say of that: in, not-in or undecidable"
+                f"{source.name}_snow_fraction",
+                "float32",
+                "share of the patch's pixels that the mask calls snow, 0 to 1",
             ),
+            Fact(f"{source.name}_cloud_pct", "float32", "cloud cover of the whole scene, percent"),
+            *offset.facts(source.name),
         ]
 
     def measured(self, source: str, limits: QualitySpec) -> list[Number]:
@@ -200,7 +199,7 @@ class _Walk:
         slab, location, anchor = self.slab, self.patch.location, self.anchor
         scene, trial = found.scene, found.trial
         yield [
-            *looks(slab, anchor, scene),
+            *offset.looks(slab, anchor, scene),
             *anchor.files.reads(anchor, location, [scene], "bands"),
             *_reads_with(slab, location, anchor, scene),
         ]
@@ -308,12 +307,7 @@ def _read_mask(slab: Slab, patch: Patch, source: Source, scene: Scene) -> clouds
 def _read_bands(slab: Slab, patch: Patch, source: Source, scene: Scene) -> None:
     warped, pixels = False, {source.mask: patch.pixels[source.mask]}
     valid = patch.facts[f"{source.name}_valid_fraction"]
-    found = evidence(slab, source, scene)
-    if found is not None:
-        patch.note(source, offset_evidence=found.value)
-        rule = "none" if source.form is None else source.form.offset
-        believed = radiometry.is_believed(rule, scene.offset_dn)
-        radiometry.check_offset(found, scene.offset_dn, is_believed=believed)
+    offset.check(slab, patch, source, scene)
     clear = _clear(patch, source)
     for name, array in source.arrays.items():
         if array.is_mask:

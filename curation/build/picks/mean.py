@@ -35,19 +35,23 @@ class Mean(Pick):
         """A single pixel is enough: a swath has gaps."""
         return 0.0
 
-    def facts(self, source: str, shift: Shift | None) -> list[Fact]:
+    def facts(self, source: SourceSpec, shift: Shift | None) -> list[Fact]:
         """What the mean is of."""
         return [
-            Fact(f"{source}_orbits", "int16", "most orbits that the mean of a pixel is of"),
-            Fact(f"{source}_days", "int16", "most days, by the mean sun there, that the mean of a pixel is of"),
-            Fact(f"{source}_mode", "string", "processing modes of the scenes, separated by spaces"),
-            Fact(f"{source}_version", "string", "version of the processor, or of the product where that is not known"),
+            Fact(f"{source.name}_orbits", "int16", "most orbits that the mean of a pixel is of"),
+            Fact(f"{source.name}_days", "int16", "most days, by the mean sun there, that the mean of a pixel is of"),
+            Fact(f"{source.name}_mode", "string", "processing modes of the scenes, separated by spaces"),
             Fact(
-                f"{source}_other_version_orbits",
+                f"{source.name}_version",
+                "string",
+                "version of the processor, or of the product where that is not known",
+            ),
+            Fact(
+                f"{source.name}_other_version_orbits",
                 "int16",
                 "orbits of the season left out: only another version of the processor has them",
             ),
-            Fact(f"{source}_min_quality", "float32", "footprints of less quality were left out, 0 to 1"),
+            Fact(f"{source.name}_min_quality", "float32", "footprints of less quality were left out, 0 to 1"),
         ]
 
     def offered(self, scenes: Sequence[Scene]) -> list[Scene]:

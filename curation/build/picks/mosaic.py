@@ -38,14 +38,16 @@ class Mosaic(Pick):
         if source.kind.whole_orbits:
             raise ValueError("pick = 'mosaic' is for rasters, not for swaths")
 
-    def facts(self, source: str, shift: Shift | None) -> list[Fact]:
+    def facts(self, source: SourceSpec, shift: Shift | None) -> list[Fact]:
         """How much no scene reaches."""
         if self.hole_value is None:
             return []
         sea = f"share of pixels that no scene reaches: sea, set to {self.hole_value:g}"
         return [
-            Fact(f"{source}_hole_fraction", "float32", sea),
-            Fact(f"{source}_void_fraction", "float32", "share of pixels without data that are not known to be sea"),
+            Fact(f"{source.name}_hole_fraction", "float32", sea),
+            Fact(
+                f"{source.name}_void_fraction", "float32", "share of pixels without data that are not known to be sea"
+            ),
         ]
 
     def offered(self, scenes: Sequence[Scene]) -> list[Scene]:

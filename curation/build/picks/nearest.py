@@ -15,7 +15,7 @@ from curation.outcomes import Reject
 from curation.read import backscatter, shift
 from curation.recipe.facts import Fact
 from curation.recipe.schema import QualitySpec
-from curation.recipe.sources import Number, Pick, Shift
+from curation.recipe.sources import Number, Pick, Shift, SourceSpec
 from curation.scenes import rank
 
 
@@ -39,17 +39,19 @@ class Nearest(Pick):
         """Where its file says so."""
         return self.one_orbit_direction
 
-    def facts(self, source: str, shift: Shift | None) -> list[Fact]:
+    def facts(self, source: SourceSpec, shift: Shift | None) -> list[Fact]:
         """Gap, shift and orbit."""
         out = [
-            Fact(f"{source}_gap_days", "float32", f"days from the {self.goes_with} scene, negative where earlier"),
-            *self._of_shift(source, shift),
+            Fact(f"{source.name}_gap_days", "float32", f"days from the {self.goes_with} scene, negative where earlier"),
+            *self._of_shift(source.name, shift),
         ]
         if self.one_orbit_direction:
             out += [
-                Fact(f"{source}_orbit_state", "string", "ascending or descending"),
+                Fact(f"{source.name}_orbit_state", "string", "ascending or descending"),
                 Fact(
-                    f"{source}_relative_orbit", "int16", "number of the orbit within the repeat cycle; -1 where unknown"
+                    f"{source.name}_relative_orbit",
+                    "int16",
+                    "number of the orbit within the repeat cycle; -1 where unknown",
                 ),
             ]
         return out

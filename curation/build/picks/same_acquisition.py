@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.build import offset
 from curation.build.context import Patch, Slab, Source, is_lasting, note_passed_over, usable
 from curation.build.pixels import read_all, valid_fraction
 from curation.errors import ReadError
@@ -15,7 +16,8 @@ from curation.errors.codes import Code
 from curation.model import Location, Scene
 from curation.outcomes import Reject
 from curation.read import radiometry
-from curation.recipe.sources import Pick
+from curation.recipe.facts import Fact
+from curation.recipe.sources import Pick, Shift, SourceSpec
 from curation.scenes import rank
 
 
@@ -35,6 +37,10 @@ class SameAcquisition(Pick):
     def reach_days(self) -> float | None:
         """No further than one acquisition is long."""
         return rank.DATATAKE_DAYS
+
+    def facts(self, source: SourceSpec, shift: Shift | None) -> list[Fact]:
+        """Of reflectance what was taken off, and what says so: its own baseline need not be the other's."""
+        return offset.facts(source.name) if any(a.unit == radiometry.UNIT for a in source.arrays) else []
 
     def offered(self, scenes: Sequence[Scene]) -> list[Scene]:
         """The newest of each acquisition."""
@@ -57,7 +63,10 @@ class SameAcquisition(Pick):
     def read_with(self, slab: Slab, patch: Patch, source: Source, to: Scene) -> None:
         """Reads it; where its kind has gaps by nature these are kept and told, not refused."""
         scenes = self.partners(slab, source, patch.location, to)
+        measures = any(a.unit == radiometry.UNIT for a in source.arrays.values())
         try:
+            if measures:
+                self._check_offset(slab, patch, source, scenes[0], to)
             pixels, warped, valid = read_all(slab, source, patch.location, scenes)
         except ReadError as err:
             if is_lasting(err, slab):
@@ -71,6 +80,13 @@ class SameAcquisition(Pick):
         if valid < source.min_valid and not source.spec.kind.keeps_gaps:
             raise Reject(Code.NODATA, valid)
         patch.take(source, pixels, scenes)
+
+    def _check_offset(self, slab: Slab, patch: Patch, source: Source, scene: Scene, to: Scene) -> None:
+        """Notes what is taken off its numbers; passes where these, judged by the other's mask, do not contradict that."""
+        patch.note(source, baseline=scene.baseline or "", offset_dn=scene.offset_dn)
+        judge = next(s for s in slab.sources if s.name == self.goes_with), to
+        slab.reader.prefetch([offset.looks(slab, source, scene, judge)])
+        offset.check(slab, patch, source, scene, judge)
 
     def compare(self, slab: Slab, patch: Patch, source: Source) -> None:
         """Nothing: it is of the other's acquisition."""

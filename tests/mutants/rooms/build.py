@@ -49,14 +49,14 @@ ROWS = (
     ),
     Mutant(
         "the offset is looked for in pixels",
-        "curation/build/picks/clearest.py",
-        "        radiometry.check_offset(found, scene.offset_dn, is_believed=believed)\n",
+        "curation/build/offset.py",
+        "    radiometry.check_offset(found, scene.offset_dn, is_believed=believed)\n",
         "",
         ("tests/build/test_offset.py::test_a_scene_whose_pixels_contradict_its_baseline_is_refused",),
     ),
     Mutant(
         "a catalog's word on the offset that is often wrong is not believed alone",
-        "curation/build/picks/clearest.py",
+        "curation/build/offset.py",
         "is_believed=believed",
         "is_believed=True",
         (
@@ -419,5 +419,19 @@ ROWS = (
         "            if {like, cross} <= set(array.bands):\n",
         "            if True:\n",
         ("tests/report/test_panels.py::test_of_one_polarisation_nothing_is_said_or_drawn_of_another",),
+    ),
+    Mutant(
+        "the offset of L1C is looked for in pixels",
+        "curation/build/picks/same_acquisition.py",
+        "            if measures:\n                self._check_offset(",
+        "            if False:\n                self._check_offset(",
+        ("tests/build/test_l1c.py::test_level_1c_is_on_the_scale_of_level_2a_and_goes_with_it",),
+    ),
+    Mutant(
+        "what another's mask judges is not taken for corrected",
+        "curation/build/offset.py",
+        "is_corrected=judge is None",
+        "is_corrected=True",
+        ("tests/build/test_l1c.py::test_level_1c_whose_pixels_contradict_its_metadata_is_refused_as_far_as_they_can",),
     ),
 )

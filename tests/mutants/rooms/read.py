@@ -704,4 +704,31 @@ ROWS = (
         "                if False:",
         ("tests/read/test_raster.py::test_a_file_that_is_cut_within_its_tags_is_told_as_that",),
     ),
+    Mutant(
+        "at the top of the atmosphere dark ground proves no offset",
+        "curation/read/radiometry.py",
+        "    if not is_corrected:",
+        "    if False:",
+        ("tests/read/test_radiometry.py::test_steppe_under_a_bright_sky_has_no_offset",),
+    ),
+    Mutant(
+        "at the top of the atmosphere one band proves that there is no offset",
+        "curation/read/radiometry.py",
+        "(min(2, len(seen)) if is_corrected else 1)",
+        "min(2, len(seen))",
+        (
+            "tests/read/test_radiometry.py"
+            "::test_at_the_top_of_the_atmosphere_the_band_of_cirrus_decides_and_dark_ground_proves_no_offset",
+        ),
+    ),
+    Mutant(
+        "the band of cirrus proves nothing where no ground is clear",
+        "curation/read/radiometry.py",
+        "            and clear_fraction >= LEAST_CLEAR_FRACTION\n",
+        "",
+        (
+            "tests/read/test_radiometry.py"
+            "::test_at_the_top_of_the_atmosphere_the_band_of_cirrus_decides_and_dark_ground_proves_no_offset",
+        ),
+    ),
 )
