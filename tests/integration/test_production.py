@@ -1,0 +1,81 @@
+"""A dataset made as one is made where it counts comes to what the embedded run comes to, and tells nobody's secrets."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from curation.embedded.service import items as earth_items
+from tests.integration import blobs, recipe
+from tests.integration.blobs import SignedBlobs
+from tests.integration.leaks import Secrets, files_below, leaks
+from tests.integration.made import Made
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+RUNS = ["to_s3", "to_azure", "by_slurm", "by_gateway"]
+
+
+def test_the_plain_run_has_what_the_others_are_compared_with(plain: Made):
+    seasons = plain.outcomes[recipe.REGION]
+    assert seasons.keys() == {"static", *recipe.SEASONS}
+    assert all(counts.get("ok", 0) > 0 for counts in seasons.values())
+    assert sum(split["samples"] for split in plain.index["splits"].values()) == recipe.PLACES
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_whoever_serves_stores_and_works_the_content_is_the_same(plain: Made, run: str, request: pytest.FixtureRequest):
+    made: Made = request.getfixturevalue(run)
+    assert made.content == plain.content
+    assert made.outcomes == plain.outcomes
+    assert "all as recorded" in made.said, "what `curate verify` ends with"
+
+
+def test_signatures_were_needed_given_and_refused(to_s3: Made, archive: SignedBlobs):
+    assert archive.term_s == 5
+    assert len(archive.signatures) > 10
+    asked = archive.counts
+    for refused in ("token 429", *(f"blob {status}" for status in blobs.FAULTS.values())):
+        assert asked[refused] > 0, asked
+    assert asked["NoAuthenticationInformation"] == 0, "nothing was asked for without one"
+
+
+def test_pgstac_was_asked_page_by_page_and_for_fields(to_s3: Made, logs: Path):
+    del to_s3
+    said = (logs / "stac-api.log").read_text()
+    assert "POST /search" in said
+    assert " 500 " not in said
+
+
+def test_nothing_that_was_written_or_logged_tells_what_lets_anybody_in(
+    plain: Made, known: Secrets, logs: Path, request: pytest.FixtureRequest
+):
+    looked_at, runs = {**plain.objects}, ["plain"]
+    for run in RUNS:
+        try:
+            looked_at |= request.getfixturevalue(run).objects
+            runs.append(run)
+        except pytest.skip.Exception as skipped:  # told by the tests of that run
+            print(f"not looked at: {run}: {skipped}")
+    looked_at |= files_below(logs)
+    assert len(runs) > 1
+    assert known.signatures
+    assert sum(map(len, looked_at.values())) > 1_000_000
+    assert leaks(looked_at, known) == []
+
+
+def test_each_secret_would_be_found_wherever_it_stood_in_a_dataset(plain: Made, archive: SignedBlobs, known: Secrets):
+    token, _ = archive.token(*blobs.PRIVATE["sentinel-2-l2a"])
+    signature = re.search("sig=([^&]+)", token)
+    assert signature
+    names = [n for n in plain.objects if n.endswith((".json", ".json.gz", ".tar", ".parquet", ".arrow"))]
+    assert {n.rpartition(".")[2] for n in names} >= {"json", "gz", "tar", "parquet", "arrow"}
+    for secret in (token, signature[1], *known.words.values()):
+        assert leaks({**plain.objects, "plain:planted": f"x {secret} y".encode()}, known) != []
+    assert leaks(plain.objects, known) == []
+
+
+def test_all_items_of_the_earth_are_searched():
+    assert len(earth_items.all_items()) > 4_000
