@@ -89,7 +89,7 @@ def command(tmp_path_factory: pytest.TempPathFactory, logs: Path, folder: Path) 
 def plain(command: Command, empty_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """What all others are compared with: the embedded Earth, asked as anybody may, into a folder."""
     root = tmp_path_factory.mktemp("plain")
-    return command("plain", "embedded", str(root), functools.partial(below, root), scheduler="local")
+    return command("plain", "embedded", str(root), functools.partial(below, root), scheduler="none")
 
 
 def below(root: Path) -> dict[str, bytes]:
@@ -126,6 +126,7 @@ def catalog(logs: Path, known: Secrets, folder: Path) -> Iterator[str]:
     """pgstac's STAC API, with all items of the embedded Earth, whose hrefs lead to signed blobs."""
     needed("pgstac", postgres.missing())
     every = earth_items.all_items()
+    assert len(every) > 1_000, "a catalog of some size"
     for item in every:
         item["links"] = []
         for asset in item["assets"].values():

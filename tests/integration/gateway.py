@@ -88,6 +88,8 @@ def dask_cluster(folder: Path, logs: Path, env: Mapping[str, str]) -> Iterator[C
                         "key of the gateway's cluster": files["key"].read_text().splitlines()[1],
                     },
                 )
+                for log in folder.glob("*/logs/*"):  # which goes with the cluster
+                    (logs / f"gateway-{log.name}").write_bytes(log.read_bytes())
                 running.stdin.close()  # its sign to end
                 running.wait(60)
 

@@ -53,7 +53,7 @@ from distributed import Client
 with SLURMCluster(**json.loads(sys.argv[1])) as cluster, Client(cluster) as client:
     cluster.scale(jobs=1)
     client.wait_for_workers(1, timeout=120)
-    jobs = client.run(os.environ.get, "SLURM_JOB_ID")
+    jobs = client.run(os.getenv, "SLURM_JOB_ID")
     print(json.dumps({"address": cluster.scheduler_address, "jobs": sorted(jobs.values())}), flush=True)
     sys.stdin.read()
 """
@@ -88,7 +88,8 @@ def dask_cluster(logs: Path, env: Mapping[str, str]) -> Iterator[Cluster]:
             "queue": "main",
             "cores": 2,
             "processes": 1,
-            "memory": "2000MB",
+            "memory": "2GB",
+            "job_mem": "1000M",  # which Slurm does not watch here; a node may claim no more than there is
             "walltime": "00:30:00",
             "python": sys.executable,
             "interface": "lo",

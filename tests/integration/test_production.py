@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from curation.embedded.service import items as earth_items
 from tests.integration import blobs, recipe
 from tests.integration.blobs import SignedBlobs
 from tests.integration.leaks import Secrets, files_below, leaks
@@ -72,10 +71,6 @@ def test_each_secret_would_be_found_wherever_it_stood_in_a_dataset(plain: Made, 
     assert signature
     names = [n for n in plain.objects if n.endswith((".json", ".json.gz", ".tar", ".parquet", ".arrow"))]
     assert {n.rpartition(".")[2] for n in names} >= {"json", "gz", "tar", "parquet", "arrow"}
-    for secret in (token, signature[1], *known.words.values()):
-        assert leaks({**plain.objects, "plain:planted": f"x {secret} y".encode()}, known) != []
-    assert leaks(plain.objects, known) == []
-
-
-def test_all_items_of_the_earth_are_searched():
-    assert len(earth_items.all_items()) > 4_000
+    planted = {f"planted {n}": f"x {s} y".encode() for n, s in enumerate([token, signature[1], *known.words.values()])}
+    found = leaks({**plain.objects, **planted}, known)
+    assert {line.partition(":")[0] for line in found} == planted.keys()
