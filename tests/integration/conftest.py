@@ -97,6 +97,27 @@ def below(root: Path) -> dict[str, bytes]:
     return {name.removeprefix(f"{root}/"): data for name, data in files_below(root).items()}
 
 
+# ---- what has to be there, asked before anything is started ------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def has_pgstac(folder: Path) -> None:
+    """Skips where PostgreSQL cannot run."""
+    needed("pgstac, and all that is built from it", postgres.missing())
+
+
+@pytest.fixture(scope="session")
+def has_azurite(folder: Path) -> None:
+    """Skips where Azurite cannot run."""
+    needed("output to Azure", azurite.missing(folder))
+
+
+@pytest.fixture(scope="session")
+def has_slurm(folder: Path) -> None:
+    """Skips where Slurm cannot run."""
+    needed("Slurm", slurm.missing())
+
+
 # ---- services ----------------------------------------------------------------------------------------------------------
 
 
@@ -122,9 +143,8 @@ def reading(archive: SignedBlobs) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def catalog(logs: Path, known: Secrets, folder: Path) -> Iterator[str]:
+def catalog(has_pgstac: None, logs: Path, known: Secrets) -> Iterator[str]:
     """pgstac's STAC API, with all items of the embedded Earth, whose hrefs lead to signed blobs."""
-    needed("pgstac", postgres.missing())
     every = earth_items.all_items()
     assert len(every) > 1_000, "a catalog of some size"
     for item in every:
@@ -162,6 +182,7 @@ def to_s3(command: Command, catalog: str, reading: dict[str, str], known: Secret
 
 @pytest.fixture(scope="session")
 def to_azure(
+    has_azurite: None,
     command: Command,
     catalog: str,
     reading: dict[str, str],
@@ -171,7 +192,6 @@ def to_azure(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Made]:
     """The same into a container of Azurite's, which is let in to with a signature, too."""
-    needed("output to Azure", azurite.missing(folder))
     with azurite.container(folder, tmp_path_factory.mktemp("azurite"), logs) as azure:
         known.words |= {"key of the output's account": azure.key, "token of the output": azure.token}
         env = reading | azure.env
@@ -181,10 +201,14 @@ def to_azure(
 
 @pytest.fixture(scope="session")
 def by_slurm(
-    command: Command, catalog: str, reading: dict[str, str], logs: Path, tmp_path_factory: pytest.TempPathFactory
+    has_slurm: None,
+    command: Command,
+    catalog: str,
+    reading: dict[str, str],
+    logs: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Made]:
     """The same into a folder, done by a job of Slurm's."""
-    needed("Slurm", slurm.missing())
     root = tmp_path_factory.mktemp("by-slurm")
     with slurm.dask_cluster(logs, reading) as cluster:
         assert cluster.jobs == ["1"], "the worker says that it is Slurm's first job"

@@ -39,9 +39,10 @@ def missing_slurm() -> list[str]:
 
 def packages() -> list[str]:
     """Of Debian, what would bring what is missing; the pattern is apt's, since the version is Debian's."""
-    wanted = [] if postgres() else ["postgresql-[0-9]+-postgis-3"]
+    wanted = [] if postgres() else ["^postgresql-[0-9]+-postgis-3$"]
     return [*wanted, *(["slurm-wlm", "munge"] if missing_slurm() else [])]
 
 
 if __name__ == "__main__":
-    print(*packages(), sep="\n")
+    for package in packages():
+        print(package)

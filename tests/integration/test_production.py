@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+import requests
 
+from curation.embedded.service import items as earth_items
 from tests.integration import blobs, recipe
 from tests.integration.blobs import SignedBlobs
 from tests.integration.leaks import Secrets, files_below, leaks
@@ -25,8 +27,9 @@ def test_the_plain_run_has_what_the_others_are_compared_with(plain: Made):
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_whoever_serves_stores_and_works_the_content_is_the_same(plain: Made, run: str, request: pytest.FixtureRequest):
+def test_whoever_serves_stores_and_works_the_content_is_the_same(run: str, request: pytest.FixtureRequest):
     made: Made = request.getfixturevalue(run)
+    plain: Made = request.getfixturevalue("plain")
     assert made.content == plain.content
     assert made.outcomes == plain.outcomes
     assert "all as recorded" in made.said, "what `curate verify` ends with"
@@ -41,11 +44,24 @@ def test_signatures_were_needed_given_and_refused(to_s3: Made, archive: SignedBl
     assert asked["NoAuthenticationInformation"] == 0, "nothing was asked for without one"
 
 
-def test_pgstac_was_asked_page_by_page_and_for_fields(to_s3: Made, logs: Path):
-    del to_s3
-    said = (logs / "stac-api.log").read_text()
-    assert "POST /search" in said
-    assert " 500 " not in said
+def test_pgstac_answers_each_search_and_gives_fields_alone_as_it_gives_whole_items(
+    to_s3: Made, catalog: str, logs: Path
+):
+    offered = requests.get(catalog, timeout=60).json()["conformsTo"]
+    assert any(each.endswith("#fields") for each in offered)
+    assert "whole items are read" not in to_s3.said, "as where what it trims comes to something else"
+    asked = (logs / "stac-api.log").read_text()
+    assert '"POST /search HTTP/1.1" 200' in asked
+    assert '" 500' not in asked
+
+
+def test_pgstac_compares_cloud_cover_as_a_number(catalog: str):
+    asked = {"collections": ["sentinel-2-l2a"], "limit": 1000, "fields": {"include": ["id"]}}
+    told = requests.post(f"{catalog}/search", json=asked | {"query": {"eo:cloud_cover": {"lt": 20}}}, timeout=60).json()
+    items = [item for item in earth_items.all_items() if item["collection"] == "sentinel-2-l2a"]
+    expected = {item["id"] for item in items if item["properties"]["eo:cloud_cover"] < 20}
+    assert 0 < len(expected) < len(items)
+    assert {item["id"] for item in told["features"]} == expected
 
 
 def test_nothing_that_was_written_or_logged_tells_what_lets_anybody_in(

@@ -257,7 +257,9 @@ def test_a_scheduler_that_hangs_is_lost(theirs: LocalCluster, monkeypatch, call:
             for _ in cluster.stream(client, double, range(1000)):
                 theirs.scheduler.handlers[call] = hangs
                 # One that has none of the tasks yet is missed by nobody: nothing would be asked about it.
-                busy = [a for a, w in theirs.scheduler.workers.items() if any(t.key[:6] == "double" for t in w.processing)]
+                busy = [
+                    a for a, w in theirs.scheduler.workers.items() if any(t.key[:6] == "double" for t in w.processing)
+                ]
                 if call != "identity" and len(busy) == 2:
                     lose(theirs, busy[0])
 
