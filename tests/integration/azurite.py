@@ -56,18 +56,17 @@ def missing(folder: Path) -> str:
 
 
 @contextlib.contextmanager
-def container(folder: Path, data: Path, logs: Path) -> Iterator[Azure]:
+def container(folder: Path, data: Path) -> Iterator[Azure]:
     """An empty container on a server of its own.
 
     Args:
         folder: the environment's.
-        data: where it keeps what it is given.
-        logs: where it tells what it does.
+        data: where it keeps what it is given, and the log of its requests: as they came, with what let them in.
     """
     from azure.storage.blob import ContainerClient, ContainerSasPermissions, generate_container_sas
 
     key = base64.b64encode(secrets.token_bytes(64)).decode()
-    program, log = environment.azurite_of(folder), logs / "azurite.log"
+    program, log = environment.azurite_of(folder), data / "azurite.log"
     command = [environment.node_of(folder), program, "--blobPort", "0", "--location", data, "--disableTelemetry"]
 
     def ready() -> str | None:

@@ -188,11 +188,10 @@ def to_azure(
     reading: dict[str, str],
     known: Secrets,
     folder: Path,
-    logs: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Made]:
     """The same into a container of Azurite's, which is let in to with a signature, too."""
-    with azurite.container(folder, tmp_path_factory.mktemp("azurite"), logs) as azure:
+    with azurite.container(folder, tmp_path_factory.mktemp("azurite")) as azure:
         known.words |= {"key of the output's account": azure.key, "token of the output": azure.token}
         env = reading | azure.env
         root = f"az://{azurite.CONTAINER}"

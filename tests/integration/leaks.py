@@ -32,8 +32,15 @@ SIGNED = re.compile(
     rb"|(?<![a-z])signature=[0-9a-f]{32}"
 )
 """Queries of signed URLs, of Azure and of S3, and the header of S3, whoever signed."""
-SHA256 = re.compile(rb"(?:[A-Za-z0-9+/]|%2[BbFf]|\\/){43}(?:=|%3[Dd]|\\u003d)")
-"""A signature of Azure alone: base64 of 32 bytes, as it is or as it stands in a URL or in JSON."""
+SIGNERS = (b"sig", b"x-amz")
+"""One of them, in lower case, is in whatever that finds: looked for first, since it is slow."""
+PADDING = re.compile(rb"=|%3[Dd]|\\u003d")
+SHA256 = re.compile(rb"(?:[A-Za-z0-9+/]|%2[BbFf]|\\/){43}$")
+"""A signature of Azure alone: base64 of 32 bytes, as it is or as it stands in a URL or in JSON, up to its padding."""
+ESCAPED = re.compile(rb"%2[BbFf]|\\/")
+LONGEST = 3 * 43
+CHUNK = re.compile(r"\.zarr/.*/c/")
+"""A chunk of Zarr's, packed as its array says: `_arrays` has it."""
 DEEPEST = 5
 
 
@@ -52,12 +59,17 @@ class Secrets:
             spelt = {word, quote(word, safe=""), word.replace("/", "\\/"), base64.b64encode(word.encode()).decode()}
             if any(each.encode() in data for each in spelt):
                 yield what
-        if match := SIGNED.search(data):
+        low = data.lower()
+        if any(each in low for each in SIGNERS) and (match := SIGNED.search(data)):
             yield f"what looks signed: {match[0][:12]!r}…"
-        for match in SHA256.finditer(data):
-            plain = unquote_to_bytes(match[0].replace(b"\\/", b"/").replace(b"\\u003d", b"="))
-            if plain.decode() in self.signatures:
-                yield "a signature that was given"
+        for end in (match.start() for match in PADDING.finditer(data)):
+            before = data[max(0, end - LONGEST) : end]
+            if (match := SHA256.search(before, max(0, len(before) - 43))) or (
+                ESCAPED.search(before) and (match := SHA256.search(before))
+            ):
+                plain = unquote_to_bytes(match[0].replace(b"\\/", b"/")).decode()
+                if f"{plain}=" in self.signatures:
+                    yield "a signature that was given"
 
 
 def leaks(objects: Mapping[str, bytes], secrets: Secrets) -> list[str]:
@@ -69,7 +81,7 @@ def leaks(objects: Mapping[str, bytes], secrets: Secrets) -> list[str]:
 def unpacked(name: str, data: bytes, depth: int = 0) -> Iterator[tuple[str, bytes]]:
     """Some bytes, and all that is packed in them, each with a name that says where it was."""
     yield name, data
-    if depth == DEEPEST:
+    if depth == DEEPEST or CHUNK.search(name):
         return
     for inner, its in _within(name, data):
         yield from unpacked(f"{name}!{inner}", its, depth + 1)
