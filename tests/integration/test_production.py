@@ -14,7 +14,10 @@ from tests.integration.blobs import SignedBlobs
 from tests.integration.leaks import Secrets, files_below, leaks
 from tests.integration.made import Made
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(1800),
+]  # of the first that asks for all of it, on a machine that does much else
 
 RUNS = ["to_s3", "to_azure", "by_slurm", "by_gateway"]
 
