@@ -36,8 +36,8 @@ def missing() -> str:
     """What there is not of it, and how to have it."""
     if programs.postgres() is None:
         return (
-            "no PostgreSQL with PostGIS in /usr/lib/postgresql: apt-get install postgresql-postgis, or on Debian 12 "
-            "postgresql-15-postgis-3"
+            "no PostgreSQL with PostGIS in /usr/lib/postgresql: apt-get install postgresql-15-postgis-3 (of Debian 12; "
+            "others have another version)"
         )
     if os.geteuid() == 0 and programs.found("setpriv") is None:
         return "PostgreSQL does not run as root, and there is no setpriv to be another: apt-get install util-linux"
