@@ -37,7 +37,7 @@ TERM_S = 5.0
 TOKENS = "/api/sas/v1/token/"
 FAULTS = {19: "429", 29: "503", 37: "403"}
 """Of requests for blobs, each so-manieth that was not refused before."""
-TOKEN_FAULT = 23
+TOKEN_FAULT = 7
 """Each so-manieth request for a token is one too many."""
 
 

@@ -40,7 +40,7 @@ def test_whoever_serves_stores_and_works_the_content_is_the_same(run: str, reque
 
 def test_signatures_were_needed_given_and_refused(to_s3: Made, archive: SignedBlobs):
     assert archive.term_s == 5
-    assert len(archive.signatures) > 10
+    assert len(archive.signatures) >= len(blobs.PRIVATE), "those of one second are the same"
     asked = archive.counts
     for refused in ("token 429", *(f"blob {status}" for status in blobs.FAULTS.values())):
         assert asked[refused] > 0, asked
