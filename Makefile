@@ -21,7 +21,7 @@ LABELLED := $(if $(LABELS),--labels '$(LABELS)')
 FLAGS := $(if $(LIMIT),--limit $(LIMIT)) $(if $(UNKNOWN_LABELS),--allow-unknown-labels) $(LABELLED)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ssl4eo-s12-ml ssl4eo-s test test-slow test-all lint types check mutants bench bench-read bench-scale bench-stream loops clean
+.PHONY: help setup ssl4eo-s12-ml ssl4eo-s test test-slow test-all test-integration lint types check mutants bench bench-read bench-scale bench-stream loops clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -56,8 +56,11 @@ test-slow: $(READY) ## Run the slow tests (crashes, clusters, the whole job), an
 
 # One run for what `test` and `test-slow` do in two: loaded, made and rendered once, and properties on more examples alone.
 test-all: $(READY) ## Run all tests, as CI does
-	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not (slow and alone)" --hypothesis-profile thorough $(PYTEST_FLAGS)
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not integration and not (slow and alone)" --hypothesis-profile thorough $(PYTEST_FLAGS)
 	$(BIN)/pytest -m "slow and alone" $(PYTEST_FLAGS)
+
+test-integration: $(READY) ## Make a dataset with pgstac, signed blobs, S3, Azurite, Slurm and dask-gateway, where they can run
+	$(BIN)/python -m tests.integration $(PYTEST_FLAGS)
 
 mutants: $(READY) ## Remove each guard of a table, and show that its test notices (see tests/mutants; not in CI)
 	$(BIN)/python -m tests.mutants

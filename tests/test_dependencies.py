@@ -108,6 +108,15 @@ def test_each_declared_version_is_pinned_and_nothing_is_pinned_twice():
     assert {_canonical(re.match(r"[A-Za-z0-9._-]+", r)[0]) for r in wanted} <= set(pinned)
 
 
+def test_what_the_integration_tests_bring_beside_it_is_nothing_that_is_pinned():
+    brought, pinned = (
+        {_canonical(line.partition("==")[0]) for line in path.read_text().splitlines() if not line.startswith("#")}
+        for path in (REPO / "tests" / "integration" / "packages.txt", REPO / ".constraints.txt")
+    )
+    assert len(brought) > 10
+    assert brought & pinned == set(), "it would stand before ours in that environment"
+
+
 @pytest.mark.torch  # what is pinned is for the Python that torch is there for
 def test_whatever_is_pinned_is_there_because_something_asks_for_it():
     lines = (REPO / ".constraints.txt").read_text().splitlines()
