@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import curation
-from curation.api import folder
+from curation.api import folder, labelsteps
 from curation.cli.verbs import (
     do_build,
     do_catalogs,
@@ -264,7 +264,7 @@ def _add_made(actions: argparse._SubParsersAction[_Parser], parents: list[_Parse
     )
     engine.add_argument(
         "--endpoint",
-        default=folder.ENDPOINT,
+        default=labelsteps.ENDPOINT,
         metavar="URL",
         help="of Earth Engine's REST API (default: %(default)s)",
     )
@@ -282,9 +282,8 @@ def _add_made(actions: argparse._SubParsersAction[_Parser], parents: list[_Parse
     )
     model.add_argument(
         "--source",
-        default="s2l1c",
         metavar="S",
-        help="source of the recipe whose nine bands the model is given (default: %(default)s, as the published one wants)",
+        help="source of the recipe whose nine bands the model is given (default: that of level 1C, as the published one wants)",
     )
     model.add_argument(
         "--constants",

@@ -210,7 +210,7 @@ class ByModel:
 
 
 def of(
-    dataset: Dataset, labels: str, legend: str, path: Path, source: str, constants: Path | None
+    dataset: Dataset, labels: str, legend: str, path: Path, source: str | None, constants: Path | None
 ) -> tuple[ByModel, bytes]:
     """A model for the labels of a recipe, asked once whether it is one; and the bytes of its file.
 
@@ -219,7 +219,8 @@ def of(
         labels: the source that its maps stand in for.
         legend: digest of that's classes.
         path: of the model: `.onnx`, or TorchScript (`.pt`, `.pth`, `.ts`).
-        source: whose nine bands it is given; one that goes with the same other as the labels, or that itself.
+        source: whose nine bands it is given; one that goes with the same other as the labels, or that itself. Where left
+            out the one that goes with it, has them, and is no other labels': level 1C, as the published model wants.
         constants: a file of exact constants (`constants_of`).
 
     Raises:
@@ -229,6 +230,7 @@ def of(
     _runtime(path.name, where)
     local.check(path, where, MOST_BYTES)
     follows = dataset.specs[labels].pick.follows or ""
+    source = source or _usual(dataset, follows)
     check_source(dataset, source, follows)
     data = path.read_bytes()
     made = ByModel(path.name, hashlib.sha256(data).hexdigest(), source, follows, constants_of(constants), legend)
@@ -237,6 +239,23 @@ def of(
         raise ConfigError(f"source {labels!r}: has pixels of {array.label}, expected {RES_M:g} m: the model's are")
     answering(_run_of(data, path.name, where), array.px(dataset.recipe.grid.size), _classes(dataset, labels), where)
     return made, data
+
+
+def _usual(dataset: Dataset, follows: str) -> str:
+    """The source of a recipe that has the model's bands and is of the acquisition of another.
+
+    Raises:
+        ConfigError: there is none, or several are.
+    """
+    having = {n for n, by in dataset.arrays.items() if {*BANDS} <= {b for a in by.values() for b in a.bands}}
+    found = [n for n, spec in dataset.specs.items() if spec.pick.follows == follows and n in having]
+    if len(found) != 1:
+        listed = ", ".join(found) or "none"
+        raise ConfigError(
+            f"{dataset.path}: of the sources that go with {follows!r}, {listed} has the nine bands that the model's input "
+            "is made of (level 1C has: s2l1c = {} in [sources], and build); or name one with --source"
+        )
+    return found[0]
 
 
 def check_source(dataset: Dataset, source: str, follows: str) -> None:

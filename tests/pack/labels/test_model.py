@@ -242,7 +242,7 @@ def test_what_is_no_model_of_this_form_is_told_by_what_it_answers(mine: Curate, 
 def test_a_recipe_without_the_bands_is_told_what_it_lacks(built: Curate, tmp_path: Path, capsys):
     file = stand_in.written(tmp_path / "m.onnx", WEIGHTS, BIAS)
     assert run(built, file) == 2
-    assert "makes no 's2l1c'" in capsys.readouterr().err
+    assert "of the sources that go with 's2l2a', none has the nine bands" in capsys.readouterr().err
     assert run(built, file, "--source", "s1rtc") == 2
     assert "is not of the acquisition" in capsys.readouterr().err
 

@@ -1,0 +1,136 @@
+"""The steps of a dataset that take labels, and make maps of them: part of what `curation.load` gives."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+from curation.api import labelled
+from curation.api.results import LabelsResult, MapsResult
+from curation.pack.labels import importing
+from curation.pack.labels.earthengine import ENDPOINT as ENDPOINT
+from curation.pack.labels.making import Way
+from curation.places.regions import ALL, Region
+from curation.recipe.catalogs import Catalogs
+from curation.recipe.dataset import Dataset
+from curation.store import paths
+from curation.store.objects import Store
+from curation.work import telling
+from curation.work.run import Run
+
+
+class LabelSteps(ABC):
+    """What `curate labels` does."""
+
+    __slots__ = ()
+
+    dataset: Dataset
+    scheduler: str
+    workers: int | None
+
+    @property
+    @abstractmethod
+    def store(self) -> Store:
+        """The dataset's folder."""
+
+    @abstractmethod
+    def _catalogs(self) -> Catalogs: ...
+
+    @abstractmethod
+    def _check_writable(self, store: Store) -> None: ...
+
+    @abstractmethod
+    def _asked(self, region: str | Path) -> Sequence[Region]: ...
+
+    @telling.shown()
+    def import_labels(self, path: str | Path, region: str | Path = ALL) -> LabelsResult:
+        """Takes labels from a file or a folder of class maps; shards that are packed from then on have them.
+
+        Args:
+            path: JSON `{location id: {Sentinel-2 id: [class, …]}}`, a CSV or Parquet table, or a folder of GeoTIFFs named by
+                their Sentinel-2 images: see `manifests/README.md`.
+            region: as `build` has it: where maps are measured, and of what locations the share is told.
+
+        Raises:
+            ConfigError: it is none of these, cannot be read without doubt, or labels nothing here; nothing is kept then.
+        """
+        store, asked = self.store, self._asked(region)
+        self._check_writable(store)
+        given = labelled.given(self.dataset, store, path, asked)
+        told = given.told(self.dataset.cube_seasons(), or_else=labelled.OTHER_FILE)
+        given.keep()
+        return LabelsResult(told, store.where(paths.LABELS))
+
+    @telling.shown()
+    def labels_of_earthengine(
+        self,
+        region: str | Path = ALL,
+        *,
+        project: str = "",
+        endpoint: str = ENDPOINT,
+        dry_run: bool = False,
+        check: bool = True,
+    ) -> MapsResult:
+        """Takes labels from Dynamic World at Earth Engine, of the images that patches were built of.
+
+        Maps are kept below `maps/` of the dataset: none is asked for twice. Never run against the real service.
+
+        Args:
+            region: as `build` has it.
+            project: the Cloud project that requests count for; that of the credentials where left out.
+            endpoint: URL of the REST API.
+            dry_run: only say what would be asked for.
+            check: raise where a map failed, rather than return it.
+
+        Raises:
+            ConfigError: there is no account here, where it is this machine that asks; the extra `earthengine` is not
+                installed; or nothing is built.
+        """
+        here = not dry_run and self.scheduler in ("local", "none")
+        way = labelled.by_earthengine(self.dataset, project, endpoint, here=here)
+        return self._labels_made(way, region, b"", dry_run, check)
+
+    @telling.shown()
+    def labels_by_model(
+        self,
+        path: str | Path,
+        region: str | Path = ALL,
+        *,
+        source: str | None = None,
+        constants: str | Path | None = None,
+        dry_run: bool = False,
+        check: bool = True,
+    ) -> MapsResult:
+        """Takes labels from a model of Dynamic World's form, of the pixels that are stored of each patch.
+
+        Args:
+            path: an ONNX or TorchScript file. **It is executed**: a file of somebody else's is a program of his.
+            region: as `build` has it.
+            source: whose nine bands the model is given; where left out, the one that is of the acquisition that labels are
+                of, beside the source that these are measured for.
+            constants: a JSON file of exact constants; the rounded ones of `curation.pack.labels.model` where left out.
+            dry_run: only say what would be made.
+            check: raise where a map failed, rather than return it.
+
+        Raises:
+            ConfigError: it is no such model, or the recipe makes no such source.
+        """
+        way, file = labelled.by_model(self.dataset, Path(path), source, None if constants is None else Path(constants))
+        return self._labels_made(way, region, file, dry_run, check)
+
+    def _labels_made(self, way: Way, region: str | Path, file: bytes, dry_run: bool, check: bool) -> MapsResult:
+        run, work = Run(self.dataset, self._catalogs(), self.store), (self.scheduler, self.workers)
+        if not dry_run:
+            self._check_writable(run.store)
+        result = labelled.made_here(run, way, self._asked(region), work, file, dry=dry_run)
+        if check:
+            result.raise_for_error()
+        return result
+
+    @telling.shown()
+    def remove_labels(self) -> LabelsResult:
+        """Does without imported labels from now on."""
+        count = importing.remove(self.store)
+        what = "removed; shards follow when they are packed" if count else "there were no imported labels"
+        return LabelsResult((f"labels: {what}",), self.store.where(paths.LABELS))
