@@ -27,7 +27,7 @@ from curation.outcomes import SLAB, PatchOutcome, SourceOutcome, Status
 from curation.pack import annotate, sharing
 from curation.pack import pack as packing
 from curation.pack.labels import imported as imported_labels
-from curation.pack.pack import Packed
+from curation.pack.pack import PackedShards
 from curation.pack.plan import mixing
 from curation.pack.tables import index_of
 from curation.places.regions import Region
@@ -183,7 +183,7 @@ def build(
 
 def pack(
     run: Run, asked: Sequence[Region], *, run_code: bool = False, keep: Callable[[], None] = lambda: None
-) -> Packed:
+) -> PackedShards:
     """Makes the shards of all complete locations of the regions; index and release last.
 
     Args:
@@ -213,7 +213,7 @@ def pack(
     packing.publish(run, jobs, parts, made, index, files, labels)
     dropped = Counter(d.reason for d in made.dropped)
     where = run.store.child(SHARDS).where("")
-    return Packed(index, where, dropped, sharing.summary(made.shared), mixing(made), reused, labels.summary)
+    return PackedShards(index, where, dropped, sharing.summary(made.shared), mixing(made), reused, labels.summary)
 
 
 def _say_settled(works: Sequence[_Work], total: int) -> None:

@@ -17,7 +17,7 @@ from curation.errors import CurationError, DamageError
 from curation.errors.printable import printable
 from curation.errors.words import counted
 from curation.pack import split as splits
-from curation.pack.pack import Packed
+from curation.pack.pack import PackedShards
 from curation.pipeline import Built
 from curation.recipe.access import BucketAccess
 from curation.recipe.catalogs import Catalog, Catalogs
@@ -321,7 +321,7 @@ class MapsResult(Result):
 class PackResult(Result):
     """What packing came to."""
 
-    packed: Packed
+    packed: PackedShards
     special: tuple[str, ...] = ()
 
     def notes(self) -> list[str]:

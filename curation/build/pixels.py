@@ -16,7 +16,7 @@ from curation.recipe.sources import ArraySpec, Kind, SourceSpec
 from curation.scenes import rank
 
 
-class Raster(Kind):
+class RasterKind(Kind):
     """Pixels on a grid that their file states, or along a side of which it is known where they lie."""
 
     zero_is_nodata: bool = False

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.build.context import Source
-from curation.build.pixels import Raster
+from curation.build.pixels import RasterKind
 from curation.model import Location, Scene
 from curation.read import backscatter
 from curation.recipe.facts import Fact
@@ -26,7 +26,7 @@ PAIRS = (("VV", "VH"), ("HH", "HV"))
 """Like and cross polarisation of what is transmitted so."""
 
 
-class Power(Raster):
+class Power(RasterKind):
     """Linear power."""
 
     lists_bands: ClassVar[str] = "sar:polarizations"

@@ -283,7 +283,7 @@ def _add_made(actions: argparse._SubParsersAction[_Parser], parents: list[_Parse
     model.add_argument(
         "--source",
         metavar="S",
-        help="source of the recipe whose nine bands the model is given (default: that of level 1C, as the published one wants)",
+        help="source of the recipe whose nine bands the model is given (default: that of level 1C)",
     )
     model.add_argument(
         "--constants",

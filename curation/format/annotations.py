@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from curation.errors import DamageError
 from curation.format import payload
 from curation.format.names import Encoding
-from curation.format.strict import Side, Strict, Text, check_depth, json_of
+from curation.format.strict import Side, StrictObject, Text, check_depth, json_of
 
 Kind = Literal["text", "json", "numbers", "vectors"]
 
@@ -27,7 +27,7 @@ MOST_TEXT_BYTES = 1 << 20
 """Of one text or JSON value: a caption is a line, and what is as large as pixels is vectors."""
 
 
-class AnnotationEntry(Strict, frozen=True):
+class AnnotationEntry(StrictObject, frozen=True):
     """One annotation: what a member of that name holds, of each sample that has it."""
 
     title: Text
@@ -65,7 +65,7 @@ class AnnotationEntry(Strict, frozen=True):
         return math.prod(self.shape) * {"numbers": 8, "vectors": 4}.get(self.kind, 0)
 
 
-class ColumnEntry(Strict, frozen=True):
+class ColumnEntry(StrictObject, frozen=True):
     """One domain column: a value that each sample has in the samples table and in its `meta.json`."""
 
     title: Text

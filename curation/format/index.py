@@ -29,7 +29,7 @@ from curation.format.strict import (
     Number,
     Sha256,
     Side,
-    Strict,
+    StrictObject,
     Text,
     check_depth,
     check_keys,
@@ -54,7 +54,7 @@ _SINCE_3_OF_ARRAYS: dict[str, Any] = {"canonical": [], "steps": None, "has_offse
 """Keys that version 2 does not have, and what it means by that."""
 
 
-class FileEntry(Strict, frozen=True):
+class FileEntry(StrictObject, frozen=True):
     """One file beside the index."""
 
     name: Text
@@ -89,7 +89,7 @@ class ShardEntry(FileEntry, frozen=True):
             )
 
 
-class SplitEntry(Strict, frozen=True):
+class SplitEntry(StrictObject, frozen=True):
     """One split: its shards in order and its two tables."""
 
     samples: Count
@@ -109,7 +109,7 @@ class SplitEntry(Strict, frozen=True):
             raise ValueError("shards: a name twice, expected each once")
 
 
-class BandEntry(Strict, frozen=True):
+class BandEntry(StrictObject, frozen=True):
     """What a band is, whatever its source calls it: what makes bands of several datasets comparable."""
 
     name: BandName
@@ -133,7 +133,7 @@ class BandEntry(Strict, frozen=True):
                 )
 
 
-class ArrayEntry(Strict, frozen=True):
+class ArrayEntry(StrictObject, frozen=True):
     """One array of a sample: what every member of that name holds."""
 
     source: Name
@@ -201,7 +201,7 @@ class ArrayEntry(Strict, frozen=True):
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize * (self.steps or 1)
 
 
-class BandStatistics(Strict, frozen=True):
+class BandStatistics(StrictObject, frozen=True):
     """Statistics of one band over the valid pixels of the train split, in units as stored."""
 
     mean: Number | None
@@ -222,7 +222,7 @@ class BandStatistics(Strict, frozen=True):
             )
 
 
-class SourceEntry(Strict, frozen=True):
+class SourceEntry(StrictObject, frozen=True):
     """What a person must know of a source that pixels come from."""
 
     title: Text
@@ -236,12 +236,12 @@ class _Begin(Struct, frozen=True):
     version: Count
 
 
-class _Digests(Strict, frozen=True):
+class _Digests(StrictObject, frozen=True):
     pixels: Text
     release: Text
 
 
-class Index(Strict, frozen=True):
+class Index(StrictObject, frozen=True):
     """All of `index.json`, which is published last: where it is, the dataset is complete."""
 
     dataset: Text

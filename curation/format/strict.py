@@ -68,7 +68,7 @@ _WORDS = {
 """What is told in place of a pattern."""
 
 
-class Strict(Struct, frozen=True, forbid_unknown_fields=True):
+class StrictObject(Struct, frozen=True, forbid_unknown_fields=True):
     """A JSON object read strictly: each key must be there, and none may be left over.
 
     What `__post_init__` refuses by ValueError is told with its place, too, when it is read.

@@ -51,7 +51,7 @@ READ_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
+class PackedShards:
     """What packing came to."""
 
     index: Index

@@ -27,7 +27,7 @@ from curation.store import paths
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SeasonPart:
     """One season of one sample: where it is, and what is known of it."""
 
     season: str
@@ -43,7 +43,7 @@ class PlannedSample:
     location: Location
     split: str
     """`train` or `val`; a child is of its parent's."""
-    parts: tuple[Part, ...]
+    parts: tuple[SeasonPart, ...]
     """`static` first, then in the recipe's order."""
     children: tuple[PlannedSample, ...] = ()
     """Of its children, those that have something, in the order of the draw."""
@@ -150,7 +150,7 @@ def _standings(
 
 
 def _planned(its: Standing, side: str) -> PlannedSample:
-    parts = tuple(Part(s, its.number, o) for s, o in its.have.items() if o is not None and o.status is Status.OK)
+    parts = tuple(SeasonPart(s, its.number, o) for s, o in its.have.items() if o is not None and o.status is Status.OK)
     children = tuple(_planned(c, side) for c in its.children if c.verdict.reason is None)
     return PlannedSample(its.location, side, parts, children)
 

@@ -27,7 +27,7 @@ from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
 from curation.places.grid import MAX_LAT, MIN_LAT
 from curation.recipe import files
-from curation.recipe.strict import Strict
+from curation.recipe.strict import StrictTable
 from curation.recipe.toml import read_toml
 from curation.store import local, tables
 
@@ -83,7 +83,7 @@ def _tuple(value: object) -> object:
 TomlBBox = Annotated[BBox, BeforeValidator(_tuple)]
 
 
-class RegionSpec(Strict):
+class RegionSpec(StrictTable):
     """One table of regions.toml."""
 
     bbox: TomlBBox | None = None

@@ -28,7 +28,7 @@ _MOST_OF_TILE = 255
 """What the number of a tile's parts has room for (A.4.2)."""
 
 
-class Part(NamedTuple):
+class TilePart(NamedTuple):
     """A tile-part, as its SOT segment has it."""
 
     tile: int
@@ -38,12 +38,12 @@ class Part(NamedTuple):
     """Of the tile's, from 0."""
 
 
-def part(head: bytes) -> Part | None:
+def part(head: bytes) -> TilePart | None:
     """What a tile-part begins with; None where nothing does."""
     if len(head) < SOT_BYTES or head[:4] != struct.pack(">HH", jp2.SOT, 10):
         return None
     tile, size, number = struct.unpack(">HIB", head[4:11])
-    return Part(tile, size, number)
+    return TilePart(tile, size, number)
 
 
 Parts = dict[int, list[Span]]

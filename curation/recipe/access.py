@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from curation.errors.printable import printable
-from curation.recipe.strict import Strict
+from curation.recipe.strict import StrictTable
 
 Scheme = Literal["s3", "gs", "az", "https"]
 
@@ -39,7 +39,7 @@ def scheme_of(url: str) -> Scheme | None:
     return _SCHEMES.get(url.partition("://")[0].lower()) if "://" in url else None
 
 
-class Names(Strict):
+class Names(StrictTable):
     """Environment variables that may hold one of the credentials: the first of each go together, and so on."""
 
     names: tuple[str, ...] = Field(min_length=1)
@@ -95,7 +95,7 @@ def _check_sets(credentials: Mapping[str, Names]) -> None:
         )
 
 
-class BucketAccess(Strict):
+class BucketAccess(StrictTable):
     """How objects of `s3://`, `gs://` or `az://` are read, apart from how results are written."""
 
     endpoint: str | None = None
@@ -162,7 +162,7 @@ class BucketAccess(Strict):
         return "no account" if self.unsigned else f"keys in {self.held.text}{pays}"
 
 
-class TokenAccess(Strict):
+class TokenAccess(StrictTable):
     """A bearer token over https, which a server gives for a user and a password (OpenID Connect), and renews."""
 
     token_url: str
@@ -207,7 +207,7 @@ class TokenAccess(Strict):
         return f"user and password in {self.held.text}"
 
 
-class NetrcAccess(Strict):
+class NetrcAccess(StrictTable):
     """A login that servers of files redirect to, with user and password of a netrc file: as Earthdata has it."""
 
     netrc: tuple[str, ...] = Field(min_length=1)

@@ -13,13 +13,13 @@ from pydantic import Field, model_validator
 
 from curation.errors import ConfigError
 from curation.format.annotations import AnnotationEntry, Kind
-from curation.recipe.strict import Strict
+from curation.recipe.strict import StrictTable
 from curation.store import local
 
 _FUNCTION = re.compile(r"(?:([^:]+\.py):)?([A-Za-z_][A-Za-z0-9_]*)")
 
 
-class AnnotationSpec(Strict):
+class AnnotationSpec(StrictTable):
     """One annotation: who makes it, and what it is."""
 
     function: str = Field(pattern=rf"^(?:{_FUNCTION.pattern})$")

@@ -6,12 +6,12 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from curation.recipe.strict import Strict
+from curation.recipe.strict import StrictTable
 
 Centre = Annotated[float, Field(gt=0)]
 
 
-class BandSpec(Strict):
+class BandSpec(StrictTable):
     """A band's canonical name, and where it lies in the spectrum."""
 
     name: str = Field(pattern=r"^[a-z0-9_-]+(\.[a-z0-9_-]+)+$", max_length=100)

@@ -22,7 +22,7 @@ from curation.recipe.dataset import Dataset
 from curation.recipe.digests import digest
 from curation.recipe.forms import CatalogForm
 from curation.recipe.sources import SourceSpec
-from curation.recipe.strict import Strict
+from curation.recipe.strict import StrictTable
 from curation.recipe.toml import read_toml
 from curation.store import hrefs, local
 
@@ -38,7 +38,7 @@ DEFAULT_FORM = "planetary-computer"
 """How the items of an unnamed catalog are read."""
 
 
-class CatalogSpec(Strict):
+class CatalogSpec(StrictTable):
     """One entry of `stac_queries/catalogs.toml`."""
 
     title: str

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PositiveInt
 
 from curation.recipe.access import AccessTable
-from curation.recipe.strict import Strict
+from curation.recipe.strict import StrictTable
 
 
 def _one_group(value: str) -> str:
@@ -21,7 +21,7 @@ def _one_group(value: str) -> str:
     return value
 
 
-class CatalogForm(Strict):
+class CatalogForm(StrictTable):
     """How one catalog offers the source."""
 
     collection: str

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from curation.recipe.strict import Strict
+from curation.recipe.strict import StrictTable
 
 Bands = tuple[str, ...]
 
@@ -25,7 +25,7 @@ COMPOSITES: tuple[tuple[Bands, str], ...] = (
 """What is drawn of the bands of one array together, where it has them; its others are drawn alone."""
 
 
-class ClassSpec(Strict):
+class ClassSpec(StrictTable):
     """One class of a class map, or a code of a mask."""
 
     code: int

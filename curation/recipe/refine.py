@@ -6,10 +6,10 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from curation.recipe.strict import Fraction, Strict
+from curation.recipe.strict import Fraction, StrictTable
 
 
-class RefineSpec(Strict):
+class RefineSpec(StrictTable):
     """What counts as speckle, which labels may change over the seasons, and how far maps have to agree.
 
     The defaults were set by one region of the embedded Earth, while its others were looked at, too: `python -m

@@ -20,7 +20,7 @@ from curation.recipe.bounds import FLOOR_DB, MAX_SHIFT_PX
 from curation.recipe.refine import RefineSpec
 from curation.recipe.seasons import EARLIEST, LATEST, AnySeasonSpec, DatedSeasonSpec, SeasonSpec
 from curation.recipe.split import UNSHARED_CELL, SplitSpec
-from curation.recipe.strict import Fraction, Name, Strict
+from curation.recipe.strict import Fraction, Name, StrictTable
 
 CELL_DEG = 0.25
 """Side of an ERA5 cell: ERA5's nodes lie so far apart, and the ids of cells follow from them."""
@@ -34,7 +34,7 @@ WORLD = "world"
 """The region of regions.toml that has all places with a UTM grid."""
 
 
-class GridSpec(Strict):
+class GridSpec(StrictTable):
     """The footprint of a location: a square in metres (UTM), or an ERA5 cell in degrees (EPSG:4326)."""
 
     size_m: float | None = Field(default=None, gt=0, le=10_000)
@@ -82,7 +82,7 @@ def is_ours(column: str) -> bool:
     )
 
 
-class PlacesSpec(Strict):
+class PlacesSpec(StrictTable):
     """Where locations are: one global, seeded, ordered draw, or places that are given."""
 
     table: ClassVar[str] = "[places]"
@@ -135,7 +135,7 @@ class PlacesSpec(Strict):
         return self
 
 
-class ChildrenSpec(Strict):
+class ChildrenSpec(StrictTable):
     """UTM places within ERA5 cells, each with its cell as parent; a cell and its children are one sample."""
 
     table: ClassVar[str] = "[children]"
@@ -166,7 +166,7 @@ class ChildrenSpec(Strict):
         return self
 
 
-class UseSpec(Strict):
+class UseSpec(StrictTable):
     """How a recipe uses a source."""
 
     required: bool = True
@@ -198,7 +198,7 @@ class UseSpec(Strict):
         return self
 
 
-class QualitySpec(Strict):
+class QualitySpec(StrictTable):
     """What a patch must be, measured on the patch, not on the scene.
 
     A mask sorts pixels into clear, doubtful, snow, cloudy and invalid ones (`stac_queries/`). Each limit is of one of these.
@@ -227,7 +227,7 @@ class QualitySpec(Strict):
     """What to do about a scene that cannot be read, and not for what may pass: take the next one, or fail the patch."""
 
 
-class SearchSpec(Strict):
+class SearchSpec(StrictTable):
     """What of the catalog is used; what is excluded changes no digest, so that it can be said of a cube that is begun."""
 
     exclude: list[str] = Field(default_factory=list)
@@ -243,7 +243,7 @@ class SearchSpec(Strict):
         return self
 
 
-class LabelsSpec(Strict):
+class LabelsSpec(StrictTable):
     """Multi-hot scene labels from class fractions."""
 
     annual: str | None = None
@@ -258,14 +258,14 @@ class LabelsSpec(Strict):
     """How the annotations `refined_labels` and `refined_names` make labels of both maps."""
 
 
-class CubeSpec(Strict):
+class CubeSpec(StrictTable):
     """How cubes are cut."""
 
     slab_patches: int = Field(default=16, gt=0, le=4096)
     """Patches per slab: one Dask task, one Zarr shard per pixel array, one commit."""
 
 
-class FetchSpec(Strict):
+class FetchSpec(StrictTable):
     """How hard servers and workers are pressed; changes no pixel."""
 
     requests_per_host: int = Field(default=64, gt=0)
@@ -275,7 +275,7 @@ class FetchSpec(Strict):
     task per thread."""
 
 
-class PackSpec(Strict):
+class PackSpec(StrictTable):
     """How samples and shards are made."""
 
     complete: Literal["all", "any", "some"] = "all"
@@ -293,7 +293,7 @@ class PackSpec(Strict):
     """How arrays are compressed: lz4 is decoded fastest, zstd takes a tenth less room, none is for fast local disks."""
 
 
-class Recipe(Strict):
+class Recipe(StrictTable):
     """A dataset that anyone can make again."""
 
     name: Name

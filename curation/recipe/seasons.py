@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from curation.model import DatedSeason, FixedSeason, Window
-from curation.recipe.strict import Strict
+from curation.recipe.strict import StrictTable
 
 
 def _utc(value: Any) -> dt.datetime:
@@ -31,7 +31,7 @@ EARLIEST, LATEST = (dt.datetime(year, 1, 1, tzinfo=dt.UTC) for year in (1900, 21
 """No date that a season lies around is earlier, or as late: what is, is a slip. Time itself has an end for Python."""
 
 
-class SeasonSpec(Strict):
+class SeasonSpec(StrictTable):
     """A half-open UTC window, the same for all locations."""
 
     start: Day
@@ -61,7 +61,7 @@ class SeasonSpec(Strict):
 DayNumber = Annotated[int, Field(ge=-MOST_DAYS, le=MOST_DAYS)]
 
 
-class DatedSeasonSpec(Strict):
+class DatedSeasonSpec(StrictTable):
     """A window around a date that each location has."""
 
     around: str

@@ -24,14 +24,14 @@ from curation.recipe.facts import Fact
 from curation.recipe.forms import CatalogForm
 from curation.recipe.pictures import ClassSpec, Codes, Picture
 from curation.recipe.schema import PackSpec, QualitySpec
-from curation.recipe.strict import Name, Strict
+from curation.recipe.strict import Name, StrictTable
 from curation.recipe.tagged import KINDS, PICKS, tagged
 
 Dtype = Literal["uint8", "uint16", "int16", "float32"]
 Resampling = Literal["nearest", "bilinear", "average", "mode"]
 
 
-class ArraySpec(Strict):
+class ArraySpec(StrictTable):
     """One pixel array of a source: bands of one resolution, dtype and meaning."""
 
     res_m: float | None = Field(default=None, gt=0)
@@ -115,7 +115,7 @@ class ArraySpec(Strict):
         return self
 
 
-class MaskLegend(Strict):
+class MaskLegend(StrictTable):
     """What a mask's codes are called, for people."""
 
     title: str
@@ -159,7 +159,7 @@ class Number:
     times: float = 1
 
 
-class Pick(Strict, ABC):
+class Pick(StrictTable, ABC):
     """How scenes of a source become a patch's pixels in a season: what may be asked of every pick.
 
     What stands here holds where the pick's own file says nothing else. How it reads, `build/context.py` asks.
@@ -233,7 +233,7 @@ class Pick(Strict, ABC):
         return False
 
 
-class Kind(Strict, ABC):
+class Kind(StrictTable, ABC):
     """What a source's pixels are: what may be asked of every kind; else as `Pick`."""
 
     name: str
@@ -298,7 +298,7 @@ CODE_SETS = ("clear", "doubtful", "snow", "cloudy", "invalid")
 """Keys of a source that say what the codes of its mask are."""
 
 
-class SourceSpec(Strict):
+class SourceSpec(StrictTable):
     """One kind of pixels."""
 
     name: Name

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
-from curation.recipe.strict import Strict
+from curation.recipe.strict import StrictTable
 from curation.recipe.tagged import SPLITS, tagged
 
 UNSHARED_CELL = "era5-cell"
 """What `[split] unshared` calls the cell of 0.25° that a footprint touches, of which coarse data have one value."""
 
 
-class SplitRule(Strict, ABC):
+class SplitRule(StrictTable, ABC):
     """What all rules have, and a recipe asks of them. What places are of, `pack/sides.py` asks."""
 
     rule: str

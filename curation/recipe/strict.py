@@ -23,7 +23,7 @@ def _name(value: str) -> str:
 Name = Annotated[str, AfterValidator(_name)]
 
 
-class Strict(BaseModel):
+class StrictTable(BaseModel):
     """A table of a TOML file: an unknown key or a value of another type is an error; a value once read never changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

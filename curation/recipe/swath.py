@@ -10,7 +10,7 @@ from pydantic import (
     model_validator,
 )
 
-from curation.recipe.strict import Strict
+from curation.recipe.strict import StrictTable
 
 
 def _variable(value: str) -> str:
@@ -24,7 +24,7 @@ Variable = Annotated[str, AfterValidator(_variable)]
 """A variable of a scene: `<file>:<path>`, the file one of those that `files` names."""
 
 
-class FlagCode(Strict):
+class FlagCode(StrictTable):
     """A code of the mask, and the flags that make a footprint be it."""
 
     code: int = Field(ge=0, le=255)
@@ -32,7 +32,7 @@ class FlagCode(Strict):
     """Names as in the variable's `flag_meanings` (CF conventions section 3.5): one of them set is enough."""
 
 
-class QualityLimit(Strict):
+class QualityLimit(StrictTable):
     """The least quality that is used, from a version of the processor on."""
 
     since: str = Field(pattern=r"^\d{2}\.\d{2}\.\d{2}$")
@@ -43,7 +43,7 @@ class QualityLimit(Strict):
     """Who says so, and where."""
 
 
-class SwathSpec(Strict):
+class SwathSpec(StrictTable):
     """Keys of `kind = "swath"`: how a scene's files say where footprints are, what was seen there, and how good that is."""
 
     files: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]] = Field(min_length=1)

@@ -7,7 +7,7 @@ import pkgutil
 from typing import Any
 
 from curation.errors.words import did_you_mean
-from curation.recipe.strict import Strict
+from curation.recipe.strict import StrictTable
 
 PICKS, KINDS, SPLITS = "curation.build.picks", "curation.build.kinds", "curation.pack.splits"
 """Where the files are that tags name; each has a class of the tag's name, `SameAcquisition` of `same-acquisition`."""
@@ -34,7 +34,7 @@ def tagged(value: Any, folder: str, key: str = "name") -> Any:
         raise ValueError(f"no such {key} {name!r}; {hint}known: {', '.join(known)}")
     # The one import that leads up: such a file does all that depends on its tag, and needs what that needs.
     module = importlib.import_module(f"{folder}.{name.replace('-', '_')}")
-    model: type[Strict] = getattr(module, name.title().replace("-", ""))
+    model: type[StrictTable] = getattr(module, name.title().replace("-", ""))
     if other := sorted(set(table) - set(model.model_fields)):
         hint = did_you_mean(other[0], model.model_fields)
         raise ValueError(f"{name!r} has no key {other[0]!r}; {hint}known keys: {', '.join(sorted(model.model_fields))}")

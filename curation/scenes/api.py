@@ -24,7 +24,7 @@ from curation.recipe.catalogs import Catalog
 from curation.recipe.forms import CatalogForm
 from curation.scenes import jsontext
 from curation.scenes.cells import Box, joint
-from curation.scenes.fields import Answer, Fields, Watched, asked_for
+from curation.scenes.fields import Fields, SearchAnswer, Watched, asked_for
 from curation.scenes.items import Found, Query, name_of, reduced_each
 from curation.scenes.paging import LARGE_PAGE_ITEMS, PAGE_ITEMS, Asked, EndlessError, body_of, most_items, pages
 from curation.scenes.session import check_reached, prepared
@@ -109,7 +109,7 @@ class Api:
         what = f"{self.catalog.location}: {form.collection}"
         return self._fields.setdefault((query.spec.name, query.bands), Fields(what))  # assets differ by bands
 
-    def _answer(self, queries: Sequence[Query], form: CatalogForm, fields: frozenset[str] | None) -> Answer:
+    def _answer(self, queries: Sequence[Query], form: CatalogForm, fields: frozenset[str] | None) -> SearchAnswer:
         """What a search of some cells gives, of whole items or of some fields of them."""
         first, several = queries[0], len(queries) > 1
         boxes = [joint([q.cell for q in queries])] if several else first.cell.boxes
@@ -138,7 +138,7 @@ class Api:
             what = f"{self.catalog.location}: search of {form.collection} in {box}"
             items = _retried(once, what) | items
         watched = [Watched(i, looked) if isinstance(i, dict) else i for i in items.values()]
-        return Answer(reduced_each(watched, queries, form, self.catalog), frozenset(looked), len(items))
+        return SearchAnswer(reduced_each(watched, queries, form, self.catalog), frozenset(looked), len(items))
 
     def _read(self, asked: Asked) -> dict[str, Any]:
         page = _page(self._client._stac_io, asked)  # type: ignore[arg-type]  # that which `_opened` gave it

@@ -78,7 +78,7 @@ def asked_for(looked: frozenset[str]) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SearchAnswer:
     """What one search gave."""
 
     found: list[Found]
@@ -110,7 +110,7 @@ class Fields:
         with self._lock:
             return self._refuted
 
-    def found(self, ask: Callable[[frozenset[str] | None], Answer], *, cells: int) -> list[Found]:
+    def found(self, ask: Callable[[frozenset[str] | None], SearchAnswer], *, cells: int) -> list[Found]:
         """What a search of so many cells finds; `ask` makes it, with items of so much, or whole (None).
 
         Raises:
@@ -143,7 +143,7 @@ class Fields:
             self._refute("it gives others than when it is asked for whole ones")
         return whole.found
 
-    def _whole(self, ask: Callable[[frozenset[str] | None], Answer]) -> Answer:
+    def _whole(self, ask: Callable[[frozenset[str] | None], SearchAnswer]) -> SearchAnswer:
         answer = ask(None)
         with self._lock:
             if not answer.looked <= self._looked:

@@ -28,7 +28,7 @@ from curation.scenes.api import Api
 from curation.scenes.cells import SearchCell, together
 from curation.scenes.items import Found, Query, Unreadable
 from curation.scenes.snapshot import Snapshot
-from curation.scenes.unreadable import Read
+from curation.scenes.unreadable import ItemTally
 from curation.store import paths
 from curation.store.objects import Store
 
@@ -89,7 +89,7 @@ class Searches:
         """What a process has read for searches of this name is as good for others of it: workers take their client's."""
         self.answered = 0
         """Searches that this process has made."""
-        self.read = {catalog: Read() for catalog in catalogs.every}
+        self.read = {catalog: ItemTally() for catalog in catalogs.every}
         """Of the items of each catalog that were looked at by now: one that is broken is not made good by another."""
         self._opened: dict[Catalog, Api | Snapshot] = {}
         self._collections: dict[Catalog, set[str]] = {}

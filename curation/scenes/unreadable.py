@@ -18,7 +18,7 @@ SAMPLE = 4096
 hundredth."""
 
 
-class Read:
+class ItemTally:
     """Which share of the items looked at could not be read, and why. Safe to use from threads.
 
     Neighbouring searches give the same items, each counts once. So that memory does not grow with their numbers only those

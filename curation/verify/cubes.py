@@ -21,7 +21,7 @@ from curation.work.progress import Counting
 
 
 @dataclass(slots=True)
-class Opened:
+class CubeCheck:
     """One cube while it is verified."""
 
     cube: Cube
@@ -64,7 +64,7 @@ class Opened:
         )
 
 
-def check_cube(store: Store, its: Opened, found: Verified) -> set[str]:
+def check_cube(store: Store, its: CubeCheck, found: Verified) -> set[str]:
     """Checks one cube; gives the keys its ledger records."""
     ledger, cube = its.ledger, its.cube
     recorded: set[str] = set()
@@ -87,7 +87,7 @@ def check_cube(store: Store, its: Opened, found: Verified) -> set[str]:
     return recorded
 
 
-def _slab(store: Store, its: Opened, record: SlabRecord, found: Verified) -> None:
+def _slab(store: Store, its: CubeCheck, record: SlabRecord, found: Verified) -> None:
     """Checks a slab's objects, and each chunk and row of facts in them.
 
     A build that was stopped may have written an open slab once more. That is no fault where the chunks and facts of the
@@ -146,7 +146,7 @@ def _slab(store: Store, its: Opened, record: SlabRecord, found: Verified) -> Non
 
 
 def _unproven(
-    store: Store, its: Opened, record: SlabRecord, objects: Mapping[str, bytes | None], found: Verified
+    store: Store, its: CubeCheck, record: SlabRecord, objects: Mapping[str, bytes | None], found: Verified
 ) -> set[str]:
     """Ids of a slab's settled patches whose facts are not those recorded, or cannot be read; which is a fault."""
     cube, settled = its.cube, {o.id for o in record.patches if o.status in SETTLED}

@@ -11,7 +11,7 @@ from curation.recipe.dataset import Dataset
 from curation.store import paths
 from curation.store.ledger import Ledger, cube_names
 from curation.store.objects import Store
-from curation.verify.cubes import Opened, check_cube
+from curation.verify.cubes import CubeCheck, check_cube
 from curation.verify.found import Verified
 from curation.verify.labels import check_labels
 from curation.verify.shards import check_shards
@@ -36,7 +36,7 @@ def verify(dataset: Dataset, store: Store) -> Verified:
             f"{store.where('')}: nothing is built there; build it first, or give its --root and --dataset"
         )
     unknown: list[str] = []
-    cubes: dict[str, Opened] = {}
+    cubes: dict[str, CubeCheck] = {}
     for region, season in names:
         try:
             ledger = Ledger.replay(store, region, season)
@@ -46,7 +46,7 @@ def verify(dataset: Dataset, store: Store) -> Verified:
             continue
         found.cubes += 1
         cube = Cube(dataset.level_of(region), paths.region_of(region), season)
-        opened = cubes[cube.prefix] = Opened(cube, ledger)
+        opened = cubes[cube.prefix] = CubeCheck(cube, ledger)
         recorded |= check_cube(store, opened, found)
     for stat in store.list(paths.CUBES):
         if stat.key in recorded or stat.key.startswith(tuple(unknown)):

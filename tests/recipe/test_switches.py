@@ -15,7 +15,7 @@ from curation.recipe import tagged
 from curation.recipe.files import folder
 from curation.recipe.sources import ArraySpec, Kind, Pick, SourceSpec
 from curation.recipe.split import SplitRule
-from curation.recipe.strict import Strict
+from curation.recipe.strict import StrictTable
 
 PACKAGE = Path(curation.__file__).parent
 
@@ -43,7 +43,7 @@ CASTS = {"build/context.py", "pack/split.py"}
 """Where a pick, a kind or a rule is taken for what building and packing ask of it; nobody else hands one on."""
 
 
-def answers(base: type[Strict]) -> set[str]:
+def answers(base: type[StrictTable]) -> set[str]:
     """What anyone may ask of a tagged table: what its base says, but for the tag."""
     said = {n for n in vars(base) if not n.startswith(("_", "model_"))}
     return (said | set(base.model_fields)) - {"name", "rule"}
@@ -198,7 +198,7 @@ def is_copied(above: ast.AST) -> bool:
     return isinstance(above, ast.keyword) and above.arg == "role"
 
 
-def files(package: str) -> dict[str, type[Strict]]:
+def files(package: str) -> dict[str, type[StrictTable]]:
     """Tag → class, of a folder of picks, kinds or rules."""
     path = PACKAGE.parent / package.replace(".", "/")
     stems = sorted(p.stem for p in path.glob("*.py") if p.stem != "__init__")

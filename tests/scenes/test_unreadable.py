@@ -15,7 +15,7 @@ from curation.outcomes import Status
 from curation.recipe.catalogs import Catalog
 from curation.scenes import items, unreadable
 from curation.scenes.items import Unreadable
-from curation.scenes.unreadable import MOST_UNREADABLE, Read
+from curation.scenes.unreadable import MOST_UNREADABLE, ItemTally
 from curation.store.ledger import Ledger
 from tests import world as tiny
 from tests.properties import examples
@@ -84,7 +84,7 @@ def check(found) -> None:
     for lost in found.unreadable:
         assert Unreadable.from_json(json.loads(json.dumps(lost.to_json(), allow_nan=False).encode())) == lost
     json.dumps(found.dropped, allow_nan=False).encode()
-    assert Read().unreadable() == ""
+    assert ItemTally().unreadable() == ""
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_an_item_that_is_nothing_fails_only_what_lacks_a_scene(world, tmp_path):
 
 
 def test_a_catalog_is_told_as_unreadable_where_more_than_a_few_per_cent_of_its_items_are():
-    read = Read()
+    read = ItemTally()
     good = [sound(f"g{n}") for n in range(19)]
     source = spec("s2l2a")
     asked = query(source, cell_at(good[0]["geometry"]))
@@ -210,7 +210,7 @@ def test_a_catalog_is_told_as_unreadable_where_more_than_a_few_per_cent_of_its_i
 
 
 def test_the_share_of_items_that_cannot_be_read_is_of_items_however_many_searches_give_them():
-    read, size = Read(), 3 * unreadable.SAMPLE
+    read, size = ItemTally(), 3 * unreadable.SAMPLE
     scene = looked(sound("good")).scenes[0]
     good = [dataclasses.replace(scene, id=f"g{n}") for n in range(9 * size // 10)]
     lost = [Unreadable(f"b{n}", "unreadable: no date") for n in range(size // 10)]

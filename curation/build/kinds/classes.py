@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from curation.build.context import Pixels, Slab, Source
-from curation.build.pixels import Raster, assets_of
+from curation.build.pixels import RasterKind, assets_of
 from curation.cubes import labels
 from curation.model import Location, Scene
 from curation.recipe.facts import Fact
@@ -17,7 +17,7 @@ from curation.recipe.pictures import ClassSpec, Codes, Picture
 from curation.recipe.sources import ArraySpec, SourceSpec
 
 
-class Classes(Raster):
+class Classes(RasterKind):
     """A raster of codes."""
 
     keeps_gaps: ClassVar[bool] = True

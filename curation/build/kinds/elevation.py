@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.build.context import Pixels, Source
-from curation.build.pixels import Raster
+from curation.build.pixels import RasterKind
 from curation.model import Location
 from curation.places import grid
 from curation.recipe.facts import Fact
@@ -17,7 +17,7 @@ from curation.recipe.pictures import Picture, Relief
 from curation.recipe.sources import ArraySpec, SourceSpec
 
 
-class Elevation(Raster):
+class Elevation(RasterKind):
     """A raster of heights."""
 
     def pictures(self, source: SourceSpec, array: ArraySpec) -> list[Picture]:

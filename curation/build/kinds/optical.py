@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from curation.build.pixels import Raster
+from curation.build.pixels import RasterKind
 
 
-class Optical(Raster):
+class Optical(RasterKind):
     """A raster of measured values."""

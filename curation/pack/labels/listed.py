@@ -70,7 +70,7 @@ the legend, or neither where the file says that there are none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LabelRow:
     """One row."""
 
     number: int
@@ -84,7 +84,7 @@ class Row:
     valid_fraction: float | None = None
 
 
-def table(rows: Iterable[Row]) -> pa.Table:
+def table(rows: Iterable[LabelRow]) -> pa.Table:
     """Rows as columns."""
     found = list(rows)
     images = [r.image or Image(None, None) for r in found]
@@ -182,7 +182,7 @@ def read(path: Path, where: str, words_of: Callable[[bool], Vocabulary]) -> tupl
     return table(_days(list(rows)) if time else rows), seasonal
 
 
-def _of_json(path: Path, where: str, words: Vocabulary) -> Iterator[Row]:
+def _of_json(path: Path, where: str, words: Vocabulary) -> Iterator[LabelRow]:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
@@ -213,7 +213,7 @@ def _of_json(path: Path, where: str, words: Vocabulary) -> Iterator[Row]:
             at = f"{where}: location {location!r}, {name!r}"
             if not isinstance(classes, list):
                 raise ConfigError(f"{at}: {type(classes).__name__}, {form}")
-            yield Row(number, _text(location, at), _text(name, at), _image(name, at), _each(classes, at, words))
+            yield LabelRow(number, _text(location, at), _text(name, at), _image(name, at), _each(classes, at, words))
 
 
 def _each(said: Sequence[Any], where: str, words: Vocabulary) -> list[str] | None:
@@ -260,7 +260,7 @@ def _of_table(
     time: str | None,
     where: str,
     words: Vocabulary,
-) -> Iterator[Row]:
+) -> Iterator[LabelRow]:
     location, labels = _found(names, LOCATION_COLUMNS), _found(names, LABEL_COLUMNS)
     if location is None:
         raise ConfigError(
@@ -280,11 +280,11 @@ def _of_table(
         its = _text(place, at)
         name = str(line[image] or "") if image else ""
         if image and (name.strip() or not time or _is_empty(line[time])):
-            yield Row(number, its, name, _image(name, at), said)
+            yield LabelRow(number, its, name, _image(name, at), said)
         elif time:
-            yield Row(number, its, None, _timed(line[time], time, f"{at}: column {time!r}"), said)
+            yield LabelRow(number, its, None, _timed(line[time], time, f"{at}: column {time!r}"), said)
         else:
-            yield Row(number, its, None, None, said)
+            yield LabelRow(number, its, None, None, said)
 
 
 def _of_places(names: Sequence[str], lines: Iterable[dict[str, Any]], where: str) -> Iterator[dict[str, Any]]:
@@ -352,7 +352,7 @@ def _tells(value: Any) -> bool:
     return _FIRST <= time.year < _FIRST + 100
 
 
-def _days(rows: list[Row]) -> list[Row]:
+def _days(rows: list[LabelRow]) -> list[LabelRow]:
     """The same rows; where all of the times that stand for an id are midnight, they are days."""
     timed = [r.image.sensed for r in rows if r.image is not None and r.image.sensed is not None]
     if any(t.time() != dt.time() for t in timed):

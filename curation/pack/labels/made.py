@@ -17,7 +17,7 @@ from curation.cubes import contents
 from curation.errors import ConfigError, CurationError, StorageError
 from curation.errors.causes import one_line
 from curation.outcomes import Status
-from curation.pack.labels.listed import Row, table
+from curation.pack.labels.listed import LabelRow, table
 from curation.pack.labels.making import MapOutcome, MapsJob, Plan, Wanted, Way, failed, make_maps, recorded
 from curation.places.regions import Region
 from curation.scenes import acquisition
@@ -136,13 +136,13 @@ def rows_of(outcomes: Sequence[MapOutcome]) -> pa.Table:
 
     An image that there is none of has a row without labels; of one that failed nothing is said.
     """
-    rows: list[Row] = []
+    rows: list[LabelRow] = []
     for its in sorted((o for o in outcomes if not o.failed), key=lambda o: (o.place, o.sensed_s or 0.0, o.scene)):
         sensed = None if its.sensed_s is None else dt.datetime.fromtimestamp(its.sensed_s, dt.UTC)
         image = acquisition.of_scene(its.image or its.scene, sensed)
         known: tuple[list[float], float] | None = None if its.shares is None else (its.shares, its.valid_fraction)
         shares, valid = known or (None, None)
-        rows.append(Row(len(rows) + 1, its.place, its.image or its.scene, image, None, shares, valid))
+        rows.append(LabelRow(len(rows) + 1, its.place, its.image or its.scene, image, None, shares, valid))
     return table(rows)
 
 

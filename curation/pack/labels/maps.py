@@ -18,7 +18,7 @@ from rasterio.warp import transform_bounds
 from curation.cubes import labels
 from curation.errors import ConfigError, ReadError
 from curation.model import Location
-from curation.pack.labels.listed import Row, table
+from curation.pack.labels.listed import LabelRow, table
 from curation.places.locations import Locations
 from curation.read.reader import Asset, Reader
 from curation.recipe.dataset import Dataset
@@ -35,7 +35,7 @@ MARGIN_DEG = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Map:
+class ClassMap:
     """One file."""
 
     path: Path
@@ -88,22 +88,22 @@ def read(folder: Path, where: str, dataset: Dataset, source: str, places: Locati
         raise ConfigError(f"{where}: source {source!r} has several arrays, expected one of classes")
     with Reader(str(folder.resolve())) as reader:
         maps = [_map(p, folder, where, dataset, source, reader) for p in found(folder, where)]
-        by_image: dict[Image, list[Map]] = {}
+        by_image: dict[Image, list[ClassMap]] = {}
         for its in maps:
             by_image.setdefault(its.image, []).append(its)
-        rows: list[Row] = []
+        rows: list[LabelRow] = []
         with Counting("labels: maps", len(by_image), "image") as count:
             for image, files in by_image.items():
                 measured = list(_measured(folder, files, dataset, source, places, reader, where))
                 name = files[0].path.stem
-                rows += [Row(len(rows) + n, p, name, image, None, s, v) for n, (p, s, v) in enumerate(measured, 1)]
+                rows += [LabelRow(len(rows) + n, p, name, image, None, s, v) for n, (p, s, v) in enumerate(measured, 1)]
                 if not measured:
-                    rows.append(Row(len(rows) + 1, None, name, image))
+                    rows.append(LabelRow(len(rows) + 1, None, name, image))
                 count.step()
     return table(rows)
 
 
-def _map(path: Path, folder: Path, where: str, dataset: Dataset, source: str, reader: Reader) -> Map:
+def _map(path: Path, folder: Path, where: str, dataset: Dataset, source: str, reader: Reader) -> ClassMap:
     name = path.relative_to(folder).as_posix()
     at = f"{where}: {name}"
     image = acquisition.of_id(path.name)
@@ -123,7 +123,7 @@ def _map(path: Path, folder: Path, where: str, dataset: Dataset, source: str, re
         raise ConfigError(f"{err} ({err.code})") from err
     except (ReadError, RasterioError) as err:
         raise ConfigError(f"{at}: no map that can be read: {err}") from err
-    return Map(path, image, tuple(bounds))
+    return ClassMap(path, image, tuple(bounds))
 
 
 def _near(bounds: tuple[float, float, float, float], places: Locations) -> Locations:
@@ -160,7 +160,7 @@ def _check_alike(maps: Sequence[NDArray[Any]], nodata: float, names: Sequence[st
 
 def _measured(
     folder: Path,
-    files: Sequence[Map],
+    files: Sequence[ClassMap],
     dataset: Dataset,
     source: str,
     places: Locations,
@@ -170,7 +170,7 @@ def _measured(
     """(location, shares of the classes, labelled share) of each place that an image's files reach."""
     (array,) = dataset.arrays[source].values()
     legend = dataset.specs[source].kind.legend
-    near: dict[Location, list[Map]] = {}
+    near: dict[Location, list[ClassMap]] = {}
     for its in files:
         for place in _near(its.bounds, places):
             near.setdefault(place, []).append(its)
