@@ -21,11 +21,11 @@ ROWS = (
         ("tests/report/test_maps.py::test_one_place_that_lacks_something_is_not_hidden_by_complete_ones_at_its_place",),
     ),
     Mutant(
-        "the page has no word of radar where there is none",
+        "nothing is said of fixed ranges where there are none",
         "curation/report/panels.py",
         'everywhere: {told}." if told else ""',
         'everywhere: {told}."',
-        ("tests/report/test_page.py::test_a_page_without_radar_has_no_word_of_it",),
+        ("tests/report/test_panels.py::test_nothing_is_said_of_ranges_where_none_is_fixed",),
     ),
     Mutant(
         "colours of classes without one differ from all others",
