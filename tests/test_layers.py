@@ -300,3 +300,13 @@ def test_the_papers_name_files_and_rooms_that_there_are():
     assert missing == set()
     rooms = set(re.findall(r"^\| (.*?) \|", text, re.MULTILINE)) & {f"`{_room(name)}/`" for name in FILES}
     assert rooms >= {f"`{_room(name)}/`" for name in FILES if (PACKAGE / _room(name)).is_dir()} - {"`__init__/`"}
+
+
+def test_no_two_classes_of_the_product_have_one_name():
+    of: dict[str, list[str]] = {}
+    for name, tree in TREES.items():
+        if _room(name) not in APART:
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    of.setdefault(node.name, []).append(name)
+    assert {name: where for name, where in of.items() if len(where) > 1} == {}

@@ -15,7 +15,7 @@ from curation.build.pixels import RasterKind
 from curation.model import Location, Scene
 from curation.read import backscatter
 from curation.recipe.facts import Fact
-from curation.recipe.pictures import Alone, Channel, Picture, Ranged
+from curation.recipe.pictures import Alone, DrawnChannel, Picture, Ranged
 from curation.recipe.schema import PackSpec
 from curation.recipe.sources import ArraySpec, Packed, SourceSpec
 
@@ -54,9 +54,9 @@ class Power(RasterKind):
         out: list[Picture] = []
         known = [(p, q) for p, q in PAIRS if {p, q} & set(array.bands)]
         for like, cross in known:
-            one, two = Channel(like, (like,), LIKE_DB), Channel(cross, (cross,), CROSS_DB)
+            one, two = DrawnChannel(like, (like,), LIKE_DB), DrawnChannel(cross, (cross,), CROSS_DB)
             if {like, cross} <= set(array.bands):
-                of_both = Channel(f"{like}/{cross}", (like, cross), RATIO_DB)
+                of_both = DrawnChannel(f"{like}/{cross}", (like, cross), RATIO_DB)
                 out.append(Ranged("Radar" if len(known) == 1 else f"Radar {like}, {cross}", (one, two, of_both)))
             out += [Ranged(f"Radar {c.name}", (c,)) for c in (one, two) if c.name in array.bands]
         return [*out, *(Alone(b) for b in array.bands if not any(b in pair for pair in PAIRS))]

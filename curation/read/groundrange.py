@@ -62,7 +62,7 @@ class TiePoints:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedPixels:
     """Where the middles of a grid's pixels, or of parts of them, appear in an image."""
 
     rows: Floats
@@ -76,7 +76,7 @@ class Placed:
     parts: int
     """Into so many parts a pixel's sides are cut, each of which is interpolated, and which are averaged."""
 
-    def moved(self, metres: Floats) -> Placed:
+    def moved(self, metres: Floats) -> PlacedPixels:
         """The same nearer to the sensor by metres in ground range, (y, x)."""
         return replace(self, cols=self.cols - metres * self.samples_per_m)
 
@@ -105,7 +105,7 @@ def tie_points(raster: Raster) -> TiePoints:
     return TiePoints(tuple(map(tuple, table.tolist())), crs.to_wkt(), raster.width, raster.height)
 
 
-def placed(points: TiePoints, location: Location, px: int) -> Placed:
+def placed(points: TiePoints, location: Location, px: int) -> PlacedPixels:
     """Where a location's pixels, `px` along a side, appear in an image.
 
     Raises:
@@ -127,7 +127,7 @@ def placed(points: TiePoints, location: Location, px: int) -> Placed:
         parts = math.ceil(location.size_m / px * samples_per_m)
     middles = (np.arange(px * parts) + 0.5) * location.size_m / (px * parts)
     rows, cols, height_m = (_between(knots, plane, middles) for plane in lattice)
-    return Placed(rows, cols, height_m, samples_per_m, parts)
+    return PlacedPixels(rows, cols, height_m, samples_per_m, parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ def _between(knots: Floats, plane: Floats, at: Floats) -> Floats:
     return np.stack([np.interp(at, knots, column) for column in along.T], axis=1)
 
 
-def is_inside(points: TiePoints, where: Placed) -> NDArray[np.bool_]:
+def is_inside(points: TiePoints, where: PlacedPixels) -> NDArray[np.bool_]:
     """(y, x) True where a place appears in the image."""
     found: NDArray[np.bool_] = (
         (where.rows >= 0) & (where.rows < points.height) & (where.cols >= 0) & (where.cols < points.width)
@@ -182,7 +182,7 @@ def is_inside(points: TiePoints, where: Placed) -> NDArray[np.bool_]:
 
 
 def sigma0(
-    raster: Raster, band: int, where: Placed, calibration: Calibration, noise: Noise, nodata: float
+    raster: Raster, band: int, where: PlacedPixels, calibration: Calibration, noise: Noise, nodata: float
 ) -> NDArray[np.float32]:
     """(y, x) sigma0 of a grid's pixels, linear power, noise subtracted: bilinear in power, and averaged where it is coarser.
 
@@ -212,7 +212,7 @@ def sigma0(
     return np.where(np.isnan(out), nodata, out).astype(np.float32)
 
 
-def _window(raster: Raster, where: Placed) -> PixelWindow | None:
+def _window(raster: Raster, where: PlacedPixels) -> PixelWindow | None:
     left, top = math.floor(where.cols.min()) - _MARGIN_PX, math.floor(where.rows.min()) - _MARGIN_PX
     right, bottom = math.ceil(where.cols.max()) + _MARGIN_PX, math.ceil(where.rows.max()) + _MARGIN_PX
     return raster.inside(PixelWindow(left, top, right - left, bottom - top))
@@ -243,7 +243,7 @@ def _averaged(parts: Floats, n: int) -> Floats:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def displacement_m(where: Placed, calibration: Calibration, height_m: NDArray[Any]) -> Floats:
+def displacement_m(where: PlacedPixels, calibration: Calibration, height_m: NDArray[Any]) -> Floats:
     """(y, x) metres in ground range by which ground of these heights above the ellipsoid appears nearer to the sensor."""
     cot = calibration.cot_incidence(where.rows - 0.5, where.cols - 0.5)
     return (height_m - where.height_m) * cot

@@ -45,7 +45,7 @@ class Names(StrictTable):
     names: tuple[str, ...] = Field(min_length=1)
 
 
-class Held:
+class HeldKeys:
     """Credentials that go together, by the variables that hold them: always of one set, never one of each.
 
     Whoever has keys for scenes and others for results would otherwise send what belongs to neither.
@@ -146,10 +146,10 @@ class BucketAccess(StrictTable):
             raise ValueError("account: expected of az, and of az alone")
 
     @property
-    def held(self) -> Held:
+    def held(self) -> HeldKeys:
         """What of its own the store wants."""
         needed = [what for what in self.credentials if any(what in its for its, _ in _KEYS.values())]
-        return Held(self.credentials, needed)
+        return HeldKeys(self.credentials, needed)
 
     def missing(self) -> list[str]:
         """What is not set here of what is needed, a line each: names, never values."""
@@ -193,9 +193,9 @@ class TokenAccess(StrictTable):
             raise ValueError(f"token_url {self.token_url!r}: expected https: a password goes there")
 
     @property
-    def held(self) -> Held:
+    def held(self) -> HeldKeys:
         """`user` and `password`."""
-        return Held({"user": self.user, "password": self.password}, ("user", "password"))
+        return HeldKeys({"user": self.user, "password": self.password}, ("user", "password"))
 
     def missing(self) -> list[str]:
         """As of `BucketAccess`."""

@@ -45,7 +45,7 @@ class Composite:
 
 
 @dataclass(frozen=True, slots=True)
-class Channel:
+class DrawnChannel:
     """What is drawn between the same limits everywhere, in the kind's own unit, so that patches compare."""
 
     name: str
@@ -59,7 +59,7 @@ class Ranged:
     """One channel in grey, or three as red, green and blue."""
 
     title: str
-    channels: tuple[Channel, ...]
+    channels: tuple[DrawnChannel, ...]
 
 
 @dataclass(frozen=True, slots=True)

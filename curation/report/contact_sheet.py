@@ -39,7 +39,7 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class SheetColumn:
     """One season of a location."""
 
     title: str
@@ -57,7 +57,7 @@ class Row:
     """What it is of, for a person."""
     labels: str
     """Its annual labels, for a person."""
-    columns: tuple[Column, ...]
+    columns: tuple[SheetColumn, ...]
 
     @property
     def size(self) -> int:
@@ -147,14 +147,14 @@ def _column(
     place: Location,
     visible: Mapping[tuple[str, str], Any],
     stretches: Mapping[tuple[str, Bands], images.Stretch],
-) -> Column:
+) -> SheetColumn:
     """One season; of `visible`, (season, array) → pixels, are those that were read for the stretches."""
     cube = survey.cubes.get((region, season))
     outcome = survey.outcome(region, season, place.id)
     title = "whole period" if season == STATIC else season
     if cube is None or outcome is None or outcome.status is not Status.OK:
         note = panels.why(outcome) if outcome is not None else "pending: not built yet"
-        return Column(title, (), (Tile(Panel(title, title, note=note, width="big"), f"{title}: {note}", None),))
+        return SheetColumn(title, (), (Tile(Panel(title, title, note=note, width="big"), f"{title}: {note}", None),))
 
     def read(name: str) -> Any:
         held = visible.get((season, name))
@@ -165,7 +165,7 @@ def _column(
     survey.damage |= dict.fromkeys(p.damage for p in shown if p.damage)
     facts = survey.facts_of(cube, place.id)
     lines = ("facts damaged",) if facts is None else tuple(lines_of(cube.cube.sources, facts))
-    return Column(title, lines, tuple(_tile(p, f"{place.id}, {title}") for p in shown))
+    return SheetColumn(title, lines, tuple(_tile(p, f"{place.id}, {title}") for p in shown))
 
 
 def _tile(panel: Panel, where: str) -> Tile:

@@ -29,7 +29,7 @@ ROUNDED_S = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class Acquisition:
     """A Sentinel-2 image, by what is known of it."""
 
     tile: str | None
@@ -42,26 +42,26 @@ class Image:
     """Its day, UTC, where no more is known."""
 
 
-def of_id(text: str) -> Image | None:
+def of_id(text: str) -> Acquisition | None:
     """The image that an id names which begins with the datatake; None where it is of another form."""
     found = _EARTH_ENGINE.search(text) or _PRODUCT.search(text)
     start = _started(found)
-    return None if found is None or start is None else Image(spelling.tile(found["tile"]), start)
+    return None if found is None or start is None else Acquisition(spelling.tile(found["tile"]), start)
 
 
-def of_scene(name: str, sensed: dt.datetime | None) -> Image:
+def of_scene(name: str, sensed: dt.datetime | None) -> Acquisition:
     """The image that a scene is, by its id, and by when it was sensed where its id does not tell the datatake."""
     named = of_id(name)
     if named is not None:
-        return Image(named.tile, named.start, sensed)
+        return Acquisition(named.tile, named.start, sensed)
     tile = _ANY_TILE.search(name)
-    return Image(spelling.tile(tile["tile"]) if tile else None, None, sensed)
+    return Acquisition(spelling.tile(tile["tile"]) if tile else None, None, sensed)
 
 
-def of(scene: Scene) -> Image:
+def of(scene: Scene) -> Acquisition:
     """The image that a scene is, by its id, and by what its item states where that does not tell tile or datatake."""
     named = of_scene(scene.id, scene.time)
-    return Image(
+    return Acquisition(
         named.tile or scene.tile, named.start or _started(_DATATAKE.fullmatch(scene.datatake or "")), scene.time
     )
 
@@ -74,7 +74,7 @@ def _started(found: re.Match[str] | None) -> dt.datetime | None:
         return None
 
 
-def same(label: Image, scene: Image) -> bool:
+def same(label: Acquisition, scene: Acquisition) -> bool:
     """Whether a label is of a scene's image.
 
     One with a tile is of the scene's tile and datatake: the same start, where both tell it; else one that the scene was

@@ -21,7 +21,7 @@ from curation.outcomes import Reject, Status
 from curation.places import grid
 from curation.read import versions
 from curation.scenes import acquisition
-from curation.scenes.acquisition import Image
+from curation.scenes.acquisition import Acquisition
 
 COVER_TOLERANCE_DEG = 0.0005
 """Footprints in items are drawn with few points: a patch may stick out of one by some 50 m. Pixels decide in the end."""
@@ -285,7 +285,7 @@ def same_acquisition(scenes: Sequence[Scene], of: Scene) -> list[Scene]:
     return [s for _, s in sorted(found, key=lambda ranked: (ranked[0], ranked[1].id))]
 
 
-def _is_of(scene: Scene, its: Image, of: Scene, image: Image) -> bool:
+def _is_of(scene: Scene, its: Acquisition, of: Scene, image: Acquisition) -> bool:
     if scene.datatake is not None and of.datatake is not None:
         return scene.datatake == of.datatake
     if its.start is None and image.start is None:

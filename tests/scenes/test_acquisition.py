@@ -8,12 +8,12 @@ import pytest
 
 from curation.model import parse_time
 from curation.scenes import acquisition
-from curation.scenes.acquisition import Image
+from curation.scenes.acquisition import Acquisition
 
 
 def test_an_image_of_earth_engine_and_its_product_are_one():
     label = acquisition.of_id("20200718T102559_20200718T103605_T31TFJ")
-    assert label == Image("31TFJ", dt.datetime(2020, 7, 18, 10, 25, 59, tzinfo=dt.UTC))
+    assert label == Acquisition("31TFJ", dt.datetime(2020, 7, 18, 10, 25, 59, tzinfo=dt.UTC))
     scene = acquisition.of_scene("S2A_MSIL2A_20200718T102559_R108_T31TFJ_20200718T153000", None)
     assert acquisition.same(label, scene)
     assert acquisition.of_id("S2A_MSIL1C_20200718T102559_N0209_R108_T31TFJ_20200718T123456.SAFE") == label
@@ -43,7 +43,7 @@ def test_times_of_sensing_lie_minutes_from_the_datatake_in_real_items_and_still_
             sensed = parse_time(its["datetime"])
             label = acquisition.of_id(f"{product.start:%Y%m%dT%H%M%S}_{sensed:%Y%m%dT%H%M%S}_T{product.tile}")
             assert acquisition.same(label, acquisition.of_scene(item["id"], sensed)), item["id"]
-            later = Image(label.tile, label.start + dt.timedelta(minutes=100))  # the next orbit
+            later = Acquisition(label.tile, label.start + dt.timedelta(minutes=100))  # the next orbit
             assert not acquisition.same(later, acquisition.of_scene(item["id"], sensed)), item["id"]
             items, far = items + 1, max(far, (sensed - product.start).total_seconds())
     assert items >= 5
@@ -53,10 +53,10 @@ def test_times_of_sensing_lie_minutes_from_the_datatake_in_real_items_and_still_
 def test_a_time_is_of_the_pass_and_a_day_of_the_day():
     scene = acquisition.of_scene("S2A_31TFJ_20200718_0_L2A", parse_time("2020-07-18T10:35:00Z"))
     assert scene.tile == "31TFJ"
-    assert acquisition.same(Image(None, None, parse_time("2020-07-18T10:26:00Z")), scene)
-    assert not acquisition.same(Image(None, None, parse_time("2020-07-18T12:06:00Z")), scene)
-    assert acquisition.same(Image(None, None, day=dt.date(2020, 7, 18)), scene)
-    assert not acquisition.same(Image(None, None, day=dt.date(2020, 7, 19)), scene)
+    assert acquisition.same(Acquisition(None, None, parse_time("2020-07-18T10:26:00Z")), scene)
+    assert not acquisition.same(Acquisition(None, None, parse_time("2020-07-18T12:06:00Z")), scene)
+    assert acquisition.same(Acquisition(None, None, day=dt.date(2020, 7, 18)), scene)
+    assert not acquisition.same(Acquisition(None, None, day=dt.date(2020, 7, 19)), scene)
 
 
 @pytest.mark.parametrize("text", ["", "S2A_31TFJ_20200718_0_L2A", "20201318T102559_20200718T103605_T31TFJ", "scene"])

@@ -21,7 +21,7 @@ from curation.places import grid
 from curation.read import annotation, backscatter, groundrange
 from curation.read.annotation import Calibration
 from curation.read.geoid import undulation_m
-from curation.read.groundrange import Placed, TiePoints
+from curation.read.groundrange import PlacedPixels, TiePoints
 from curation.read.raster import Raster
 from curation.read.reader import Asset, Read
 from curation.read.sparse import BrokenError
@@ -121,7 +121,7 @@ class GroundRange(Power):
         if noise is None:
             raise Reject(Code.OLD_ANNOTATION)
 
-        def points_of(raster: Raster) -> tuple[TiePoints, Placed]:
+        def points_of(raster: Raster) -> tuple[TiePoints, PlacedPixels]:
             points = groundrange.tie_points(raster)
             return points, groundrange.placed(points, place, array.px(place.size_m))
 
@@ -136,12 +136,12 @@ class GroundRange(Power):
         return reader.opened(image, seen)
 
     def _judged(
-        self, slab: Slab, source: Source, place: Location, step_m: float, points: TiePoints, nominal: Placed,
+        self, slab: Slab, source: Source, place: Location, step_m: float, points: TiePoints, nominal: PlacedPixels,
         calibration: Calibration,
-    ) -> Placed:  # fmt: skip
+    ) -> PlacedPixels:  # fmt: skip
         """Where pixels are taken from, by their heights; the same of all bands, whose tie points are the same."""
         if source.memo.get("points") == points:
-            found: Placed = source.memo["where"]
+            found: PlacedPixels = source.memo["where"]
             return found
         heights, geoid_m = _heights_m(slab, self, place, len(nominal.rows))
         metres = groundrange.displacement_m(nominal, calibration, heights)

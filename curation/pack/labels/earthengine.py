@@ -37,7 +37,7 @@ from curation.errors.printable import printable
 from curation.errors.words import counted, shortened
 from curation.outcomes import Reject, Status
 from curation.pack.labels import mapfile
-from curation.pack.labels.making import MapsJob, Plan, Wanted
+from curation.pack.labels.making import MapsJob, MapsPlan, Wanted
 from curation.read.http import retry_after_s
 from curation.recipe.access import is_private
 from curation.recipe.dataset import Dataset
@@ -94,7 +94,7 @@ class EarthEngine:
         """The same, for each of so many workers: of more than `AT_ONCE` each may have one request under way."""
         return replace(self, at_once=max(AT_ONCE // workers, 1))
 
-    def costs(self, plan: Plan) -> tuple[str, ...]:
+    def costs(self, plan: MapsPlan) -> tuple[str, ...]:
         """What it would ask for, where no try fails."""
         return (
             f"asks for {counted(plan.asked, 'id')} of images and {counted(plan.todo, 'map')}: "

@@ -29,7 +29,7 @@ from curation.pack.labels.listed import SCHEMA, key_of
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import digest
 from curation.scenes import acquisition
-from curation.scenes.acquisition import Image
+from curation.scenes.acquisition import Acquisition
 from curation.store import paths
 from curation.store.objects import Store
 
@@ -201,9 +201,9 @@ class Imported:
     """The table as it is stored."""
 
     @cached_property
-    def _images(self) -> list[Image]:
+    def _images(self) -> list[Acquisition]:
         columns = (self.rows[n].to_pylist() for n in ("tile", "start", "sensed", "day"))
-        return [Image(*values) for values in zip(*columns, strict=True)]
+        return [Acquisition(*values) for values in zip(*columns, strict=True)]
 
     @cached_property
     def _of_place(self) -> dict[str, list[int]]:

@@ -21,7 +21,7 @@ from curation.errors.words import did_you_mean
 from curation.model import parse_time
 from curation.recipe.sources import SourceSpec
 from curation.scenes import acquisition
-from curation.scenes.acquisition import Image
+from curation.scenes.acquisition import Acquisition
 from curation.store import local, tables
 
 LOCATION_COLUMNS = ("location_id", "location", "id", "sample_id")
@@ -76,7 +76,7 @@ class LabelRow:
     number: int
     location: str | None
     s2_id: str | None
-    image: Image | None
+    image: Acquisition | None
     """None: of the place, whatever the image."""
     labels: list[str] | None = None
     """Names of labels; None where they are unknown, or were measured."""
@@ -87,7 +87,7 @@ class LabelRow:
 def table(rows: Iterable[LabelRow]) -> pa.Table:
     """Rows as columns."""
     found = list(rows)
-    images = [r.image or Image(None, None) for r in found]
+    images = [r.image or Acquisition(None, None) for r in found]
     columns: dict[str, list[Any]] = {
         "row": [r.number for r in found],
         "location": [r.location for r in found],
@@ -358,7 +358,7 @@ def _days(rows: list[LabelRow]) -> list[LabelRow]:
     if any(t.time() != dt.time() for t in timed):
         return rows
     return [
-        replace(r, image=Image(None, None, day=r.image.sensed.date())) if r.image and r.image.sensed else r
+        replace(r, image=Acquisition(None, None, day=r.image.sensed.date())) if r.image and r.image.sensed else r
         for r in rows
     ]
 
@@ -395,7 +395,7 @@ def _multi_hot(line: dict[str, Any], where: str, words: Vocabulary) -> list[str]
     return [n for n, text in cells.items() if _SAID[text]]
 
 
-def _image(name: str, where: str) -> Image:
+def _image(name: str, where: str) -> Acquisition:
     found = acquisition.of_id(name)
     if found is None:
         raise ConfigError(
@@ -405,20 +405,20 @@ def _image(name: str, where: str) -> Image:
     return found
 
 
-def _timed(value: Any, column: str, where: str) -> Image:
+def _timed(value: Any, column: str, where: str) -> Acquisition:
     if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
-        return Image(None, None, day=value)
+        return Acquisition(None, None, day=value)
     try:
         if isinstance(value, dt.datetime):
-            return Image(None, None, parse_time(value.isoformat()))
+            return Acquisition(None, None, parse_time(value.isoformat()))
         text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value or "").strip()
         if column == _IN_MS and not _DATE.match(text):
-            return Image(None, None, _EPOCH + dt.timedelta(milliseconds=int(text)))
+            return Acquisition(None, None, _EPOCH + dt.timedelta(milliseconds=int(text)))
         if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}", text, re.ASCII):
-            return Image(None, None, day=dt.date.fromisoformat(text))
+            return Acquisition(None, None, day=dt.date.fromisoformat(text))
         if text.isdigit():  # some of which read as dates
             raise ValueError(text)
-        return Image(None, None, parse_time(text))
+        return Acquisition(None, None, parse_time(text))
     except (ValueError, OverflowError) as err:
         raise ConfigError(
             f"{where}: {str(value)[:60]!r}: expected a day or time, such as 2020-07-18T10:25:59Z"

@@ -18,7 +18,7 @@ from curation.errors import ConfigError, CurationError, StorageError
 from curation.errors.causes import one_line
 from curation.outcomes import Status
 from curation.pack.labels.listed import LabelRow, table
-from curation.pack.labels.making import MapOutcome, MapsJob, Plan, Wanted, Way, failed, make_maps, recorded
+from curation.pack.labels.making import MapOutcome, MapsJob, MapsPlan, Wanted, Way, failed, make_maps, recorded
 from curation.places.regions import Region
 from curation.scenes import acquisition
 from curation.store import full, paths
@@ -37,7 +37,7 @@ READ_THREADS = 8
 """Records and facts are many small objects: so many are read at once."""
 
 
-def planned(run: Run, asked: Sequence[Region], way: Way, source: str) -> Plan:
+def planned(run: Run, asked: Sequence[Region], way: Way, source: str) -> MapsPlan:
     """The maps of all patches that are built of the regions. Neither places are drawn nor a catalog is asked.
 
     Raises:
@@ -62,7 +62,7 @@ def planned(run: Run, asked: Sequence[Region], way: Way, source: str) -> Plan:
             for job, before in pool.map(look, range(its.cube.slabs)):
                 known += before
                 jobs += [job] if job.wanted else []
-    return Plan(tuple(jobs), tuple(known))
+    return MapsPlan(tuple(jobs), tuple(known))
 
 
 def _job(
@@ -89,7 +89,7 @@ def _job(
     return dataclasses.replace(job, wanted=tuple(left)), known
 
 
-def made(run: Run, plan: Plan, title: str) -> list[MapOutcome]:
+def made(run: Run, plan: MapsPlan, title: str) -> list[MapOutcome]:
     """What became of all maps: those that were made before, and those of the plan, which are made now.
 
     Raises:

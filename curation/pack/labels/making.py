@@ -54,7 +54,7 @@ class Wanted:
     """Pixel array → hash of the patch's stored chunk."""
 
     @property
-    def image(self) -> acquisition.Image:
+    def image(self) -> acquisition.Acquisition:
         """What is known of the image."""
         sensed = None if self.sensed_s is None else dt.datetime.fromtimestamp(self.sensed_s, dt.UTC)
         return acquisition.of_scene(self.scene, sensed)
@@ -87,7 +87,7 @@ class Way(Protocol):
     def shared(self, workers: int) -> Way:
         """The same for each of so many workers."""
 
-    def costs(self, plan: Plan) -> tuple[str, ...]:
+    def costs(self, plan: MapsPlan) -> tuple[str, ...]:
         """What a plan would cost, for a person: a line each."""
 
     def image(self, wanted: Wanted) -> str:
@@ -172,7 +172,7 @@ class MapOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class MapsPlan:
     """What is to be made, and what was before."""
 
     jobs: tuple[MapsJob, ...]

@@ -23,7 +23,7 @@ from curation.places.locations import Locations
 from curation.read.reader import Asset, Reader
 from curation.recipe.dataset import Dataset
 from curation.scenes import acquisition
-from curation.scenes.acquisition import Image
+from curation.scenes.acquisition import Acquisition
 from curation.store import local
 from curation.work.progress import Counting
 
@@ -39,7 +39,7 @@ class ClassMap:
     """One file."""
 
     path: Path
-    image: Image
+    image: Acquisition
     bounds: tuple[float, float, float, float]
     """West, south, east and north, degrees; west > east across the antimeridian."""
 
@@ -88,7 +88,7 @@ def read(folder: Path, where: str, dataset: Dataset, source: str, places: Locati
         raise ConfigError(f"{where}: source {source!r} has several arrays, expected one of classes")
     with Reader(str(folder.resolve())) as reader:
         maps = [_map(p, folder, where, dataset, source, reader) for p in found(folder, where)]
-        by_image: dict[Image, list[ClassMap]] = {}
+        by_image: dict[Acquisition, list[ClassMap]] = {}
         for its in maps:
             by_image.setdefault(its.image, []).append(its)
         rows: list[LabelRow] = []

@@ -35,7 +35,7 @@ from curation.errors.causes import one_line
 from curation.errors.codes import Code
 from curation.errors.printable import printable
 from curation.outcomes import Reject, Status
-from curation.pack.labels.making import MapsJob, Plan, Wanted
+from curation.pack.labels.making import MapsJob, MapsPlan, Wanted
 from curation.pack.labels.mapfile import file_name
 from curation.read import radiometry
 from curation.recipe.dataset import Dataset
@@ -144,7 +144,7 @@ class ByModel:
         """The same, for each of so many workers."""
         return self
 
-    def costs(self, plan: Plan) -> tuple[str, ...]:
+    def costs(self, plan: MapsPlan) -> tuple[str, ...]:
         """What it would write."""
         return (f"writes {told_bytes(plan.raw_bytes)} of pixels before packing",)
 
