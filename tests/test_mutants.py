@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutants import rooms
-from tests.mutants.__main__ import ROOT
+from tests.mutants.__main__ import ROOT, check_readable
 from tests.mutants.table import TABLE
 
 
@@ -15,15 +15,21 @@ def test_each_guard_stands_where_its_row_says_exactly_once():
     assert [m.guard for m in TABLE if (ROOT / m.file).read_text().count(m.find) != 1] == []
 
 
-def test_what_stands_there_without_a_guard_is_still_python():
+def test_what_stands_there_without_a_guard_can_still_be_read():
     for m in TABLE:
-        compile((ROOT / m.file).read_text().replace(m.find, m.replacement), m.file, "exec")
+        check_readable((ROOT / m.file).read_text().replace(m.find, m.replacement), m.file)
 
 
 def test_each_row_lies_in_the_file_of_its_room():
     for path in sorted(Path(rooms.__file__).parent.glob("[a-z]*.py")):
         of = importlib.import_module(f"{rooms.__name__}.{path.stem}").ROWS
-        assert {Path(m.file).parts[1].removesuffix(".py") for m in of} == {path.stem}
+        assert {_room(m.file) for m in of} == {path.stem}
+
+
+def _room(file: str) -> str:
+    """Of a file; tables of sources are read in `recipe`."""
+    top, name, *_ = Path(file).parts
+    return "recipe" if top == "stac_queries" else name.removesuffix(".py")
 
 
 @pytest.mark.parametrize("file", sorted({t.partition("::")[0] for m in TABLE for t in m.tests}))

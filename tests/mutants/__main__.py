@@ -74,6 +74,14 @@ def copied(tree: Path) -> None:
             shutil.copy2(source, target)
 
 
+def check_readable(text: str, file: str) -> None:
+    """Passes where it is Python, or TOML: what cannot be read at all would be noticed by any test."""
+    if file.endswith(".toml"):
+        tomllib.loads(text)
+    else:
+        compile(text, file, "exec")
+
+
 def tried(tree: Path, mutant: Mutant) -> str:
     """`noticed`, `SURVIVED`, `NOT APPLIED` or `ERROR` (the tests did not run to their end)."""
     path = tree / mutant.file
@@ -82,11 +90,7 @@ def tried(tree: Path, mutant: Mutant) -> str:
         return "NOT APPLIED"
     path.write_text(whole.replace(mutant.find, mutant.replacement))
     try:
-        # What cannot be read at all would be noticed by any test.
-        if path.suffix == ".toml":
-            tomllib.loads(path.read_text())
-        else:
-            compile(path.read_text(), mutant.file, "exec")
+        check_readable(path.read_text(), mutant.file)
         code, said = outcome(tree, mutant.tests)
     finally:
         path.write_text(whole)
