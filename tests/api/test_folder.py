@@ -24,6 +24,7 @@ def made_of(run: Curate) -> curation.DatasetFolder:
     return curation.load(run.world.recipe, run.root, catalog=str(run.world.catalog), scheduler="none")
 
 
+@pytest.mark.slow
 def test_each_step_returns_what_the_command_prints(built: Curate, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     run = built.copy(tmp_path)
     made = made_of(run)
@@ -62,6 +63,7 @@ def test_what_a_result_says_is_text_in_html(built: Curate, tmp_path: Path):
     assert "<script>" not in result._repr_html_()
 
 
+@pytest.mark.slow
 def test_a_page_and_a_picture_are_shown_where_a_notebook_shows_them(built: Curate, tmp_path: Path):
     made = made_of(built.copy(tmp_path))
     assert "<iframe sandbox" in made.report()._repr_html_()

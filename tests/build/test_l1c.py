@@ -57,6 +57,7 @@ def with_l1c(world: tiny.World, folder: Path, offset: int, baseline: str, bands:
     return Curate(made, folder / "root")
 
 
+@pytest.mark.slow
 def test_level_1c_is_on_the_scale_of_level_2a_and_goes_with_it(world: tiny.World, tmp_path: Path):
     mine = with_l1c(world, tmp_path, 1000, "05.00")
     assert mine("build", "--season", "summer") == 0

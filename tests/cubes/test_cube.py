@@ -84,6 +84,7 @@ def test_a_chunk_of_nothing_but_nodata_is_stored(built: Curate):
     assert here(built).encode("s2l2a_10m", np.zeros((4, 48, 48), "uint16"))
 
 
+@pytest.mark.slow
 @given(
     rows=st.lists(
         st.fixed_dictionaries(
@@ -157,6 +158,7 @@ def test_every_array_of_a_cube_ends_its_chunks_with_a_checksum(built: Curate):
         assert codecs[-1] == {"name": "crc32c"}, name
 
 
+@pytest.mark.slow
 @given(data=st.binary(max_size=64))
 @settings(max_examples=20)
 def test_bytes_that_are_no_chunk_of_facts_are_damage_by_name(built: Curate, tmp_path_factory, data: bytes):

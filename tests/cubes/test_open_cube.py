@@ -40,6 +40,7 @@ def test_it_holds_what_the_cubes_hold(built: Curate, whole: xr.Dataset):
     assert seen > 50
 
 
+@pytest.mark.slow
 def test_dask_netcdf_and_concat_take_it_as_it_is(built: Curate, whole: xr.Dataset, tmp_path: Path):
     cube = curation.open_cube(built.folder, "europe")
     chunked = cube.chunk("auto")

@@ -81,6 +81,7 @@ def test_a_flipped_byte_of_any_object_is_damage(half, tmp_path: Path, places: in
         mine.store.publish(item.key, data)
 
 
+@pytest.mark.slow
 def test_an_object_that_is_gone_is_damage(half, tmp_path: Path):
     mine, job = half[0].copy(tmp_path), half[1]
     for item in prior(job).objects:

@@ -266,6 +266,7 @@ def fall(world: tiny.World, tmp_path_factory: pytest.TempPathFactory) -> Curate:
     return curate
 
 
+@pytest.mark.slow
 def test_a_date_of_another_season_that_decides_pixels_is_refused_as_ones_own_is(world, fall, tmp_path, capsys):
     early = Curate(both(world, tmp_path / "early", EARLY), tmp_path / "afresh")
     assert early() == 0

@@ -43,6 +43,7 @@ def test_a_product_processed_again_differs_by_its_offset_alone(archive):
     assert np.array_equal(b - 1000, a)
 
 
+@pytest.mark.slow
 def test_both_zones_show_the_same_ground(archive):
     west, east = _scene("2021-06-15", "31UGS"), _scene("2021-06-15", "32ULB")
     a, b = (_read(archive, s, "B05") for s in (west, east))
@@ -84,6 +85,7 @@ def test_the_swath_ends_where_the_item_says(archive):
     assert 0.05 < (~inside).mean() < 0.6
 
 
+@pytest.mark.slow
 def test_water_is_dark_to_the_radar_and_towns_are_bright(archive):
     scene = next(s for s in scenes.s1_scenes() if s.acquired.date == "2021-07-16")
     with rasterio.open(archive.path(Key("sentinel-1-rtc", scene.id, "vv"))) as file:

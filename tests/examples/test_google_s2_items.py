@@ -128,6 +128,7 @@ def test_what_is_no_index_is_told(tmp_path: Path, data: bytes, capsys: Any):
     assert not (tmp_path / "google.json").exists()
 
 
+@pytest.mark.slow
 def test_level_1c_is_built_from_files_that_lie_as_in_the_bucket(world: tiny.World, tmp_path: Path):
     mine = world.from_afar(tmp_path / "world")
     edges = tiny._footprint(tiny.X0, tiny.Y0 - 6_000, tiny.X0 + 6_000, tiny.Y0).bounds

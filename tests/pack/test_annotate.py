@@ -51,6 +51,7 @@ def test_a_caption_is_one_file_of_the_user_s_and_comes_with_each_sample(built: C
     assert mine("verify") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:unclosed file", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_annotations_of_each_kind_are_told_what_the_sample_is(built: Curate, tmp_path: Path):
     recipe = """

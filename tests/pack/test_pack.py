@@ -55,6 +55,7 @@ def test_samples_are_the_places_with_every_season(built: Curate):
 
 
 # webdataset leaves the last file it read to the garbage collector.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:unclosed file", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_stock_webdataset_reads_what_the_cubes_hold(built: Curate):
     tars = sorted(str(p) for p in (built.folder / "shards" / "train").glob("*.tar"))
@@ -237,6 +238,7 @@ sys.exit(cli.main({arguments!r}))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("at", "n", "readable"),
     fast(
@@ -296,6 +298,7 @@ def test_the_dropped_are_listed_with_their_reason(built: Curate):
     assert reasons[tiny.name(2, 0)] == "incomplete:autumn (time_gap:s1rtc)"
 
 
+@pytest.mark.slow
 def test_rows_of_a_places_file_that_are_no_locations_are_listed_and_counted(world, tmp_path, capsys):
     shutil.copytree(world.folder, tmp_path / "own")
     mine = Curate(tiny.World(tmp_path / "own"), tmp_path / "root")
@@ -393,6 +396,7 @@ def packed_below_zero(folder: Path, monkeypatch: pytest.MonkeyPatch, radar: str,
     return folder / "tiny" / "shards"
 
 
+@pytest.mark.slow
 def test_radar_below_zero_is_counted_and_moves_no_statistics(tmp_path, monkeypatch):
     clean = json.loads((packed_below_zero(tmp_path / "a", monkeypatch, "centidb", None) / "index.json").read_text())
     folder = packed_below_zero(tmp_path / "b", monkeypatch, "centidb", -0.002)

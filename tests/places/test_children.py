@@ -54,6 +54,7 @@ def inside(child: Location, number: int) -> bool:
     return both[0]
 
 
+@pytest.mark.slow
 def test_children_lie_wholly_within_their_cell_in_their_own_zone():
     made = found()
     assert len(made.cell) > 1500
@@ -154,6 +155,7 @@ def test_filling_is_uniform_per_area():
         assert np.abs(counts - 0.2).max() < 0.06
 
 
+@pytest.mark.slow
 def test_a_cells_children_do_not_depend_on_the_other_cells_nor_on_their_order():
     made, cells = found(), some()
     for seed in range(3):

@@ -177,6 +177,7 @@ def test_the_global_draw_names_the_recipes_regions_and_keeps_what_is_in_none(dra
         assert c.region == next((r.name for r in regions if r.contains(c.lon, c.lat)), NOWHERE)
 
 
+@pytest.mark.slow
 def test_no_two_footprints_overlap_where_it_is_crowded(example):
     crowded = draw.draw(dataset(example, count=600, cities=1, std_km=40))
     city, overlaps = (crowded[0].lon, crowded[0].lat), []
@@ -680,6 +681,7 @@ def test_children_lie_in_their_cell(family):
         assert cell.covers(shapely.affinity.translate(outline, turn))
 
 
+@pytest.mark.slow
 def test_regions_select_cells_with_their_children_and_change_nothing_else(example, family):
     spec = of_cells(example, land_buffer_deg=0.25)
     most = max(family.roots(), key=lambda r: (len(family.children(Locations.of([r]))), r.id))

@@ -421,6 +421,7 @@ def stretched(data: bytes) -> bytes:
     return with_bytes(data, codestream_at(data) - 8, bytes(4))
 
 
+@pytest.mark.slow
 def test_a_hostile_or_damaged_file_is_an_error_that_names_it_in_little_memory(tmp_path: Path):
     """All in one process: each in less memory, and sooner, than most of them ask for."""
     whole = packed(ground(60, 80), TRANSFORM, AT.epsg, blockxsize=32, blockysize=32, **LOSSLESS)
@@ -470,6 +471,7 @@ def reference(data: bytes) -> np.ndarray | None:
     return whole[None] if whole.ndim == 2 else np.moveaxis(whole, 2, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
 )  # rasterio's log, of text that is no UTF-8

@@ -657,6 +657,7 @@ def hostile(path: Path, how: str) -> None:
             made.attrs[key] = value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "told"),
     [

@@ -228,6 +228,7 @@ def monthly(built: Curate, tmp_path_factory: pytest.TempPathFactory) -> ET.Eleme
     return _page(render(mine.dataset, mine.store))
 
 
+@pytest.mark.slow
 def test_of_twelve_seasons_each_is_seen(monthly: ET.Element):
     articles = list(monthly.iter(f"{HTML}article"))
     assert articles
@@ -301,6 +302,7 @@ def test_a_torn_ledger_and_a_lost_identity_are_named_and_the_other_cubes_are_dra
     assert list(_images(page))
 
 
+@pytest.mark.slow
 def test_the_same_dataset_gives_the_same_page_and_it_is_published_in_its_folder(built: Curate, tmp_path: Path):
     mine = built.copy(tmp_path / "copy")
     where, page = write(mine.dataset, mine.store, None)

@@ -42,6 +42,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     return calls
 
 
+@pytest.mark.slow
 def test_an_ok_patch_shows_each_of_its_sources(built: Curate, tmp_path: Path, drawn: list[tuple]):
     patch = tiny.name(1, 1)
     out = tmp_path / "a.png"
@@ -84,6 +85,7 @@ def test_a_rejected_patch_tells_why_instead(built: Curate, tmp_path: Path, drawn
     assert len(np.unique(_pixels(out).reshape(-1, 3), axis=0)) > 10
 
 
+@pytest.mark.slow
 def test_a_damaged_chunk_is_drawn_as_damaged_and_the_others_as_they_are(
     built: Curate, tmp_path: Path, drawn: list[tuple], capsys: pytest.CaptureFixture[str]
 ):

@@ -68,6 +68,7 @@ def found(catalog: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_a_table_elsewhere_gives_what_it_gives_here_of_a_part_of_its_bytes(table, far, monkeypatch):
     archive, url = far
     files: list[RemoteFile] = []

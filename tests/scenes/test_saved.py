@@ -50,6 +50,7 @@ def test_a_saved_search_is_replayed_with_the_server_gone(api, dataset, tmp_path)
     assert made.requests == asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["api", "files"])
 def test_an_error_of_a_search_goes_to_workers_with_what_may_be_told_and_nothing_else(
     dataset, tmp_path, monkeypatch, kind
@@ -181,6 +182,7 @@ def test_a_failed_search_saves_nothing(api, dataset, tmp_path):
 # --- ahead of the work ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_work_comes_in_order_once_its_searches_are_saved_and_few_are_searched_ahead(api, dataset, tmp_path):
     made, url = api
     one, _ = searches(dataset, url, tmp_path)

@@ -151,6 +151,7 @@ def forms_of(items: list[dict[str, Any]], folder: Path) -> list[Path]:
     return [folder / "i.json", folder / "i.parquet", folder / "many"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", fast([0], range(3)))
 def test_a_sweep_finds_for_each_query_what_asking_each_item_finds(tmp_path, seed):
     source = spec("s2l2a")
@@ -320,6 +321,7 @@ def test_a_radar_item_of_a_table_that_has_one_polarisation_is_whole(tmp_path):
     assert not found.unreadable
 
 
+@pytest.mark.slow
 def test_of_the_searches_of_a_sweep_nothing_is_kept_but_their_cells(tmp_path):
     source = spec("s2l2a")
     *_, path = forms_of(scattered(60, 1), tmp_path)

@@ -121,6 +121,7 @@ def test_saved_searches_are_the_same_however_many_cells_were_asked_for_at_once(s
     assert numbers[1] < len(CELLS) / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["pages", "boxes"])
 def test_what_is_too_much_for_a_catalog_is_asked_for_cell_by_cell(server, fault):
     made, url = server

@@ -80,6 +80,7 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leave_bytes", fast([0, 500_000], [0, 50_000, 200_000, 500_000, 900_000]))
 def test_a_full_disk_ends_a_build_in_one_line_and_the_same_command_goes_on(
     built: Curate, disk: Disk, tried: list[str], capsys: pytest.CaptureFixture[str], leave_bytes: int
@@ -100,6 +101,7 @@ def test_a_full_disk_ends_a_build_in_one_line_and_the_same_command_goes_on(
     assert len(slabs) <= tried.count("built") <= len(slabs) + 1, "only one whose line was not kept is built again"
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_pack_and_report_in_one_line_and_the_same_command_goes_on(
     built: Curate, disk: Disk, tried: list[str], capsys: pytest.CaptureFixture[str]
 ):
@@ -128,6 +130,7 @@ def first(curate: Curate) -> str:
     return next(Ledger.replay(curate.store, "europe", "summer").outcomes()).id
 
 
+@pytest.mark.slow
 def test_a_disk_that_becomes_read_only_ends_a_build_and_one_that_is_refuses_to_begin(
     built: Curate, disk: Disk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
@@ -265,6 +268,7 @@ def test_a_file_where_a_folder_should_be_is_told_and_no_other_writer(tmp_path: P
         Store(tmp_path).publish_new("ledger/0", b"x")
 
 
+@pytest.mark.slow
 def test_a_limit_of_the_shell_on_files_ends_a_build_in_one_line(world: World, tmp_path: Path):
     # For real, without a disk to mount: no file may have more than 20 kB.
     run = Curate(world, tmp_path)
@@ -279,6 +283,7 @@ def test_a_limit_of_the_shell_on_files_ends_a_build_in_one_line(world: World, tm
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
 def test_standard_output_that_is_full_is_told(world: World, tmp_path: Path):
     run = Curate(world, tmp_path)
     with open("/dev/full", "w") as full:  # noqa: PTH123 - a device

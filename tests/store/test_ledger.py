@@ -177,6 +177,7 @@ def test_a_tail_torn_at_any_byte_is_seen(copy, n):
             Ledger.replay(Store(copy), "r", "s")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bit", [0x01, 0x20, 0x80])
 def test_a_flipped_bit_of_any_byte_is_seen(copy, bit):
     path = segments(copy)[3]

@@ -123,6 +123,7 @@ def test_a_store_has_no_object_where_there_is_no_file(place):
     assert [s.key for s in Store(path.parent).list()] == []
 
 
+@pytest.mark.slow
 def test_the_command_ends_at_once_where_its_files_are_pipes(tmp_path):
     pipe = tmp_path / "recipe.toml"
     os.mkfifo(pipe)

@@ -120,6 +120,7 @@ def test_clear_pixels_are_the_truth_and_noise(archive, band):
         assert np.nanmean(radiance[bright]) > 1.5 * radiance[clear].mean()
 
 
+@pytest.mark.slow
 def test_items_say_how_bright_they_are(archive):
     every = {i["id"]: i for i in items.all_items() if i["collection"] == olci.COLLECTION}
     for granule in (CLOUDY, *_of((10, 25), "2021-04"), *_of((-66, 53), "2021-02")):

@@ -58,6 +58,7 @@ def test_what_is_not_in_the_archive_is_a_404(earth):
     assert requests.get(_href(earth, SMALL[0]) + ".aux.xml", timeout=30).status_code == 404
 
 
+@pytest.mark.slow
 def test_rendering_is_deterministic_and_happens_once(earth, tmp_path, monkeypatch):
     other = Archive(tmp_path)
     rendered = []
@@ -105,6 +106,7 @@ def test_every_s2_grid_nests_at_60_m():
             assert (x % 60, y % 60) == (0, base)
 
 
+@pytest.mark.slow
 def test_the_server_ends_with_its_parents_pipe(tmp_path):
     command = [sys.executable, "-m", "curation.embedded", "--until-eof", "--cache", str(tmp_path)]
     with started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -117,6 +119,7 @@ def test_the_server_ends_with_its_parents_pipe(tmp_path):
             os.kill(said["pid"], 0)
 
 
+@pytest.mark.slow
 def test_a_server_that_cannot_start_says_why(earth):
     port = int(earth.url.split(":")[2].split("/")[0])
     with pytest.raises(RuntimeError, match=r"before it answered:(.|\n)*in use"), embedded.serve(earth.cache, port=port):

@@ -87,6 +87,7 @@ def test_what_is_missing_where():
     assert {len(cells.dates(n, s)) for n in CELLS for s in SEASONS} == {1, 2}
 
 
+@pytest.mark.slow
 def test_a_season_under_cloud_has_candidates_that_are_cloudy_over_the_cell(earth):
     ((node, season),) = cells.CLOUDY.items()
     found = [

@@ -42,6 +42,7 @@ def test_labels_of_a_file_are_those_of_the_run_with_maps(built: Curate, tmp_path
     assert curate("verify") == 0
 
 
+@pytest.mark.slow
 def test_labels_without_fractions_are_a_state_of_their_own(built: Curate, mine: Curate, tmp_path: Path):
     file = written(tmp_path / "labels.json", label_file(shards(built)))
     assert mine("pack", "--labels", str(file)) == 0
@@ -158,6 +159,7 @@ def test_other_images_places_and_contradictions_are_listed_and_label_nothing(bui
     assert {k for k in said if found[k] is None} == {first, second}
 
 
+@pytest.mark.slow
 def test_another_file_makes_the_shards_anew_and_none_is_mixed(built: Curate, mine: Curate, tmp_path: Path, capsys):
     said = label_file(shards(built))
     one, other = (tmp_path / "one.json", tmp_path / "other.json")
