@@ -72,5 +72,5 @@ def _packed_with(store: Store) -> str | None:
         return str(labels["content"]) + str(labels.get("made_by", "")) if labels else ""
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None  # told as damage where the index is checked
