@@ -22,8 +22,8 @@ ROWS = (
     Mutant(
         "no other scene stands in where a certificate is not trusted",
         "curation/build/context.py",
-        "not isinstance(err, PassingError | SettingsError)",
-        "not isinstance(err, PassingError)",
+        "PassingError | SettingsError):\n        return False\n    return wants_next and err.code is None",
+        "PassingError):\n        return False\n    return wants_next",
         ("tests/store/test_trust.py::test_no_other_scene_stands_in_where_a_certificate_is_not_trusted",),
     ),
     Mutant(
