@@ -279,9 +279,14 @@ def refuse(slab: Slab, patch: Patch, anchor: Source, source: Source, why: Reject
 
 
 def is_lasting(err: BaseException, slab: Slab) -> TypeGuard[ReadError]:
-    """Whether the recipe wants the next scene for an error: a file cannot be read, and nothing but the file is to blame."""
+    """Whether the recipe wants the next scene for an error: a file cannot be read, and nothing but the file is to blame.
+
+    What has a code of its own a person can mend: it is told as failed, whatever else there is.
+    """
     wants_next = slab.quality.unreadable == "next"
-    return wants_next and isinstance(err, ReadError) and not isinstance(err, PassingError | SettingsError)
+    if not isinstance(err, ReadError) or isinstance(err, PassingError | SettingsError):
+        return False
+    return wants_next and err.code is None
 
 
 def note_passed_over(slab: Slab, patch: Patch, source: Source, scene: Scene, err: BaseException) -> None:

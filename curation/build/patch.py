@@ -83,7 +83,6 @@ def _read_following(slab: Slab, patch: Patch, anchor: Source, chosen: Scene) -> 
                     source.follower.read_with(slab, patch, source, chosen)
                     source.follower.compare(slab, patch, source)
                 except ReadError as err:
-                    # What has a code of its own a person can mend, and is told as failed.
-                    if source.is_required or err.code is not None or not is_lasting(err, slab):
+                    if source.is_required or not is_lasting(err, slab):
                         raise
                     raise Reject(Code.UNREADABLE, cause=one_line(err)) from err

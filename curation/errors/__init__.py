@@ -65,6 +65,16 @@ class GeoidError(SettingsError):
     code = Code.NO_GEOID
 
 
+class HeightsError(CurationError):
+    """Heights that a source is judged by cannot be read: nothing stands in for them, so that no other scene would help."""
+
+
+class LostHeightsError(HeightsError):
+    """That is for an item of the catalog."""
+
+    code = Code.UNREADABLE_ITEM
+
+
 class NoAccessError(ConfigError):
     """What lets one in where files of a catalog lie is not set, which is known before anything is built."""
 

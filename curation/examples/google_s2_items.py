@@ -76,7 +76,13 @@ def _item(row: Mapping[str, str], bucket: str) -> dict[str, Any]:
         cloud_pct = float(row["CLOUD_COVER"])
     except ValueError as err:
         raise RowError("rows whose numbers or times cannot be read") from err
-    if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south < north <= 90 and sensed.tzinfo):
+    if not (
+        -180 <= west <= 180
+        and -180 <= east <= 180
+        and (east - west) % 360
+        and -90 <= south < north <= 90
+        and sensed.tzinfo
+    ):
         raise RowError("rows that lie nowhere, or at no time")
     folder = f"{bucket}{base.removeprefix(BASE)}/GRANULE/{granule}/IMG_DATA"
     zone, letter = int(tile[:2]), tile[2]

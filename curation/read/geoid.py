@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import Transformer
+from pyproj.crs import CoordinateOperation  # type: ignore[attr-defined]  # public, but its types do not say so
 from pyproj.exceptions import ProjError
 
 from curation.errors import GeoidError
@@ -33,6 +36,26 @@ def undulation_m(grid: str, lon: NDArray[np.float64], lat: NDArray[np.float64]) 
         ) from err
     found: NDArray[np.float64] = np.asarray(height)
     return found
+
+
+@functools.lru_cache(maxsize=8)
+def sha256_of(grid: str) -> str:
+    """The sha256 of the file that PROJ takes a grid from; empty where it takes it from no file of this machine.
+
+    Nothing else tells machines apart that have other numbers under its name: no digest of a recipe holds these.
+
+    Raises:
+        GeoidError: the file is there, and cannot be read.
+    """
+    operation = CoordinateOperation.from_string(f"+proj=vgridshift +grids={grid} +multiplier=1")
+    found = [Path(g.full_name) for g in operation.grids if Path(g.full_name).is_file()]
+    if not found:  # PROJ may read it by range from the network
+        return ""
+    try:
+        with found[0].open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as err:
+        raise GeoidError(f"the geoid {grid} at {found[0]} cannot be read: {err}") from err
 
 
 @functools.lru_cache(maxsize=8)

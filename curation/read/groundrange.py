@@ -12,7 +12,7 @@ recorded product (IPF 002.91) is at 25,610. So what tie points leave free of the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -191,22 +191,23 @@ def sigma0(
 
     Raises:
         ReadError: bytes cannot be had.
-        BrokenError: a block cannot be decoded, or noise is not stated for all of it.
+        BrokenError: a block cannot be decoded, or noise is not stated for all that backscatter is made of.
     """
     out = np.full(where.rows.shape, np.nan)
     window = _window(raster, where)
     if window is not None:
         raw = raster.read(band, window)
         valid = raster.valid(band, window, raw) & (raw != 0)
-        lines, samples = np.meshgrid(
-            np.arange(window.row, window.row + window.height, dtype=float),
-            np.arange(window.col, window.col + window.width, dtype=float),
-            indexing="ij",
-        )
-        power = raw.astype(np.float64) ** 2 - noise.at(lines, samples)
-        power = np.where(valid, power / calibration.sigma.at(lines, samples) ** 2, np.nan)
         # A sample's number is that of its middle, which lies half a sample from its corner.
-        out = _bilinear(power, where.rows - 0.5 - window.row, where.cols - 0.5 - window.col)
+        rows, cols = where.rows - 0.5 - window.row, where.cols - 0.5 - window.col
+        # Noise need not be stated for the border, nor for what nothing is made of.
+        valid &= _counting(rows, cols, valid.shape)
+        line, sample = np.nonzero(valid)
+        lines, samples = line + float(window.row), sample + float(window.col)
+        power = np.full(valid.shape, np.nan)
+        power[valid] = raw[valid].astype(np.float64) ** 2 - noise.at(lines, samples)
+        power[valid] /= calibration.sigma.at(lines, samples) ** 2
+        out = _bilinear(power, rows, cols)
     if where.parts > 1:
         out = _averaged(out, where.parts)
     return np.where(np.isnan(out), nodata, out).astype(np.float32)
@@ -220,18 +221,34 @@ def _window(raster: Raster, where: PlacedPixels) -> PixelWindow | None:
 
 def _bilinear(plane: Floats, rows: Floats, cols: Floats) -> Floats:
     """A plane at rows and columns, counted from its first pixel's middle; NaN where a pixel that counts is, or beyond."""
-    height, width = plane.shape
+    out = np.zeros(rows.shape)
+    for inside, row, col, weight in _corners(rows, cols, plane.shape):
+        found = np.full(rows.shape, np.nan)
+        found[inside] = plane[row[inside], col[inside]]
+        out += np.where(weight > 0, weight * found, 0.0)
+    return out
+
+
+def _counting(rows: Floats, cols: Floats, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Of a plane of a shape True where something is interpolated of a pixel at these rows and columns."""
+    out = np.zeros(shape, bool)
+    for inside, row, col, weight in _corners(rows, cols, shape):
+        counts = inside & (weight > 0)
+        out[row[counts], col[counts]] = True
+    return out
+
+
+def _corners(
+    rows: Floats, cols: Floats, shape: tuple[int, ...]
+) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64], Floats]]:
+    """Of each of the four pixels around places: whether it is in the plane, its row, its column, its weight."""
+    height, width = shape
     top, left = np.floor(rows), np.floor(cols)
     down, right = rows - top, cols - left
-    out = np.zeros(rows.shape)
     for row, weight_y in ((top, 1 - down), (top + 1, down)):
         for col, weight_x in ((left, 1 - right), (left + 1, right)):
-            weight = weight_y * weight_x
             inside = (row >= 0) & (row < height) & (col >= 0) & (col < width)
-            found = np.full(rows.shape, np.nan)
-            found[inside] = plane[row[inside].astype(int), col[inside].astype(int)]
-            out += np.where(weight > 0, weight * found, 0.0)
-    return out
+            yield inside, row.astype(np.int64), col.astype(np.int64), weight_y * weight_x
 
 
 def _averaged(parts: Floats, n: int) -> Floats:

@@ -184,9 +184,9 @@ class UseSpec(StrictTable):
     """Only in these seasons (all where left out; static sources have none)."""
     orbits: Literal["precise"] | None = Field(default=None, exclude_if=lambda value: value is None)
     """Only scenes that were made with a precise orbit, of radar; of any orbit where left out."""
-    relief: Literal["refuse", "correct"] | None = Field(default=None, exclude_if=lambda value: value is None)
+    relief: Literal["refuse", "correct"] | None = Field(default=None, exclude_if=lambda value: value != "correct")
     """Of images in ground range, where relief displaces pixels by more than half a pixel: refuse the patch, which is the
-    default, or take each pixel from where its height puts it."""
+    default and the same as leaving it out, or take each pixel from where its height puts it."""
     catalog: str | None = Field(default=None, min_length=1, exclude=True)
     """The catalog asked for this source, where it is another than the recipe's. In digests stands who was asked in the end,
     not who says so: it is in no dump."""

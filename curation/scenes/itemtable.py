@@ -30,18 +30,19 @@ Item = dict[str, Any]
 Interval = tuple[dt.datetime, dt.datetime]
 
 _DAY = dt.timedelta(days=1)
-_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9:.]+(?:Z|[+-][0-9]{2}:[0-9]{2})?)?"
-_NAMED = re.compile(rf"_({_TIME})_({_TIME})\.(?:geo)?parquet", re.ASCII)
+_INSTANT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(?:Z|[+-][0-9]{2}:[0-9]{2})"
+_NAMED = re.compile(rf"part-[0-9]{{4,}}_({_INSTANT})_({_INSTANT})\.parquet", re.ASCII)
 """As Planetary Computer calls its parts: `part-0331_2021-10-25T10:25:31+00:00_2021-11-01T10:25:31+00:00.parquet`."""
 
 
 def span_of(name: str) -> Interval | None:
-    """From when until when items of a file are, as its name tells; None where it tells none.
+    """From when until when items of a part of an archive are, as its name tells; None where it tells none.
 
+    Only of names as that archive gives: in another's, two dates may say when it was exported.
     Wider than told, by a day or by its own length before and after: an item may have begun before the time that it was put
     there by, or end later.
     """
-    found = _NAMED.search(name)
+    found = _NAMED.fullmatch(name)
     if found is None:
         return None
     try:
@@ -72,9 +73,9 @@ class ItemTable:
         ConfigError, ReadError: on any use, it holds no items, or cannot be read.
     """
 
-    def __init__(self, name: str, source: Callable[[], Path | RemoteFile]) -> None:
+    def __init__(self, name: str, source: Callable[[], Path | RemoteFile], span: Interval | None = None) -> None:
         self._name, self._source = name, source
-        self.span = span_of(name.rpartition("/")[2])
+        self.span = span
         """From when until when its items are, where its name tells; what lies outside need not be opened."""
         self._lock = threading.Lock()
         self._its: _Opened | None = None

@@ -34,7 +34,7 @@ from curation.recipe.forms import CatalogForm
 from curation.scenes import jsontext
 from curation.scenes.cells import SearchCell
 from curation.scenes.items import Found, Query, Unreadable, looked_at, name_of, reads_each_asset
-from curation.scenes.itemtable import Interval, Item, ItemTable
+from curation.scenes.itemtable import Interval, Item, ItemTable, span_of
 from curation.scenes.remotefile import RemoteFile
 from curation.store import full, hrefs
 from curation.store.objects import Store
@@ -67,11 +67,17 @@ class Snapshot:
 
     def collections(self) -> set[str]:
         """Ids of the collections the files have items of."""
+        _open([p for p in self._parts if isinstance(p, ItemTable)])
         return set().union(*(part.collections() for part in self._parts))
 
     def has(self, collection: str) -> bool:
-        """Whether the files have items of a collection: no more of them are opened than until one has."""
-        return any(collection in part.collections() for part in self._parts)
+        """Whether the files have items of a collection: hardly more of them are opened than until one has."""
+        first, rest = self._parts[:1], self._parts[1:]
+        for some in [first, *(rest[n : n + OPENED_AT_ONCE] for n in range(0, len(rest), OPENED_AT_ONCE))]:
+            _open([p for p in some if isinstance(p, ItemTable)])
+            if any(collection in part.collections() for part in some):
+                return True
+        return False
 
     def search(self, query: Query) -> Found:
         """All scenes of a source that touch a search cell in a window and have the bands."""
@@ -140,6 +146,11 @@ class Snapshot:
         """The parts in which items of a window may be; opened."""
         parts = [p for p in self._parts if isinstance(p, _Collection) or p.may_hold(window)]
         _open([p for p in parts if isinstance(p, ItemTable)])
+        if window is not None and 0 < len(parts) < len(self._parts):
+            log.info(
+                "catalog %s: %d of its %d files are of another time than from %s to %s, as their names tell: passed over",
+                self.catalog.label, len(self._parts) - len(parts), len(self._parts), *map(iso, window),
+            )  # fmt: skip
         if not parts and window is not None:
             log.warning(
                 "catalog %s: none of its %d files is of a time from %s to %s, as their names tell: no scene of it is found",
@@ -176,7 +187,8 @@ def _remote_tables(catalog: Catalog) -> list[ItemTable]:
     def table(key: str) -> ItemTable:
         name = f"{catalog.location.rstrip('/')}/{key}".rstrip("/")
         where = url if store is None else name
-        return ItemTable(name, lambda: RemoteFile(FileAddress(where, sign), name))
+        span = span_of(name.rpartition("/")[2])
+        return ItemTable(name, lambda: RemoteFile(FileAddress(where, sign), name), span)
 
     return [table(key) for key in keys]
 

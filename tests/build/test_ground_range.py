@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib.util
 import json
 from collections.abc import Iterator
@@ -18,11 +19,12 @@ import xarray as xr
 from curation.build.kinds import ground_range
 from curation.errors import ConfigError
 from curation.model import parse_time
-from curation.outcomes import PatchOutcome
+from curation.outcomes import PatchOutcome, Status
 from curation.read import geoid, groundrange
 from curation.read.reader import Asset, Reader
 from curation.read.sparse import BrokenError
 from curation.recipe import files
+from curation.recipe.catalogs import pixels_digest
 from curation.recipe.dataset import load_dataset
 from curation.recipe.sources import SourceSpec
 from curation.recipe.toml import read_toml
@@ -84,9 +86,11 @@ def proj(tmp_path: Path) -> Iterator[None]:
     grd.write_geoid(tmp_path / "proj")
     pyproj.datadir.append_data_dir(str(tmp_path / "proj"))
     geoid._shift.cache_clear()
+    geoid.sha256_of.cache_clear()
     yield
     pyproj.datadir.set_data_dir(before)
     geoid._shift.cache_clear()
+    geoid.sha256_of.cache_clear()
 
 
 @pytest.fixture
@@ -140,7 +144,7 @@ def truth(scene: grd.Scene, place: tuple[int, int]) -> np.ndarray:
 
 
 @pytest.mark.usefixtures("proj")
-def test_a_scene_without_relief_comes_out_where_and_as_it_is(make, scenes):
+def test_a_scene_without_relief_comes_out_where_and_as_it_is(make, scenes, tmp_path):
     mine = make("flat")
     assert mine("build", "--season", "summer") == 0
     assert [o.reason for o in outcomes(mine)] == ["ok"] * 3
@@ -152,6 +156,8 @@ def test_a_scene_without_relief_comes_out_where_and_as_it_is(make, scenes):
         assert int(patch.s1grd_relief_corrected) == 0
         assert float(patch.s1grd_incidence_deg) == pytest.approx(33.75, abs=0.8)
         assert float(patch.s1grd_geoid_m) == pytest.approx(41.5, abs=0.6)
+        of_geoid = hashlib.sha256((tmp_path / "proj" / grd.GEOID).read_bytes()).hexdigest()
+        assert str(patch.s1grd_geoid_sha256.values) == of_geoid
         told = [str(patch[f"s1grd_{f}"].values) for f in ("orbit_source", "slice", "platform", "orbit_state")]
         assert told == ["RESORB", "7", "sentinel-1a", "ascending"]
     assert stored.s1grd_10m.attrs["units"] == "sigma0, linear power"
@@ -210,9 +216,39 @@ def test_heights_that_are_missing_are_no_heights_of_the_tie_points(make, scenes,
     assert 0.8 < found[0].value < 1
 
 
+@pytest.mark.usefixtures("proj")
+@pytest.mark.parametrize(
+    ("damage", "code", "says"),
+    [("item", "unreadable_item", "heights"), ("file", "HeightsError", "dem.tif: could not be read")],
+)
+def test_heights_that_cannot_be_read_fail_the_patch_and_a_rerun_has_them(make, scenes, tmp_path, damage, code, says):
+    mine = make("flat", "{ required = false }")
+    whole, dem = mine.world.catalog.read_text(), tmp_path / "dem.tif"
+    recipe = mine.world.recipe.read_text().replace(str(scenes["flat"][2].parent), str(tmp_path))
+    mine.world.recipe.write_text(recipe)
+    found = json.loads(whole.replace(str(scenes["flat"][2]), str(dem)))
+    (heights,) = (i for i in found["features"] if i["collection"] == "cop-dem-glo-30")
+    if damage == "item":
+        heights["assets"] = {}
+    else:
+        dem.write_bytes(scenes["flat"][2].read_bytes()[:4000])
+    mine.world.catalog.write_text(json.dumps(found))
+    assert mine("build", "--season", "summer") == 1
+    for outcome in outcomes(mine):
+        its = outcome.sources["s1grd"]
+        assert (its.status, its.code, its.passed_over) == (Status.FAILED, code, ())
+        assert "heights of 'dem': " in its.cause
+        assert says in its.cause
+    if damage == "file":
+        dem.write_bytes(scenes["flat"][2].read_bytes())
+        assert mine("build", "--season", "summer") == 0
+        assert [o.sources["s1grd"].status for o in outcomes(mine)] == [Status.OK] * 3
+
+
 def test_without_the_geoid_on_the_machine_a_patch_fails_and_says_how_to_get_it(make):
     mine = make("flat")
     geoid._shift.cache_clear()
+    geoid.sha256_of.cache_clear()
     assert mine("build", "--season", "summer") == 1
     found = outcomes(mine)[0].sources["s1grd"]
     assert found.code == "no_geoid"
@@ -259,6 +295,18 @@ def test_a_recipe_that_has_no_heights_is_refused_and_says_what_to_add(make):
     mine.world.recipe.write_text(text.replace("dem = {}", 'dem = { relief = "correct" }'))
     with pytest.raises(ConfigError, match=r"\[sources\.dem\] relief: Copernicus DEM GLO-30 lies where it says"):
         load_dataset(str(mine.world.recipe))
+
+
+def test_refusing_over_relief_is_the_same_dataset_as_saying_nothing_of_it(make):
+    mine = make("flat")
+    text = mine.world.recipe.read_text()
+
+    def digest(table: str) -> str:
+        mine.world.recipe.write_text(text.replace("s1grd = {}", f"s1grd = {table}"))
+        return pixels_digest(load_dataset(str(mine.world.recipe)), mine.catalogs)
+
+    said, corrected = digest('{ relief = "refuse" }'), digest('{ relief = "correct" }')
+    assert said == digest("{}") != corrected
 
 
 @pytest.mark.slow

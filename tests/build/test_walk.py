@@ -554,6 +554,20 @@ def test_where_the_map_of_a_scene_cannot_be_read_the_next_scene_is_taken_with_it
     assert (its["dynamicworld"].status, its["dynamicworld"].passed_over) == (Status.FAILED, ())
 
 
+@pytest.mark.parametrize("required", ["", " required = false "])
+def test_what_a_person_can_mend_is_told_whether_it_is_required_or_not_and_no_other_scene_is_taken(dates, required):
+    dates.mask("2021-07-15", {})
+    dates.mask("2021-07-20", {CLOUD: 0.05})
+    (_, file), _ = map_of(dates, "2021-07-15"), map_of(dates, "2021-07-20")
+    with rasterio.open(file, "r+") as written:
+        written.nodata = None
+    curate = dates.ready(sources=f"dynamicworld = {{{required}}}")
+    assert curate() == 1
+    outcome = outcomes(curate)[tiny.name(*HERE)]
+    assert (outcome.status, outcome.sources["dynamicworld"].code) == (Status.FAILED, "unmasked_map")
+    assert outcome.sources["s2l2a"].passed_over == ()
+
+
 def test_a_map_that_is_refused_is_no_reason_to_take_another_scene(dates: Dates):
     dates.mask("2021-07-15", {})
     dates.mask("2021-07-20", {CLOUD: 0.05})

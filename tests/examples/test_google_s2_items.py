@@ -111,6 +111,8 @@ def test_only_what_touches_the_box_and_is_of_the_days_is_taken(tmp_path: Path, w
         ({"NORTH_LAT": ""}, "rows whose numbers or times cannot be read"),
         ({"SENSING_TIME": "2021-07-10 or so"}, "rows whose numbers or times cannot be read"),
         ({"NORTH_LAT": "50.0"}, "rows that lie nowhere, or at no time"),
+        ({"EAST_LON": "6.0"}, "rows that lie nowhere, or at no time"),
+        ({"WEST_LON": "180", "EAST_LON": "-180"}, "rows that lie nowhere, or at no time"),
         ({"SENSING_TIME": "2021-07-10T10:30:00"}, "rows that lie nowhere, or at no time"),
     ],
 )

@@ -182,6 +182,42 @@ def test_zeros_are_a_border_and_what_would_be_interpolated_of_them_is_no_data(sc
     np.testing.assert_allclose(found[~border], scene.sigma0("VV", *middles(place, 120))[~border], rtol=0.03)
 
 
+def test_noise_need_not_be_stated_for_a_border_nor_for_what_nothing_is_interpolated_of(scene, files, tmp_path):
+    place = location()
+    with Reader("") as reader:
+        where = reader.opened(
+            Asset(str(files["vv"]), "none"), lambda r: groundrange.placed(groundrange.tie_points(r), place, 120)
+        )
+    top, left = (int(np.floor(v.min() - 0.5)) for v in (where.rows, where.cols))
+
+    def spoilt(folder: Path, its: grd.Scene, first_line: int, first_sample: int) -> np.ndarray:
+        """Read where noise is stated from a line and a sample on."""
+        written = its.write(folder)
+        path = written["schema-noise-vv"]
+        stated = annotation.noise(path.read_bytes(), "VV")
+        blocks = [
+            dataclasses.replace(
+                b, first_line=max(b.first_line, first_line), first_sample=max(b.first_sample, first_sample)
+            )
+            for b in stated.blocks
+        ]
+        noise = dataclasses.replace(stated, blocks=tuple(blocks))
+        with Reader("") as reader:
+            calibration = annotation.calibration(written["schema-calibration-vv"].read_bytes(), "VV")
+            return reader.opened(
+                Asset(str(written["vv"]), "none"),
+                lambda r: groundrange.sigma0(r, 1, where, calibration, noise, NODATA),
+            )
+
+    # The margin, whose samples hold numbers.
+    np.testing.assert_array_equal(spoilt(tmp_path / "margin", scene, top, left), read(files, place, 120))
+    bordered = dataclasses.replace(scene, zeros=(slice(0, top + 40), slice(None)))
+    found = spoilt(tmp_path / "border", bordered, top + 40, 0)
+    np.testing.assert_array_equal(found == NODATA, where.rows - 0.5 < top + 40)
+    with pytest.raises(ReadError, match=f"no noiseAzimuthVector is of line {top} sample"):
+        spoilt(tmp_path / "lacking", scene, top + 1, 0)
+
+
 def test_what_lies_beyond_the_image_is_no_data(scene, files):
     start, across, _ = scene._axes()
     x, y = start + 4500 * np.array([math.sin(math.radians(-11)), math.cos(math.radians(-11))]) + 150 * 1.5 * across

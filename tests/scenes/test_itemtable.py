@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,7 +86,8 @@ def ids(endpoint: object, window: Window = JULY) -> list[str]:
     return sorted(s.id for s in endpoint.search(query(spec("s2l2a"), CELL, window)).scenes)
 
 
-def test_parts_whose_names_tell_of_other_weeks_are_never_opened(bucket, parts, read, dataset, tmp_path):
+def test_parts_whose_names_tell_of_other_weeks_are_never_opened(bucket, parts, read, dataset, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "curation")
     catalog = resolve(bucket)
     searches = Searches(dataset, Catalogs(catalog), Store(tmp_path))
     assert searches.has(catalog, "sentinel-2-l2a")
@@ -98,6 +100,7 @@ def test_parts_whose_names_tell_of_other_weeks_are_never_opened(bucket, parts, r
     assert len(read) == 5  # each once
     assert not searches.has(catalog, "landsat")
     assert len(read) == 20
+    assert "16 of its 20 files are of another time than from 2021-07-05T00:00:00Z" in caplog.text
     assert ids(opened(resolve(str(parts)))) == found
 
 
@@ -107,10 +110,28 @@ def test_a_part_whose_name_tells_nothing_is_opened_and_gives_what_it_has(parts: 
     assert ids(opened(resolve(str(tmp_path)))) == ids(opened(resolve(str(parts)))) != []
 
 
-def test_a_snapshot_that_ends_before_what_is_asked_for_says_so(parts: Path, caplog: pytest.LogCaptureFixture):
+@pytest.mark.parametrize("name", [name_of(0), "export_2024-01-01_2024-01-02.parquet"])
+def test_of_a_file_here_its_content_is_believed_whatever_it_is_called(tmp_path: Path, name: str):
+    (tmp_path / "s2.parquet").mkdir()
+    pq.write_table(week(13), tmp_path / "s2.parquet" / name)
+    assert ids(opened(resolve(str(tmp_path / "s2.parquet")))) == [f"s13-{n}" for n in range(7)]
+
+
+def test_a_collection_that_is_missing_is_looked_for_in_several_files_at_a_time(parts: Path, monkeypatch):
+    catalog = opened(resolve(str(parts)))
+    several: list[int] = []
+    whole = snapshot._open
+    monkeypatch.setattr(snapshot, "_open", lambda tables: (several.append(len(tables)), whole(tables)))
+    assert catalog.has("sentinel-2-l2a")
+    assert several == [1]
+    assert not catalog.has("landsat")
+    assert several[1:] == [1, 4, 4, 4, 4, 3]
+
+
+def test_a_snapshot_that_ends_before_what_is_asked_for_says_so(bucket: str, caplog: pytest.LogCaptureFixture):
     """Not every archive publishes all that it has: a season after its last file has no scene in it, and no error either."""
     later = Window("later", *(dt.datetime(2024, 7, d, tzinfo=UTC) for d in (1, 15, 8)))
-    assert ids(opened(resolve(str(parts))), later) == []
+    assert ids(opened(resolve(bucket)), later) == []
     assert "none of its 20 files is of a time from 2024-07-01T00:00:00Z to 2024-07-15T00:00:00Z" in caplog.text
 
 
@@ -141,14 +162,20 @@ def test_spans_are_told_by_names_alone():
     assert (start + WEEK, end - WEEK) == tuple(
         dt.datetime(2021, m, d, 10, 25, 31, tzinfo=UTC) for m, d in ((10, 25), (11, 1))
     )
-    assert span_of("part-1_2021-10-25_2021-10-25.parquet") is not None
+    one, two, later = "2021-10-25T00:00:00+00:00", "2021-10-25T10:25:31.5Z", "2021-11-01T00:00:00Z"
+    assert span_of(f"part-0001_{one}_{two}.parquet") is not None
     for name in (
         "part-0.parquet",
-        "a_2021-13-01_2021-14-01.parquet",
-        "a_2021-10-25.parquet",
-        "a_2021-10-25_2020-10-25.parquet",
+        "part-0001_2021-10-25_2021-11-01.parquet",
+        "export_2024-01-01_2024-01-02.parquet",
+        f"export_{one}_{two}.parquet",
+        f"my-part-0001_{one}_{two}.parquet",
+        f"part-0001_{one}_{two}.parquet.parquet",
+        f"part-0001_2021-13-01T00:00:00Z_{later}.parquet",
+        f"part-0001_{one}.parquet",
+        f"part-0001_{later}_{one}.parquet",
     ):
-        assert span_of(name) is None
+        assert span_of(name) is None, name
 
 
 TIMES = st.datetimes(dt.datetime(2015, 1, 1), dt.datetime(2030, 1, 1), timezones=st.just(UTC))

@@ -11,16 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from curation.build.context import Part, Patch, Slab, Source
+from curation.build.context import Part, Patch, Slab, Source, is_lasting
 from curation.build.pixels import assets_of
 from curation.build.power import Power
+from curation.errors import HeightsError, LostHeightsError, ReadError
+from curation.errors.causes import one_line
 from curation.errors.codes import Code
 from curation.model import Location, Scene
-from curation.outcomes import Reject
+from curation.outcomes import Reject, Status
 from curation.places import grid
 from curation.read import annotation, backscatter, groundrange
 from curation.read.annotation import Calibration
-from curation.read.geoid import undulation_m
+from curation.read.geoid import sha256_of, undulation_m
 from curation.read.groundrange import PlacedPixels, TiePoints
 from curation.read.raster import Raster
 from curation.read.reader import Asset, Read
@@ -87,6 +89,11 @@ class GroundRange(Power):
             Fact(
                 f"{source}_geoid_m", "float32", "mean height of the geoid above the ellipsoid, metres, that was added"
             ),
+            Fact(
+                f"{source}_geoid_sha256",
+                "string",
+                "sha256 of the geoid's file on the machine that read; empty where PROJ took it from no file",
+            ),
         ]
 
     def reads(self, source: Source, place: Location, scenes: Sequence[Scene], part: Part = "all") -> list[Read]:
@@ -101,6 +108,7 @@ class GroundRange(Power):
         Raises:
             Reject: `old_annotation`, `relief`, `relief_unknown`; `impossible` where it holds what cannot be.
             ReadError: a file of it cannot be read.
+            HeightsError: heights cannot be read, for which a rerun may have them.
         """
         array, (scene,) = source.arrays[name], scenes
         source.memo.clear()  # of another patch, or scene
@@ -157,6 +165,7 @@ class GroundRange(Power):
             "relief_corrected": int(source.corrects_relief),
             "incidence_deg": float(np.degrees(np.arctan(1 / cot)).mean()),
             "geoid_m": geoid_m,
+            "geoid_sha256": sha256_of(self.geoid),
         }
         source.memo.update(points=points, where=where, facts={f"{source.name}_{k}": v for k, v in told.items()})
         return where
@@ -167,6 +176,8 @@ def _heights_m(slab: Slab, kind: GroundRange, place: Location, px: int) -> tuple
 
     Raises:
         Reject: `relief_unknown`, where any is missing.
+        HeightsError: an item or a file of them cannot be read.
+        ReadError: that may pass, or the recipe takes nothing in place of what cannot be read.
     """
     its = next(s for s in slab.judges if s.name == kind.heights)
     name, own = next(iter(its.arrays.items()))
@@ -177,7 +188,13 @@ def _heights_m(slab: Slab, kind: GroundRange, place: Location, px: int) -> tuple
         for _ in its.chooser.read(slab, trial, its):
             pass
     except Reject as why:
-        raise Reject(Code.RELIEF_UNKNOWN, why.value) from why
+        if why.status is Status.FAILED:  # no refusal: a rerun asks again
+            raise LostHeightsError(f"heights of {its.name!r}: {why.code}: {why.cause}") from why
+        raise Reject(Code.RELIEF_UNKNOWN, why.value, cause=why.cause) from why
+    except ReadError as err:
+        if is_lasting(err, slab):  # and none of the scene: the next one has the same heights
+            raise HeightsError(f"heights of {its.name!r}: {one_line(err)}") from err
+        raise
     heights = trial.pixels[name][0].astype(np.float64)
     if (heights == own.nodata).any():
         raise Reject(Code.RELIEF_UNKNOWN, float((heights != own.nodata).mean()))

@@ -22,8 +22,8 @@ ROWS = (
     Mutant(
         "no other scene stands in where a certificate is not trusted",
         "curation/build/context.py",
-        "not isinstance(err, PassingError | SettingsError)",
-        "not isinstance(err, PassingError)",
+        "PassingError | SettingsError):\n        return False\n    return wants_next and err.code is None",
+        "PassingError):\n        return False\n    return wants_next",
         ("tests/store/test_trust.py::test_no_other_scene_stands_in_where_a_certificate_is_not_trusted",),
     ),
     Mutant(
@@ -158,8 +158,8 @@ ROWS = (
     Mutant(
         "what may pass fails the patch",
         "curation/build/context.py",
-        "isinstance(err, ReadError) and not isinstance(err, PassingError | SettingsError)",
-        "isinstance(err, ReadError) and not isinstance(err, SettingsError)",
+        "not isinstance(err, ReadError) or isinstance(err, PassingError | SettingsError)",
+        "not isinstance(err, ReadError) or isinstance(err, SettingsError)",
         ("tests/build/test_faults.py::test_no_other_scene_is_taken_for_what_may_pass[503]",),
     ),
     Mutant(
@@ -172,8 +172,8 @@ ROWS = (
     Mutant(
         "a recipe may ask for failing instead",
         "curation/build/context.py",
-        "return wants_next and isinstance",
-        "return isinstance",
+        "return wants_next and err.code is None",
+        "return err.code is None",
         ("tests/build/test_walk.py::test_a_recipe_may_want_a_patch_to_fail_for_what_cannot_be_read",),
     ),
     Mutant(
@@ -348,6 +348,37 @@ ROWS = (
         "    if (heights == own.nodata).any():\n        raise",
         "    if False:\n        raise",
         ("tests/build/test_ground_range.py::test_heights_that_are_missing_are_no_heights_of_the_tie_points",),
+    ),
+    Mutant(
+        "heights of an item that cannot be read are no refusal that lasts",
+        "curation/build/kinds/ground_range.py",
+        "        if why.status is Status.FAILED:",
+        "        if False:",
+        ("tests/build/test_ground_range.py::test_heights_that_cannot_be_read_fail_the_patch_and_a_rerun_has_them",),
+    ),
+    Mutant(
+        "heights of a file that cannot be read are no fault of the scene",
+        "curation/build/kinds/ground_range.py",
+        "        if is_lasting(err, slab):",
+        "        if False:",
+        ("tests/build/test_ground_range.py::test_heights_that_cannot_be_read_fail_the_patch_and_a_rerun_has_them",),
+    ),
+    Mutant(
+        "which geoid was added is recorded",
+        "curation/build/kinds/ground_range.py",
+        "sha256_of(self.geoid)",
+        '""',
+        ("tests/build/test_ground_range.py::test_a_scene_without_relief_comes_out_where_and_as_it_is",),
+    ),
+    Mutant(
+        "for what a person can mend no other scene is taken",
+        "curation/build/context.py",
+        "return wants_next and err.code is None",
+        "return wants_next",
+        (
+            "tests/build/test_walk.py"
+            "::test_what_a_person_can_mend_is_told_whether_it_is_required_or_not_and_no_other_scene_is_taken",
+        ),
     ),
     Mutant(
         "where one patch appears in an image is not where another does",

@@ -574,6 +574,26 @@ ROWS = (
         ("tests/read/test_groundrange.py::test_zeros_are_a_border_and_what_would_be_interpolated_of_them_is_no_data",),
     ),
     Mutant(
+        "noise is asked for only where backscatter is made of samples",
+        "curation/read/groundrange.py",
+        "        valid &= _counting(rows, cols, valid.shape)\n",
+        "",
+        (
+            "tests/read/test_groundrange.py"
+            "::test_noise_need_not_be_stated_for_a_border_nor_for_what_nothing_is_interpolated_of",
+        ),
+    ),
+    Mutant(
+        "noise is not asked for on a border",
+        "curation/read/groundrange.py",
+        "        line, sample = np.nonzero(valid)\n",
+        "        valid = _counting(rows, cols, valid.shape)\n        line, sample = np.nonzero(valid)\n",
+        (
+            "tests/read/test_groundrange.py"
+            "::test_noise_need_not_be_stated_for_a_border_nor_for_what_nothing_is_interpolated_of",
+        ),
+    ),
+    Mutant(
         "thermal noise is subtracted",
         "curation/read/groundrange.py",
         " - noise.at(lines, samples)",

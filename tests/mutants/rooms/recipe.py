@@ -4,6 +4,13 @@ from tests.mutants.row import Mutant
 
 ROWS = (
     Mutant(
+        "a default that is written down is the same dataset",
+        "curation/recipe/schema.py",
+        'exclude_if=lambda value: value != "correct"',
+        "exclude_if=lambda value: value is None",
+        ("tests/build/test_ground_range.py::test_refusing_over_relief_is_the_same_dataset_as_saying_nothing_of_it",),
+    ),
+    Mutant(
         "no two sources measure what is called the same",
         "curation/recipe/dataset.py",
         "        self._check_facts()\n",
