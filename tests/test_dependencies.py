@@ -77,7 +77,7 @@ def _declared(extra: str | None = None) -> set[str]:
 OF_EXTRA = {
     "earth": set((PACKAGE / "embedded").rglob("*.py")),
     "earthengine": {PACKAGE / "pack" / "labels" / "earthengine.py"},
-    "onnx": {PACKAGE / "pack" / "labels" / "model.py"},
+    "onnx": {PACKAGE / "pack" / "labels" / "runtimes.py"},
 }
 """Who imports what an extra brings along, and nobody else."""
 

@@ -137,10 +137,13 @@ def by_earthengine(dataset: Dataset, project: str, endpoint: str, *, here: bool)
     return way
 
 
-def by_model(dataset: Dataset, path: Path, source: str | None, constants: Path | None) -> tuple[ByModel, bytes]:
+def by_model(
+    dataset: Dataset, path: Path, source: str | None, constants: Path | None, *, dry: bool
+) -> tuple[ByModel, bytes]:
     """A model for a recipe's labels by season, and its file. Arguments and errors as of `model.of`."""
     labels = importing.source_of_images(dataset, "labels model")
-    return model.of(dataset, labels, imported_labels.legend_digest(dataset, labels), path, source, constants)
+    legend = imported_labels.legend_digest(dataset, labels)
+    return model.of(dataset, labels, legend, path, source, constants, dry=dry)
 
 
 def made_here(

@@ -110,13 +110,14 @@ class LabelSteps(ABC):
             source: whose nine bands the model is given; where left out, the one that is of the acquisition that labels are
                 of, beside the source that these are measured for.
             constants: a JSON file of exact constants; the rounded ones of `curation.pack.labels.model` where left out.
-            dry_run: only say what would be made.
+            dry_run: only say what would be made; the file is not executed, so that nobody knows whether it is such a model.
             check: raise where a map failed, rather than return it.
 
         Raises:
             ConfigError: it is no such model, or the recipe makes no such source.
         """
-        way, file = labelled.by_model(self.dataset, Path(path), source, None if constants is None else Path(constants))
+        exact = None if constants is None else Path(constants)
+        way, file = labelled.by_model(self.dataset, Path(path), source, exact, dry=dry_run)
         return self._labels_made(way, region, file, dry_run, check)
 
     def _labels_made(self, way: Way, region: str | Path, file: bytes, dry_run: bool, check: bool) -> MapsResult:

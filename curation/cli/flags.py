@@ -292,8 +292,10 @@ def _add_made(actions: argparse._SubParsersAction[_Parser], parents: list[_Parse
         help="JSON, nine pairs [[first, second], ...] by which bands are scaled; the default ones are rounded",
     )
     model.set_defaults(run=do_labels_by_model)
-    for made in (engine, model):
-        made.add_argument("--dry-run", action="store_true", help="say what would be asked for and written")
+    engine.add_argument("--dry-run", action="store_true", help="say what would be asked for and written")
+    model.add_argument(
+        "--dry-run", action="store_true", help="say what would be written; the file is hashed, and not executed"
+    )
 
 
 def _add_labels(verb: argparse.ArgumentParser) -> None:

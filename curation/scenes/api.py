@@ -27,7 +27,7 @@ from curation.scenes.cells import Box, joint
 from curation.scenes.fields import Fields, SearchAnswer, Watched, asked_for
 from curation.scenes.items import Found, Query, name_of, reduced_each
 from curation.scenes.paging import LARGE_PAGE_ITEMS, PAGE_ITEMS, Asked, EndlessError, body_of, most_items, pages
-from curation.scenes.session import check_reached, prepared
+from curation.scenes.session import check_reached, session_for
 from curation.store import hrefs, trust
 
 log = logging.getLogger(__name__)
@@ -233,7 +233,7 @@ def _opened(catalog: Catalog) -> pystac_client.Client:
     log.info("catalog %s: asking %s", catalog.label, catalog.location)
     check_reached(catalog)
     pages = _Pages(timeout=60)
-    prepared(pages.session, catalog, retry)
+    pages.session = session_for(catalog, retry)
     try:
         return pystac_client.Client.open(catalog.location, stac_io=pages)
     except ConfigError:

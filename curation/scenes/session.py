@@ -25,13 +25,38 @@ REACH_S = 5.0
 _PORTS = {"http": 80, "https": 443}
 
 
-def prepared(session: requests.Session, catalog: Catalog, retry: Retry) -> requests.Session:
-    """The session, set to ask a catalog: with what lets one in, where that was given, and by the rule of trust."""
-    for scheme in _PORTS:
-        session.mount(f"{scheme}://", _Adapter(max_retries=_NoRetryOfDistrust.of(retry)))
-    if catalog.secret_url:
-        session.auth = _QueryOf(catalog.secret_url)
-    return session
+def session_for(catalog: Catalog, retry: Retry) -> GivenSession:
+    """What asks a catalog: with what lets one in, where that was given."""
+    return GivenSession(retry, _QueryOf(catalog.secret_url) if catalog.secret_url else None)
+
+
+class GivenSession(requests.Session):
+    """A session that sends what it was given, and trusts as `trust` says.
+
+    By itself requests adds what a netrc file has for a host, or as its `default` for any: to who asked for nothing, to where
+    an answer redirects, and in place of a token that was given.
+
+    Args:
+        retry: how often what fails is asked for again.
+        auth: what lets one in; nothing but headers that a request brings where None.
+        pool: what `HTTPAdapter` is told of its connections.
+    """
+
+    def __init__(self, retry: Retry, auth: requests.auth.AuthBase | None = None, **pool: Any) -> None:
+        super().__init__()
+        self.auth = auth or _as_it_is  # where there is none, requests looks for a netrc file
+        for scheme in _PORTS:
+            self.mount(f"{scheme}://", _Adapter(max_retries=_NoRetryOfDistrust.of(retry), **pool))
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """As of Session, without what a netrc file has for where an answer redirects."""
+        was, now = str(response.request.url), str(prepared_request.url)
+        if self.should_strip_auth(was, now):  # type: ignore[no-untyped-call] # requests' own
+            prepared_request.headers.pop("Authorization", None)
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
 
 
 class _QueryOf(requests.auth.AuthBase):

@@ -34,7 +34,7 @@ def test_what_lets_one_in_is_sent_to_the_catalogs_own_origin_and_to_no_other(tmp
 
     with serving(noted("other", b"{}")) as other, serving(noted("own", b"{}", Location=f"{other}/there")) as own:
         catalog = resolve(f"{own.replace('//', '//me:pass%20word@')}/?token=T&limit=9")
-        asks = session.prepared(requests.Session(), catalog, Retry(0))
+        asks = session.session_for(catalog, Retry(0))
         asks.trust_env = False
         for url in (f"{own}/a?limit=1", f"{own}/moved", f"{other}/b"):
             asks.get(url)
@@ -43,6 +43,28 @@ def test_what_lets_one_in_is_sent_to_the_catalogs_own_origin_and_to_no_other(tmp
         ("/moved?token=T&limit=9", GIVEN["Authorization"]),
     ]
     assert asked["other"] == [("/there", None), ("/b", None)]
+
+
+@pytest.mark.parametrize("whose", ["machine 127.0.0.1", "default"])
+def test_what_a_netrc_file_has_is_sent_to_nobody(tmp_path, monkeypatch, whose):
+    (tmp_path / "netrc").write_text(f"{whose} login me password S3CRET\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert requests.utils.get_netrc_auth("http://127.0.0.1") == ("me", "S3CRET")
+    asked: list[tuple[str, str | None]] = []
+
+    def answer(request: Request) -> None:
+        asked.append((request.path, request.headers["Authorization"]))
+        moved = {"Location": there + "/there"} if request.path == "/moved" else {}
+        request.send(302 if moved else 200, b"{}", **moved)
+
+    token = {"Authorization": "Bearer TOKEN"}
+    with serving(answer) as there, serving(answer) as url:
+        for catalog in (url, url.replace("//", "//me:pass%20word@")):
+            asks = session.session_for(resolve(catalog), Retry(0))
+            asks.get(f"{url}/moved")
+        session.GivenSession(Retry(0)).get(f"{url}/moved", headers=token)
+    assert [path for path, _ in asked] == ["/moved", "/there"] * 3
+    assert [its for _, its in asked] == [None, None, GIVEN["Authorization"], None, token["Authorization"], None]
 
 
 def test_a_catalog_that_wants_them_is_searched_with_them():

@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import requests
 from numpy.typing import NDArray
-from requests.adapters import HTTPAdapter
+from urllib3 import Retry
 
-from curation.errors import AccessError, ConfigError, CurationError, NoAccessError, PassingError, ReadError
+from curation.errors import AccessError, ConfigError, CurationError, NoAccessError, PassingError, ReadError, TrustError
 from curation.errors.causes import first_line, one_line
 from curation.errors.codes import Code
 from curation.errors.printable import printable
@@ -43,6 +43,8 @@ from curation.recipe.access import is_private
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import digest
 from curation.scenes import acquisition
+from curation.scenes.session import GivenSession
+from curation.store import trust
 from curation.work import extras
 from curation.work.progress import told_bytes
 
@@ -180,13 +182,17 @@ class EarthEngine:
     def _asked(self, ask: Callable[[Any], T]) -> T:
         """What Earth Engine answers, as the library that it is given asks; tried again where it fails for what may pass."""
         for attempt in range(1, TRIES + 1):
+            opened = None
             try:
                 with _slots(self.at_once):
-                    return ask(_engine(self.endpoint, self.project))
+                    opened = _opened(self.endpoint, self.project)
+                    return ask(opened.ee)
             except CurationError as err:
                 passing = err
             except Exception as err:  # noqa: BLE001 - the library raises what its own ones do
                 passing = translated(err, self.title)
+            if opened is not None and isinstance(passing, AccessError):
+                _forget(opened)
             if not isinstance(passing, PassingError) or attempt == TRIES:
                 raise passing
             least_s = min(FIRST_WAIT_S * 2 ** (attempt - 1), MOST_WAIT_S) * (0.5 + random.random() / 2)
@@ -269,11 +275,25 @@ def _project(credentials: Any, said: str) -> str:
     return str(found)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Opened:
+    """The library, speaking with some credentials."""
+
+    ee: Any
+
+
 _engine_lock = threading.Lock()
-_engines: dict[tuple[int, str, str], Any] = {}
+_engines: dict[tuple[int, str, str], _Opened] = {}
 
 
-def _engine(endpoint: str, project: str) -> Any:
+def _forget(opened: _Opened) -> None:
+    """Has credentials looked for anew by who asks next: those that were refused may have been renewed."""
+    with _engine_lock:
+        if opened in _engines.values():  # another thread may have been refused with the same, and have new ones by now
+            _engines.clear()
+
+
+def _opened(endpoint: str, project: str) -> _Opened:
     """The library, speaking to an endpoint for a project: once per process, since its state is the process's."""
     key = (os.getpid(), endpoint, project)
     with _engine_lock:
@@ -290,7 +310,7 @@ def _engine(endpoint: str, project: str) -> Any:
                 project=_project(credentials, project),
                 http_transport=_Transport(AT_ONCE),
             )
-            _engines[key] = ee
+            _engines[key] = _Opened(ee)
         return _engines[key]
 
 
@@ -303,14 +323,12 @@ def _slots(at_once: int) -> threading.BoundedSemaphore:
 class _Transport:
     """What the library sends requests through: one pool of connections for all threads, deadlines, and answers that end.
 
-    Its own has no deadline, and a pool of ten.
+    Its own has no deadline, a pool of ten, and trusts whom requests does. The token that the library gives goes with a
+    request, nothing else does, and no redirect is followed: the service has none.
     """
 
     def __init__(self, at_once: int) -> None:
-        self._session = requests.Session()
-        adapter = HTTPAdapter(pool_maxsize=at_once, pool_block=True)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        self._session = GivenSession(Retry(0, read=False), pool_maxsize=at_once, pool_block=True)
 
     def request(
         self,
@@ -321,14 +339,19 @@ class _Transport:
         redirections: int | None = None,
         connection_type: Any = None,
     ) -> tuple[httplib2.Response, bytes]:
-        """An answer, in httplib2's form. Raises PassingError where none came, ReadError where it does not end."""
+        """An answer, in httplib2's form.
+
+        Raises:
+            TrustError: the service's certificate is not trusted.
+            PassingError: no answer came.
+            ReadError: it does not end.
+        """
         import httplib2
 
         del redirections, connection_type
         try:
-            with self._session.request(
-                method, uri, data=body, headers=headers, timeout=(CONNECT_S, READ_S), stream=True
-            ) as answer:
+            how: dict[str, Any] = {"timeout": (CONNECT_S, READ_S), "stream": True, "allow_redirects": False}
+            with self._session.request(method, uri, data=body, headers=headers, **how) as answer:
                 content = bytearray()
                 for part in answer.iter_content(2**16):
                     content += part
@@ -336,6 +359,8 @@ class _Transport:
                         raise ReadError(f"{printable(uri)}: an answer of more than {2 * MOST_BYTES} bytes")
                 return httplib2.Response({**answer.headers, "status": str(answer.status_code)}), bytes(content)
         except requests.RequestException as err:
+            if trust.refused(err):
+                raise TrustError(f"{printable(uri)}: {trust.advice()}") from None
             raise PassingError(f"{printable(uri)}: {one_line(err)}") from None
 
 

@@ -2,7 +2,7 @@
 
 The published model is a TensorFlow SavedModel (github.com/google/dynamicworld, `model/forward`, Apache-2.0); what runs here
 is that, or another for the same input, as ONNX or TorchScript. **A model file is a program**: it is named by who runs the
-command and by nobody else, and what workers execute are the very bytes that were hashed then.
+command and by nobody else, and what workers execute are the very bytes that were hashed then: all of it is in that one file.
 
 The input is as the repository's `single_image_runner.ipynb` makes it: nine bands of L1C without the +1000 offset, bilinear
 to 10 m, `log(DN × 0.005 + 1)`, minus the first constant of the band, by its second, and `sigmoid(5x - 1)`. The output is
@@ -19,8 +19,7 @@ import functools
 import hashlib
 import json
 import threading
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,15 +34,16 @@ from curation.errors.causes import one_line
 from curation.errors.codes import Code
 from curation.errors.printable import printable
 from curation.outcomes import Reject, Status
+from curation.pack.labels import runtimes
 from curation.pack.labels.making import MapsJob, MapsPlan, Wanted
 from curation.pack.labels.mapfile import file_name
+from curation.pack.labels.runtimes import Run
 from curation.read import radiometry
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import digest
 from curation.recipe.sources import ArraySpec, SourceSpec
 from curation.store import local, paths
 from curation.store.objects import Store
-from curation.work import extras
 from curation.work.progress import told_bytes
 
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B11", "B12")
@@ -77,8 +77,6 @@ TRIED = ("NHWC", "NCHW")
 
 PREPARED = 1
 """Of how the input is made: other numbers make other maps."""
-
-Run = Callable[[NDArray[np.float32]], Any]
 
 
 def prepared(dn: NDArray[Any], constants: Sequence[tuple[float, float]] = CONSTANTS) -> NDArray[np.float32]:
@@ -210,7 +208,7 @@ class ByModel:
 
 
 def of(
-    dataset: Dataset, labels: str, legend: str, path: Path, source: str | None, constants: Path | None
+    dataset: Dataset, labels: str, legend: str, path: Path, source: str | None, constants: Path | None, *, dry: bool
 ) -> tuple[ByModel, bytes]:
     """A model for the labels of a recipe, asked once whether it is one; and the bytes of its file.
 
@@ -222,12 +220,13 @@ def of(
         source: whose nine bands it is given; one that goes with the same other as the labels, or that itself. Where left
             out the one that goes with it, has them, and is no other labels': level 1C, as the published model wants.
         constants: a file of exact constants (`constants_of`).
+        dry: it is not asked, since that executes it.
 
     Raises:
         ConfigError: it is no such model, or the recipe makes no such source.
     """
     where = f"model {printable(str(path))}"
-    _runtime(path.name, where)
+    runtimes.check(path.name, where)
     local.check(path, where, MOST_BYTES)
     follows = dataset.specs[labels].pick.follows or ""
     source = source or _usual(dataset, follows)
@@ -237,7 +236,13 @@ def of(
     array = next(iter(dataset.arrays[labels].values()))
     if array.res_m != RES_M:
         raise ConfigError(f"source {labels!r}: has pixels of {array.label}, expected {RES_M:g} m: the model's are")
-    answering(_run_of(data, path.name, where), array.px(dataset.recipe.grid.size), _classes(dataset, labels), where)
+    if not dry:
+        answering(
+            runtimes.run_of(data, path.name, where),
+            array.px(dataset.recipe.grid.size),
+            _classes(dataset, labels),
+            where,
+        )
     return made, data
 
 
@@ -321,18 +326,6 @@ def _classes(dataset: Dataset, labels: str) -> int:
     return len(dataset.specs[labels].kind.legend)
 
 
-def _runtime(name: str, where: str) -> str:
-    suffix = Path(name).suffix.lower()
-    if suffix == ".onnx":
-        extras.check("onnx", where)
-        return "onnx"
-    if suffix in (".pt", ".pth", ".ts"):
-        return "torch"
-    raise ConfigError(
-        f"{where}: its name ends in {suffix or 'nothing'!r}, expected .onnx, or .pt, .pth or .ts (TorchScript)"
-    )
-
-
 _loading = threading.Lock()
 
 
@@ -355,50 +348,8 @@ def loaded(store: Store, key: str, sha256: str, name: str, px: int, classes: int
                     f"{store.where(key)}: has sha256 {found[:12]}…, expected {sha256[:12]}…: it is not executed"
                 )
             where = f"model {name}"
-            run = _models[sha256, px, classes] = answering(_run_of(data, name, where), px, classes, where)
+            run = _models[sha256, px, classes] = answering(runtimes.run_of(data, name, where), px, classes, where)
         return run
-
-
-def _run_of(data: bytes, name: str, where: str) -> Run:
-    """The model as a function of an array (1, …) float32. Raises ConfigError where its runtime cannot read it."""
-    try:
-        return _onnx(data) if _runtime(name, where) == "onnx" else _torch(data)
-    except ConfigError:
-        raise
-    except Exception as err:  # noqa: BLE001 - runtimes raise what their own code does
-        raise ConfigError(f"{where}: cannot be loaded: {one_line(err)}") from None
-
-
-def _onnx(data: bytes) -> Run:
-    import onnxruntime
-
-    how = onnxruntime.SessionOptions()
-    how.intra_op_num_threads = how.inter_op_num_threads = 1  # workers are as many as there are cores
-    how.log_severity_level = 4
-    session = onnxruntime.InferenceSession(data, how, providers=["CPUExecutionProvider"])
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    if len(inputs) != 1 or inputs[0].type != "tensor(float)":
-        found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
-        raise ConfigError(
-            f"the model takes {found}; expected one input, tensor(float), of (1, y, x, 9) or (1, 9, y, x)"
-        )
-    return lambda x: session.run([outputs[0].name], {inputs[0].name: x})[0]
-
-
-def _torch(data: bytes) -> Run:
-    import io
-
-    import torch
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that TorchScript is old: whoever has such a file has no other
-        module = torch.jit.load(io.BytesIO(data), map_location="cpu").eval()  # type: ignore[no-untyped-call] # torch's own
-
-    def run(x: NDArray[np.float32]) -> Any:
-        with torch.inference_mode():
-            return module(torch.from_numpy(x)).numpy()
-
-    return run
 
 
 def answering(run: Run, px: int, classes: int, where: str) -> Run:

@@ -454,6 +454,62 @@ ROWS = (
         ("tests/pack/labels/test_model.py::test_a_model_that_was_replaced_where_workers_find_it_is_not_executed",),
     ),
     Mutant(
+        "requests to Earth Engine bring its own token, over what this project trusts",
+        "curation/pack/labels/earthengine.py",
+        "GivenSession(Retry(0, read=False), pool_maxsize=at_once, pool_block=True)",
+        "requests.Session()",
+        (
+            "tests/pack/labels/test_earthengine.py::test_a_redirect_is_not_followed",
+            "tests/pack/labels/test_earthengine.py::test_a_certificate_that_is_not_trusted_is_told_after_one_try_and_one_of_a_ca_that_is_named_is_good",
+        ),
+    ),
+    Mutant(
+        "a redirect of Earth Engine is not followed",
+        "curation/pack/labels/earthengine.py",
+        '"allow_redirects": False',
+        '"allow_redirects": True',
+        ("tests/pack/labels/test_earthengine.py::test_a_redirect_is_not_followed",),
+    ),
+    Mutant(
+        "a certificate of Earth Engine that is not trusted is not asked for again",
+        "curation/pack/labels/earthengine.py",
+        "            if trust.refused(err):\n",
+        "            if False:\n",
+        (
+            "tests/pack/labels/test_earthengine.py::test_a_certificate_that_is_not_trusted_is_told_after_one_try_and_one_of_a_ca_that_is_named_is_good",
+        ),
+    ),
+    Mutant(
+        "credentials that Earth Engine refused are looked for anew",
+        "curation/pack/labels/earthengine.py",
+        "                _forget(opened)\n",
+        "                pass\n",
+        ("tests/pack/labels/test_earthengine.py::test_who_was_refused_is_let_in_with_another_account_by_the_next_run",),
+    ),
+    Mutant(
+        "a model has no weights that were not hashed",
+        "curation/pack/labels/runtimes.py",
+        '    how.add_session_config_entry("session.model_external_initializers_file_folder_path", _NO_FOLDER)\n',
+        "",
+        ("tests/pack/labels/test_model.py::test_weights_in_another_file_which_the_hash_says_nothing_of_are_refused",),
+    ),
+    Mutant(
+        "a model of torch runs on one core",
+        "curation/pack/labels/runtimes.py",
+        "torch.set_num_threads(1)",
+        "torch.set_num_threads(before)",
+        (
+            "tests/pack/labels/test_model.py::test_a_model_of_torch_runs_on_one_core_and_the_process_has_its_own_afterwards",
+        ),
+    ),
+    Mutant(
+        "a dry run executes no model",
+        "curation/pack/labels/model.py",
+        "    if not dry:\n",
+        "    if True:\n",
+        ("tests/pack/labels/test_model.py::test_a_dry_run_does_not_execute_the_file",),
+    ),
+    Mutant(
         "a model's NaN is no label",
         "curation/pack/labels/model.py",
         "        if not np.isfinite(logits[there]).all():\n",

@@ -117,6 +117,20 @@ ROWS = (
         ("tests/scenes/test_session.py::test_what_lets_one_in_is_sent_to_the_catalogs_own_origin_and_to_no_other",),
     ),
     Mutant(
+        "a catalog is sent nothing of a netrc file",
+        "curation/scenes/session.py",
+        "self.auth = auth or _as_it_is ",
+        "self.auth = auth ",
+        ("tests/scenes/test_session.py::test_what_a_netrc_file_has_is_sent_to_nobody",),
+    ),
+    Mutant(
+        "where a catalog redirects nothing of a netrc file is sent",
+        "curation/scenes/session.py",
+        "    def rebuild_auth(",
+        "    def rebuilt_auth(",
+        ("tests/scenes/test_session.py::test_what_a_netrc_file_has_is_sent_to_nobody",),
+    ),
+    Mutant(
         "a URL of a catalog's origin does not become a path of this machine",
         "curation/scenes/items.py",
         "return below if hrefs.is_relative(below) else href",

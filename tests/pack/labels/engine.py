@@ -13,6 +13,7 @@ import datetime as dt
 import importlib.resources
 import json
 import re
+import ssl
 import threading
 import time
 from collections import Counter
@@ -35,6 +36,7 @@ from tests.loopback import Request, serving
 COLLECTION = "projects/earthengine-public/assets/GOOGLE/DYNAMICWORLD/V1"
 PROJECT = "a-project"
 MAIL = "who@a-project.iam.gserviceaccount.com"
+OTHER_MAIL = MAIL.replace("who", "other")
 SIGNER = rsa.generate_private_key(65537, 2048)
 
 
@@ -57,6 +59,8 @@ class Engine:
     images: list[Image] = field(default_factory=list)
     refuse: Callable[[str, int], tuple[int, dict[str, str]] | None] = lambda what, number: None
     """Status and headers in place of the answer to the n-th request of a kind (`list`, `pixels`), from 1 on."""
+    barred: set[str] = field(default_factory=set)
+    """Accounts that are given a token, and may use nothing."""
     answer_s: float = 0.0
     """How long it works on pixels."""
     counts: Counter[str] = field(default_factory=Counter)
@@ -68,24 +72,29 @@ class Engine:
     problems: list[str] = field(default_factory=list)
     """What was asked in another form than the service's: a test looks that there is nothing."""
     url: str = ""
-    _tokens: set[str] = field(default_factory=set)
+    _tokens: dict[str, str] = field(default_factory=dict)
+    """Token → whose it is."""
     _now: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def key_file(self, path: Path) -> Path:
+    def key_file(self, path: Path, mail: str = MAIL) -> Path:
         """A service account's key, as the console gives it."""
         key = SIGNER.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        value = {"type": "service_account", "project_id": PROJECT, "client_email": MAIL, "private_key_id": "1"}
+        value = {"type": "service_account", "project_id": PROJECT, "client_email": mail, "private_key_id": "1"}
         path.write_text(json.dumps(value | {"private_key": key.decode(), "token_uri": f"{self.url}/token"}))
         return path
 
     def answer(self, request: Request) -> None:
         url = urlsplit(request.path)
+        given = request.headers.get("Authorization", "")
+        if given and (url.path == "/token" or not given.startswith("Bearer ")):
+            self.problems.append(f"{request.path}: was sent {given}")
         if url.path == "/token":
             return self._token(request)
-        if request.headers.get("Authorization", "").removeprefix("Bearer ") not in self._tokens:
+        mail = self._tokens.get(given.removeprefix("Bearer "))
+        if mail is None:
             return self._error(request, 401, "Request had invalid authentication credentials.")
         if url.path == "/$discovery/rest":
             return _json(request, self._discovery())
@@ -105,6 +114,8 @@ class Engine:
             self._now += 1
             self.most_at_once = max(self.most_at_once, self._now)
         try:
+            if mail in self.barred:
+                return self._error(request, 403, "Caller does not have required permission.")
             if refused := self.refuse(what, number):
                 return self._error(request, refused[0], "Too many requests, or the like.", refused[1])
             return act(request, parse_qs(url.query))
@@ -118,10 +129,13 @@ class Engine:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         claims = jwt.decode(form["assertion"][0], certs=public, audience="https://oauth2.googleapis.com/token")
-        if claims["iss"] != MAIL or "https://www.googleapis.com/auth/earthengine" not in claims["scope"]:
+        if (
+            claims["iss"] not in (MAIL, OTHER_MAIL)
+            or "https://www.googleapis.com/auth/earthengine" not in claims["scope"]
+        ):
             return self._error(request, 400, "invalid_scope")
         token = f"token-{len(self._tokens)}-{time.monotonic_ns()}"
-        self._tokens.add(token)
+        self._tokens[token] = claims["iss"]
         return _json(request, {"access_token": token, "expires_in": 3600, "token_type": "Bearer"})
 
     def _discovery(self) -> dict[str, Any]:
@@ -236,10 +250,13 @@ FUNCTIONS = {
 
 
 @contextlib.contextmanager
-def serving_engine() -> Iterator[Engine]:
-    """The service; once the block has ended well, nothing may have been asked of it that it does not know."""
+def serving_engine(secured: ssl.SSLContext | None = None) -> Iterator[Engine]:
+    """The service, of https where it is secured.
+
+    Once the block has ended well, nothing may have been asked of it that it does not know, or with what it does not want.
+    """
     engine = Engine()
-    with serving(engine.answer) as url:
+    with serving(engine.answer, secured) as url:
         engine.url = url
         yield engine
     assert engine.problems == []

@@ -16,6 +16,20 @@ def written(path: Path, weights: np.ndarray, bias: np.ndarray, layout: str = "NH
     return (_onnx if path.suffix == ".onnx" else _torch)(path, weights, bias, layout)
 
 
+def with_weights_in(data: bytes, where: str, is_constant: bool) -> bytes:
+    """An ONNX model whose weights are those of another file; an initializer, or the constant of a node."""
+    model = onnx.load_from_string(data)
+    held = model.graph.initializer[0]
+    lies = {"location": where, "offset": "0", "length": str(len(held.raw_data))}
+    held.ClearField("raw_data")
+    held.data_location = TensorProto.EXTERNAL
+    held.external_data.extend(onnx.StringStringEntryProto(key=k, value=v) for k, v in lies.items())
+    if is_constant:
+        model.graph.node.insert(0, helper.make_node("Constant", [], [held.name], value=held))
+        del model.graph.initializer[0]
+    return model.SerializeToString()
+
+
 def _onnx(path: Path, weights: np.ndarray, bias: np.ndarray, layout: str) -> Path:
     shape = ["n", "y", "x", 9] if layout == "NHWC" else ["n", 9, "y", "x"]
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("bands", "logits"))

@@ -18,9 +18,11 @@ from rasterio.io import MemoryFile
 
 from curation.cli import main
 from curation.pack.labels import earthengine
-from curation.store import paths
+from curation.store import paths, trust
 from tests import world as tiny
-from tests.pack.labels.engine import PROJECT, Engine, Image, serving_engine
+from tests.authority import authority_in
+from tests.loopback import serving
+from tests.pack.labels.engine import MAIL, OTHER_MAIL, PROJECT, Engine, Image, serving_engine
 from tests.pack.labels.files import labels, metas
 from tests.processes import started
 from tests.run import Curate
@@ -48,6 +50,8 @@ def engine(built: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
             )
         ]
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(made.key_file(tmp_path / "key.json")))
+        (tmp_path / "netrc").write_text("default login me password S3CRET\n")  # which nobody is to be sent
+        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
         monkeypatch.setattr(earthengine, "FIRST_WAIT_S", 0.01)
         monkeypatch.setattr(earthengine, "MOST_WAIT_S", 0.02)
         yield made
@@ -238,13 +242,53 @@ def test_a_token_that_is_refused_is_told_and_not_tried_again(mine: Curate, engin
     assert engine.counts["list"] <= 10  # once per slab and image
 
 
+def test_who_was_refused_is_let_in_with_another_account_by_the_next_run(
+    mine: Curate, engine: Engine, tmp_path: Path, monkeypatch
+):
+    engine.barred.add(MAIL)
+    assert ask(mine, engine) == 1
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(engine.key_file(tmp_path / "other.json", OTHER_MAIL)))
+    assert ask(mine, engine) == 0
+    assert len(maps(mine)) == OK_MAPS
+
+
+def test_a_redirect_is_not_followed(mine: Curate, engine: Engine, capsys):
+    sent = []
+    with serving(lambda request: (sent.append(request.path), request.send(200, b"{}"))) as elsewhere:
+        engine.refuse = lambda what, number: (302, {"Location": f"{elsewhere}/v1"})
+        assert ask(mine, engine) == 1
+    assert "HTTP 302" in capsys.readouterr().err
+    assert sent == []
+    assert engine.counts["list"] <= 10  # once per slab and image
+
+
+def test_a_certificate_that_is_not_trusted_is_told_after_one_try_and_one_of_a_ca_that_is_named_is_good(
+    mine: Curate, engine: Engine, tmp_path: Path, monkeypatch, capsys
+):
+    for name in trust.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "ca").mkdir()
+    context, shaken = authority_in(tmp_path / "ca"), []
+    context.sni_callback = lambda *_: shaken.append("")
+    with serving_engine(context) as secured:
+        secured.images = engine.images
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(secured.key_file(tmp_path / "key.json")))
+        assert ask(mine, secured) == 1
+        assert "set REQUESTS_CA_BUNDLE to that CA's file" in capsys.readouterr().err
+        assert all('"code": "untrusted"' in p.read_text() for p in (mine.folder / "maps").rglob("*.json"))
+        assert 0 < len(shaken) <= 10  # once per slab and image
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca" / "ca.pem"))
+        assert ask(mine, secured) == 0
+    assert len(maps(mine)) == OK_MAPS
+
+
 def test_nothing_secret_is_kept_or_told(mine: Curate, engine: Engine, tmp_path: Path, capsys):
     engine.refuse = lambda what, number: (503, {}) if number % 2 else None
     ask(mine, engine, "-v")
     done = capsys.readouterr()
     secret = json.loads((tmp_path / "key.json").read_text())["private_key"].splitlines()[5]
     kept = b"".join(p.read_bytes() for p in mine.folder.rglob("*") if p.is_file())
-    for text in (secret, "token-", "Bearer"):
+    for text in (secret, "token-", "Bearer", "S3CRET"):
         assert text not in done.out + done.err
         assert text.encode() not in kept
 

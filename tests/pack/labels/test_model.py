@@ -15,7 +15,7 @@ import rasterio
 
 from curation.cli import main
 from curation.errors import ConfigError, DamageError
-from curation.pack.labels import model
+from curation.pack.labels import model, runtimes
 from curation.recipe.dataset import load_dataset
 from curation.store.objects import Store
 from tests import world as tiny
@@ -207,6 +207,57 @@ def test_a_model_that_was_replaced_where_workers_find_it_is_not_executed(mine: C
     sha256 = model.hashlib.sha256(file.read_bytes()).hexdigest()
     with pytest.raises(DamageError, match="it is not executed"):
         model.loaded(store, "maps/x.model", sha256, "m.onnx", 48, 9)
+
+
+@pytest.mark.parametrize("where", ["weights.bin", "../cwd/weights.bin", "../weights.bin", "{tmp_path}/cwd/weights.bin"])
+@pytest.mark.parametrize("is_constant", [False, True])
+def test_weights_in_another_file_which_the_hash_says_nothing_of_are_refused(tmp_path, monkeypatch, where, is_constant):
+    (tmp_path / "cwd").mkdir()
+    for folder in (tmp_path, tmp_path / "cwd"):
+        (folder / "weights.bin").write_bytes(WEIGHTS.astype(np.float32).tobytes())
+    monkeypatch.chdir(tmp_path / "cwd")
+    file = stand_in.written(tmp_path / "m.onnx", WEIGHTS, BIAS)
+    runtimes.run_of(file.read_bytes(), "m.onnx", "model")
+    elsewhere = stand_in.with_weights_in(file.read_bytes(), where.format(tmp_path=tmp_path), is_constant)
+    with pytest.raises(ConfigError, match=r"cannot be loaded: .*save it as one file"):
+        runtimes.run_of(elsewhere, "m.onnx", "model")
+
+
+def test_a_model_of_torch_runs_on_one_core_and_the_process_has_its_own_afterwards(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    load, many = torch.jit.load, []
+
+    class Noting:
+        def __init__(self, *args, **how):
+            self.module = load(*args, **how)
+
+        def eval(self):
+            return self
+
+        def __call__(self, x):
+            many.append(torch.get_num_threads())
+            return self.module(x)
+
+    monkeypatch.setattr(torch.jit, "load", Noting)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        file = stand_in.written(tmp_path / "m.pt", WEIGHTS, BIAS)
+        run = runtimes.run_of(file.read_bytes(), "m.pt", "model")
+        assert run(np.zeros((1, 4, 4, 9), np.float32)).shape == (1, 4, 4, 9)
+        with pytest.raises(RuntimeError):
+            run(np.zeros((1, 4, 4, 2), np.float32))
+        assert (many, torch.get_num_threads()) == ([1, 1], 3)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_dry_run_does_not_execute_the_file(mine: Curate, tmp_path: Path, monkeypatch, capsys):
+    file = stand_in.written(tmp_path / "m.onnx", WEIGHTS, BIAS)
+    monkeypatch.setattr(runtimes, "run_of", None)
+    assert run(mine, file, "--dry-run") == 0
+    assert "maps of 2 images to make" in capsys.readouterr().out
+    assert not (mine.folder / "maps").exists()
 
 
 def test_a_model_whose_output_is_no_number_gives_no_map(mine: Curate, tmp_path: Path, capsys):
