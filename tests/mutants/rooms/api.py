@@ -58,6 +58,15 @@ ROWS = (
         ),
     ),
     Mutant(
+        "a build goes on where maps were made of what was built before",
+        "curation/api/labelled.py",
+        "if or_else and stated.fault and not self.labels.record.made_by:",
+        "if or_else and stated.fault:",
+        (
+            "tests/pack/labels/test_earthengine.py::test_a_second_region_is_built_after_maps_of_a_first_and_the_labels_are_of_both",
+        ),
+    ),
+    Mutant(
         "what asks a catalog for labels opens it for its searches, too",
         "curation/api/folder.py",
         "keep=given.keep, searches=searches)",

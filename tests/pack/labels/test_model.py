@@ -194,7 +194,7 @@ def test_labels_come_from_the_maps_and_a_rerun_executes_nothing(mine: Curate, tm
 
 @pytest.fixture(scope="module")
 def of_other_pixels(with_l1c: Curate, tmp_path_factory: pytest.TempPathFactory) -> Curate:
-    """The same places and scenes, B04 brighter; one slab is built. Nobody changes it."""
+    """The same places and scenes, B04 brighter; nine patches are built. Nobody changes it."""
     folder = tmp_path_factory.mktemp("brighter")
     shutil.copytree(with_l1c.world.folder, folder / "world")
     made = tiny.World(folder / "world")
@@ -202,7 +202,7 @@ def of_other_pixels(with_l1c: Curate, tmp_path_factory: pytest.TempPathFactory) 
     made.recipe.write_text(text.replace(json.dumps(str(with_l1c.world.folder)), json.dumps(str(made.folder))))
     made.raster("l1c/B04.tif", toa("B04", 10) + np.uint16(1600), tiny._at(10), f"EPSG:{tiny.EPSG}", nodata=0)
     curate = Curate(made, folder / "root")
-    assert curate("build", "--season", "summer", "--limit", "4", "--allow-unknown-labels") == 0
+    assert curate("build", "--season", "summer", "--limit", "9", "--allow-unknown-labels") == 0
     return curate
 
 
