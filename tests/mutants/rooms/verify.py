@@ -90,8 +90,8 @@ ROWS = (
     Mutant(
         "a record of maps that cannot be read is named",
         "curation/verify/labels.py",
-        '            found.faults.append(f"{outcomes}; delete',
-        '            found.unfinished.append(f"{outcomes}; delete',
+        "if isinstance(outcomes, DamageError):\n            found.faults.append(",
+        "if isinstance(outcomes, DamageError):\n            found.unfinished.append(",
         (
             "tests/pack/labels/test_earthengine.py::test_a_record_that_was_changed_or_torn_is_a_fault_of_verify_and_is_made_again_of_the_maps",
         ),
