@@ -47,9 +47,10 @@ def planned(run: Run, asked: Sequence[Region], way: Way, source: str) -> MapsPla
         DamageError: a ledger, or a cube's facts, are not what was recorded.
     """
     dataset = run.dataset
-    seasons, folders = dataset.seasons_of(source), {dataset.folder(r.name) for r in asked}
+    seasons, folders = dataset.seasons_of(source), [dataset.folder(r.name) for r in asked]
     there = [(f, s) for f, s in cube_names(run.store) if paths.level_of(f) == dataset.level and s in seasons]
-    if folders.isdisjoint(f for f, _ in there):
+    there.sort(key=lambda c: (folders.index(c[0]) if c[0] in folders else len(folders), seasons.index(c[1])))
+    if not {f for f, _ in there}.intersection(folders):
         raise ConfigError(
             f"{run.store.where('')}: nothing is built there of {', '.join(r.name for r in asked)} in a season of "
             f"{source!r}: maps are made of the images that patches were built of; build first, and then do this again"
