@@ -145,6 +145,7 @@ class DatasetFolder(LabelSteps):
             made._check_writable(store)
             given = labelled.given(made.dataset, store, file, asked)
             told = given.told(seasons, limit, or_else="" if allow_unknown_labels else labelled.GO_ON)
+            told += given.told_before_a_build()
             if file != labels:
                 log.info("%s", labelled.untold(made.dataset, every))
             searches = pipeline.searches(made.dataset, every, store)

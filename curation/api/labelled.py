@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 OTHER_FILE = "nothing of it is kept; give a file of these places, or the region that it is of"
 GO_ON = "give a file of these places, do without (`curate labels remove`), or say --allow-unknown-labels to go on"
 """What to do where imported labels label nothing."""
+AGAIN = (
+    "run `curate labels earthengine` or `curate labels model` again after the build, which makes those of what is new"
+)
 
 
 def asking(
@@ -72,7 +75,7 @@ class Given:
         if self.labels is None:
             return ()
         stated = coverage.coverage(self.labels, self.dataset, Locations.joined(self.roots), seasons)
-        if or_else and stated.fault:
+        if or_else and stated.fault and not self.labels.record.made_by:  # maps made here are of what was built before
             raise ConfigError(
                 f"{stated.fault}. All labels from {self.labels.record.source} would be unknown: {or_else}"
             )
@@ -81,6 +84,14 @@ class Given:
             stated = coverage.coverage(self.labels, self.dataset, few, seasons)
         log.info("%s", stated.summary)
         return (stated.summary,)
+
+    def told_before_a_build(self) -> tuple[str, ...]:
+        """That maps are to be made of what it builds, where labels are of maps that were made here; which is logged."""
+        if self.labels is None or not self.labels.record.made_by:
+            return ()
+        told = f"labels: from maps made here, by {self.labels.record.file}: {AGAIN}"
+        log.info("%s", told)
+        return (told,)
 
     def keep(self) -> None:
         """Keeps them as the dataset's, in place of those before; from now on shards are packed with them."""
@@ -166,6 +177,8 @@ def made_here(
     plan = made.planned(run, asked, way, importing.source_of_images(run.dataset, way.title))
     todo = f"{counted(plan.todo, 'map')} of {counted(plan.images, 'image')} to make"
     told = f"{way.title}: {todo}, {len(plan.known)} are settled"
+    if plan.others:
+        told += f"; {counted(plan.others, 'patch')} of other regions have none"
     log.info("labels: %s", told)
     if dry:
         return MapsResult(Counter(), (told, *way.costs(plan)), "", "")
@@ -177,9 +190,8 @@ def made_here(
             outcomes = made.made(replace(run, client=client), plan, f"labels: {way.title}")
     lines: tuple[str, ...] = ()
     if any(not o.failed for o in outcomes):
-        found = selection.locations(run.dataset, run.store, asked)
-        roots = [p for folder, p in found.items() if not run.dataset.level_of(folder).level]
-        its = Given(run.dataset, run.store, importing.of_maps(run.dataset, way, outcomes), roots)
+        places = selection.of_cubes(run.dataset, run.store, plan.folders)
+        its = Given(run.dataset, run.store, importing.of_maps(run.dataset, way, outcomes), [places])
         lines = its.told(run.dataset.cube_seasons())
         its.keep()
     return MapsResult(Counter(o.label for o in outcomes), lines, run.store.where(paths.MAPS), made.causes(outcomes))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.cubes import cube
 from curation.cubes.cube import Cube
@@ -72,6 +76,23 @@ def locations(dataset: Dataset, store: Store, asked: Sequence[Region], *, keep: 
         for level in dataset.levels:
             out[level.folder(region)] = order.curve_order(places.children() if level.level else places.roots())
     return out
+
+
+def of_cubes(dataset: Dataset, store: Store, folders: Mapping[str, Collection[str]]) -> Locations:
+    """The locations of cubes with all that their draw says of them, roots alone; of a draw that is not kept none.
+
+    Args:
+        dataset: the recipe.
+        store: the dataset's folder.
+        folders: folder of cubes → ids of its locations.
+    """
+    if dataset.recipe.places.sampler == "grid":
+        keys = [paths.locations(name) for name in {paths.region_of(f): None for f in folders}]
+        drawn = Locations.joined([parquet.load(store, k, dataset) for k in keys if store.head(k) is not None])
+    else:
+        drawn = _drawn(dataset, store, None, keep=True)
+    ids = pa.array(sorted(set().union(*folders.values())), pa.string())
+    return drawn.take(np.asarray(pc.is_in(drawn.table["id"], ids), bool)).roots()
 
 
 def tables(dataset: Dataset, asked: Sequence[Region]) -> list[str]:

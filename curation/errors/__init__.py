@@ -41,6 +41,12 @@ class PassingError(ReadError):
         """Seconds to leave the server alone for at least, where it is known."""
 
 
+class NoTileError(ReadError):
+    """An image cannot be told elsewhere by what is known of a scene: it was not asked for."""
+
+    code = Code.NO_TILE
+
+
 class StorageError(CurationError):
     """Nothing more can be written, or be read back, where results are kept: the run ends, and a rerun goes on."""
 

@@ -64,6 +64,8 @@ class Code(StrEnum):
     """What lets one in where files lie (keys, a login) is not set on the machine that reads, or is refused: failed."""
     NO_GEOID = "no_geoid"
     """The geoid that heights are told from is not among PROJ's grids on the machine that reads: failed."""
+    NO_TILE = "no_tile"
+    """A scene's id names no tile, or no time of it is known, so that its image cannot be asked for elsewhere: failed."""
     UPSTREAM = "upstream"
     """Not looked at, because the source it goes with was rejected."""
     OUTSIDE_REGIONS = "outside_regions"
@@ -119,6 +121,7 @@ CODE_HELP: dict[Code, str] = {
     Code.UNTRUSTED: "a server's certificate is not trusted: name its CA's file in REQUESTS_CA_BUNDLE",
     Code.NO_ACCESS: "what lets one in where files lie is not set, or is refused: see what `curate catalogs` prints",
     Code.NO_GEOID: "the geoid that heights are told from is not on the machine that reads: `pyproj sync --file GRID`",
+    Code.NO_TILE: "a scene's id tells no tile, or nothing a time, so that its image was not asked for elsewhere",
     Code.UPSTREAM: "not looked at: the source it goes with was rejected",
     Code.OUTSIDE_REGIONS: "a given place whose centre lies in none of the regions",
     Code.SAME_GRID: "a given place on the very grid of an earlier one: both would be the same sample",

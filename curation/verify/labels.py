@@ -45,7 +45,12 @@ def check_labels(dataset: Dataset, store: Store, found: Verified) -> None:
 
 def _check_maps(store: Store, found: Verified) -> None:
     """Takes up which class maps that were made here are not what was recorded of them."""
-    for _, outcomes in made.records(store):
+    for key, outcomes in made.records(store):
+        if isinstance(outcomes, DamageError):
+            found.faults.append(
+                f"{outcomes}; delete {key} and run the command again that made it: its maps tell it again"
+            )
+            continue
         for its in outcomes.values():
             if its.key and (wrong := _wrong(store, its)):
                 found.faults.append(

@@ -21,23 +21,35 @@ import re
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import requests
+import shapely
 from numpy.typing import NDArray
 from urllib3 import Retry
 
-from curation.errors import AccessError, ConfigError, CurationError, NoAccessError, PassingError, ReadError, TrustError
+from curation.errors import (
+    AccessError,
+    ConfigError,
+    CurationError,
+    NoAccessError,
+    NoTileError,
+    PassingError,
+    ReadError,
+    TrustError,
+)
 from curation.errors.causes import first_line, one_line
 from curation.errors.codes import Code
 from curation.errors.printable import printable
 from curation.errors.words import counted, shortened
+from curation.model import Location
 from curation.outcomes import Reject, Status
 from curation.pack.labels import mapfile
 from curation.pack.labels.making import MapsJob, MapsPlan, Wanted
+from curation.places import regions
 from curation.read.http import retry_after_s
 from curation.recipe.access import is_private
 from curation.recipe.dataset import Dataset
@@ -119,24 +131,32 @@ class EarthEngine:
         """The collection: each image of it is what it is for good."""
         return f"Earth Engine {COLLECTION} {BAND}, masked as {GAP}"
 
-    def image(self, wanted: Wanted) -> str:
+    def given(self, dataset: Dataset, chunks: Mapping[str, str]) -> str:
+        """Nothing that is stored here."""
+        return ""
+
+    def image(self, wanted: Sequence[Wanted]) -> str:
         """Id in the collection of the image that a scene is; of several, an acquisition processed again, the last.
 
         Raises:
             Reject: `no_match`: the collection has none. It has those that are at most 35 % cloud, and not all of them.
+            NoTileError: by what is known of the scene it cannot be asked for.
             ReadError: it could not be asked.
         """
-        its = wanted.image
+        its = wanted[0].image
         begin = its.start or its.sensed
         if begin is None or its.tile is None:
-            raise Reject(Code.NO_MATCH, status=Status.ABSENT)
+            raise NoTileError(
+                f"{self.title}: scene {printable(wanted[0].scene)}: tells {'no time' if its.tile else 'no tile'}, expected "
+                "an id with the tile and a time: the collection was not asked. Build of another catalog, or import maps"
+            )
         # Of an image the collection has the instant that its tile was sensed; ours tell that, or the datatake's start.
         about = dt.timedelta(seconds=acquisition.DATATAKE_S)
         asked = {
             "parent": COLLECTION,
             "startTime": _instant(begin - about),
             "endTime": _instant(begin + about),
-            "region": {"type": "Point", "coordinates": [wanted.place.lon, wanted.place.lat]},
+            "region": around([w.place for w in wanted]),
             "view": "BASIC",
         }
         found = self._asked(lambda ee: ee.data.listImages(asked))
@@ -144,7 +164,7 @@ class EarthEngine:
             names = [str(one["name"]).rpartition("/")[2] for one in found["images"]]
         except (KeyError, TypeError) as err:
             raise ReadError(f"{self.title}: an answer without names of images: {one_line(err)}") from err
-        mine = sorted(name for name in names if self.is_of(name, wanted))
+        mine = sorted(name for name in names if self.is_of(name, wanted[0]))
         if not mine:
             raise Reject(Code.NO_MATCH, status=Status.ABSENT)
         return mine[-1]
@@ -198,6 +218,22 @@ class EarthEngine:
             least_s = min(FIRST_WAIT_S * 2 ** (attempt - 1), MOST_WAIT_S) * (0.5 + random.random() / 2)
             time.sleep(min(max(passing.wait_s, least_s), MOST_WAIT_S))
         raise AssertionError("unreachable")
+
+
+def around(places: Sequence[Location]) -> dict[str, Any]:
+    """GeoJSON of a box in lon/lat that holds the outlines of places, cut at the antimeridian.
+
+    An image may reach some of them alone.
+    """
+    lat = np.array([p.lat for p in places])
+    lon = places[0].lon + (np.array([p.lon for p in places]) - places[0].lon + 180) % 360 - 180
+    reach = (
+        np.array([p.size_m for p in places]) / 111_000
+    )  # degrees of latitude: a side, where a half diagonal would do
+    wide = reach / np.cos(np.radians(lat))
+    box = shapely.box((lon - wide).min(), (lat - reach).min(), (lon + wide).max(), (lat + reach).max())
+    found: dict[str, Any] = shapely.geometry.mapping(regions.wrapped(box))
+    return found
 
 
 def of(dataset: Dataset, source: str, legend: str, project: str, endpoint: str) -> EarthEngine:

@@ -14,11 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 
 from curation.cubes import contents
-from curation.errors import ConfigError, CurationError, StorageError
+from curation.errors import ConfigError, CurationError, DamageError, StorageError
 from curation.errors.causes import one_line
 from curation.outcomes import Status
 from curation.pack.labels.listed import LabelRow, table
-from curation.pack.labels.making import MapOutcome, MapsJob, MapsPlan, Wanted, Way, failed, make_maps, recorded
+from curation.pack.labels.making import MapOutcome, MapsJob, MapsPlan, Wanted, Way, failed, make_maps, read, recorded
 from curation.places.regions import Region
 from curation.scenes import acquisition
 from curation.store import full, paths
@@ -40,15 +40,17 @@ READ_THREADS = 8
 def planned(run: Run, asked: Sequence[Region], way: Way, source: str) -> MapsPlan:
     """The maps of all patches that are built of the regions. Neither places are drawn nor a catalog is asked.
 
+    Labels are the dataset's: of other regions what was made before stays known, and nothing is made.
+
     Raises:
         ConfigError: nothing is built of the regions.
         DamageError: a ledger, or a cube's facts, are not what was recorded.
     """
     dataset = run.dataset
-    there = cube_names(run.store)
-    wanted = [(dataset.folder(r.name), s) for r in asked for s in dataset.seasons_of(source)]
-    built = [contents.opened(dataset, run.store, *c) for c in wanted if c in there]
-    if not built:
+    seasons, folders = dataset.seasons_of(source), [dataset.folder(r.name) for r in asked]
+    there = [(f, s) for f, s in cube_names(run.store) if paths.level_of(f) == dataset.level and s in seasons]
+    there.sort(key=lambda c: (folders.index(c[0]) if c[0] in folders else len(folders), seasons.index(c[1])))
+    if not {f for f, _ in there}.intersection(folders):
         raise ConfigError(
             f"{run.store.where('')}: nothing is built there of {', '.join(r.name for r in asked)} in a season of "
             f"{source!r}: maps are made of the images that patches were built of; build first, and then do this again"
@@ -56,37 +58,47 @@ def planned(run: Run, asked: Sequence[Region], way: Way, source: str) -> MapsPla
     follows = dataset.specs[source].pick.follows or ""
     jobs: list[MapsJob] = []
     known: list[MapOutcome] = []
-    for its in built:
+    ids: dict[str, frozenset[str]] = {}
+    others = 0
+    for folder, season in there:
+        its = contents.opened(dataset, run.store, folder, season)
+        ids[folder] = ids.get(folder, frozenset()) | {p.id for p in its.cube.locations}
         with ThreadPoolExecutor(READ_THREADS) as pool:
-            look = functools.partial(_job, run, way, source, follows, its)
-            for job, before in pool.map(look, range(its.cube.slabs)):
+            look = functools.partial(_job, run, way, source, follows, its, folder in folders)
+            for job, before, left in pool.map(look, range(its.cube.slabs)):
                 known += before
                 jobs += [job] if job.wanted else []
-    return MapsPlan(tuple(jobs), tuple(known))
+                others += left
+    return MapsPlan(tuple(jobs), tuple(known), ids, others)
 
 
 def _job(
-    run: Run, way: Way, source: str, follows: str, its: contents.CubeContents, slab: int
-) -> tuple[MapsJob, list[MapOutcome]]:
-    """The maps of a slab that are to be made, and what is recorded of those that are settled."""
+    run: Run, way: Way, source: str, follows: str, its: contents.CubeContents, is_asked: bool, slab: int
+) -> tuple[MapsJob, list[MapOutcome], int]:
+    """The maps of a slab that are to be made, what is recorded of the others, and how many nobody asks to make."""
     cube, wanted = its.cube, []
+    job = MapsJob(run.dataset, run.store, way, source, cube.folder, cube.season, slab, ())
     for slot, place in enumerate(cube.slab(slab)):
         outcome = its.outcomes.get(place.id)
         of = None if outcome is None else outcome.sources.get(follows)
         if outcome is not None and of is not None and of.status is Status.OK and of.scenes:
-            wanted.append(Wanted(slab * cube.slab_patches + slot, place, of.scenes[0], None, outcome.chunks))
-    job = MapsJob(run.dataset, run.store, way, source, cube.folder, cube.season, slab, ())
+            number, px = slab * cube.slab_patches + slot, job.array.px(place.size_m)
+            given = way.given(cube.dataset, outcome.chunks)
+            wanted.append(Wanted(number, place, of.scenes[0], None, outcome.chunks, px, given))
     before = recorded(job.store, job.key) if wanted else {}
-    known = [o for w in wanted if (o := before.get(w.place.id)) is not None and o.settles(w)]
+    stays = MapOutcome.settles if is_asked else MapOutcome.is_of
+    known = [o for w in wanted if (o := before.get(w.place.id)) is not None and stays(o, w)]
     settled = {o.place for o in known}
     left = [w for w in wanted if w.place.id not in settled]
+    if not is_asked:
+        return job, known, len(left)
     if left:
         facts = its.facts(slab)
         seconds = [facts[w.number - slab * cube.slab_patches].get(f"{follows}_time") for w in left]
         left = [
             dataclasses.replace(w, sensed_s=None if s is None else float(s)) for w, s in zip(left, seconds, strict=True)
         ]
-    return dataclasses.replace(job, wanted=tuple(left)), known
+    return dataclasses.replace(job, wanted=tuple(left)), known, 0
 
 
 def made(run: Run, plan: MapsPlan, title: str) -> list[MapOutcome]:
@@ -152,8 +164,11 @@ def digest_of(outcomes: Sequence[MapOutcome]) -> str:
     return hashlib.sha256("\n".join(found).encode()).hexdigest()
 
 
-def records(store: Store) -> Iterator[tuple[str, dict[str, MapOutcome]]]:
-    """Key and content of each record there is, of all ways."""
+def records(store: Store) -> Iterator[tuple[str, dict[str, MapOutcome] | DamageError]]:
+    """Key and content of each record there is, of all ways; or what is wrong with it."""
     for stat in store.list(paths.MAPS):
         if paths.is_maps_record(stat.key):
-            yield stat.key, recorded(store, stat.key)
+            try:
+                yield stat.key, read(store, stat.key)
+            except DamageError as err:
+                yield stat.key, err

@@ -13,6 +13,7 @@ import datetime as dt
 import hashlib
 import json
 import logging
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -22,12 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.cubes import labels
-from curation.errors import ReadError, StorageError, code_of
+from curation.errors import DamageError, ReadError, StorageError, code_of
 from curation.errors.causes import one_line
+from curation.errors.printable import printable
 from curation.model import Location
 from curation.outcomes import Reject
 from curation.pack.labels import mapfile
 from curation.recipe.dataset import Dataset
+from curation.recipe.digests import digest
 from curation.recipe.sources import ArraySpec, SourceSpec
 from curation.scenes import acquisition
 from curation.store import paths
@@ -35,7 +38,7 @@ from curation.store.objects import Store
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Of records."""
 
 
@@ -52,6 +55,10 @@ class Wanted:
     """When that was sensed, seconds since 1970."""
     chunks: dict[str, str]
     """Pixel array → hash of the patch's stored chunk."""
+    px: int
+    """Pixels along a side of the map."""
+    given: str
+    """Digest of what is stored here that the map is made of (`Way.given`)."""
 
     @property
     def image(self) -> acquisition.Acquisition:
@@ -61,8 +68,8 @@ class Wanted:
 
     @property
     def grid(self) -> list[float]:
-        """EPSG, west and north edge and side: where its pixels are."""
-        return [self.place.epsg, self.place.x0_m, self.place.y0_m, self.place.size_m]
+        """EPSG, west and north edge, side, and pixels along it: where its pixels are."""
+        return [self.place.epsg, self.place.x0_m, self.place.y0_m, self.place.size_m, self.px]
 
 
 class Way(Protocol):
@@ -90,8 +97,16 @@ class Way(Protocol):
     def costs(self, plan: MapsPlan) -> tuple[str, ...]:
         """What a plan would cost, for a person: a line each."""
 
-    def image(self, wanted: Wanted) -> str:
-        """Name of the image that a map is of: asked once per scene of a slab. Raises Reject where there is none."""
+    def given(self, dataset: Dataset, chunks: Mapping[str, str]) -> str:
+        """Digest of what is stored here that a map is made of; empty where somebody else is asked for the map.
+
+        Args:
+            dataset: of the level of places.
+            chunks: pixel array → hash of the patch's stored chunk.
+        """
+
+    def image(self, wanted: Sequence[Wanted]) -> str:
+        """Name of the image that maps of one scene are of: asked once per slab. Raises Reject where there is none."""
 
     def is_of(self, name: str, wanted: Wanted) -> bool:
         """Whether a map that is there, by the name of its image, is the one wanted."""
@@ -155,15 +170,22 @@ class MapOutcome:
     """Share of each class of the legend among the labelled pixels; None where none is labelled."""
     valid_fraction: float = 0.0
     """Share of the pixels that are labelled."""
+    given: str = ""
+    """Digest of what is stored here that it was made of; empty where somebody else was asked."""
 
     @property
     def failed(self) -> bool:
         """Whether the next run tries it again."""
         return self.status == "failed"
 
+    def is_of(self, wanted: Wanted) -> bool:
+        """Whether it still says what became of a map that is wanted: of the same image, grid and stored pixels."""
+        mine, its = (self.scene, self.grid, self.given), (wanted.scene, wanted.grid, wanted.given)
+        return not self.failed and mine == its
+
     def settles(self, wanted: Wanted) -> bool:
-        """Whether nothing more is to be done for a map that is wanted."""
-        return not self.failed and self.scene == wanted.scene and self.grid == wanted.grid
+        """Whether nothing more is to be done for it. What somebody else lacked he may have by now: he is asked again."""
+        return self.is_of(wanted) and (self.status == "ok" or self.given != "")
 
     @property
     def label(self) -> str:
@@ -178,7 +200,11 @@ class MapsPlan:
     jobs: tuple[MapsJob, ...]
     """Of slabs with maps that are not settled, which alone these want."""
     known: tuple[MapOutcome, ...]
-    """Of those that are."""
+    """Of those that are; of regions that are not asked for, of all that is recorded."""
+    folders: Mapping[str, frozenset[str]]
+    """Folder of cubes that labels may be of → ids of its locations."""
+    others: int
+    """Patches of regions that are not asked for, without a map."""
 
     @property
     def todo(self) -> int:
@@ -208,17 +234,17 @@ def make_maps(job: MapsJob) -> list[MapOutcome]:
         StorageError: nothing more can be kept.
     """
     there = {w.place.id: _found(job, w) for w in job.wanted}
-    firsts: dict[str, Wanted] = {}
+    of_scene: dict[str, list[Wanted]] = {}
     for its in job.wanted:
         if there[its.place.id] is None:
-            firsts.setdefault(its.scene, its)
+            of_scene.setdefault(its.scene, []).append(its)
     with ThreadPoolExecutor(job.way.at_once) as pool:
-        names = dict(zip(firsts, pool.map(lambda w: _named(job, w), firsts.values()), strict=True))
+        names = dict(zip(of_scene, pool.map(lambda w: _named(job, w), of_scene.values()), strict=True))
         outcomes = list(pool.map(lambda w: there[w.place.id] or _one(job, w, names[w.scene]), job.wanted))
     # Killed before this, the next run finds the maps themselves.
     record = recorded(job.store, job.key) | {o.place: o for o in outcomes}
     value = {"format": FORMAT, "made_by": job.way.made_by, "maps": [dataclasses.asdict(o) for o in record.values()]}
-    job.store.publish(job.key, (json.dumps(value, sort_keys=True) + "\n").encode())
+    job.store.publish(job.key, (json.dumps(value | {"sha256": digest(value)}, sort_keys=True) + "\n").encode())
     return outcomes
 
 
@@ -229,14 +255,14 @@ def _found(job: MapsJob, wanted: Wanted) -> MapOutcome | None:
         if job.way.is_of(name, wanted):
             data = job.store.get(stat.key)
             try:
-                pixels = mapfile.opened(data, wanted.place, job.array, stat.key)
+                pixels = mapfile.opened(data, wanted.place, job.array, stat.key, wanted.given)
                 return _measured(job, wanted, name, pixels, stat.key, data)
             except ReadError as err:
                 log.warning("%s: is made again: %s", job.store.where(stat.key), one_line(err))
     return None
 
 
-def _named(job: MapsJob, wanted: Wanted) -> str | Exception:
+def _named(job: MapsJob, wanted: Sequence[Wanted]) -> str | Exception:
     """Name of a scene's image, or what keeps it from being known."""
     try:
         return job.way.image(wanted)
@@ -253,15 +279,13 @@ def _one(job: MapsJob, wanted: Wanted, image: str | Exception) -> MapOutcome:
             raise image
         key = paths.class_map(job.way.key, wanted.place.id, image)
         pixels = job.way.pixels(job, wanted, image)
-        data = mapfile.cog(pixels, wanted.place, job.array, image, job.way.made_by)
+        data = mapfile.cog(pixels, wanted.place, job.array, image, job.way.made_by, wanted.given)
         made = _measured(job, wanted, image, pixels, key, data)  # first, so that none with unknown codes is kept
         job.store.publish(key, data)
     except StorageError:
         raise
     except Reject as why:
-        return MapOutcome(
-            wanted.place.id, wanted.grid, wanted.scene, wanted.sensed_s, why.status.name.lower(), code=why.code
-        )
+        return _unmade(wanted, why.status.name.lower(), why.code)
     except Exception as err:  # noqa: BLE001 - whatever it is, it is this map's, and is recorded
         where = f"{job.folder}/{job.season}/{wanted.place.id}"
         log.warning("%s: %s failed: %s", where, job.way.title, one_line(err))
@@ -271,9 +295,19 @@ def _one(job: MapsJob, wanted: Wanted, image: str | Exception) -> MapOutcome:
 
 def failed(wanted: Wanted, err: BaseException) -> MapOutcome:
     """What is said of a map that an error kept from being made."""
-    cause = one_line(err)
+    return _unmade(wanted, "failed", code_of(err), one_line(err))
+
+
+def _unmade(wanted: Wanted, status: str, code: str | None, cause: str | None = None) -> MapOutcome:
     return MapOutcome(
-        wanted.place.id, wanted.grid, wanted.scene, wanted.sensed_s, "failed", code=code_of(err), cause=cause
+        wanted.place.id,
+        wanted.grid,
+        wanted.scene,
+        wanted.sensed_s,
+        status,
+        code=code,
+        cause=cause,
+        given=wanted.given,
     )
 
 
@@ -292,20 +326,35 @@ def _measured(job: MapsJob, wanted: Wanted, image: str, pixels: NDArray[np.uint8
         sha256=hashlib.sha256(data).hexdigest(),
         shares=None if np.isnan(shares).any() else [float(s) for s in shares],
         valid_fraction=valid,
+        given=wanted.given,
     )
 
 
 def recorded(store: Store, key: str) -> dict[str, MapOutcome]:
     """Location → what is recorded of its map; empty where nothing is, or where it cannot be read: maps tell it again."""
     try:
-        data = store.get(key)
+        return read(store, key)
     except FileNotFoundError:
         return {}
+    except DamageError as err:
+        log.warning("%s; it is written again", err)
+        return {}
+
+
+def read(store: Store, key: str) -> dict[str, MapOutcome]:
+    """Location → what a record says of its map.
+
+    Raises:
+        DamageError: it is no record of maps, or not what was written.
+        FileNotFoundError: there is none.
+    """
+    data = store.get(key)
     try:
         value = json.loads(data)
         if value["format"] != FORMAT:
-            raise ValueError("another format")
+            raise ValueError(f"format {printable(str(value['format']))}, expected {FORMAT}")
+        if value.pop("sha256") != digest(value):
+            raise ValueError("not what was written")
         return {its["place"]: MapOutcome(**its) for its in value["maps"]}
-    except (ValueError, KeyError, TypeError, AttributeError) as err:
-        log.warning("%s: is no record of maps (%s); it is written again", store.where(key), one_line(err))
-        return {}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
+        raise DamageError(f"{store.where(key)}: is no record of maps ({one_line(err)})") from None

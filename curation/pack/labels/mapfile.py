@@ -25,8 +25,17 @@ def file_name(scene: str) -> str:
     return scene if _SAFE.fullmatch(scene) else hashlib.sha256(scene.encode(errors="replace")).hexdigest()[:32]
 
 
-def cog(pixels: NDArray[np.uint8], place: Location, array: ArraySpec, image: str, made_by: str) -> bytes:
-    """A map as a cloud-optimised GeoTIFF: (y, x) uint8 on the place's grid, its nodata declared; deterministic bytes."""
+def cog(pixels: NDArray[np.uint8], place: Location, array: ArraySpec, image: str, made_by: str, given: str) -> bytes:
+    """A map as a cloud-optimised GeoTIFF: (y, x) uint8 on the place's grid, its nodata declared; deterministic bytes.
+
+    Args:
+        pixels: the map.
+        place: whose grid it is on.
+        array: its form.
+        image: name of its image.
+        made_by: what made it.
+        given: digest of the stored pixels that it was made of; empty where it was made elsewhere.
+    """
     where = _where(place, array)
     profile = {
         "count": 1,
@@ -41,13 +50,13 @@ def cog(pixels: NDArray[np.uint8], place: Location, array: ArraySpec, image: str
         ) as out:
             out.write(pixels, 1)
             out.set_band_description(1, array.bands[0])
-            out.update_tags(image=image, made_by=made_by)
+            out.update_tags(image=image, made_by=made_by, **({"given": given} if given else {}))
         data: bytes = file.read()
     return data
 
 
-def opened(data: bytes, place: Location, array: ArraySpec, where: str) -> NDArray[np.uint8]:
-    """(y, x) of a GeoTIFF that has one band of the array's type on the very grid of a place.
+def opened(data: bytes, place: Location, array: ArraySpec, where: str, given: str = "") -> NDArray[np.uint8]:
+    """(y, x) of a GeoTIFF: one band of the array's type, on the very grid of a place, made of what is `given` (`cog`).
 
     Raises:
         ReadError: it is no such file.
@@ -67,6 +76,10 @@ def opened(data: bytes, place: Location, array: ArraySpec, where: str) -> NDArra
                 raise ReadError(
                     f"{where}: lies on EPSG:{epsg} {tuple(raster.transform)[:6]}, expected EPSG:{place.epsg} "
                     f"{tuple(_where(place, array))[:6]}"
+                )
+            if (found_given := raster.tags().get("given", "")) != given:
+                raise ReadError(
+                    f"{where}: was made of other pixels or codes ({found_given[:12]}…) than are stored by now"
                 )
             pixels: NDArray[np.uint8] = raster.read(1)
             return pixels

@@ -19,7 +19,7 @@ import functools
 import hashlib
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,9 +163,16 @@ class ByModel:
         given = digest([self.constants, PREPARED])[:16]
         return f"model sha256 {self.sha256}, of {self.source} prepared by {given}, masked by {self.follows}"
 
-    def image(self, wanted: Wanted) -> str:
+    def given(self, dataset: Dataset, chunks: Mapping[str, str]) -> str:
+        """Digest of the chunks that it is given or masked by, of their form, and of what the mask's codes mean."""
+        spec, mask = dataset.specs[self.follows], mask_of(dataset, self.follows)
+        used = {**chosen(dataset, self.source), mask[0]: mask[1]}
+        parts = {name: [chunks.get(name), a.model_dump(mode="json")] for name, a in used.items()}
+        return digest([parts, *map(sorted, (spec.clear, spec.doubtful, spec.snow))])
+
+    def image(self, wanted: Sequence[Wanted]) -> str:
         """The scene's own id."""
-        return file_name(wanted.scene)
+        return file_name(wanted[0].scene)
 
     def is_of(self, name: str, wanted: Wanted) -> bool:
         """Whether a map has the scene's id."""
@@ -183,15 +190,13 @@ class ByModel:
         px = job.array.px(wanted.place.size_m)
         bands: dict[str, NDArray[np.float64]] = {}
         there = np.ones((px, px), bool)
-        for name, array in cube.dataset.arrays[self.source].items():
-            chosen = [i for i, band in enumerate(array.bands) if band in BANDS]
-            if not chosen or array.is_mask:
-                continue
+        for name, array in chosen(cube.dataset, self.source).items():
+            planes = [i for i, band in enumerate(array.bands) if band in BANDS]
             if name not in wanted.chunks:
                 raise Reject(Code.NO_SCENE, status=Status.ABSENT)
             stored = cube.read_chunk(job.store, name, wanted.number, wanted.chunks[name])
-            found, valid = at_10_m(stored[chosen], array, px)
-            bands |= {array.bands[i]: plane for i, plane in zip(chosen, found, strict=True)}
+            found, valid = at_10_m(stored[planes], array, px)
+            bands |= {array.bands[i]: plane for i, plane in zip(planes, found, strict=True)}
             there &= valid
         spec = cube.dataset.specs[self.follows]
         name, array = mask_of(cube.dataset, self.follows)
@@ -293,6 +298,11 @@ def check_source(dataset: Dataset, source: str, follows: str) -> None:
     if odd := sorted({a.unit for a in arrays if a.is_data} - {radiometry.UNIT}):
         raise ConfigError(f"source {source!r}: is in {', '.join(odd)}, expected {radiometry.UNIT}")
     mask_of(dataset, follows)
+
+
+def chosen(dataset: Dataset, source: str) -> dict[str, ArraySpec]:
+    """The arrays of a source that have bands of the model's input."""
+    return {n: a for n, a in dataset.arrays[source].items() if not a.is_mask and not set(BANDS).isdisjoint(a.bands)}
 
 
 def mask_of(dataset: Dataset, source: str) -> tuple[str, ArraySpec]:

@@ -50,11 +50,20 @@ ROWS = (
     Mutant(
         "labels of other places stop a build",
         "curation/api/labelled.py",
-        "if or_else and stated.fault:",
-        "if False:",
+        "if or_else and stated.fault and not",
+        "if False and not",
         (
             "tests/test_cli.py::test_labels_of_other_places_stop_the_build_until_allowed",
             "tests/api/test_labelled.py::test_a_file_that_labels_nothing_here_is_refused_and_what_was_imported_stays",
+        ),
+    ),
+    Mutant(
+        "a build goes on where maps were made of what was built before",
+        "curation/api/labelled.py",
+        "if or_else and stated.fault and not self.labels.record.made_by:",
+        "if or_else and stated.fault:",
+        (
+            "tests/pack/labels/test_earthengine.py::test_a_second_region_is_built_after_maps_of_a_first_and_the_labels_are_of_both",
         ),
     ),
     Mutant(

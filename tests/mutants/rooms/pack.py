@@ -401,10 +401,95 @@ ROWS = (
     Mutant(
         "a map that failed is made by the next run",
         "curation/pack/labels/making.py",
-        "        return not self.failed and self.scene == wanted.scene",
-        "        return self.scene == wanted.scene",
+        "        return not self.failed and mine == its",
+        "        return mine == its",
         (
             "tests/pack/labels/test_earthengine.py::test_what_never_passes_fails_with_its_cause_after_so_many_tries_and_the_next_run_makes_it_alone",
+        ),
+    ),
+    Mutant(
+        "a map that is recorded is of the pixels that are stored",
+        "curation/pack/labels/making.py",
+        "self.scene, self.grid, self.given), (wanted.scene, wanted.grid, wanted.given)",
+        "self.scene, self.grid), (wanted.scene, wanted.grid)",
+        (
+            "tests/pack/labels/test_model.py::test_maps_are_of_the_pixels_that_are_stored_and_not_of_those_that_were",
+            "tests/pack/labels/test_model.py::test_a_map_of_other_pixels_or_of_another_size_settles_nothing_and_what_is_lacking_here_stays_lacking",
+        ),
+    ),
+    Mutant(
+        "a map that is there is of the pixels that are stored",
+        "curation/pack/labels/mapfile.py",
+        '            if (found_given := raster.tags().get("given", "")) != given:\n',
+        '            if found_given := "":\n',
+        ("tests/pack/labels/test_model.py::test_maps_are_of_the_pixels_that_are_stored_and_not_of_those_that_were",),
+    ),
+    Mutant(
+        "what the mask's codes mean is among what a map is made of",
+        "curation/pack/labels/model.py",
+        "digest([parts, *map(sorted, (spec.clear, spec.doubtful, spec.snow))])",
+        "digest(parts)",
+        ("tests/pack/labels/test_model.py::test_what_a_map_is_made_of_is_its_chunks_and_what_the_mask_s_codes_mean",),
+    ),
+    Mutant(
+        "an image that a collection lacked is asked for again",
+        "curation/pack/labels/making.py",
+        'return self.is_of(wanted) and (self.status == "ok" or self.given != "")',
+        "return self.is_of(wanted)",
+        (
+            "tests/pack/labels/test_earthengine.py::test_an_image_that_the_collection_lacked_is_asked_for_again_and_one_that_it_had_is_not",
+        ),
+    ),
+    Mutant(
+        "an image is asked for with all places that it may reach",
+        "curation/pack/labels/earthengine.py",
+        "around([w.place for w in wanted])",
+        "around([wanted[0].place])",
+        (
+            "tests/pack/labels/test_earthengine.py::test_an_image_that_reaches_some_of_the_places_is_asked_for_with_all_of_them",
+        ),
+    ),
+    Mutant(
+        "what is asked with is cut at the antimeridian",
+        "curation/pack/labels/earthengine.py",
+        "shapely.geometry.mapping(regions.wrapped(box))",
+        "shapely.geometry.mapping(box)",
+        ("tests/pack/labels/test_earthengine.py::test_the_box_around_places_is_cut_at_the_antimeridian",),
+    ),
+    Mutant(
+        "a scene that cannot be asked for is no image that there is none of",
+        "curation/pack/labels/earthengine.py",
+        "            raise NoTileError(\n",
+        "            raise Reject(Code.NO_MATCH, status=Status.ABSENT)\n            raise NoTileError(\n",
+        (
+            "tests/pack/labels/test_earthengine.py::test_a_scene_whose_id_tells_no_tile_or_no_time_is_a_failure_of_its_own_and_nothing_is_asked",
+        ),
+    ),
+    Mutant(
+        "labels of regions that are not asked for stay",
+        "curation/pack/labels/made.py",
+        "    for folder, season in there:\n",
+        "    for folder, season in [c for c in there if c[0] in folders]:\n",
+        (
+            "tests/pack/labels/test_earthengine.py::test_a_second_region_is_built_after_maps_of_a_first_and_the_labels_are_of_both",
+        ),
+    ),
+    Mutant(
+        "maps of regions that are not asked for are not made",
+        "curation/pack/labels/made.py",
+        "    if not is_asked:\n",
+        "    if False:\n",
+        (
+            "tests/pack/labels/test_earthengine.py::test_a_second_region_is_built_after_maps_of_a_first_and_the_labels_are_of_both",
+        ),
+    ),
+    Mutant(
+        "a record of maps that was changed is not believed",
+        "curation/pack/labels/making.py",
+        '        if value.pop("sha256") != digest(value):\n',
+        '        if not value.pop("sha256"):\n',
+        (
+            "tests/pack/labels/test_earthengine.py::test_a_record_that_was_changed_or_torn_is_a_fault_of_verify_and_is_made_again_of_the_maps",
         ),
     ),
     Mutant(

@@ -88,6 +88,15 @@ ROWS = (
         ("tests/pack/labels/test_imported.py::test_damage_to_imported_labels_is_named_and_nothing_is_packed_with_it",),
     ),
     Mutant(
+        "a record of maps that cannot be read is named",
+        "curation/verify/labels.py",
+        "if isinstance(outcomes, DamageError):\n            found.faults.append(",
+        "if isinstance(outcomes, DamageError):\n            found.unfinished.append(",
+        (
+            "tests/pack/labels/test_earthengine.py::test_a_record_that_was_changed_or_torn_is_a_fault_of_verify_and_is_made_again_of_the_maps",
+        ),
+    ),
+    Mutant(
         "a map that is not what was recorded is named",
         "curation/verify/labels.py",
         "if its.key and (wrong := _wrong(store, its)):",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import itertools
 import json
@@ -12,13 +13,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import rasterio
+import shapely
 from rasterio.io import MemoryFile
 
 from curation.cli import main
-from curation.pack.labels import earthengine
+from curation.cubes.contents import opened
+from curation.errors import NoTileError
+from curation.outcomes import Reject
+from curation.pack.labels import earthengine, imported, making
+from curation.pack.labels.earthengine import EarthEngine
+from curation.pack.labels.making import Wanted
 from curation.store import paths, trust
+from curation.verify.found import Verified
+from curation.verify.labels import check_labels
 from tests import world as tiny
 from tests.authority import authority_in
 from tests.loopback import serving
@@ -28,6 +38,7 @@ from tests.processes import started
 from tests.run import Curate
 
 JULY = "20210710T103000_20210710T103407_T32ULC"
+SCENE = "S2A_MSIL2A_20210710T103000_N0500_T32ULC"
 OK_MAPS, NO_MAPS = 12, 3 + 8
 """Patches of that image; and of 16 July and of autumn, which the collection lacks."""
 
@@ -85,7 +96,8 @@ def test_labels_are_those_of_a_build_with_maps_and_a_rerun_asks_nothing(
     first, counts = mine.hashes(), dict(engine.counts)
     assert ask(mine, engine) == 0
     assert mine("pack") == 0
-    assert (mine.hashes(), dict(engine.counts)) == (first, counts)
+    assert (mine.hashes(), engine.counts["pixels"]) == (first, counts["pixels"])
+    assert 0 < engine.counts["list"] - counts["list"] < counts["list"]  # of images that the collection lacked
     assert mine("verify") == 0
     made = json.loads((mine.folder / "shards" / "index.json").read_text())["counts"]["labels"]
     assert made["made_by"] == "Earth Engine GOOGLE/DYNAMICWORLD/V1 label, masked as 255"
@@ -189,6 +201,113 @@ def test_a_run_that_was_stopped_midway_asks_for_no_map_again(built: Curate, mine
     assert asked > 0
     assert mine("pack") == 0
     assert seasonal(mine) == seasonal(built)
+
+
+def test_an_image_that_the_collection_lacked_is_asked_for_again_and_one_that_it_had_is_not(
+    mine: Curate, engine: Engine, capsys: pytest.CaptureFixture[str]
+):
+    images, engine.images = engine.images, []
+    assert ask(mine, engine) == 0
+    assert f"maps: absent no_match {OK_MAPS + NO_MAPS}" in capsys.readouterr().out
+    engine.images = images
+    assert ask(mine, engine) == 0
+    assert f"maps: ok {OK_MAPS}, absent no_match {NO_MAPS}" in capsys.readouterr().out
+
+
+def wanted(curate: Curate, *at: tuple[int, int], scene: str = SCENE) -> list[Wanted]:
+    """Maps of places of the tiny world that are wanted."""
+    cube = opened(curate.dataset, curate.store, "europe", "summer").cube
+    by_id = {p.id: p for p in cube.locations}
+    return [Wanted(n, by_id[tiny.name(*its)], scene, None, {}, 48, "") for n, its in enumerate(at)]
+
+
+def test_an_image_that_reaches_some_of_the_places_is_asked_for_with_all_of_them(mine: Curate, engine: Engine):
+    x, y = tiny.corner(3, 3)
+    engine.images = [engine.images[1]]
+    engine.images[0].footprint = tiny._footprint(x + 300, y - 480, x + 480, y)  # not even that place's centre
+    way = EarthEngine(engine.url, PROJECT, 1, "legend")
+    assert way.image(wanted(mine, (0, 0), (3, 3), (0, 1))) == JULY
+    with pytest.raises(Reject, match="no_match"):
+        way.image(wanted(mine, (0, 0), (0, 1)))
+
+
+def test_the_box_around_places_is_cut_at_the_antimeridian(mine: Curate):
+    one, other = (w.place for w in wanted(mine, (0, 0), (0, 1)))
+    ends = [dataclasses.replace(p, lon=lon, lat=-17.0) for p, lon in ((one, 179.95), (other, -179.96))]
+    for places in (ends, ends[::-1]):
+        box = shapely.geometry.shape(earthengine.around(places))
+        assert box.area < 0.01
+        assert all(box.contains(shapely.Point(p.lon, p.lat).buffer(0.003)) for p in places)
+
+
+@pytest.mark.parametrize("scene", ["an-id-of-somebody", "S2_32ULC"])
+def test_a_scene_whose_id_tells_no_tile_or_no_time_is_a_failure_of_its_own_and_nothing_is_asked(mine, engine, scene):
+    way = EarthEngine(engine.url, PROJECT, 1, "legend")
+    its = wanted(mine, (0, 0), scene=scene)
+    with pytest.raises(NoTileError, match="the collection was not asked") as caught:
+        way.image(its)
+    said = making.failed(its[0], caught.value)
+    assert (said.status, said.code, engine.counts) == ("failed", "no_tile", {})
+
+
+def test_a_record_that_was_changed_or_torn_is_a_fault_of_verify_and_is_made_again_of_the_maps(mine, engine):
+    assert ask(mine, engine) == 0
+    assert verified(mine) == []
+    path = next(p for p in sorted(mine.folder.rglob("maps/*.records/**/*.json")) if '"ok"' in p.read_text())
+    before = path.read_bytes()
+    value = json.loads(before)
+    told = next(m for m in value["maps"] if m["shares"])
+    told["shares"] = told["shares"][::-1]
+    labels_before = (mine.folder / "labels" / "imported.json").read_bytes()
+    changed = json.dumps(value).encode()
+    for other in (before[:-20], b"[]", b"\xff", before.replace(b'"format": 2', b'"format": 1'), changed):
+        path.write_bytes(other)
+        (fault,) = verified(mine)
+        assert path.name in fault
+        assert "is no record of maps" in fault
+    assert ask(mine, engine) == 0
+    assert path.read_bytes() == before
+    assert (mine.folder / "labels" / "imported.json").read_bytes() == labels_before
+    assert verified(mine) == []
+    assert len(engine.asked) == OK_MAPS
+
+
+def verified(curate: Curate) -> list[str]:
+    found = Verified()
+    check_labels(curate.dataset, curate.store, found)
+    return found.faults
+
+
+def test_a_second_region_is_built_after_maps_of_a_first_and_the_labels_are_of_both(
+    bare: Curate, engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    mine = Curate(bare.world, tmp_path / "root")
+    names, regions = [tiny.name(0, 0), tiny.name(0, 1)], [region(0, 0), region(0, 1)]
+    assert mine("build", "--season", "summer", "--region", regions[0], "--allow-unknown-labels") == 0
+    assert ask(mine, engine, "--region", regions[0]) == 0
+    assert rows(mine) == {names[0]}
+    capsys.readouterr()
+    assert mine("build", "--season", "summer", "--region", regions[1]) == 0
+    assert "again after the build" in capsys.readouterr().err
+    assert ask(mine, engine, "--region", regions[0]) == 0
+    assert "0 maps of 0 images to make, 1 are settled; 1 patch of other regions have none" in capsys.readouterr().err
+    assert rows(mine) == {names[0]}
+    assert ask(mine, engine, "--region", regions[1]) == 0
+    assert rows(mine) == set(names)
+    assert len(engine.asked) == 2
+    assert pq.read_table(mine.folder / "manifest" / "labels-unmatched.parquet").num_rows == 0
+
+
+def region(row: int, col: int) -> str:
+    """A bbox that holds one place."""
+    x, y = tiny.corner(row, col)
+    return ",".join(f"{v:.5f}" for v in tiny._footprint(x, y - 480, x + 480, y).bounds)
+
+
+def rows(curate: Curate) -> set[str]:
+    found = imported.load(curate.store, curate.dataset)
+    assert found is not None
+    return set(found.rows["location"].to_pylist())
 
 
 def test_a_map_that_is_damaged_is_named_by_verify(mine: Curate, engine: Engine, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
 import json
 import math
@@ -14,8 +15,9 @@ import pytest
 import rasterio
 
 from curation.cli import main
+from curation.cubes.contents import opened
 from curation.errors import ConfigError, DamageError
-from curation.pack.labels import model, runtimes
+from curation.pack.labels import making, model, runtimes
 from curation.recipe.dataset import load_dataset
 from curation.store.objects import Store
 from tests import world as tiny
@@ -188,6 +190,69 @@ def test_labels_come_from_the_maps_and_a_rerun_executes_nothing(mine: Curate, tm
     assert model.hashlib.sha256(file.read_bytes()).hexdigest() in digest
     (folder,) = {p.parents[1] for p in (mine.folder / "maps").rglob("*.tif")}
     assert labels(mine, "import", str(folder)) == 0
+
+
+@pytest.fixture(scope="module")
+def of_other_pixels(with_l1c: Curate, tmp_path_factory: pytest.TempPathFactory) -> Curate:
+    """The same places and scenes, B04 brighter; nine patches are built. Nobody changes it."""
+    folder = tmp_path_factory.mktemp("brighter")
+    shutil.copytree(with_l1c.world.folder, folder / "world")
+    made = tiny.World(folder / "world")
+    text = made.recipe.read_text()
+    made.recipe.write_text(text.replace(json.dumps(str(with_l1c.world.folder)), json.dumps(str(made.folder))))
+    made.raster("l1c/B04.tif", toa("B04", 10) + np.uint16(1600), tiny._at(10), f"EPSG:{tiny.EPSG}", nodata=0)
+    curate = Curate(made, folder / "root")
+    assert curate("build", "--season", "summer", "--limit", "9", "--allow-unknown-labels") == 0
+    return curate
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_maps_are_of_the_pixels_that_are_stored_and_not_of_those_that_were(
+    mine: Curate, of_other_pixels: Curate, tmp_path: Path, is_recorded: bool
+):
+    file = stand_in.written(tmp_path / "m.onnx", WEIGHTS, BIAS)
+    assert run(mine, file) == 0
+    before = maps(mine)
+    other = of_other_pixels.copy(tmp_path / "other")
+    assert run(other, file) == 0
+    expected = maps(other)
+    shutil.rmtree(other.folder / "maps")
+    shutil.copytree(mine.folder / "maps", other.folder / "maps")
+    if not is_recorded:
+        shutil.rmtree(next((other.folder / "maps").glob("*.records")))
+    assert run(other, file) == 0
+    found = maps(other)
+    assert len(expected) > 1
+    for name, codes in expected.items():
+        np.testing.assert_array_equal(found[name], codes)
+        assert (codes != before[name]).any()
+
+
+def test_what_a_map_is_made_of_is_its_chunks_and_what_the_mask_s_codes_mean(with_l1c: Curate):
+    dataset = with_l1c.dataset
+    way = model.ByModel("m.onnx", "0" * 64, "s2l1c", "s2l2a", model.CONSTANTS, "legend")
+    mask, _ = model.mask_of(dataset, "s2l2a")
+    chunks = dict.fromkeys([*dataset.arrays["s2l1c"], *dataset.arrays["s2l2a"]], "a")
+    found = way.given(dataset, chunks)
+    others = [way.given(dataset, chunks | {name: "b"}) for name in ("s2l1c_10m", "s2l1c_20m", mask)]
+    others.append(way.given(dataset, {n: c for n, c in chunks.items() if not n.startswith("s2l1c")}))
+    for codes in ("clear", "doubtful", "snow"):
+        spec = dataset.specs["s2l2a"].model_copy(update={codes: [*getattr(dataset.specs["s2l2a"], codes), 77]})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(dataset.specs, "s2l2a", spec)
+            others.append(way.given(dataset, chunks))
+    assert len({found, *others}) == 1 + len(others)
+    assert way.given(dataset, chunks | {"s2l1c_60m": "b", "s2l2a_10m": "b"}) == found  # which it is not given
+
+
+def test_a_map_of_other_pixels_or_of_another_size_settles_nothing_and_what_is_lacking_here_stays_lacking(with_l1c):
+    place = opened(with_l1c.dataset, with_l1c.store, "europe", "summer").cube.locations[0]
+    wanted = making.Wanted(0, place, "scene", None, {}, 48, "given")
+    for status, settled in (("ok", True), ("absent", True), ("failed", False)):
+        said = making.MapOutcome(place.id, wanted.grid, "scene", None, status, given="given")
+        assert said.settles(wanted) is settled
+        for other in ({"px": 24}, {"given": "else"}, {"scene": "else"}):
+            assert not said.settles(dataclasses.replace(wanted, **other))
 
 
 def test_another_model_is_another_label_source(mine: Curate, tmp_path: Path):
