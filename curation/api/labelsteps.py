@@ -77,7 +77,7 @@ class LabelSteps(ABC):
         Maps are kept below `maps/` of the dataset: none is asked for twice. Never run against the real service.
 
         Args:
-            region: as `build` has it.
+            region: as `build` has it: where maps are made. Labels of maps of other regions stay.
             project: the Cloud project that requests count for; that of the credentials where left out.
             endpoint: URL of the REST API.
             dry_run: only say what would be asked for.
@@ -106,7 +106,7 @@ class LabelSteps(ABC):
 
         Args:
             path: an ONNX or TorchScript file. **It is executed**: a file of somebody else's is a program of his.
-            region: as `build` has it.
+            region: as `build` has it: where maps are made. Labels of maps of other regions stay.
             source: whose nine bands the model is given; where left out, the one that is of the acquisition that labels are
                 of, beside the source that these are measured for.
             constants: a JSON file of exact constants; the rounded ones of `curation.pack.labels.model` where left out.
