@@ -5,6 +5,7 @@ A model file is a program, and is executed. Nothing else is read for it: weights
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import threading
@@ -76,11 +77,11 @@ _running = threading.Lock()
 
 
 def _torch(data: bytes) -> Run:
-    import torch
+    torch: Any = importlib.import_module("torch")  # types are checked where it is not installed, too
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that TorchScript is old: whoever has such a file has no other
-        module = torch.jit.load(io.BytesIO(data), map_location="cpu").eval()  # type: ignore[no-untyped-call] # torch's own
+        module = torch.jit.load(io.BytesIO(data), map_location="cpu").eval()
 
     def run(x: NDArray[np.float32]) -> Any:
         with _running:
