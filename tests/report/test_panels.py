@@ -143,16 +143,16 @@ BRIGHTNESS = '''
 
 import numpy as np
 
-from curation.build.pixels import Raster
-from curation.recipe.pictures import Channel, Ranged
+from curation.build.pixels import RasterKind
+from curation.recipe.pictures import DrawnChannel, Ranged
 
 
-class Brightness(Raster):
+class Brightness(RasterKind):
     """A raster of them, told in degrees Celsius."""
 
     def pictures(self, source, array):
-        apart = Channel("10.8 − 12 µm", tuple(array.bands), (-2.0, 2.0))
-        return [Ranged("Split window", (apart,)), *(Ranged(b, (Channel(b, (b,), (-40.0, 40.0)),)) for b in array.bands)]
+        apart = DrawnChannel("10.8 − 12 µm", tuple(array.bands), (-2.0, 2.0))
+        return [Ranged("Split window", (apart,)), *(Ranged(b, (DrawnChannel(b, (b,), (-40.0, 40.0)),)) for b in array.bands)]
 
     def shown(self, values, array):
         return np.where(values == array.nodata, np.nan, values / 100 - 273.15)
