@@ -212,7 +212,7 @@ CLASSES = {c.__name__ for c in itertools.chain(PICKS.values(), KINDS.values(), R
     *BASES,
     "Rule",
     "Power",
-    "Raster",
+    "RasterKind",
     "SwathSpec",
 }
 
