@@ -135,7 +135,8 @@ def test_level_1c_is_built_from_files_that_lie_as_in_the_bucket(world: tiny.Worl
     mine = world.from_afar(tmp_path / "world")
     edges = tiny._footprint(tiny.X0, tiny.Y0 - 6_000, tiny.X0 + 6_000, tiny.Y0).bounds
     names = ("WEST_LON", "SOUTH_LAT", "EAST_LON", "NORTH_LAT")
-    (item,) = made(tmp_path, ROW | {name: repr(float(edge)) for name, edge in zip(names, edges, strict=True)})
+    of_world = {"DATATAKE_IDENTIFIER": "GS2A_2021-07-10_N03.01"}  # as its L2A has it, of a baseline of its own
+    (item,) = made(tmp_path, ROW | of_world | {n: repr(float(edge)) for n, edge in zip(names, edges, strict=True)})
     files = {}
     for res_m, bands in BANDS.items():
         for band in bands:
