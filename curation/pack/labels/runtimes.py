@@ -5,7 +5,6 @@ A model file is a program, and is executed. Nothing else is read for it: weights
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
 import threading
@@ -77,11 +76,12 @@ _running = threading.Lock()
 
 
 def _torch(data: bytes) -> Run:
-    torch: Any = importlib.import_module("torch")  # types are checked where it is not installed, too
+    import torch
 
+    load: Any = torch.jit.load  # untyped, and types are checked where torch is not installed, too
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that TorchScript is old: whoever has such a file has no other
-        module = torch.jit.load(io.BytesIO(data), map_location="cpu").eval()
+        module = load(io.BytesIO(data), map_location="cpu").eval()
 
     def run(x: NDArray[np.float32]) -> Any:
         with _running:
