@@ -227,9 +227,8 @@ def around(places: Sequence[Location]) -> dict[str, Any]:
     """
     lat = np.array([p.lat for p in places])
     lon = places[0].lon + (np.array([p.lon for p in places]) - places[0].lon + 180) % 360 - 180
-    reach = (
-        np.array([p.size_m for p in places]) / 111_000
-    )  # degrees of latitude: a side, where a half diagonal would do
+    # Degrees of latitude: a side, where a half diagonal would do.
+    reach = np.array([p.size_m for p in places]) / 111_000
     wide = reach / np.cos(np.radians(lat))
     box = shapely.box((lon - wide).min(), (lat - reach).min(), (lon + wide).max(), (lat + reach).max())
     found: dict[str, Any] = shapely.geometry.mapping(regions.wrapped(box))
