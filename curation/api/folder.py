@@ -143,17 +143,17 @@ class DatasetFolder(LabelSteps):
         with made._served() as every:
             made._check_access(every)
             made._check_writable(store)
-            given = labelled.given(made.dataset, store, file, asked)
-            told = given.told(seasons, limit, or_else="" if allow_unknown_labels else labelled.GO_ON)
-            told += given.told_before_a_build()
+            external = labelled.external(made.dataset, store, file, asked)
+            notes = external.log_coverage(seasons, limit, or_else="" if allow_unknown_labels else labelled.GO_ON)
+            notes += external.log_pending_maps()
             if file != labels:
                 log.info("%s", labelled.untold(made.dataset, every))
             searches = pipeline.searches(made.dataset, every, store)
-            labelled.say_unknown(made.dataset, every, given.labels, searches.has, allowed=allow_unknown_labels)
+            labelled.say_unknown(made.dataset, every, external.labels, searches.has, allowed=allow_unknown_labels)
             with cluster.connect(made.scheduler, made.workers, store, every.served_url) as client:
                 run = Run(made.dataset, every, store, client, limit, refresh_search)
-                built = pipeline.build(run, asked, seasons, keep=given.keep, searches=searches)
-        special = (*told, *_special(asked, rows_of_file))
+                built = pipeline.build(run, asked, seasons, keep=external.keep, searches=searches)
+        special = (*notes, *_special(asked, rows_of_file))
         result = BuildResult(tuple(built), store.where(paths.LEDGERS), every.label, special)
         if check:
             result.raise_for_error()
@@ -178,19 +178,19 @@ class DatasetFolder(LabelSteps):
         made = replace(self, catalogs=apart)
         every, asked = made._catalogs(), made._asked(region)
         rows_of_file = made._rows(asked)
-        given = labelled.given(made.dataset, store, file, asked, draw=False)
-        told = given.told(seasons, limit)
+        external = labelled.external(made.dataset, store, file, asked, draw=False)
+        notes = external.log_coverage(seasons, limit)
         searches = pipeline.searches(made.dataset, every, store)
 
         def has(catalog: Catalog, collection: str) -> bool:
             return catalog.identity == EMBEDDED or searches.has(catalog, collection)  # which has all, and is not served
 
-        unknown = labelled.say_unknown(made.dataset, every, given.labels, has, allowed=True)
+        unknown = labelled.say_unknown(made.dataset, every, external.labels, has, allowed=True)
         found = estimate.estimates(Run(made.dataset, every, store, None, limit), asked, seasons)
         flag = "labels: a build wants --allow-unknown-labels, since this catalog cannot give them"
         wants = [flag] if unknown and not allow_unknown_labels else []
-        told = (*told, *([] if file == labels else [labelled.untold(made.dataset, every)]))
-        return EstimateResult(found, (f"Catalogs: {every.label}.", *told, *wants, *_special(asked, rows_of_file)))
+        notes = (*notes, *([] if file == labels else [labelled.untold(made.dataset, every)]))
+        return EstimateResult(found, (f"Catalogs: {every.label}.", *notes, *wants, *_special(asked, rows_of_file)))
 
     @telling.shown()
     def locate(self, region: str | Path = ALL) -> LocateResult:
@@ -226,12 +226,14 @@ class DatasetFolder(LabelSteps):
         annotate.check(made.dataset, run_code=run_code)
         check_built(Run(made.dataset, every, store), asked)
         made._check_writable(store)
-        given = labelled.Given(made.dataset, store)
+        external = labelled.ExternalLabels(made.dataset, store)
         if file is not None:
-            given = labelled.given(made.dataset, store, file, asked)
-            given.told(made.dataset.cube_seasons(), or_else=labelled.OTHER_FILE)
+            external = labelled.external(made.dataset, store, file, asked)
+            external.log_coverage(made.dataset.cube_seasons(), or_else=labelled.OTHER_FILE)
         with cluster.connect(made.scheduler, made.workers, store) as client:
-            packed = pipeline.pack(Run(made.dataset, every, store, client), asked, run_code=run_code, keep=given.keep)
+            packed = pipeline.pack(
+                Run(made.dataset, every, store, client), asked, run_code=run_code, keep=external.keep
+            )
         return PackResult(packed, _special(asked, rows.of(made.dataset, asked)))
 
     @telling.shown()
@@ -330,10 +332,10 @@ class DatasetFolder(LabelSteps):
         if self.scheduler not in ("local", "none"):
             return
         if missing := recipes.missing_access(self.dataset, every):
-            told = "; ".join(f"catalog {label}: {', '.join(names)}" for label, names in missing.items())
+            lacking = "; ".join(f"catalog {label}: {', '.join(names)}" for label, names in missing.items())
             raise NoAccessError(
-                f"{told}: not set here, and its files are read with it: set it, or take another catalog (`curate catalogs` "
-                "has them)"
+                f"{lacking}: not set here, and its files are read with it: set it, or take another catalog (`curate "
+                "catalogs` has them)"
             )
 
     def _asked(self, region: str | Path) -> list[Region]:

@@ -57,10 +57,10 @@ class LabelSteps(ABC):
         """
         store, asked = self.store, self._asked(region)
         self._check_writable(store)
-        given = labelled.given(self.dataset, store, path, asked)
-        told = given.told(self.dataset.cube_seasons(), or_else=labelled.OTHER_FILE)
-        given.keep()
-        return LabelsResult(told, store.where(paths.LABELS))
+        external = labelled.external(self.dataset, store, path, asked)
+        summary = external.log_coverage(self.dataset.cube_seasons(), or_else=labelled.OTHER_FILE)
+        external.keep()
+        return LabelsResult(summary, store.where(paths.LABELS))
 
     @telling.shown()
     def labels_of_earthengine(
@@ -87,8 +87,8 @@ class LabelSteps(ABC):
             ConfigError: there is no account here, where it is this machine that asks; the extra `earthengine` is not
                 installed; or nothing is built.
         """
-        here = not dry_run and self.scheduler in ("local", "none")
-        way = labelled.by_earthengine(self.dataset, project, endpoint, here=here)
+        on_this_machine = not dry_run and self.scheduler in ("local", "none")
+        way = labelled.by_earthengine(self.dataset, project, endpoint, on_this_machine=on_this_machine)
         return self._labels_made(way, region, b"", dry_run, check)
 
     @telling.shown()
@@ -124,7 +124,7 @@ class LabelSteps(ABC):
         run, work = Run(self.dataset, self._catalogs(), self.store), (self.scheduler, self.workers)
         if not dry_run:
             self._check_writable(run.store)
-        result = labelled.made_here(run, way, self._asked(region), work, file, dry=dry_run)
+        result = labelled.make_maps(run, way, self._asked(region), work, file, dry=dry_run)
         if check:
             result.raise_for_error()
         return result

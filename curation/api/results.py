@@ -26,7 +26,7 @@ from curation.recipe.sources import SourceSpec
 from curation.report.estimate import Estimates
 from curation.verify.found import Verified
 
-MOST_TOLD = 5
+MOST_LISTED = 5
 """So many causes of failures, and faults in an error, are told; a result, and the ledger, have all."""
 
 Rows = Sequence[tuple[str, ...]]
@@ -151,16 +151,18 @@ class BuildResult(Result):
             out.append(
                 f"{counted(passed, 'patch')} passed over scenes that cannot be read; the ledger has their ids and causes"
             )
-        if kept := sum(b.excluded for b in self.cubes):
-            out.append(f"{counted(kept, 'patch')} built before with scenes that the recipe now excludes; they stay in")
+        if excluded := sum(b.excluded for b in self.cubes):
+            out.append(
+                f"{counted(excluded, 'patch')} built before with scenes that the recipe now excludes; they stay in"
+            )
         return [*out, *self.special, *self._failures()]
 
     def _failures(self) -> list[str]:
         if not self.failed:
             return []
         causes = self.causes.most_common()
-        first_few = [f"{counted(n, 'patch')}: {printable(cause)}" for cause, n in causes[:MOST_TOLD]]
-        more = [f"and {counted(len(causes) - MOST_TOLD, 'other cause')}"] if len(causes) > MOST_TOLD else []
+        first_few = [f"{counted(n, 'patch')}: {printable(cause)}" for cause, n in causes[:MOST_LISTED]]
+        more = [f"and {counted(len(causes) - MOST_LISTED, 'other cause')}"] if len(causes) > MOST_LISTED else []
         what = f"{counted(self.failed, 'patch')} failed; the ledger has why: {self.ledger}. Run the same command again."
         return [what, *first_few, *more]
 
@@ -276,12 +278,12 @@ class LocateResult(Result):
 class LabelsResult(Result):
     """What importing labels came to."""
 
-    told: tuple[str, ...]
+    summary: tuple[str, ...]
     where: str
 
     def notes(self) -> list[str]:
         """What share of patches can be labelled, which rows are of none, and where it lies."""
-        return [*self.told, f"kept below {self.where}"]
+        return [*self.summary, f"kept below {self.where}"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -290,7 +292,7 @@ class MapsResult(Result):
 
     counts: Counter[str]
     """Outcome → maps, earlier runs' included; empty where nothing was to be made but told."""
-    told: tuple[str, ...]
+    summary: tuple[str, ...]
     where: str
     """Where the maps lie."""
     causes: str
@@ -313,8 +315,8 @@ class MapsResult(Result):
     def notes(self) -> list[str]:
         """What became of the maps, what share of patches they can label, and where they lie."""
         if not self.where:
-            return list(self.told)
-        return [f"maps: {_listed(self.counts)}", *self.told, f"maps are kept below {self.where}"]
+            return list(self.summary)
+        return [f"maps: {_listed(self.counts)}", *self.summary, f"maps are kept below {self.where}"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -338,7 +340,7 @@ class VerifyResult(Result):
     def error(self) -> CurationError | None:
         """Damage; or what a stopped command left."""
         faults, unfinished = self.found.faults, self.found.unfinished
-        first_few = "; ".join((faults or unfinished)[:MOST_TOLD])
+        first_few = "; ".join((faults or unfinished)[:MOST_LISTED])
         if faults:
             return DamageError(f"{counted(len(faults), 'fault')}: {first_few}")
         return CurationError(f"unfinished: {first_few}") if unfinished else None

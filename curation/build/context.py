@@ -109,7 +109,7 @@ class Files(Protocol):
     def measured_of(self, source: Source, place: Location, pixels: Pixels) -> dict[str, Any]:
         """Fact → value of what is measured of its pixels."""
 
-    def told_of(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
+    def scene_facts(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
         """Fact → value of what is known of the scenes that they come from."""
 
 
@@ -215,7 +215,7 @@ class Patch:
         self.note(source, **facts)
         used = tuple(scenes)
         self.facts |= source.files.measured_of(source, self.location, pixels)
-        self.facts |= source.files.told_of(source, self.location, used)
+        self.facts |= source.files.scene_facts(source, self.location, used)
         self.sources[source.name] = SourceOutcome(Status.OK, scenes=tuple(s.id for s in used))
 
 

@@ -56,7 +56,7 @@ class RasterKind(Kind):
         """Nothing, unless the kind says what."""
         return {}
 
-    def told_of(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
+    def scene_facts(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
         """Nothing, unless the kind says what."""
         return {}
 

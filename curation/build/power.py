@@ -41,7 +41,7 @@ class Power(RasterKind):
             Fact(f"{source}_platform", "string", "the satellite, such as sentinel-1a; empty where unknown"),
         ]
 
-    def told_of(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
+    def scene_facts(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
         """That; of several scenes each once, separated by spaces."""
         return {
             f"{source.name}_orbit_source": _each(s.orbit_source for s in scenes),

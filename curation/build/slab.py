@@ -87,7 +87,7 @@ def build_slab(job: SlabJob) -> SlabReceipt:
         job.slab,
         tuple(decided),
         tuple(map(StoredObject.of, receipts)),
-        _excluded_here(slab, job.prior),
+        _excluded_ids(slab, job.prior),
     )
     return SlabReceipt(record, _etags(receipts), time.perf_counter() - started, peak_bytes())
 
@@ -123,7 +123,7 @@ def _source(job: SlabJob, spec: SourceSpec, found: dict[str, Candidates]) -> Sou
     )
 
 
-def _excluded_here(slab: Slab, prior: SlabRecord | None) -> tuple[str, ...]:
+def _excluded_ids(slab: Slab, prior: SlabRecord | None) -> tuple[str, ...]:
     """Ids of the slab's candidates that the recipe excludes, or excluded when patches were built that are kept."""
     every = {s.id for source in slab.sources for found in source.found.values() for s in found.scenes}
     return tuple(sorted((slab.excluded & every).union(prior.excluded if prior else ())))

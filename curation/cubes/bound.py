@@ -55,11 +55,11 @@ def check_sizes(store: Store, ledger: Ledger, cube: Cube) -> None:
 
 def _tell_missing(store: Store, ledger: Ledger, cube: Cube) -> NoReturn:
     sizes = {s.key: s.size for s in store.list(cube.prefix)}
-    recorded = list(ledger.cube_objects)
+    objects = list(ledger.cube_objects)
     for number, record in ledger.slabs.items():
         if record.settled == cube.patches_of(number):
-            recorded += record.objects
-    wrong = [o for o in recorded if sizes.get(o.key) != o.size]
+            objects += record.objects
+    wrong = [o for o in objects if sizes.get(o.key) != o.size]
     first, size = wrong[0], sizes.get(wrong[0].key)
     found = "is recorded but not there" if size is None else f"has {size} bytes, recorded were {first.size}"
     raise DamageError(f"{store.where(first.key)}: {found} (the first of {len(wrong)} such objects): {again(first.key)}")

@@ -101,17 +101,19 @@ def opened(dataset: Dataset, store: Store, folder: str, season: str) -> CubeCont
 
 def _locations(dataset: Dataset, store: Store, region: str, season: str, ledger: Ledger) -> Locations:
     """The cube's locations as its identity coordinates say; bound to the ledger by their digest."""
-    recorded = {o.key: o for o in ledger.cube_objects}
+    objects = {o.key: o for o in ledger.cube_objects}
     cube = Cube(dataset, region, season)
-    _check_schema(cube, store, read_checked(store, recorded, paths.metadata(cube.prefix)))
-    columns = {name: identity(store, recorded, cube.prefix, name) for name in IDENTITY}
+    _check_schema(cube, store, read_checked(store, objects, paths.metadata(cube.prefix)))
+    columns = {name: identity(store, objects, cube.prefix, name) for name in IDENTITY}
     lon, lat = np.asarray(columns["lon"], np.float64), np.asarray(columns["lat"], np.float64)
     same: dict[str, Any] = {"size_m": np.full(len(lon), dataset.recipe.grid.size), "region": [region] * len(lon)}
     if dataset.level == CHILDREN:  # each lies within its cell
         same["parent"] = era5_cells.ids(era5_cells.numbers_at(lon, lat))
     held = windows.names(cube.its, cube.dates)
-    given = {column: windows.column(identity(store, recorded, cube.prefix, name)) for column, name in held.items()}
-    locations = Locations.of_columns({**columns, **same}, given)
+    date_columns = {
+        column: windows.column(identity(store, objects, cube.prefix, name)) for column, name in held.items()
+    }
+    locations = Locations.of_columns({**columns, **same}, date_columns)
     found = Cube(dataset, region, season, locations).locations_digest
     if found != ledger.binding.get("locations"):
         raise DamageError(
@@ -121,12 +123,12 @@ def _locations(dataset: Dataset, store: Store, region: str, season: str, ledger:
     return locations
 
 
-def identity(store: Store, recorded: Mapping[str, StoredObject], prefix: str, name: str) -> Sequence[Any]:
+def identity(store: Store, objects: Mapping[str, StoredObject], prefix: str, name: str) -> Sequence[Any]:
     """One coordinate that was written whole, when the cube was made, as plain values from checked bytes."""
     buffer = default_buffer_prototype().buffer
     keys = {"zarr.json": paths.metadata(prefix, name), "c/0": paths.chunk(prefix, name, 0, axes=1)}
-    objects = {k: buffer.from_bytes(read_checked(store, recorded, key)) for k, key in keys.items()}
-    array = zarr.open_array(MemoryStore(objects), mode="r")
+    buffers = {k: buffer.from_bytes(read_checked(store, objects, key)) for k, key in keys.items()}
+    array = zarr.open_array(MemoryStore(buffers), mode="r")
     values: list[Any] = np.asarray(array[...]).tolist()
     return values
 

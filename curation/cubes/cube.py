@@ -269,9 +269,9 @@ class Cube:
 
     def _changed_facts(self, store: Store, record: SlabRecord, read: Callable[[str], bytes]) -> list[str]:
         """Keys of those objects of a slab's facts that are not the very ones recorded."""
-        recorded = {o.key: o.sha256 for o in record.objects}
+        hashes = {o.key: o.sha256 for o in record.objects}
         keys = [self.fact_key(f, record.slab) for f in self.facts]
-        return [k for k in keys if hashlib.sha256(read(k)).hexdigest() != recorded.get(k)]
+        return [k for k in keys if hashlib.sha256(read(k)).hexdigest() != hashes.get(k)]
 
     def read_ids(self, store: Store) -> list[str]:
         """Ids of all locations in the order of the cube, as the store itself says.

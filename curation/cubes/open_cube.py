@@ -186,7 +186,7 @@ def _variables(cubes: Mapping[str, StoredCube]) -> dict[str, xr.Variable]:
     arrays = {
         n: m for c in cubes.values() for n, m in c.arrays.items() if m.get("dimension_names", [None])[0] == "patch"
     }
-    recorded = _recorded(cubes, count)
+    outcomes = _outcome_columns(cubes, count)
     for name, meta in arrays.items():
         of = meta["attributes"]
         stored = [c if name in c.arrays else None for c in cubes.values()]
@@ -199,15 +199,15 @@ def _variables(cubes: Mapping[str, StoredCube]) -> dict[str, xr.Variable]:
             none = [np.nan] * count
             values = _time(np.array([c.values(name) if c else none for c in stored], np.float64))
             out[name] = xr.Variable(dims(meta), values, of_dates)
-        elif name in recorded or name.endswith(("status", "reason", "_scenes")):
-            values = recorded.get(name, np.zeros((len(cubes), count), "uint8" if name.endswith("status") else "U1"))
+        elif name in outcomes or name.endswith(("status", "reason", "_scenes")):
+            values = outcomes.get(name, np.zeros((len(cubes), count), "uint8" if name.endswith("status") else "U1"))
             out[label] = xr.Variable(dims(meta), values[0] if static else values, _flat(of))
         elif meta["data_type"] == "string":
             values = _fixed(_texts(name, stored, count))
             out[label] = xr.Variable(dims(meta), values[0] if static else values, _flat(of))
         elif of.get("units", "").startswith("seconds since"):
-            kept = {k: v for k, v in of.items() if k not in ("units", "calendar")}
-            out[name] = lazy(_Facts(name, meta, stored), meta, "datetime64[ns]", kept, first.slots)
+            attributes = {k: v for k, v in of.items() if k not in ("units", "calendar")}
+            out[name] = lazy(_Facts(name, meta, stored), meta, "datetime64[ns]", attributes, first.slots)
         else:
             out[name] = lazy(_Facts(name, meta, stored), meta, meta["data_type"], _flat(of), first.slots)
     return out
@@ -232,7 +232,7 @@ def _with_coordinates(found: xr.Dataset, cubes: Mapping[str, StoredCube]) -> xr.
     return found.assign_coords(coords).set_coords(facts)
 
 
-def _recorded(cubes: Mapping[str, StoredCube], count: int) -> dict[str, NDArray[Any]]:
+def _outcome_columns(cubes: Mapping[str, StoredCube], count: int) -> dict[str, NDArray[Any]]:
     """Name → (season, location) of what the ledgers tell of each patch: status, reason and scenes, of it and its sources."""
     columns: dict[str, list[list[Any]]] = {}
     for n, cube in enumerate(cubes.values()):
@@ -282,10 +282,10 @@ def _column(cube: StoredCube, name: str, slab: int) -> NDArray[Any] | None:
     meta, record = cube.arrays[name], _record(cube, slab)
     shape = tuple(meta["chunk_grid"]["configuration"]["chunk_shape"])
     key = paths.chunk(cube.prefix, name, slab, axes=len(shape))
-    recorded = {o.key: o for o in record.objects} if record else {}
-    if key not in recorded:
+    objects = {o.key: o for o in record.objects} if record else {}
+    if key not in objects:
         return None
-    data = read_checked(cube.store, recorded, key)
+    data = read_checked(cube.store, objects, key)
     dtype = "str" if meta["data_type"] == "string" else meta["data_type"]
     try:
         return decode_chunk(data, shape, dtype)

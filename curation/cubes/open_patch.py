@@ -87,7 +87,7 @@ class StoredCube:
     store: Store
     prefix: str
     ledger: Ledger
-    _kept: dict[str, Sequence[Any]] = field(default_factory=dict, repr=False)
+    _coordinates: dict[str, Sequence[Any]] = field(default_factory=dict, repr=False)
     """Coordinates that were read."""
 
     @cached_property
@@ -124,9 +124,9 @@ class StoredCube:
 
     def values(self, name: str) -> Sequence[Any]:
         """A coordinate that was written whole when the cube was made."""
-        if name not in self._kept:
-            self._kept[name] = identity(self.store, self._objects, self.prefix, name)
-        return self._kept[name]
+        if name not in self._coordinates:
+            self._coordinates[name] = identity(self.store, self._objects, self.prefix, name)
+        return self._coordinates[name]
 
     def array(self, name: str, patch: int, expected: str) -> xr.DataArray:
         """A patch's part of a pixel array, whose stored chunk has the expected hash."""

@@ -74,7 +74,7 @@ def locations(dataset: Dataset, store: Store, asked: Sequence[Region], *, keep: 
     out = {}
     for region, places in found.items():
         for level in dataset.levels:
-            out[level.folder(region)] = order.curve_order(places.children() if level.level else places.roots())
+            out[level.folder(region)] = order.hilbert_order(places.children() if level.level else places.roots())
     return out
 
 
@@ -114,11 +114,11 @@ def _drawn(dataset: Dataset, store: Store, asked: Sequence[Region] | None, keep:
             store.publish(paths.DROPPED, rows.table(found.dropped))  # until packing knows of the others
         parquet.save(made, store, key, dataset)
     try:
-        kept = parquet.load(store, key, dataset)
+        places = parquet.load(store, key, dataset)
     except parquet.OtherDrawError as err:
-        kept = _with_other_values(dataset, store, key, err, keep=keep)
-    dates.check(dataset, kept)  # the recipe's seasons may be others since
-    return kept
+        places = _with_other_values(dataset, store, key, err, keep=keep)
+    dates.check(dataset, places)  # the recipe's seasons may be others since
+    return places
 
 
 def _with_other_values(

@@ -91,7 +91,7 @@ def plan(
     dropped: list[Dropped] = []
     whole: list[PlannedSample] = []
     found = list(_standings(dataset, cubes, outcomes))
-    tables = [its.locations.table for by in cubes.values() for its in by.values() if its.locations.given]
+    tables = [its.locations.table for by in cubes.values() for its in by.values() if its.locations.user_columns]
     columns = {f.name: f.type for f in list(tables[0].schema)[len(SCHEMA) :]} if tables else {}
     roots = Locations.of(its.location for its in found)
     sides = splits.planned(recipe, roots).sides

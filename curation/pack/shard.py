@@ -64,7 +64,10 @@ class ShardJob:
             self.dataset.release_digest(),
             {name: to_builtins(entry) for name, entry in array_entries(self.dataset).items()},
             [
-                [m.split, [[_told(p.location), [[s.season, s.outcome.chunks] for s in p.parts]] for p in m.places]]
+                [
+                    m.split,
+                    [[_place_facts(p.location), [[s.season, s.outcome.chunks] for s in p.parts]] for p in m.places],
+                ]
                 for m in self.members
             ],
         ]
@@ -93,7 +96,7 @@ class ShardPart:
     """Annotation → name → what it counted, over the samples."""
 
 
-def _told(place: Location) -> dict[str, Any]:
+def _place_facts(place: Location) -> dict[str, Any]:
     """All that is known of a place but where it stands in the draw, which no sample tells."""
     columns = {name: column_value(value) for name, value in place.columns.items()}
     return {f.name: getattr(place, f.name) for f in dataclasses.fields(place) if f.name != "rank"} | {

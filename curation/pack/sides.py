@@ -51,7 +51,7 @@ class Rule(SplitRule, ABC):
                 )
 
 
-def kept_apart(places: Locations, is_val: NDArray[np.bool_], recipe: Recipe) -> NDArray[np.str_]:
+def buffered_sides(places: Locations, is_val: NDArray[np.bool_], recipe: Recipe) -> NDArray[np.str_]:
     """Sides of places of which roots are val or train, each by itself: where both lie near, train is `buffer`.
 
     Every val place stays so; a train place is `buffer` where a val place is so near that there might be less than

@@ -157,7 +157,7 @@ def _entry(name: str, data: bytes) -> FileEntry:
 
 
 def _samples_table(
-    dataset: Dataset, made: Sequence[tuple[ShardJob, ShardPart]], given: Mapping[str, pa.DataType]
+    dataset: Dataset, made: Sequence[tuple[ShardJob, ShardPart]], user_columns: Mapping[str, pa.DataType]
 ) -> bytes:
     """One row per sample with its labels, and what the file of places says of it, as GeoParquet of footprints."""
     names = label_names(dataset)
@@ -181,7 +181,7 @@ def _samples_table(
     domains = [n for n, a in dataset.annotations.items() if a.spec.column]
     columns = ["id", "lon", "lat", "region", "shard", *domains, *per_season]
     places = [m.location for j, _ in made for m in j.members]
-    its = {c: pd.Series([p.columns[c] for p in places], dtype=pd.ArrowDtype(t)) for c, t in given.items()}
+    its = {c: pd.Series([p.columns[c] for p in places], dtype=pd.ArrowDtype(t)) for c, t in user_columns.items()}
     return _geoparquet({c: [r[c] for r in rows] for c in columns} | its, places)
 
 

@@ -52,13 +52,13 @@ def draw(dataset: Dataset, asked: Sequence[Region] | None = None) -> Locations:
     if recipe.places.sampler == CELL_SAMPLER:
         cells = era5_cells.drawn(recipe.places, recipe.seed)
         ids, found = era5_cells.ids(cells), era5_cells.grids(cells)
-        given: dict[str, pa.Array] = {}
+        user_columns: dict[str, pa.Array] = {}
     else:
-        ids, found, given = _everywhere(dataset)
+        ids, found, user_columns = _everywhere(dataset)
     own = regions.of_recipe(dataset.path, recipe.places.regions) if asked is None else asked
     names = held_by(found.lon, found.lat, own)
     rank = np.arange(len(ids)) if asked is None else np.flatnonzero(names != NOWHERE)
-    own_columns = {name: values.take(pa.array(rank)) for name, values in given.items()}
+    own_columns = {name: values.take(pa.array(rank)) for name, values in user_columns.items()}
     roots = _locations(dataset, [ids[k] for k in rank], found.take(rank), names[rank], rank, own_columns)
     return Locations.joined([roots, _children(dataset, roots, cells[rank])]) if recipe.children else roots
 
@@ -126,16 +126,20 @@ def _locations(
     found: Places,
     names: NDArray[np.object_],
     rank: NDArray[np.int64],
-    given: Mapping[str, pa.Array] | None = None,
+    user_columns: Mapping[str, pa.Array] | None = None,
 ) -> Locations:
     size_m = dataset.recipe.grid.size
     reach.check_reach(found, dataset.recipe.grid, str(dataset.path))
-    return _columns(ids, found, size_m, given, region=names, rank=rank)
+    return _columns(ids, found, size_m, user_columns, region=names, rank=rank)
 
 
 def _columns(
-    ids: list[str], found: Places, size_m: float, given: Mapping[str, pa.Array] | None = None, **more: NDArray[Any]
+    ids: list[str],
+    found: Places,
+    size_m: float,
+    user_columns: Mapping[str, pa.Array] | None = None,
+    **more: NDArray[Any],
 ) -> Locations:
     """Grids as locations: `more` is what of `SCHEMA` does not follow from them."""
     its = {name: getattr(found, name) for name in ("lon", "lat", "epsg", "x0_m", "y0_m")}
-    return Locations.of_columns({"id": ids, **its, "size_m": np.full(len(ids), size_m), **more}, given)
+    return Locations.of_columns({"id": ids, **its, "size_m": np.full(len(ids), size_m), **more}, user_columns)

@@ -76,7 +76,7 @@ def read(path: Path, size_m: float, columns: Sequence[str] = ()) -> PlacesFile:
         raise ConfigError(f"{path}: no rows; expected one per place")
     found = _grids(table, size_m, path)
     ids = _ids(table, found, size_m, path)
-    reasons = _reasons(ids, found, path, ids_given=_raw_ids(table) is not None)
+    reasons = _reasons(ids, found, path, has_ids=_raw_ids(table) is not None)
     return PlacesFile(ids, found, reasons, user_columns.columns(table, columns, path))
 
 
@@ -291,7 +291,7 @@ def ids_of(found: Places, size_m: float) -> list[str]:
     return [grid.location_id(epsg, x0, y0, size_m) for epsg, x0, y0 in columns]
 
 
-def _reasons(ids: list[str], found: Places, path: Path, *, ids_given: bool) -> list[Code | None]:
+def _reasons(ids: list[str], found: Places, path: Path, *, has_ids: bool) -> list[Code | None]:
     """Why rows are no places of their own; an id with two grids is an error."""
     grids = list(zip(found.epsg.tolist(), found.x0_m.tolist(), found.y0_m.tolist(), strict=True))
     first: dict[str, int] = {}
@@ -304,7 +304,7 @@ def _reasons(ids: list[str], found: Places, path: Path, *, ids_given: bool) -> l
                 f"{path}: rows {j + 1} and {k + 1}: the same id {name!r} for the grids (EPSG, west, north) {grids[j]} and "
                 f"{its}; give each place an id of its own"
             )
-        again = Code.REPEATED if j < k and ids_given else Code.SAME_GRID
+        again = Code.REPEATED if j < k and has_ids else Code.SAME_GRID
         out.append(again if its in taken else None)
         taken.add(its)
     return out

@@ -54,26 +54,26 @@ class Locations(Sequence[Location]):
             return locations
         rows = list(locations)
         own = dict.fromkeys(name for p in rows for name in p.columns)
-        given = {name: _inferred([p.columns.get(name) for p in rows]) for name in own}
-        return cls.of_columns({name: [getattr(p, name) for p in rows] for name in SCHEMA.names}, given)
+        user_columns = {name: _inferred([p.columns.get(name) for p in rows]) for name in own}
+        return cls.of_columns({name: [getattr(p, name) for p in rows] for name in SCHEMA.names}, user_columns)
 
     @classmethod
-    def of_columns(cls, columns: dict[str, Any], given: Mapping[str, pa.Array] | None = None) -> Locations:
+    def of_columns(cls, columns: dict[str, Any], user_columns: Mapping[str, pa.Array] | None = None) -> Locations:
         """The locations with these values, one per row; rank and parent may be left out (0 and none).
 
         Args:
             columns: by names of `SCHEMA`.
-            given: what a file of places says beside them.
+            user_columns: what a file of places says beside them.
         """
         n = len(columns["id"])
         columns = {"rank": np.zeros(n, dtype=np.int64), "parent": pa.nulls(n, pa.string())} | columns
         table = pa.table([pa.array(columns[f.name]).cast(f.type) for f in SCHEMA], schema=SCHEMA)
-        for name, values in (given or {}).items():
+        for name, values in (user_columns or {}).items():
             table = table.append_column(name, values)
         return cls(table)
 
     @property
-    def given(self) -> list[str]:
+    def user_columns(self) -> list[str]:
         """Names of the columns that a file of places gives."""
         names: list[str] = self.table.schema.names[len(SCHEMA) :]
         return names

@@ -9,7 +9,7 @@ from curation.places import era5_cells
 from curation.places.locations import Locations
 
 
-def curve_order(locations: Locations) -> Locations:
+def hilbert_order(locations: Locations) -> Locations:
     """The locations zone by zone, along a Hilbert curve over the kilometres of their centres: neighbours share scenes.
 
     ERA5 cells come first, along a curve over themselves. Depends on the set alone, not on the order given; ties (one

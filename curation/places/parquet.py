@@ -52,12 +52,12 @@ def save(
     """
     shapes = _footprints(locations)
     geometry = pa.array(shapely.to_wkb(shapes), pa.binary())
-    given = list(locations.table.schema)[len(SCHEMA) :]
+    user_columns = list(locations.table.schema)[len(SCHEMA) :]
     table, split = locations.table, []
     if sides is not None:
         split = [pa.field(_SPLIT, pa.string())]
         table = table.append_column(_SPLIT, pa.array(sides.tolist(), pa.string()))
-    table = table.append_column("geometry", geometry).cast(pa.schema([*_FIELDS, *given, *split, _GEOMETRY]))
+    table = table.append_column("geometry", geometry).cast(pa.schema([*_FIELDS, *user_columns, *split, _GEOMETRY]))
     about = {
         "dataset": dataset.name,
         "places_digest": dataset.places_digest(),

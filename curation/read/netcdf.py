@@ -53,7 +53,7 @@ class _File(Opened):
     def readinto(self, into: Any) -> int:
         """As a file's. Raises MissingError."""
         size = memoryview(into).nbytes
-        if not self._file.is_here(self._at, size):
+        if not self._file.is_fetched(self._at, size):
             self.missing = Span(self._at, self._at + size)
             raise MissingError
         try:
@@ -213,7 +213,7 @@ class Netcdf:
             size = math.prod(v.shape[v.lead + 1 :]) * v.dtype.itemsize
             first, last = tile[0] * v.tile[0], min((tile[0] + 1) * v.tile[0], v.rows)
             span = Span(v.at + first * size, v.at + last * size)
-            return wait or self.sparse.is_here(span.start, span.stop - span.start) or span
+            return wait or self.sparse.is_fetched(span.start, span.stop - span.start) or span
         at = (0,) * v.lead + (tile[0] * v.tile[0], tile[1] * v.tile[1]) + (0,) * (len(v.shape) - v.lead - 2)
         dataset = self._datasets[v.path]
 

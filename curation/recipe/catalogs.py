@@ -211,10 +211,10 @@ def resolve(text: str, served_at: str | None = None) -> Catalog:
         )
     if path.is_file() and path.suffix not in PARQUET:
         local.check(path, f"catalog {text!r}", MOST_JSON_BYTES)
-    return _told(Catalog(f"file-{_content(path)[:16]}", form, str(path), is_file=True, own=True), row)
+    return _with_access(Catalog(f"file-{_content(path)[:16]}", form, str(path), is_file=True, own=True), row)
 
 
-def _told(catalog: Catalog, row: CatalogSpec | None) -> Catalog:
+def _with_access(catalog: Catalog, row: CatalogSpec | None) -> Catalog:
     """The catalog, with what the row whose form it has says of its files.
 
     Which href is read changes what is saved of it, so that an own one that takes others is another.
@@ -260,7 +260,7 @@ def _remote(name: str, form: str, url: str, *, own: bool, row: CatalogSpec | Non
     if fault:
         raise ConfigError(f"catalog {shown!r}: no URL ({fault}); expected one such as https://host/path: mend it")
     secret = url if url.rstrip("/") != shown else ""
-    return _told(Catalog(name or shown, form, shown, is_file=is_file, own=own, secret_url=secret), row)
+    return _with_access(Catalog(name or shown, form, shown, is_file=is_file, own=own, secret_url=secret), row)
 
 
 def parquet_parts(path: Path) -> list[Path]:

@@ -111,7 +111,7 @@ class PlacesSpec(StrictTable):
 
     @model_validator(mode="before")
     @classmethod
-    def _all_that_are_given(cls, value: Any) -> Any:
+    def _regions_of_a_file(cls, value: Any) -> Any:
         """Places that are given are all meant, where no regions are."""
         if isinstance(value, dict) and value.get("sampler") == "file":
             return {"regions": [WORLD]} | value

@@ -93,7 +93,7 @@ class ArraySpec(StrictTable):
         return self.res_m if self.res_m is not None else size / self.px(size)
 
     @model_validator(mode="after")
-    def _pixels_are_told_once(self) -> Self:
+    def _pixels_are_stated_once(self) -> Self:
         if (self.res_m is None) == (self.size_px is None):
             raise ValueError("expected either 'res_m', the size of a pixel, or 'size_px', how many a side has")
         return self
@@ -339,9 +339,9 @@ class SourceSpec(StrictTable):
         self._check_codes()
         self.pick.check(self)
         self.kind.check(self)
-        told = [c.code for c in self.legend.codes] if self.legend else self.mask_codes
-        if sorted(told) != sorted(self.mask_codes):
-            raise ValueError(f"[legend] names the codes {sorted(told)}; the mask's are {sorted(self.mask_codes)}")
+        codes = [c.code for c in self.legend.codes] if self.legend else self.mask_codes
+        if sorted(codes) != sorted(self.mask_codes):
+            raise ValueError(f"[legend] names the codes {sorted(codes)}; the mask's are {sorted(self.mask_codes)}")
         return self
 
     def _check_codes(self) -> None:
@@ -358,7 +358,7 @@ class SourceSpec(StrictTable):
             raise ValueError(f"the mask's nodata {self.mask.nodata:g} is not among the 'invalid' codes {self.invalid}")
 
     @model_validator(mode="after")
-    def _bands_are_told_once(self) -> Self:
+    def _bands_are_named_once(self) -> Self:
         bands = [b for a in self.arrays for b in a.bands]
         if unknown := sorted(set(self.bands) - set(bands)):
             raise ValueError(f"[bands] {unknown}: in no array; the arrays have {bands}")

@@ -107,7 +107,7 @@ def _drawn(dataset: Dataset, survey: Survey, index: Index | None, dropped: list[
         "dropped": dropped,
         "packed": index is not None,
         "sources": _sources(dataset),
-        "slabs": (survey.slabs_read, survey.slabs_recorded),
+        "slabs": (survey.slabs_read, survey.slabs_in_ledgers),
         "help": _help,
         "damage": list(survey.damage),  # last: all that was read above has found what is damaged
     }

@@ -165,8 +165,8 @@ def said(used: Iterable[tuple[SourceSpec, Iterable[ArraySpec]]]) -> str:
         for array in arrays:
             ranged = [p for p in spec.pictures(array) if isinstance(p, Ranged)]
             found |= {(c.name, c.limits): spec.kind.unit(array) for p in ranged for c in p.channels}
-    told = ", ".join(f"{name} {_span(limits)} {unit}" for (name, limits), unit in found.items()).replace("-", "−")
-    return f"Drawn between the same values everywhere: {told}." if told else ""
+    spans = ", ".join(f"{name} {_span(limits)} {unit}" for (name, limits), unit in found.items()).replace("-", "−")
+    return f"Drawn between the same values everywhere: {spans}." if spans else ""
 
 
 def pick(pixels: NDArray[Any], array: ArraySpec, bands: Bands) -> NDArray[Any]:

@@ -59,7 +59,7 @@ class Survey:
     damage: dict[str, None] = field(default_factory=dict)
     """What is not as recorded, one line each, in the order found."""
     slabs_read: int = 0
-    slabs_recorded: int = 0
+    slabs_in_ledgers: int = 0
     facts: dict[tuple[str, str, int], list[dict[str, Any]] | None] = field(default_factory=dict)
     """(region, season, slab) → facts; None where they are damaged."""
     imported: Imported | None = None
@@ -225,7 +225,7 @@ def survey(dataset: Dataset, store: Store) -> Survey:
     todo = []
     for cube in found.cubes.values():
         slabs = sorted(cube.ledger.slabs)
-        found.slabs_recorded += len(slabs)
+        found.slabs_in_ledgers += len(slabs)
         todo += [
             (cube, slabs[int(i)])
             for i in np.unique(np.linspace(0, len(slabs) - 1, min(len(slabs), MAX_SLABS)).astype(int))

@@ -129,11 +129,11 @@ class Api:
                     fields=None if fields is None else {"include": asked_for(fields)},
                 )
                 asked = Asked(str(found.url), found.method or "POST", found.get_parameters())
-                found_here: dict[str, Any] = {}
+                by_name: dict[str, Any] = {}
                 for page in pages(self._read, asked, most):
                     for item in page["features"]:
-                        found_here.setdefault(name_of(item), item)
-                return found_here
+                        by_name.setdefault(name_of(item), item)
+                return by_name
 
             what = f"{self.catalog.location}: search of {form.collection} in {box}"
             items = _retried(once, what) | items

@@ -34,7 +34,7 @@ Zarr reader checks, and a patch's line has a hash of its row of facts."""
 
 def cube_names(store: Store) -> list[tuple[str, str]]:
     """(folder, season) of every cube that has a ledger, in order: the cubes that there are."""
-    return paths.recorded(s.key for s in store.list(paths.LEDGERS))
+    return paths.ledgers_among(s.key for s in store.list(paths.LEDGERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class _Records(Mapping[int, SlabRecord]):
 
     def __getitem__(self, slab: int) -> SlabRecord:
         line = self._ledger.lines[slab]
-        with self._ledger.damage_told(line.segment):
+        with self._ledger.as_damage(line.segment):
             return decoded(json.loads(self._ledger.segment(line.segment)[1 + line.number]))
 
     def __iter__(self) -> Iterator[int]:
@@ -184,7 +184,7 @@ class Ledger:
         return lines
 
     @contextlib.contextmanager
-    def damage_told(self, number: int) -> Iterator[None]:
+    def as_damage(self, number: int) -> Iterator[None]:
         """Lines of a segment are taken for what they should be: where one is something else, that is damage.
 
         Raises:
@@ -258,7 +258,7 @@ class Ledger:
         try:
             self.store.publish_new(key, data)
         except FileExistsError:
-            with self.damage_told(self.segments):
+            with self.as_damage(self.segments):
                 other = Writer(**json.loads(self.store.get(key).split(b"\n", 1)[0])["writer"])
             raise DamageError(
                 f"{self.store.where(key)}: {other} has taken over this cube; this run stops. "
@@ -294,7 +294,7 @@ class Ledger:
                 f"{where}: holds {len(records)} records with sha256 {found[:12]}…, its last line says {counted} with "
                 f"{digest[:12]}…: a line was lost or changed; restore the segment"
             )
-        with self.damage_told(number):
+        with self.as_damage(number):
             if (written := first.get("format", 1)) != FORMAT:  # the first one's segments do not state it
                 raise ConfigError(
                     f"{where}: cube {'/'.join(paths.cube_of(self.prefix))} is in format {written}, this release reads and "

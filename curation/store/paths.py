@@ -70,7 +70,7 @@ def cube_of(key: str) -> tuple[str, str]:
     return name, season.removesuffix(".zarr")
 
 
-def recorded(keys: Iterable[str]) -> list[tuple[str, str]]:
+def ledgers_among(keys: Iterable[str]) -> list[tuple[str, str]]:
     """(folder, season) of each ledger that has a segment among keys, in order."""
     return sorted({cube_of(key) for key in keys if key.count("/") == 3})
 

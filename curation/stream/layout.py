@@ -182,10 +182,10 @@ def layout(index: Index, selection: Selection, where: str) -> Layout:
     own = {"key", *_facts(selection, (), axis, 0, children)}
     more, values = _annotated(index, selection)
     facts |= more
-    given = {e.source: {f"{e.source}_ok", f"{e.source}_time"} for e in entries.values()}
+    of_sources = {e.source: {f"{e.source}_ok", f"{e.source}_time"} for e in entries.values()}
     if taken := [n for n in entries if n in facts or n in own]:
         raise DamageError(f"{where}: arrays {taken} are called as other entries of a sample: rename them")
-    if taken := [s for s, names in given.items() if names & own]:
+    if taken := [s for s, names in of_sources.items() if names & own]:
         raise DamageError(f"{where}: sources {taken} would name entries that a sample has anyway: rename them")
     return Layout(selection, tuple(places), facts, values, drawing)
 

@@ -67,24 +67,24 @@ class CubeCheck:
 def check_cube(store: Store, its: CubeCheck, found: Verified) -> set[str]:
     """Checks one cube; gives the keys its ledger records."""
     ledger, cube = its.ledger, its.cube
-    recorded: set[str] = set()
+    ledger_keys: set[str] = set()
     for item in ledger.cube_objects:
-        recorded.add(item.key)
+        ledger_keys.add(item.key)
         check_object(store, item, found)
     if not ledger.cube_objects:
-        return recorded  # begun, and stopped before its creation was recorded
+        return ledger_keys  # begun, and stopped before its creation was recorded
     try:
         its.ids = cube.read_ids(store)
     except DamageError as err:
         found.faults.append(str(err))
-        return recorded | {o.key for r in ledger.slabs.values() for o in r.objects}
+        return ledger_keys | {o.key for r in ledger.slabs.values() for o in r.objects}
     with Counting(f"verify {cube.name}", len(ledger.slabs), "slab", "read") as count:
         for _, record in sorted(ledger.slabs.items()):
             before = found.size
-            recorded |= {o.key for o in record.objects}
+            ledger_keys |= {o.key for o in record.objects}
             _slab(store, its, record, found)
             count.step(1, found.size - before)
-    return recorded
+    return ledger_keys
 
 
 def _slab(store: Store, its: CubeCheck, record: SlabRecord, found: Verified) -> None:
@@ -168,8 +168,8 @@ def _unproven(
     hashes = dict(zip(ids, cube.row_hashes(rows), strict=True))
     wrong = {o.id for o in record.patches if o.id in settled and hashes[o.id] != o.facts}
     if wrong:
-        recorded = {o.key: o for o in record.objects}
-        changed = [store.where(k) for k in sorted(keys) if not is_that(known[k], recorded[k])] or [
+        objects = {o.key: o for o in record.objects}
+        changed = [store.where(k) for k in sorted(keys) if not is_that(known[k], objects[k])] or [
             store.where(cube.prefix)
         ]
         found.faults += [

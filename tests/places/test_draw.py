@@ -23,7 +23,7 @@ from curation.places import children, draw, era5_cells, from_file, grid, grids, 
 from curation.places.draw import NOWHERE
 from curation.places.grids import Places
 from curation.places.locations import Locations
-from curation.places.order import curve_order, hilbert
+from curation.places.order import hilbert, hilbert_order
 from curation.places.overlap import Placed, overlapping
 from curation.places.regions import Region, find, from_bbox
 from curation.recipe.dataset import Dataset, load_dataset
@@ -592,18 +592,18 @@ def test_the_hilbert_curve_refuses_what_lies_outside():
 
 
 @given(st.randoms(use_true_random=False))
-def test_curve_order_depends_on_the_set_alone_and_keeps_zones_together(drawn, random):
+def test_hilbert_order_depends_on_the_set_alone_and_keeps_zones_together(drawn, random):
     shuffled = list(drawn[:300])
     random.shuffle(shuffled)
-    ordered = curve_order(Locations.of(shuffled))
-    assert ordered == curve_order(drawn[:300])
+    ordered = hilbert_order(Locations.of(shuffled))
+    assert ordered == hilbert_order(drawn[:300])
     assert sorted(c.id for c in ordered) == sorted(c.id for c in drawn[:300])
     codes = [c.epsg for c in ordered]
     assert codes == sorted(codes)
 
 
-def test_neighbours_in_curve_order_are_near(example):
-    cells = curve_order(draw.draw(dataset(example, sampler="grid", count=None), [from_bbox("7,51,8,51.6")]))
+def test_neighbours_in_hilbert_order_are_near(example):
+    cells = hilbert_order(draw.draw(dataset(example, sampler="grid", count=None), [from_bbox("7,51,8,51.6")]))
     xy = np.array([(c.x0_m, c.y0_m) for c in cells])
     steps = np.hypot(*np.diff(xy, axis=0).T)
     rows = np.hypot(*np.diff(xy[np.lexsort([xy[:, 0], xy[:, 1]])], axis=0).T)
@@ -614,8 +614,8 @@ def test_neighbours_in_curve_order_are_near(example):
     assert rows.max() > steps.max()
 
 
-def test_curve_order_of_nothing_is_nothing():
-    assert curve_order(Locations.of([])) == []
+def test_hilbert_order_of_nothing_is_nothing():
+    assert hilbert_order(Locations.of([])) == []
 
 
 def test_select_of_nothing_and_by_nothing(drawn):
@@ -746,17 +746,17 @@ def test_cells_and_children_are_saved_with_their_footprints(example, family, tmp
 
 
 @given(st.randoms(use_true_random=False))
-def test_curve_order_of_cells_and_children_depends_on_the_set_alone(family, random):
+def test_hilbert_order_of_cells_and_children_depends_on_the_set_alone(family, random):
     shuffled = list(family)
     random.shuffle(shuffled)
-    ordered = curve_order(Locations.of(shuffled))
-    assert ordered == curve_order(family)
+    ordered = hilbert_order(Locations.of(shuffled))
+    assert ordered == hilbert_order(family)
     assert [p.parent is None for p in ordered] == sorted((p.parent is None for p in ordered), reverse=True)
 
 
-def test_cells_beside_each_other_are_near_in_curve_order(example):
+def test_cells_beside_each_other_are_near_in_hilbert_order(example):
     roots = draw.draw(of_cells(example, children={"count": 1, "fill": 0}), [from_bbox("60,50,76,66")])
-    ordered = curve_order(roots)
+    ordered = hilbert_order(roots)
     steps = np.abs(np.diff(ordered.column("lon"))) + np.abs(np.diff(ordered.column("lat")))
     assert len(ordered) > 3500
     assert np.median(steps) == 0.25

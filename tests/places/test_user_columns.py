@@ -42,7 +42,7 @@ def test_columns_are_typed_and_go_with_the_first_row_of_each_place(tmp_path):
     spec = dataset(tmp_path, ["date", "label", "count", "share"])
     found = draw.draw(spec)
     assert [p.id for p in found] == ["a", "b", "c"]
-    assert [found.table[c].type for c in found.given] == [TIME, pa.string(), pa.int64(), pa.float64()]
+    assert [found.table[c].type for c in found.user_columns] == [TIME, pa.string(), pa.int64(), pa.float64()]
     noon = dt.datetime(2021, 7, 1, 12, tzinfo=dt.UTC)
     assert [dict(p.columns) for p in found] == [
         {"date": dt.datetime(2021, 6, 15, tzinfo=dt.UTC), "label": "forest", "count": 3, "share": 0.5},
@@ -64,7 +64,7 @@ def test_columns_are_typed_and_go_with_the_first_row_of_each_place(tmp_path):
 def test_without_a_word_of_columns_there_are_none_and_another_list_is_another_draw(tmp_path):
     (tmp_path / "places.csv").write_text(TABLE)
     none, one = dataset(tmp_path, []), dataset(tmp_path, ["label"])
-    assert draw.draw(none).given == []
+    assert draw.draw(none).user_columns == []
     assert {p.columns == {} for p in draw.draw(none)} == {True}
     assert none.places_digest() != one.places_digest()
     assert none.release_digest() == one.release_digest()

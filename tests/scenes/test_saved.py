@@ -226,7 +226,7 @@ def test_an_unreachable_catalog_ends_it_at_once(dataset, tmp_path, monkeypatch):
 
 def test_what_a_process_keeps_of_searches_is_bounded_and_a_new_search_is_seen(api, dataset, tmp_path, monkeypatch):
     made, url = api
-    monkeypatch.setattr(saved, "KEPT_SCENES", 35)
+    monkeypatch.setattr(saved, "CACHED_SCENES", 35)
     kept = saved._Cache()
     monkeypatch.setattr(saved, "_cache", kept)
     one, _ = searches(dataset, url, tmp_path)

@@ -115,9 +115,9 @@ class GroundRange(Power):
         bands = [self._band(slab, source, place, array, band, scene) for band in array.bands]
         return backscatter.possible(np.stack(bands), array.nodata), True
 
-    def told_of(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
+    def scene_facts(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
         """As of radar, and of relief."""
-        return {**super().told_of(source, place, scenes), **source.memo.get("facts", {})}
+        return {**super().scene_facts(source, place, scenes), **source.memo.get("facts", {})}
 
     def _band(
         self, slab: Slab, source: Source, place: Location, array: ArraySpec, band: str, scene: Scene
@@ -160,14 +160,14 @@ class GroundRange(Power):
             raise Reject(Code.RELIEF, farthest_px)
         where = nominal.moved(metres) if source.corrects_relief else nominal
         cot = calibration.cot_incidence(nominal.rows - 0.5, nominal.cols - 0.5)
-        told = {
+        measured = {
             "relief_px": farthest_px,
             "relief_corrected": int(source.corrects_relief),
             "incidence_deg": float(np.degrees(np.arctan(1 / cot)).mean()),
             "geoid_m": geoid_m,
             "geoid_sha256": sha256_of(self.geoid),
         }
-        source.memo.update(points=points, where=where, facts={f"{source.name}_{k}": v for k, v in told.items()})
+        source.memo.update(points=points, where=where, facts={f"{source.name}_{k}": v for k, v in measured.items()})
         return where
 
 

@@ -38,8 +38,8 @@ class Swath(Kind, SwathSpec):
             for array in source.arrays:
                 if array.role == role and (other := sorted(set(array.bands) - set(known))):
                     raise ValueError(f"role {role!r}: no band {other}; known: {list(known)}")
-        told = {b for a in source.arrays if a.role == "quality" for b in a.bands}
-        if told & set(QUALITY_BANDS) and self.quality is None:
+        quality_bands = {b for a in source.arrays if a.role == "quality" for b in a.bands}
+        if quality_bands & set(QUALITY_BANDS) and self.quality is None:
             raise ValueError("role 'quality' wants kind.quality: the variable it is the mean of")
         if (source.mask is None) != (self.flags is None) or (source.mask and len(source.mask.bands) != 1):
             raise ValueError("an array of one band with role 'mask' goes with kind.flags, of which it is made")
@@ -81,7 +81,7 @@ class Swath(Kind, SwathSpec):
         """Nothing."""
         return {}
 
-    def told_of(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
+    def scene_facts(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
         """Nothing."""
         return {}
 

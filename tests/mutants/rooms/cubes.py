@@ -83,7 +83,7 @@ ROWS = (
     Mutant(
         "facts of a cube are what was recorded",
         "curation/cubes/open_cube.py",
-        "data = read_checked(cube.store, recorded, key)",
+        "data = read_checked(cube.store, objects, key)",
         "data = cube.store.get(key)",
         (
             "tests/cubes/test_open_cube.py::test_what_is_gone_or_changed_is_an_error_when_it_is_read_and_never_nodata[True-s2l2a_valid_fraction]",
@@ -106,7 +106,7 @@ ROWS = (
     Mutant(
         "a cube gives its dates back",
         "curation/cubes/contents.py",
-        "windows.column(identity(store, recorded, cube.prefix, name))",
+        "windows.column(identity(store, objects, cube.prefix, name))",
         'windows.column([float("nan")] * len(lon))',
         ("tests/cubes/test_windows.py::test_a_cube_gives_its_dates_back_to_whoever_reads_it_without_the_draw",),
     ),
@@ -120,7 +120,7 @@ ROWS = (
     Mutant(
         "a column of seasons that are others by now is looked at again",
         "curation/cubes/selection.py",
-        "    dates.check(dataset, kept)  # the",
+        "    dates.check(dataset, places)  # the",
         "    #",
         ("tests/places/test_dates.py::test_a_season_that_is_set_around_another_column_later_is_looked_at_again",),
     ),

@@ -230,7 +230,7 @@ ROWS = (
     Mutant(
         "what is said of a place by now is packed anew",
         "curation/pack/shard.py",
-        "_told(p.location)",
+        "_place_facts(p.location)",
         "p.location.id",
         (
             "tests/pack/test_pack.py::test_what_the_file_of_places_says_by_now_is_what_samples_say",
@@ -410,7 +410,7 @@ ROWS = (
     Mutant(
         "a map that is recorded is of the pixels that are stored",
         "curation/pack/labels/making.py",
-        "self.scene, self.grid, self.given), (wanted.scene, wanted.grid, wanted.given)",
+        "self.scene, self.grid, self.input_digest), (wanted.scene, wanted.grid, wanted.input_digest)",
         "self.scene, self.grid), (wanted.scene, wanted.grid)",
         (
             "tests/pack/labels/test_model.py::test_maps_are_of_the_pixels_that_are_stored_and_not_of_those_that_were",
@@ -420,8 +420,8 @@ ROWS = (
     Mutant(
         "a map that is there is of the pixels that are stored",
         "curation/pack/labels/mapfile.py",
-        '            if (found_given := raster.tags().get("given", "")) != given:\n',
-        '            if found_given := "":\n',
+        '            if (found_digest := raster.tags().get("input_digest", "")) != input_digest:\n',
+        '            if found_digest := "":\n',
         ("tests/pack/labels/test_model.py::test_maps_are_of_the_pixels_that_are_stored_and_not_of_those_that_were",),
     ),
     Mutant(
@@ -434,7 +434,7 @@ ROWS = (
     Mutant(
         "an image that a collection lacked is asked for again",
         "curation/pack/labels/making.py",
-        'return self.is_of(wanted) and (self.status == "ok" or self.given != "")',
+        'return self.is_of(wanted) and (self.status == "ok" or self.input_digest != "")',
         "return self.is_of(wanted)",
         (
             "tests/pack/labels/test_earthengine.py::test_an_image_that_the_collection_lacked_is_asked_for_again_and_one_that_it_had_is_not",
@@ -541,7 +541,7 @@ ROWS = (
     Mutant(
         "requests to Earth Engine bring its own token, over what this project trusts",
         "curation/pack/labels/earthengine.py",
-        "GivenSession(Retry(0, read=False), pool_maxsize=at_once, pool_block=True)",
+        "ExplicitSession(Retry(0, read=False), pool_maxsize=at_once, pool_block=True)",
         "requests.Session()",
         (
             "tests/pack/labels/test_earthengine.py::test_a_redirect_is_not_followed",

@@ -630,8 +630,8 @@ ROWS = (
     Mutant(
         "calibration is linear between lines",
         "curation/read/annotation.py",
-        "out[here] = before + share * (self._along(int(n), cols[here]) - before)",
-        "out[here] = before",
+        "out[between] = before + share * (self._along(int(n), cols[between]) - before)",
+        "out[between] = before",
         ("tests/read/test_groundrange.py::test_calibration_and_noise_are_linear_along_samples_and_between_lines",),
     ),
     Mutant(

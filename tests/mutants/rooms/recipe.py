@@ -224,7 +224,7 @@ ROWS = (
     Mutant(
         "a legend of a mask names all of its codes",
         "curation/recipe/sources.py",
-        "        if sorted(told) != sorted(self.mask_codes):\n",
+        "        if sorted(codes) != sorted(self.mask_codes):\n",
         "        if False:\n",
         ("tests/report/test_panels.py::test_a_legend_names_the_codes_of_its_mask_and_no_others",),
     ),

@@ -23,8 +23,8 @@ ROWS = (
     Mutant(
         "nothing is said of fixed ranges where there are none",
         "curation/report/panels.py",
-        'everywhere: {told}." if told else ""',
-        'everywhere: {told}."',
+        'everywhere: {spans}." if spans else ""',
+        'everywhere: {spans}."',
         ("tests/report/test_panels.py::test_nothing_is_said_of_ranges_where_none_is_fixed",),
     ),
     Mutant(

@@ -26,7 +26,7 @@ ROWS = (
     Mutant(
         "what stands where a segment was to be written is read as a ledger's",
         "curation/store/ledger.py",
-        "            with self.damage_told(self.segments):",
+        "            with self.as_damage(self.segments):",
         "            if True:",
         ("tests/store/test_ledger.py::test_a_segment_of_something_else_stops_a_writer_by_name",),
     ),

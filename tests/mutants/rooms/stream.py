@@ -134,7 +134,7 @@ ROWS = (
     Mutant(
         "a source of one time has one",
         "curation/stream/decode.py",
-        "if held.steps is None and tuple in map(type, told):",
+        "if held.steps is None and tuple in map(type, stated):",
         "if False:",
         ("tests/stream/test_beside.py::test_several_times_of_a_source_that_has_one_are_refused",),
     ),

@@ -69,7 +69,7 @@ ROWS = (
     Mutant(
         "what is told of a split is what is packed",
         "curation/verify/shards.py",
-        "    wrong = [key for key, split in samples.items() if told.get(key) != split]",
+        "    wrong = [key for key, split in samples.items() if sides.get(key) != split]",
         "    wrong: list[str] = []",
         ("tests/pack/test_split.py::test_what_is_told_of_a_split_that_is_not_so_is_a_fault",),
     ),
