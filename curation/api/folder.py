@@ -278,8 +278,9 @@ class DatasetFolder(LabelSteps):
         Nobody is asked: it is what `stac_queries/` and the environment say.
         """
         every = self._catalogs()
-        known = [recipes.resolve(name, served_at="http://127.0.0.1") for name in recipes.table()]
-        return OffersResult.of(self.dataset, every, list(dict.fromkeys([*known, *every.every])))
+        unnamed = recipes.unnamed()
+        known = [recipes.resolve(n, served_at="http://127.0.0.1") for n in recipes.table() if n not in unnamed]
+        return OffersResult.of(self.dataset, every, list(dict.fromkeys([*known, *every.every])), unnamed)
 
     def open_cube(self, region: str) -> xr.Dataset:
         """The cubes of a region as one Dataset: see `curation.open_cube`."""

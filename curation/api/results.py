@@ -20,7 +20,7 @@ from curation.pack import split as splits
 from curation.pack.pack import PackedShards
 from curation.pipeline import Built
 from curation.recipe.access import BucketAccess
-from curation.recipe.catalogs import Catalog, Catalogs
+from curation.recipe.catalogs import Catalog, Catalogs, CatalogSpec
 from curation.recipe.dataset import Dataset
 from curation.recipe.sources import SourceSpec
 from curation.report.estimate import Estimates
@@ -197,15 +197,27 @@ class OffersResult(Result):
     """Catalog → what lets one in where its files lie, and whether that is set here."""
 
     @classmethod
-    def of(cls, dataset: Dataset, asked: Catalogs, every: Sequence[Catalog]) -> OffersResult:
-        """Of catalogs; those that are asked for a source are marked there."""
+    def of(
+        cls, dataset: Dataset, asked: Catalogs, every: Sequence[Catalog], unnamed: Mapping[str, CatalogSpec]
+    ) -> OffersResult:
+        """Of catalogs; those that are asked for a source are marked there.
+
+        Of those that a flag names (`unnamed`) are shown that the recipe names, for what nobody else is asked for.
+        """
 
         def offer(spec: SourceSpec, catalog: Catalog) -> str:
             form = catalog.form_of(spec)
             return "" if form is None else form.collection + ASKED * (asked.of(spec.name) == catalog)
 
         offers = {n: {c.label: offer(spec, c) for c in every} for n, spec in dataset.specs.items()}
-        return cls(offers, {c.label: _access(dataset, c) for c in every})
+        access = {c.label: _access(dataset, c) for c in every}
+        for source, use in dataset.recipe.sources.items():
+            if use.catalog in unnamed and asked.form_of(dataset.specs[source]) is None:
+                row = unnamed[use.catalog]
+                access[use.catalog] = f"whom {row.named_by} names: {row.title}"
+                for name, its in offers.items():
+                    its[use.catalog] = row.named_by if name == source else its.get(use.catalog, "")
+        return cls(offers, access)
 
     def rows(self) -> Rows:
         """A line per source, a column per catalog."""

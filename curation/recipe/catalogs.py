@@ -49,6 +49,8 @@ class CatalogSpec(StrictTable):
     """Which of the other hrefs of an asset (STAC's `alternate`) is read; its first one where left out."""
     access: AccessTable = Field(default_factory=dict)
     """By scheme, what lets one in where its files lie; what the environment says to all of one that is left out."""
+    named_by: str = ""
+    """The flag that says who it is, of one without an address; until then who is asked for the rest stands in for it."""
 
 
 class CatalogTable(RootModel[dict[str, CatalogSpec]]):
@@ -179,7 +181,13 @@ def resolve(text: str, served_at: str | None = None) -> Catalog:
     Raises:
         ConfigError: it is none of these.
     """
-    known = table()
+    rows = table()
+    if (row := rows.get(text.partition("+")[0])) is not None and row.named_by:
+        raise ConfigError(
+            f"catalog {printable(text)!r}: has no address, it is who {row.named_by} names: say {row.named_by}, or another "
+            "catalog"
+        )
+    known = {name: row for name, row in rows.items() if not row.named_by}
     if text in known:
         spec = known[text]
         url = spec.url or served_at
@@ -223,6 +231,11 @@ def _with_access(catalog: Catalog, row: CatalogSpec | None) -> Catalog:
         return catalog
     name = catalog.identity if not (row.alternate and catalog.own) else f"{catalog.identity}#{row.alternate}"
     return replace(catalog, identity=name, alternate=row.alternate, access=row.access)
+
+
+def unnamed() -> dict[str, CatalogSpec]:
+    """Those of `table` that a flag names."""
+    return {name: row for name, row in table().items() if row.named_by}
 
 
 def table() -> dict[str, CatalogSpec]:
@@ -299,7 +312,8 @@ def named(dataset: Dataset, catalog: str | None = None, apart: Mapping[str, str]
 
     What is said of one source goes before what is said of all, and of either what is told when a step is called before what
     the recipe says: so `--catalog X` alone asks X for all of which the recipe names nobody. The embedded Earth is a world of
-    its own, of which all is: told so, it is asked for what the recipe says of one source, too.
+    its own, of which all is: told so, it is asked for what the recipe says of one source, too. A catalog that a flag names
+    (`unnamed`) is nobody until it does: the default stands in for it, in digests, too.
 
     Args:
         dataset: the recipe.
@@ -311,8 +325,9 @@ def named(dataset: Dataset, catalog: str | None = None, apart: Mapping[str, str]
     """
     recipe = dataset.recipe
     rest = catalog or recipe.catalog
-    is_world = catalog == EMBEDDED
-    found = {"": rest} | {n: rest if is_world else use.catalog or rest for n, use in recipe.sources.items()}
+    nobody = unnamed()
+    its = {n: use.catalog for n, use in recipe.sources.items() if catalog != EMBEDDED and use.catalog not in nobody}
+    found = {"": rest} | {n: its.get(n) or rest for n in recipe.sources}
     said: dict[str, str] = {}
     for pattern, text in (apart or {}).items():
         names = fnmatch.filter(recipe.sources, pattern)

@@ -135,7 +135,7 @@ def test_the_table_says_who_has_what_and_what_is_set_here_and_never_what_it_hold
     assert main.main(["catalogs", *flags]) == 0
     lines = capsys.readouterr().out.splitlines()
     head = lines[0].split()
-    assert head == ["source", *table(), "https://stac.example/v1"]
+    assert head == ["source", *(name for name, row in table().items() if not row.named_by), "https://stac.example/v1"]
     olci = next(line for line in lines if line.startswith("s3olci"))
     assert olci.split("  ")[1].strip() == "-" or " - " in olci
     assert "sentinel-3-olci-1-efr-ntc *" in olci
@@ -146,6 +146,16 @@ def test_the_table_says_who_has_what_and_what_is_set_here_and_never_what_it_hold
     said = capsys.readouterr().out
     assert "cdse-https: user and password in CDSE_USERNAME and CDSE_PASSWORD: set here" in said
     assert "hidden" not in said + "".join(lines)
+
+
+def test_the_table_says_what_a_flag_is_to_name(capsys: pytest.CaptureFixture[str]):
+    for flags, want in (([], "--labels"), (["--catalog", "dynamicworld=https://maps.example"], "dynamicworld *")):
+        assert main.main(["catalogs", "--dataset", "ssl4eo-s12-ml", *flags]) == 0
+        head, *lines = capsys.readouterr().out.splitlines()
+        maps = next(line for line in lines if line.startswith("dynamicworld"))
+        assert maps.endswith(want)
+        assert ("labels" in head.split()) == (not flags)
+        assert any(line.startswith("labels: whom --labels names: a file of labels") for line in lines) == (not flags)
 
 
 def test_a_row_that_states_its_access_wrongly_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

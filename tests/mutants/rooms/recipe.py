@@ -129,8 +129,8 @@ ROWS = (
     Mutant(
         "of the embedded Earth is everything, whatever a recipe says of a source",
         "curation/recipe/catalogs.py",
-        "rest if is_world else use.catalog or rest for",
-        "use.catalog or rest for",
+        "if catalog != EMBEDDED and use.catalog",
+        "if use.catalog",
         (
             "tests/recipe/test_catalogs.py"
             "::test_what_is_said_of_a_source_goes_before_what_is_said_of_all_and_of_either_the_command_before_the_recipe",
@@ -168,12 +168,29 @@ ROWS = (
     Mutant(
         "what a recipe says of a source is not undone by who is asked for the rest",
         "curation/recipe/catalogs.py",
-        "use.catalog or rest for",
-        "catalog or use.catalog or rest for",
+        "its.get(n) or rest for",
+        "catalog or its.get(n) or rest for",
         (
             "tests/recipe/test_catalogs.py"
             "::test_what_is_said_of_a_source_goes_before_what_is_said_of_all_and_of_either_the_command_before_the_recipe",
         ),
+    ),
+    Mutant(
+        "a catalog that a flag names is nobody until it does",
+        "curation/recipe/catalogs.py",
+        " and use.catalog not in nobody}",
+        "}",
+        (
+            "tests/recipe/test_catalogs.py"
+            "::test_who_is_to_be_named_is_nobody_until_then_and_digests_have_who_is_asked_in_the_end",
+        ),
+    ),
+    Mutant(
+        "a folder of maps is no catalog for being called as one that has no address",
+        "curation/pack/labels/importing.py",
+        "catalogs.table().keys() - catalogs.unnamed().keys()",
+        "catalogs.table()",
+        ("tests/pack/labels/test_importing.py::test_a_catalog_is_told_by_what_is_there",),
     ),
     Mutant(
         "a netrc file's default is sent to nobody",
