@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -324,6 +325,17 @@ def test_two_catalogs_give_what_one_gives_and_are_never_mixed(
     assert {catalog for name, catalog in asked.items() if name != "dem"}.isdisjoint({theirs})
     assert {k.split("/")[2] for k in (s.key for s in curate.store.list(f"scenes/{theirs}"))} == {"dem"}
     assert not list(curate.store.list(f"scenes/{asked['s2l2a']}/dem"))
+    # So a scene of a sample needs no catalog of its own: whose it is follows from its source.
+    offered = {source: {i["id"] for i in items if (i in heights) == (source == "dem")} for source in asked}
+    used = set()
+    for path in (curate.folder / "shards").rglob("*.tar"):
+        with tarfile.open(path) as tar:
+            metas = [json.load(tar.extractfile(m)) for m in tar if m.name.endswith("meta.json")]
+        for part in (p for meta in metas for p in (meta["static"], *meta["seasons"].values())):
+            for source, facts in part["sources"].items():
+                assert set(facts["scenes"]) <= offered[source]
+                used |= {source}
+    assert {"dem", "s2l2a"} <= used
     # A rerun that would ask another for one source is refused, and says for which; so is packing.
     capsys.readouterr()
     for verb in ("build", "pack"):

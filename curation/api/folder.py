@@ -136,8 +136,7 @@ class DatasetFolder(LabelSteps):
             check: raise where a patch failed, rather than return it.
         """
         seasons, store = selection.asked_seasons(self.dataset, season), self.store
-        apart, file = labelled.asking(self.dataset, store, labels, self.catalogs)
-        made = replace(self, catalogs=apart)
+        made, file = self._asking(store, labels)
         asked = made._asked(region)
         rows_of_file = made._rows(asked)
         with made._served() as every:
@@ -174,8 +173,7 @@ class DatasetFolder(LabelSteps):
 
         seasons = selection.asked_seasons(self.dataset, season)
         store = self.store
-        apart, file = labelled.asking(self.dataset, store, labels, self.catalogs)
-        made = replace(self, catalogs=apart)
+        made, file = self._asking(store, labels)
         every, asked = made._catalogs(), made._asked(region)
         rows_of_file = made._rows(asked)
         external = labelled.external(made.dataset, store, file, asked, draw=False)
@@ -220,8 +218,7 @@ class DatasetFolder(LabelSteps):
             CurationError: none is complete since the build is unfinished, or a shard could not be written.
         """
         store = self.store
-        apart, file = labelled.asking(self.dataset, store, labels, self.catalogs)
-        made = replace(self, catalogs=apart)
+        made, file = self._asking(store, labels)
         every, asked = made._catalogs(), made._asked(region)
         annotate.check(made.dataset, run_code=run_code)
         check_built(Run(made.dataset, every, store), asked)
@@ -304,6 +301,11 @@ class DatasetFolder(LabelSteps):
     def _check_writable(self, store: Store) -> None:
         with self._naming_the_root():
             store.check_writable()
+
+    def _asking(self, store: Store, labels: str | Path | None) -> tuple[DatasetFolder, str | Path | None]:
+        """Itself, which asks whom `labels` names where that is a catalog; and what is to be imported, else."""
+        apart, file = labelled.asking(self.dataset, store, labels, self.catalogs)
+        return replace(self, catalogs=apart), file
 
     def _catalogs(self, served_at: str | None = "http://127.0.0.1") -> Catalogs:
         """Those asked for; the embedded Earth, where it is not served yet, has no true address."""
