@@ -168,8 +168,8 @@ def _unproven(
     hashes = dict(zip(ids, cube.row_hashes(rows), strict=True))
     wrong = {o.id for o in record.patches if o.id in settled and hashes[o.id] != o.facts}
     if wrong:
-        objects = {o.key: o for o in record.objects}
-        changed = [store.where(k) for k in sorted(keys) if not is_that(known[k], objects[k])] or [
+        by_key = {o.key: o for o in record.objects}
+        changed = [store.where(k) for k in sorted(keys) if not is_that(known[k], by_key[k])] or [
             store.where(cube.prefix)
         ]
         found.faults += [
