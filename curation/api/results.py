@@ -211,12 +211,12 @@ class OffersResult(Result):
 
         offers = {n: {c.label: offer(spec, c) for c in every} for n, spec in dataset.specs.items()}
         access = {c.label: _access(dataset, c) for c in every}
-        for source, use in dataset.recipe.sources.items():
-            if use.catalog in unnamed and asked.form_of(dataset.specs[source]) is None:
-                row = unnamed[use.catalog]
-                access[use.catalog] = f"whom {row.named_by} names: {row.title}"
-                for name, its in offers.items():
-                    its[use.catalog] = row.named_by if name == source else its.get(use.catalog, "")
+        for label, row in unnamed.items():
+            its = {n for n, use in dataset.recipe.sources.items() if use.catalog == label}
+            if lacking := {n for n in its if asked.form_of(dataset.specs[n]) is None}:
+                access[label] = f"whom {row.named_by} names: {row.title}"
+                for name, by in offers.items():
+                    by[label] = row.named_by if name in lacking else ""
         return cls(offers, access)
 
     def rows(self) -> Rows:

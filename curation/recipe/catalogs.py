@@ -181,13 +181,12 @@ def resolve(text: str, served_at: str | None = None) -> Catalog:
     Raises:
         ConfigError: it is none of these.
     """
-    rows = table()
-    if (row := rows.get(text.partition("+")[0])) is not None and row.named_by:
+    known = table()
+    if (row := unnamed().get(text.partition("+")[0])) is not None:
         raise ConfigError(
             f"catalog {printable(text)!r}: has no address, it is who {row.named_by} names: say {row.named_by}, or another "
             "catalog"
         )
-    known = {name: row for name, row in rows.items() if not row.named_by}
     if text in known:
         spec = known[text]
         url = spec.url or served_at
@@ -233,17 +232,21 @@ def _with_access(catalog: Catalog, row: CatalogSpec | None) -> Catalog:
     return replace(catalog, identity=name, alternate=row.alternate, access=row.access)
 
 
-def unnamed() -> dict[str, CatalogSpec]:
-    """Those of `table` that a flag names."""
-    return {name: row for name, row in table().items() if row.named_by}
-
-
 def table() -> dict[str, CatalogSpec]:
-    """Every catalog that has a name, as `catalogs.toml` states it.
+    """Every catalog that has a name and can be asked, as `catalogs.toml` states it.
 
     Raises:
         ConfigError: it states one wrongly.
     """
+    return {name: row for name, row in _rows().items() if not row.named_by}
+
+
+def unnamed() -> dict[str, CatalogSpec]:
+    """Those that a flag names, likewise."""
+    return {name: row for name, row in _rows().items() if row.named_by}
+
+
+def _rows() -> dict[str, CatalogSpec]:
     return read_toml(files.folder("stac_queries") / "catalogs.toml", CatalogTable).root
 
 
