@@ -29,6 +29,7 @@ from curation.errors import ConfigError, NoAccessError
 from curation.errors.printable import printable
 from curation.pack import annotate
 from curation.pack import split as splits
+from curation.pack.labels import foreseen
 from curation.pack.pack import check_built
 from curation.places import parquet, rows
 from curation.places.locations import Locations
@@ -88,6 +89,17 @@ class DatasetFolder(LabelSteps):
     `curation.errors`: `ConfigError` for 2, another `CurationError` for 1, with the step's outcome as its `result`; those
     that take `check=False` return that instead. Regions, seasons and catalogs are told as the command's flags are, and
     messages that name a flag (`--allow-unknown-labels`) mean the argument (`allow_unknown_labels=True`).
+
+        >>> made = curation.load("ssl4eo-s12-ml", "tiny", catalog="embedded")
+        >>> built = made.build("lower-rhine", limit=2)  # print(built) says what the command says
+        >>> built.failed                                # patches, which the same call tries again
+        0
+        >>> made.pack("lower-rhine").packed.index.splits["train"].samples > 0
+        True
+        >>> made.verify().found.faults                  # of every byte that was written
+        []
+        >>> "s2l2a_10m" in made.open_cube("lower-rhine")
+        True
     """
 
     dataset: Dataset
@@ -143,15 +155,21 @@ class DatasetFolder(LabelSteps):
             made._check_access(every)
             made._check_writable(store)
             external = labelled.external(made.dataset, store, file, asked)
-            notes = external.log_coverage(seasons, limit, or_else="" if allow_unknown_labels else labelled.GO_ON)
+            notes = [*external.log_coverage(seasons, limit, or_else="" if allow_unknown_labels else labelled.GO_ON)]
             notes += external.log_pending_maps()
-            if file != labels:
-                log.info("%s", labelled.untold(made.dataset, every))
             searches = pipeline.searches(made.dataset, every, store)
             labelled.say_unknown(made.dataset, every, external.labels, searches.has, allowed=allow_unknown_labels)
+
+            def keep() -> None:
+                external.keep()
+                if file != labels:
+                    places = labelled.roots(made.dataset, store, asked, limit)
+                    notes.append(foreseen.line(searches, places, seasons))
+                    log.info("%s", notes[-1])
+
             with cluster.connect(made.scheduler, made.workers, store, every.served_url) as client:
                 run = Run(made.dataset, every, store, client, limit, refresh_search)
-                built = pipeline.build(run, asked, seasons, keep=external.keep, searches=searches)
+                built = pipeline.build(run, asked, seasons, keep=keep, searches=searches)
         special = (*notes, *_special(asked, rows_of_file))
         result = BuildResult(tuple(built), store.where(paths.LEDGERS), every.label, special)
         if check:
@@ -187,7 +205,7 @@ class DatasetFolder(LabelSteps):
         found = estimate.estimates(Run(made.dataset, every, store, None, limit), asked, seasons)
         flag = "labels: a build wants --allow-unknown-labels, since this catalog cannot give them"
         wants = [flag] if unknown and not allow_unknown_labels else []
-        notes = (*notes, *([] if file == labels else [labelled.untold(made.dataset, every)]))
+        notes = (*notes, *([] if file == labels else [foreseen.unknown(made.dataset, every)]))
         return EstimateResult(found, (f"Catalogs: {every.label}.", *notes, *wants, *_special(asked, rows_of_file)))
 
     @telling.shown()
@@ -275,9 +293,8 @@ class DatasetFolder(LabelSteps):
         Nobody is asked: it is what `stac_queries/` and the environment say.
         """
         every = self._catalogs()
-        unnamed = recipes.unnamed()
-        known = [recipes.resolve(n, served_at="http://127.0.0.1") for n in recipes.table() if n not in unnamed]
-        return OffersResult.of(self.dataset, every, list(dict.fromkeys([*known, *every.every])), unnamed)
+        known = [recipes.resolve(name, served_at="http://127.0.0.1") for name in recipes.table()]
+        return OffersResult.of(self.dataset, every, list(dict.fromkeys([*known, *every.every])), recipes.unnamed())
 
     def open_cube(self, region: str) -> xr.Dataset:
         """The cubes of a region as one Dataset: see `curation.open_cube`."""

@@ -197,13 +197,10 @@ def make_maps(
     return MapsResult(Counter(o.label for o in outcomes), lines, run.store.where(paths.MAPS), made.causes(outcomes))
 
 
-def untold(dataset: Dataset, every: Catalogs) -> str:
-    """What is to be said before a build of labels by season that are measured on maps of a catalog."""
-    source = str(dataset.recipe.labels.seasonal)
-    return (
-        f"labels: {source} of catalog {every.of(source).label}: what share of patches its maps can label is not known "
-        "before scenes are searched and read; `curate report` counts it afterwards"
-    )
+def roots(dataset: Dataset, store: Store, asked: Sequence[Region], limit: int | None) -> Locations:
+    """The locations that a build is asked for, without children."""
+    found = selection.locations(dataset, store, asked)
+    return Locations.joined([p[:limit] for folder, p in found.items() if not dataset.level_of(folder).level])
 
 
 def say_unknown(

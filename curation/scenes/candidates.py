@@ -101,13 +101,17 @@ def of_slab(
         CurationError: what the places want was not searched.
     """
     wanted = [(s, season) for s in dataset.sources(season)] + [(s, STATIC) for s in dataset.judges(season)]
-    return {s.name: _of_source(dataset, searches, s, its, places) for s, its in wanted}
+    return {s.name: of_source(dataset, searches, s, its, places) for s, its in wanted}
 
 
-def _of_source(
+def of_source(
     dataset: Dataset, searches: Searches, spec: SourceSpec, season: str, places: Sequence[Location]
 ) -> dict[str, Candidates]:
-    """Location id → candidates of a source, best first."""
+    """Location id → candidates of a source, best first.
+
+    Raises:
+        CurationError: what the places want of it was not searched.
+    """
     its, pick = dataset.sought(spec.name, season), spec.pick
     excluded = frozenset(dataset.recipe.search.exclude)
     directions = _directions(dataset, searches, spec, season, places)

@@ -40,7 +40,7 @@ def is_catalog(said: str | Path) -> bool:
     """
     text, path = str(said), Path(said)
     where = f"labels {printable(text)}"
-    known = catalogs.table().keys() - catalogs.unnamed().keys()
+    known = catalogs.table()
     if text in known or text.partition("+")[0] in known or "://" in text:
         if "://" in text and unsigned(text).lower().endswith(_FILES):
             raise ConfigError(

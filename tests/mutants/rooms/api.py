@@ -69,8 +69,8 @@ ROWS = (
     Mutant(
         "what asks a catalog for labels opens it for its searches, too",
         "curation/api/folder.py",
-        "keep=external.keep, searches=searches)",
-        "keep=external.keep)",
+        "keep=keep, searches=searches)",
+        "keep=keep)",
         (
             "tests/api/test_labelled.py"
             "::test_a_catalog_that_is_asked_for_labels_is_opened_once_for_that_and_its_searches",

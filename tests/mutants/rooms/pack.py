@@ -408,6 +408,13 @@ ROWS = (
         ),
     ),
     Mutant(
+        "a map that can label a patch is of an image of its season",
+        "curation/pack/labels/foreseen.py",
+        "any(_has(of_maps[p.id].scenes, image) for image in of_images[p.id].scenes)",
+        "bool(of_maps[p.id].scenes)",
+        ("tests/pack/labels/test_foreseen.py::test_a_patch_can_be_labelled_where_an_image_of_its_season_has_a_map",),
+    ),
+    Mutant(
         "a map that is recorded is of the pixels that are stored",
         "curation/pack/labels/making.py",
         "self.scene, self.grid, self.input_digest), (wanted.scene, wanted.grid, wanted.input_digest)",
