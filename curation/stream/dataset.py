@@ -39,7 +39,19 @@ _AHEAD = 2
 
 
 class ShardDataset(torch.utils.data.IterableDataset[Any]):
-    """One split of a dataset of shards, as `open_shards` gives it: each sample once per epoch over ranks × workers."""
+    """One split of a dataset of shards, as `open_shards` gives it: each sample once per epoch over ranks × workers.
+
+    >>> dataset = open_shards("tiny/ssl4eo-s12-ml", "train", batch_size=2, shuffle=True)
+    >>> loader = DataLoader(dataset, batch_size=None, num_workers=2)  # it is handed batches, and makes none
+    >>> for step, batch in enumerate(loader, 1):
+    ...     image = batch["s2l2a_10m"][~batch["is_pad"]]  # (sample, season, band, y, x), without what fills it up
+    ...     state = dataset.state_dict(step)  # small: saved with the model
+    ...     break
+    >>> dataset.load_state_dict(state)  # the next iteration delivers what is left of the epoch, on any ranks
+    >>> len(batch["key"]) + sum(len(more["key"]) for more in loader) >= dataset.index.splits["train"].samples
+    True
+    >>> sample = dataset.by_id()[batch["key"][0]]  # one of them, by its location
+    """
 
     def __init__(
         self,
