@@ -35,7 +35,7 @@ def test_labels_of_a_catalog_are_those_of_a_run_that_asks_one_for_all(built: Cur
     assert mine("build", "--labels", catalog) == 0
     said = capsys.readouterr()
     line = (
-        f"labels: dynamicworld of catalog {catalog} can label up to 25 of 50 patches (50.0 %): those of which an image"
+        f"labels: dynamicworld of catalog {catalog} can label up to 20 of 50 patches (40.0 %): those of which an image"
     )
     assert line in said.err
     assert line in said.out
