@@ -22,6 +22,7 @@ from curation.recipe.schema import GridSpec, Recipe, UseSpec
 from curation.recipe.seasons import MOST_DAYS
 from curation.recipe.sources import ArraySpec, Shift, SourceSpec
 from curation.recipe.toml import read_toml
+from curation.recipe.uses import picked
 from curation.store import local, paths
 
 _NOT_PIXELS: Any = {
@@ -49,7 +50,7 @@ class Dataset:
 
     def __init__(self, recipe: Recipe, specs: dict[str, SourceSpec], path: Path, level: str = "") -> None:
         self.recipe = recipe
-        self.specs = {name: specs[name] for name in recipe.sources}
+        self.specs = {name: picked(specs[name], use, path) for name, use in recipe.sources.items()}
         self.path = path
         self.level = level
         """`children`, or empty: of roots, of a single level, and of all levels together."""

@@ -269,6 +269,31 @@ def test_every_band_goes_on_one_grid_where_the_recipe_asks_for_it():
     assert [a.res_m for a in dataset.arrays["dem"].values()] == [10]
 
 
+@pytest.mark.parametrize(
+    ("pick", "want"),
+    [
+        ("nearst", r"recipe.toml: \[sources.s1rtc\] pick: no such name 'nearst'; did you mean nearest\?"),
+        ("mean", r"\[sources.s1rtc\] pick: pick = 'mean' is for kind = 'swath'"),
+        ({"name": "nearest", "goes_with": 3}, r"\[sources.s1rtc.pick\] goes_with: Input should be a valid string"),
+        ({"name": "nearest", "goes": "s2l2a"}, "'nearest' has no key 'goes'; did you mean goes_with"),
+        ({"name": "nearest", "goes_with": "s3olci"}, "is chosen by 's3olci', which the recipe does not use"),
+    ],
+)
+def test_a_pick_of_the_recipe_is_checked_as_that_of_the_source_is(pick, want):
+    with pytest.raises(ConfigError, match=want):
+        varied(sources={"s1rtc": {"pick": pick}})
+
+
+def test_a_pick_of_the_recipe_goes_before_that_of_the_source_on_each_level():
+    both_ways = {"s1rtc": {"pick": {"name": "nearest", "goes_with": "s2l2a"}}}
+    assert not varied(sources=both_ways).specs["s1rtc"].pick.one_way
+    base = load_dataset("ssl4eo-s")
+    value = copy.deepcopy(base.recipe.model_dump())
+    value["sources"] |= both_ways
+    below = Dataset(Recipe.model_validate(value), base.specs, base.path).levels[1]
+    assert not below.specs["s1rtc"].pick.one_way
+
+
 def test_bands_that_differ_in_kind_are_not_put_in_one_array():
     base = load_dataset("starter")
     spec = source("s2l2a")
@@ -338,6 +363,8 @@ def digests(dataset: Dataset, catalog: str = "planetary-computer") -> dict[str, 
         ({"split": {"val_fraction": 0.1}}, {"release"}),
         ({"split": {"unshared": ["s2l2a"]}}, {"release"}),
         ({"quality": {"max_shift_px": 2.0}}, {"pixels"}),
+        ({"sources": {"s1rtc": {"pick": {"name": "nearest", "goes_with": "s2l2a"}}}}, {"pixels"}),
+        ({"sources": {"s2l2a": {"pick": "clearest"}}}, set()),
         ({"fetch": {"requests_per_host": 3}}, set()),
         ({"pack": {"radar": "float32"}}, {"release"}),
         ({"pack": {"target": 100}}, {"release"}),

@@ -18,6 +18,13 @@ ROWS = (
         ("tests/recipe/test_recipe.py::test_two_sources_of_one_fact_are_refused",),
     ),
     Mutant(
+        "a pick of the recipe goes before that of the source",
+        "curation/recipe/uses.py",
+        'own | {"pick": use.pick}',
+        "own",
+        ("tests/recipe/test_recipe.py::test_a_pick_of_the_recipe_goes_before_that_of_the_source_on_each_level",),
+    ),
+    Mutant(
         "a partner is sought beyond the season's window",
         "curation/recipe/dataset.py",
         "if self.specs[source].pick.follows is None:",
