@@ -13,7 +13,7 @@ from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
 from curation.model import STATIC, Season
 from curation.recipe import annotations as recipe_annotations
-from curation.recipe import atlas, files
+from curation.recipe import atlas, files, steps
 from curation.recipe.annotations import Annotation
 from curation.recipe.bounds import LEAST_PX
 from curation.recipe.digests import digest
@@ -99,6 +99,7 @@ class Dataset:
                         f"{path}: [{level or 'grid'}] size_m = {recipe.grid.size_m:g} is no multiple of {array.res_m:g} m "
                         f"({spec.name} {array.bands}); choose another size, or leave these bands out"
                     )
+        steps.check(self.specs, self.arrays, recipe.grid.size, path)
         self._check_facts()
         if not level:
             self._check_shift()
@@ -226,6 +227,25 @@ class Dataset:
                 if alike and array.px(size) >= LEAST_PX:
                     return Shift(other, name, array, array.px(size))
         return None
+
+    @functools.cached_property
+    def step_bytes(self) -> int:
+        """Decoded bytes of a patch's arrays that have a time axis; of its levels those of a sample's places together."""
+        if self.levels == (self,):
+            return steps.patch_bytes(self.specs, self.arrays, self.recipe.grid.size)
+        children = self.recipe.children
+        return sum(one.step_bytes * (children.per_cell if children and one.level else 1) for one in self.levels)
+
+    @property
+    def slab_patches(self) -> int:
+        """Patches per slab of a season: those of the recipe, or as many as have room where there is a time axis."""
+        return steps.together(self.recipe.cube.slab_patches, self.step_bytes, steps.SLAB_BYTES)
+
+    @property
+    def samples_per_shard(self) -> int:
+        """Samples per shard: those of the recipe, or as many as have room where there is a time axis."""
+        one = self.step_bytes * len(self.recipe.seasons)
+        return steps.together(self.recipe.pack.samples_per_shard, one, steps.SHARD_BYTES)
 
     def _has(self, source: str, season: str) -> bool:
         only = self.recipe.sources[source].seasons

@@ -201,6 +201,11 @@ class Pick(StrictTable, ABC):
         """How far in time from the scene it goes with its own may lie; None: as far as the recipe's `max_gap_days`."""
         return None
 
+    @property
+    def most_steps(self) -> int | None:
+        """Most acquisitions of a patch, where its arrays have a time axis; None: one moment, and no such axis."""
+        return None
+
     def check(self, source: SourceSpec) -> None:
         """Passes where the source has what the pick wants. Raises ValueError otherwise."""
 
@@ -387,7 +392,7 @@ class SourceSpec(StrictTable):
     @property
     def limits_cloud(self) -> bool:
         """Whether a search leaves out what is too cloudy by the items' own word."""
-        return self.pick.wants_clear and not self.kind.whole_orbits
+        return self.pick.wants_clear and self.mask is not None and not self.kind.whole_orbits
 
     @property
     def mask_codes(self) -> list[int]:

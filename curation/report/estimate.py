@@ -64,9 +64,10 @@ def of_cube(run: Run, cube: Cube) -> Estimate:
     for spec in cube.sources:
         form = run.catalogs.form_of(spec)
         looked_at = sum(its.name == spec.name for its, _, _ in wanted) if todo and form and spec.pick.wants_clear else 0
-        scenes += todo * (MASKS_PER_PATCH if spec.mask else 1)
+        steps = spec.pick.most_steps  # as many as there may be: how many are clear is not known
+        scenes += todo * (steps or (MASKS_PER_PATCH if spec.mask else 1))
         for array in cube.dataset.arrays[spec.name].values():
-            times = MASKS_PER_PATCH if array.is_mask else 1
+            times = steps or (MASKS_PER_PATCH if array.is_mask else 1)
             windows = todo * len(array.bands) * times
             requests += windows * REQUESTS_PER_WINDOW
             block = _block_px(form, array)
@@ -77,7 +78,7 @@ def of_cube(run: Run, cube: Cube) -> Estimate:
                 requests += looks
                 read += looks * block**2 * np.dtype(array.dtype).itemsize * PACKED
             px = array.px(cube.dataset.recipe.grid.size)
-            disk += todo * len(array.bands) * px * px * np.dtype(array.dtype).itemsize * PACKED
+            disk += todo * (steps or 1) * len(array.bands) * px * px * np.dtype(array.dtype).itemsize * PACKED
     return Estimate(region, season, len(cube.locations), todo, len(wanted), scenes, requests, read, disk)
 
 

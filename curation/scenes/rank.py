@@ -218,6 +218,34 @@ def rank_clearest(scenes: Sequence[Scene], location: Location, window: Window) -
     return [list(group) for _, group in itertools.groupby(ranked, rank)]
 
 
+def in_acquisitions(scenes: Iterable[Scene], location: Location) -> list[list[Scene]]:
+    """Scenes in groups of one acquisition each, in order of time; of a group that of the location's zone first.
+
+    Tiles overlap, and so do slices of a pass: what a satellite saw once is there several times. What scenes state to name
+    their acquisition decides, else the start of the datatake in their ids, else their times.
+    """
+    groups: list[list[Scene]] = []
+    for scene in sorted(scenes, key=lambda s: (s.time, s.id)):
+        its = next((group for group in reversed(groups) if _at_once(group[0], scene)), None)
+        if its is None:
+            groups.append([scene])
+        else:
+            its.append(scene)
+    return [sorted(group, key=lambda s: (s.epsg != location.epsg, s.time, s.id)) for group in groups]
+
+
+def _at_once(one: Scene, other: Scene) -> bool:
+    """Whether two scenes, whose times are near, are of one acquisition."""
+    if one.platform != other.platform or gap_days(one, other.time) > DATATAKE_DAYS:
+        return False
+    if one.datatake is not None and other.datatake is not None:
+        return one.datatake == other.datatake
+    starts = acquisition.of(one).start, acquisition.of(other).start
+    if None not in starts:
+        return starts[0] == starts[1]
+    return abs((one.time - other.time).total_seconds()) <= SAME_ACQUISITION_S
+
+
 def of_direction(scenes: Sequence[Scene], direction: str | None) -> list[Scene]:
     """Scenes of an orbit direction; all of them where it is None.
 

@@ -41,6 +41,33 @@ def ids(scenes: list[Scene]) -> list[str]:
     return [s.id for s in scenes]
 
 
+# --- acquisitions ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("other", "together"),
+    [
+        ({}, True),
+        ({"datatake": "GS2A_20210715T103629_031232"}, False),
+        ({"platform": "S2B"}, False),
+        ({"days": 0.2}, False),
+        ({"datatake": None, "days": 0.0006}, True),  # 52 s
+        ({"datatake": None, "days": 0.0008}, False),
+    ],
+)
+def test_scenes_of_one_acquisition_are_one_group(other, together):
+    known = {"platform": "S2A", "datatake": "GS2A_20210715T103629_031231"} | other
+    days = float(known.pop("days", 0.0))
+    groups = rank.in_acquisitions([scene("b", days, **known), scene("a", **SAME)], HERE)
+    assert [ids(g) for g in groups] == ([["a", "b"]] if together else [["a"], ["b"]])
+
+
+def test_of_two_tiles_of_an_acquisition_that_of_the_zone_comes_first_and_ids_tell_the_datatake_too():
+    at = "S2A_MSIL2A_20210715T103629_N0500_R008_T3{}ULC_20210715T1"
+    tiles = [scene(at.format(3), 0.003, epsg=HERE.epsg), scene(at.format(2), epsg=HERE.epsg + 1), scene("later", 5.0)]
+    assert [ids(g) for g in rank.in_acquisitions(tiles, HERE)] == [[at.format(3), at.format(2)], ["later"]]
+
+
 # --- reprocessed and split -----------------------------------------------------------------------------------------
 
 SAME = {"platform": "S2A", "datatake": "GS2A_20210715T103629_031231", "tile": "32ULC", "relative_orbit": 8}

@@ -49,27 +49,11 @@ class Clearest(Pick):
 
     def facts(self, source: SourceSpec, shift: Shift | None) -> list[Fact]:
         """What the mask says, and what the scene says of itself."""
-        cloud = "share of the patch's pixels that are neither cloud, shadow nor invalid by the mask, 0 to 1"
-        unsure = "share of the patch's pixels of which the mask is unsure, 0 to 1"
-        return [
-            Fact(f"{source.name}_clear_fraction", "float32", cloud),
-            Fact(f"{source.name}_doubtful_fraction", "float32", unsure),
-            Fact(
-                f"{source.name}_snow_fraction",
-                "float32",
-                "share of the patch's pixels that the mask calls snow, 0 to 1",
-            ),
-            Fact(f"{source.name}_cloud_pct", "float32", "cloud cover of the whole scene, percent"),
-            *offset.facts(source.name),
-        ]
+        return facts_of_mask(source.name)
 
     def measured(self, source: str, limits: QualitySpec) -> list[Number]:
         """What the mask says."""
-        out = [Number(f"clear %, at least {100 * limits.min_clear:g}", f"{source}_clear_fraction", 100)]
-        for name, most in (("snow", limits.max_snow), ("doubtful", limits.max_doubtful)):
-            title = f"{name} %, at most {100 * most:g} (counts as clear)"
-            out.append(Number(title, f"{source}_{name}_fraction", 100))
-        return out
+        return numbers_of_mask(source, limits)
 
     def offered(self, scenes: Sequence[Scene]) -> list[Scene]:
         """The newest of each acquisition."""
@@ -98,6 +82,28 @@ class Clearest(Pick):
             except Reject as why:
                 refuse(slab, patch, source, its, why, candidates.times(mine, slab.excluded))
         return (yield from _Walk(slab, patch, source, followers).chosen(mine.groups))
+
+
+def facts_of_mask(source: str) -> list[Fact]:
+    """What the mask of a scene says of a patch, and what the scene says of itself, by the source's name."""
+    cloud = "share of the patch's pixels that are neither cloud, shadow nor invalid by the mask, 0 to 1"
+    unsure = "share of the patch's pixels of which the mask is unsure, 0 to 1"
+    return [
+        Fact(f"{source}_clear_fraction", "float32", cloud),
+        Fact(f"{source}_doubtful_fraction", "float32", unsure),
+        Fact(f"{source}_snow_fraction", "float32", "share of the patch's pixels that the mask calls snow, 0 to 1"),
+        Fact(f"{source}_cloud_pct", "float32", "cloud cover of the whole scene, percent"),
+        *offset.facts(source),
+    ]
+
+
+def numbers_of_mask(source: str, limits: QualitySpec) -> list[Number]:
+    """What of that is told of a dataset."""
+    out = [Number(f"clear %, at least {100 * limits.min_clear:g}", f"{source}_clear_fraction", 100)]
+    for name, most in (("snow", limits.max_snow), ("doubtful", limits.max_doubtful)):
+        title = f"{name} %, at most {100 * most:g} (counts as clear)"
+        out.append(Number(title, f"{source}_{name}_fraction", 100))
+    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +187,7 @@ class _Walk:
             for scene in wanted:
                 trial = Patch(self.patch.location)
                 try:
-                    shares = _read_mask(self.slab, trial, self.anchor, scene)
+                    shares = read_mask(self.slab, trial, self.anchor, scene)
                 except Reject as why:
                     self.refusals.append(Refusal(OF_MASK[why.code], self.anchor.name, why, trial.facts))
                     self.hopeless.add(scene.id)
@@ -208,7 +214,7 @@ class _Walk:
             for blame in self.followers:
                 blame.follower.read_with(slab, trial, blame, scene)
             stage, blame = Stage.BANDS, anchor
-            _read_bands(slab, trial, anchor, scene)
+            read_bands(slab, trial, anchor, scene)
             stage = Stage.SHIFT
             for blame in self.followers:
                 blame.follower.compare(slab, trial, blame)
@@ -283,8 +289,8 @@ class _Walk:
         refuse(slab, self.patch, anchor, blamed, nearest.why, near)
 
 
-def _read_mask(slab: Slab, patch: Patch, source: Source, scene: Scene) -> clouds.Shares:
-    """What the mask of a scene says of the patch. Raises Reject where that is not good enough."""
+def read_mask(slab: Slab, patch: Patch, source: Source, scene: Scene) -> clouds.Shares:
+    """What the mask of a scene says of the patch, which takes it up. Raises Reject where that is not good enough."""
     name = source.mask
     pixels, _ = source.files.pixels(slab, source, patch.location, name, [scene])
     shares = clouds.shares(pixels, source.spec, scene.id)
@@ -304,7 +310,8 @@ def _read_mask(slab: Slab, patch: Patch, source: Source, scene: Scene) -> clouds
     return shares
 
 
-def _read_bands(slab: Slab, patch: Patch, source: Source, scene: Scene) -> None:
+def read_bands(slab: Slab, patch: Patch, source: Source, scene: Scene) -> None:
+    """Reads the bands of a scene into a patch that has its mask. Raises Reject where they are not good enough."""
     warped, pixels = False, {source.mask: patch.pixels[source.mask]}
     valid = patch.facts[f"{source.name}_valid_fraction"]
     offset.check(slab, patch, source, scene)

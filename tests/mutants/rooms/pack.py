@@ -652,4 +652,18 @@ ROWS = (
         "        if False:  # some",
         ("tests/pack/labels/test_listed.py::test_milliseconds_of_earth_engine_are_times_and_other_numbers_are_none",),
     ),
+    Mutant(
+        "statistics are of all steps",
+        "curation/pack/shard.py",
+        "zip(entry.bands, np.moveaxis(pixels, -3, 0), strict=True)",
+        "zip(entry.bands, pixels.reshape(-1, *pixels.shape[-3:])[0], strict=True)",
+        ("tests/test_series.py::test_the_batch_is_padded_and_tells_each_time",),
+    ),
+    Mutant(
+        "a sample tells the times of its own steps",
+        "curation/pack/meta.py",
+        "for seconds in value[:steps]]",
+        "for seconds in value[:1]]",
+        ("tests/test_series.py::test_the_batch_is_padded_and_tells_each_time",),
+    ),
 )

@@ -235,4 +235,18 @@ ROWS = (
         "        if False:\n",
         ("tests/report/test_panels.py::test_a_legend_names_the_codes_of_its_mask_and_no_others",),
     ),
+    Mutant(
+        "no source goes with one that has many scenes",
+        "curation/recipe/steps.py",
+        "if other is not None and other.pick.most_steps is not None:",
+        "if False:",
+        ("tests/test_series.py::test_what_cannot_have_a_time_axis_is_told[follower]",),
+    ),
+    Mutant(
+        "a slab with a time axis holds no more than has room",
+        "curation/recipe/steps.py",
+        "return most if not one else max(1, min(most, room // one))",
+        "return most",
+        ("tests/test_series.py::test_slabs_and_shards_hold_no_more_than_has_room",),
+    ),
 )
