@@ -257,7 +257,8 @@ def _measure(survey: Survey, spec: SourceSpec, name: str, value: Callable[[Measu
 
 def _known(values: NDArray[Any]) -> NDArray[Any]:
     """Those that are measured: beyond a patch's own steps there are none."""
-    return values[~np.isnan(values)]
+    known: NDArray[Any] = values[~np.isnan(values)]
+    return known
 
 
 def _shift(survey: Survey, spec: SourceSpec) -> list[Measure]:
@@ -298,8 +299,8 @@ def dates(survey: Survey) -> Chart | None:
         if each:
             windows[season] = min(w.start for w in each), max(w.end for w in each)
         for spec in survey.dataset.sources(season):
-            each = [t for m in survey.measured(season) if (t := m.facts.get(f"{spec.name}_time")) is not None]
-            found = [dt.datetime.fromtimestamp(t, dt.UTC) for its in each for t in _known(np.ravel(its))]
+            told = [t for m in survey.measured(season) if (t := m.facts.get(f"{spec.name}_time")) is not None]
+            found = [dt.datetime.fromtimestamp(t, dt.UTC) for one in told for t in _known(np.ravel(one))]
             what[spec.name] = "patch" if spec.pick.most_steps is None else "acquisition"
             if found and spec.pick.has_own_time:
                 times[season, spec.name] = found

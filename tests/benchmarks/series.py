@@ -1,8 +1,8 @@
 """What a time axis takes of a worker's memory: `python -m tests.benchmarks.series [FOLDER]`.
 
-Takes the real archive of a field in Belgium (118 dates of Sentinel-2; FOLDER, default the shared one), lays each image 4 × 4
-times beside itself, so that a patch has the usual 256 px, and builds one patch in a process of its own: of the first 20
-dates, and of 118. Prints the highest resident memory of each, what it had before it began, and the pixels.
+Takes the real archive of a field in Belgium (118 dates of Sentinel-2; FOLDER, default the shared one), lays each image
+16 × 16 times beside itself, in blocks of 512 px as scenes have them, and builds a patch of 256 px in a process of its own:
+of the first 20 dates, and of 118. Prints the highest resident memory of each, what it had before it began, and the pixels.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import rasterio
 
 ARCHIVE = Path(os.environ.get("CURATION_SHARED", Path(__file__).parents[3] / "shared")) / "data/real-archive-belgium"
-TIMES, DATES = 4, (20, 118)
+TIMES, DATES = 16, (20, 118)
 
 RECIPE = """
 name = "series"
@@ -76,7 +76,7 @@ def tiled(archive: Path, folder: Path, dates: int) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             with rasterio.open(archive / asset["href"]) as file:
                 pixels, profile = np.tile(file.read(1), (TIMES, TIMES)), file.profile
-            profile.update(height=pixels.shape[0], width=pixels.shape[1], blockxsize=256, blockysize=256, tiled=True)
+            profile.update(height=pixels.shape[0], width=pixels.shape[1], blockxsize=512, blockysize=512, tiled=True)
             with rasterio.open(target, "w", **profile) as file:
                 file.write(pixels, 1)
     (folder / "items.json").write_text(json.dumps(value))

@@ -181,7 +181,7 @@ class _Series:
             while left:
                 more, left = yield from self._passing(left)
                 passing += more
-            left = yield from self._read_first(self._in_order(passing))
+            left = yield from self._read_first(self._in_order(passing), self.most - len(self.taken))
         if not self.taken:
             self._refuse()
         steps = sorted(self.taken, key=lambda s: (s.scene.time, s.scene.id))
@@ -223,8 +223,13 @@ class _Series:
         others = np.setdiff1d(np.arange(len(in_time)), even)
         return [in_time[n] for n in (*even.tolist(), *others.tolist())]
 
-    def _read_first(self, order: Sequence[_Passing]) -> Reading[list[list[Scene]]]:
-        """Takes as many as are wanted; gives what is left of acquisitions whose scene was not good enough."""
+    def _read_first(self, order: Sequence[_Passing], wanted: int) -> Reading[list[list[Scene]]]:
+        """Takes as many as are wanted; gives what is left of acquisitions whose scene was not good enough.
+
+        Those that are wanted first are read in order of time, as the patches beside read theirs: of the same files.
+        """
+        first = sorted(order[:wanted], key=lambda p: (p.scene.time, p.scene.id))
+        order = [*first, *order[wanted:]]
         left: list[list[Scene]] = []
         at = 0
         while at < len(order) and len(self.taken) < self.most:

@@ -500,11 +500,4 @@ ROWS = (
         "return limits",
         ("tests/test_series.py::test_no_more_than_wanted_the_clearest_first",),
     ),
-    Mutant(
-        "chunks of steps stand in places of their own patch",
-        "curation/cubes/cube.py",
-        "first = slot * self.chunks_per_patch(name)",
-        "first = slot",
-        ("tests/test_series.py::test_each_clear_acquisition_is_a_step_and_beyond_there_is_nothing",),
-    ),
 )

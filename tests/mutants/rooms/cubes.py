@@ -124,4 +124,11 @@ ROWS = (
         "    #",
         ("tests/places/test_dates.py::test_a_season_that_is_set_around_another_column_later_is_looked_at_again",),
     ),
+    Mutant(
+        "chunks of steps stand in places of their own patch",
+        "curation/cubes/cube.py",
+        "first = slot * self.chunks_per_patch(name)",
+        "first = slot",
+        ("tests/test_series.py::test_each_clear_acquisition_is_a_step_and_beyond_there_is_nothing",),
+    ),
 )
