@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from curation.build.composite import Composed, CompositePick, Layers
 from curation.recipe.sources import ArraySpec, SourceSpec
 
-
 SAME = 1e-9
 """Sums of distances that differ by less, relatively, are equal: only by the order in which they were added."""
 
