@@ -241,7 +241,7 @@ def test_no_more_than_wanted_the_clearest_first(world: tiny.World, tmp_path: Pat
         ({"steps = 2": "steps = 2, min_clear = 0.5"}, "min_clear wants an array with role 'mask'"),
         (
             {'pick = { name = "all", steps = 2 }, ': ""},
-            r"\[sources.s1rtc\] is chosen by the scene of 's2l2a', which by its pick has many; give it a pick of its own",
+            r"\[sources.s1rtc\] is chosen by 's2l2a', whose pixels are of several scenes, so that there is none to go with",
         ),
         ({"dem = {}": 'dem = { pick = { name = "all", steps = 2 } }'}, "pick = 'all' is not for kind = 'elevation'"),
         (

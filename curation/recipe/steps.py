@@ -24,7 +24,7 @@ Arrays = Mapping[str, Mapping[str, ArraySpec]]
 
 
 def check(specs: Mapping[str, SourceSpec], arrays: Arrays, size: float, path: Path) -> None:
-    """Passes where a time axis is of a source that no other is chosen by, and no array is too large with it.
+    """Passes where no array is too large with its time axis.
 
     Args:
         specs: the sources of a level of a recipe.
@@ -33,16 +33,9 @@ def check(specs: Mapping[str, SourceSpec], arrays: Arrays, size: float, path: Pa
         path: the recipe, which errors name.
 
     Raises:
-        ConfigError: there is one of another.
+        ConfigError: one is.
     """
     for name, spec in specs.items():
-        other = specs.get(spec.pick.follows or "")
-        if other is not None and other.pick.most_steps is not None:
-            raise ConfigError(
-                f"{path}: [sources.{name}] is chosen by the scene of {other.name!r}, which by its pick has many; give it a "
-                f'pick of its own, such as pick = {{ name = "all", steps = {other.pick.most_steps} }}, where it may have '
-                "that, or leave it out"
-            )
         for array, its in arrays[name].items():
             steps, one = spec.pick.most_steps or 1, _bytes(its, size)
             if steps * one > MOST_BYTES:

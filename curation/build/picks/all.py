@@ -13,16 +13,15 @@ from pydantic import Field
 from curation.build import offset
 from curation.build.choice import OF_MASK, Refusal, Stage, furthest
 from curation.build.context import Patch, Reading, Slab, Source, SourceError, is_lasting, note_passed_over
-from curation.build.picks.clearest import facts_of_mask, numbers_of_mask, read_bands, read_mask
-from curation.build.pixels import read_all
+from curation.build.orbits import ByOrbit
+from curation.build.walk import facts_of_mask, numbers_of_mask, read_bands, read_mask
 from curation.errors.codes import Code
 from curation.model import Location, Scene, Window
 from curation.outcomes import Reject, SourceOutcome, Status
-from curation.read import radiometry
 from curation.read.reader import Read
 from curation.recipe.facts import Fact, step_axis
 from curation.recipe.schema import QualitySpec
-from curation.recipe.sources import Number, Pick, Shift, SourceSpec
+from curation.recipe.sources import Number, Shift, SourceSpec
 from curation.recipe.strict import Fraction
 from curation.scenes import rank
 
@@ -33,32 +32,34 @@ TOGETHER = 8
 """Acquisitions whose bands are asked for at a time."""
 
 
-class All(Pick):
+class All(ByOrbit):
     """Each acquisition whose mask is good enough on the patch, once, in order of time: a step each; at most so many.
 
     Where there are more the clearest are taken; of a source without a mask such as lie evenly in time.
     """
 
-    wants_clear: ClassVar[bool] = True
+    has_one_scene: ClassVar[bool] = False
     steps: int = Field(gt=0, le=MOST_STEPS)
     """Most acquisitions of a patch: how long the time axis of its arrays is."""
     min_clear: Fraction | None = None
     """Least fraction of clear pixels of each, where it is another than that of [quality]."""
-    one_orbit_direction: bool = False
-    """Only one orbit direction per location, fixed from the counts over all seasons."""
+
+    @property
+    def wants_clear(self) -> bool:
+        """Of what is cloudy all over nothing is good enough."""
+        return True
 
     @property
     def most_steps(self) -> int:
         """As its table says."""
         return self.steps
 
-    @property
-    def one_way(self) -> bool:
-        """Where its table says so."""
-        return self.one_orbit_direction
+    def most_scenes(self, limits: QualitySpec) -> int:
+        """A step each."""
+        return self.steps
 
     def check(self, source: SourceSpec) -> None:
-        """Passes for rasters of which all is measured anew at each step; of reflectance and `min_clear` with a mask."""
+        """Passes for rasters of which all is measured anew at each step; with `min_clear` of a source with a mask."""
         if source.kind.whole_orbits:
             raise ValueError("pick = 'all' is for rasters, not for swaths")
         if odd := [
@@ -67,18 +68,16 @@ class All(Pick):
             raise ValueError(
                 f"pick = 'all' is not for kind = {source.kind.name!r}: {odd[0]} is of a patch, not of a step"
             )
-        if source.mask is not None and source.clear:
-            return
-        if self.min_clear is not None:
-            raise ValueError("min_clear wants an array with role 'mask' and its 'clear' codes; leave it out")
-        if source.mask is not None or any(a.unit == radiometry.UNIT for a in source.arrays):
-            raise ValueError("pick = 'all' of reflectance wants an array with role 'mask' and its 'clear' codes")
+        if source.mask is not None and not source.clear:
+            raise ValueError("pick = 'all' wants the 'clear' codes of the mask")
+        if source.mask is None and self.min_clear is not None:
+            raise ValueError("min_clear wants an array with role 'mask'; leave it out")
 
     def facts(self, source: SourceSpec, shift: Shift | None) -> list[Fact]:
         """How many there are, and of each what its mask says and where the satellite was."""
         s = source.name
         of_each = [
-            *(facts_of_mask(s) if source.mask is not None else []),
+            *facts_of_mask(source),
             Fact(f"{s}_orbit_state", "string", "ascending or descending; empty where unknown"),
             Fact(f"{s}_relative_orbit", "int16", "number of the orbit within the repeat cycle; -1 where unknown"),
         ]
@@ -102,8 +101,8 @@ class All(Pick):
         return rank.newest(scenes)
 
     def of_place(self, scenes: Sequence[Scene], place: Location) -> list[Scene]:
-        """Those that cover it."""
-        return rank.covering(scenes, place)
+        """Those that cover it, of its orbit."""
+        return self.of_orbit(rank.covering(scenes, place))
 
     def ranked(self, scenes: Sequence[Scene], place: Location, window: Window) -> list[list[Scene]]:
         """A group per acquisition, in order of time."""
@@ -122,8 +121,7 @@ class All(Pick):
         """
         mine = source.found[patch.location.id]
         mine.check()
-        scenes = {s.id for s in rank.of_direction(mine.scenes, mine.direction)} - slab.excluded
-        groups = [left for group in mine.groups if (left := [s for s in group if s.id in scenes])]
+        groups = [left for group in mine.groups if (left := [s for s in group if s.id not in slab.excluded])]
         if not groups:
             raise Reject(Code.EXCLUDED)
         if slab.quality.unreadable == "fail" and (lost := mine.lost(lambda _: True)) is not None:
@@ -141,7 +139,7 @@ class All(Pick):
 
 @dataclass(frozen=True, slots=True)
 class _Passing:
-    """A scene that is good enough by its mask, or has none."""
+    """A scene that is good enough by its mask; or has none, which is as clear as any other."""
 
     scene: Scene
     trial: Patch
@@ -195,15 +193,12 @@ class _Series:
     def _passing(self, groups: Sequence[list[Scene]]) -> Reading[tuple[list[_Passing], list[list[Scene]]]]:
         """The first scenes of groups, as far as they are good enough by their masks, and what is left of the others."""
         slab, source, place = self.slab, self.source, self.patch.location
-        has_mask = source.spec.mask is not None
-        if has_mask:
-            yield [r for group in groups for r in source.files.reads(source, place, group[:1], "mask")]
+        yield [r for group in groups for r in source.files.reads(source, place, group[:1], "mask")]
         passing, left = [], []
         for scene, *others in groups:
-            trial, clearness = Patch(place), 0.0
+            trial = Patch(place)
             try:
-                if has_mask:
-                    clearness = read_mask(slab, trial, source, scene).clearness
+                clearness = read_mask(slab, trial, source, scene).clearness
             except Reject as why:
                 self.refusals.append(Refusal(OF_MASK[why.code], source.name, why))
             except Exception as err:  # noqa: BLE001 - raised again unless it is the scene's
@@ -251,21 +246,12 @@ class _Series:
 
     def _reads(self, scene: Scene) -> list[Read]:
         slab, source, place = self.slab, self.source, self.patch.location
-        if source.spec.mask is None:
-            return source.files.reads(source, place, [scene])
         return [*offset.looks(slab, source, scene), *source.files.reads(source, place, [scene], "bands")]
 
     def _step(self, its: _Passing) -> _Step:
         """Reads the bands of a scene, and encodes all of it."""
         slab, source, scene, trial = self.slab, self.source, its.scene, its.trial
-        if source.spec.mask is not None:
-            read_bands(slab, trial, source, scene)
-        else:
-            pixels, warped, valid = read_all(slab, source, trial.location, [scene])
-            if valid < source.min_valid and not source.spec.kind.keeps_gaps:
-                raise Reject(Code.NODATA, valid)
-            trial.note(source, time=scene.time.timestamp(), valid_fraction=valid, warped=int(warped))
-            trial.take(source, pixels, [scene])
+        read_bands(slab, trial, source, scene)
         orbit = -1 if scene.relative_orbit is None else scene.relative_orbit
         trial.note(source, orbit_state=scene.orbit_state or "", relative_orbit=orbit)
         chunks = {name: slab.encode(name, trial.pixels.pop(name)) for name in source.arrays}
