@@ -27,6 +27,7 @@ from curation.errors import ReadError
 from curation.model import Location
 from curation.places import grid
 from curation.read import http, ranges, sparse
+from curation.read import reader as reader_module
 from curation.read.reader import Asset, Read, Reader
 from curation.recipe.sources import ArraySpec
 from tests.archive import Archive
@@ -814,6 +815,21 @@ def test_a_host_that_stalls_takes_nothing_from_one_that_is_well(archive, want, m
         assert not asked.acquire(blocking=False), "no more at a time than it may have"
         over.set()
         waiting.join()
+
+
+def test_of_many_files_those_stay_open_that_were_wanted_last(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(reader_module, "MOST_OPEN", 2)
+    at, array = location(9, 48), spec(10)
+    transform, shape = around(at, at.epsg, 10)
+    files = [write(tmp_path / f"{n}.tif", np.full(shape, n, "f4"), transform, at.epsg) for n in range(1, 6)]
+    with Reader("") as reader:
+        for n in (1, 2, 3, 4, 5, 1, 5):
+            reader.prefetch([[Read(files[n - 1], array, at)]])
+            pixels, _ = reader.read([files[n - 1]], array, at)
+            assert (pixels == n).all()
+            assert len(reader._files) <= 3
+            assert reader._rasters.keys() <= reader._files.keys()
+        assert list(reader._files) == [files[n - 1].file for n in (1, 5)]
 
 
 def test_prefetching_says_nothing_of_what_fails_and_reading_does(archive, want):

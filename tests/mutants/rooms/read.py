@@ -751,4 +751,11 @@ ROWS = (
             "::test_at_the_top_of_the_atmosphere_the_band_of_cirrus_decides_and_dark_ground_proves_no_offset",
         ),
     ),
+    Mutant(
+        "files that nobody wants any more are closed",
+        "curation/read/reader.py",
+        "for oldest in list(self._files)[:-MOST_OPEN]:",
+        "for oldest in ():",
+        ("tests/read/test_reader.py::test_of_many_files_those_stay_open_that_were_wanted_last",),
+    ),
 )
