@@ -230,8 +230,12 @@ def test_a_composite_is_of_what_is_clear_of_each_date_on_each_grid(stack: Stack,
     name = {ClearMean: "clear-mean", FirstValid: "first-valid"}.get(pick, pick.__name__.lower())
     bands = ["B02", "B04"] if pick is Medoid else list(BANDS)
     sources = f"s2l2a = {{ pick = '{name}', bands = {json.dumps(bands)} }}\ns1rtc = {{ pick = '{name}' }}"
-    found = cube(stack.ready(sources, name, min_valid=0.9))
+    curate = stack.ready(sources, name, min_valid=0.9)
+    found = cube(curate)
     assert str(found.reason.values) == "ok"
+    if pick is Medoid:  # which has all that composites have beside their pixels
+        place = f"world/summer/{tiny.name(*HERE)}"
+        assert [curate("pack"), curate("verify"), curate("report"), curate("show", place)] == [0, 0, 0, 0]
     for res_m in {BANDS[b] for b in bands}:
         layers, seen = stack.layers(ORDER, res_m)
         expected = np.rint(DENSE[pick](layers, seen))
