@@ -234,8 +234,7 @@ def test_a_composite_is_of_what_is_clear_of_each_date_on_each_grid(stack: Stack,
     found = cube(curate)
     assert str(found.reason.values) == "ok"
     if pick is Medoid:  # which has all that composites have beside their pixels
-        place = f"world/summer/{tiny.name(*HERE)}"
-        assert [curate("pack"), curate("verify"), curate("report"), curate("show", place)] == [0, 0, 0, 0]
+        assert [curate("pack"), curate("verify"), curate("report")] == [0, 0, 0]
     for res_m in {BANDS[b] for b in bands}:
         layers, seen = stack.layers(ORDER, res_m)
         expected = np.rint(DENSE[pick](layers, seen))
