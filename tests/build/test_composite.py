@@ -93,7 +93,12 @@ def test_a_pixel_is_clear_where_all_that_it_touches_of_the_mask_is(seed, mask, p
                 and (x + 1) * mask > c * px
             ):
                 expected[y, x] &= sees
-    np.testing.assert_array_equal(on_pixels(clear, px, px), expected)
+    np.testing.assert_array_equal(on_pixels(clear, 1 / mask, px, 1 / px), expected)
+
+
+def test_a_coarse_pixel_that_reaches_beyond_the_mask_is_judged_by_what_lies_on_it():
+    clear = np.array([[True, True, True, True], [True, True, True, False], [True] * 4, [True] * 4])
+    assert on_pixels(clear, 20.0, 2, 60.0).tolist() == [[True, False], [True, True]]
 
 
 # --- whole builds ---------------------------------------------------------------------------------------------------
@@ -233,6 +238,8 @@ def test_a_composite_is_of_what_is_clear_of_each_date_on_each_grid(stack: Stack,
     curate = stack.ready(sources, name, min_valid=0.9)
     found = cube(curate)
     assert str(found.reason.values) == "ok"
+    (outcome,) = Ledger.replay(curate.store, "world", "summer").outcomes()
+    assert outcome.sources["s2l2a"].passed_over == (), "what is nowhere clear is not read, and has no file here"
     if pick is Medoid:  # which has all that composites have beside their pixels
         assert [curate("pack"), curate("verify"), curate("report")] == [0, 0, 0]
     for res_m in {BANDS[b] for b in bands}:

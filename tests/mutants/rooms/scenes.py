@@ -542,4 +542,11 @@ ROWS = (
         "if False:",
         ("tests/scenes/test_api.py::test_a_value_that_is_none_costs_its_item_alone_and_no_page",),
     ),
+    Mutant(
+        "a source that stands alone keeps to its orbit",
+        "curation/scenes/candidates.py",
+        "                mine = rank.of_direction(mine, direction, relative)\n",
+        "                pass\n",
+        ("tests/build/test_walk.py::test_radar_keeps_to_the_orbit_that_is_asked_for",),
+    ),
 )
