@@ -277,20 +277,28 @@ def day_of(scene: str) -> int:
 
 
 def test_a_scene_that_cannot_be_read_is_part_of_no_array(stack: Stack):
-    path = stack.folder / "S2A_20210716" / "B05.tif"  # of the second array that is read
-    whole = path.read_bytes()
-    path.write_bytes(whole[:200])
+    # The second array that is read of one, which its coarse look meets; the second band of the other, which has none.
+    radar = next(k for k in stack.radar if k.endswith("desc"))
+    paths = [stack.folder / "S2A_20210716" / "B05.tif", stack.folder / "s1" / radar / "vh.tif"]
+    whole = [p.read_bytes() for p in paths]
+    for path, data in zip(paths, whole, strict=True):
+        path.write_bytes(data[:200])
+    sources = "s2l2a = { pick = 'median', bands = ['B02', 'B04', 'B05'] }\ns1rtc = { pick = 'clear-mean' }"
     try:
-        curate = stack.ready("s2l2a = { pick = 'median', bands = ['B02', 'B04', 'B05'] }", "broken", min_valid=0.5)
+        curate = stack.ready(sources, "broken", min_valid=0.5)
         found = cube(curate)
     finally:
-        path.write_bytes(whole)
+        for path, data in zip(paths, whole, strict=True):
+            path.write_bytes(data)
     left = [n for n in ORDER if n != "S2A_20210716"]
     for res_m in (10, 20):
         bands, (layers, seen) = (2 if res_m == 10 else 1), stack.layers(left, res_m)
         np.testing.assert_array_equal(found[f"s2l2a_{res_m}m"].values, np.rint(DENSE[Median](layers, seen))[:bands])
     (outcome,) = Ledger.replay(curate.store, "world", "summer").outcomes()
     assert list(dict(outcome.sources["s2l2a"].passed_over)) == ["S2A_20210716"]
+    assert list(dict(outcome.sources["s1rtc"].passed_over)) == [radar]
+    powers = [stack.radar[k] for k in stack.radar if k != radar]
+    np.testing.assert_array_equal(found.s1rtc_10m.values, np.mean(powers, axis=0, dtype="f8").astype("f4"))
 
 
 @pytest.mark.parametrize(
