@@ -244,7 +244,8 @@ class CompositePick(ByOrbit):
         """All arrays that are stored, and what they are of, best first. Raises `_LeftOutError` where one is no part."""
         every, used, warped = list(enumerate(seen.usable)), set[int](), False
         pixels: Pixels = {}
-        step = 1 if self.one_by_one else len(every)
+        step, size = 1 if self.one_by_one else len(every), patch.location.size_m
+        mask_step = size if source.spec.mask is None else source.arrays[source.mask].step(size)
         for name, array in source.arrays.items():
             if array.is_mask:
                 continue
@@ -254,7 +255,8 @@ class CompositePick(ByOrbit):
                 yield [r for _, o in batch for r in alone.files.reads(alone, patch.location, o.scenes)]
                 for number, observation in batch:
                     layer, was_warped = _layer(slab, patch, alone, name, observation, seen)
-                    sees = (layer != array.nodata).all(axis=0) & on_pixels(observation.clear, *layer.shape[1:])
+                    clear = on_pixels(observation.clear, mask_step, layer.shape[-1], array.step(size))
+                    sees = (layer != array.nodata).all(axis=0) & clear
                     layers.add(number, layer, sees)
                     seeing |= {number} if sees.any() else set()
                     warped |= was_warped
@@ -276,16 +278,23 @@ class CompositePick(ByOrbit):
         return plane[None].astype(its.dtype)
 
 
-def on_pixels(clear: NDArray[np.bool_], rows: int, cols: int) -> NDArray[np.bool_]:
-    """(rows, cols) of another grid over the same ground, True where all pixels of `clear` that one touches are."""
-    # By sums over rectangles: of any two sizes, without a loop, exactly.
+def on_pixels(clear: NDArray[np.bool_], step: float, px: int, px_step: float) -> NDArray[np.bool_]:
+    """(px, px) of another grid from the same corner, True where all pixels of `clear` that one touches are.
+
+    Args:
+        clear: (y, x), as many rows as columns.
+        step: side of its pixels.
+        px: pixels along a side of the other grid; what reaches beyond `clear` is judged by what lies on it.
+        px_step: side of these, in the same unit.
+    """
+    # By sums over rectangles: of any two sizes, without a loop. Edges that meet do so to a millionth of a pixel.
     sums = np.zeros((clear.shape[0] + 1, clear.shape[1] + 1), np.int64)
     sums[1:, 1:] = (~clear).cumsum(axis=0).cumsum(axis=1)
-    (top, bottom), (left, right) = (
-        (np.arange(n) * m // n, -(-(np.arange(n) + 1) * m // n)) for n, m in zip((rows, cols), clear.shape, strict=True)
-    )
+    edges = np.arange(px + 1) * px_step / step
+    first = np.clip(np.floor(edges[:-1] + 1e-6).astype(int), 0, len(clear) - 1)
+    last = np.clip(np.ceil(edges[1:] - 1e-6).astype(int), first + 1, len(clear))
     hidden = (
-        sums[np.ix_(bottom, right)] - sums[np.ix_(top, right)] - sums[np.ix_(bottom, left)] + sums[np.ix_(top, left)]
+        sums[np.ix_(last, last)] - sums[np.ix_(first, last)] - sums[np.ix_(last, first)] + sums[np.ix_(first, first)]
     )
     found: NDArray[np.bool_] = hidden == 0
     return found

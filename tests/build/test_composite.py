@@ -93,7 +93,12 @@ def test_a_pixel_is_clear_where_all_that_it_touches_of_the_mask_is(seed, mask, p
                 and (x + 1) * mask > c * px
             ):
                 expected[y, x] &= sees
-    np.testing.assert_array_equal(on_pixels(clear, px, px), expected)
+    np.testing.assert_array_equal(on_pixels(clear, 1 / mask, px, 1 / px), expected)
+
+
+def test_a_coarse_pixel_that_reaches_beyond_the_mask_is_judged_by_what_lies_on_it():
+    clear = np.array([[True, True, True, True], [True, True, True, False], [True] * 4, [True] * 4])
+    assert on_pixels(clear, 20.0, 2, 60.0).tolist() == [[True, False], [True, True]]
 
 
 # --- whole builds ---------------------------------------------------------------------------------------------------
@@ -230,8 +235,13 @@ def test_a_composite_is_of_what_is_clear_of_each_date_on_each_grid(stack: Stack,
     name = {ClearMean: "clear-mean", FirstValid: "first-valid"}.get(pick, pick.__name__.lower())
     bands = ["B02", "B04"] if pick is Medoid else list(BANDS)
     sources = f"s2l2a = {{ pick = '{name}', bands = {json.dumps(bands)} }}\ns1rtc = {{ pick = '{name}' }}"
-    found = cube(stack.ready(sources, name, min_valid=0.9))
+    curate = stack.ready(sources, name, min_valid=0.9)
+    found = cube(curate)
     assert str(found.reason.values) == "ok"
+    (outcome,) = Ledger.replay(curate.store, "world", "summer").outcomes()
+    assert outcome.sources["s2l2a"].passed_over == (), "what is nowhere clear is not read, and has no file here"
+    if pick is Medoid:  # which has all that composites have beside their pixels
+        assert [curate("pack"), curate("verify"), curate("report")] == [0, 0, 0]
     for res_m in {BANDS[b] for b in bands}:
         layers, seen = stack.layers(ORDER, res_m)
         expected = np.rint(DENSE[pick](layers, seen))
@@ -267,20 +277,28 @@ def day_of(scene: str) -> int:
 
 
 def test_a_scene_that_cannot_be_read_is_part_of_no_array(stack: Stack):
-    path = stack.folder / "S2A_20210716" / "B05.tif"  # of the second array that is read
-    whole = path.read_bytes()
-    path.write_bytes(whole[:200])
+    # The second array that is read of one, which its coarse look meets; the second band of the other, which has none.
+    radar = next(k for k in stack.radar if k.endswith("desc"))
+    paths = [stack.folder / "S2A_20210716" / "B05.tif", stack.folder / "s1" / radar / "vh.tif"]
+    whole = [p.read_bytes() for p in paths]
+    for path, data in zip(paths, whole, strict=True):
+        path.write_bytes(data[:200])
+    sources = "s2l2a = { pick = 'median', bands = ['B02', 'B04', 'B05'] }\ns1rtc = { pick = 'clear-mean' }"
     try:
-        curate = stack.ready("s2l2a = { pick = 'median', bands = ['B02', 'B04', 'B05'] }", "broken", min_valid=0.5)
+        curate = stack.ready(sources, "broken", min_valid=0.5)
         found = cube(curate)
     finally:
-        path.write_bytes(whole)
+        for path, data in zip(paths, whole, strict=True):
+            path.write_bytes(data)
     left = [n for n in ORDER if n != "S2A_20210716"]
     for res_m in (10, 20):
         bands, (layers, seen) = (2 if res_m == 10 else 1), stack.layers(left, res_m)
         np.testing.assert_array_equal(found[f"s2l2a_{res_m}m"].values, np.rint(DENSE[Median](layers, seen))[:bands])
     (outcome,) = Ledger.replay(curate.store, "world", "summer").outcomes()
     assert list(dict(outcome.sources["s2l2a"].passed_over)) == ["S2A_20210716"]
+    assert list(dict(outcome.sources["s1rtc"].passed_over)) == [radar]
+    powers = [stack.radar[k] for k in stack.radar if k != radar]
+    np.testing.assert_array_equal(found.s1rtc_10m.values, np.mean(powers, axis=0, dtype="f8").astype("f4"))
 
 
 @pytest.mark.parametrize(

@@ -503,8 +503,8 @@ ROWS = (
     Mutant(
         "a composite is of pixels that are clear",
         "curation/build/composite.py",
-        " & on_pixels(observation.clear, *layer.shape[1:])",
-        "",
+        ".all(axis=0) & clear\n",
+        ".all(axis=0)\n",
         ("tests/build/test_composite.py::test_a_composite_is_of_what_is_clear_of_each_date_on_each_grid[Median]",),
     ),
     Mutant(
@@ -548,13 +548,6 @@ ROWS = (
         "number[None, None], axis=0)[0]",
         "number[None, None] * np.array([0, 1, 1])[:, None, None], axis=0)[0]",
         ("tests/build/test_composite.py::test_a_composite_is_what_dense_arithmetic_makes_of_all_layers",),
-    ),
-    Mutant(
-        "a source that stands alone keeps to its orbit",
-        "curation/scenes/candidates.py",
-        "                mine = rank.of_direction(mine, direction, relative)\n",
-        "                pass\n",
-        ("tests/build/test_walk.py::test_radar_keeps_to_the_orbit_that_is_asked_for",),
     ),
     Mutant(
         "the first after an anchor is not before it",

@@ -551,4 +551,11 @@ ROWS = (
             "tests/scenes/test_rank.py::test_of_two_tiles_of_an_acquisition_that_of_the_zone_comes_first_and_ids_tell_the_datatake_too",
         ),
     ),
+    Mutant(
+        "a source that stands alone keeps to its orbit",
+        "curation/scenes/candidates.py",
+        "                mine = rank.of_direction(mine, direction, relative)\n",
+        "                pass\n",
+        ("tests/build/test_walk.py::test_radar_keeps_to_the_orbit_that_is_asked_for",),
+    ),
 )
