@@ -243,10 +243,13 @@ def test_no_more_than_wanted_the_clearest_first(world: tiny.World, tmp_path: Pat
             {'pick = { name = "all", steps = 2 }, ': ""},
             r"\[sources.s1rtc\] is chosen by 's2l2a', whose pixels are of several scenes, so that there is none to go with",
         ),
-        ({"dem = {}": 'dem = { pick = { name = "all", steps = 2 } }'}, "pick = 'all' is not for kind = 'elevation'"),
+        (
+            {"dem = {}": 'dem = { pick = { name = "all", steps = 2 } }'},
+            "pick = 'all' is not for such pixels: elevation_",
+        ),
         (
             {"worldcover = {": 'worldcover = { pick = { name = "all", steps = 2 },'},
-            "pick = 'all' is not for kind = 'classes'",
+            "pick = 'all' is not for such pixels: worldcover_fraction is of a patch",
         ),
         ({"size_m = 480": "size_m = 9960", "steps = 3": "steps = 999"}, "would have .* say steps = 270, or fewer"),
     ],

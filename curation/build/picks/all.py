@@ -65,9 +65,7 @@ class All(ByOrbit):
         if odd := [
             f.name for f in source.kind.facts(source.name) if f.axis or not f.name.startswith(f"{source.name}_")
         ]:
-            raise ValueError(
-                f"pick = 'all' is not for kind = {source.kind.name!r}: {odd[0]} is of a patch, not of a step"
-            )
+            raise ValueError(f"pick = 'all' is not for such pixels: {odd[0]} is of a patch, not of a step")
         if source.mask is not None and not source.clear:
             raise ValueError("pick = 'all' wants the 'clear' codes of the mask")
         if source.mask is None and self.min_clear is not None:
