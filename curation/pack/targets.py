@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -78,21 +79,21 @@ def _whole(value: float, where: str) -> int:
     return int(value)
 
 
-def counts(target: TargetEntry, samples: Mapping[str, Iterable[Location]]) -> dict[str, dict[str, int]]:
-    """What the index says of a target: split → class → samples of it, and `unknown`; of a number those `known`."""
-    out = {}
+def counts(target: TargetEntry, samples: Mapping[str, Iterable[Location]]) -> dict[str, Any]:
+    """What the index says of a target: split → samples of which it is `known` and `unknown`, and class → samples."""
+    out: dict[str, Any] = {}
     for split, places in samples.items():
-        values = [column_value(p.columns[target.column]) for p in places]
-        found = Counter(values)
-        unknown = {"unknown": found[None]} if found[None] or target.classes is None else {}
-        if target.classes is None:
-            out[split] = {"known": len(values) - found[None]} | unknown
-        else:
-            out[split] = {str(c): found[c] for c in target.classes} | unknown
+        found = Counter(column_value(p.columns[target.column]) for p in places)
+        out[split] = {"known": found.total() - found[None], "unknown": found[None]}
+        if target.classes is not None:
+            out[split]["classes"] = {str(c): found[c] for c in target.classes}
     return out
 
 
-def summary(target: TargetEntry, counted: Mapping[str, Mapping[str, int]]) -> str:
-    """The same in a line: `label crop: train maize 20, rice 12; val maize 2, rice 0`."""
-    of_split = (f"{split} {', '.join(f'{name} {n}' for name, n in its.items())}" for split, its in counted.items())
-    return f"label {target.column}: {'; '.join(of_split)}"
+def summary(target: TargetEntry, counted: Mapping[str, Any]) -> str:
+    """The same in a line: `label crop: train 32 known, 3 unknown (maize 20, rice 12); val …`."""
+    lines = []
+    for split, its in counted.items():
+        classes = ", ".join(f"{name} {n}" for name, n in its.get("classes", {}).items())
+        lines.append(f"{split} {its['known']} known, {its['unknown']} unknown{f' ({classes})' if classes else ''}")
+    return f"label {target.column}: {'; '.join(lines)}"

@@ -117,8 +117,10 @@ def test_a_batch_has_the_number_of_the_class_and_all_columns(labelled: Curate):
         assert (sample["label"], sample["label_ok"]) == (number, want is not None)
         assert sample["crop"] == (want or "")
         assert 0 <= sample["yield_t"] < 13
-    none = {"hops": 0, "oats": 0, "rye": 0}
-    assert index.counts["target"] == {"train": none | {"oats": 3, "rye": 3, "unknown": 1}, "val": none}
+    assert index.counts["target"] == {
+        "train": {"known": 6, "unknown": 1, "classes": {"hops": 0, "oats": 3, "rye": 3}},
+        "val": {"known": 0, "unknown": 0, "classes": {"hops": 0, "oats": 0, "rye": 0}},
+    }
     table = pq.read_table(labelled.folder / "shards/train/samples.parquet")
     assert dict(zip(table["id"].to_pylist(), table["crop"].to_pylist(), strict=True)) == {k: CROP[k] for k in samples}
 
@@ -174,7 +176,7 @@ def test_another_legend_is_another_release_and_writes_no_shard_anew(labelled: Cu
     capsys.readouterr()
     assert mine("pack") == 0
     out = capsys.readouterr().out
-    assert "label crop: train Alfalfa 0, oats 3, rye 3, unknown 1; val Alfalfa 0, oats 0, rye 0" in out
+    assert "label crop: train 6 known, 1 unknown (Alfalfa 0, oats 3, rye 3); val 0 known, 0 unknown (" in out
     assert "(2 shards made before)" in out
     after = json.loads((mine.folder / "shards/index.json").read_text())
     assert after["target"] == {"column": "crop", "classes": ["Alfalfa", "oats", "rye"]}
