@@ -11,7 +11,7 @@ import zarr
 from curation.cubes.chunks import codecs
 from curation.recipe.bands import BandSpec
 from curation.recipe.facts import Fact
-from curation.recipe.schema import GridSpec
+from curation.recipe.footprint import GridSpec
 from curation.recipe.sources import ArraySpec
 
 

@@ -27,7 +27,7 @@ from curation.pack import split as splits
 from curation.pack.annotate import AnnotationError, Failure
 from curation.pack.labels import coverage
 from curation.pack.labels.imported import Imported
-from curation.pack.plan import Plan, PlannedSample, plan
+from curation.pack.plan import Held, Plan, PlannedSample, held, plan
 from curation.pack.shard import ShardJob, ShardPart, folder_of, keep, write_shard
 from curation.places import rows
 from curation.places.locations import Locations
@@ -108,7 +108,7 @@ def planned(run: Run, asked: Sequence[Region], built: Cubes) -> Plan:
     dataset = run.dataset
     made = plan(dataset, built.cubes, built.outcomes)
     if not any(made.shards.values()):
-        raise _nothing_complete(run, asked, made.dropped)
+        raise _nothing_complete(run, asked, made.dropped, held(dataset, built.cubes, built.outcomes))
     chosen = [m for of in made.shards.values() for shard in of for m in shard]
     if pairs := sharing.near_pairs(
         [m.location for m in chosen], [m.split for m in chosen], reach_km(dataset.recipe.grid)
@@ -184,16 +184,22 @@ def publish(
     _forget(run.store, index)
 
 
-def _nothing_complete(run: Run, asked: Sequence[Region], dropped: Sequence[Dropped]) -> CurationError:
+def _nothing_complete(run: Run, asked: Sequence[Region], dropped: Sequence[Dropped], found: Held) -> CurationError:
     """Why there is nothing to pack: a ConfigError where no further build would change that."""
     reasons = Counter(d.reason for d in dropped)
     why = ", ".join(f"{reason} {n}" for reason, n in reasons.most_common(3))
     text = f"{_looked(run, asked)}, found no location that is complete, of {len(dropped)}: {why}; "
+    ok = f". Patches that are ok: {', '.join(f'{season} {n}' for season, n in found.patches.items())}"
     if any(f"({PENDING})" in reason or "(failed " in reason for reason in reasons):
         return CurationError(
-            text + "the build is unfinished: go on with it (a sample needs all of its seasons), then pack"
+            f"{text}the build is unfinished: go on with it (a sample needs all of its seasons), then pack{ok}"
         )
-    return ConfigError(text + "relax the recipe, or build another region")
+    if run.dataset.recipe.pack.complete == "all" and found.by_any:
+        text += (
+            f'complete = "all" wants every season of each: write complete = "any" in [pack], by which '
+            f"{counted(found.by_any, 'location')} would be samples with the seasons that they have, or "
+        )
+    return ConfigError(f"{text}relax the recipe, or build another region{ok}")
 
 
 def check_built(run: Run, asked: Sequence[Region]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from curation.cubes.complete import Standing, standings
+from curation.cubes.complete import COMPLETE, Standing, judged, standings
 from curation.cubes.cube import Cube
 from curation.model import Location
 from curation.outcomes import PatchOutcome, Status
@@ -123,6 +123,31 @@ def plan(
     shared = sharing.shared(uses[m.location.id] for m in whole)
     dropped.sort(key=lambda d: d.location.rank)
     return Plan(shards, dropped, shared, dict(sides), columns, splits.unmatched(recipe, roots))
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is built of each season, for who asks why nothing is complete."""
+
+    patches: dict[str, int]
+    """Season, `static` among them → patches that are ok."""
+    by_any: int
+    """Locations that would be complete by the rule `any`."""
+
+
+def held(
+    dataset: Dataset,
+    cubes: Mapping[str, Mapping[str, Cube]],
+    outcomes: Mapping[str, Mapping[str, Mapping[str, PatchOutcome]]],
+) -> Held:
+    """What is built of each season of the roots. Pure, of what `plan` is given."""
+    patches = dict.fromkeys(dataset.levels[0].cube_seasons(), 0)
+    by_any = 0
+    for its in _standings(dataset, cubes, outcomes):
+        for season, outcome in its.have.items():
+            patches[season] += outcome is not None and outcome.status is Status.OK
+        by_any += judged("any", its.have).state == COMPLETE
+    return Held(patches, by_any)
 
 
 def _uses(member: PlannedSample, cells: set[str]) -> sharing.Uses:

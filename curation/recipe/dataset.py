@@ -17,8 +17,9 @@ from curation.recipe import atlas, files
 from curation.recipe.annotations import Annotation
 from curation.recipe.bounds import LEAST_PX
 from curation.recipe.digests import digest
+from curation.recipe.footprint import GridSpec, divides, nearest_sizes
 from curation.recipe.forms import CatalogForm
-from curation.recipe.schema import GridSpec, Recipe, UseSpec
+from curation.recipe.schema import Recipe, UseSpec
 from curation.recipe.seasons import MOST_DAYS
 from curation.recipe.sources import ArraySpec, Shift, SourceSpec
 from curation.recipe.toml import read_toml
@@ -85,22 +86,36 @@ class Dataset:
             sides = {a.px(recipe.grid.size) for a in self.arrays[spec.name].values()}
             if fault := spec.kind.check_grid(recipe.grid.size_deg, sides):
                 raise ConfigError(f"{path}: [sources.{spec.name}], on footprints of [{level or 'grid'}]: {fault}")
-            for array in self.arrays[spec.name].values():
-                if array.res_m is None:
-                    continue
-                if recipe.grid.size_m is None:
-                    raise ConfigError(
-                        f"{path}: [sources.{spec.name}]: pixels of {array.res_m:g} m on a footprint in degrees; say "
-                        "how many a side has with size_px"
-                    )
-                if recipe.grid.size_m % array.res_m:
-                    raise ConfigError(
-                        f"{path}: [{level or 'grid'}] size_m = {recipe.grid.size_m:g} is no multiple of {array.res_m:g} m "
-                        f"({spec.name} {array.bands}); choose another size, or leave these bands out"
-                    )
+        self._check_size()
         self._check_facts()
         if not level:
             self._check_shift()
+
+    def _check_size(self) -> None:
+        """Passes where the finest pixels cover the footprint and no more; coarser ones may reach beyond it."""
+        size_m = self.recipe.grid.size_m
+        finest = min(
+            (
+                (a.res_m, n, a.bands)
+                for n, arrays in self.arrays.items()
+                for a in arrays.values()
+                if a.res_m is not None
+            ),
+            default=None,
+        )
+        if finest is None:
+            return
+        res_m, source, bands = finest
+        if size_m is None:
+            raise ConfigError(
+                f"{self.path}: [sources.{source}]: pixels of {res_m:g} m on a footprint in degrees; say how many a side has "
+                "with size_px"
+            )
+        if not divides(size_m, res_m):
+            raise ConfigError(
+                f"{self.path}: [{self.level or 'grid'}] size_m = {size_m:g}: no multiple of {res_m:g} m, the finest pixels "
+                f"({source} {bands}); the nearest that are: {nearest_sizes(size_m, res_m)}"
+            )
 
     def _check_facts(self) -> None:
         """Passes where no two sources measure what is called the same: heights are the patch's, whatever DEM they are of."""

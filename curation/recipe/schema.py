@@ -6,6 +6,7 @@ import re
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
+    BeforeValidator,
     Field,
     model_validator,
 )
@@ -17,13 +18,12 @@ from curation.model import STATIC, FixedSeason, Season, Window
 from curation.outcomes import SLAB
 from curation.recipe.annotations import AnnotationSpec
 from curation.recipe.bounds import FLOOR_DB, MAX_SHIFT_PX
+from curation.recipe.footprint import MOST_M, GridSpec, SideSpec
 from curation.recipe.refine import RefineSpec
+from curation.recipe.season_rules import listed
 from curation.recipe.seasons import EARLIEST, LATEST, AnySeasonSpec, DatedSeasonSpec, SeasonSpec
 from curation.recipe.split import UNSHARED_CELL, SplitSpec
 from curation.recipe.strict import Fraction, Name, StrictTable
-
-CELL_DEG = 0.25
-"""Side of an ERA5 cell: ERA5's nodes lie so far apart, and the ids of cells follow from them."""
 
 CELL_SAMPLER = "era5-cells"
 
@@ -32,37 +32,6 @@ DATE_OF = "date_of_"
 
 WORLD = "world"
 """The region of regions.toml that has all places with a UTM grid."""
-
-
-class GridSpec(StrictTable):
-    """The footprint of a location: a square in metres (UTM), or an ERA5 cell in degrees (EPSG:4326)."""
-
-    size_m: float | None = Field(default=None, gt=0, le=10_000)
-    """Side of the square footprint, metres; a multiple of 60 unless places are given. At most 10 km: what reaches further
-    from its centre than a search cell's margin would miss scenes."""
-    size_deg: float | None = None
-    """Side of the square footprint, degrees of longitude and latitude: 0.25, which only ERA5 cells have."""
-
-    @model_validator(mode="after")
-    def _one_size(self) -> Self:
-        if (self.size_m is None) == (self.size_deg is None):
-            raise ValueError(f"expected either 'size_m' (metres, in UTM) or 'size_deg' = {CELL_DEG:g} (ERA5 cells)")
-        if self.size_deg not in (None, CELL_DEG):
-            raise ValueError(
-                f"size_deg = {self.size_deg:g}: expected {CELL_DEG:g}, the spacing of ERA5's nodes, which ids count; "
-                "other sizes are size_m"
-            )
-        return self
-
-    @property
-    def size(self) -> float:
-        """Side of the footprint in units of its CRS."""
-        return self.size_m or self.size_deg or 0.0
-
-    @property
-    def unit(self) -> str:
-        """Of `size`: `m` or `degrees`."""
-        return "m" if self.size_deg is None else "degrees"
 
 
 OUR_COLUMNS = (
@@ -135,13 +104,13 @@ class PlacesSpec(StrictTable):
         return self
 
 
-class ChildrenSpec(StrictTable):
+class ChildrenSpec(SideSpec):
     """UTM places within ERA5 cells, each with its cell as parent; a cell and its children are one sample."""
 
     table: ClassVar[str] = "[children]"
 
-    size_m: float = Field(gt=0, le=10_000, multiple_of=60)
-    """Side of the square footprint: a multiple of 60 m, so that 10, 20 and 60 m bands nest."""
+    size_m: float = Field(gt=0, le=MOST_M)
+    """Side of the square footprint, metres; or `size_px` pixels of `res_m`."""
     sampler: Literal["gaussian-cities", "uniform"]
     """The one global draw, as of places."""
     count: int = Field(gt=0)
@@ -305,7 +274,8 @@ class Recipe(StrictTable):
     places: PlacesSpec
     children: ChildrenSpec | None = None
     """Places within the locations, with sources of their own."""
-    seasons: dict[str, AnySeasonSpec] = Field(min_length=1)
+    seasons: Annotated[dict[str, AnySeasonSpec], BeforeValidator(listed)] = Field(min_length=1)
+    """Windows of time by name; or a rule that gives them, `"monthly 2021"` (`season_rules`)."""
     sources: dict[str, UseSpec] = Field(min_length=1)
     search: SearchSpec = SearchSpec()
     quality: QualitySpec = QualitySpec()

@@ -21,6 +21,7 @@ from curation.model import Location, Scene, Window
 from curation.recipe import pictures
 from curation.recipe.bands import BandSpec
 from curation.recipe.facts import Fact
+from curation.recipe.footprint import pixels_across
 from curation.recipe.forms import CatalogForm
 from curation.recipe.pictures import ClassSpec, Codes, Picture
 from curation.recipe.schema import PackSpec, QualitySpec
@@ -85,8 +86,11 @@ class ArraySpec(StrictTable):
         return f"{self.size_px} px" if self.res_m is None else f"{self.res_m:g} m"
 
     def px(self, size: float) -> int:
-        """Pixels along a side of a footprint of that size, in units of its CRS (metres, where pixels have a size)."""
-        return round(size / self.res_m) if self.res_m is not None else self.size_px or 0
+        """Pixels along a side that cover a footprint of that size, in units of its CRS (metres, where pixels have a size).
+
+        They may reach beyond it in the south and in the east (`footprint.pixels_across`).
+        """
+        return pixels_across(size, self.res_m) if self.res_m is not None else self.size_px or 0
 
     def step(self, size: float) -> float:
         """Side of a pixel of a footprint of that size, in the same units."""

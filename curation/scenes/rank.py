@@ -81,12 +81,12 @@ def _inner(location: Location) -> shapely.Polygon:
 
 
 def touching(scenes: Iterable[Scene], location: Location) -> list[Scene]:
-    """Scenes whose footprint touches the location's, newest version first (the pieces of a mosaic).
+    """Scenes whose footprint touches the location's ground, newest version first (the pieces of a mosaic).
 
     Raises:
         Reject: `no_scene` (absent) where there is none.
     """
-    outline = grid.footprint(location)
+    outline = grid.ground(location)
     scenes = list(scenes)
     found = list(compress(scenes, shapely.intersects(_shapes(scenes, location), outline)))
     if not found:

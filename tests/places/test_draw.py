@@ -79,12 +79,15 @@ def shared_m2(a: Location, b: Location, lon: float, lat: float) -> float:
 # --- vectorised snapping ---------------------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.tuples(st.floats(-180, 180), st.floats(-80, 84, exclude_max=True)), min_size=1, max_size=8))
-def test_many_points_snap_as_one_does(points):
+@given(
+    st.lists(st.tuples(st.floats(-180, 180), st.floats(-80, 84, exclude_max=True)), min_size=1, max_size=8),
+    st.sampled_from([SIZE_M, 320.0, 2240.0, 2560.0]),
+)
+def test_many_points_snap_as_one_does(points, size_m):
     lon, lat = np.array(points).T
-    found = grids.snap(lon, lat, SIZE_M)
+    found = grids.snap(lon, lat, size_m)
     rows = list(zip(found.epsg.tolist(), found.x0_m.tolist(), found.y0_m.tolist(), strict=True))
-    assert rows == [grid.snapped(x, y, SIZE_M) for x, y in points]
+    assert rows == [grid.snapped(x, y, size_m) for x, y in points]
 
 
 def test_zones_with_their_exceptions_as_one_by_one():
@@ -98,9 +101,9 @@ def test_points_without_a_zone_are_refused(lat):
         grids.snap(np.array([0.0, 0.0]), np.array([0.0, lat]), SIZE_M)
 
 
-def test_a_size_that_does_not_nest_is_refused():
-    with pytest.raises(ConfigError, match="multiple of 60"):
-        grids.snap(np.zeros(1), np.zeros(1), 100.0)
+def test_a_size_of_nothing_is_refused():
+    with pytest.raises(ConfigError, match="expected a positive size"):
+        grids.snap(np.zeros(1), np.zeros(1), 0.0)
 
 
 # --- land ------------------------------------------------------------------------------------------------------------------
@@ -324,12 +327,15 @@ def test_the_whole_draw_stays_below_a_gigabyte(example, whole):
     st.sampled_from([51.0, -0.05, -33.2, 59.0, 55.97, 63.98, 71.97, 78.0, -79.9, 83.8]),
     st.floats(0.002, 0.15),
     st.floats(0.002, 0.1),
+    st.sampled_from([1320.0, 1280.0, 1379.0]),
     st.randoms(use_true_random=False),
 )
-def test_the_grid_sampler_leaves_no_point_out(west, south, width, height, random):
+def test_the_grid_sampler_leaves_no_point_out(west, south, width, height, size_m, random):
     east, north = west + width, min(south + height, 83.999)
     region = from_bbox(f"{west},{south},{east if east <= 180 else east - 360},{north}")
-    found = tiling.covering(region, 1320.0)
+    found = tiling.covering(region, size_m)
+    assert set((found.x0_m % 60).tolist()) == {0}
+    assert ((found.y0_m % 60) == np.where(found.epsg > 32700, 40, 0)).all()
     edge = [random.random() for _ in range(40)]
     lon = west + width * np.array(edge + [0, 1, 0, 1] + [0] * 20 + [1] * 20 + edge[:40])
     lat = south + (north - south) * np.array(edge[::-1] + [0, 0, 1, 1] + edge + [0] * 20 + [1] * 20)
@@ -338,12 +344,12 @@ def test_the_grid_sampler_leaves_no_point_out(west, south, width, height, random
         x, y = Transformer.from_crs(4326, int(epsg), always_xy=True).transform(lon, lat)
         its = found.take(found.epsg == epsg)
         dx, dy = x[:, None] - its.x0_m, its.y0_m - y[:, None]
-        held |= ((dx >= 0) & (dx <= 1320) & (dy >= 0) & (dy <= 1320)).any(axis=1)
+        held |= ((dx >= 0) & (dx <= size_m) & (dy >= 0) & (dy <= size_m)).any(axis=1)
     assert held.all()
     # Nothing needless: a cell's footprint comes within a few metres of the region.
     area = region.geometry.buffer(1e-4 / max(0.1, math.cos(math.radians(south))))
     for k in range(len(found)):
-        cell = Location("c", found.lon[k], found.lat[k], int(found.epsg[k]), found.x0_m[k], found.y0_m[k], 1320, "r")
+        cell = Location("c", found.lon[k], found.lat[k], int(found.epsg[k]), found.x0_m[k], found.y0_m[k], size_m, "r")
         outline = grid.footprint(cell)
         assert any(area.intersects(shapely.affinity.translate(outline, turn)) for turn in (-360, 0, 360))
 

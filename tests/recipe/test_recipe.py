@@ -94,17 +94,22 @@ KNOWN = (
         ("size_m = 2640 ", "size_m = 0 ", "[grid] size_m = 0: Input should be greater than 0"),
         ("size_m = 2640 ", "size_m = 264000 ", "[grid] size_m = 264000: Input should be less than or equal to 10000"),
         ("[grid]", "[gird]", "[gird]: no such section; did you mean grid? known keys: annotations, catalog, "),
-        ("size_m = 2640 ", "edge = 2640 ", "[grid] edge: no such key; known keys: size_deg, size_m"),
-        ("size_m = 2640 ", "size_m = 2650 ", "[grid] size_m = 2650 is no multiple of 20 m (s2l2a "),
-        ("size_m = 2640 ", "", "[grid]: expected either 'size_m' (metres, in UTM) or 'size_deg' = 0.25 (ERA5"),
-        ("size_m = 2640 ", "size_m = 2640\nsize_deg = 0.25 ", "[grid]: expected either 'size_m' (metres, in UTM) or '"),
+        ("size_m = 2640 ", "edge = 2640 ", "[grid] edge: no such key; known keys: res_m, size_deg, size_m, size_px"),
+        ("size_m = 2640 ", "size_m = 2645 ", "[grid] size_m = 2645: no multiple of 10 m, the finest pixels ("),
+        ("size_m = 2640 ", "size_px = 256 ", "[grid]: 'size_px' and 'res_m' go together: how many pixels a side has, and "),
+        ("size_m = 2640 ", "size_px = 1024\nres_m = 10 ", "[grid]: size_px = 1024 pixels of 10 m are 10240 m, expected at"),
+        ("size_m = 2640 ", "size_px = 0\nres_m = 10 ", "[grid] size_px = 0: Input should be greater than 0"),
+        ("size_m = 2640 ", "size_px = 256.5\nres_m = 10 ", "[grid] size_px = 256.5: Input should be a valid integer"),
+        ("size_m = 2640 ", "size_m = 2640\nsize_px = 256\nres_m = 10 ", "[grid]: expected either 'size_m', or 'size_px' "),
+        ("size_m = 2640 ", "", "[grid]: expected one of 'size_m' (metres, in UTM), 'size_px' with 'res_m' (the sa"),
+        ("size_m = 2640 ", "size_m = 2640\nsize_deg = 0.25 ", "[grid]: expected one of 'size_m' (metres, in UTM), 's"),
         ("size_m = 2640 ", "size_deg = 0.5 ", "[grid]: size_deg = 0.5: expected 0.25, the spacing of ERA5's nodes"),
         ("size_m = 2640 ", "size_deg = 0.25 ", "[grid] size_deg goes with [places] sampler = 'era5-cells', and only with "),
         ('sampler = "gaussian-cities"', 'sampler = "era5-cells"', "[grid] size_deg goes with [places] sampler = 'era5-cel"),
         ("count = 50_000 ", "count = 9\nland_buffer_deg = 1 ", "[places]: 'land_buffer_deg' goes with sampler 'era5-cells'"),
         ("[pack]", f"{CHILDREN}[pack]", "[children] lie within ERA5 cells: they go with [places] sampler = 'era5-cells', n"),
         ("[pack]", f"{CHILDREN}fill = 5\n[pack]", "[children]: fill = 5 is more than per_cell = 4: a cell has at most"),
-        ("[pack]", CHILDREN.replace("2640", "2650") + "[pack]", "[children] size_m = 2650: Input should be a multiple of 6"),
+        ("[pack]", CHILDREN.replace("size_m = 2640", "size_px = 256") + "[pack]", "[children]: 'size_px' and 'res_m' go to"),
         ("[pack]", CHILDREN.replace('"s1rtc"', '"s2l2a"') + "[pack]", "[children]: sources: ['s2l2a'] stand there twice"),
         ("count = 50_000 ", "count = 50_000.5 ", "[places] count = 50000.5: Input should be a valid integer"),
         ("count = 50_000 ", "# ", "[places]: sampler 'gaussian-cities' wants 'count': how many locations to draw"),
@@ -412,8 +417,8 @@ def test_the_places_digest_follows_the_content_of_the_given_file(tmp_path):
 
 
 def test_a_misspelt_key_that_must_be_there_is_told_once_with_what_was_meant(tmp_path):
-    told = said(tmp_path, "size_m = 2640 ", "size_px = 264 ")
-    assert told == "[grid] size_px: no such key; did you mean size_m? known keys: size_deg, size_m"
+    told = said(tmp_path, "size_m = 2640 ", "sise_m = 264 ")
+    assert told.startswith("[grid] sise_m: no such key; did you mean size_m? known keys: res_m, size_deg")
     assert "missing" not in said(tmp_path, "[grid]", "[gird]")
 
 
@@ -531,3 +536,29 @@ def test_a_column_of_the_file_is_called_as_an_entry_of_a_sample_may_be(tmp_path,
     )
     with pytest.raises(ConfigError, match=re.escape(fault)):
         load_dataset(str(path))
+
+
+@pytest.mark.parametrize("px", [32, 64, 128, 224, 256, 384, 512])
+def test_a_size_in_pixels_is_that_size_in_metres_to_the_digest(px, tmp_path):
+    made = {}
+    for name, text in (("px", f"size_px = {px}\nres_m = 10 "), ("m", f"size_m = {px * 10} ")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recipe.toml").write_text(STARTER.replace("size_m = 2640 ", text))
+        made[name] = load_dataset(str(tmp_path / name))
+    assert made["px"].recipe == made["m"].recipe
+    assert made["px"].recipe.grid.model_dump() == {"size_m": px * 10.0, "size_deg": None}
+    here = dict.fromkeys(made["m"].recipe.sources, "here")
+    assert made["px"].pixels_digest(here, {}) == made["m"].pixels_digest(here, {})
+    assert made["px"].places_digest() == made["m"].places_digest()
+    assert made["px"].recipe.model_copy() == made["px"].recipe
+    sides = {n: a.px(made["px"].recipe.grid.size) for n, a in made["px"].arrays["s2l2a"].items()}
+    assert sides["s2l2a_10m"] == px
+    assert sides["s2l2a_20m"] == sides["s2l2a_scl_20m"] == px // 2
+    assert sides["s2l2a_60m"] == -(-px // 6)
+
+
+def test_children_say_their_size_in_pixels_too():
+    few = {"sampler": "uniform", "count": 1000, "sources": ["s2l2a"]}
+    in_m, in_px = (of_cells(children=few | size) for size in ({"size_m": 2560.0}, {"size_px": 256, "res_m": 10}))
+    assert in_m == in_px
+    assert in_px.children.model_dump()["size_m"] == 2560

@@ -143,6 +143,18 @@ def test_pieces_of_a_mosaic_come_newest_version_first_then_by_id():
     assert ids(found) == ["d", "f", "c", "a", "b", "e"]
 
 
+def test_a_piece_that_only_the_pixels_beyond_the_footprint_touch_is_one_of_the_mosaic():
+    place = location(size_m=2560)  # pixels of 60 m reach 20 m further east
+    to_lonlat = grid.transformer(place.epsg, 4326)
+    pieces = []
+    for name, west, east in (("own", -500, 2570), ("beyond", 2570, 5000), ("farther", 2590, 5000)):
+        x, y = (place.x0_m + west, place.x0_m + east), (place.y0_m - 3000, place.y0_m + 500)
+        ring = [to_lonlat.transform(a, b) for a, b in ((x[0], y[0]), (x[0], y[1]), (x[1], y[1]), (x[1], y[0]))]
+        pieces.append(scene(name, geometry=shapely.Polygon(ring)))
+    assert ids(rank.touching(pieces, place)) == ["beyond", "own"]
+    assert ids(rank.touching(pieces, dataclasses.replace(place, size_m=2520))) == ["own"]
+
+
 # --- ranking -------------------------------------------------------------------------------------------------------
 
 

@@ -131,7 +131,7 @@ class GroundRange(Power):
 
         def points_of(raster: Raster) -> tuple[TiePoints, PlacedPixels]:
             points = groundrange.tie_points(raster)
-            return points, groundrange.placed(points, place, array.px(place.size_m))
+            return points, groundrange.placed(points, place, array.step(place.size_m))
 
         points, nominal = reader.opened(image, points_of)
         where = self._judged(slab, source, place, array.step(place.size_m), points, nominal, calibration)
@@ -151,7 +151,7 @@ class GroundRange(Power):
         if source.memo.get("points") == points:
             found: PlacedPixels = source.memo["where"]
             return found
-        heights, geoid_m = _heights_m(slab, self, place, len(nominal.rows))
+        heights, geoid_m = _heights_m(slab, self, place, step_m)
         metres = groundrange.displacement_m(nominal, calibration, heights)
         farthest_px = float(np.abs(metres).max()) / step_m
         if not source.corrects_relief and farthest_px > MOST_DISPLACED_PX:
@@ -171,8 +171,8 @@ class GroundRange(Power):
         return where
 
 
-def _heights_m(slab: Slab, kind: GroundRange, place: Location, px: int) -> tuple[NDArray[np.float64], float]:
-    """(px, px) heights above the ellipsoid on a place, and the geoid's mean: by the pick of the source of heights.
+def _heights_m(slab: Slab, kind: GroundRange, place: Location, step_m: float) -> tuple[NDArray[np.float64], float]:
+    """(y, x) heights above the ellipsoid of a place's pixels of a size, and the geoid's mean: by the pick of their source.
 
     Raises:
         Reject: `relief_unknown`, where any is missing.
@@ -182,7 +182,7 @@ def _heights_m(slab: Slab, kind: GroundRange, place: Location, px: int) -> tuple
     its = next(s for s in slab.judges if s.name == kind.heights)
     name, own = next(iter(its.arrays.items()))
     # Straight from the file's grid: what a recipe has of it, in pixels of 30 m, ends at the edge of the place.
-    its = dataclasses.replace(its, arrays={name: own.model_copy(update={"res_m": None, "size_px": px})})
+    its = dataclasses.replace(its, arrays={name: own.model_copy(update={"res_m": step_m, "size_px": None})})
     trial = Patch(place)
     try:
         for _ in its.chooser.read(slab, trial, its):
@@ -212,7 +212,7 @@ def _check_place(points: TiePoints, asset: Asset) -> None:
     epsg = grid.utm_epsg(lon, min(max(lat, grid.MIN_LAT), math.nextafter(grid.MAX_LAT, 0)))
     x, y = grid.transformer(4326, epsg).transform(lon, lat)
     there = Location("there", lon, lat, epsg, x - 10, y + 10, 20, "there")
-    if not groundrange.is_inside(points, groundrange.placed(points, there, 2)).any():
+    if not groundrange.is_inside(points, groundrange.placed(points, there, 10)).any():
         raise BrokenError(
             f"its tie points put it elsewhere than its item does: longitude {lon:.4f}, latitude {lat:.4f} is not in it"
         )

@@ -397,7 +397,7 @@ ROWS = (
     Mutant(
         "an image that lies elsewhere than its item says is not nodata",
         "curation/build/kinds/ground_range.py",
-        "    if not groundrange.is_inside(points, groundrange.placed(points, there, 2)).any():",
+        "    if not groundrange.is_inside(points, groundrange.placed(points, there, 10)).any():",
         "    if False:",
         (
             "tests/build/test_ground_range.py::test_an_image_that_lies_elsewhere_than_its_item_says_is_not_taken_for_one_without_the_place",

@@ -652,4 +652,11 @@ ROWS = (
         "        if False:  # some",
         ("tests/pack/labels/test_listed.py::test_milliseconds_of_earth_engine_are_times_and_other_numbers_are_none",),
     ),
+    Mutant(
+        "where no place has every season, it is said what the seasons have and what to write",
+        "curation/pack/pack.py",
+        'if run.dataset.recipe.pack.complete == "all" and found.by_any:',
+        "if False:",
+        ("tests/pack/test_pack.py::test_nothing_complete_of_many_seasons_says_what_each_has_and_what_to_write",),
+    ),
 )

@@ -119,4 +119,34 @@ ROWS = (
         "    if False:",
         ("tests/places/test_dates.py::test_what_is_no_date_is_told_with_a_place_that_has_it",),
     ),
+    Mutant(
+        "pixels cover the whole footprint",
+        "curation/recipe/footprint.py",
+        "return math.ceil(size / step - _WHOLE)",
+        "return round(size / step)",
+        (
+            "tests/places/test_grid.py::test_pixels_of_every_size_begin_at_one_corner_and_cover_the_footprint_with_no_row_too_many",
+        ),
+    ),
+    Mutant(
+        "a footprint begins where pixels of 60 m do, whatever its side",
+        "curation/places/grid.py",
+        "    whole = covered_m(size_m, STEP_M)",
+        "    whole = size_m",
+        ("tests/places/test_grid.py::test_north_west_corners_lie_where_sentinel_2_has_its_60_m_pixels",),
+    ),
+    Mutant(
+        "many points are snapped as one is",
+        "curation/places/grids.py",
+        "        whole = grid.covered_m(size_m, grid.STEP_M)",
+        "        whole = size_m",
+        ("tests/places/test_draw.py::test_many_points_snap_as_one_does",),
+    ),
+    Mutant(
+        "cells of the grid sampler begin where pixels of 60 m do",
+        "curation/places/tiling.py",
+        "    pitch_m = float(size_m // grid.STEP_M * grid.STEP_M)",
+        "    pitch_m = size_m",
+        ("tests/places/test_draw.py::test_the_grid_sampler_leaves_no_point_out",),
+    ),
 )

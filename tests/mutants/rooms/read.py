@@ -751,4 +751,11 @@ ROWS = (
             "::test_at_the_top_of_the_atmosphere_the_band_of_cirrus_decides_and_dark_ground_proves_no_offset",
         ),
     ),
+    Mutant(
+        "pixels in ground range that reach beyond a place are where they say",
+        "curation/read/groundrange.py",
+        "    side_m = grid.covered_m(location.size_m, step_m)",
+        "    side_m = location.size_m",
+        ("tests/read/test_groundrange.py::test_pixels_that_reach_beyond_a_place_are_those_of_a_larger_one",),
+    ),
 )

@@ -228,4 +228,32 @@ ROWS = (
         "        if False:\n",
         ("tests/report/test_panels.py::test_a_legend_names_the_codes_of_its_mask_and_no_others",),
     ),
+    Mutant(
+        "the finest pixels cover a footprint and no more",
+        "curation/recipe/dataset.py",
+        "        if not divides(size_m, res_m):",
+        "        if False:",
+        ("tests/recipe/test_recipe.py::test_one_line_says_file_key_value_and_what_is_allowed",),
+    ),
+    Mutant(
+        "a size in pixels is one in metres to every digest",
+        "curation/recipe/footprint.py",
+        '    size_px: int | None = Field(default=None, gt=0, exclude=True)\n    """The same',
+        '    size_px: int | None = Field(default=None, gt=0)\n    """The same',
+        ("tests/recipe/test_recipe.py::test_a_size_in_pixels_is_that_size_in_metres_to_the_digest",),
+    ),
+    Mutant(
+        "the last of a rule's seasons ends when the rule does",
+        "curation/recipe/season_rules.py",
+        "        after = min(following(start), end)",
+        "        after = following(start)",
+        ("tests/recipe/test_season_rules.py::test_runs_of_days_tile_what_is_asked_for",),
+    ),
+    Mutant(
+        "no month is cut by a rule",
+        "curation/recipe/season_rules.py",
+        "        if day.day > 1 or (day.month - 1) % months:",
+        "        if False:",
+        ("tests/recipe/test_season_rules.py::test_one_line_says_what_is_wrong_and_names_the_forms",),
+    ),
 )

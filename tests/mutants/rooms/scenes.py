@@ -542,4 +542,13 @@ ROWS = (
         "if False:",
         ("tests/scenes/test_api.py::test_a_value_that_is_none_costs_its_item_alone_and_no_page",),
     ),
+    Mutant(
+        "a mosaic has the pieces that pixels beyond the footprint touch",
+        "curation/scenes/rank.py",
+        "    outline = grid.ground(location)",
+        "    outline = grid.footprint(location)",
+        (
+            "tests/scenes/test_rank.py::test_a_piece_that_only_the_pixels_beyond_the_footprint_touch_is_one_of_the_mosaic",
+        ),
+    ),
 )

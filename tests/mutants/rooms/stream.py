@@ -390,4 +390,18 @@ ROWS = (
         "    if False:",
         ("tests/pack/labels/test_imported.py::test_batches_tell_labels_without_fractions",),
     ),
+    Mutant(
+        "on one grid arrays end where the footprint does",
+        "curation/stream/layout.py",
+        "(side if fine else entry.shape[1] * factors[name])",
+        "entry.shape[1] * factors[name]",
+        ("tests/stream/test_batches.py::test_upsampled_they_end_where_the_footprint_does",),
+    ),
+    Mutant(
+        "crops lie within the footprint",
+        "curation/stream/layout.py",
+        "    side = min((e.shape[1]",
+        "    side = max((e.shape[1]",
+        ("tests/stream/test_batches.py::test_crops_of_them_lie_within_the_footprint_and_take_the_same_ground",),
+    ),
 )
