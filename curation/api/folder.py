@@ -348,7 +348,8 @@ class DatasetFolder(LabelSteps):
         """The account of a file of places, which is logged before any work; None where the recipe has none."""
         rows_of_file = rows.of(self.dataset, asked)
         if rows_of_file:
-            log.log(logging.WARNING if rows_of_file.dropped else logging.INFO, "%s", rows_of_file.summary)
+            odd = rows_of_file.dropped or rows_of_file.told
+            log.log(logging.WARNING if odd else logging.INFO, "%s", rows_of_file.summary)
         return rows_of_file
 
 

@@ -95,6 +95,11 @@ def of_cubes(dataset: Dataset, store: Store, folders: Mapping[str, Collection[st
     return drawn.take(np.asarray(pc.is_in(drawn.table["id"], ids), bool)).roots()
 
 
+def everywhere(dataset: Dataset, store: Store) -> Locations:
+    """All locations of a recipe whose draw is one, whatever region is asked for. Raises as `draw.draw` does."""
+    return _drawn(dataset, store, None, keep=True)
+
+
 def tables(dataset: Dataset, asked: Sequence[Region]) -> list[str]:
     """Keys of the tables that the locations of regions are kept in."""
     by_region = dataset.recipe.places.sampler == "grid"

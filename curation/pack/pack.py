@@ -22,7 +22,7 @@ from curation.errors.words import counted
 from curation.format.index import INDEX, Index
 from curation.format.tar import MemberRow
 from curation.outcomes import PENDING, PatchOutcome
-from curation.pack import sharing
+from curation.pack import sharing, targets
 from curation.pack import split as splits
 from curation.pack.annotate import AnnotationError, Failure
 from curation.pack.labels import coverage
@@ -74,6 +74,7 @@ class PackedShards:
         lines.append("dropped: " + (", ".join(f"{k} {v}" for k, v in self.dropped.most_common()) or "none"))
         lines.append(f"train and val share: {self.shared}")
         lines += [self.labels] if self.labels else []
+        lines += [targets.summary(its, self.index.counts["target"])] if (its := self.index.target) else []
         if self.mixing is not None:
             lines.append(
                 f"geography: neighbours in a shard lie {self.mixing:.2f} times as far apart as random pairs do"
@@ -102,11 +103,13 @@ def planned(run: Run, asked: Sequence[Region], built: Cubes) -> Plan:
         built: what is built of them.
 
     Raises:
-        ConfigError: nothing is complete, and no further build would change that.
+        ConfigError: nothing is complete, and no further build would change that; or the target can be none.
         CurationError: nothing is complete since the build is unfinished; or the split's rule is at fault.
     """
     dataset = run.dataset
     made = plan(dataset, built.cubes, built.outcomes)
+    if dataset.recipe.labels.column is not None:
+        made = dataclasses.replace(made, target=targets.of(dataset, selection.everywhere(dataset, run.store)))
     if not any(made.shards.values()):
         raise _nothing_complete(run, asked, made.dropped, held(dataset, built.cubes, built.outcomes))
     chosen = [m for of in made.shards.values() for shard in of for m in shard]

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from curation.cubes.complete import COMPLETE, Standing, judged, standings
 from curation.cubes.cube import Cube
+from curation.format.target import TargetEntry
 from curation.model import Location
 from curation.outcomes import PatchOutcome, Status
 from curation.pack import sharing
@@ -69,6 +70,8 @@ class Plan:
     """What the file of places says of each root, with its type."""
     unmatched: list[str] = field(default_factory=list)
     """What of the split's rule no root is like, a line each."""
+    target: TargetEntry | None = None
+    """What of the file of places models are to say of samples."""
 
 
 def plan(

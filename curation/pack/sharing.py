@@ -15,7 +15,8 @@ from curation.pack.sides import TRAIN, VAL
 from curation.places import era5_cells, overlap
 from curation.places.nearby import EARTH_RADIUS_KM, Nearby
 from curation.recipe.footprint import CELL_DEG
-from curation.recipe.schema import CELL_SAMPLER, Recipe
+from curation.recipe.places import CELL_SAMPLER
+from curation.recipe.schema import Recipe
 from curation.recipe.split import UNSHARED_CELL
 
 

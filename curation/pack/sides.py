@@ -45,9 +45,9 @@ class Rule(SplitRule, ABC):
     def check(self, recipe: Recipe) -> None:
         """Passes where locations of the recipe have the columns. Raises ValueError otherwise."""
         for column in self.columns:
-            if column not in ("region", *recipe.places.columns):
+            if column != "region" and not recipe.places.may_carry(column):
                 raise ValueError(
-                    f"split: column {column!r}: expected 'region', or one of [places] columns: {recipe.places.columns}"
+                    f"split: column {column!r}: expected 'region', or one of [places] columns: {recipe.places.carried}"
                 )
 
 

@@ -103,6 +103,8 @@ def _with_columns(places: Locations, recipe: Recipe, store: Store) -> Locations 
         drawn = pq.read_table(pa.BufferReader(store.get(paths.locations(None))), columns=["id", *missing])
     except (FileNotFoundError, pa.ArrowException):
         return None
+    if not {*missing} <= {*drawn.schema.names}:
+        return None
     at, table = pc.index_in(places.table["id"], drawn["id"].combine_chunks()), places.table
     for column in missing:
         table = table.append_column(column, drawn[column].combine_chunks().take(at))

@@ -20,7 +20,7 @@ from curation.places.grids import Floats, Ints, Places
 from curation.places.locations import Locations
 from curation.places.regions import Region
 from curation.recipe.dataset import Dataset
-from curation.recipe.schema import CELL_SAMPLER
+from curation.recipe.places import CELL_SAMPLER
 
 NOWHERE = ""
 """The region of a location that none of the regions holds."""
@@ -97,9 +97,9 @@ def _everywhere(dataset: Dataset) -> tuple[list[str], Places, dict[str, pa.Array
     """Ids, places and columns of a draw that does not depend on regions."""
     recipe, size_m = dataset.recipe, dataset.recipe.grid.size
     if recipe.places.sampler == "file":
-        found = from_file.read(dataset.places_file(), size_m, recipe.places.columns)
+        found = from_file.read(dataset.places_file(), size_m, recipe)
         usable = found.usable()
-        columns = {name: values.take(pa.array(usable)) for name, values in found.columns.items()}
+        columns = {name: values.take(pa.array(usable)) for name, values in found.carried.columns.items()}
         return [found.ids[k] for k in usable], found.places.take(usable), columns
     drawn = sampling.drawn(recipe.places, recipe.seed, size_m)
     return from_file.ids_of(drawn, size_m), drawn, {}

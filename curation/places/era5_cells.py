@@ -14,7 +14,7 @@ from curation.places import land
 from curation.places.grids import Floats, Ints, Places
 from curation.recipe.atlas import PER_DEG
 from curation.recipe.footprint import CELL_DEG
-from curation.recipe.schema import PlacesSpec
+from curation.recipe.places import PlacesSpec
 
 EPSG = 4326
 """CRS of the cells' grids: longitude and latitude, degrees."""

@@ -64,6 +64,7 @@ def save(
         "places": dataset.places_parts(),
         "seed": dataset.recipe.seed,
         "count": len(locations),
+        **({"columns": locations.given} if dataset.recipe.places.columns is None else {}),
     }
     metadata = {_ABOUT: json.dumps(about, sort_keys=True).encode(), b"geo": _geo(shapes)}
     sink = pa.BufferOutputStream()
@@ -91,9 +92,10 @@ def load(store: Store, key: str, dataset: Dataset) -> Locations:
     except (pa.ArrowException, OSError) as err:
         raise DamageError(f"{where}: not a readable GeoParquet file: {err}; delete it and locate again") from err
     about = json.loads((table.schema.metadata or {}).get(_ABOUT, b"null"))
-    names = SCHEMA.names + dataset.recipe.places.columns
     if about is None:
-        raise DamageError(f"{where}: not written by `curate`: columns {table.schema.names}, expected {names}")
+        raise DamageError(f"{where}: not written by `curate`: columns {table.schema.names}, expected {SCHEMA.names} …")
+    given = dataset.recipe.places.columns
+    names = SCHEMA.names + (about.get("columns", []) if given is None else given)
     for what, want in (("dataset", dataset.name), ("places_digest", dataset.places_digest())):
         if about[what] != want:
             changed = "; ".join(changes(about["places"], dataset.places_parts())) if "places" in about else ""

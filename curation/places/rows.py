@@ -32,26 +32,30 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of a file of places: each is a location, or is dropped."""
+    """The rows of a file of places: each is a location, several where they cover its shape, or is dropped."""
 
     file: str
     """Its name."""
     count: int
     """How many rows it has."""
+    locations: int
+    """How many locations these are."""
     dropped: tuple[Dropped, ...]
     """Those that are no location of the regions, in their order."""
     swapped: int
     """How many of those outside the regions would lie within if longitude and latitude changed places."""
+    columns: str = ""
+    """What goes along of its columns, and what does not, where the recipe names none."""
+    told: bool = False
+    """Whether any column does not go along."""
 
     @property
     def summary(self) -> str:
         """The account, for a person: `places.csv: 12 rows: 9 locations, 3 dropped (outside_regions 2, same_grid 1)`."""
         why = ", ".join(f"{reason} {n}" for reason, n in Counter(d.reason for d in self.dropped).most_common())
-        text = (
-            f"{self.file}: {self.count} rows: {self.count - len(self.dropped)} locations, {len(self.dropped)} dropped"
-        )
+        text = f"{self.file}: {self.count} rows: {self.locations} locations, {len(self.dropped)} dropped"
         hint = f"; {self.swapped} would lie within if lon and lat changed places: check them" if self.swapped else ""
-        return f"{text}{f' ({why})' if why else ''}{hint}"
+        return f"{text}{f' ({why})' if why else ''}{hint}{f'; {self.columns}' if self.columns else ''}"
 
 
 def of(dataset: Dataset, asked: Sequence[Region]) -> Rows | None:
@@ -63,7 +67,7 @@ def of(dataset: Dataset, asked: Sequence[Region]) -> Rows | None:
     if dataset.recipe.places.file is None:
         return None
     path, size_m = dataset.places_file(), dataset.recipe.grid.size
-    found = from_file.read(path, size_m)
+    found = from_file.read(path, size_m, dataset.recipe)
     p, reasons, usable = found.places, list(found.reasons), found.usable()
     outside = usable[draw.held_by(p.lon[usable], p.lat[usable], asked) == draw.NOWHERE]
     for k in outside:
@@ -72,9 +76,12 @@ def of(dataset: Dataset, asked: Sequence[Region]) -> Rows | None:
     for k in (k for k, reason in enumerate(reasons) if reason is not None):
         lon, lat, epsg, x0, y0 = (column[k].item() for column in (p.lon, p.lat, p.epsg, p.x0_m, p.y0_m))
         location = Location(found.ids[k], lon, lat, epsg, x0, y0, size_m, draw.NOWHERE)
-        dropped.append(Dropped(location, str(reasons[k]), k + 1))
+        dropped.append(Dropped(location, str(reasons[k]), int(found.rows[k]) + 1))
     other = draw.held_by(p.lat[outside], p.lon[outside], asked)
-    return Rows(path.name, len(reasons), tuple(dropped), int((other != draw.NOWHERE).sum()))
+    swapped, its = int((other != draw.NOWHERE).sum()), found.carried
+    told = its.summary if dataset.recipe.places.columns is None else ""
+    locations = len(reasons) - len(dropped)
+    return Rows(path.name, found.count, locations, tuple(dropped), swapped, told, bool(its.left_out))
 
 
 def table(dropped: Sequence[Dropped]) -> bytes:

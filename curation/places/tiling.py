@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -73,12 +74,17 @@ def _refuse_beyond(region: Region, size_m: float, count: float) -> None:
 def _zones(geometry: BaseGeometry) -> Iterator[tuple[int, BaseGeometry]]:
     """The zones (EPSG) that a lon/lat geometry touches with an area, each with its part of the geometry."""
     shapely.prepare(geometry)
-    for epsg, area in zone_areas():
+    for epsg, area in _areas():
         if shapely.intersects(geometry, area):
             parts = shapely.get_parts(shapely.intersection(geometry, area))
             polygons = parts[shapely.area(parts) > 0]
             if len(polygons):
                 yield epsg, shapely.multipolygons(polygons[shapely.get_type_id(polygons) == 3])
+
+
+@functools.cache
+def _areas() -> tuple[tuple[int, BaseGeometry], ...]:
+    return tuple(zone_areas())
 
 
 def zone_areas() -> Iterator[tuple[int, BaseGeometry]]:

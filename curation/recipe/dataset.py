@@ -312,7 +312,7 @@ class Dataset:
     def places_parts(self) -> dict[str, Any]:
         """All that changes the draw of locations, as plain JSON values; of files the digests of their content."""
         r = self.recipe
-        content = self.places_file().read_bytes() if r.places.file else b""
+        content = b"".join(p.read_bytes() for p in local.parts(self.places_file())) if r.places.file else b""
         return {
             "places": r.places.model_dump(mode="json", exclude={"regions_of"}),
             **r.grid.model_dump(mode="json"),

@@ -18,15 +18,18 @@ from numpy.typing import NDArray
 from curation.cubes import complete, contents
 from curation.cubes.contents import CubeContents
 from curation.errors import ConfigError, DamageError
+from curation.format.index import Index
+from curation.format.target import TargetEntry
 from curation.model import STATIC, Location
 from curation.outcomes import PENDING, PatchOutcome, Status
-from curation.pack import meta, pack
+from curation.pack import meta, pack, targets
 from curation.pack import split as splits
 from curation.pack.labels import imported as imported_labels
 from curation.pack.labels import known
 from curation.pack.labels.imported import Imported
 from curation.pack.labels.known import Known
 from curation.pack.split import Split
+from curation.places import parquet
 from curation.places.locations import Locations
 from curation.recipe.dataset import Dataset
 from curation.store import paths
@@ -88,6 +91,15 @@ class Survey:
                 self.damage[str(err)] = None
                 self._split = Split({}, packed=True)
         return self._split
+
+    def target(self, index: Index | None) -> TargetEntry | None:
+        """The target of samples, by the draw as it stands; as it was packed where there is no such draw."""
+        if self.dataset.recipe.labels.column is None:
+            return None
+        try:
+            return targets.of(self.dataset, parquet.load(self.store, paths.locations(None), self.dataset))
+        except (FileNotFoundError, ConfigError, DamageError):  # told by who builds and packs
+            return index.target if index else None
 
     def _every_place(self) -> Locations:
         """The locations of all regions and levels, each once."""

@@ -16,7 +16,7 @@ import torch.utils.data
 from numpy.typing import NDArray
 
 from curation.errors import ConfigError
-from curation.errors.words import counted
+from curation.errors.words import counted, shortened
 from curation.format.index import Index
 from curation.stream import batch, plan
 from curation.stream.batch import Shape
@@ -108,6 +108,14 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
             dtype = str(place.dtype).removeprefix("torch.")
             unit = "normalised" if place.scale is not None else place.entry.unit
             lines.append(f"{place.name}: {dtype} ({', '.join(axes + sides)}), {unit}")
+        if (target := self.index.target) is not None:
+            names = ", ".join(map(str, target.classes or ()))
+            what = (
+                f"one of {counted(len(target.classes), 'class')}: {shortened(names, 80)}"
+                if target.classes
+                else "a number"
+            )
+            lines.append(f"label: {target.column}, {what}")
         return f"<ShardDataset {f'{chr(10)}  '.join(lines)}>"
 
     def __getitem__(self, key: object) -> Any:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from curation.errors import ConfigError, DamageError
 from curation.format.index import ArrayEntry, Index
+from curation.format.names import LABEL
 from curation.format.payload import npy_header
 from curation.stream.plan import Drawing
 from curation.stream.resample import Upsample
@@ -184,6 +185,9 @@ def layout(index: Index, selection: Selection, where: str) -> Layout:
     own = {"key", *_facts(selection, (), axis, 0, children)}
     more, values = _annotated(index, selection)
     facts |= more
+    if index.target is not None:
+        facts[LABEL] = ((), np.dtype("f4" if index.target.classes is None else "i8"))
+        facts[f"{LABEL}_ok"] = ((), np.dtype(bool))
     given = {e.source: {f"{e.source}_ok", f"{e.source}_time"} for e in entries.values()}
     if taken := [n for n in entries if n in facts or n in own]:
         raise DamageError(f"{where}: arrays {taken} are called as other entries of a sample: rename them")

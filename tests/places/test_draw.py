@@ -27,7 +27,8 @@ from curation.places.order import curve_order, hilbert
 from curation.places.overlap import Placed, overlapping
 from curation.places.regions import Region, find, from_bbox
 from curation.recipe.dataset import Dataset, load_dataset
-from curation.recipe.schema import PlacesSpec, Recipe
+from curation.recipe.places import PlacesSpec
+from curation.recipe.schema import Recipe
 from curation.store.objects import Store
 from tests.properties import examples
 

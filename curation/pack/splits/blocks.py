@@ -32,7 +32,8 @@ from curation.places.locations import Locations
 from curation.places.nearby import EARTH_RADIUS_KM, arc
 from curation.places.reach import reach_km
 from curation.recipe.footprint import CELL_DEG, GridSpec
-from curation.recipe.schema import CELL_SAMPLER, Recipe
+from curation.recipe.places import CELL_SAMPLER
+from curation.recipe.schema import Recipe
 from curation.recipe.strict import Fraction
 
 

@@ -171,7 +171,7 @@ ROWS = (
     Mutant(
         "a rule of the split looks at columns that there are",
         "curation/pack/sides.py",
-        '            if column not in ("region", *recipe.places.columns):',
+        '            if column != "region" and not recipe.places.may_carry(column):',
         "            if False:",
         (
             "tests/pack/test_new_rule.py::test_what_it_cannot_be_is_told_with_what_is_allowed",
@@ -657,6 +657,29 @@ ROWS = (
         "curation/pack/pack.py",
         'if run.dataset.recipe.pack.complete == "all" and found.by_any:',
         "if False:",
-        ("tests/pack/test_pack.py::test_nothing_complete_of_many_seasons_says_what_each_has_and_what_to_write",),
+        (
+            "tests/test_many_seasons.py::test_where_no_place_has_every_season_it_is_said_what_each_has_and_what_to_write",
+        ),
+    ),
+    Mutant(
+        "another legend is another release",
+        "curation/pack/labels/imported.py",
+        "    if target is not None:\n        own = digest",
+        "    if False:\n        own = digest",
+        ("tests/pack/test_targets.py::test_another_legend_is_another_release_and_writes_no_shard_anew",),
+    ),
+    Mutant(
+        "classes that differ in case or spaces alone are refused",
+        "curation/pack/targets.py",
+        '    if twice := [v for v in found if isinstance(v, str) and alike[" ".join(v.casefold().split())] > 1]:',
+        "    if twice := []:",
+        ("tests/pack/test_targets.py::test_what_can_be_no_target_is_refused",),
+    ),
+    Mutant(
+        "a class keeps its number whatever is packed",
+        "curation/pack/pack.py",
+        "targets.of(dataset, selection.everywhere(dataset, run.store))",
+        "targets.of(dataset, Locations.of(m.location for s in made.shards.values() for x in s for m in x))",
+        ("tests/pack/test_targets.py::test_a_batch_has_the_number_of_the_class_and_all_columns",),
     ),
 )

@@ -251,4 +251,11 @@ ROWS = (
         "_BEFORE_ANY = ()",
         ("tests/read/test_login.py::test_scenes_and_results_have_keys_and_endpoints_of_their_own",),
     ),
+    Mutant(
+        "attributes of a Shapefile are of the file",
+        "curation/store/local.py",
+        'endings = (".dbf", ',
+        "endings = (",
+        ("tests/places/test_tablefile.py::test_a_shapefile_is_all_of_its_files",),
+    ),
 )

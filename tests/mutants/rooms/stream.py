@@ -404,4 +404,18 @@ ROWS = (
         "    side = max((e.shape[1]",
         ("tests/stream/test_batches.py::test_crops_of_them_lie_within_the_footprint_and_take_the_same_ground",),
     ),
+    Mutant(
+        "an unknown target is no class",
+        "curation/stream/beside.py",
+        "if ok else UNKNOWN",
+        "if ok else 0",
+        ("tests/stream/test_beside.py::test_the_target_is_the_number_of_its_class_and_never_class_0_where_unknown",),
+    ),
+    Mutant(
+        "a class that the index does not have is damage",
+        "curation/stream/beside.py",
+        "        if not fits:\n",
+        "        if False:\n",
+        ("tests/stream/test_beside.py::test_a_class_that_the_index_does_not_have_is_damage",),
+    ),
 )
