@@ -27,7 +27,7 @@ from curation.pack import split as splits
 from curation.pack.annotate import AnnotationError, Failure
 from curation.pack.labels import coverage
 from curation.pack.labels.imported import Imported
-from curation.pack.plan import Held, Plan, PlannedSample, held, plan
+from curation.pack.plan import Plan, PlannedSample, SeasonCounts, plan, season_counts
 from curation.pack.shard import ShardJob, ShardPart, folder_of, keep, write_shard
 from curation.places import rows
 from curation.places.locations import Locations
@@ -111,7 +111,7 @@ def planned(run: Run, asked: Sequence[Region], built: Cubes) -> Plan:
     if dataset.recipe.labels.column is not None:
         made = dataclasses.replace(made, target=targets.of(dataset, selection.everywhere(dataset, run.store)))
     if not any(made.shards.values()):
-        raise _nothing_complete(run, asked, made.dropped, held(dataset, built.cubes, built.outcomes))
+        raise _nothing_complete(run, asked, made.dropped, season_counts(dataset, built.cubes, built.outcomes))
     chosen = [m for of in made.shards.values() for shard in of for m in shard]
     if pairs := sharing.near_pairs(
         [m.location for m in chosen], [m.split for m in chosen], reach_km(dataset.recipe.grid)
@@ -187,7 +187,9 @@ def publish(
     _forget(run.store, index)
 
 
-def _nothing_complete(run: Run, asked: Sequence[Region], dropped: Sequence[Dropped], found: Held) -> CurationError:
+def _nothing_complete(
+    run: Run, asked: Sequence[Region], dropped: Sequence[Dropped], found: SeasonCounts
+) -> CurationError:
     """Why there is nothing to pack: a ConfigError where no further build would change that."""
     reasons = Counter(d.reason for d in dropped)
     why = ", ".join(f"{reason} {n}" for reason, n in reasons.most_common(3))

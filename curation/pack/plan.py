@@ -129,7 +129,7 @@ def plan(
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class SeasonCounts:
     """What is built of each season, for who asks why nothing is complete."""
 
     patches: dict[str, int]
@@ -138,11 +138,11 @@ class Held:
     """Locations that would be complete by the rule `any`."""
 
 
-def held(
+def season_counts(
     dataset: Dataset,
     cubes: Mapping[str, Mapping[str, Cube]],
     outcomes: Mapping[str, Mapping[str, Mapping[str, PatchOutcome]]],
-) -> Held:
+) -> SeasonCounts:
     """What is built of each season of the roots. Pure, of what `plan` is given."""
     patches = dict.fromkeys(dataset.levels[0].cube_seasons(), 0)
     by_any = 0
@@ -150,7 +150,7 @@ def held(
         for season, outcome in its.have.items():
             patches[season] += outcome is not None and outcome.status is Status.OK
         by_any += judged("any", its.have).state == COMPLETE
-    return Held(patches, by_any)
+    return SeasonCounts(patches, by_any)
 
 
 def _uses(member: PlannedSample, cells: set[str]) -> sharing.Uses:
