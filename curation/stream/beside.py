@@ -81,7 +81,8 @@ class Beside:
         if target.classes is None:
             fits, its = not isinstance(value, str), np.nan if value is None else value
         else:
-            fits, its = not ok or value in self._classes, self._classes.get(value, UNKNOWN) if ok else UNKNOWN
+            fits = value is None or value in self._classes
+            its = UNKNOWN if value is None else self._classes.get(value, UNKNOWN)
         if not fits:
             raise DamageError(
                 f"{self._where}: sample {key}: {target.column!r} of its meta.json is {reprlib.repr(value)}, none that the "
