@@ -160,7 +160,7 @@ def check_there(recipe: Recipe, there: Sequence[str], where: str) -> None:
 def _of(table: pd.DataFrame, name: str, path: Path) -> pa.Array:
     """The values of a column; those of one type in the file are not looked at one by one."""
     column, where = table[name], f"{path}: column {name!r}"
-    if column.dtype.kind in "biuf":
+    if column.dtype.kind in "biuf" and column.notna().any():
         return _plain(column, where)
     values = [None if _is_null(v) else v for v in column.tolist()]
     return _typed([v for v in values if v is not None], values, where)

@@ -78,11 +78,13 @@ class Beside:
     def _label(self, key: str, target: TargetEntry, value: str | float | None, batch: Batch, number: int) -> None:
         """Of a class its number, `UNKNOWN` where it is not known; of a number itself, NaN where it is not."""
         ok = value is not None
+        its: float
         if target.classes is None:
-            fits, its = not isinstance(value, str), np.nan if value is None else value
+            fits, its = not isinstance(value, str), np.nan if value is None or isinstance(value, str) else value
+        elif value is None:
+            fits, its = True, UNKNOWN
         else:
-            fits = value is None or value in self._classes
-            its = UNKNOWN if value is None else self._classes.get(value, UNKNOWN)
+            fits, its = value in self._classes, self._classes.get(value, UNKNOWN)
         if not fits:
             raise DamageError(
                 f"{self._where}: sample {key}: {target.column!r} of its meta.json is {reprlib.repr(value)}, none that the "

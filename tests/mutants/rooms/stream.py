@@ -407,8 +407,8 @@ ROWS = (
     Mutant(
         "an unknown target is no class",
         "curation/stream/beside.py",
-        "if ok else UNKNOWN",
-        "if ok else 0",
+        "fits, its = True, UNKNOWN",
+        "fits, its = True, 0",
         ("tests/stream/test_beside.py::test_the_target_is_the_number_of_its_class_and_never_class_0_where_unknown",),
     ),
     Mutant(
