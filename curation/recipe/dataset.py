@@ -13,7 +13,7 @@ from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
 from curation.model import STATIC, Season
 from curation.recipe import annotations as recipe_annotations
-from curation.recipe import atlas, files
+from curation.recipe import atlas, files, sourcefiles
 from curation.recipe.annotations import Annotation
 from curation.recipe.bounds import LEAST_PX
 from curation.recipe.digests import digest
@@ -391,17 +391,7 @@ def load_dataset(name_or_path: str) -> Dataset:
     """
     path = _recipe_path(name_or_path)
     recipe = read_toml(path, Recipe)
-    queries = files.folder("stac_queries")
-    known = sorted(p.stem for p in queries.glob("*.toml") if p.stem not in ("regions", "catalogs"))
-    specs = {}
-    for source in recipe.sources:
-        if source not in known:
-            raise ConfigError(
-                f"{path}: [sources.{source}]: no such source; {did_you_mean(source, known)}known sources: "
-                f"{', '.join(known)}"
-            )
-        specs[source] = read_toml(queries / f"{source}.toml", SourceSpec)
-    return Dataset(recipe, specs, path)
+    return Dataset(recipe, sourcefiles.read_used(recipe.sources, path), path)
 
 
 def _recipe_path(name_or_path: str) -> Path:

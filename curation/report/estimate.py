@@ -17,6 +17,7 @@ from curation.pack.split import Split
 from curation.places.locations import Locations
 from curation.places.regions import Region
 from curation.read.image import COARSE_BLOCKS
+from curation.recipe import sourcefiles
 from curation.recipe.forms import CatalogForm
 from curation.recipe.sources import ArraySpec
 from curation.scenes import candidates
@@ -112,12 +113,14 @@ def estimates(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> Esti
     split = f"Split {_split(run, every).about}."
     note = f"{STATIC} is built before seasons. Estimates; nothing was searched, read or written."
     rows = tuple(of_cube(run, c) for c in every if c.season in seasons)
-    return Estimates(rows, (*_samples(run, every), split, *_narrowed(run), note))
+    return Estimates(rows, (*_samples(run, every), split, *_special(run), note))
 
 
-def _narrowed(run: Run) -> list[str]:
-    """What the recipe leaves out of what catalogs have, whose scenes are counted above."""
+def _special(run: Run) -> list[str]:
+    """Which sources are the user's own; and what is left out of what catalogs have, whose scenes are counted above."""
     recipe, out = run.dataset.recipe, []
+    if own := sourcefiles.told(recipe.sources, run.dataset.path):
+        out.append(own)
     if names := [name for name in recipe.sources if run.dataset.wants_precise(name)]:
         out.append(f"Of {', '.join(names)} only scenes of precise orbits are used (POEORB).")
     for name, use in recipe.sources.items():
