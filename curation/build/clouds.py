@@ -72,7 +72,7 @@ def shares(mask: NDArray[Any], spec: SourceSpec, where: str) -> Shares:
     if foreign := sorted(set(codes.tolist()) - set(spec.mask_codes)):
         raise ReadError(
             f"{where}: the mask of {spec.name} holds codes {foreign[:8]}, expected one of {sorted(spec.mask_codes)}; "
-            "where they mean something, add them to a set in stac_queries/"
+            "where they mean something, add them to a set in the source's file"
         )
 
     def share(wanted: Sequence[int]) -> float:

@@ -174,8 +174,7 @@ class Netcdf:
             dataset = self._called(lambda: find(h5, path), path)
             if isinstance(dataset, str):
                 raise ReadError(
-                    f"{self.href}: no variable {path}: {dataset}; the source's file in stac_queries/ does not describe "
-                    "this product"
+                    f"{self.href}: no variable {path}: {dataset}; the source's file does not describe this product"
                 )
             self._datasets[path] = dataset
             self._variables[path] = self._called(lambda: described(dataset, path, self.href, axes), path)
@@ -196,7 +195,7 @@ class Netcdf:
             )
         if unit is not None and v.unit is not None and v.unit != unit:
             raise ReadError(
-                f"{self.href}: {path} is in {v.unit!r}, expected {unit!r}; the source's file in stac_queries/ does not "
+                f"{self.href}: {path} is in {v.unit!r}, expected {unit!r}; the source's file does not "
                 "describe this product"
             )
 

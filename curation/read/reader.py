@@ -38,6 +38,7 @@ from curation.read.sparse import BrokenError, Counts, Pieces, SparseFile
 from curation.read.warp import Crop, area_of, joined, on_grid, seen, window_of
 from curation.recipe.access import Accesses, scheme_of
 from curation.recipe.sources import ArraySpec
+from curation.recipe.values import Values
 from curation.store import hrefs
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,8 @@ class Asset:
     """What a relative href is told from, where that is not what its reader says for all."""
     access: Accesses = field(default_factory=dict, hash=False)
     """What lets one in, by scheme; of a scheme that is left out what the environment says to all."""
+    values: Values = field(default=Values(), hash=False)
+    """What its band's numbers mean, where they are not the array's own."""
 
     @property
     def file(self) -> tuple[str, str]:
@@ -184,7 +187,8 @@ class Reader:
 
     def gaps(self, asset: Asset) -> float | bool:
         """How a file tells which of its pixels are missing, as `Raster.gaps` has it. Raises as `read` does."""
-        return self._retried(asset, lambda raster: raster.gaps(asset.band))
+        found = self._retried(asset, lambda raster: raster.gaps(asset.band))
+        return asset.values.missing[0] if found is False and asset.values.missing else found
 
     def coarse(self, asset: Asset, array: ArraySpec) -> NDArray[Any]:
         """What a fixed, coarse look at the whole file sees of a band: the values of its valid pixels, for statistics.
@@ -203,7 +207,8 @@ class Reader:
 
         def look(raster: Raster) -> NDArray[Any]:
             _check(raster, array, asset)
-            values: NDArray[Any] = raster.coarse(asset.band).astype(array.dtype, copy=False)
+            raw = raster.coarse(asset.band)
+            values = asset.values.made(raw, np.ones(raw.shape, bool), array.dtype, array.nodata, asset.href)
             known = values != array.nodata
             if values.dtype.kind == "f":
                 known &= np.isfinite(values)
@@ -314,8 +319,8 @@ class Reader:
         if inside is None:
             return np.full((window.height, window.width), array.nodata, array.dtype)
         raw = raster.read(asset.band, inside)
-        pixels = raw.astype(array.dtype, copy=False)
-        pixels[~raster.valid(asset.band, inside, raw)] = array.nodata
+        valid = raster.valid(asset.band, inside, raw)
+        pixels = asset.values.made(raw, valid, array.dtype, array.nodata, asset.href)
         if inside == window:
             return pixels
         out = np.full((window.height, window.width), array.nodata, array.dtype)
@@ -397,10 +402,10 @@ def _check(raster: Raster, array: ArraySpec, asset: Asset) -> rasterio.crs.CRS:
         )
     if asset.band > raster.bands:
         raise ReadError(f"{asset.href}: has {raster.bands} bands, expected a band {asset.band}; mend asset_bands")
-    if not np.can_cast(raster.dtype, array.dtype, "safe"):
+    if not asset.values.fits(raster.dtype, array.dtype):
         raise ReadError(
             f"{asset.href}: pixels are {raster.dtype}, expected {array.dtype} ({array.unit}); "
-            "the source's file in stac_queries/ does not describe this catalog's pixels"
+            "the source's file does not describe this catalog's pixels"
         )
     return raster.crs
 

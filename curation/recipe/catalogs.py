@@ -31,6 +31,12 @@ MOST_JSON_BYTES = 512 * 2**20
 
 PARQUET = (".parquet", ".geoparquet")
 
+GEOTIFF = (".tif", ".tiff")
+"""What files of a folder are called that is a catalog without any STAC."""
+
+FOLDER = "folder"
+"""The form of such a folder: `[catalogs.folder]` of a source, or `[catalogs."*"]`, with `file`."""
+
 EMBEDDED = "embedded"
 """The small Earth that is served by the command itself."""
 
@@ -86,6 +92,11 @@ class Catalog:
         return self.is_file and "://" in self.location
 
     @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of GeoTIFFs, of which items are made."""
+        return self.form == FOLDER
+
+    @property
     def base(self) -> str:
         """What relative hrefs are told from: the API's origin, or the file's folder."""
         return _base(self.location, self.is_file)
@@ -108,8 +119,8 @@ class Catalog:
 
     def form_of(self, spec: SourceSpec) -> CatalogForm | None:
         """How this catalog offers a source; None where it does not."""
-        form = spec.catalogs.get(self.form)
-        return form or (spec.catalogs.get("*") if self.own else None)
+        form = spec.catalogs.get(self.form) or (spec.catalogs.get("*") if self.own else None)
+        return form if form is not None and (form.file is not None) == self.is_folder else None
 
     def access_of(self, spec: SourceSpec) -> Accesses:
         """What lets one in where files of a source lie: as its form says, else as the catalog does."""
@@ -166,9 +177,9 @@ def _base(location: str, is_file: bool) -> str:
 
 
 def resolve(text: str, served_at: str | None = None) -> Catalog:
-    """The catalog that `--catalog` names: a name, a STAC API's URL, an ItemCollection, or STAC-GeoParquet.
+    """The catalog that `--catalog` names: a name, a STAC API's URL, an ItemCollection, STAC-GeoParquet, or GeoTIFFs.
 
-    The latter is one file, or a folder of `.parquet` files.
+    STAC-GeoParquet is one file, or a folder of `.parquet` files; a folder without these is one of GeoTIFFs, in it or below.
 
     A `form+` before a URL or path says whose form its items have (`earth-search+https://…`).
 
@@ -202,11 +213,13 @@ def resolve(text: str, served_at: str | None = None) -> Catalog:
         return _remote("", form, rest, own=True, row=row)
     path = Path(rest)
     if not path.is_dir() and (kind := local.other(path)) is not None:
-        raise ConfigError(f"catalog {text!r}: is {kind}, expected a file, or a folder with .parquet files")
+        raise ConfigError(f"catalog {text!r}: is {kind}, expected a file, or a folder with .parquet files or GeoTIFFs")
+    if path.is_dir() and not parquet_parts(path) and (tiffs := geotiffs(path)):
+        return Catalog(f"folder-{_heads(path, tiffs)[:16]}", FOLDER, str(path), is_file=True, own=True)
     if not path.is_file() and not (path.is_dir() and parquet_parts(path)):
         raise ConfigError(
             f"catalog {printable(text)!r}: neither a known catalog ({', '.join(sorted(known))}), nor a URL, "
-            "nor a file that exists, nor a folder with .parquet files"
+            "nor a file that exists, nor a folder with .parquet files or GeoTIFFs"
             f"{'; ' + hint.strip() if (hint := did_you_mean(rest, known)) else ''}"
         )
     if path.is_file() and path.suffix not in PARQUET:
@@ -273,6 +286,27 @@ def parquet_parts(path: Path) -> list[Path]:
     found = [p for p in path.iterdir() if p.suffix in PARQUET]
     found += [q for p in found if p.is_dir() for q in p.iterdir() if q.suffix in PARQUET]
     return sorted(p for p in found if p.is_file())
+
+
+def geotiffs(path: Path) -> list[Path]:
+    """The GeoTIFFs in a folder and below it, in order."""
+    return sorted(p for p in path.rglob("*") if p.suffix.lower() in GEOTIFF and p.is_file())
+
+
+HEAD_BYTES = 2**14
+"""Of a GeoTIFF, and as much of its end: where its header is, with what it says of itself."""
+
+
+def _heads(path: Path, tiffs: list[Path]) -> str:
+    """Digest of a folder of GeoTIFFs: of their names, sizes and both ends, and of what lies beside them in JSON."""
+    found = hashlib.sha256()
+    for part in sorted([*tiffs, *path.rglob("*.json")]):
+        size = part.stat().st_size
+        with part.open("rb") as file:
+            head = file.read(HEAD_BYTES if part.suffix.lower() in GEOTIFF else MOST_JSON_BYTES)
+            file.seek(max(size - HEAD_BYTES, 0))
+            found.update(f"{part.relative_to(path).as_posix()} {size} ".encode() + head + file.read(HEAD_BYTES))
+    return found.hexdigest()
 
 
 def _content(path: Path) -> str:
@@ -387,7 +421,7 @@ def missing_labels(dataset: Dataset, catalogs: Catalogs, has: Callable[[Catalog,
         if name in labels and not dataset.recipe.sources[name].required:
             missing.append(name)
             continue
-        wanted = form.collection if form else "no form of it in stac_queries/"
+        wanted = form.what if form else "no form of it in the source's file"
         raise ConfigError(
             f"catalog {catalog.label}: has no {spec.title!r} (source {name!r}: {wanted}); forms exist for: "
             f"{', '.join(sorted(spec.catalogs))}. Choose another catalog for it (--catalog {name}=…), or take the source "

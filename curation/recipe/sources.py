@@ -26,12 +26,13 @@ from curation.recipe.pictures import ClassSpec, Codes, Picture
 from curation.recipe.schema import PackSpec, QualitySpec
 from curation.recipe.strict import Name, StrictTable
 from curation.recipe.tagged import KINDS, PICKS, tagged
+from curation.recipe.values import FileNumbers, Values, with_codes
 
 Dtype = Literal["uint8", "uint16", "int16", "float32"]
 Resampling = Literal["nearest", "bilinear", "average", "mode"]
 
 
-class ArraySpec(StrictTable):
+class ArraySpec(FileNumbers):
     """One pixel array of a source: bands of one resolution, dtype and meaning."""
 
     res_m: float | None = Field(default=None, gt=0)
@@ -91,6 +92,11 @@ class ArraySpec(StrictTable):
     def step(self, size: float) -> float:
         """Side of a pixel of a footprint of that size, in the same units."""
         return self.res_m if self.res_m is not None else size / self.px(size)
+
+    @model_validator(mode="after")
+    def _numbers_are_told_rightly(self) -> Self:
+        self.check_numbers(self.bands, self.role, self.dtype, self.nodata)
+        return self
 
     @model_validator(mode="after")
     def _pixels_are_told_once(self) -> Self:
@@ -328,6 +334,11 @@ class SourceSpec(StrictTable):
     catalogs: dict[str, CatalogForm]
     """By name of the catalog; `*` is any STAC API or file of the user's own, and the embedded Earth."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _codes_of_a_made_mask(cls, value: Any) -> Any:
+        return with_codes(value)
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         names = [self.array_name(a) for a in self.arrays]
@@ -337,6 +348,8 @@ class SourceSpec(StrictTable):
         if len(set(bands)) != len(bands):
             raise ValueError(f"bands named twice: {sorted({b for b in bands if bands.count(b) > 1})}")
         self._check_codes()
+        for form in self.catalogs.values():
+            form.check_bands(bands)
         self.pick.check(self)
         self.kind.check(self)
         told = [c.code for c in self.legend.codes] if self.legend else self.mask_codes
@@ -370,6 +383,10 @@ class SourceSpec(StrictTable):
     def band(self, band: str) -> BandSpec:
         """What one of its bands is."""
         return self.bands.get(band) or BandSpec(name=f"{self.name}.{band.lower()}")
+
+    def values(self, band: str) -> Values:
+        """What the numbers in files of one of its bands mean."""
+        return next(a.values(band) for a in self.arrays if band in a.bands)
 
     def array_name(self, array: ArraySpec) -> str:
         """The array's name in cubes and shards: `<source>[_<suffix>]_<res>m`, or `…_<size>px`."""

@@ -22,6 +22,7 @@ from curation.errors.causes import one_line
 from curation.errors.printable import shown
 from curation.recipe.catalogs import Catalog
 from curation.recipe.forms import CatalogForm
+from curation.recipe.sources import SourceSpec
 from curation.scenes import jsontext
 from curation.scenes.cells import Box, joint
 from curation.scenes.fields import Fields, SearchAnswer, Watched, asked_for
@@ -104,6 +105,22 @@ class Api:
         except CurationError as err:
             return [err for _ in queries]
         return list(found)
+
+    def any_items(self, spec: SourceSpec, form: CatalogForm, bands: Sequence[str]) -> list[Any]:
+        """The first items of a source that it gives, whatever their place and time: one page, as they are.
+
+        Raises:
+            CurationError: it does not answer.
+        """
+        del spec, bands  # a page has whole items
+
+        def once() -> list[Any]:
+            found = self._client.search(collections=[form.collection], query=dict(form.query) or None, limit=PAGE_ITEMS)
+            asked = Asked(str(found.url), found.method or "POST", found.get_parameters())
+            items: list[Any] = self._read(asked)["features"]
+            return items
+
+        return _retried(once, f"{self.catalog.location}: items of {form.collection}")
 
     def _fields_of(self, query: Query, form: CatalogForm) -> Fields:
         what = f"{self.catalog.location}: {form.collection}"

@@ -59,6 +59,8 @@ class GroundRange(Power):
     def check(self, source: SourceSpec) -> None:
         """Passes where all arrays are backscatter in metres."""
         super().check(source)
+        if any(a.says_of_files for a in source.arrays):
+            raise ValueError("scale, offset, file_nodata, bits and limits are of rasters that state a grid")
         if odd := [a.bands for a in source.arrays if not a.is_data or a.dtype != "float32" or a.res_m is None]:
             raise ValueError(f"arrays of 'ground-range' are data in float32 with 'res_m'; {odd[0]} are not")
         if len(source.arrays) != 1:

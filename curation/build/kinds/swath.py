@@ -28,6 +28,8 @@ class Swath(Kind, SwathSpec):
 
     def check(self, source: SourceSpec) -> None:
         """Passes where the arrays are those that its variables, flags and quality make."""
+        if any(a.says_of_files for a in source.arrays):
+            raise ValueError("scale, offset, file_nodata, bits and limits are of rasters that state a grid")
         if sized := [a.bands for a in source.arrays if a.size_px is None]:
             raise ValueError(f"arrays of a swath are gridded to 'size_px' pixels a side; {sized[0]} have 'res_m'")
         data = [b for a in source.arrays if a.is_data for b in a.bands]

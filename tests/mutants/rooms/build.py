@@ -4,6 +4,27 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "an image that was enlarged is told",
+        "curation/build/sourcecheck.py",
+        "if array.is_data and its.repeats > 1:",
+        "if False:",
+        ("tests/build/test_sourcecheck.py::test_a_strangers_folder_whose_transforms_lie_is_told",),
+    ),
+    Mutant(
+        "files of one item that cover other ground are told",
+        "curation/build/sourcecheck.py",
+        "if inside < LEAST_INSIDE or most.outline.area > MOST_RATIO * least.outline.area:",
+        "if False:",
+        ("tests/build/test_sourcecheck.py::test_a_strangers_folder_whose_transforms_lie_is_told",),
+    ),
+    Mutant(
+        "a transform that only the item states is told",
+        "curation/build/sourcecheck.py",
+        "and not _is_alike(transform, its.transform):",
+        "and False:",
+        ("tests/build/test_sourcecheck.py::test_where_an_item_and_its_file_differ_is_told",),
+    ),
+    Mutant(
         "what a gap rules out is no candidate that more tries would reach",
         "curation/build/picks/clearest.py",
         "        self.unread = 0  # of those that are left none can pass\n",

@@ -4,6 +4,72 @@ from tests.mutants.row import Mutant
 
 ROWS = (
     Mutant(
+        "a pixel with a bit of cloud is cloudy, whatever else is set",
+        "curation/recipe/values.py",
+        'PRECEDENCE = ("invalid", "cloudy", "snow", "doubtful", "clear")',
+        'PRECEDENCE = ("invalid", "snow", "cloudy", "doubtful", "clear")',
+        ("tests/recipe/test_values.py::test_each_of_the_65536_codes_of_landsats_mask_is_what_its_bits_say",),
+    ),
+    Mutant(
+        "a number of a mask that no rule holds of is no clear ground",
+        "curation/recipe/values.py",
+        "if (foreign := np.unique(raw[valid & ~known])).size:",
+        "if (foreign := np.unique(raw[:0])).size:",
+        ("tests/recipe/test_values.py::test_what_is_of_none_of_the_sets_is_no_guess",),
+    ),
+    Mutant(
+        "a mask that is no number is no clear ground",
+        "curation/recipe/values.py",
+        "            valid &= ~np.isnan(raw)\n",
+        "",
+        ("tests/recipe/test_values.py::test_a_probability_is_a_mask_by_limits_that_are_not_among_what_is_meant",),
+    ),
+    Mutant(
+        "a scaled number does not wrap",
+        "curation/recipe/values.py",
+        "if (odd := out[~((out >= limits.min) & (out <= limits.max))]).size:",
+        "if (odd := out[:0]).size:",
+        ("tests/recipe/test_values.py::test_a_number_that_wraps_or_becomes_nodata_is_an_error",),
+    ),
+    Mutant(
+        "a scaled number does not become nodata",
+        "curation/recipe/values.py",
+        "if (out[valid] == nodata).any():",
+        "if False:",
+        ("tests/recipe/test_values.py::test_a_number_that_wraps_or_becomes_nodata_is_an_error",),
+    ),
+    Mutant(
+        "each band of a file of all bands is told",
+        "curation/recipe/forms.py",
+        "if self.file is not None and not self.file.tells_bands and len(bands) > 1 and missing:",
+        "if False:",
+        ("tests/scenes/test_geotiffs.py::test_a_file_of_all_bands_must_say_which_is_which",),
+    ),
+    Mutant(
+        "a folder of other headers is another catalog",
+        "curation/recipe/catalogs.py",
+        '} {size} ".encode() + head + file.read(HEAD_BYTES))',
+        '} {size} ".encode())',
+        ("tests/scenes/test_geotiffs.py::test_a_folder_is_known_by_what_it_holds_wherever_it_lies",),
+    ),
+    Mutant(
+        "a source beside the recipe comes before one that is shipped",
+        "curation/recipe/sourcefiles.py",
+        "known = shipped() | own(recipe)",
+        "known = own(recipe) | shipped()",
+        (
+            "tests/recipe/test_sourcefiles.py::"
+            "test_a_source_beside_the_recipe_comes_before_the_one_that_is_shipped_and_changes_the_digest",
+        ),
+    ),
+    Mutant(
+        "a source is called as its file is",
+        "curation/recipe/sourcefiles.py",
+        "if spec.name != path.stem:",
+        "if False:",
+        ("tests/recipe/test_sourcefiles.py::test_what_is_wrong_names_the_file",),
+    ),
+    Mutant(
         "a default that is written down is the same dataset",
         "curation/recipe/schema.py",
         'exclude_if=lambda value: value != "correct"',

@@ -4,6 +4,20 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "two files of one band are told apart, or are no scene",
+        "curation/scenes/geotiffs.py",
+        "            if key in out:\n",
+        "            if False:\n",
+        ("tests/scenes/test_geotiffs.py::test_two_files_of_one_band_of_one_scene_are_no_scene",),
+    ),
+    Mutant(
+        "a scene without a time is none of a season",
+        "curation/scenes/geotiffs.py",
+        "if time is None and not timeless:",
+        "if False:",
+        ("tests/scenes/test_geotiffs.py::test_a_time_is_of_the_name_else_of_what_lies_beside_else_of_the_tag",),
+    ),
+    Mutant(
         "a scene that says nothing of its orbit is not taken for a precise one",
         "curation/scenes/rank.py",
         "    return scene.orbit_source == PRECISE_ORBIT",
