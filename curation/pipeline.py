@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
+from curation.build import sourcecheck
 from curation.build.context import SlabJob
 from curation.build.slab import SlabReceipt, build_slab
 from curation.cubes import creation
@@ -32,7 +33,7 @@ from curation.pack.plan import mixing
 from curation.pack.tables import index_of
 from curation.places.regions import Region
 from curation.recipe import catalogs
-from curation.recipe.catalogs import Catalogs
+from curation.recipe.catalogs import Catalog, Catalogs
 from curation.recipe.dataset import Dataset
 from curation.recipe.sources import SourceSpec
 from curation.scenes import candidates
@@ -331,6 +332,12 @@ def _sweep(run: Run, works: Sequence[_Work], searches: Searches) -> None:
     with Counting(f"search {', '.join(c.label for c in asked)}", None, "item") as count:
         for line in searches.run(wanted, refresh=run.refresh_search, progress=count.step):
             log.info("refreshed: %s", line)
+
+
+def check_source(spec: SourceSpec, file: str, catalog: Catalog) -> tuple[list[str], list[str]]:
+    """What one item and one patch say of a source, and what is wrong with it, as `sourcecheck.check` has it."""
+    found = sourcecheck.check(spec, file, catalog)
+    return found.told, found.wrong
 
 
 def _stop(broken: int, records: Sequence[SlabRecord]) -> NoReturn:

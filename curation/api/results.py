@@ -200,7 +200,7 @@ class OffersResult(Result):
 
         def offer(spec: SourceSpec, catalog: Catalog) -> str:
             form = catalog.form_of(spec)
-            return "" if form is None else form.collection + ASKED * (asked.of(spec.name) == catalog)
+            return "" if form is None else form.what + ASKED * (asked.of(spec.name) == catalog)
 
         offers = {n: {c.label: offer(spec, c) for c in every} for n, spec in dataset.specs.items()}
         return cls(offers, {c.label: _access(dataset, c) for c in every})
@@ -218,6 +218,25 @@ class OffersResult(Result):
     def notes(self) -> list[str]:
         """What lets one in at each catalog."""
         return [f"{ASKED.strip()} is asked for it", *(f"{name}: {said}" for name, said in self.access.items())]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CheckResult(Result):
+    """What one item and one patch say of a source."""
+
+    told: tuple[str, ...]
+    wrong: tuple[str, ...]
+    """What is wrong, and what to do."""
+
+    def error(self) -> CurationError | None:
+        """What is wrong."""
+        said = "; ".join(self.wrong[:MOST_TOLD])
+        return CurationError(f"{counted(len(self.wrong), 'fault')}: {said}") if self.wrong else None
+
+    def notes(self) -> list[str]:
+        """What stands in source, item and files, and each fault."""
+        ends = [f"WRONG {fault}" for fault in self.wrong] or ["nothing is wrong with what was looked at"]
+        return [printable(line) for line in (*self.told, *ends)]
 
 
 ASKED = " *"

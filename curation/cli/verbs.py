@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from curation.api.folder import DatasetFolder, load
 from curation.api.results import Result
+from curation.api.sources import check_source
 from curation.errors import ConfigError
 from curation.errors.printable import printable
 
@@ -140,6 +141,11 @@ def do_show(args: argparse.Namespace) -> int:
 def do_catalogs(args: argparse.Namespace) -> int:
     """Tells who offers what, and what lets one in."""
     return _printed(_loaded(args).offers())
+
+
+def do_source(args: argparse.Namespace) -> int:
+    """Looks at a source by one item of a catalog and one patch."""
+    return _printed(check_source(args.file, args.catalog, check=False))
 
 
 def do_init(args: argparse.Namespace) -> int:
