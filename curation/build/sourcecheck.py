@@ -35,7 +35,7 @@ from curation.recipe.forms import CatalogForm
 from curation.recipe.schema import QualitySpec
 from curation.recipe.sources import CODE_SETS, ArraySpec, SourceSpec
 from curation.scenes import footprint, spelling
-from curation.scenes.geotiffs import outline
+from curation.scenes.geotiffs import NO_TIME, outline
 from curation.scenes.items import Unreadable, looked_at, name_of
 from curation.scenes.saved import opened
 
@@ -90,6 +90,8 @@ class _Header:
     res_m: float
     """Height of a pixel on the ground."""
     gaps: float | bool
+    alpha: int | None
+    """Band that says how transparent pixels are."""
     outline: shapely.Polygon
     repeats: float
     """Pixels along a side that each are one of the original: 1 where the image was not enlarged."""
@@ -125,7 +127,8 @@ def check(spec: SourceSpec, file: str, catalog: Catalog) -> Checked:
         return out
     middle = scene.geometry.representative_point()
     cloud = "" if scene.cloud_pct is None else f", cloud cover {scene.cloud_pct:g} %"
-    out.told.append(f"item: {scene.id}, {iso(scene.time)}, around {middle.x:.4f}, {middle.y:.4f} (lon, lat){cloud}")
+    time = "no time" if form.file is not None and scene.time == NO_TIME else iso(scene.time)
+    out.told.append(f"item: {scene.id}, {time}, around {middle.x:.4f}, {middle.y:.4f} (lon, lat){cloud}")
     try:
         place = _place(spec, middle)
     except CurationError as err:
@@ -208,7 +211,8 @@ def _header(asset: Asset, raster: Raster) -> _Header:
     return _Header(
         str(raster.dtype), raster.bands, raster.width, raster.height, raster.crs,
         _named(raster), raster.epsg, t, math.hypot(t.b, t.e) * unit_m,
-        raster.gaps(asset.band), outline(t, raster.width, raster.height, raster.crs), _repeats(raw), _wrapped(raw),
+        raster.gaps(asset.band), raster.alpha, outline(t, raster.width, raster.height, raster.crs),
+        _repeats(raw), _wrapped(raw),
     )  # fmt: skip
 
 
@@ -246,6 +250,12 @@ def _differences(
     """What a file, its item and the source say differently of a band."""
     if array.res_m is not None and abs(its.res_m / array.res_m - 1) > RES_TOLERANCE:
         yield f"{band}: pixels of {its.res_m:.4g} m, the source says {array.res_m:g} m: say res_m = {its.res_m:.4g}"
+    if array.is_data and its.alpha is not None and its.alpha == form.asset_bands.get(band, 1):
+        yield (
+            f"{band}: its file calls this band {its.alpha} transparency: where it is 0 all of its bands are missing, and "
+            "its numbers are no data. If they are, write the file with that band as unspecified: gdal_translate "
+            f"-colorinterp_{its.alpha} undefined"
+        )
     if array.is_data and its.repeats > 1:
         yield (
             f"{band}: the image was enlarged: of its {its.width} × {its.height} pixels each {its.repeats:.3g} along a side "
@@ -359,7 +369,15 @@ def _look_at_pixels(
     """Reads a band of the patch as a build does, and tells what it holds."""
     one = dataclasses.replace(source, arrays={name: array.model_copy(update={"bands": [band]})})
     values = array.values(band)
-    known = "a mask" if its.gaps is True else "no nodata" if its.gaps is False else f"nodata {its.gaps:g}"
+    known = (
+        f"transparency in band {its.alpha}"
+        if its.alpha
+        else "a mask"
+        if its.gaps is True
+        else "no nodata"
+        if its.gaps is False
+        else f"nodata {its.gaps:g}"
+    )
     said = (
         f"{band}: {its.dtype}, {known}, {its.crs_name}, {its.width} × {its.height} pixels of {its.res_m:.4g} m"
         + (f", × {values.scale:g} {values.offset:+g}" if values.is_made and values.sets is None else "")

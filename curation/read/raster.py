@@ -182,6 +182,8 @@ class Raster:
         self.crs, self.transform, self.nodata = self._chain.place()
         if self.crs is not None and not is_place(self.transform):
             raise BrokenError(f"its header gives no place to its pixels: transform {tuple(self.transform)[:6]}")
+        self.alpha = self._image.alpha
+        """Its band that says how transparent pixels are; None of none."""
         self.epsg: int | None = self.crs.to_epsg() if self.crs else None
         self.is_geographic = bool(self.crs and self.crs.is_geographic)
         self._mask = self._chain.mask()

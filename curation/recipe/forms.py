@@ -84,7 +84,7 @@ class CatalogForm(StrictTable):
     @property
     def what(self) -> str:
         """What is asked for there, for a person: a collection, or files."""
-        return self.collection if self.file is None else f"files {self.file.pattern}"
+        return self.collection if self.file is None else "files by their names"
 
     def check_bands(self, bands: list[str]) -> None:
         """Passes where it is known which band of a file each of the source's is. Raises ValueError otherwise."""

@@ -252,14 +252,14 @@ nodata = 0
 unit = "dB"
 [[arrays]]
 res_m = 0.2
-bands = ["red"]
+bands = ["red", "nir"]
 dtype = "uint8"
 nodata = 0
 unit = "number"
 [catalogs.folder]
 file = { pattern = '(?P<id>sample_\d+)_(?P<band>aerial|s1|s2)\.tif' }
-assets = { B02 = "s2", B03 = "s2", vv = "s1", red = "aerial" }
-asset_bands = { B02 = 2, B03 = 3, vv = 2, red = 1 }
+assets = { B02 = "s2", B03 = "s2", vv = "s1", red = "aerial", nir = "aerial" }
+asset_bands = { B02 = 2, B03 = 3, vv = 2, red = 1, nir = 4 }
 """
 
 
@@ -276,7 +276,11 @@ def test_a_strangers_folder_whose_transforms_lie_is_told(shared, tmp_path, capsy
     assert "WRONG files of one item cover other ground: red 61 m from north to south, " in said
     assert "3,040 m from north to south" in said
     assert "WRONG vv: numbers up to 65531 of uint16 look like negative ones that lost their sign (" in said
-    assert "WRONG red" not in said  # the aerial image is as it says
+    assert "item: sample_1632, no time, around 9.7643, 51.9003 (lon, lat)" in said
+    # The aerial image lies where it says; but near infrared is called transparency.
+    assert "WRONG red" not in said
+    assert "red: uint8, transparency in band 4, EPSG:25832, 304 × 304 pixels of 0.2 m" in said
+    assert "WRONG nir: its file calls this band 4 transparency" in said
 
 
 def test_an_api_is_asked_for_a_page_of_items(world: World, tmp_path):

@@ -38,6 +38,10 @@ NEAR_PX = 0.05
 """How far an interpolated ramp may be from the truth, in pixels of the target."""
 
 
+SINUSOIDAL = "+proj=sinu +R=6371007.181 +units=m +no_defs"
+"""MODIS' grid, which has no EPSG code."""
+
+
 def location(lon: float, lat: float, size_m: float = 660.0) -> Location:
     epsg, x0, y0 = grid.snapped(lon, lat, size_m)
     centre = grid.transformer(epsg, 4326).transform(x0 + size_m / 2, y0 - size_m / 2)
@@ -66,7 +70,9 @@ def north_up(west: float, north: float, res: float) -> Affine:
     return Affine(res, 0, west, 0, -res, north)
 
 
-def around(at: Location, crs: int, res: float, pad: float = 12, shift: float = 0.0) -> tuple[Affine, tuple[int, int]]:
+def around(
+    at: Location, crs: int | str, res: float, pad: float = 12, shift: float = 0.0
+) -> tuple[Affine, tuple[int, int]]:
     """Transform and shape of a north-up raster of `crs` around a location, its grid off by `shift` pixels."""
     s = at.size_m
     xs, ys = grid.transformer(at.epsg, crs).transform(
@@ -282,7 +288,10 @@ def referee(href: str, array: ArraySpec, at: Location, method: Resampling) -> np
         (Resampling.mode, {"up": "mode"}),
     ],
 )
-@pytest.mark.parametrize(("lon", "crs", "res"), [(5.99, 32632, 10.0), (7.1, 4326, 1 / 3600), (9.0, 32632, 10.5)])
+@pytest.mark.parametrize(
+    ("lon", "crs", "res"),
+    [(5.99, 32632, 10.0), (7.1, 4326, 1 / 3600), (9.0, 32632, 10.5), (7.1, SINUSOIDAL, 10.0)],
+)
 def test_a_warp_of_the_crop_equals_gdals_warp_of_the_whole_file(tmp_path, method, how, lon, crs, res):
     at = location(lon, 51.0)
     transform, shape = around(at, crs, res, pad=150)
