@@ -122,3 +122,36 @@ def test_each_month_has_a_day_without_visible_cloud_where_there_is_one(shared: P
         scenes = outcome.sources["s2l2a"].scenes
         chosen[month] = int(scenes[0].split("_MSIL2A_")[1][6:8]) if scenes else None
     assert chosen == MONTHS
+
+
+def test_composites_of_all_dates_are_what_dense_arithmetic_makes_of_the_files(shared: Path, tmp_path: Path, items):
+    text = RECIPE.read_text().replace("dynamicworld = { required = false }\n", "")
+    text = text.replace('[labels]\nseasonal = "dynamicworld"\n', "")
+    text = text[: text.index("[seasons]")] + "[seasons]\nall = { start = 2018-02-01, end = 2018-06-01 }\n\n"
+    text += '[sources]\ns2l2a = { pick = "median", bands = ["B04", "B08", "B11"] }\n'
+    text += 's1rtc = { pick = "clear-mean", res_m = 20 }\n[quality]\nmax_candidates = 500\nmax_scene_cloud_pct = 100\n'
+    (tmp_path / "recipe.toml").write_text(text)
+    (tmp_path / "places.csv").write_bytes((RECIPE.parent / "places.csv").read_bytes())
+    flags = ["--dataset", str(tmp_path / "recipe.toml"), "--root", str(tmp_path / "root"), "--scheduler", "none"]
+    assert main.main([*flags, "--catalog", str(shared / "data" / "real-archive-belgium" / "items.json")]) == 0
+    cube = xr.open_zarr(tmp_path / "root" / "belgium" / "cubes" / "europe" / "all.zarr").load().isel(patch=0)
+    of_window = [i for i in items.values() if "2018-02-01" <= i["properties"]["datetime"] < "2018-06-01"]
+    optical = [i for i in of_window if i["collection"] == "sentinel-2-l2a"]
+    masks = {i["id"]: source(shared, i, "SCL") for i in optical}
+    left = [i for i in optical if max((masks[i["id"]] == code).mean() for code in (7, 11)) <= 0.5]
+    assert len(optical) > len(left) > 20
+    for array, bands, finer in (("s2l2a_10m", ["B04", "B08"], 2), ("s2l2a_20m", ["B11"], 1)):
+        pixels = np.stack([[source(shared, i, b) for b in bands] for i in left])
+        clear = np.stack([np.isin(masks[i["id"]], CLEAR).repeat(finer, 0).repeat(finer, 1) for i in left])
+        seen = clear & (pixels > 0).all(axis=1) & (pixels < 64535).all(axis=1)
+        layers = np.ma.masked_array(pixels.astype("f8"), np.broadcast_to(~seen[:, None], pixels.shape))
+        np.testing.assert_array_equal(cube[array].values, np.rint(np.ma.median(layers, axis=0).filled(0)))
+        count = cube[array.replace("_", "_count_")].values[0]
+        np.testing.assert_array_equal(count, seen.sum(axis=0))
+        assert count.min() >= 5
+    radar = [i for i in of_window if i["collection"] == "sentinel-1-rtc"]
+    powers = np.stack([[source(shared, i, b) for b in ("vv", "vh")] for i in radar]).astype("f8")
+    seen = ((powers != 0) & (powers != -32768)).all(axis=1)
+    mean = np.ma.masked_array(powers, np.broadcast_to(~seen[:, None], powers.shape)).mean(axis=0).filled(-32768)
+    np.testing.assert_allclose(cube.s1rtc_20m.values, mean, rtol=1e-6)
+    assert int(cube.s1rtc_count_20m.max()) == len(radar) > 20

@@ -25,7 +25,7 @@ class RasterKind(Kind):
     def check(self, source: SourceSpec) -> None:
         """Passes where no array says what only swaths have."""
         if any(a.tells_of_mean for a in source.arrays):
-            raise ValueError("the roles 'count' and 'quality' are of kind = 'swath'")
+            raise ValueError("the roles 'count', 'quality' and 'day' are of kind = 'swath', or made by a composite")
         if self.zero_is_nodata and any(a.scale is not None or a.offset is not None for a in source.arrays):
             raise ValueError("zero_is_nodata is of numbers that are not scaled: say file_nodata = [0] of the arrays")
 

@@ -111,7 +111,7 @@ def _source(job: SlabJob, spec: SourceSpec, found: dict[str, Candidates]) -> Sou
     dataset, use = job.dataset, job.dataset.recipe.sources[spec.name]
     return Source(
         spec,
-        dataset.arrays[spec.name],
+        dataset.read[spec.name],
         job.catalogs.form_of(spec),
         job.catalogs.of(spec.name).base,
         job.catalogs.of(spec.name).access_of(spec),

@@ -22,7 +22,7 @@ from curation.recipe.schema import GridSpec, Recipe, UseSpec
 from curation.recipe.seasons import MOST_DAYS
 from curation.recipe.sources import ArraySpec, Shift, SourceSpec
 from curation.recipe.toml import read_toml
-from curation.recipe.uses import picked
+from curation.recipe.uses import check_followed, picked, stored
 from curation.store import local, paths
 
 _NOT_PIXELS: Any = {
@@ -54,10 +54,12 @@ class Dataset:
         self.path = path
         self.level = level
         """`children`, or empty: of roots, of a single level, and of all levels together."""
-        self.arrays: dict[str, dict[str, ArraySpec]] = {
+        self.read: dict[str, dict[str, ArraySpec]] = {
             name: _arrays(spec, recipe.sources[name], path) for name, spec in self.specs.items()
         }
-        """Source → name → array, as the recipe wants them: bands chosen, on one grid where asked for."""
+        """Source → name → array, as they are read of scenes: bands chosen, on one grid where the recipe asks for it."""
+        self.arrays = {name: stored(spec, self.read[name], path) for name, spec in self.specs.items()}
+        """Likewise, as they are stored: what its pick makes of those that are read."""
         self.levels: tuple[Dataset, ...] = (self,)
         """Its levels, the roots first."""
         if not level:
@@ -67,11 +69,7 @@ class Dataset:
             self._check_shift()
             return
         for name, spec in self.specs.items():
-            if spec.pick.follows and spec.pick.follows not in self.specs:
-                raise ConfigError(
-                    f"{path}: [sources.{name}] is chosen by {spec.pick.follows!r}, which the recipe does not use"
-                    f"{f' among the {level}' if level else ''}; add it"
-                )
+            check_followed(spec, self.specs, f"{path}: [sources.{name}]", level)
         for key, source in (("annual", recipe.labels.annual), ("seasonal", recipe.labels.seasonal)):
             want = STATIC if key == "annual" else "seasonal"
             if source and (not self.specs[source].kind.legend or self.specs[source].timeless != (want == STATIC)):
@@ -220,7 +218,7 @@ class Dataset:
         The first two data arrays of the same pixels, at least `LEAST_PX` along a side.
         """
         pick, size = self.specs[source].pick, self.recipe.grid.size
-        for name, array in self.arrays[source].items() if pick.measures_shift else ():
+        for name, array in self.arrays[source].items() if pick.measures_shift and pick.follows else ():
             for other, reference in self.arrays[pick.follows or ""].items():
                 alike = array.is_data and reference.is_data and reference.pixel == array.pixel
                 if alike and array.px(size) >= LEAST_PX:

@@ -5,14 +5,16 @@ Either is data: nothing that stands in it is executed, and all of it that change
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
 from curation.recipe import files
+from curation.recipe.schema import UseSpec
 from curation.recipe.sources import SourceSpec
 from curation.recipe.toml import read_toml
+from curation.recipe.uses import called
 
 OWN = "sources"
 """Folder beside a recipe whose `<source>.toml` come before those of `stac_queries/`, or add to them."""
@@ -45,30 +47,32 @@ def read(path: Path) -> SourceSpec:
     return spec
 
 
-def read_used(names: Iterable[str], recipe: Path) -> dict[str, SourceSpec]:
-    """The sources that a recipe names, those of its own first.
+def read_used(uses: Mapping[str, UseSpec], recipe: Path) -> dict[str, SourceSpec]:
+    """The sources that a recipe uses, by its names for them; those of its own files first.
 
     Raises:
         ConfigError: there is no such source, or its file states none.
     """
     known = shipped() | own(recipe)
-    specs = {}
-    for name in names:
-        if name not in known:
+    names, specs = sorted(known), {}
+    for source, use in uses.items():
+        file = use.of or source
+        if file not in known:
+            where = f"[sources.{source}]" + (f" of = {file!r}" if use.of else "")
             raise ConfigError(
-                f"{recipe}: [sources.{name}]: no such source; {did_you_mean(name, sorted(known))}known sources: "
-                f"{', '.join(sorted(known))}; one of your own is a file {OWN}/{name}.toml beside the recipe"
+                f"{recipe}: {where}: no such source; {did_you_mean(file, names)}known sources: {', '.join(names)}; one of "
+                f"your own is a file {OWN}/{file}.toml beside the recipe"
             )
-        specs[name] = read(known[name])
+        specs[source] = called(read(known[file]), source, names, recipe)
     return specs
 
 
-def told(names: Iterable[str], recipe: Path) -> str:
+def told(uses: Mapping[str, UseSpec], recipe: Path) -> str:
     """Which of a recipe's sources are of the user's own, for a person; empty where none is."""
     mine, theirs = own(recipe), shipped()
     its = [
         f"{name} ({OWN}/{name}.toml{', in place of stac_queries/' if name in theirs else ''})"
-        for name in names
+        for name in dict.fromkeys(use.of or source for source, use in uses.items())
         if name in mine
     ]
     return f"Sources of your own: {', '.join(its)}." if its else ""

@@ -190,7 +190,7 @@ class Values:
         self, raw: NDArray[Any], valid: NDArray[np.bool_], dtype: str, nodata: float, where: str
     ) -> NDArray[Any]:
         out = np.where(valid, raw.astype(np.float64) * self.scale + self.offset, nodata)
-        if np.dtype(dtype).kind != "f":
+        if not np.issubdtype(dtype, np.floating):
             out = np.rint(out)
             limits = np.iinfo(dtype)
             if (odd := out[~((out >= limits.min) & (out <= limits.max))]).size:

@@ -86,8 +86,8 @@ ROWS = (
     Mutant(
         "a pick of the recipe goes before that of the source",
         "curation/recipe/uses.py",
-        'own | {"pick": use.pick}',
-        "own",
+        '{"pick": use.pick}',
+        "{}",
         ("tests/recipe/test_recipe.py::test_a_pick_of_the_recipe_goes_before_that_of_the_source_on_each_level",),
     ),
     Mutant(
@@ -300,5 +300,12 @@ ROWS = (
         "        if sorted(told) != sorted(self.mask_codes):\n",
         "        if False:\n",
         ("tests/report/test_panels.py::test_a_legend_names_the_codes_of_its_mask_and_no_others",),
+    ),
+    Mutant(
+        "nothing goes with a composite",
+        "curation/recipe/uses.py",
+        "    if not its.has_one_scene or specs[other].timeless:\n",
+        "    if False:\n",
+        ("tests/recipe/test_recipe.py::test_a_pick_of_the_recipe_is_checked_as_that_of_the_source_is",),
     ),
 )
