@@ -32,4 +32,4 @@ def test_the_page_runs_from_top_to_bottom(world: World, tmp_path: Path, monkeypa
         line = page[: block.start(1)].count("\n")
         exec(compile("\n" * line + block[1], str(PAGE), "exec"), names)  # errors name the page's line
     assert len(blocks) >= 5
-    assert {p.name for p in tmp_path.iterdir()} == {"tiny", "europe.nc", "s2.tif"}
+    assert {p.name for p in tmp_path.iterdir()} == {"tiny", "europe.nc", "for-qgis", "s2.tif"}

@@ -13,6 +13,7 @@ import xarray as xr
 
 from curation import pipeline
 from curation.api import labelled
+from curation.api.exported import ExportResult
 from curation.api.labelsteps import LabelSteps
 from curation.api.results import (
     BuildResult,
@@ -107,7 +108,7 @@ class DatasetFolder(LabelSteps):
         Raises:
             ConfigError: `root` is none, or nobody answers for it.
         """
-        with self._naming_the_root():
+        with _naming("--root", self.root):
             store = Store(self.root).child(self.dataset.name)
             store.check_answers()
             return store
@@ -270,6 +271,56 @@ class DatasetFolder(LabelSteps):
             result.raise_for_error()
         return result
 
+    @telling.shown()
+    def export(
+        self,
+        form: str,
+        to: str | Path,
+        region: str | Path = ALL,
+        season: str = ALL,
+        *,
+        select: Sequence[str] = (),
+        limit: int | None = None,
+        dry_run: bool = False,
+    ) -> ExportResult:
+        """Writes what is built or packed in a form that others read. A rerun goes on; no file that is there is made again.
+
+            made.export("geotiff", "for-qgis", season="summer", select=["s2l2a_clear_fraction >= 0.95"])
+
+        Args:
+            form: `geotiff`, `cog`, `netcdf`, `npz` or `stac`, of the patches of cubes that are ok; `parquet`, of samples.
+            to: a folder or URL of its own: a new or an empty one, or that of the same export.
+            region: of those that are built: a name (several: `a+b`), a bbox or a file as it was built by, or `all`.
+            season: one that is built (several with commas), `static`, or `all`.
+            select: conditions that all have to hold: `NAME = VALUE`, `!=`, `<`, `<=`, `>`, `>=`, or `NAME in FILE` or `A,B`.
+                Of patches on `id`, `lon`, `lat`, `epsg`, `region`, `season`, `split` and what cubes have as coordinates; of
+                samples on `split` and columns of the samples table.
+            limit: only the first so many patches of each cube, or samples of each split, of those.
+            dry_run: only count; nothing is written.
+
+        Raises:
+            ConfigError: there is no such form, nothing that is there is asked for, or the folder holds something else.
+            DamageError: what is stored is not what was recorded; all else is written.
+        """
+        from curation.pack.export import export as exporting
+        from curation.pack.export import selecting
+
+        made = exporting.form_named(form)
+        regions = None if region == ALL else tuple(r.name for r in self._asked(region))
+        seasons = None if season == ALL else tuple(dict.fromkeys(season.split(",")))
+        wish = exporting.Wish(regions, seasons, selecting.conditions(select), limit)
+        with _naming("--to", to):
+            target = Store(to)
+            target.check_answers()
+        plan = exporting.planned(self.dataset, self.store, made, wish, target)
+        if dry_run:
+            return ExportResult(form, made.noun, plan.count, *plan.expected, 0, "")
+        with _naming("--to", to):
+            target.check_writable()
+        with cluster.connect(self.scheduler, self.workers, target) as client:
+            done = exporting.exported(plan, Run(self.dataset, self._catalogs(), self.store, client))
+        return ExportResult(form, made.noun, done.count, done.files, done.size, done.reused, target.where(""))
+
     def offers(self) -> OffersResult:
         """Which catalog offers which source, what lets one in there, and whether that is set on this machine.
 
@@ -291,15 +342,8 @@ class DatasetFolder(LabelSteps):
         """Paths of the GeoTIFFs of one patch, one per pixel array, written into a local folder."""
         return open_patch.write_tifs(self.store, patch, Path(into))
 
-    @contextlib.contextmanager
-    def _naming_the_root(self) -> Iterator[None]:
-        try:
-            yield
-        except ValueError as err:
-            raise ConfigError(f"--root {printable(self.root)}: {err}") from err
-
     def _check_writable(self, store: Store) -> None:
-        with self._naming_the_root():
+        with _naming("--root", self.root):
             store.check_writable()
 
     def _catalogs(self, served_at: str | None = "http://127.0.0.1") -> Catalogs:
@@ -350,6 +394,15 @@ class DatasetFolder(LabelSteps):
         if rows_of_file:
             log.log(logging.WARNING if rows_of_file.dropped else logging.INFO, "%s", rows_of_file.summary)
         return rows_of_file
+
+
+@contextlib.contextmanager
+def _naming(flag: str, value: str | Path) -> Iterator[None]:
+    """Tells which flag is at fault."""
+    try:
+        yield
+    except ValueError as err:
+        raise ConfigError(f"{flag} {printable(str(value))}: {err}") from err
 
 
 def _special(asked: Sequence[Region], rows_of_file: rows.Rows | None) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from curation.api import folder, labelsteps
 from curation.cli.verbs import (
     do_build,
     do_catalogs,
+    do_export,
     do_init,
     do_labels,
     do_labels_by_model,
@@ -47,7 +48,7 @@ class _Parser(argparse.ArgumentParser):
         super().error(printable(message))
 
 
-VERBS = ("build", "locate", "labels", "pack", "verify", "report", "show", "catalogs", "init")
+VERBS = ("build", "locate", "labels", "pack", "verify", "report", "show", "export", "catalogs", "init")
 
 
 def with_verb(argv: list[str]) -> list[str]:
@@ -229,6 +230,8 @@ def make_parser() -> _Parser:
     )
     show.set_defaults(run=do_show)
 
+    _add_export(verbs, [common, work])
+
     catalogs = verbs.add_parser(
         "catalogs",
         parents=[common, where],
@@ -296,6 +299,52 @@ def _add_made(actions: argparse._SubParsersAction[_Parser], parents: list[_Parse
     model.add_argument(
         "--dry-run", action="store_true", help="say what would be written; the file is hashed, and not executed"
     )
+
+
+def _add_export(verbs: argparse._SubParsersAction[_Parser], parents: list[_Parser]) -> None:
+    """What writes a dataset in forms that others read."""
+    export = verbs.add_parser(
+        "export",
+        parents=parents,
+        help="write patches as GeoTIFFs, netCDF or npz, a STAC collection, or Parquet",
+        description="Writes the patches of cubes that are ok, or the samples of shards, in a form that others read, each "
+        "chunk checked first. export.json comes last. Safe to stop and to run again: no file that is there is made again.",
+    )
+    export.add_argument(
+        "--format",
+        dest="form",
+        required=True,
+        metavar="F",
+        help="geotiff, cog, netcdf, npz: a file per patch and array, <region>/<season>/<id>-<season>-<array>.<suffix>; "
+        "stac: a collection of items over cubes and shards, no pixel copied; parquet: samples of shards, with a card, as "
+        "`datasets` of Hugging Face opens them",
+    )
+    export.add_argument(
+        "--to", required=True, metavar="PATH|URL", help="a new or an empty folder, or that of the same export"
+    )
+    export.add_argument(
+        "--region", default="all", metavar="R", help="of those that are built (several: a+b); all: each (default)"
+    )
+    export.add_argument(
+        "--season",
+        default="all",
+        metavar="S",
+        help="of those that are built (several with commas), static, or all (default)",
+    )
+    export.add_argument(
+        "--select",
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help="only what it holds of, given again and again: NAME = VALUE, or !=, <, <=, >, >=, or NAME in FILE (a value a "
+        "line) or in A,B. Of patches on id, lon, lat, epsg, region, season, split and the cube's coordinates "
+        "('s2l2a_clear_fraction >= 0.95'); of parquet on split and columns of the samples table",
+    )
+    export.add_argument(
+        "--limit", type=_positive, metavar="N", help="only the first N patches of each cube, or samples of each split"
+    )
+    export.add_argument("--dry-run", action="store_true", help="count files and bytes; write nothing")
+    export.set_defaults(run=do_export)
 
 
 def _add_labels(verb: argparse.ArgumentParser) -> None:

@@ -137,6 +137,12 @@ def do_show(args: argparse.Namespace) -> int:
     return _printed(shown, *shown.damage)
 
 
+def do_export(args: argparse.Namespace) -> int:
+    """Writes what is built or packed in another form."""
+    how = {"select": args.select, "limit": args.limit, "dry_run": args.dry_run}
+    return _printed(_loaded(args).export(args.form, args.to, args.region, args.season, **how))
+
+
 def do_catalogs(args: argparse.Namespace) -> int:
     """Tells who offers what, and what lets one in."""
     return _printed(_loaded(args).offers())
