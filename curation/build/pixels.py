@@ -25,7 +25,7 @@ class RasterKind(Kind):
     def check(self, source: SourceSpec) -> None:
         """Passes where no array says what only swaths have."""
         if any(a.tells_of_mean for a in source.arrays):
-            raise ValueError("the roles 'count' and 'quality' are of kind = 'swath'")
+            raise ValueError("the roles 'count', 'quality' and 'day' are of kind = 'swath', or made by a composite")
 
     def reads(self, source: Source, place: Location, scenes: Sequence[Scene], part: Part = "all") -> list[Read]:
         """A read per array, band and scene."""

@@ -62,12 +62,12 @@ class Power(RasterKind):
         return [*out, *(Alone(b) for b in array.bands if not any(b in pair for pair in PAIRS))]
 
     def shown(self, values: NDArray[Any], array: ArraySpec) -> NDArray[Any]:
-        """Decibels."""
-        return backscatter.decibels(values, array.nodata)
+        """Decibels; of what says of a composite's pixels what they are of, as it is."""
+        return backscatter.decibels(values, array.nodata) if array.is_data else values
 
     def unit(self, array: ArraySpec) -> str:
         """Of that."""
-        return "dB"
+        return "dB" if array.is_data else array.unit
 
     def packed(self, array: ArraySpec, rules: PackSpec) -> Packed | None:
         """Hundredths of a decibel in int16, where the recipe wants that."""

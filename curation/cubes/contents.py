@@ -68,14 +68,21 @@ class CubeContents:
             return [{} for _ in range(slots)]
         return self.cube.proven_facts(self.store, record, [p.id for p in self.cube.slab(slab)])
 
-    def pixels(self, name: str, location: str) -> NDArray[Any]:
+    def facts_of(self, location: str) -> dict[str, Any]:
+        """Fact → value of a patch. Raises as `facts` does."""
+        slab, slot = divmod(self.numbers[location], self.cube.slab_patches)
+        return self.facts(slab)[slot]
+
+    def pixels(self, name: str, location: str, step: int | None = None) -> NDArray[Any]:
         """(band, y, x) of a pixel array of an ok patch, in its stored dtype, checked against the ledger's hash.
+
+        Of an array with a time axis (step, band, y, x), of the steps that the patch has, or of one of them alone.
 
         Raises:
             DamageError: the chunk is not there, or is not what was committed.
         """
         number = self.numbers[location]
-        return self.cube.read_chunk(self.store, name, number, self.outcomes[location].chunks[name])
+        return self.cube.read_chunk(self.store, name, number, self.outcomes[location].chunks[name], step)
 
 
 def opened(dataset: Dataset, store: Store, folder: str, season: str) -> CubeContents:
@@ -142,11 +149,10 @@ def _check_schema(cube: Cube, store: Store, root: bytes) -> None:
     found = {
         name: (meta["shape"][1:], meta["chunk_grid"]["configuration"]["chunk_shape"][0], meta["data_type"])
         for name, meta in stored.items()
-        if len(meta.get("shape", ())) == 4
+        if has_pixels(meta)
     }
     expected = {
-        name: (list(cube.chunk_shape(name)[1:]), cube.slab_patches, array.dtype)
-        for name, (_, array) in cube.arrays.items()
+        name: (list(cube.patch_shape(name)), cube.slab_patches, array.dtype) for name, (_, array) in cube.arrays.items()
     }
     facts = " ".join([*cube.identity, *(f.name for f in cube.facts)])
     if found != expected or value["attributes"]["coordinates"] != facts:
@@ -155,6 +161,11 @@ def _check_schema(cube: Cube, store: Store, root: bytes) -> None:
             f"{'' if found != expected else ' with other facts'}: the recipe, a source or this release has changed "
             "since this cube was built. Restore it, or choose another --root"
         )
+
+
+def has_pixels(metadata: Mapping[str, Any]) -> bool:
+    """Whether Zarr's metadata are of a pixel array: (patch, band, y, x), with a time axis or without."""
+    return len(metadata.get("shape", ())) >= 4
 
 
 def _listed(arrays: Mapping[str, Any]) -> str:

@@ -14,6 +14,8 @@ class Code(StrEnum):
     """The season lies around a date of the location, which has none."""
     PARTIAL_COVERAGE = "partial_coverage"
     """Scenes touch the patch, none covers it wholly."""
+    WRONG_SIDE = "wrong_side"
+    """Scenes cover the patch in the season, all before (after) its anchor where the pick wants one after (before)."""
     CLOUDY = "cloudy"
     """No covering scene reaches the recipe's clear fraction on the patch."""
     DOUBTFUL = "doubtful"
@@ -31,7 +33,7 @@ class Code(StrEnum):
     EXCLUDED = "excluded"
     """Each scene that might be used is one that the recipe excludes."""
     NO_ORBIT = "no_orbit"
-    """Scenes exist, none in the orbit direction fixed for the location."""
+    """Scenes exist, none in the orbit direction, or of the relative orbit, that is asked for or fixed for the location."""
     ORBIT_UNSTATED = "orbit_unstated"
     """The recipe wants precise orbits, and no scene says where its orbit is from: nothing is guessed."""
     ORBIT_IMPRECISE = "orbit_imprecise"
@@ -96,6 +98,7 @@ CODE_HELP: dict[Code, str] = {
     Code.NO_SCENE: "no scene touches the patch in the season",
     Code.NO_DATE: "the season lies around a date of the location, and the file of places has none for it",
     Code.PARTIAL_COVERAGE: "scenes touch the patch, none covers it wholly",
+    Code.WRONG_SIDE: "scenes cover the patch in the season, none on the side of its anchor that the pick wants",
     Code.CLOUDY: "no covering scene is clear enough on the patch",
     Code.DOUBTFUL: "the mask is unsure of too much of the patch (unclassified)",
     Code.SNOWY: "the mask calls more of the patch snow than the recipe allows",
@@ -104,7 +107,7 @@ CODE_HELP: dict[Code, str] = {
     Code.TIME_GAP: "the nearest scene is too far in time from the one it goes with",
     Code.EXHAUSTED: "max_candidates masks were read, none passed, and scenes are left that were not looked at",
     Code.EXCLUDED: "each scene that might be used is excluded by the recipe",
-    Code.NO_ORBIT: "no scene in the orbit direction fixed for the location",
+    Code.NO_ORBIT: "no scene in the orbit direction, or of the relative orbit, asked for or fixed for the location",
     Code.ORBIT_UNSTATED: "no scene says where its orbit is from, and the recipe wants precise ones (POEORB)",
     Code.ORBIT_IMPRECISE: "no scene was made with a precise orbit (POEORB), which the recipe wants",
     Code.NO_MATCH: "no scene of the same acquisition",

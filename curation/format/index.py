@@ -44,7 +44,7 @@ VERSION = 3
 OLDEST = 2
 """What is still read."""
 INDEX = "index.json"
-Role = Literal["data", "mask", "classes", "count", "quality"]
+Role = Literal["data", "mask", "classes", "count", "quality", "day"]
 
 _MOST_MEMBERS = 1 << 15
 """Of a sample: the member table counts them in 16 bits, with a sign."""

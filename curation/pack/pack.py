@@ -253,8 +253,9 @@ def jobs(run: Run, built: Cubes, made: Plan, imported: Imported | None) -> Itera
     for shards in made.shards.values():
         for place in (p for members in shards for m in members for p in m.places):
             for part in place.parts:
-                slab = part.patch // run.dataset.recipe.cube.slab_patches
-                wanted.setdefault((folder_of(run.dataset, place), part.season), set()).add(slab)
+                folder = folder_of(run.dataset, place)
+                slab = part.patch // built.cubes[folder][part.season].slab_patches
+                wanted.setdefault((folder, part.season), set()).add(slab)
     facts = _facts(run, built, wanted)
 
     def known(place: PlannedSample) -> dict[str, dict[str, Any]]:

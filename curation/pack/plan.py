@@ -115,7 +115,7 @@ def plan(
         dropped += [Dropped(m.location, "target") for m in whole[target:]]
         whole = whole[:target]
     whole.sort(key=lambda m: hashlib.sha256(f"{recipe.seed}:{m.location.id}".encode()).digest())
-    n = recipe.pack.samples_per_shard
+    n = dataset.samples_per_shard
     shards = {}
     for split in SPLITS:
         mine = [m for m in whole if m.split == split]

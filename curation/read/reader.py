@@ -50,6 +50,9 @@ TRIES = 2
 AHEAD_BYTES = 256 * 2**20
 """Packed bytes that a reader fetches ahead, at most; and keeps for the patches behind."""
 
+MOST_OPEN = 512
+"""Files that stay open when others are fetched, those wanted last: a patch of all dates of a year has a thousand."""
+
 DECODED_BYTES = 128 * 2**20
 """Pixels of blocks that a reader keeps for the patches beside, at most."""
 
@@ -241,6 +244,9 @@ class Reader:
         Returns:
             How many of them, from the first: as many as have room, and one at least.
         """
+        for oldest in list(self._files)[:-MOST_OPEN]:  # what was asked for before is read by now
+            self._close(oldest)
+            self._pieces.forget(self._files.pop(oldest))
         for asset in {read.asset.file: read.asset for group in groups for read in group}.values():
             with contextlib.suppress(ReadError):  # it leads nowhere
                 self._file(asset).ask_head()
@@ -357,10 +363,11 @@ class Reader:
         raise AssertionError("unreachable")
 
     def _file(self, asset: Asset) -> SparseFile:
-        file = self._files.get(asset.file)
+        file = self._files.pop(asset.file, None)
         if file is None:
             address = asset.address(self._base, self._folders, self._per_host)
-            file = self._files[asset.file] = SparseFile(address, asset.href, self.counts, self._pieces, self._ended)
+            file = SparseFile(address, asset.href, self.counts, self._pieces, self._ended)
+        self._files[asset.file] = file  # the last that was wanted
         return file
 
     def _raster(self, asset: Asset) -> Raster:

@@ -13,7 +13,7 @@ from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
 from curation.model import STATIC, Season
 from curation.recipe import annotations as recipe_annotations
-from curation.recipe import atlas, files
+from curation.recipe import atlas, files, steps
 from curation.recipe.annotations import Annotation
 from curation.recipe.bounds import LEAST_PX
 from curation.recipe.digests import digest
@@ -22,6 +22,7 @@ from curation.recipe.schema import GridSpec, Recipe, UseSpec
 from curation.recipe.seasons import MOST_DAYS
 from curation.recipe.sources import ArraySpec, Shift, SourceSpec
 from curation.recipe.toml import read_toml
+from curation.recipe.uses import called, check_followed, picked, stored
 from curation.store import local, paths
 
 _NOT_PIXELS: Any = {
@@ -49,14 +50,16 @@ class Dataset:
 
     def __init__(self, recipe: Recipe, specs: dict[str, SourceSpec], path: Path, level: str = "") -> None:
         self.recipe = recipe
-        self.specs = {name: specs[name] for name in recipe.sources}
+        self.specs = {name: picked(specs[name], use, path) for name, use in recipe.sources.items()}
         self.path = path
         self.level = level
         """`children`, or empty: of roots, of a single level, and of all levels together."""
-        self.arrays: dict[str, dict[str, ArraySpec]] = {
+        self.read: dict[str, dict[str, ArraySpec]] = {
             name: _arrays(spec, recipe.sources[name], path) for name, spec in self.specs.items()
         }
-        """Source → name → array, as the recipe wants them: bands chosen, on one grid where asked for."""
+        """Source → name → array, as they are read of scenes: bands chosen, on one grid where the recipe asks for it."""
+        self.arrays = {name: stored(spec, self.read[name], path) for name, spec in self.specs.items()}
+        """Likewise, as they are stored: what its pick makes of those that are read."""
         self.levels: tuple[Dataset, ...] = (self,)
         """Its levels, the roots first."""
         if not level:
@@ -66,11 +69,7 @@ class Dataset:
             self._check_shift()
             return
         for name, spec in self.specs.items():
-            if spec.pick.follows and spec.pick.follows not in self.specs:
-                raise ConfigError(
-                    f"{path}: [sources.{name}] is chosen by {spec.pick.follows!r}, which the recipe does not use"
-                    f"{f' among the {level}' if level else ''}; add it"
-                )
+            check_followed(spec, self.specs, f"{path}: [sources.{name}]", level)
         for key, source in (("annual", recipe.labels.annual), ("seasonal", recipe.labels.seasonal)):
             want = STATIC if key == "annual" else "seasonal"
             if source and (not self.specs[source].kind.legend or self.specs[source].timeless != (want == STATIC)):
@@ -98,6 +97,7 @@ class Dataset:
                         f"{path}: [{level or 'grid'}] size_m = {recipe.grid.size_m:g} is no multiple of {array.res_m:g} m "
                         f"({spec.name} {array.bands}); choose another size, or leave these bands out"
                     )
+        steps.check(self.specs, self.arrays, recipe.grid.size, path)
         self._check_facts()
         if not level:
             self._check_shift()
@@ -219,12 +219,31 @@ class Dataset:
         The first two data arrays of the same pixels, at least `LEAST_PX` along a side.
         """
         pick, size = self.specs[source].pick, self.recipe.grid.size
-        for name, array in self.arrays[source].items() if pick.measures_shift else ():
+        for name, array in self.arrays[source].items() if pick.measures_shift and pick.follows else ():
             for other, reference in self.arrays[pick.follows or ""].items():
                 alike = array.is_data and reference.is_data and reference.pixel == array.pixel
                 if alike and array.px(size) >= LEAST_PX:
                     return Shift(other, name, array, array.px(size))
         return None
+
+    @functools.cached_property
+    def step_bytes(self) -> int:
+        """Decoded bytes of a patch's arrays that have a time axis; of its levels those of a sample's places together."""
+        if self.levels == (self,):
+            return steps.patch_bytes(self.specs, self.arrays, self.recipe.grid.size)
+        children = self.recipe.children
+        return sum(one.step_bytes * (children.per_cell if children and one.level else 1) for one in self.levels)
+
+    @property
+    def slab_patches(self) -> int:
+        """Patches per slab of a season: those of the recipe, or as many as have room where there is a time axis."""
+        return steps.together(self.recipe.cube.slab_patches, self.step_bytes, steps.SLAB_BYTES)
+
+    @property
+    def samples_per_shard(self) -> int:
+        """Samples per shard: those of the recipe, or as many as have room where there is a time axis."""
+        one = self.step_bytes * len(self.recipe.seasons)
+        return steps.together(self.recipe.pack.samples_per_shard, one, steps.SHARD_BYTES)
 
     def _has(self, source: str, season: str) -> bool:
         only = self.recipe.sources[source].seasons
@@ -393,13 +412,14 @@ def load_dataset(name_or_path: str) -> Dataset:
     queries = files.folder("stac_queries")
     known = sorted(p.stem for p in queries.glob("*.toml") if p.stem not in ("regions", "catalogs"))
     specs = {}
-    for source in recipe.sources:
-        if source not in known:
+    for source, use in recipe.sources.items():
+        file = use.of or source
+        if file not in known:
+            where = f"[sources.{source}]" + (f" of = {file!r}" if use.of else "")
             raise ConfigError(
-                f"{path}: [sources.{source}]: no such source; {did_you_mean(source, known)}known sources: "
-                f"{', '.join(known)}"
+                f"{path}: {where}: no such source; {did_you_mean(file, known)}known sources: {', '.join(known)}"
             )
-        specs[source] = read_toml(queries / f"{source}.toml", SourceSpec)
+        specs[source] = called(read_toml(queries / f"{file}.toml", SourceSpec), source, known, path)
     return Dataset(recipe, specs, path)
 
 

@@ -190,6 +190,12 @@ class UseSpec(StrictTable):
     catalog: str | None = Field(default=None, min_length=1, exclude=True)
     """The catalog asked for this source, where it is another than the recipe's. In digests stands who was asked in the end,
     not who says so: it is in no dump."""
+    of: str | None = Field(default=None, min_length=1, exclude=True)
+    """The source of `stac_queries/` that it is, where the recipe calls it otherwise: to use one twice, each in its own way.
+    In digests stands what that comes to."""
+    pick: str | dict[str, Any] | None = Field(default=None, exclude=True)
+    """How its scenes become a patch's pixels, where that is otherwise than its file says: the name of a pick, or a table of
+    its `name` and keys. In digests stands what is picked in the end, as for `catalog`."""
 
     @model_validator(mode="after")
     def _one_grid(self) -> Self:

@@ -48,9 +48,9 @@ class ArraySpec(StrictTable):
     """Resampling where the target is finer than, or as fine as, the scene."""
     down: Resampling = "average"
     """Resampling where the target is coarser than the scene."""
-    role: Literal["data", "mask", "classes", "count", "quality"] = "data"
+    role: Literal["data", "mask", "classes", "count", "quality", "day"] = "data"
     """`mask` is read first and decides; `classes` holds codes and is never interpolated; `count` and `quality` say of each
-    pixel of a mean how many orbits and footprints it is of, and how good they were."""
+    pixel of a mean or a composite what it is of (orbits, footprints, scenes), and how good they were; `day` of which day."""
     suffix: str = ""
     """Told after the source's name in the array's name, where two arrays would share one."""
 
@@ -62,7 +62,7 @@ class ArraySpec(StrictTable):
     @property
     def tells_of_mean(self) -> bool:
         """Whether it says of each pixel of a mean what that is of."""
-        return self.role in ("count", "quality")
+        return self.role in ("count", "quality", "day")
 
     @property
     def is_count(self) -> bool:
@@ -176,10 +176,10 @@ class Pick(StrictTable, ABC):
     """Whether each scene that touches a place is part of its pixels: one that cannot be read is missed by all."""
     tried: ClassVar[bool] = False
     """Whether it is looked for with each candidate of the source it goes with, which is passed by where there is none."""
-    wants_clear: ClassVar[bool] = False
-    """Whether scenes cloudier than the recipe's `max_scene_cloud_pct` are not even looked at."""
     measures_shift: ClassVar[bool] = False
     """Whether its shift against the one it goes with is measured."""
+    has_one_scene: ClassVar[bool] = True
+    """Whether a patch's pixels are of one scene, which others may go with."""
 
     @property
     def follows(self) -> str | None:
@@ -187,9 +187,18 @@ class Pick(StrictTable, ABC):
         return None
 
     @property
-    def one_way(self) -> bool:
-        """Whether a place keeps to one orbit direction, fixed from the counts over all seasons."""
+    def wants_clear(self) -> bool:
+        """Whether scenes cloudier than the recipe's `max_scene_cloud_pct` are not even looked at."""
         return False
+
+    @property
+    def one_way(self) -> bool:
+        """Whether a place keeps to one orbit direction or relative orbit, fixed from the counts over all seasons."""
+        return False
+
+    def orbit_of(self, seasons: Sequence[Sequence[Scene]], place: Location) -> tuple[str | None, int | None]:
+        """The orbit direction and the relative orbit that a place keeps to, from the scenes of all seasons; None: any."""
+        return None, None
 
     @property
     def fills(self) -> bool:
@@ -201,8 +210,21 @@ class Pick(StrictTable, ABC):
         """How far in time from the scene it goes with its own may lie; None: as far as the recipe's `max_gap_days`."""
         return None
 
+    @property
+    def most_steps(self) -> int | None:
+        """Most acquisitions of a patch, where its arrays have a time axis; None: one moment, and no such axis."""
+        return None
+
     def check(self, source: SourceSpec) -> None:
         """Passes where the source has what the pick wants. Raises ValueError otherwise."""
+
+    def stored(self, source: SourceSpec, arrays: dict[str, ArraySpec]) -> dict[str, ArraySpec]:
+        """The arrays of a cube, by name, of those that are read. Raises ValueError where the pick cannot do with these."""
+        return arrays
+
+    def most_scenes(self, limits: QualitySpec) -> int:
+        """Most scenes whose bands are read for a patch."""
+        return 1
 
     def least_valid(self, usual: float) -> float:
         """Least fraction of pixels with data, where the recipe says nothing of the source itself."""
@@ -245,6 +267,8 @@ class Kind(StrictTable, ABC):
     """Whether its scenes may say where the satellite's orbit is from."""
     corrects_relief: ClassVar[bool] = False
     """Whether it can take pixels from where relief has displaced them."""
+    composes: ClassVar[bool] = False
+    """Whether its pixels are measured values on a grid, which those of other scenes may be put together with."""
     keeps_gaps: ClassVar[bool] = False
     """Whether gaps are in its nature: a patch with few valid pixels, or none, is told and not refused."""
 
@@ -387,7 +411,7 @@ class SourceSpec(StrictTable):
     @property
     def limits_cloud(self) -> bool:
         """Whether a search leaves out what is too cloudy by the items' own word."""
-        return self.pick.wants_clear and not self.kind.whole_orbits
+        return self.pick.wants_clear and self.mask is not None and not self.kind.whole_orbits
 
     @property
     def mask_codes(self) -> list[int]:

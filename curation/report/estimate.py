@@ -64,9 +64,10 @@ def of_cube(run: Run, cube: Cube) -> Estimate:
     for spec in cube.sources:
         form = run.catalogs.form_of(spec)
         looked_at = sum(its.name == spec.name for its, _, _ in wanted) if todo and form and spec.pick.wants_clear else 0
-        scenes += todo * (MASKS_PER_PATCH if spec.mask else 1)
-        for array in cube.dataset.arrays[spec.name].values():
-            times = MASKS_PER_PATCH if array.is_mask else 1
+        most = spec.pick.most_scenes(cube.dataset.recipe.quality)
+        scenes += todo * max(most, MASKS_PER_PATCH if spec.mask else 1)
+        for array in cube.dataset.read[spec.name].values():
+            times = max(most, MASKS_PER_PATCH if array.is_mask else 1)
             windows = todo * len(array.bands) * times
             requests += windows * REQUESTS_PER_WINDOW
             block = _block_px(form, array)
@@ -76,8 +77,17 @@ def of_cube(run: Run, cube: Cube) -> Estimate:
                 looks = looked_at * len(array.bands) * COARSE_BLOCKS
                 requests += looks
                 read += looks * block**2 * np.dtype(array.dtype).itemsize * PACKED
+        for array in cube.dataset.arrays[spec.name].values():
             px = array.px(cube.dataset.recipe.grid.size)
-            disk += todo * len(array.bands) * px * px * np.dtype(array.dtype).itemsize * PACKED
+            disk += (
+                todo
+                * (spec.pick.most_steps or 1)
+                * len(array.bands)
+                * px
+                * px
+                * np.dtype(array.dtype).itemsize
+                * PACKED
+            )
     return Estimate(region, season, len(cube.locations), todo, len(wanted), scenes, requests, read, disk)
 
 

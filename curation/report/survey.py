@@ -143,10 +143,10 @@ class Survey:
         rows = self.facts[key]
         return None if rows is None else rows[slot]
 
-    def pixels(self, cube: CubeContents, name: str, location: str) -> NDArray[Any] | None:
-        """(band, y, x) of one array of an ok patch; None where it is damaged, which is kept."""
+    def pixels(self, cube: CubeContents, name: str, location: str, step: int | None = None) -> NDArray[Any] | None:
+        """(band, y, x) of one array of an ok patch, of a time axis at a step; None where it is damaged, which is kept."""
         try:
-            return cube.pixels(name, location)
+            return cube.pixels(name, location, step)
         except DamageError as err:
             self.damage[str(err)] = None
             return None

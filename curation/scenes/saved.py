@@ -308,7 +308,7 @@ class Searches:
         return {s["id"] for s in json.loads(answer)["scenes"]}
 
     def _query(self, spec: SourceSpec, window: Window, cell: SearchCell) -> Query:
-        arrays = self.dataset.arrays[spec.name].values()
+        arrays = self.dataset.read[spec.name].values()
         bands = spec.kind.sought([b for a in arrays for b in a.bands])
         return Query(spec, bands, window, cell, self.dataset.recipe.quality.max_scene_cloud_pct)
 

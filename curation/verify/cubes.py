@@ -110,7 +110,12 @@ def _slab(store: Store, its: CubeCheck, record: SlabRecord, found: Verified) -> 
     wrong = _unproven(store, its, record, objects, found)
     for name, (spec, _) in cube.arrays.items():
         key = cube.array_key(name, record.slab)
-        expected = {slots[o.id]: o for o in record.patches if name in o.chunks}
+        expected = {
+            slot: (o, its)
+            for o in record.patches
+            if name in o.chunks
+            for slot, its in cube.recorded_chunks(name, slots[o.id], o.chunks[name]).items()
+        }
         lacking = [
             o.id
             for o in record.patches
@@ -120,25 +125,27 @@ def _slab(store: Store, its: CubeCheck, record: SlabRecord, found: Verified) -> 
             wrong.add(patch)
             found.faults.append(f"{store.where(key)}: {patch} is ok, but no chunk of {name} is recorded of it")
         if key not in objects:
-            wrong |= {o.id for o in expected.values()}
-            found.faults += [f"{store.where(key)}: no object is recorded for {o.id}" for o in expected.values()]
+            held = dict.fromkeys(o.id for o, _ in expected.values())
+            wrong |= held.keys()
+            found.faults += [f"{store.where(key)}: no object is recorded for {patch}" for patch in held]
             continue
         data = objects[key]
         if data is None:
-            wrong |= {o.id for o in expected.values()}
+            wrong |= {o.id for o, _ in expected.values()}
             continue  # named already
         try:
-            chunks = zarrshard.parse(data, cube.slab_patches, store.where(key))
+            chunks = zarrshard.parse(data, cube.slab_chunks(name), store.where(key))
         except DamageError as err:
             found.faults.append(str(err))
-            wrong |= {o.id for o in expected.values()}
+            wrong |= {o.id for o, _ in expected.values()}
             continue
         for slot in sorted(set(chunks) | set(expected)):
-            outcome = expected.get(slot)
-            if outcome is None:
+            if slot not in expected:
                 if key not in rewritten:
                     found.faults.append(f"{store.where(key)}: slot {slot} holds pixels that nobody recorded")
-            elif slot not in chunks or chunk_hash(chunks[slot]) != outcome.chunks[name]:
+                continue
+            outcome, its_hash = expected[slot]
+            if slot not in chunks or chunk_hash(chunks[slot]) != its_hash:
                 wrong.add(outcome.id)
                 found.faults.append(f"{store.where(key)}: slot {slot} is not the chunk recorded of {outcome.id}")
     its.left += len(rewritten)

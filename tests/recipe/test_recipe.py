@@ -269,6 +269,65 @@ def test_every_band_goes_on_one_grid_where_the_recipe_asks_for_it():
     assert [a.res_m for a in dataset.arrays["dem"].values()] == [10]
 
 
+@pytest.mark.parametrize(
+    ("pick", "want"),
+    [
+        ("nearst", r"recipe.toml: \[sources.s1rtc\] pick: no such name 'nearst'; did you mean nearest\?"),
+        ("mean", r"\[sources.s1rtc\] pick: pick = 'mean' is for kind = 'swath'"),
+        ({"name": "nearest", "goes_with": 3}, r"\[sources.s1rtc.pick\] goes_with: Input should be a valid string"),
+        ({"name": "nearest", "goes": "s2l2a"}, "'nearest' has no key 'goes'; did you mean goes_with"),
+        ({"name": "nearest", "goes_with": "s3olci"}, "is chosen by 's3olci', which the recipe does not use"),
+        ({"name": "nearest", "goes_with": "dem"}, "is chosen by 'dem', whose pixels are of several scenes"),
+        ({"name": "nearest", "goes_with": "dynamicworld"}, "'dynamicworld', which itself goes with 's2l2a'"),
+        ("clearest", r"\[sources.s1rtc\] pick: pick = 'clearest' wants an array with role 'mask'"),
+    ],
+)
+def test_a_pick_of_the_recipe_is_checked_as_that_of_the_source_is(pick, want):
+    with pytest.raises(ConfigError, match=want):
+        varied(sources={"s1rtc": {"pick": pick}})
+
+
+@pytest.mark.parametrize(
+    ("line", "want"),
+    [
+        ('s1up = { of = "s1rct" }', r"\[sources.s1up\] of = 's1rct': no such source; did you mean s1rtc"),
+        (
+            's1_up = { of = "s1rtc" }',
+            r"\[sources.s1rtc\] of: another name for it, 's1_up': expected lower-case letters",
+        ),
+        ('s1grd = { of = "s1rtc" }', r"\[sources.s1grd\] of = 's1rtc': 's1grd' is another source"),
+    ],
+)
+def test_a_source_is_called_otherwise_by_a_name_that_a_source_may_have(tmp_path, line, want):
+    text = load_dataset("starter").path.read_text().replace("\ndem = {}", f"\n{line}\ndem = {{}}")
+    (tmp_path / "recipe.toml").write_text(text)
+    with pytest.raises(ConfigError, match=want):
+        load_dataset(str(tmp_path))
+
+
+def test_composites_store_what_their_pixels_are_of_and_medoids_want_one_grid():
+    alone = {"dynamicworld": {"pick": "first-after"}, "s1rtc": {"pick": "clear-mean"}}
+    with pytest.raises(ConfigError, match=r"\[sources.s2l2a\]: pick = 'medoid' .* in 3 arrays .*'res_m'"):
+        varied(sources={"s2l2a": {"pick": "medoid"}} | alone)
+    with pytest.raises(ConfigError, match="pick = 'median' is for rasters of measured values"):
+        varied(sources={"dem": {"pick": "median"}})
+    for pick, beside in (("medoid", ["count", "day"]), ("first-valid", ["day"]), ("median", ["count"])):
+        dataset = varied(sources={"s2l2a": {"pick": pick, "res_m": 10.0}} | alone)
+        assert list(dataset.arrays["s2l2a"]) == ["s2l2a_10m", *(f"s2l2a_{b}_10m" for b in beside)]
+        assert list(dataset.read["s2l2a"]) == ["s2l2a_10m", "s2l2a_scl_20m"]
+        assert list(dataset.arrays["s1rtc"]) == ["s1rtc_10m", "s1rtc_count_10m"]
+
+
+def test_a_pick_of_the_recipe_goes_before_that_of_the_source_on_each_level():
+    both_ways = {"s1rtc": {"pick": {"name": "nearest", "goes_with": "s2l2a"}}}
+    assert not varied(sources=both_ways).specs["s1rtc"].pick.one_way
+    base = load_dataset("ssl4eo-s")
+    value = copy.deepcopy(base.recipe.model_dump())
+    value["sources"] |= both_ways
+    below = Dataset(Recipe.model_validate(value), base.specs, base.path).levels[1]
+    assert not below.specs["s1rtc"].pick.one_way
+
+
 def test_bands_that_differ_in_kind_are_not_put_in_one_array():
     base = load_dataset("starter")
     spec = source("s2l2a")
@@ -338,6 +397,8 @@ def digests(dataset: Dataset, catalog: str = "planetary-computer") -> dict[str, 
         ({"split": {"val_fraction": 0.1}}, {"release"}),
         ({"split": {"unshared": ["s2l2a"]}}, {"release"}),
         ({"quality": {"max_shift_px": 2.0}}, {"pixels"}),
+        ({"sources": {"s1rtc": {"pick": {"name": "nearest", "goes_with": "s2l2a"}}}}, {"pixels"}),
+        ({"sources": {"s2l2a": {"pick": "clearest"}}}, set()),
         ({"fetch": {"requests_per_host": 3}}, set()),
         ({"pack": {"radar": "float32"}}, {"release"}),
         ({"pack": {"target": 100}}, {"release"}),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,14 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
+from curation.cubes.arrays import python
+from curation.cubes.chunks import each_hash
 from curation.cubes.cube import Cube
 from curation.errors.printable import storable
 from curation.model import STATIC, Location, iso
 from curation.outcomes import PatchOutcome, Status
 from curation.places import grid
-from curation.recipe.facts import FILL
+from curation.recipe.facts import FILL, step_axis
 from curation.recipe.sources import ArraySpec, SourceSpec
 from curation.store.objects import Store
 
@@ -53,26 +56,25 @@ class ExportPatch:
         """Its pixel arrays, by name; those of sources that it lacks are none of them."""
         return {n: self.cube.arrays[n] for n in sorted(self.outcome.chunks)}
 
-    def pixels(self, name: str) -> NDArray[Any]:
-        """(band, y, x) of an array in its stored dtype, checked against the ledger's hash.
-
-        Raises:
-            DamageError: the chunk is not there, or is not what was committed.
-        """
-        return self.cube.read_chunk(self.store, name, self.number, self.outcome.chunks[name])
+    def layers(self) -> Iterator[Layer]:
+        """Its pixels (band, y, x) by array; of an array with a time axis by step."""
+        for name, recorded in sorted(self.outcome.chunks.items()):
+            count = len(each_hash(recorded))
+            steps: Iterable[int | None] = range(count) if self.cube.steps(name) else [None]
+            yield from (Layer(self, name, step) for step in steps)
 
     def transform(self, name: str) -> Affine:
         """From column and row of an array to its CRS."""
         found: Affine = grid.geobox(self.place, self.cube.arrays[name][1].step(self.place.size_m)).transform
         return found
 
-    def time(self, source: str) -> dt.datetime | None:
-        """When a source was sensed, UTC; None where that is not known, or it has no time."""
-        seconds = self.facts.get(f"{source}_time")
-        return None if seconds is None else dt.datetime.fromtimestamp(round(float(seconds), 3), dt.UTC)
+    def times(self, source: str) -> list[dt.datetime]:
+        """When a source was sensed, UTC: at each step, of one with a time axis; none where that is not known."""
+        seconds = np.atleast_1d(np.asarray(self.facts.get(f"{source}_time", np.nan), np.float64))
+        return [dt.datetime.fromtimestamp(round(s, 3), dt.UTC) for s in seconds.tolist() if np.isfinite(s)]
 
     def scenes(self, source: str) -> tuple[str, ...]:
-        """Ids of the scenes that a source's pixels come from."""
+        """Ids of the scenes that a source's pixels come from; in order of steps, of one with a time axis."""
         its = self.outcome.sources.get(source)
         # Whatever a catalog calls its items: no URL that may be signed goes on from here.
         return tuple(map(storable, its.scenes)) if its is not None and its.status is Status.OK else ()
@@ -80,60 +82,103 @@ class ExportPatch:
     def span(self) -> tuple[dt.datetime, dt.datetime]:
         """From when until when its pixels are: as its sources were sensed, else its season; of `static` all seasons."""
         dataset = self.cube.dataset
-        times = [t for name in self.outcome.sources if (t := self.time(name)) is not None]
+        times = [t for name in self.outcome.sources for t in self.times(name)]
         if not times:
             seasons = dataset.season_names() if self.cube.season == STATIC else [self.cube.season]
             windows = [w for s in seasons if (w := dataset.recipe.season(s).window(self.place)) is not None]
             times = [t for w in windows for t in (w.start, w.end - dt.timedelta(milliseconds=1))]
         return min(times), max(times)
 
-    def tags(self, name: str) -> dict[str, str]:
-        """What is told beside an array's pixels, as text: where they come from, and what was measured of them."""
-        spec, array = self.cube.arrays[name]
-        when = self.time(spec.name)
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One array of a patch, at one step where it has a time axis: what becomes a file."""
+
+    patch: ExportPatch
+    name: str
+    """The array's."""
+    step: int | None = None
+
+    @property
+    def spec(self) -> SourceSpec:
+        """Its source."""
+        return self.patch.cube.arrays[self.name][0]
+
+    @property
+    def array(self) -> ArraySpec:
+        """Its form."""
+        return self.patch.cube.arrays[self.name][1]
+
+    @property
+    def label(self) -> str:
+        """`<array>`, or `<array>-<step>`, counted from 0: its files' names have it."""
+        return self.name if self.step is None else f"{self.name}-{self.step:03d}"
+
+    @property
+    def transform(self) -> Affine:
+        """From column and row to the CRS."""
+        return self.patch.transform(self.name)
+
+    def pixels(self) -> NDArray[Any]:
+        """(band, y, x) in the stored dtype, checked against the ledger's hash.
+
+        Raises:
+            DamageError: the chunk is not there, or is not what was committed.
+        """
+        its = self.patch
+        return its.cube.read_chunk(its.store, self.name, its.number, its.outcome.chunks[self.name], self.step)
+
+    def tags(self) -> dict[str, str]:
+        """What is said beside the pixels, as text: where they come from, and what was measured of them."""
+        patch, cube, spec = self.patch, self.patch.cube, self.spec
+        times, scenes = patch.times(spec.name), patch.scenes(spec.name)
+        if self.step is not None:
+            times, scenes = times[self.step : self.step + 1], scenes[self.step : self.step + 1]
         own = f"{spec.name}_"
-        measured = {k.removeprefix(own): _text(v) for k, v in self.known().items() if k.startswith(own)}
+        measured = {k.removeprefix(own): _text(v) for k, v in self._measured().items() if k.startswith(own)}
         described = {
-            "dataset": self.cube.dataset.name,
-            "title": self.cube.dataset.recipe.title,
-            "patch": self.name,
-            "region": self.cube.region,
-            "season": self.cube.season,
-            "location": self.place.id,
+            "dataset": cube.dataset.name,
+            "title": cube.dataset.recipe.title,
+            "patch": patch.name,
+            "region": cube.region,
+            "season": cube.season,
+            "location": patch.place.id,
             "source": spec.name,
             "source_title": spec.title,
-            "array": name,
-            "units": array.unit,
-            "role": array.role,
-            "scenes": " ".join(self.scenes(spec.name)),
-            "time": "" if when is None else iso(when),
+            "array": self.name,
+            "step": "" if self.step is None else str(self.step),
+            "units": self.array.unit,
+            "role": self.array.role,
+            "scenes": " ".join(scenes),
+            "time": " ".join(map(iso, times)),
             "licence": spec.licence,
             "comment": spec.comment,
-            "chunk_xxh3_128": self.outcome.chunks[name],
+            "chunk_xxh3_128": each_hash(patch.outcome.chunks[self.name])[self.step or 0],
         }
-        apart = (STATUS, REASON)
-        return {k: v for k, v in (measured | described).items() if v and k not in apart}
+        return {k: v for k, v in (measured | described).items() if v and k not in (STATUS, REASON)}
 
-    def known(self) -> dict[str, Any]:
-        """Its facts that were measured."""
-        types = {f.name: f.type for f in self.cube.facts}
-        unknown = {"string": FILL["string"], "int16": FILL["int16"]}
-        return {
-            k: v
-            for k, v in self.facts.items()
-            if v is not None and (isinstance(v, np.ndarray) or v != unknown.get(types[k]))
-        }
+    def _measured(self) -> dict[str, Any]:
+        """Facts of its patch that were measured; of those along the time axis what holds of the step."""
+        axis, out = step_axis(self.spec.name), dict[str, Any]()
+        for fact in self.patch.cube.facts:
+            value = self.patch.facts.get(fact.name)
+            if value is not None and fact.axis == axis and self.step is not None:
+                value = python(value[self.step], dataclasses.replace(fact, axis=None))
+            unknown = FILL[fact.type] if fact.type in ("string", "int16") else None
+            if value is not None and (isinstance(value, np.ndarray) or value != unknown):
+                out[fact.name] = value
+        return out
 
-    def is_codes(self, name: str) -> bool:
-        """Whether an array holds codes, which nobody may average."""
-        return self.cube.arrays[name][1].role in ("mask", "classes")
+    @property
+    def is_codes(self) -> bool:
+        """Whether it holds codes, which nobody may average."""
+        return self.array.role in ("mask", "classes")
 
-    def codes(self, name: str) -> dict[int, tuple[str, str | None]]:
+    def codes(self) -> dict[int, tuple[str, str | None]]:
         """Code → name and colour (`#rrggbb`, where there is one) of an array of codes; empty of another."""
-        spec, array = self.cube.arrays[name]
-        if array.is_mask and spec.legend is not None:
-            return {c.code: (c.name, c.colour) for c in spec.legend.codes}
-        return {c.code: (c.name, c.colour) for c in spec.kind.legend} if self.is_codes(name) else {}
+        if self.array.is_mask and self.spec.legend is not None:
+            return {c.code: (c.name, c.colour) for c in self.spec.legend.codes}
+        return {c.code: (c.name, c.colour) for c in self.spec.kind.legend} if self.is_codes else {}
 
 
 def _text(value: Any) -> str:

@@ -11,9 +11,10 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from curation.cubes.chunks import each_hash
 from curation.cubes.cube import Cube
 from curation.model import Location
-from curation.pack.export.patch import ExportPatch
+from curation.pack.export.patch import ExportPatch, Layer
 from curation.recipe.dataset import Dataset
 from curation.recipe.sources import SourceSpec
 from curation.store.objects import Store
@@ -157,31 +158,29 @@ def _described(spec: SourceSpec) -> dict[str, Any]:
 
 
 class OfPatches(Form):
-    """A form with files of each patch."""
+    """A form with a file per patch, array and step."""
 
     suffix: ClassVar[str]
 
     @abstractmethod
-    def of_patch(self, patch: ExportPatch) -> Iterator[tuple[str, bytes]]:
-        """Key and bytes of each file of a patch."""
-
-    def key(self, patch: ExportPatch, array: str) -> str:
-        """`<region>/<season>/<id>-<season>-<array>.<suffix>`: a file's name alone tells what it is."""
-        season = patch.cube.season
-        return f"{patch.cube.name}/{patch.place.id}-{season}-{array}.{self.suffix}"
+    def file(self, layer: Layer) -> bytes:
+        """The file of an array of a patch, at one step where it has a time axis."""
 
     def files(self, piece: SlabPiece) -> Iterator[tuple[str, bytes]]:
-        """Those of each patch."""
+        """`<region>/<season>/<id>-<season>-<array>[-<step>].<suffix>`: a file's name alone says what it is."""
         for patch in piece.patches():
-            yield from self.of_patch(patch)
+            name, season = f"{patch.cube.name}/{patch.place.id}", patch.cube.season
+            for layer in patch.layers():
+                yield f"{name}-{season}-{layer.label}.{self.suffix}", self.file(layer)
 
     def expected(self, piece: SlabPiece) -> tuple[int, int]:
-        """A file per array that a patch has."""
+        """A file per array that a patch has, and step of it."""
         cube = piece.cube
-        size = {n: int(np.prod(cube.chunk_shape(n))) * np.dtype(a.dtype).itemsize for n, (_, a) in cube.arrays.items()}
+        size = {n: int(np.prod(cube.pixel_shape(n))) * np.dtype(a.dtype).itemsize for n, (_, a) in cube.arrays.items()}
         ids = {piece.places[slot].id for slot in piece.wanted}
-        arrays = [name for o in piece.record.patches if o.id in ids for name in o.chunks]
-        return len(arrays), sum(size[name] for name in arrays)
+        arrays = [its for o in piece.record.patches if o.id in ids for its in o.chunks.items()]
+        counts = [(name, len(each_hash(recorded))) for name, recorded in arrays]
+        return sum(n for _, n in counts), sum(size[name] * n for name, n in counts)
 
 
 def digest(form: Form, piece: ExportPiece, written_by: str) -> str:

@@ -27,7 +27,7 @@ ROWS = (
     Mutant(
         "pixels that are read are those recorded",
         "curation/cubes/cube.py",
-        "if (found := chunk_hash(chunk)) != expected:",
+        "if (found := chunk_hash(chunk)) != wanted[slot]:",
         'if (found := "") != "":',
         ("tests/cubes/test_cube.py::test_a_chunk_that_is_not_what_was_committed_is_refused",),
     ),
@@ -82,9 +82,9 @@ ROWS = (
     ),
     Mutant(
         "facts of a cube are what was recorded",
-        "curation/cubes/open_cube.py",
-        "data = read_checked(cube.store, recorded, key)",
-        "data = cube.store.get(key)",
+        "curation/cubes/open_patch.py",
+        "data = read_checked(self.store, recorded, key)",
+        "data = self.store.get(key)",
         (
             "tests/cubes/test_open_cube.py::test_what_is_gone_or_changed_is_an_error_when_it_is_read_and_never_nodata[True-s2l2a_valid_fraction]",
         ),
@@ -123,5 +123,12 @@ ROWS = (
         "    dates.check(dataset, kept)  # the",
         "    #",
         ("tests/places/test_dates.py::test_a_season_that_is_set_around_another_column_later_is_looked_at_again",),
+    ),
+    Mutant(
+        "chunks of steps stand in places of their own patch",
+        "curation/cubes/cube.py",
+        "first = slot * self.chunks_per_patch(name)",
+        "first = slot",
+        ("tests/test_series.py::test_each_clear_acquisition_is_a_step_and_beyond_there_is_nothing",),
     ),
 )

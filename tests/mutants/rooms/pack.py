@@ -741,5 +741,17 @@ ROWS = (
         "    if west >= -180 and east <= 180:\n",
         "    if True:\n",
         ("tests/pack/export/forms/test_stac.py::test_a_footprint_is_cut_at_the_antimeridian",),
+        "statistics are of all steps",
+        "curation/pack/shard.py",
+        "zip(entry.bands, np.moveaxis(pixels, -3, 0), strict=True)",
+        "zip(entry.bands, pixels.reshape(-1, *pixels.shape[-3:])[0], strict=True)",
+        ("tests/test_series.py::test_the_batch_is_padded_and_tells_each_time",),
+    ),
+    Mutant(
+        "a sample tells the times of its own steps",
+        "curation/pack/meta.py",
+        "for seconds in value[:steps]]",
+        "for seconds in value[:1]]",
+        ("tests/test_series.py::test_the_batch_is_padded_and_tells_each_time",),
     ),
 )

@@ -18,6 +18,13 @@ ROWS = (
         ("tests/recipe/test_recipe.py::test_two_sources_of_one_fact_are_refused",),
     ),
     Mutant(
+        "a pick of the recipe goes before that of the source",
+        "curation/recipe/uses.py",
+        '{"pick": use.pick}',
+        "{}",
+        ("tests/recipe/test_recipe.py::test_a_pick_of_the_recipe_goes_before_that_of_the_source_on_each_level",),
+    ),
+    Mutant(
         "a partner is sought beyond the season's window",
         "curation/recipe/dataset.py",
         "if self.specs[source].pick.follows is None:",
@@ -227,5 +234,19 @@ ROWS = (
         "        if sorted(told) != sorted(self.mask_codes):\n",
         "        if False:\n",
         ("tests/report/test_panels.py::test_a_legend_names_the_codes_of_its_mask_and_no_others",),
+    ),
+    Mutant(
+        "a slab with a time axis holds no more than has room",
+        "curation/recipe/steps.py",
+        "return most if not one else max(1, min(most, room // one))",
+        "return most",
+        ("tests/test_series.py::test_slabs_and_shards_hold_no_more_than_has_room",),
+    ),
+    Mutant(
+        "nothing goes with a composite",
+        "curation/recipe/uses.py",
+        "    if not its.has_one_scene or specs[other].timeless:\n",
+        "    if False:\n",
+        ("tests/recipe/test_recipe.py::test_a_pick_of_the_recipe_is_checked_as_that_of_the_source_is",),
     ),
 )

@@ -542,4 +542,13 @@ ROWS = (
         "if False:",
         ("tests/scenes/test_api.py::test_a_value_that_is_none_costs_its_item_alone_and_no_page",),
     ),
+    Mutant(
+        "an acquisition in two tiles is one step",
+        "curation/scenes/rank.py",
+        "            its.append(scene)\n",
+        "            groups.append([scene])\n",
+        (
+            "tests/scenes/test_rank.py::test_of_two_tiles_of_an_acquisition_that_of_the_zone_comes_first_and_ids_tell_the_datatake_too",
+        ),
+    ),
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from curation.pack.export.forms.geotiff import BLOCK_PX, Geotiff
-from curation.pack.export.patch import ExportPatch
+from curation.pack.export.patch import Layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Cog(Geotiff):
     name: ClassVar[str] = "cog"
     driver: ClassVar[str] = "COG"
 
-    def options(self, patch: ExportPatch, name: str) -> dict[str, object]:
+    def options(self, layer: Layer) -> dict[str, object]:
         """Tiles as GeoTIFFs have them, and overviews."""
-        resampling = "nearest" if patch.is_codes(name) else "average"
+        resampling = "nearest" if layer.is_codes else "average"
         return {"blocksize": BLOCK_PX, "overview_resampling": resampling, "level": 6, "predictor": "yes"}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from rasterio.io import MemoryFile
 
-from curation.pack.export.patch import ExportPatch, scale_of
+from curation.pack.export.patch import Layer, scale_of
 from curation.pack.export.pieces import OfPatches
 
 BLOCK_PX = 256
@@ -29,21 +28,17 @@ class Geotiff(OfPatches):
     suffix: ClassVar[str] = "tif"
     driver: ClassVar[str] = "GTiff"
 
-    def of_patch(self, patch: ExportPatch) -> Iterator[tuple[str, bytes]]:
-        """A file per array."""
-        for name in patch.arrays:
-            yield self.key(patch, name), self._file(patch, name)
-
-    def options(self, patch: ExportPatch, name: str) -> dict[str, object]:
+    def options(self, layer: Layer) -> dict[str, object]:
         """What the driver is told beside the pixels' form."""
-        array = patch.arrays[name][1]
+        array = layer.array
         predictor = 3 if array.dtype == "float32" else 2
         tiles = {"tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX}
-        is_large = array.px(patch.place.size_m) > BLOCK_PX
+        is_large = array.px(layer.patch.place.size_m) > BLOCK_PX
         return {"predictor": predictor, "zlevel": 6, "interleave": "band", **(tiles if is_large else {})}
 
-    def _file(self, patch: ExportPatch, name: str) -> bytes:
-        pixels, (spec, array) = patch.pixels(name), patch.arrays[name]
+    def file(self, layer: Layer) -> bytes:
+        """All bands of an array."""
+        pixels, spec, array = layer.pixels(), layer.spec, layer.array
         count, height, width = pixels.shape
         with MemoryFile() as memory:
             with memory.open(
@@ -53,17 +48,17 @@ class Geotiff(OfPatches):
                 width=width,
                 dtype=pixels.dtype.name,
                 nodata=array.nodata,
-                crs=f"EPSG:{patch.place.epsg}",
-                transform=patch.transform(name),
+                crs=f"EPSG:{layer.patch.place.epsg}",
+                transform=layer.transform,
                 compress="deflate",
-                **self.options(patch, name),
+                **self.options(layer),
             ) as out:
                 out.write(pixels)
                 out.descriptions = tuple(array.bands)
                 out.scales = (scale_of(array.unit),) * count
                 out.units = (array.unit,) * count
-                codes = patch.codes(name)
-                tags = patch.tags(name)
+                codes = layer.codes()
+                tags = layer.tags()
                 if codes:
                     tags["codes"] = json.dumps({str(c): n for c, (n, _) in codes.items()}, ensure_ascii=False)
                 out.update_tags(**tags)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +11,7 @@ import numpy as np
 import pyproj
 import xarray as xr
 
-from curation.pack.export.patch import ExportPatch, quantity, scale_of
+from curation.pack.export.patch import Layer, quantity, scale_of
 from curation.pack.export.pieces import OfPatches
 
 
@@ -27,18 +26,17 @@ class Netcdf4(OfPatches):
     name: ClassVar[str] = "netcdf"
     suffix: ClassVar[str] = "nc"
 
-    def of_patch(self, patch: ExportPatch) -> Iterator[tuple[str, bytes]]:
-        """A file per array."""
-        for name in patch.arrays:
-            yield self.key(patch, name), _file(patch, name)
+    def file(self, layer: Layer) -> bytes:
+        """All bands of an array."""
+        return _file(layer)
 
 
-def _file(patch: ExportPatch, name: str) -> bytes:
-    pixels, (spec, array), place = patch.pixels(name), patch.arrays[name], patch.place
-    where, crs = patch.transform(name), pyproj.CRS.from_epsg(place.epsg)
+def _file(layer: Layer) -> bytes:
+    pixels, spec, array, place = layer.pixels(), layer.spec, layer.array, layer.patch.place
+    where, crs = layer.transform, pyproj.CRS.from_epsg(place.epsg)
     height, width = pixels.shape[1:]
     scale = scale_of(array.unit)
-    codes = patch.codes(name)
+    codes = layer.codes()
     variables: dict[str, Any] = {}
     for band, plane in zip(array.bands, pixels, strict=True):
         its = spec.band(band).model_dump(exclude_none=True)
@@ -61,7 +59,7 @@ def _file(patch: ExportPatch, name: str) -> bytes:
         "y": ("y", y, {"axis": "Y", "standard_name": kind[1], "units": unit}),
         "spatial_ref": ((), np.int32(0), grid),
     }
-    dataset = xr.Dataset(variables, coords, {"Conventions": "CF-1.11", **patch.tags(name)})
+    dataset = xr.Dataset(variables, coords, {"Conventions": "CF-1.11", **layer.tags()})
     packed = {band: {"zlib": True, "complevel": 6, "shuffle": True} for band in array.bands}
     own = packed | {axis: {"_FillValue": None} for axis in ("x", "y")}
     with tempfile.TemporaryDirectory(prefix="curation-export-") as made:

@@ -27,6 +27,7 @@ from curation.format.index import Index
 from curation.format.names import split_member
 from curation.pack.export.of_shards import ShardPiece, ShardSample, column_of
 from curation.pack.export.pieces import ExportScope, Form
+from curation.store.objects import Store
 
 SPLITS = {"val": "validation"}
 """What the hub calls a split otherwise."""
@@ -54,6 +55,21 @@ class Parquet(Form):
     of_shards: ClassVar[bool] = True
     noun: ClassVar[str] = "sample"
     last_files: ClassVar[int] = 1
+
+    def prepared(self, asked: ExportScope, store: Store, to: Store) -> ExportScope:
+        """As it is.
+
+        Raises:
+            ConfigError: arrays have a time axis, which is another length in each sample.
+        """
+        for piece in asked.pieces[:1]:
+            names = dict.fromkeys(split_member(m).array for m in piece.members)
+            if ragged := [n for n in names if n in piece.arrays and piece.arrays[n].steps is not None]:
+                raise ConfigError(
+                    f"--format parquet: {', '.join(ragged)} have a time axis, which this form does not hold: leave their "
+                    "seasons out with --season, or take geotiff, cog, netcdf or npz, which have a file per step"
+                )
+        return asked
 
     def expected(self, piece: ShardPiece) -> tuple[int, int]:
         """A file per shard."""
@@ -148,11 +164,6 @@ def _member(piece: ShardPiece, member: str, samples: Sequence[ShardSample]) -> t
         values = [None if v is None else _nulls(np.asarray(v).tolist()) for v in found]
         return pa.array(values, kind), feature
     entry = piece.arrays[its.array]
-    if entry.steps is not None:
-        raise ConfigError(
-            f"--format parquet: array {its.array} has a time axis of up to {entry.steps} steps, which this form does not "
-            "hold; leave its seasons out with --season"
-        )
     arrays = [
         None if p is None else _decoded(p, its.encoding, w, entry.shape) for p, w in zip(payloads, where, strict=True)
     ]

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import numpy as np
 import pystac
 import shapely
 import shapely.affinity
@@ -142,7 +143,7 @@ def _item(patch: ExportPatch, piece: SlabPiece) -> dict[str, Any]:
     slot = patch.number - piece.slab * patch.cube.slab_patches
     geometry, box = _geometry(piece, slot)
     place, (first, last) = patch.place, patch.span()
-    deciding = next((t for s in patch.cube.sources if (t := patch.time(s.name)) is not None), None)
+    deciding = next((t[0] for s in patch.cube.sources if (t := patch.times(s.name))), None)
     item = pystac.Item(
         id=_id(patch.name),
         geometry=geometry,
@@ -179,12 +180,14 @@ def _item(patch: ExportPatch, piece: SlabPiece) -> dict[str, Any]:
 def _tell(patch: ExportPatch, name: str, asset: pystac.Asset) -> None:
     """Tells of an asset what its pixels are, and where."""
     spec, array = patch.arrays[name]
-    px, when = array.px(patch.place.size_m), patch.time(spec.name)
+    px, times = array.px(patch.place.size_m), [iso(t) for t in patch.times(spec.name)]
     asset.extra_fields |= {"curation:source": spec.name, "curation:patch": patch.number}
     if patch.scenes(spec.name):
         asset.extra_fields["curation:scenes"] = list(patch.scenes(spec.name))
-    if when is not None:
-        asset.extra_fields["datetime"] = iso(when)
+    if patch.cube.steps(name):
+        asset.extra_fields["curation:times"] = times  # of the steps along the array's second axis
+    elif times:
+        asset.extra_fields["datetime"] = times[0]
     projection = ProjectionExtension.ext(asset)
     projection.shape, projection.transform = [px, px], list(patch.transform(name)[:6])
     scale = scale_of(array.unit)
@@ -242,7 +245,8 @@ def _cloud(patch: ExportPatch, item: pystac.Item) -> None:
     """The share of the patch, in percent, that is not clear by the mask of the source that decides."""
     shares = (patch.facts.get(f"{s.name}_clear_fraction") for s in patch.cube.sources)
     if (clear := next((c for c in shares if c is not None), None)) is not None:
-        EOExtension.ext(item, add_if_missing=True).cloud_cover = round(100 * (1 - float(clear)), 2)
+        least = float(np.nanmin(clear))  # of steps that of the worst
+        EOExtension.ext(item, add_if_missing=True).cloud_cover = round(100 * (1 - least), 2)
 
 
 def _geometry(piece: SlabPiece, slot: int) -> tuple[dict[str, Any], list[float]]:
