@@ -741,6 +741,15 @@ ROWS = (
         "    if west >= -180 and east <= 180:\n",
         "    if True:\n",
         ("tests/pack/export/forms/test_stac.py::test_a_footprint_is_cut_at_the_antimeridian",),
+    ),
+    Mutant(
+        "a file of a step has the time and the scene of that step",
+        "curation/pack/export/patch.py",
+        "times, scenes = times[self.step : self.step + 1], scenes[self.step : self.step + 1]",
+        "times, scenes = times[:1], scenes[:1]",
+        ("tests/test_series.py::test_an_export_has_a_file_per_step_each_with_its_own_scene_and_time",),
+    ),
+    Mutant(
         "statistics are of all steps",
         "curation/pack/shard.py",
         "zip(entry.bands, np.moveaxis(pixels, -3, 0), strict=True)",
