@@ -74,6 +74,8 @@ class Code(StrEnum):
     """Of a row of a file of places: an earlier row has the very grid, so that both would be the same sample."""
     REPEATED = "repeated"
     """Of a row of a file of places: an earlier row has the same id and grid."""
+    TAKEN_OUT = "taken_out"
+    """Of a location that is packed: `[exclude]` of the recipe names it, with a reason in words."""
     ANNOTATION_FAILED = "annotation_failed"
     """Of a sample that is packed: a function of `[annotations]` raised, or gave what it should not; its shard is none."""
     CODE_UNASKED = "code_unasked"
@@ -126,6 +128,7 @@ CODE_HELP: dict[Code, str] = {
     Code.OUTSIDE_REGIONS: "a given place whose centre lies in none of the regions",
     Code.SAME_GRID: "a given place on the very grid of an earlier one: both would be the same sample",
     Code.REPEATED: "a row of given places with the id and grid of an earlier one",
+    Code.TAKEN_OUT: "a location that the recipe excludes by its id, for a reason of its own",
     Code.ANNOTATION_FAILED: "an annotation could not be made of a sample; its shard is not written",
     Code.CODE_UNASKED: "the recipe names Python code, and nobody said that it may be executed",
     Code.UNMASKED_MAP: "a class map whose missing pixels cannot be told from a class: declare its nodata, 255",

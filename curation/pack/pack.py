@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import logging
 from collections import Counter
@@ -18,7 +19,7 @@ from curation.errors import ConfigError, CurationError, DamageError, StorageErro
 from curation.errors.causes import one_line
 from curation.errors.codes import Code
 from curation.errors.printable import storable
-from curation.errors.words import counted
+from curation.errors.words import counted, did_you_mean
 from curation.format.index import INDEX, Index
 from curation.format.tar import MemberRow
 from curation.outcomes import PENDING, PatchOutcome
@@ -34,7 +35,7 @@ from curation.places.locations import Locations
 from curation.places.reach import reach_km
 from curation.places.regions import Region
 from curation.places.rows import Dropped
-from curation.recipe import catalogs
+from curation.recipe import catalogs, exclude
 from curation.recipe.dataset import Dataset
 from curation.store import full, paths
 from curation.store.ledger import Ledger, cube_names
@@ -45,6 +46,9 @@ from curation.work.progress import Counting, Doing
 from curation.work.run import Run
 
 log = logging.getLogger(__name__)
+
+MOST_UNKNOWN, MOST_HINTS = 5, 20_000
+"""Ids that exclude nothing that are told, and ids among which one that was meant is looked for."""
 
 READ_THREADS = 8
 """Facts are many small objects: so many are read at once."""
@@ -106,7 +110,8 @@ def planned(run: Run, asked: Sequence[Region], built: Cubes) -> Plan:
         CurationError: nothing is complete since the build is unfinished; or the split's rule is at fault.
     """
     dataset = run.dataset
-    made = plan(dataset, built.cubes, built.outcomes)
+    excluded = exclude.read(dataset.recipe.exclude, dataset.path)
+    made = plan(dataset, built.cubes, built.outcomes, excluded)
     if not any(made.shards.values()):
         raise _nothing_complete(run, asked, made.dropped)
     chosen = [m for of in made.shards.values() for shard in of for m in shard]
@@ -116,6 +121,11 @@ def planned(run: Run, asked: Sequence[Region], built: Cubes) -> Plan:
         raise CurationError(
             f"{dataset.path}: [split]: {pairs} pairs of a train and a val sample may share ground, which its rule "
             "has to keep apart: it is at fault; nothing was packed, take another rule"
+        )
+    for name in sorted(excluded.keys() - made.sides.keys())[:MOST_UNKNOWN]:
+        hint = did_you_mean(name, itertools.islice(made.sides, MOST_HINTS))
+        log.warning(
+            "%s: [exclude] %r is no location of these regions, so it excludes nothing; %s", dataset.path, name, hint
         )
     for line in made.unmatched:
         log.warning("[split] %s", line)

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from curation.cubes.complete import Standing, standings
 from curation.cubes.cube import Cube
+from curation.errors.codes import Code
 from curation.model import Location
 from curation.outcomes import PatchOutcome, Status
 from curation.pack import sharing
@@ -75,6 +76,7 @@ def plan(
     dataset: Dataset,
     cubes: Mapping[str, Mapping[str, Cube]],
     outcomes: Mapping[str, Mapping[str, Mapping[str, PatchOutcome]]],
+    excluded: Mapping[str, str] | None = None,
 ) -> Plan:
     """Which samples go into which shard. Pure: follows from recipe and ledgers, whatever order they were written in.
 
@@ -86,7 +88,9 @@ def plan(
         dataset: the recipe.
         cubes: folder → season → cube.
         outcomes: folder → season → location id → outcome.
+        excluded: location id → why the recipe excludes it; the next of the draw takes its place where there is a target.
     """
+    excluded = excluded or {}
     recipe = dataset.recipe
     dropped: list[Dropped] = []
     whole: list[PlannedSample] = []
@@ -99,11 +103,13 @@ def plan(
         reason, side = its.verdict.reason, sides[its.location.id]
         if reason is None and side not in SPLITS:
             reason = side
+        note = excluded.get(its.location.id, "")
+        reason = Code.TAKEN_OUT if note else reason
         dropped += [Dropped(c.location, c.verdict.reason) for c in its.children if c.verdict.reason is not None]
         if reason is None:
             whole.append(_planned(its, side))
         else:
-            dropped.append(Dropped(its.location, reason))
+            dropped.append(Dropped(its.location, reason, note=note))
     whole.sort(key=lambda m: m.location.rank)
     cells = sharing.cells_of(recipe, [m.location for m in whole])
     uses = {m.location.id: _uses(m, its) for m, its in zip(whole, cells, strict=True)}

@@ -135,6 +135,7 @@ def index_of(
             "floored": _floored_counts(entries, floor_of(dataset), parts),
             **labels,
         }
+        | ({"taken_out": said} if (said := dict(Counter(d.note for d in made.dropped if d.note))) else {})
         | ({"annotations": counted} if (counted := add_up(p.counts for p in parts)) else {}),
         written_by=versions(),
         annotations=notes,

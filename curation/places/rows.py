@@ -25,9 +25,12 @@ class Dropped:
     """Of a row of a file with the region `""`."""
     reason: str
     """A `Code` of a row of a file; of a location `incomplete:<season>` (with the patch's own reason), `buffer` (too near to
-    the other split), `shared:<name>` (train uses what val does, and may not), or `target`."""
+    the other split), `shared:<name>` (train uses what val does, and may not), `taken_out` (the recipe excludes it), or
+    `target`."""
     row: int | None = None
     """Number of the row in the file of places, from 1, without a header; None of what is not such a row."""
+    note: str = ""
+    """What the recipe says of a place that it excludes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,10 @@ def of(dataset: Dataset, asked: Sequence[Region]) -> Rows | None:
 
 
 def table(dropped: Sequence[Dropped]) -> bytes:
-    """What was dropped as GeoParquet of footprints: id, region, reason, and row (null of what is no row of a file)."""
+    """What was dropped as GeoParquet of footprints: id, region, reason, and row (null of what is no row of a file).
+
+    Where the recipe excludes some, also `note`, what it says of them.
+    """
     places = [d.location for d in dropped]
     frame = gpd.GeoDataFrame(
         {
@@ -86,6 +92,7 @@ def table(dropped: Sequence[Dropped]) -> bytes:
             "region": pd.array([p.region for p in places], dtype="str"),
             "reason": pd.array([d.reason for d in dropped], dtype="str"),
             "row": pd.array([d.row for d in dropped], dtype="Int64"),
+            **({"note": pd.array([d.note for d in dropped], dtype="str")} if any(d.note for d in dropped) else {}),
         },
         geometry=[grid.footprint(p, 1) for p in places],
         crs=4326,

@@ -13,7 +13,7 @@ from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
 from curation.model import STATIC, Season
 from curation.recipe import annotations as recipe_annotations
-from curation.recipe import atlas, files
+from curation.recipe import atlas, digests, exclude, files
 from curation.recipe.annotations import Annotation
 from curation.recipe.bounds import LEAST_PX
 from curation.recipe.digests import digest
@@ -77,6 +77,11 @@ class Dataset:
                 raise ConfigError(f"{path}: [labels] {key} = {source!r}: expected a {want} source with classes")
         for spec in self.specs.values():
             self._check_relief(spec)
+            if self.recipe.sources[spec.name].direction_from is not None and not spec.pick.one_way:
+                raise ConfigError(
+                    f"{path}: [sources.{spec.name}] direction_from: {spec.title} keeps to no one orbit direction, so that "
+                    "none is decided; leave it out"
+                )
             if self.wants_precise(spec.name) and not spec.kind.states_orbit:
                 raise ConfigError(
                     f"{path}: [sources.{spec.name}] orbits = 'precise': scenes of {spec.title} do not say where their orbit "
@@ -179,11 +184,19 @@ class Dataset:
         return its.widened(dt.timedelta(days=min(self.recipe.quality.max_gap_days, MOST_DAYS)))
 
     def looks_at(self, source: str, season: str) -> list[str]:
-        """The seasons whose scenes decide what is picked of a source for a season.
+        """The seasons whose scenes decide what is picked of a source for a season, its own among them.
 
-        A source of one orbit direction looks at all of them: the direction follows from their counts together.
+        A source of one orbit direction looks at all that this follows from.
         """
-        return self.season_names() if self.specs[source].pick.one_way else [season]
+        others = self.directed_by(source)
+        return [s for s in self.season_names() if s == season or s in others] if others else [season]
+
+    def directed_by(self, source: str) -> list[str]:
+        """The seasons whose counts together decide a place's orbit direction; none of a source that keeps to no one."""
+        if not self.specs[source].pick.one_way:
+            return []
+        said = self.recipe.sources[source].direction_from
+        return [s for s in self.season_names() if said is None or s in said]
 
     def dates_of(self, season: str) -> dict[str, str]:
         """Column of locations → a season that lies around its dates, of all dates that a season's pixels follow from.
@@ -276,12 +289,18 @@ class Dataset:
         """Digest of `pixels_parts`."""
         return digest(self.pixels_parts(catalogs, forms))
 
+    def of_cube(self, parts: Mapping[str, Any], season: str) -> dict[str, Any]:
+        """What of `pixels_parts`, this recipe's or those that a cube was built by, a cube of a season follows from."""
+        sources = {s.name: s.pick.one_way for s in self.sources(season)}
+        return digests.of_cube(parts, season, sources, [s.name for s in self.judges(season)])
+
     def release_digest(self) -> str:
-        """Digest of all that changes shards on top of the cubes: labels, split, packing, annotations, their code, seed."""
+        """Digest of all that changes shards on top of cubes: labels, split, packing, annotations, what is excluded, seed."""
         r = self.recipe
         return digest(
             {k: getattr(r, k).model_dump(mode="json") for k in ("labels", "split", "pack")}
             | {"annotations": {n: [a.spec.model_dump(mode="json"), a.sha256] for n, a in self.annotations.items()}}
+            | ({"exclude": exclude.read(r.exclude, self.path)} if r.exclude else {})
             | {"seed": r.seed, "classes": {n: [c.model_dump() for c in s.kind.legend] for n, s in self.specs.items()}}
         )
 

@@ -17,6 +17,7 @@ from curation.model import STATIC, FixedSeason, Season, Window
 from curation.outcomes import SLAB
 from curation.recipe.annotations import AnnotationSpec
 from curation.recipe.bounds import FLOOR_DB, MAX_SHIFT_PX
+from curation.recipe.exclude import ExcludeSpec
 from curation.recipe.refine import RefineSpec
 from curation.recipe.seasons import EARLIEST, LATEST, AnySeasonSpec, DatedSeasonSpec, SeasonSpec
 from curation.recipe.split import UNSHARED_CELL, SplitSpec
@@ -182,6 +183,9 @@ class UseSpec(StrictTable):
     season a single pixel is enough where it is left out: a swath has gaps."""
     seasons: list[str] | None = Field(default=None, min_length=1)
     """Only in these seasons (all where left out; static sources have none)."""
+    direction_from: list[str] | None = Field(default=None, min_length=1, exclude_if=lambda value: value is None)
+    """Of a source that keeps to one orbit direction at a place: the seasons whose scenes decide which; all where left out.
+    To be said where a season is added to a dataset that stands, so that it takes the direction that the others have."""
     orbits: Literal["precise"] | None = Field(default=None, exclude_if=lambda value: value is None)
     """Only scenes that were made with a precise orbit, of radar; of any orbit where left out."""
     relief: Literal["refuse", "correct"] | None = Field(default=None, exclude_if=lambda value: value != "correct")
@@ -314,6 +318,8 @@ class Recipe(StrictTable):
     cube: CubeSpec = CubeSpec()
     fetch: FetchSpec = FetchSpec()
     pack: PackSpec = PackSpec()
+    exclude: ExcludeSpec = Field(default=ExcludeSpec(), exclude_if=lambda value: not value)
+    """Places that no release has, by id."""
     annotations: dict[str, AnnotationSpec] = Field(default_factory=dict)
     """What samples carry beside pixels, by name."""
 
@@ -337,8 +343,9 @@ class Recipe(StrictTable):
                     f"sources: {name!r} means something else here; call the source, and its file, otherwise"
                 )
         for name, use in self.sources.items():
-            if unknown := [s for s in use.seasons or [] if s not in self.seasons]:
-                raise ValueError(f"sources.{name}.seasons: no season {unknown}; known: {list(self.seasons)}")
+            for key, said in (("seasons", use.seasons), ("direction_from", use.direction_from)):
+                if unknown := [s for s in said or [] if s not in self.seasons]:
+                    raise ValueError(f"sources.{name}.{key}: no season {unknown}; known: {list(self.seasons)}")
         for key, source in (("annual", self.labels.annual), ("seasonal", self.labels.seasonal)):
             if source is not None and source not in self.sources:
                 raise ValueError(f"labels.{key} = {source!r} is not in [sources]: {sorted(self.sources)}")

@@ -182,7 +182,7 @@ def _directions(
     """Location id → its orbit direction, of a source that keeps to one."""
     if not spec.pick.one_way:
         return {}
-    seasons = _seasons(dataset, spec, season)
+    seasons = [dataset.sought(spec.name, name) for name in dataset.directed_by(spec.name)]
 
     @functools.cache
     def scenes(window: Window, cell: SearchCell) -> list[Scene]:

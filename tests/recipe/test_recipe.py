@@ -349,6 +349,57 @@ def test_a_digest_changes_with_what_it_stands_for_and_with_nothing_else(change, 
     assert {n for n in DIGESTS if before[n] != after[n]} == want
 
 
+def test_the_seasons_that_decide_an_orbit_direction_are_said():
+    base = load_dataset("starter")
+    every = base.season_names()
+    assert base.directed_by("s1rtc") == every
+    assert base.directed_by("s2l2a") == []
+    said = varied(sources={"s1rtc": {"direction_from": every[:1]}})
+    assert said.directed_by("s1rtc") == every[:1]
+    # Its own season is looked at in any case: that is where its scenes are.
+    assert said.looks_at("s1rtc", every[1]) == every[:2]
+    with pytest.raises(ConfigError, match=r"s2l2a\] direction_from: .* keeps to no one orbit direction"):
+        varied(sources={"s2l2a": {"direction_from": every[:1]}})
+    with pytest.raises(ValueError, match=r"sources\.s1rtc\.direction_from: no season"):
+        varied(sources={"s1rtc": {"direction_from": ["monsoon"]}})
+
+
+GROWN = {"seasons": {"winter": {"start": dt.date(2021, 12, 1), "end": dt.date(2022, 3, 1)}}}
+FROM = {"sources": {"s1rtc": {"direction_from": ["summer", "autumn"]}}}
+
+
+@pytest.mark.parametrize(
+    ("change", "season", "stands"),
+    [
+        (GROWN, "static", True),
+        (GROWN, "summer", False),  # the orbit direction of a place follows from all seasons
+        (GROWN | FROM, "summer", True),
+        (FROM, "summer", True),
+        ({"sources": {"s1rtc": {"direction_from": ["summer"]}}}, "summer", False),
+        ({"seasons": {"autumn": {"start": dt.date(2021, 9, 2), "end": dt.date(2021, 11, 1)}}}, "static", True),
+        ({"sources": {"dem": {"res_m": 10.0}}}, "static", False),
+        ({"sources": {"dem": {"res_m": 10.0}}}, "summer", True),
+        ({"sources": {"s2l2a": {"bands": ["B02"]}}}, "static", True),
+        ({"sources": {"s2l2a": {"bands": ["B02"]}}}, "summer", False),
+        ({"quality": {"min_clear": 0.8}}, "static", False),
+        ({"cube": {"slab_patches": 8}}, "static", False),
+        ({"grid": {"size_m": 1320.0}}, "summer", False),
+    ],
+)
+def test_a_cube_follows_from_its_own_season_and_sources_and_what_decides_these(change, season, stands):
+    catalog, base, now = Catalogs(resolve("planetary-computer")), load_dataset("starter"), varied(**change)
+    before, after = (now.of_cube(pixels_parts(its, catalog), season) for its in (base, now))
+    assert (before == after) is stands
+
+
+def test_a_cube_follows_from_the_catalogs_of_its_own_sources():
+    base, ours = load_dataset("starter"), Catalogs(resolve("planetary-computer"))
+    apart = Catalogs(ours.default, (("dem", resolve("earth-search")),))
+    one, other = (pixels_parts(base, its) for its in (ours, apart))
+    assert base.of_cube(one, "summer") == base.of_cube(other, "summer")
+    assert base.of_cube(one, "static") != base.of_cube(other, "static")
+
+
 def test_another_rule_of_the_split_is_another_release_alone():
     by_region = load_dataset("starter")
     by_region.recipe = by_region.recipe.model_copy(update={"split": Column(val=["europe"])})

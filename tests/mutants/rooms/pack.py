@@ -4,6 +4,15 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "what is excluded is in no shard",
+        "curation/pack/plan.py",
+        "        reason = Code.TAKEN_OUT if note else reason\n",
+        "",
+        (
+            "tests/report/test_worst.py::test_what_is_excluded_is_counted_with_its_reason_and_the_next_of_the_draw_takes_its_place",
+        ),
+    ),
+    Mutant(
         "code of a user that ends the process is a failure of its annotation",
         "curation/pack/annotate.py",
         "ANYTHING = (Exception, SystemExit)",

@@ -4,6 +4,29 @@ from tests.mutants.row import Mutant
 
 ROWS = (
     Mutant(
+        "an orbit direction follows from the seasons that are said",
+        "curation/recipe/dataset.py",
+        "        return [s for s in self.season_names() if said is None or s in said]",
+        "        return self.season_names()",
+        ("tests/recipe/test_recipe.py::test_the_seasons_that_decide_an_orbit_direction_are_said",),
+    ),
+    Mutant(
+        "a place is excluded for a reason",
+        "curation/recipe/exclude.py",
+        "                if not name or not why:",
+        "                if not name:",
+        ("tests/report/test_worst.py::test_a_file_that_gives_no_reason_is_refused",),
+    ),
+    Mutant(
+        "what is excluded is in the release's digest",
+        "curation/recipe/dataset.py",
+        '            | ({"exclude": exclude.read(r.exclude, self.path)} if r.exclude else {})\n',
+        "",
+        (
+            "tests/report/test_worst.py::test_what_is_excluded_is_counted_with_its_reason_and_the_next_of_the_draw_takes_its_place",
+        ),
+    ),
+    Mutant(
         "a default that is written down is the same dataset",
         "curation/recipe/schema.py",
         'exclude_if=lambda value: value != "correct"',
@@ -196,7 +219,7 @@ ROWS = (
     Mutant(
         "what no pixel follows from binds no cube",
         "curation/recipe/dataset.py",
-        "return self.season_names() if self.specs[source].pick.one_way else [season]",
+        "return [s for s in self.season_names() if s == season or s in others] if others else [season]",
         "return self.season_names()",
         ("tests/cubes/test_windows.py::test_searches_are_one_for_each_window_as_the_estimate_said",),
     ),
