@@ -83,7 +83,7 @@ def opened(dataset: Dataset, store: Store, folder: str, season: str) -> CubeCont
 
     Raises:
         ConfigError: it was built by another recipe than this one.
-        DamageError: its ledger or its identity is not what was recorded.
+        DamageError: its ledger or its identity is not what was recorded, or it was being given more locations.
     """
     dataset, region = dataset.level_of(folder), paths.region_of(folder)
     dataset.recipe.season(season)
@@ -95,6 +95,7 @@ def opened(dataset: Dataset, store: Store, folder: str, season: str) -> CubeCont
         )
     if not ledger.cube_objects:
         return CubeContents(Cube(dataset, region, season), ledger, store)  # begun, and stopped before its creation
+    ledger.check_whole()
     locations = _locations(dataset, store, region, season, ledger)
     return CubeContents(Cube(dataset, region, season, locations), ledger, store)
 

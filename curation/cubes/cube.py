@@ -51,6 +51,8 @@ class Cube:
     season: str
     locations: Locations = field(default_factory=lambda: Locations.of([]))
     """In the order of the cube; slab n holds those from n × slab_patches on. None where only its keys matter."""
+    stood: tuple[int, ...] = ()
+    """How many of them there were each time before more were added, which come after those; ascending."""
 
     @property
     def folder(self) -> str:
@@ -114,12 +116,24 @@ class Cube:
     @functools.cached_property
     def locations_digest(self) -> str:
         """Digest of the ordered list of grids, and of the dates that pixels follow from: what binds slabs to places."""
-        found = hashlib.sha256(b"[")
+        return self._digests[len(self.locations)]
+
+    @property
+    def stood_digests(self) -> frozenset[str]:
+        """What `locations_digest` was each time before more locations were added."""
+        return frozenset(self._digests[n] for n in self.stood)
+
+    @functools.cached_property
+    def _digests(self) -> dict[int, str]:
+        """How many of the locations, from the first on → digest of them, of all and of those that `stood`."""
+        out, found = {}, hashlib.sha256(b"[")
         for n, p in enumerate(self.locations):
+            if n in self.stood:
+                out[n] = _ended(found)
             grid = [p.id, p.epsg, p.x0_m, p.y0_m, p.size_m]
             found.update(f"{', ' if n else ''}{json.dumps([*grid, *windows.marks(self.dates, p)])}".encode())
-        found.update(b"]")
-        return found.hexdigest()
+        out[len(self.locations)] = _ended(found)
+        return out
 
     def slab(self, number: int) -> tuple[Location, ...]:
         """The locations of a slab."""
@@ -143,12 +157,16 @@ class Cube:
 
     def made_by(self, store: Store) -> Mapping[str, Any] | None:
         """What `creation.create` was told as `pixels`; None where the cube is not there or does not say."""
-        try:
-            value = json.loads(store.get(paths.metadata(self.prefix)))
-            pixels = value["attributes"]["pixels"]
-        except (FileNotFoundError, ValueError, KeyError):
-            return None
+        pixels = self.stated(store).get("pixels")
         return pixels if isinstance(pixels, dict) else None
+
+    def stated(self, store: Store) -> Mapping[str, Any]:
+        """What the cube says of itself: its attributes; nothing where it is not there, or cannot be read."""
+        try:
+            value = json.loads(store.get(paths.metadata(self.prefix)))["attributes"]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return {}
+        return value if isinstance(value, dict) else {}
 
     def encode(self, name: str, pixels: NDArray[Any]) -> bytes:
         """One patch of a pixel array as its stored chunk; pixels (band, y, x)."""
@@ -323,8 +341,15 @@ def stored_chunk(store: Store, key: str, slot: int, slots: int, expected: str) -
     return chunk
 
 
-def cube_of(dataset: Dataset, region: str, season: str, ordered: Locations) -> Cube:
-    """The cube of a region and season over its ordered locations.
+def _ended(found: hashlib._Hash) -> str:
+    """The digest of a list that has begun, as if it ended here."""
+    whole = found.copy()
+    whole.update(b"]")
+    return whole.hexdigest()
+
+
+def cube_of(dataset: Dataset, region: str, season: str, ordered: Locations, stood: tuple[int, ...] = ()) -> Cube:
+    """The cube of a region and season over its ordered locations, of which some `stood` before others were added.
 
     Raises:
         ConfigError: there is nothing to hold, or a location is not of the recipe's size.
@@ -338,4 +363,4 @@ def cube_of(dataset: Dataset, region: str, season: str, ordered: Locations) -> C
     if wrong.any():
         first = ordered[int(wrong.argmax())]
         raise ConfigError(f"location {first.id}: side is {first.size_m:g} {unit}, the recipe's is {size:g} {unit}")
-    return Cube(dataset, region, season, ordered)
+    return Cube(dataset, region, season, ordered, stood)

@@ -153,6 +153,13 @@ def _check_alike(store: Store, region: str, cubes: Mapping[str, StoredCube]) -> 
     first, *others = cubes
     for season in others:
         one, other = cubes[first], cubes[season]
+        few, many = sorted((first, season), key=lambda s: len(cubes[s].values("id")))
+        ids = [list(cubes[s].values("id")) for s in (few, many)]
+        if len(ids[0]) < len(ids[1]) and ids[1][: len(ids[0])] == ids[0]:
+            raise ConfigError(
+                f"{store.where(paths.cube(region, few))}: has the first {len(ids[0]):,} of the {len(ids[1]):,} locations of "
+                f"{many}: more were added since; build it, too (--season {few})"
+            )
         wrong = [n for n in ("id", "epsg", "x0_m", "y0_m") if list(one.values(n)) != list(other.values(n))]
         shared = one.arrays.keys() & other.arrays.keys()
         wrong += sorted(n for n in shared if one.arrays[n] != other.arrays[n] and len(one.arrays[n]["shape"]) == 4)

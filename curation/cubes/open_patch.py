@@ -158,6 +158,7 @@ def ledger_of(store: Store, region: str, season: str) -> Ledger:
 
     Raises:
         ConfigError: there is none; those that there are, are told.
+        DamageError: it is torn, or the cube was being given more locations.
     """
     cubes = cube_names(store)
     if (region, season) not in cubes:
@@ -165,7 +166,9 @@ def ledger_of(store: Store, region: str, season: str) -> Ledger:
         raise ConfigError(
             f"{store.where('')}: no cube {region}/{season}; known: {known}. Expected the dataset's folder, <root>/<dataset>"
         )
-    return Ledger.replay(store, region, season)
+    ledger = Ledger.replay(store, region, season)
+    ledger.check_whole()
+    return ledger
 
 
 def _outcome(ledger: Ledger, location: str, patch: str, store: Store) -> PatchOutcome:

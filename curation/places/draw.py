@@ -74,6 +74,38 @@ def select(locations: Locations, asked: Sequence[Region]) -> Locations:
     return locations.with_regions(names).take(names != NOWHERE)
 
 
+_FIXED = ("id", "epsg", "x0_m", "y0_m", "size_m", "rank", "parent")
+"""What of a location never changes: which region holds it, and what a file says of it beside, may be others."""
+
+
+def moved(stands: Locations, made: Locations) -> str:
+    """The first of the places that stand that another draw has not, elsewhere, or later; empty where it begins with them.
+
+    Of children those of the parents that stand.
+    """
+    before, now = stands.roots(), made.roots()
+    if len(now) < len(before):
+        return f"{len(before):,} stand, and the recipe has {len(now):,} by now"
+    first = now[: len(before)]
+    for old, new in ((before, first), (stands.children(), made.children(of=first))):
+        n = min(len(old), len(new))
+        differs = np.zeros(max(len(old), len(new)), bool)
+        differs[n:] = True
+        for name in _FIXED:
+            differs[:n] |= old.column(name)[:n] != new.column(name)[:n]
+        if differs.any():
+            k = int(differs.argmax())
+            return f"number {k + 1:,} is {_told(old, k)}, and would be {_told(new, k)}"
+    return ""
+
+
+def _told(places: Locations, k: int) -> str:
+    if k >= len(places):
+        return "none"
+    its = places[k]
+    return f"{its.id} (west {its.x0_m:.10g}, north {its.y0_m:.10g}, EPSG:{its.epsg})"
+
+
 def held_by(lon: Floats, lat: Floats, asked: Sequence[Region]) -> NDArray[np.object_]:
     """Name of the first region that holds each point; `""` where none does."""
     names = np.full(len(lon), NOWHERE, dtype=object)

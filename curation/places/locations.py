@@ -105,20 +105,21 @@ class Locations(Sequence[Location]):
 
     def roots(self) -> Locations:
         """Those without a parent, in their order."""
-        return self.take(self._is_root())
+        return self.take(self.is_root())
 
     def children(self, of: Locations | None = None) -> Locations:
         """Those with a parent, in their order; with `of` only those whose parent is one of these."""
         if of is None:
-            return self.take(~self._is_root())
+            return self.take(~self.is_root())
         return self.take(np.asarray(pc.is_in(self.table["parent"], of.table["id"].combine_chunks()), dtype=bool))
 
     def root_rows(self) -> NDArray[np.int64]:
         """Which row holds the root of each: its own where it has no parent; -1 where its parent is not among them."""
         rows = pc.fill_null(pc.index_in(self.table["parent"], self.table["id"].combine_chunks()), -1)
-        return np.where(self._is_root(), np.arange(len(self)), rows.to_numpy().astype(np.int64))
+        return np.where(self.is_root(), np.arange(len(self)), rows.to_numpy().astype(np.int64))
 
-    def _is_root(self) -> NDArray[np.bool_]:
+    def is_root(self) -> NDArray[np.bool_]:
+        """Which have no parent."""
         return np.asarray(pc.is_null(self.table["parent"]), dtype=bool)
 
     def __len__(self) -> int:

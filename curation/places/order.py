@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +24,29 @@ def curve_order(locations: Locations) -> Locations:
     ids = locations.column("id").astype(str)
     along = hilbert(x + _HALF, y + _HALF, _ORDER)
     return locations.take(np.lexsort([ids, along, epsg]))
+
+
+def growth_of(locations: Locations, sizes: Sequence[int]) -> NDArray[np.int64]:
+    """Which growth of the draw each is of, 0 the first draw's; a child is of its parent's, which is among them.
+
+    Args:
+        locations: of a draw, by rank.
+        sizes: how many roots the draw had each time before more were added, ascending.
+    """
+    rank = locations.column("rank")[locations.root_rows()]
+    return np.searchsorted(np.asarray(sizes, np.int64), rank, side="right")
+
+
+def grown_order(locations: Locations, growth: NDArray[np.int64]) -> tuple[Locations, tuple[int, ...]]:
+    """The locations growth by growth, each along the curve: what is added comes after what stands, and moves none of it.
+
+    Also how many there were each time before more were added.
+    """
+    which = np.unique(growth)
+    if len(which) < 2:
+        return curve_order(locations), ()
+    parts = [curve_order(locations.take(growth == k)) for k in which]
+    return Locations.joined(parts), tuple(int(n) for n in np.cumsum([len(p) for p in parts])[:-1])
 
 
 _ORDER = 16

@@ -86,7 +86,9 @@ class Ledger:
     binding: dict[str, Any] = field(default_factory=dict)
     """What the cube is: dataset, region, season and digests. Fixed by the first segment."""
     cube_objects: tuple[StoredObject, ...] = ()
-    """The cube's own objects, written at its creation."""
+    """The cube's own objects, written at its creation, and again when it was given more locations."""
+    cube_locations: Any = None
+    """The locations that it had then, as `binding` has them."""
     lines: dict[int, _Line] = field(default_factory=dict)
     """Slab → where its last record stands."""
     heads: list[bytes] = field(default_factory=list)
@@ -137,6 +139,27 @@ class Ledger:
     def head(self) -> str | None:
         """sha256 of the last segment."""
         return self.heads[-1].hex() if self.heads else None
+
+    @property
+    def is_growing(self) -> bool:
+        """Whether the cube is given more locations, and what says so in it is not recorded yet.
+
+        Its own objects may be those of before, those to be, or some of both.
+        """
+        return bool(self.cube_objects) and self.cube_locations != self.binding.get("locations")
+
+    def check_whole(self) -> None:
+        """Passes where the cube's own objects are those recorded, unless they are damaged.
+
+        Raises:
+            DamageError: it was being given more locations when that was stopped.
+        """
+        if self.is_growing:
+            name, season = paths.cube_of(self.prefix)
+            raise DamageError(
+                f"{self.store.where(paths.cube(name, season))}: is being given more locations: build it again with the same "
+                "command, which goes on with that"
+            )
 
     def settled(self, slab: int) -> int:
         """Patches of a slab that no build looks at again."""
@@ -203,10 +226,13 @@ class Ledger:
     def acquire(self, binding: dict[str, Any]) -> None:
         """Makes this process the one that writes; from here on every other one is fenced.
 
+        A cube may be given more locations: who says that these begin with those it has is `cubes.bound`.
+
         Raises:
             ConfigError: the ledger is bound to something else (both values are told), or its writer is at work.
         """
-        self.check(binding)
+        known = {k: v for k, v in self.binding.items() if k == "locations" and self.segments}
+        self.check(binding | known)
         if self.writer is not None and self.writer.alive():
             raise ConfigError(f"{self.store.where(self.prefix)}: is being written by {self.writer}; wait, or stop it")
         self.binding = binding
@@ -228,7 +254,7 @@ class Ledger:
 
     def record_cube(self, objects: Sequence[Receipt]) -> None:
         """Records the objects made at the cube's creation."""
-        self.cube_objects = tuple(map(StoredObject.of, objects))
+        self.cube_objects, self.cube_locations = tuple(map(StoredObject.of, objects)), self.binding.get("locations")
         self._publish([{"cube": [dataclasses.asdict(o) for o in self.cube_objects]}])
 
     def append(self, records: Sequence[SlabRecord]) -> None:
@@ -272,6 +298,7 @@ class Ledger:
         for n, record in enumerate(records):
             if "cube" in record:
                 self.cube_objects = tuple(StoredObject(**o) for o in record["cube"])
+                self.cube_locations = self.binding.get("locations")
             else:
                 self.lines[slab_of(record)] = _summary(record, self.segments, n)
         self._keep(self.segments, data)

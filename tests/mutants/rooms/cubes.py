@@ -4,10 +4,31 @@ from tests.mutants.row import Mutant
 
 ROWS = (
     Mutant(
+        "a cube that follows from something else by now is refused",
+        "curation/cubes/bound.py",
+        "    return before == now and _sources",
+        "    return _sources",
+        ("tests/cubes/test_bound.py::test_what_its_pixels_follow_from_is_refused_as_before",),
+    ),
+    Mutant(
+        "a cube has all sources of its season",
+        "curation/cubes/bound.py",
+        " and _sources(stated) == {s.name for s in cube.sources}",
+        "",
+        ("tests/cubes/test_bound.py::test_what_its_pixels_follow_from_is_refused_as_before",),
+    ),
+    Mutant(
+        "a cube's places begin with those that it has",
+        "curation/cubes/bound.py",
+        '    is_grown = ledger.binding.get("locations") in cube.stood_digests\n',
+        "    is_grown = True\n",
+        ("tests/cubes/test_bound.py::test_places_that_stand_stay_and_what_takes_them_away_is_refused",),
+    ),
+    Mutant(
         "a file that says other places is another draw",
         "curation/cubes/selection.py",
-        "    if made.table.select(SCHEMA.names).to_pydict() != err.table.select(SCHEMA.names).to_pydict():",
-        "    if False:",
+        "    if wrong := draw.moved(stands, made):",
+        '    if wrong := "":',
         ("tests/pack/test_split.py::test_a_file_that_says_other_places_is_another_draw",),
     ),
     Mutant(

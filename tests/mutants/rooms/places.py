@@ -4,6 +4,15 @@ from tests.mutants.row import Mutant
 
 ROWS = (
     Mutant(
+        "places that are added move none that stand",
+        "curation/places/order.py",
+        '    return np.searchsorted(np.asarray(sizes, np.int64), rank, side="right")',
+        "    return np.zeros(len(rank), np.int64)",
+        (
+            "tests/cubes/test_bound.py::test_what_has_grown_is_what_is_built_at_once_and_nothing_that_stands_is_built_again",
+        ),
+    ),
+    Mutant(
         "a tile that is not there is sea only where there is sea",
         "curation/places/ocean.py",
         "    return not land.is_land(lon + across, np.clip(lat + along, -90, 90)).any()",

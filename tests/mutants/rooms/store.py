@@ -4,6 +4,13 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "a cube that is being given places is not taken for whole",
+        "curation/store/ledger.py",
+        '        return bool(self.cube_objects) and self.cube_locations != self.binding.get("locations")',
+        "        return False",
+        ("tests/cubes/test_bound.py::test_killed_while_a_cube_takes_places_up_the_same_command_goes_on",),
+    ),
+    Mutant(
         "an href leads to no file outside of where such may lie",
         "curation/store/hrefs.py",
         "        if not any(_is_below(path, folder) for folder in below):",
