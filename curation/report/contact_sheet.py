@@ -165,17 +165,20 @@ def _column(
     survey.damage |= dict.fromkeys(p.damage for p in shown if p.damage)
     facts = survey.facts_of(cube, place.id)
     lines = ("facts damaged",) if facts is None else tuple(lines_of(cube.cube.sources, facts))
-    return SheetColumn(title, lines, tuple(_tile(p, f"{place.id}, {title}") for p in shown))
+    return SheetColumn(title, lines, tuple(tile_of(p, f"{place.id}, {title}") for p in shown))
 
 
-def _tile(panel: Panel, where: str) -> Tile:
-    """A panel with its words for those who do not see it; of true colour and class maps no pixel is lost."""
+def tile_of(panel: Panel, where: str, *, exact: bool = True) -> Tile:
+    """A panel with its words for those who do not see it; of class maps, and of true colour, no pixel is lost.
+
+    Where not all is `exact` true colour is as all else: less of it goes a longer way.
+    """
     words = [panel.source, *([panel.title] if panel.title != panel.source else []), panel.detail, panel.note]
     words += [name for name, _ in panel.legend]
     if panel.image is None:
         return Tile(panel, ", ".join(filter(None, [*words, where])), None)
-    exact = bool(panel.legend) or (panel.width == "big" and panel.scale is None)
-    uri = svg.image_uri(panel.image, quality=None if exact else LOSSY)
+    whole = bool(panel.legend) or (exact and panel.width == "big" and panel.scale is None)
+    uri = svg.image_uri(panel.image, quality=None if whole else LOSSY)
     return Tile(panel, ", ".join(filter(None, [*words, where])), uri)
 
 

@@ -159,10 +159,11 @@ def _samples(run: Run, every: Sequence[Cube]) -> list[str]:
 def _line(name: str, rows: Sequence[Estimate]) -> tuple[str, ...]:
     total = [sum(getattr(r, f) for r in rows) for f in ("locations", "todo", "searches", "scenes", "requests")]
     sizes = [sum(getattr(r, f) for r in rows) for f in ("read_bytes", "disk_bytes")]
-    return (name, *(f"{round(n):,}" for n in total), *map(_size, sizes))
+    return (name, *(f"{round(n):,}" for n in total), *map(size, sizes))
 
 
-def _size(n: float) -> str:
+def size(n: float) -> str:
+    """Bytes, for a person."""
     for unit in ("B", "kB", "MB", "GB"):
         if n < 1000:
             return f"{n:.1f} {unit}"

@@ -113,14 +113,18 @@ def _drawn(dataset: Dataset, survey: Survey, index: Index | None, dropped: list[
     }
     for line in survey.damage:
         log.warning("damaged: %s", line)
-    env = jinja2.Environment(
+    return templates().get_template("report.html.j2").render(context)
+
+
+def templates() -> jinja2.Environment:
+    """What pages are made of."""
+    return jinja2.Environment(
         loader=jinja2.PackageLoader("curation.report", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return env.get_template("report.html.j2").render(context)
 
 
 def _index(survey: Survey) -> Index | None:

@@ -4,6 +4,13 @@ from tests.mutants.row import Mutant
 
 ROWS = (
     Mutant(
+        "the worst are those with the least that is good",
+        "curation/report/worst.py",
+        "key=lambda b: (b.value if less else -abs(b.value), b.name)",
+        "key=lambda b: (abs(b.value), b.name)",
+        ("tests/report/test_worst.py::test_the_worst_are_drawn_and_what_is_printed_takes_them_out",),
+    ),
+    Mutant(
         "on a map of many places what failed is not hidden",
         "curation/report/maps.py",
         "key_in = _KEY_IN if len(places) > MOST_POINTS else 0.0",
