@@ -12,8 +12,9 @@ from pathlib import Path
 import xarray as xr
 
 from curation import pipeline
-from curation.api import labelled
+from curation.api import calibrated, labelled
 from curation.api.labelsteps import LabelSteps
+from curation.api.mended import GcResult, WorstResult
 from curation.api.results import (
     BuildResult,
     EstimateResult,
@@ -38,7 +39,7 @@ from curation.recipe.catalogs import EMBEDDED, Catalog, Catalogs
 from curation.recipe.dataset import Dataset, load_dataset
 from curation.store import paths
 from curation.store.objects import Store
-from curation.verify import verify
+from curation.verify import unreferred, verify
 from curation.work import cluster, extras, telling
 from curation.work.progress import Doing
 from curation.work.run import Run
@@ -168,8 +169,13 @@ class DatasetFolder(LabelSteps):
         limit: int | None = None,
         allow_unknown_labels: bool = False,
         labels: str | Path | None = None,
+        calibrate: bool = False,
     ) -> EstimateResult:
-        """What `build` would search, read and write: `--dry-run`. Asks the catalog what it has, and writes nothing."""
+        """What `build` would search, read and write: `--dry-run`. Asks the catalog what it has, and writes nothing.
+
+        With `calibrate` the first ten patches of each season of the first region are built, in this process and into a
+        temporary folder, and all are reckoned by what these took.
+        """
         from curation.report import estimate
 
         seasons = selection.asked_seasons(self.dataset, season)
@@ -189,6 +195,13 @@ class DatasetFolder(LabelSteps):
         found = estimate.estimates(Run(made.dataset, every, store, None, limit), asked, seasons)
         flag = "labels: a build wants --allow-unknown-labels, since this catalog cannot give them"
         wants = [flag] if unknown and not allow_unknown_labels else []
+        if calibrate:
+            with made._served() as served:
+                made._check_access(served)
+                told = (
+                    *told,
+                    *calibrated.lines(made.dataset, served, asked[:1], seasons, found, made.scheduler, made.workers),
+                )
         told = (*told, *([] if file == labels else [labelled.untold(made.dataset, every)]))
         return EstimateResult(found, (f"Catalogs: {every.label}.", *told, *wants, *_special(asked, rows_of_file)))
 
@@ -200,8 +213,8 @@ class DatasetFolder(LabelSteps):
         self._check_writable(store)
         found = selection.locations(self.dataset, store, asked)
         for key in selection.tables(self.dataset, asked):
-            drawn = parquet.load(store, key, self.dataset)
-            parquet.save(drawn, store, key, self.dataset, splits.sides(self.dataset.recipe, drawn))
+            drawn, grown = parquet.load_grown(store, key, self.dataset)
+            parquet.save(drawn, store, key, self.dataset, splits.sides(self.dataset.recipe, drawn), grown)
         split = splits.planned(self.dataset.recipe, Locations.joined(list(found.values())))
         counts = {r: Counter(map(split.of, places)) for r, places in found.items()}
         return LocateResult(counts, store.where(paths.MANIFEST), _special(asked, rows_of_file))
@@ -269,6 +282,47 @@ class DatasetFolder(LabelSteps):
         if check:
             result.raise_for_error()
         return result
+
+    @telling.shown()
+    def worst(
+        self,
+        by: str,
+        count: int = 200,
+        region: str = ALL,
+        season: str = ALL,
+        *,
+        out: str | Path | None = None,
+        check: bool = True,
+    ) -> WorstResult:
+        """Draws the worst ok patches by a fact on one page, and says what excludes their places from the next release.
+
+        Args:
+            by: a fact: `s2l2a_clear_fraction`, or `clear_fraction` where one source has it. Of fractions that are clear or
+                valid, and of sharpness, the lowest are the worst; else those furthest from zero.
+            count: how many.
+            region: one that is built, or `all`.
+            season: one that is built, or `all`.
+            out: a local file to write instead of `worst-<fact>.html` in the current folder.
+            check: raise where something is damaged, rather than return it.
+        """
+        from curation.report import worst
+
+        result = WorstResult(worst.write(self.dataset, self.store, by, count, region, season, _path(out)))
+        if check:
+            result.raise_for_error()
+        return result
+
+    @telling.shown()
+    def gc(self, *, delete: bool = False, cubes: bool = False) -> GcResult:
+        """What nothing in the dataset's folder refers to; nothing else may be at work there while it is deleted.
+
+        Args:
+            delete: delete it, all but cubes.
+            cubes: delete cubes, too, of regions and seasons that the recipe does not name.
+        """
+        store = self.store
+        found = unreferred.unreferred(self.dataset, store)
+        return GcResult(tuple(found), tuple(unreferred.delete(store, found, cubes=cubes)) if delete else ())
 
     def offers(self) -> OffersResult:
         """Which catalog offers which source, what lets one in there, and whether that is set on this machine.

@@ -12,6 +12,8 @@ from curation.api import folder, labelsteps
 from curation.cli.verbs import (
     do_build,
     do_catalogs,
+    do_diff,
+    do_gc,
     do_init,
     do_labels,
     do_labels_by_model,
@@ -21,6 +23,7 @@ from curation.cli.verbs import (
     do_report,
     do_show,
     do_verify,
+    do_worst,
 )
 from curation.errors.printable import printable
 
@@ -47,7 +50,7 @@ class _Parser(argparse.ArgumentParser):
         super().error(printable(message))
 
 
-VERBS = ("build", "locate", "labels", "pack", "verify", "report", "show", "catalogs", "init")
+VERBS = ("build", "locate", "labels", "pack", "verify", "report", "show", "worst", "diff", "gc", "catalogs", "init")
 
 
 def with_verb(argv: list[str]) -> list[str]:
@@ -137,6 +140,12 @@ def make_parser() -> _Parser:
         "--limit", type=_positive, metavar="N", help="only the first N locations of each cube; the rest stays pending"
     )
     build.add_argument("--dry-run", action="store_true", help="say what would be searched, read and written")
+    build.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="with --dry-run: build ten patches of each season into a temporary folder, and reckon by what these took: "
+        "hours, disk, and bytes and requests per source",
+    )
     build.add_argument("--refresh-search", action="store_true", help="ask the catalog again and show what changed")
     build.add_argument(
         "--allow-unknown-labels", action="store_true", help="go on where the catalog lacks a source of labels"
@@ -229,6 +238,8 @@ def make_parser() -> _Parser:
     )
     show.set_defaults(run=do_show)
 
+    _add_mended(verbs, common)
+
     catalogs = verbs.add_parser(
         "catalogs",
         parents=[common, where],
@@ -246,6 +257,62 @@ def make_parser() -> _Parser:
     init.add_argument("-v", "--verbose", action="store_true", help=argparse.SUPPRESS)
     init.set_defaults(run=do_init)
     return parser
+
+
+def _add_mended(verbs: argparse._SubParsersAction[_Parser], common: _Parser) -> None:
+    """How a dataset that stands is looked at and mended."""
+    worst = verbs.add_parser(
+        "worst",
+        parents=[common],
+        help="draw the worst patches by a fact, to be excluded or not",
+        description="Draws the worst ok patches by any fact on one HTML page, and prints them with what excludes their "
+        "places: lines to be pasted into the recipe, which the next `curate pack` goes by. Of clear_fraction, "
+        "valid_fraction and shift_peak the lowest are the worst, of all other facts those furthest from zero.",
+    )
+    worst.add_argument(
+        "--by",
+        required=True,
+        metavar="FACT",
+        help="clear_fraction, gap_days …; s2l2a_clear_fraction where several have it",
+    )
+    worst.add_argument("--n", type=_positive, default=200, metavar="N", help="how many (default: %(default)s)")
+    worst.add_argument("--region", default="all", metavar="R", help="one that is built (default: all)")
+    worst.add_argument("--season", default="all", metavar="S", help="one that is built (default: all)")
+    worst.add_argument("--out", type=Path, metavar="FILE", help="default: worst-<fact>.html in the current folder")
+    worst.set_defaults(run=do_worst)
+
+    diff = verbs.add_parser(
+        "diff",
+        help="say what two releases differ in",
+        description="Says which samples two releases have, one of them, or both with something else in them, and what: "
+        "the split, arrays by the hashes of their members, labels, columns. Reads indices and tables alone. Exit code 0: "
+        "the same; 1: they differ.",
+    )
+    for name in ("a", "b"):
+        diff.add_argument(
+            name, metavar=name.upper(), help="a folder of shards, a dataset's folder, or a root; a bucket's URL, too"
+        )
+    diff.add_argument(
+        "--dataset", default="", metavar="NAME", help="the dataset's folder below A and B, which are roots"
+    )
+    diff.add_argument("--json", action="store_true", help="print all of it as JSON")
+    diff.add_argument("-v", "--verbose", action="store_true", help=argparse.SUPPRESS)
+    diff.set_defaults(run=do_diff)
+
+    gc = verbs.add_parser(
+        "gc",
+        parents=[common],
+        help="say what nothing refers to, and delete it where asked to",
+        description="Lists what nothing in the dataset's folder refers to: what killed commands left half written, shards "
+        "and receipts that the index does not name, saved searches of sources and seasons that the recipe has not, and "
+        "cubes of regions and seasons that it does not name. Deletes nothing unless --delete is said.",
+    )
+    gc.add_argument("--dry-run", action="store_true", help="delete nothing, which is so without --delete, too")
+    gc.add_argument(
+        "--delete", action="store_true", help="delete it, but no cubes; nothing else may be at work in the folder then"
+    )
+    gc.add_argument("--cubes", action="store_true", help="with --delete: cubes and their ledgers, too")
+    gc.set_defaults(run=do_gc)
 
 
 def _add_made(actions: argparse._SubParsersAction[_Parser], parents: list[_Parser]) -> None:
