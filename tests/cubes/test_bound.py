@@ -121,6 +121,7 @@ def content(curate: Curate) -> str:
     return Index.from_bytes((curate.folder / "shards" / "index.json").read_bytes(), "index.json").content_sha256
 
 
+@pytest.mark.slow
 def test_another_region_is_taken_up(small: Curate, tried: list[str]):
     assert small("build", "--season", "static") == 0
     standing = objects(small, "cubes")
@@ -174,6 +175,7 @@ def test_places_that_stand_stay_and_what_takes_them_away_is_refused(small: Curat
     assert "locations is" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_source_is_for_new_seasons_or_its_season_is_built_again(
     small: Curate, tried: list[str], capsys: pytest.CaptureFixture[str]
 ):
