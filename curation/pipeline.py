@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
+from curation.build import sourcecheck
 from curation.build.context import SlabJob
+from curation.build.counted import Cost as Cost
+from curation.build.counted import build_counted
 from curation.build.slab import SlabReceipt, build_slab
 from curation.cubes import creation
-from curation.cubes.bound import check_bound, check_sizes
+from curation.cubes.bound import Bound, check_bound, check_sizes
 from curation.cubes.cube import Cube
 from curation.cubes.selection import cubes
 from curation.cubes.unsettled import Unsettled
@@ -31,8 +34,7 @@ from curation.pack.pack import PackedShards
 from curation.pack.plan import mixing
 from curation.pack.tables import index_of
 from curation.places.regions import Region
-from curation.recipe import catalogs
-from curation.recipe.catalogs import Catalogs
+from curation.recipe.catalogs import Catalog, Catalogs
 from curation.recipe.dataset import Dataset
 from curation.recipe.sources import SourceSpec
 from curation.scenes import candidates
@@ -98,6 +100,7 @@ class _Work:
     """Of its level."""
     left: Unsettled
     built: Built
+    bound: Bound
 
     @property
     def cube(self) -> Cube:
@@ -179,6 +182,23 @@ def build(
         its.built.excluded = _with_excluded(run.dataset, its.ledger)
         its.built.unreadable = searches.unreadable_share()
     return [w.built for w in works]
+
+
+Costs = dict[tuple[str, str], Cost]
+"""Level and season → what patches of it took."""
+
+
+def calibrate(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> tuple[Costs, list[Built]]:
+    """What the first patches took, `run.limit` of each cube; and what became of them.
+
+    They are built in this process, one slab after the other, into `run.store`. Raises as `build` does.
+    """
+    found: Costs = {}
+
+    def work(job: SlabJob) -> SlabReceipt:
+        return build_counted(job, found.setdefault((job.dataset.level, job.season), Cost()))
+
+    return found, build(replace(run, client=None), asked, seasons, work)
 
 
 def pack(
@@ -269,20 +289,19 @@ def _works(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> list[_W
 def _work(run: Run, cube: Cube) -> _Work:
     """A cube's ledger, bound to this recipe and catalog, and what is left to do."""
     ledger = Ledger.replay(run.store, cube.folder, cube.season)
-    check_bound(run, ledger, cube)
+    bound = check_bound(run, ledger, cube)
     check_sizes(run.store, ledger, cube)
-    return _Work(run, Unsettled(cube, ledger, run.limit), Built(cube.folder, cube.season))
+    return _Work(run, Unsettled(cube, ledger, run.limit), Built(cube.folder, cube.season), bound)
 
 
 def _jobs(work: _Work, searches: Searches) -> Iterator[SlabJob]:
     """The tasks of a cube. Its ledger is taken, its schema written and its scenes searched when the first is asked for."""
     run, cube, ledger = work.run, work.cube, work.ledger
-    if not work.left.slabs and ledger.cube_objects:
+    if not work.left.slabs and ledger.cube_objects and not ledger.is_growing:
         return
-    digest = catalogs.pixels_digest(run.dataset, run.catalogs)
-    ledger.acquire(cube.binding(digest))
-    if not ledger.cube_objects:
-        ledger.record_cube(creation.create(cube, run.store, catalogs.pixels_parts(run.dataset, run.catalogs)))
+    ledger.acquire(work.bound.binding)
+    if not ledger.cube_objects or ledger.is_growing:
+        ledger.record_cube(creation.create(cube, run.store, work.bound.pixels))
     workers = cluster.workers(run.client)
     per_host = max(run.dataset.recipe.fetch.requests_per_host // workers, 1)
     needs = ((slab, _wanted(run, cube, work.left.places(slab), of_files=False)) for slab in work.left.slabs)
@@ -331,6 +350,12 @@ def _sweep(run: Run, works: Sequence[_Work], searches: Searches) -> None:
     with Counting(f"search {', '.join(c.label for c in asked)}", None, "item") as count:
         for line in searches.run(wanted, refresh=run.refresh_search, progress=count.step):
             log.info("refreshed: %s", line)
+
+
+def check_source(spec: SourceSpec, file: str, catalog: Catalog) -> tuple[list[str], list[str]]:
+    """What one item and one patch say of a source, and what is wrong with it, as `sourcecheck.check` has it."""
+    found = sourcecheck.check(spec, file, catalog)
+    return found.found, found.wrong
 
 
 def _stop(broken: int, records: Sequence[SlabRecord]) -> NoReturn:

@@ -21,7 +21,7 @@ import hypothesis
 import pytest
 
 from tests import once
-from tests.properties import FAST, THOROUGH
+from tests.properties import FAST, FEW, THOROUGH
 
 # What tests are of is imported by them and by what makes things for them: the process of pytest-xdist that only hands out
 # tests to others loads none of it, and these need not wait for that.
@@ -42,6 +42,7 @@ if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).
 # Machines are shared: how long an example takes says nothing. What is fast tries fewer of them; see `tests/properties.py`.
 hypothesis.settings.register_profile("curation", deadline=None, max_examples=FAST)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=THOROUGH)
+hypothesis.settings.register_profile("few", deadline=None, max_examples=FEW)
 hypothesis.settings.load_profile("curation")
 
 PROCESSES_A_CORE, FEWEST_PROCESSES, MOST_PROCESSES = 1.5, 2, 16
@@ -93,13 +94,36 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     return True if leave_out else None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--one-of-each`: of a test with parameters the first alone, as `.ci/newer` wants it."""
+    parser.addoption("--one-of-each", action="store_true", help="of tests that differ by parameters run the first")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skips single tests that need torch (marker `torch`), where it is not installed; puts the longest first."""
+    if config.getoption("--one-of-each"):
+        left_out = others(items)
+        config.hook.pytest_deselected(items=left_out)
+        ids = {item.nodeid for item in left_out}
+        items[:] = [item for item in items if item.nodeid not in ids]
     for item in items:
         if not TORCH and item.get_closest_marker("torch"):
             item.add_marker(pytest.mark.skip(reason="torch is not installed"))
     if "PYTEST_XDIST_WORKER" in os.environ:
         longest_first(items)
+
+
+def others(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Of tests that differ by their parameters all but the first that is not marked slow."""
+    seen: set[str] = set()
+    out = []
+    for item in items:
+        name = item.nodeid.partition("[")[0]
+        if name in seen:
+            out.append(item)
+        elif not item.get_closest_marker("slow"):
+            seen.add(name)
+    return out
 
 
 def longest_first(items: list[pytest.Item]) -> None:

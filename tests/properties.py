@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-FAST, THOROUGH = 25, 100
-"""Of a property that says nothing of its own, by profile of hypothesis: `curation` (the default) and `thorough`, which
-`make test-slow` and `tests/mutants` choose."""
+FEW, FAST, THOROUGH = 5, 25, 100
+"""Of a property that says nothing of its own, by profile of hypothesis: `few`, where another pass tries more; `curation`, by
+default; and `thorough`, which `make test-slow` and `tests/mutants` choose."""
 
 
 def examples(thorough: int) -> int:

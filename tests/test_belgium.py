@@ -98,6 +98,101 @@ def test_labels_that_no_catalog_has_are_unknown_not_zeros(root: Path):
     assert sample["season_ok"].all() if "dynamicworld_10m" not in sample else True
 
 
+SERIES = """
+[grid]
+size_m = 640
+
+[places]
+sampler = "file"
+file = "places.csv"
+regions = ["europe"]
+
+[seasons]
+all = { start = 2017-08-01, end = 2018-12-01 }
+
+[sources.s2l2a]
+bands = ["B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"]
+pick = { name = "all", steps = STEPS, min_clear = 0 }
+
+[sources.s1rtc]
+res_m = 20
+pick = { name = "all", steps = 20 }
+
+[quality]
+max_doubtful = 1
+max_snow = 1
+min_valid = 0
+max_scene_cloud_pct = 100
+
+[split]
+val_fraction = 0.0
+"""
+
+
+def series(shared: Path, folder: Path, steps: int) -> Path:
+    """The dataset's folder of all dates of the site, as many as `steps`, packed."""
+    folder.mkdir()
+    head = 'name = "series"\ntitle = "A field in Belgium, all dates"\nseed = 1\n'
+    (folder / "recipe.toml").write_text(head + SERIES.replace("STEPS", str(steps)))
+    (folder / "places.csv").write_bytes((RECIPE.parent / "places.csv").read_bytes())
+    flags = ["--dataset", str(folder / "recipe.toml"), "--root", str(folder / "root"), "--scheduler", "none"]
+    flags += ["--catalog", str(shared / "data" / "real-archive-belgium" / "items.json")]
+    assert main.main(flags) == 0
+    assert main.main(["pack", *flags]) == 0
+    return folder / "root" / "series"
+
+
+@pytest.mark.slow
+def test_a_series_is_all_dates_pixel_for_pixel_in_cube_and_batch(items, shared: Path, tmp_path: Path):
+    folder = series(shared, tmp_path / "s", 130)
+    cube = xr.open_zarr(folder / "cubes/europe/all.zarr").isel(patch=0).load()
+    dates = sorted(
+        (i for i in items.values() if i["collection"] == "sentinel-2-l2a"), key=lambda i: i["properties"]["datetime"]
+    )
+    assert len(dates) == 118
+    assert str(cube.s2l2a_scenes.values).split() == [i["id"] for i in dates]
+    assert (int(cube.s2l2a_steps), int(cube.s2l2a_left_out), int(cube.s2l2a_refused)) == (118, 0, 0)
+    times = np.array([np.datetime64(i["properties"]["datetime"].rstrip("Z"), "ns") for i in dates])
+    np.testing.assert_array_equal(cube.s2l2a_time.values[:118], times)
+    assert np.isnat(cube.s2l2a_time.values[118:]).all()
+    sample = next(iter(open_shards(str(folder / "shards"), "train")))
+    for array in ("s2l2a_10m", "s2l2a_20m", "s2l2a_scl_20m"):
+        bands = [str(b) for b in cube[f"{array}_band"].values]
+        expected = np.stack([np.stack([source(shared, i, b) for b in bands]) for i in dates])
+        np.testing.assert_array_equal(cube[array].values[:118], expected)
+        np.testing.assert_array_equal(sample[array].numpy()[0, :118], expected)
+        assert (cube[array].values[118:] == 0).all()
+        assert (sample[array].numpy()[0, 118:] == 0).all()
+    assert sample["s2l2a_time"][0].tolist() == [*times.astype("datetime64[s]").astype(int).tolist(), *[-1] * 12]
+    clear = [np.isin(source(shared, i, "SCL"), CLEAR).mean() for i in dates]
+    np.testing.assert_allclose(cube.s2l2a_clear_fraction.values[:118], clear, atol=1e-7)
+
+
+@pytest.mark.slow
+def test_of_more_dates_than_wanted_the_clearest_are_kept_and_radar_lies_evenly_in_time(
+    items, shared: Path, tmp_path: Path
+):
+    cube = xr.open_zarr(series(shared, tmp_path / "s", 9) / "cubes/europe/all.zarr").isel(patch=0).load()
+    assert (int(cube.s2l2a_steps), int(cube.s2l2a_left_out)) == (9, 109)
+    worth = {}
+    for name, item in items.items():
+        if item["collection"] == "sentinel-2-l2a":
+            scl = source(shared, item, "SCL")
+            worth[name] = np.isin(scl, (2, 4, 5, 6)).mean() + np.isin(scl, 11).mean() / 2
+    chosen = str(cube.s2l2a_scenes.values).split()
+    assert min(worth[n] for n in chosen) >= max(v for n, v in worth.items() if n not in chosen) - 1e-9
+    assert (np.diff(cube.s2l2a_time.values) > np.timedelta64(0)).all()
+    radar = sorted(
+        (i for i in items.values() if i["collection"] == "sentinel-1-rtc"), key=lambda i: i["properties"]["datetime"]
+    )
+    even = [radar[round(k * (len(radar) - 1) / 19)] for k in range(20)]
+    assert str(cube.s1rtc_scenes.values).split() == [i["id"] for i in even]
+    for step, item in enumerate(even):
+        for band in ("VV", "VH"):
+            found = cube.s1rtc_20m.sel(s1rtc_20m_band=band).values[step]
+            np.testing.assert_array_equal(found, source(shared, item, band.lower()))
+
+
 MONTHS = {
     "2017-08": 27, "2017-09": 26, "2017-10": None, "2017-11": 22, "2017-12": 17, "2018-01": 16, "2018-02": 10, "2018-03": 25,
     "2018-04": 19, "2018-05": 11, "2018-06": 23, "2018-07": 23, "2018-08": 7, "2018-09": 21, "2018-10": 8, "2018-11": 17,
@@ -106,6 +201,7 @@ MONTHS = {
 (2017-09 and 2018-03, which have no clearer one). Of 2017-10 there is none."""
 
 
+@pytest.mark.slow
 def test_each_month_has_a_day_without_visible_cloud_where_there_is_one(shared: Path, tmp_path: Path):
     firsts = [f"{month}-01" for month in [*MONTHS, "2018-12"]]
     windows = zip(MONTHS, firsts, firsts[1:], strict=False)
@@ -122,3 +218,37 @@ def test_each_month_has_a_day_without_visible_cloud_where_there_is_one(shared: P
         scenes = outcome.sources["s2l2a"].scenes
         chosen[month] = int(scenes[0].split("_MSIL2A_")[1][6:8]) if scenes else None
     assert chosen == MONTHS
+
+
+@pytest.mark.slow
+def test_composites_of_all_dates_are_what_dense_arithmetic_makes_of_the_files(shared: Path, tmp_path: Path, items):
+    text = RECIPE.read_text().replace("dynamicworld = { required = false }\n", "")
+    text = text.replace('[labels]\nseasonal = "dynamicworld"\n', "")
+    text = text[: text.index("[seasons]")] + "[seasons]\nall = { start = 2018-02-01, end = 2018-06-01 }\n\n"
+    text += '[sources]\ns2l2a = { pick = "median", bands = ["B04", "B08", "B11"] }\n'
+    text += 's1rtc = { pick = "clear-mean", res_m = 20 }\n[quality]\nmax_candidates = 500\nmax_scene_cloud_pct = 100\n'
+    (tmp_path / "recipe.toml").write_text(text)
+    (tmp_path / "places.csv").write_bytes((RECIPE.parent / "places.csv").read_bytes())
+    flags = ["--dataset", str(tmp_path / "recipe.toml"), "--root", str(tmp_path / "root"), "--scheduler", "none"]
+    assert main.main([*flags, "--catalog", str(shared / "data" / "real-archive-belgium" / "items.json")]) == 0
+    cube = xr.open_zarr(tmp_path / "root" / "belgium" / "cubes" / "europe" / "all.zarr").load().isel(patch=0)
+    of_window = [i for i in items.values() if "2018-02-01" <= i["properties"]["datetime"] < "2018-06-01"]
+    optical = [i for i in of_window if i["collection"] == "sentinel-2-l2a"]
+    masks = {i["id"]: source(shared, i, "SCL") for i in optical}
+    left = [i for i in optical if max((masks[i["id"]] == code).mean() for code in (7, 11)) <= 0.5]
+    assert len(optical) > len(left) > 20
+    for array, bands, finer in (("s2l2a_10m", ["B04", "B08"], 2), ("s2l2a_20m", ["B11"], 1)):
+        pixels = np.stack([[source(shared, i, b) for b in bands] for i in left])
+        clear = np.stack([np.isin(masks[i["id"]], CLEAR).repeat(finer, 0).repeat(finer, 1) for i in left])
+        seen = clear & (pixels > 0).all(axis=1) & (pixels < 64535).all(axis=1)
+        layers = np.ma.masked_array(pixels.astype("f8"), np.broadcast_to(~seen[:, None], pixels.shape))
+        np.testing.assert_array_equal(cube[array].values, np.rint(np.ma.median(layers, axis=0).filled(0)))
+        count = cube[array.replace("_", "_count_")].values[0]
+        np.testing.assert_array_equal(count, seen.sum(axis=0))
+        assert count.min() >= 5
+    radar = [i for i in of_window if i["collection"] == "sentinel-1-rtc"]
+    powers = np.stack([[source(shared, i, b) for b in ("vv", "vh")] for i in radar]).astype("f8")
+    seen = ((powers != 0) & (powers != -32768)).all(axis=1)
+    mean = np.ma.masked_array(powers, np.broadcast_to(~seen[:, None], powers.shape)).mean(axis=0).filled(-32768)
+    np.testing.assert_allclose(cube.s1rtc_20m.values, mean, rtol=1e-6)
+    assert int(cube.s1rtc_count_20m.max()) == len(radar) > 20

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 import rasterio
 
 from curation.read.jp2image import Jp2Image
@@ -33,6 +34,7 @@ def cubes(curate: Curate) -> dict[str, bytes]:
     return {str(p.relative_to(curate.folder)): p.read_bytes() for p in found if p.is_file() and p.suffix != ".json"}
 
 
+@pytest.mark.slow
 def test_a_scene_in_jpeg_2000_and_in_a_cog_gives_the_same_patches_to_the_last_bit(world, tmp_path, monkeypatch):
     decoded: Counter[tuple[Any, ...]] = Counter()
     of_slabs: dict[int, object] = {}  # held, so that none has another's number

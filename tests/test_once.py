@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import once
-from tests.conftest import longest_first
+from tests.conftest import longest_first, others
 from tests.run import Curate
 
 TESTS = Path(__file__).parent
@@ -107,3 +107,22 @@ def test_files_that_may_take_longest_come_first_and_then_those_of_most_tests():
     items.append(Item("d"))
     longest_first(items)
     assert "".join(str(item.path) for item in items) == "ddecccbba"
+
+
+def test_of_tests_that_differ_by_parameters_the_first_that_is_fast_is_left():
+    class Item:
+        def __init__(self, nodeid: str, slow: bool = False) -> None:
+            self.nodeid, self.slow = nodeid, slow
+
+        def get_closest_marker(self, name: str) -> pytest.Mark | None:
+            return pytest.mark.slow.mark if name == "slow" and self.slow else None
+
+    every = [
+        Item("a::x"),
+        Item("a::y[1]", slow=True),
+        Item("a::y[2]"),
+        Item("a::y[3-[]]"),
+        Item("b::y[1]"),
+        Item("b::y[2]"),
+    ]
+    assert [item.nodeid for item in others(every)] == ["a::y[3-[]]", "b::y[2]"]

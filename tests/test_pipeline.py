@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,7 @@ def test_a_rerun_asks_no_catalog_again(built: Curate, tmp_path: Path):
     assert any("/dem/static/" in key for key in searches)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", fast([6], [1, 6, 24]))
 def test_a_limit_leaves_the_rest_pending_and_the_rest_comes_to_the_same(built: Curate, tmp_path: Path, limit: int):
     mine = Curate(built.world, tmp_path)
@@ -78,6 +80,7 @@ def test_a_limit_leaves_the_rest_pending_and_the_rest_comes_to_the_same(built: C
     assert objects(mine) == objects(built)
 
 
+@pytest.mark.slow
 def test_seasons_may_be_built_one_by_one_static_comes_first(built: Curate, tmp_path: Path):
     mine = Curate(built.world, tmp_path)
     assert mine("build", "--season", "autumn") == 0
@@ -86,6 +89,7 @@ def test_seasons_may_be_built_one_by_one_static_comes_first(built: Curate, tmp_p
     assert objects(mine) == objects(built)
 
 
+@pytest.mark.slow
 def test_a_failed_read_is_recorded_with_its_cause_and_tried_again(
     world: tiny.World, built: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -175,6 +179,7 @@ def test_another_order_or_list_of_places_is_refused(built: Curate, world: tiny.W
     assert '(file was "' in said
 
 
+@pytest.mark.slow
 def test_a_task_that_another_writer_overtook_is_not_recorded_as_done(built: Curate, tmp_path: Path, monkeypatch):
     # A worker presumed dead wakes up and writes after the slab was built again, before the client records it.
     mine = Curate(built.world, tmp_path)
@@ -197,6 +202,7 @@ def test_a_task_that_another_writer_overtook_is_not_recorded_as_done(built: Cura
     assert objects(mine) == objects(built)
 
 
+@pytest.mark.slow
 def test_receipts_are_small(built: Curate, tmp_path: Path, monkeypatch):
     # Only small values cross the scheduler: no arrays, and nothing of the scenes that a patch cannot use.
     import pickle
@@ -295,6 +301,7 @@ def test_a_slab_that_cannot_be_kept_ends_the_build_and_is_no_failure_of_its_patc
     assert objects(mine) == {k: v for k, v in objects(built).items() if "/static.zarr/" in k}
 
 
+@pytest.mark.slow
 def test_two_catalogs_give_what_one_gives_and_are_never_mixed(
     built: Curate, world: tiny.World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -324,6 +331,17 @@ def test_two_catalogs_give_what_one_gives_and_are_never_mixed(
     assert {catalog for name, catalog in asked.items() if name != "dem"}.isdisjoint({theirs})
     assert {k.split("/")[2] for k in (s.key for s in curate.store.list(f"scenes/{theirs}"))} == {"dem"}
     assert not list(curate.store.list(f"scenes/{asked['s2l2a']}/dem"))
+    # So a scene of a sample needs no catalog of its own: whose it is follows from its source.
+    offered = {source: {i["id"] for i in items if (i in heights) == (source == "dem")} for source in asked}
+    used = set()
+    for path in (curate.folder / "shards").rglob("*.tar"):
+        with tarfile.open(path) as tar:
+            metas = [json.load(tar.extractfile(m)) for m in tar if m.name.endswith("meta.json")]
+        for part in (p for meta in metas for p in (meta["static"], *meta["seasons"].values())):
+            for source, facts in part["sources"].items():
+                assert set(facts["scenes"]) <= offered[source]
+                used |= {source}
+    assert {"dem", "s2l2a"} <= used
     # A rerun that would ask another for one source is refused, and says for which; so is packing.
     capsys.readouterr()
     for verb in ("build", "pack"):
@@ -334,6 +352,7 @@ def test_two_catalogs_give_what_one_gives_and_are_never_mixed(
     assert curate("build", "--catalog", by_source) == 0  # nothing is left to do
 
 
+@pytest.mark.slow
 def test_scenes_of_a_bucket_with_keys_of_its_own_are_built_into_another_bucket(
     built: Curate, world: tiny.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):

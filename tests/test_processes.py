@@ -78,6 +78,7 @@ def test_after_it():
 """
 
 
+@pytest.mark.slow
 def test_a_test_that_runs_into_its_time_limit_fails_none_after_it(tmp_path: Path):
     # What it left would be told when it is collected, as the fault of whichever test runs then.
     (tmp_path / "test_it.py").write_text(LEAVES)
@@ -149,6 +150,7 @@ def test_with_what_is_made_once(made, n):
 """
 
 
+@pytest.mark.slow
 def test_what_a_file_of_tests_shares_is_made_by_one_process_where_several_run(tmp_path: Path):
     # By groups (`--dist loadgroup`) each process made all of it: pytest 9.2 passes over what pytest-xdist 3.8 marks.
     spread = set(re.findall(r"--dist \w+", (TESTS.parent / "Makefile").read_text()))

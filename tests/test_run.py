@@ -21,6 +21,7 @@ def test_what_a_process_said_that_has_ended():
         assert process.returncode == 3
 
 
+@pytest.mark.slow
 def test_a_process_that_does_not_end_tells_where_it_stands(tmp_path: Path):
     (tmp_path / "scheduler.log").write_text("lost a worker")
     code = "import sys, time\nprint('begun', file=sys.stderr, flush=True)\ndef waits(): time.sleep(600)\nwaits()"
@@ -35,6 +36,7 @@ def test_a_process_that_does_not_end_tells_where_it_stands(tmp_path: Path):
     assert told.endswith("\nscheduler.log: lost a worker")
 
 
+@pytest.mark.slow
 def test_of_a_process_whose_standard_error_another_holds_it_is_told_that_it_has_ended():
     code = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(12)'])"
     with running(code) as process, pytest.raises(AssertionError, match=r"ended with 0 by then"):

@@ -12,8 +12,10 @@ from pathlib import Path
 import xarray as xr
 
 from curation import pipeline
-from curation.api import labelled
+from curation.api import calibrated, labelled
+from curation.api.exported import ExportSteps
 from curation.api.labelsteps import LabelSteps
+from curation.api.mended import MendSteps
 from curation.api.results import (
     BuildResult,
     EstimateResult,
@@ -24,11 +26,12 @@ from curation.api.results import (
     ShowResult,
     VerifyResult,
 )
+from curation.api.steps import naming, path_of
 from curation.cubes import open_cube, open_patch, selection
-from curation.errors import ConfigError, NoAccessError
-from curation.errors.printable import printable
+from curation.errors import NoAccessError
 from curation.pack import annotate
 from curation.pack import split as splits
+from curation.pack.labels import foreseen
 from curation.pack.pack import check_built
 from curation.places import parquet, rows
 from curation.places.locations import Locations
@@ -81,13 +84,24 @@ def load(
 
 
 @dataclass(frozen=True, slots=True)
-class DatasetFolder(LabelSteps):
+class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
     """A dataset where it is made. Its steps are safe to stop (Ctrl-C, a notebook's stop) and to call again.
 
     Each returns what the command prints. Where the command would end with another exit code than 0 they raise what is in
     `curation.errors`: `ConfigError` for 2, another `CurationError` for 1, with the step's outcome as its `result`; those
     that take `check=False` return that instead. Regions, seasons and catalogs are told as the command's flags are, and
     messages that name a flag (`--allow-unknown-labels`) mean the argument (`allow_unknown_labels=True`).
+
+        >>> made = curation.load("ssl4eo-s12-ml", "tiny", catalog="embedded")
+        >>> built = made.build("lower-rhine", limit=2)  # print(built) says what the command says
+        >>> built.failed                                # patches, which the same call tries again
+        0
+        >>> made.pack("lower-rhine").packed.index.splits["train"].samples > 0
+        True
+        >>> made.verify().found.faults                  # of every byte that was written
+        []
+        >>> "s2l2a_10m" in made.open_cube("lower-rhine")
+        True
     """
 
     dataset: Dataset
@@ -107,7 +121,7 @@ class DatasetFolder(LabelSteps):
         Raises:
             ConfigError: `root` is none, or nobody answers for it.
         """
-        with self._naming_the_root():
+        with naming("--root", self.root):
             store = Store(self.root).child(self.dataset.name)
             store.check_answers()
             return store
@@ -136,24 +150,29 @@ class DatasetFolder(LabelSteps):
             check: raise where a patch failed, rather than return it.
         """
         seasons, store = selection.asked_seasons(self.dataset, season), self.store
-        apart, file = labelled.asking(self.dataset, store, labels, self.catalogs)
-        made = replace(self, catalogs=apart)
+        made, file = self._asking(store, labels)
         asked = made._asked(region)
         rows_of_file = made._rows(asked)
         with made._served() as every:
             made._check_access(every)
             made._check_writable(store)
-            given = labelled.given(made.dataset, store, file, asked)
-            told = given.told(seasons, limit, or_else="" if allow_unknown_labels else labelled.GO_ON)
-            told += given.told_before_a_build()
-            if file != labels:
-                log.info("%s", labelled.untold(made.dataset, every))
+            external = labelled.external(made.dataset, store, file, asked)
+            notes = [*external.log_coverage(seasons, limit, or_else="" if allow_unknown_labels else labelled.GO_ON)]
+            notes += external.log_pending_maps()
             searches = pipeline.searches(made.dataset, every, store)
-            labelled.say_unknown(made.dataset, every, given.labels, searches.has, allowed=allow_unknown_labels)
+            labelled.say_unknown(made.dataset, every, external.labels, searches.has, allowed=allow_unknown_labels)
+
+            def keep() -> None:
+                external.keep()
+                if file != labels:
+                    places = labelled.roots(made.dataset, store, asked, limit)
+                    notes.append(foreseen.line(searches, places, seasons))
+                    log.info("%s", notes[-1])
+
             with cluster.connect(made.scheduler, made.workers, store, every.served_url) as client:
                 run = Run(made.dataset, every, store, client, limit, refresh_search)
-                built = pipeline.build(run, asked, seasons, keep=given.keep, searches=searches)
-        special = (*told, *_special(asked, rows_of_file))
+                built = pipeline.build(run, asked, seasons, keep=keep, searches=searches)
+        special = (*notes, *_special(asked, rows_of_file))
         result = BuildResult(tuple(built), store.where(paths.LEDGERS), every.label, special)
         if check:
             result.raise_for_error()
@@ -168,29 +187,40 @@ class DatasetFolder(LabelSteps):
         limit: int | None = None,
         allow_unknown_labels: bool = False,
         labels: str | Path | None = None,
+        calibrate: bool = False,
     ) -> EstimateResult:
-        """What `build` would search, read and write: `--dry-run`. Asks the catalog what it has, and writes nothing."""
+        """What `build` would search, read and write: `--dry-run`. Asks the catalog what it has, and writes nothing.
+
+        With `calibrate` the first ten patches of each season of the first region are built, in this process and into a
+        temporary folder, and all are reckoned by what these took.
+        """
         from curation.report import estimate
 
         seasons = selection.asked_seasons(self.dataset, season)
         store = self.store
-        apart, file = labelled.asking(self.dataset, store, labels, self.catalogs)
-        made = replace(self, catalogs=apart)
+        made, file = self._asking(store, labels)
         every, asked = made._catalogs(), made._asked(region)
         rows_of_file = made._rows(asked)
-        given = labelled.given(made.dataset, store, file, asked, draw=False)
-        told = given.told(seasons, limit)
+        external = labelled.external(made.dataset, store, file, asked, draw=False)
+        notes = external.log_coverage(seasons, limit)
         searches = pipeline.searches(made.dataset, every, store)
 
         def has(catalog: Catalog, collection: str) -> bool:
             return catalog.identity == EMBEDDED or searches.has(catalog, collection)  # which has all, and is not served
 
-        unknown = labelled.say_unknown(made.dataset, every, given.labels, has, allowed=True)
+        unknown = labelled.say_unknown(made.dataset, every, external.labels, has, allowed=True)
         found = estimate.estimates(Run(made.dataset, every, store, None, limit), asked, seasons)
         flag = "labels: a build wants --allow-unknown-labels, since this catalog cannot give them"
         wants = [flag] if unknown and not allow_unknown_labels else []
-        told = (*told, *([] if file == labels else [labelled.untold(made.dataset, every)]))
-        return EstimateResult(found, (f"Catalogs: {every.label}.", *told, *wants, *_special(asked, rows_of_file)))
+        if calibrate:
+            with made._served() as served:
+                made._check_access(served)
+                notes = (
+                    *notes,
+                    *calibrated.lines(made.dataset, served, asked[:1], seasons, found, made.scheduler, made.workers),
+                )
+        notes = (*notes, *([] if file == labels else [foreseen.unknown(made.dataset, every)]))
+        return EstimateResult(found, (f"Catalogs: {every.label}.", *notes, *wants, *_special(asked, rows_of_file)))
 
     @telling.shown()
     def locate(self, region: str | Path = ALL) -> LocateResult:
@@ -200,8 +230,8 @@ class DatasetFolder(LabelSteps):
         self._check_writable(store)
         found = selection.locations(self.dataset, store, asked)
         for key in selection.tables(self.dataset, asked):
-            drawn = parquet.load(store, key, self.dataset)
-            parquet.save(drawn, store, key, self.dataset, splits.sides(self.dataset.recipe, drawn))
+            drawn, grown = parquet.load_grown(store, key, self.dataset)
+            parquet.save(drawn, store, key, self.dataset, splits.sides(self.dataset.recipe, drawn), grown)
         split = splits.planned(self.dataset.recipe, Locations.joined(list(found.values())))
         counts = {r: Counter(map(split.of, places)) for r, places in found.items()}
         return LocateResult(counts, store.where(paths.MANIFEST), _special(asked, rows_of_file))
@@ -220,18 +250,19 @@ class DatasetFolder(LabelSteps):
             CurationError: none is complete since the build is unfinished, or a shard could not be written.
         """
         store = self.store
-        apart, file = labelled.asking(self.dataset, store, labels, self.catalogs)
-        made = replace(self, catalogs=apart)
+        made, file = self._asking(store, labels)
         every, asked = made._catalogs(), made._asked(region)
         annotate.check(made.dataset, run_code=run_code)
         check_built(Run(made.dataset, every, store), asked)
         made._check_writable(store)
-        given = labelled.Given(made.dataset, store)
+        external = labelled.ExternalLabels(made.dataset, store)
         if file is not None:
-            given = labelled.given(made.dataset, store, file, asked)
-            given.told(made.dataset.cube_seasons(), or_else=labelled.OTHER_FILE)
+            external = labelled.external(made.dataset, store, file, asked)
+            external.log_coverage(made.dataset.cube_seasons(), or_else=labelled.OTHER_FILE)
         with cluster.connect(made.scheduler, made.workers, store) as client:
-            packed = pipeline.pack(Run(made.dataset, every, store, client), asked, run_code=run_code, keep=given.keep)
+            packed = pipeline.pack(
+                Run(made.dataset, every, store, client), asked, run_code=run_code, keep=external.keep
+            )
         return PackResult(packed, _special(asked, rows.of(made.dataset, asked)))
 
     @telling.shown()
@@ -251,7 +282,7 @@ class DatasetFolder(LabelSteps):
         """Draws one HTML page, written to `<root>/<dataset>/report.html` or to `out`."""
         from curation.report import page
 
-        return ReportResult(*page.write(self.dataset, self.store, _path(out)))
+        return ReportResult(*page.write(self.dataset, self.store, path_of(out)))
 
     @telling.shown()
     def show(self, patch: str, out: str | Path | None = None, *, check: bool = True) -> ShowResult:
@@ -264,7 +295,7 @@ class DatasetFolder(LabelSteps):
         """
         from curation.report import show
 
-        shown = show.write(self.dataset, self.store, patch, _path(out))
+        shown = show.write(self.dataset, self.store, patch, path_of(out))
         result = ShowResult(shown.where, shown.png, shown.damage)
         if check:
             result.raise_for_error()
@@ -277,7 +308,7 @@ class DatasetFolder(LabelSteps):
         """
         every = self._catalogs()
         known = [recipes.resolve(name, served_at="http://127.0.0.1") for name in recipes.table()]
-        return OffersResult.of(self.dataset, every, list(dict.fromkeys([*known, *every.every])))
+        return OffersResult.of(self.dataset, every, list(dict.fromkeys([*known, *every.every])), recipes.unnamed())
 
     def open_cube(self, region: str) -> xr.Dataset:
         """The cubes of a region as one Dataset: see `curation.open_cube`."""
@@ -291,16 +322,14 @@ class DatasetFolder(LabelSteps):
         """Paths of the GeoTIFFs of one patch, one per pixel array, written into a local folder."""
         return open_patch.write_tifs(self.store, patch, Path(into))
 
-    @contextlib.contextmanager
-    def _naming_the_root(self) -> Iterator[None]:
-        try:
-            yield
-        except ValueError as err:
-            raise ConfigError(f"--root {printable(self.root)}: {err}") from err
-
     def _check_writable(self, store: Store) -> None:
-        with self._naming_the_root():
+        with naming("--root", self.root):
             store.check_writable()
+
+    def _asking(self, store: Store, labels: str | Path | None) -> tuple[DatasetFolder, str | Path | None]:
+        """Itself, which asks whom `labels` names where that is a catalog; and what is to be imported, else."""
+        apart, file = labelled.asking(self.dataset, store, labels, self.catalogs)
+        return replace(self, catalogs=apart), file
 
     def _catalogs(self, served_at: str | None = "http://127.0.0.1") -> Catalogs:
         """Those asked for; the embedded Earth, where it is not served yet, has no true address."""
@@ -330,10 +359,10 @@ class DatasetFolder(LabelSteps):
         if self.scheduler not in ("local", "none"):
             return
         if missing := recipes.missing_access(self.dataset, every):
-            told = "; ".join(f"catalog {label}: {', '.join(names)}" for label, names in missing.items())
+            lacking = "; ".join(f"catalog {label}: {', '.join(names)}" for label, names in missing.items())
             raise NoAccessError(
-                f"{told}: not set here, and its files are read with it: set it, or take another catalog (`curate catalogs` "
-                "has them)"
+                f"{lacking}: not set here, and its files are read with it: set it, or take another catalog (`curate "
+                "catalogs` has them)"
             )
 
     def _asked(self, region: str | Path) -> list[Region]:
@@ -348,7 +377,8 @@ class DatasetFolder(LabelSteps):
         """The account of a file of places, which is logged before any work; None where the recipe has none."""
         rows_of_file = rows.of(self.dataset, asked)
         if rows_of_file:
-            log.log(logging.WARNING if rows_of_file.dropped else logging.INFO, "%s", rows_of_file.summary)
+            odd = rows_of_file.dropped or rows_of_file.has_left_out
+            log.log(logging.WARNING if odd else logging.INFO, "%s", rows_of_file.summary)
         return rows_of_file
 
 
@@ -356,7 +386,3 @@ def _special(asked: Sequence[Region], rows_of_file: rows.Rows | None) -> tuple[s
     """What is to be said of regions, and of a file of places."""
     notes = [f"region {r.name}: {r.note}" for r in asked if r.note]
     return (*notes, rows_of_file.summary) if rows_of_file else tuple(notes)
-
-
-def _path(out: str | Path | None) -> Path | None:
-    return None if out is None else Path(out)

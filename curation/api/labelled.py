@@ -52,7 +52,7 @@ def asking(
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class ExternalLabels:
     """Imported labels before any work: those of what somebody names now, of which nothing is kept yet, or from before."""
 
     dataset: Dataset
@@ -61,7 +61,7 @@ class Given:
     roots: Sequence[Locations] = ()
     """The locations asked for, region by region, without children."""
 
-    def told(self, seasons: Sequence[str], limit: int | None = None, *, or_else: str = "") -> tuple[str, ...]:
+    def log_coverage(self, seasons: Sequence[str], limit: int | None = None, *, or_else: str = "") -> tuple[str, ...]:
         """What is to be said of them, which is logged.
 
         Args:
@@ -85,13 +85,13 @@ class Given:
         log.info("%s", stated.summary)
         return (stated.summary,)
 
-    def told_before_a_build(self) -> tuple[str, ...]:
+    def log_pending_maps(self) -> tuple[str, ...]:
         """That maps are to be made of what it builds, where labels are of maps that were made here; which is logged."""
         if self.labels is None or not self.labels.record.made_by:
             return ()
-        told = f"labels: from maps made here, by {self.labels.record.file}: {AGAIN}"
-        log.info("%s", told)
-        return (told,)
+        line = f"labels: from maps made here, by {self.labels.record.file}: {AGAIN}"
+        log.info("%s", line)
+        return (line,)
 
     def keep(self) -> None:
         """Keeps them as the dataset's, in place of those before; from now on shards are packed with them."""
@@ -99,9 +99,9 @@ class Given:
             importing.keep(self.dataset, self.store, self.labels, Locations.joined(self.roots))
 
 
-def given(
+def external(
     dataset: Dataset, store: Store, path: str | Path | None, asked: Sequence[Region], *, draw: bool = True
-) -> Given:
+) -> ExternalLabels:
     """The labels of a file or folder, or, where none is named, those that were imported before; if there are any.
 
     Args:
@@ -118,24 +118,24 @@ def given(
     if path is not None:
         importing.check(path)
     elif store.head(paths.LABELS_RECORD) is None:
-        return Given(dataset, store)
+        return ExternalLabels(dataset, store)
     found = selection.locations(dataset, store, asked, keep=draw)
     roots = [p for folder, p in found.items() if not dataset.level_of(folder).level]
     if path is None:
         labels = imported_labels.load(store, dataset)
     else:
         labels = importing.take_in(dataset, store, path, Locations.joined(roots))
-    return Given(dataset, store, labels, roots)
+    return ExternalLabels(dataset, store, labels, roots)
 
 
-def by_earthengine(dataset: Dataset, project: str, endpoint: str, *, here: bool) -> EarthEngine:
+def by_earthengine(dataset: Dataset, project: str, endpoint: str, *, on_this_machine: bool) -> EarthEngine:
     """Earth Engine, for a recipe's labels by season.
 
     Args:
         dataset: the recipe.
         project: the Cloud project that requests count for.
         endpoint: of the REST API.
-        here: whether it is this machine that asks, which then must have an account.
+        on_this_machine: whether it is this machine that asks, which then must have an account.
 
     Raises:
         ConfigError: there is none, the extra is not installed, or the recipe makes no such labels.
@@ -143,7 +143,7 @@ def by_earthengine(dataset: Dataset, project: str, endpoint: str, *, here: bool)
     source = importing.source_of_images(dataset, "labels earthengine")
     legend = imported_labels.legend_digest(dataset, source)
     way = earthengine.of(dataset, source, legend, project, endpoint)
-    if here:
+    if on_this_machine:
         earthengine.check_account(project)
     return way
 
@@ -157,7 +157,7 @@ def by_model(
     return model.of(dataset, labels, legend, path, source, constants, dry=dry)
 
 
-def made_here(
+def make_maps(
     run: Run, way: Way, asked: Sequence[Region], work: tuple[str, int | None], file: bytes = b"", *, dry: bool
 ) -> MapsResult:
     """What making maps came to, whose labels are then the dataset's; or what that would be.
@@ -176,12 +176,12 @@ def made_here(
     """
     plan = made.planned(run, asked, way, importing.source_of_images(run.dataset, way.title))
     todo = f"{counted(plan.todo, 'map')} of {counted(plan.images, 'image')} to make"
-    told = f"{way.title}: {todo}, {len(plan.known)} are settled"
+    summary = f"{way.title}: {todo}, {len(plan.known)} are settled"
     if plan.others:
-        told += f"; {counted(plan.others, 'patch')} of other regions have none"
-    log.info("labels: %s", told)
+        summary += f"; {counted(plan.others, 'patch')} of other regions have none"
+    log.info("labels: %s", summary)
     if dry:
-        return MapsResult(Counter(), (told, *way.costs(plan)), "", "")
+        return MapsResult(Counter(), (summary, *way.costs(plan)), "", "")
     outcomes = list(plan.known)
     if plan.jobs:
         if file:
@@ -191,30 +191,27 @@ def made_here(
     lines: tuple[str, ...] = ()
     if any(not o.failed for o in outcomes):
         places = selection.of_cubes(run.dataset, run.store, plan.folders)
-        its = Given(run.dataset, run.store, importing.of_maps(run.dataset, way, outcomes), [places])
-        lines = its.told(run.dataset.cube_seasons())
+        its = ExternalLabels(run.dataset, run.store, importing.of_maps(run.dataset, way, outcomes), [places])
+        lines = its.log_coverage(run.dataset.cube_seasons())
         its.keep()
     return MapsResult(Counter(o.label for o in outcomes), lines, run.store.where(paths.MAPS), made.causes(outcomes))
 
 
-def untold(dataset: Dataset, every: Catalogs) -> str:
-    """What is to be said before a build of labels by season that are measured on maps of a catalog."""
-    source = str(dataset.recipe.labels.seasonal)
-    return (
-        f"labels: {source} of catalog {every.of(source).label}: what share of patches its maps can label is not known "
-        "before scenes are searched and read; `curate report` counts it afterwards"
-    )
+def roots(dataset: Dataset, store: Store, asked: Sequence[Region], limit: int | None) -> Locations:
+    """The locations that a build is asked for, without children."""
+    found = selection.locations(dataset, store, asked)
+    return Locations.joined([p[:limit] for folder, p in found.items() if not dataset.level_of(folder).level])
 
 
 def say_unknown(
-    dataset: Dataset, every: Catalogs, given: Imported | None, has: Callable[[Catalog, str], bool], *, allowed: bool
+    dataset: Dataset, every: Catalogs, imported: Imported | None, has: Callable[[Catalog, str], bool], *, allowed: bool
 ) -> bool:
-    """Whether a catalog lacks a source of labels that are not given; which, and what supplies them, is logged.
+    """Whether a catalog lacks a source of labels that are not imported; which, and what supplies them, is logged.
 
     Args:
         dataset: the recipe.
         every: who is asked.
-        given: imported labels.
+        imported: imported labels.
         has: whether a catalog has a collection.
         allowed: whether a catalog may lack them.
 
@@ -222,7 +219,9 @@ def say_unknown(
         ConfigError: it does, and that is not allowed; or a catalog cannot be read, or lacks another source.
     """
     missing = [
-        name for name in recipes.missing_labels(dataset, every, has) if given is None or name != given.record.source
+        name
+        for name in recipes.missing_labels(dataset, every, has)
+        if imported is None or name != imported.record.source
     ]
     for name in missing:
         spec = dataset.specs[name]

@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from pathlib import Path
 
 from curation.api import labelled
 from curation.api.results import LabelsResult, MapsResult
+from curation.api.steps import Steps
 from curation.pack.labels import importing
 from curation.pack.labels.earthengine import ENDPOINT as ENDPOINT
 from curation.pack.labels.making import Way
-from curation.places.regions import ALL, Region
-from curation.recipe.catalogs import Catalogs
-from curation.recipe.dataset import Dataset
+from curation.places.regions import ALL
 from curation.store import paths
-from curation.store.objects import Store
 from curation.work import telling
 from curation.work.run import Run
 
 
-class LabelSteps(ABC):
+class LabelSteps(Steps):
     """What `curate labels` does."""
 
     __slots__ = ()
-
-    dataset: Dataset
-    scheduler: str
-    workers: int | None
-
-    @property
-    @abstractmethod
-    def store(self) -> Store:
-        """The dataset's folder."""
-
-    @abstractmethod
-    def _catalogs(self) -> Catalogs: ...
-
-    @abstractmethod
-    def _check_writable(self, store: Store) -> None: ...
-
-    @abstractmethod
-    def _asked(self, region: str | Path) -> Sequence[Region]: ...
 
     @telling.shown()
     def import_labels(self, path: str | Path, region: str | Path = ALL) -> LabelsResult:
@@ -57,10 +35,10 @@ class LabelSteps(ABC):
         """
         store, asked = self.store, self._asked(region)
         self._check_writable(store)
-        given = labelled.given(self.dataset, store, path, asked)
-        told = given.told(self.dataset.cube_seasons(), or_else=labelled.OTHER_FILE)
-        given.keep()
-        return LabelsResult(told, store.where(paths.LABELS))
+        external = labelled.external(self.dataset, store, path, asked)
+        summary = external.log_coverage(self.dataset.cube_seasons(), or_else=labelled.OTHER_FILE)
+        external.keep()
+        return LabelsResult(summary, store.where(paths.LABELS))
 
     @telling.shown()
     def labels_of_earthengine(
@@ -87,8 +65,8 @@ class LabelSteps(ABC):
             ConfigError: there is no account here, where it is this machine that asks; the extra `earthengine` is not
                 installed; or nothing is built.
         """
-        here = not dry_run and self.scheduler in ("local", "none")
-        way = labelled.by_earthengine(self.dataset, project, endpoint, here=here)
+        on_this_machine = not dry_run and self.scheduler in ("local", "none")
+        way = labelled.by_earthengine(self.dataset, project, endpoint, on_this_machine=on_this_machine)
         return self._labels_made(way, region, b"", dry_run, check)
 
     @telling.shown()
@@ -124,7 +102,7 @@ class LabelSteps(ABC):
         run, work = Run(self.dataset, self._catalogs(), self.store), (self.scheduler, self.workers)
         if not dry_run:
             self._check_writable(run.store)
-        result = labelled.made_here(run, way, self._asked(region), work, file, dry=dry_run)
+        result = labelled.make_maps(run, way, self._asked(region), work, file, dry=dry_run)
         if check:
             result.raise_for_error()
         return result

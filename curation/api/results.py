@@ -20,13 +20,13 @@ from curation.pack import split as splits
 from curation.pack.pack import PackedShards
 from curation.pipeline import Built
 from curation.recipe.access import BucketAccess
-from curation.recipe.catalogs import Catalog, Catalogs
+from curation.recipe.catalogs import Catalog, Catalogs, CatalogSpec
 from curation.recipe.dataset import Dataset
 from curation.recipe.sources import SourceSpec
 from curation.report.estimate import Estimates
 from curation.verify.found import Verified
 
-MOST_TOLD = 5
+MOST_LISTED = 5
 """So many causes of failures, and faults in an error, are told; a result, and the ledger, have all."""
 
 Rows = Sequence[tuple[str, ...]]
@@ -151,16 +151,18 @@ class BuildResult(Result):
             out.append(
                 f"{counted(passed, 'patch')} passed over scenes that cannot be read; the ledger has their ids and causes"
             )
-        if kept := sum(b.excluded for b in self.cubes):
-            out.append(f"{counted(kept, 'patch')} built before with scenes that the recipe now excludes; they stay in")
+        if excluded := sum(b.excluded for b in self.cubes):
+            out.append(
+                f"{counted(excluded, 'patch')} built before with scenes that the recipe now excludes; they stay in"
+            )
         return [*out, *self.special, *self._failures()]
 
     def _failures(self) -> list[str]:
         if not self.failed:
             return []
         causes = self.causes.most_common()
-        first_few = [f"{counted(n, 'patch')}: {printable(cause)}" for cause, n in causes[:MOST_TOLD]]
-        more = [f"and {counted(len(causes) - MOST_TOLD, 'other cause')}"] if len(causes) > MOST_TOLD else []
+        first_few = [f"{counted(n, 'patch')}: {printable(cause)}" for cause, n in causes[:MOST_LISTED]]
+        more = [f"and {counted(len(causes) - MOST_LISTED, 'other cause')}"] if len(causes) > MOST_LISTED else []
         what = f"{counted(self.failed, 'patch')} failed; the ledger has why: {self.ledger}. Run the same command again."
         return [what, *first_few, *more]
 
@@ -195,15 +197,27 @@ class OffersResult(Result):
     """Catalog → what lets one in where its files lie, and whether that is set here."""
 
     @classmethod
-    def of(cls, dataset: Dataset, asked: Catalogs, every: Sequence[Catalog]) -> OffersResult:
-        """Of catalogs; those that are asked for a source are marked there."""
+    def of(
+        cls, dataset: Dataset, asked: Catalogs, every: Sequence[Catalog], unnamed: Mapping[str, CatalogSpec]
+    ) -> OffersResult:
+        """Of catalogs; those that are asked for a source are marked there.
+
+        Of those that a flag names (`unnamed`) are shown that the recipe names, for what nobody else is asked for.
+        """
 
         def offer(spec: SourceSpec, catalog: Catalog) -> str:
             form = catalog.form_of(spec)
-            return "" if form is None else form.collection + ASKED * (asked.of(spec.name) == catalog)
+            return "" if form is None else form.what + ASKED * (asked.of(spec.name) == catalog)
 
         offers = {n: {c.label: offer(spec, c) for c in every} for n, spec in dataset.specs.items()}
-        return cls(offers, {c.label: _access(dataset, c) for c in every})
+        access = {c.label: _access(dataset, c) for c in every}
+        for label, row in unnamed.items():
+            its = {n for n, use in dataset.recipe.sources.items() if use.catalog == label}
+            if lacking := {n for n in its if asked.form_of(dataset.specs[n]) is None}:
+                access[label] = f"whom {row.named_by} names: {row.title}"
+                for name, by in offers.items():
+                    by[label] = row.named_by if name in lacking else ""
+        return cls(offers, access)
 
     def rows(self) -> Rows:
         """A line per source, a column per catalog."""
@@ -218,6 +232,25 @@ class OffersResult(Result):
     def notes(self) -> list[str]:
         """What lets one in at each catalog."""
         return [f"{ASKED.strip()} is asked for it", *(f"{name}: {said}" for name, said in self.access.items())]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CheckResult(Result):
+    """What one item and one patch say of a source."""
+
+    found: tuple[str, ...]
+    wrong: tuple[str, ...]
+    """What is wrong, and what to do."""
+
+    def error(self) -> CurationError | None:
+        """What is wrong."""
+        said = "; ".join(self.wrong[:MOST_LISTED])
+        return CurationError(f"{counted(len(self.wrong), 'fault')}: {said}") if self.wrong else None
+
+    def notes(self) -> list[str]:
+        """What stands in source, item and files, and each fault."""
+        ends = [f"WRONG {fault}" for fault in self.wrong] or ["nothing is wrong with what was looked at"]
+        return [printable(line) for line in (*self.found, *ends)]
 
 
 ASKED = " *"
@@ -276,12 +309,12 @@ class LocateResult(Result):
 class LabelsResult(Result):
     """What importing labels came to."""
 
-    told: tuple[str, ...]
+    summary: tuple[str, ...]
     where: str
 
     def notes(self) -> list[str]:
         """What share of patches can be labelled, which rows are of none, and where it lies."""
-        return [*self.told, f"kept below {self.where}"]
+        return [*self.summary, f"kept below {self.where}"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -290,7 +323,7 @@ class MapsResult(Result):
 
     counts: Counter[str]
     """Outcome → maps, earlier runs' included; empty where nothing was to be made but told."""
-    told: tuple[str, ...]
+    summary: tuple[str, ...]
     where: str
     """Where the maps lie."""
     causes: str
@@ -313,8 +346,8 @@ class MapsResult(Result):
     def notes(self) -> list[str]:
         """What became of the maps, what share of patches they can label, and where they lie."""
         if not self.where:
-            return list(self.told)
-        return [f"maps: {_listed(self.counts)}", *self.told, f"maps are kept below {self.where}"]
+            return list(self.summary)
+        return [f"maps: {_listed(self.counts)}", *self.summary, f"maps are kept below {self.where}"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -338,7 +371,7 @@ class VerifyResult(Result):
     def error(self) -> CurationError | None:
         """Damage; or what a stopped command left."""
         faults, unfinished = self.found.faults, self.found.unfinished
-        first_few = "; ".join((faults or unfinished)[:MOST_TOLD])
+        first_few = "; ".join((faults or unfinished)[:MOST_LISTED])
         if faults:
             return DamageError(f"{counted(len(faults), 'fault')}: {first_few}")
         return CurationError(f"unfinished: {first_few}") if unfinished else None

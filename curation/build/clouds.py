@@ -62,6 +62,16 @@ class Shares:
             raise Reject(Code.DOUBTFUL, self.doubtful)
 
 
+UNMASKED = Shares(1.0, 0.0, 0.0, 1.0)
+"""Of a source without a mask: nothing is known against its pixels."""
+
+
+def clear(mask: NDArray[Any], spec: SourceSpec) -> NDArray[np.bool_]:
+    """Where a mask calls the ground seen, snow and what it is unsure of included; shape as given."""
+    found: NDArray[np.bool_] = np.isin(mask, [*spec.clear, *spec.doubtful, *spec.snow])
+    return found
+
+
 def shares(mask: NDArray[Any], spec: SourceSpec, where: str) -> Shares:
     """The shares of a mask of a source (any shape, at least one pixel); `where` it is from, errors tell.
 
@@ -72,7 +82,7 @@ def shares(mask: NDArray[Any], spec: SourceSpec, where: str) -> Shares:
     if foreign := sorted(set(codes.tolist()) - set(spec.mask_codes)):
         raise ReadError(
             f"{where}: the mask of {spec.name} holds codes {foreign[:8]}, expected one of {sorted(spec.mask_codes)}; "
-            "where they mean something, add them to a set in stac_queries/"
+            "where they mean something, add them to a set in the source's file"
         )
 
     def share(wanted: Sequence[int]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, Protocol, TypeGuard, TypeVar, cast
 
@@ -109,7 +109,7 @@ class Files(Protocol):
     def measured_of(self, source: Source, place: Location, pixels: Pixels) -> dict[str, Any]:
         """Fact → value of what is measured of its pixels."""
 
-    def told_of(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
+    def scene_facts(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
         """Fact → value of what is known of the scenes that they come from."""
 
 
@@ -185,6 +185,8 @@ class Slab:
     """What reads sources that are swaths."""
     searches: str
     """Name of the client's searches."""
+    encode: Callable[[str, NDArray[Any]], bytes]
+    """(band, y, x) of an array of the cube as its chunk: of a time axis steps are, as they are read."""
     judges: tuple[Source, ...] = ()
     """Sources of heights that others are judged by."""
 
@@ -200,6 +202,8 @@ class Patch:
 
     location: Location
     pixels: Pixels = field(default_factory=dict)
+    packed: dict[str, list[bytes]] = field(default_factory=dict)
+    """Array with a time axis → its chunk at each step, in order: so that no more than one step is held decoded."""
     facts: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, SourceOutcome] = field(default_factory=dict)
     passed_over: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -215,7 +219,7 @@ class Patch:
         self.note(source, **facts)
         used = tuple(scenes)
         self.facts |= source.files.measured_of(source, self.location, pixels)
-        self.facts |= source.files.told_of(source, self.location, used)
+        self.facts |= source.files.scene_facts(source, self.location, used)
         self.sources[source.name] = SourceOutcome(Status.OK, scenes=tuple(s.id for s in used))
 
 

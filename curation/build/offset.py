@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from cachetools import LRUCache
+from numpy.typing import NDArray
 
 from curation.build.context import Patch, Pixels, Slab, Source
 from curation.build.pixels import assets_of
@@ -68,6 +70,25 @@ def check(slab: Slab, patch: Patch, source: Source, scene: Scene, judge: Judge |
     rule = "none" if source.form is None else source.form.offset
     believed = radiometry.is_believed(rule, scene.offset_dn)
     radiometry.check_offset(found, scene.offset_dn, is_believed=believed)
+
+
+def harmonised(read: NDArray[Any], array: ArraySpec, scene: Scene, clear: NDArray[np.bool_]) -> NDArray[Any]:
+    """(band, y, x) of a scene without its offset; of reflectance saturated pixels are missing.
+
+    Args:
+        read: (band, y, x) as read.
+        array: what that is.
+        scene: that it is of.
+        clear: (rows, columns) True where the ground is seen, of any size over the same ground.
+
+    Raises:
+        Reject: `impossible`, where more clear pixels are brighter than any surface than may be.
+    """
+    found = radiometry.harmonised(read, scene.offset_dn, array.nodata)
+    if array.unit != radiometry.UNIT:
+        return found
+    radiometry.check_possible(found, clear, array.nodata)
+    return radiometry.measured(found, array.nodata)
 
 
 def _evidence(slab: Slab, source: Source, scene: Scene, judge: Judge | None) -> radiometry.Evidence | None:

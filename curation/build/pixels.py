@@ -25,7 +25,9 @@ class RasterKind(Kind):
     def check(self, source: SourceSpec) -> None:
         """Passes where no array says what only swaths have."""
         if any(a.tells_of_mean for a in source.arrays):
-            raise ValueError("the roles 'count' and 'quality' are of kind = 'swath'")
+            raise ValueError("the roles 'count', 'quality' and 'day' are of kind = 'swath', or made by a composite")
+        if self.zero_is_nodata and any(a.scale is not None or a.offset is not None for a in source.arrays):
+            raise ValueError("zero_is_nodata is of numbers that are not scaled: say file_nodata = [0] of the arrays")
 
     def reads(self, source: Source, place: Location, scenes: Sequence[Scene], part: Part = "all") -> list[Read]:
         """A read per array, band and scene."""
@@ -56,7 +58,7 @@ class RasterKind(Kind):
         """Nothing, unless the kind says what."""
         return {}
 
-    def told_of(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
+    def scene_facts(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
         """Nothing, unless the kind says what."""
         return {}
 
@@ -64,8 +66,10 @@ class RasterKind(Kind):
 def assets_of(source: Source, band: str, scenes: Sequence[Scene]) -> list[Asset]:
     """The files of a band, one of each scene, as a reader wants them."""
     number = source.form.asset_bands.get(band, 1) if source.form else 1
+    values = source.spec.values(band)
     return [
-        Asset(s.hrefs[band], source.sign, number, rank.held(s.geometry), source.base, source.access) for s in scenes
+        Asset(s.hrefs[band], source.sign, number, rank.held(s.geometry), source.base, source.access, values)
+        for s in scenes
     ]
 
 

@@ -41,7 +41,7 @@ class Power(RasterKind):
             Fact(f"{source}_platform", "string", "the satellite, such as sentinel-1a; empty where unknown"),
         ]
 
-    def told_of(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
+    def scene_facts(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
         """That; of several scenes each once, separated by spaces."""
         return {
             f"{source.name}_orbit_source": _each(s.orbit_source for s in scenes),
@@ -62,12 +62,12 @@ class Power(RasterKind):
         return [*out, *(Alone(b) for b in array.bands if not any(b in pair for pair in PAIRS))]
 
     def shown(self, values: NDArray[Any], array: ArraySpec) -> NDArray[Any]:
-        """Decibels."""
-        return backscatter.decibels(values, array.nodata)
+        """Decibels; of what says of a composite's pixels what they are of, as it is."""
+        return backscatter.decibels(values, array.nodata) if array.is_data else values
 
     def unit(self, array: ArraySpec) -> str:
         """Of that."""
-        return "dB"
+        return "dB" if array.is_data else array.unit
 
     def packed(self, array: ArraySpec, rules: PackSpec) -> Packed | None:
         """Hundredths of a decibel in int16, where the recipe wants that."""

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from curation.build.context import Reading, Slab, SlabJob, Source
 from curation.build.patch import build_patch
 from curation.cubes import facts, zarrshard
-from curation.cubes.chunks import chunk_hash
+from curation.cubes.chunks import chunk_hash, joined_hashes
 from curation.cubes.cube import Cube
 from curation.errors import DamageError
 from curation.outcomes import SETTLED, PatchOutcome, Status
@@ -66,16 +66,16 @@ def build_slab(job: SlabJob) -> SlabReceipt:
         Reader(job.catalogs.default.base, ahead_bytes, job.per_host, folders) as reader,
         Swaths(job.catalogs.default.base, ahead_bytes, per_host=job.per_host, folders=folders) as swaths,
     ):
-        slab = _slab(job, reader, swaths)
+        slab = _slab(job, reader, swaths, cube)
         slots = {p.id: slot for slot, p in enumerate(job.locations)}
         for patch, outcome in _together(reader, [build_patch(slab, p) for p in job.locations if p.id in job.todo]):
             location, hashes = patch.location, {}
             slot = slots[location.id]
             if outcome.status is Status.OK:
-                for name, pixels in patch.pixels.items():
-                    chunk = cube.encode(name, pixels)
-                    chunks[name][slot] = chunk
-                    hashes[name] = chunk_hash(chunk)
+                its = {name: [cube.encode(name, pixels)] for name, pixels in patch.pixels.items()} | patch.packed
+                for name, of in its.items():
+                    hashes[name] = joined_hashes([chunk_hash(chunk) for chunk in of])
+                    chunks[name] |= dict(zip(cube.hashes_by_place(name, slot, hashes[name]), of, strict=True))
             outcome = dataclasses.replace(outcome, chunks=hashes)
             outcomes[location.id] = outcome
             rows[slot] = patch.facts | facts.outcome_facts(outcome)
@@ -87,31 +87,46 @@ def build_slab(job: SlabJob) -> SlabReceipt:
         job.slab,
         tuple(decided),
         tuple(map(StoredObject.of, receipts)),
-        _excluded_here(slab, job.prior),
+        _excluded_ids(slab, job.prior),
     )
     return SlabReceipt(record, _etags(receipts), time.perf_counter() - started, peak_bytes())
 
 
-def _slab(job: SlabJob, reader: Reader, swaths: Swaths) -> Slab:
+def _slab(job: SlabJob, reader: Reader, swaths: Swaths, cube: Cube) -> Slab:
     """All that the slab's patches are built from: the one place that climbs to recipe, catalog and searches."""
     dataset, recipe = job.dataset, job.dataset.recipe
-    places = [p for p in job.locations if p.id in job.todo]
-    found = candidates.of_slab(dataset, Searches(dataset, job.catalogs, job.store, job.searches), job.season, places)
+    found = candidates_of(job)
     sources, judges = (
         [_source(job, spec, found[spec.name]) for spec in specs]
         for specs in (dataset.sources(job.season), dataset.judges(job.season))
     )
     excluded = frozenset(recipe.search.exclude)
     return Slab(
-        job.folder, job.season, tuple(sources), recipe.quality, excluded, reader, swaths, job.searches, tuple(judges)
+        job.folder,
+        job.season,
+        tuple(sources),
+        recipe.quality,
+        excluded,
+        reader,
+        swaths,
+        job.searches,
+        cube.encode,
+        tuple(judges),
     )
+
+
+def candidates_of(job: SlabJob) -> dict[str, dict[str, Candidates]]:
+    """Source → location → what each patch that is to be built may use, by the saved searches."""
+    places = [p for p in job.locations if p.id in job.todo]
+    searches = Searches(job.dataset, job.catalogs, job.store, job.searches)
+    return candidates.of_slab(job.dataset, searches, job.season, places)
 
 
 def _source(job: SlabJob, spec: SourceSpec, found: dict[str, Candidates]) -> Source:
     dataset, use = job.dataset, job.dataset.recipe.sources[spec.name]
     return Source(
         spec,
-        dataset.arrays[spec.name],
+        dataset.read[spec.name],
         job.catalogs.form_of(spec),
         job.catalogs.of(spec.name).base,
         job.catalogs.of(spec.name).access_of(spec),
@@ -123,7 +138,7 @@ def _source(job: SlabJob, spec: SourceSpec, found: dict[str, Candidates]) -> Sou
     )
 
 
-def _excluded_here(slab: Slab, prior: SlabRecord | None) -> tuple[str, ...]:
+def _excluded_ids(slab: Slab, prior: SlabRecord | None) -> tuple[str, ...]:
     """Ids of the slab's candidates that the recipe excludes, or excluded when patches were built that are kept."""
     every = {s.id for source in slab.sources for found in source.found.values() for s in found.scenes}
     return tuple(sorted((slab.excluded & every).union(prior.excluded if prior else ())))
@@ -167,12 +182,13 @@ def _settled_before(
         known = {} if outcome.status in SETTLED else facts.outcome_facts(outcome)
         rows[slots[outcome.id]] = before[slots[outcome.id]] | known
     for name in cube.arrays:
-        wanted = {slots[p.id]: p.chunks[name] for p in outcomes.values() if name in p.chunks}
+        mine = [p for p in outcomes.values() if name in p.chunks]
+        wanted = {n: h for p in mine for n, h in cube.hashes_by_place(name, slots[p.id], p.chunks[name]).items()}
         if not wanted:
             continue
         key = cube.array_key(name, job.slab)
         try:
-            stored = zarrshard.parse(job.store.get(key), cube.slab_patches, job.store.where(key))
+            stored = zarrshard.parse(job.store.get(key), cube.slab_chunks(name), job.store.where(key))
         except DamageError as err:
             raise DamageError(f"{err}: {again(key)}") from err
         except FileNotFoundError as err:

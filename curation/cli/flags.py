@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import curation
 from curation.api import folder, labelsteps
+from curation.cli import standing
 from curation.cli.verbs import (
     do_build,
     do_catalogs,
@@ -20,6 +21,7 @@ from curation.cli.verbs import (
     do_pack,
     do_report,
     do_show,
+    do_source,
     do_verify,
 )
 from curation.errors.printable import printable
@@ -47,7 +49,10 @@ class _Parser(argparse.ArgumentParser):
         super().error(printable(message))
 
 
-VERBS = ("build", "locate", "labels", "pack", "verify", "report", "show", "catalogs", "init")
+VERBS = (
+    *("build", "locate", "labels", "pack", "verify", "report", "show", "worst", "export"),
+    *("diff", "gc", "catalogs", "source", "init"),
+)
 
 
 def with_verb(argv: list[str]) -> list[str]:
@@ -106,7 +111,8 @@ def make_parser() -> _Parser:
         metavar="[SOURCE=]C",
         help="a name of stac_queries/catalogs.toml (planetary-computer, earth-search, cdse, embedded …; `curate catalogs` "
         "has them all), the URL of a STAC API, the path of a STAC ItemCollection, or STAC-GeoParquet: a file, a folder, "
-        "a URL, or a place in a bucket; with SOURCE= (s3olci=cdse, s5p-*=…; given again and again) for that source alone, "
+        "a URL, or a place in a bucket; or a folder of GeoTIFFs without any STAC, where the "
+        "source says how they are called; with SOURCE= (s3olci=cdse, s5p-*=…; given again and again) for that source alone, "
         "whatever the recipe says; without, for all of which the recipe names no catalog of their own (default: the "
         "recipe's; '*=C' for every source). embedded is asked for every source; it wants pip install 'curation[earth]'",
     )
@@ -118,7 +124,7 @@ def make_parser() -> _Parser:
         help="local: a Dask cluster on this machine (default); none: this process; or a scheduler's address",
     )
     work.add_argument(
-        "--workers", type=_positive, metavar="N", help="processes of a local cluster (default: one per core)"
+        "--workers", type=standing.positive, metavar="N", help="processes of a local cluster (default: one per core)"
     )
 
     build = verbs.add_parser(
@@ -134,9 +140,18 @@ def make_parser() -> _Parser:
         help="a season of the recipe, several with commas, static, or all (default); missing static slabs come first",
     )
     build.add_argument(
-        "--limit", type=_positive, metavar="N", help="only the first N locations of each cube; the rest stays pending"
+        "--limit",
+        type=standing.positive,
+        metavar="N",
+        help="only the first N locations of each cube; the rest stays pending",
     )
     build.add_argument("--dry-run", action="store_true", help="say what would be searched, read and written")
+    build.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="with --dry-run: build ten patches of each season into a temporary folder, and reckon by what these took: "
+        "hours, disk, and bytes and requests per source",
+    )
     build.add_argument("--refresh-search", action="store_true", help="ask the catalog again and show what changed")
     build.add_argument(
         "--allow-unknown-labels", action="store_true", help="go on where the catalog lacks a source of labels"
@@ -229,6 +244,9 @@ def make_parser() -> _Parser:
     )
     show.set_defaults(run=do_show)
 
+    standing.add_mended(verbs, common)
+    standing.add_export(verbs, [common, work])
+
     catalogs = verbs.add_parser(
         "catalogs",
         parents=[common, where],
@@ -238,6 +256,29 @@ def make_parser() -> _Parser:
         "they hold. Nobody is asked.",
     )
     catalogs.set_defaults(run=do_catalogs)
+
+    source = verbs.add_parser(
+        "source",
+        help="look at a source: what its file says, held against an item and a patch",
+        description="Sources: files of stac_queries/, and of sources/ beside a recipe, which override or add to them.",
+    )
+    looks = source.add_subparsers(dest="action", metavar="ACTION", required=True)
+    look = looks.add_parser(
+        "check",
+        help="read one item and one patch, and say what is found",
+        description="Reads a source's file, takes the first item of a catalog that fits, reads one patch in its middle, and "
+        "says what it found: of each band CRS, resolution, dtype, nodata, scale and the least and greatest value; of a mask "
+        "the codes and which set each is in; and whether item and files agree. Exit code 1 where something is wrong, which "
+        "is told with what to do. Nothing is written.",
+    )
+    look.add_argument("file", metavar="FILE", help="path of a <source>.toml, or the name of one of stac_queries/")
+    look.add_argument(
+        "--catalog",
+        metavar="C",
+        help="who is asked for an item, as of build; a folder of GeoTIFFs, too (default: the first that the file names)",
+    )
+    look.add_argument("-v", "--verbose", action="store_true", help=argparse.SUPPRESS)
+    look.set_defaults(run=do_source)
 
     init = verbs.add_parser(
         "init", help="write a commented recipe to start from", description="Writes a commented recipe to start from."
@@ -305,10 +346,3 @@ def _add_labels(verb: argparse.ArgumentParser) -> None:
         help="first `curate labels import` this, where it is another than was imported before; or a catalog of maps, as "
         "--catalog has it, that is asked for labels by season: for build and pack alike",
     )
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 1 on")
-    return value

@@ -9,7 +9,9 @@ import sys
 from collections.abc import Sequence
 
 from curation.api.folder import DatasetFolder, load
+from curation.api.mended import diff
 from curation.api.results import Result
+from curation.api.sources import check_source
 from curation.errors import ConfigError
 from curation.errors.printable import printable
 
@@ -61,10 +63,11 @@ def _printed(result: Result, *wrong: str) -> int:
 def do_build(args: argparse.Namespace) -> int:
     """Builds cubes, or tells what that would be (`--dry-run`)."""
     made, allowed = _loaded(args), args.allow_unknown_labels
+    if args.calibrate and not args.dry_run:
+        raise ConfigError("--calibrate is of --dry-run: give both")
     if args.dry_run:
-        return _printed(
-            made.estimate(args.region, args.season, limit=args.limit, allow_unknown_labels=allowed, labels=args.labels)
-        )
+        how = {"limit": args.limit, "allow_unknown_labels": allowed, "labels": args.labels}
+        return _printed(made.estimate(args.region, args.season, calibrate=args.calibrate, **how))
     built = made.build(
         args.region,
         args.season,
@@ -137,9 +140,42 @@ def do_show(args: argparse.Namespace) -> int:
     return _printed(shown, *shown.damage)
 
 
+def do_worst(args: argparse.Namespace) -> int:
+    """Draws the worst patches by a fact."""
+    worst = _loaded(args).worst(args.by, args.n, args.region, args.season, out=args.out, check=False)
+    return _printed(worst, *worst.found.damage)
+
+
+def do_diff(args: argparse.Namespace) -> int:
+    """Tells what two releases differ in."""
+    found = diff(args.a, args.b, args.dataset)
+    print(found.to_json() if args.json else found)
+    return OK if found.ok else FAILED
+
+
+def do_gc(args: argparse.Namespace) -> int:
+    """Tells, and deletes, what nothing refers to."""
+    if args.cubes and not args.delete:
+        raise ConfigError("--cubes says what --delete deletes, too: give both")
+    if args.dry_run and args.delete:
+        raise ConfigError("--dry-run deletes nothing, --delete does: give one of them")
+    return _printed(_loaded(args).gc(delete=args.delete, cubes=args.cubes))
+
+
+def do_export(args: argparse.Namespace) -> int:
+    """Writes what is built or packed in another form."""
+    how = {"select": args.select, "limit": args.limit, "dry_run": args.dry_run}
+    return _printed(_loaded(args).export(args.form, args.to, args.region, args.season, **how))
+
+
 def do_catalogs(args: argparse.Namespace) -> int:
     """Tells who offers what, and what lets one in."""
     return _printed(_loaded(args).offers())
+
+
+def do_source(args: argparse.Namespace) -> int:
+    """Looks at a source by one item of a catalog and one patch."""
+    return _printed(check_source(args.file, args.catalog, check=False))
 
 
 def do_init(args: argparse.Namespace) -> int:

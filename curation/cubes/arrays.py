@@ -10,8 +10,8 @@ import zarr
 
 from curation.cubes.chunks import codecs
 from curation.recipe.bands import BandSpec
-from curation.recipe.facts import Fact
-from curation.recipe.schema import GridSpec
+from curation.recipe.facts import FILL, Fact
+from curation.recipe.footprint import GridSpec
 from curation.recipe.sources import ArraySpec
 
 
@@ -56,9 +56,11 @@ def axes(root: zarr.Group, array: ArraySpec, of: GridSpec) -> None:
 
 
 def python(value: Any, fact: Fact) -> Any:
-    """A stored fact as a plain value; None where nothing was measured."""
+    """A stored fact as a plain value, along a second dimension as an array; None where nothing was measured."""
     if fact.axis:
-        return None if np.isnan(value).all() else value
+        fill = FILL[fact.type]
+        missing = np.isnan(value) if isinstance(fill, float) else value == fill
+        return None if fill != 0 and missing.all() else value  # 0 of a flag is measured
     plain = value.item() if hasattr(value, "item") else value
     if isinstance(plain, float) and np.isnan(plain):
         return None

@@ -2,37 +2,98 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import numpy as np
 
 from curation.cubes.cube import Cube
 from curation.errors import ConfigError, DamageError
+from curation.model import STATIC
 from curation.recipe import catalogs
-from curation.recipe.digests import changes
+from curation.recipe.digests import changes, digest
+from curation.store import paths
 from curation.store.ledger import Ledger
 from curation.store.objects import Store
 from curation.store.records import again, size_mark
 from curation.work.run import Run
 
 
-def check_bound(run: Run, ledger: Ledger, cube: Cube) -> None:
-    """Passes where a cube's ledger is bound to this recipe and catalog, or to nothing yet.
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a cube is bound to, once it has been found to be of this recipe."""
+
+    binding: dict[str, Any]
+    """Of its ledger: with the locations that it has by now, which may be more than the ledger says."""
+    pixels: Mapping[str, Any]
+    """What its pixels are built by, as the cube states it: as the recipe was when it was begun."""
+
+
+def check_bound(run: Run, ledger: Ledger, cube: Cube) -> Bound:
+    """Passes where a cube's ledger is bound to this recipe and catalog, or to nothing yet; gives what it is bound to.
+
+    A recipe may have grown since: by seasons and sources that are not of this cube, and by locations after those that it
+    has. It stays bound to what it was begun with, which comes to the same pixels.
 
     Raises:
         ConfigError: it is bound to others; what changed is told by its key where the cube says what it was made by.
     """
+    pixels: Mapping[str, Any] = catalogs.pixels_parts(run.dataset, run.catalogs)
+    binding = cube.binding(digest(pixels))
+    if not ledger.segments:
+        return Bound(binding, pixels)
+    stated = cube.stated(run.store)
+    before: Any = stated.get("pixels")
+    known = isinstance(before, dict) and digest(before) == ledger.binding.get("pixels")
+    if known and ledger.binding.get("pixels") != binding["pixels"] and _same_pixels(cube, stated, pixels):
+        binding, pixels = binding | {"pixels": ledger.binding["pixels"]}, before
+    is_grown = ledger.binding.get("locations") in cube.stood_digests
     try:
-        ledger.check(cube.binding(catalogs.pixels_digest(run.dataset, run.catalogs)))
+        ledger.check(binding | {"locations": ledger.binding["locations"]} if is_grown else binding)
     except ConfigError as err:
-        before = cube.made_by(run.store)
-        changed = "; ".join(changes(before, catalogs.pixels_parts(run.dataset, run.catalogs))) if before else ""
+        changed = "; ".join(changes(before, pixels)) if before else ""
         if not changed:
             raise
         for its in run.catalogs.every:
             if its.is_file:
                 changed = changed.replace(f'is "{its.identity}"', f'is {its.label} ("{its.identity}")')
-        raise ConfigError(f"{err}. What changed: {changed}") from err
+        raise ConfigError(f"{err}. What changed: {changed}{_instead(cube, stated)}") from err
+    return Bound(binding, pixels)
+
+
+def _same_pixels(cube: Cube, stated: Mapping[str, Any], pixels: Mapping[str, Any]) -> bool:
+    """Whether a cube's pixels come to the same by what it states as by what a recipe says by now."""
+    before, now = (cube.dataset.of_cube(parts, cube.season) for parts in (stated["pixels"], pixels))
+    return before == now and _sources(stated) == {s.name for s in cube.sources}
+
+
+def _sources(stated: Mapping[str, Any]) -> set[str]:
+    """Which sources a cube says that it has."""
+    licences = stated.get("licences")
+    return set(licences) if isinstance(licences, dict) else set()
+
+
+def _instead(cube: Cube, stated: Mapping[str, Any]) -> str:
+    """What can be done where a recipe has grown by what a cube cannot take up; empty where it has not."""
+    own = {s.name: s for s in cube.sources}
+    before = stated["pixels"]
+    if new := sorted(own.keys() - _sources(stated)):
+        own_seasons = f"give it to new seasons alone ([sources.{new[0]}] seasons), or " * (cube.season != STATIC)
+        return (
+            f". A cube has all sources of its season, so that {', '.join(new)} cannot be added to it: {own_seasons}"
+            f"{paths.again(cube.prefix)}; other seasons stand"
+        )
+    directed = [n for n, spec in own.items() if spec.pick.one_way]
+    added = cube.dataset.recipe.seasons.keys() - before.get("seasons", {}).keys()
+    if directed and added:
+        stood = [s for s in cube.dataset.season_names() if s not in added]
+        return (
+            f". {directed[0]} keeps to one orbit direction, which follows from all seasons: that those that stand keep "
+            f"theirs, say [sources.{directed[0]}] direction_from = {json.dumps(stood)}"
+        )
+    return ""
 
 
 def check_sizes(store: Store, ledger: Ledger, cube: Cube) -> None:
@@ -45,7 +106,8 @@ def check_sizes(store: Store, ledger: Ledger, cube: Cube) -> None:
         DamageError: an object is missing, or has another size.
     """
     whole = [r for n, r in ledger.lines.items() if r.settled == cube.patches_of(n)]
-    marks = b"".join([*(size_mark(o.key, o.size) for o in ledger.cube_objects), *(r.marks for r in whole)])
+    own = () if ledger.is_growing else ledger.cube_objects  # which may be those of before, or what comes instead
+    marks = b"".join([*(size_mark(o.key, o.size) for o in own), *(r.marks for r in whole)])
     if not marks:
         return
     stored = b"".join(size_mark(s.key, s.size) for s in store.list(cube.prefix))
@@ -55,11 +117,11 @@ def check_sizes(store: Store, ledger: Ledger, cube: Cube) -> None:
 
 def _tell_missing(store: Store, ledger: Ledger, cube: Cube) -> NoReturn:
     sizes = {s.key: s.size for s in store.list(cube.prefix)}
-    recorded = list(ledger.cube_objects)
+    objects = [] if ledger.is_growing else list(ledger.cube_objects)
     for number, record in ledger.slabs.items():
         if record.settled == cube.patches_of(number):
-            recorded += record.objects
-    wrong = [o for o in recorded if sizes.get(o.key) != o.size]
+            objects += record.objects
+    wrong = [o for o in objects if sizes.get(o.key) != o.size]
     first, size = wrong[0], sizes.get(wrong[0].key)
     found = "is recorded but not there" if size is None else f"has {size} bytes, recorded were {first.size}"
     raise DamageError(f"{store.where(first.key)}: {found} (the first of {len(wrong)} such objects): {again(first.key)}")

@@ -8,6 +8,7 @@ another thread and back, which costs a chunk of facts two hundred times what dec
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import google_crc32c
@@ -38,6 +39,16 @@ def codecs(dtype: str) -> tuple[BloscCodec | ZstdCodec, Crc32cCodec]:
 def chunk_hash(chunk: bytes) -> str:
     """The hash a ledger keeps of a stored chunk: xxh3-128, hexadecimal."""
     return xxhash.xxh3_128_hexdigest(chunk)
+
+
+def joined_hashes(hashes: Sequence[str]) -> str:
+    """What a ledger keeps of a patch's part of an array: the hash of its chunk, or of each step's, in order."""
+    return " ".join(hashes)
+
+
+def each_hash(chunk_hashes: str) -> list[str]:
+    """The hashes that `joined_hashes` joined: of an array without a time axis one."""
+    return chunk_hashes.split(" ")
 
 
 def encode_chunk(values: NDArray[Any], shape: tuple[int, ...], dtype: str) -> bytes:

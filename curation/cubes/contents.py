@@ -68,14 +68,21 @@ class CubeContents:
             return [{} for _ in range(slots)]
         return self.cube.proven_facts(self.store, record, [p.id for p in self.cube.slab(slab)])
 
-    def pixels(self, name: str, location: str) -> NDArray[Any]:
+    def facts_of(self, location: str) -> dict[str, Any]:
+        """Fact → value of a patch. Raises as `facts` does."""
+        slab, slot = divmod(self.numbers[location], self.cube.slab_patches)
+        return self.facts(slab)[slot]
+
+    def pixels(self, name: str, location: str, step: int | None = None) -> NDArray[Any]:
         """(band, y, x) of a pixel array of an ok patch, in its stored dtype, checked against the ledger's hash.
+
+        Of an array with a time axis (step, band, y, x), of the steps that the patch has, or of one of them alone.
 
         Raises:
             DamageError: the chunk is not there, or is not what was committed.
         """
         number = self.numbers[location]
-        return self.cube.read_chunk(self.store, name, number, self.outcomes[location].chunks[name])
+        return self.cube.read_chunk(self.store, name, number, self.outcomes[location].chunks[name], step)
 
 
 def opened(dataset: Dataset, store: Store, folder: str, season: str) -> CubeContents:
@@ -83,7 +90,7 @@ def opened(dataset: Dataset, store: Store, folder: str, season: str) -> CubeCont
 
     Raises:
         ConfigError: it was built by another recipe than this one.
-        DamageError: its ledger or its identity is not what was recorded.
+        DamageError: its ledger or its identity is not what was recorded, or it was being given more locations.
     """
     dataset, region = dataset.level_of(folder), paths.region_of(folder)
     dataset.recipe.season(season)
@@ -95,23 +102,26 @@ def opened(dataset: Dataset, store: Store, folder: str, season: str) -> CubeCont
         )
     if not ledger.cube_objects:
         return CubeContents(Cube(dataset, region, season), ledger, store)  # begun, and stopped before its creation
+    ledger.check_whole()
     locations = _locations(dataset, store, region, season, ledger)
     return CubeContents(Cube(dataset, region, season, locations), ledger, store)
 
 
 def _locations(dataset: Dataset, store: Store, region: str, season: str, ledger: Ledger) -> Locations:
     """The cube's locations as its identity coordinates say; bound to the ledger by their digest."""
-    recorded = {o.key: o for o in ledger.cube_objects}
+    objects = {o.key: o for o in ledger.cube_objects}
     cube = Cube(dataset, region, season)
-    _check_schema(cube, store, read_checked(store, recorded, paths.metadata(cube.prefix)))
-    columns = {name: identity(store, recorded, cube.prefix, name) for name in IDENTITY}
+    _check_schema(cube, store, read_checked(store, objects, paths.metadata(cube.prefix)))
+    columns = {name: identity(store, objects, cube.prefix, name) for name in IDENTITY}
     lon, lat = np.asarray(columns["lon"], np.float64), np.asarray(columns["lat"], np.float64)
     same: dict[str, Any] = {"size_m": np.full(len(lon), dataset.recipe.grid.size), "region": [region] * len(lon)}
     if dataset.level == CHILDREN:  # each lies within its cell
         same["parent"] = era5_cells.ids(era5_cells.numbers_at(lon, lat))
     held = windows.names(cube.its, cube.dates)
-    given = {column: windows.column(identity(store, recorded, cube.prefix, name)) for column, name in held.items()}
-    locations = Locations.of_columns({**columns, **same}, given)
+    date_columns = {
+        column: windows.column(identity(store, objects, cube.prefix, name)) for column, name in held.items()
+    }
+    locations = Locations.of_columns({**columns, **same}, date_columns)
     found = Cube(dataset, region, season, locations).locations_digest
     if found != ledger.binding.get("locations"):
         raise DamageError(
@@ -121,12 +131,12 @@ def _locations(dataset: Dataset, store: Store, region: str, season: str, ledger:
     return locations
 
 
-def identity(store: Store, recorded: Mapping[str, StoredObject], prefix: str, name: str) -> Sequence[Any]:
+def identity(store: Store, objects: Mapping[str, StoredObject], prefix: str, name: str) -> Sequence[Any]:
     """One coordinate that was written whole, when the cube was made, as plain values from checked bytes."""
     buffer = default_buffer_prototype().buffer
     keys = {"zarr.json": paths.metadata(prefix, name), "c/0": paths.chunk(prefix, name, 0, axes=1)}
-    objects = {k: buffer.from_bytes(read_checked(store, recorded, key)) for k, key in keys.items()}
-    array = zarr.open_array(MemoryStore(objects), mode="r")
+    buffers = {k: buffer.from_bytes(read_checked(store, objects, key)) for k, key in keys.items()}
+    array = zarr.open_array(MemoryStore(buffers), mode="r")
     values: list[Any] = np.asarray(array[...]).tolist()
     return values
 
@@ -142,11 +152,10 @@ def _check_schema(cube: Cube, store: Store, root: bytes) -> None:
     found = {
         name: (meta["shape"][1:], meta["chunk_grid"]["configuration"]["chunk_shape"][0], meta["data_type"])
         for name, meta in stored.items()
-        if len(meta.get("shape", ())) == 4
+        if has_pixels(meta)
     }
     expected = {
-        name: (list(cube.chunk_shape(name)[1:]), cube.slab_patches, array.dtype)
-        for name, (_, array) in cube.arrays.items()
+        name: (list(cube.patch_shape(name)), cube.slab_patches, array.dtype) for name, (_, array) in cube.arrays.items()
     }
     facts = " ".join([*cube.identity, *(f.name for f in cube.facts)])
     if found != expected or value["attributes"]["coordinates"] != facts:
@@ -155,6 +164,11 @@ def _check_schema(cube: Cube, store: Store, root: bytes) -> None:
             f"{'' if found != expected else ' with other facts'}: the recipe, a source or this release has changed "
             "since this cube was built. Restore it, or choose another --root"
         )
+
+
+def has_pixels(metadata: Mapping[str, Any]) -> bool:
+    """Whether Zarr's metadata are of a pixel array: (patch, band, y, x), with a time axis or without."""
+    return len(metadata.get("shape", ())) >= 4
 
 
 def _listed(arrays: Mapping[str, Any]) -> str:

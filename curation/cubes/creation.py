@@ -14,7 +14,7 @@ from curation.cubes import windows
 from curation.cubes.arrays import axes, coordinate, create_array, of_bands
 from curation.cubes.cube import IDENTITY, Cube
 from curation.recipe.digests import digest
-from curation.recipe.facts import DTYPE, FILL, TIME_ATTRIBUTES
+from curation.recipe.facts import DTYPE, FILL, TIME_ATTRIBUTES, step_axis
 from curation.store import paths
 from curation.store.ledger import FORMAT
 from curation.store.objects import Store
@@ -55,16 +55,17 @@ def _objects(cube: Cube, pixels: Mapping[str, Any]) -> dict[str, bytes]:
     )
     n = len(cube.locations)
     for name, (spec, array) in cube.arrays.items():
-        _, bands, px, _ = chunk = cube.chunk_shape(name)
+        patch = cube.patch_shape(name)
+        steps = [step_axis(spec.name)] if cube.steps(name) else []
         create_array(
             root,
             name,
-            shape=(n, bands, px, px),
-            chunks=chunk,
-            shards=(cube.slab_patches, bands, px, px),
+            shape=(n, *patch),
+            chunks=cube.chunk_shape(name),
+            shards=(cube.slab_patches, *patch),
             dtype=array.dtype,
             fill_value=array.nodata,
-            dimension_names=("patch", f"{name}_band", f"y_{array.pixel}", f"x_{array.pixel}"),
+            dimension_names=("patch", *steps, f"{name}_band", f"y_{array.pixel}", f"x_{array.pixel}"),
             attributes={
                 "source": spec.name,
                 "long_name": spec.title,
@@ -77,7 +78,7 @@ def _objects(cube: Cube, pixels: Mapping[str, Any]) -> dict[str, bytes]:
         coordinate(root, f"{name}_band", array.bands, of_bands([spec.band(b) for b in array.bands]))
     for array in {a.pixel: a for _, a in cube.arrays.values()}.values():
         axes(root, array, cube.dataset.recipe.grid)
-    for axis, names in {f.axis: f.along for f in cube.facts if f.axis}.items():
+    for axis, names in {f.axis: f.along for f in cube.facts if f.axis and f.along}.items():
         coordinate(root, axis, names)
     for fact in cube.facts:
         second = (fact.length,) if fact.axis else ()

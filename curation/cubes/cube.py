@@ -8,16 +8,17 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
 from curation.cubes import windows, zarrshard
 from curation.cubes.arrays import python
-from curation.cubes.chunks import UNDECODED, chunk_hash, decode_chunk, encode_chunk
+from curation.cubes.chunks import UNDECODED, chunk_hash, decode_chunk, each_hash, encode_chunk
 from curation.cubes.facts import schema
 from curation.errors import ConfigError, DamageError
 from curation.model import STATIC, Location, Season
@@ -40,6 +41,9 @@ IDENTITY: dict[str, dict[str, str]] = {
 }
 """Coordinates that are known before a pixel is read, and their Zarr attributes."""
 
+RUN_BYTES = 16 * 2**20
+"""Chunks that stand one after the other are read together, so many bytes at a time, at most: each read is a request."""
+
 
 @dataclass(frozen=True)
 class Cube:
@@ -51,6 +55,8 @@ class Cube:
     season: str
     locations: Locations = field(default_factory=lambda: Locations.of([]))
     """In the order of the cube; slab n holds those from n × slab_patches on. None where only its keys matter."""
+    stood: tuple[int, ...] = ()
+    """How many of them there were each time before more were added, which come after those; ascending."""
 
     @property
     def folder(self) -> str:
@@ -67,10 +73,10 @@ class Cube:
         """Where it is, below the dataset's folder."""
         return paths.cube(self.folder, self.season)
 
-    @property
+    @functools.cached_property
     def slab_patches(self) -> int:
         """Patches per slab."""
-        return self.dataset.recipe.cube.slab_patches
+        return self.dataset.recipe.cube.slab_patches if self.season == STATIC else self.dataset.slab_patches
 
     @property
     def slabs(self) -> int:
@@ -114,22 +120,56 @@ class Cube:
     @functools.cached_property
     def locations_digest(self) -> str:
         """Digest of the ordered list of grids, and of the dates that pixels follow from: what binds slabs to places."""
-        found = hashlib.sha256(b"[")
+        return self._digests[len(self.locations)]
+
+    @property
+    def stood_digests(self) -> frozenset[str]:
+        """What `locations_digest` was each time before more locations were added."""
+        return frozenset(self._digests[n] for n in self.stood)
+
+    @functools.cached_property
+    def _digests(self) -> dict[int, str]:
+        """How many of the locations, from the first on → digest of them, of all and of those that `stood`."""
+        out, found = {}, hashlib.sha256(b"[")
         for n, p in enumerate(self.locations):
+            if n in self.stood:
+                out[n] = _ended(found)
             grid = [p.id, p.epsg, p.x0_m, p.y0_m, p.size_m]
             found.update(f"{', ' if n else ''}{json.dumps([*grid, *windows.marks(self.dates, p)])}".encode())
-        found.update(b"]")
-        return found.hexdigest()
+        out[len(self.locations)] = _ended(found)
+        return out
 
     def slab(self, number: int) -> tuple[Location, ...]:
         """The locations of a slab."""
         return tuple(self.locations[number * self.slab_patches : (number + 1) * self.slab_patches])
 
-    def chunk_shape(self, name: str) -> tuple[int, int, int, int]:
-        """Shape of one patch of a pixel array, (1, band, y, x)."""
+    def pixel_shape(self, name: str) -> tuple[int, int, int]:
+        """(band, y, x) of a pixel array."""
         array = self.arrays[name][1]
         px = array.px(self.dataset.recipe.grid.size)
-        return 1, len(array.bands), px, px
+        return len(array.bands), px, px
+
+    def steps(self, name: str) -> tuple[int, ...]:
+        """The time axis of a pixel array of a patch: (most steps,), or () where it has none."""
+        most = self.arrays[name][0].pick.most_steps
+        return () if most is None else (most,)
+
+    def patch_shape(self, name: str) -> tuple[int, ...]:
+        """Shape of one patch of a pixel array, (band, y, x), or (step, band, y, x)."""
+        return *self.steps(name), *self.pixel_shape(name)
+
+    def chunk_shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a chunk of a pixel array: one patch, of which one step where there is a time axis."""
+        return 1, *(1 for _ in self.steps(name)), *self.pixel_shape(name)
+
+    def chunks_per_patch(self, name: str) -> int:
+        """Chunks of a patch of a pixel array, at most: they stand one after the other in the slab's shard."""
+        return next(iter(self.steps(name)), 1)
+
+    def hashes_by_place(self, name: str, slot: int, chunk_hashes: str) -> dict[int, str]:
+        """Place in a slab's shard → hash, of each chunk that a ledger records of the array of a patch."""
+        first = slot * self.chunks_per_patch(name)
+        return {first + n: its for n, its in enumerate(each_hash(chunk_hashes))}
 
     def binding(self, pixels_digest: str) -> dict[str, Any]:
         """What its ledger is bound to."""
@@ -143,28 +183,34 @@ class Cube:
 
     def made_by(self, store: Store) -> Mapping[str, Any] | None:
         """What `creation.create` was told as `pixels`; None where the cube is not there or does not say."""
-        try:
-            value = json.loads(store.get(paths.metadata(self.prefix)))
-            pixels = value["attributes"]["pixels"]
-        except (FileNotFoundError, ValueError, KeyError):
-            return None
+        pixels = self.stated(store).get("pixels")
         return pixels if isinstance(pixels, dict) else None
 
+    def stated(self, store: Store) -> Mapping[str, Any]:
+        """What the cube says of itself: its attributes; nothing where it is not there, or cannot be read."""
+        try:
+            value = json.loads(store.get(paths.metadata(self.prefix)))["attributes"]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
     def encode(self, name: str, pixels: NDArray[Any]) -> bytes:
-        """One patch of a pixel array as its stored chunk; pixels (band, y, x)."""
-        shape = self.chunk_shape(name)
-        if pixels.shape != shape[1:]:
-            raise AssertionError(f"{name}: pixels are {pixels.shape}, expected {shape[1:]}")
-        return encode_chunk(pixels[None], shape, self.arrays[name][1].dtype)
+        """One patch of a pixel array, or a step of it, as its stored chunk; pixels (band, y, x)."""
+        if pixels.shape != self.pixel_shape(name):
+            raise AssertionError(f"{name}: pixels are {pixels.shape}, expected {self.pixel_shape(name)}")
+        return encode_chunk(pixels[None], self.chunk_shape(name), self.arrays[name][1].dtype)
 
     def decode(self, name: str, chunk: bytes) -> NDArray[Any]:
         """(band, y, x) of a stored chunk."""
-        out: NDArray[Any] = decode_chunk(chunk, self.chunk_shape(name), self.arrays[name][1].dtype)[0]
-        return out
+        return decode_chunk(chunk, self.pixel_shape(name), self.arrays[name][1].dtype)
 
     def array_key(self, name: str, slab: int) -> str:
         """Key of a slab's shard of a pixel array."""
-        return paths.chunk(self.prefix, name, slab, axes=4)
+        return paths.chunk(self.prefix, name, slab, axes=len(self.chunk_shape(name)))
+
+    def slab_chunks(self, name: str) -> int:
+        """Chunks that a slab's shard of a pixel array has room for."""
+        return self.slab_patches * self.chunks_per_patch(name)
 
     def fact_key(self, fact: Fact, slab: int) -> str:
         """Key of a slab's chunk of a measured coordinate."""
@@ -177,11 +223,11 @@ class Cube:
 
         Args:
             slab: its number.
-            chunks: pixel array → slot → stored chunk; an array without any gets no object.
+            chunks: pixel array → place in the slab's shard → stored chunk; an array without any gets no object.
             rows: per slot, fact → value (None or left out where not measured).
         """
         out = {
-            self.array_key(name, slab): zarrshard.assemble(stored, self.slab_patches)
+            self.array_key(name, slab): zarrshard.assemble(stored, self.slab_chunks(name))
             for name, stored in chunks.items()
             if stored
         }
@@ -269,9 +315,9 @@ class Cube:
 
     def _changed_facts(self, store: Store, record: SlabRecord, read: Callable[[str], bytes]) -> list[str]:
         """Keys of those objects of a slab's facts that are not the very ones recorded."""
-        recorded = {o.key: o.sha256 for o in record.objects}
+        hashes = {o.key: o.sha256 for o in record.objects}
         keys = [self.fact_key(f, record.slab) for f in self.facts]
-        return [k for k in keys if hashlib.sha256(read(k)).hexdigest() != recorded.get(k)]
+        return [k for k in keys if hashlib.sha256(read(k)).hexdigest() != hashes.get(k)]
 
     def read_ids(self, store: Store) -> list[str]:
         """Ids of all locations in the order of the cube, as the store itself says.
@@ -290,41 +336,78 @@ class Cube:
                 f"{store.where(self.prefix)}: its ids cannot be read ({err}): {again(self.prefix)}"
             ) from err
 
-    def read_chunk(self, store: Store, name: str, patch: int, expected: str) -> NDArray[Any]:
-        """(band, y, x) of one committed patch of a pixel array, checked against the ledger's hash.
+    def read_chunk(
+        self, store: Store, name: str, patch: int, chunk_hashes: str, step: int | None = None
+    ) -> NDArray[Any]:
+        """(band, y, x) of one committed patch of a pixel array, checked against what its ledger recorded.
+
+        Of an array with a time axis (step, band, y, x), of the steps that the patch has; of one of them, where `step` is
+        given, (band, y, x).
 
         Raises:
-            DamageError: the chunk is not there, or is not what was committed.
+            DamageError: a chunk is not there, or is not what was committed.
         """
         slab, slot = divmod(patch, self.slab_patches)
-        return self.decode(name, stored_chunk(store, self.array_key(name, slab), slot, self.slab_patches, expected))
+        wanted = self.hashes_by_place(name, slot, chunk_hashes)
+        if step is not None:
+            wanted = dict([list(wanted.items())[step]])
+        chunks = stored_chunks(store, self.array_key(name, slab), wanted, self.slab_chunks(name))
+        if step is not None or not self.steps(name):
+            return self.decode(name, next(chunks))
+        out = np.empty((len(wanted), *self.pixel_shape(name)), self.arrays[name][1].dtype)
+        for n, chunk in enumerate(chunks):
+            out[n] = self.decode(name, chunk)
+        return out
 
 
-def stored_chunk(store: Store, key: str, slot: int, slots: int, expected: str) -> bytes:
-    """A chunk of a Zarr shard of so many slots, checked against the ledger's hash of it.
+def stored_chunks(store: Store, key: str, wanted: Mapping[int, str], slots: int) -> Iterator[bytes]:
+    """Chunks of a Zarr shard of so many slots, each checked against the ledger's hash of it; in the order asked for.
+
+    Args:
+        store: where the shard is.
+        key: its own.
+        wanted: place in it → hash.
+        slots: how many places it has.
 
     Raises:
-        DamageError: it is not there, or is not what was committed.
+        DamageError: one is not there, or is not what was committed.
     """
-    where = f"{store.where(key)} slot {slot}"
+    where = store.where(key)
     size = zarrshard.index_size(slots)
     stat = store.head(key)
     if stat is None:
-        raise DamageError(f"{where}: is recorded but not there: {again(key)}")
+        raise DamageError(f"{where} slot {min(wanted)}: is recorded but not there: {again(key)}")
     try:
-        index = zarrshard.parse_index(store.get_range(key, max(stat.size - size, 0), size), slots, store.where(key))
-        if slot not in index:
-            raise DamageError(f"{where}: the chunk is recorded but not in the Zarr shard")
-        chunk = store.get_range(key, *index[slot])
+        index = zarrshard.parse_index(store.get_range(key, max(stat.size - size, 0), size), slots, where)
     except (DamageError, EOFError) as err:
         raise DamageError(f"{err}: {again(key)}") from err
-    if (found := chunk_hash(chunk)) != expected:
-        raise DamageError(f"{where}: chunk has hash {found}, recorded was {expected}: {again(key)}")
-    return chunk
+    if lacking := [slot for slot in wanted if slot not in index]:
+        raise DamageError(f"{where} slot {lacking[0]}: the chunk is recorded but not in the Zarr shard: {again(key)}")
+    for run in zarrshard.runs({slot: index[slot] for slot in wanted}, RUN_BYTES):
+        (first, _), (last, length) = index[run[0]], index[run[-1]]
+        try:
+            data = store.get_range(key, first, last + length - first)
+        except EOFError as err:
+            raise DamageError(f"{err}: {again(key)}") from err
+        for slot in run:
+            at, length = index[slot]
+            chunk = data[at - first : at - first + length]
+            if (found := chunk_hash(chunk)) != wanted[slot]:
+                raise DamageError(
+                    f"{where} slot {slot}: chunk has hash {found}, recorded was {wanted[slot]}: {again(key)}"
+                )
+            yield chunk
 
 
-def cube_of(dataset: Dataset, region: str, season: str, ordered: Locations) -> Cube:
-    """The cube of a region and season over its ordered locations.
+def _ended(found: hashlib._Hash) -> str:
+    """The digest of a list that has begun, as if it ended here."""
+    whole = found.copy()
+    whole.update(b"]")
+    return whole.hexdigest()
+
+
+def cube_of(dataset: Dataset, region: str, season: str, ordered: Locations, stood: tuple[int, ...] = ()) -> Cube:
+    """The cube of a region and season over its ordered locations, of which some `stood` before others were added.
 
     Raises:
         ConfigError: there is nothing to hold, or a location is not of the recipe's size.
@@ -338,4 +421,4 @@ def cube_of(dataset: Dataset, region: str, season: str, ordered: Locations) -> C
     if wrong.any():
         first = ordered[int(wrong.argmax())]
         raise ConfigError(f"location {first.id}: side is {first.size_m:g} {unit}, the recipe's is {size:g} {unit}")
-    return Cube(dataset, region, season, ordered)
+    return Cube(dataset, region, season, ordered, stood)

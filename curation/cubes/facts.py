@@ -9,23 +9,29 @@ from typing import Any
 
 from curation.outcomes import SLAB, PatchOutcome
 from curation.recipe.dataset import Dataset
-from curation.recipe.facts import Fact
+from curation.recipe.facts import Fact, step_axis
 from curation.recipe.sources import SourceSpec
 
 
 def facts_of(dataset: Dataset, spec: SourceSpec) -> list[Fact]:
     """What is measured of a source."""
     s = spec.name
-    out = [
+    steps = spec.pick.most_steps
+    outcomes = [
         Fact(f"{s}_status", "uint8", f"what became of {s}"),
         Fact(f"{s}_reason", "string", f"why {s} was rejected, is absent or failed"),
         Fact(f"{s}_scenes", "string", "ids of the scenes its pixels come from, separated by spaces"),
+    ]
+    measured = [
         Fact(f"{s}_warped", "uint8", "1 where pixels were resampled from another grid, 0 where all were cropped"),
         Fact(f"{s}_valid_fraction", "float32", "share of the patch's pixels with data, 0 to 1"),
     ]
     if spec.pick.time:
-        out.append(Fact(f"{s}_time", "time", spec.pick.time))
-    return out + spec.kind.facts(s) + spec.pick.facts(spec, dataset.shift_of(s))
+        measured.append(Fact(f"{s}_time", "time", spec.pick.time))
+    measured += spec.kind.facts(s)
+    if steps is not None:
+        measured = [f.at_steps(step_axis(s), steps) for f in measured]
+    return outcomes + measured + spec.pick.facts(spec, dataset.shift_of(s))
 
 
 def outcome_facts(outcome: PatchOutcome) -> dict[str, Any]:

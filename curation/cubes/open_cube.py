@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,26 +18,21 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from curation.cubes import windows
-from curation.cubes.chunks import UNDECODED, decode_chunk
-from curation.cubes.cube import IDENTITY, stored_chunk
+from curation.cubes.chunks import each_hash
+from curation.cubes.contents import has_pixels
+from curation.cubes.cube import IDENTITY
 from curation.cubes.facts import outcome_facts
-from curation.cubes.open_patch import StoredCube, ledger_of
-from curation.errors import ConfigError, DamageError
+from curation.cubes.open_patch import StoredCube, ledger_of, time_of
+from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
 from curation.model import STATIC
 from curation.outcomes import PatchOutcome
 from curation.store import paths
 from curation.store.ledger import cube_names
 from curation.store.objects import Store
-from curation.store.records import SlabRecord, read_checked
 
 READ_THREADS = 16
 """Facts that are text are many small objects: so many are read at once."""
-
-EPOCH = np.datetime64("1970-01-01", "ns")
-
-_LEDGERS = threading.Lock()
-"""A ledger keeps the segments that it read last; Dask's threads ask for them at the same time."""
 
 
 def open_cube(folder: str | Path | Store, region: str) -> xr.Dataset:
@@ -54,6 +48,10 @@ def open_cube(folder: str | Path | Store, region: str) -> xr.Dataset:
     pending, 1 ok, 2 rejected, 3 failed, 4 absent), are those of the ledger, of the static cube `static_status`. A chunk of
     pixels that was recorded is checked against the ledger's hash of it when it is read, one of facts against that of its
     object: what is missing or damaged is an error, never nodata. Text is fixed-width and read at once.
+
+    Of a source with a time axis they are (season, location, `<source>_step`, band, y, x), as many steps as the recipe says
+    at most: nodata beyond those that a patch has (`<source>_steps`), in order of `<source>_time` (season, location,
+    `<source>_step`), NaT beyond. Only the steps asked for are read.
 
     Of a season that lies around a date of each location `date`, `window_start` and `window_end` (season, location) say
     which, and from when until before when: NaT of seasons that are the same everywhere, and where there is no date.
@@ -135,7 +133,7 @@ def _placed(found: xr.Dataset, epsg: int) -> xr.Dataset:
 def _start(cube: StoredCube, season: str) -> str:
     """When a season begins, first of all its locations, as its cube says; empty where it does not."""
     if "window_start" in cube.arrays:
-        starts = _time(np.asarray(cube.values("window_start"), np.float64))
+        starts = time_of(np.asarray(cube.values("window_start"), np.float64))
         return "" if np.isnat(starts).all() else str(starts[~np.isnat(starts)].min())
     pixels = cube.attributes["pixels"]
     found = [
@@ -153,9 +151,16 @@ def _check_alike(store: Store, region: str, cubes: Mapping[str, StoredCube]) -> 
     first, *others = cubes
     for season in others:
         one, other = cubes[first], cubes[season]
+        few, many = sorted((first, season), key=lambda s: len(cubes[s].values("id")))
+        ids = [list(cubes[s].values("id")) for s in (few, many)]
+        if len(ids[0]) < len(ids[1]) and ids[1][: len(ids[0])] == ids[0]:
+            raise ConfigError(
+                f"{store.where(paths.cube(region, few))}: has the first {len(ids[0]):,} of the {len(ids[1]):,} locations of "
+                f"{many}: more were added since; build it, too (--season {few})"
+            )
         wrong = [n for n in ("id", "epsg", "x0_m", "y0_m") if list(one.values(n)) != list(other.values(n))]
         shared = one.arrays.keys() & other.arrays.keys()
-        wrong += sorted(n for n in shared if one.arrays[n] != other.arrays[n] and len(one.arrays[n]["shape"]) == 4)
+        wrong += sorted(n for n in shared if one.arrays[n] != other.arrays[n] and has_pixels(one.arrays[n]))
         if wrong:
             raise ConfigError(
                 f"{store.where(paths.cube(region, season))}: {first} and {season} differ in {', '.join(wrong)}: they are of "
@@ -186,28 +191,29 @@ def _variables(cubes: Mapping[str, StoredCube]) -> dict[str, xr.Variable]:
     arrays = {
         n: m for c in cubes.values() for n, m in c.arrays.items() if m.get("dimension_names", [None])[0] == "patch"
     }
-    recorded = _recorded(cubes, count)
+    outcomes = _outcome_columns(cubes, count)
     for name, meta in arrays.items():
         of = meta["attributes"]
         stored = [c if name in c.arrays else None for c in cubes.values()]
         label = f"{STATIC}_{name}" if static and name in ("status", "reason") else name
-        if len(meta["shape"]) == 4:
-            out[name] = lazy(_Pixels(name, meta, stored), meta, meta["data_type"], of, first.slots)
+        if has_pixels(meta):
+            at_once = 1 if len(meta["shape"]) > 4 else first.slots  # with a time axis a patch is as much as a slab else
+            out[name] = lazy(_Pixels(name, meta, stored), meta, meta["data_type"], of, at_once)
         elif name in IDENTITY:
             continue
         elif (of_dates := windows.attributes(name)) is not None:
             none = [np.nan] * count
-            values = _time(np.array([c.values(name) if c else none for c in stored], np.float64))
+            values = time_of(np.array([c.values(name) if c else none for c in stored], np.float64))
             out[name] = xr.Variable(dims(meta), values, of_dates)
-        elif name in recorded or name.endswith(("status", "reason", "_scenes")):
-            values = recorded.get(name, np.zeros((len(cubes), count), "uint8" if name.endswith("status") else "U1"))
+        elif name in outcomes or name.endswith(("status", "reason", "_scenes")):
+            values = outcomes.get(name, np.zeros((len(cubes), count), "uint8" if name.endswith("status") else "U1"))
             out[label] = xr.Variable(dims(meta), values[0] if static else values, _flat(of))
         elif meta["data_type"] == "string":
-            values = _fixed(_texts(name, stored, count))
+            values = _texts(name, stored, count, meta["shape"][1:])
             out[label] = xr.Variable(dims(meta), values[0] if static else values, _flat(of))
         elif of.get("units", "").startswith("seconds since"):
-            kept = {k: v for k, v in of.items() if k not in ("units", "calendar")}
-            out[name] = lazy(_Facts(name, meta, stored), meta, "datetime64[ns]", kept, first.slots)
+            attributes = {k: v for k, v in of.items() if k not in ("units", "calendar")}
+            out[name] = lazy(_Facts(name, meta, stored), meta, "datetime64[ns]", attributes, first.slots)
         else:
             out[name] = lazy(_Facts(name, meta, stored), meta, meta["data_type"], _flat(of), first.slots)
     return out
@@ -232,7 +238,7 @@ def _with_coordinates(found: xr.Dataset, cubes: Mapping[str, StoredCube]) -> xr.
     return found.assign_coords(coords).set_coords(facts)
 
 
-def _recorded(cubes: Mapping[str, StoredCube], count: int) -> dict[str, NDArray[Any]]:
+def _outcome_columns(cubes: Mapping[str, StoredCube], count: int) -> dict[str, NDArray[Any]]:
     """Name → (season, location) of what the ledgers tell of each patch: status, reason and scenes, of it and its sources."""
     columns: dict[str, list[list[Any]]] = {}
     for n, cube in enumerate(cubes.values()):
@@ -245,16 +251,16 @@ def _recorded(cubes: Mapping[str, StoredCube], count: int) -> dict[str, NDArray[
     return {n: np.array(c, "uint8") if n.endswith("status") else _fixed(c) for n, c in columns.items()}
 
 
-def _texts(name: str, cubes: Sequence[StoredCube | None], count: int) -> list[list[str]]:
-    """(season, location) of a fact that is text; empty where nothing was measured."""
-    out = [[""] * count for _ in cubes]
+def _texts(name: str, cubes: Sequence[StoredCube | None], count: int, steps: Sequence[int]) -> NDArray[Any]:
+    """(season, location) of a fact that is text, or (season, location, step); empty where nothing was measured."""
+    out = np.full((len(cubes), count, *steps), "", object)
     todo = [(n, c, slab) for n, c in enumerate(cubes) if c is not None for slab in c.ledger.lines]
     with ThreadPoolExecutor(READ_THREADS) as pool:
-        for (n, cube, slab), values in zip(todo, pool.map(lambda t: _column(t[1], name, t[2]), todo), strict=True):
+        for (n, cube, slab), values in zip(todo, pool.map(lambda t: t[1].column(name, t[2]), todo), strict=True):
             if values is not None:
                 first = slab * cube.slots
-                out[n][first : first + cube.slots] = [str(v) for v in values[: count - first]]
-    return out
+                out[n, first : first + cube.slots] = values[: count - first]
+    return _fixed(out)
 
 
 def _fixed(values: Any) -> NDArray[Any]:
@@ -266,31 +272,6 @@ def _fixed(values: Any) -> NDArray[Any]:
 def _flat(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Attributes that netCDF can hold."""
     return {k: v for k, v in attributes.items() if not isinstance(v, Mapping)}
-
-
-def _record(cube: StoredCube, slab: int) -> SlabRecord | None:
-    with _LEDGERS:
-        return cube.ledger.slabs.get(slab)
-
-
-def _column(cube: StoredCube, name: str, slab: int) -> NDArray[Any] | None:
-    """A slab's column of a fact, as it is recorded; None where none is.
-
-    Raises:
-        DamageError: it is not there, or not what was recorded.
-    """
-    meta, record = cube.arrays[name], _record(cube, slab)
-    shape = tuple(meta["chunk_grid"]["configuration"]["chunk_shape"])
-    key = paths.chunk(cube.prefix, name, slab, axes=len(shape))
-    recorded = {o.key: o for o in record.objects} if record else {}
-    if key not in recorded:
-        return None
-    data = read_checked(cube.store, recorded, key)
-    dtype = "str" if meta["data_type"] == "string" else meta["data_type"]
-    try:
-        return decode_chunk(data, shape, dtype)
-    except UNDECODED as err:
-        raise DamageError(f"{cube.store.where(key)}: is no chunk of {name} ({err}), recorded was one") from err
 
 
 def _number(value: Any) -> Any:
@@ -308,22 +289,27 @@ class _Pixels:
     """By season; None where a season's cube has no such array."""
 
     def __call__(self, season: int, locations: NDArray[np.int64], inner: tuple[Any, ...], out: NDArray[Any]) -> None:
-        dtype, nodata = self.meta["data_type"], _number(self.meta["attributes"]["nodata"])
-        out[...] = nodata
+        out[...] = _number(self.meta["attributes"]["nodata"])
         cube = self.cubes[season]
         if cube is None:
             return
-        shape, outcomes = (1, *self.meta["shape"][1:]), dict[int, Mapping[str, PatchOutcome]]()
+        outcomes = dict[int, Mapping[str, PatchOutcome]]()
         for row, number in enumerate(locations.tolist()):
-            slab, slot = divmod(number, cube.slots)
+            slab = number // cube.slots
             if slab not in outcomes:
-                record = _record(cube, slab)
+                record = cube.record(slab)
                 outcomes[slab] = {o.id: o for o in record.patches} if record else {}
             outcome = outcomes[slab].get(cube.values("id")[number])
             if outcome is not None and self.name in outcome.chunks:
-                key = paths.chunk(cube.prefix, self.name, slab, axes=4)
-                chunk = stored_chunk(cube.store, key, slot, cube.slots, outcome.chunks[self.name])
-                out[row] = decode_chunk(chunk, shape, dtype)[0][inner]
+                chunk_hashes = outcome.chunks[self.name]
+                if not cube.steps(self.name):
+                    out[row] = cube.pixels(self.name, number, chunk_hashes)[inner]
+                    continue
+                asked, count = inner[0].ravel(), len(each_hash(chunk_hashes))
+                have = np.flatnonzero(asked < count)  # beyond its own there is nodata
+                each, which = np.unique(asked[have], return_inverse=True)
+                found = cube.pixels(self.name, number, chunk_hashes, each.tolist())
+                out[row, have] = found[np.ix_(which, *(axis.ravel() for axis in inner[1:]))]
 
 
 @dataclass(frozen=True)
@@ -341,18 +327,10 @@ class _Facts:
             return
         slabs = locations // cube.slots
         for slab in np.unique(slabs).tolist():
-            values = _column(cube, self.name, slab)
+            values = cube.column(self.name, slab)
             if values is not None:
                 found = values[locations[slabs == slab] % cube.slots][(slice(None), *inner)]
-                out[slabs == slab] = _time(found) if timed else found
-
-
-def _time(seconds: NDArray[np.float64]) -> NDArray[np.datetime64]:
-    """UTC of seconds since 1970, to the microsecond; NaT where they are NaN."""
-    known = np.isfinite(seconds)
-    out = np.full(seconds.shape, np.datetime64("NaT"), "datetime64[ns]")
-    out[known] = EPOCH + np.round(seconds[known] * 1e6).astype("timedelta64[us]")
-    return out
+                out[slabs == slab] = time_of(found) if timed else found
 
 
 Reader = Callable[[int, NDArray[np.int64], tuple[Any, ...], NDArray[Any]], None]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
+import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,17 +16,23 @@ import numpy as np
 import rioxarray  # noqa: F401 - gives arrays their `.rio`
 import xarray as xr
 from affine import Affine
+from numpy.typing import NDArray
 
-from curation.cubes.chunks import decode_chunk
-from curation.cubes.contents import identity
-from curation.cubes.cube import stored_chunk
-from curation.errors import ConfigError
+from curation.cubes.chunks import UNDECODED, decode_chunk, each_hash
+from curation.cubes.contents import has_pixels, identity
+from curation.cubes.cube import stored_chunks
+from curation.errors import ConfigError, DamageError
 from curation.errors.words import did_you_mean
 from curation.outcomes import PatchOutcome
 from curation.store import paths
 from curation.store.ledger import Ledger, cube_names
 from curation.store.objects import Store
-from curation.store.records import StoredObject, read_checked
+from curation.store.records import SlabRecord, StoredObject, again, read_checked
+
+_LEDGERS = threading.Lock()
+"""A ledger keeps the segments that it read last; Dask's threads ask for them at the same time."""
+
+EPOCH = np.datetime64("1970-01-01", "ns")
 
 
 def open_patch(
@@ -38,7 +46,8 @@ def open_patch(
 
     Each is (band, y, x) in its stored dtype and unit (`attrs["units"]`), nodata as it is stored; y goes south. Bands are
     named by the coordinate `band`, and told by `canonical` (`s2.b04`), `centre_nm` and `width_nm` (of radar in MHz), pixel
-    centres in the CRS by `x` and `y`. A source that the patch lacks has no array.
+    centres in the CRS by `x` and `y`. A source that the patch lacks has no array. Of a source with a time axis they are
+    (time, band, y, x), of those times that the patch has, each with its `scene`.
     Every chunk is checked against the ledger's hash of it.
 
     Args:
@@ -59,13 +68,14 @@ def open_patch(
     cube = StoredCube(store, paths.cube(region, season), ledger)
     number = cube.values("id").index(location)
     wanted = sorted(outcome.chunks if arrays is None else arrays)
-    return {name: cube.array(name, number, outcome.chunks[name]) for name in wanted}
+    return {name: cube.array(name, number, outcome) for name in wanted}
 
 
 def write_tifs(folder: str | Path | Store, patch: str, into: Path) -> list[str]:
     """Paths of the GeoTIFFs of a patch, `<ID>-<SEASON>-<array>.tif`, one per pixel array, written into a local folder.
 
-    Bands are named by their descriptions. Raises as `open_patch` does, and ConfigError where `into` is a file.
+    Of an array with a time axis one per time, `<ID>-<SEASON>-<array>-<YYYYMMDDTHHMMSS>.tif`. Bands are named by their
+    descriptions. Raises as `open_patch` does, and ConfigError where `into` is a file.
     """
     if into.exists() and not into.is_dir():
         raise ConfigError(f"--tif {into}: is a file, expected the name of a folder")
@@ -73,11 +83,22 @@ def write_tifs(folder: str | Path | Store, patch: str, into: Path) -> list[str]:
     target, written = Store(into.absolute()), []
     with tempfile.TemporaryDirectory(prefix="curation-tif-") as made:
         for name, array in open_patch(folder, patch).items():
-            file = Path(made) / f"{location}-{season}-{name}.tif"
-            array.rio.to_raster(file, driver="GTiff", compress="deflate", tags={"patch": patch, "units": array.units})
-            target.publish(file.name, file.read_bytes())
-            written.append(target.where(file.name))
+            for when, image in _images(array):
+                file = Path(made) / f"{location}-{season}-{name}{when}.tif"
+                image.rio.to_raster(
+                    file, driver="GTiff", compress="deflate", tags={"patch": patch, "units": image.units}
+                )
+                target.publish(file.name, file.read_bytes())
+                written.append(target.where(file.name))
     return written
+
+
+def _images(array: xr.DataArray) -> list[tuple[str, xr.DataArray]]:
+    """What is of one time: what its file's name tells of that, and (band, y, x)."""
+    if "time" not in array.dims:
+        return [("", array)]
+    names = array["time"].dt.strftime("-%Y%m%dT%H%M%S").values.tolist()
+    return [(name, array.isel(time=n)) for n, name in enumerate(names)]
 
 
 @dataclass(frozen=True)
@@ -87,7 +108,7 @@ class StoredCube:
     store: Store
     prefix: str
     ledger: Ledger
-    _kept: dict[str, Sequence[Any]] = field(default_factory=dict, repr=False)
+    _coordinates: dict[str, Sequence[Any]] = field(default_factory=dict, repr=False)
     """Coordinates that were read."""
 
     @cached_property
@@ -119,30 +140,90 @@ class StoredCube:
     @cached_property
     def slots(self) -> int:
         """Patches per slab."""
-        shapes = (m["chunk_grid"]["configuration"]["chunk_shape"] for m in self.arrays.values() if "chunk_grid" in m)
-        return int(next(shape[0] for shape in shapes if len(shape) == 4))
+        return int(
+            next(m for m in self.arrays.values() if has_pixels(m))["chunk_grid"]["configuration"]["chunk_shape"][0]
+        )
+
+    def steps(self, name: str) -> tuple[int, ...]:
+        """The time axis of a pixel array of a patch: (most steps,), or () where it has none."""
+        return tuple(self.arrays[name]["shape"][1:-3])
 
     def values(self, name: str) -> Sequence[Any]:
         """A coordinate that was written whole when the cube was made."""
-        if name not in self._kept:
-            self._kept[name] = identity(self.store, self._objects, self.prefix, name)
-        return self._kept[name]
+        if name not in self._coordinates:
+            self._coordinates[name] = identity(self.store, self._objects, self.prefix, name)
+        return self._coordinates[name]
 
-    def array(self, name: str, patch: int, expected: str) -> xr.DataArray:
-        """A patch's part of a pixel array, whose stored chunk has the expected hash."""
+    def pixels(self, name: str, patch: int, chunk_hashes: str, steps: Sequence[int] | None = None) -> NDArray[Any]:
+        """(band, y, x) of a patch of a pixel array, or (step, band, y, x), whose stored chunks have the recorded hashes.
+
+        Args:
+            name: the array.
+            patch: its number.
+            chunk_hashes: what the ledger says of its chunks.
+            steps: which of them, where it has a time axis; all that the patch has where left out.
+        """
+        its, most = self.arrays[name], math.prod(self.steps(name))
+        slab, slot = divmod(patch, self.slots)
+        hashes = each_hash(chunk_hashes)
+        wanted = {slot * most + n: hashes[n] for n in (range(len(hashes)) if steps is None else steps)}
+        key = paths.chunk(self.prefix, name, slab, axes=len(its["shape"]))
+        chunks = stored_chunks(self.store, key, wanted, self.slots * most) if wanted else iter(())
+        shape = tuple(its["shape"][-3:])
+        out = np.empty((len(wanted), *shape), its["data_type"])
+        for n, chunk in enumerate(chunks):
+            out[n] = decode_chunk(chunk, shape, its["data_type"])
+        return out if self.steps(name) else out[0]
+
+    def record(self, slab: int) -> SlabRecord | None:
+        """What is recorded of a slab."""
+        with _LEDGERS:
+            return self.ledger.slabs.get(slab)
+
+    def column(self, name: str, slab: int) -> NDArray[Any] | None:
+        """A slab's column of a fact, as it is recorded; None where none is.
+
+        Raises:
+            DamageError: it is not there, or not what was recorded.
+        """
+        meta, record = self.arrays[name], self.record(slab)
+        shape = tuple(meta["chunk_grid"]["configuration"]["chunk_shape"])
+        key = paths.chunk(self.prefix, name, slab, axes=len(shape))
+        objects = {o.key: o for o in record.objects} if record else {}
+        if key not in objects:
+            return None
+        data = read_checked(self.store, objects, key)
+        dtype = "str" if meta["data_type"] == "string" else meta["data_type"]
+        try:
+            return decode_chunk(data, shape, dtype)
+        except UNDECODED as err:
+            raise DamageError(f"{self.store.where(key)}: is no chunk of {name} ({err}), recorded was one") from err
+
+    def _times(self, source: str, patch: int, count: int) -> NDArray[np.datetime64]:
+        """When a patch's steps were taken, UTC."""
+        slab, slot = divmod(patch, self.slots)
+        seconds = self.column(f"{source}_time", slab)
+        if seconds is None:
+            key = paths.chunk(self.prefix, f"{source}_time", slab, axes=2)
+            raise DamageError(f"{self.store.where(key)}: nobody recorded it: {again(key)}")
+        return time_of(seconds[slot, :count])
+
+    def array(self, name: str, patch: int, outcome: PatchOutcome) -> xr.DataArray:
+        """A patch's part of a pixel array, whose stored chunks are those that were recorded of it."""
         its = self.arrays[name]
-        of, slots = its["attributes"], its["chunk_grid"]["configuration"]["chunk_shape"][0]
-        slab, slot = divmod(patch, slots)
-        chunk = stored_chunk(self.store, paths.chunk(self.prefix, name, slab, axes=4), slot, slots, expected)
-        pixels = decode_chunk(chunk, (1, *its["shape"][1:]), its["data_type"])[0]
+        of = its["attributes"]
+        pixels = self.pixels(name, patch, outcome.chunks[name])
         bands = list(self.values(f"{name}_band"))
-        of_bands = {k: ("band", v) for k, v in self.arrays[f"{name}_band"]["attributes"].items()}
-        down, right = (np.array(self.values(axis), np.float64) for axis in its["dimension_names"][2:])
+        of_bands: dict[str, Any] = {k: ("band", v) for k, v in self.arrays[f"{name}_band"]["attributes"].items()}
+        if self.steps(name):
+            times = self._times(of["source"], patch, len(pixels))
+            of_bands |= {"time": times, "scene": ("time", list(outcome.sources[of["source"]].scenes))}
+        down, right = (np.array(self.values(axis), np.float64) for axis in its["dimension_names"][-2:])
         x0, y0 = (float(self.values(edge)[patch]) for edge in ("x0_m", "y0_m"))
         step = 2 * right[0]  # the first centre is half a pixel from the edge
         found = xr.DataArray(
             pixels,
-            dims=("band", "y", "x"),
+            dims=(*(["time"] if self.steps(name) else []), "band", "y", "x"),
             coords={"band": bands, "y": y0 + down, "x": x0 + right} | of_bands,
             name=name,
             # What rioxarray finds in `long_name` becomes the bands' descriptions.
@@ -153,11 +234,20 @@ class StoredCube:
         return out
 
 
+def time_of(seconds: NDArray[np.float64]) -> NDArray[np.datetime64]:
+    """UTC of seconds since 1970, to the microsecond; NaT where they are NaN."""
+    known = np.isfinite(seconds)
+    out = np.full(seconds.shape, np.datetime64("NaT"), "datetime64[ns]")
+    out[known] = EPOCH + np.round(seconds[known] * 1e6).astype("timedelta64[us]")
+    return out
+
+
 def ledger_of(store: Store, region: str, season: str) -> Ledger:
     """The ledger of a cube that there is.
 
     Raises:
         ConfigError: there is none; those that there are, are told.
+        DamageError: it is torn, or the cube was being given more locations.
     """
     cubes = cube_names(store)
     if (region, season) not in cubes:
@@ -165,7 +255,9 @@ def ledger_of(store: Store, region: str, season: str) -> Ledger:
         raise ConfigError(
             f"{store.where('')}: no cube {region}/{season}; known: {known}. Expected the dataset's folder, <root>/<dataset>"
         )
-    return Ledger.replay(store, region, season)
+    ledger = Ledger.replay(store, region, season)
+    ledger.check_whole()
+    return ledger
 
 
 def _outcome(ledger: Ledger, location: str, patch: str, store: Store) -> PatchOutcome:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from curation.cubes import cube
 from curation.cubes.cube import Cube
+from curation.errors.words import counted
 from curation.model import STATIC
 from curation.places import dates, draw, order, parquet, regions, rows
 from curation.places.locations import SCHEMA, Locations
@@ -64,17 +65,27 @@ def locations(dataset: Dataset, store: Store, asked: Sequence[Region], *, keep: 
     """Folder → the locations of its cubes along a space-filling curve, so that neighbours share slabs and scenes.
 
     A region has a folder per level (`Dataset.folder`). The draw is made at first use and kept as GeoParquet (unless `keep`
-    is False, where nothing is written); the sampler `grid` draws region by region.
+    is False, where nothing is written); the sampler `grid` draws region by region. What was added to a draw since comes
+    after what stood, along a curve of its own.
     """
+    return {folder: places for folder, (places, _) in _ordered(dataset, store, asked, keep).items()}
+
+
+def _ordered(
+    dataset: Dataset, store: Store, asked: Sequence[Region], keep: bool
+) -> dict[str, tuple[Locations, tuple[int, ...]]]:
+    """As `locations`, with how many there were each time before more were added."""
     if dataset.recipe.places.sampler == "grid":
         found = {r.name: _drawn(dataset, store, [r], keep) for r in asked}
     else:
-        everywhere = _drawn(dataset, store, None, keep)
-        found = {r.name: draw.select(everywhere, [r]) for r in asked}
+        everywhere, sizes = _drawn(dataset, store, None, keep)
+        found = {r.name: (draw.select(everywhere, [r]), sizes) for r in asked}
     out = {}
-    for region, places in found.items():
+    for region, (places, sizes) in found.items():
+        growth, is_root = order.growth_of(places, sizes), places.is_root()
         for level in dataset.levels:
-            out[level.folder(region)] = order.curve_order(places.children() if level.level else places.roots())
+            its = ~is_root if level.level else is_root
+            out[level.folder(region)] = order.grown_order(places.take(its), growth[its])
     return out
 
 
@@ -90,9 +101,14 @@ def of_cubes(dataset: Dataset, store: Store, folders: Mapping[str, Collection[st
         keys = [paths.locations(name) for name in {paths.region_of(f): None for f in folders}]
         drawn = Locations.joined([parquet.load(store, k, dataset) for k in keys if store.head(k) is not None])
     else:
-        drawn = _drawn(dataset, store, None, keep=True)
+        drawn, _ = _drawn(dataset, store, None, keep=True)
     ids = pa.array(sorted(set().union(*folders.values())), pa.string())
     return drawn.take(np.asarray(pc.is_in(drawn.table["id"], ids), bool)).roots()
+
+
+def everywhere(dataset: Dataset, store: Store) -> Locations:
+    """All locations of a recipe whose draw is one, whatever region is asked for. Raises as `draw.draw` does."""
+    return _drawn(dataset, store, None, keep=True)[0]
 
 
 def tables(dataset: Dataset, asked: Sequence[Region]) -> list[str]:
@@ -101,7 +117,10 @@ def tables(dataset: Dataset, asked: Sequence[Region]) -> list[str]:
     return [paths.locations(r.name) for r in asked] if by_region else [paths.locations(None)]
 
 
-def _drawn(dataset: Dataset, store: Store, asked: Sequence[Region] | None, keep: bool) -> Locations:
+def _drawn(
+    dataset: Dataset, store: Store, asked: Sequence[Region] | None, keep: bool
+) -> tuple[Locations, tuple[int, ...]]:
+    """The draw of all, or of a region alone, and how many roots it had each time before more were added."""
     key = paths.locations(asked[0].name if asked else None)
     if store.head(key) is None:
         count = dataset.recipe.places.count
@@ -109,36 +128,47 @@ def _drawn(dataset: Dataset, store: Store, asked: Sequence[Region] | None, keep:
             made = draw.draw(dataset, asked)
         dates.check(dataset, made)
         if not keep:
-            return made
+            return made, ()
         if found := rows.of(dataset, regions.of_recipe(dataset.path, dataset.recipe.places.regions)):
             store.publish(paths.DROPPED, rows.table(found.dropped))  # until packing knows of the others
         parquet.save(made, store, key, dataset)
     try:
-        kept = parquet.load(store, key, dataset)
+        places, grown = parquet.load_grown(store, key, dataset)
     except parquet.OtherDrawError as err:
-        kept = _with_other_values(dataset, store, key, err, keep=keep)
-    dates.check(dataset, kept)  # the recipe's seasons may be others since
-    return kept
+        places, grown = _grown(dataset, store, key, err, asked, keep=keep)
+    dates.check(dataset, places)  # the recipe's seasons may be others since
+    return places, grown
 
 
-def _with_other_values(
-    dataset: Dataset, store: Store, key: str, err: parquet.OtherDrawError, *, keep: bool
-) -> Locations:
-    """The same places, where the file says something else of them by now: it may say by what they are split.
+def _grown(
+    dataset: Dataset, store: Store, key: str, err: parquet.OtherDrawError, asked: Sequence[Region] | None, *, keep: bool
+) -> tuple[Locations, tuple[int, ...]]:
+    """What the recipe draws by now, where it begins with all places that stand; as `_drawn`.
+
+    Whatever was changed: what counts is what comes of it. Regions, and what a file says of places beside where they are, may
+    be others.
 
     Raises:
-        OtherDrawError: they are others, or elsewhere.
+        OtherDrawError: some are gone, elsewhere, or come later.
     """
     if err.table is None:
         raise err
-    made = draw.draw(dataset, None)
-    if made.table.select(SCHEMA.names).to_pydict() != err.table.select(SCHEMA.names).to_pydict():
-        raise err
+    with Doing("locate: drawing again, since the recipe has changed"):
+        made = draw.draw(dataset, asked)
+    stands = Locations(err.table.select(SCHEMA.names))
+    if wrong := draw.moved(stands, made):
+        raise parquet.OtherDrawError(
+            f"{err}. More places may come after those that stand, which stay: {wrong}. To have fewer in a release say "
+            "[pack] target"
+        ) from err
     dates.check(dataset, made)
-    log.info("%s: the same places, with what the file says of them by now", store.where(key))
+    before, now = (int(p.is_root().sum()) for p in (stands, made))
+    grown = (*err.grown, before) if now > before else err.grown
+    what = f"{counted(now - before, 'place')} added to {before:,}" if now > before else "the same places"
+    log.info("%s: %s, with what the recipe and its file say of them by now", store.where(key), what)
     if keep:
-        parquet.save(made, store, key, dataset)
-    return made
+        parquet.save(made, store, key, dataset, grown=grown)
+    return made, grown
 
 
 def cubes(run: Run, asked: Sequence[Region], seasons: Sequence[str], *, keep: bool = True) -> list[Cube]:
@@ -148,9 +178,9 @@ def cubes(run: Run, asked: Sequence[Region], seasons: Sequence[str], *, keep: bo
         ConfigError: a region holds nothing.
     """
     out = []
-    for folder, places in locations(run.dataset, run.store, asked, keep=keep).items():
+    for folder, (places, stood) in _ordered(run.dataset, run.store, asked, keep).items():
         level, region = run.dataset.level_of(folder), paths.region_of(folder)
         if level.level and not places:
             continue  # cells in which no place fits
-        out += [cube.cube_of(level, region, s, places) for s in seasons if s in level.cube_seasons()]
+        out += [cube.cube_of(level, region, s, places, stood) for s in seasons if s in level.cube_seasons()]
     return out

@@ -46,6 +46,23 @@ def parse_index(data: bytes, slots: int, where: str) -> dict[int, tuple[int, int
     return {slot: entry for slot, entry in enumerate(entries) if entry != (_ABSENT, _ABSENT)}
 
 
+def runs(index: Mapping[int, tuple[int, int]], most_bytes: int) -> list[list[int]]:
+    """Slots in the order given, in groups of such that stand one after the other, each of so many bytes, at most, or one.
+
+    Args:
+        index: slot → offset and length.
+        most_bytes: of a group.
+    """
+    out: list[list[int]] = []
+    for slot, (offset, length) in index.items():
+        first, last = (index[out[-1][0]], index[out[-1][-1]]) if out else ((0, 0), (0, -1))
+        if offset == sum(last) and offset + length - first[0] <= most_bytes:
+            out[-1].append(slot)
+        else:
+            out.append([slot])
+    return out
+
+
 def parse(data: bytes, slots: int, where: str) -> dict[int, bytes]:
     """Slot → bytes of each stored chunk of a whole shard.
 

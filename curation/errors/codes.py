@@ -14,6 +14,8 @@ class Code(StrEnum):
     """The season lies around a date of the location, which has none."""
     PARTIAL_COVERAGE = "partial_coverage"
     """Scenes touch the patch, none covers it wholly."""
+    WRONG_SIDE = "wrong_side"
+    """Scenes cover the patch in the season, all before (after) its anchor where the pick wants one after (before)."""
     CLOUDY = "cloudy"
     """No covering scene reaches the recipe's clear fraction on the patch."""
     DOUBTFUL = "doubtful"
@@ -31,7 +33,7 @@ class Code(StrEnum):
     EXCLUDED = "excluded"
     """Each scene that might be used is one that the recipe excludes."""
     NO_ORBIT = "no_orbit"
-    """Scenes exist, none in the orbit direction fixed for the location."""
+    """Scenes exist, none in the orbit direction, or of the relative orbit, that is asked for or fixed for the location."""
     ORBIT_UNSTATED = "orbit_unstated"
     """The recipe wants precise orbits, and no scene says where its orbit is from: nothing is guessed."""
     ORBIT_IMPRECISE = "orbit_imprecise"
@@ -74,6 +76,8 @@ class Code(StrEnum):
     """Of a row of a file of places: an earlier row has the very grid, so that both would be the same sample."""
     REPEATED = "repeated"
     """Of a row of a file of places: an earlier row has the same id and grid."""
+    TAKEN_OUT = "taken_out"
+    """Of a location that is packed: `[exclude]` of the recipe names it, with a reason in words."""
     ANNOTATION_FAILED = "annotation_failed"
     """Of a sample that is packed: a function of `[annotations]` raised, or gave what it should not; its shard is none."""
     CODE_UNASKED = "code_unasked"
@@ -96,6 +100,7 @@ CODE_HELP: dict[Code, str] = {
     Code.NO_SCENE: "no scene touches the patch in the season",
     Code.NO_DATE: "the season lies around a date of the location, and the file of places has none for it",
     Code.PARTIAL_COVERAGE: "scenes touch the patch, none covers it wholly",
+    Code.WRONG_SIDE: "scenes cover the patch in the season, none on the side of its anchor that the pick wants",
     Code.CLOUDY: "no covering scene is clear enough on the patch",
     Code.DOUBTFUL: "the mask is unsure of too much of the patch (unclassified)",
     Code.SNOWY: "the mask calls more of the patch snow than the recipe allows",
@@ -104,7 +109,7 @@ CODE_HELP: dict[Code, str] = {
     Code.TIME_GAP: "the nearest scene is too far in time from the one it goes with",
     Code.EXHAUSTED: "max_candidates masks were read, none passed, and scenes are left that were not looked at",
     Code.EXCLUDED: "each scene that might be used is excluded by the recipe",
-    Code.NO_ORBIT: "no scene in the orbit direction fixed for the location",
+    Code.NO_ORBIT: "no scene in the orbit direction, or of the relative orbit, asked for or fixed for the location",
     Code.ORBIT_UNSTATED: "no scene says where its orbit is from, and the recipe wants precise ones (POEORB)",
     Code.ORBIT_IMPRECISE: "no scene was made with a precise orbit (POEORB), which the recipe wants",
     Code.NO_MATCH: "no scene of the same acquisition",
@@ -126,6 +131,7 @@ CODE_HELP: dict[Code, str] = {
     Code.OUTSIDE_REGIONS: "a given place whose centre lies in none of the regions",
     Code.SAME_GRID: "a given place on the very grid of an earlier one: both would be the same sample",
     Code.REPEATED: "a row of given places with the id and grid of an earlier one",
+    Code.TAKEN_OUT: "a location that the recipe excludes by its id, for a reason of its own",
     Code.ANNOTATION_FAILED: "an annotation could not be made of a sample; its shard is not written",
     Code.CODE_UNASKED: "the recipe names Python code, and nobody said that it may be executed",
     Code.UNMASKED_MAP: "a class map whose missing pixels cannot be told from a class: declare its nodata, 255",

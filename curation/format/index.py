@@ -37,6 +37,7 @@ from curation.format.strict import (
     json_of,
     read,
 )
+from curation.format.target import TargetEntry
 
 FORMAT = "curation-shards"
 VERSION = 3
@@ -44,12 +45,12 @@ VERSION = 3
 OLDEST = 2
 """What is still read."""
 INDEX = "index.json"
-Role = Literal["data", "mask", "classes", "count", "quality"]
+Role = Literal["data", "mask", "classes", "count", "quality", "day"]
 
 _MOST_MEMBERS = 1 << 15
 """Of a sample: the member table counts them in 16 bits, with a sign."""
 
-_SINCE_3: dict[str, Any] = {"annotations": {}, "columns": {}}
+_SINCE_3: dict[str, Any] = {"annotations": {}, "columns": {}, "target": None}
 _SINCE_3_OF_ARRAYS: dict[str, Any] = {"canonical": [], "steps": None, "has_offsets": False}
 """Keys that version 2 does not have, and what it means by that."""
 
@@ -274,6 +275,8 @@ class Index(StrictObject, frozen=True):
     """By name: what samples carry beside pixels, a member each."""
     columns: dict[Text, ColumnEntry] = field(default_factory=dict)
     """By name: what the samples table and each `meta.json` say of a sample's domain."""
+    target: TargetEntry | None = None
+    """Which of these is the target; the key is left out where none is."""
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -292,6 +295,8 @@ class Index(StrictObject, frozen=True):
         value["digests"] = {name: value.pop(f"{name}_digest") for name in _Digests.__struct_fields__}
         for entry in value["arrays"].values():
             entry["nodata"] = "nan" if math.isnan(entry["nodata"]) else entry["nodata"]
+        if self.target is None:
+            del value["target"]
         return value
 
     @classmethod
@@ -317,6 +322,7 @@ class Index(StrictObject, frozen=True):
             )
         if begin.version < VERSION:
             value = _upgraded(value, where)
+        value = {"target": None, **value}
         own = [key for key in cls.__struct_fields__ if not key.endswith("_digest")]
         check_keys(value, [*_Begin.__struct_fields__, "digests", "members", *own], where)
         rest = {key: of for key, of in value.items() if key not in _Begin.__struct_fields__}
@@ -348,6 +354,8 @@ class Index(StrictObject, frozen=True):
                         f"{where}: {kind}: got {reprlib.repr(name)}, expected a name of a-z, 0-9, '_' and '-', and not "
                         "that of an array, a source or another entry of a sample"
                     )
+        if self.target is not None and (fault := self.target.fault(self.columns, {*taken, *self.annotations})):
+            raise DamageError(f"{where}: target: {fault}; pack the dataset again")
         if twice := set(self.annotations) & set(self.columns):
             raise DamageError(f"{where}: {reprlib.repr(twice)} is an annotation and a column, expected one of them")
         several = {True: self.children, False: 1}

@@ -28,6 +28,10 @@ _TAKEN = re.compile(
 """What entries of a sample, columns of the samples table and the first member are called: nothing of the user's is."""
 
 
+LABEL = "label"
+"""What the target of samples is called in a batch, where they have one; else a column or an annotation may be called so."""
+
+
 def is_free(name: str) -> bool:
     """Whether an annotation or a column may have the name: no other entry, column or member is called so, or like it."""
     return _TAKEN.fullmatch(name) is None

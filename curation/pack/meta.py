@@ -16,6 +16,7 @@ from curation.pack.labels import known as of_files
 from curation.pack.plan import PlannedSample
 from curation.read import shift
 from curation.recipe.dataset import Dataset
+from curation.recipe.sources import SourceSpec
 
 
 def label_names(dataset: Dataset) -> list[str]:
@@ -59,7 +60,7 @@ def _meta_of(dataset: Dataset, member: PlannedSample, facts: Mapping[str, Mappin
     for part in member.parts:
         known = facts[part.season]
         sources = {
-            name: _source_facts(name, known) | {"scenes": list(outcome.scenes)}
+            name: _source_facts(dataset.specs[name], known) | {"scenes": list(outcome.scenes)}
             for name, outcome in part.outcome.sources.items()
             if outcome.status is Status.OK
         }
@@ -99,15 +100,21 @@ def _shift(dataset: Dataset, source: str, known: Mapping[str, Any]) -> dict[str,
     return out | {"least_peak": plain(shift.least_peak(on.px)) if on else None, "array": on.own if on else None}
 
 
-def _source_facts(name: str, known: Mapping[str, Any]) -> dict[str, Any]:
-    """A source's facts without its name; what stands elsewhere in `meta.json` is left out."""
+def _source_facts(spec: SourceSpec, known: Mapping[str, Any]) -> dict[str, Any]:
+    """A source's facts without its name, of a time axis those of each step; what stands elsewhere is left out."""
     elsewhere = ("status", "reason", "scenes", "gap_days", "fraction")
     out: dict[str, Any] = {}
+    steps = None if spec.pick.most_steps is None else int(known[f"{spec.name}_steps"])
     for key, value in known.items():
-        short = key.removeprefix(f"{name}_")
+        short = key.removeprefix(f"{spec.name}_")
         if short == key or short in elsewhere or short.startswith("shift_") or value is None:
             continue
-        out[short] = iso(parse_time_s(value)) if short == "time" else plain(value)
+        if short == "time" and steps is not None:
+            out["times"] = [iso(parse_time_s(seconds)) for seconds in value[:steps]]
+        elif short == "time":
+            out[short] = iso(parse_time_s(value))
+        else:
+            out[short] = plain(value[:steps] if isinstance(value, np.ndarray) else value)
     return out
 
 

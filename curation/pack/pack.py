@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+import itertools
 import json
 import logging
 from collections import Counter
@@ -17,25 +17,23 @@ from curation.cubes.cube import Cube
 from curation.errors import ConfigError, CurationError, DamageError, StorageError
 from curation.errors.causes import one_line
 from curation.errors.codes import Code
-from curation.errors.printable import storable
-from curation.errors.words import counted
+from curation.errors.words import counted, did_you_mean
 from curation.format.index import INDEX, Index
 from curation.format.tar import MemberRow
 from curation.outcomes import PENDING, PatchOutcome
-from curation.pack import sharing
+from curation.pack import release, sharing, targets
 from curation.pack import split as splits
 from curation.pack.annotate import AnnotationError, Failure
 from curation.pack.labels import coverage
 from curation.pack.labels.imported import Imported
-from curation.pack.plan import Plan, PlannedSample, plan
+from curation.pack.plan import Plan, PlannedSample, SeasonCounts, plan, season_counts
 from curation.pack.shard import ShardJob, ShardPart, folder_of, keep, write_shard
 from curation.places import rows
 from curation.places.locations import Locations
 from curation.places.reach import reach_km
 from curation.places.regions import Region
 from curation.places.rows import Dropped
-from curation.recipe import catalogs
-from curation.recipe.dataset import Dataset
+from curation.recipe import catalogs, exclude
 from curation.store import full, paths
 from curation.store.ledger import Ledger, cube_names
 from curation.store.objects import Store
@@ -45,6 +43,9 @@ from curation.work.progress import Counting, Doing
 from curation.work.run import Run
 
 log = logging.getLogger(__name__)
+
+MOST_UNKNOWN, MOST_HINTS = 5, 20_000
+"""Ids that exclude nothing that are told, and ids among which one that was meant is looked for."""
 
 READ_THREADS = 8
 """Facts are many small objects: so many are read at once."""
@@ -74,6 +75,7 @@ class PackedShards:
         lines.append("dropped: " + (", ".join(f"{k} {v}" for k, v in self.dropped.most_common()) or "none"))
         lines.append(f"train and val share: {self.shared}")
         lines += [self.labels] if self.labels else []
+        lines += [targets.summary(its, self.index.counts["target"])] if (its := self.index.target) else []
         if self.mixing is not None:
             lines.append(
                 f"geography: neighbours in a shard lie {self.mixing:.2f} times as far apart as random pairs do"
@@ -102,13 +104,16 @@ def planned(run: Run, asked: Sequence[Region], built: Cubes) -> Plan:
         built: what is built of them.
 
     Raises:
-        ConfigError: nothing is complete, and no further build would change that.
+        ConfigError: nothing is complete, and no further build would change that; or the target can be none.
         CurationError: nothing is complete since the build is unfinished; or the split's rule is at fault.
     """
     dataset = run.dataset
-    made = plan(dataset, built.cubes, built.outcomes)
+    excluded = exclude.read(dataset.recipe.exclude, dataset.path)
+    made = plan(dataset, built.cubes, built.outcomes, excluded)
+    if dataset.recipe.labels.column is not None:
+        made = dataclasses.replace(made, target=targets.of(dataset, selection.everywhere(dataset, run.store)))
     if not any(made.shards.values()):
-        raise _nothing_complete(run, asked, made.dropped)
+        raise _nothing_complete(run, asked, made.dropped, season_counts(dataset, built.cubes, built.outcomes))
     chosen = [m for of in made.shards.values() for shard in of for m in shard]
     if pairs := sharing.near_pairs(
         [m.location for m in chosen], [m.split for m in chosen], reach_km(dataset.recipe.grid)
@@ -116,6 +121,11 @@ def planned(run: Run, asked: Sequence[Region], built: Cubes) -> Plan:
         raise CurationError(
             f"{dataset.path}: [split]: {pairs} pairs of a train and a val sample may share ground, which its rule "
             "has to keep apart: it is at fault; nothing was packed, take another rule"
+        )
+    for name in sorted(excluded.keys() - made.sides.keys())[:MOST_UNKNOWN]:
+        hint = did_you_mean(name, itertools.islice(made.sides, MOST_HINTS))
+        log.warning(
+            "%s: [exclude] %r is no location of these regions, so it excludes nothing; %s", dataset.path, name, hint
         )
     for line in made.unmatched:
         log.warning("[split] %s", line)
@@ -180,20 +190,28 @@ def publish(
     elif run.store.head(paths.UNMATCHED) is not None:
         run.store.delete(paths.UNMATCHED)
     store.publish(INDEX, data)
-    run.store.publish(paths.RELEASE, _release(run.dataset, index, data))
-    _forget(run.store, index)
+    run.store.publish(paths.RELEASE, release.content(run.dataset, index, data))
+    release.forget_others(run.store, index)
 
 
-def _nothing_complete(run: Run, asked: Sequence[Region], dropped: Sequence[Dropped]) -> CurationError:
+def _nothing_complete(
+    run: Run, asked: Sequence[Region], dropped: Sequence[Dropped], found: SeasonCounts
+) -> CurationError:
     """Why there is nothing to pack: a ConfigError where no further build would change that."""
     reasons = Counter(d.reason for d in dropped)
     why = ", ".join(f"{reason} {n}" for reason, n in reasons.most_common(3))
     text = f"{_looked(run, asked)}, found no location that is complete, of {len(dropped)}: {why}; "
+    ok = f". Patches that are ok: {', '.join(f'{season} {n}' for season, n in found.patches.items())}"
     if any(f"({PENDING})" in reason or "(failed " in reason for reason in reasons):
         return CurationError(
-            text + "the build is unfinished: go on with it (a sample needs all of its seasons), then pack"
+            f"{text}the build is unfinished: go on with it (a sample needs all of its seasons), then pack{ok}"
         )
-    return ConfigError(text + "relax the recipe, or build another region")
+    if run.dataset.recipe.pack.complete == "all" and found.by_any:
+        text += (
+            f'complete = "all" wants every season of each: write complete = "any" in [pack], by which '
+            f"{counted(found.by_any, 'location')} would be samples with the seasons that they have, or "
+        )
+    return ConfigError(f"{text}relax the recipe, or build another region{ok}")
 
 
 def check_built(run: Run, asked: Sequence[Region]) -> None:
@@ -253,8 +271,9 @@ def jobs(run: Run, built: Cubes, made: Plan, imported: Imported | None) -> Itera
     for shards in made.shards.values():
         for place in (p for members in shards for m in members for p in m.places):
             for part in place.parts:
-                slab = part.patch // run.dataset.recipe.cube.slab_patches
-                wanted.setdefault((folder_of(run.dataset, place), part.season), set()).add(slab)
+                folder = folder_of(run.dataset, place)
+                slab = part.patch // built.cubes[folder][part.season].slab_patches
+                wanted.setdefault((folder, part.season), set()).add(slab)
     facts = _facts(run, built, wanted)
 
     def known(place: PlannedSample) -> dict[str, dict[str, Any]]:
@@ -398,34 +417,3 @@ def _packed_before(store: Store, job: ShardJob, key: str) -> ShardPart | None:
         value["columns"],
         value["counts"],
     )
-
-
-def _release(dataset: Dataset, index: Index, data: bytes) -> bytes:
-    """What is committed of a dataset once it is made: enough to prove any copy of it, and the recipe that made it."""
-    value = index.to_json()
-    release = {
-        "dataset": index.dataset,
-        "title": index.title,
-        "index_sha256": hashlib.sha256(data).hexdigest(),
-        "content_sha256": index.content_sha256,
-        **{k: value[k] for k in ("digests", "counts", "statistics", "sources", "written_by")},
-        "samples": {split: e.samples for split, e in index.splits.items()},
-        "shards": {s.name: s.sha256 for e in index.splits.values() for s in e.shards},
-        # How servers are pressed changes nothing.
-        "recipe": storable(dataset.recipe.model_dump(mode="json", exclude={"fetch"})),
-    }
-    return (json.dumps(release, sort_keys=True, indent=1) + "\n").encode()
-
-
-def _forget(store: Store, index: Index) -> None:
-    """Removes shards of an earlier packing that the index does not name, and what waited for one that never came."""
-    named = {INDEX}
-    for entry in index.splits.values():
-        named |= {entry.members.name, entry.samples_table.name, *(s.name for s in entry.shards)}
-    shards = store.child(paths.SHARDS)
-    for stat in list(shards.list()):
-        if stat.key not in named and paths.is_tar(stat.key):
-            log.info("pack: removing %s, of an earlier packing", shards.where(stat.key))
-            shards.delete(stat.key)
-    for stat in list(store.list(paths.STAGE)):
-        store.delete(stat.key)

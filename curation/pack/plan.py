@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from curation.cubes.complete import Standing, standings
+from curation.cubes.complete import COMPLETE, Standing, judged, standings
 from curation.cubes.cube import Cube
+from curation.errors.codes import Code
+from curation.format.target import TargetEntry
 from curation.model import Location
 from curation.outcomes import PatchOutcome, Status
 from curation.pack import sharing
@@ -69,12 +71,15 @@ class Plan:
     """What the file of places says of each root, with its type."""
     unmatched: list[str] = field(default_factory=list)
     """What of the split's rule no root is like, a line each."""
+    target: TargetEntry | None = None
+    """What of the file of places models are to say of samples."""
 
 
 def plan(
     dataset: Dataset,
     cubes: Mapping[str, Mapping[str, Cube]],
     outcomes: Mapping[str, Mapping[str, Mapping[str, PatchOutcome]]],
+    excluded: Mapping[str, str] | None = None,
 ) -> Plan:
     """Which samples go into which shard. Pure: follows from recipe and ledgers, whatever order they were written in.
 
@@ -86,12 +91,14 @@ def plan(
         dataset: the recipe.
         cubes: folder → season → cube.
         outcomes: folder → season → location id → outcome.
+        excluded: location id → why the recipe excludes it; the next of the draw takes its place where there is a target.
     """
+    excluded = excluded or {}
     recipe = dataset.recipe
     dropped: list[Dropped] = []
     whole: list[PlannedSample] = []
     found = list(_standings(dataset, cubes, outcomes))
-    tables = [its.locations.table for by in cubes.values() for its in by.values() if its.locations.given]
+    tables = [its.locations.table for by in cubes.values() for its in by.values() if its.locations.user_columns]
     columns = {f.name: f.type for f in list(tables[0].schema)[len(SCHEMA) :]} if tables else {}
     roots = Locations.of(its.location for its in found)
     sides = splits.planned(recipe, roots).sides
@@ -99,11 +106,13 @@ def plan(
         reason, side = its.verdict.reason, sides[its.location.id]
         if reason is None and side not in SPLITS:
             reason = side
+        note = excluded.get(its.location.id, "")
+        reason = Code.TAKEN_OUT if note else reason
         dropped += [Dropped(c.location, c.verdict.reason) for c in its.children if c.verdict.reason is not None]
         if reason is None:
             whole.append(_planned(its, side))
         else:
-            dropped.append(Dropped(its.location, reason))
+            dropped.append(Dropped(its.location, reason, note=note))
     whole.sort(key=lambda m: m.location.rank)
     cells = sharing.cells_of(recipe, [m.location for m in whole])
     uses = {m.location.id: _uses(m, its) for m, its in zip(whole, cells, strict=True)}
@@ -115,7 +124,7 @@ def plan(
         dropped += [Dropped(m.location, "target") for m in whole[target:]]
         whole = whole[:target]
     whole.sort(key=lambda m: hashlib.sha256(f"{recipe.seed}:{m.location.id}".encode()).digest())
-    n = recipe.pack.samples_per_shard
+    n = dataset.samples_per_shard
     shards = {}
     for split in SPLITS:
         mine = [m for m in whole if m.split == split]
@@ -123,6 +132,31 @@ def plan(
     shared = sharing.shared(uses[m.location.id] for m in whole)
     dropped.sort(key=lambda d: d.location.rank)
     return Plan(shards, dropped, shared, dict(sides), columns, splits.unmatched(recipe, roots))
+
+
+@dataclass(frozen=True, slots=True)
+class SeasonCounts:
+    """What is built of each season, for who asks why nothing is complete."""
+
+    patches: dict[str, int]
+    """Season, `static` among them → patches that are ok."""
+    by_any: int
+    """Locations that would be complete by the rule `any`."""
+
+
+def season_counts(
+    dataset: Dataset,
+    cubes: Mapping[str, Mapping[str, Cube]],
+    outcomes: Mapping[str, Mapping[str, Mapping[str, PatchOutcome]]],
+) -> SeasonCounts:
+    """What is built of each season of the roots. Pure, of what `plan` is given."""
+    patches = dict.fromkeys(dataset.levels[0].cube_seasons(), 0)
+    by_any = 0
+    for its in _standings(dataset, cubes, outcomes):
+        for season, outcome in its.have.items():
+            patches[season] += outcome is not None and outcome.status is Status.OK
+        by_any += judged("any", its.have).state == COMPLETE
+    return SeasonCounts(patches, by_any)
 
 
 def _uses(member: PlannedSample, cells: set[str]) -> sharing.Uses:

@@ -64,7 +64,10 @@ class ShardJob:
             self.dataset.release_digest(),
             {name: to_builtins(entry) for name, entry in array_entries(self.dataset).items()},
             [
-                [m.split, [[_told(p.location), [[s.season, s.outcome.chunks] for s in p.parts]] for p in m.places]]
+                [
+                    m.split,
+                    [[_place_facts(p.location), [[s.season, s.outcome.chunks] for s in p.parts]] for p in m.places],
+                ]
                 for m in self.members
             ],
         ]
@@ -93,7 +96,7 @@ class ShardPart:
     """Annotation → name → what it counted, over the samples."""
 
 
-def _told(place: Location) -> dict[str, Any]:
+def _place_facts(place: Location) -> dict[str, Any]:
     """All that is known of a place but where it stands in the draw, which no sample tells."""
     columns = {name: column_value(value) for name, value in place.columns.items()}
     return {f.name: getattr(place, f.name) for f in dataclasses.fields(place) if f.name != "rank"} | {
@@ -215,8 +218,9 @@ def _add_floored(
         at = names.split_member(f"{member}.{next(iter(entries.values())).encoding}")
         if at.array not in floor:
             continue
-        valid = (pixels != entries[at.array].nodata).sum(axis=(1, 2))
-        shares = (pixels == floor[at.array]).sum(axis=(1, 2)) / np.maximum(valid, 1)
+        by_band = np.moveaxis(pixels, -3, 0).reshape(pixels.shape[-3], -1)  # of a time axis all steps together
+        valid = (by_band != entries[at.array].nodata).sum(axis=1)
+        shares = (by_band == floor[at.array]).sum(axis=1) / np.maximum(valid, 1)
         place = meta if at.child is None else meta["children"][at.child]
         season = at.season or STATIC
         facts = place["static"] if at.season is None else place["seasons"][season]
@@ -246,6 +250,7 @@ def array_entries(dataset: Dataset) -> dict[str, ArrayEntry]:
                 role=array.role,
                 encoding=payload.encoding_of(dataset.recipe.pack.codec),
                 of_children=bool(level.level),
+                steps=spec.pick.most_steps,
                 canonical=tuple(BandEntry(**spec.band(b).model_dump()) for b in array.bands),
             )
     return {name: out[name] for name in sorted(out)}
@@ -261,7 +266,7 @@ def _add_sums(
     entry = entries[name]
     if entry.role != "data":
         return
-    for band, plane in zip(entry.bands, pixels, strict=True):
+    for band, plane in zip(entry.bands, np.moveaxis(pixels, -3, 0), strict=True):
         valid = plane[plane != entry.nodata].astype(np.float64)
         floored = int((valid == floor[name]).sum()) if name in floor else 0
         if floored:

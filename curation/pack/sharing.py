@@ -14,7 +14,9 @@ from curation.model import Location
 from curation.pack.sides import TRAIN, VAL
 from curation.places import era5_cells, overlap
 from curation.places.nearby import EARTH_RADIUS_KM, Nearby
-from curation.recipe.schema import CELL_DEG, CELL_SAMPLER, Recipe
+from curation.recipe.footprint import CELL_DEG
+from curation.recipe.places import CELL_SAMPLER
+from curation.recipe.schema import Recipe
 from curation.recipe.split import UNSHARED_CELL
 
 

@@ -45,13 +45,13 @@ class Rule(SplitRule, ABC):
     def check(self, recipe: Recipe) -> None:
         """Passes where locations of the recipe have the columns. Raises ValueError otherwise."""
         for column in self.columns:
-            if column not in ("region", *recipe.places.columns):
+            if column != "region" and not recipe.places.may_carry(column):
                 raise ValueError(
-                    f"split: column {column!r}: expected 'region', or one of [places] columns: {recipe.places.columns}"
+                    f"split: column {column!r}: expected 'region', or one of [places] columns: {recipe.places.carried}"
                 )
 
 
-def kept_apart(places: Locations, is_val: NDArray[np.bool_], recipe: Recipe) -> NDArray[np.str_]:
+def buffered_sides(places: Locations, is_val: NDArray[np.bool_], recipe: Recipe) -> NDArray[np.str_]:
     """Sides of places of which roots are val or train, each by itself: where both lie near, train is `buffer`.
 
     Every val place stays so; a train place is `buffer` where a val place is so near that there might be less than

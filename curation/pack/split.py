@@ -87,7 +87,7 @@ def known(recipe: Recipe, store: Store, places: Callable[[], Locations]) -> Spli
     Raises:
         DamageError: the record of what was packed cannot be read.
     """
-    packed = None if store.child(paths.SHARDS).head(INDEX) is None else recorded(store)
+    packed = None if store.child(paths.SHARDS).head(INDEX) is None else packed_sides(store)
     if packed is not None:
         return Split(packed, packed=True)
     found = _with_columns(places(), recipe, store)
@@ -103,13 +103,15 @@ def _with_columns(places: Locations, recipe: Recipe, store: Store) -> Locations 
         drawn = pq.read_table(pa.BufferReader(store.get(paths.locations(None))), columns=["id", *missing])
     except (FileNotFoundError, pa.ArrowException):
         return None
+    if not {*missing} <= {*drawn.schema.names}:
+        return None
     at, table = pc.index_in(places.table["id"], drawn["id"].combine_chunks()), places.table
     for column in missing:
         table = table.append_column(column, drawn[column].combine_chunks().take(at))
     return Locations(table)
 
 
-def recorded(store: Store) -> dict[str, str] | None:
+def packed_sides(store: Store) -> dict[str, str] | None:
     """What `record` wrote of the last packing; None where it is not there.
 
     Raises:

@@ -29,6 +29,7 @@ from curation.format.index import (
 from curation.format.table import members_to_arrow
 from curation.model import STATIC, Location
 from curation.outcomes import PatchOutcome
+from curation.pack import targets
 from curation.pack.annotate import add_up
 from curation.pack.labels import imported as imported_labels
 from curation.pack.labels.imported import Imported
@@ -118,7 +119,7 @@ def index_of(
         dataset=dataset.name,
         title=dataset.recipe.title,
         pixels_digest=catalogs.pixels_digest(dataset, run.catalogs),
-        release_digest=imported_labels.release_digest(dataset, imported),
+        release_digest=imported_labels.release_digest(dataset, imported, made.target),
         content_sha256=content.hexdigest(),
         seasons=tuple(seasons),
         children=children,
@@ -135,12 +136,19 @@ def index_of(
             "floored": _floored_counts(entries, floor_of(dataset), parts),
             **labels,
         }
-        | ({"annotations": counted} if (counted := add_up(p.counts for p in parts)) else {}),
+        | ({"taken_out": said} if (said := dict(Counter(d.note for d in made.dropped if d.note))) else {})
+        | ({"annotations": counted} if (counted := add_up(p.counts for p in parts)) else {})
+        | ({"target": targets.counts(made.target, _by_split(jobs))} if made.target else {}),
         written_by=versions(),
         annotations=notes,
         columns=_domains(dataset, made.columns),
+        target=made.target,
     )
     return index, files
+
+
+def _by_split(jobs: Sequence[ShardJob]) -> dict[str, list[Location]]:
+    return {split: [m.location for j in jobs if j.split == split for m in j.members] for split in SPLITS}
 
 
 def _domains(dataset: Dataset, of_file: Mapping[str, pa.DataType]) -> dict[str, ColumnEntry]:
@@ -157,7 +165,7 @@ def _entry(name: str, data: bytes) -> FileEntry:
 
 
 def _samples_table(
-    dataset: Dataset, made: Sequence[tuple[ShardJob, ShardPart]], given: Mapping[str, pa.DataType]
+    dataset: Dataset, made: Sequence[tuple[ShardJob, ShardPart]], user_columns: Mapping[str, pa.DataType]
 ) -> bytes:
     """One row per sample with its labels, and what the file of places says of it, as GeoParquet of footprints."""
     names = label_names(dataset)
@@ -181,7 +189,7 @@ def _samples_table(
     domains = [n for n, a in dataset.annotations.items() if a.spec.column]
     columns = ["id", "lon", "lat", "region", "shard", *domains, *per_season]
     places = [m.location for j, _ in made for m in j.members]
-    its = {c: pd.Series([p.columns[c] for p in places], dtype=pd.ArrowDtype(t)) for c, t in given.items()}
+    its = {c: pd.Series([p.columns[c] for p in places], dtype=pd.ArrowDtype(t)) for c, t in user_columns.items()}
     return _geoparquet({c: [r[c] for r in rows] for c in columns} | its, places)
 
 

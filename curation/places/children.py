@@ -17,7 +17,8 @@ from curation.places import era5_cells, grids, land, overlap, sampling
 from curation.places.grids import Floats, Ints, Places
 from curation.places.overlap import Placed
 from curation.recipe.atlas import PER_DEG
-from curation.recipe.schema import CELL_DEG, ChildrenSpec
+from curation.recipe.footprint import CELL_DEG
+from curation.recipe.schema import ChildrenSpec
 
 log = logging.getLogger(__name__)
 

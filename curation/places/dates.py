@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.errors import ConfigError
+from curation.places import user_columns
 from curation.places.locations import Locations
 from curation.places.user_columns import TIME
 from curation.recipe.dataset import Dataset
@@ -16,8 +17,9 @@ def check(dataset: Dataset, locations: Locations) -> None:
     """Passes where each column that a season lies around holds dates. A location may have none; not each of them.
 
     Raises:
-        ConfigError: a column holds something else, or a date that is a slip.
+        ConfigError: a column that the recipe looks at is not there, holds something else, or a date that is a slip.
     """
+    user_columns.check_there(dataset.recipe, locations.user_columns, f"{dataset.path}: {_file(dataset)}")
     for name in dataset.recipe.seasons:
         column = dataset.recipe.season(name).column
         if column is not None:

@@ -20,7 +20,7 @@ from curation.places.grids import Floats, Ints, Places
 from curation.places.locations import Locations
 from curation.places.regions import Region
 from curation.recipe.dataset import Dataset
-from curation.recipe.schema import CELL_SAMPLER
+from curation.recipe.places import CELL_SAMPLER
 
 NOWHERE = ""
 """The region of a location that none of the regions holds."""
@@ -52,13 +52,13 @@ def draw(dataset: Dataset, asked: Sequence[Region] | None = None) -> Locations:
     if recipe.places.sampler == CELL_SAMPLER:
         cells = era5_cells.drawn(recipe.places, recipe.seed)
         ids, found = era5_cells.ids(cells), era5_cells.grids(cells)
-        given: dict[str, pa.Array] = {}
+        user_columns: dict[str, pa.Array] = {}
     else:
-        ids, found, given = _everywhere(dataset)
+        ids, found, user_columns = _everywhere(dataset)
     own = regions.of_recipe(dataset.path, recipe.places.regions) if asked is None else asked
     names = held_by(found.lon, found.lat, own)
     rank = np.arange(len(ids)) if asked is None else np.flatnonzero(names != NOWHERE)
-    own_columns = {name: values.take(pa.array(rank)) for name, values in given.items()}
+    own_columns = {name: values.take(pa.array(rank)) for name, values in user_columns.items()}
     roots = _locations(dataset, [ids[k] for k in rank], found.take(rank), names[rank], rank, own_columns)
     return Locations.joined([roots, _children(dataset, roots, cells[rank])]) if recipe.children else roots
 
@@ -72,6 +72,38 @@ def select(locations: Locations, asked: Sequence[Region]) -> Locations:
     root = locations.root_rows()
     names = np.where(root < 0, names, names[root])
     return locations.with_regions(names).take(names != NOWHERE)
+
+
+_FIXED = ("id", "epsg", "x0_m", "y0_m", "size_m", "rank", "parent")
+"""What of a location never changes: which region holds it, and what a file says of it beside, may be others."""
+
+
+def moved(stands: Locations, made: Locations) -> str:
+    """The first of the places that stand that another draw has not, elsewhere, or later; empty where it begins with them.
+
+    Of children those of the parents that stand.
+    """
+    before, now = stands.roots(), made.roots()
+    if len(now) < len(before):
+        return f"{len(before):,} stand, and the recipe has {len(now):,} by now"
+    first = now[: len(before)]
+    for old, new in ((before, first), (stands.children(), made.children(of=first))):
+        n = min(len(old), len(new))
+        differs = np.zeros(max(len(old), len(new)), bool)
+        differs[n:] = True
+        for name in _FIXED:
+            differs[:n] |= old.column(name)[:n] != new.column(name)[:n]
+        if differs.any():
+            k = int(differs.argmax())
+            return f"number {k + 1:,} is {_summary(old, k)}, and would be {_summary(new, k)}"
+    return ""
+
+
+def _summary(places: Locations, k: int) -> str:
+    if k >= len(places):
+        return "none"
+    its = places[k]
+    return f"{its.id} (west {its.x0_m:.10g}, north {its.y0_m:.10g}, EPSG:{its.epsg})"
 
 
 def held_by(lon: Floats, lat: Floats, asked: Sequence[Region]) -> NDArray[np.object_]:
@@ -97,9 +129,9 @@ def _everywhere(dataset: Dataset) -> tuple[list[str], Places, dict[str, pa.Array
     """Ids, places and columns of a draw that does not depend on regions."""
     recipe, size_m = dataset.recipe, dataset.recipe.grid.size
     if recipe.places.sampler == "file":
-        found = from_file.read(dataset.places_file(), size_m, recipe.places.columns)
+        found = from_file.read(dataset.places_file(), size_m, recipe)
         usable = found.usable()
-        columns = {name: values.take(pa.array(usable)) for name, values in found.columns.items()}
+        columns = {name: values.take(pa.array(usable)) for name, values in found.carried.columns.items()}
         return [found.ids[k] for k in usable], found.places.take(usable), columns
     drawn = sampling.drawn(recipe.places, recipe.seed, size_m)
     return from_file.ids_of(drawn, size_m), drawn, {}
@@ -126,16 +158,20 @@ def _locations(
     found: Places,
     names: NDArray[np.object_],
     rank: NDArray[np.int64],
-    given: Mapping[str, pa.Array] | None = None,
+    user_columns: Mapping[str, pa.Array] | None = None,
 ) -> Locations:
     size_m = dataset.recipe.grid.size
     reach.check_reach(found, dataset.recipe.grid, str(dataset.path))
-    return _columns(ids, found, size_m, given, region=names, rank=rank)
+    return _columns(ids, found, size_m, user_columns, region=names, rank=rank)
 
 
 def _columns(
-    ids: list[str], found: Places, size_m: float, given: Mapping[str, pa.Array] | None = None, **more: NDArray[Any]
+    ids: list[str],
+    found: Places,
+    size_m: float,
+    user_columns: Mapping[str, pa.Array] | None = None,
+    **more: NDArray[Any],
 ) -> Locations:
     """Grids as locations: `more` is what of `SCHEMA` does not follow from them."""
     its = {name: getattr(found, name) for name in ("lon", "lat", "epsg", "x0_m", "y0_m")}
-    return Locations.of_columns({"id": ids, **its, "size_m": np.full(len(ids), size_m), **more}, given)
+    return Locations.of_columns({"id": ids, **its, "size_m": np.full(len(ids), size_m), **more}, user_columns)

@@ -13,7 +13,8 @@ from curation.errors import ConfigError
 from curation.places import land
 from curation.places.grids import Floats, Ints, Places
 from curation.recipe.atlas import PER_DEG
-from curation.recipe.schema import CELL_DEG, PlacesSpec
+from curation.recipe.footprint import CELL_DEG
+from curation.recipe.places import PlacesSpec
 
 EPSG = 4326
 """CRS of the cells' grids: longitude and latitude, degrees."""

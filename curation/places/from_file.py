@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
+import itertools
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
@@ -20,101 +19,115 @@ from pyproj import CRS
 from curation.errors import ConfigError
 from curation.errors.codes import Code
 from curation.model import LOCATION_ID
-from curation.places import grid, grids, user_columns
+from curation.places import grid, grids, shapes, tablefile, user_columns
 from curation.places.grids import Floats, Ints, Places
-from curation.store import local, tables
+from curation.places.user_columns import Carried
+from curation.recipe.schema import Recipe
 
 ID_COLUMNS = ("id", "location_id", "sample_id")
 """Where ids are looked for, in order."""
-POINT_COLUMNS = (("lon", "lat"), ("center_lon", "center_lat"), ("longitude", "latitude"))
-"""Where points are looked for, in order."""
+_LON, _LAT = ("lon", "longitude", "lng", "long", "decimallongitude"), ("lat", "latitude", "decimallatitude")
+POINT_COLUMNS = (
+    *(("lon", "lat"), ("center_lon", "center_lat"), ("longitude", "latitude")),
+    *itertools.product(_LON, _LAT),
+)
+"""Where points are looked for, in order, whatever the case of their letters."""
 CRS_COLUMNS = ("epsg", "crs", "tile_crs", "utm_crs")
 """Where the CRS of a footprint is looked for, in order: an EPSG code, or `EPSG:32632`."""
+
+_READ = {*ID_COLUMNS, *CRS_COLUMNS, *(c for pair in POINT_COLUMNS for c in pair), "x0_m", "y0_m", "size_m"}
+"""Columns that places and ids are read from."""
 
 TOLERANCE_M = 0.05
 """A footprint is a square on a grid where its outline strays from one by no more."""
 
+_OTHER_SHAPES = "where they are no footprints say [places] shapes = 'centre' (a patch around each) or 'cover'"
+
 
 @dataclass(frozen=True, slots=True)
 class PlacesFile:
-    """The places of a file, a row each, in its order."""
+    """The places of a file, in the order of its rows: one of each, or as many as cover its shape."""
 
     ids: list[str]
     """Given, or following from the grid."""
     places: Places
     """Their grids."""
     reasons: list[Code | None]
-    """Why a row is no place of its own: `same_grid` or `repeated`; None of the others."""
-    columns: dict[str, pa.Array] = field(default_factory=dict)
-    """What else is asked of each row."""
+    """Why a place is none of its own: `same_grid` or `repeated`; None of the others."""
+    rows: Ints
+    """Which row each is of, counted from 0."""
+    count: int
+    """Rows of the file."""
+    carried: Carried = field(default_factory=Carried)
+    """What else is asked of each row, by place."""
 
     def usable(self) -> Ints:
-        """The rows that are places, counted from 0, ascending."""
+        """Those that are places of their own, counted from 0, ascending."""
         return np.flatnonzero([reason is None for reason in self.reasons])
 
 
-def read(path: Path, size_m: float, columns: Sequence[str] = ()) -> PlacesFile:
-    """The places of a CSV, Parquet or GeoParquet file.
+def read(path: Path, size_m: float, recipe: Recipe | None = None) -> PlacesFile:
+    """The places of a file, which may be CSV, Parquet, GeoParquet, GeoJSON, GeoPackage or a Shapefile.
 
     Grids are taken from the first of these that the file has:
     - UTM columns `x0_m`, `y0_m` (west and north edge) and a CRS column, and `size_m` where there is one: kept exactly;
     - polygons: kept exactly, in the CRS in which the polygon is a square along the axes (the row's CRS column, else the
       file's own projected CRS, else the centre's UTM zone or a neighbour of it), to the millimetre;
-    - points (geometry, or columns `lon` and `lat`, `center_lon` and `center_lat`): snapped as draws are.
+    - points (geometry, or columns `lon` and `lat`, `longitude` and `latitude`, …): snapped as draws are.
+
+    Where the recipe says `shapes`, a geometry is none of these: a patch lies around the centre of each, or squares of the
+    lattice cover it (`shapes`); with a given id their ids are it and a number.
 
     Ids are kept from `id`, `location_id` or `sample_id`, else they follow from the grid. Of rows with the same grid the
     first is a place: another under the same id `repeated` it (tables with a row per image), one under another id, or under
     none where ids follow from grids, is of the `same_grid`, and its sample would be the same. Rows are counted from 1,
-    without a header, in errors. `columns` are asked for, too (`user_columns.columns`).
+    without a header, in errors. `recipe` says which layer of the file is meant, and which other columns are asked for
+    (`user_columns.carried`): none where it is left out.
 
     Raises:
         ConfigError: the file has no places in any of these forms, an id breaks the rule or stands for two grids, a
             footprint is no square or its side is not the recipe's.
     """
-    table = _table(path)
+    read_file = tablefile.read(path, recipe.places.layer if recipe else None, ID_COLUMNS, _READ)
+    table = read_file.frame
+    if isinstance(table, gpd.GeoDataFrame):
+        table[table.geometry.name] = shapes.single_points(table.geometry)
     if not len(table):
         raise ConfigError(f"{path}: no rows; expected one per place")
-    found = _grids(table, size_m, path)
-    ids = _ids(table, found, size_m, path)
-    reasons = _reasons(ids, found, path, ids_given=_raw_ids(table) is not None)
-    return PlacesFile(ids, found, reasons, user_columns.columns(table, columns, path))
+    how = recipe.places.shapes if recipe else None
+    covering = how == "cover"
+    found, rows = _spread(table, how, size_m, path)
+    ids = _ids(table, found, rows, size_m, path, covering=covering)
+    reasons = _reasons(ids, found, rows, path, has_ids=_raw_ids(table) is not None)
+    its = user_columns.carried(read_file, _used(table), recipe) if recipe else Carried()
+    if recipe and covering:
+        its = its.of_rows(rows, numbered=recipe.places.columns is None)
+    return PlacesFile(ids, found, reasons, rows, len(table), its)
 
 
-def _table(path: Path) -> pd.DataFrame:
-    text = dict.fromkeys(ID_COLUMNS, str)
-    local.check(path, str(path))
-    try:
-        if path.suffix.lower() == ".csv":
-            return _whole_rows(pd.read_csv(path, dtype=text), path)
-        if path.suffix.lower() in (".parquet", ".geoparquet"):
-            tables.check(path, str(path))
-            has_geometry = b"geo" in (pq.read_schema(path).metadata or {})
-            return gpd.read_parquet(path) if has_geometry else pd.read_parquet(path)
-    except ConfigError:
-        raise
-    except (ValueError, OSError) as err:  # pyarrow's and pandas' own errors are subclasses of these
-        raise ConfigError(f"{path}: not readable: {err}") from err
-    raise ConfigError(f"{path}: ending {path.suffix!r}: expected .csv, .parquet or .geoparquet")
+def _spread(table: pd.DataFrame, how: str | None, size_m: float, path: Path) -> tuple[Places, Ints]:
+    """The grids of all rows, and which row each is of."""
+    every = np.arange(len(table))
+    if how is None:
+        return _grids(table, size_m, path), every
+    if not isinstance(table, gpd.GeoDataFrame):
+        raise ConfigError(f"{path}: [places] shapes = {how!r}: the file has no geometry, expected shapes; leave it out")
+    _check_geometry(table, path)
+    if how == "cover":
+        return shapes.covering(table, size_m, str(path))
+    return _from_points(*shapes.centres(table, str(path)), size_m, path), every
 
 
-def _whole_rows(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """The table of a CSV file, where each value stands under its own name.
+def _used(table: pd.DataFrame) -> set[str]:
+    """Columns that grids and ids are read from."""
+    used = {next((c for c in columns if c in table), "") for columns in (ID_COLUMNS, CRS_COLUMNS)}
+    return {*used, *(_point_columns(table) or ()), "x0_m", "y0_m", "size_m"}
 
-    pandas takes what rows have more than the header for names of rows, and moves all else to the left.
 
-    Raises:
-        ConfigError: rows have more values than the header has names, or a name that is read stands there twice.
-    """
-    if not isinstance(table.index, pd.RangeIndex):
-        raise ConfigError(
-            f"{path}: rows have {table.index.nlevels + len(table.columns)} values, the header {len(table.columns)} names: "
-            "which is which is not known; give each a name, and mind commas at ends of lines"
-        )
-    header = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0].tolist()
-    read = {*ID_COLUMNS, *CRS_COLUMNS, *(c for pair in POINT_COLUMNS for c in pair), "x0_m", "y0_m", "size_m"}
-    if twice := sorted(name for name in read if header.count(name) > 1):
-        raise ConfigError(f"{path}: columns {twice} stand there twice; keep one of each")
-    return table
+def _point_columns(table: pd.DataFrame) -> tuple[str, str] | None:
+    """The columns of longitudes and latitudes, as the file writes them."""
+    there = {str(name).lower(): str(name) for name in reversed(list(table.columns))}
+    return next(((there[lon], there[lat]) for lon, lat in POINT_COLUMNS if {lon, lat} <= set(there)), None)
 
 
 def _grids(table: pd.DataFrame, size_m: float, path: Path) -> Places:
@@ -124,13 +137,29 @@ def _grids(table: pd.DataFrame, size_m: float, path: Path) -> Places:
         return _from_columns(table, crs_column, size_m, path)
     if isinstance(table, gpd.GeoDataFrame):
         return _from_geometry(table, crs_column, size_m, path)
-    for lon, lat in POINT_COLUMNS:
-        if {lon, lat} <= set(table):
-            return _from_points(_numbers(table, lon, path), _numbers(table, lat, path), size_m, path)
+    if points := _point_columns(table):
+        lon, lat = (_numbers(table, name, path) for name in points)
+        return _from_points(lon, lat, size_m, path)
     raise ConfigError(
-        f"{path}: columns {list(table)}: expected x0_m, y0_m and epsg, or a geometry, or one of "
-        + ", ".join(f"{lon} and {lat}" for lon, lat in POINT_COLUMNS)
+        f"{path}: columns {[str(c) for c in table]}: expected x0_m, y0_m and epsg, or a geometry, or one of "
+        + ", ".join(f"{lon} and {lat}" for lon, lat in POINT_COLUMNS[:3])
+        + _likely(table)
     )
+
+
+def _likely(table: pd.DataFrame) -> str:
+    """What columns without any place in them may have been meant as."""
+    lower = {str(name).lower(): str(name) for name in table}
+    if {"x", "y"} <= set(lower):
+        return (
+            f"; {lower['x']} and {lower['y']} may be degrees or metres: call them lon and lat where they are degrees of "
+            "WGS 84, else write the points with their CRS (GeoPackage, GeoJSON)"
+        )
+    if texts := [lower[name] for name in ("geometry", "wkt", "geom", "the_geom") if name in lower]:
+        return f"; {texts[0]} is text, which has no CRS: write the file as GeoJSON, GeoPackage or GeoParquet"
+    names = ("lon", "lat", "longitude", "latitude")
+    near = {name: found[0] for name in lower if (found := difflib.get_close_matches(name, names, n=1))}
+    return "".join(f"; is {lower[name]} meant as {meant}? Call it so" for name, meant in near.items())
 
 
 def _from_columns(table: pd.DataFrame, crs_column: str, size_m: float, path: Path) -> Places:
@@ -153,22 +182,29 @@ def _from_points(lon: Floats, lat: Floats, size_m: float, path: Path) -> Places:
     return grids.snap(lon, lat, size_m)
 
 
-def _from_geometry(table: gpd.GeoDataFrame, crs_column: str | None, size_m: float, path: Path) -> Places:
+def _check_geometry(table: gpd.GeoDataFrame, path: Path) -> None:
+    """Passes where each row lies somewhere."""
     if table.crs is None:
-        raise ConfigError(f"{path}: the geometry has no CRS; set one (geopandas: set_crs)")
-    shapes = table.geometry.to_numpy()
-    kinds = set(table.geom_type)
+        lost = f": its {path.stem}.prj does not lie beside it" if path.suffix.lower() == ".shp" else ""
+        raise ConfigError(f"{path}: the geometry has no CRS{lost}; set one (geopandas: set_crs)")
     nowhere = np.flatnonzero((table.geometry.isna() | table.geometry.is_empty).to_numpy())
     if len(nowhere):
         raise ConfigError(
             f"{path}: row {nowhere[0] + 1}: its geometry is empty ({len(nowhere)} such rows); remove the row"
         )
+
+
+def _from_geometry(table: gpd.GeoDataFrame, crs_column: str | None, size_m: float, path: Path) -> Places:
+    _check_geometry(table, path)
+    kinds = set(table.geom_type)
     if kinds == {"Point"}:
         lonlat = shapely.get_coordinates(table.geometry.to_crs(4326).to_numpy())
         return _from_points(lonlat[:, 0], lonlat[:, 1], size_m, path)
     if not kinds <= {"Polygon", "MultiPolygon"}:
-        raise ConfigError(f"{path}: geometries are {sorted(map(str, kinds))}: expected all points or all polygons")
-    return _squares(table, shapes, _candidates(table, crs_column, path), size_m, path)
+        raise ConfigError(
+            f"{path}: geometries are {sorted(map(str, kinds))}: expected all points or all polygons; {_OTHER_SHAPES}"
+        )
+    return _squares(table, table.geometry.to_numpy(), _candidates(table, crs_column, path), size_m, path)
 
 
 def _candidates(table: gpd.GeoDataFrame, crs_column: str | None, path: Path) -> list[Ints]:
@@ -184,37 +220,37 @@ def _candidates(table: gpd.GeoDataFrame, crs_column: str | None, path: Path) -> 
 
 
 def _squares(
-    table: gpd.GeoDataFrame, shapes: NDArray[np.object_], candidates: list[Ints], size_m: float, path: Path
+    table: gpd.GeoDataFrame, outlines: NDArray[np.object_], candidates: list[Ints], size_m: float, path: Path
 ) -> Places:
     """The grids of square polygons.
 
     A row whose own CRS does not fit takes the grid of a row of the same id and the very same polygon whose CRS does: v1.1 of
     SSL4EO-S12 names the CRS of each season's scene, of which only one is that of the footprint.
     """
-    epsg = np.zeros(len(shapes), dtype=np.int64)
-    bounds, stray = np.full((len(shapes), 4), np.nan), np.full(len(shapes), np.inf)
+    epsg = np.zeros(len(outlines), dtype=np.int64)
+    bounds, stray = np.full((len(outlines), 4), np.nan), np.full(len(outlines), np.inf)
     for codes in candidates:
         for code, rows in grids.by_value(codes):
             rows = rows[stray[rows] > TOLERANCE_M]
-            box, apart = _fit(shapes[rows], table.crs, code)
+            box, apart = _fit(outlines[rows], table.crs, code)
             better = apart < stray[rows]
             epsg[rows[better]], bounds[rows[better]], stray[rows[better]] = code, box[better], apart[better]
-    _share_fits(_raw_ids(table), shapes, epsg, bounds, stray)
+    _share_fits(_raw_ids(table), outlines, epsg, bounds, stray)
     if (stray > TOLERANCE_M).any():
         k = int(np.argmax(stray > TOLERANCE_M))
         raise ConfigError(
             f"{path}: row {k + 1}: its polygon strays {stray[k]:.2f} m from a square along the axes of EPSG:{epsg[k]}, "
-            f"expected at most {TOLERANCE_M:g} m; give its true CRS in a column 'epsg', or give points"
+            f"expected at most {TOLERANCE_M:g} m; give its true CRS in a column 'epsg', or give points; {_OTHER_SHAPES}"
         )
     _check_sides(bounds[:, 2] - bounds[:, 0], size_m, path)
     return grids.of_grids(epsg, np.round(bounds[:, 0], 3), np.round(bounds[:, 3], 3), size_m)
 
 
-def _fit(shapes: NDArray[np.object_], crs: CRS, epsg: int) -> tuple[Floats, Floats]:
+def _fit(outlines: NDArray[np.object_], crs: CRS, epsg: int) -> tuple[Floats, Floats]:
     """Bounds of polygons in a CRS (n, 4), and how far each strays from a square along its axes, in CRS units."""
     move = grid.transformer(crs.to_wkt(), epsg)
-    xy = np.column_stack(move.transform(*shapely.get_coordinates(shapes).T))
-    there = shapely.set_coordinates(shapes.copy(), xy)
+    xy = np.column_stack(move.transform(*shapely.get_coordinates(outlines).T))
+    there = shapely.set_coordinates(outlines.copy(), xy)
     bounds = shapely.bounds(there)
     width, height = bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1]
     with np.errstate(invalid="ignore"):  # far outside a CRS coordinates are infinite, and so is what is made of them
@@ -223,12 +259,14 @@ def _fit(shapes: NDArray[np.object_], crs: CRS, epsg: int) -> tuple[Floats, Floa
     return bounds, np.where(np.isfinite(stray), stray, np.inf)
 
 
-def _share_fits(ids: pd.Series | None, shapes: NDArray[np.object_], epsg: Ints, bounds: Floats, stray: Floats) -> None:
+def _share_fits(
+    ids: pd.Series | None, outlines: NDArray[np.object_], epsg: Ints, bounds: Floats, stray: Floats
+) -> None:
     if ids is None:
         return
-    fitting = {(ids.iloc[k], shapes[k].wkb): k for k in np.flatnonzero(stray <= TOLERANCE_M)}
+    fitting = {(ids.iloc[k], outlines[k].wkb): k for k in np.flatnonzero(stray <= TOLERANCE_M)}
     for k in np.flatnonzero(stray > TOLERANCE_M):
-        twin = fitting.get((ids.iloc[k], shapes[k].wkb))
+        twin = fitting.get((ids.iloc[k], outlines[k].wkb))
         if twin is not None:
             epsg[k], bounds[k], stray[k] = epsg[twin], bounds[twin], stray[twin]
 
@@ -244,7 +282,7 @@ def _check_sides(sides: Floats, size_m: float, path: Path) -> None:
 
 
 def _numbers(table: pd.DataFrame, column: str, path: Path) -> Floats:
-    numbers = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=np.float64)
+    numbers = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     bad = ~np.isfinite(numbers)
     if bad.any():
         k = int(np.argmax(bad))
@@ -267,7 +305,7 @@ def _raw_ids(table: pd.DataFrame) -> pd.Series | None:
     return None if column is None else table[column].astype(str)
 
 
-def _ids(table: pd.DataFrame, found: Places, size_m: float, path: Path) -> list[str]:
+def _ids(table: pd.DataFrame, found: Places, rows: Ints, size_m: float, path: Path, *, covering: bool) -> list[str]:
     named = _raw_ids(table)
     if named is None:
         return ids_of(found, size_m)
@@ -282,7 +320,10 @@ def _ids(table: pd.DataFrame, found: Places, size_m: float, path: Path) -> list[
                 f"{path}: row {row}: {named.name} = {json.dumps(name)}: expected only a-z, 0-9, '_' and '-' (it becomes a "
                 "key in a tar, read in lower case); rename it in the file, and check that lower case makes no two the same"
             )
-    return list(named)
+    if not covering:
+        return list(named)
+    first = np.searchsorted(rows, rows)  # they ascend
+    return [f"{named.iloc[row]}-{k - start}" for k, (row, start) in enumerate(zip(rows, first, strict=True))]
 
 
 def ids_of(found: Places, size_m: float) -> list[str]:
@@ -291,8 +332,8 @@ def ids_of(found: Places, size_m: float) -> list[str]:
     return [grid.location_id(epsg, x0, y0, size_m) for epsg, x0, y0 in columns]
 
 
-def _reasons(ids: list[str], found: Places, path: Path, *, ids_given: bool) -> list[Code | None]:
-    """Why rows are no places of their own; an id with two grids is an error."""
+def _reasons(ids: list[str], found: Places, rows: Ints, path: Path, *, has_ids: bool) -> list[Code | None]:
+    """Why places are none of their own; an id with two grids is an error."""
     grids = list(zip(found.epsg.tolist(), found.x0_m.tolist(), found.y0_m.tolist(), strict=True))
     first: dict[str, int] = {}
     taken: set[tuple[int, float, float]] = set()
@@ -301,10 +342,10 @@ def _reasons(ids: list[str], found: Places, path: Path, *, ids_given: bool) -> l
         j = first.setdefault(name, k)
         if grids[j] != its:
             raise ConfigError(
-                f"{path}: rows {j + 1} and {k + 1}: the same id {name!r} for the grids (EPSG, west, north) {grids[j]} and "
-                f"{its}; give each place an id of its own"
+                f"{path}: rows {rows[j] + 1} and {rows[k] + 1}: the same id {name!r} for the grids (EPSG, west, north) "
+                f"{grids[j]} and {its}; give each place an id of its own"
             )
-        again = Code.REPEATED if j < k and ids_given else Code.SAME_GRID
+        again = Code.REPEATED if j < k and has_ids else Code.SAME_GRID
         out.append(again if its in taken else None)
         taken.add(its)
     return out

@@ -1,11 +1,14 @@
 """Where pixels are: zones, grids and ids. No I/O.
 
-A location's grid lies in the MGRS zone of its centre, its corners where Sentinel-2's 60 m pixels have theirs, so that the
-10, 20 and 60 m bands of a scene of the same zone nest in it exactly and are cropped, never resampled.
+A location's grid lies in the MGRS zone of its centre, its north-west corner where Sentinel-2's 60 m pixels have theirs, so
+that the 10, 20 and 60 m bands of a scene of the same zone begin there with a whole pixel each and are cropped, never
+resampled. Its side may be of any length: pixels that do not divide it reach beyond it in the south and in the east, so that
+arrays of all sizes of pixel have one first corner, and none wants an offset.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 
@@ -17,9 +20,10 @@ from pyproj import Transformer
 
 from curation.errors import ConfigError
 from curation.model import Location
+from curation.recipe.footprint import pixels_across
 
 STEP_M = 60
-"""Sentinel-2's coarsest pixel: corners lie on multiples of it (plus the southern offset)."""
+"""Sentinel-2's coarsest pixel: north-west corners lie on multiples of it (plus the southern offset)."""
 
 SOUTH_OFFSET_M = 40
 """South of the equator y lies on 40 (mod 60): the false northing is 10,000,000 m, and 10,000,000 mod 60 = 40."""
@@ -62,21 +66,25 @@ def transformer(src: int | str, dst: int | str) -> Transformer:
 def snapped(lon: float, lat: float, size_m: float) -> tuple[int, float, float]:
     """EPSG, west and north edge of the snapped grid of side `size_m` whose centre is nearest to a point.
 
-    `size_m` must be a multiple of 60 m, or the grid's bands would not nest.
+    Its north-west corner lies on the lattice of 60 m; so do the others where `size_m` is a multiple of that.
 
     Raises:
-        ConfigError: `size_m` is no multiple of 60, or the point has no zone.
+        ConfigError: `size_m` is not positive, or the point has no zone.
     """
-    if size_m <= 0 or size_m % STEP_M:
-        raise ConfigError(
-            f"grid of {size_m:g} m: expected a positive multiple of {STEP_M} m, so that 10, 20 and 60 m bands nest"
-        )
+    if not size_m > 0:
+        raise ConfigError(f"grid of {size_m:g} m: expected a positive size in metres")
     epsg = utm_epsg(lon, lat)
     x, y = transformer(4326, epsg).transform(lon, lat)
     base = SOUTH_OFFSET_M if epsg >= 32700 else 0
     west = round((x - size_m / 2) / STEP_M) * STEP_M
-    south = round((y - size_m / 2 - base) / STEP_M) * STEP_M + base
-    return epsg, float(west), float(south + size_m)
+    whole = covered_m(size_m, STEP_M)
+    south = round((y - (whole - size_m / 2) - base) / STEP_M) * STEP_M + base
+    return epsg, float(west), float(south + whole)
+
+
+def covered_m(size_m: float, step_m: float) -> float:
+    """Side of the square of whole pixels of side `step_m` that covers a footprint of side `size_m`."""
+    return pixels_across(size_m, step_m) * step_m
 
 
 def location_id(epsg: int, x0_m: float, y0_m: float, size_m: float) -> str:
@@ -92,19 +100,13 @@ def _number(value: float) -> str:
 
 
 def geobox(location: Location, step: float) -> GeoBox:
-    """The location's pixels, `step` units of its CRS wide: a square north-up GeoBox.
+    """The location's pixels, `step` units of its CRS wide: a square north-up GeoBox from its north-west corner.
 
-    Raises:
-        ConfigError: the side is no multiple of `step`.
+    Of as many whole pixels as it takes: where they do not divide its side, the last ones reach beyond it.
     """
-    n = location.size_m / step
-    if abs(n - round(n)) > 1e-9:
-        raise ConfigError(
-            f"location {location.id}: side {location.size_m:g} is no multiple of {step:g}; "
-            "choose a resolution that divides it, or leave the bands of that resolution out of the recipe"
-        )
+    n = pixels_across(location.size_m, step)
     affine = Affine(step, 0, location.x0_m, 0, -step, location.y0_m)
-    return GeoBox((round(n), round(n)), affine, f"EPSG:{location.epsg}")
+    return GeoBox((n, n), affine, f"EPSG:{location.epsg}")
 
 
 def pixel_m(location: Location, step: float) -> tuple[float, float]:
@@ -134,6 +136,13 @@ def footprint(location: Location, points_per_side: int = 5) -> shapely.Polygon:
     lon, lat = transformer(location.epsg, 4326).transform(x, y)
     lon = location.lon + (np.asarray(lon) - location.lon + 180.0) % 360.0 - 180.0
     return shapely.Polygon(np.column_stack([lon, lat]))
+
+
+def ground(location: Location) -> shapely.Polygon:
+    """The outline, as `footprint` has it, of all ground that pixels of up to 60 m cover: these may reach beyond it."""
+    if location.epsg == 4326:
+        return footprint(location)
+    return footprint(dataclasses.replace(location, size_m=covered_m(location.size_m, STEP_M)))
 
 
 def side_m(location: Location) -> float:

@@ -64,8 +64,9 @@ def snap(lon: Floats, lat: Floats, size_m: float) -> Places:
     for code, rows in by_value(epsg):
         x, y = grid.transformer(4326, code).transform(lon[rows], lat[rows])
         base = grid.SOUTH_OFFSET_M if code >= 32700 else 0
+        whole = grid.covered_m(size_m, grid.STEP_M)
         x0[rows] = np.rint((x - size_m / 2) / grid.STEP_M) * grid.STEP_M
-        y0[rows] = np.rint((y - size_m / 2 - base) / grid.STEP_M) * grid.STEP_M + base + size_m
+        y0[rows] = np.rint((y - (whole - size_m / 2) - base) / grid.STEP_M) * grid.STEP_M + base + whole
     return of_grids(epsg, x0, y0, size_m)
 
 

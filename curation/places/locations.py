@@ -54,26 +54,26 @@ class Locations(Sequence[Location]):
             return locations
         rows = list(locations)
         own = dict.fromkeys(name for p in rows for name in p.columns)
-        given = {name: _inferred([p.columns.get(name) for p in rows]) for name in own}
-        return cls.of_columns({name: [getattr(p, name) for p in rows] for name in SCHEMA.names}, given)
+        user_columns = {name: _inferred([p.columns.get(name) for p in rows]) for name in own}
+        return cls.of_columns({name: [getattr(p, name) for p in rows] for name in SCHEMA.names}, user_columns)
 
     @classmethod
-    def of_columns(cls, columns: dict[str, Any], given: Mapping[str, pa.Array] | None = None) -> Locations:
+    def of_columns(cls, columns: dict[str, Any], user_columns: Mapping[str, pa.Array] | None = None) -> Locations:
         """The locations with these values, one per row; rank and parent may be left out (0 and none).
 
         Args:
             columns: by names of `SCHEMA`.
-            given: what a file of places says beside them.
+            user_columns: what a file of places says beside them.
         """
         n = len(columns["id"])
         columns = {"rank": np.zeros(n, dtype=np.int64), "parent": pa.nulls(n, pa.string())} | columns
         table = pa.table([pa.array(columns[f.name]).cast(f.type) for f in SCHEMA], schema=SCHEMA)
-        for name, values in (given or {}).items():
+        for name, values in (user_columns or {}).items():
             table = table.append_column(name, values)
         return cls(table)
 
     @property
-    def given(self) -> list[str]:
+    def user_columns(self) -> list[str]:
         """Names of the columns that a file of places gives."""
         names: list[str] = self.table.schema.names[len(SCHEMA) :]
         return names
@@ -105,20 +105,21 @@ class Locations(Sequence[Location]):
 
     def roots(self) -> Locations:
         """Those without a parent, in their order."""
-        return self.take(self._is_root())
+        return self.take(self.is_root())
 
     def children(self, of: Locations | None = None) -> Locations:
         """Those with a parent, in their order; with `of` only those whose parent is one of these."""
         if of is None:
-            return self.take(~self._is_root())
+            return self.take(~self.is_root())
         return self.take(np.asarray(pc.is_in(self.table["parent"], of.table["id"].combine_chunks()), dtype=bool))
 
     def root_rows(self) -> NDArray[np.int64]:
         """Which row holds the root of each: its own where it has no parent; -1 where its parent is not among them."""
         rows = pc.fill_null(pc.index_in(self.table["parent"], self.table["id"].combine_chunks()), -1)
-        return np.where(self._is_root(), np.arange(len(self)), rows.to_numpy().astype(np.int64))
+        return np.where(self.is_root(), np.arange(len(self)), rows.to_numpy().astype(np.int64))
 
-    def _is_root(self) -> NDArray[np.bool_]:
+    def is_root(self) -> NDArray[np.bool_]:
+        """Which have no parent."""
         return np.asarray(pc.is_null(self.table["parent"]), dtype=bool)
 
     def __len__(self) -> int:

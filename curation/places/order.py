@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +11,7 @@ from curation.places import era5_cells
 from curation.places.locations import Locations
 
 
-def curve_order(locations: Locations) -> Locations:
+def hilbert_order(locations: Locations) -> Locations:
     """The locations zone by zone, along a Hilbert curve over the kilometres of their centres: neighbours share scenes.
 
     ERA5 cells come first, along a curve over themselves. Depends on the set alone, not on the order given; ties (one
@@ -22,6 +24,29 @@ def curve_order(locations: Locations) -> Locations:
     ids = locations.column("id").astype(str)
     along = hilbert(x + _HALF, y + _HALF, _ORDER)
     return locations.take(np.lexsort([ids, along, epsg]))
+
+
+def growth_of(locations: Locations, sizes: Sequence[int]) -> NDArray[np.int64]:
+    """Which growth of the draw each is of, 0 the first draw's; a child is of its parent's, which is among them.
+
+    Args:
+        locations: of a draw, by rank.
+        sizes: how many roots the draw had each time before more were added, ascending.
+    """
+    rank = locations.column("rank")[locations.root_rows()]
+    return np.searchsorted(np.asarray(sizes, np.int64), rank, side="right")
+
+
+def grown_order(locations: Locations, growth: NDArray[np.int64]) -> tuple[Locations, tuple[int, ...]]:
+    """The locations growth by growth, each along the curve: what is added comes after what stands, and moves none of it.
+
+    Also how many there were each time before more were added.
+    """
+    which = np.unique(growth)
+    if len(which) < 2:
+        return hilbert_order(locations), ()
+    parts = [hilbert_order(locations.take(growth == k)) for k in which]
+    return Locations.joined(parts), tuple(int(n) for n in np.cumsum([len(p) for p in parts])[:-1])
 
 
 _ORDER = 16

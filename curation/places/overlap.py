@@ -38,11 +38,11 @@ class Placed:
 
     def admit(self, candidates: Places) -> NDArray[np.bool_]:
         """Which candidates are kept, as bool: in their order, each that overlaps none kept before it."""
-        free = self._free_of_kept(candidates)
+        free = self._free_of_placed(candidates)
         free[free] = self._admit_free(candidates.take(free))
         return free
 
-    def _free_of_kept(self, new: Places) -> NDArray[np.bool_]:
+    def _free_of_placed(self, new: Places) -> NDArray[np.bool_]:
         free = np.ones(len(new), dtype=bool)
         for placed, there in self._levels:
             mine, its = there.pairs(new.lon, new.lat, self._angle)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -32,38 +32,46 @@ _GEOMETRY = pa.field("geometry", pa.binary(), nullable=False)
 class OtherDrawError(ConfigError):
     """A table was drawn by another recipe, or from another file."""
 
-    def __init__(self, text: str, table: pa.Table | None = None) -> None:
+    def __init__(self, text: str, table: pa.Table | None = None, grown: tuple[int, ...] = ()) -> None:
         super().__init__(text)
         self.table = table
-        """Its rows, where nothing but what is known of places beside where they are may differ: other columns of the file,
-        or other values in it."""
+        """Its rows, where they are of this dataset: what the recipe draws by now may begin with them."""
+        self.grown = grown
+        """As `load_grown` has it."""
 
 
 def save(
-    locations: Locations, store: Store, key: str, dataset: Dataset, sides: NDArray[np.str_] | None = None
+    locations: Locations,
+    store: Store,
+    key: str,
+    dataset: Dataset,
+    sides: NDArray[np.str_] | None = None,
+    grown: Sequence[int] = (),
 ) -> Receipt:
     """The receipt of the locations as one GeoParquet object, in the order given; same locations, same bytes.
 
     `sides`, what each is planned to be of, is a column `split` for people and maps: no digest has it, and `load` passes over
-    it, since a recipe may split otherwise by then.
+    it, since a recipe may split otherwise by then. `grown` is how many roots there were each time before more were added.
 
     Geometry is the footprint in EPSG:4326 by its corners (for maps: the grid itself is in the columns), cut at the
     antimeridian.
     """
     shapes = _footprints(locations)
     geometry = pa.array(shapely.to_wkb(shapes), pa.binary())
-    given = list(locations.table.schema)[len(SCHEMA) :]
+    user_columns = list(locations.table.schema)[len(SCHEMA) :]
     table, split = locations.table, []
     if sides is not None:
         split = [pa.field(_SPLIT, pa.string())]
         table = table.append_column(_SPLIT, pa.array(sides.tolist(), pa.string()))
-    table = table.append_column("geometry", geometry).cast(pa.schema([*_FIELDS, *given, *split, _GEOMETRY]))
+    table = table.append_column("geometry", geometry).cast(pa.schema([*_FIELDS, *user_columns, *split, _GEOMETRY]))
     about = {
         "dataset": dataset.name,
         "places_digest": dataset.places_digest(),
         "places": dataset.places_parts(),
         "seed": dataset.recipe.seed,
         "count": len(locations),
+        **({"grown": list(grown)} if grown else {}),
+        **({"columns": locations.user_columns} if dataset.recipe.places.columns is None else {}),
     }
     metadata = {_ABOUT: json.dumps(about, sort_keys=True).encode(), b"geo": _geo(shapes)}
     sink = pa.BufferOutputStream()
@@ -78,7 +86,12 @@ def save(
 
 
 def load(store: Store, key: str, dataset: Dataset) -> Locations:
-    """The locations that `save` wrote for this recipe, in order.
+    """The locations that `save` wrote for this recipe, in order. Raises as `load_grown` does."""
+    return load_grown(store, key, dataset)[0]
+
+
+def load_grown(store: Store, key: str, dataset: Dataset) -> tuple[Locations, tuple[int, ...]]:
+    """The locations that `save` wrote for this recipe, in order, and how many roots there were before each growth.
 
     Raises:
         FileNotFoundError: there are none.
@@ -91,9 +104,10 @@ def load(store: Store, key: str, dataset: Dataset) -> Locations:
     except (pa.ArrowException, OSError) as err:
         raise DamageError(f"{where}: not a readable GeoParquet file: {err}; delete it and locate again") from err
     about = json.loads((table.schema.metadata or {}).get(_ABOUT, b"null"))
-    names = SCHEMA.names + dataset.recipe.places.columns
     if about is None:
-        raise DamageError(f"{where}: not written by `curate`: columns {table.schema.names}, expected {names}")
+        raise DamageError(f"{where}: not written by `curate`: columns {table.schema.names}, expected {SCHEMA.names} …")
+    user_columns = dataset.recipe.places.columns
+    names = SCHEMA.names + (about.get("columns", []) if user_columns is None else user_columns)
     for what, want in (("dataset", dataset.name), ("places_digest", dataset.places_digest())):
         if about[what] != want:
             changed = "; ".join(changes(about["places"], dataset.places_parts())) if "places" in about else ""
@@ -101,22 +115,14 @@ def load(store: Store, key: str, dataset: Dataset) -> Locations:
                 f"{where}: drawn for {what} {about[what]}, the recipe {dataset.path} has {want}"
                 f"{f' ({changed})' if changed else ''}; restore the recipe it was drawn with, or delete the file and "
                 "locate again",
-                table if what == "places_digest" and _only_values(about, dataset, table) else None,
+                table if what == "places_digest" and {*SCHEMA.names} <= {*table.schema.names} else None,
+                tuple(about.get("grown", ())),
             )
     if [n for n in table.schema.names if n != _SPLIT] != [*names, "geometry"]:
         raise DamageError(f"{where}: not written by `curate`: columns {table.schema.names}, expected {names}")
     if len(table) != about["count"]:
         raise DamageError(f"{where}: {len(table)} rows, expected {about['count']}; delete it and locate again")
-    return Locations(table.select(names))
-
-
-def _only_values(about: dict[str, Any], dataset: Dataset, table: pa.Table) -> bool:
-    """Whether a table was drawn by this recipe but for its columns of a file, and what is in the file."""
-    before, now = (
-        {**parts, "file": None, "places": {**parts["places"], "columns": None}}
-        for parts in (about.get("places", {"places": {}}), dataset.places_parts())
-    )
-    return dataset.recipe.places.file is not None and before == now and {*SCHEMA.names} <= {*table.schema.names}
+    return Locations(table.select(names)), tuple(about.get("grown", ()))
 
 
 def _geo(shapes: NDArray[np.object_]) -> bytes:

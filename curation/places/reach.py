@@ -10,7 +10,7 @@ from curation.errors import ConfigError
 from curation.places import overlap
 from curation.places.grids import Places, by_value
 from curation.places.nearby import EARTH_RADIUS_KM, arc
-from curation.recipe.schema import CELL_DEG, GridSpec
+from curation.recipe.footprint import CELL_DEG, GridSpec
 
 STRETCH = 1.05
 """A metre of a CRS is at most so many metres on the mean sphere: 1.0061 in UTM (scale 0.9996, and a sphere that is 1.0057

@@ -22,7 +22,8 @@ from curation.places.land import is_land
 from curation.places.nearby import EARTH_RADIUS_KM
 from curation.places.overlap import Placed
 from curation.recipe import atlas
-from curation.recipe.schema import ChildrenSpec, PlacesSpec
+from curation.recipe.places import PlacesSpec
+from curation.recipe.schema import ChildrenSpec
 
 BATCH = 65_536
 """Points drawn at once; no result depends on it."""

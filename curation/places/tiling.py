@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -30,28 +31,32 @@ _MARGIN_M = 1.0
 def covering(region: Region, size_m: float) -> Places:
     """The cells that cover a region: by zone, then from north to south, then from west to east.
 
-    West edges lie on multiples of `size_m`, south edges on multiples of it from the equator (10,000,000 m in the south), so
-    that the two hemispheres meet without a gap and corners lie where Sentinel-2's 60 m pixels have theirs. A cell is taken
-    for the zone whose part of the region its footprint touches (to within a metre). So no point of the region is left out;
-    at a seam of zones the cells of both overlap, and the centre of one may lie up to half its diagonal over in the other
-    zone.
+    They lie apart by their side, or by the greatest multiple of 60 m in it: where the side is none, neighbours overlap by
+    less than 60 m, so that each begins where Sentinel-2's 60 m pixels do and no ground is left out. West edges lie on
+    multiples of that pitch, and north edges on multiples of it from the equator (10,000,000 m in the south), so that the two
+    hemispheres meet without a gap. A cell is taken for the zone whose part of the region the square of its pitch touches (to
+    within a metre). So no point of the region is left out; at a seam of zones the cells of both overlap, and the centre of
+    one may lie up to half its diagonal over in the other zone.
 
     Raises:
-        ConfigError: `size_m` is no multiple of 60, or there would be more than 5,000,000 cells.
+        ConfigError: `size_m` is less than 60, or there would be more than 5,000,000 cells.
     """
-    if size_m <= 0 or size_m % grid.STEP_M:
-        raise ConfigError(f"grid of {size_m:g} m: expected a positive multiple of {grid.STEP_M} m")
+    if not size_m >= grid.STEP_M:
+        raise ConfigError(
+            f"grid of {size_m:g} m: cells lie on multiples of {grid.STEP_M} m, expected a side of {grid.STEP_M} m or more"
+        )
+    pitch_m = float(size_m // grid.STEP_M * grid.STEP_M)
     shapes = [(epsg, _projected(part, epsg)) for epsg, part in _zones(region.geometry)]
-    _refuse_beyond(region, size_m, sum(shape.area for _, shape in shapes) / size_m**2)
+    _refuse_beyond(region, size_m, sum(shape.area for _, shape in shapes) / pitch_m**2)
     found = []
     for epsg, shape in shapes:
         base = 10_000_000.0 if epsg >= 32700 else 0.0
-        cells = _cells(shape, size_m, base)
+        cells = _cells(shape, pitch_m, base)
         # The margin reaches over the equator, where the other hemisphere has the very same cells.
         cells = cells[(cells[:, 1] < 0) == (epsg >= 32700)]
         cells = cells[np.lexsort([cells[:, 0], -cells[:, 1]])]
         column, row = cells.astype(np.float64).T
-        x0, y0 = column * size_m, (row + 1) * size_m + base
+        x0, y0 = column * pitch_m, (row + 1) * pitch_m + base
         found.append(grids.of_grids(np.full(len(cells), epsg), x0, y0, size_m))
     out = grids.joined(found)
     _refuse_beyond(region, size_m, len(out))
@@ -69,12 +74,17 @@ def _refuse_beyond(region: Region, size_m: float, count: float) -> None:
 def _zones(geometry: BaseGeometry) -> Iterator[tuple[int, BaseGeometry]]:
     """The zones (EPSG) that a lon/lat geometry touches with an area, each with its part of the geometry."""
     shapely.prepare(geometry)
-    for epsg, area in zone_areas():
+    for epsg, area in _areas():
         if shapely.intersects(geometry, area):
             parts = shapely.get_parts(shapely.intersection(geometry, area))
             polygons = parts[shapely.area(parts) > 0]
             if len(polygons):
                 yield epsg, shapely.multipolygons(polygons[shapely.get_type_id(polygons) == 3])
+
+
+@functools.cache
+def _areas() -> tuple[tuple[int, BaseGeometry], ...]:
+    return tuple(zone_areas())
 
 
 def zone_areas() -> Iterator[tuple[int, BaseGeometry]]:
@@ -97,11 +107,11 @@ def _projected(part: BaseGeometry, epsg: int) -> BaseGeometry:
     return shapely.buffer(shapely.make_valid(shape), _MARGIN_M, quad_segs=2)
 
 
-def _cells(shape: BaseGeometry, size_m: float, base: float) -> Ints:
-    """Columns and rows (n, 2), counted from x = 0 and y = `base`, of the cells that touch a shape."""
+def _cells(shape: BaseGeometry, pitch_m: float, base: float) -> Ints:
+    """Columns and rows (n, 2), counted from x = 0 and y = `base`, of the cells whose squares of the pitch touch a shape."""
     shapely.prepare(shape)
     west, south, east, north = shape.bounds
-    side = size_m * _BLOCK
+    side = pitch_m * _BLOCK
     columns = np.arange(np.floor(west / side), np.floor(east / side) + 1, dtype=np.int64)
     rows = np.arange(np.floor((south - base) / side), np.floor((north - base) / side) + 1, dtype=np.int64)
     blocks = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
@@ -111,7 +121,7 @@ def _cells(shape: BaseGeometry, size_m: float, base: float) -> Ints:
     found = [np.empty((0, 2), dtype=np.int64)]
     for block, all_of_it in zip(blocks, whole, strict=True):
         cells = block * _BLOCK + within
-        found.append(cells if all_of_it else cells[shapely.intersects(shape, _squares(cells, size_m, base))])
+        found.append(cells if all_of_it else cells[shapely.intersects(shape, _squares(cells, pitch_m, base))])
     return np.concatenate(found)
 
 

@@ -47,14 +47,14 @@ class Lut:
         after = np.clip(np.searchsorted(self.lines, rows, side="right"), 1, max(len(self.lines) - 1, 1))
         out = np.empty(np.shape(rows))
         for n in np.unique(after):
-            here = after == n
-            before = self._along(int(n) - 1, cols[here])
+            between = after == n
+            before = self._along(int(n) - 1, cols[between])
             if len(self.lines) == 1:
-                out[here] = before
+                out[between] = before
                 continue
             first, last = self.lines[n - 1], self.lines[n]
-            share = np.clip((rows[here] - first) / (last - first), 0, 1)
-            out[here] = before + share * (self._along(int(n), cols[here]) - before)
+            share = np.clip((rows[between] - first) / (last - first), 0, 1)
+            out[between] = before + share * (self._along(int(n), cols[between]) - before)
         return out
 
     def _along(self, n: int, cols: NDArray[Any]) -> Floats:
@@ -106,8 +106,8 @@ class Noise:
         """
         times = np.full(np.shape(rows), np.nan)
         for b in self.blocks:
-            here = (rows >= b.first_line) & (rows <= b.last_line) & (cols >= b.first_sample) & (cols <= b.last_sample)
-            times[here] = np.interp(rows[here], b.lines, b.values)
+            inside = (rows >= b.first_line) & (rows <= b.last_line) & (cols >= b.first_sample) & (cols <= b.last_sample)
+            times[inside] = np.interp(rows[inside], b.lines, b.values)
         if (missing := np.isnan(times)).any():
             raise BrokenError(
                 f"no noiseAzimuthVector is of line {rows[missing][0]:.0f} sample {cols[missing][0]:.0f}, expected one"

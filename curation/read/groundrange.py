@@ -31,7 +31,7 @@ from curation.read.sparse import BrokenError
 
 Floats = NDArray[np.float64]
 
-_LATTICE_M = 160.0
+_KNOT_SPACING_M = 160.0
 """Splines are asked for points so far apart, and are taken for linear between them: of terrain that rises by 500 m from one
 tie point to the next, 12 km on, that is a hundredth of a pixel."""
 
@@ -105,28 +105,29 @@ def tie_points(raster: Raster) -> TiePoints:
     return TiePoints(tuple(map(tuple, table.tolist())), crs.to_wkt(), raster.width, raster.height)
 
 
-def placed(points: TiePoints, location: Location, px: int) -> PlacedPixels:
-    """Where a location's pixels, `px` along a side, appear in an image.
+def placed(points: TiePoints, location: Location, step_m: float) -> PlacedPixels:
+    """Where a location's pixels, `step_m` metres wide, appear in an image: all of them, as `grid.geobox` has them.
 
     Raises:
         BrokenError: the tie points lie so that no spline goes through them, or in no CRS that points can be taken from.
     """
     at = _Splines.through(points, location)
-    n = math.ceil(location.size_m / _LATTICE_M) + 1
-    knots = np.linspace(0, location.size_m, n)
+    side_m = grid.covered_m(location.size_m, step_m)
+    px, n = round(side_m / step_m), math.ceil(side_m / _KNOT_SPACING_M) + 1
+    knots = np.linspace(0, side_m, n)
     x, y = np.meshgrid(location.x0_m + knots, location.y0_m - knots)
-    lattice = at(x, y)
+    at_knots = at(x, y)
     step = knots[1]
-    (row_y, row_x), (col_y, col_x) = ([float(g.mean()) for g in np.gradient(lattice[i], step, step)] for i in range(2))
+    (row_y, row_x), (col_y, col_x) = ([float(g.mean()) for g in np.gradient(at_knots[i], step, step)] for i in range(2))
     along_line = math.hypot(row_x, row_y)
     if not along_line:
         raise BrokenError("its tie points lie on one line")
     samples_per_m = abs(row_x * col_y - row_y * col_x) / along_line
     parts = 1
-    if location.size_m / px * samples_per_m >= _COARSER:
-        parts = math.ceil(location.size_m / px * samples_per_m)
-    middles = (np.arange(px * parts) + 0.5) * location.size_m / (px * parts)
-    rows, cols, height_m = (_between(knots, plane, middles) for plane in lattice)
+    if step_m * samples_per_m >= _COARSER:
+        parts = math.ceil(step_m * samples_per_m)
+    middles = (np.arange(px * parts) + 0.5) * side_m / (px * parts)
+    rows, cols, height_m = (_between(knots, plane, middles) for plane in at_knots)
     return PlacedPixels(rows, cols, height_m, samples_per_m, parts)
 
 

@@ -324,14 +324,14 @@ def _pieces(coding: _Coding, tile: tuple[int, int, int, int]) -> tuple[int, int]
     blocks = precincts = 0
     for level, exponents in enumerate(coding.precincts):
         scale = coding.levels - level
-        here, cells = 1, 1
+        of_level, cells = 1, 1
         for axis in (0, 1):
             first, last = -(-tile[axis] >> scale), -(-tile[axis + 2] >> scale)
             exponent = exponents[axis]
-            here *= (-(-last >> exponent) - (first >> exponent)) if last > first else 0
+            of_level *= (-(-last >> exponent) - (first >> exponent)) if last > first else 0
             cells *= ((last - first) >> min(coding.block[axis], max(exponent - 1, 0))) + 2
-        precincts += here
-        blocks += cells + 3 * here
+        precincts += of_level
+        blocks += cells + 3 * of_level
     return blocks, precincts
 
 

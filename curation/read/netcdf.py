@@ -53,7 +53,7 @@ class _File(Opened):
     def readinto(self, into: Any) -> int:
         """As a file's. Raises MissingError."""
         size = memoryview(into).nbytes
-        if not self._file.is_here(self._at, size):
+        if not self._file.is_fetched(self._at, size):
             self.missing = Span(self._at, self._at + size)
             raise MissingError
         try:
@@ -174,8 +174,7 @@ class Netcdf:
             dataset = self._called(lambda: find(h5, path), path)
             if isinstance(dataset, str):
                 raise ReadError(
-                    f"{self.href}: no variable {path}: {dataset}; the source's file in stac_queries/ does not describe "
-                    "this product"
+                    f"{self.href}: no variable {path}: {dataset}; the source's file does not describe this product"
                 )
             self._datasets[path] = dataset
             self._variables[path] = self._called(lambda: described(dataset, path, self.href, axes), path)
@@ -196,7 +195,7 @@ class Netcdf:
             )
         if unit is not None and v.unit is not None and v.unit != unit:
             raise ReadError(
-                f"{self.href}: {path} is in {v.unit!r}, expected {unit!r}; the source's file in stac_queries/ does not "
+                f"{self.href}: {path} is in {v.unit!r}, expected {unit!r}; the source's file does not "
                 "describe this product"
             )
 
@@ -213,7 +212,7 @@ class Netcdf:
             size = math.prod(v.shape[v.lead + 1 :]) * v.dtype.itemsize
             first, last = tile[0] * v.tile[0], min((tile[0] + 1) * v.tile[0], v.rows)
             span = Span(v.at + first * size, v.at + last * size)
-            return wait or self.sparse.is_here(span.start, span.stop - span.start) or span
+            return wait or self.sparse.is_fetched(span.start, span.stop - span.start) or span
         at = (0,) * v.lead + (tile[0] * v.tile[0], tile[1] * v.tile[1]) + (0,) * (len(v.shape) - v.lead - 2)
         dataset = self._datasets[v.path]
 

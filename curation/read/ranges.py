@@ -14,6 +14,7 @@ import os
 import random
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,35 @@ def blamed(*names: str) -> Iterator[None]:
         raise ReadError(f"{' and '.join(names)}: could not be read: {one_line(err)}") from err
 
 
+class Tally:
+    """What was asked for of each file, by its name, while it was counted."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[str] = Counter()
+        self.bytes: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def add(self, name: str, size: int) -> None:
+        """Takes up an answer."""
+        with self._lock:
+            self.requests[name] += 1
+            self.bytes[name] += size
+
+
+_tallies: list[Tally] = []
+
+
+@contextlib.contextmanager
+def tallied() -> Iterator[Tally]:
+    """Counts what this process asks for meanwhile, whichever of its threads does."""
+    tally = Tally()
+    _tallies.append(tally)
+    try:
+        yield tally
+    finally:
+        _tallies.remove(tally)
+
+
 _CHANGED = "has changed since its head was read; it is read anew"
 _NEVER = threading.Event()
 
@@ -107,7 +137,10 @@ def fetch(
         ReadError: it could not be read, and asking again changes nothing.
     """
     with blamed(name):
-        return _fetched(address, start, length, name, version, ended)
+        answer = _fetched(address, start, length, name, version, ended)
+    for tally in _tallies:
+        tally.add(name, len(answer.data))
+    return answer
 
 
 def _fetched(address: FileAddress, start: int, length: int, name: str, version: str, ended: threading.Event) -> Answer:

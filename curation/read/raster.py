@@ -38,6 +38,8 @@ COARSE_PX = 256
 """The coarse look takes the coarsest overview that has as many pixels on its longer side: of a Sentinel-2 band of 10980 ×
 10980 that of 343 × 343, which is one block of the usual 512 or nine of 128, and 100,000 pixels: enough for a hundredth."""
 
+DATE_TIME = 306
+
 _REDUCED, _MASK = 1, 4
 """Bits of NewSubfileType: TIFF 6.0, section 8."""
 
@@ -171,7 +173,7 @@ class Raster:
         if file.head().data.startswith(HDF5):
             raise ReadError(
                 f"{self.href}: is netCDF-4 (HDF5), expected a TIFF: a swath's pixels lie on no grid, whatever projection "
-                "its item states; give the source kind = 'swath' in stac_queries/"
+                "its item states; give the source kind = 'swath' in its file"
             )
         self._chain: _Chain | Jp2 = Jp2(file, decoded) if is_jp2(file.head().data) else _Chain(file, decoded)
         self._image = self._chain.image
@@ -180,6 +182,8 @@ class Raster:
         self.crs, self.transform, self.nodata = self._chain.place()
         if self.crs is not None and not is_place(self.transform):
             raise BrokenError(f"its header gives no place to its pixels: transform {tuple(self.transform)[:6]}")
+        self.alpha = self._image.alpha
+        """Its band that says how transparent pixels are; None of none."""
         self.epsg: int | None = self.crs.to_epsg() if self.crs else None
         self.is_geographic = bool(self.crs and self.crs.is_geographic)
         self._mask = self._chain.mask()
@@ -206,6 +210,12 @@ class Raster:
             BrokenError: its tags do not say them.
         """
         return self._chain.tie_points() if isinstance(self._chain, _Chain) else ([], None)
+
+    @property
+    def tagged_time(self) -> str:
+        """Its tag DateTime as it stands there (TIFF 6.0, section 8: `YYYY:MM:DD HH:MM:SS`, of no zone); empty of none."""
+        tag = self._chain.first.tags.get(DATE_TIME) if isinstance(self._chain, _Chain) else None
+        return "" if tag is None else str(tag.value)
 
     def gaps(self, band: int) -> float | bool:
         """How the file tells which pixels of a band are missing: True by a mask, False not at all, or its nodata value."""

@@ -35,9 +35,10 @@ from curation.read.ranges import ChangedError
 from curation.read.raster import Raster, by_file
 from curation.read.signing import PER_HOST, FileAddress
 from curation.read.sparse import BrokenError, Counts, Pieces, SparseFile
-from curation.read.warp import Crop, area_of, joined, on_grid, seen, window_of
+from curation.read.warp import Crop, area_of, joined, on_grid, seen, wanted_of
 from curation.recipe.access import Accesses, scheme_of
 from curation.recipe.sources import ArraySpec
+from curation.recipe.values import Values
 from curation.store import hrefs
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,9 @@ TRIES = 2
 
 AHEAD_BYTES = 256 * 2**20
 """Packed bytes that a reader fetches ahead, at most; and keeps for the patches behind."""
+
+MOST_OPEN = 512
+"""Files that stay open when others are fetched, those wanted last: a patch of all dates of a year has a thousand."""
 
 DECODED_BYTES = 128 * 2**20
 """Pixels of blocks that a reader keeps for the patches beside, at most."""
@@ -74,6 +78,8 @@ class Asset:
     """What a relative href is told from, where that is not what its reader says for all."""
     access: Accesses = field(default_factory=dict, hash=False)
     """What lets one in, by scheme; of a scheme that is left out what the environment says to all."""
+    values: Values = field(default=Values(), hash=False)
+    """What its band's numbers mean, where they are not the array's own."""
 
     @property
     def file(self) -> tuple[str, str]:
@@ -184,7 +190,8 @@ class Reader:
 
     def gaps(self, asset: Asset) -> float | bool:
         """How a file tells which of its pixels are missing, as `Raster.gaps` has it. Raises as `read` does."""
-        return self._retried(asset, lambda raster: raster.gaps(asset.band))
+        found = self._retried(asset, lambda raster: raster.gaps(asset.band))
+        return asset.values.missing[0] if found is False and asset.values.missing else found
 
     def coarse(self, asset: Asset, array: ArraySpec) -> NDArray[Any]:
         """What a fixed, coarse look at the whole file sees of a band: the values of its valid pixels, for statistics.
@@ -203,7 +210,8 @@ class Reader:
 
         def look(raster: Raster) -> NDArray[Any]:
             _check(raster, array, asset)
-            values: NDArray[Any] = raster.coarse(asset.band).astype(array.dtype, copy=False)
+            raw = raster.coarse(asset.band)
+            values = asset.values.made(raw, np.ones(raw.shape, bool), array.dtype, array.nodata, asset.href)
             known = values != array.nodata
             if values.dtype.kind == "f":
                 known &= np.isfinite(values)
@@ -241,6 +249,9 @@ class Reader:
         Returns:
             How many of them, from the first: as many as have room, and one at least.
         """
+        for oldest in list(self._files)[:-MOST_OPEN]:  # what was asked for before is read by now
+            self._close(oldest)
+            self._pieces.forget(self._files.pop(oldest))
         for asset in {read.asset.file: read.asset for group in groups for read in group}.values():
             with contextlib.suppress(ReadError):  # it leads nowhere
                 self._file(asset).ask_head()
@@ -282,7 +293,7 @@ class Reader:
             raster = self._raster(read.asset)
             if read.location is None:
                 return by_file(raster.coarse_spans(read.asset.band))
-            window, _ = _wanted(raster, read.array, read.location)
+            window, _ = wanted_of(raster, read.array, read.location)
             inside = None if window is None else raster.inside(window)
             if inside is not None:
                 return by_file(raster.spans(read.asset.band, inside))
@@ -293,7 +304,7 @@ class Reader:
 
         def crop(raster: Raster) -> Crop | None:
             crs = _check(raster, array, asset)
-            window, is_exact = _wanted(raster, array, location)
+            window, is_exact = wanted_of(raster, array, location)
             if window is None or raster.inside(window) is None:
                 _check_place(raster, crs, asset)
                 return None
@@ -314,8 +325,8 @@ class Reader:
         if inside is None:
             return np.full((window.height, window.width), array.nodata, array.dtype)
         raw = raster.read(asset.band, inside)
-        pixels = raw.astype(array.dtype, copy=False)
-        pixels[~raster.valid(asset.band, inside, raw)] = array.nodata
+        valid = raster.valid(asset.band, inside, raw)
+        pixels = asset.values.made(raw, valid, array.dtype, array.nodata, asset.href)
         if inside == window:
             return pixels
         out = np.full((window.height, window.width), array.nodata, array.dtype)
@@ -357,10 +368,11 @@ class Reader:
         raise AssertionError("unreachable")
 
     def _file(self, asset: Asset) -> SparseFile:
-        file = self._files.get(asset.file)
+        file = self._files.pop(asset.file, None)
         if file is None:
             address = asset.address(self._base, self._folders, self._per_host)
-            file = self._files[asset.file] = SparseFile(address, asset.href, self.counts, self._pieces, self._ended)
+            file = SparseFile(address, asset.href, self.counts, self._pieces, self._ended)
+        self._files[asset.file] = file  # the last that was wanted
         return file
 
     def _raster(self, asset: Asset) -> Raster:
@@ -397,10 +409,10 @@ def _check(raster: Raster, array: ArraySpec, asset: Asset) -> rasterio.crs.CRS:
         )
     if asset.band > raster.bands:
         raise ReadError(f"{asset.href}: has {raster.bands} bands, expected a band {asset.band}; mend asset_bands")
-    if not np.can_cast(raster.dtype, array.dtype, "safe"):
+    if not asset.values.fits(raster.dtype, array.dtype):
         raise ReadError(
             f"{asset.href}: pixels are {raster.dtype}, expected {array.dtype} ({array.unit}); "
-            "the source's file in stac_queries/ does not describe this catalog's pixels"
+            "the source's file does not describe this catalog's pixels"
         )
     return raster.crs
 
@@ -420,20 +432,6 @@ def _check_place(raster: Raster, crs: rasterio.crs.CRS, asset: Asset) -> None:
             f"its header puts it elsewhere than its item does: longitude {lon:.4f}, latitude {lat:.4f} would be at "
             f"column {cols[0]:.0f} row {rows[0]:.0f} of {raster.width} × {raster.height} pixels"
         )
-
-
-def _wanted(raster: Raster, array: ArraySpec, location: Location) -> tuple[PixelWindow | None, bool]:
-    """The window of a file that a location needs (None for none), and whether its pixels are the grid's own.
-
-    It may reach beyond the file where it is an exact crop. Nothing is wanted of a file without a CRS.
-    """
-    at = grid.offset_px(location, raster.transform, raster.epsg, array.step(location.size_m))
-    if at is not None:
-        n = array.px(location.size_m)
-        return PixelWindow(*at, n, n), True
-    if raster.crs is None:
-        return None, False
-    return window_of(raster, raster.crs, grid.geobox(location, array.step(location.size_m)), location), False
 
 
 def _reached(asset: Asset, array: ArraySpec, location: Location, raster: Raster) -> NDArray[np.bool_]:

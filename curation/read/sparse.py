@@ -232,12 +232,12 @@ class SparseFile:
             How many bytes that is.
         """
         head = self.head()
-        here = 0 if self._is_lent else len(head.data)
+        head_size = 0 if self._is_lent else len(head.data)
         spans = [Span(s.start, min(s.stop, head.size)) for s in spans]  # a damaged header may say anything
-        missing = [s for s in spans if s.stop > here and not self._has(s)]
+        missing = [s for s in spans if s.stop > head_size and not self._has(s)]
         total = 0
         for whole in coalesced(missing):
-            for span in self._gaps(Span(max(whole.start, here), whole.stop)):
+            for span in self._gaps(Span(max(whole.start, head_size), whole.stop)):
                 self._add(span, _pool(self.address).submit(self._fetch, span, head.version, planned=True))
                 total += span.stop - span.start
         return total
@@ -314,7 +314,7 @@ class SparseFile:
         except CancelledError:  # pragma: no cover - a piece that is dropped is not found here any more
             raise AssertionError("a dropped piece was read") from None
 
-    def is_here(self, start: int, size: int) -> bool:
+    def is_fetched(self, start: int, size: int) -> bool:
         """Whether so many bytes, or all up to the end, can be read at once, without a request and without waiting."""
         if self._head is None or not self._head.done():
             return False

@@ -256,7 +256,7 @@ def _codes(file: Netcdf, path: str, spec: SwathSpec, window: SwathWindow) -> NDA
         if unknown := [f for f in code.any if f not in v.flags]:
             raise ReadError(
                 f"{file.href}: {path} has no flag {unknown[0]!r}; it has {', '.join(v.flags) or 'none'}: mend "
-                "[[swath.codes]] in the source's file in stac_queries/"
+                "[[swath.codes]] in the source's file"
             )
     packed = file.packed(path, window)
     bits = packed.astype(np.int64)

@@ -117,7 +117,7 @@ class Variable:
 def kind_of(head: bytes) -> str:
     """What a file is that is no HDF5, for a person."""
     if head.startswith(TIFFS):
-        return "is a TIFF, a raster: give its source another kind than 'swath' in stac_queries/"
+        return "is a TIFF, a raster: give its source another kind than 'swath' in its file"
     return what_it_is(head) or f"begins with {head[:8]!r}"
 
 

@@ -225,3 +225,17 @@ def resampling(array: ArraySpec, crs: rasterio.crs.CRS, transform: Affine, locat
     res_m = math.hypot(transform.b, transform.e) * (111_195.0 if crs.is_geographic else 1.0)
     own_m, _ = grid.pixel_m(location, array.step(location.size_m))
     return Resampling[array.down if own_m >= 1.5 * res_m else array.up]
+
+
+def wanted_of(raster: Raster, array: ArraySpec, location: Location) -> tuple[PixelWindow | None, bool]:
+    """The window of a file that a location needs (None for none), and whether its pixels are the grid's own.
+
+    It may reach beyond the file where it is an exact crop. Nothing is wanted of a file without a CRS.
+    """
+    at = grid.offset_px(location, raster.transform, raster.epsg, array.step(location.size_m))
+    if at is not None:
+        n = array.px(location.size_m)
+        return PixelWindow(*at, n, n), True
+    if raster.crs is None:
+        return None, False
+    return window_of(raster, raster.crs, grid.geobox(location, array.step(location.size_m)), location), False

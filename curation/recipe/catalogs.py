@@ -31,6 +31,12 @@ MOST_JSON_BYTES = 512 * 2**20
 
 PARQUET = (".parquet", ".geoparquet")
 
+GEOTIFF = (".tif", ".tiff")
+"""What files of a folder are called that is a catalog without any STAC."""
+
+FOLDER = "folder"
+"""The form of such a folder: `[catalogs.folder]` of a source, or `[catalogs."*"]`, with `file`."""
+
 EMBEDDED = "embedded"
 """The small Earth that is served by the command itself."""
 
@@ -49,6 +55,8 @@ class CatalogSpec(StrictTable):
     """Which of the other hrefs of an asset (STAC's `alternate`) is read; its first one where left out."""
     access: AccessTable = Field(default_factory=dict)
     """By scheme, what lets one in where its files lie; what the environment says to all of one that is left out."""
+    named_by: str = ""
+    """The flag that says who it is, of one without an address; until then who is asked for the rest stands in for it."""
 
 
 class CatalogTable(RootModel[dict[str, CatalogSpec]]):
@@ -86,6 +94,11 @@ class Catalog:
         return self.is_file and "://" in self.location
 
     @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of GeoTIFFs, of which items are made."""
+        return self.form == FOLDER
+
+    @property
     def base(self) -> str:
         """What relative hrefs are told from: the API's origin, or the file's folder."""
         return _base(self.location, self.is_file)
@@ -108,8 +121,8 @@ class Catalog:
 
     def form_of(self, spec: SourceSpec) -> CatalogForm | None:
         """How this catalog offers a source; None where it does not."""
-        form = spec.catalogs.get(self.form)
-        return form or (spec.catalogs.get("*") if self.own else None)
+        form = spec.catalogs.get(self.form) or (spec.catalogs.get("*") if self.own else None)
+        return form if form is not None and (form.file is not None) == self.is_folder else None
 
     def access_of(self, spec: SourceSpec) -> Accesses:
         """What lets one in where files of a source lie: as its form says, else as the catalog does."""
@@ -166,9 +179,9 @@ def _base(location: str, is_file: bool) -> str:
 
 
 def resolve(text: str, served_at: str | None = None) -> Catalog:
-    """The catalog that `--catalog` names: a name, a STAC API's URL, an ItemCollection, or STAC-GeoParquet.
+    """The catalog that `--catalog` names: a name, a STAC API's URL, an ItemCollection, STAC-GeoParquet, or GeoTIFFs.
 
-    The latter is one file, or a folder of `.parquet` files.
+    STAC-GeoParquet is one file, or a folder of `.parquet` files; a folder without these is one of GeoTIFFs, in it or below.
 
     A `form+` before a URL or path says whose form its items have (`earth-search+https://…`).
 
@@ -180,6 +193,11 @@ def resolve(text: str, served_at: str | None = None) -> Catalog:
         ConfigError: it is none of these.
     """
     known = table()
+    if (row := unnamed().get(text.partition("+")[0])) is not None:
+        raise ConfigError(
+            f"catalog {printable(text)!r}: has no address, it is who {row.named_by} names: say {row.named_by}, or another "
+            "catalog"
+        )
     if text in known:
         spec = known[text]
         url = spec.url or served_at
@@ -202,19 +220,21 @@ def resolve(text: str, served_at: str | None = None) -> Catalog:
         return _remote("", form, rest, own=True, row=row)
     path = Path(rest)
     if not path.is_dir() and (kind := local.other(path)) is not None:
-        raise ConfigError(f"catalog {text!r}: is {kind}, expected a file, or a folder with .parquet files")
+        raise ConfigError(f"catalog {text!r}: is {kind}, expected a file, or a folder with .parquet files or GeoTIFFs")
+    if path.is_dir() and not parquet_parts(path) and (tiffs := geotiffs(path)):
+        return Catalog(f"folder-{_heads(path, tiffs)[:16]}", FOLDER, str(path), is_file=True, own=True)
     if not path.is_file() and not (path.is_dir() and parquet_parts(path)):
         raise ConfigError(
             f"catalog {printable(text)!r}: neither a known catalog ({', '.join(sorted(known))}), nor a URL, "
-            "nor a file that exists, nor a folder with .parquet files"
+            "nor a file that exists, nor a folder with .parquet files or GeoTIFFs"
             f"{'; ' + hint.strip() if (hint := did_you_mean(rest, known)) else ''}"
         )
     if path.is_file() and path.suffix not in PARQUET:
         local.check(path, f"catalog {text!r}", MOST_JSON_BYTES)
-    return _told(Catalog(f"file-{_content(path)[:16]}", form, str(path), is_file=True, own=True), row)
+    return _with_access(Catalog(f"file-{_content(path)[:16]}", form, str(path), is_file=True, own=True), row)
 
 
-def _told(catalog: Catalog, row: CatalogSpec | None) -> Catalog:
+def _with_access(catalog: Catalog, row: CatalogSpec | None) -> Catalog:
     """The catalog, with what the row whose form it has says of its files.
 
     Which href is read changes what is saved of it, so that an own one that takes others is another.
@@ -226,11 +246,20 @@ def _told(catalog: Catalog, row: CatalogSpec | None) -> Catalog:
 
 
 def table() -> dict[str, CatalogSpec]:
-    """Every catalog that has a name, as `catalogs.toml` states it.
+    """Every catalog that has a name and can be asked, as `catalogs.toml` states it.
 
     Raises:
         ConfigError: it states one wrongly.
     """
+    return {name: row for name, row in _rows().items() if not row.named_by}
+
+
+def unnamed() -> dict[str, CatalogSpec]:
+    """Those that a flag names, likewise."""
+    return {name: row for name, row in _rows().items() if row.named_by}
+
+
+def _rows() -> dict[str, CatalogSpec]:
     return read_toml(files.folder("stac_queries") / "catalogs.toml", CatalogTable).root
 
 
@@ -260,7 +289,7 @@ def _remote(name: str, form: str, url: str, *, own: bool, row: CatalogSpec | Non
     if fault:
         raise ConfigError(f"catalog {shown!r}: no URL ({fault}); expected one such as https://host/path: mend it")
     secret = url if url.rstrip("/") != shown else ""
-    return _told(Catalog(name or shown, form, shown, is_file=is_file, own=own, secret_url=secret), row)
+    return _with_access(Catalog(name or shown, form, shown, is_file=is_file, own=own, secret_url=secret), row)
 
 
 def parquet_parts(path: Path) -> list[Path]:
@@ -273,6 +302,27 @@ def parquet_parts(path: Path) -> list[Path]:
     found = [p for p in path.iterdir() if p.suffix in PARQUET]
     found += [q for p in found if p.is_dir() for q in p.iterdir() if q.suffix in PARQUET]
     return sorted(p for p in found if p.is_file())
+
+
+def geotiffs(path: Path) -> list[Path]:
+    """The GeoTIFFs in a folder and below it, in order."""
+    return sorted(p for p in path.rglob("*") if p.suffix.lower() in GEOTIFF and p.is_file())
+
+
+HEAD_BYTES = 2**14
+"""Of a GeoTIFF, and as much of its end: where its header is, with what it says of itself."""
+
+
+def _heads(path: Path, tiffs: list[Path]) -> str:
+    """Digest of a folder of GeoTIFFs: of their names, sizes and both ends, and of what lies beside them in JSON."""
+    found = hashlib.sha256()
+    for part in sorted([*tiffs, *path.rglob("*.json")]):
+        size = part.stat().st_size
+        with part.open("rb") as file:
+            head = file.read(HEAD_BYTES if part.suffix.lower() in GEOTIFF else MOST_JSON_BYTES)
+            file.seek(max(size - HEAD_BYTES, 0))
+            found.update(f"{part.relative_to(path).as_posix()} {size} ".encode() + head + file.read(HEAD_BYTES))
+    return found.hexdigest()
 
 
 def _content(path: Path) -> str:
@@ -299,7 +349,8 @@ def named(dataset: Dataset, catalog: str | None = None, apart: Mapping[str, str]
 
     What is said of one source goes before what is said of all, and of either what is told when a step is called before what
     the recipe says: so `--catalog X` alone asks X for all of which the recipe names nobody. The embedded Earth is a world of
-    its own, of which all is: told so, it is asked for what the recipe says of one source, too.
+    its own, of which all is: told so, it is asked for what the recipe says of one source, too. A catalog that a flag names
+    (`unnamed`) is nobody until it does: the default stands in for it, in digests, too.
 
     Args:
         dataset: the recipe.
@@ -311,8 +362,9 @@ def named(dataset: Dataset, catalog: str | None = None, apart: Mapping[str, str]
     """
     recipe = dataset.recipe
     rest = catalog or recipe.catalog
-    is_world = catalog == EMBEDDED
-    found = {"": rest} | {n: rest if is_world else use.catalog or rest for n, use in recipe.sources.items()}
+    nobody = unnamed()
+    its = {n: use.catalog for n, use in recipe.sources.items() if catalog != EMBEDDED and use.catalog not in nobody}
+    found = {"": rest} | {n: its.get(n) or rest for n in recipe.sources}
     said: dict[str, str] = {}
     for pattern, text in (apart or {}).items():
         names = fnmatch.filter(recipe.sources, pattern)
@@ -387,7 +439,7 @@ def missing_labels(dataset: Dataset, catalogs: Catalogs, has: Callable[[Catalog,
         if name in labels and not dataset.recipe.sources[name].required:
             missing.append(name)
             continue
-        wanted = form.collection if form else "no form of it in stac_queries/"
+        wanted = form.what if form else "no form of it in the source's file"
         raise ConfigError(
             f"catalog {catalog.label}: has no {spec.title!r} (source {name!r}: {wanted}); forms exist for: "
             f"{', '.join(sorted(spec.catalogs))}. Choose another catalog for it (--catalog {name}=…), or take the source "

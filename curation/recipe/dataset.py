@@ -13,15 +13,17 @@ from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
 from curation.model import STATIC, Season
 from curation.recipe import annotations as recipe_annotations
-from curation.recipe import atlas, files
+from curation.recipe import atlas, digests, exclude, files, sourcefiles, steps
 from curation.recipe.annotations import Annotation
 from curation.recipe.bounds import LEAST_PX
 from curation.recipe.digests import digest
+from curation.recipe.footprint import GridSpec, divides, nearest_sizes
 from curation.recipe.forms import CatalogForm
-from curation.recipe.schema import GridSpec, Recipe, UseSpec
+from curation.recipe.schema import Recipe
 from curation.recipe.seasons import MOST_DAYS
 from curation.recipe.sources import ArraySpec, Shift, SourceSpec
 from curation.recipe.toml import read_toml
+from curation.recipe.uses import arrays_of, check_followed, picked, stored
 from curation.store import local, paths
 
 _NOT_PIXELS: Any = {
@@ -49,14 +51,16 @@ class Dataset:
 
     def __init__(self, recipe: Recipe, specs: dict[str, SourceSpec], path: Path, level: str = "") -> None:
         self.recipe = recipe
-        self.specs = {name: specs[name] for name in recipe.sources}
+        self.specs = {name: picked(specs[name], use, path) for name, use in recipe.sources.items()}
         self.path = path
         self.level = level
         """`children`, or empty: of roots, of a single level, and of all levels together."""
-        self.arrays: dict[str, dict[str, ArraySpec]] = {
-            name: _arrays(spec, recipe.sources[name], path) for name, spec in self.specs.items()
+        self.read: dict[str, dict[str, ArraySpec]] = {
+            name: arrays_of(spec, recipe.sources[name], path) for name, spec in self.specs.items()
         }
-        """Source → name → array, as the recipe wants them: bands chosen, on one grid where asked for."""
+        """Source → name → array, as they are read of scenes: bands chosen, on one grid where the recipe asks for it."""
+        self.arrays = {name: stored(spec, self.read[name], path) for name, spec in self.specs.items()}
+        """Likewise, as they are stored: what its pick makes of those that are read."""
         self.levels: tuple[Dataset, ...] = (self,)
         """Its levels, the roots first."""
         if not level:
@@ -66,17 +70,18 @@ class Dataset:
             self._check_shift()
             return
         for name, spec in self.specs.items():
-            if spec.pick.follows and spec.pick.follows not in self.specs:
-                raise ConfigError(
-                    f"{path}: [sources.{name}] is chosen by {spec.pick.follows!r}, which the recipe does not use"
-                    f"{f' among the {level}' if level else ''}; add it"
-                )
+            check_followed(spec, self.specs, f"{path}: [sources.{name}]", level)
         for key, source in (("annual", recipe.labels.annual), ("seasonal", recipe.labels.seasonal)):
             want = STATIC if key == "annual" else "seasonal"
             if source and (not self.specs[source].kind.legend or self.specs[source].timeless != (want == STATIC)):
                 raise ConfigError(f"{path}: [labels] {key} = {source!r}: expected a {want} source with classes")
         for spec in self.specs.values():
             self._check_relief(spec)
+            if self.recipe.sources[spec.name].direction_from is not None and not spec.pick.one_way:
+                raise ConfigError(
+                    f"{path}: [sources.{spec.name}] direction_from: {spec.title} keeps to no one orbit direction, so that "
+                    "none is decided; leave it out"
+                )
             if self.wants_precise(spec.name) and not spec.kind.states_orbit:
                 raise ConfigError(
                     f"{path}: [sources.{spec.name}] orbits = 'precise': scenes of {spec.title} do not say where their orbit "
@@ -85,22 +90,37 @@ class Dataset:
             sides = {a.px(recipe.grid.size) for a in self.arrays[spec.name].values()}
             if fault := spec.kind.check_grid(recipe.grid.size_deg, sides):
                 raise ConfigError(f"{path}: [sources.{spec.name}], on footprints of [{level or 'grid'}]: {fault}")
-            for array in self.arrays[spec.name].values():
-                if array.res_m is None:
-                    continue
-                if recipe.grid.size_m is None:
-                    raise ConfigError(
-                        f"{path}: [sources.{spec.name}]: pixels of {array.res_m:g} m on a footprint in degrees; say "
-                        "how many a side has with size_px"
-                    )
-                if recipe.grid.size_m % array.res_m:
-                    raise ConfigError(
-                        f"{path}: [{level or 'grid'}] size_m = {recipe.grid.size_m:g} is no multiple of {array.res_m:g} m "
-                        f"({spec.name} {array.bands}); choose another size, or leave these bands out"
-                    )
+        self._check_size()
+        steps.check(self.specs, self.arrays, recipe.grid.size, path)
         self._check_facts()
         if not level:
             self._check_shift()
+
+    def _check_size(self) -> None:
+        """Passes where the finest pixels cover the footprint and no more; coarser ones may reach beyond it."""
+        size_m = self.recipe.grid.size_m
+        finest = min(
+            (
+                (a.res_m, n, a.bands)
+                for n, arrays in self.arrays.items()
+                for a in arrays.values()
+                if a.res_m is not None
+            ),
+            default=None,
+        )
+        if finest is None:
+            return
+        res_m, source, bands = finest
+        if size_m is None:
+            raise ConfigError(
+                f"{self.path}: [sources.{source}]: pixels of {res_m:g} m on a footprint in degrees; say how many a side has "
+                "with size_px"
+            )
+        if not divides(size_m, res_m):
+            raise ConfigError(
+                f"{self.path}: [{self.level or 'grid'}] size_m = {size_m:g}: no multiple of {res_m:g} m, the finest pixels "
+                f"({source} {bands}); the nearest that are: {nearest_sizes(size_m, res_m)}"
+            )
 
     def _check_facts(self) -> None:
         """Passes where no two sources measure what is called the same: heights are the patch's, whatever DEM they are of."""
@@ -179,11 +199,19 @@ class Dataset:
         return its.widened(dt.timedelta(days=min(self.recipe.quality.max_gap_days, MOST_DAYS)))
 
     def looks_at(self, source: str, season: str) -> list[str]:
-        """The seasons whose scenes decide what is picked of a source for a season.
+        """The seasons whose scenes decide what is picked of a source for a season, its own among them.
 
-        A source of one orbit direction looks at all of them: the direction follows from their counts together.
+        A source of one orbit direction looks at all that this follows from.
         """
-        return self.season_names() if self.specs[source].pick.one_way else [season]
+        others = self.directed_by(source)
+        return [s for s in self.season_names() if s == season or s in others] if others else [season]
+
+    def directed_by(self, source: str) -> list[str]:
+        """The seasons whose counts together decide a place's orbit direction; none of a source that keeps to no one."""
+        if not self.specs[source].pick.one_way:
+            return []
+        said = self.recipe.sources[source].direction_from
+        return [s for s in self.season_names() if said is None or s in said]
 
     def dates_of(self, season: str) -> dict[str, str]:
         """Column of locations → a season that lies around its dates, of all dates that a season's pixels follow from.
@@ -219,12 +247,31 @@ class Dataset:
         The first two data arrays of the same pixels, at least `LEAST_PX` along a side.
         """
         pick, size = self.specs[source].pick, self.recipe.grid.size
-        for name, array in self.arrays[source].items() if pick.measures_shift else ():
+        for name, array in self.arrays[source].items() if pick.measures_shift and pick.follows else ():
             for other, reference in self.arrays[pick.follows or ""].items():
                 alike = array.is_data and reference.is_data and reference.pixel == array.pixel
                 if alike and array.px(size) >= LEAST_PX:
                     return Shift(other, name, array, array.px(size))
         return None
+
+    @functools.cached_property
+    def step_bytes(self) -> int:
+        """Decoded bytes of a patch's arrays that have a time axis; of its levels those of a sample's places together."""
+        if self.levels == (self,):
+            return steps.patch_bytes(self.specs, self.arrays, self.recipe.grid.size)
+        children = self.recipe.children
+        return sum(one.step_bytes * (children.per_cell if children and one.level else 1) for one in self.levels)
+
+    @property
+    def slab_patches(self) -> int:
+        """Patches per slab of a season: those of the recipe, or as many as have room where there is a time axis."""
+        return steps.together(self.recipe.cube.slab_patches, self.step_bytes, steps.SLAB_BYTES)
+
+    @property
+    def samples_per_shard(self) -> int:
+        """Samples per shard: those of the recipe, or as many as have room where there is a time axis."""
+        one = self.step_bytes * len(self.recipe.seasons)
+        return steps.together(self.recipe.pack.samples_per_shard, one, steps.SHARD_BYTES)
 
     def _has(self, source: str, season: str) -> bool:
         only = self.recipe.sources[source].seasons
@@ -276,12 +323,18 @@ class Dataset:
         """Digest of `pixels_parts`."""
         return digest(self.pixels_parts(catalogs, forms))
 
+    def of_cube(self, parts: Mapping[str, Any], season: str) -> dict[str, Any]:
+        """What of `pixels_parts`, this recipe's or those that a cube was built by, a cube of a season follows from."""
+        sources = {s.name: s.pick.one_way for s in self.sources(season)}
+        return digests.of_cube(parts, season, sources, [s.name for s in self.judges(season)])
+
     def release_digest(self) -> str:
-        """Digest of all that changes shards on top of the cubes: labels, split, packing, annotations, their code, seed."""
+        """Digest of all that changes shards on top of cubes: labels, split, packing, annotations, what is excluded, seed."""
         r = self.recipe
         return digest(
             {k: getattr(r, k).model_dump(mode="json") for k in ("labels", "split", "pack")}
             | {"annotations": {n: [a.spec.model_dump(mode="json"), a.sha256] for n, a in self.annotations.items()}}
+            | ({"exclude": exclude.read(r.exclude, self.path)} if r.exclude else {})
             | {"seed": r.seed, "classes": {n: [c.model_dump() for c in s.kind.legend] for n, s in self.specs.items()}}
         )
 
@@ -297,7 +350,7 @@ class Dataset:
     def places_parts(self) -> dict[str, Any]:
         """All that changes the draw of locations, as plain JSON values; of files the digests of their content."""
         r = self.recipe
-        content = self.places_file().read_bytes() if r.places.file else b""
+        content = b"".join(p.read_bytes() for p in local.parts(self.places_file())) if r.places.file else b""
         return {
             "places": r.places.model_dump(mode="json", exclude={"regions_of"}),
             **r.grid.model_dump(mode="json"),
@@ -351,37 +404,6 @@ def _levels(recipe: Recipe) -> dict[str, Recipe]:
     return out
 
 
-def _arrays(spec: SourceSpec, use: UseSpec, path: Path) -> dict[str, ArraySpec]:
-    known = [b for a in spec.arrays for b in a.bands]
-    if use.bands is not None and (unknown := [b for b in use.bands if b not in known]):
-        raise ConfigError(f"{path}: [sources.{spec.name}] bands: no band {unknown}; known bands: {known}")
-    chosen = []
-    for array in spec.arrays:
-        bands = [b for b in array.bands if use.bands is None or b in use.bands or array.is_mask]
-        if bands:
-            own: dict[str, Any] = {"bands": bands}
-            if not array.is_mask and (use.res_m or use.size_px):
-                own |= {"res_m": use.res_m, "size_px": use.size_px}
-            chosen.append(array.model_copy(update=own))
-    merged: dict[str, ArraySpec] = {}
-    for array in chosen:
-        name = spec.array_name(array)
-        if name in merged:
-            if _kind(array) != _kind(merged[name]):
-                raise ConfigError(
-                    f"{path}: [sources.{spec.name}] asks for one grid: bands {merged[name].bands} and {array.bands} differ "
-                    "in dtype, nodata, unit or resampling, so they cannot be one array; leave it out, or choose bands"
-                )
-            array = array.model_copy(update={"bands": merged[name].bands + array.bands})
-        merged[name] = array
-    return merged
-
-
-def _kind(array: ArraySpec) -> dict[str, Any]:
-    """All that bands of one array have in common."""
-    return array.model_dump(exclude={"bands", "res_m", "size_px"})
-
-
 def load_dataset(name_or_path: str) -> Dataset:
     """The dataset of a recipe: a name under `manifests/`, or a path to a `recipe.toml` (or to its folder).
 
@@ -390,17 +412,7 @@ def load_dataset(name_or_path: str) -> Dataset:
     """
     path = _recipe_path(name_or_path)
     recipe = read_toml(path, Recipe)
-    queries = files.folder("stac_queries")
-    known = sorted(p.stem for p in queries.glob("*.toml") if p.stem not in ("regions", "catalogs"))
-    specs = {}
-    for source in recipe.sources:
-        if source not in known:
-            raise ConfigError(
-                f"{path}: [sources.{source}]: no such source; {did_you_mean(source, known)}known sources: "
-                f"{', '.join(known)}"
-            )
-        specs[source] = read_toml(queries / f"{source}.toml", SourceSpec)
-    return Dataset(recipe, specs, path)
+    return Dataset(recipe, sourcefiles.read_used(recipe.sources, path), path)
 
 
 def _recipe_path(name_or_path: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from curation.errors.printable import printable
@@ -33,6 +34,35 @@ def _by_source(parts: Any) -> Any:
     """`pixels_parts` with its catalogs by source, also where one is asked for all."""
     asked = parts.get("catalog")
     return parts if isinstance(asked, dict) else parts | {"catalog": dict.fromkeys(parts.get("sources", ()), asked)}
+
+
+def of_cube(parts: Any, season: str, sources: Mapping[str, bool], judges: Collection[str]) -> dict[str, Any]:
+    """What of `pixels_parts` (of a level) the pixels of one season's cube follow from.
+
+    Other seasons, and sources that are not in it, may be others.
+
+    Args:
+        parts: as a recipe says them, or a cube that it was built by.
+        season: the cube's; of `static` no window counts.
+        sources: those of the cube → whether they keep to one orbit direction, which follows from several seasons.
+        judges: sources of heights that these are judged by.
+    """
+    asked = _by_source(parts)["catalog"]
+    looked = {season}
+    known: dict[str, Any] = {}
+    for name in dict.fromkeys([*sources, *judges]):
+        if name not in parts["sources"]:
+            continue
+        use, *rest = parts["sources"][name]
+        known[name] = [{k: v for k, v in use.items() if k not in ("seasons", "direction_from")}, *rest]
+        if sources.get(name):
+            looked |= set(use.get("direction_from") or parts["seasons"])
+    return {
+        **{k: parts[k] for k in ("grid", "quality", "cube")},
+        "catalog": {name: asked.get(name) for name in known},
+        "seasons": {k: v for k, v in parts["seasons"].items() if k in looked},
+        "sources": known,
+    }
 
 
 _NONE = object()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,6 +24,11 @@ TIME_ATTRIBUTES = {"units": "seconds since 1970-01-01", "calendar": "proleptic_g
 """What Zarr's readers know a time by."""
 
 
+def step_axis(source: str) -> str:
+    """What the time axis of a source is called, of its arrays and of what is measured at each step."""
+    return f"{source}_step"
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
     """One measured coordinate."""
@@ -35,11 +41,17 @@ class Fact:
     """A second dimension, where it has one."""
     along: tuple[str, ...] = ()
     """Names along it."""
+    count: int = 0
+    """How long it is, where nothing along it has a name: steps of time."""
 
     @property
     def length(self) -> int:
         """How long the second dimension is."""
-        return len(self.along)
+        return len(self.along) or self.count
+
+    def at_steps(self, axis: str, count: int) -> Fact:
+        """The same of each step of a time axis; of a patch with fewer there is nothing beyond its own."""
+        return dataclasses.replace(self, axis=axis, count=count)
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -55,13 +67,18 @@ class Fact:
         return out
 
     def column(self, rows: Sequence[Any | None], length: int) -> NDArray[Any]:
-        """The fact of a slab's patches as stored: (length,) or (length, axis), filled where a row is None."""
+        """The fact of a slab's patches as stored: (length,) or (length, axis), filled where a row, or a part, is None.
+
+        A row of a second dimension may have fewer values than that is long.
+        """
         dtype = object if self.type == "string" else DTYPE[self.type]
         shape = (length,) if self.axis is None else (length, self.length)
         out = np.full(shape, FILL[self.type], dtype)
         for slot, value in enumerate(rows):
-            if value is not None:
+            if value is not None and self.axis is None:
                 out[slot] = value
+            elif value is not None:
+                out[slot, : len(value)] = [FILL[self.type] if v is None else v for v in value]
         if out.dtype.kind == "f":
             out[np.isnan(out)] = FILL[self.type]  # one NaN of many, so that the same row has the same bytes
         return out
@@ -69,6 +86,16 @@ class Fact:
     def cells(self, column: NDArray[Any]) -> list[bytes]:
         """The bytes that a hash takes of each row of a column: little-endian values; of text its length and its UTF-8."""
         if self.type == "string":
-            texts = [str(value).encode() for value in column]
-            return [len(text).to_bytes(4, "little") + text for text in texts]
+            rows = [[str(value).encode() for value in row] for row in column.reshape(len(column), self.length or 1)]
+            return [b"".join(len(text).to_bytes(4, "little") + text for text in texts) for texts in rows]
         return [row.tobytes() for row in column.astype(column.dtype.newbyteorder("<"), copy=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number that is known of patches, for people."""
+
+    title: str
+    """What it is, with its unit, and the recipe's limit."""
+    fact: str
+    times: float = 1

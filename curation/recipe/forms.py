@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from curation.recipe.access import AccessTable
 from curation.recipe.strict import StrictTable
@@ -21,10 +21,39 @@ def _one_group(value: str) -> str:
     return value
 
 
+class FileForm(StrictTable):
+    """How files of a source are called, in a folder of GeoTIFFs that has no STAC."""
+
+    pattern: str
+    """Regular expression that is looked for in the path of each file, from the folder on, with `/`. Files that have it are
+    the source's. Its groups: `band` is the asset (where there is none, each file holds all bands), `time` when it was taken
+    (digits, whatever stands between them), `id` what the scene is called; any other is a property of its item."""
+    time_format: str | None = None
+    """As `strptime` has it, of a `time` that is no row of digits from the year on."""
+
+    @model_validator(mode="after")
+    def _is_a_pattern(self) -> Self:
+        try:
+            groups = re.compile(self.pattern).groupindex
+        except re.error as err:
+            raise ValueError(f"pattern {self.pattern!r}: no regular expression ({err})") from None
+        if self.time_format is not None and "time" not in groups:
+            raise ValueError("'time_format' is of the pattern's group 'time', which it has not")
+        return self
+
+    @property
+    def tells_bands(self) -> bool:
+        """Whether each file is of one band; else it holds all of them."""
+        return "band" in re.compile(self.pattern).groupindex
+
+
 class CatalogForm(StrictTable):
     """How one catalog offers the source."""
 
-    collection: str
+    collection: str = ""
+    """Its id there; must be there, but with `file`."""
+    file: FileForm | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Of a catalog that is a folder of GeoTIFFs: how the source's are called."""
     query: dict[str, dict[str, float | str | list[str]]] = Field(default_factory=dict)
     """STAC `query` conditions; applied again on our side, since servers have been seen to ignore them."""
     assets: dict[str, str] = Field(default_factory=dict)
@@ -45,3 +74,22 @@ class CatalogForm(StrictTable):
     Files say it themselves, and no digest holds it."""
     access: AccessTable = Field(default_factory=dict, exclude=True)
     """By scheme, what lets one in where that is not as the catalog says: changes no pixel, so that no digest holds it."""
+
+    @model_validator(mode="after")
+    def _has_a_place(self) -> Self:
+        if not self.collection and self.file is None:
+            raise ValueError("'collection' is missing; add it (or 'file', for a folder of GeoTIFFs)")
+        return self
+
+    @property
+    def what(self) -> str:
+        """What is asked for there, for a person: a collection, or files."""
+        return self.collection if self.file is None else "files by their names"
+
+    def check_bands(self, bands: list[str]) -> None:
+        """Passes where it is known which band of a file each of the source's is. Raises ValueError otherwise."""
+        missing = [b for b in bands if b not in self.asset_bands]
+        if self.file is not None and not self.file.tells_bands and len(bands) > 1 and missing:
+            raise ValueError(
+                f"file: its pattern has no group 'band', so each file holds all: say asset_bands of {missing}"
+            )

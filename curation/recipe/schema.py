@@ -6,142 +6,39 @@ import re
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
+    BeforeValidator,
     Field,
     model_validator,
 )
 
 from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
-from curation.format.names import is_free
+from curation.format.names import LABEL, is_free
 from curation.model import STATIC, FixedSeason, Season, Window
 from curation.outcomes import SLAB
 from curation.recipe.annotations import AnnotationSpec
 from curation.recipe.bounds import FLOOR_DB, MAX_SHIFT_PX
+from curation.recipe.columns import FORM, called, is_ours
+from curation.recipe.exclude import ExcludeSpec
+from curation.recipe.footprint import MOST_M, GridSpec, SideSpec
+from curation.recipe.places import CELL_SAMPLER, PlacesSpec
 from curation.recipe.refine import RefineSpec
+from curation.recipe.season_rules import listed
 from curation.recipe.seasons import EARLIEST, LATEST, AnySeasonSpec, DatedSeasonSpec, SeasonSpec
 from curation.recipe.split import UNSHARED_CELL, SplitSpec
 from curation.recipe.strict import Fraction, Name, StrictTable
 
-CELL_DEG = 0.25
-"""Side of an ERA5 cell: ERA5's nodes lie so far apart, and the ids of cells follow from them."""
-
-CELL_SAMPLER = "era5-cells"
-
 DATE_OF = "date_of_"
 """What coordinates of cubes begin with that hold dates of seasons; what is measured of a source begins with its name."""
 
-WORLD = "world"
-"""The region of regions.toml that has all places with a UTM grid."""
 
-
-class GridSpec(StrictTable):
-    """The footprint of a location: a square in metres (UTM), or an ERA5 cell in degrees (EPSG:4326)."""
-
-    size_m: float | None = Field(default=None, gt=0, le=10_000)
-    """Side of the square footprint, metres; a multiple of 60 unless places are given. At most 10 km: what reaches further
-    from its centre than a search cell's margin would miss scenes."""
-    size_deg: float | None = None
-    """Side of the square footprint, degrees of longitude and latitude: 0.25, which only ERA5 cells have."""
-
-    @model_validator(mode="after")
-    def _one_size(self) -> Self:
-        if (self.size_m is None) == (self.size_deg is None):
-            raise ValueError(f"expected either 'size_m' (metres, in UTM) or 'size_deg' = {CELL_DEG:g} (ERA5 cells)")
-        if self.size_deg not in (None, CELL_DEG):
-            raise ValueError(
-                f"size_deg = {self.size_deg:g}: expected {CELL_DEG:g}, the spacing of ERA5's nodes, which ids count; "
-                "other sizes are size_m"
-            )
-        return self
-
-    @property
-    def size(self) -> float:
-        """Side of the footprint in units of its CRS."""
-        return self.size_m or self.size_deg or 0.0
-
-    @property
-    def unit(self) -> str:
-        """Of `size`: `m` or `degrees`."""
-        return "m" if self.size_deg is None else "degrees"
-
-
-OUR_COLUMNS = (
-    *("id", "lon", "lat", "epsg", "x0_m", "y0_m", "size_m", "region", "rank", "parent"),
-    *("split", "shard", "geometry"),
-)
-"""Columns that tables of locations or of samples have of themselves."""
-
-
-def is_ours(column: str) -> bool:
-    """Whether tables of locations or of samples have a column of this name of themselves."""
-    return (
-        not column
-        or column in OUR_COLUMNS
-        or column.startswith(("labels_", "fractions_"))
-        or "_floored_fraction_" in column
-    )
-
-
-class PlacesSpec(StrictTable):
-    """Where locations are: one global, seeded, ordered draw, or places that are given."""
-
-    table: ClassVar[str] = "[places]"
-
-    sampler: Literal["gaussian-cities", "uniform", "grid", "file", "era5-cells"]
-    count: int | None = Field(default=None, gt=0)
-    """How many locations to draw, the reserve included (gaussian-cities, uniform); of era5-cells the first so many, all
-    where left out."""
-    land_buffer_deg: float | None = Field(default=None, ge=0, le=5)
-    """Cells count that hold land when grown by so much to each side, in steps of 1/120° (era5-cells); 0 where left out:
-    only cells that hold land themselves. The land mask has the small islands that coarse coastlines lack, so nothing but
-    open sea is won by more."""
-    cities: int = Field(default=10_000, gt=0)
-    """Draw around this many of the most populous cities."""
-    std_km: float = Field(default=50.0, gt=0)
-    """Standard deviation of the distance from a city, east and north alike."""
-    file: str | None = None
-    """CSV or GeoParquet of points or footprints, relative to the recipe."""
-    columns: list[str] = Field(default_factory=list)
-    """Columns of the file that locations carry: into the tables of locations and samples, and for a rule of the split."""
-    regions: list[str] = Field(min_length=1)
-    """What `--region all` means: names from regions.toml, or vector files relative to the recipe, in order; a location
-    belongs to the first that holds it. With sampler `file` they may be left out: `world`, so that every place counts."""
-    regions_of: dict[str, list[str]] = Field(default_factory=dict)
-    """By catalog: what `--region all` means there."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _all_that_are_given(cls, value: Any) -> Any:
-        """Places that are given are all meant, where no regions are."""
-        if isinstance(value, dict) and value.get("sampler") == "file":
-            return {"regions": [WORLD]} | value
-        return value
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.sampler in ("gaussian-cities", "uniform") and self.count is None:
-            raise ValueError(f"sampler {self.sampler!r} wants 'count': how many locations to draw")
-        if (self.sampler == "file") != (self.file is not None):
-            raise ValueError("'file' goes with sampler 'file', and only with it")
-        if self.columns and self.file is None:
-            raise ValueError("'columns' are of a file of places: they go with 'file', and only with it")
-        if taken := [c for c in self.columns if is_ours(c) or self.columns.count(c) > 1]:
-            raise ValueError(
-                f"columns {taken}: tables of locations or samples have such a column already; name each once, and rename "
-                "it in the file where it is another's"
-            )
-        if self.land_buffer_deg is not None and self.sampler != CELL_SAMPLER:
-            raise ValueError(f"'land_buffer_deg' goes with sampler {CELL_SAMPLER!r}, not with {self.sampler!r}")
-        return self
-
-
-class ChildrenSpec(StrictTable):
+class ChildrenSpec(SideSpec):
     """UTM places within ERA5 cells, each with its cell as parent; a cell and its children are one sample."""
 
     table: ClassVar[str] = "[children]"
 
-    size_m: float = Field(gt=0, le=10_000, multiple_of=60)
-    """Side of the square footprint: a multiple of 60 m, so that 10, 20 and 60 m bands nest."""
+    size_m: float = Field(gt=0, le=MOST_M)
+    """Side of the square footprint, metres; or `size_px` pixels of `res_m`."""
     sampler: Literal["gaussian-cities", "uniform"]
     """The one global draw, as of places."""
     count: int = Field(gt=0)
@@ -182,6 +79,9 @@ class UseSpec(StrictTable):
     season a single pixel is enough where it is left out: a swath has gaps."""
     seasons: list[str] | None = Field(default=None, min_length=1)
     """Only in these seasons (all where left out; static sources have none)."""
+    direction_from: list[str] | None = Field(default=None, min_length=1, exclude_if=lambda value: value is None)
+    """Of a source that keeps to one orbit direction at a place: the seasons whose scenes decide which; all where left out.
+    To be said where a season is added to a dataset that stands, so that it takes the direction that the others have."""
     orbits: Literal["precise"] | None = Field(default=None, exclude_if=lambda value: value is None)
     """Only scenes that were made with a precise orbit, of radar; of any orbit where left out."""
     relief: Literal["refuse", "correct"] | None = Field(default=None, exclude_if=lambda value: value != "correct")
@@ -190,6 +90,12 @@ class UseSpec(StrictTable):
     catalog: str | None = Field(default=None, min_length=1, exclude=True)
     """The catalog asked for this source, where it is another than the recipe's. In digests stands who was asked in the end,
     not who says so: it is in no dump."""
+    of: str | None = Field(default=None, min_length=1, exclude=True)
+    """The source of `stac_queries/` that it is, where the recipe calls it otherwise: to use one twice, each in its own way.
+    In digests stands what that comes to."""
+    pick: str | dict[str, Any] | None = Field(default=None, exclude=True)
+    """How its scenes become a patch's pixels, where that is otherwise than its file says: the name of a pick, or a table of
+    its `name` and keys. In digests stands what is picked in the end, as for `catalog`."""
 
     @model_validator(mode="after")
     def _one_grid(self) -> Self:
@@ -244,8 +150,14 @@ class SearchSpec(StrictTable):
 
 
 class LabelsSpec(StrictTable):
-    """Multi-hot scene labels from class fractions."""
+    """Labels of samples: a target from the file of places, and multi-hot ones from class fractions."""
 
+    column: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The column of the file of places that is the target: `label` of a batch."""
+    target: Literal["classes", "number"] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """What the target is. Where left out: of text, whole numbers, true and false a class; of other numbers a number."""
+    classes: list[str | int] | None = Field(default=None, min_length=1, exclude_if=lambda value: value is None)
+    """The target's classes in the order of their numbers; where left out those that the file has, sorted."""
     annual: str | None = None
     """Static source with a legend, one label vector per location."""
     seasonal: str | None = None
@@ -256,6 +168,16 @@ class LabelsSpec(StrictTable):
     """Least share of labelled pixels; below it the labels are unknown."""
     refine: RefineSpec = RefineSpec()
     """How the annotations `refined_labels` and `refined_names` make labels of both maps."""
+
+    @model_validator(mode="after")
+    def _target(self) -> Self:
+        if self.column is None and (self.target or self.classes):
+            raise ValueError("'target' and 'classes' are of a target: they go with 'column', and only with it")
+        if self.classes and self.target == "number":
+            raise ValueError("'classes' are of a target that is one of them, not of a number: leave one of both out")
+        if self.classes and (twice := [c for c in self.classes if self.classes.count(c) > 1]):
+            raise ValueError(f"classes: {twice[0]!r} stands there twice; name each once")
+        return self
 
 
 class CubeSpec(StrictTable):
@@ -305,7 +227,8 @@ class Recipe(StrictTable):
     places: PlacesSpec
     children: ChildrenSpec | None = None
     """Places within the locations, with sources of their own."""
-    seasons: dict[str, AnySeasonSpec] = Field(min_length=1)
+    seasons: Annotated[dict[str, AnySeasonSpec], BeforeValidator(listed)] = Field(min_length=1)
+    """Windows of time by name; or a rule that gives them, `"monthly 2021"` (`season_rules`)."""
     sources: dict[str, UseSpec] = Field(min_length=1)
     search: SearchSpec = SearchSpec()
     quality: QualitySpec = QualitySpec()
@@ -314,6 +237,8 @@ class Recipe(StrictTable):
     cube: CubeSpec = CubeSpec()
     fetch: FetchSpec = FetchSpec()
     pack: PackSpec = PackSpec()
+    exclude: ExcludeSpec = Field(default=ExcludeSpec(), exclude_if=lambda value: not value)
+    """Places that no release has, by id."""
     annotations: dict[str, AnnotationSpec] = Field(default_factory=dict)
     """What samples carry beside pixels, by name."""
 
@@ -323,10 +248,10 @@ class Recipe(StrictTable):
             if name == STATIC or not re.fullmatch(r"[a-z0-9_-]+", name):
                 raise ValueError(f"season {name!r}: expected a-z, 0-9, '_' and '-', and not {STATIC!r}")
         for name, season in self.seasons.items():
-            if isinstance(season, DatedSeasonSpec) and season.around not in self.places.columns:
+            if isinstance(season, DatedSeasonSpec) and not self.places.may_carry(season.around):
                 raise ValueError(
                     f"seasons.{name}.around = {season.around!r}: expected one of [places] columns, which go with a file "
-                    f"of places: {self.places.columns}"
+                    f"of places: {self.places.carried}"
                 )
         for name in self.children.sources if self.children else ():
             if name not in self.sources:
@@ -337,8 +262,9 @@ class Recipe(StrictTable):
                     f"sources: {name!r} means something else here; call the source, and its file, otherwise"
                 )
         for name, use in self.sources.items():
-            if unknown := [s for s in use.seasons or [] if s not in self.seasons]:
-                raise ValueError(f"sources.{name}.seasons: no season {unknown}; known: {list(self.seasons)}")
+            for key, said in (("seasons", use.seasons), ("direction_from", use.direction_from)):
+                if unknown := [s for s in said or [] if s not in self.seasons]:
+                    raise ValueError(f"sources.{name}.{key}: no season {unknown}; known: {list(self.seasons)}")
         for key, source in (("annual", self.labels.annual), ("seasonal", self.labels.seasonal)):
             if source is not None and source not in self.sources:
                 raise ValueError(f"labels.{key} = {source!r} is not in [sources]: {sorted(self.sources)}")
@@ -347,18 +273,68 @@ class Recipe(StrictTable):
             raise ValueError(
                 f"split.unshared: {unknown} are none of the recipe's sources, nor {UNSHARED_CELL!r}: {known}"
             )
-        beside = [("annotations", n) for n in self.annotations] + [("places.columns", n) for n in self.places.columns]
-        for where, name in beside:
-            if not re.fullmatch(r"[a-z0-9_-]{1,60}", name) or not is_free(name) or name in self.sources:
+        named = self.places.columns or []
+        for where, name in [("annotations", n) for n in self.annotations] + [("places.columns", n) for n in named]:
+            if not self._fits(name):
+                its = called(name)
+                hint = (
+                    f"; say {its!r}, which the column is called here" if where != "annotations" and its != name else ""
+                )
                 raise ValueError(
                     f"{where}: {name!r}: expected a-z, 0-9, '_' and '-', and not the name of a source or of another "
-                    "entry of a sample; call it otherwise, a column in its file, too"
+                    f"entry of a sample{hint or '; call it otherwise, a column in its file, too'}"
                 )
-        if twice := sorted(set(self.annotations) & set(self.places.columns)):
+        if twice := sorted(set(self.annotations) & set(named)):
             raise ValueError(f"{twice}: an annotation and one of [places] columns: call one of them otherwise")
+        self._check_target(named)
         self.split.check(self)
         self._check_levels()
         return self
+
+    def _check_target(self, named: list[str]) -> None:
+        target = self.labels.column
+        if target is None:
+            return
+        if not self.places.may_carry(target):
+            raise ValueError(
+                f"labels.column = {target!r}: expected one of [places] columns, which go with a file of places: "
+                f"{self.places.carried}"
+            )
+        if FORM.fullmatch(target) is None:
+            raise ValueError(f"labels.column = {target!r}: expected a-z, 0-9, '_' and '-': say {called(target)!r}")
+        if target != LABEL and LABEL in {*self.sources, *self.annotations, *named}:
+            raise ValueError(
+                f"labels.column = {target!r}: batches call the target {LABEL!r}, as a source, an annotation or another of "
+                "[places] columns is called here: call that otherwise"
+            )
+
+    def _fits(self, name: str) -> bool:
+        """Whether an entry of a sample that is no array may have the name."""
+        return FORM.fullmatch(name) is not None and is_free(name) and name not in self.sources
+
+    def column_fault(self, name: str) -> str:
+        """Why no column of a file of places can be called so; empty where one can."""
+        if not FORM.fullmatch(name):
+            return "its name has no or too many characters of a-z, 0-9, '_' and '-' (1 to 60)"
+        if is_ours(name) or not self._fits(name):
+            return "a table or sample has an entry of that name itself"
+        if name == LABEL and self.labels.column not in (None, LABEL):
+            return "batches call the target so"
+        return "an annotation is called so" if name in self.annotations else ""
+
+    @property
+    def looked_at(self) -> dict[str, str]:
+        """Columns of the file of places that something in the recipe looks at → what does, as a person finds it."""
+        out: dict[str, str] = {}
+        for name, season in self.seasons.items():
+            if isinstance(season, DatedSeasonSpec):
+                out.setdefault(season.around, f"[seasons.{name}] around")
+        for column in self.split.columns:
+            if column != "region":
+                out.setdefault(column, "[split]")
+        if self.labels.column is not None:
+            out.setdefault(self.labels.column, "[labels] column")
+        return out
 
     def _check_levels(self) -> None:
         cells = self.places.sampler == CELL_SAMPLER

@@ -20,18 +20,20 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 from curation.model import Location, Scene, Window
 from curation.recipe import pictures
 from curation.recipe.bands import BandSpec
-from curation.recipe.facts import Fact
+from curation.recipe.facts import Fact, Number
+from curation.recipe.footprint import pixels_across
 from curation.recipe.forms import CatalogForm
 from curation.recipe.pictures import ClassSpec, Codes, Picture
 from curation.recipe.schema import PackSpec, QualitySpec
 from curation.recipe.strict import Name, StrictTable
 from curation.recipe.tagged import KINDS, PICKS, tagged
+from curation.recipe.values import FileNumbers, Values, with_codes
 
 Dtype = Literal["uint8", "uint16", "int16", "float32"]
 Resampling = Literal["nearest", "bilinear", "average", "mode"]
 
 
-class ArraySpec(StrictTable):
+class ArraySpec(FileNumbers):
     """One pixel array of a source: bands of one resolution, dtype and meaning."""
 
     res_m: float | None = Field(default=None, gt=0)
@@ -48,9 +50,9 @@ class ArraySpec(StrictTable):
     """Resampling where the target is finer than, or as fine as, the scene."""
     down: Resampling = "average"
     """Resampling where the target is coarser than the scene."""
-    role: Literal["data", "mask", "classes", "count", "quality"] = "data"
+    role: Literal["data", "mask", "classes", "count", "quality", "day"] = "data"
     """`mask` is read first and decides; `classes` holds codes and is never interpolated; `count` and `quality` say of each
-    pixel of a mean how many orbits and footprints it is of, and how good they were."""
+    pixel of a mean or a composite what it is of (orbits, footprints, scenes), and how good they were; `day` of which day."""
     suffix: str = ""
     """Told after the source's name in the array's name, where two arrays would share one."""
 
@@ -62,7 +64,7 @@ class ArraySpec(StrictTable):
     @property
     def tells_of_mean(self) -> bool:
         """Whether it says of each pixel of a mean what that is of."""
-        return self.role in ("count", "quality")
+        return self.role in ("count", "quality", "day")
 
     @property
     def is_count(self) -> bool:
@@ -85,15 +87,18 @@ class ArraySpec(StrictTable):
         return f"{self.size_px} px" if self.res_m is None else f"{self.res_m:g} m"
 
     def px(self, size: float) -> int:
-        """Pixels along a side of a footprint of that size, in units of its CRS (metres, where pixels have a size)."""
-        return round(size / self.res_m) if self.res_m is not None else self.size_px or 0
+        """Pixels along a side that cover a footprint of that size, in units of its CRS (metres, where pixels have a size).
+
+        They may reach beyond it in the south and in the east (`footprint.pixels_across`).
+        """
+        return pixels_across(size, self.res_m) if self.res_m is not None else self.size_px or 0
 
     def step(self, size: float) -> float:
         """Side of a pixel of a footprint of that size, in the same units."""
         return self.res_m if self.res_m is not None else size / self.px(size)
 
     @model_validator(mode="after")
-    def _pixels_are_told_once(self) -> Self:
+    def _pixels_are_stated_once(self) -> Self:
         if (self.res_m is None) == (self.size_px is None):
             raise ValueError("expected either 'res_m', the size of a pixel, or 'size_px', how many a side has")
         return self
@@ -106,6 +111,7 @@ class ArraySpec(StrictTable):
 
     @model_validator(mode="after")
     def _nodata_fits(self) -> Self:
+        self.check_numbers(self.bands, self.role, self.dtype, self.nodata)
         with np.errstate(over="ignore", invalid="ignore"):
             held = float(np.float64(self.nodata).astype(self.dtype))
         if not np.isfinite(held) or (self.dtype != "float32" and held != self.nodata):
@@ -149,16 +155,6 @@ class Packed:
     """The array of a cube's, in the same shape."""
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A number that is known of patches, for people."""
-
-    title: str
-    """What it is, with its unit, and the recipe's limit."""
-    fact: str
-    times: float = 1
-
-
 class Pick(StrictTable, ABC):
     """How scenes of a source become a patch's pixels in a season: what may be asked of every pick.
 
@@ -176,10 +172,10 @@ class Pick(StrictTable, ABC):
     """Whether each scene that touches a place is part of its pixels: one that cannot be read is missed by all."""
     tried: ClassVar[bool] = False
     """Whether it is looked for with each candidate of the source it goes with, which is passed by where there is none."""
-    wants_clear: ClassVar[bool] = False
-    """Whether scenes cloudier than the recipe's `max_scene_cloud_pct` are not even looked at."""
     measures_shift: ClassVar[bool] = False
     """Whether its shift against the one it goes with is measured."""
+    has_one_scene: ClassVar[bool] = True
+    """Whether a patch's pixels are of one scene, which others may go with."""
 
     @property
     def follows(self) -> str | None:
@@ -187,9 +183,18 @@ class Pick(StrictTable, ABC):
         return None
 
     @property
-    def one_way(self) -> bool:
-        """Whether a place keeps to one orbit direction, fixed from the counts over all seasons."""
+    def wants_clear(self) -> bool:
+        """Whether scenes cloudier than the recipe's `max_scene_cloud_pct` are not even looked at."""
         return False
+
+    @property
+    def one_way(self) -> bool:
+        """Whether a place keeps to one orbit direction or relative orbit, fixed from the counts over all seasons."""
+        return False
+
+    def orbit_of(self, seasons: Sequence[Sequence[Scene]], place: Location) -> tuple[str | None, int | None]:
+        """The orbit direction and the relative orbit that a place keeps to, from the scenes of all seasons; None: any."""
+        return None, None
 
     @property
     def fills(self) -> bool:
@@ -201,8 +206,21 @@ class Pick(StrictTable, ABC):
         """How far in time from the scene it goes with its own may lie; None: as far as the recipe's `max_gap_days`."""
         return None
 
+    @property
+    def most_steps(self) -> int | None:
+        """Most acquisitions of a patch, where its arrays have a time axis; None: one moment, and no such axis."""
+        return None
+
     def check(self, source: SourceSpec) -> None:
         """Passes where the source has what the pick wants. Raises ValueError otherwise."""
+
+    def stored(self, source: SourceSpec, arrays: dict[str, ArraySpec]) -> dict[str, ArraySpec]:
+        """The arrays of a cube, by name, of those that are read. Raises ValueError where the pick cannot do with these."""
+        return arrays
+
+    def most_scenes(self, limits: QualitySpec) -> int:
+        """Most scenes whose bands are read for a patch."""
+        return 1
 
     def least_valid(self, usual: float) -> float:
         """Least fraction of pixels with data, where the recipe says nothing of the source itself."""
@@ -245,6 +263,8 @@ class Kind(StrictTable, ABC):
     """Whether its scenes may say where the satellite's orbit is from."""
     corrects_relief: ClassVar[bool] = False
     """Whether it can take pixels from where relief has displaced them."""
+    composes: ClassVar[bool] = False
+    """Whether its pixels are measured values on a grid, which those of other scenes may be put together with."""
     keeps_gaps: ClassVar[bool] = False
     """Whether gaps are in its nature: a patch with few valid pixels, or none, is told and not refused."""
 
@@ -328,6 +348,11 @@ class SourceSpec(StrictTable):
     catalogs: dict[str, CatalogForm]
     """By name of the catalog; `*` is any STAC API or file of the user's own, and the embedded Earth."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _codes_of_a_made_mask(cls, value: Any) -> Any:
+        return with_codes(value)
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         names = [self.array_name(a) for a in self.arrays]
@@ -337,11 +362,13 @@ class SourceSpec(StrictTable):
         if len(set(bands)) != len(bands):
             raise ValueError(f"bands named twice: {sorted({b for b in bands if bands.count(b) > 1})}")
         self._check_codes()
+        for form in self.catalogs.values():
+            form.check_bands(bands)
         self.pick.check(self)
         self.kind.check(self)
-        told = [c.code for c in self.legend.codes] if self.legend else self.mask_codes
-        if sorted(told) != sorted(self.mask_codes):
-            raise ValueError(f"[legend] names the codes {sorted(told)}; the mask's are {sorted(self.mask_codes)}")
+        codes = [c.code for c in self.legend.codes] if self.legend else self.mask_codes
+        if sorted(codes) != sorted(self.mask_codes):
+            raise ValueError(f"[legend] names the codes {sorted(codes)}; the mask's are {sorted(self.mask_codes)}")
         return self
 
     def _check_codes(self) -> None:
@@ -358,7 +385,7 @@ class SourceSpec(StrictTable):
             raise ValueError(f"the mask's nodata {self.mask.nodata:g} is not among the 'invalid' codes {self.invalid}")
 
     @model_validator(mode="after")
-    def _bands_are_told_once(self) -> Self:
+    def _bands_are_named_once(self) -> Self:
         bands = [b for a in self.arrays for b in a.bands]
         if unknown := sorted(set(self.bands) - set(bands)):
             raise ValueError(f"[bands] {unknown}: in no array; the arrays have {bands}")
@@ -370,6 +397,10 @@ class SourceSpec(StrictTable):
     def band(self, band: str) -> BandSpec:
         """What one of its bands is."""
         return self.bands.get(band) or BandSpec(name=f"{self.name}.{band.lower()}")
+
+    def values(self, band: str) -> Values:
+        """What the numbers in files of one of its bands mean; of what else is read beside bands what they are."""
+        return next((a.values(band) for a in self.arrays if band in a.bands), Values())
 
     def array_name(self, array: ArraySpec) -> str:
         """The array's name in cubes and shards: `<source>[_<suffix>]_<res>m`, or `…_<size>px`."""
@@ -387,7 +418,7 @@ class SourceSpec(StrictTable):
     @property
     def limits_cloud(self) -> bool:
         """Whether a search leaves out what is too cloudy by the items' own word."""
-        return self.pick.wants_clear and not self.kind.whole_orbits
+        return self.pick.wants_clear and self.mask is not None and not self.kind.whole_orbits
 
     @property
     def mask_codes(self) -> list[int]:

@@ -62,7 +62,10 @@ def _say(path: Path, kind: type[BaseModel], error: Any) -> str:
         if is_table:
             where = f"{path}: [{'.'.join([*table, key])}]"
         what = "section" if is_table else "key"
-        return f"{where}: no such {what}; {did_you_mean(key, known)}known keys: {', '.join(known) or 'none'}"
+        hint = did_you_mean(key, known)
+        if not is_table and inner and key in kind.model_fields:
+            hint = f"write it above the first [section] of the file, since all that follows one is of it; {hint}"
+        return f"{where}: no such {what}; {hint}known keys: {', '.join(known) or 'none'}"
     if error["type"] == "missing":
         return f"{where}: missing; add it"
     message = error["msg"].removeprefix("Value error, ")

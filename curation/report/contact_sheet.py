@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from curation.cubes.complete import COMPLETE
+from curation.cubes.contents import CubeContents
+from curation.errors.words import counted
 from curation.model import STATIC, Location
 from curation.outcomes import Status
 from curation.pack import meta
@@ -125,7 +127,7 @@ def _row(survey: Survey, region: str, place: Location) -> Row:
     for name, array in {
         n: a for c in cubes.values() for n, (_, a) in c.cube.arrays.items() if panels.is_visible(a)
     }.items():
-        read = {s: survey.pixels(c, name, place.id) for s, c in cubes.items() if name in c.outcomes[place.id].chunks}
+        read = {s: _drawn(survey, c, name, place) for s, c in cubes.items() if name in c.outcomes[place.id].chunks}
         known = {s: pixels for s, pixels in read.items() if pixels is not None}
         visible |= {(s, name): pixels for s, pixels in known.items()}
         for bands in (TRUE_COLOUR, FALSE_COLOUR):
@@ -138,6 +140,17 @@ def _row(survey: Survey, region: str, place: Location) -> Row:
     names = meta.label_names(survey.dataset)
     labels = "" if hot is None else ", ".join(n.replace("_", " ") for n, h in zip(names, hot, strict=True) if h)
     return Row(place, survey.split.side_in_words(place), labels, columns)
+
+
+def _drawn(survey: Survey, cube: CubeContents, name: str, place: Location) -> Any:
+    """(band, y, x) of an array as it is drawn; None where it is damaged, or of a time axis the facts are that tell which."""
+    spec, step = cube.cube.arrays[name][0], None
+    if spec.pick.most_steps is not None:
+        facts = survey.facts_of(cube, place.id)
+        if facts is None:
+            return None
+        step, _ = panels.drawn_step(spec, facts)
+    return survey.pixels(cube, name, place.id, step)
 
 
 def _column(
@@ -156,26 +169,29 @@ def _column(
         note = panels.why(outcome) if outcome is not None else "pending: not built yet"
         return SheetColumn(title, (), (Tile(Panel(title, title, note=note, width="big"), f"{title}: {note}", None),))
 
-    def read(name: str) -> Any:
+    def read(name: str, step: int | None) -> Any:
         held = visible.get((season, name))
-        return cube.pixels(name, place.id) if held is None else held
+        return cube.pixels(name, place.id, step) if held is None else held
 
-    shown = panels.of_patch(cube, place.id, small=True, read=read, stretches=stretches)
+    facts = survey.facts_of(cube, place.id)
+    shown = panels.of_patch(cube, place.id, small=True, read=read, stretches=stretches, facts=facts)
     shown.sort(key=lambda p: ("big", "half", "third").index(p.width))
     survey.damage |= dict.fromkeys(p.damage for p in shown if p.damage)
-    facts = survey.facts_of(cube, place.id)
     lines = ("facts damaged",) if facts is None else tuple(lines_of(cube.cube.sources, facts))
-    return SheetColumn(title, lines, tuple(_tile(p, f"{place.id}, {title}") for p in shown))
+    return SheetColumn(title, lines, tuple(tile_of(p, f"{place.id}, {title}") for p in shown))
 
 
-def _tile(panel: Panel, where: str) -> Tile:
-    """A panel with its words for those who do not see it; of true colour and class maps no pixel is lost."""
+def tile_of(panel: Panel, where: str, *, exact: bool = True) -> Tile:
+    """A panel with its words for those who do not see it; of class maps, and of true colour, no pixel is lost.
+
+    Where not all is `exact` true colour is as all else: less of it goes a longer way.
+    """
     words = [panel.source, *([panel.title] if panel.title != panel.source else []), panel.detail, panel.note]
     words += [name for name, _ in panel.legend]
     if panel.image is None:
         return Tile(panel, ", ".join(filter(None, [*words, where])), None)
-    exact = bool(panel.legend) or (panel.width == "big" and panel.scale is None)
-    uri = svg.image_uri(panel.image, quality=None if exact else LOSSY)
+    whole = bool(panel.legend) or (exact and panel.width == "big" and panel.scale is None)
+    uri = svg.image_uri(panel.image, quality=None if whole else LOSSY)
     return Tile(panel, ", ".join(filter(None, [*words, where])), uri)
 
 
@@ -198,6 +214,9 @@ def lines_of(sources: Sequence[SourceSpec], facts: dict[str, Any]) -> list[str]:
     out = []
     for spec in sources:
         s = spec.name
+        if spec.pick.most_steps is not None:
+            out += _of_steps(s, facts)
+            continue
         parts = []
         time = facts.get(f"{s}_time")
         if time is not None:
@@ -217,6 +236,19 @@ def lines_of(sources: Sequence[SourceSpec], facts: dict[str, Any]) -> list[str]:
     if facts.get("elevation_mean_m") is not None:
         out.append(f"mean {facts['elevation_mean_m']:.0f} m · slope {facts['slope_mean_deg']:.1f}°")
     return out
+
+
+def _of_steps(source: str, facts: Mapping[str, Any]) -> list[str]:
+    """How many acquisitions a patch has, from when to when, and how clear they are; nothing where it has none."""
+    count, times = facts.get(f"{source}_steps", 0), facts.get(f"{source}_time")
+    if times is None:
+        return []
+    first, last = (f"{dt.datetime.fromtimestamp(times[k], dt.UTC):%Y-%m-%d}" for k in (0, count - 1))
+    parts = [counted(count, "acquisition"), first if count == 1 else f"{first} to {last}"]
+    clear = facts.get(f"{source}_clear_fraction")
+    if clear is not None:
+        parts.append(f"clear {100 * clear[:count].min():.1f} to {100 * clear[:count].max():.1f} %")
+    return [f"{source}: {' · '.join(parts)}"]
 
 
 def _clear(clear: float, snow: float | None, doubtful: float | None) -> str:

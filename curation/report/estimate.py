@@ -17,6 +17,7 @@ from curation.pack.split import Split
 from curation.places.locations import Locations
 from curation.places.regions import Region
 from curation.read.image import COARSE_BLOCKS
+from curation.recipe import sourcefiles
 from curation.recipe.forms import CatalogForm
 from curation.recipe.sources import ArraySpec
 from curation.scenes import candidates
@@ -64,9 +65,10 @@ def of_cube(run: Run, cube: Cube) -> Estimate:
     for spec in cube.sources:
         form = run.catalogs.form_of(spec)
         looked_at = sum(its.name == spec.name for its, _, _ in wanted) if todo and form and spec.pick.wants_clear else 0
-        scenes += todo * (MASKS_PER_PATCH if spec.mask else 1)
-        for array in cube.dataset.arrays[spec.name].values():
-            times = MASKS_PER_PATCH if array.is_mask else 1
+        most = spec.pick.most_scenes(cube.dataset.recipe.quality)
+        scenes += todo * max(most, MASKS_PER_PATCH if spec.mask else 1)
+        for array in cube.dataset.read[spec.name].values():
+            times = max(most, MASKS_PER_PATCH if array.is_mask else 1)
             windows = todo * len(array.bands) * times
             requests += windows * REQUESTS_PER_WINDOW
             block = _block_px(form, array)
@@ -76,8 +78,17 @@ def of_cube(run: Run, cube: Cube) -> Estimate:
                 looks = looked_at * len(array.bands) * COARSE_BLOCKS
                 requests += looks
                 read += looks * block**2 * np.dtype(array.dtype).itemsize * PACKED
+        for array in cube.dataset.arrays[spec.name].values():
             px = array.px(cube.dataset.recipe.grid.size)
-            disk += todo * len(array.bands) * px * px * np.dtype(array.dtype).itemsize * PACKED
+            disk += (
+                todo
+                * (spec.pick.most_steps or 1)
+                * len(array.bands)
+                * px
+                * px
+                * np.dtype(array.dtype).itemsize
+                * PACKED
+            )
     return Estimate(region, season, len(cube.locations), todo, len(wanted), scenes, requests, read, disk)
 
 
@@ -112,12 +123,14 @@ def estimates(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> Esti
     split = f"Split {_split(run, every).about}."
     note = f"{STATIC} is built before seasons. Estimates; nothing was searched, read or written."
     rows = tuple(of_cube(run, c) for c in every if c.season in seasons)
-    return Estimates(rows, (*_samples(run, every), split, *_narrowed(run), note))
+    return Estimates(rows, (*_samples(run, every), split, *_special(run), note))
 
 
-def _narrowed(run: Run) -> list[str]:
-    """What the recipe leaves out of what catalogs have, whose scenes are counted above."""
+def _special(run: Run) -> list[str]:
+    """Which sources are the user's own; and what is left out of what catalogs have, whose scenes are counted above."""
     recipe, out = run.dataset.recipe, []
+    if own := sourcefiles.of_ones_own(recipe.sources, run.dataset.path):
+        out.append(own)
     if names := [name for name in recipe.sources if run.dataset.wants_precise(name)]:
         out.append(f"Of {', '.join(names)} only scenes of precise orbits are used (POEORB).")
     for name, use in recipe.sources.items():
@@ -159,10 +172,11 @@ def _samples(run: Run, every: Sequence[Cube]) -> list[str]:
 def _line(name: str, rows: Sequence[Estimate]) -> tuple[str, ...]:
     total = [sum(getattr(r, f) for r in rows) for f in ("locations", "todo", "searches", "scenes", "requests")]
     sizes = [sum(getattr(r, f) for r in rows) for f in ("read_bytes", "disk_bytes")]
-    return (name, *(f"{round(n):,}" for n in total), *map(_size, sizes))
+    return (name, *(f"{round(n):,}" for n in total), *map(size, sizes))
 
 
-def _size(n: float) -> str:
+def size(n: float) -> str:
+    """Bytes, for a person."""
     for unit in ("B", "kB", "MB", "GB"):
         if n < 1000:
             return f"{n:.1f} {unit}"

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from curation.errors.words import counted
 from curation.format.index import Index
@@ -19,9 +20,13 @@ from curation.outcomes import PENDING
 from curation.pack import meta
 from curation.pack.sides import TRAIN
 from curation.read import shift
+from curation.recipe.facts import FILL
 from curation.recipe.sources import ArraySpec, SourceSpec
 from curation.report import charts, palette
 from curation.report.survey import Measured, Survey
+
+HISTOGRAM_STEPS = 4
+"""Of a patch with a time axis, whose pixels a histogram counts."""
 
 HISTOGRAM_PATCHES = 32
 """Train patches per season whose pixels are read for the histograms of bands."""
@@ -167,14 +172,13 @@ def bands(survey: Survey) -> Bands | None:
             for name, (spec, array) in m.cube.cube.arrays.items():
                 if not array.is_data or name not in m.outcome.chunks:
                     continue
-                pixels = survey.pixels(m.cube, name, m.location.id)
-                if pixels is None:
-                    continue
-                for band, plane in zip(array.bands, pixels, strict=True):
-                    values = _values(plane, spec, array)
-                    if values.size:
-                        panels.setdefault(f"{spec.name} {band}", {}).setdefault(season, []).append(values)
-                        units[f"{spec.name} {band}"] = spec.kind.unit(array)
+                for step in _steps(spec, m):
+                    pixels = survey.pixels(m.cube, name, m.location.id, step)
+                    for band, plane in zip(array.bands, () if pixels is None else pixels, strict=pixels is not None):
+                        values = _values(plane, spec, array)
+                        if values.size:
+                            panels.setdefault(f"{spec.name} {band}", {}).setdefault(season, []).append(values)
+                            units[f"{spec.name} {band}"] = spec.kind.unit(array)
     if not panels:
         return None
     joined = {b: {s: np.concatenate(v) for s, v in by.items()} for b, by in panels.items()}
@@ -190,6 +194,14 @@ def bands(survey: Survey) -> Bands | None:
         "each curve has its own scale."
     )
     return Bands(tuple(drawn), note, Markup(legend(shown)))
+
+
+def _steps(spec: SourceSpec, m: Measured) -> list[int | None]:
+    """The steps of a patch whose pixels are counted: of a time axis a few, evenly in time; else its only moment."""
+    if spec.pick.most_steps is None:
+        return [None]
+    last = int(m.facts[f"{spec.name}_steps"]) - 1
+    return [*np.unique(np.linspace(0, last, HISTOGRAM_STEPS).round().astype(int)).tolist()]
 
 
 def _values(plane: Any, spec: SourceSpec, array: ArraySpec) -> Any:
@@ -222,18 +234,31 @@ def quality(survey: Survey) -> list[Measure]:
     return out
 
 
-def _fact(fact: str, times: float = 1) -> Callable[[Measured], float | None]:
-    return lambda m: None if m.facts.get(fact) is None else times * m.facts[fact]
+def _fact(fact: str, times: float = 1) -> Callable[[Measured], Any]:
+    """A number of a patch, of a time axis one of each step; None where it was not measured."""
+
+    def value(m: Measured) -> Any:
+        found = m.facts.get(fact)
+        return None if found is None or (isinstance(found, int) and found == FILL["int16"]) else times * found
+
+    return value
 
 
-def _measure(survey: Survey, spec: SourceSpec, name: str, value: Callable[[Measured], float | None]) -> list[Measure]:
+def _measure(survey: Survey, spec: SourceSpec, name: str, value: Callable[[Measured], Any]) -> list[Measure]:
     """The measure, where it is known of any patch."""
     cells = []
     for season in survey.dataset.season_names():
-        known = [v for m in survey.measured(season) if (v := value(m)) is not None]
-        low, median, high = np.percentile(known, [5, 50, 95]).tolist() if known else (0.0, 0.0, 0.0)
-        cells.append(f"{median:.3g} ({low:.3g}…{high:.3g})" if known else "–")
+        each = [np.ravel(v) for m in survey.measured(season) if (v := value(m)) is not None]
+        known = _known(np.concatenate(each)) if each else np.empty(0)
+        low, median, high = np.percentile(known, [5, 50, 95]).tolist() if known.size else (0.0, 0.0, 0.0)
+        cells.append(f"{median:.3g} ({low:.3g}…{high:.3g})" if known.size else "–")
     return [Measure(spec.name, name, tuple(cells))] if set(cells) - {"–"} else []
+
+
+def _known(values: NDArray[Any]) -> NDArray[Any]:
+    """Those that are measured: beyond a patch's own steps there are none."""
+    known: NDArray[Any] = values[~np.isnan(values)]
+    return known
 
 
 def _shift(survey: Survey, spec: SourceSpec) -> list[Measure]:
@@ -267,21 +292,23 @@ def dates(survey: Survey) -> Chart | None:
     """When the scenes were taken, within each season's window; of one around dates, from the first to the last of these."""
     times: dict[tuple[str, str], list[dt.datetime]] = {}
     windows: dict[str, tuple[dt.datetime, dt.datetime]] = {}
+    what: dict[str, str] = {}
     for season in survey.dataset.season_names():
         its = survey.dataset.recipe.season(season)
         each = [w for m in survey.measured(season) if (w := its.window(m.location)) is not None]
         if each:
             windows[season] = min(w.start for w in each), max(w.end for w in each)
         for spec in survey.dataset.sources(season):
-            known = [m.facts.get(f"{spec.name}_time") for m in survey.measured(season)]
-            found = [dt.datetime.fromtimestamp(t, dt.UTC) for t in known if t is not None]
+            moments = [t for m in survey.measured(season) if (t := m.facts.get(f"{spec.name}_time")) is not None]
+            found = [dt.datetime.fromtimestamp(t, dt.UTC) for one in moments for t in _known(np.ravel(one))]
+            what[spec.name] = "patch" if spec.pick.most_steps is None else "acquisition"
             if found and spec.pick.has_own_time:
                 times[season, spec.name] = found
     if not times:
         return None
     colours = palette.seasons(survey.dataset.season_names())
     alt = "Acquisition dates. " + "; ".join(
-        f"{season} {source}: {counted(len(t), 'patch')}, {min(t):%Y-%m-%d} to {max(t):%Y-%m-%d}"
+        f"{season} {source}: {counted(len(t), what[source])}, {min(t):%Y-%m-%d} to {max(t):%Y-%m-%d}"
         for (season, source), t in times.items()
     )
     svg = charts.timeline(windows, times, colours, "dates", alt)

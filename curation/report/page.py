@@ -107,20 +107,24 @@ def _drawn(dataset: Dataset, survey: Survey, index: Index | None, dropped: list[
         "dropped": dropped,
         "packed": index is not None,
         "sources": _sources(dataset),
-        "slabs": (survey.slabs_read, survey.slabs_recorded),
+        "slabs": (survey.slabs_read, survey.slabs_in_ledgers),
         "help": _help,
         "damage": list(survey.damage),  # last: all that was read above has found what is damaged
     }
     for line in survey.damage:
         log.warning("damaged: %s", line)
-    env = jinja2.Environment(
+    return templates().get_template("report.html.j2").render(context)
+
+
+def templates() -> jinja2.Environment:
+    """What pages are made of."""
+    return jinja2.Environment(
         loader=jinja2.PackageLoader("curation.report", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return env.get_template("report.html.j2").render(context)
 
 
 def _index(survey: Survey) -> Index | None:
@@ -179,7 +183,7 @@ def _facts(survey: Survey, index: Index | None) -> list[tuple[str, str]]:
     """Name and value of what identifies the dataset."""
     recipe = survey.dataset.recipe
     pixels = sorted({str(c.ledger.binding.get("pixels")) for c in survey.cubes.values()})
-    release = release_digest(survey.dataset, survey.imported)
+    release = release_digest(survey.dataset, survey.imported, survey.target(index))
     out = [
         ("recipe", str(survey.dataset.path)),
         ("folder", survey.store.where("")),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -60,17 +61,21 @@ def of_patch(
     location: str,
     *,
     small: bool = False,
-    read: Callable[[str], NDArray[Any]] | None = None,
+    read: Callable[[str, int | None], NDArray[Any]] | None = None,
     stretches: Mapping[tuple[str, Bands], Stretch] | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> list[Panel]:
     """The pictures of an ok patch, source by source; of a source that is not ok, or damaged, why there is none.
+
+    Of a source with a time axis one step is drawn (`drawn_step`), and told.
 
     Args:
         cube: where it lies.
         location: its location's id.
         small: only what tells most of each source, reduced to `SMALL_PX` a side.
-        read: gives the pixels of an array as the cube does, and raises as it does.
+        read: gives the pixels of an array as the cube does, and raises as it does; of a time axis those of a step.
         stretches: array and bands → how they are drawn, where several patches share that.
+        facts: what is measured of the patch, where that is known; else it is read of one with a time axis.
     """
     outcome = cube.outcomes[location]
     place = cube.cube.locations[cube.numbers[location]]
@@ -81,15 +86,36 @@ def of_patch(
             out.append(Panel(spec.title, spec.title, spec.name, note=reason(its) if its else "not recorded"))
             continue
         arrays = {name: array for name, (of, array) in cube.cube.arrays.items() if of.name == spec.name}
+        step, when = None, ""
+        if spec.pick.most_steps is not None:
+            try:
+                facts = facts or cube.facts_of(location)
+            except DamageError as err:
+                note = "damaged: its facts, which tell its steps, are not what was recorded"
+                out.append(Panel(spec.title, spec.title, spec.name, note=note, damage=str(err)))
+                continue
+            step, when = drawn_step(spec, facts)
         for name in _leading(arrays) if small else arrays:
             try:
-                pixels = read(name) if read else cube.pixels(name, location)
+                pixels = read(name, step) if read else cube.pixels(name, location, step)
             except DamageError as err:
                 note = f"damaged: the stored chunk of {name} is not what was recorded"
                 out.append(Panel(spec.title, spec.title, name, note=note, damage=str(err)))
                 continue
-            out += of_array(spec, name, arrays[name], pixels, place, small=small, stretches=stretches or {})
+            its_panels = of_array(spec, name, arrays[name], pixels, place, small=small, stretches=stretches or {})
+            out += [replace(p, detail=" · ".join(filter(None, (p.detail, when)))) for p in its_panels]
     return out
+
+
+def drawn_step(spec: SourceSpec, facts: Mapping[str, Any]) -> tuple[int, str]:
+    """Which step is drawn of a patch of a source with a time axis, and how that is told.
+
+    The clearest by its mask, the first of several; of a source without a mask that in the middle.
+    """
+    count, clear = int(facts[f"{spec.name}_steps"]), facts.get(f"{spec.name}_clear_fraction")
+    step = (count - 1) // 2 if clear is None else int(np.argmax(clear[:count]))
+    day = dt.datetime.fromtimestamp(facts[f"{spec.name}_time"][step], dt.UTC)
+    return step, f"{day:%Y-%m-%d}, {step + 1} of {count}"
 
 
 def _leading(arrays: Mapping[str, ArraySpec]) -> list[str]:
@@ -165,8 +191,8 @@ def said(used: Iterable[tuple[SourceSpec, Iterable[ArraySpec]]]) -> str:
         for array in arrays:
             ranged = [p for p in spec.pictures(array) if isinstance(p, Ranged)]
             found |= {(c.name, c.limits): spec.kind.unit(array) for p in ranged for c in p.channels}
-    told = ", ".join(f"{name} {_span(limits)} {unit}" for (name, limits), unit in found.items()).replace("-", "−")
-    return f"Drawn between the same values everywhere: {told}." if told else ""
+    spans = ", ".join(f"{name} {_span(limits)} {unit}" for (name, limits), unit in found.items()).replace("-", "−")
+    return f"Drawn between the same values everywhere: {spans}." if spans else ""
 
 
 def pick(pixels: NDArray[Any], array: ArraySpec, bands: Bands) -> NDArray[Any]:

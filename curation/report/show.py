@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curation.cubes import complete, contents, windows
 from curation.cubes.contents import CubeContents
@@ -21,6 +22,7 @@ from curation.places import grid
 from curation.places.locations import Locations
 from curation.recipe.dataset import Dataset
 from curation.recipe.facts import FILL
+from curation.recipe.sources import SourceSpec
 from curation.report import panels, picture
 from curation.store import paths
 from curation.store.ledger import cube_names
@@ -153,8 +155,8 @@ def _facts(cube: CubeContents, outcome: PatchOutcome, sample: str) -> list[tuple
         if its is not None and its.status is not Status.OK:
             out.append(("why", panels.reason(its)))
         if its is not None and its.scenes:
-            out.append(("scenes", " ".join(its.scenes)))
-        out += _class_rows(spec.name, [c.name for c in spec.kind.legend], facts)
+            out.append(("scenes", _few(its.scenes)))
+        out += _class_rows(spec, facts)
     shared = {k: v for k, v in facts.items() if k.startswith(("elevation_", "slope_"))}
     return out + [(k.replace("_", " "), f"{v:.4g}") for k, v in shared.items() if v is not None]
 
@@ -176,15 +178,40 @@ _UNKNOWN = {str: FILL["string"], int: FILL["int16"]}
 """What stands where nothing was measured, by type; what is NaN in the cube is None by now."""
 
 
-def _class_rows(source: str, classes: Sequence[str], facts: dict[str, Any]) -> list[tuple[str, str]]:
-    out = []
+_MOST_SCENES = 8
+"""Of more the first and the last are told."""
+
+
+def _few(scenes: Sequence[str]) -> str:
+    if len(scenes) <= _MOST_SCENES:
+        return " ".join(scenes)
+    return f"{len(scenes)}, from {scenes[0]} to {scenes[-1]}"
+
+
+def _span(short: str, values: NDArray[Any]) -> str:
+    """What is known of all steps: from the least to the greatest; of texts each once."""
+    if values.dtype.kind in "OTU":
+        return " ".join(dict.fromkeys(str(v) for v in values if v))
+    ends = np.nanmin(values), np.nanmax(values)
+    if short == "time":
+        lines = [iso(dt.datetime.fromtimestamp(v, dt.UTC).replace(microsecond=0)) for v in ends]
+    else:
+        lines = [f"{v:.4g}" for v in ends]
+    return " to ".join(dict.fromkeys(lines))
+
+
+def _class_rows(spec: SourceSpec, facts: dict[str, Any]) -> list[tuple[str, str]]:
+    out, classes = [], [c.name for c in spec.kind.legend]
+    steps = None if spec.pick.most_steps is None else facts.get(f"{spec.name}_steps")
     for key, value in facts.items():
-        short = key.removeprefix(f"{source}_")
+        short = key.removeprefix(f"{spec.name}_")
         if short == key or short in ("status", "reason", "scenes") or value is None:
             continue
         if not isinstance(value, np.ndarray) and value == _UNKNOWN.get(type(value)):
             continue
-        if isinstance(value, np.ndarray):
+        if isinstance(value, np.ndarray) and steps is not None:
+            out += [(short.replace("_", " "), _span(short, value[:steps]))] if steps > 0 else []
+        elif isinstance(value, np.ndarray):
             out += [
                 (n.replace("_", " "), f"{100 * v:.1f} %") for n, v in zip(classes, value.tolist(), strict=True) if v
             ]

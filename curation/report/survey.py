@@ -18,15 +18,18 @@ from numpy.typing import NDArray
 from curation.cubes import complete, contents
 from curation.cubes.contents import CubeContents
 from curation.errors import ConfigError, DamageError
+from curation.format.index import Index
+from curation.format.target import TargetEntry
 from curation.model import STATIC, Location
 from curation.outcomes import PENDING, PatchOutcome, Status
-from curation.pack import meta, pack
+from curation.pack import meta, pack, targets
 from curation.pack import split as splits
 from curation.pack.labels import imported as imported_labels
 from curation.pack.labels import known
 from curation.pack.labels.imported import Imported
 from curation.pack.labels.known import Known
 from curation.pack.split import Split
+from curation.places import parquet
 from curation.places.locations import Locations
 from curation.recipe.dataset import Dataset
 from curation.store import paths
@@ -59,7 +62,7 @@ class Survey:
     damage: dict[str, None] = field(default_factory=dict)
     """What is not as recorded, one line each, in the order found."""
     slabs_read: int = 0
-    slabs_recorded: int = 0
+    slabs_in_ledgers: int = 0
     facts: dict[tuple[str, str, int], list[dict[str, Any]] | None] = field(default_factory=dict)
     """(region, season, slab) → facts; None where they are damaged."""
     imported: Imported | None = None
@@ -88,6 +91,15 @@ class Survey:
                 self.damage[str(err)] = None
                 self._split = Split({}, packed=True)
         return self._split
+
+    def target(self, index: Index | None) -> TargetEntry | None:
+        """The target of samples, by the draw as it stands; as it was packed where there is no such draw."""
+        if self.dataset.recipe.labels.column is None:
+            return None
+        try:
+            return targets.of(self.dataset, parquet.load(self.store, paths.locations(None), self.dataset))
+        except (FileNotFoundError, ConfigError, DamageError):  # told by who builds and packs
+            return index.target if index else None
 
     def _every_place(self) -> Locations:
         """The locations of all regions and levels, each once."""
@@ -143,10 +155,10 @@ class Survey:
         rows = self.facts[key]
         return None if rows is None else rows[slot]
 
-    def pixels(self, cube: CubeContents, name: str, location: str) -> NDArray[Any] | None:
-        """(band, y, x) of one array of an ok patch; None where it is damaged, which is kept."""
+    def pixels(self, cube: CubeContents, name: str, location: str, step: int | None = None) -> NDArray[Any] | None:
+        """(band, y, x) of one array of an ok patch, of a time axis at a step; None where it is damaged, which is kept."""
         try:
-            return cube.pixels(name, location)
+            return cube.pixels(name, location, step)
         except DamageError as err:
             self.damage[str(err)] = None
             return None
@@ -225,7 +237,7 @@ def survey(dataset: Dataset, store: Store) -> Survey:
     todo = []
     for cube in found.cubes.values():
         slabs = sorted(cube.ledger.slabs)
-        found.slabs_recorded += len(slabs)
+        found.slabs_in_ledgers += len(slabs)
         todo += [
             (cube, slabs[int(i)])
             for i in np.unique(np.linspace(0, len(slabs) - 1, min(len(slabs), MAX_SLABS)).astype(int))

@@ -22,6 +22,7 @@ from curation.errors.causes import one_line
 from curation.errors.printable import shown
 from curation.recipe.catalogs import Catalog
 from curation.recipe.forms import CatalogForm
+from curation.recipe.sources import SourceSpec
 from curation.scenes import jsontext
 from curation.scenes.cells import Box, joint
 from curation.scenes.fields import Fields, SearchAnswer, Watched, asked_for
@@ -105,6 +106,22 @@ class Api:
             return [err for _ in queries]
         return list(found)
 
+    def any_items(self, spec: SourceSpec, form: CatalogForm, bands: Sequence[str]) -> list[Any]:
+        """The first items of a source that it gives, whatever their place and time: one page, as they are.
+
+        Raises:
+            CurationError: it does not answer.
+        """
+        del spec, bands  # a page has whole items
+
+        def once() -> list[Any]:
+            found = self._client.search(collections=[form.collection], query=dict(form.query) or None, limit=PAGE_ITEMS)
+            asked = Asked(str(found.url), found.method or "POST", found.get_parameters())
+            items: list[Any] = self._read(asked)["features"]
+            return items
+
+        return _retried(once, f"{self.catalog.location}: items of {form.collection}")
+
     def _fields_of(self, query: Query, form: CatalogForm) -> Fields:
         what = f"{self.catalog.location}: {form.collection}"
         return self._fields.setdefault((query.spec.name, query.bands), Fields(what))  # assets differ by bands
@@ -129,11 +146,11 @@ class Api:
                     fields=None if fields is None else {"include": asked_for(fields)},
                 )
                 asked = Asked(str(found.url), found.method or "POST", found.get_parameters())
-                found_here: dict[str, Any] = {}
+                by_name: dict[str, Any] = {}
                 for page in pages(self._read, asked, most):
                     for item in page["features"]:
-                        found_here.setdefault(name_of(item), item)
-                return found_here
+                        by_name.setdefault(name_of(item), item)
+                return by_name
 
             what = f"{self.catalog.location}: search of {form.collection} in {box}"
             items = _retried(once, what) | items

@@ -35,7 +35,9 @@ class Candidates:
     """Items that could not be read and may be one, or one more: told where there is none, or none will do."""
     status: Status = Status.REJECTED
     direction: str | None = None
-    """The location's orbit direction."""
+    """The orbit direction that the location keeps to."""
+    relative_orbit: int | None = None
+    """Likewise, the relative orbit."""
 
     @property
     def scenes(self) -> tuple[Scene, ...]:
@@ -52,7 +54,8 @@ class Candidates:
 
     def may_lie_near(self, time: dt.datetime, days: float) -> bool:
         """Whether one of them lies so near to an instant, or one that could not be read may."""
-        times = [s.time for s in self.scenes if self.direction in (None, s.orbit_state)]
+        mine = [s for s in self.scenes if self.direction in (None, s.orbit_state)]
+        times = [s.time for s in mine if self.relative_orbit in (None, s.relative_orbit)]
         return any(t is None or is_near(t, [time], days) for t in (*times, *(u.time for u in self.unread)))
 
     def check(self) -> None:
@@ -101,16 +104,20 @@ def of_slab(
         CurationError: what the places want was not searched.
     """
     wanted = [(s, season) for s in dataset.sources(season)] + [(s, STATIC) for s in dataset.judges(season)]
-    return {s.name: _of_source(dataset, searches, s, its, places) for s, its in wanted}
+    return {s.name: of_source(dataset, searches, s, its, places) for s, its in wanted}
 
 
-def _of_source(
+def of_source(
     dataset: Dataset, searches: Searches, spec: SourceSpec, season: str, places: Sequence[Location]
 ) -> dict[str, Candidates]:
-    """Location id → candidates of a source, best first."""
+    """Location id → candidates of a source, best first.
+
+    Raises:
+        CurationError: what the places want of it was not searched.
+    """
     its, pick = dataset.sought(spec.name, season), spec.pick
     excluded = frozenset(dataset.recipe.search.exclude)
-    directions = _directions(dataset, searches, spec, season, places)
+    orbits = _orbits(dataset, searches, spec, season, places)
 
     @functools.cache
     def searched(window: Window, cell: SearchCell) -> tuple[list[Scene], list[Unreadable]]:
@@ -133,6 +140,10 @@ def _of_source(
             mine = pick.of_place(scenes, place)
             if dataset.wants_precise(spec.name):
                 mine = rank.precise(mine)
+            direction, relative = orbits.get(place.id, (None, None))
+            if pick.follows is None:  # one that goes with another looks at it with each scene of that
+                mine = rank.of_direction(mine, direction, relative)
+            groups = pick.ranked(mine, place, window)
         except Reject as why:
             if lost is not None and (lost.code is Code.EXCLUDED or pick.joins):
                 out[place.id] = Candidates(code=lost.code, cause=lost.cause, status=lost.status)
@@ -140,9 +151,9 @@ def _of_source(
                 unseen = () if lost is None else lost.unread
                 out[place.id] = Candidates(code=why.code, value=why.value, status=why.status, unread=unseen)
             continue
-        groups = pick.ranked(mine, place, window)
         unseen = lost.unread if lost and not pick.joins else ()  # of what is joined nothing more is wanted by now
-        out[place.id] = Candidates(tuple(map(tuple, groups)), unread=unseen, direction=directions.get(place.id))
+        found = tuple(map(tuple, groups))
+        out[place.id] = Candidates(found, unread=unseen, direction=direction, relative_orbit=relative)
     return out
 
 
@@ -176,13 +187,13 @@ def times(mine: Candidates, but: Collection[str]) -> Times:
     return None if None in unread else [s.time for s in mine.scenes if s.id not in but] + [t for t in unread if t]
 
 
-def _directions(
+def _orbits(
     dataset: Dataset, searches: Searches, spec: SourceSpec, season: str, places: Sequence[Location]
-) -> dict[str, str | None]:
-    """Location id → its orbit direction, of a source that keeps to one."""
+) -> dict[str, tuple[str | None, int | None]]:
+    """Location id → its orbit direction and relative orbit, of a source that keeps to one."""
     if not spec.pick.one_way:
         return {}
-    seasons = _seasons(dataset, spec, season)
+    seasons = [dataset.sought(spec.name, name) for name in dataset.directed_by(spec.name)]
 
     @functools.cache
     def scenes(window: Window, cell: SearchCell) -> list[Scene]:
@@ -193,5 +204,5 @@ def _directions(
     out = {}
     for place in places:
         windows = [window for s in seasons if (window := s.window(place)) is not None]
-        out[place.id] = rank.orbit_direction([scenes(w, cell_of(place)) for w in windows], place)
+        out[place.id] = spec.pick.orbit_of([scenes(w, cell_of(place)) for w in windows], place)
     return out

@@ -200,6 +200,8 @@ def unwanted(item: dict[str, Any], form: CatalogForm, query: dict[str, dict[str,
                 # A filter on a property that a catalog's items lack says nothing of them, where the items came unasked
                 # (a file): cloud cover is measured on the patch anyway, the others are told by the collection.
                 continue
+            if isinstance(value, dt.datetime):  # as a table of items has it
+                value = iso(value)
             if isinstance(want, int | float):
                 value = (_percent if name == _CLOUD else _number)(name, value)
             if not _OPERATORS[op](spelling.folded(value), spelling.folded(want)):

@@ -81,12 +81,12 @@ def _inner(location: Location) -> shapely.Polygon:
 
 
 def touching(scenes: Iterable[Scene], location: Location) -> list[Scene]:
-    """Scenes whose footprint touches the location's, newest version first (the pieces of a mosaic).
+    """Scenes whose footprint touches the location's ground, newest version first (the pieces of a mosaic).
 
     Raises:
         Reject: `no_scene` (absent) where there is none.
     """
-    outline = grid.footprint(location)
+    outline = grid.ground(location)
     scenes = list(scenes)
     found = list(compress(scenes, shapely.intersects(_shapes(scenes, location), outline)))
     if not found:
@@ -195,6 +195,24 @@ def orbit_direction(scenes_by_season: Sequence[Sequence[Scene]], location: Locat
     return min(scenes, key=lambda d: (-seasons[d], -scenes[d], d), default=None)
 
 
+def relative_orbit(
+    scenes_by_season: Sequence[Sequence[Scene]], location: Location, direction: str | None
+) -> int | None:
+    """The one relative orbit of a location: the one that serves most seasons, then has most scenes, then the least number.
+
+    Of an orbit direction, where one is named. Fixed as `orbit_direction` is. None where no scene states one.
+    """
+    seasons: Counter[int] = Counter()
+    scenes: Counter[int] = Counter()
+    for found in scenes_by_season:
+        covered = compress(found, shapely.covers(_shapes(found, location), _inner(location)))
+        mine = [s for s in covered if direction in (None, s.orbit_state)]
+        numbers = [s.relative_orbit for s in mine if s.relative_orbit is not None]
+        scenes.update(numbers)
+        seasons.update(set(numbers))
+    return min(scenes, key=lambda n: (-seasons[n], -scenes[n], n), default=None)
+
+
 def rank_clearest(scenes: Sequence[Scene], location: Location, window: Window) -> list[list[Scene]]:
     """Covering scenes in groups of equal rank, best first: same zone (an exact crop), clearest, nearest to the anchor.
 
@@ -218,13 +236,60 @@ def rank_clearest(scenes: Sequence[Scene], location: Location, window: Window) -
     return [list(group) for _, group in itertools.groupby(ranked, rank)]
 
 
-def of_direction(scenes: Sequence[Scene], direction: str | None) -> list[Scene]:
-    """Scenes of an orbit direction; all of them where it is None.
+def in_acquisitions(scenes: Iterable[Scene], location: Location) -> list[list[Scene]]:
+    """Scenes in groups of one acquisition each, in order of time; of a group that of the location's zone first.
+
+    Tiles overlap, and so do slices of a pass: what a satellite saw once is there several times. What scenes state to name
+    their acquisition decides, else the start of the datatake in their ids, else their times.
+    """
+    groups: list[list[Scene]] = []
+    for scene in sorted(scenes, key=lambda s: (s.time, s.id)):
+        its = next((group for group in reversed(groups) if _at_once(group[0], scene)), None)
+        if its is None:
+            groups.append([scene])
+        else:
+            its.append(scene)
+    return [sorted(group, key=lambda s: (s.epsg != location.epsg, s.time, s.id)) for group in groups]
+
+
+def _at_once(one: Scene, other: Scene) -> bool:
+    """Whether two scenes, whose times are near, are of one acquisition."""
+    if one.platform != other.platform or gap_days(one, other.time) > DATATAKE_DAYS:
+        return False
+    if one.datatake is not None and other.datatake is not None:
+        return one.datatake == other.datatake
+    starts = acquisition.of(one).start, acquisition.of(other).start
+    if None not in starts:
+        return starts[0] == starts[1]
+    return abs((one.time - other.time).total_seconds()) <= SAME_ACQUISITION_S
+
+
+def by_acquisition(scenes: Sequence[Scene], location: Location, window: Window) -> list[list[Scene]]:
+    """Scenes that touch the location in groups that were seen at once, best first.
+
+    First are those that cover it wholly, then as in `rank_clearest`. Of an acquisition that one scene of covers the location
+    that one alone stays: another is the same pixels again, cut for a neighbouring tile. Else all of its pieces stay, of one
+    radiometry, the best first.
+    """
+    ranked = [scene for group in rank_clearest(scenes, location, window) for scene in group]
+    covers = dict(zip(ranked, shapely.covers(_shapes(ranked, location), _inner(location)).tolist(), strict=True))
+    left = sorted(ranked, key=lambda s: not covers[s])
+    groups = []
+    while left:
+        first = left[0]
+        pieces = [s for s in left if s is first or _at_once(first, s)]
+        left = [s for s in left if not any(s is p for p in pieces)]
+        groups.append([first] if covers[first] else [s for s in pieces if s.offset_dn == first.offset_dn])
+    return groups
+
+
+def of_direction(scenes: Sequence[Scene], direction: str | None, relative: int | None = None) -> list[Scene]:
+    """Scenes of an orbit direction and a relative orbit; of any where that is None.
 
     Raises:
-        Reject: `no_orbit` where none is of the direction.
+        Reject: `no_orbit` where there is none.
     """
-    found = [s for s in scenes if direction is None or s.orbit_state == direction]
+    found = [s for s in scenes if direction in (None, s.orbit_state) and relative in (None, s.relative_orbit)]
     if not found:
         raise Reject(Code.NO_ORBIT)
     return found
@@ -267,6 +332,17 @@ def rank_nearest(
         raise Reject(Code.TIME_GAP, round(least, 3))
     near = [s for s in scenes if gap_days(s, time) <= max_gap_days]
     return sorted(near, key=lambda s: (int(gap_days(s, time)), s.epsg != location.epsg, gap_days(s, time), s.id))
+
+
+def rank_in_time(scenes: Sequence[Scene], location: Location, anchor: dt.datetime) -> list[list[Scene]]:
+    """Scenes each in a group of its own, nearest to an instant first, to the day: of one day that of the same zone first.
+
+    Raises:
+        Reject: `wrong_side` (absent) where there is none.
+    """
+    if not scenes:
+        raise Reject(Code.WRONG_SIDE, status=Status.ABSENT)
+    return [[scene] for scene in rank_nearest(scenes, location, anchor, None, math.inf)]
 
 
 def same_acquisition(scenes: Sequence[Scene], of: Scene) -> list[Scene]:

@@ -48,13 +48,13 @@ AHEAD = 64
 REMEMBERED = 10_000
 """Searches known to be saved: what is forgotten is looked for again."""
 
-KEPT_SCENES = 10_000
+CACHED_SCENES = 10_000
 """Scenes of searches that a process keeps: some 30 MB. Neighbouring slabs share their searches."""
 
 MOST_HINTS = 20_000
 """Ids among which one that was meant is looked for."""
 
-KEPT_SEARCHES = 1000
+CACHED_SEARCHES = 1000
 """Searches that it keeps, of which many may have found nothing."""
 
 
@@ -117,8 +117,8 @@ class Searches:
 
     def unreadable_share(self) -> str:
         """What is wrong with catalogs of which too much could not be read; empty where nothing is."""
-        told = ((catalog.label, read.unreadable()) for catalog, read in self.read.items())
-        return "; ".join(f"catalog {label}: {found}" for label, found in told if found)
+        shares = ((catalog.label, read.unreadable()) for catalog, read in self.read.items())
+        return "; ".join(f"catalog {label}: {found}" for label, found in shares if found)
 
     def doing(self) -> str:
         """What is being done while nothing is built yet: a few words."""
@@ -153,8 +153,8 @@ class Searches:
             return [line for query, found in by_query for line in self._save(query, found)]
         lines: list[str] = []
         with ThreadPoolExecutor(THREADS) as pool:
-            for told, failed in pool.map(functools.partial(self._together, endpoint), _grouped(wanted)):
-                lines += told
+            for changed, failed in pool.map(functools.partial(self._together, endpoint), _grouped(wanted)):
+                lines += changed
                 for err in failed.values():
                     raise err
         return lines
@@ -308,7 +308,7 @@ class Searches:
         return {s["id"] for s in json.loads(answer)["scenes"]}
 
     def _query(self, spec: SourceSpec, window: Window, cell: SearchCell) -> Query:
-        arrays = self.dataset.arrays[spec.name].values()
+        arrays = self.dataset.read[spec.name].values()
         bands = spec.kind.sought([b for a in arrays for b in a.bands])
         return Query(spec, bands, window, cell, self.dataset.recipe.quality.max_scene_cloud_pct)
 
@@ -391,7 +391,7 @@ class _Cache:
         self._lock = threading.Lock()
         # One with few scenes counts as its share of the searches, so that both are bounded.
         self._loaded: LRUCache[tuple[str, str], _Loaded] = LRUCache(
-            KEPT_SCENES, getsizeof=lambda its: max(len(its.scenes), KEPT_SCENES // KEPT_SEARCHES)
+            CACHED_SCENES, getsizeof=lambda its: max(len(its.scenes), CACHED_SCENES // CACHED_SEARCHES)
         )
 
     def get(self, name: str, where: str) -> _Loaded | None:

@@ -25,12 +25,12 @@ REACH_S = 5.0
 _PORTS = {"http": 80, "https": 443}
 
 
-def session_for(catalog: Catalog, retry: Retry) -> GivenSession:
+def session_for(catalog: Catalog, retry: Retry) -> ExplicitSession:
     """What asks a catalog: with what lets one in, where that was given."""
-    return GivenSession(retry, _QueryOf(catalog.secret_url) if catalog.secret_url else None)
+    return ExplicitSession(retry, _QueryOf(catalog.secret_url) if catalog.secret_url else None)
 
 
-class GivenSession(requests.Session):
+class ExplicitSession(requests.Session):
     """A session that sends what it was given, and trusts as `trust` says.
 
     By itself requests adds what a netrc file has for a host, or as its `default` for any: to who asked for nothing, to where

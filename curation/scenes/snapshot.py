@@ -31,8 +31,10 @@ from curation.model import Scene, iso
 from curation.read.signing import FileAddress
 from curation.recipe.catalogs import PARQUET, Catalog, parquet_parts
 from curation.recipe.forms import CatalogForm
+from curation.recipe.sources import SourceSpec
 from curation.scenes import jsontext
 from curation.scenes.cells import SearchCell
+from curation.scenes.geotiffs import GeoTiffs
 from curation.scenes.items import Found, Query, Unreadable, looked_at, name_of, reads_each_asset
 from curation.scenes.itemtable import Interval, Item, ItemTable, span_of
 from curation.scenes.remotefile import RemoteFile
@@ -55,7 +57,9 @@ class Snapshot:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         if catalog.is_remote:
-            self._parts: Sequence[ItemTable | _Collection] = _remote_tables(catalog)
+            self._parts: Sequence[_Part] = _remote_tables(catalog)
+        elif catalog.is_folder:
+            self._parts = [GeoTiffs(Path(catalog.location))]
         else:
             path = Path(catalog.location)
             parts = parquet_parts(path)
@@ -66,16 +70,18 @@ class Snapshot:
         _open([p for p in self._parts if isinstance(p, ItemTable) and p.span is None])
 
     def collections(self) -> set[str]:
-        """Ids of the collections the files have items of."""
+        """Ids of the collections the files have items of; GeoTIFFs are of none."""
         _open([p for p in self._parts if isinstance(p, ItemTable)])
-        return set().union(*(part.collections() for part in self._parts))
+        return set().union(*(part.collections() for part in self._parts if not isinstance(part, GeoTiffs)))
 
     def has(self, collection: str) -> bool:
         """Whether the files have items of a collection: hardly more of them are opened than until one has."""
+        if self.catalog.is_folder:
+            return True  # of any source whose form says how its files are called
         first, rest = self._parts[:1], self._parts[1:]
         for some in [first, *(rest[n : n + OPENED_AT_ONCE] for n in range(0, len(rest), OPENED_AT_ONCE))]:
             _open([p for p in some if isinstance(p, ItemTable)])
-            if any(collection in part.collections() for part in some):
+            if any(collection in part.collections() for part in some if not isinstance(part, GeoTiffs)):
                 return True
         return False
 
@@ -125,16 +131,21 @@ class Snapshot:
         cells = _Cells(alike)
         nowhere: list[str] = []
         for part in self._looked_at(window):
-            for items in part.batches(form.collection, keys, window, whole):
+            for items in _batches(part, first.spec, form, keys, window, whole):
                 for item in items:
                     shape = item.get("geometry") if isinstance(item, dict) else None
-                    if shape is not None and not cells.may_hold(shape):
+                    if isinstance(shape, shapely.Geometry) and not cells.may_hold(shape):
                         continue
-                    made = looked_at(item, conditions, first.spec, first.bands, form, self.catalog)
+                    made = (
+                        item
+                        if isinstance(item, Unreadable)
+                        else looked_at(item, conditions, first.spec, first.bands, form, self.catalog)
+                    )
                     if isinstance(made, Unreadable) and made.geometry is None:
                         nowhere.append(made.id)
                     if not isinstance(made, str):
-                        found.add(name_of(item), made, cells.answered_by(made))
+                        name = made.id if isinstance(item, Unreadable) else name_of(item)
+                        found.add(name, made, cells.answered_by(made))
                 progress(len(items))
         if nowhere:
             log.warning(
@@ -142,9 +153,16 @@ class Snapshot:
                 self.catalog.label, len(nowhere), form.collection, nowhere[0],
             )  # fmt: skip
 
-    def _looked_at(self, window: Interval | None) -> list[ItemTable | _Collection]:
+    def any_items(self, spec: SourceSpec, form: CatalogForm, bands: Sequence[str]) -> Iterator[Item | Unreadable]:
+        """The items of a source, whatever their place and time, with all that they state of its assets."""
+        keys = [form.assets.get(b, b) for b in bands]
+        for part in self._looked_at(None):
+            for items in _batches(part, spec, form, keys, None, keys):
+                yield from items
+
+    def _looked_at(self, window: Interval | None) -> list[_Part]:
         """The parts in which items of a window may be; opened."""
-        parts = [p for p in self._parts if isinstance(p, _Collection) or p.may_hold(window)]
+        parts = [p for p in self._parts if not isinstance(p, ItemTable) or p.may_hold(window)]
         _open([p for p in parts if isinstance(p, ItemTable)])
         if window is not None and 0 < len(parts) < len(self._parts):
             log.info(
@@ -339,6 +357,19 @@ class _Collection:
         """All items of a collection, and those that do not say of which they are."""
         del keys, window, whole  # asked of each item later
         yield [i for i in self._items if not isinstance(i, dict) or i.get("collection", collection) == collection]
+
+
+_Part = ItemTable | _Collection | GeoTiffs
+
+
+def _batches(
+    part: _Part, spec: SourceSpec, form: CatalogForm, keys: Sequence[str], window: Interval | None, whole: Sequence[str]
+) -> Iterator[Sequence[Item | Unreadable]]:
+    """Items of a source in a part of a catalog, as `ItemTable.batches` has it; those that could not be made as such."""
+    if not isinstance(part, GeoTiffs):
+        yield from part.batches(form.collection, keys, window, whole)
+    elif form.file is not None:
+        yield from part.batches(form.file, keys, timeless=spec.timeless)
 
 
 def _shape(geometry: Any) -> shapely.Geometry | None:

@@ -72,6 +72,11 @@ class Folder:
         stats = map(self.head, sorted(p.relative_to(self._folder).as_posix() for p in found))
         return [stat for stat in stats if stat is not None]
 
+    def half_done(self) -> list[tuple[str, int]]:
+        """Key and bytes of each file that was being written when somebody was killed, or that somebody is writing now."""
+        found = [p for p in _files(self._folder) if p.name.startswith(".") and p.name.endswith(_TEMP_SUFFIX)]
+        return sorted((p.relative_to(self._folder).as_posix(), p.lstat().st_size) for p in found)
+
     def put(self, key: str, data: bytes) -> str:
         """Makes `data` the file's content, in place of any earlier one; its mark."""
         with self._temporary(key, data) as temp:

@@ -34,7 +34,7 @@ Zarr reader checks, and a patch's line has a hash of its row of facts."""
 
 def cube_names(store: Store) -> list[tuple[str, str]]:
     """(folder, season) of every cube that has a ledger, in order: the cubes that there are."""
-    return paths.recorded(s.key for s in store.list(paths.LEDGERS))
+    return paths.ledgers_among(s.key for s in store.list(paths.LEDGERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class _Records(Mapping[int, SlabRecord]):
 
     def __getitem__(self, slab: int) -> SlabRecord:
         line = self._ledger.lines[slab]
-        with self._ledger.damage_told(line.segment):
+        with self._ledger.as_damage(line.segment):
             return decoded(json.loads(self._ledger.segment(line.segment)[1 + line.number]))
 
     def __iter__(self) -> Iterator[int]:
@@ -86,7 +86,9 @@ class Ledger:
     binding: dict[str, Any] = field(default_factory=dict)
     """What the cube is: dataset, region, season and digests. Fixed by the first segment."""
     cube_objects: tuple[StoredObject, ...] = ()
-    """The cube's own objects, written at its creation."""
+    """The cube's own objects, written at its creation, and again when it was given more locations."""
+    cube_locations: Any = None
+    """The locations that it had then, as `binding` has them."""
     lines: dict[int, _Line] = field(default_factory=dict)
     """Slab → where its last record stands."""
     heads: list[bytes] = field(default_factory=list)
@@ -138,6 +140,27 @@ class Ledger:
         """sha256 of the last segment."""
         return self.heads[-1].hex() if self.heads else None
 
+    @property
+    def is_growing(self) -> bool:
+        """Whether the cube is given more locations, and what says so in it is not recorded yet.
+
+        Its own objects may be those of before, those to be, or some of both.
+        """
+        return bool(self.cube_objects) and self.cube_locations != self.binding.get("locations")
+
+    def check_whole(self) -> None:
+        """Passes where the cube's own objects are those recorded, unless they are damaged.
+
+        Raises:
+            DamageError: it was being given more locations when that was stopped.
+        """
+        if self.is_growing:
+            name, season = paths.cube_of(self.prefix)
+            raise DamageError(
+                f"{self.store.where(paths.cube(name, season))}: is being given more locations: build it again with the same "
+                "command, which goes on with that"
+            )
+
     def settled(self, slab: int) -> int:
         """Patches of a slab that no build looks at again."""
         return self.lines[slab].settled if slab in self.lines else 0
@@ -184,7 +207,7 @@ class Ledger:
         return lines
 
     @contextlib.contextmanager
-    def damage_told(self, number: int) -> Iterator[None]:
+    def as_damage(self, number: int) -> Iterator[None]:
         """Lines of a segment are taken for what they should be: where one is something else, that is damage.
 
         Raises:
@@ -203,10 +226,13 @@ class Ledger:
     def acquire(self, binding: dict[str, Any]) -> None:
         """Makes this process the one that writes; from here on every other one is fenced.
 
+        A cube may be given more locations: who says that these begin with those it has is `cubes.bound`.
+
         Raises:
             ConfigError: the ledger is bound to something else (both values are told), or its writer is at work.
         """
-        self.check(binding)
+        known = {k: v for k, v in self.binding.items() if k == "locations" and self.segments}
+        self.check(binding | known)
         if self.writer is not None and self.writer.alive():
             raise ConfigError(f"{self.store.where(self.prefix)}: is being written by {self.writer}; wait, or stop it")
         self.binding = binding
@@ -228,7 +254,7 @@ class Ledger:
 
     def record_cube(self, objects: Sequence[Receipt]) -> None:
         """Records the objects made at the cube's creation."""
-        self.cube_objects = tuple(map(StoredObject.of, objects))
+        self.cube_objects, self.cube_locations = tuple(map(StoredObject.of, objects)), self.binding.get("locations")
         self._publish([{"cube": [dataclasses.asdict(o) for o in self.cube_objects]}])
 
     def append(self, records: Sequence[SlabRecord]) -> None:
@@ -258,7 +284,7 @@ class Ledger:
         try:
             self.store.publish_new(key, data)
         except FileExistsError:
-            with self.damage_told(self.segments):
+            with self.as_damage(self.segments):
                 other = Writer(**json.loads(self.store.get(key).split(b"\n", 1)[0])["writer"])
             raise DamageError(
                 f"{self.store.where(key)}: {other} has taken over this cube; this run stops. "
@@ -272,6 +298,7 @@ class Ledger:
         for n, record in enumerate(records):
             if "cube" in record:
                 self.cube_objects = tuple(StoredObject(**o) for o in record["cube"])
+                self.cube_locations = self.binding.get("locations")
             else:
                 self.lines[slab_of(record)] = _summary(record, self.segments, n)
         self._keep(self.segments, data)
@@ -294,7 +321,7 @@ class Ledger:
                 f"{where}: holds {len(records)} records with sha256 {found[:12]}…, its last line says {counted} with "
                 f"{digest[:12]}…: a line was lost or changed; restore the segment"
             )
-        with self.damage_told(number):
+        with self.as_damage(number):
             if (written := first.get("format", 1)) != FORMAT:  # the first one's segments do not state it
                 raise ConfigError(
                     f"{where}: cube {'/'.join(paths.cube_of(self.prefix))} is in format {written}, this release reads and "

@@ -95,6 +95,15 @@ def check(path: Path, where: str, most_bytes: int = MOST_BYTES) -> None:
         )
 
 
+def parts(path: Path) -> list[Path]:
+    """A file, and those beside it that are of it: a Shapefile is several, called alike, of which attributes are one."""
+    if path.suffix.lower() != ".shp":
+        return [path]
+    endings = (".dbf", ".shx", ".prj", ".cpg")
+    beside = (p for p in path.parent.iterdir() if p.stem == path.stem and p.suffix.lower() in endings)
+    return [path, *sorted(beside, key=lambda p: p.suffix.lower())]
+
+
 def memory(size: int) -> int:
     """Descriptor of fresh memory that other processes can map. Pages cost nothing until they are written."""
     if hasattr(os, "memfd_create"):  # not bounded by /dev/shm, which containers keep small

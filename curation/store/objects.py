@@ -165,6 +165,11 @@ class Store:
         return self._backend.listed(prefix)
 
     @_storing()
+    def half_done(self) -> Sequence[tuple[str, int]]:
+        """Key and bytes of what a killed writer left half done, or one is writing now; object stores show nothing such."""
+        return self._backend.half_done() if isinstance(self._backend, Folder) else []
+
+    @_storing()
     def publish(self, key: str, data: bytes) -> Receipt:
         """Makes `data` the object's content, in place of any earlier one; gives the receipt."""
         return Receipt(key, len(data), hashlib.sha256(data).hexdigest(), self._backend.put(key, data))

@@ -8,6 +8,7 @@ from curation.errors import ConfigError
 
 CUBES = "cubes"
 LEDGERS = "ledger"
+SEARCHES = "scenes"
 SHARDS = "shards"
 PARTS = "packing"
 """Where receipts of single shards lie, so that a pack that was stopped does not make them again."""
@@ -27,8 +28,21 @@ UNMATCHED = f"{MANIFEST}/labels-unmatched.parquet"
 MAPS = "maps"
 """Where class maps lie that were made here, of images and places: asked of Earth Engine, or by a model."""
 REPORT = "report.html"
+EXPORT = "export.json"
+"""Of a folder that a dataset is exported to: what was, published last."""
+EXPORT_RECORDS = ".export"
+"""There, what is known of its pieces."""
+EXPORT_ASKED = f"{EXPORT_RECORDS}/asked.json"
+"""There, what it is an export of."""
+STAC_COLLECTION = "collection.json"
+"""There, the collection of a STAC export."""
 SPLIT = f"{MANIFEST}/split.parquet"
 """What every place of a release is of, samples or not: id and split."""
+
+
+def export_record(piece: str) -> str:
+    """Where, in a folder that is exported to, it is recorded what was written of a piece."""
+    return f"{EXPORT_RECORDS}/{piece}.json"
 
 
 def folder(region: str, level: str = "") -> str:
@@ -70,7 +84,7 @@ def cube_of(key: str) -> tuple[str, str]:
     return name, season.removesuffix(".zarr")
 
 
-def recorded(keys: Iterable[str]) -> list[tuple[str, str]]:
+def ledgers_among(keys: Iterable[str]) -> list[tuple[str, str]]:
     """(folder, season) of each ledger that has a segment among keys, in order."""
     return sorted({cube_of(key) for key in keys if key.count("/") == 3})
 
@@ -105,12 +119,20 @@ def slab_of(prefix: str, key: str) -> tuple[str, int] | None:
 
 def searches(catalog: str) -> str:
     """Where the saved searches of a catalog lie, by its slug."""
-    return f"scenes/{catalog}"
+    return f"{SEARCHES}/{catalog}"
 
 
 def search(catalog: str, source: str, window: str, cell: str) -> str:
     """A saved search, by the name of its window (`model.Window`)."""
     return f"{searches(catalog)}/{source}/{window}/{cell}.json.gz"
+
+
+def search_of(key: str) -> tuple[str, str, str] | None:
+    """What the searches of a source and window lie below, the source, and the season of the window; None of other keys."""
+    parts = key.split("/")
+    if len(parts) != 5 or parts[0] != SEARCHES or not parts[4].endswith(".json.gz"):
+        return None
+    return "/".join(parts[:4]), parts[2], parts[3].partition(".")[0]
 
 
 def labels_table(sha256: str) -> str:
@@ -171,6 +193,16 @@ def is_tar(name: str) -> bool:
 def tables(split: str) -> tuple[str, str]:
     """Names of the tables of members and of samples of a split."""
     return f"{split}/members.arrow", f"{split}/samples.parquet"
+
+
+def is_table(name: str) -> bool:
+    """Whether a name is that of a table of a split."""
+    return name.endswith(("/members.arrow", "/samples.parquet"))
+
+
+def is_probe(key: str) -> bool:
+    """Whether a key is that of an object by which workers were asked whether they see what this machine writes."""
+    return key.startswith("workers-") and "/" not in key
 
 
 def shard(name: str, *, waiting: bool = False) -> str:

@@ -43,14 +43,14 @@ def again(key: str) -> str:
     return f"cube {'/'.join(paths.cube_of(key))} is damaged. `curate verify` names all holes; {paths.again(key)}"
 
 
-def read_checked(store: Store, recorded: Mapping[str, StoredObject], key: str) -> bytes:
+def read_checked(store: Store, objects: Mapping[str, StoredObject], key: str) -> bytes:
     """The object's bytes, checked against what was recorded of it.
 
     Raises:
         DamageError: nobody recorded it, it is not there, or it is not what was recorded.
     """
     where = store.where(key)
-    item = recorded.get(key)
+    item = objects.get(key)
     if item is None:
         raise DamageError(f"{where}: nobody recorded it: {again(key)}")
     try:

@@ -1,7 +1,8 @@
-"""What a sample carries beside pixels, into a batch: annotations, domain columns, and where arrays begin."""
+"""What a sample carries beside pixels, into a batch: annotations, domain columns, the target, and where arrays begin."""
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 from curation.errors import DamageError
 from curation.format.annotations import AnnotationEntry, decoded
 from curation.format.index import Index
-from curation.format.names import META, split_member
+from curation.format.names import LABEL, META, split_member
+from curation.format.target import UNKNOWN, TargetEntry
 from curation.stream.batch import Batch
 from curation.stream.layout import Layout
 from curation.stream.meta import SampleFacts
@@ -30,6 +32,8 @@ class Beside:
         }
         """Position of its member → each annotation that is read."""
         self._columns = {name: index.columns[name].kind for name in layout.selection.columns}
+        self._target = index.target
+        self._classes = index.target.numbers if index.target else {}
         self._placed = [place for place in layout.arrays if place.entry.has_offsets]
 
     def fill(self, key: str, facts: SampleFacts, payloads: Mapping[int, memoryview], batch: Batch, number: int) -> None:
@@ -57,6 +61,8 @@ class Beside:
                 batch.values[name][number] = value or ""
             else:
                 batch.facts[name][number] = np.nan if value is None else value
+        if self._target is not None:
+            self._label(key, self._target, facts.columns.get(self._target.column), batch, number)
         for place in self._placed:
             owners = facts.children if place.entry.of_children else (facts,)
             offsets = [owner.offsets_m.get(place.name) for owner in owners]
@@ -68,6 +74,24 @@ class Beside:
             room[number] = np.nan
             if offsets:  # a sample may have no child
                 room.reshape(len(room), -1, 2)[number, : len(offsets)] = offsets
+
+    def _label(self, key: str, target: TargetEntry, value: str | float | None, batch: Batch, number: int) -> None:
+        """Of a class its number, `UNKNOWN` where it is not known; of a number itself, NaN where it is not."""
+        ok = value is not None
+        its: float
+        if target.classes is None:
+            fits, its = not isinstance(value, str), np.nan if value is None or isinstance(value, str) else value
+        elif value is None:
+            fits, its = True, UNKNOWN
+        else:
+            fits, its = value in self._classes, self._classes.get(value, UNKNOWN)
+        if not fits:
+            raise DamageError(
+                f"{self._where}: sample {key}: {target.column!r} of its meta.json is {reprlib.repr(value)}, none that the "
+                "index says of the target: pack it again"
+            )
+        batch.facts[LABEL][number] = its
+        batch.facts[f"{LABEL}_ok"][number] = ok
 
     def _annotation(
         self, where: str, name: str, entry: AnnotationEntry, data: memoryview | None, batch: Batch, number: int

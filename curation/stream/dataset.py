@@ -16,7 +16,7 @@ import torch.utils.data
 from numpy.typing import NDArray
 
 from curation.errors import ConfigError
-from curation.errors.words import counted
+from curation.errors.words import counted, shortened
 from curation.format.index import Index
 from curation.stream import batch, plan
 from curation.stream.batch import Shape
@@ -39,7 +39,19 @@ _AHEAD = 2
 
 
 class ShardDataset(torch.utils.data.IterableDataset[Any]):
-    """One split of a dataset of shards, as `open_shards` gives it: each sample once per epoch over ranks × workers."""
+    """One split of a dataset of shards, as `open_shards` gives it: each sample once per epoch over ranks × workers.
+
+    >>> dataset = open_shards("tiny/ssl4eo-s12-ml", "train", batch_size=2, shuffle=True)
+    >>> loader = DataLoader(dataset, batch_size=None, num_workers=2)  # it is handed batches, and makes none
+    >>> for step, batch in enumerate(loader, 1):
+    ...     image = batch["s2l2a_10m"][~batch["is_pad"]]  # (sample, season, band, y, x), without what fills it up
+    ...     state = dataset.state_dict(step)  # small: saved with the model
+    ...     break
+    >>> dataset.load_state_dict(state)  # the next iteration delivers what is left of the epoch, on any ranks
+    >>> len(batch["key"]) + sum(len(more["key"]) for more in loader) >= dataset.index.splits["train"].samples
+    True
+    >>> sample = dataset.by_id()[batch["key"][0]]  # one of them, by its location
+    """
 
     def __init__(
         self,
@@ -108,6 +120,14 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
             dtype = str(place.dtype).removeprefix("torch.")
             unit = "normalised" if place.scale is not None else place.entry.unit
             lines.append(f"{place.name}: {dtype} ({', '.join(axes + sides)}), {unit}")
+        if (target := self.index.target) is not None:
+            names = ", ".join(map(str, target.classes or ()))
+            what = (
+                f"one of {counted(len(target.classes), 'class')}: {shortened(names, 80)}"
+                if target.classes
+                else "a number"
+            )
+            lines.append(f"label: {target.column}, {what}")
         return f"<ShardDataset {f'{chr(10)}  '.join(lines)}>"
 
     def __getitem__(self, key: object) -> Any:

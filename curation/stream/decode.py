@@ -279,13 +279,13 @@ class Decoder:
             shown[number] = np.reshape(held.ok, shown.shape[1:])
             if held.names is not None:
                 times = out[f"{source}_time"]
-                told = [f.times.get(source, -1) for of in found for f in of]
-                if held.steps is None and tuple in map(type, told):
+                stated = [f.times.get(source, -1) for of in found for f in of]
+                if held.steps is None and tuple in map(type, stated):
                     raise DamageError(
                         f"{self._where}: sample {key}: its meta.json says several times of {source!r}, the index one: "
                         "pack it again"
                     )
-                filled = told if held.steps is None else [_filled(t, held.steps) for t in told]
+                filled = stated if held.steps is None else [_filled(t, held.steps) for t in stated]
                 times[number] = np.reshape(filled, times.shape[1:])
                 if not held.of_children:
                     lacking = {n for n, ok in zip(held.names, held.ok[0], strict=True) if not ok}

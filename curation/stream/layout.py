@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from curation.errors import ConfigError, DamageError
 from curation.format.index import ArrayEntry, Index
+from curation.format.names import LABEL
 from curation.format.payload import npy_header
 from curation.stream.plan import Drawing
 from curation.stream.resample import Upsample
@@ -140,14 +141,16 @@ def layout(index: Index, selection: Selection, where: str) -> Layout:
     fine_m = min((e.res_m for e in entries.values() if e.res_m is not None), default=1.0)
     # Pixels of a footprint in degrees have no size in metres: such an array goes by itself.
     factors = {n: 1 if e.res_m is None else _factor(n, e.res_m, fine_m) for n, e in entries.items()}
-    drawing = _drawing(selection, entries, factors, fine_m)
+    # The finest pixels cover the footprint and no more; coarser ones, where they do not divide it, reach beyond it.
+    side = min((e.shape[1] * factors[n] for n, e in entries.items()), default=0)
+    drawing = _drawing(selection, entries, factors, fine_m, side)
     drawn = 2 if selection.views else selection.drawn
     axis = drawn or len(selection.seasons)
     children = index.children if any(e.of_children for e in entries.values()) else 0
     places = []
     for name, entry in entries.items():
         fine = selection.upsample is not None
-        size = selection.crop_px or entry.shape[1] * factors[name]
+        size = selection.crop_px or (side if fine else entry.shape[1] * factors[name])
         scale, shift = _normal(index, name, where) if selection.normalize and entry.role == "data" else (None, None)
         dtype = selection.dtype or (torch.float32 if scale is not None else None)
         dtype = dtype if dtype is not None and entry.role == "data" else STORED[entry.dtype]
@@ -182,10 +185,13 @@ def layout(index: Index, selection: Selection, where: str) -> Layout:
     own = {"key", *_facts(selection, (), axis, 0, children)}
     more, values = _annotated(index, selection)
     facts |= more
-    given = {e.source: {f"{e.source}_ok", f"{e.source}_time"} for e in entries.values()}
+    if index.target is not None:
+        facts[LABEL] = ((), np.dtype("f4" if index.target.classes is None else "i8"))
+        facts[f"{LABEL}_ok"] = ((), np.dtype(bool))
+    of_sources = {e.source: {f"{e.source}_ok", f"{e.source}_time"} for e in entries.values()}
     if taken := [n for n in entries if n in facts or n in own]:
         raise DamageError(f"{where}: arrays {taken} are called as other entries of a sample: rename them")
-    if taken := [s for s, names in given.items() if names & own]:
+    if taken := [s for s, names in of_sources.items() if names & own]:
         raise DamageError(f"{where}: sources {taken} would name entries that a sample has anyway: rename them")
     return Layout(selection, tuple(places), facts, values, drawing)
 
@@ -251,7 +257,9 @@ def _factor(name: str, res_m: float, fine_m: float) -> int:
     return factor
 
 
-def _drawing(selection: Selection, entries: dict[str, ArrayEntry], factors: dict[str, int], fine_m: float) -> Drawing:
+def _drawing(
+    selection: Selection, entries: dict[str, ArrayEntry], factors: dict[str, int], fine_m: float, side: int
+) -> Drawing:
     drawn = {"seasons": 2, "crops": 1}[selection.views] if selection.views else selection.drawn
     sets = {n: [s for s in selection.seasons if s in e.seasons] for n, e in entries.items() if not e.is_static}
     if drawn is not None and any(s != list(selection.seasons) for s in sets.values()):
@@ -263,23 +271,22 @@ def _drawing(selection: Selection, entries: dict[str, ArrayEntry], factors: dict
         raise ConfigError(f"{drawn} seasons to draw, expected 1 to {len(selection.seasons)}: {list(selection.seasons)}")
     if selection.views == "crops" and selection.crop_px is None:
         raise ConfigError("views = 'crops' wants crop_px: two views of one season that are not cropped are the same")
-    sizes = {n: e.shape[1] * factors[n] for n, e in entries.items()}
-    size, crop = min(sizes.values(), default=0), selection.crop_px
+    sizes, crop = {n: e.shape[1] * factors[n] for n, e in entries.items()}, selection.crop_px
     if beside := [n for n, e in entries.items() if e.has_offsets and (selection.upsample or crop is not None)]:
         raise ConfigError(
             f"crop_px, upsample: {beside} begin beside the corner of their footprint, by other pixels in each sample "
             "(`<array>_offset_m`), so that they nest in no common grid: read them whole, or apart"
         )
-    if selection.upsample and len(set(sizes.values())) > 1:
+    if selection.upsample and any(size != side and size - side >= factors[n] for n, size in sizes.items()):
         raise ConfigError(f"upsample: footprints of {sizes} finest pixels; expected all alike: read them apart")
     step = 1 if selection.upsample else math.lcm(*factors.values()) if factors else 1
-    if crop is not None and (not 0 < crop <= max(size, 1) or crop % step):
+    if crop is not None and (not 0 < crop <= max(side, 1) or crop % step):
         allowed = f"multiples of {step} " if step > 1 else ""
         reason = (
             f", since pixels of {sorted({e.res_m for e in entries.values() if e.res_m})} m are read" if step > 1 else ""
         )
         raise ConfigError(
-            f"crop_px = {crop}: expected {allowed}from {step} to {size // step * step} (pixels of {fine_m} m{reason}); "
+            f"crop_px = {crop}: expected {allowed}from {step} to {side // step * step} (pixels of {fine_m} m{reason}); "
             "choose another, other fields, or upsample"
         )
     return Drawing(
@@ -287,7 +294,7 @@ def _drawing(selection: Selection, entries: dict[str, ArrayEntry], factors: dict
         drawn=drawn,
         twice=selection.views == "crops",
         views=2 if selection.views else 1,
-        slack_px=0 if crop is None else size - crop,
+        slack_px=0 if crop is None else side - crop,
         step_px=step,
         centred=selection.crop == "center",
     )

@@ -15,6 +15,7 @@ import torch
 import torch.utils.data
 
 from curation.errors import ConfigError
+from curation.format.names import LABEL
 from curation.stream import plan
 from curation.stream.batch import Shape
 from curation.stream.cache import DiskCache
@@ -150,7 +151,8 @@ def open_shards(
         mix_shards: shuffle among so many shards at a time (hard disks, caches); among all where None. Each shard
             of `curate pack` mixes all places, so that batches stay as mixed (`shards/README.md` has the numbers).
         balance: draw as many samples as there are, with repeats, instead of each once: for each label equally often,
-            and for it in proportion to how much of it a sample has (its label fractions).
+            and for it in proportion to how much of it a sample has (its label fractions); where there is a target with
+            classes, for each class of it equally often.
         remainder: `mask` fills the last step with repeats that `is_pad` marks; `drop` leaves out what does not fill a
             step on every rank (`dropped()` names it).
         rank: of this process. Where None it is asked for when an iteration begins, not now: of torch.distributed where that
@@ -203,7 +205,8 @@ def open_shards(
     chosen = _chosen("seasons", seasons, opened.index.seasons)
     arrays = opened.index.arrays
     there = tuple(n for n in sorted(arrays) if arrays[n].is_static or not set(arrays[n].seasons).isdisjoint(chosen))
-    beside = (*sorted(opened.index.annotations), *sorted(opened.index.columns))
+    target = {LABEL} if opened.index.target else set()  # it comes anyway, also where its column is called so
+    beside = (*sorted(opened.index.annotations), *sorted({*opened.index.columns} | target))
     names = _chosen("fields", fields, (*sorted(arrays), *beside))
     if fields is not None and (without := [n for n in names if n not in (*there, *beside)]):
         raise ConfigError(f"fields: {without} have none of the seasons {list(chosen)}: {arrays[without[0]].seasons}")
@@ -218,7 +221,7 @@ def open_shards(
         upsample=upsample,
         normalize=normalize,
         annotations=tuple(n for n in names if n in opened.index.annotations),
-        columns=tuple(n for n in names if n in opened.index.columns),
+        columns=tuple(n for n in names if n in opened.index.columns and n not in target),
     )
     _check_memory(opened, selection, batch_size or 1)
     return ShardDataset(

@@ -23,6 +23,7 @@ from curation.errors.words import counted
 from curation.format.index import INDEX, FileEntry, Index, SplitEntry
 from curation.format.names import META, split_member
 from curation.format.table import MemberTable, read_members, shard_of_samples
+from curation.format.target import TargetEntry
 from curation.model import LOCATION_ID
 from curation.store import full
 from curation.store.afterwards import Leavings
@@ -274,7 +275,8 @@ _copies = Leavings()
 def weights(opened: OpenSplit) -> NDArray[np.float64]:
     """Weights of the samples that balance their labels: float64, (samples,), adding up to 1.
 
-    From the mean over a sample's seasons of the label fractions in the samples table, or from those of the annual map.
+    By the classes of the target, where the dataset has one with classes; else from the mean over a sample's seasons of the
+    label fractions in the samples table, or from those of the annual map.
 
     Raises:
         ConfigError: the dataset has no labels, was packed without their fractions, or these are of no sample known.
@@ -282,6 +284,8 @@ def weights(opened: OpenSplit) -> NDArray[np.float64]:
     store = Store(opened.url_as_asked)
     where, entry = store.where(opened.entry.samples_table.name), opened.entry
     data = _checked(store, entry.samples_table)
+    if (target := opened.index.target) is not None and target.classes is not None:
+        return label_weights(_one_hot(_columns(data, where, [target.column], entry), target, where))
     names = set(pq.read_schema(io.BytesIO(data)).names)  # a file that was read when the split was opened
     columns = [c for s in opened.index.seasons if (c := f"fractions_{s}") in names] or ["fractions_static"]
     labels = len(opened.index.label_names)
@@ -298,6 +302,25 @@ def weights(opened: OpenSplit) -> NDArray[np.float64]:
     total = np.where(known[:, :, None], stacked, 0).sum(axis=0)
     count = known.sum(axis=0)[:, None]
     return label_weights(np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32))
+
+
+def _one_hot(table: pa.Table, target: TargetEntry, where: str) -> NDArray[np.float32]:
+    """The rows of the target's column as shares of its classes, NaN where unknown: float32, (samples, classes)."""
+    column, numbers = table.column(target.column), target.numbers
+    if pa.types.is_nested(column.type):
+        raise DamageError(f"{where}: {target.column!r} of {column.type}, expected classes of the target: pack again")
+    values = column.to_pylist()
+    out = np.full((len(values), len(numbers)), np.nan, np.float32)
+    for number, value in enumerate(values):
+        if value is None:
+            continue
+        if value not in numbers:
+            raise DamageError(
+                f"{where}: row {number}: {reprlib.repr(value)} is none of the target's classes: pack again"
+            )
+        out[number] = 0
+        out[number, numbers[value]] = 1
+    return out
 
 
 def _fractions(column: pa.ChunkedArray, labels: int, where: str) -> NDArray[np.float32]:

@@ -123,21 +123,21 @@ def _sides(store: Store, samples: Mapping[str, str], found: Verified) -> None:
     """Checks that what is told of every place's split is what its sample is of."""
     where = store.where(paths.SPLIT)
     try:
-        told = splits.recorded(store)
+        sides = splits.packed_sides(store)
     except DamageError as err:
         found.faults.append(str(err))
         return
-    if told is None:
+    if sides is None:
         if (
             store.head(paths.RELEASE) is not None
         ):  # else shards were copied alone, which say of themselves what they are
             found.faults.append(f"{where}: is not there, and is told by it what was packed as what; pack again")
         return
-    wrong = [key for key, split in samples.items() if told.get(key) != split]
+    wrong = [key for key, split in samples.items() if sides.get(key) != split]
     if wrong:
         key = wrong[0]
         found.faults.append(
-            f"{where}: tells {key} as {told.get(key, 'nothing')}, packed as {samples[key]} ({len(wrong)} such samples); "
+            f"{where}: tells {key} as {sides.get(key, 'nothing')}, packed as {samples[key]} ({len(wrong)} such samples); "
             "pack again"
         )
 

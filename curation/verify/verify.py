@@ -27,7 +27,7 @@ def verify(dataset: Dataset, store: Store) -> Verified:
         ConfigError: there is nothing to verify, or a cube is in another format than this release's.
     """
     found = Verified()
-    recorded: set[str] = set()
+    ledger_keys: set[str] = set()
     with Doing("verify: listing what is there", often_short=True):
         names = cube_names(store)
         has_more = next(iter(store.list(paths.CUBES)), None) is not None
@@ -47,9 +47,9 @@ def verify(dataset: Dataset, store: Store) -> Verified:
         found.cubes += 1
         cube = Cube(dataset.level_of(region), paths.region_of(region), season)
         opened = cubes[cube.prefix] = CubeCheck(cube, ledger)
-        recorded |= check_cube(store, opened, found)
+        ledger_keys |= check_cube(store, opened, found)
     for stat in store.list(paths.CUBES):
-        if stat.key in recorded or stat.key.startswith(tuple(unknown)):
+        if stat.key in ledger_keys or stat.key.startswith(tuple(unknown)):
             continue
         its = cubes.get(paths.cube(*paths.cube_of(stat.key)))
         if its is not None and its.goes_on_with(stat.key):

@@ -74,7 +74,7 @@ def connect(
     if scheduler == "none":
         yield None
         return
-    with dask.config.set(CONFIG), _told_to_who_debugs(), contextlib.ExitStack() as stack:
+    with dask.config.set(CONFIG), _dask_logging_through_ours(), contextlib.ExitStack() as stack:
         try:
             if scheduler == "local":
                 log.info("dask: starting a cluster on this machine")
@@ -138,7 +138,7 @@ class _OneLine(logging.Handler):
 
 
 @contextlib.contextmanager
-def _told_to_who_debugs() -> Iterator[None]:
+def _dask_logging_through_ours() -> Iterator[None]:
     """Dask's own logging in this process goes by way of ours."""
     before = []
     for name in ("distributed", "distributed.client", "tornado", "tornado.application"):  # Dask gave them handlers

@@ -223,7 +223,7 @@ class Counting(_Shown):
             parts.append(f"{done / seconds:.3g} {many}/s")
         if size:
             parts.append(
-                " ".join(filter(None, [told_bytes(size), self.bytes_are, f"at {told_bytes(size / seconds)}/s"]))
+                " ".join(filter(None, [shown_bytes(size), self.bytes_are, f"at {shown_bytes(size / seconds)}/s"]))
             )
         parts.append(clock(seconds))
         if self.total is not None and 0 < done < self.total:
@@ -253,7 +253,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def told_bytes(size: float) -> str:
+def shown_bytes(size: float) -> str:
     """A number of bytes for a person: `83 B`, `1.2 GB`."""
     for unit in ("B", "kB", "MB", "GB"):
         if size < 999.5:

@@ -37,7 +37,7 @@ SETTLE_S = 0.3
 AGAIN_S = 0.05
 """Seconds after which a signal that was raised in vain is raised again."""
 
-_GIVEN_BACK = "ignore:resource_tracker:UserWarning"
+_SILENT_TRACKER = "ignore:resource_tracker:UserWarning"
 """Python's option by which its resource tracker gives back what killed processes left, and says nothing of it."""
 
 
@@ -160,11 +160,11 @@ def _start_tracker() -> None:
 
     Blosc makes one in each worker, and a worker that is busy is killed: that it was given back is no news to anybody.
     """
-    sys.warnoptions.append(_GIVEN_BACK)
+    sys.warnoptions.append(_SILENT_TRACKER)
     try:
         resource_tracker.ensure_running()
     finally:
-        sys.warnoptions.remove(_GIVEN_BACK)
+        sys.warnoptions.remove(_SILENT_TRACKER)
 
 
 def _end_now(code: int) -> NoReturn:

@@ -65,7 +65,7 @@ def main() -> None:
             store = Store(Path(folder) / name.replace(" ", "-"))
             regions = selection.asked_regions(made, catalog, "lower-rhine")
             searches = Searches(made, catalog, store)
-            drawn = order.curve_order(draw.select(draw.draw(made, regions), regions))
+            drawn = order.hilbert_order(draw.select(draw.draw(made, regions), regions))
             for season in made.season_names():
                 here = cube.cube_of(made, regions[0].name, season, drawn)
                 searches.run(candidates.wanted(made, season, drawn))

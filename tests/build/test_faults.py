@@ -271,6 +271,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faults]:
     planetary_computer.settings.Settings.get.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "stage"),
     [*crossed([f for f in CAUSES if f not in ALIKE], STAGES), *fast([], itertools.product(ALIKE, STAGES))],
@@ -297,6 +298,7 @@ def test_a_scene_that_stays_unreadable_is_passed_over_with_its_cause(faults, tmp
     assert outcomes(curate) == found, "what is settled stays"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     fast(("503", "stall", "short"), ["expired", "429", "503", "reset", "stall", "truncate", "short", "whole"]),

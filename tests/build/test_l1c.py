@@ -80,6 +80,7 @@ def test_level_1c_is_on_the_scale_of_level_2a_and_goes_with_it(world: tiny.World
             np.testing.assert_array_equal(patch[f"s2l1c_{res_m}m"].values, wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("offset", "baseline", "bands", "told"),
     [

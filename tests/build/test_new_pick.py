@@ -15,7 +15,7 @@ from curation.recipe import files
 from tests import world as tiny
 from tests.run import Curate
 
-FIRST_AFTER = '''
+NEXT_AFTER = '''
 """The first scene after that of another source."""
 
 from curation.build.pixels import read_all
@@ -26,7 +26,7 @@ from curation.recipe.sources import Pick
 from curation.scenes import rank
 
 
-class FirstAfter(Pick):
+class NextAfter(Pick):
     """The first that covers the place, whichever way it flew."""
 
     tried = True
@@ -89,11 +89,12 @@ def put(mine: Curate, old: str, new: str, **tables: str) -> None:
     mine.world.recipe.write_text(mine.world.recipe.read_text().replace(f"{old} = ", f"{new} = "))
 
 
+@pytest.mark.slow
 def test_a_new_pick_is_one_file_and_the_source_that_names_it(mine: Curate, tmp_path: Path, monkeypatch):
     (tmp_path / "picks").mkdir()
-    (tmp_path / "picks/first_after.py").write_text(FIRST_AFTER)
+    (tmp_path / "picks/next_after.py").write_text(NEXT_AFTER)
     monkeypatch.setattr(picks, "__path__", [*picks.__path__, str(tmp_path / "picks")])
-    put(mine, "s1rtc", "s1after", pick='name = "first-after"\ngoes_with = "s2l2a"\nat_most_days = 12\n')
+    put(mine, "s1rtc", "s1after", pick='name = "next-after"\ngoes_with = "s2l2a"\nat_most_days = 12\n')
     assert mine("build", "--season", "summer") == 0
     stored = xr.open_zarr(mine.folder / "cubes/europe/summer.zarr")
     ok = stored.isel(patch=np.flatnonzero(stored.status.values == Status.OK))

@@ -55,6 +55,7 @@ def test_a_patch_says_where_its_radar_s_orbit_is_from_and_which_slice_of_which_s
     assert found == ["RESORB", "14", "sentinel-1a"]
 
 
+@pytest.mark.slow
 def test_a_recipe_that_wants_precise_orbits_takes_no_other_nor_the_direction_that_has_none(mine: Curate):
     # The descending scene of July covers the north alone; by the counts of all scenes the places keep to ascending.
     told(mine, WANTED, ascending="RESORB", descending="poeorb")
@@ -72,6 +73,7 @@ def test_a_recipe_that_wants_precise_orbits_takes_no_other_nor_the_direction_tha
     assert set(left.values()) == {"orbit_imprecise"}
 
 
+@pytest.mark.slow
 def test_a_scene_that_says_nothing_of_its_orbit_is_not_taken_for_a_precise_one(mine: Curate):
     told(mine, WANTED, ascending=None, descending=None)
     assert mine("build", "--season", "summer") == 0

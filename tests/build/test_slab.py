@@ -32,6 +32,7 @@ def test_every_patch_ends_as_the_world_says(built: Curate, season: str, reasons:
         assert str(stored.reason.sel(patch=tiny.name(*place)).values) == expected
 
 
+@pytest.mark.slow
 def test_sentinel_2_is_cropped_and_harmonised_exactly(built: Curate):
     # The chosen scene is of baseline 05.00: its +1000 must be gone, its reprocessed older twin not used.
     stored = cube(built, "summer")

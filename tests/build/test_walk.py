@@ -230,6 +230,71 @@ def test_a_mask_that_calls_nearly_all_snow_is_believed_only_where_no_other_passe
     assert built(winter.ready()).scenes == (snowy,)
 
 
+# --- by time alone -------------------------------------------------------------------------------------------------
+
+
+def with_picks(dates: Dates, *, s2: str = "'clearest'", s1: str = "", **quality: Any) -> Curate:
+    """What builds a recipe that says other picks; without Sentinel-2 where `s2` is empty."""
+    curate = dates.ready(sources=f"s1rtc = {{ pick = {s1} }}" if s1 else "", **quality)
+    own = f's2l2a = {{ bands = ["B04"], pick = {s2} }}' if s2 else ""
+    dates.recipe.write_text(dates.recipe.read_text().replace('s2l2a = { bands = ["B04"] }', own))
+    return curate
+
+
+@pytest.mark.parametrize(
+    ("pick", "day"), [("'first-after'", "0720"), ("'latest-before'", "0709"), ("{ name = 'nearest' }", "0720")]
+)
+def test_a_scene_is_taken_by_time_alone_where_the_pick_says_so(dates: Dates, pick: str, day: str):
+    # The anchor is the 15th. The nearest of all is cloudy, and so is the next one after.
+    for when, cloud in (("0601", 0), ("0709", 0.05), ("0714", 0.5), ("0716", 0.5), ("0720", 0.08), ("0722", 0)):
+        dates.mask(f"2021-{when[:2]}-{when[2:]}", {CLOUD: cloud})
+    assert built(with_picks(dates, s2=pick)).scenes == (f"S2A_2021{day}",)
+
+
+def test_where_no_scene_is_on_the_side_that_is_asked_for_that_is_told(dates: Dates):
+    dates.mask("2021-07-10", {})
+    curate = with_picks(dates, s2="'first-after'")
+    assert reason(curate) == "wrong_side:s2l2a"
+    assert built(curate).status is Status.ABSENT
+
+
+def test_radar_stands_alone_and_takes_the_next_where_the_nearest_has_no_pixels(dates: Dates):
+    dates.radar("2021-07-15", zeros_m=6_000)
+    near = dates.radar("2021-07-18")
+    dates.radar("2021-07-10")
+    curate = with_picks(dates, s2="", s1="{ name = 'nearest' }")
+    assert built(curate, "s1rtc").scenes == (near,)
+    stored = xr.open_zarr(curate.folder / "cubes" / "europe" / "summer.zarr").isel(patch=0)
+    assert stored.s1rtc_time.values.astype("datetime64[m]") == np.datetime64("2021-07-18T05:50")
+    assert float(stored.s1rtc_10m.min()) > 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "scene"),
+    [
+        ("", "0715_desc"),
+        (", orbit = 'ascending'", "0716_asce"),
+        (", one_relative_orbit = true", "0719_asce"),
+        (", one_orbit_direction = true", "0716_asce"),
+    ],
+)
+def test_radar_keeps_to_the_orbit_that_is_asked_for(dates: Dates, keys: str, scene: str):
+    for day, direction, orbit in (
+        ("2021-07-15", "descending", 37), ("2021-07-16", "ascending", 15), ("2021-07-19", "ascending", 88),
+        ("2021-07-30", "ascending", 88),
+    ):  # fmt: skip
+        dates.s1(day, direction)
+        dates.items[-1]["properties"]["sat:relative_orbit"] = orbit
+    curate = with_picks(dates, s2="", s1=f"{{ name = 'nearest'{keys} }}")
+    (found,) = built(curate, "s1rtc").scenes
+    assert found.endswith(scene.split("_")[1])
+    assert f"2021{scene[:4]}" in found
+    stored = xr.open_zarr(curate.folder / "cubes" / "europe" / "summer.zarr").isel(patch=0)
+    if keys:
+        assert str(stored.s1rtc_orbit_state.values)[:4] == scene.split("_")[1]
+        assert int(stored.s1rtc_relative_orbit) == {"0716": 15, "0719": 88}[scene[:4]]
+
+
 # --- what is refused, and what for ---------------------------------------------------------------------------------
 
 

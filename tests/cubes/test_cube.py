@@ -116,6 +116,7 @@ def chunk_objects(folder: Path) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "zarr.json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "season"),
     fast([("middle", "summer")], itertools.product(["first", "middle", "last"], ["static", "summer"])),

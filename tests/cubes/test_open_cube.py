@@ -19,6 +19,7 @@ def whole(built: Curate) -> xr.Dataset:
     return curation.open_cube(built.folder, "europe").load()
 
 
+@pytest.mark.slow
 def test_it_holds_what_the_cubes_hold(built: Curate, whole: xr.Dataset):
     cube = whole
     assert list(cube.season.values) == ["summer", "autumn"]

@@ -144,6 +144,7 @@ def spoilt(cube: Cube, name: str, chunk: bytes) -> bytes:
     return cube.encode(name, pixels)
 
 
+@pytest.mark.slow
 def test_damage_in_facts_is_not_made_official_by_a_build_of_more_patches(half, tmp_path: Path, capsys):
     mine, job = half[0].copy(tmp_path), half[1]
     (fact,) = (f for f in here(job).facts if f.name == "s2l2a_time")

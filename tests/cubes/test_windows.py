@@ -176,6 +176,7 @@ def test_searches_are_one_for_each_window_as_the_estimate_said(events, tmp_path)
     assert not list(fresh.list(""))
 
 
+@pytest.mark.slow
 def test_the_same_comes_of_an_api(events, tmp_path):
     served = Served(events.world.items)
     with serving(served.answer) as url:
@@ -207,6 +208,7 @@ def test_another_date_of_a_location_is_refused_wherever_the_old_one_was_used(wor
     assert mine() == 0
 
 
+@pytest.mark.slow
 def test_pictures_and_pages_tell_windows(events, tmp_path, capsys):
     cube = contents.opened(events.dataset, events.store, "europe", "post")
     for spot, want in (

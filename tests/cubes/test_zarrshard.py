@@ -54,6 +54,22 @@ def test_a_partial_shard_of_zarr_is_parsed(tmp_path):
     assert list(zarrshard.parse((tmp_path / "a/c/0/0/0").read_bytes(), 4, "here")) == [2]
 
 
+@given(CHUNKS, st.integers(1, 120))
+@settings(deadline=None)
+def test_runs_are_bytes_that_stand_together_and_no_more_than_asked_for(made, most):
+    slots, chunks = made
+    data = zarrshard.assemble(chunks, slots)
+    wanted = {
+        s: i for s, i in zarrshard.parse_index(data[-zarrshard.index_size(slots) :], slots, "here").items() if s % 4
+    }
+    runs = zarrshard.runs(wanted, most)
+    assert [slot for run in runs for slot in run] == list(wanted)
+    for run in runs:
+        (first, _), (last, length) = wanted[run[0]], wanted[run[-1]]
+        assert data[first : last + length] == b"".join(chunks[s] for s in run)
+        assert last + length - first <= most or len(run) == 1
+
+
 DATA = zarrshard.assemble({0: b"abc", 2: b"defgh"}, 3)
 
 

@@ -36,6 +36,7 @@ def _read(archive: Archive, scene: scenes.Scene2, asset: str) -> np.ndarray:
         return file.read(1)
 
 
+@pytest.mark.slow
 def test_a_product_processed_again_differs_by_its_offset_alone(archive):
     old, new = _scene("2021-04-26", "32ULB", "03.00"), _scene("2021-04-26", "32ULB", "05.00")
     assert old.id != new.id
@@ -59,6 +60,7 @@ def test_both_zones_show_the_same_ground(archive):
     assert np.corrcoef(warped[both].astype(float), b[both].astype(float))[0, 1] > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("date", "tile"),
     fast([("2021-07-14", "23KLP")], [("2021-02-15", "31UGS"), ("2021-04-26", "32ULB"), ("2021-07-14", "23KLP")]),
@@ -101,6 +103,7 @@ def test_water_is_dark_to_the_radar_and_towns_are_bright(archive):
     assert water < trees - 5 < built - 5
 
 
+@pytest.mark.slow
 def test_zeros_and_nodata_at_a_radar_swaths_edge(archive):
     scene = next(s for s in scenes.s1_scenes() if s.acquired.zeros_m and s.region.name == "sao-paulo")
     with rasterio.open(archive.path(Key("sentinel-1-rtc", scene.id, "vh"))) as file:
@@ -110,6 +113,7 @@ def test_zeros_and_nodata_at_a_radar_swaths_edge(archive):
     assert vh[vh > 0].min() >= 1e-5 * 0.99
 
 
+@pytest.mark.slow
 def test_labels_err_in_a_few_places_and_the_versions_differ(archive):
     maps = []
     for item in ("ESA_WorldCover_10m_2020_v100_S24W048", "ESA_WorldCover_10m_2021_v200_S24W048"):

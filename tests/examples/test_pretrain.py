@@ -100,6 +100,7 @@ def test_a_vision_transformer_knows_where_a_token_lies():
     assert not torch.allclose(model(image), model(image.mT), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_training_tells_locations_apart_whose_views_are_alike():
     torch.manual_seed(0)
     model, colours = pretrain.Pretraining("tiny", 3), 0.1 * torch.randn(8, 3, 1, 1)
@@ -153,6 +154,7 @@ def test_it_trains_and_tells_scores_speed_and_waiting(packed, capsys):
     assert [line[:10].strip() for line in out.splitlines()[-8::2]] == ["shuffled", "random", "soft 0", "soft 0.5"]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_scores(packed, capsys):
     def scores():
         command(packed, "--seeds", 1)
@@ -161,6 +163,7 @@ def test_the_same_seed_gives_the_same_scores(packed, capsys):
     assert scores() == scores()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed_after", [2, 3, 5])
 def test_resumed_it_trains_on_the_rest_and_ends_where_an_undisturbed_run_ends(
     packed, tmp_path, monkeypatch, capsys, killed_after

@@ -12,9 +12,10 @@ import webdataset
 import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from curation.errors import ConfigError, DamageError
-from curation.format.annotations import AnnotationEntry
+from curation.format.annotations import AnnotationEntry, ColumnEntry
 from curation.format.content import ContentHash, iter_arrays, sample_digest
 from curation.format.index import (
     ArrayEntry,
@@ -30,6 +31,7 @@ from curation.format.names import BLOCK, META
 from curation.format.payload import encode
 from curation.format.table import members_to_arrow, read_members
 from curation.format.tar import Sample, meta_bytes, scan_tar, write_tar
+from curation.format.target import TargetEntry
 
 SEASONS = ("winter", "summer")
 ENTRIES = {
@@ -121,6 +123,41 @@ def test_an_index_of_version_2_is_read_and_means_what_it_meant():
     assert (read.arrays["no2_4px"].res_m, read.arrays["s1_10m"].of_children) == (None, True)
     assert read.splits["train"].shards[1].samples == 1
     assert read.statistics["s2_10m"]["B03"] == BandStatistics(None, None, None, None, 0)
+
+
+COLUMNS = {"crop": ColumnEntry("crop", "text"), "code": ColumnEntry("code", "number")}
+
+
+@pytest.mark.parametrize(
+    "target", [TargetEntry("crop", ("maize", "rice")), TargetEntry("code", (3, -1)), TargetEntry("code", None)]
+)
+def test_a_target_reads_back_and_without_one_there_is_no_such_key(target):
+    made = structs.replace(index(), columns=COLUMNS, target=target)
+    again = Index.from_bytes(made.to_bytes())
+    assert again.target == target
+    assert again.to_bytes() == made.to_bytes()
+    assert "target" not in index().to_json()
+    assert Index.from_bytes(index().to_bytes()).target is None
+
+
+@pytest.mark.parametrize(
+    ("target", "match"),
+    [
+        ({"column": "crop", "classes": [3]}, r"target: classes \(3,\) of column 'crop', which is text"),
+        ({"column": "code", "classes": ["a"]}, r"of column 'code', which is number"),
+        ({"column": "crop", "classes": None}, r"classes None of column 'crop'"),
+        ({"column": "kind", "classes": ["a"]}, r"column 'kind', expected one of \['code', 'crop'\]"),
+        ({"column": "crop", "classes": ["a", "a"]}, r"target: classes: got \('a', 'a'\), expected each once"),
+        ({"column": "crop", "classes": []}, r"target: classes: got \(\), expected each once"),
+        ({"column": "code", "classes": [1, "a"]}, r"expected each once, text or whole numbers"),
+        ({"column": "code", "classes": [True]}, r"target\.classes\[0\]: got True"),
+        ({"column": "crop"}, r"target: .*missing required field `classes`"),
+    ],
+)
+def test_a_target_that_columns_cannot_have_is_refused(target, match):
+    value = structs.replace(index(), columns=COLUMNS).to_json() | {"target": target}
+    with pytest.raises(DamageError, match=match):
+        Index.from_json(value)
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ What is not there is skipped, loudly: each line says what was not tested, what i
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -88,13 +88,16 @@ def command(tmp_path_factory: pytest.TempPathFactory, logs: Path, folder: Path) 
 @pytest.fixture(scope="session")
 def plain(command: Command, empty_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """What all others are compared with: the embedded Earth, asked as anybody may, into a folder."""
-    root = tmp_path_factory.mktemp("plain")
-    return command("plain", "embedded", str(root), functools.partial(below, root), scheduler="none")
+    return into_folder(command, tmp_path_factory.mktemp("plain"), "plain", "embedded", scheduler="none")
 
 
-def below(root: Path) -> dict[str, bytes]:
-    """The files of a root, by their keys."""
-    return {name.removeprefix(f"{root}/"): data for name, data in files_below(root).items()}
+def into_folder(command: Command, root: Path, name: str, catalog: str, **how: Any) -> Made:
+    """A run whose root is a folder; `how` as of the command."""
+
+    def written() -> dict[str, bytes]:
+        return {key.removeprefix(f"{root}/"): data for key, data in files_below(root).items()}
+
+    return command(name, catalog, str(root), written, **how)
 
 
 # ---- what has to be there, asked before anything is started ------------------------------------------------------------
@@ -211,8 +214,7 @@ def by_slurm(
     root = tmp_path_factory.mktemp("by-slurm")
     with slurm.dask_cluster(logs, reading) as cluster:
         assert cluster.jobs == ["1"], "the worker says that it is Slurm's first job"
-        written = functools.partial(below, root)
-        yield command("slurm", catalog, str(root), written, scheduler=cluster.address, env=reading)
+        yield into_folder(command, root, "slurm", catalog, scheduler=cluster.address, env=reading)
 
 
 @pytest.fixture(scope="session")
@@ -228,6 +230,4 @@ def by_gateway(
     root = tmp_path_factory.mktemp("by-gateway")
     with gateway.dask_cluster(tmp_path_factory.mktemp("gateway"), logs, reading) as cluster:
         known.words |= cluster.secrets
-        written = functools.partial(below, root)
-        env = reading | cluster.env
-        yield command("gateway", catalog, str(root), written, scheduler=cluster.address, env=env)
+        yield into_folder(command, root, "gateway", catalog, scheduler=cluster.address, env=reading | cluster.env)

@@ -125,6 +125,7 @@ def east(sample):
     assert stock["meta.json"]["seasons"]["summer"]["sources"]  # what a function does to its copy is not written
 
 
+@pytest.mark.slow
 def test_code_of_a_recipe_is_not_executed_unasked(built: Curate, tmp_path: Path, capsys):
     told = tmp_path / "executed"
     mine = own(built, tmp_path, CONSTANT, f'open({str(told)!r}, "w")\ndef caption(sample):\n    return "a place"\n')

@@ -25,7 +25,7 @@ from typing import Literal
 import numpy as np
 import pyarrow.compute as pc
 
-from curation.pack.sides import Rule, kept_apart
+from curation.pack.sides import Rule, buffered_sides
 
 
 class InSeason(Rule):
@@ -47,7 +47,7 @@ class InSeason(Rule):
     def sides(self, places, recipe):
         its, dates = recipe.seasons[self.season], places.table[self.date]
         within = pc.and_(pc.greater_equal(dates, its.start), pc.less(dates, its.end))
-        return kept_apart(places, np.asarray(within.combine_chunks().fill_null(False), dtype=bool), recipe)
+        return buffered_sides(places, np.asarray(within.combine_chunks().fill_null(False), dtype=bool), recipe)
 
     def unmatched(self, places):
         return [] if places.table[self.date].null_count == 0 else ["date: some location here has none: it is train"]
@@ -74,6 +74,7 @@ def rewritten(built: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return rewrite
 
 
+@pytest.mark.slow
 def test_a_new_rule_is_one_file_and_the_recipe_that_names_it(built: Curate, rewritten, capsys):
     mine = rewritten('rule = "in-season"\ndate = "found"\nseason = "autumn"\nbuffer_km = 0.5')
     shutil.copytree(built.root, mine.root)
@@ -87,7 +88,7 @@ def test_a_new_rule_is_one_file_and_the_recipe_that_names_it(built: Curate, rewr
     capsys.readouterr()
     assert mine("pack") == 0
     assert "[split] date: some location here has none: it is train" in capsys.readouterr().err
-    assert split.recorded(mine.store) == {i: planned[i] for i in split.recorded(mine.store)}
+    assert split.packed_sides(mine.store) == {i: planned[i] for i in split.packed_sides(mine.store)}
     release = json.loads((mine.folder / "manifest/release.json").read_text())
     assert release["samples"]["val"] == 1
     assert release["samples"]["train"] > 0

@@ -134,6 +134,7 @@ def test_what_other_code_wrote_is_written_again(built: Curate, tmp_path, capsys,
     assert "(0 shards made before)" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_the_file_of_places_says_by_now_is_what_samples_say(built: Curate, tmp_path, capsys):
     shutil.copytree(built.world.folder, tmp_path / "own")
     mine = Curate(tiny.World(tmp_path / "own"), tmp_path / "root")
@@ -193,6 +194,7 @@ def relabelled(built: Curate, folder: Path, min_fraction: float = 0.5) -> Curate
     return curate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["s2l2a_10m/c/{}/0/0/0", "s2l2a_time/c/{}"])
 def test_a_cube_that_is_damaged_is_named_and_the_shards_packed_before_stay(
     built: Curate, tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str
@@ -243,7 +245,12 @@ sys.exit(cli.main({arguments!r}))
     ("at", "n", "readable"),
     fast(
         [("write_shard", 2, True), ("_put_in_place", 2, False)],
-        [("write_shard", 2, True), ("_put_in_place", 1, False), ("_put_in_place", 2, False), ("_release", 1, True)],
+        [
+            ("write_shard", 2, True),
+            ("_put_in_place", 1, False),
+            ("_put_in_place", 2, False),
+            ("release.content", 1, True),
+        ],
     ),
 )
 def test_killed_while_packing_anew_the_same_command_goes_on(
@@ -421,6 +428,7 @@ def test_radar_below_zero_is_counted_and_moves_no_statistics(tmp_path, monkeypat
             assert shares == rows.loc[meta["id"], "s1rtc_10m_floored_fraction_summer"].tolist()
 
 
+@pytest.mark.slow
 def test_radar_as_linear_power_keeps_its_sign(tmp_path, monkeypatch):
     folder = packed_below_zero(tmp_path, monkeypatch, "float32", -0.002)
     index = json.loads((folder / "index.json").read_text())
@@ -495,6 +503,7 @@ def test_neighbours_in_a_shard_are_no_nearer_than_random_pairs(built: Curate):
     assert plan.mixing(ordered) < 0.05  # the measure tells sorted from mixed
 
 
+@pytest.mark.slow
 def test_a_shard_s_bytes_do_not_depend_on_when_or_where_it_is_made(built: Curate, tmp_path):
     mine = Curate(built.world, tmp_path / "elsewhere")
     assert mine() == 0

@@ -146,6 +146,7 @@ column = true
 """
 
 
+@pytest.mark.slow
 def test_refined_labels_come_with_samples_the_index_and_the_report(built: Curate, tmp_path: Path):
     mine = own(built, tmp_path, RECIPE + "[labels.refine]\nleast_area_m2 = 0\n")
     assert mine("pack") == 0  # built in: no code of the user's is executed

@@ -61,8 +61,8 @@ def test_another_split_is_packed_from_the_same_places_and_cubes(built: Curate, t
     buffered = {d["id"] for d in dropped if d["reason"] == "buffer"}
     assert buffered
     assert {planned[i] for i in buffered} == {"buffer"}
-    assert split.recorded(mine.store) == {i: planned[i] for i in split.recorded(mine.store)}
-    assert samples["train"] | samples["val"] | buffered <= set(split.recorded(mine.store))
+    assert split.packed_sides(mine.store) == {i: planned[i] for i in split.packed_sides(mine.store)}
+    assert samples["train"] | samples["val"] | buffered <= set(split.packed_sides(mine.store))
     # And back again: the same bytes as before.
     capsys.readouterr()
     back = Curate(built.world, mine.root)
@@ -71,6 +71,7 @@ def test_another_split_is_packed_from_the_same_places_and_cubes(built: Curate, t
     assert back.hashes() == built.hashes()
 
 
+@pytest.mark.slow
 def test_a_column_of_the_file_splits_and_goes_into_the_table_of_samples(built: Curate, tmp_path, capsys):
     mine = with_split(built, tmp_path, 'rule = "column"\ncolumn = "kind"\nval = ["wood", "wod"]\nbuffer_km = 0.5')
     file = mine.world.folder / "places.csv"
@@ -103,7 +104,7 @@ def test_a_column_of_the_file_splits_and_goes_into_the_table_of_samples(built: C
             kind = said[sample["key"]]
             assert sample["kind"] == ("" if pd.isna(kind) else kind)
             assert sample["day"] == "2021-07-15T00:00:00Z"
-    packed = split.recorded(mine.store)
+    packed = split.packed_sides(mine.store)
     assert "buffer" in packed.values()
     (mine.folder / "shards/index.json").unlink()
     assert mine("report") == 0  # cubes do not say what the column holds: the draw does
@@ -129,6 +130,7 @@ def test_a_file_that_says_other_places_is_another_draw(built: Curate, tmp_path, 
         assert (mine.folder / "manifest/locations.parquet").read_bytes() == table
 
 
+@pytest.mark.slow
 def test_what_is_planned_and_what_is_packed_are_told_apart(built: Curate, tmp_path, capsys):
     mine = with_split(built, tmp_path, SMALL)
     known = split.known(mine.dataset.recipe, mine.store, lambda: pytest.fail("the release knows"))
@@ -149,9 +151,10 @@ def test_what_is_planned_and_what_is_packed_are_told_apart(built: Curate, tmp_pa
     assert "Split planned by the recipe, not packed yet: buffer " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_is_told_of_a_split_that_is_not_so_is_a_fault(built: Curate, tmp_path, capsys):
     mine = built.copy(tmp_path)
-    told = split.recorded(mine.store)
+    told = split.packed_sides(mine.store)
     first = next(iter(s["key"] for s in open_shards(str(mine.folder / "shards"), "train")))
     for bad, said in (
         (split.record(told | {first: "val"}), f"tells {first} as val, packed as train (1 such samples)"),
@@ -181,10 +184,10 @@ def test_without_a_word_of_a_rule_it_is_of_blocks(tmp_path):
 
 def test_a_record_comes_back_as_it_was(tmp_path):
     store = Store(tmp_path)
-    assert split.recorded(store) is None
+    assert split.packed_sides(store) is None
     sides = {"b": "train", "a": "buffer", "c": "val"}
     store.publish(paths.SPLIT, split.record(sides))
-    assert list(split.recorded(store).items()) == list(sides.items())
+    assert list(split.packed_sides(store).items()) == list(sides.items())
     assert split.record(sides) == split.record(dict(sides))
 
 

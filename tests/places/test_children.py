@@ -81,6 +81,7 @@ def test_within_is_what_shapely_says(lat):
         assert 0.2 < want.mean() < 0.9 or lat == 80
 
 
+@pytest.mark.slow
 def test_no_two_children_overlap():
     made = found()
     cell = made.cell

@@ -37,7 +37,7 @@ def test_days_and_times_in_any_zone_are_dates_and_some_places_may_have_none(tmp_
     ("dates", "want"),
     [
         (("2021-06-15", "soon"), "holds string, such as '2021-06-15' of location p0; expected days or times"),
-        (("", "20210615"), "holds double, such as 20210615.0 of location p1; expected days or times"),
+        (("", "20210615"), "holds int64, such as 20210615 of location p1; expected days or times"),
         (("", ""), "holds nothing for any of 2 locations"),
         (("2021-06-15", "0201-06-15"), "holds 201-06-15 of location p1; expected a date from 1900 to before 2100"),
         (("2021-06-15", "2100-01-01"), "holds 2100-01-01 of location p1; expected a date from 1900 to before 2100"),

@@ -23,11 +23,12 @@ from curation.places import children, draw, era5_cells, from_file, grid, grids, 
 from curation.places.draw import NOWHERE
 from curation.places.grids import Places
 from curation.places.locations import Locations
-from curation.places.order import curve_order, hilbert
+from curation.places.order import hilbert, hilbert_order
 from curation.places.overlap import Placed, overlapping
 from curation.places.regions import Region, find, from_bbox
 from curation.recipe.dataset import Dataset, load_dataset
-from curation.recipe.schema import PlacesSpec, Recipe
+from curation.recipe.places import PlacesSpec
+from curation.recipe.schema import Recipe
 from curation.store.objects import Store
 from tests.properties import examples
 
@@ -79,12 +80,15 @@ def shared_m2(a: Location, b: Location, lon: float, lat: float) -> float:
 # --- vectorised snapping ---------------------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.tuples(st.floats(-180, 180), st.floats(-80, 84, exclude_max=True)), min_size=1, max_size=8))
-def test_many_points_snap_as_one_does(points):
+@given(
+    st.lists(st.tuples(st.floats(-180, 180), st.floats(-80, 84, exclude_max=True)), min_size=1, max_size=8),
+    st.sampled_from([SIZE_M, 320.0, 2240.0, 2560.0]),
+)
+def test_many_points_snap_as_one_does(points, size_m):
     lon, lat = np.array(points).T
-    found = grids.snap(lon, lat, SIZE_M)
+    found = grids.snap(lon, lat, size_m)
     rows = list(zip(found.epsg.tolist(), found.x0_m.tolist(), found.y0_m.tolist(), strict=True))
-    assert rows == [grid.snapped(x, y, SIZE_M) for x, y in points]
+    assert rows == [grid.snapped(x, y, size_m) for x, y in points]
 
 
 def test_zones_with_their_exceptions_as_one_by_one():
@@ -98,9 +102,9 @@ def test_points_without_a_zone_are_refused(lat):
         grids.snap(np.array([0.0, 0.0]), np.array([0.0, lat]), SIZE_M)
 
 
-def test_a_size_that_does_not_nest_is_refused():
-    with pytest.raises(ConfigError, match="multiple of 60"):
-        grids.snap(np.zeros(1), np.zeros(1), 100.0)
+def test_a_size_of_nothing_is_refused():
+    with pytest.raises(ConfigError, match="expected a positive size"):
+        grids.snap(np.zeros(1), np.zeros(1), 0.0)
 
 
 # --- land ------------------------------------------------------------------------------------------------------------------
@@ -144,6 +148,7 @@ def test_a_draw_repeats_and_another_seed_is_another(example, drawn):
     assert len({c.id for c in other} & {c.id for c in drawn}) < 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["gaussian-cities", "uniform"])
 def test_batches_change_nothing(sampler):
     spec = PlacesSpec(sampler=sampler, count=700, cities=40, std_km=20, regions=["europe"])
@@ -271,6 +276,7 @@ def test_uniform_is_uniform_per_area():
     assert np.abs(got - expected).max() < 0.025
 
 
+@pytest.mark.slow
 def test_draws_that_cannot_be(example):
     with pytest.raises(ConfigError, match="the gazetteer has only"):
         draw.draw(dataset(example, cities=100_000))
@@ -324,12 +330,15 @@ def test_the_whole_draw_stays_below_a_gigabyte(example, whole):
     st.sampled_from([51.0, -0.05, -33.2, 59.0, 55.97, 63.98, 71.97, 78.0, -79.9, 83.8]),
     st.floats(0.002, 0.15),
     st.floats(0.002, 0.1),
+    st.sampled_from([1320.0, 1280.0, 1379.0]),
     st.randoms(use_true_random=False),
 )
-def test_the_grid_sampler_leaves_no_point_out(west, south, width, height, random):
+def test_the_grid_sampler_leaves_no_point_out(west, south, width, height, size_m, random):
     east, north = west + width, min(south + height, 83.999)
     region = from_bbox(f"{west},{south},{east if east <= 180 else east - 360},{north}")
-    found = tiling.covering(region, 1320.0)
+    found = tiling.covering(region, size_m)
+    assert set((found.x0_m % 60).tolist()) == {0}
+    assert ((found.y0_m % 60) == np.where(found.epsg > 32700, 40, 0)).all()
     edge = [random.random() for _ in range(40)]
     lon = west + width * np.array(edge + [0, 1, 0, 1] + [0] * 20 + [1] * 20 + edge[:40])
     lat = south + (north - south) * np.array(edge[::-1] + [0, 0, 1, 1] + edge + [0] * 20 + [1] * 20)
@@ -338,12 +347,12 @@ def test_the_grid_sampler_leaves_no_point_out(west, south, width, height, random
         x, y = Transformer.from_crs(4326, int(epsg), always_xy=True).transform(lon, lat)
         its = found.take(found.epsg == epsg)
         dx, dy = x[:, None] - its.x0_m, its.y0_m - y[:, None]
-        held |= ((dx >= 0) & (dx <= 1320) & (dy >= 0) & (dy <= 1320)).any(axis=1)
+        held |= ((dx >= 0) & (dx <= size_m) & (dy >= 0) & (dy <= size_m)).any(axis=1)
     assert held.all()
     # Nothing needless: a cell's footprint comes within a few metres of the region.
     area = region.geometry.buffer(1e-4 / max(0.1, math.cos(math.radians(south))))
     for k in range(len(found)):
-        cell = Location("c", found.lon[k], found.lat[k], int(found.epsg[k]), found.x0_m[k], found.y0_m[k], 1320, "r")
+        cell = Location("c", found.lon[k], found.lat[k], int(found.epsg[k]), found.x0_m[k], found.y0_m[k], size_m, "r")
         outline = grid.footprint(cell)
         assert any(area.intersects(shapely.affinity.translate(outline, turn)) for turn in (-360, 0, 360))
 
@@ -493,6 +502,7 @@ def test_files_that_cannot_be_read(tmp_path):
         from_file.read(tmp_path / "a.txt", SIZE_M)
 
 
+@pytest.mark.slow
 def test_the_published_footprints_of_ssl4eo_s12_v1_1(example, shared, tmp_path):
     path = shared / "data/ssl4eo-s12-v1.1/splits/val_metadata.parquet"
     spec = dataset(example, tmp_path / "recipe.toml", sampler="file", file=str(path), count=None)
@@ -592,18 +602,18 @@ def test_the_hilbert_curve_refuses_what_lies_outside():
 
 
 @given(st.randoms(use_true_random=False))
-def test_curve_order_depends_on_the_set_alone_and_keeps_zones_together(drawn, random):
+def test_hilbert_order_depends_on_the_set_alone_and_keeps_zones_together(drawn, random):
     shuffled = list(drawn[:300])
     random.shuffle(shuffled)
-    ordered = curve_order(Locations.of(shuffled))
-    assert ordered == curve_order(drawn[:300])
+    ordered = hilbert_order(Locations.of(shuffled))
+    assert ordered == hilbert_order(drawn[:300])
     assert sorted(c.id for c in ordered) == sorted(c.id for c in drawn[:300])
     codes = [c.epsg for c in ordered]
     assert codes == sorted(codes)
 
 
-def test_neighbours_in_curve_order_are_near(example):
-    cells = curve_order(draw.draw(dataset(example, sampler="grid", count=None), [from_bbox("7,51,8,51.6")]))
+def test_neighbours_in_hilbert_order_are_near(example):
+    cells = hilbert_order(draw.draw(dataset(example, sampler="grid", count=None), [from_bbox("7,51,8,51.6")]))
     xy = np.array([(c.x0_m, c.y0_m) for c in cells])
     steps = np.hypot(*np.diff(xy, axis=0).T)
     rows = np.hypot(*np.diff(xy[np.lexsort([xy[:, 0], xy[:, 1]])], axis=0).T)
@@ -614,8 +624,8 @@ def test_neighbours_in_curve_order_are_near(example):
     assert rows.max() > steps.max()
 
 
-def test_curve_order_of_nothing_is_nothing():
-    assert curve_order(Locations.of([])) == []
+def test_hilbert_order_of_nothing_is_nothing():
+    assert hilbert_order(Locations.of([])) == []
 
 
 def test_select_of_nothing_and_by_nothing(drawn):
@@ -746,17 +756,17 @@ def test_cells_and_children_are_saved_with_their_footprints(example, family, tmp
 
 
 @given(st.randoms(use_true_random=False))
-def test_curve_order_of_cells_and_children_depends_on_the_set_alone(family, random):
+def test_hilbert_order_of_cells_and_children_depends_on_the_set_alone(family, random):
     shuffled = list(family)
     random.shuffle(shuffled)
-    ordered = curve_order(Locations.of(shuffled))
-    assert ordered == curve_order(family)
+    ordered = hilbert_order(Locations.of(shuffled))
+    assert ordered == hilbert_order(family)
     assert [p.parent is None for p in ordered] == sorted((p.parent is None for p in ordered), reverse=True)
 
 
-def test_cells_beside_each_other_are_near_in_curve_order(example):
+def test_cells_beside_each_other_are_near_in_hilbert_order(example):
     roots = draw.draw(of_cells(example, children={"count": 1, "fill": 0}), [from_bbox("60,50,76,66")])
-    ordered = curve_order(roots)
+    ordered = hilbert_order(roots)
     steps = np.abs(np.diff(ordered.column("lon"))) + np.abs(np.diff(ordered.column("lat")))
     assert len(ordered) > 3500
     assert np.median(steps) == 0.25

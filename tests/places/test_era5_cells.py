@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from curation.errors import ConfigError
 from curation.model import Location
 from curation.places import era5_cells, grid, land
-from curation.recipe.schema import PlacesSpec
+from curation.recipe.places import PlacesSpec
 
 ALL = np.arange(era5_cells.ROWS * era5_cells.COLUMNS)
 SPEC = PlacesSpec(sampler="era5-cells", regions=["europe"])

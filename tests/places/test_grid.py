@@ -14,11 +14,15 @@ from pyproj.database import query_utm_crs_info
 from curation.errors import ConfigError
 from curation.model import Location
 from curation.places import grid
+from curation.recipe import footprint
 
 LON = st.floats(-180, 180, allow_nan=False)
 LAT = st.floats(-80, 84, exclude_max=True)
 UTM = query_utm_crs_info("WGS 84")
 SIZE = st.sampled_from([60.0, 1320.0, 2640.0, 5160.0])
+PX = (32, 64, 128, 224, 256, 384, 512)
+"""Sides that people use, at 10 m: 384 alone is a multiple of 60 m."""
+ANY_SIZE = SIZE | st.sampled_from(PX).map(lambda px: 10.0 * px) | st.integers(1, 1000).map(lambda px: 10.0 * px)
 
 
 def location(lon: float, lat: float, size_m: float = 2640.0) -> Location:
@@ -55,16 +59,27 @@ def test_beyond_utm_is_refused_with_the_reason(lat):
         grid.zone(10, lat)
 
 
-@given(LON, LAT, SIZE)
-def test_corners_lie_where_sentinel_2_has_its_60_m_pixels(lon, lat, size_m):
+@given(LON, LAT, ANY_SIZE)
+def test_north_west_corners_lie_where_sentinel_2_has_its_60_m_pixels(lon, lat, size_m):
     epsg, x0, y0 = grid.snapped(lon, lat, size_m)
     offset = 40 if epsg >= 32700 else 0
     assert x0 % 60 == 0
     assert (y0 - offset) % 60 == 0
-    assert (y0 - size_m - offset) % 60 == 0
+    if size_m % 60 == 0:
+        assert (y0 - size_m - offset) % 60 == 0
 
 
-@given(LON, LAT, SIZE)
+@given(LON, LAT, ANY_SIZE, st.sampled_from([10.0, 20.0, 30.0, 60.0]))
+def test_pixels_of_every_size_begin_at_one_corner_and_cover_the_footprint_with_no_row_too_many(lon, lat, size_m, res_m):
+    found = location(lon, lat, size_m)
+    box = grid.geobox(found, res_m)
+    assert (box.affine.c, box.affine.f, box.affine.a, box.affine.e) == (found.x0_m, found.y0_m, res_m, -res_m)
+    side = box.width * res_m
+    assert box.width == box.height
+    assert side - res_m < size_m <= side
+
+
+@given(LON, LAT, ANY_SIZE)
 def test_the_point_is_within_half_a_step_of_the_centre(lon, lat, size_m):
     epsg, x0, y0 = grid.snapped(lon, lat, size_m)
     x, y = grid.transformer(4326, epsg).transform(lon, lat)
@@ -72,16 +87,16 @@ def test_the_point_is_within_half_a_step_of_the_centre(lon, lat, size_m):
     assert abs(y - (y0 - size_m / 2)) <= 30 + 1e-6
 
 
-@given(LON, LAT)
-def test_snapping_a_centre_again_gives_the_same_grid(lon, lat):
-    found = location(lon, lat)
+@given(LON, LAT, st.sampled_from([2640.0, 320.0, 2240.0, 2560.0]))
+def test_snapping_a_centre_again_gives_the_same_grid(lon, lat, size_m):
+    found = location(lon, lat, size_m)
     assume(abs(found.lat) > 1e-9)
     assume(grid.MIN_LAT <= found.lat < grid.MAX_LAT)
     assume(grid.utm_epsg(found.lon, found.lat) == found.epsg)  # draws refuse the few metres where it is not so
-    assert grid.snapped(found.lon, found.lat, 2640.0) == (found.epsg, found.x0_m, found.y0_m)
+    assert grid.snapped(found.lon, found.lat, size_m) == (found.epsg, found.x0_m, found.y0_m)
 
 
-@given(LON, LAT, SIZE)
+@given(LON, LAT, ANY_SIZE)
 def test_the_id_says_the_grid(lon, lat, size_m):
     epsg, x0, y0 = grid.snapped(lon, lat, size_m)
     name = grid.location_id(epsg, x0, y0, size_m)
@@ -109,15 +124,31 @@ def test_geobox_is_that_of_odc(lon, lat, res_m):
     assert box.shape == (2640 // res_m,) * 2
 
 
-def test_a_resolution_that_does_not_divide_the_side_is_refused():
-    with pytest.raises(ConfigError, match="no multiple of 50;"):
-        grid.geobox(location(6, 51), 50)
-
-
-@pytest.mark.parametrize("size_m", [0, -60, 100, 2650])
-def test_sizes_that_do_not_nest_are_refused(size_m):
-    with pytest.raises(ConfigError, match="multiple of 60"):
+@pytest.mark.parametrize("size_m", [0, -60, math.nan])
+def test_sizes_that_are_none_are_refused(size_m):
+    with pytest.raises(ConfigError, match="expected a positive size"):
         grid.snapped(6, 51, size_m)
+
+
+@given(st.integers(1, 1000), st.sampled_from([10.0, 20.0, 0.6, 0.1, 3.0, 0.25 / 28]))
+def test_a_side_of_so_many_pixels_is_covered_by_so_many(px, step):
+    for side in (px * step, math.nextafter(px * step, 0), math.nextafter(px * step, math.inf)):
+        assert footprint.pixels_across(side, step) == px
+        assert footprint.divides(side, step)
+    assert footprint.pixels_across((px + 0.01) * step, step) == px + 1
+    assert not footprint.divides((px + 0.01) * step, step)
+
+
+@pytest.mark.parametrize(
+    ("size", "step", "want"),
+    [
+        (2555, 10, "2550 (255 px) or 2560 (256 px)"),
+        (4, 10, "10 (1 px)"),
+        (9999, 10, "9990 (999 px) or 10000 (1000 px)"),
+    ],
+)
+def test_the_nearest_sizes_are_told(size, step, want):
+    assert footprint.nearest_sizes(size, step) == want
 
 
 @given(LON, LAT)
@@ -130,9 +161,9 @@ def test_footprint_holds_the_centre_and_never_folds(lon, lat):
     assert np.allclose(shapely.Polygon(np.column_stack(back)).area, found.size_m**2, rtol=1e-6)
 
 
-@given(LON, LAT, st.integers(-3000, 3000), st.integers(-3000, 3000))
-def test_a_scene_of_the_same_zone_is_cropped_exactly(lon, lat, columns, rows):
-    found = location(lon, lat)
+@given(LON, LAT, ANY_SIZE, st.integers(-3000, 3000), st.integers(-3000, 3000))
+def test_a_scene_of_the_same_zone_is_cropped_exactly(lon, lat, size_m, columns, rows):
+    found = location(lon, lat, size_m)
     for res_m in (10.0, 20.0, 60.0):
         scene = Affine(res_m, 0, found.x0_m - 60 * columns, 0, -res_m, found.y0_m + 60 * rows)
         assert grid.offset_px(found, scene, found.epsg, res_m) == (columns * 60 // res_m, rows * 60 // res_m)

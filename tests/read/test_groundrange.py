@@ -63,7 +63,7 @@ def read(files: dict[str, Path], place: Location, px: int, band: str = "VV", mov
         noise = reader.parsed(of["noise"], annotation.noise, band, annotation.MOST_BYTES)
 
         def use(raster):
-            where = groundrange.placed(groundrange.tie_points(raster), place, px)
+            where = groundrange.placed(groundrange.tie_points(raster), place, place.size_m / px)
             where = where.moved(np.full(where.rows.shape, moved_m))
             return groundrange.sigma0(raster, 1, where, calibration, noise, NODATA)
 
@@ -99,13 +99,25 @@ def test_places_are_those_of_gdal_s_spline_through_points_half_a_sample_on(scene
         rows, cols = (np.reshape(v, x.shape) for v in spline.rowcol(x.ravel(), y.ravel(), op=lambda v: v))
     with Reader("") as reader:
         where = reader.opened(
-            Asset(str(files["vv"]), "none"), lambda r: groundrange.placed(groundrange.tie_points(r), place, 120)
+            Asset(str(files["vv"]), "none"),
+            lambda r: groundrange.placed(groundrange.tie_points(r), place, place.size_m / 120),
         )
     np.testing.assert_allclose(where.rows, rows, atol=0.01)
     np.testing.assert_allclose(where.cols, cols, atol=0.01)
     # And those of the geometry: the height of the spline is that of the line.
     np.testing.assert_allclose(where.height_m, scene.height_m(x, y), atol=0.2)
     assert where.samples_per_m == pytest.approx(0.1, rel=2e-3)
+
+
+def test_pixels_that_reach_beyond_a_place_are_those_of_a_larger_one(files):
+    larger = location()
+    place = dataclasses.replace(larger, size_m=larger.size_m - 5)
+    with Reader("") as reader:
+        points = reader.opened(Asset(str(files["vv"]), "none"), groundrange.tie_points)
+    found, want = (groundrange.placed(points, p, 10) for p in (place, larger))
+    assert found.rows.shape == want.rows.shape
+    np.testing.assert_allclose(found.rows, want.rows, atol=0.01)
+    np.testing.assert_allclose(found.cols, want.cols, atol=0.01)
 
 
 def test_tie_points_of_a_recorded_product_reach_from_the_middle_of_its_first_sample_to_that_of_its_last(shared):
@@ -137,7 +149,7 @@ def test_the_recorded_product_s_tie_points_are_found_again_from_either_zone(shar
     place = location(x - 300, y + 300, 600, epsg)
     with Reader("") as reader:
         where = reader.opened(
-            Asset(str(path), "none"), lambda r: groundrange.placed(groundrange.tie_points(r), place, 61)
+            Asset(str(path), "none"), lambda r: groundrange.placed(groundrange.tie_points(r), place, place.size_m / 61)
         )
     assert where.rows[30, 30] - 0.025 == pytest.approx(point.row, abs=2e-3)
     assert where.cols[30, 30] - 0.025 == pytest.approx(point.col, abs=2e-3)
@@ -173,7 +185,8 @@ def test_zeros_are_a_border_and_what_would_be_interpolated_of_them_is_no_data(sc
     found = read(files, place, 120)
     with Reader("") as reader:
         where = reader.opened(
-            Asset(str(files["vv"]), "none"), lambda r: groundrange.placed(groundrange.tie_points(r), place, 120)
+            Asset(str(files["vv"]), "none"),
+            lambda r: groundrange.placed(groundrange.tie_points(r), place, place.size_m / 120),
         )
     border = where.cols - 0.5 < 470  # some of the sample before is in it
     assert border.any()
@@ -182,11 +195,13 @@ def test_zeros_are_a_border_and_what_would_be_interpolated_of_them_is_no_data(sc
     np.testing.assert_allclose(found[~border], scene.sigma0("VV", *middles(place, 120))[~border], rtol=0.03)
 
 
+@pytest.mark.slow
 def test_noise_need_not_be_stated_for_a_border_nor_for_what_nothing_is_interpolated_of(scene, files, tmp_path):
     place = location()
     with Reader("") as reader:
         where = reader.opened(
-            Asset(str(files["vv"]), "none"), lambda r: groundrange.placed(groundrange.tie_points(r), place, 120)
+            Asset(str(files["vv"]), "none"),
+            lambda r: groundrange.placed(groundrange.tie_points(r), place, place.size_m / 120),
         )
     top, left = (int(np.floor(v.min() - 0.5)) for v in (where.rows, where.cols))
 
@@ -239,7 +254,8 @@ def test_higher_ground_appears_nearer_to_the_sensor_by_its_height_times_the_cota
         asset = Asset(str(files["schema-calibration-vv"]), "none")
         calibration = reader.parsed(asset, annotation.calibration, "VV", annotation.MOST_BYTES)
         where = reader.opened(
-            Asset(str(files["vv"]), "none"), lambda r: groundrange.placed(groundrange.tie_points(r), place, 120)
+            Asset(str(files["vv"]), "none"),
+            lambda r: groundrange.placed(groundrange.tie_points(r), place, place.size_m / 120),
         )
     metres = groundrange.displacement_m(where, calibration, where.height_m + 20)
     np.testing.assert_allclose(metres, 20 * scene.cot(where.cols - 0.5), rtol=1e-4)

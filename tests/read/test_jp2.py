@@ -146,6 +146,7 @@ def test_a_file_lies_where_gdal_puts_it_by_either_kind_of_box(tmp_path, how, crs
         reader.read([Asset(str(tmp_path / "s.jp2"), "none")], spec(10, "uint16", 0), AT)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_every_real_file_reads_as_gdal_reads_it(shared: Path):
     files = sorted(shared.joinpath("data").rglob("*.jp2"))

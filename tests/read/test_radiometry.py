@@ -278,6 +278,7 @@ def test_assets_must_state_one_offset():
         radiometry.offset_dn("raster-bands", {}, [shifted, plain], None)
 
 
+@pytest.mark.slow
 def test_no_real_scene_is_decided_wrongly(shared):
     """118 real dates of one place without the offset, cloud and snow and fog among them; and the same with it put in."""
     counts = {0: Counter(), 1000: Counter()}

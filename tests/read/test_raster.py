@@ -29,8 +29,8 @@ def opened(path: Path, decoded_bytes: int = 10**8) -> Raster:
     return Raster(SparseFile(FileAddress(str(path)), path.name, Counts(), Pieces(10**8)), Decoded(decoded_bytes))
 
 
-def agrees(path: Path, windows: list[PixelWindow], decoded_bytes: int = 10**8) -> None:
-    """Passes where both read the same from a file, and say the same of where it lies."""
+def agrees(path: Path, windows: list[PixelWindow], decoded_bytes: int = 10**8, bands: int = 10**6) -> None:
+    """Passes where both read the same from a file (of many bands the first ones and the last), and where it lies."""
     mine = opened(path, decoded_bytes)
     with rasterio.open(path) as file:
         assert (mine.width, mine.height, mine.bands) == (file.width, file.height, file.count)
@@ -39,7 +39,7 @@ def agrees(path: Path, windows: list[PixelWindow], decoded_bytes: int = 10**8) -
         assert np.array_equal([mine.nodata], [file.nodatavals[0]], equal_nan=file.nodatavals[0] is not None)
         assert mine.dtype == np.dtype(file.dtypes[0])
         for window in windows:
-            for band in range(1, file.count + 1):
+            for band in sorted({*range(1, min(file.count, bands) + 1), file.count}):
                 found = mine.read(band, window)
                 assert found.dtype == mine.dtype
                 assert np.array_equal(found, file.read(band, window=Window(*window)), equal_nan=found.dtype.kind == "f")
@@ -108,6 +108,7 @@ def test_random_windows_of_random_layouts_read_as_gdal_reads_them(
     agrees(tmp_path / "s.tif", windows, decoded_bytes)
 
 
+@pytest.mark.slow
 def test_every_real_file_reads_as_gdal_reads_it(shared: Path):
     files = sorted(p for p in shared.joinpath("data").rglob("*") if p.suffix.lower() in (".tif", ".tiff"))
     assert len(files) > 150
@@ -117,7 +118,7 @@ def test_every_real_file_reads_as_gdal_reads_it(shared: Path):
             side = [(n, random.Random(str(path)).randrange(n)) for n in (file.width, file.height)]
             layouts.add((file.dtypes[0], file.compression, file.profile.get("tiled"), file.count > 1))
         (width, col), (height, row) = side
-        agrees(path, [PixelWindow(col, row, min(width - col, 100), min(height - row, 100))])
+        agrees(path, [PixelWindow(col, row, min(width - col, 100), min(height - row, 100))], bands=2)
     assert len(layouts) > 3
 
 

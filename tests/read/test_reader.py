@@ -27,6 +27,7 @@ from curation.errors import ReadError
 from curation.model import Location
 from curation.places import grid
 from curation.read import http, ranges, sparse
+from curation.read import reader as reader_module
 from curation.read.reader import Asset, Read, Reader
 from curation.recipe.sources import ArraySpec
 from tests.archive import Archive
@@ -36,6 +37,10 @@ from tests.properties import examples
 NODATA = -32768.0
 NEAR_PX = 0.05
 """How far an interpolated ramp may be from the truth, in pixels of the target."""
+
+
+SINUSOIDAL = "+proj=sinu +R=6371007.181 +units=m +no_defs"
+"""MODIS' grid, which has no EPSG code."""
 
 
 def location(lon: float, lat: float, size_m: float = 660.0) -> Location:
@@ -66,7 +71,9 @@ def north_up(west: float, north: float, res: float) -> Affine:
     return Affine(res, 0, west, 0, -res, north)
 
 
-def around(at: Location, crs: int, res: float, pad: float = 12, shift: float = 0.0) -> tuple[Affine, tuple[int, int]]:
+def around(
+    at: Location, crs: int | str, res: float, pad: float = 12, shift: float = 0.0
+) -> tuple[Affine, tuple[int, int]]:
     """Transform and shape of a north-up raster of `crs` around a location, its grid off by `shift` pixels."""
     s = at.size_m
     xs, ys = grid.transformer(at.epsg, crs).transform(
@@ -282,7 +289,10 @@ def referee(href: str, array: ArraySpec, at: Location, method: Resampling) -> np
         (Resampling.mode, {"up": "mode"}),
     ],
 )
-@pytest.mark.parametrize(("lon", "crs", "res"), [(5.99, 32632, 10.0), (7.1, 4326, 1 / 3600), (9.0, 32632, 10.5)])
+@pytest.mark.parametrize(
+    ("lon", "crs", "res"),
+    [(5.99, 32632, 10.0), (7.1, 4326, 1 / 3600), (9.0, 32632, 10.5), (7.1, SINUSOIDAL, 10.0)],
+)
 def test_a_warp_of_the_crop_equals_gdals_warp_of_the_whole_file(tmp_path, method, how, lon, crs, res):
     at = location(lon, 51.0)
     transform, shape = around(at, crs, res, pad=150)
@@ -630,6 +640,7 @@ UNNOTICED = (317, 33550, 33922)
 """Tags of which a flipped byte may end in other pixels: predictor, pixel size and place. A TIFF has no checksum."""
 
 
+@pytest.mark.slow
 def test_a_byte_of_a_header_that_is_flipped_is_noticed_but_for_three_tags(tmp_path, picture, want):
     profile: dict[str, Any] = {"compress": "deflate", "predictor": 2, "blockxsize": 256, "blockysize": 256, "nodata": 0}
     asset = write(tmp_path / "s.tif", picture, north_up(AT.x0_m - 1200, AT.y0_m + 1200, 10), AT.epsg, **profile)
@@ -814,6 +825,21 @@ def test_a_host_that_stalls_takes_nothing_from_one_that_is_well(archive, want, m
         assert not asked.acquire(blocking=False), "no more at a time than it may have"
         over.set()
         waiting.join()
+
+
+def test_of_many_files_those_stay_open_that_were_wanted_last(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(reader_module, "MOST_OPEN", 2)
+    at, array = location(9, 48), spec(10)
+    transform, shape = around(at, at.epsg, 10)
+    files = [write(tmp_path / f"{n}.tif", np.full(shape, n, "f4"), transform, at.epsg) for n in range(1, 6)]
+    with Reader("") as reader:
+        for n in (1, 2, 3, 4, 5, 1, 5):
+            reader.prefetch([[Read(files[n - 1], array, at)]])
+            pixels, _ = reader.read([files[n - 1]], array, at)
+            assert (pixels == n).all()
+            assert len(reader._files) <= 3
+            assert reader._rasters.keys() <= reader._files.keys()
+        assert list(reader._files) == [files[n - 1].file for n in (1, 5)]
 
 
 def test_prefetching_says_nothing_of_what_fails_and_reading_does(archive, want):

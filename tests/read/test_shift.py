@@ -76,7 +76,7 @@ def test_few_unrelated_images_have_a_sharp_peak_whatever_their_size(px):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("px", [32, 40, 64, 132, 264])
+@pytest.mark.parametrize("px", [32, 64, 264])  # the least that is compared, and that of 10 m
 def test_fewer_unrelated_images_than_told_have_a_sharp_peak(px):
     assert (
         np.mean([accepted(kind, px, 1000 if px < 100 else 300) for kind in ("noise", "fields", "speckle")])

@@ -105,6 +105,7 @@ def test_scanlines_that_are_missing_hide_no_other(tmp_path, gaps):
             )
 
 
+@pytest.mark.slow
 def test_scanlines_without_a_place_hide_no_other(tmp_path):
     path = swaths.s5p(tmp_path / "a.nc", chunk=(1, 60))
     with h5py.File(path, "a") as file:
@@ -695,6 +696,7 @@ def test_a_chunk_that_cannot_be_decoded_is_read_anew_and_then_told(orbit):
     assert "it was read 2 times" in told
 
 
+@pytest.mark.slow
 def test_servers_that_fail_for_a_while_are_asked_again_and_a_changed_file_is_read_anew(tmp_path, orbit):
     failures = [503, 503, 500]
     versions = [orbit.read_bytes()]

@@ -148,6 +148,16 @@ def test_the_table_says_who_has_what_and_what_is_set_here_and_never_what_it_hold
     assert "hidden" not in said + "".join(lines)
 
 
+def test_the_table_says_what_a_flag_is_to_name(capsys: pytest.CaptureFixture[str]):
+    for flags, want in (([], "--labels"), (["--catalog", "dynamicworld=https://maps.example"], "dynamicworld *")):
+        assert main.main(["catalogs", "--dataset", "ssl4eo-s12-ml", *flags]) == 0
+        head, *lines = capsys.readouterr().out.splitlines()
+        maps = next(line for line in lines if line.startswith("dynamicworld"))
+        assert maps.endswith(want)
+        assert ("labels" in head.split()) == (not flags)
+        assert any(line.startswith("labels: whom --labels names: a file of labels") for line in lines) == (not flags)
+
+
 def test_a_row_that_states_its_access_wrongly_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     (tmp_path / "catalogs.toml").write_text('[x]\ntitle = "t"\nurl = "https://x"\naccess.https = { unsigned = true }\n')
     monkeypatch.setattr(catalogs.files, "folder", lambda name: tmp_path)

@@ -124,6 +124,7 @@ def test_other_cities_are_another_digest(monkeypatch):
     assert example.places_digest() != before
 
 
+@pytest.mark.slow
 def test_a_draw_wants_neither_gazetteer_nor_mask_of_a_package():
     # The ids of tests/places/test_draw.py's pinned draw, in a process that cannot import either.
     code = """

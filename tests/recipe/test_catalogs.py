@@ -74,6 +74,7 @@ def test_a_relative_path_has_the_files_folder_as_its_base(tmp_path, monkeypatch)
     assert resolve("items.json").base == str(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["planetary", "no/such/file.json", ".", "ftp://x/y", "s3://bucket/items.json"])
 def test_what_is_no_catalog_is_told_what_is(text):
     with pytest.raises(ConfigError) as caught:
@@ -232,3 +233,40 @@ def test_the_recipe_of_every_sentinel_names_catalogs_that_have_a_form_of_each_so
     assert all(every.form_of(spec) for spec in cells.specs.values())
     assert resolve_all(cells, "planetary-computer") == every  # which has no OLCI
     assert resolve_all(cells, "embedded", served_at="http://127.0.0.1").apart == ()
+
+
+# --- a catalog that a flag names -------------------------------------------------------------------------------------
+
+
+def test_who_is_to_be_named_is_nobody_until_then_and_digests_have_who_is_asked_in_the_end(tmp_path):
+    main = load_dataset("ssl4eo-s12-ml")
+    assert main.recipe.sources["dynamicworld"].catalog == "labels"
+    (tmp_path / "recipe.toml").write_text(main.path.read_text().replace(', catalog = "labels"', ""))
+    silent = load_dataset(str(tmp_path))
+    assert silent.recipe.sources["dynamicworld"].catalog is None
+    own, other = "https://stac.example", "https://maps.example"
+    for catalog, apart, want in (
+        (None, {}, "planetary-computer"),  # which has none: labels are imported, or unknown
+        (own, {}, own),  # which may have them
+        ("embedded", {}, "embedded"),
+        (None, {"dynamicworld": other}, other),
+        (own, {"dynamicworld": other}, other),
+    ):
+        every = resolve_all(main, catalog, apart, served_at="http://127.0.0.1")
+        assert every.of("dynamicworld").identity == want
+        as_silent = resolve_all(silent, catalog, apart, served_at="http://127.0.0.1")
+        assert pixels_parts(main, every) == pixels_parts(silent, as_silent)
+    assert missing_labels(main, resolve_all(main), has(HAS)) == ["dynamicworld"]
+
+
+@pytest.mark.parametrize("text", ["labels", "labels+https://stac.example"])
+def test_who_is_to_be_named_cannot_be_asked(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "labels").mkdir()
+    with pytest.raises(ConfigError, match=r"has no address, it is who --labels names: say --labels"):
+        resolve(text)
+    with pytest.raises(ConfigError, match="has no address"):
+        resolve_all(load_dataset("ssl4eo-s12-ml"), None, {"dynamicworld": text})
+    with pytest.raises(ConfigError) as caught:
+        resolve("nobody")
+    assert "labels" not in str(caught.value)

@@ -94,17 +94,22 @@ KNOWN = (
         ("size_m = 2640 ", "size_m = 0 ", "[grid] size_m = 0: Input should be greater than 0"),
         ("size_m = 2640 ", "size_m = 264000 ", "[grid] size_m = 264000: Input should be less than or equal to 10000"),
         ("[grid]", "[gird]", "[gird]: no such section; did you mean grid? known keys: annotations, catalog, "),
-        ("size_m = 2640 ", "edge = 2640 ", "[grid] edge: no such key; known keys: size_deg, size_m"),
-        ("size_m = 2640 ", "size_m = 2650 ", "[grid] size_m = 2650 is no multiple of 20 m (s2l2a "),
-        ("size_m = 2640 ", "", "[grid]: expected either 'size_m' (metres, in UTM) or 'size_deg' = 0.25 (ERA5"),
-        ("size_m = 2640 ", "size_m = 2640\nsize_deg = 0.25 ", "[grid]: expected either 'size_m' (metres, in UTM) or '"),
+        ("size_m = 2640 ", "edge = 2640 ", "[grid] edge: no such key; known keys: res_m, size_deg, size_m, size_px"),
+        ("size_m = 2640 ", "size_m = 2645 ", "[grid] size_m = 2645: no multiple of 10 m, the finest pixels ("),
+        ("size_m = 2640 ", "size_px = 256 ", "[grid]: 'size_px' and 'res_m' go together: how many pixels a side has, and "),
+        ("size_m = 2640 ", "size_px = 1024\nres_m = 10 ", "[grid]: size_px = 1024 pixels of 10 m are 10240 m, expected at"),
+        ("size_m = 2640 ", "size_px = 0\nres_m = 10 ", "[grid] size_px = 0: Input should be greater than 0"),
+        ("size_m = 2640 ", "size_px = 256.5\nres_m = 10 ", "[grid] size_px = 256.5: Input should be a valid integer"),
+        ("size_m = 2640 ", "size_m = 2640\nsize_px = 256\nres_m = 10 ", "[grid]: expected either 'size_m', or 'size_px' "),
+        ("size_m = 2640 ", "", "[grid]: expected one of 'size_m' (metres, in UTM), 'size_px' with 'res_m' (the sa"),
+        ("size_m = 2640 ", "size_m = 2640\nsize_deg = 0.25 ", "[grid]: expected one of 'size_m' (metres, in UTM), 's"),
         ("size_m = 2640 ", "size_deg = 0.5 ", "[grid]: size_deg = 0.5: expected 0.25, the spacing of ERA5's nodes"),
         ("size_m = 2640 ", "size_deg = 0.25 ", "[grid] size_deg goes with [places] sampler = 'era5-cells', and only with "),
         ('sampler = "gaussian-cities"', 'sampler = "era5-cells"', "[grid] size_deg goes with [places] sampler = 'era5-cel"),
         ("count = 50_000 ", "count = 9\nland_buffer_deg = 1 ", "[places]: 'land_buffer_deg' goes with sampler 'era5-cells'"),
         ("[pack]", f"{CHILDREN}[pack]", "[children] lie within ERA5 cells: they go with [places] sampler = 'era5-cells', n"),
         ("[pack]", f"{CHILDREN}fill = 5\n[pack]", "[children]: fill = 5 is more than per_cell = 4: a cell has at most"),
-        ("[pack]", CHILDREN.replace("2640", "2650") + "[pack]", "[children] size_m = 2650: Input should be a multiple of 6"),
+        ("[pack]", CHILDREN.replace("size_m = 2640", "size_px = 256") + "[pack]", "[children]: 'size_px' and 'res_m' go to"),
         ("[pack]", CHILDREN.replace('"s1rtc"', '"s2l2a"') + "[pack]", "[children]: sources: ['s2l2a'] stand there twice"),
         ("count = 50_000 ", "count = 50_000.5 ", "[places] count = 50000.5: Input should be a valid integer"),
         ("count = 50_000 ", "# ", "[places]: sampler 'gaussian-cities' wants 'count': how many locations to draw"),
@@ -269,6 +274,65 @@ def test_every_band_goes_on_one_grid_where_the_recipe_asks_for_it():
     assert [a.res_m for a in dataset.arrays["dem"].values()] == [10]
 
 
+@pytest.mark.parametrize(
+    ("pick", "want"),
+    [
+        ("nearst", r"recipe.toml: \[sources.s1rtc\] pick: no such name 'nearst'; did you mean nearest\?"),
+        ("mean", r"\[sources.s1rtc\] pick: pick = 'mean' is for kind = 'swath'"),
+        ({"name": "nearest", "goes_with": 3}, r"\[sources.s1rtc.pick\] goes_with: Input should be a valid string"),
+        ({"name": "nearest", "goes": "s2l2a"}, "'nearest' has no key 'goes'; did you mean goes_with"),
+        ({"name": "nearest", "goes_with": "s3olci"}, "is chosen by 's3olci', which the recipe does not use"),
+        ({"name": "nearest", "goes_with": "dem"}, "is chosen by 'dem', whose pixels are of several scenes"),
+        ({"name": "nearest", "goes_with": "dynamicworld"}, "'dynamicworld', which itself goes with 's2l2a'"),
+        ("clearest", r"\[sources.s1rtc\] pick: pick = 'clearest' wants an array with role 'mask'"),
+    ],
+)
+def test_a_pick_of_the_recipe_is_checked_as_that_of_the_source_is(pick, want):
+    with pytest.raises(ConfigError, match=want):
+        varied(sources={"s1rtc": {"pick": pick}})
+
+
+@pytest.mark.parametrize(
+    ("line", "want"),
+    [
+        ('s1up = { of = "s1rct" }', r"\[sources.s1up\] of = 's1rct': no such source; did you mean s1rtc"),
+        (
+            's1_up = { of = "s1rtc" }',
+            r"\[sources.s1rtc\] of: another name for it, 's1_up': expected lower-case letters",
+        ),
+        ('s1grd = { of = "s1rtc" }', r"\[sources.s1grd\] of = 's1rtc': 's1grd' is another source"),
+    ],
+)
+def test_a_source_is_called_otherwise_by_a_name_that_a_source_may_have(tmp_path, line, want):
+    text = load_dataset("starter").path.read_text().replace("\ndem = {}", f"\n{line}\ndem = {{}}")
+    (tmp_path / "recipe.toml").write_text(text)
+    with pytest.raises(ConfigError, match=want):
+        load_dataset(str(tmp_path))
+
+
+def test_composites_store_what_their_pixels_are_of_and_medoids_want_one_grid():
+    alone = {"dynamicworld": {"pick": "first-after"}, "s1rtc": {"pick": "clear-mean"}}
+    with pytest.raises(ConfigError, match=r"\[sources.s2l2a\]: pick = 'medoid' .* in 3 arrays .*'res_m'"):
+        varied(sources={"s2l2a": {"pick": "medoid"}} | alone)
+    with pytest.raises(ConfigError, match="pick = 'median' is for rasters of measured values"):
+        varied(sources={"dem": {"pick": "median"}})
+    for pick, beside in (("medoid", ["count", "day"]), ("first-valid", ["day"]), ("median", ["count"])):
+        dataset = varied(sources={"s2l2a": {"pick": pick, "res_m": 10.0}} | alone)
+        assert list(dataset.arrays["s2l2a"]) == ["s2l2a_10m", *(f"s2l2a_{b}_10m" for b in beside)]
+        assert list(dataset.read["s2l2a"]) == ["s2l2a_10m", "s2l2a_scl_20m"]
+        assert list(dataset.arrays["s1rtc"]) == ["s1rtc_10m", "s1rtc_count_10m"]
+
+
+def test_a_pick_of_the_recipe_goes_before_that_of_the_source_on_each_level():
+    both_ways = {"s1rtc": {"pick": {"name": "nearest", "goes_with": "s2l2a"}}}
+    assert not varied(sources=both_ways).specs["s1rtc"].pick.one_way
+    base = load_dataset("ssl4eo-s")
+    value = copy.deepcopy(base.recipe.model_dump())
+    value["sources"] |= both_ways
+    below = Dataset(Recipe.model_validate(value), base.specs, base.path).levels[1]
+    assert not below.specs["s1rtc"].pick.one_way
+
+
 def test_bands_that_differ_in_kind_are_not_put_in_one_array():
     base = load_dataset("starter")
     spec = source("s2l2a")
@@ -338,6 +402,8 @@ def digests(dataset: Dataset, catalog: str = "planetary-computer") -> dict[str, 
         ({"split": {"val_fraction": 0.1}}, {"release"}),
         ({"split": {"unshared": ["s2l2a"]}}, {"release"}),
         ({"quality": {"max_shift_px": 2.0}}, {"pixels"}),
+        ({"sources": {"s1rtc": {"pick": {"name": "nearest", "goes_with": "s2l2a"}}}}, {"pixels"}),
+        ({"sources": {"s2l2a": {"pick": "clearest"}}}, set()),
         ({"fetch": {"requests_per_host": 3}}, set()),
         ({"pack": {"radar": "float32"}}, {"release"}),
         ({"pack": {"target": 100}}, {"release"}),
@@ -347,6 +413,57 @@ def digests(dataset: Dataset, catalog: str = "planetary-computer") -> dict[str, 
 def test_a_digest_changes_with_what_it_stands_for_and_with_nothing_else(change, want):
     before, after = digests(load_dataset("starter")), digests(varied(**change))
     assert {n for n in DIGESTS if before[n] != after[n]} == want
+
+
+def test_the_seasons_that_decide_an_orbit_direction_are_said():
+    base = load_dataset("starter")
+    every = base.season_names()
+    assert base.directed_by("s1rtc") == every
+    assert base.directed_by("s2l2a") == []
+    said = varied(sources={"s1rtc": {"direction_from": every[:1]}})
+    assert said.directed_by("s1rtc") == every[:1]
+    # Its own season is looked at in any case: that is where its scenes are.
+    assert said.looks_at("s1rtc", every[1]) == every[:2]
+    with pytest.raises(ConfigError, match=r"s2l2a\] direction_from: .* keeps to no one orbit direction"):
+        varied(sources={"s2l2a": {"direction_from": every[:1]}})
+    with pytest.raises(ValueError, match=r"sources\.s1rtc\.direction_from: no season"):
+        varied(sources={"s1rtc": {"direction_from": ["monsoon"]}})
+
+
+GROWN = {"seasons": {"winter": {"start": dt.date(2021, 12, 1), "end": dt.date(2022, 3, 1)}}}
+FROM = {"sources": {"s1rtc": {"direction_from": ["summer", "autumn"]}}}
+
+
+@pytest.mark.parametrize(
+    ("change", "season", "stands"),
+    [
+        (GROWN, "static", True),
+        (GROWN, "summer", False),  # the orbit direction of a place follows from all seasons
+        (GROWN | FROM, "summer", True),
+        (FROM, "summer", True),
+        ({"sources": {"s1rtc": {"direction_from": ["summer"]}}}, "summer", False),
+        ({"seasons": {"autumn": {"start": dt.date(2021, 9, 2), "end": dt.date(2021, 11, 1)}}}, "static", True),
+        ({"sources": {"dem": {"res_m": 10.0}}}, "static", False),
+        ({"sources": {"dem": {"res_m": 10.0}}}, "summer", True),
+        ({"sources": {"s2l2a": {"bands": ["B02"]}}}, "static", True),
+        ({"sources": {"s2l2a": {"bands": ["B02"]}}}, "summer", False),
+        ({"quality": {"min_clear": 0.8}}, "static", False),
+        ({"cube": {"slab_patches": 8}}, "static", False),
+        ({"grid": {"size_m": 1320.0}}, "summer", False),
+    ],
+)
+def test_a_cube_follows_from_its_own_season_and_sources_and_what_decides_these(change, season, stands):
+    catalog, base, now = Catalogs(resolve("planetary-computer")), load_dataset("starter"), varied(**change)
+    before, after = (now.of_cube(pixels_parts(its, catalog), season) for its in (base, now))
+    assert (before == after) is stands
+
+
+def test_a_cube_follows_from_the_catalogs_of_its_own_sources():
+    base, ours = load_dataset("starter"), Catalogs(resolve("planetary-computer"))
+    apart = Catalogs(ours.default, (("dem", resolve("earth-search")),))
+    one, other = (pixels_parts(base, its) for its in (ours, apart))
+    assert base.of_cube(one, "summer") == base.of_cube(other, "summer")
+    assert base.of_cube(one, "static") != base.of_cube(other, "static")
 
 
 def test_another_rule_of_the_split_is_another_release_alone():
@@ -412,8 +529,8 @@ def test_the_places_digest_follows_the_content_of_the_given_file(tmp_path):
 
 
 def test_a_misspelt_key_that_must_be_there_is_told_once_with_what_was_meant(tmp_path):
-    told = said(tmp_path, "size_m = 2640 ", "size_px = 264 ")
-    assert told == "[grid] size_px: no such key; did you mean size_m? known keys: size_deg, size_m"
+    told = said(tmp_path, "size_m = 2640 ", "sise_m = 264 ")
+    assert told.startswith("[grid] sise_m: no such key; did you mean size_m? known keys: res_m, size_deg")
     assert "missing" not in said(tmp_path, "[grid]", "[gird]")
 
 
@@ -531,3 +648,29 @@ def test_a_column_of_the_file_is_called_as_an_entry_of_a_sample_may_be(tmp_path,
     )
     with pytest.raises(ConfigError, match=re.escape(fault)):
         load_dataset(str(path))
+
+
+@pytest.mark.parametrize("px", [32, 64, 128, 224, 256, 384, 512])
+def test_a_size_in_pixels_is_that_size_in_metres_to_the_digest(px, tmp_path):
+    made = {}
+    for name, text in (("px", f"size_px = {px}\nres_m = 10 "), ("m", f"size_m = {px * 10} ")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recipe.toml").write_text(STARTER.replace("size_m = 2640 ", text))
+        made[name] = load_dataset(str(tmp_path / name))
+    assert made["px"].recipe == made["m"].recipe
+    assert made["px"].recipe.grid.model_dump() == {"size_m": px * 10.0, "size_deg": None}
+    here = dict.fromkeys(made["m"].recipe.sources, "here")
+    assert made["px"].pixels_digest(here, {}) == made["m"].pixels_digest(here, {})
+    assert made["px"].places_digest() == made["m"].places_digest()
+    assert made["px"].recipe.model_copy() == made["px"].recipe
+    sides = {n: a.px(made["px"].recipe.grid.size) for n, a in made["px"].arrays["s2l2a"].items()}
+    assert sides["s2l2a_10m"] == px
+    assert sides["s2l2a_20m"] == sides["s2l2a_scl_20m"] == px // 2
+    assert sides["s2l2a_60m"] == -(-px // 6)
+
+
+def test_children_say_their_size_in_pixels_too():
+    few = {"sampler": "uniform", "count": 1000, "sources": ["s2l2a"]}
+    in_m, in_px = (of_cells(children=few | size) for size in ({"size_m": 2560.0}, {"size_px": 256, "res_m": 10}))
+    assert in_m == in_px
+    assert in_px.children.model_dump()["size_m"] == 2560

@@ -47,7 +47,11 @@ LIMIT = {"since": "01.00.00", "least": 0.75, "source": "a manual"}
         ("s5p-no2", {"kind__name": "optical"}, "'optical' has no key 'files'; known keys: name, zero_is_nodata"),
         ("s5p-no2", {"kind": None}, "Field required"),
         ("s5p-no2", {"kind": "optical", "pick": "clearest"}, "pick = 'clearest' wants an array with role 'mask'"),
-        ("s5p-no2", {"kind": "optical", "pick": "mosaic"}, "the roles 'count' and 'quality' are of kind = 'swath'"),
+        (
+            "s5p-no2",
+            {"kind": "optical", "pick": "mosaic"},
+            "the roles 'count', 'quality' and 'day' are of kind = 'swath'",
+        ),
         ("dem", {"kind": "swath"}, "kind.files\n  Field required"),
         (
             "dem",
@@ -57,14 +61,14 @@ LIMIT = {"since": "01.00.00", "least": 0.75, "source": "a manual"}
         (
             "s2l2a",
             {"pick": "clear"},
-            "no such name 'clear'; did you mean clearest? known: clearest, mean, mosaic, nearest,",
+            "no such name 'clear'; did you mean clearest? known: all, clear-mean, clearest,",
         ),
         ("s2l2a", {"pick": 5}, "Input should be a valid dictionary or instance of Pick"),
-        ("s1rtc", {"pick__goes_with": None}, "pick.goes_with\n  Field required"),
+        ("s1rtc", {"pick__goes_with": 3}, "pick.goes_with\n  Input should be a valid string"),
         (
             "s1rtc",
             {"pick__hole_value": 0.0},
-            "'nearest' has no key 'hole_value'; known keys: goes_with, name, one",
+            "'nearest' has no key 'hole_value'; known keys: goes_with, name, one_orbit_direction, one_rel",
         ),
         ("s1rtc", {"pick__goes_wiht": "x"}, "'nearest' has no key 'goes_wiht'; did you mean goes_with? known keys"),
         ("s2l2a", {"pick": "mean"}, "pick = 'mean' is for kind = 'swath'"),

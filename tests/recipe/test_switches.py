@@ -21,15 +21,20 @@ PACKAGE = Path(curation.__file__).parent
 
 OWN = {
     "goes_with": {"build/picks/nearest.py", "build/picks/same_acquisition.py"},
-    "one_orbit_direction": {"build/picks/nearest.py"},
+    "one_orbit_direction": {"build/orbits.py"},
     "hole_value": {"build/picks/mosaic.py"},
     "zero_is_nodata": {"build/pixels.py"},  # of all rasters
-    "classes": {"build/kinds/classes.py"},
+    "classes": {"build/kinds/classes.py", "pack/targets.py", "recipe/schema.py"},  # a target has such, too
     "radar": {"build/power.py"},
     "elevation": set(),
     "swath": set(),
     "reader": set(),
-    "role": {"recipe/sources.py", "build/kinds/swath.py", "read/swathgrid.py"},
+    "role": {
+        "recipe/sources.py",
+        "build/kinds/swath.py",
+        "read/swathgrid.py",
+        "pack/export/patch.py",
+    },
 }
 """Key of a source → files that may ask for it."""
 
@@ -184,8 +189,8 @@ def is_isinstance(node: ast.AST) -> bool:
 
 
 def is_of_another(node: ast.Attribute) -> bool:
-    """Whether it is numpy's kind of a dtype, or TIFF's of a directory."""
-    return ast.unparse(node.value).endswith("dtype") or getattr(node.value, "id", "") in ("i", "ifd")
+    """Whether it is numpy's kind of a dtype, TIFF's of a directory, an annotation's, or what a recipe says of a pick."""
+    return ast.unparse(node.value).endswith("dtype") or getattr(node.value, "id", "") in ("i", "ifd", "use", "note")
 
 
 def is_slab_s(node: ast.Attribute) -> bool:
@@ -213,6 +218,9 @@ CLASSES = {c.__name__ for c in itertools.chain(PICKS.values(), KINDS.values(), R
     "Rule",
     "Power",
     "RasterKind",
+    "ByOrbit",
+    "CompositePick",
+    "OneScene",
     "SwathSpec",
 }
 
@@ -269,7 +277,21 @@ def test_the_twelve_are_keys_of_their_picks_and_kinds_or_gone():
 
 
 def test_each_file_of_a_pick_and_of_a_kind_is_one_of_them():
-    assert set(PICKS) == {"clearest", "mean", "mosaic", "nearest", "same-acquisition"}
+    assert set(PICKS) == {
+        "all",
+        *(
+            "clear-mean",
+            "clearest",
+            "first-after",
+            "first-valid",
+            "latest-before",
+            "mean",
+            "median",
+            "medoid",
+            "mosaic",
+        ),
+        *("nearest", "same-acquisition"),
+    }
     assert set(KINDS) == {"classes", "elevation", "ground-range", "optical", "radar", "swath"}
     assert all(issubclass(c, Pick) for c in PICKS.values())
     assert all(issubclass(c, Kind) for c in KINDS.values())

@@ -98,6 +98,7 @@ def _share_like(pixels: np.ndarray, colour: tuple[int, ...]) -> float:
     return float((np.abs(pixels - np.array(colour)).max(axis=1) < 24).mean())
 
 
+@pytest.mark.slow
 def test_of_a_quarter_million_places_with_every_third_failed_no_part_of_the_map_looks_complete():
     places = _spread(250_000)
     bad = np.random.default_rng(6).random(len(places)) < 0.3

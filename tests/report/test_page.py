@@ -88,6 +88,7 @@ def _rows(section: ET.Element) -> list[list[str]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["belgian", "tiny"])
 def test_every_picture_has_words_and_everything_is_inside_the_page(which: str, request: pytest.FixtureRequest):
     page = request.getfixturevalue(which)
@@ -268,6 +269,7 @@ def test_licences_of_every_source_stand_there(built: Curate, tiny: ET.Element):
     assert all(" ".join(spec.licence.split()) in said for spec in built.dataset.specs.values())
 
 
+@pytest.mark.slow
 def test_damaged_pixels_and_facts_are_named_and_not_drawn(built: Curate, tmp_path: Path):
     mine = built.copy(tmp_path / "copy")
     _, place = contact_sheet.chosen(survey(mine.dataset, mine.store), 1)[0]
@@ -289,6 +291,7 @@ def test_damaged_pixels_and_facts_are_named_and_not_drawn(built: Curate, tmp_pat
     assert any(place.id in alt and "summer" in alt and "True colour" in alt for alt, _ in _images(page))
 
 
+@pytest.mark.slow
 def test_a_torn_ledger_and_a_lost_identity_are_named_and_the_other_cubes_are_drawn(built: Curate, tmp_path: Path):
     mine = built.copy(tmp_path / "copy")
     last = sorted((mine.folder / "ledger/europe/autumn").glob("*.jsonl"))[-1]

@@ -38,7 +38,9 @@ class Trimming(Served):
             self.sent.append(len(json.dumps(value["features"])))
         return value
 
-    def _trimmed(self, its: dict[str, Any], include: list[str]) -> dict[str, Any] | None:
+    def _trimmed(self, its: Any, include: list[str]) -> Any:
+        if not isinstance(its, dict):
+            return its  # what is no item has no fields
         out: dict[str, Any] = {}
         for path in include:
             at, to = its, out

@@ -97,6 +97,7 @@ def onward(url, asked, n):
     return [{"rel": "next", "href": f"{url}/search", "method": "POST", "body": {"token": str(n + 1)}, "merge": True}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pages", "links", "why"),
     [

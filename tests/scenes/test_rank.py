@@ -41,6 +41,33 @@ def ids(scenes: list[Scene]) -> list[str]:
     return [s.id for s in scenes]
 
 
+# --- acquisitions ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("other", "together"),
+    [
+        ({}, True),
+        ({"datatake": "GS2A_20210715T103629_031232"}, False),
+        ({"platform": "S2B"}, False),
+        ({"days": 0.2}, False),
+        ({"datatake": None, "days": 0.0006}, True),  # 52 s
+        ({"datatake": None, "days": 0.0008}, False),
+    ],
+)
+def test_scenes_of_one_acquisition_are_one_group(other, together):
+    known = {"platform": "S2A", "datatake": "GS2A_20210715T103629_031231"} | other
+    days = float(known.pop("days", 0.0))
+    groups = rank.in_acquisitions([scene("b", days, **known), scene("a", **SAME)], HERE)
+    assert [ids(g) for g in groups] == ([["a", "b"]] if together else [["a"], ["b"]])
+
+
+def test_of_two_tiles_of_an_acquisition_that_of_the_zone_comes_first_and_ids_tell_the_datatake_too():
+    at = "S2A_MSIL2A_20210715T103629_N0500_R008_T3{}ULC_20210715T1"
+    tiles = [scene(at.format(3), 0.003, epsg=HERE.epsg), scene(at.format(2), epsg=HERE.epsg + 1), scene("later", 5.0)]
+    assert [ids(g) for g in rank.in_acquisitions(tiles, HERE)] == [[at.format(3), at.format(2)], ["later"]]
+
+
 # --- reprocessed and split -----------------------------------------------------------------------------------------
 
 SAME = {"platform": "S2A", "datatake": "GS2A_20210715T103629_031231", "tile": "32ULC", "relative_orbit": 8}
@@ -143,6 +170,18 @@ def test_pieces_of_a_mosaic_come_newest_version_first_then_by_id():
     assert ids(found) == ["d", "f", "c", "a", "b", "e"]
 
 
+def test_a_piece_that_only_the_pixels_beyond_the_footprint_touch_is_one_of_the_mosaic():
+    place = location(size_m=2560)  # pixels of 60 m reach 20 m further east
+    to_lonlat = grid.transformer(place.epsg, 4326)
+    pieces = []
+    for name, west, east in (("own", -500, 2570), ("beyond", 2570, 5000), ("farther", 2590, 5000)):
+        x, y = (place.x0_m + west, place.x0_m + east), (place.y0_m - 3000, place.y0_m + 500)
+        ring = [to_lonlat.transform(a, b) for a, b in ((x[0], y[0]), (x[0], y[1]), (x[1], y[1]), (x[1], y[0]))]
+        pieces.append(scene(name, geometry=shapely.Polygon(ring)))
+    assert ids(rank.touching(pieces, place)) == ["beyond", "own"]
+    assert ids(rank.touching(pieces, dataclasses.replace(place, size_m=2520))) == ["own"]
+
+
 # --- ranking -------------------------------------------------------------------------------------------------------
 
 
@@ -203,6 +242,42 @@ def test_the_orbit_direction_is_the_one_that_serves_most_seasons_then_has_most_s
     assert rank.orbit_direction([[scene("unsaid")], []], HERE) is None
     far = shapely.box(20, 40, 21, 41)
     assert rank.orbit_direction([[up("a", geometry=far), up("b", geometry=far)], [down("c")]], HERE) == "descending"
+
+
+def test_the_relative_orbit_is_the_one_that_serves_most_seasons_of_the_direction_that_is_asked_for():
+    seasons = [[up("a", relative_orbit=15), up("b", relative_orbit=88), down("c", relative_orbit=110)]]
+    seasons += [[up("d", relative_orbit=88), down("e", relative_orbit=110), down("f", relative_orbit=37)]]
+    seasons += [[down("g", relative_orbit=110), up("h")]]
+    assert rank.relative_orbit(seasons, HERE, None) == 110
+    assert rank.relative_orbit(seasons, HERE, "ascending") == 88
+    assert rank.relative_orbit([[up("h")]], HERE, None) is None
+    far = shapely.box(20, 40, 21, 41)
+    assert rank.relative_orbit([[up("a", relative_orbit=3, geometry=far), up("b", relative_orbit=4)]], HERE, None) == 4
+    assert ids(rank.of_direction(seasons[0], None, 88)) == ["b"]
+    with pytest.raises(Reject) as caught:
+        rank.of_direction(seasons[0], "descending", 88)
+    assert caught.value.code is Code.NO_ORBIT
+
+
+def test_of_an_acquisition_the_scene_that_covers_the_place_stands_alone_and_else_its_pieces_together():
+    west, east = shapely.box(8.5, 47.5, 9.0, 48.5), shapely.box(9.0, 47.5, 9.5, 48.5)
+    made = [
+        scene("whole, other zone", 1, datatake="A", epsg=1), scene("whole", 1, datatake="A", epsg=HERE.epsg),
+        scene("piece of whole", 1.001, datatake="A", geometry=west),
+        scene("west", 0, datatake="B", geometry=west), scene("east", 0.001, datatake="B", geometry=east),
+        scene("east again", 0.001, datatake="B", geometry=east, offset_dn=1000),
+        scene("another day", 9, datatake="C", epsg=HERE.epsg),
+    ]  # fmt: skip
+    found = [ids(group) for group in rank.by_acquisition(made, HERE, SUMMER)]
+    assert found == [["whole"], ["another day"], ["west", "east"]]
+
+
+def test_in_time_the_nearest_comes_first_to_the_day_and_none_is_on_the_wrong_side():
+    made = [scene("2 days", 2), scene("same day", 0.4, epsg=HERE.epsg), scene("other zone", 0.1, epsg=1)]
+    assert [ids(g) for g in rank.rank_in_time(made, HERE, DAY)] == [["same day"], ["other zone"], ["2 days"]]
+    with pytest.raises(Reject) as caught:
+        rank.rank_in_time([], HERE, DAY)
+    assert (caught.value.code, caught.value.status) == (Code.WRONG_SIDE, Status.ABSENT)
 
 
 def test_labels_go_with_the_scene_of_their_own_acquisition():

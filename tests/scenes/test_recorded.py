@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 from collections import Counter
 from typing import Any
 
@@ -149,3 +150,40 @@ def test_the_scale_of_real_pixels_is_what_their_item_states(shared):
             looked[band] = dn[valid]
     assert radiometry.evidence(looked, 1.0) is Evidence.UNDECIDABLE  # a desert proves nothing, here either
     radiometry.check_offset(Evidence.UNDECIDABLE, scene.offset_dn)
+
+
+def test_recorded_items_of_land_cover_are_scenes_of_their_year(shared):
+    source, (year, *others) = spec("io-lulc"), items_in(shared / "data/stac-geoparquet/data/io-lulc-annual-v02-pc.json")
+    form = source.catalogs["planetary-computer"]
+    catalog = Catalog("test", "planetary-computer", "https://stac.example", is_file=False, own=False)
+    for item in (year, *others):
+        assert items.looked_at(item, form.query, source, ["map"], form, catalog) == (
+            "start_datetime eq 2021-01-01T00:00:00Z"
+        )  # recorded are items of 2023
+        scene = items.scene_of(item, source, ["map"], form, catalog)
+        assert isinstance(scene, Scene), scene
+        assert (scene.time.year, scene.epsg) == (2023, item["properties"]["proj:epsg"])
+        assert scene.hrefs["map"] == item["assets"]["data"]["href"]
+    wanted = copy.deepcopy(year)
+    for said in ("2021-01-01T00:00:00Z", dt.datetime(2021, 1, 1, tzinfo=dt.UTC)):  # as JSON, and as a table has it
+        wanted["properties"]["start_datetime"] = said
+        assert isinstance(items.looked_at(wanted, form.query, source, ["map"], form, catalog), Scene)
+    stated = {v["values"][0]: v["summary"] for v in year["assets"]["data"]["file:values"]}
+    legend = {c.code: c.name for c in source.kind.legend}
+    assert set(legend) | {0} == set(stated)
+    assert {legend[code] for code in legend} == {
+        stated[code].lower().replace(" ", "_").replace("/", "_") for code in legend
+    }
+
+
+def test_recorded_items_of_harmonized_landsat_have_what_the_source_reads(shared):
+    source = spec("hls-l30")
+    form = source.catalogs["*"].model_copy(update={"collection": "HLSL30.v1.5"})
+    catalog = Catalog("test", "planetary-computer", "https://stac.example", is_file=False, own=True)
+    recorded = items_in(shared / "data/pystac-client/data/sample-item-collection.json")
+    assert len(recorded) == 10
+    for item in recorded:
+        scene = items.looked_at(item, form.query, source, bands(source), form, catalog)
+        assert isinstance(scene, Scene), scene
+        assert all(href.endswith(f".v1.5.{band}.tif") for band, href in scene.hrefs.items())
+        assert scene.cloud_pct == item["properties"]["eo:cloud_cover"]

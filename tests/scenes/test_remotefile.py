@@ -178,6 +178,7 @@ def test_what_is_no_table_is_told_as_that(far):
         opened(resolve(url))
 
 
+@pytest.mark.slow
 def test_a_folder_of_a_bucket_is_one_snapshot(table, monkeypatch):
     with buckets.bucket() as address:
         buckets.reached_at(address, monkeypatch)

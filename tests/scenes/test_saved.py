@@ -226,7 +226,7 @@ def test_an_unreachable_catalog_ends_it_at_once(dataset, tmp_path, monkeypatch):
 
 def test_what_a_process_keeps_of_searches_is_bounded_and_a_new_search_is_seen(api, dataset, tmp_path, monkeypatch):
     made, url = api
-    monkeypatch.setattr(saved, "KEPT_SCENES", 35)
+    monkeypatch.setattr(saved, "CACHED_SCENES", 35)
     kept = saved._Cache()
     monkeypatch.setattr(saved, "_cache", kept)
     one, _ = searches(dataset, url, tmp_path)
@@ -245,6 +245,7 @@ def test_what_a_process_keeps_of_searches_is_bounded_and_a_new_search_is_seen(ap
 # --- a whole build from an API -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_patches_of_a_failed_search_fail_with_its_cause_and_are_built_when_the_catalog_is_back(
     world: World, built: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

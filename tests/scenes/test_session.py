@@ -62,7 +62,7 @@ def test_what_a_netrc_file_has_is_sent_to_nobody(tmp_path, monkeypatch, whose):
         for catalog in (url, url.replace("//", "//me:pass%20word@")):
             asks = session.session_for(resolve(catalog), Retry(0))
             asks.get(f"{url}/moved")
-        session.GivenSession(Retry(0)).get(f"{url}/moved", headers=token)
+        session.ExplicitSession(Retry(0)).get(f"{url}/moved", headers=token)
     assert [path for path, _ in asked] == ["/moved", "/there"] * 3
     assert [its for _, its in asked] == [None, None, GIVEN["Authorization"], None, token["Authorization"], None]
 

@@ -73,6 +73,7 @@ def test_what_fails_is_told_and_the_rest_is_done(caplog):
     assert "Bad file descriptor" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gone", ["before", "after"])
 def test_a_fork_does_nothing_of_what_its_parents_objects_leave(gone):
     leavings, thing = Leavings(), Thing()
@@ -132,6 +133,7 @@ def finalizers(path):
             yield getattr(above, "name", "<module>"), node.lineno
 
 
+@pytest.mark.slow
 def test_only_one_finalizer_of_the_package_does_more_than_note():
     found = {(str(p.relative_to(ROOT)), where) for p in ROOT.rglob("*.py") for where, _ in finalizers(p)}
     assert found == {("stream/ring.py", "freed_with")}
@@ -258,6 +260,7 @@ def test_every_locked_region_of_the_reader_is_known_here():
     assert locked() == sorted(USES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", USES)
 def test_the_collector_may_run_in_any_locked_region(shards, monkeypatch, name):
     lock, ended, failed = CollectingLock(), threading.Event(), []
@@ -285,6 +288,7 @@ def test_the_collector_may_run_in_any_locked_region(shards, monkeypatch, name):
     assert lock.collected > 20, "what was littered is not collected there"
 
 
+@pytest.mark.slow
 def test_the_collector_may_find_an_iteration_on_a_thread_that_fills_for_it(shards, monkeypatch):
     """That thread would wait for itself."""
     dataset = open_shards(shards, batch_size=1, threads=2)
@@ -375,6 +379,7 @@ os._exit(0)
 """
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_forked_while_a_lock_is_held_finds_it_free():
     done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=True)
     count, *stuck = done.stdout.split()

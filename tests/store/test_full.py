@@ -184,6 +184,7 @@ def test_a_want_of_storage_is_a_result_that_dask_does_not_try_again(tmp_path: Pa
     assert (tmp_path / "log").read_text() == "tried\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["build", "pack"])
 def test_workers_are_given_work_that_does_not_raise_for_want_of_storage(
     built: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verb: str

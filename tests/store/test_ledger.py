@@ -167,6 +167,7 @@ def test_every_single_lost_line_is_seen(copy):
     assert Ledger.replay(Store(copy), "r", "s").segments == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 3])
 def test_a_tail_torn_at_any_byte_is_seen(copy, n):
     path = segments(copy)[n]

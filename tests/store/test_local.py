@@ -93,6 +93,7 @@ SETTINGS: dict[str, tuple[str, Callable[[Path], object]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use", READS)
 def test_what_is_read_and_is_no_file_is_a_read_that_fails_for_good(place, use: str):
     path, told = place

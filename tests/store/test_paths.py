@@ -32,7 +32,7 @@ def test_what_is_made_is_parsed_again(level: str, season: str):
     segments = [paths.segment(ledger, n) for n in (1, 0)]
     for key in (prefix, f"{prefix}/zarr.json", paths.chunk(prefix, "dem_30m", 7, axes=4), ledger, *segments):
         assert paths.cube_of(key) == (name, season)
-    assert paths.recorded([*segments, f"{ledger}/more/below"]) == [(name, season)]
+    assert paths.ledgers_among([*segments, f"{ledger}/more/below"]) == [(name, season)]
     for axes in (1, 2, 4):
         assert paths.slab_of(prefix, paths.chunk(prefix, "dem_30m", 7, axes)) == ("dem_30m", 7)
     assert paths.slab_of(prefix, f"{prefix}/dem_30m/zarr.json") is None

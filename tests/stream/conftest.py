@@ -53,7 +53,7 @@ NO_WINTER, NO_SUMMER_RADAR, NO_LABELS = 3, 5, 2
 
 def arrays(size: int = 24) -> dict[str, ArrayEntry]:
     def entry(source, season, bands, res, dtype, unit, nodata, role="data"):
-        side = int(size * 10 / res)
+        side = -(-size * 10 // int(res))  # as many whole pixels as it takes
         encoding = "npy.blosc" if source in ("s2l2a", "worldcover") else "npy"
         seasons = SEASONS if season == "seasonal" else ()
         return ArrayEntry(source, seasons, bands, (len(bands), side, side), dtype, unit, nodata, res, role, encoding)

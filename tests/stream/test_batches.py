@@ -5,6 +5,7 @@ import math
 import os
 import random
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from curation.stream.decode import decoder
 from curation.stream.open import open_shards
 from curation.stream.resample import upsample
 from curation.stream.ring import SLOTS
-from tests.stream.conftest import NO_SUMMER_RADAR, NO_WINTER, SEASONS, arrays, key_of, lacks, truth
+from tests.stream.conftest import NO_SUMMER_RADAR, NO_WINTER, SEASONS, arrays, key_of, lacks, make_shards, truth
 from tests.stream.test_dataset import damage
 
 ALL = sorted(key_of(i) for i in range(13))
@@ -41,6 +42,7 @@ def same(a, b):
 # ---- what a batch holds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("workers", "more"),
     [
@@ -154,6 +156,7 @@ def test_what_goes_wrong_in_a_batch_is_told(packed, copy, workers):
         list(loader(open_shards(copy, batch_size=5, fields=["s2l2a_10m"]), workers))
 
 
+@pytest.mark.slow
 def test_an_iteration_that_is_left_gives_its_memory_back(packed):
     dataset = open_shards(packed, batch_size=1, threads=3)
     for _ in range(3 * SLOTS):
@@ -253,6 +256,63 @@ def test_upsampling_in_the_reader_is_the_one_on_the_device(packed, mode, crop_px
                 assert torch.allclose(found, wanted, rtol=1e-6)
             else:
                 assert same(found, wanted), name
+
+
+@pytest.fixture(scope="module")
+def beyond(tmp_path_factory) -> Path:
+    """Samples of 25 px at 10 m, which pixels of 20 and 30 m do not divide: these arrays reach beyond the footprint."""
+    folder = tmp_path_factory.mktemp("beyond") / "shards"
+    make_shards(folder, {"train": [4]}, size=25)
+    return folder
+
+
+BEYOND = {"s2l2a_10m": 1, "s2l2a_20m": 2, "s2l2a_scl_20m": 2, "dem_30m": 3}
+
+
+def test_arrays_that_reach_beyond_the_footprint_come_whole(beyond):
+    batch = next(iter(open_shards(beyond, batch_size=4, fields=list(BEYOND))))
+    assert {n: batch[n].shape[-1] for n in BEYOND} == {
+        "s2l2a_10m": 25,
+        "s2l2a_20m": 13,
+        "s2l2a_scl_20m": 13,
+        "dem_30m": 9,
+    }
+    entry = arrays(25)["dem_30m"]
+    assert np.array_equal(batch["dem_30m"][0].numpy(), truth("train", 0, "dem_30m", "static", entry))
+
+
+@pytest.mark.parametrize("crop_px", [None, 25, 11])
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+def test_upsampled_they_end_where_the_footprint_does(beyond, mode, crop_px):
+    plain = next(iter(open_shards(beyond, batch_size=4, fields=list(BEYOND))))
+    fine = next(iter(open_shards(beyond, batch_size=4, fields=list(BEYOND), upsample=mode, crop_px=crop_px)))
+    side = crop_px or 25
+    for name, factor in BEYOND.items():
+        entry = arrays(25)[name]
+        expected = upsample(plain[name], factor, "nearest" if entry.role == "mask" else mode, entry.nodata)
+        assert fine[name].shape[-2:] == (side, side)
+        for i in range(4):
+            y, x = fine["crop_yx"][i].tolist() if crop_px else (0, 0)
+            assert torch.allclose(
+                fine[name][i].double(), expected[i][..., y : y + side, x : x + side].double(), rtol=1e-6
+            )
+
+
+def test_crops_of_them_lie_within_the_footprint_and_take_the_same_ground(beyond):
+    dataset = open_shards(beyond, batch_size=4, fields=["s2l2a_10m", "s2l2a_20m"], crop_px=12)
+    plain = next(iter(open_shards(beyond, batch_size=4, fields=["s2l2a_10m", "s2l2a_20m"])))
+    seen = set()
+    for epoch in range(8):
+        dataset.set_epoch(epoch)
+        (batch,) = dataset
+        for i, (y, x) in enumerate(batch["crop_yx"].tolist()):
+            seen |= {y, x}
+            assert torch.equal(batch["s2l2a_10m"][i], plain["s2l2a_10m"][i][..., y : y + 12, x : x + 12])
+            y, x = y // 2, x // 2
+            assert torch.equal(batch["s2l2a_20m"][i], plain["s2l2a_20m"][i][..., y : y + 6, x : x + 6])
+    assert seen == {0, 2, 4, 6, 8, 10, 12}
+    with pytest.raises(ConfigError, match="crop_px = 26: expected multiples of 2 from 2 to 24"):
+        open_shards(beyond, batch_size=4, fields=["s2l2a_10m", "s2l2a_20m"], crop_px=26)
 
 
 def test_bilinear_upsampling_keeps_holes_and_means():
@@ -396,6 +456,7 @@ def test_every_sample_once_for_any_ranks_workers_and_shards(shards, ranks, worke
     assert delivered == [r for at in range(0, kept, together) for r in sorted(order[at : min(at + together, kept)])]
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(RANKS, st.integers(1, 4), RANKS, st.integers(1, 4), st.integers(1, 2), st.randoms(use_true_random=False))
 def test_an_epoch_goes_on_with_other_ranks_and_batch_sizes(packed, ranks, size, new_ranks, new_size, workers, rnd):
@@ -479,6 +540,7 @@ def test_dropping_the_remainder_names_it(packed):
 
 
 # torchdata 0.11 calls a torch function that torch 2.13 has put out of use.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning")
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("batch_size", [None, 3])

@@ -35,6 +35,7 @@ from curation.format.index import (
 from curation.format.names import META, MemberName
 from curation.format.table import members_to_arrow
 from curation.format.tar import Sample, meta_bytes, write_tar
+from curation.format.target import TargetEntry
 from curation.stream.decode import decoder
 from curation.stream.open import open_shards
 
@@ -119,7 +120,7 @@ def sample_of(number: int) -> Sample:
     return Sample(key_of(number), {META: meta_bytes(meta)} | {m: made[m] for m in order if m in made})
 
 
-def write(folder, samples) -> Index:
+def write(folder, samples, target: TargetEntry | None = None) -> Index:
     def put(name: str, data: bytes) -> FileEntry:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
@@ -141,7 +142,7 @@ def write(folder, samples) -> Index:
     statistics = {"s1_10m": {"VV": BandStatistics(100.0, 50.0, 1.0, 199.0, 9)}}
     index = Index(
         "x", "X", "p", "r", content.hexdigest(), SEASONS, 0, (), ARRAYS, {"train": split}, statistics, {}, {}, {},
-        NOTES, COLUMNS,
+        NOTES, COLUMNS, target,
     )  # fmt: skip
     put("index.json", index.to_bytes())
     return index
@@ -208,6 +209,52 @@ def test_a_batch_has_all_that_was_written(packed, workers):
         "clip": ((2, 5), torch.float32),
         "tiles": ((2, 4, 2), torch.float32),
     }
+
+
+CONTINENTS = TargetEntry("continent", ("africa", "asia", "europe"))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("target", "dtype", "want"),
+    [
+        (CONTINENTS, torch.int64, [2, -100, -100, 1]),
+        (TargetEntry("relief_m", None), torch.float32, [12.5, None, None, 0]),
+    ],
+)
+def test_the_target_is_the_number_of_its_class_and_never_class_0_where_unknown(tmp_path, workers, target, dtype, want):
+    write(tmp_path, [sample_of(n) for n in range(len(HAS))], target)
+    data = open_shards(tmp_path, batch_size=4, fields=["dem_30m"])  # it comes with whatever is asked for
+    batch = next(iter(DataLoader(data, batch_size=None, num_workers=workers)))
+    assert batch["label"].dtype == dtype
+    np.testing.assert_array_equal(batch["label"].double(), np.array(want, float))
+    assert batch["label_ok"].tolist() == [True, False, False, True]
+    one = open_shards(tmp_path).by_id()["place-3"]
+    assert (one["label"], one["label_ok"], one["continent"]) == (want[3], True, "asia")
+
+
+def test_a_target_that_its_column_calls_label_comes_as_a_number(tmp_path, monkeypatch):
+    monkeypatch.setitem(COLUMNS, "label", ColumnEntry("", "text"))
+    plain = [sample_of(n) for n in range(len(HAS))]
+    samples = [dataclasses.replace(s, members={**s.members, META: _labelled(s, n)}) for n, s in enumerate(plain)]
+    write(tmp_path, samples, TargetEntry("label", ("oats", "rye")))
+    for fields in (None, ["label"]):
+        batch = next(iter(open_shards(tmp_path, batch_size=4, fields=fields)))
+        assert batch["label"].tolist() == [0, 1, -100, 1]
+    assert str(open_shards(tmp_path)).endswith("label: label, one of 2 classes: oats, rye>")
+
+
+def _labelled(sample: Sample, number: int) -> bytes:
+    meta = json.loads(sample.members[META])
+    return meta_bytes({**meta, "columns": {**meta["columns"], "label": ["oats", "rye", None, "rye"][number]}})
+
+
+def test_a_class_that_the_index_does_not_have_is_damage(tmp_path):
+    write(tmp_path, [sample_of(n) for n in range(len(HAS))], TargetEntry("continent", ("africa", "asia")))
+    with pytest.raises(
+        DamageError, match=r"place-0: 'continent' of its meta.json is 'europe', none that the index says"
+    ):
+        next(iter(open_shards(tmp_path, batch_size=2)))
 
 
 def test_a_sample_alone_has_them_without_the_axis_of_a_batch(packed):

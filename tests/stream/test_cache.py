@@ -176,6 +176,7 @@ def size_of(path):
         return 0
 
 
+@pytest.mark.slow
 def test_several_processes_share_a_cache_smaller_than_what_they_read(world, tmp_path):
     context = multiprocessing.get_context("spawn")
     worst = context.Value("q", 0)
@@ -217,6 +218,7 @@ def _hang(fetcher, begun):
     read(fetcher, "0.tar")
 
 
+@pytest.mark.slow
 def test_a_download_that_was_killed_leaves_its_room_and_its_lock(world, tmp_path):
     context = multiprocessing.get_context("spawn")
     begun = context.Event()

@@ -147,6 +147,7 @@ def test_a_flipped_byte_is_refused_by_name_wherever_it_is_read_from(mine, where)
         flip(path, at)
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_between_payloads_changes_no_sample_and_verify_names_it(mine, where):
     path, before = mine / "shards" / SHARDS[1], read(where)
     assert faults(mine) == []

@@ -129,6 +129,7 @@ def test_workers_deliver_the_same_tensors(packed):
             assert np.array_equal(np.asarray(sample[name]), np.asarray(expected[name]), equal_nan=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_loader_that_makes_batches_of_batches_is_refused(packed, workers):
     dataset = open_shards(packed, batch_size=4)
@@ -138,6 +139,7 @@ def test_a_loader_that_makes_batches_of_batches_is_refused(packed, workers):
     assert len(list(DataLoader(open_shards(packed, batch_size=4), batch_size=None, num_workers=workers))) == 4
 
 
+@pytest.mark.slow
 def test_spawned_workers_and_their_epochs(packed):
     dataset = open_shards(packed, shuffle=True)
     loader = DataLoader(dataset, batch_size=2, num_workers=2, persistent_workers=True, multiprocessing_context="spawn")

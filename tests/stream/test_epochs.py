@@ -51,12 +51,14 @@ WORKERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", fast(WORKERS[::2], WORKERS), ids=str)
 def test_an_iteration_is_followed_by_the_next_epoch_without_set_epoch(packed, orders, how):
     loader = DataLoader(opened(packed), batch_size=None, **how)
     assert [keys(loader) for _ in range(EPOCHS)] == orders[:EPOCHS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [{"num_workers": 2}, {"num_workers": 2, "persistent_workers": True}], ids=str)
 def test_seeding_torch_anew_before_each_epoch_repeats_none(packed, orders, how):
     dataset = opened(packed)
@@ -89,6 +91,7 @@ def test_set_epoch_chooses_the_next_and_those_after_it_go_on_from_there(packed, 
         assert keys(loader) == orders[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", fast(WORKERS[:3:2], WORKERS[::2]), ids=str)
 def test_an_iteration_that_is_left_is_followed_by_the_next_epoch_from_its_beginning(packed, orders, how):
     dataset = opened(packed)
@@ -102,6 +105,7 @@ def test_an_iteration_that_is_left_is_followed_by_the_next_epoch_from_its_beginn
     assert keys(loader) == orders[4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", fast(WORKERS[:3:2], WORKERS[::2]), ids=str)
 def test_what_was_loaded_comes_first_and_the_next_epoch_then(packed, orders, how):
     dataset = opened(packed)
@@ -133,6 +137,7 @@ def test_a_state_after_the_end_of_an_iteration_is_the_beginning_of_the_next_epoc
     assert [keys(again), keys(again)] == [[], orders[1]]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning")
 @pytest.mark.parametrize(
     ("stop", "workers", "persistent"),
@@ -185,6 +190,7 @@ def epochs_of(dataset, workers, count=3):
     return [keys(DataLoader(dataset, batch_size=None, num_workers=workers)) for _ in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_forked_ranks_that_got_one_dataset_count_each_for_itself(packed, orders, workers):
     dataset = opened(packed)
@@ -193,18 +199,20 @@ def test_forked_ranks_that_got_one_dataset_count_each_for_itself(packed, orders,
     assert keys(dataset) == orders[0]
 
 
-def _spawned(dataset, workers, told):
-    told.put(epochs_of(dataset, workers))
+def _spawned(dataset, workers, told, count):
+    told.put(epochs_of(dataset, workers, count))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", fast([0], [0, 2]))
 def test_spawned_ranks_that_got_one_dataset_count_each_for_itself(packed, orders, workers):
     context, dataset = multiprocessing.get_context("spawn"), opened(packed)
     told = context.Queue()
-    ranks = [context.Process(target=_spawned, args=(dataset, workers, told)) for _ in range(2)]
+    count = 2 if workers else 3  # each epoch starts its workers anew, which load torch
+    ranks = [context.Process(target=_spawned, args=(dataset, workers, told, count)) for _ in range(2)]
     for rank in ranks:
         rank.start()
-    assert [told.get(timeout=240) for _ in ranks] == [orders[:3]] * 2
+    assert [told.get(timeout=240) for _ in ranks] == [orders[:count]] * 2
     for rank in ranks:
         rank.join(60)
         assert rank.exitcode == 0

@@ -87,6 +87,7 @@ def test_a_url_gives_what_the_folder_gives_with_one_request_per_sample_and_no_li
     assert not any(method == "GET" and path.endswith(".tar") and r is None for method, path, r in asked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["/shards", "/shards/index.json"])
 def test_forked_workers_read_urls_after_the_parent_did(server, form):
     dataset = open_shards(server[0] + form)
@@ -110,6 +111,7 @@ def test_what_is_missing_behind_a_url_is_refused_at_open(packed, server):
         open_shards(f"{url}/nowhere")
 
 
+@pytest.mark.slow
 def test_the_copy_of_a_remote_member_table_is_removed_with_the_dataset(server):
     dataset = open_shards(server[0])
     table = dataset._opened._table
@@ -120,6 +122,7 @@ def test_the_copy_of_a_remote_member_table_is_removed_with_the_dataset(server):
     assert not table.exists()
 
 
+@pytest.mark.slow
 def test_the_copy_of_a_remote_member_table_is_removed_at_the_end_of_the_process(server):
     code = "import sys; from curation.stream import open_shards; kept = open_shards(sys.argv[1]); print(kept._opened._table)"
     done = subprocess.run([sys.executable, "-c", code, server[0]], capture_output=True, text=True, check=True)
@@ -207,6 +210,7 @@ def test_a_store_says_so_where_a_fork_lost_it(server):
         in_fork(store.get, "index.json")
 
 
+@pytest.mark.slow
 def test_all_threads_of_a_forked_process_read_through_one_helper(packed, server):
     fetcher, data = fetcher_of(f"{server[0]}/shards"), (packed / KEY).read_bytes()
     fetcher.ranges(KEY, [(0, 5)], Scratch())
@@ -240,6 +244,7 @@ def test_a_forked_process_gets_the_errors_of_its_helper(server):
         in_fork(fetcher.ranges, "nope", [(0, 5)], Scratch())
 
 
+@pytest.mark.slow
 def test_a_helper_that_was_killed_is_replaced_and_reaped(packed, server):
     url = f"{server[0]}/shards"
     fetcher_of(url).ranges(KEY, [(0, 5)], Scratch())
@@ -261,6 +266,7 @@ def test_a_helper_that_was_killed_is_replaced_and_reaped(packed, server):
         in_fork(work)
 
 
+@pytest.mark.slow
 def test_a_helper_ends_with_its_owner_however_that_ends(server):
     store = Store(f"{server[0]}/shards")
     owned, channel = helper.helper(), helper.Channel()
@@ -320,6 +326,7 @@ def test_what_a_forked_process_inherited_of_obstore_is_never_let_go(packed, serv
     assert in_fork(work)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("somebody_used_obstore", [False, True])
 def test_forked_workers_use_obstore_themselves_where_nobody_used_it_before(server, somebody_used_obstore):
     # In a process of its own, since this one has used obstore.

@@ -256,6 +256,7 @@ def test_each_column_of_a_member_table_is_refused_with_any_other_value(damaged, 
         assert isinstance(bounded(lambda: delivered(damaged)), DamageError)
 
 
+@pytest.mark.slow
 def test_a_member_table_with_any_byte_changed_does_not_matter_or_is_refused(damaged, pixels):
     data = (damaged / "shards/train/members.arrow").read_bytes()
     rng = np.random.default_rng(0)
@@ -371,6 +372,7 @@ def test_a_blosc_header_that_claims_anything_else_is_refused_before_room_is_made
     assert isinstance(bounded(lambda: payload.decode(bomb, "npy.blosc", "x")), DamageError)
 
 
+@pytest.mark.slow
 def test_each_field_of_a_meta_json_does_not_matter_or_is_refused_by_name():
     meta = meta_of("val", 0)
     meta["children"] = [copying.deepcopy(meta)]

@@ -91,6 +91,7 @@ class Alternating(IterableDataset):
             yield from pair
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [copy.copy, copy.deepcopy])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_copies_of_a_dataset_in_one_worker_do_not_share_memory(packed, how, workers):
@@ -103,6 +104,7 @@ def test_copies_of_a_dataset_in_one_worker_do_not_share_memory(packed, how, work
     assert all(is_right(b["key"][0], b[BAND]) for b in loader(chained, 1))
 
 
+@pytest.mark.slow
 def test_a_copys_loader_goes_on_when_the_original_is_gone(packed):
     one = open_shards(packed, batch_size=1, fields=[BAND])
     other = loader(copy.deepcopy(one), 1, persistent_workers=True)

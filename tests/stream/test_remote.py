@@ -138,6 +138,7 @@ def test_wrong_bytes_are_asked_for_once_more_by_who_finds_them(packed, world):
 
 
 # In the loader's workers: what each fault does to a read, also in a forked process, stands above.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("start", "fault"),
     fast([("fork", "stall"), ("fork", "wrong")], [("fork", "stall"), ("fork", "wrong"), ("spawn", "stall")]),
@@ -222,6 +223,7 @@ def bucket(packed, tmp_path_factory):
         yield "s3://bucket/shards"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("process", ["this", "fork"])
 def test_s3_gives_ranges_and_errors(packed, bucket, process):
     def run(*args):
@@ -239,6 +241,7 @@ def test_s3_gives_ranges_and_errors(packed, bucket, process):
         run(fetcher, KEY, [(size + 3, 10)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", fast(["spawn"], ["fork", "spawn"]))
 def test_workers_read_s3(packed, bucket, start):
     dataset = open_shards(bucket, batch_size=4, shuffle=True)

@@ -346,6 +346,7 @@ class Late:
             time.sleep(0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("late", "keep"), crossed([0, 1], [False, True]))
 def test_an_iteration_that_is_left_before_all_workers_began_uses_up_what_was_loaded_for_all(many, late, keep):
     dataset = open_shards(many, batch_size=2, fields=[], shuffle=True)

@@ -90,6 +90,7 @@ def test_what_is_not_there_is_told(packed, tmp_path):
             webdataset(*how)
 
 
+@pytest.mark.slow
 def test_the_package_is_imported_only_when_it_is_asked_for():
     code = "import sys, curation.stream; sys.exit('webdataset' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

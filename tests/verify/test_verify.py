@@ -191,6 +191,7 @@ def killed(curate: Curate, at: str, n: int, *arguments: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("at", "n", "cube"),
     [
@@ -221,6 +222,7 @@ def test_what_a_killed_build_left_is_unfinished_and_no_fault(
     assert said(mine, capsys) == (0, [], [])
 
 
+@pytest.mark.slow
 def test_a_slab_that_a_killed_build_wrote_again_is_unfinished_and_no_fault_unless_it_is_damaged(
     built: Curate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -313,6 +315,7 @@ def test_nothing_to_verify_is_a_usage_error(built: Curate, tmp_path, capsys):
     assert "nothing is built there" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_damaged_cube_is_made_again_as_the_command_says(
     built: Curate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -332,6 +335,7 @@ def test_a_damaged_cube_is_made_again_as_the_command_says(
     assert mine.hashes() == built.hashes()
 
 
+@pytest.mark.slow
 def test_what_a_killed_second_try_of_failed_patches_left_is_unfinished_and_no_fault_unless_it_is_damaged(
     built: Curate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

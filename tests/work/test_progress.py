@@ -15,7 +15,7 @@ import pytest
 
 from curation.errors.words import counted, plural
 from curation.work import progress
-from curation.work.progress import Counting, Doing, clock, told_bytes
+from curation.work.progress import Counting, Doing, clock, shown_bytes
 from tests.processes import started
 from tests.run import Curate
 from tests.world import World
@@ -96,7 +96,7 @@ def test_times_are_told_for_a_person(seconds, told):
     [(0, "0 B"), (999, "999 B"), (1200, "1.2 kB"), (99_949, "99.9 kB"), (999_600, "1.0 MB"), (3e15, "3000.0 TB")],
 )
 def test_bytes_are_told_for_a_person(size, told):
-    assert told_bytes(size) == told
+    assert shown_bytes(size) == told
 
 
 def test_one_is_told_as_one():

@@ -48,6 +48,7 @@ if __name__ == "__main__":
 SCHEDULERS = ["none", pytest.param("local", marks=pytest.mark.slow)]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("scheduler", "group"), fast([("none", True)], itertools.product(["none", "local"], [False, True]))
@@ -84,6 +85,7 @@ def test_sigterm_ends_a_build_on_a_cluster_of_somebody_elses_and_leaves_that_run
     }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_sigterm_ends_pack_and_the_same_command_goes_on(built: Curate, tmp_path: Path, scheduler: str):
@@ -97,6 +99,7 @@ def test_sigterm_ends_pack_and_the_same_command_goes_on(built: Curate, tmp_path:
     assert run.hashes() == built.hashes()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("number", "gap_s", "scheduler"),  # each two of them meet

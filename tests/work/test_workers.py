@@ -76,6 +76,7 @@ def test_nothing_to_do_waits_for_no_worker(theirs: LocalCluster):
         assert everything(client, double, []) == {}
 
 
+@pytest.mark.slow
 def test_when_all_workers_are_lost_the_next_that_come_go_on(theirs: LocalCluster, caplog: pytest.LogCaptureFixture):
     theirs.scale(1)
     with cluster.connect(theirs.scheduler_address) as client, caplog.at_level(logging.WARNING):
@@ -89,6 +90,7 @@ def test_when_all_workers_are_lost_the_next_that_come_go_on(theirs: LocalCluster
     assert "no workers to go on with" in caplog.text
 
 
+@pytest.mark.slow
 def test_that_there_is_no_worker_is_said_again_and_again(theirs, caplog, monkeypatch):
     monkeypatch.setattr(roster, "SAY_S", 0.4)
     threading.Timer(2.5, lambda: theirs.scale(1)).start()
@@ -97,6 +99,7 @@ def test_that_there_is_no_worker_is_said_again_and_again(theirs, caplog, monkeyp
     assert caplog.text.count("no workers to begin with") >= 3
 
 
+@pytest.mark.slow
 def test_an_item_that_waits_behind_others_is_done_by_one_who_has_nothing_to_do(theirs: LocalCluster):
     theirs.scale(1)
     with cluster.connect(theirs.scheduler_address) as client:
@@ -195,6 +198,7 @@ def both(client: Client) -> Iterator[roster.Roster]:
         yield its
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_what_is_offered_as_its_worker_is_lost_is_done_by_another(theirs: LocalCluster, monkeypatch):
     # As yet the scheduler alone knows of the loss; what waits for a worker it does not take up when it is offered to more.
@@ -333,6 +337,7 @@ def test_a_scheduler_that_hangs_as_it_is_asked_what_it_is_is_lost(theirs: LocalC
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_what_is_offered_before_the_scheduler_has_it_is_offered_again(theirs: LocalCluster):
     theirs.scale(2)

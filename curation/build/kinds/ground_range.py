@@ -59,6 +59,8 @@ class GroundRange(Power):
     def check(self, source: SourceSpec) -> None:
         """Passes where all arrays are backscatter in metres."""
         super().check(source)
+        if any(a.says_of_files for a in source.arrays):
+            raise ValueError("scale, offset, file_nodata, bits and limits are of rasters that state a grid")
         if odd := [a.bands for a in source.arrays if not a.is_data or a.dtype != "float32" or a.res_m is None]:
             raise ValueError(f"arrays of 'ground-range' are data in float32 with 'res_m'; {odd[0]} are not")
         if len(source.arrays) != 1:
@@ -115,9 +117,9 @@ class GroundRange(Power):
         bands = [self._band(slab, source, place, array, band, scene) for band in array.bands]
         return backscatter.possible(np.stack(bands), array.nodata), True
 
-    def told_of(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
+    def scene_facts(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
         """As of radar, and of relief."""
-        return {**super().told_of(source, place, scenes), **source.memo.get("facts", {})}
+        return {**super().scene_facts(source, place, scenes), **source.memo.get("facts", {})}
 
     def _band(
         self, slab: Slab, source: Source, place: Location, array: ArraySpec, band: str, scene: Scene
@@ -131,7 +133,7 @@ class GroundRange(Power):
 
         def points_of(raster: Raster) -> tuple[TiePoints, PlacedPixels]:
             points = groundrange.tie_points(raster)
-            return points, groundrange.placed(points, place, array.px(place.size_m))
+            return points, groundrange.placed(points, place, array.step(place.size_m))
 
         points, nominal = reader.opened(image, points_of)
         where = self._judged(slab, source, place, array.step(place.size_m), points, nominal, calibration)
@@ -151,7 +153,7 @@ class GroundRange(Power):
         if source.memo.get("points") == points:
             found: PlacedPixels = source.memo["where"]
             return found
-        heights, geoid_m = _heights_m(slab, self, place, len(nominal.rows))
+        heights, geoid_m = _heights_m(slab, self, place, step_m / nominal.parts)
         metres = groundrange.displacement_m(nominal, calibration, heights)
         farthest_px = float(np.abs(metres).max()) / step_m
         if not source.corrects_relief and farthest_px > MOST_DISPLACED_PX:
@@ -160,19 +162,19 @@ class GroundRange(Power):
             raise Reject(Code.RELIEF, farthest_px)
         where = nominal.moved(metres) if source.corrects_relief else nominal
         cot = calibration.cot_incidence(nominal.rows - 0.5, nominal.cols - 0.5)
-        told = {
+        measured = {
             "relief_px": farthest_px,
             "relief_corrected": int(source.corrects_relief),
             "incidence_deg": float(np.degrees(np.arctan(1 / cot)).mean()),
             "geoid_m": geoid_m,
             "geoid_sha256": sha256_of(self.geoid),
         }
-        source.memo.update(points=points, where=where, facts={f"{source.name}_{k}": v for k, v in told.items()})
+        source.memo.update(points=points, where=where, facts={f"{source.name}_{k}": v for k, v in measured.items()})
         return where
 
 
-def _heights_m(slab: Slab, kind: GroundRange, place: Location, px: int) -> tuple[NDArray[np.float64], float]:
-    """(px, px) heights above the ellipsoid on a place, and the geoid's mean: by the pick of the source of heights.
+def _heights_m(slab: Slab, kind: GroundRange, place: Location, step_m: float) -> tuple[NDArray[np.float64], float]:
+    """(y, x) heights above the ellipsoid of a place's pixels of a size, and the geoid's mean: by the pick of their source.
 
     Raises:
         Reject: `relief_unknown`, where any is missing.
@@ -182,7 +184,7 @@ def _heights_m(slab: Slab, kind: GroundRange, place: Location, px: int) -> tuple
     its = next(s for s in slab.judges if s.name == kind.heights)
     name, own = next(iter(its.arrays.items()))
     # Straight from the file's grid: what a recipe has of it, in pixels of 30 m, ends at the edge of the place.
-    its = dataclasses.replace(its, arrays={name: own.model_copy(update={"res_m": None, "size_px": px})})
+    its = dataclasses.replace(its, arrays={name: own.model_copy(update={"res_m": step_m, "size_px": None})})
     trial = Patch(place)
     try:
         for _ in its.chooser.read(slab, trial, its):
@@ -212,7 +214,7 @@ def _check_place(points: TiePoints, asset: Asset) -> None:
     epsg = grid.utm_epsg(lon, min(max(lat, grid.MIN_LAT), math.nextafter(grid.MAX_LAT, 0)))
     x, y = grid.transformer(4326, epsg).transform(lon, lat)
     there = Location("there", lon, lat, epsg, x - 10, y + 10, 20, "there")
-    if not groundrange.is_inside(points, groundrange.placed(points, there, 2)).any():
+    if not groundrange.is_inside(points, groundrange.placed(points, there, 10)).any():
         raise BrokenError(
             f"its tie points put it elsewhere than its item does: longitude {lon:.4f}, latitude {lat:.4f} is not in it"
         )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from curation.build.pixels import RasterKind
 
 
 class Optical(RasterKind):
     """A raster of measured values."""
+
+    composes: ClassVar[bool] = True

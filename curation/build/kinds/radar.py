@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
@@ -15,6 +15,8 @@ from curation.read import backscatter
 
 class Radar(Power):
     """A raster of linear power."""
+
+    composes: ClassVar[bool] = True
 
     def pixels(
         self, slab: Slab, source: Source, place: Location, name: str, scenes: Sequence[Scene]

@@ -28,6 +28,8 @@ class Swath(Kind, SwathSpec):
 
     def check(self, source: SourceSpec) -> None:
         """Passes where the arrays are those that its variables, flags and quality make."""
+        if any(a.says_of_files for a in source.arrays):
+            raise ValueError("scale, offset, file_nodata, bits and limits are of rasters that state a grid")
         if sized := [a.bands for a in source.arrays if a.size_px is None]:
             raise ValueError(f"arrays of a swath are gridded to 'size_px' pixels a side; {sized[0]} have 'res_m'")
         data = [b for a in source.arrays if a.is_data for b in a.bands]
@@ -38,8 +40,8 @@ class Swath(Kind, SwathSpec):
             for array in source.arrays:
                 if array.role == role and (other := sorted(set(array.bands) - set(known))):
                     raise ValueError(f"role {role!r}: no band {other}; known: {list(known)}")
-        told = {b for a in source.arrays if a.role == "quality" for b in a.bands}
-        if told & set(QUALITY_BANDS) and self.quality is None:
+        quality_bands = {b for a in source.arrays if a.role == "quality" for b in a.bands}
+        if quality_bands & set(QUALITY_BANDS) and self.quality is None:
             raise ValueError("role 'quality' wants kind.quality: the variable it is the mean of")
         if (source.mask is None) != (self.flags is None) or (source.mask and len(source.mask.bands) != 1):
             raise ValueError("an array of one band with role 'mask' goes with kind.flags, of which it is made")
@@ -81,7 +83,7 @@ class Swath(Kind, SwathSpec):
         """Nothing."""
         return {}
 
-    def told_of(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
+    def scene_facts(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
         """Nothing."""
         return {}
 

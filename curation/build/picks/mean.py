@@ -25,11 +25,12 @@ class Mean(Pick):
 
     time: ClassVar[str] = "mean acquisition time, UTC"
     joins: ClassVar[bool] = True
+    has_one_scene: ClassVar[bool] = False
 
     def check(self, source: SourceSpec) -> None:
         """Passes for swaths."""
         if not source.kind.whole_orbits:
-            raise ValueError("pick = 'mean' is for kind = 'swath'")
+            raise ValueError("pick = 'mean' is for kind = 'swath'; that of rasters is 'clear-mean'")
 
     def least_valid(self, usual: float) -> float:
         """A single pixel is enough: a swath has gaps."""

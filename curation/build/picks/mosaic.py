@@ -25,6 +25,7 @@ class Mosaic(Pick):
     timeless: ClassVar[bool] = True
     time: ClassVar[str] = ""
     joins: ClassVar[bool] = True
+    has_one_scene: ClassVar[bool] = False
     hole_value: float | None = None
     """What open sea without a scene is (GLO-30: 0 m); flagged, never silent. All else without one is nodata."""
 

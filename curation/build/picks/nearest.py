@@ -1,4 +1,4 @@
-"""The scene nearest in time to that of another source."""
+"""The scene nearest in time: to that of another source, or to the anchor of the season."""
 
 from __future__ import annotations
 
@@ -8,53 +8,42 @@ from typing import ClassVar
 
 from curation.build.context import Patch, Slab, Source, is_lasting, note_passed_over, usable
 from curation.build.pixels import read_all
+from curation.build.walk import OneScene
 from curation.errors import ReadError
 from curation.errors.codes import Code
-from curation.model import Location, Scene
+from curation.model import Location, Scene, Window
 from curation.outcomes import Reject
 from curation.read import backscatter, shift
-from curation.recipe.facts import Fact
+from curation.recipe.facts import Fact, Number
 from curation.recipe.schema import QualitySpec
-from curation.recipe.sources import Number, Pick, Shift, SourceSpec
+from curation.recipe.sources import Shift, SourceSpec
 from curation.scenes import rank
 
 
-class Nearest(Pick):
-    """The nearest that can be read and has enough valid pixels; how far it lies beside the other is measured."""
+class Nearest(OneScene):
+    """The nearest that can be read and is good enough; how far it lies beside the one it goes with is measured."""
 
     tried: ClassVar[bool] = True
     measures_shift: ClassVar[bool] = True
-    goes_with: str
-    """The source whose chosen scene it is nearest to."""
-    one_orbit_direction: bool = False
-    """Only one orbit direction per location, fixed from the counts over all seasons."""
+    goes_with: str | None = None
+    """The source whose chosen scene it is nearest to; where left out it stands alone, near to the season's anchor."""
+    one_orbit_direction: bool = False  # in digests, said or not
 
     @property
     def follows(self) -> str | None:
         """The source that it goes with."""
         return self.goes_with
 
-    @property
-    def one_way(self) -> bool:
-        """Where its file says so."""
-        return self.one_orbit_direction
-
     def facts(self, source: SourceSpec, shift: Shift | None) -> list[Fact]:
-        """Gap, shift and orbit."""
-        out = [
-            Fact(f"{source.name}_gap_days", "float32", f"days from the {self.goes_with} scene, negative where earlier"),
+        """Gap, shift and orbit; of one that stands alone as of any."""
+        if self.goes_with is None:
+            return super().facts(source, shift)
+        gap = f"days from the {self.goes_with} scene, negative where earlier"
+        return [
+            Fact(f"{source.name}_gap_days", "float32", gap),
             *self._of_shift(source.name, shift),
+            *self.orbit_facts(source.name),
         ]
-        if self.one_orbit_direction:
-            out += [
-                Fact(f"{source.name}_orbit_state", "string", "ascending or descending"),
-                Fact(
-                    f"{source.name}_relative_orbit",
-                    "int16",
-                    "number of the orbit within the repeat cycle; -1 where unknown",
-                ),
-            ]
-        return out
 
     def _of_shift(self, source: str, on: Shift | None) -> list[Fact]:
         unit, note = "not measured: no two arrays of the same pixels, or too few of these", ""
@@ -69,28 +58,27 @@ class Nearest(Pick):
         ]
 
     def measured(self, source: str, limits: QualitySpec) -> list[Number]:
-        """The gap."""
+        """The gap; of one that stands alone as of any."""
+        if self.goes_with is None:
+            return super().measured(source, limits)
         return [Number(f"days from the {self.goes_with} scene, at most {limits.max_gap_days:g}", f"{source}_gap_days")]
 
-    def offered(self, scenes: Sequence[Scene]) -> list[Scene]:
-        """The newest of each acquisition."""
-        return rank.newest(scenes)
-
-    def of_place(self, scenes: Sequence[Scene], place: Location) -> list[Scene]:
-        """Those that cover it."""
-        return rank.covering(scenes, place)
+    def ranked(self, scenes: Sequence[Scene], place: Location, window: Window) -> list[list[Scene]]:
+        """By nearness to the anchor, of one that stands alone."""
+        return [list(scenes)] if self.goes_with else rank.rank_in_time(scenes, place, window.anchor)
 
     def check_any(self, source: Source, place: Location) -> None:
-        """Passes where there is one of the place's orbit direction."""
+        """Passes where there is one of the place's orbit."""
         mine = source.found[place.id]
         mine.check()
-        rank.of_direction(mine.scenes, mine.direction)
+        rank.of_direction(mine.scenes, mine.direction, mine.relative_orbit)
 
     def partners(self, slab: Slab, source: Source, place: Location, to: Scene) -> list[Scene]:
         """Those nearest in time to the other's scene, best first."""
         mine = source.found[place.id]
         mine.check()
-        ranked = rank.rank_nearest(mine.scenes, place, to.time, mine.direction, slab.quality.max_gap_days)
+        scenes = rank.of_direction(mine.scenes, mine.direction, mine.relative_orbit)
+        ranked = rank.rank_nearest(scenes, place, to.time, None, slab.quality.max_gap_days)
         return usable(slab, ranked[: slab.quality.max_candidates])
 
     def read_with(self, slab: Slab, patch: Patch, source: Source, to: Scene) -> None:
@@ -123,9 +111,7 @@ class Nearest(Pick):
                 valid_fraction=valid,
                 warped=int(warped),
             )
-            if self.one_orbit_direction:
-                orbit = scene.relative_orbit if scene.relative_orbit is not None else -1
-                patch.note(source, orbit_state=scene.orbit_state or "", relative_orbit=orbit)
+            patch.note(source, **self.orbit_noted(scene))
             patch.take(source, pixels, [scene])
             return
         raise fault or refused or Reject(Code.NODATA, best)

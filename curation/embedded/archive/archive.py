@@ -27,7 +27,7 @@ from curation.embedded.sensors import columns, labels, level2, olci, optics, orb
 from curation.embedded.world import cells, ground, terrain, view
 from curation.embedded.world.cover import BANDS
 from curation.embedded.world.grids import Grid
-from curation.embedded.world.once import Kept
+from curation.embedded.world.once import OnceCache
 from curation.embedded.world.regions import Region
 
 BLOCK = 512
@@ -95,9 +95,9 @@ class Archive:
         self._cells = CellScenes(folder / "blocks", lambda biome: self._stored_ground(cells.biome_region(biome)))
         self._s5p = {f.id: f for f in columns.files()}
         self._s3 = {g.id: g for g in olci.granules()}
-        self._grounds: Kept[ground.Ground] = Kept(2)
-        self._views: Kept[view.View] = Kept(3)
-        self._lights: Kept[optics.Light] = Kept(2)
+        self._grounds: OnceCache[ground.Ground] = OnceCache(2)
+        self._views: OnceCache[view.View] = OnceCache(3)
+        self._lights: OnceCache[optics.Light] = OnceCache(2)
 
     def known(self, key: Key) -> bool:
         """Whether there is such an asset."""

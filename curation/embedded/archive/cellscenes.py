@@ -23,7 +23,7 @@ from curation.embedded.world import cells, noise, terrain
 from curation.embedded.world.cover import BANDS, STEPS, kind
 from curation.embedded.world.grids import Grid, frame_pixels
 from curation.embedded.world.ground import COARSE, Ground
-from curation.embedded.world.once import Kept
+from curation.embedded.world.once import OnceCache
 from curation.embedded.world.regions import frame, transformer
 from curation.embedded.world.view import View, smooth
 
@@ -76,12 +76,12 @@ class CellScenes:
         self._groups = {(g.collection, g.item, a): g for g in _groups() for a in g.assets}
         self._scenes: dict[str, Scene1 | Scene2] = {s.id: s for s in cells.s2_scenes()}
         self._scenes |= {s.id: s for s in cells.s1_scenes()}
-        self._grounds: Kept[Ground] = Kept(len(cells.BIOMES))
+        self._grounds: OnceCache[Ground] = OnceCache(len(cells.BIOMES))
         self._stored_ground = stored_ground
         self._memory: LRUCache[Path, Pixels] = LRUCache(MEMORY_BLOCKS)
         self._lock = threading.Lock()
-        self._views: Kept[View] = Kept(32)
-        self._rendering: Kept[dict[str, Pixels]] = Kept(16)
+        self._views: OnceCache[View] = OnceCache(32)
+        self._rendering: OnceCache[dict[str, Pixels]] = OnceCache(16)
 
     def file(self, collection: str, item: str, asset: str) -> BlockFile | None:
         """Where everything lies in an asset's file; None where it is none of these."""

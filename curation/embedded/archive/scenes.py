@@ -284,8 +284,8 @@ def scene2(acquired: Pass2, region: Region, tile: Tile, baseline: str, time: dt.
 def dynamicworld_scenes() -> tuple[Scene2, ...]:
     """The acquisitions and tiles that Dynamic World was made of: those with little cloud; of two products the newer."""
     newest = {(s.acquired, s.tile): s for s in sorted(s2_scenes(), key=lambda s: s.baseline)}
-    kept = [s for s in s2_scenes() if newest[s.acquired, s.tile] is s]
-    return tuple(s for s in kept if s.acquired.sky.cover <= DW_MAX_COVER)
+    newest_scenes = [s for s in s2_scenes() if newest[s.acquired, s.tile] is s]
+    return tuple(s for s in newest_scenes if s.acquired.sky.cover <= DW_MAX_COVER)
 
 
 @cache

@@ -17,7 +17,7 @@ LOOKS = 4.4
 
 POLARISATIONS = ("vv", "vh")
 
-_KEPT_BITS = np.uint32(0xFFFFF000)
+_MANTISSA_BITS = np.uint32(0xFFFFF000)
 """Speckle needs no 23 bits of mantissa; with 11 the files are a third smaller."""
 
 
@@ -39,7 +39,7 @@ def gamma0(scene: Scene1, view: View, polarisation: str) -> NDArray[np.float32]:
         part *= noise.speckle(part.shape, noise.seed_of(scene.pixel_seed, polarisation, start), LOOKS)
         np.maximum(part, 1e-5, out=part)
         bits = part.view(np.uint32)
-        bits &= _KEPT_BITS
+        bits &= _MANTISSA_BITS
         out[start:stop] = part
     if scene.acquired.edge is not None:
         shape = (view.grid.height, view.grid.width)

@@ -108,16 +108,16 @@ def selected(item: Json, fields: Json | None) -> Json:
     """An item with the fields that a search asks for, by their paths (`properties.datetime`); without any, all of it."""
     included, excluded = ([p.split(".") for p in (fields or {}).get(k) or ()] for k in ("include", "exclude"))
     if included:
-        item = {k: item[k] for k in ALWAYS} | _kept(item, included)
+        item = {k: item[k] for k in ALWAYS} | _included(item, included)
     return _without(item, excluded) if excluded else item
 
 
-def _kept(value: Json, paths: list[list[str]]) -> Json:
+def _included(value: Json, paths: list[list[str]]) -> Json:
     out: Json = {}
     for key in dict.fromkeys(p[0] for p in paths if p[0] in value):
         below = [p[1:] for p in paths if p[0] == key]
         parted = all(below) and isinstance(value[key], dict)
-        out[key] = _kept(value[key], below) if parted else value[key]
+        out[key] = _included(value[key], below) if parted else value[key]
     return out
 
 

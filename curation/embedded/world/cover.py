@@ -20,10 +20,12 @@ _TABLE = tables.beside(__file__)
 SPECTRA: dict[str, tuple[float, ...]] = {name: tuple(values) for name, values in _TABLE["spectra"].items()}
 """Reflectance of pure materials in the order of `BANDS`."""
 
-Curve = tuple[tuple[int, float], ...]
+Phenology = tuple[tuple[int, float], ...]
 
-_CURVES: dict[str, Curve] = {name: tuple((day, share) for day, share in c) for name, c in _TABLE["curves"].items()}
-NEVER = _CURVES["never"]
+_PHENOLOGIES: dict[str, Phenology] = {
+    name: tuple((day, share) for day, share in c) for name, c in _TABLE["curves"].items()
+}
+NEVER = _PHENOLOGIES["never"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +41,10 @@ class Cover:
     """The material it shows without green leaves."""
     green: str
     """The material it shows in full leaf."""
-    leaves: Curve = NEVER
+    leaves: Phenology = NEVER
     """Green share by day of the (northern) year."""
     ripe: str = "ripe"
-    ripening: Curve = NEVER
+    ripening: Phenology = NEVER
     """Share of the `ripe` material by day of the year."""
     vary: float = 0.12
     """Spread of brightness between parcels."""
@@ -62,7 +64,7 @@ class Cover:
 
 
 COVERS = tuple(
-    Cover(**row | {name: _CURVES[row[name]] for name in ("leaves", "ripening") if name in row})
+    Cover(**row | {name: _PHENOLOGIES[row[name]] for name in ("leaves", "ripening") if name in row})
     for row in _TABLE["covers"]
 )
 """Every kind; a pixel's kind is its index here."""
@@ -83,8 +85,8 @@ def _state() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float
     return p / 127.5 - 1, (p * 97 % STEPS) / 127.5 - 1, (p * 59 + 31) % STEPS / 127.5 - 1
 
 
-def _through_year(curve: Curve, day: NDArray[np.float64]) -> NDArray[np.float64]:
-    days, values = zip(*curve, strict=True)
+def _through_year(phenology: Phenology, day: NDArray[np.float64]) -> NDArray[np.float64]:
+    days, values = zip(*phenology, strict=True)
     out: NDArray[np.float64] = np.interp(day, days, values, period=365.25)
     return out
 

@@ -18,7 +18,7 @@ class _Slot(Generic[V]):
     value: V | None = None
 
 
-class Kept(Generic[V]):
+class OnceCache(Generic[V]):
     """A store of at most `size` values by key; never None."""
 
     def __init__(self, size: int) -> None:

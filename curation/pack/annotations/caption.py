@@ -11,10 +11,10 @@ _WORDS = ((0.5, "mostly {}"), (0.2, "{}"), (0.05, "a little {}"))
 def caption(sample: Subject) -> str | None:
     """`mostly trees, a little water`, of the annual map or else the first season with labels; None where unknown."""
     for season in (None, *sample.seasons):
-        told = []
+        phrases = []
         for label, share in sorted(sample.fractions(season).items(), key=lambda kv: (-kv[1], kv[0])):
             word = next((word for least, word in _WORDS if share >= least), None)
-            told += [] if word is None else [word.format(label.replace("_", " "))]
-        if told:
-            return ", ".join(told)
+            phrases += [] if word is None else [word.format(label.replace("_", " "))]
+        if phrases:
+            return ", ".join(phrases)
     return None

@@ -138,8 +138,8 @@ def refine(
     present = np.where(np.isnan(fraction) | (agreement < rule.min_agreement), np.nan, says & (fraction > 0))
     if passing.any():
         alone = np.stack([shares(codes, beneath=False) for codes in seasonal])[:, passing]
-        here = np.where(np.isnan(alone), np.nan, (alone > 0) & (alone >= rules.min_fraction))
-        fraction[:, passing], agreement[:, passing], present[:, passing] = alone, np.nan, here
+        present_alone = np.where(np.isnan(alone), np.nan, (alone > 0) & (alone >= rules.min_fraction))
+        fraction[:, passing], agreement[:, passing], present[:, passing] = alone, np.nan, present_alone
     return Refined(present, agreement, fraction)
 
 

@@ -101,15 +101,15 @@ def coverage(imported: Imported, dataset: Dataset, places: Locations, asked: Seq
     """
     found = _found(imported, dataset, places)
     names = [n for n in found.seasons if n in asked] or list(found.seasons)
-    told = _is_there(imported.rows["labels"]) | _is_there(imported.rows["shares"])
-    can = sum(len(np.unique(found.place[found.seasons[n] & told])) for n in names)
+    labelled = _is_there(imported.rows["labels"]) | _is_there(imported.rows["shares"])
+    can = sum(len(np.unique(found.place[found.seasons[n] & labelled])) for n in names)
     unknown = np.flatnonzero((found.place < 0) & _is_there(imported.rows["location"]))
     examples = (
         str(imported.rows["location"][int(unknown[0])].as_py()) if len(unknown) else "",
         str(places.table["id"][0].as_py()) if len(places) else "",
     )
     lost = Counter({code: n for code, rows in found.lost.items() if (n := int(rows.sum()))})
-    empty = len(told) - int(told.sum())
+    empty = len(labelled) - int(labelled.sum())
     return Coverage(imported.record, can, found.places * len(names), empty, lost, examples)
 
 

@@ -55,10 +55,10 @@ from curation.recipe.access import is_private
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import digest
 from curation.scenes import acquisition
-from curation.scenes.session import GivenSession
+from curation.scenes.session import ExplicitSession
 from curation.store import trust
 from curation.work import extras
-from curation.work.progress import told_bytes
+from curation.work.progress import shown_bytes
 
 if TYPE_CHECKING:
     import httplib2
@@ -112,8 +112,8 @@ class EarthEngine:
         """What it would ask for, where no try fails."""
         return (
             f"asks for {counted(plan.asked, 'id')} of images and {counted(plan.todo, 'map')}: "
-            f"{counted(plan.asked + plan.todo, 'request')}, {AT_ONCE} at a time, and {told_bytes(plan.raw_bytes)} of pixels "
-            "at most; nothing was asked now",
+            f"{counted(plan.asked + plan.todo, 'request')}, {AT_ONCE} at a time, and {shown_bytes(plan.raw_bytes)} of "
+            "pixels at most; nothing was asked now",
         )
 
     @property
@@ -131,7 +131,7 @@ class EarthEngine:
         """The collection: each image of it is what it is for good."""
         return f"Earth Engine {COLLECTION} {BAND}, masked as {GAP}"
 
-    def given(self, dataset: Dataset, chunks: Mapping[str, str]) -> str:
+    def input_digest(self, dataset: Dataset, chunks: Mapping[str, str]) -> str:
         """Nothing that is stored here."""
         return ""
 
@@ -363,7 +363,7 @@ class _Transport:
     """
 
     def __init__(self, at_once: int) -> None:
-        self._session = GivenSession(Retry(0, read=False), pool_maxsize=at_once, pool_block=True)
+        self._session = ExplicitSession(Retry(0, read=False), pool_maxsize=at_once, pool_block=True)
 
     def request(
         self,

@@ -18,8 +18,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from msgspec import to_builtins
 
 from curation.errors import ConfigError, DamageError
+from curation.format.target import TargetEntry
 from curation.model import STATIC
 from curation.outcomes import PatchOutcome, Status
 from curation.pack import meta
@@ -255,9 +257,11 @@ class Imported:
         return {LISTED: said[0] if alike else known.unknown()}
 
 
-def release_digest(dataset: Dataset, imported: Imported | None) -> str:
-    """The recipe's release digest, and what was imported beside it."""
+def release_digest(dataset: Dataset, imported: Imported | None, target: TargetEntry | None = None) -> str:
+    """The recipe's release digest, with the legend of the target, and what was imported beside it."""
     own = dataset.release_digest()
+    if target is not None:
+        own = digest([own, to_builtins(target)])
     if imported is None:
         return own
     record = imported.record

@@ -319,8 +319,10 @@ def _of_places(names: Sequence[str], lines: Iterable[dict[str, Any]], where: str
                 else:
                     del left[name]
         yield line
-    if told := [n for n, count in left.items() if count]:
-        raise ConfigError(f"{where}: column {told[0]!r} reads as ids of images or times, under no name of these: {do}")
+    if unread := [n for n, count in left.items() if count]:
+        raise ConfigError(
+            f"{where}: column {unread[0]!r} reads as ids of images or times, under no name of these: {do}"
+        )
 
 
 def key_of(location: str) -> str:

@@ -18,7 +18,7 @@ from curation.errors import ConfigError, CurationError, DamageError, StorageErro
 from curation.errors.causes import one_line
 from curation.outcomes import Status
 from curation.pack.labels.listed import LabelRow, table
-from curation.pack.labels.making import MapOutcome, MapsJob, MapsPlan, Wanted, Way, failed, make_maps, read, recorded
+from curation.pack.labels.making import MapOutcome, MapsJob, MapsPlan, Wanted, Way, failed, make_maps, read, read_record
 from curation.places.regions import Region
 from curation.scenes import acquisition
 from curation.store import full, paths
@@ -83,9 +83,9 @@ def _job(
         of = None if outcome is None else outcome.sources.get(follows)
         if outcome is not None and of is not None and of.status is Status.OK and of.scenes:
             number, px = slab * cube.slab_patches + slot, job.array.px(place.size_m)
-            given = way.given(cube.dataset, outcome.chunks)
-            wanted.append(Wanted(number, place, of.scenes[0], None, outcome.chunks, px, given))
-    before = recorded(job.store, job.key) if wanted else {}
+            input_digest = way.input_digest(cube.dataset, outcome.chunks)
+            wanted.append(Wanted(number, place, of.scenes[0], None, outcome.chunks, px, input_digest))
+    before = read_record(job.store, job.key) if wanted else {}
     stays = MapOutcome.settles if is_asked else MapOutcome.is_of
     known = [o for w in wanted if (o := before.get(w.place.id)) is not None and stays(o, w)]
     settled = {o.place for o in known}

@@ -38,7 +38,7 @@ from curation.store.objects import Store
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 """Of records."""
 
 
@@ -57,8 +57,8 @@ class Wanted:
     """Pixel array → hash of the patch's stored chunk."""
     px: int
     """Pixels along a side of the map."""
-    given: str
-    """Digest of what is stored here that the map is made of (`Way.given`)."""
+    input_digest: str
+    """Digest of what is stored here that the map is made of (`Way.input_digest`)."""
 
     @property
     def image(self) -> acquisition.Acquisition:
@@ -97,7 +97,7 @@ class Way(Protocol):
     def costs(self, plan: MapsPlan) -> tuple[str, ...]:
         """What a plan would cost, for a person: a line each."""
 
-    def given(self, dataset: Dataset, chunks: Mapping[str, str]) -> str:
+    def input_digest(self, dataset: Dataset, chunks: Mapping[str, str]) -> str:
         """Digest of what is stored here that a map is made of; empty where somebody else is asked for the map.
 
         Args:
@@ -170,7 +170,7 @@ class MapOutcome:
     """Share of each class of the legend among the labelled pixels; None where none is labelled."""
     valid_fraction: float = 0.0
     """Share of the pixels that are labelled."""
-    given: str = ""
+    input_digest: str = ""
     """Digest of what is stored here that it was made of; empty where somebody else was asked."""
 
     @property
@@ -180,12 +180,12 @@ class MapOutcome:
 
     def is_of(self, wanted: Wanted) -> bool:
         """Whether it still says what became of a map that is wanted: of the same image, grid and stored pixels."""
-        mine, its = (self.scene, self.grid, self.given), (wanted.scene, wanted.grid, wanted.given)
+        mine, its = (self.scene, self.grid, self.input_digest), (wanted.scene, wanted.grid, wanted.input_digest)
         return not self.failed and mine == its
 
     def settles(self, wanted: Wanted) -> bool:
         """Whether nothing more is to be done for it. What somebody else lacked he may have by now: he is asked again."""
-        return self.is_of(wanted) and (self.status == "ok" or self.given != "")
+        return self.is_of(wanted) and (self.status == "ok" or self.input_digest != "")
 
     @property
     def label(self) -> str:
@@ -242,7 +242,7 @@ def make_maps(job: MapsJob) -> list[MapOutcome]:
         names = dict(zip(of_scene, pool.map(lambda w: _named(job, w), of_scene.values()), strict=True))
         outcomes = list(pool.map(lambda w: there[w.place.id] or _one(job, w, names[w.scene]), job.wanted))
     # Killed before this, the next run finds the maps themselves.
-    record = recorded(job.store, job.key) | {o.place: o for o in outcomes}
+    record = read_record(job.store, job.key) | {o.place: o for o in outcomes}
     value = {"format": FORMAT, "made_by": job.way.made_by, "maps": [dataclasses.asdict(o) for o in record.values()]}
     job.store.publish(job.key, (json.dumps(value | {"sha256": digest(value)}, sort_keys=True) + "\n").encode())
     return outcomes
@@ -255,7 +255,7 @@ def _found(job: MapsJob, wanted: Wanted) -> MapOutcome | None:
         if job.way.is_of(name, wanted):
             data = job.store.get(stat.key)
             try:
-                pixels = mapfile.opened(data, wanted.place, job.array, stat.key, wanted.given)
+                pixels = mapfile.opened(data, wanted.place, job.array, stat.key, wanted.input_digest)
                 return _measured(job, wanted, name, pixels, stat.key, data)
             except ReadError as err:
                 log.warning("%s: is made again: %s", job.store.where(stat.key), one_line(err))
@@ -279,7 +279,7 @@ def _one(job: MapsJob, wanted: Wanted, image: str | Exception) -> MapOutcome:
             raise image
         key = paths.class_map(job.way.key, wanted.place.id, image)
         pixels = job.way.pixels(job, wanted, image)
-        data = mapfile.cog(pixels, wanted.place, job.array, image, job.way.made_by, wanted.given)
+        data = mapfile.cog(pixels, wanted.place, job.array, image, job.way.made_by, wanted.input_digest)
         made = _measured(job, wanted, image, pixels, key, data)  # first, so that none with unknown codes is kept
         job.store.publish(key, data)
     except StorageError:
@@ -307,7 +307,7 @@ def _unmade(wanted: Wanted, status: str, code: str | None, cause: str | None = N
         status,
         code=code,
         cause=cause,
-        given=wanted.given,
+        input_digest=wanted.input_digest,
     )
 
 
@@ -326,11 +326,11 @@ def _measured(job: MapsJob, wanted: Wanted, image: str, pixels: NDArray[np.uint8
         sha256=hashlib.sha256(data).hexdigest(),
         shares=None if np.isnan(shares).any() else [float(s) for s in shares],
         valid_fraction=valid,
-        given=wanted.given,
+        input_digest=wanted.input_digest,
     )
 
 
-def recorded(store: Store, key: str) -> dict[str, MapOutcome]:
+def read_record(store: Store, key: str) -> dict[str, MapOutcome]:
     """Location → what is recorded of its map; empty where nothing is, or where it cannot be read: maps tell it again."""
     try:
         return read(store, key)

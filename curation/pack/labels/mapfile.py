@@ -25,7 +25,9 @@ def file_name(scene: str) -> str:
     return scene if _SAFE.fullmatch(scene) else hashlib.sha256(scene.encode(errors="replace")).hexdigest()[:32]
 
 
-def cog(pixels: NDArray[np.uint8], place: Location, array: ArraySpec, image: str, made_by: str, given: str) -> bytes:
+def cog(
+    pixels: NDArray[np.uint8], place: Location, array: ArraySpec, image: str, made_by: str, input_digest: str
+) -> bytes:
     """A map as a cloud-optimised GeoTIFF: (y, x) uint8 on the place's grid, its nodata declared; deterministic bytes.
 
     Args:
@@ -34,7 +36,7 @@ def cog(pixels: NDArray[np.uint8], place: Location, array: ArraySpec, image: str
         array: its form.
         image: name of its image.
         made_by: what made it.
-        given: digest of the stored pixels that it was made of; empty where it was made elsewhere.
+        input_digest: digest of the stored pixels that it was made of; empty where it was made elsewhere.
     """
     where = _where(place, array)
     profile = {
@@ -50,13 +52,13 @@ def cog(pixels: NDArray[np.uint8], place: Location, array: ArraySpec, image: str
         ) as out:
             out.write(pixels, 1)
             out.set_band_description(1, array.bands[0])
-            out.update_tags(image=image, made_by=made_by, **({"given": given} if given else {}))
+            out.update_tags(image=image, made_by=made_by, **({"input_digest": input_digest} if input_digest else {}))
         data: bytes = file.read()
     return data
 
 
-def opened(data: bytes, place: Location, array: ArraySpec, where: str, given: str = "") -> NDArray[np.uint8]:
-    """(y, x) of a GeoTIFF: one band of the array's type, on the very grid of a place, made of what is `given` (`cog`).
+def opened(data: bytes, place: Location, array: ArraySpec, where: str, input_digest: str = "") -> NDArray[np.uint8]:
+    """(y, x) of a GeoTIFF: one band of the array's type, on the very grid of a place, of that `input_digest`.
 
     Raises:
         ReadError: it is no such file.
@@ -77,9 +79,9 @@ def opened(data: bytes, place: Location, array: ArraySpec, where: str, given: st
                     f"{where}: lies on EPSG:{epsg} {tuple(raster.transform)[:6]}, expected EPSG:{place.epsg} "
                     f"{tuple(_where(place, array))[:6]}"
                 )
-            if (found_given := raster.tags().get("given", "")) != given:
+            if (found_digest := raster.tags().get("input_digest", "")) != input_digest:
                 raise ReadError(
-                    f"{where}: was made of other pixels or codes ({found_given[:12]}…) than are stored by now"
+                    f"{where}: was made of other pixels or codes ({found_digest[:12]}…) than are stored by now"
                 )
             pixels: NDArray[np.uint8] = raster.read(1)
             return pixels

@@ -114,7 +114,10 @@ def _map(path: Path, folder: Path, where: str, dataset: Dataset, source: str, re
         )
     (array,) = dataset.arrays[source].values()
     try:
-        labels.check_gaps(reader.gaps(Asset(name, "none")), dataset.specs[source].kind.legend, array.nodata, at)
+        own = array.values(array.bands[0])
+        labels.check_gaps(
+            reader.gaps(Asset(name, "none", values=own)), dataset.specs[source].kind.legend, array.nodata, at
+        )
         with rasterio.open(path, driver="GTiff") as file:
             if file.crs is None:
                 raise ConfigError(f"{at}: states no CRS, so where its pixels are is not known")
@@ -175,7 +178,8 @@ def _measured(
         for place in _near(its.bounds, places):
             near.setdefault(place, []).append(its)
     for place, reaching in near.items():
-        assets = [Asset(f.path.relative_to(folder).as_posix(), "none") for f in reaching]
+        own = array.values(array.bands[0])
+        assets = [Asset(f.path.relative_to(folder).as_posix(), "none", values=own) for f in reaching]
         try:
             if not reader.covered(assets, array, place).any():
                 continue

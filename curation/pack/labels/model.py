@@ -44,7 +44,7 @@ from curation.recipe.digests import digest
 from curation.recipe.sources import ArraySpec, SourceSpec
 from curation.store import local, paths
 from curation.store.objects import Store
-from curation.work.progress import told_bytes
+from curation.work.progress import shown_bytes
 
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B11", "B12")
 """Of the model's input, in order; as Sentinel-2's sources call them."""
@@ -144,7 +144,7 @@ class ByModel:
 
     def costs(self, plan: MapsPlan) -> tuple[str, ...]:
         """What it would write."""
-        return (f"writes {told_bytes(plan.raw_bytes)} of pixels before packing",)
+        return (f"writes {shown_bytes(plan.raw_bytes)} of pixels before packing",)
 
     @property
     def key(self) -> str:
@@ -160,10 +160,10 @@ class ByModel:
     @property
     def made_by(self) -> str:
         """The model, and what it is given."""
-        given = digest([self.constants, PREPARED])[:16]
-        return f"model sha256 {self.sha256}, of {self.source} prepared by {given}, masked by {self.follows}"
+        preparation = digest([self.constants, PREPARED])[:16]
+        return f"model sha256 {self.sha256}, of {self.source} prepared by {preparation}, masked by {self.follows}"
 
-    def given(self, dataset: Dataset, chunks: Mapping[str, str]) -> str:
+    def input_digest(self, dataset: Dataset, chunks: Mapping[str, str]) -> str:
         """Digest of the chunks that it is given or masked by, of their form, and of what the mask's codes mean."""
         spec, mask = dataset.specs[self.follows], mask_of(dataset, self.follows)
         used = {**chosen(dataset, self.source), mask[0]: mask[1]}

@@ -31,7 +31,9 @@ from curation.places.grids import Floats, Ints
 from curation.places.locations import Locations
 from curation.places.nearby import EARTH_RADIUS_KM, arc
 from curation.places.reach import reach_km
-from curation.recipe.schema import CELL_DEG, CELL_SAMPLER, GridSpec, Recipe
+from curation.recipe.footprint import CELL_DEG, GridSpec
+from curation.recipe.places import CELL_SAMPLER
+from curation.recipe.schema import Recipe
 from curation.recipe.strict import Fraction
 
 
@@ -172,7 +174,7 @@ def _near_val_in(east: Floats, lat: Floats, band: Ints, reach: float, blocks: _B
     for offset in range(-int(offsets.max()), int(offsets.max()) + 1):
         todo = np.flatnonzero((abs(offset) <= offsets) & ~near)
         column = (home[todo] + offset) % columns[todo]
-        todo, column = (kept[blocks.are_val(band[todo], column)] for kept in (todo, column))
+        todo, column = (values[blocks.are_val(band[todo], column)] for values in (todo, column))
         west = column * width[todo]
         km = distance_km(east[todo], lat[todo], west, south[todo], width[todo], north[todo])
         near[todo] = km < blocks.apart_km

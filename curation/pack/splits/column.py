@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from curation.errors import ConfigError
-from curation.pack.sides import Rule, kept_apart
+from curation.pack.sides import Rule, buffered_sides
 from curation.places.locations import Locations
 from curation.recipe.schema import Recipe
 
@@ -32,7 +32,7 @@ class Column(Rule):
 
     def sides(self, places: Locations, recipe: Recipe) -> NDArray[np.str_]:
         """As any rule's. Raises ConfigError where the values are none that the column can have."""
-        return kept_apart(places, self._is_val(places), recipe)
+        return buffered_sides(places, self._is_val(places), recipe)
 
     def _is_val(self, places: Locations) -> NDArray[np.bool_]:
         """Whether the column of each has one of the values; what has none is not."""

@@ -40,6 +40,7 @@ def test_the_mark_is_of_every_module_that_renders():
     assert {"numpy", "scipy", "rasterio"} <= set(packages)
 
 
+@pytest.mark.slow
 def test_the_mark_changes_with_what_renders_and_with_nothing_else(tmp_path, monkeypatch):
     shutil.copytree(PACKAGE, tmp_path / "curation", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(mark, "_PACKAGES", tmp_path)

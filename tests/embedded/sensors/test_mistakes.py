@@ -37,6 +37,7 @@ def alike(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a.reshape(-1), b.reshape(-1))[0, 1])
 
 
+@pytest.mark.slow
 def test_errors_of_both_maps_go_together_as_much_as_is_said(land):
     by = [
         np.mean([alike(year(land, Mistakes(c, seed=s)), day(land, Mistakes(c, seed=s))) for s in range(4)])

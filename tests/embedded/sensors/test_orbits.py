@@ -194,6 +194,7 @@ def test_corners_are_shared_run_counter_clockwise_and_enclose_the_centre(archive
         assert (np.cross(corners[:, a], corners[:, b]) * centre).sum(-1).min() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("track", TRACKS, ids=lambda t: t.name)
 def test_every_orbit_sees_every_cell_of_its_track(track):
     for acquired in orbits.PASSES:
@@ -275,6 +276,7 @@ def test_plumes_move_with_the_months_and_some_cells_have_none():
     assert np.array_equal(a, columns.truth("no2", *here, dt.date(2021, 5, 31)))
 
 
+@pytest.mark.slow
 def test_only_the_best_mode_of_an_orbit_is_right(archive):
     files = {(f.mode, f.orbit.first): f for f in _files("co", *JULY)}
     assert Counter(mode for mode, _ in files) == {"RPRO": 1, "OFFL": 1, "NRTI": 3}
@@ -351,6 +353,7 @@ def test_no_orbit_in_november(earth):
     assert list(found.items_as_dicts()) == []
 
 
+@pytest.mark.slow
 def test_items_are_as_the_planetary_computer_has_them(shared):
     path = shared / "data/stactools-sentinel5p/examples"
     for item in items.all_items():

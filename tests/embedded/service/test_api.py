@@ -104,6 +104,7 @@ class TestSearch:
             assert its["assets"]["B02"] == {k: v for k, v in of["assets"]["B02"].items() if k != "href"}
             assert its["assets"]["B03"] == of["assets"]["B03"]
 
+    @pytest.mark.slow
     def test_paging_gives_each_item_once(self, client, every, method):
         ids = [i["id"] for i in client.search(method=method, limit=50).items_as_dicts()]
         assert len(ids) == len(set(ids))

@@ -34,6 +34,7 @@ def _href(earth, key: Key) -> str:
     return f"{earth.url.removesuffix('/stac')}/archive/{key.path}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", SMALL, ids=lambda k: k.collection)
 def test_read_over_http_equals_the_file(earth, key):
     with rasterio.open(_href(earth, key)) as far, rasterio.open(earth.cache / "archive" / key.path) as near:
@@ -73,6 +74,7 @@ def test_rendering_is_deterministic_and_happens_once(earth, tmp_path, monkeypatc
     assert not list(tmp_path.rglob(".*"))
 
 
+@pytest.mark.slow
 def test_items_say_what_the_files_are(earth):
     # Swaths have no grid to compare with; tests of their own look at them.
     every = [i for i in items.all_items() if "proj:epsg" in i["properties"]]
@@ -97,6 +99,7 @@ def test_items_say_what_the_files_are(earth):
             )
 
 
+@pytest.mark.slow
 def test_every_s2_grid_nests_at_60_m():
     for item in items.all_items():
         if item["collection"] == "sentinel-2-l2a":

@@ -164,6 +164,7 @@ def test_footprints_at_the_antimeridian_are_cut_there():
         assert shape.area < 1
 
 
+@pytest.mark.slow
 def test_blocks_fit_together_and_both_zones_show_the_same_ground():
     cell = next(c for c in cells.cells() if c.node == (12, 13))
     under = ground.make(cells.biome_region(cell.biome))
@@ -189,6 +190,7 @@ def test_blocks_fit_together_and_both_zones_show_the_same_ground():
     assert agree.mean() > 0.7  # edges of parcels fall on other pixels
 
 
+@pytest.mark.slow
 def test_sea_is_water_and_land_is_not():
     cell = next(c for c in cells.cells() if c.node == (-57, -51.75))
     scene = next(s for s in cells.s2_scenes() if s.region is cell.region)
@@ -209,6 +211,7 @@ def _small() -> tuple[Key, ...]:
     return Key("sentinel-2-l2a", s2.id, "B05"), Key("sentinel-2-l2a", s2.id, "SCL")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", _small(), ids=lambda k: k.asset)
 def test_read_over_http_equals_the_file_wherever_it_is_rendered(earth, tmp_path, key):
     far = f"{earth.url.removesuffix('/stac')}/archive/{key.path}"
@@ -222,6 +225,7 @@ def test_read_over_http_equals_the_file_wherever_it_is_rendered(earth, tmp_path,
         assert file.read(1).any()
 
 
+@pytest.mark.slow
 def test_only_the_blocks_asked_for_are_rendered(earth):
     scene = next(s for s in cells.s1_scenes() if s.region.bbox == cells.bounds((8.25, 50)))
     key = Key("sentinel-1-rtc", scene.id, "vv")

@@ -4,6 +4,13 @@ from tests.mutants.row import Mutant
 
 ROWS = (
     Mutant(
+        "what all take is reckoned by what some took",
+        "curation/api/calibrated.py",
+        "        times = its.todo / cost.patches",
+        "        times = its.todo",
+        ("tests/api/test_calibrated.py::test_what_all_take_is_what_ten_took_as_often_as_there_are_ten",),
+    ),
+    Mutant(
         "a root that is not there is told at once",
         "curation/api/folder.py",
         "            store.check_answers()\n",
@@ -69,8 +76,8 @@ ROWS = (
     Mutant(
         "what asks a catalog for labels opens it for its searches, too",
         "curation/api/folder.py",
-        "keep=given.keep, searches=searches)",
-        "keep=given.keep)",
+        "keep=keep, searches=searches)",
+        "keep=keep)",
         (
             "tests/api/test_labelled.py"
             "::test_a_catalog_that_is_asked_for_labels_is_opened_once_for_that_and_its_searches",

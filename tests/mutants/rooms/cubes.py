@@ -4,10 +4,31 @@ from tests.mutants.row import Mutant
 
 ROWS = (
     Mutant(
+        "a cube that follows from something else by now is refused",
+        "curation/cubes/bound.py",
+        "    return before == now and _sources",
+        "    return _sources",
+        ("tests/cubes/test_bound.py::test_what_its_pixels_follow_from_is_refused_as_before",),
+    ),
+    Mutant(
+        "a cube has all sources of its season",
+        "curation/cubes/bound.py",
+        " and _sources(stated) == {s.name for s in cube.sources}",
+        "",
+        ("tests/cubes/test_bound.py::test_what_its_pixels_follow_from_is_refused_as_before",),
+    ),
+    Mutant(
+        "a cube's places begin with those that it has",
+        "curation/cubes/bound.py",
+        '    is_grown = ledger.binding.get("locations") in cube.stood_digests\n',
+        "    is_grown = True\n",
+        ("tests/cubes/test_bound.py::test_places_that_stand_stay_and_what_takes_them_away_is_refused",),
+    ),
+    Mutant(
         "a file that says other places is another draw",
         "curation/cubes/selection.py",
-        "    if made.table.select(SCHEMA.names).to_pydict() != err.table.select(SCHEMA.names).to_pydict():",
-        "    if False:",
+        "    if wrong := draw.moved(stands, made):",
+        '    if wrong := "":',
         ("tests/pack/test_split.py::test_a_file_that_says_other_places_is_another_draw",),
     ),
     Mutant(
@@ -27,7 +48,7 @@ ROWS = (
     Mutant(
         "pixels that are read are those recorded",
         "curation/cubes/cube.py",
-        "if (found := chunk_hash(chunk)) != expected:",
+        "if (found := chunk_hash(chunk)) != wanted[slot]:",
         'if (found := "") != "":',
         ("tests/cubes/test_cube.py::test_a_chunk_that_is_not_what_was_committed_is_refused",),
     ),
@@ -82,9 +103,9 @@ ROWS = (
     ),
     Mutant(
         "facts of a cube are what was recorded",
-        "curation/cubes/open_cube.py",
-        "data = read_checked(cube.store, recorded, key)",
-        "data = cube.store.get(key)",
+        "curation/cubes/open_patch.py",
+        "data = read_checked(self.store, objects, key)",
+        "data = self.store.get(key)",
         (
             "tests/cubes/test_open_cube.py::test_what_is_gone_or_changed_is_an_error_when_it_is_read_and_never_nodata[True-s2l2a_valid_fraction]",
         ),
@@ -106,7 +127,7 @@ ROWS = (
     Mutant(
         "a cube gives its dates back",
         "curation/cubes/contents.py",
-        "windows.column(identity(store, recorded, cube.prefix, name))",
+        "windows.column(identity(store, objects, cube.prefix, name))",
         'windows.column([float("nan")] * len(lon))',
         ("tests/cubes/test_windows.py::test_a_cube_gives_its_dates_back_to_whoever_reads_it_without_the_draw",),
     ),
@@ -120,8 +141,15 @@ ROWS = (
     Mutant(
         "a column of seasons that are others by now is looked at again",
         "curation/cubes/selection.py",
-        "    dates.check(dataset, kept)  # the",
+        "    dates.check(dataset, places)  # the",
         "    #",
         ("tests/places/test_dates.py::test_a_season_that_is_set_around_another_column_later_is_looked_at_again",),
+    ),
+    Mutant(
+        "chunks of steps stand in places of their own patch",
+        "curation/cubes/cube.py",
+        "first = slot * self.chunks_per_patch(name)",
+        "first = slot",
+        ("tests/test_series.py::test_each_clear_acquisition_is_a_step_and_beyond_there_is_nothing",),
     ),
 )

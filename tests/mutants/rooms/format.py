@@ -332,4 +332,11 @@ ROWS = (
         ":",
         (f"{HOSTILE}a_tar_header_of_any_size_is_refused",),
     ),
+    Mutant(
+        "a target is of a column that is there, and of its kind",
+        "curation/format/index.py",
+        "if self.target is not None and (fault :=",
+        "if False and (fault :=",
+        ("tests/format/test_index.py::test_a_target_that_columns_cannot_have_is_refused",),
+    ),
 )

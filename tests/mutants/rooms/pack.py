@@ -4,6 +4,15 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "what is excluded is in no shard",
+        "curation/pack/plan.py",
+        "        reason = Code.TAKEN_OUT if note else reason\n",
+        "",
+        (
+            "tests/report/test_worst.py::test_what_is_excluded_is_counted_with_its_reason_and_the_next_of_the_draw_takes_its_place",
+        ),
+    ),
+    Mutant(
         "code of a user that ends the process is a failure of its annotation",
         "curation/pack/annotate.py",
         "ANYTHING = (Exception, SystemExit)",
@@ -171,7 +180,7 @@ ROWS = (
     Mutant(
         "a rule of the split looks at columns that there are",
         "curation/pack/sides.py",
-        '            if column not in ("region", *recipe.places.columns):',
+        '            if column != "region" and not recipe.places.may_carry(column):',
         "            if False:",
         (
             "tests/pack/test_new_rule.py::test_what_it_cannot_be_is_told_with_what_is_allowed",
@@ -230,7 +239,7 @@ ROWS = (
     Mutant(
         "what is said of a place by now is packed anew",
         "curation/pack/shard.py",
-        "_told(p.location)",
+        "_place_facts(p.location)",
         "p.location.id",
         (
             "tests/pack/test_pack.py::test_what_the_file_of_places_says_by_now_is_what_samples_say",
@@ -298,8 +307,8 @@ ROWS = (
     Mutant(
         "a folder of maps whose gaps may be water is refused",
         "curation/pack/labels/maps.py",
-        '        labels.check_gaps(reader.gaps(Asset(name, "none")), dataset.specs[source].kind.legend, array.nodata, at)\n',
-        "",
+        "        labels.check_gaps(\n",
+        "        print(\n",
         ("tests/pack/labels/test_maps.py::test_a_map_whose_masked_pixels_may_be_water_is_refused",),
     ),
     Mutant(
@@ -408,9 +417,16 @@ ROWS = (
         ),
     ),
     Mutant(
+        "a map that can label a patch is of an image of its season",
+        "curation/pack/labels/foreseen.py",
+        "any(_has(of_maps[p.id].scenes, image) for image in of_images[p.id].scenes)",
+        "bool(of_maps[p.id].scenes)",
+        ("tests/pack/labels/test_foreseen.py::test_a_patch_can_be_labelled_where_an_image_of_its_season_has_a_map",),
+    ),
+    Mutant(
         "a map that is recorded is of the pixels that are stored",
         "curation/pack/labels/making.py",
-        "self.scene, self.grid, self.given), (wanted.scene, wanted.grid, wanted.given)",
+        "self.scene, self.grid, self.input_digest), (wanted.scene, wanted.grid, wanted.input_digest)",
         "self.scene, self.grid), (wanted.scene, wanted.grid)",
         (
             "tests/pack/labels/test_model.py::test_maps_are_of_the_pixels_that_are_stored_and_not_of_those_that_were",
@@ -420,8 +436,8 @@ ROWS = (
     Mutant(
         "a map that is there is of the pixels that are stored",
         "curation/pack/labels/mapfile.py",
-        '            if (found_given := raster.tags().get("given", "")) != given:\n',
-        '            if found_given := "":\n',
+        '            if (found_digest := raster.tags().get("input_digest", "")) != input_digest:\n',
+        '            if found_digest := "":\n',
         ("tests/pack/labels/test_model.py::test_maps_are_of_the_pixels_that_are_stored_and_not_of_those_that_were",),
     ),
     Mutant(
@@ -434,7 +450,7 @@ ROWS = (
     Mutant(
         "an image that a collection lacked is asked for again",
         "curation/pack/labels/making.py",
-        'return self.is_of(wanted) and (self.status == "ok" or self.given != "")',
+        'return self.is_of(wanted) and (self.status == "ok" or self.input_digest != "")',
         "return self.is_of(wanted)",
         (
             "tests/pack/labels/test_earthengine.py::test_an_image_that_the_collection_lacked_is_asked_for_again_and_one_that_it_had_is_not",
@@ -541,7 +557,7 @@ ROWS = (
     Mutant(
         "requests to Earth Engine bring its own token, over what this project trusts",
         "curation/pack/labels/earthengine.py",
-        "GivenSession(Retry(0, read=False), pool_maxsize=at_once, pool_block=True)",
+        "ExplicitSession(Retry(0, read=False), pool_maxsize=at_once, pool_block=True)",
         "requests.Session()",
         (
             "tests/pack/labels/test_earthengine.py::test_a_redirect_is_not_followed",
@@ -651,5 +667,146 @@ ROWS = (
         "        if text.isdigit():  # some",
         "        if False:  # some",
         ("tests/pack/labels/test_listed.py::test_milliseconds_of_earth_engine_are_times_and_other_numbers_are_none",),
+    ),
+    Mutant(
+        "an export's rerun believes no file that was changed",
+        "curation/pack/export/target.py",
+        "    return hashlib.sha256(data).hexdigest() == file.sha256\n",
+        "    return True\n",
+        ("tests/pack/export/test_export.py::test_a_file_that_was_changed_or_removed_is_made_again",),
+    ),
+    Mutant(
+        "an export goes into no folder of another's",
+        "curation/pack/export/target.py",
+        "        if there is not None:\n",
+        "        if False:\n",
+        (
+            "tests/pack/export/test_export.py::test_a_folder_with_other_things_or_of_another_export_is_refused_and_left_alone",
+        ),
+    ),
+    Mutant(
+        "an export is not mixed with another",
+        "curation/pack/export/target.py",
+        "    if before != now:\n",
+        "    if False:\n",
+        (
+            "tests/pack/export/test_export.py::test_a_folder_with_other_things_or_of_another_export_is_refused_and_left_alone",
+        ),
+    ),
+    Mutant(
+        "an export goes into none of a dataset's own folders",
+        "curation/pack/export/target.py",
+        '    if within is not None and (within == "."',
+        '    if False and (within == "."',
+        (
+            "tests/pack/export/test_export.py::test_a_folder_with_other_things_or_of_another_export_is_refused_and_left_alone",
+        ),
+    ),
+    Mutant(
+        "a record of an export names no file elsewhere",
+        "curation/pack/export/target.py",
+        "            if wrong := [f.key for f in files if",
+        "            if wrong := [f.key for f in files if False and",
+        ("tests/pack/export/test_export.py::test_a_record_that_names_files_elsewhere_is_damage",),
+    ),
+    Mutant(
+        "what an export has no more goes",
+        "curation/pack/export/export.py",
+        "    _forget(to, set(done))\n",
+        "",
+        ("tests/pack/export/test_export.py::test_what_an_earlier_build_had_and_the_cube_has_no_more_goes",),
+    ),
+    Mutant(
+        "an export with a part that failed is not told as whole",
+        "curation/pack/export/export.py",
+        "    if failed:\n        first_few",
+        "    if False:\n        first_few",
+        ("tests/pack/export/test_export.py::test_a_damaged_chunk_is_told_and_no_export_is_said_to_be_whole",),
+    ),
+    Mutant(
+        "only patches that are ok are exported",
+        "curation/pack/export/export.py",
+        "if place.id in ok and selecting",
+        "if selecting",
+        ("tests/pack/export/test_export.py::test_what_is_asked_for_is_what_comes",),
+    ),
+    Mutant(
+        "a shard that is exported is the index's",
+        "curation/pack/export/of_shards.py",
+        "        if (found := hashlib.sha256(data).hexdigest()) != self.entry.sha256:",
+        "        if (found := self.entry.sha256) != self.entry.sha256:",
+        ("tests/pack/export/test_export.py::test_a_damaged_chunk_is_told_and_no_export_is_said_to_be_whole",),
+    ),
+    Mutant(
+        "a condition compares numbers as numbers",
+        "curation/pack/export/selecting.py",
+        "            return float(value), float(wanted)\n",
+        "            return str(value), str(float(wanted))\n",
+        ("tests/pack/export/test_selecting.py::test_a_condition_says_of_a_value_what_it_says",),
+    ),
+    Mutant(
+        "what a sample lacks is null in Parquet",
+        "curation/pack/export/forms/parquet.py",
+        "mask=pa.array(missing))",
+        "mask=None)",
+        ("tests/pack/export/forms/test_parquet.py::test_what_a_sample_lacks_is_null_and_not_zeros",),
+    ),
+    Mutant(
+        "a footprint in STAC is cut at the antimeridian",
+        "curation/pack/export/forms/stac.py",
+        "    if west >= -180 and east <= 180:\n",
+        "    if True:\n",
+        ("tests/pack/export/forms/test_stac.py::test_a_footprint_is_cut_at_the_antimeridian",),
+    ),
+    Mutant(
+        "a file of a step has the time and the scene of that step",
+        "curation/pack/export/patch.py",
+        "times, scenes = times[self.step : self.step + 1], scenes[self.step : self.step + 1]",
+        "times, scenes = times[:1], scenes[:1]",
+        ("tests/test_series.py::test_an_export_has_a_file_per_step_each_with_its_own_scene_and_time",),
+    ),
+    Mutant(
+        "statistics are of all steps",
+        "curation/pack/shard.py",
+        "zip(entry.bands, np.moveaxis(pixels, -3, 0), strict=True)",
+        "zip(entry.bands, pixels.reshape(-1, *pixels.shape[-3:])[0], strict=True)",
+        ("tests/test_series.py::test_the_batch_is_padded_and_tells_each_time",),
+    ),
+    Mutant(
+        "a sample tells the times of its own steps",
+        "curation/pack/meta.py",
+        "for seconds in value[:steps]]",
+        "for seconds in value[:1]]",
+        ("tests/test_series.py::test_the_batch_is_padded_and_tells_each_time",),
+    ),
+    Mutant(
+        "where no place has every season, it is said what the seasons have and what to write",
+        "curation/pack/pack.py",
+        'if run.dataset.recipe.pack.complete == "all" and found.by_any:',
+        "if False:",
+        (
+            "tests/test_many_seasons.py::test_where_no_place_has_every_season_it_is_said_what_each_has_and_what_to_write",
+        ),
+    ),
+    Mutant(
+        "another legend is another release",
+        "curation/pack/labels/imported.py",
+        "    if target is not None:\n        own = digest",
+        "    if False:\n        own = digest",
+        ("tests/pack/test_targets.py::test_another_legend_is_another_release_and_writes_no_shard_anew",),
+    ),
+    Mutant(
+        "classes that differ in case or spaces alone are refused",
+        "curation/pack/targets.py",
+        '    if twice := [v for v in found if isinstance(v, str) and alike[" ".join(v.casefold().split())] > 1]:',
+        "    if twice := []:",
+        ("tests/pack/test_targets.py::test_what_can_be_no_target_is_refused",),
+    ),
+    Mutant(
+        "a class keeps its number whatever is packed",
+        "curation/pack/pack.py",
+        "targets.of(dataset, selection.everywhere(dataset, run.store))",
+        "targets.of(dataset, Locations.of(m.location for s in made.shards.values() for x in s for m in x))",
+        ("tests/pack/test_targets.py::test_a_batch_has_the_number_of_the_class_and_all_columns",),
     ),
 )

@@ -2,7 +2,18 @@
 
 from tests.mutants.row import Mutant
 
+COLUMNS = "tests/places/test_user_columns.py"
+
 ROWS = (
+    Mutant(
+        "places that are added move none that stand",
+        "curation/places/order.py",
+        '    return np.searchsorted(np.asarray(sizes, np.int64), rank, side="right")',
+        "    return np.zeros(len(rank), np.int64)",
+        (
+            "tests/cubes/test_bound.py::test_what_has_grown_is_what_is_built_at_once_and_nothing_that_stands_is_built_again",
+        ),
+    ),
     Mutant(
         "a tile that is not there is sea only where there is sea",
         "curation/places/ocean.py",
@@ -100,8 +111,8 @@ ROWS = (
     ),
     Mutant(
         "values of a CSV file stand under their own names",
-        "curation/places/from_file.py",
-        "    if not isinstance(table.index, pd.RangeIndex):",
+        "curation/places/tablefile.py",
+        "    if not isinstance(frame.index, pd.RangeIndex):",
         "    if False:",
         ("tests/places/test_rows.py::test_a_csv_file_whose_values_stand_under_no_name_of_theirs_is_refused",),
     ),
@@ -118,5 +129,91 @@ ROWS = (
         "    if at >= 0:",
         "    if False:",
         ("tests/places/test_dates.py::test_what_is_no_date_is_told_with_a_place_that_has_it",),
+    ),
+    Mutant(
+        "a footprint begins where pixels of 60 m do, whatever its side",
+        "curation/places/grid.py",
+        "    whole = covered_m(size_m, STEP_M)",
+        "    whole = size_m",
+        ("tests/places/test_grid.py::test_north_west_corners_lie_where_sentinel_2_has_its_60_m_pixels",),
+    ),
+    Mutant(
+        "many points are snapped as one is",
+        "curation/places/grids.py",
+        "        whole = grid.covered_m(size_m, grid.STEP_M)",
+        "        whole = size_m",
+        ("tests/places/test_draw.py::test_many_points_snap_as_one_does",),
+    ),
+    Mutant(
+        "cells of the grid sampler begin where pixels of 60 m do",
+        "curation/places/tiling.py",
+        "    pitch_m = float(size_m // grid.STEP_M * grid.STEP_M)",
+        "    pitch_m = size_m",
+        ("tests/places/test_draw.py::test_the_grid_sampler_leaves_no_point_out",),
+    ),
+    Mutant(
+        "no column goes along under a name that two would have",
+        "curation/places/user_columns.py",
+        "and ours[its] > 1:",
+        "and False:",
+        (f"{COLUMNS}::test_without_a_word_of_columns_all_go_along_that_can_and_the_others_are_told",),
+    ),
+    Mutant(
+        "what is left out of the columns is told",
+        "curation/places/user_columns.py",
+        "            left_out[name] = fault\n",
+        "",
+        (f"{COLUMNS}::test_without_a_word_of_columns_all_go_along_that_can_and_the_others_are_told",),
+    ),
+    Mutant(
+        "a column that the recipe looks at is in a draw that is kept",
+        "curation/places/user_columns.py",
+        "        if column not in there:",
+        "        if False:",
+        (f"{COLUMNS}::test_a_kept_draw_without_the_column_that_a_rule_looks_at_is_refused",),
+    ),
+    Mutant(
+        "whole numbers stay whole beside missing ones",
+        "curation/places/tablefile.py",
+        '        dtype_backend="numpy_nullable",\n',
+        "",
+        (f"{COLUMNS}::test_values_that_are_missing_make_no_number_or_truth_another",),
+    ),
+    Mutant(
+        "of several layers none is taken that nobody named",
+        "curation/places/tablefile.py",
+        "        if layer is None and len(known) != 1:",
+        "        if not known:",
+        ("tests/places/test_tablefile.py::test_of_several_layers_one_is_named",),
+    ),
+    Mutant(
+        "a Shapefile without its attributes is refused",
+        "curation/places/tablefile.py",
+        'sorted({".dbf", ".shx"} - beside)',
+        "None",
+        ("tests/places/test_tablefile.py::test_a_shapefile_is_all_of_its_files",),
+    ),
+    Mutant(
+        "a patch lies on its field",
+        "curation/places/shapes.py",
+        "    return middle if shapely.intersects(shape, middle) else shapely.point_on_surface(shape)",
+        "    return middle",
+        (
+            "tests/places/test_shapes.py::test_the_centre_of_a_field_is_in_it_and_that_of_a_line_in_the_middle_of_its_length",
+        ),
+    ),
+    Mutant(
+        "a field across the antimeridian is not on the other side of the globe",
+        "curation/places/shapes.py",
+        "np.where(lon < 0, lon + 360, lon)",
+        "lon",
+        ("tests/places/test_shapes.py::test_a_field_across_the_antimeridian_lies_there",),
+    ),
+    Mutant(
+        "what stands in a row goes with each square that covers it",
+        "curation/places/user_columns.py",
+        "values.take(pa.array(rows))",
+        "values.take(pa.array(0 * rows))",
+        ("tests/places/test_shapes.py::test_each_square_knows_its_row_and_what_stands_in_it",),
     ),
 )

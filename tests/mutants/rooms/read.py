@@ -142,8 +142,8 @@ ROWS = (
     Mutant(
         "what a file masks is nodata",
         "curation/read/reader.py",
-        "        pixels[~raster.valid(asset.band, inside, raw)] = array.nodata\n",
-        "",
+        "        valid = raster.valid(asset.band, inside, raw)\n",
+        "        valid = np.ones(raw.shape, bool)\n",
         ("tests/read/test_masks.py::test_what_is_masked_is_nodata_before_anything_is_resampled",),
     ),
     Mutant(
@@ -630,8 +630,8 @@ ROWS = (
     Mutant(
         "calibration is linear between lines",
         "curation/read/annotation.py",
-        "out[here] = before + share * (self._along(int(n), cols[here]) - before)",
-        "out[here] = before",
+        "out[between] = before + share * (self._along(int(n), cols[between]) - before)",
+        "out[between] = before",
         ("tests/read/test_groundrange.py::test_calibration_and_noise_are_linear_along_samples_and_between_lines",),
     ),
     Mutant(
@@ -750,5 +750,19 @@ ROWS = (
             "tests/read/test_radiometry.py"
             "::test_at_the_top_of_the_atmosphere_the_band_of_cirrus_decides_and_dark_ground_proves_no_offset",
         ),
+    ),
+    Mutant(
+        "files that nobody wants any more are closed",
+        "curation/read/reader.py",
+        "for oldest in list(self._files)[:-MOST_OPEN]:",
+        "for oldest in ():",
+        ("tests/read/test_reader.py::test_of_many_files_those_stay_open_that_were_wanted_last",),
+    ),
+    Mutant(
+        "pixels in ground range that reach beyond a place are where they say",
+        "curation/read/groundrange.py",
+        "    side_m = grid.covered_m(location.size_m, step_m)",
+        "    side_m = location.size_m",
+        ("tests/read/test_groundrange.py::test_pixels_that_reach_beyond_a_place_are_those_of_a_larger_one",),
     ),
 )

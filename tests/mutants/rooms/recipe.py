@@ -4,6 +4,104 @@ from tests.mutants.row import Mutant
 
 ROWS = (
     Mutant(
+        "pixels cover the whole footprint",
+        "curation/recipe/footprint.py",
+        "return math.ceil(size / step - _WHOLE)",
+        "return round(size / step)",
+        (
+            "tests/places/test_grid.py::test_pixels_of_every_size_begin_at_one_corner_and_cover_the_footprint_with_no_row_too_many",
+        ),
+    ),
+    Mutant(
+        "an orbit direction follows from the seasons that are said",
+        "curation/recipe/dataset.py",
+        "        return [s for s in self.season_names() if said is None or s in said]",
+        "        return self.season_names()",
+        ("tests/recipe/test_recipe.py::test_the_seasons_that_decide_an_orbit_direction_are_said",),
+    ),
+    Mutant(
+        "a place is excluded for a reason",
+        "curation/recipe/exclude.py",
+        "                if not name or not why:",
+        "                if not name:",
+        ("tests/report/test_worst.py::test_a_file_that_gives_no_reason_is_refused",),
+    ),
+    Mutant(
+        "what is excluded is in the release's digest",
+        "curation/recipe/dataset.py",
+        '            | ({"exclude": exclude.read(r.exclude, self.path)} if r.exclude else {})\n',
+        "",
+        (
+            "tests/report/test_worst.py::test_what_is_excluded_is_counted_with_its_reason_and_the_next_of_the_draw_takes_its_place",
+        ),
+    ),
+    Mutant(
+        "a pixel with a bit of cloud is cloudy, whatever else is set",
+        "curation/recipe/values.py",
+        'PRECEDENCE = ("invalid", "cloudy", "snow", "doubtful", "clear")',
+        'PRECEDENCE = ("invalid", "snow", "cloudy", "doubtful", "clear")',
+        ("tests/recipe/test_values.py::test_each_of_the_65536_codes_of_landsats_mask_is_what_its_bits_say",),
+    ),
+    Mutant(
+        "a number of a mask that no rule holds of is no clear ground",
+        "curation/recipe/values.py",
+        "if (foreign := np.unique(raw[valid & ~known])).size:",
+        "if (foreign := np.unique(raw[:0])).size:",
+        ("tests/recipe/test_values.py::test_what_is_of_none_of_the_sets_is_no_guess",),
+    ),
+    Mutant(
+        "a mask that is no number is no clear ground",
+        "curation/recipe/values.py",
+        "            valid &= ~np.isnan(raw)\n",
+        "",
+        ("tests/recipe/test_values.py::test_a_probability_is_a_mask_by_limits_that_are_not_among_what_is_meant",),
+    ),
+    Mutant(
+        "a scaled number does not wrap",
+        "curation/recipe/values.py",
+        "if (odd := out[~((out >= limits.min) & (out <= limits.max))]).size:",
+        "if (odd := out[:0]).size:",
+        ("tests/recipe/test_values.py::test_a_number_that_wraps_or_becomes_nodata_is_an_error",),
+    ),
+    Mutant(
+        "a scaled number does not become nodata",
+        "curation/recipe/values.py",
+        "if (out[valid] == nodata).any():",
+        "if False:",
+        ("tests/recipe/test_values.py::test_a_number_that_wraps_or_becomes_nodata_is_an_error",),
+    ),
+    Mutant(
+        "each band of a file of all bands is told",
+        "curation/recipe/forms.py",
+        "if self.file is not None and not self.file.tells_bands and len(bands) > 1 and missing:",
+        "if False:",
+        ("tests/scenes/test_geotiffs.py::test_a_file_of_all_bands_must_say_which_is_which",),
+    ),
+    Mutant(
+        "a folder of other headers is another catalog",
+        "curation/recipe/catalogs.py",
+        '} {size} ".encode() + head + file.read(HEAD_BYTES))',
+        '} {size} ".encode())',
+        ("tests/scenes/test_geotiffs.py::test_a_folder_is_known_by_what_it_holds_wherever_it_lies",),
+    ),
+    Mutant(
+        "a source beside the recipe comes before one that is shipped",
+        "curation/recipe/sourcefiles.py",
+        "known = shipped() | own(recipe)",
+        "known = own(recipe) | shipped()",
+        (
+            "tests/recipe/test_sourcefiles.py::"
+            "test_a_source_beside_the_recipe_comes_before_the_one_that_is_shipped_and_changes_the_digest",
+        ),
+    ),
+    Mutant(
+        "a source is called as its file is",
+        "curation/recipe/sourcefiles.py",
+        "if spec.name != path.stem:",
+        "if False:",
+        ("tests/recipe/test_sourcefiles.py::test_what_is_wrong_names_the_file",),
+    ),
+    Mutant(
         "a default that is written down is the same dataset",
         "curation/recipe/schema.py",
         'exclude_if=lambda value: value != "correct"',
@@ -16,6 +114,13 @@ ROWS = (
         "        self._check_facts()\n",
         "",
         ("tests/recipe/test_recipe.py::test_two_sources_of_one_fact_are_refused",),
+    ),
+    Mutant(
+        "a pick of the recipe goes before that of the source",
+        "curation/recipe/uses.py",
+        '{"pick": use.pick}',
+        "{}",
+        ("tests/recipe/test_recipe.py::test_a_pick_of_the_recipe_goes_before_that_of_the_source_on_each_level",),
     ),
     Mutant(
         "a partner is sought beyond the season's window",
@@ -85,8 +190,8 @@ ROWS = (
     Mutant(
         "a column of the file is called as an entry of a sample may be",
         "curation/recipe/schema.py",
-        'not re.fullmatch(r"[a-z0-9_-]{1,60}", name) or not is_free(name) or name in self.sources:',
-        "False:",
+        "return FORM.fullmatch(name) is not None and is_free(name) and name not in self.sources",
+        "return True",
         ("tests/recipe/test_recipe.py::test_a_column_of_the_file_is_called_as_an_entry_of_a_sample_may_be",),
     ),
     Mutant(
@@ -122,15 +227,15 @@ ROWS = (
     Mutant(
         "a season lies around a column that locations carry",
         "curation/recipe/schema.py",
-        "and season.around not in self.places.columns:",
+        "and not self.places.may_carry(season.around):",
         "and False:",
         ("tests/recipe/test_seasons.py::test_its_column_is_one_that_locations_carry",),
     ),
     Mutant(
         "of the embedded Earth is everything, whatever a recipe says of a source",
         "curation/recipe/catalogs.py",
-        "rest if is_world else use.catalog or rest for",
-        "use.catalog or rest for",
+        "if catalog != EMBEDDED and use.catalog",
+        "if use.catalog",
         (
             "tests/recipe/test_catalogs.py"
             "::test_what_is_said_of_a_source_goes_before_what_is_said_of_all_and_of_either_the_command_before_the_recipe",
@@ -168,11 +273,28 @@ ROWS = (
     Mutant(
         "what a recipe says of a source is not undone by who is asked for the rest",
         "curation/recipe/catalogs.py",
-        "use.catalog or rest for",
-        "catalog or use.catalog or rest for",
+        "its.get(n) or rest for",
+        "catalog or its.get(n) or rest for",
         (
             "tests/recipe/test_catalogs.py"
             "::test_what_is_said_of_a_source_goes_before_what_is_said_of_all_and_of_either_the_command_before_the_recipe",
+        ),
+    ),
+    Mutant(
+        "a folder of maps is no catalog for being called as one that has no address",
+        "curation/recipe/catalogs.py",
+        " if not row.named_by}",
+        "}",
+        ("tests/pack/labels/test_importing.py::test_a_catalog_is_told_by_what_is_there",),
+    ),
+    Mutant(
+        "a catalog that a flag names is nobody until it does",
+        "curation/recipe/catalogs.py",
+        " and use.catalog not in nobody}",
+        "}",
+        (
+            "tests/recipe/test_catalogs.py"
+            "::test_who_is_to_be_named_is_nobody_until_then_and_digests_have_who_is_asked_in_the_end",
         ),
     ),
     Mutant(
@@ -196,7 +318,7 @@ ROWS = (
     Mutant(
         "what no pixel follows from binds no cube",
         "curation/recipe/dataset.py",
-        "return self.season_names() if self.specs[source].pick.one_way else [season]",
+        "return [s for s in self.season_names() if s == season or s in others] if others else [season]",
         "return self.season_names()",
         ("tests/cubes/test_windows.py::test_searches_are_one_for_each_window_as_the_estimate_said",),
     ),
@@ -224,8 +346,50 @@ ROWS = (
     Mutant(
         "a legend of a mask names all of its codes",
         "curation/recipe/sources.py",
-        "        if sorted(told) != sorted(self.mask_codes):\n",
+        "        if sorted(codes) != sorted(self.mask_codes):\n",
         "        if False:\n",
         ("tests/report/test_panels.py::test_a_legend_names_the_codes_of_its_mask_and_no_others",),
+    ),
+    Mutant(
+        "a slab with a time axis holds no more than has room",
+        "curation/recipe/steps.py",
+        "return most if not one else max(1, min(most, room // one))",
+        "return most",
+        ("tests/test_series.py::test_slabs_and_shards_hold_no_more_than_has_room",),
+    ),
+    Mutant(
+        "nothing goes with a composite",
+        "curation/recipe/uses.py",
+        "    if not its.has_one_scene or specs[other].timeless:\n",
+        "    if False:\n",
+        ("tests/recipe/test_recipe.py::test_a_pick_of_the_recipe_is_checked_as_that_of_the_source_is",),
+    ),
+    Mutant(
+        "the finest pixels cover a footprint and no more",
+        "curation/recipe/dataset.py",
+        "        if not divides(size_m, res_m):",
+        "        if False:",
+        ("tests/recipe/test_recipe.py::test_one_line_says_file_key_value_and_what_is_allowed",),
+    ),
+    Mutant(
+        "a size in pixels is one in metres to every digest",
+        "curation/recipe/footprint.py",
+        '    size_px: int | None = Field(default=None, gt=0, exclude=True)\n    """The same',
+        '    size_px: int | None = Field(default=None, gt=0)\n    """The same',
+        ("tests/recipe/test_recipe.py::test_a_size_in_pixels_is_that_size_in_metres_to_the_digest",),
+    ),
+    Mutant(
+        "the last of a rule's seasons ends when the rule does",
+        "curation/recipe/season_rules.py",
+        "        after = min(following(start), end)",
+        "        after = following(start)",
+        ("tests/recipe/test_season_rules.py::test_runs_of_days_tile_what_is_asked_for",),
+    ),
+    Mutant(
+        "no month is cut by a rule",
+        "curation/recipe/season_rules.py",
+        "        if day.day > 1 or (day.month - 1) % months:",
+        "        if False:",
+        ("tests/recipe/test_season_rules.py::test_one_line_says_what_is_wrong_and_names_the_forms",),
     ),
 )

@@ -4,6 +4,13 @@ from tests.mutants.row import Mutant
 
 ROWS = (
     Mutant(
+        "the worst are those with the least that is good",
+        "curation/report/worst.py",
+        "key=lambda b: (b.value if less else -abs(b.value), b.name)",
+        "key=lambda b: (abs(b.value), b.name)",
+        ("tests/report/test_worst.py::test_the_worst_are_drawn_and_what_is_printed_takes_them_out",),
+    ),
+    Mutant(
         "on a map of many places what failed is not hidden",
         "curation/report/maps.py",
         "key_in = _KEY_IN if len(places) > MOST_POINTS else 0.0",
@@ -23,8 +30,8 @@ ROWS = (
     Mutant(
         "nothing is said of fixed ranges where there are none",
         "curation/report/panels.py",
-        'everywhere: {told}." if told else ""',
-        'everywhere: {told}."',
+        'everywhere: {spans}." if spans else ""',
+        'everywhere: {spans}."',
         ("tests/report/test_panels.py::test_nothing_is_said_of_ranges_where_none_is_fixed",),
     ),
     Mutant(

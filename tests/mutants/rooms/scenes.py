@@ -4,6 +4,20 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "two files of one band are told apart, or are no scene",
+        "curation/scenes/geotiffs.py",
+        "            if key in out:\n",
+        "            if False:\n",
+        ("tests/scenes/test_geotiffs.py::test_two_files_of_one_band_of_one_scene_are_no_scene",),
+    ),
+    Mutant(
+        "a scene without a time is none of a season",
+        "curation/scenes/geotiffs.py",
+        "if time is None and not timeless:",
+        "if False:",
+        ("tests/scenes/test_geotiffs.py::test_a_time_is_of_the_name_else_of_what_lies_beside_else_of_the_tag",),
+    ),
+    Mutant(
         "a scene that says nothing of its orbit is not taken for a precise one",
         "curation/scenes/rank.py",
         "    return scene.orbit_source == PRECISE_ORBIT",
@@ -458,7 +472,7 @@ ROWS = (
     Mutant(
         "parts of other weeks are not opened",
         "curation/scenes/snapshot.py",
-        "isinstance(p, _Collection) or p.may_hold(window)]",
+        "not isinstance(p, ItemTable) or p.may_hold(window)]",
         "True]",
         ("tests/scenes/test_itemtable.py::test_parts_whose_names_tell_of_other_weeks_are_never_opened",),
     ),
@@ -541,5 +555,30 @@ ROWS = (
         "if not _encodes(absolute):",
         "if False:",
         ("tests/scenes/test_api.py::test_a_value_that_is_none_costs_its_item_alone_and_no_page",),
+    ),
+    Mutant(
+        "an acquisition in two tiles is one step",
+        "curation/scenes/rank.py",
+        "            its.append(scene)\n",
+        "            groups.append([scene])\n",
+        (
+            "tests/scenes/test_rank.py::test_of_two_tiles_of_an_acquisition_that_of_the_zone_comes_first_and_ids_tell_the_datatake_too",
+        ),
+    ),
+    Mutant(
+        "a source that stands alone keeps to its orbit",
+        "curation/scenes/candidates.py",
+        "                mine = rank.of_direction(mine, direction, relative)\n",
+        "                pass\n",
+        ("tests/build/test_walk.py::test_radar_keeps_to_the_orbit_that_is_asked_for",),
+    ),
+    Mutant(
+        "a mosaic has the pieces that pixels beyond the footprint touch",
+        "curation/scenes/rank.py",
+        "    outline = grid.ground(location)",
+        "    outline = grid.footprint(location)",
+        (
+            "tests/scenes/test_rank.py::test_a_piece_that_only_the_pixels_beyond_the_footprint_touch_is_one_of_the_mosaic",
+        ),
     ),
 )

@@ -4,6 +4,13 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "a cube that is being given places is not taken for whole",
+        "curation/store/ledger.py",
+        '        return bool(self.cube_objects) and self.cube_locations != self.binding.get("locations")',
+        "        return False",
+        ("tests/cubes/test_bound.py::test_killed_while_a_cube_takes_places_up_the_same_command_goes_on",),
+    ),
+    Mutant(
         "an href leads to no file outside of where such may lie",
         "curation/store/hrefs.py",
         "        if not any(_is_below(path, folder) for folder in below):",
@@ -26,7 +33,7 @@ ROWS = (
     Mutant(
         "what stands where a segment was to be written is read as a ledger's",
         "curation/store/ledger.py",
-        "            with self.damage_told(self.segments):",
+        "            with self.as_damage(self.segments):",
         "            if True:",
         ("tests/store/test_ledger.py::test_a_segment_of_something_else_stops_a_writer_by_name",),
     ),
@@ -250,5 +257,12 @@ ROWS = (
         '_BEFORE_ANY = ("AWS_ENDPOINT_URL_S3",)',
         "_BEFORE_ANY = ()",
         ("tests/read/test_login.py::test_scenes_and_results_have_keys_and_endpoints_of_their_own",),
+    ),
+    Mutant(
+        "attributes of a Shapefile are of the file",
+        "curation/store/local.py",
+        'endings = (".dbf", ',
+        "endings = (",
+        ("tests/places/test_tablefile.py::test_a_shapefile_is_all_of_its_files",),
     ),
 )

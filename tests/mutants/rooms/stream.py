@@ -134,7 +134,7 @@ ROWS = (
     Mutant(
         "a source of one time has one",
         "curation/stream/decode.py",
-        "if held.steps is None and tuple in map(type, told):",
+        "if held.steps is None and tuple in map(type, stated):",
         "if False:",
         ("tests/stream/test_beside.py::test_several_times_of_a_source_that_has_one_are_refused",),
     ),
@@ -389,5 +389,33 @@ ROWS = (
         "    if not known.any():",
         "    if False:",
         ("tests/pack/labels/test_imported.py::test_batches_tell_labels_without_fractions",),
+    ),
+    Mutant(
+        "on one grid arrays end where the footprint does",
+        "curation/stream/layout.py",
+        "(side if fine else entry.shape[1] * factors[name])",
+        "entry.shape[1] * factors[name]",
+        ("tests/stream/test_batches.py::test_upsampled_they_end_where_the_footprint_does",),
+    ),
+    Mutant(
+        "crops lie within the footprint",
+        "curation/stream/layout.py",
+        "    side = min((e.shape[1]",
+        "    side = max((e.shape[1]",
+        ("tests/stream/test_batches.py::test_crops_of_them_lie_within_the_footprint_and_take_the_same_ground",),
+    ),
+    Mutant(
+        "an unknown target is no class",
+        "curation/stream/beside.py",
+        "fits, its = True, UNKNOWN",
+        "fits, its = True, 0",
+        ("tests/stream/test_beside.py::test_the_target_is_the_number_of_its_class_and_never_class_0_where_unknown",),
+    ),
+    Mutant(
+        "a class that the index does not have is damage",
+        "curation/stream/beside.py",
+        "        if not fits:\n",
+        "        if False:\n",
+        ("tests/stream/test_beside.py::test_a_class_that_the_index_does_not_have_is_damage",),
     ),
 )

@@ -4,10 +4,45 @@ from tests.mutants.row import HOSTILE, Mutant
 
 ROWS = (
     Mutant(
+        "tables that are compared are those of the index",
+        "curation/verify/diff.py",
+        "    if len(data) != entry.size or hashlib.sha256(data).hexdigest() != entry.sha256:",
+        "    if len(data) != entry.size:",
+        ("tests/verify/test_diff.py::test_what_the_index_does_not_say_is_damage_and_what_is_none_is_told",),
+    ),
+    Mutant(
+        "another member is another sample",
+        "curation/verify/diff.py",
+        "    differ = (ours[0] != theirs[0]) | (ours[1] != theirs[1])",
+        "    differ = ours[0] < ours[0]",
+        ("tests/verify/test_diff.py::test_what_is_another_is_told_by_sample_and_array_and_column",),
+    ),
+    Mutant(
+        "while packing has not ended nothing of it is unreferred",
+        "curation/verify/unreferred.py",
+        " or next(iter(store.list(paths.STAGE)), None) is not None",
+        "",
+        ("tests/verify/test_unreferred.py::test_an_unended_packing_keeps_what_it_made",),
+    ),
+    Mutant(
+        "where somebody writes nothing is deleted",
+        "curation/verify/unreferred.py",
+        "        if writer is not None and writer.alive():",
+        "        if False:",
+        ("tests/verify/test_unreferred.py::test_where_somebody_writes_nothing_is_deleted",),
+    ),
+    Mutant(
+        "cubes go only where that is asked for",
+        "curation/verify/unreferred.py",
+        "    gone = [its for its in found if cubes or its.sort != CUBE]",
+        "    gone = list(found)",
+        ("tests/verify/test_unreferred.py::test_what_nothing_refers_to_is_listed_and_goes_when_asked_for",),
+    ),
+    Mutant(
         "verify reads each chunk",
         "curation/verify/cubes.py",
-        "elif slot not in chunks or chunk_hash(chunks[slot]) != outcome.chunks[name]:",
-        "elif slot not in chunks:",
+        "if slot not in chunks or chunk_hash(chunks[slot]) != its_hash:",
+        "if slot not in chunks:",
         ("tests/verify/test_verify.py::test_a_chunk_swapped_within_its_shard",),
     ),
     Mutant(
@@ -69,7 +104,7 @@ ROWS = (
     Mutant(
         "what is told of a split is what is packed",
         "curation/verify/shards.py",
-        "    wrong = [key for key, split in samples.items() if told.get(key) != split]",
+        "    wrong = [key for key, split in samples.items() if sides.get(key) != split]",
         "    wrong: list[str] = []",
         ("tests/pack/test_split.py::test_what_is_told_of_a_split_that_is_not_so_is_a_fault",),
     ),

@@ -82,6 +82,7 @@ def maps(curate: Curate) -> list[Path]:
     return sorted((curate.folder / "maps").rglob("*.tif"))
 
 
+@pytest.mark.slow
 def test_labels_are_those_of_a_build_with_maps_and_a_rerun_asks_nothing(
     built: Curate, mine: Curate, engine: Engine, capsys: pytest.CaptureFixture[str]
 ):
@@ -117,6 +118,7 @@ def test_each_map_is_a_cog_on_its_place_s_grid_whose_gaps_are_no_water(mine: Cur
     assert any((rasterio.open(p).read(1) == 255).all() for p in found)
 
 
+@pytest.mark.slow
 def test_the_folder_of_maps_is_one_that_import_reads(built: Curate, mine: Curate, engine: Engine):
     assert ask(mine, engine) == 0
     (folder,) = {p.parents[1] for p in maps(mine)}
@@ -127,6 +129,7 @@ def test_the_folder_of_maps_is_one_that_import_reads(built: Curate, mine: Curate
     assert seasonal(mine) == expected
 
 
+@pytest.mark.slow
 def test_what_passes_is_tried_again_and_the_labels_are_the_same(built: Curate, mine: Curate, engine: Engine):
     statuses = iter([429, 503, 500, 429] * 50)
     engine.refuse = lambda what, number: (next(statuses), {"Retry_After": "1"}) if number % 5 == 1 else None
@@ -137,6 +140,7 @@ def test_what_passes_is_tried_again_and_the_labels_are_the_same(built: Curate, m
     assert engine.counts["pixels"] > OK_MAPS
 
 
+@pytest.mark.slow
 def test_what_never_passes_fails_with_its_cause_after_so_many_tries_and_the_next_run_makes_it_alone(
     built: Curate, mine: Curate, engine: Engine, capsys: pytest.CaptureFixture[str]
 ):
@@ -180,6 +184,7 @@ def test_a_map_of_other_classes_is_never_kept(mine: Curate, engine: Engine, caps
     assert maps(mine) == []
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_midway_asks_for_no_map_again(built: Curate, mine: Curate, engine: Engine, monkeypatch):
     publish, many = type(mine.store).publish, []
 
@@ -203,6 +208,7 @@ def test_a_run_that_was_stopped_midway_asks_for_no_map_again(built: Curate, mine
     assert seasonal(mine) == seasonal(built)
 
 
+@pytest.mark.slow
 def test_an_image_that_the_collection_lacked_is_asked_for_again_and_one_that_it_had_is_not(
     mine: Curate, engine: Engine, capsys: pytest.CaptureFixture[str]
 ):
@@ -260,7 +266,7 @@ def test_a_record_that_was_changed_or_torn_is_a_fault_of_verify_and_is_made_agai
     told["shares"] = told["shares"][::-1]
     labels_before = (mine.folder / "labels" / "imported.json").read_bytes()
     changed = json.dumps(value).encode()
-    for other in (before[:-20], b"[]", b"\xff", before.replace(b'"format": 2', b'"format": 1'), changed):
+    for other in (before[:-20], b"[]", b"\xff", before.replace(b'"format": 3', b'"format": 1'), changed):
         path.write_bytes(other)
         (fault,) = verified(mine)
         assert path.name in fault
@@ -278,6 +284,7 @@ def verified(curate: Curate) -> list[str]:
     return found.faults
 
 
+@pytest.mark.slow
 def test_a_second_region_is_built_after_maps_of_a_first_and_the_labels_are_of_both(
     bare: Curate, engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -310,6 +317,7 @@ def rows(curate: Curate) -> set[str]:
     return set(found.rows["location"].to_pylist())
 
 
+@pytest.mark.slow
 def test_a_map_that_is_damaged_is_named_by_verify(mine: Curate, engine: Engine, capsys):
     assert ask(mine, engine) == 0
     assert mine("verify") == 0
@@ -361,6 +369,7 @@ def test_a_token_that_is_refused_is_told_and_not_tried_again(mine: Curate, engin
     assert engine.counts["list"] <= 10  # once per slab and image
 
 
+@pytest.mark.slow
 def test_who_was_refused_is_let_in_with_another_account_by_the_next_run(
     mine: Curate, engine: Engine, tmp_path: Path, monkeypatch
 ):
@@ -381,6 +390,7 @@ def test_a_redirect_is_not_followed(mine: Curate, engine: Engine, capsys):
     assert engine.counts["list"] <= 10  # once per slab and image
 
 
+@pytest.mark.slow
 def test_a_certificate_that_is_not_trusted_is_told_after_one_try_and_one_of_a_ca_that_is_named_is_good(
     mine: Curate, engine: Engine, tmp_path: Path, monkeypatch, capsys
 ):
@@ -401,6 +411,7 @@ def test_a_certificate_that_is_not_trusted_is_told_after_one_try_and_one_of_a_ca
     assert len(maps(mine)) == OK_MAPS
 
 
+@pytest.mark.slow
 def test_nothing_secret_is_kept_or_told(mine: Curate, engine: Engine, tmp_path: Path, capsys):
     engine.refuse = lambda what, number: (503, {}) if number % 2 else None
     ask(mine, engine, "-v")

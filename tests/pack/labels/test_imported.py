@@ -28,6 +28,7 @@ def index(curate: Curate) -> dict:
     return json.loads((shards(curate) / "index.json").read_text())
 
 
+@pytest.mark.slow
 def test_labels_of_a_file_are_those_of_the_run_with_maps(built: Curate, tmp_path: Path, capsys):
     curate = without_maps(built, tmp_path)
     file = written(tmp_path / "labels.json", label_file(shards(built)))

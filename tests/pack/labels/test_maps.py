@@ -81,6 +81,7 @@ def test_a_file_that_names_no_image_and_a_folder_without_maps_are_refused(built,
     assert "a folder without GeoTIFFs" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_build_refuses_such_a_map_of_a_catalog_too(built: Curate, tmp_path: Path, capsys):
     afar = built.world.from_afar(tmp_path / "afar")
     folder = exported(built, tmp_path / "maps", nodata=None, masked=0)

@@ -130,6 +130,7 @@ def at(pixels: np.ndarray, row: float, col: float) -> float:
     return upper * (1 - a) + lower * a
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "layout"), [("m.onnx", "NHWC"), ("m.onnx", "NCHW"), ("m.pt", "NHWC"), ("m.pt", "NCHW")]
 )
@@ -233,25 +234,25 @@ def test_what_a_map_is_made_of_is_its_chunks_and_what_the_mask_s_codes_mean(with
     way = model.ByModel("m.onnx", "0" * 64, "s2l1c", "s2l2a", model.CONSTANTS, "legend")
     mask, _ = model.mask_of(dataset, "s2l2a")
     chunks = dict.fromkeys([*dataset.arrays["s2l1c"], *dataset.arrays["s2l2a"]], "a")
-    found = way.given(dataset, chunks)
-    others = [way.given(dataset, chunks | {name: "b"}) for name in ("s2l1c_10m", "s2l1c_20m", mask)]
-    others.append(way.given(dataset, {n: c for n, c in chunks.items() if not n.startswith("s2l1c")}))
+    found = way.input_digest(dataset, chunks)
+    others = [way.input_digest(dataset, chunks | {name: "b"}) for name in ("s2l1c_10m", "s2l1c_20m", mask)]
+    others.append(way.input_digest(dataset, {n: c for n, c in chunks.items() if not n.startswith("s2l1c")}))
     for codes in ("clear", "doubtful", "snow"):
         spec = dataset.specs["s2l2a"].model_copy(update={codes: [*getattr(dataset.specs["s2l2a"], codes), 77]})
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(dataset.specs, "s2l2a", spec)
-            others.append(way.given(dataset, chunks))
+            others.append(way.input_digest(dataset, chunks))
     assert len({found, *others}) == 1 + len(others)
-    assert way.given(dataset, chunks | {"s2l1c_60m": "b", "s2l2a_10m": "b"}) == found  # which it is not given
+    assert way.input_digest(dataset, chunks | {"s2l1c_60m": "b", "s2l2a_10m": "b"}) == found  # which it is not given
 
 
 def test_a_map_of_other_pixels_or_of_another_size_settles_nothing_and_what_is_lacking_here_stays_lacking(with_l1c):
     place = opened(with_l1c.dataset, with_l1c.store, "europe", "summer").cube.locations[0]
     wanted = making.Wanted(0, place, "scene", None, {}, 48, "given")
     for status, settled in (("ok", True), ("absent", True), ("failed", False)):
-        said = making.MapOutcome(place.id, wanted.grid, "scene", None, status, given="given")
+        said = making.MapOutcome(place.id, wanted.grid, "scene", None, status, input_digest="given")
         assert said.settles(wanted) is settled
-        for other in ({"px": 24}, {"given": "else"}, {"scene": "else"}):
+        for other in ({"px": 24}, {"input_digest": "else"}, {"scene": "else"}):
             assert not said.settles(dataclasses.replace(wanted, **other))
 
 

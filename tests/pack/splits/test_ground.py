@@ -97,6 +97,7 @@ ANYWHERE = st.tuples(
 SOME = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+@pytest.mark.slow
 @SOME
 @given(ANYWHERE, st.sampled_from([480.0, 2640.0, 9960.0]), st.sampled_from([0.06, 2.0]), st.integers(0, 99))
 def test_given_footprints_share_no_ground(tmp_path, where, size_m, buffer_km, seed):
@@ -140,6 +141,7 @@ def test_places_that_cover_a_region_share_no_ground(lonlat, size_m):
     assert apart_m(found, lon, lat) >= 50
 
 
+@pytest.mark.slow
 def test_drawn_places_share_no_ground():
     found = drawn(dataset({"sampler": "gaussian-cities", "count": 200, "cities": 1, "std_km": 15.0}, 2640.0))
     lon, lat = found[0].column("lon").mean(), found[0].column("lat").mean()

@@ -1,0 +1,119 @@
+"""The verbs for a dataset that stands, and their flags: what looks at it, mends it, and writes it in forms of others."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from curation.cli.verbs import do_diff, do_export, do_gc, do_worst
+
+
+def add_mended(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
+    """How a dataset that stands is looked at and mended."""
+    worst = verbs.add_parser(
+        "worst",
+        parents=[common],
+        help="draw the worst patches by a fact, to be excluded or not",
+        description="Draws the worst ok patches by any fact on one HTML page, and prints them with what excludes their "
+        "places: lines to be pasted into the recipe, which the next `curate pack` goes by. Of clear_fraction, "
+        "valid_fraction and shift_peak the lowest are the worst, of all other facts those furthest from zero.",
+    )
+    worst.add_argument(
+        "--by",
+        required=True,
+        metavar="FACT",
+        help="clear_fraction, gap_days …; s2l2a_clear_fraction where several have it",
+    )
+    worst.add_argument("--n", type=positive, default=200, metavar="N", help="how many (default: %(default)s)")
+    worst.add_argument("--region", default="all", metavar="R", help="one that is built (default: all)")
+    worst.add_argument("--season", default="all", metavar="S", help="one that is built (default: all)")
+    worst.add_argument("--out", type=Path, metavar="FILE", help="default: worst-<fact>.html in the current folder")
+    worst.set_defaults(run=do_worst)
+
+    diff = verbs.add_parser(
+        "diff",
+        help="say what two releases differ in",
+        description="Says which samples two releases have, one of them, or both with something else in them, and what: "
+        "the split, arrays by the hashes of their members, labels, columns. Reads indices and tables alone. Exit code 0: "
+        "the same; 1: they differ.",
+    )
+    for name in ("a", "b"):
+        diff.add_argument(
+            name, metavar=name.upper(), help="a folder of shards, a dataset's folder, or a root; a bucket's URL, too"
+        )
+    diff.add_argument(
+        "--dataset", default="", metavar="NAME", help="the dataset's folder below A and B, which are roots"
+    )
+    diff.add_argument("--json", action="store_true", help="print all of it as JSON")
+    diff.add_argument("-v", "--verbose", action="store_true", help=argparse.SUPPRESS)
+    diff.set_defaults(run=do_diff)
+
+    gc = verbs.add_parser(
+        "gc",
+        parents=[common],
+        help="say what nothing refers to, and delete it where asked to",
+        description="Lists what nothing in the dataset's folder refers to: what killed commands left half written, shards "
+        "and receipts that the index does not name, saved searches of sources and seasons that the recipe has not, and "
+        "cubes of regions and seasons that it does not name. Deletes nothing unless --delete is said.",
+    )
+    gc.add_argument("--dry-run", action="store_true", help="delete nothing, which is so without --delete, too")
+    gc.add_argument(
+        "--delete", action="store_true", help="delete it, but no cubes; nothing else may be at work in the folder then"
+    )
+    gc.add_argument("--cubes", action="store_true", help="with --delete: cubes and their ledgers, too")
+    gc.set_defaults(run=do_gc)
+
+
+def add_export(verbs: argparse._SubParsersAction[Any], parents: list[Any]) -> None:
+    """What writes a dataset in forms that others read."""
+    export = verbs.add_parser(
+        "export",
+        parents=parents,
+        help="write patches as GeoTIFFs, netCDF or npz, a STAC collection, or Parquet",
+        description="Writes the patches of cubes that are ok, or the samples of shards, in a form that others read, each "
+        "chunk checked first. export.json comes last. Safe to stop and to run again: no file that is there is made again.",
+    )
+    export.add_argument(
+        "--format",
+        dest="form",
+        required=True,
+        metavar="F",
+        help="geotiff, cog, netcdf, npz: a file per patch and array, <region>/<season>/<id>-<season>-<array>.<suffix>; "
+        "stac: a collection of items over cubes and shards, no pixel copied; parquet: samples of shards, with a card, as "
+        "`datasets` of Hugging Face opens them",
+    )
+    export.add_argument(
+        "--to", required=True, metavar="PATH|URL", help="a new or an empty folder, or that of the same export"
+    )
+    export.add_argument(
+        "--region", default="all", metavar="R", help="of those that are built (several: a+b); all: each (default)"
+    )
+    export.add_argument(
+        "--season",
+        default="all",
+        metavar="S",
+        help="of those that are built (several with commas), static, or all (default)",
+    )
+    export.add_argument(
+        "--select",
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help="only what it holds of, given again and again: NAME = VALUE, or !=, <, <=, >, >=, or NAME in FILE (a value a "
+        "line) or in A,B. Of patches on id, lon, lat, epsg, region, season, split and the cube's coordinates "
+        "('s2l2a_clear_fraction >= 0.95'); of parquet on split and columns of the samples table",
+    )
+    export.add_argument(
+        "--limit", type=positive, metavar="N", help="only the first N patches of each cube, or samples of each split"
+    )
+    export.add_argument("--dry-run", action="store_true", help="count files and bytes; write nothing")
+    export.set_defaults(run=do_export)
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 1 on")
+    return value

@@ -1,0 +1,46 @@
+"""A release: what is committed of it, and which shards it leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+
+from curation.errors.printable import storable
+from curation.format.index import INDEX, Index
+from curation.recipe.dataset import Dataset
+from curation.store import paths
+from curation.store.objects import Store
+
+log = logging.getLogger(__name__)
+
+
+def content(dataset: Dataset, index: Index, data: bytes) -> bytes:
+    """What is committed of a dataset once it is made: enough to prove any copy of it, and the recipe that made it."""
+    value = index.to_json()
+    release = {
+        "dataset": index.dataset,
+        "title": index.title,
+        "index_sha256": hashlib.sha256(data).hexdigest(),
+        "content_sha256": index.content_sha256,
+        **{k: value[k] for k in ("digests", "counts", "statistics", "sources", "written_by")},
+        "samples": {split: e.samples for split, e in index.splits.items()},
+        "shards": {s.name: s.sha256 for e in index.splits.values() for s in e.shards},
+        # How servers are pressed changes nothing.
+        "recipe": storable(dataset.recipe.model_dump(mode="json", exclude={"fetch"})),
+    }
+    return (json.dumps(release, sort_keys=True, indent=1) + "\n").encode()
+
+
+def forget_others(store: Store, index: Index) -> None:
+    """Removes shards of an earlier packing that the index does not name, and what waited for one that never came."""
+    named = {INDEX}
+    for entry in index.splits.values():
+        named |= {entry.members.name, entry.samples_table.name, *(s.name for s in entry.shards)}
+    shards = store.child(paths.SHARDS)
+    for stat in list(shards.list()):
+        if stat.key not in named and paths.is_tar(stat.key):
+            log.info("pack: removing %s, of an earlier packing", shards.where(stat.key))
+            shards.delete(stat.key)
+    for stat in list(store.list(paths.STAGE)):
+        store.delete(stat.key)

@@ -1,0 +1,87 @@
+"""`[places]` of a recipe: where locations are."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from curation.recipe.columns import is_ours
+from curation.recipe.strict import StrictTable
+
+CELL_SAMPLER = "era5-cells"
+
+WORLD = "world"
+"""The region of regions.toml that has all places with a UTM grid."""
+
+
+class PlacesSpec(StrictTable):
+    """Where locations are: one global, seeded, ordered draw, or places that are given."""
+
+    table: ClassVar[str] = "[places]"
+
+    sampler: Literal["gaussian-cities", "uniform", "grid", "file", "era5-cells"]
+    count: int | None = Field(default=None, gt=0)
+    """How many locations to draw, the reserve included (gaussian-cities, uniform); of era5-cells the first so many, all
+    where left out."""
+    land_buffer_deg: float | None = Field(default=None, ge=0, le=5)
+    """Cells count that hold land when grown by so much to each side, in steps of 1/120° (era5-cells); 0 where left out:
+    only cells that hold land themselves. The land mask has the small islands that coarse coastlines lack, so nothing but
+    open sea is won by more."""
+    cities: int = Field(default=10_000, gt=0)
+    """Draw around this many of the most populous cities."""
+    std_km: float = Field(default=50.0, gt=0)
+    """Standard deviation of the distance from a city, east and north alike."""
+    file: str | None = None
+    """A table or vector file of points, footprints or shapes, relative to the recipe."""
+    layer: str | None = Field(default=None, min_length=1, exclude_if=lambda value: value is None)
+    """Which layer of the file, where it has several (GeoPackage)."""
+    shapes: Literal["centre", "cover"] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """What patches of shapes are that are no footprints (fields, lines): one around the centre of each, or as many squares
+    of the lattice as cover it. Where left out, polygons are footprints, and have to be squares."""
+    columns: list[str] | None = None
+    """Columns of the file that locations carry: into the tables of locations and samples, into samples and batches, for
+    seasons, labels and a rule of the split. All that can where left out; none where empty."""
+    regions: list[str] = Field(min_length=1)
+    """What `--region all` means: names from regions.toml, or vector files relative to the recipe, in order; a location
+    belongs to the first that holds it. With sampler `file` they may be left out: `world`, so that every place counts."""
+    regions_of: dict[str, list[str]] = Field(default_factory=dict)
+    """By catalog: what `--region all` means there."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _regions_of_a_file(cls, value: Any) -> Any:
+        """Places that are given are all meant, where no regions are; other places have no columns."""
+        if isinstance(value, dict):
+            return ({"regions": [WORLD]} if value.get("sampler") == "file" else {"columns": []}) | value
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.sampler in ("gaussian-cities", "uniform") and self.count is None:
+            raise ValueError(f"sampler {self.sampler!r} wants 'count': how many locations to draw")
+        if (self.sampler == "file") != (self.file is not None):
+            raise ValueError("'file' goes with sampler 'file', and only with it")
+        if self.columns and self.file is None:
+            raise ValueError("'columns' are of a file of places: they go with 'file', and only with it")
+        for key in ("layer", "shapes"):
+            if getattr(self, key) is not None and self.file is None:
+                raise ValueError(f"{key!r} is of a file of places: it goes with 'file', and only with it")
+        named = self.columns or []
+        if taken := [c for c in named if is_ours(c) or named.count(c) > 1]:
+            raise ValueError(
+                f"columns {taken}: tables of locations or samples have such a column already; name each once, and rename "
+                "it in the file where it is another's"
+            )
+        if self.land_buffer_deg is not None and self.sampler != CELL_SAMPLER:
+            raise ValueError(f"'land_buffer_deg' goes with sampler {CELL_SAMPLER!r}, not with {self.sampler!r}")
+        return self
+
+    def may_carry(self, column: str) -> bool:
+        """Whether locations may have a column: one of those named, or any where all of the file's are meant."""
+        return column in self.columns if self.columns is not None else self.file is not None
+
+    @property
+    def carried(self) -> str:
+        """What they may have, for a person."""
+        return "all of the file" if self.columns is None else str(self.columns)

@@ -1,0 +1,138 @@
+"""A source as a recipe uses it: what its table in the recipe says otherwise than the source's own file. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from curation.errors import ConfigError
+from curation.recipe.schema import UseSpec
+from curation.recipe.sources import ArraySpec, SourceSpec
+
+
+def called(spec: SourceSpec, name: str, known: Sequence[str], path: Path) -> SourceSpec:
+    """The source under the name that the recipe gives it.
+
+    Args:
+        spec: the source, as its file says it.
+        name: what the recipe calls it.
+        known: names of all sources that have a file.
+        path: the recipe, which errors name.
+
+    Raises:
+        ConfigError: a source cannot be called so, or another is.
+    """
+    if name == spec.name:
+        return spec
+    if name in known:
+        raise ConfigError(f"{path}: [sources.{name}] of = {spec.name!r}: {name!r} is another source; call it otherwise")
+    return _varied(spec, {"name": name}, path)
+
+
+def picked(spec: SourceSpec, use: UseSpec, path: Path) -> SourceSpec:
+    """The source with the pick that the recipe says, checked as that of its file is; as it is where the recipe says none.
+
+    Args:
+        spec: the source, as its file says it or as this gave it.
+        use: its table in the recipe.
+        path: the recipe, which errors name.
+
+    Raises:
+        ConfigError: there is no such pick, it has no such key, or it wants what the source has not.
+    """
+    if use.pick is None:
+        return spec
+    return _varied(spec, {"pick": use.pick}, path)
+
+
+def _varied(spec: SourceSpec, changes: dict[str, Any], path: Path) -> SourceSpec:
+    """The source with other keys, checked as its file is."""
+    own = {name: getattr(spec, name) for name in type(spec).model_fields}
+    try:
+        return type(spec).model_validate(own | changes)
+    except ValidationError as err:
+        raise ConfigError("; ".join(f"{path}: {_where(spec.name, e)}" for e in err.errors())) from err
+
+
+def stored(spec: SourceSpec, arrays: dict[str, ArraySpec], path: Path) -> dict[str, ArraySpec]:
+    """The arrays of a cube, of those that are read of a source.
+
+    Raises:
+        ConfigError: its pick cannot do with these.
+    """
+    try:
+        return spec.pick.stored(spec, arrays)
+    except ValueError as err:
+        raise ConfigError(f"{path}: [sources.{spec.name}]: {err}") from err
+
+
+def check_followed(spec: SourceSpec, specs: Mapping[str, SourceSpec], where: str, level: str) -> None:
+    """Passes where a source goes with none, or with one that chooses a scene by itself.
+
+    Raises:
+        ConfigError: the recipe does not use that other, or it has no scene of its own to go with.
+    """
+    other = spec.pick.follows
+    if other is None:
+        return
+    if other not in specs:
+        among = f" among the {level}" if level else ""
+        raise ConfigError(f"{where} is chosen by {other!r}, which the recipe does not use{among}; add it")
+    its = specs[other].pick
+    if its.follows is not None:
+        raise ConfigError(
+            f"{where} is chosen by {other!r}, which itself goes with {its.follows!r}; let it go with one that goes with none"
+        )
+    if not its.has_one_scene or specs[other].timeless:
+        raise ConfigError(
+            f"{where} is chosen by {other!r}, whose pixels are of several scenes, so that there is none to go with; "
+            "give it a pick that stands alone, such as pick = 'nearest' without 'goes_with', or leave it out"
+        )
+
+
+def _where(source: str, error: Any) -> str:
+    """What is wrong, and with which key of the pick, or with its name, as the recipe has it."""
+    if error["loc"] == ("name",):
+        return f"[sources.{source}] of: another name for it, {error['msg'].removeprefix('Value error, ')}"
+    keys = [str(k) for k in error["loc"] if k != "pick"]
+    at = f"[sources.{source}.pick] {'.'.join(keys)}" if keys else f"[sources.{source}] pick"
+    return f"{at}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def arrays_of(spec: SourceSpec, use: UseSpec, path: Path) -> dict[str, ArraySpec]:
+    """The arrays of a source, by name, with the bands and on the grids that the recipe says.
+
+    Raises:
+        ConfigError: it has no such band, or bands that are no array together are put on one grid.
+    """
+    known = [b for a in spec.arrays for b in a.bands]
+    if use.bands is not None and (unknown := [b for b in use.bands if b not in known]):
+        raise ConfigError(f"{path}: [sources.{spec.name}] bands: no band {unknown}; known bands: {known}")
+    chosen = []
+    for array in spec.arrays:
+        bands = [b for b in array.bands if use.bands is None or b in use.bands or array.is_mask]
+        if bands:
+            own: dict[str, Any] = {"bands": bands}
+            if not array.is_mask and (use.res_m or use.size_px):
+                own |= {"res_m": use.res_m, "size_px": use.size_px}
+            chosen.append(array.model_copy(update=own))
+    merged: dict[str, ArraySpec] = {}
+    for array in chosen:
+        name = spec.array_name(array)
+        if name in merged:
+            if _kind(array) != _kind(merged[name]):
+                raise ConfigError(
+                    f"{path}: [sources.{spec.name}] asks for one grid: bands {merged[name].bands} and {array.bands} differ "
+                    "in dtype, nodata, unit or resampling, so they cannot be one array; leave it out, or choose bands"
+                )
+            array = array.model_copy(update={"bands": merged[name].bands + array.bands})
+        merged[name] = array
+    return merged
+
+
+def _kind(array: ArraySpec) -> dict[str, Any]:
+    """All that bands of one array have in common."""
+    return array.model_dump(exclude={"bands", "res_m", "size_px"})

@@ -1,0 +1,133 @@
+"""Patches of fields and lines: around the centre of each, or as many squares as cover it."""
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curation.errors import ConfigError
+from curation.places import draw, grid, rows, shapes
+from curation.places.regions import find
+from tests.places.test_tablefile import recipe
+from tests.properties import examples
+
+UTM = 32632
+HERE = (500_000, 5_600_000)
+SQUARE_M = 2640.0
+
+
+def local(*corners: tuple[float, float]) -> list[tuple[float, float]]:
+    return [(HERE[0] + x, HERE[1] + y) for x, y in corners]
+
+
+U = shapely.Polygon(
+    local((0, 0), (9000, 0), (9000, 9000), (8000, 9000), (8000, 1000), (1000, 1000), (1000, 9000), (0, 9000))
+)
+FIELD = shapely.Polygon(local((20_000, 0), (26_000, 0), (20_000, 6_000)))
+BENT = shapely.LineString(local((0, 20_000), (0, 30_000), (2_000, 30_000)))
+
+
+def frame(shapes_: list, crs: int = UTM, **more) -> gpd.GeoDataFrame:
+    return gpd.GeoDataFrame(more, geometry=shapes_, crs=crs)
+
+
+def in_utm(lon, lat, epsg: int = UTM) -> np.ndarray:
+    return np.column_stack(grid.transformer(4326, epsg).transform(lon, lat))
+
+
+@pytest.mark.parametrize("crs", [UTM, 4326, 3035])
+def test_the_centre_of_a_field_is_in_it_and_that_of_a_line_in_the_middle_of_its_length(crs):
+    table = frame([U, FIELD, BENT, shapely.Point(local((7, 8))[0])]).to_crs(crs)
+    xy = in_utm(*shapes.centres(table, "x"))
+    tolerance = 1.0 if crs == UTM else 30.0  # an edge that is straight in one CRS is none in another
+    assert U.buffer(tolerance).contains(shapely.Point(xy[0]))
+    np.testing.assert_allclose(xy[1], np.array(local((22_000, 2_000))[0]), atol=tolerance)
+    np.testing.assert_allclose(xy[2], np.array(local((0, 26_000))[0]), atol=tolerance)
+    np.testing.assert_allclose(xy[3], np.array(local((7, 8))[0]), atol=0.01)
+
+
+def test_a_field_across_the_antimeridian_lies_there():
+    folded = shapely.Polygon([(179.99, -17.0), (-179.99, -17.0), (-179.99, -16.98), (179.99, -16.98)])
+    cut = shapely.union_all([shapely.box(179.99, -17.0, 180, -16.98), shapely.box(-180, -17.0, -179.99, -16.98)])
+    lon, lat = shapes.centres(frame([folded, cut], 4326), "x")
+    assert (np.abs(lon) > 179.999).all()
+    np.testing.assert_allclose(lat, -16.99, atol=1e-3)
+    places, of = shapes.covering(frame([folded], 4326), SQUARE_M, "x")
+    assert set(places.epsg.tolist()) == {32701, 32760}
+    assert (np.abs(places.lon) > 179.9).all()
+    assert set(of.tolist()) == {0}
+
+
+@settings(max_examples=examples(15), deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9000), st.integers(0, 9000)), min_size=3, max_size=6, unique=True))
+def test_squares_cover_a_field_and_each_of_them_touches_it(corners):
+    field = shapely.make_valid(shapely.Polygon(local(*corners)))
+    if field.area < 1:
+        return
+    line = shapely.LineString(local(*corners))
+    for shape in (field, line):
+        places, of = shapes.covering(frame([shape]), SQUARE_M, "x")
+        assert set(places.epsg.tolist()) == {UTM}
+        boxes = shapely.box(places.x0_m, places.y0_m - SQUARE_M, places.x0_m + SQUARE_M, places.y0_m)
+        assert shape.difference(shapely.union_all(boxes).buffer(0.5)).is_empty
+        assert (shapely.distance(boxes, shape) < 2.5).all()
+        assert len({(x, y) for x, y in zip(places.x0_m, places.y0_m, strict=True)}) == len(places) == len(of)
+
+
+def test_each_square_knows_its_row_and_what_stands_in_it(tmp_path):
+    frame([FIELD, BENT], id=["tri", "bent"], crop=["rye", None]).to_file(tmp_path / "a.gpkg")
+    spec = recipe(tmp_path, "a.gpkg", shapes="cover")
+    found = draw.draw(spec)
+    counted = {name: sum(p.id.startswith(f"{name}-") for p in found) for name in ("tri", "bent")}
+    assert [p.id for p in found] == [f"{name}-{k}" for name, n in counted.items() for k in range(n)]
+    assert min(counted.values()) > 3
+    assert {(p.id.split("-")[0], p.columns["crop"], p.columns["row_of_file"]) for p in found} == {
+        ("tri", "rye", 1), ("bent", None, 2)
+    }  # fmt: skip
+    account = rows.of(spec, [find("world")])
+    assert account.summary == f"a.gpkg: 2 rows: {len(found)} locations, 0 dropped; columns crop, row_of_file"
+    (one, other) = draw.draw(recipe(tmp_path, "a.gpkg", shapes="centre"))
+    assert (one.id, other.id, dict(one.columns)) == ("tri", "bent", {"crop": "rye"})
+    assert FIELD.contains(shapely.Point(in_utm(one.lon, one.lat)))
+
+
+def test_a_square_of_two_fields_is_the_first_ones_and_the_other_is_told(tmp_path):
+    beside = [
+        shapely.box(*HERE, HERE[0] + 100, HERE[1] + 100),
+        shapely.box(HERE[0] + 100, HERE[1], HERE[0] + 200, HERE[1] + 100),
+    ]
+    frame(beside).to_file(tmp_path / "a.gpkg")
+    found = rows.of(recipe(tmp_path, "a.gpkg", shapes="cover"), [find("world")])
+    assert {(d.row, d.reason) for d in found.dropped} == {(2, "same_grid")}
+    assert found.count == 2
+    assert found.locations >= 1
+
+
+@pytest.mark.parametrize(
+    ("table", "how", "said"),
+    [
+        (frame([FIELD]), None, r"strays .* say \[places\] shapes = 'centre'"),
+        (frame([BENT]), None, r"geometries are \['LineString'\]: .* say \[places\] shapes = 'centre'"),
+        (
+            frame([shapely.MultiPoint([(8, 50), (9, 50)])], 4326),
+            "centre",
+            "row 1: MultiPoint: expected one of Point, LineS",
+        ),
+        (frame([shapely.box(8, 84.5, 9, 85)], 4326), "centre", r"row 1: latitudes 84.5 to 85, expected -80 to 84"),
+        (frame([FIELD], None), "cover", "the geometry has no CRS"),
+        (frame([FIELD, shapely.Polygon()]), "cover", "row 2: its geometry is empty"),
+        (frame([shapely.box(0, 0, 1000, 1000)], 4326), "centre", "row 1: "),
+    ],
+)
+def test_shapes_that_have_no_place_are_told_with_their_row(tmp_path, table, how, said):
+    table.to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(ConfigError, match=said):
+        draw.draw(recipe(tmp_path, "a.parquet", **({"shapes": how} if how else {})))
+
+
+def test_a_table_without_shapes_has_none(tmp_path):
+    (tmp_path / "a.csv").write_text("lon,lat\n8,50\n")
+    with pytest.raises(ConfigError, match="the file has no geometry, expected shapes; leave it out"):
+        draw.draw(recipe(tmp_path, "a.csv", shapes="cover"))
