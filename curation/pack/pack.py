@@ -385,7 +385,7 @@ def _stands(store: Store, key: str, content: bytes) -> bool:
 def _put_in_place(store: Store, job: ShardJob, part: ShardPart) -> None:
     """Moves a shard that waits to its place; killed in between, it is made again.
 
-    Its receipt stays among what waits until all is done (`_forget`), as the sign that packing has not ended.
+    Its receipt stays among what waits until all is done (`release.forget_others`), as the sign that packing has not ended.
     """
     stat = store.move(part.receipt.key, paths.shard(job.key))
     receipt = dataclasses.replace(part.receipt, key=stat.key, etag=stat.etag)
