@@ -141,7 +141,7 @@ class _HttpsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _Https
 
 
-_pools: dict[tuple[int, str, int, ssl.SSLContext | None], urllib3.PoolManager] = {}
+_pools: dict[tuple[int, str, str, int, ssl.SSLContext | None], urllib3.PoolManager] = {}
 _pools_lock = threading.Lock()
 
 
@@ -152,7 +152,8 @@ def _pool(scheme: str, host: str, per_host: int) -> urllib3.PoolManager:
         trusted = trust.context() if "https" in (scheme, hrefs.scheme_of(proxy)) else None
     except ConfigError as err:
         raise TrustError(str(err)) from None
-    key = (os.getpid(), proxy, per_host, trusted)
+    # Of a proxy each host has slots of its own: who waits for another's would send a signature that has ended meanwhile.
+    key = (os.getpid(), proxy, host if proxy else "", per_host, trusted)
     with _pools_lock:
         pool = _pools.get(key)
         if pool is None:

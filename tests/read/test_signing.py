@@ -139,6 +139,32 @@ def test_what_needs_no_signature_gets_none(tokens, monkeypatch):
     assert not tokens.asked
 
 
+def test_behind_a_proxy_no_host_waits_for_anothers_slots(tokens, monkeypatch):
+    monkeypatch.setattr(http, "READ_S", 20)
+    stalled, closing = threading.Event(), threading.Event()
+
+    def answer(request: Request) -> None:
+        if "account1" in request.path:
+            stalled.set()
+            closing.wait(20)
+        request.start(206, len(DATA), Content_Range=f"bytes 0-{len(DATA) - 1}/{len(DATA)}")
+        request.wfile.write(DATA)
+
+    def one_at_a_time(container: str) -> bytes:
+        address = FileAddress(f"{container}/s.tif", "planetary-computer", per_host=1)
+        return ranges.fetch(address, 0, len(DATA), "s.tif").data
+
+    with serving(answer) as proxy, ThreadPoolExecutor(2) as pool:
+        waiting = pool.submit(one_at_a_time, tokens.blobs_of(proxy))
+        assert stalled.wait(10)
+        other = pool.submit(one_at_a_time, tokens.blobs_of(proxy, "account2"))
+        try:
+            assert other.result(timeout=10) == DATA, "its signature may be good for seconds"
+            assert not waiting.done()
+        finally:
+            closing.set()
+
+
 def test_no_log_line_of_a_redirect_or_of_a_strange_header_tells_a_signature(tokens, caplog):
     caplog.set_level(logging.DEBUG)
     first = threading.Event()

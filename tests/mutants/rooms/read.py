@@ -690,6 +690,13 @@ ROWS = (
         ),
     ),
     Mutant(
+        "behind a proxy no host waits for another's slots",
+        "curation/read/http.py",
+        'host if proxy else ""',
+        '""',
+        ("tests/read/test_signing.py::test_behind_a_proxy_no_host_waits_for_anothers_slots",),
+    ),
+    Mutant(
         "a proxy that is none is a matter of settings, and no file's fault",
         "curation/read/http.py",
         "            except urllib3.exceptions.LocationValueError:  # it may hold",
