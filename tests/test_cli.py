@@ -96,6 +96,7 @@ def test_a_bbox_whose_west_and_east_were_swapped_is_told_in_the_summary(built: C
     assert "runs across the antimeridian, over 350° of longitude; the 10° between the two are -20,-60,-10,60" in out
 
 
+@pytest.mark.slow
 def test_a_region_without_scenes_ends_with_every_patch_absent(built: Curate, tmp_path, world, capsys):
     # An empty search is an answer: each patch is recorded as absent, none is invented, and the summary says so.
     (tmp_path / "empty.json").write_text(
@@ -264,6 +265,7 @@ def test_a_bad_scheduler(built: Curate, capsys):
     assert "tcp://" in said(capsys)
 
 
+@pytest.mark.slow
 def test_labels_that_cannot_be_given_stop_the_build_until_allowed(world, tmp_path, capsys):
     afar = world.from_afar(tmp_path / "afar")
     items = json.loads(afar.catalog.read_text())
@@ -311,6 +313,7 @@ def test_init_refuses_a_name_that_no_dataset_may_have(tmp_path, capsys):
     assert not (tmp_path / "My Set").exists()
 
 
+@pytest.mark.slow
 def test_refresh_search_tells_what_changed(world, tmp_path, capsys):
     import shutil
 

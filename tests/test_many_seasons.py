@@ -49,6 +49,7 @@ def test_where_no_place_has_every_season_it_is_said_what_each_has_and_what_to_wr
     assert "Patches that are ok: 2021-06-01 0, 2021-06-11 0, 2021-06-21 0, 2021-07-01 3, 2021-07-11 1, " in said
 
 
+@pytest.mark.slow
 def test_the_others_are_masked_in_batches_and_the_page_shows_them_all(recipe: Path):
     recipe.write_text(recipe.read_text().replace("[search]", '[pack]\ncomplete = "any"\n[search]'))
     own = made(recipe)

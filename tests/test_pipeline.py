@@ -245,6 +245,7 @@ def test_a_rerun_sees_an_object_that_is_short_or_gone_before_any_work(
     assert sorted(mine.folder.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_a_slab_that_fails_as_a_whole_is_blamed_on_no_source_keeps_its_whole_cause_and_is_tried_again(
     built: Curate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ):
@@ -281,6 +282,7 @@ def test_a_slab_that_fails_as_a_whole_is_blamed_on_no_source_keeps_its_whole_cau
     assert run.hashes() == built.hashes()
 
 
+@pytest.mark.slow
 def test_a_slab_that_cannot_be_kept_ends_the_build_and_is_no_failure_of_its_patches(
     world: tiny.World, built: Curate, tmp_path: Path, monkeypatch, capsys
 ):

@@ -71,6 +71,7 @@ def test_examples_of_the_public_classes_come_to_what_they_say(built: Curate, tmp
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 def test_the_page_runs_from_top_to_bottom(world: tiny.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     page = PAGE.read_text()
     assert "lower-rhine" in page

@@ -119,6 +119,7 @@ def test_each_clear_acquisition_is_a_step_and_beyond_there_is_nothing(series: Cu
     assert facts.s2l2a_baseline.values.tolist() == ["05.00", "", ""]
 
 
+@pytest.mark.slow
 def test_the_batch_is_padded_and_tells_each_time(series: Curate):
     cube = xr.open_zarr(series.folder / "cubes/europe/summer.zarr").load().set_index(patch="id")
     index = json.loads((series.folder / "shards" / INDEX).read_text())

@@ -6,6 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
 from curation.pack.labels.imported import record_of
 from curation.scenes import saved
 from tests import world as tiny
@@ -27,6 +29,7 @@ def kept(curate: Curate) -> dict[str, bytes]:
     return {key: curate.store.get(key) for key in keys}
 
 
+@pytest.mark.slow
 def test_a_file_that_labels_nothing_here_is_refused_and_what_was_imported_stays(built: Curate, tmp_path: Path, capsys):
     mine, before = imported(built, tmp_path)
     image = "20210710T103000_20210710T103000_T32ULC"
@@ -51,6 +54,7 @@ def test_a_file_that_labels_nothing_here_is_refused_and_what_was_imported_stays(
     assert json.loads((mine.folder / "shards/index.json").read_text())["counts"]["labels"]["file"] == "first.json"
 
 
+@pytest.mark.slow
 def test_what_is_refused_has_replaced_no_labels_and_what_goes_on_has(built: Curate, tmp_path: Path, capsys):
     mine, before = imported(built, tmp_path)
     said = dict(list(label_file(built.folder / "shards").items())[:3])

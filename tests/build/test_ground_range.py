@@ -144,6 +144,7 @@ def truth(scene: grd.Scene, place: tuple[int, int]) -> np.ndarray:
 
 
 @pytest.mark.usefixtures("proj")
+@pytest.mark.slow
 def test_a_scene_without_relief_comes_out_where_and_as_it_is(make, scenes, tmp_path):
     mine = make("flat")
     assert mine("build", "--season", "summer") == 0
@@ -176,6 +177,7 @@ def test_over_relief_a_patch_is_refused_with_how_far_it_would_be_displaced(make)
 
 
 @pytest.mark.usefixtures("proj")
+@pytest.mark.slow
 def test_with_the_correction_relief_comes_out_where_it_is_and_says_so(make, scenes):
     mine = make("hill", '{ relief = "correct" }')
     assert mine("build", "--season", "summer") == 0
@@ -189,6 +191,7 @@ def test_with_the_correction_relief_comes_out_where_it_is_and_says_so(make, scen
 
 
 @pytest.mark.usefixtures("proj")
+@pytest.mark.slow
 def test_what_is_further_up_than_the_correction_is_right_for_is_refused_with_it_too(make, monkeypatch):
     monkeypatch.setattr(ground_range, "MOST_CORRECTED_M", 50)
     mine = make("hill", '{ relief = "correct" }')
@@ -197,6 +200,7 @@ def test_what_is_further_up_than_the_correction_is_right_for_is_refused_with_it_
 
 
 @pytest.mark.usefixtures("proj")
+@pytest.mark.slow
 def test_heights_that_are_missing_are_no_heights_of_the_tie_points(make, scenes, tmp_path):
     mine = make("flat")
     path = tmp_path / "voids.tif"
@@ -221,6 +225,7 @@ def test_heights_that_are_missing_are_no_heights_of_the_tie_points(make, scenes,
     ("damage", "code", "says"),
     [("item", "unreadable_item", "heights"), ("file", "HeightsError", "dem.tif: could not be read")],
 )
+@pytest.mark.slow
 def test_heights_that_cannot_be_read_fail_the_patch_and_a_rerun_has_them(make, scenes, tmp_path, damage, code, says):
     mine = make("flat", "{ required = false }")
     whole, dem = mine.world.catalog.read_text(), tmp_path / "dem.tif"
@@ -245,6 +250,7 @@ def test_heights_that_cannot_be_read_fail_the_patch_and_a_rerun_has_them(make, s
         assert [o.sources["s1grd"].status for o in outcomes(mine)] == [Status.OK] * 3
 
 
+@pytest.mark.slow
 def test_without_the_geoid_on_the_machine_a_patch_fails_and_says_how_to_get_it(make):
     mine = make("flat")
     geoid._shift.cache_clear()
@@ -265,6 +271,7 @@ def test_without_the_geoid_on_the_machine_a_patch_fails_and_says_how_to_get_it(m
     ],
     ids=["another polarisation", "another file", "entities"],
 )
+@pytest.mark.slow
 def test_annotation_that_is_another_s_or_hostile_fails_the_patch_by_the_name_of_its_file(
     make, scenes, asset, spoilt, says
 ):
@@ -277,6 +284,7 @@ def test_annotation_that_is_another_s_or_hostile_fails_the_patch_by_the_name_of_
 
 
 @pytest.mark.usefixtures("proj")
+@pytest.mark.slow
 def test_a_scene_of_an_older_processor_is_refused(make):
     old = b"<noise><adsHeader><polarisation>VV</polarisation></adsHeader><noiseVectorList/></noise>"
     mine = make("flat", schema__noise__vv=old)
@@ -367,6 +375,7 @@ def test_bands_and_units_of_the_two_are_told_apart():
 
 @pytest.mark.usefixtures("proj")
 @pytest.mark.parametrize("grid", ["res_m = 30", "size_px = 12"])
+@pytest.mark.slow
 def test_coarser_pixels_are_corrected_in_each_of_their_parts(make, scenes, grid):
     mine = make("hill", f'{{ relief = "correct", {grid} }}')
     assert mine("build", "--season", "summer") == 0

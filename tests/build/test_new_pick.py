@@ -110,6 +110,7 @@ def test_a_new_pick_is_one_file_and_the_source_that_names_it(mine: Curate, tmp_p
 
 
 @pytest.mark.parametrize(("kind", "kept"), [("classes", True), ("optical", False)])
+@pytest.mark.slow
 def test_gaps_of_the_same_acquisition_are_kept_of_class_maps_alone(mine: Curate, kind: str, kept: bool):
     # The tiny world's map of 10 July has nothing south of its middle.
     if not kept:

@@ -127,6 +127,7 @@ BRIGHT = dict.fromkeys(tiny.ORDER, 4_000)
         (None, 0, BRIGHT, "offset_unproven:s2l2a"),
     ],
 )
+@pytest.mark.slow
 def test_earth_searchs_flag_is_followed_and_that_the_offset_is_in_only_where_pixels_show_it(
     place: Place, applied, offset, bright, reason
 ):
@@ -139,6 +140,7 @@ def test_earth_searchs_flag_is_followed_and_that_the_offset_is_in_only_where_pix
 
 
 @pytest.mark.parametrize("dn", [65_000, 65_535])
+@pytest.mark.slow
 def test_what_cannot_be_reflectance_is_refused_and_the_next_scene_is_used(place: Place, dn: int):
     place.scene("2021-07-16", "03.01", 0, B08=dn)
     assert place.built().reason.values.tolist() == ["impossible:s2l2a"]
@@ -149,6 +151,7 @@ def test_what_cannot_be_reflectance_is_refused_and_the_next_scene_is_used(place:
 
 
 @pytest.mark.parametrize(("baseline", "offset"), [("03.01", 0), ("05.00", 1000)])
+@pytest.mark.slow
 def test_a_few_saturated_pixels_are_no_data_and_counted(place: Place, baseline: str, offset: int):
     place.scene("2021-07-16", baseline, offset)
     with rasterio.open(place.folder / "S2A_2021-07-16" / "B08.tif", "r+") as file:

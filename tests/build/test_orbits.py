@@ -46,6 +46,7 @@ def reasons(mine: Curate) -> dict[str, str]:
     return {o.id: o.sources["s1rtc"].code or "ok" for o in outcomes if o.sources["s1rtc"].code != "upstream"}
 
 
+@pytest.mark.slow
 def test_a_patch_says_where_its_radar_s_orbit_is_from_and_which_slice_of_which_satellite_it_is(mine: Curate):
     told(mine, None, ascending="AUX_RESORB", descending="POEORB")
     assert mine("build", "--season", "summer") == 0

@@ -263,6 +263,7 @@ asset_bands = { B02 = 2, B03 = 3, vv = 2, red = 1, nir = 4 }
 """
 
 
+@pytest.mark.slow
 def test_a_strangers_folder_whose_transforms_lie_is_told(shared, tmp_path, capsys):
     (tmp_path / "trees.toml").write_text(STRANGER)
     folder = shared / "data/geobench2-treesatai"

@@ -217,6 +217,7 @@ def test_the_next_clearest_is_taken_where_the_clearest_has_no_pixels(dates: Date
     assert built(dates.ready()).scenes == (second,)
 
 
+@pytest.mark.slow
 def test_a_mask_that_calls_nearly_all_snow_is_believed_only_where_no_other_passes(tmp_path: Path):
     # SCL has called an overcast scene snow, in September. Where it is real all others say so, too.
     overcast = Dates(tmp_path / "overcast")
@@ -298,6 +299,7 @@ def test_radar_keeps_to_the_orbit_that_is_asked_for(dates: Dates, keys: str, sce
 # --- what is refused, and what for ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_patch_of_which_the_mask_does_not_know_enough_is_refused_as_doubtful(dates: Dates):
     dates.mask("2021-07-15", {UNSURE: 0.75})
     dates.mask("2021-08-15", {UNSURE: 0.625})
@@ -383,6 +385,7 @@ def too_bright(dates: Dates, scene: str, power: float, every: int) -> None:
         file.write(pixels, 1)
 
 
+@pytest.mark.slow
 def test_radar_of_which_too_much_is_brighter_than_anything_is_impossible_and_the_next_scene_is_used(dates: Dates):
     dates.mask("2021-07-15", {})
     faulty = dates.radar("2021-07-15")
@@ -395,6 +398,7 @@ def test_radar_of_which_too_much_is_brighter_than_anything_is_impossible_and_the
     assert built(Curate(dates, dates.folder / "more"), "s1rtc").scenes == (good,)
 
 
+@pytest.mark.slow
 def test_the_few_pixels_of_radar_that_are_brighter_than_anything_are_no_data_and_counted(dates: Dates):
     dates.mask("2021-07-15", {})
     too_bright(dates, dates.radar("2021-07-15"), 2e4, every=397)
@@ -559,6 +563,7 @@ def test_radar_that_may_be_read_later_fails_the_patch(dates: Dates, monkeypatch:
     assert (source.status, source.code, source.passed_over) == (Status.FAILED, "PassingError", ())
 
 
+@pytest.mark.slow
 def test_where_all_radar_of_a_scene_cannot_be_read_the_next_scene_is_taken(dates: Dates):
     first, second = dates.mask("2021-07-15", {}), dates.mask("2021-07-20", {CLOUD: 0.05})
     broken, good = dates.radar("2021-07-15"), dates.radar("2021-07-20")
@@ -593,6 +598,7 @@ def cut(path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [Path.unlink, cut, spoil])
+@pytest.mark.slow
 def test_where_the_map_of_a_scene_cannot_be_read_the_next_scene_is_taken_with_its_own(dates: Dates, harm):
     first, second = dates.mask("2021-07-15", {}), dates.mask("2021-07-20", {CLOUD: 0.05})
     (broken, file), (good, other) = map_of(dates, "2021-07-15"), map_of(dates, "2021-07-20")

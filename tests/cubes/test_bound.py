@@ -164,6 +164,7 @@ def test_killed_while_a_cube_takes_places_up_the_same_command_goes_on(
     assert open_cube.open_cube(small.folder, "europe").sizes["location"] == 25
 
 
+@pytest.mark.slow
 def test_places_that_stand_stay_and_what_takes_them_away_is_refused(small: Curate, capsys: pytest.CaptureFixture[str]):
     assert small("build", "--season", "static") == 0
     before = objects(small, "")

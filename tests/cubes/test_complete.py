@@ -138,6 +138,7 @@ def test_the_report_calls_complete_what_packing_takes(rule, seed):
 
 
 @pytest.mark.parametrize("rule", RULES)
+@pytest.mark.slow
 def test_the_report_show_and_the_estimate_tell_what_packing_does(built: Curate, tmp_path, monkeypatch, rule):
     told: list[dict[str, str]] = []
     monkeypatch.setattr(picture, "png", lambda *given: told.append(dict(given[4])) or b"")

@@ -138,6 +138,7 @@ def test_zarr_refuses_every_chunk_with_a_flipped_byte(built: Curate, tmp_path: P
 
 
 @pytest.mark.parametrize("name", ["s2l2a_10m", "reason", "s2l2a_time", "lon", "x_10m", "s2l2a_10m_band"])
+@pytest.mark.slow
 def test_xarray_refuses_a_cube_with_a_flipped_byte(built: Curate, tmp_path: Path, name: str):
     mine = built.copy(tmp_path)
     folder = mine.folder / "cubes" / "europe" / "summer.zarr"

@@ -56,6 +56,7 @@ def test_dask_netcdf_and_concat_take_it_as_it_is(built: Curate, whole: xr.Datase
     assert joined.chunk("auto")["s2l2a_10m"].equals(whole["s2l2a_10m"])
 
 
+@pytest.mark.slow
 def test_any_selection_reads_what_it_names(built: Curate, whole: xr.Dataset):
     lazy = curation.open_cube(built.folder, "europe")
     for picked in (
@@ -67,6 +68,7 @@ def test_any_selection_reads_what_it_names(built: Curate, whole: xr.Dataset):
         xr.testing.assert_equal(lazy.isel(picked).compute(), whole.isel(picked))
 
 
+@pytest.mark.slow
 def test_a_location_lies_where_its_patch_does(built: Curate):
     cube, name = curation.open_cube(built.folder, "europe"), tiny.name(1, 1)
     assert cube.rio.crs.to_epsg() == cube["s2l2a_10m"].rio.crs.to_epsg() == 32632
@@ -110,6 +112,7 @@ def test_what_is_gone_or_changed_is_an_error_when_it_is_read_and_never_nodata(
     cube[what].sel(season="autumn").load()
 
 
+@pytest.mark.slow
 def test_a_patch_that_was_not_built_is_pending_and_nodata(built: Curate, tmp_path: Path):
     run = Curate(built.world, tmp_path)
     assert run("build", "--limit", "2") == 0
@@ -128,6 +131,7 @@ def test_a_region_that_is_not_built_is_told_with_those_that_are(built: Curate, t
         curation.open_cube(tmp_path, "europe")
 
 
+@pytest.mark.slow
 def test_cubes_of_two_draws_are_not_joined(built: Curate, tmp_path: Path):
     run, other = built.copy(tmp_path / "a"), Curate(tiny.make(tmp_path / "w"), tmp_path / "b")
     lines = (other.world.folder / "places.csv").read_text().splitlines()

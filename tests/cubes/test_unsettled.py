@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ def outcome(name: str, status: Status) -> PatchOutcome:
 
 
 @given(st.lists(STATUSES, min_size=1, max_size=14), st.integers(1, 5), st.none() | st.integers(1, 20))
+@pytest.mark.slow
 def test_what_is_left_is_what_was_asked_for_and_is_not_settled(statuses, slab_patches, limit):
     places = [Location(f"p{n}", 0.0, 0.0, 32631, 0.0, 0.0, 2640.0, "r", rank=n) for n in range(len(statuses))]
     here = Cube(sized(slab_patches), "r", "static", Locations.of(places))

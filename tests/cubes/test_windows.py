@@ -288,6 +288,7 @@ def test_a_date_of_another_season_that_decides_pixels_is_refused_as_ones_own_is(
     assert mine("pack") != 0
 
 
+@pytest.mark.slow
 def test_a_cube_gives_the_dates_of_others_back_and_readers_know_them_as_times(fall):
     ids = [tiny.name(*s) for s in SPOTS]
     later = dict(zip(ids, [FALL, FALL, None], strict=True))
@@ -322,6 +323,7 @@ COLUMNS = ("a", "b", "c")
     st.sampled_from(COLUMNS),
 )
 @settings(max_examples=examples(200))
+@pytest.mark.slow
 def test_what_binds_a_cube_changes_with_a_date_where_its_searches_do_and_nowhere_else(
     tmp_path_factory, arounds, radar, dates, changed
 ):

@@ -32,6 +32,7 @@ def empty(path, slots: int) -> zarr.Array:
 
 @given(st.integers(1, 6), st.sets(st.integers(0, 5)), st.integers(0, 2**32 - 1))
 @settings(max_examples=25, deadline=None)
+@pytest.mark.slow
 def test_zarr_reads_what_is_assembled_from_what_zarr_wrote(tmp_path_factory, slots, stored, seed):
     folder, stored = tmp_path_factory.mktemp("z"), sorted(s for s in stored if s < slots)
     values = np.random.default_rng(seed).integers(0, 9, (slots, 3, 4)).astype("u2")

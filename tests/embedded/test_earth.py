@@ -79,6 +79,7 @@ def test_clouds_are_bright_and_as_many_as_the_item_says(archive, date, tile):
     assert np.median(blue[centre == 9]) > 2 * np.median(blue[np.isin(centre, (4, 5, 6))])
 
 
+@pytest.mark.slow
 def test_the_swath_ends_where_the_item_says(archive):
     scene = _scene("2021-10-13", "32ULB")
     scl = _read(archive, scene, "SCL")

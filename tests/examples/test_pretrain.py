@@ -144,6 +144,7 @@ def test_a_probe_finds_what_is_linear_in_the_features_and_nothing_else():
 # ---- the command -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_it_trains_and_tells_scores_speed_and_waiting(packed, capsys):
     assert command(packed, "--seeds", 1, 2, "--soft", 0, 0.5, "--sources", "s2l2a", "s1rtc") == 0
     out = capsys.readouterr().out

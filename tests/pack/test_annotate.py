@@ -41,6 +41,7 @@ def own(built: Curate, tmp_path: Path, recipe: str, code: str | None = None) -> 
     return dataclasses.replace(built.copy(tmp_path / "root"), world=world)
 
 
+@pytest.mark.slow
 def test_a_caption_is_one_file_of_the_user_s_and_comes_with_each_sample(built: Curate, tmp_path: Path):
     mine = own(built, tmp_path, CONSTANT, 'def caption(sample):\n    return "a place"\n')
     assert mine("pack", "--run-code") == 0
@@ -155,6 +156,7 @@ def test_code_of_a_recipe_is_not_executed_unasked(built: Curate, tmp_path: Path,
         ("raise SystemExit(0)", "SystemExit"),  # else the command would end, with nothing packed and exit code 0
     ],
 )
+@pytest.mark.slow
 def test_a_function_that_fails_is_named_with_the_sample_and_leaves_no_hole(
     built: Curate, tmp_path: Path, capsys, body: str, cause: str
 ):

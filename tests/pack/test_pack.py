@@ -124,6 +124,7 @@ def test_packing_again_makes_nothing_again_and_changes_nothing(built: Curate, tm
     assert "(2 shards made before)" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_other_code_wrote_is_written_again(built: Curate, tmp_path, capsys, monkeypatch):
     mine = built.copy(tmp_path)
     assert mine("pack") == 0
@@ -344,6 +345,7 @@ def test_nothing_complete_is_an_error_that_says_why(built: Curate, world: tiny.W
     assert "found no location that is complete, of 25: incomplete:summer (pending) 25; the build is unfinished" in said
 
 
+@pytest.mark.slow
 def test_nothing_complete_of_what_is_built_whole_is_the_recipes_to_mend(world: tiny.World, tmp_path: Path, capsys):
     shutil.copytree(world.folder, tmp_path / "own")
     own = tiny.World(tmp_path / "own")

@@ -144,6 +144,7 @@ def test_near_pairs_are_those_whose_footprints_may_touch():
     assert sharing.near_pairs(found, ["train"] * 4, km) == 0
 
 
+@pytest.mark.slow
 def test_packing_tells_what_is_shared_and_refuses_ground(built: Curate, tmp_path, capsys, monkeypatch):
     mine = built.copy(tmp_path)
     assert mine("pack") == 0

@@ -68,6 +68,7 @@ def test_children_lie_wholly_within_their_cell_in_their_own_zone():
 
 
 @pytest.mark.parametrize("lat", [0.0, -33.25, 51.25, 68.5, 80.0])
+@pytest.mark.slow
 def test_within_is_what_shapely_says(lat):
     rng = np.random.default_rng(1)
     for lon in (-180.0, 6.0, 8.75):
@@ -91,6 +92,7 @@ def test_no_two_children_overlap():
         assert not overlapping(made.places.take(k), made.places.take(k + step), SIZE_M).any()
 
 
+@pytest.mark.slow
 def test_the_first_of_the_draw_come_first_and_only_empty_cells_are_filled():
     made, cells = found(), some()
     draw = sampling.drawn(SPEC, 42, SIZE_M)
@@ -139,6 +141,7 @@ def _land_away_from_the_edge(number: int) -> float:
     return float(good.sum()) / 3000
 
 
+@pytest.mark.slow
 def test_filling_is_uniform_per_area():
     # Inland cells of one row: where in the cell do places fall?
     row = np.flatnonzero(era5_cells.with_land()[era5_cells.numbers_at(np.array([90.0]), np.array([62.0]))[0] // 1440])
@@ -178,6 +181,7 @@ def test_the_words_that_fill_are_splitmix64_for_ever():
     assert children._starts(np.array([906994]), 42).tolist() == [11803925557444876833]
 
 
+@pytest.mark.slow
 def test_no_cells_and_no_fill(caplog):
     none = np.empty(0, dtype=np.int64)
     assert len(children.of_cells(none, SPEC, 1).cell) == 0

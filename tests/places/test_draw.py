@@ -142,6 +142,7 @@ def test_locations_lie_on_the_snapped_grid_of_their_zone_on_land(drawn):
     assert land.is_land(found.lon, found.lat).all()
 
 
+@pytest.mark.slow
 def test_a_draw_repeats_and_another_seed_is_another(example, drawn):
     assert draw.draw(dataset(example)) == drawn
     other = draw.draw(dataset(example, seed=43))
@@ -222,6 +223,7 @@ def test_touching_in_one_zone_is_no_overlap_and_the_equator_is_no_seam():
 
 
 @given(st.integers(1, 400), st.integers(0, 5))
+@pytest.mark.slow
 def test_admitting_in_parts_is_admitting_at_once(cut, seed):
     rng = np.random.default_rng(seed)
     found = grids.snap(5.9 + rng.uniform(0, 0.2, 400), rng.uniform(-0.1, 0.1, 400), SIZE_M)
@@ -602,6 +604,7 @@ def test_the_hilbert_curve_refuses_what_lies_outside():
 
 
 @given(st.randoms(use_true_random=False))
+@pytest.mark.slow
 def test_hilbert_order_depends_on_the_set_alone_and_keeps_zones_together(drawn, random):
     shuffled = list(drawn[:300])
     random.shuffle(shuffled)
@@ -716,6 +719,7 @@ def test_children_without_their_cell_are_selected_by_their_own_centre(family):
     assert {c.id for c in draw.select(born, asked)} == {c.id for c in born if SEAMS[2].contains(c.lon, c.lat)}
 
 
+@pytest.mark.slow
 def test_fewer_cells_are_the_first_and_keep_their_children(example, family):
     few = draw.draw(of_cells(example, count=200_000, land_buffer_deg=0.25), SEAMS)
     assert 0 < len(few.roots()) < len(family.roots())
@@ -723,6 +727,7 @@ def test_fewer_cells_are_the_first_and_keep_their_children(example, family):
     assert few == [*few.roots(), *family.children(few.roots())]
 
 
+@pytest.mark.slow
 def test_all_land_cells_of_the_globe_are_drawn_at_once(example):
     found = draw.draw(of_cells(example, children={"count": 1, "fill": 0}))
     assert len(found.roots()) == 363_660
@@ -756,6 +761,7 @@ def test_cells_and_children_are_saved_with_their_footprints(example, family, tmp
 
 
 @given(st.randoms(use_true_random=False))
+@pytest.mark.slow
 def test_hilbert_order_of_cells_and_children_depends_on_the_set_alone(family, random):
     shuffled = list(family)
     random.shuffle(shuffled)

@@ -29,6 +29,7 @@ def test_the_published_cell_has_its_number():
     assert era5_cells.ids(np.array([906994])) == ["era5-0906994"]
 
 
+@pytest.mark.slow
 def test_every_node_is_its_own_cell_and_every_id_its_own_number():
     lon, lat = era5_cells.nodes(ALL)
     assert (lon.min(), lon.max(), lat.min(), lat.max()) == (-180, 179.75, -90, 90)
@@ -93,6 +94,7 @@ def test_pixels_are_degrees_and_fill_the_cell(number, size_px):
 # --- land ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_so_many_cells_have_land():
     # Of the published grid, by Natural Earth's 110 m coastline, 356,233 (1,440 of them at the south pole); grown by half a
     # degree 393,460. The 1 km mask has more islands, and ice shelves elsewhere.
@@ -119,6 +121,7 @@ def test_a_cell_counts_where_any_point_of_it_is_land(buffer_deg):
 # --- the order -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_order_is_seeded_and_a_shorter_draw_the_beginning_of_a_longer():
     whole = era5_cells.drawn(SPEC, 42)
     assert whole[:5].tolist() == GOLDEN

@@ -249,6 +249,7 @@ def test_a_list_that_is_in_its_own_order_is_read_by_its_numbers(tiled):
     assert jp2parts.listed(header) == jp2parts.walked(header, lambda at, n: data[at : at + n])
 
 
+@pytest.mark.slow
 def test_a_file_that_changes_while_it_is_read_is_read_anew(tiled, monkeypatch):
     monkeypatch.setattr(sparse, "HEAD_BYTES", 8192)
     other = packed(ground(768, 768) + 1, north_up(AT.x0_m - 100, AT.y0_m + 100, 10), AT.epsg, **SENTINEL2)
@@ -264,6 +265,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_anew(tiled, monkeypatch):
     assert found.tobytes() in expected, "never some of both"
 
 
+@pytest.mark.slow
 def test_a_list_of_tile_parts_that_was_wrong_on_its_way_is_looked_for_anew(tiled, monkeypatch):
     monkeypatch.setattr(sparse, "HEAD_BYTES", 8192)
     archive = Archive({"s.jp2": with_bytes(tiled, sot(tiled, 1) + 4, b"\0\x02")})  # 1 is said to be another 2

@@ -74,6 +74,7 @@ def keys(url: str, **more: object) -> BucketAccess:
     return BucketAccess.model_validate({"endpoint": url, "region": "default", "credentials": names} | more)
 
 
+@pytest.mark.slow
 def test_scenes_and_results_have_keys_and_endpoints_of_their_own(monkeypatch: pytest.MonkeyPatch):
     with buckets.bucket() as results, serving(s3) as scenes:
         buckets.reached_at(results, monkeypatch)

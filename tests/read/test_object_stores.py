@@ -165,6 +165,7 @@ def faulty(tmp_path, monkeypatch) -> Iterator[tuple[Archive, np.ndarray]]:
 
 @pytest.mark.parametrize("at_head", [True, False])
 @pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.slow
 def test_a_fault_of_a_store_costs_a_try_and_never_pixels(faulty, fault, at_head):
     archive, want = faulty
     archive.meant = lambda path, first: (first == 0) == at_head
@@ -176,6 +177,7 @@ def test_a_fault_of_a_store_costs_a_try_and_never_pixels(faulty, fault, at_head)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.slow
 def test_a_fault_of_a_store_that_stays_is_an_error_and_a_recovered_store_is_used_again(faulty, fault, monkeypatch):
     monkeypatch.setattr(ranges, "ATTEMPTS", 2)
     archive, want = faulty

@@ -72,6 +72,7 @@ def first_then_well(slow: Callable[[Request], None], count: int) -> Callable[[Re
 
 
 @pytest.mark.parametrize("slow", SLOW)
+@pytest.mark.slow
 def test_a_server_that_drips_is_asked_again_when_the_time_of_the_whole_range_is_up(slow):
     with serving(first_then_well(slow, 2)) as url:
         began = time.monotonic()
@@ -81,6 +82,7 @@ def test_a_server_that_drips_is_asked_again_when_the_time_of_the_whole_range_is_
 
 
 @pytest.mark.parametrize("slow", SLOW)
+@pytest.mark.slow
 def test_a_server_that_always_drips_is_an_error_in_time(slow):
     with serving(slow) as url:
         began = time.monotonic()
@@ -92,6 +94,7 @@ def test_a_server_that_always_drips_is_an_error_in_time(slow):
         OVER.set()
 
 
+@pytest.mark.slow
 def test_a_range_has_as_much_longer_as_it_has_more_bytes(monkeypatch):
     monkeypatch.setattr(http, "SLOWEST", 32_000)
 
@@ -130,6 +133,7 @@ def secured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
 
 
 @pytest.mark.parametrize("slow", SLOW)
+@pytest.mark.slow
 def test_a_range_over_tls_has_its_time_too(secured, slow):
     with serving(first_then_well(slow, 1), secured) as url:
         assert url.startswith("https://")

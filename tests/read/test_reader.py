@@ -689,6 +689,7 @@ def test_a_header_that_gives_no_place_to_pixels_is_an_error(tmp_path, lost):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.slow
 def test_a_fault_that_passes_ends_in_the_right_pixels(archive, want, fault):
     made, url = archive
     made.faults = [fault] * 2
@@ -698,6 +699,7 @@ def test_a_fault_that_passes_ends_in_the_right_pixels(archive, want, fault):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.slow
 def test_a_fault_that_stays_is_an_error_and_never_pixels_and_a_recovered_server_is_used_again(
     archive, want, fault, monkeypatch
 ):
@@ -791,6 +793,7 @@ def test_a_head_that_another_reader_fetched_is_checked_before_pixels_come_of_it(
 
 
 @pytest.mark.parametrize("per_host", [1, 3])
+@pytest.mark.slow
 def test_a_host_has_no_more_requests_at_a_time_than_it_may(archive, want, per_host):
     made, url = archive
     made.delay_s = 0.05
@@ -802,6 +805,7 @@ def test_a_host_has_no_more_requests_at_a_time_than_it_may(archive, want, per_ho
     assert made.most == per_host
 
 
+@pytest.mark.slow
 def test_a_host_that_stalls_takes_nothing_from_one_that_is_well(archive, want, monkeypatch):
     _, url = archive
     monkeypatch.setattr(http, "READ_S", 4)

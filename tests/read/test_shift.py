@@ -70,6 +70,7 @@ def accepted(kind: str, px: int, count: int) -> float:
 
 
 @pytest.mark.parametrize("px", fast([32, 96], [32, 48, 96, 264]))
+@pytest.mark.slow
 def test_few_unrelated_images_have_a_sharp_peak_whatever_their_size(px):
     # Each kind is below 1 % (the slow test below); so few pairs say it to a factor of two.
     assert np.mean([accepted(kind, px, 120 if px < 200 else 50) for kind in ("noise", "fields", "speckle")]) < 0.02

@@ -61,6 +61,7 @@ def test_a_token_is_asked_for_once_a_try(tokens, blobs, fault):
 
 
 @pytest.mark.parametrize("fault", [*FAULTS, "404"])
+@pytest.mark.slow
 def test_where_no_token_comes_the_error_says_who_gave_none_and_why_and_tells_no_token(tokens, blobs, fault, caplog):
     caplog.set_level(logging.DEBUG)
     tokens.always = fault
@@ -83,6 +84,7 @@ def test_where_no_token_comes_the_error_says_who_gave_none_and_why_and_tells_no_
     assert fetched(blobs) == DATA, "a service that is well again is used again"
 
 
+@pytest.mark.slow
 def test_the_services_pause_is_kept_to(tokens, blobs):
     tokens.faults, tokens.pause = ["429"], "1"
     began = time.monotonic()
@@ -93,6 +95,7 @@ def test_the_services_pause_is_kept_to(tokens, blobs):
         fetched(blobs.replace("box", "other"))
 
 
+@pytest.mark.slow
 def test_those_who_wait_for_a_token_share_what_comes_of_it_and_hold_up_nobody_else(tokens, blobs):
     assert fetched(f"{blobs}2") == DATA
     tokens.always = "stall"
@@ -212,6 +215,7 @@ def test_a_token_ends_when_its_time_is_up_though_the_clock_is_set_back(tokens, b
 
 
 @pytest.mark.parametrize("ahead_s", [-7200, 7200])
+@pytest.mark.slow
 def test_a_date_to_wait_until_is_told_from_the_servers_own(monkeypatch, ahead_s):
     server_clock(monkeypatch, ahead_s)
     asked = []

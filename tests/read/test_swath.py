@@ -76,6 +76,7 @@ def same(got: Gridded, want: Gridded) -> None:
 
 @pytest.mark.parametrize("chunk", [(1, 60), (16, 60), (600, 60), (7, 23), None], ids=str)
 @pytest.mark.parametrize("node", [18.0, 185.0])
+@pytest.mark.slow
 def test_what_is_read_of_a_cell_is_all_that_reaches_it(tmp_path, chunk, node):
     path = swaths.s5p(tmp_path / "a.nc", chunk=chunk, node=node)
     every = whole(path)
@@ -91,6 +92,7 @@ def test_what_is_read_of_a_cell_is_all_that_reaches_it(tmp_path, chunk, node):
 
 
 @pytest.mark.parametrize("gaps", [[(200, 290)], [(100, 104), (300, 480)], [(0, 250)], [(331, 332), (333, 334)]])
+@pytest.mark.slow
 def test_scanlines_that_are_missing_hide_no_other(tmp_path, gaps):
     keep = np.ones(600, bool)
     for start, stop in gaps:
@@ -284,6 +286,7 @@ def test_fill_that_is_not_declared_is_netcdfs_own(tmp_path, shared):
 
 
 @pytest.mark.parametrize(("lon", "lat"), [(10.0, 46.5), (-180.0, 67.5)])
+@pytest.mark.slow
 def test_a_granule_of_several_files_its_corners_and_its_mask(tmp_path, lon, lat):
     spec = source("s3olci")
     bands = ["Oa04", "Oa17"]
@@ -375,6 +378,7 @@ def placed(n: int, cols: int) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray,
 
 
 @pytest.mark.parametrize("product", PRODUCTS)
+@pytest.mark.slow
 def test_a_real_file_with_its_variables_put_back_is_read_by_its_toml_alone(shared, tmp_path, product):
     path = tmp_path / "a.nc"
     shutil.copy(real_file(shared, product), path)

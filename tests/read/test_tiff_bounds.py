@@ -199,6 +199,7 @@ def test_a_file_that_would_fill_the_memory_is_refused_by_name_in_little(told, ma
         assert re.search(message, said), said
 
 
+@pytest.mark.slow
 def test_what_is_large_and_was_asked_for_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A DEM in one strip; and more than has room ahead, which is then fetched as it is read."""
     pixels = np.random.default_rng(0).integers(1, 9000, (3601, 3601)).astype("u2")

@@ -108,6 +108,7 @@ def test_every_picture_has_words_and_everything_is_inside_the_page(which: str, r
 
 
 @pytest.mark.parametrize("which", ["belgian", "tiny"])
+@pytest.mark.slow
 def test_on_a_page_of_400_px_all_text_of_charts_and_maps_is_as_large_as_it_was_set(
     which: str, request: pytest.FixtureRequest
 ):
@@ -326,6 +327,7 @@ def test_nothing_built_is_refused_with_what_to_run(built: Curate, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_an_interrupted_build_shows_the_rest_as_pending(built: Curate, tmp_path: Path):
     mine = Curate(built.world, tmp_path)
     assert mine("build", "--season", "summer", "--limit", "3") == 0

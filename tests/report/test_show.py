@@ -73,6 +73,7 @@ def test_static_shows_heights_and_the_annual_map(built: Curate, tmp_path: Path, 
     assert panels[1].image[0, 0].tolist() == [0, 100, 0, 255]
 
 
+@pytest.mark.slow
 def test_a_rejected_patch_tells_why_instead(built: Curate, tmp_path: Path, drawn: list[tuple]):
     patch = tiny.name(0, 3)  # cloudy in summer
     out = tmp_path / "a.png"
@@ -108,6 +109,7 @@ def test_a_damaged_chunk_is_drawn_as_damaged_and_the_others_as_they_are(
     assert shown["True colour"].image is not None
 
 
+@pytest.mark.slow
 def test_damaged_facts_are_said(built: Curate, tmp_path: Path, drawn: list[tuple]):
     mine = built.copy(tmp_path / "copy")
     patch = tiny.name(1, 1)

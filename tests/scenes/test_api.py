@@ -41,6 +41,7 @@ def test_a_server_that_fails_once_is_asked_again(api, fault, when):
     assert [s.id for s in found.scenes] == NAMES
 
 
+@pytest.mark.slow
 def test_a_server_that_keeps_failing_is_an_error_and_no_empty_answer(api):
     made, url = api
     endpoint = opened(resolve(url))

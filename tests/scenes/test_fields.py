@@ -144,6 +144,7 @@ def test_links_to_further_pages_that_are_lost_with_the_fields_are_missed(made):
         assert len(endpoint.search(query(spec("s2l2a"), CELL)).scenes) == 10
 
 
+@pytest.mark.slow
 def test_what_an_item_refers_to_by_its_own_address_is_asked_for_when_it_is_needed(made):
     server, url = made
     answers(url)
@@ -205,6 +206,7 @@ def test_what_is_looked_at_is_noted_whether_it_is_there_or_not():
 @pytest.mark.parametrize(
     ("file", "source", "most"), [("sentinel-2-l2a-pc", "s2l2a", 0.35), ("sentinel-1-rtc-pc", "s1rtc", 0.35)]
 )
+@pytest.mark.slow
 def test_recorded_items_come_to_the_same_scene_of_a_third_of_their_bytes(shared, file, source, most):
     path = shared / "data" / "stac-geoparquet" / "data" / f"{file}.json"
     server = Trimming(items_in(path))

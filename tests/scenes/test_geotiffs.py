@@ -203,6 +203,7 @@ s2l2a = {}
 """
 
 
+@pytest.mark.slow
 def test_a_build_of_files_alone_has_the_pixels_of_one_of_their_items(world: World, tmp_path):
     made = world.from_afar(tmp_path / "afar")
     made.recipe.write_text(f"{RECIPE}[search]\nlocal = [{json.dumps(str(world.folder))}]\n")

@@ -190,6 +190,7 @@ def bomb(size: int) -> bytes:
 
 
 @pytest.mark.parametrize("status", [200, 302, 400])
+@pytest.mark.slow
 def test_an_answer_that_unpacks_to_more_than_was_asked_for_ends_by_name_before_it_fills_memory(monkeypatch, status):
     import tracemalloc
 

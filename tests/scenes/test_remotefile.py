@@ -105,6 +105,7 @@ def test_what_lets_one_in_is_sent_and_never_kept(far, dataset, tmp_path):
     assert "SECRET" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_columns_are_asked_for_some_at_a_time_and_those_near_each_other_as_one(monkeypatch):
     data = bytes(range(256)) * 64
     monkeypatch.setattr(remotefile, "HOLE_BYTES", 100)

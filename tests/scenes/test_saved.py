@@ -169,6 +169,7 @@ def test_a_changed_form_is_searched_again(api, dataset, tmp_path):
     assert {s.offset_dn for s in two.scenes(changed, *wanted[0][1:])} == {0}
 
 
+@pytest.mark.slow
 def test_a_failed_search_saves_nothing(api, dataset, tmp_path):
     made, url = api
     one, wanted = searches(dataset, url, tmp_path)
@@ -206,6 +207,7 @@ def test_work_comes_in_order_once_its_searches_are_saved_and_few_are_searched_ah
     assert made.requests == asked
 
 
+@pytest.mark.slow
 def test_work_whose_search_failed_is_given_with_the_cause_and_the_rest_goes_on(api, dataset, tmp_path):
     made, url = api
     one, _ = searches(dataset, url, tmp_path)

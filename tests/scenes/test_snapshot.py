@@ -174,6 +174,7 @@ def test_a_sweep_finds_for_each_query_what_asking_each_item_finds(tmp_path, seed
         assert all(int(i[1:]) % 17 == 0 or int(i[1:]) % 13 == 0 for i in lost)
 
 
+@pytest.mark.slow
 def test_only_the_row_groups_of_the_time_asked_for_are_read(tmp_path, monkeypatch):
     items = sorted(scattered(200, 5), key=lambda i: i["properties"]["datetime"])
     _, path, _ = forms_of(items, tmp_path)

@@ -85,6 +85,7 @@ def alone(url: str) -> list[dict[str, Any]]:
     return [endpoint.search(query(spec("s2l2a"), c, cloud_pct=90)).to_json() for c in CELLS]
 
 
+@pytest.mark.slow
 def test_cells_asked_for_together_find_what_each_finds_alone(server):
     made, url = server
     made.way = "silent"
@@ -155,6 +156,7 @@ def test_a_cell_that_cannot_be_searched_fails_what_needs_it_alone(server, datase
     assert {len(one.scenes(*w)) > 0 for w in wanted if told[w[2]] is None} == {True}
 
 
+@pytest.mark.slow
 def test_works_are_given_in_order_however_many_there_are(server, dataset, tmp_path, monkeypatch):
     made, url = server
     made.way = "honest"

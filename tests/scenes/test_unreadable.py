@@ -56,6 +56,7 @@ PATHS = [p for p in paths(sound("bad")) if p]
 
 @settings(max_examples=examples(300))
 @given(path=st.sampled_from(PATHS), value=JSON)
+@pytest.mark.slow
 def test_whatever_stands_anywhere_in_an_item_costs_that_item_alone_and_what_is_found_is_saved_and_read_again(
     path, value
 ):
@@ -160,6 +161,7 @@ def test_a_place_whose_only_scene_cannot_be_read_fails_with_that_and_is_tried_ag
     assert " 0 items " not in capsys.readouterr().err, "the catalog is asked again"
 
 
+@pytest.mark.slow
 def test_a_catalog_of_which_much_cannot_be_read_ends_with_1_though_nothing_failed(world, tmp_path, capsys):
     # One of two dates is lost: the other serves, and all patches are what they would be without it.
     def change(one):
@@ -184,6 +186,7 @@ def test_a_dem_that_cannot_be_read_is_not_told_as_sea(world, tmp_path):
     assert told == {"failed unreadable_item:dem"}
 
 
+@pytest.mark.slow
 def test_an_item_that_is_nothing_fails_only_what_lacks_a_scene(world, tmp_path):
     mine = spoilt(world, tmp_path, lambda one: None)
     assert mine("build", "--season", "static") == 1

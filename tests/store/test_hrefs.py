@@ -26,6 +26,7 @@ from curation.store.ledger import Ledger
 from tests import world as tiny
 from tests.build.test_faults import RECIPE
 from tests.loopback import Request, serving
+from tests.properties import fast
 from tests.read.test_reader import location
 from tests.run import Curate
 from tests.scenes.catalog import Served
@@ -214,6 +215,7 @@ class Two(tiny.World):
 
 
 @pytest.mark.parametrize("bad", ["/vsicurl/http://127.0.0.1:9/s.tif", "http://[::1", "s\0.tif", "a length of letters"])
+@pytest.mark.slow
 def test_of_a_slab_the_patches_that_need_a_bad_href_fail_with_its_name_and_the_others_are_ok(tmp_path, bad):
     with serving(LIES.get(bad, LIES["no HTTP"])) as url:
         href = f"{url}/s2/B11.tif" if bad in LIES else bad
@@ -338,7 +340,9 @@ def test_hrefs_of_a_local_catalog_lead_below_its_folder_and_where_the_recipe_say
         located(str(secret), "http://127.0.0.1:9")
 
 
-@pytest.mark.parametrize("form", [*(f for f in LOCAL if f in BUILT), *REMOTE])
+@pytest.mark.parametrize(
+    "form", fast(("{file}", "{url}/moved?to={file}"), [*(f for f in LOCAL if f in BUILT), *REMOTE])
+)
 @pytest.mark.parametrize("kind", ["remote", "local"])
 def test_a_catalog_makes_no_build_read_a_file_of_this_machine_and_nothing_of_it_is_told(
     tmp_path, secret, form, kind, capsys, monkeypatch

@@ -119,6 +119,7 @@ def test_any_write_whose_reply_is_lost_is_done(store: Store, server: Faulty, fau
 
 
 @pytest.mark.parametrize("faults", [["drop", "gone"], ["503", "gone"], ["drop"]])
+@pytest.mark.slow
 def test_an_upload_in_parts_whose_end_was_not_told_is_done(store: Store, server: Faulty, faults: list[str]):
     data = bytes(range(256)) * 2**16  # several parts
     store.publish("probe", data)

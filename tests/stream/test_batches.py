@@ -180,6 +180,7 @@ def cropped(number, name, season, corner, side, factor=1):
 
 
 @pytest.mark.parametrize("crop", ["random", "center"])
+@pytest.mark.slow
 def test_crops_take_the_same_ground_from_every_array(packed, crop):
     dataset = open_shards(packed, batch_size=13, crop_px=12, crop=crop, fields=["s2l2a_10m", "s2l2a_20m", "dem_30m"])
     (batch,) = dataset

@@ -114,6 +114,7 @@ def test_a_shard_that_does_not_fit_is_an_error_that_says_what_to_do(world, tmp_p
 
 
 @pytest.mark.parametrize("fault", ["503", "cut", "short", "stall-body", "wrong"])
+@pytest.mark.slow
 def test_a_download_survives_a_fault(world, tmp_path, fault):
     world.break_(fault)
     assert read(fetcher_of(world, tmp_path), "0.tar") == right("0.tar")

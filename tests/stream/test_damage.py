@@ -163,6 +163,7 @@ def test_a_flipped_byte_between_payloads_changes_no_sample_and_verify_names_it(m
 
 
 @pytest.mark.parametrize("table", TABLES)
+@pytest.mark.slow
 def test_a_flipped_byte_in_a_table_is_refused_by_name_at_open(mine, where, table):
     path = mine / "shards/train" / table
     size = path.stat().st_size

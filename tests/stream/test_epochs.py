@@ -239,6 +239,7 @@ class Slow:
 
 
 @pytest.mark.parametrize("late", [0, 1])
+@pytest.mark.slow
 def test_two_iterations_of_one_dataset_at_once_are_two_epochs_whole_in_all_workers(packed, orders, late):
     dataset = opened(packed)
     first = iter(DataLoader(dataset, batch_size=None, num_workers=2, worker_init_fn=Slow(late, 0.4)))

@@ -235,6 +235,7 @@ def test_all_threads_of_a_forked_process_read_through_one_helper(packed, server)
     assert gone(children[0])
 
 
+@pytest.mark.slow
 def test_a_forked_process_gets_the_errors_of_its_helper(server):
     fetcher = fetcher_of(f"{server[0]}/shards", retries=0)
     fetcher.ranges(KEY, [(0, 5)], Scratch())
@@ -292,6 +293,7 @@ def test_a_helper_ends_with_its_owner_however_that_ends(server):
             assert gone(pid)
 
 
+@pytest.mark.slow
 def test_a_grandchild_has_a_helper_of_its_own_and_does_not_keep_the_first(server):
     fetcher = fetcher_of(f"{server[0]}/shards")
     fetcher.ranges(KEY, [(0, 5)], Scratch())
@@ -311,6 +313,7 @@ def test_a_grandchild_has_a_helper_of_its_own_and_does_not_keep_the_first(server
     assert in_fork(work)
 
 
+@pytest.mark.slow
 def test_what_a_forked_process_inherited_of_obstore_is_never_let_go(packed, server):
     """Its destructor tells threads that only the parent has, and may wait for a lock that one of them held."""
     kept = Store(f"{server[0]}/shards")

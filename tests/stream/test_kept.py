@@ -170,6 +170,7 @@ class EverySecond(IterableDataset):
         yield torch.tensor(taken)
 
 
+@pytest.mark.slow
 def test_batches_that_a_worker_leaves_out_give_their_memory_back(packed):
     *held, taken = loader(EverySecond(open_shards(packed, batch_size=1, fields=[BAND])), 1)
     assert all(is_right(b["key"][0], b[BAND]) for b in held)

@@ -43,6 +43,7 @@ def truth(packed, key=KEY, spans=SPANS):
 
 @pytest.mark.parametrize("process", ["this", "fork"])
 @pytest.mark.parametrize("fault", ASKED_AGAIN)
+@pytest.mark.slow
 def test_a_fault_costs_a_try_and_never_bytes(packed, world, fault, process):
     fetcher = fetcher_of(f"{world.url}/shards")
     world.break_(fault)
@@ -52,6 +53,7 @@ def test_a_fault_costs_a_try_and_never_bytes(packed, world, fault, process):
     assert world.faults() == 1
 
 
+@pytest.mark.slow
 def test_threads_of_a_forked_process_wait_at_the_same_time(packed, world):
     fetcher = fetcher_of(f"{world.url}/shards", read_s=1.0)
     read(fetcher)
@@ -152,6 +154,7 @@ def test_every_sample_comes_from_a_server_that_fails_once_per_shard(packed, worl
 
 
 @pytest.mark.parametrize("start", fast(["fork"], ["fork", "spawn"]))
+@pytest.mark.slow
 def test_workers_share_a_disk_cache_and_a_second_epoch_asks_for_nothing(packed, world, start, tmp_path):
     options = {"batch_size": 4, "shuffle": True, "timeout_s": 1.0, "cache_dir": tmp_path / "kept", "cache_gb": 1}
     dataset = open_shards(f"{world.url}/shards", **options)
@@ -194,6 +197,7 @@ def assert_same(batches, expected):
 
 
 @pytest.mark.parametrize("threads", [1, 8])
+@pytest.mark.slow
 def test_no_more_is_read_ahead_than_stated_however_slow_the_consumer_is(packed, world, threads, monkeypatch):
     world.break_("503", times=0)
     dataset = open_shards(f"{world.url}/shards", batch_size=2, threads=threads)

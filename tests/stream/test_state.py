@@ -211,6 +211,7 @@ def goes_on(many, tmp_path, worlds, rnd, *, workers, how="fork", mix=None, hold=
     return starts
 
 
+@pytest.mark.slow
 def test_ranks_that_are_killed_are_gone_on_from_on_other_numbers_of_ranks(many, tmp_path):
     starts = goes_on(many, tmp_path, [2, 1, 3], random.Random(0), workers=[0, 2], hold=True)
     assert 0 < starts[0] < starts[1] < COUNT
@@ -237,6 +238,7 @@ OUT_OF_USE = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWa
     ("ranks", "workers", "kills"),
     [(2, 2, 1), *(pytest.param(r, w, 3, marks=pytest.mark.slow) for r, w in ((3, 0), (1, 1), (3, 3)))],
 )
+@pytest.mark.slow
 def test_torchdatas_loader_goes_on_after_kills_on_as_many_ranks(many, tmp_path, ranks, workers, kills):
     rnd, given, states, start = random.Random(f"{ranks} {workers}"), [], None, 0
     for number in range(kills + 1):
@@ -259,6 +261,7 @@ def test_torchdatas_loader_goes_on_after_kills_on_as_many_ranks(many, tmp_path, 
 @OUT_OF_USE
 @pytest.mark.filterwarnings(f"ignore:{MORE_WORKERS}")
 @pytest.mark.parametrize(("soon", "workers"), crossed([1, 2, 4], [0, 1, 3]))
+@pytest.mark.slow
 def test_torchdatas_loader_goes_on_from_a_state_of_workers_that_have_not_delivered_since_they_went_on(
     many, tmp_path, workers, soon
 ):

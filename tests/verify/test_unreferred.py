@@ -29,6 +29,7 @@ def test_a_whole_dataset_has_nothing_such(mine: Curate, capsys: pytest.CaptureFi
     assert files(mine) == before
 
 
+@pytest.mark.slow
 def test_what_nothing_refers_to_is_listed_and_goes_when_asked_for(mine: Curate, capsys: pytest.CaptureFixture[str]):
     whole = files(mine)
     left = {

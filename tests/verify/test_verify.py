@@ -141,6 +141,7 @@ def test_a_lost_ledger_segment(mine: Curate, capsys):
     assert any("missing" in f for f in faults(mine, capsys))
 
 
+@pytest.mark.slow
 def test_the_last_ledger_segment_lost_is_told_by_the_shards_that_were_packed_with_it(mine: Curate, capsys):
     # Without shards it cannot be told from a build that was stopped before it wrote the segment; building settles both.
     sorted(mine.folder.glob("ledger/*/summer/*.jsonl"))[-1].unlink()
@@ -252,6 +253,7 @@ def test_a_slab_that_a_killed_build_wrote_again_is_unfinished_and_no_fault_unles
 @pytest.mark.parametrize(
     ("at", "n"), [("pack.write_shard", 2), pytest.param("objects.Store.publish", 5, marks=pytest.mark.slow)]
 )
+@pytest.mark.slow
 def test_what_a_killed_first_pack_left_is_unfinished_and_no_fault(
     built: Curate, tmp_path: Path, capsys: pytest.CaptureFixture[str], at: str, n: int
 ):

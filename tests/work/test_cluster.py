@@ -51,6 +51,7 @@ def test_items_are_taken_only_as_they_are_worked_on():
     assert taken == [0]
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_does_not_answer_is_a_usage_error(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cluster, "ANSWER_S", 1)
     with pytest.raises(ConfigError, match="does not answer"), cluster.connect("tcp://127.0.0.1:1"):
@@ -61,6 +62,7 @@ def test_a_scheduler_that_does_not_answer_is_a_usage_error(monkeypatch: pytest.M
     ("says", "match"),
     [(b"HTTP/1.0 400 Bad request", "does not answer as a Dask scheduler.*HTTP/1.0"), (b"", "says nothing.*tls://")],
 )
+@pytest.mark.slow
 def test_somebody_else_at_the_address_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, says: bytes, match: str):
     monkeypatch.setattr(cluster, "ANSWER_S", 1)
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -127,6 +127,7 @@ def test_a_second_signal_tears_nothing_up_while_the_first_one_cleans_up(
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.slow
 def test_a_signal_while_the_command_is_still_loading_ends_it_in_one_line(world: World, tmp_path: Path, number):
     run = Curate(world, tmp_path / "root")
     code = (
@@ -209,6 +210,7 @@ def test_what_comes_while_something_is_begun_is_raised_when_it_has_begun(number:
     assert begun == [True]
 
 
+@pytest.mark.slow
 def test_processes_started_meanwhile_take_no_ctrl_c():
     with contextlib.ExitStack() as stack:
         with stopping.later():

@@ -58,6 +58,7 @@ def everything(client: Client, fn, items, store: Store | None = None) -> dict:
     return dict(pair for batch in cluster.stream(client, fn, items, store) for pair in batch)
 
 
+@pytest.mark.slow
 def test_a_cluster_that_grows_from_nothing_begins(theirs: LocalCluster):
     theirs.adapt(minimum=0, maximum=2, interval="100ms")
     with cluster.connect(theirs.scheduler_address) as client:
@@ -226,6 +227,7 @@ class Broke(Exception):
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("err", [OSError("broke off"), Broke("cannot be read")])
+@pytest.mark.slow
 def test_a_result_that_does_not_come_through_is_done_again_or_is_an_error(theirs: LocalCluster, caplog, err: Exception):
     theirs.scale(1)
     real, broken = theirs.scheduler.handlers["gather"], []
@@ -252,6 +254,7 @@ async def hangs(*_, **__) -> None:
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("call", ["identity", "events", "get_task_status"])
+@pytest.mark.slow
 def test_a_scheduler_that_hangs_is_lost(theirs: LocalCluster, monkeypatch, call: str):
     theirs.scale(2)
     monkeypatch.setattr(roster, "CALL_S", 1)
@@ -272,6 +275,7 @@ def test_a_scheduler_that_hangs_is_lost(theirs: LocalCluster, monkeypatch, call:
 
 
 @pytest.mark.timeout(60)
+@pytest.mark.slow
 def test_how_many_work_is_asked_of_a_scheduler_that_hangs_only_for_a_while(theirs: LocalCluster, monkeypatch):
     monkeypatch.setattr(roster, "CALL_S", 1)
     with Client(theirs.scheduler_address) as client:
@@ -281,6 +285,7 @@ def test_how_many_work_is_asked_of_a_scheduler_that_hangs_only_for_a_while(their
 
 
 @pytest.mark.timeout(60)
+@pytest.mark.slow
 def test_a_worker_that_hangs_before_it_says_what_it_is_holds_up_nobody(theirs: LocalCluster, monkeypatch):
     monkeypatch.setattr(roster, "CHECK_S", 0.5)
     monkeypatch.setattr(roster, "VERSIONS_S", 600)
@@ -330,6 +335,7 @@ def test_a_worker_whose_answer_breaks_off_is_asked_again(theirs: LocalCluster):
 
 
 @pytest.mark.timeout(60)
+@pytest.mark.slow
 def test_a_scheduler_that_hangs_as_it_is_asked_what_it_is_is_lost(theirs: LocalCluster, monkeypatch):
     monkeypatch.setattr(roster, "CALL_S", 1)
     theirs.scheduler.handlers["run_function"] = hangs

@@ -86,6 +86,7 @@ def test_xarray_opens_them(archive):
         assert float(file["Oa08_radiance"].max()) < 600
 
 
+@pytest.mark.slow
 def test_a_frame_is_turned_as_its_track_is_and_its_pixels_are_300_m(archive):
     for granule in (CLOUDY, _of((-180, 67.5), "2021-07")[0], _of((16, 78), "2021-07")[0]):
         lat, lon = (_read(archive, granule, olci.GEOLOCATION, n) for n in ("latitude", "longitude"))

@@ -72,6 +72,7 @@ def _real(shared, product: str) -> h5py.File:
 
 
 @pytest.mark.parametrize("product", REAL)
+@pytest.mark.slow
 def test_groups_dimensions_and_attributes_are_those_of_the_real_product(shared, archive, product):
     with _real(shared, product) as real, _open(archive, _offline(product)) as ours:
         # Real metadata have more than what says which file it is: settings, contacts, lineage.

@@ -48,11 +48,13 @@ def _span(item):
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 class TestSearch:
+    @pytest.mark.slow
     def test_bbox(self, client, every, method):
         box = (-46.9, -23.9, -46.4, -23.3)
         found = client.search(method=method, bbox=box, limit=50).items_as_dicts()
         assert _ids(found) == _matching(every, lambda i: _shape(i).intersects(shapely.box(*box)))
 
+    @pytest.mark.slow
     def test_intersects_uses_the_footprint(self, client, every, method):
         # A thin triangle beside the slanted edge of the autumn swaths' boxes.
         found = client.search(method=method, intersects=POLYGON, limit=50).items_as_dicts()
@@ -84,6 +86,7 @@ class TestSearch:
             ),
         )
 
+    @pytest.mark.slow
     def test_fields_are_those_that_are_asked_for_and_as_in_whole_items(self, client, every, method):
         include = ["geometry", "properties.eo:cloud_cover", "assets.B02.href", "assets.B03"]
         asked = {"method": method, "collections": ["sentinel-2-l2a"], "limit": 50}
@@ -141,6 +144,7 @@ def test_unknown_item_and_collection_are_404(earth):
     assert requests.get(f"{earth.url}/collections/sentinel-2-l2a/items/nothing", timeout=10).status_code == 404
 
 
+@pytest.mark.slow
 def test_items_are_stac(every):
     assert len({i["id"] for i in every}) == len(every)
     for item in every:

@@ -43,6 +43,7 @@ def test_read_over_http_equals_the_file(earth, key):
         assert np.array_equal(far.read(1), near.read(1))
 
 
+@pytest.mark.slow
 def test_the_log_has_a_line_per_request(earth):
     key = SMALL[0]
     before = len(_lines(earth.log, key))

@@ -239,6 +239,7 @@ def test_only_the_blocks_asked_for_are_rendered(earth):
     assert len(there) <= 6
 
 
+@pytest.mark.slow
 def test_ranges(earth):
     key = _small()[0]
     far = f"{earth.url.removesuffix('/stac')}/archive/{key.path}"

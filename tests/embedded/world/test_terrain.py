@@ -72,6 +72,7 @@ def test_every_cell_has_its_tiles_but_for_the_sea():
         [("N49_00_E008_00", "N50_00_E008_00"), ("N59_00_E007_00", "N60_00_E007_00")],
     ),
 )
+@pytest.mark.slow
 def test_no_step_where_the_spacing_changes(archive, south, north):
     low, low_lon, low_lat = _read(archive, south)
     high, high_lon, high_lat = _read(archive, north)
@@ -86,6 +87,7 @@ def test_no_step_where_the_spacing_changes(archive, south, north):
     assert np.abs(across).max() <= 1.2 * within + 1 / 32
 
 
+@pytest.mark.slow
 def test_no_step_at_the_antimeridian(archive):
     west, west_lon, west_lat = _read(archive, "N67_00_E179_00")
     east, east_lon, _ = _read(archive, "N67_00_W180_00")
@@ -114,6 +116,7 @@ def test_land_and_sea_lie_where_they_should():
     assert island.min() == 0
 
 
+@pytest.mark.slow
 def test_a_tile_is_rendered_within_two_seconds(tmp_path):
     archive = Archive(tmp_path)
     before = time.process_time()

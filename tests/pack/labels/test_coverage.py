@@ -103,6 +103,7 @@ def by_rule(
 
 @given(ROWS, PLACES, st.lists(st.sampled_from(["static", "pre", "summer", "post"]), max_size=3), st.booleans())
 @settings(max_examples=examples(400))
+@pytest.mark.slow
 def test_columns_say_what_the_rule_says_of_each_row(dataset, rows, spots, asked, seasonal):
     places, its = located(spots), labels(dataset, rows, seasonal=seasonal)
     can, patches, empty, lost = by_rule(dataset, rows, places, asked, seasonal=seasonal)
@@ -124,6 +125,7 @@ def test_places_that_labels_cannot_tell_apart_are_refused(dataset: Dataset):
         coverage.coverage(labels(dataset, [], seasonal=True), dataset, located([("07", None), ("7", None)]), [])
 
 
+@pytest.mark.slow
 def test_a_million_rows_and_places_are_looked_at_by_column(dataset: Dataset, monkeypatch: pytest.MonkeyPatch):
     # Each place that is made, and each window that is asked for, is one of a date: there are 300 among 20,000.
     n, asked = 20_000, []

@@ -104,6 +104,7 @@ def test_labels_are_those_of_a_build_with_maps_and_a_rerun_asks_nothing(
     assert made["made_by"] == "Earth Engine GOOGLE/DYNAMICWORLD/V1 label, masked as 255"
 
 
+@pytest.mark.slow
 def test_each_map_is_a_cog_on_its_place_s_grid_whose_gaps_are_no_water(mine: Curate, engine: Engine):
     assert ask(mine, engine) == 0
     found = maps(mine)
@@ -160,6 +161,7 @@ def test_what_never_passes_fails_with_its_cause_after_so_many_tries_and_the_next
     assert seasonal(mine) == seasonal(built)
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_no_map_of_the_place_is_never_kept(mine: Curate, engine: Engine, capsys):
     def elsewhere(data: bytes) -> bytes:
         with MemoryFile(data) as file, file.open() as tif:
@@ -177,6 +179,7 @@ def test_an_answer_that_is_no_map_of_the_place_is_never_kept(mine: Curate, engin
     assert maps(mine) == []
 
 
+@pytest.mark.slow
 def test_a_map_of_other_classes_is_never_kept(mine: Curate, engine: Engine, capsys):
     engine.images[1].codes[::7] = 17
     assert ask(mine, engine) == 1
@@ -256,6 +259,7 @@ def test_a_scene_whose_id_tells_no_tile_or_no_time_is_a_failure_of_its_own_and_n
     assert (said.status, said.code, engine.counts) == ("failed", "no_tile", {})
 
 
+@pytest.mark.slow
 def test_a_record_that_was_changed_or_torn_is_a_fault_of_verify_and_is_made_again_of_the_maps(mine, engine):
     assert ask(mine, engine) == 0
     assert verified(mine) == []
@@ -328,6 +332,7 @@ def test_a_map_that_is_damaged_is_named_by_verify(mine: Curate, engine: Engine, 
     assert path.name in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_no_more_requests_are_under_way_than_a_worker_may_have(mine: Curate, engine: Engine, monkeypatch):
     monkeypatch.setattr(earthengine, "AT_ONCE", 2)
     engine.answer_s = 0.02
@@ -358,6 +363,7 @@ def test_without_an_account_it_is_told_how_to_get_one_before_anything_is_asked(
     assert engine.counts == {}
 
 
+@pytest.mark.slow
 def test_a_token_that_is_refused_is_told_and_not_tried_again(mine: Curate, engine: Engine, capsys):
     engine.refuse = lambda what, number: (403, {})
     assert ask(mine, engine) == 1

@@ -107,6 +107,7 @@ def as_parquet(said: dict, path: Path) -> Path:
 
 
 @pytest.mark.parametrize("form", ["csv by id", "csv by time", "parquet of 0 and 1"])
+@pytest.mark.slow
 def test_tables_say_the_same_as_the_published_form(built: Curate, mine: Curate, tmp_path: Path, form: str):
     said = label_file(shards(built))
     if form.startswith("csv"):
@@ -129,6 +130,7 @@ def test_a_table_by_location_alone_labels_places(built: Curate, mine: Curate, tm
     assert all(said[k] == {"fractions": None, "valid_fraction": None, "multi_hot": hot} for k in keys[1:])
 
 
+@pytest.mark.slow
 def test_other_images_places_and_contradictions_are_listed_and_label_nothing(built, mine, tmp_path, capsys):
     said = {k: v for k, v in label_file(shards(built)).items() if any(v.values())}
     first, second = list(said)[:2]
@@ -187,6 +189,7 @@ def test_another_file_makes_the_shards_anew_and_none_is_mixed(built: Curate, min
     assert not list((mine.folder / "labels").glob("*"))
 
 
+@pytest.mark.slow
 def test_damage_to_imported_labels_is_named_and_nothing_is_packed_with_it(built, mine, tmp_path, capsys):
     assert mine("pack", "--labels", str(written(tmp_path / "l.json", label_file(shards(built))))) == 0
     (table,) = (mine.folder / "labels").glob("*.parquet")

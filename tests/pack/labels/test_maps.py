@@ -34,6 +34,7 @@ def exported(built: Curate, folder: Path, *, nodata: float | None = 255, masked:
 
 
 @pytest.mark.parametrize("how", [{}, {"nodata": None, "masked": 0, "mask": True}])
+@pytest.mark.slow
 def test_a_folder_of_maps_gives_the_labels_of_a_catalog_of_them(built: Curate, mine: Curate, tmp_path: Path, how: dict):
     folder = exported(built, tmp_path / "maps", **how)
     assert labels(mine, "import", str(folder)) == 0

@@ -289,6 +289,7 @@ def test_weights_in_another_file_which_the_hash_says_nothing_of_are_refused(tmp_
         runtimes.run_of(elsewhere, "m.onnx", "model")
 
 
+@pytest.mark.slow
 def test_a_model_of_torch_runs_on_one_core_and_the_process_has_its_own_afterwards(tmp_path, monkeypatch):
     torch = pytest.importorskip("torch")
     load, many = torch.jit.load, []

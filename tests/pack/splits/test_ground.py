@@ -107,6 +107,7 @@ def test_given_footprints_share_no_ground(tmp_path, where, size_m, buffer_km, se
 
 @SOME
 @given(ANYWHERE, st.sampled_from([480.0, 9960.0]), st.sampled_from([0.06, 2.0]), st.integers(0, 99))
+@pytest.mark.slow
 def test_by_a_column_neither_do_they(where, size_m, buffer_km, seed):
     at = scattered(*where, size_m, seed)
     columns = {k: getattr(at, k) for k in ("lon", "lat", "epsg", "x0_m", "y0_m")}
@@ -166,6 +167,7 @@ def cells_at(numbers: np.ndarray, **rule) -> Split:
     st.sampled_from([0.5, 1.0, 2.0]),
     st.integers(0, 9),
 )
+@pytest.mark.slow
 def test_cells_share_no_ground_at_the_poles_and_the_antimeridian_either(row, column, block_deg, turn):
     rows = np.clip(np.arange(row - 6, row + 7), 1, 719)
     wide = min(int(8 / max(np.cos(np.radians(rows[6] * 0.25 - 90)), 0.02)), 700)
