@@ -52,12 +52,12 @@ test: $(READY) ## Run the fast tests, some at a time (PYTEST_FLAGS: what else py
 
 test-slow: $(READY) ## Run the slow tests (crashes, clusters, the whole job), and those of properties on more examples
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "(slow and not alone) or hypothesis" --hypothesis-profile thorough $(PYTEST_FLAGS)
-	$(BIN)/pytest -m "slow and alone" $(PYTEST_FLAGS)
+	$(BIN)/pytest -n 2 --dist loadfile -m "slow and alone" $(PYTEST_FLAGS)
 
 # One run for what `test` and `test-slow` do in two: loaded, made and rendered once, and properties on more examples alone.
 test-all: $(READY) ## Run all tests, as CI does
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not integration and not (slow and alone)" --hypothesis-profile thorough $(PYTEST_FLAGS)
-	$(BIN)/pytest -m "slow and alone" $(PYTEST_FLAGS)
+	$(BIN)/pytest -n 2 --dist loadfile -m "slow and alone" $(PYTEST_FLAGS)
 
 test-integration: $(READY) ## Make a dataset with pgstac, signed blobs, S3, Azurite, Slurm and dask-gateway, where they can run
 	$(BIN)/python -m tests.integration $(PYTEST_FLAGS)
