@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
@@ -26,7 +26,7 @@ from curation.errors import CurationError, DamageError, StorageError, causes, co
 from curation.errors.codes import Code
 from curation.errors.words import counted
 from curation.model import Location, Window
-from curation.outcomes import SLAB, PatchOutcome, SourceOutcome, Status
+from curation.outcomes import SETTLED, SLAB, PatchOutcome, SourceOutcome, Status
 from curation.pack import annotate, sharing
 from curation.pack import pack as packing
 from curation.pack.labels import imported as imported_labels
@@ -239,7 +239,7 @@ def pack(
 def _say_settled(works: Sequence[_Work], total: int) -> None:
     """Logs what earlier runs have done of what is asked for."""
     asked = sum(w.left.asked for w in works)
-    if asked == total:
+    if asked <= total:  # patches that lack sources are built with the rest of their slabs, asked for or not
         return
     failed = sum(n for w in works for reason, n in w.left.counts().items() if reason.startswith("failed"))
     again = f" ({failed} of them failed before)" if failed else ""
@@ -291,6 +291,9 @@ def _work(run: Run, cube: Cube) -> _Work:
     ledger = Ledger.replay(run.store, cube.folder, cube.season)
     bound = check_bound(run, ledger, cube)
     check_sizes(run.store, ledger, cube)
+    if bound.added:
+        what = counted(sum(len(cube.slab(n)) for n in ledger.outgrown), "patch")
+        log.info("build: %s is given %s: %s that stood, or were tried", cube.name, ", ".join(bound.added), what)
     return _Work(run, Unsettled(cube, ledger, run.limit), Built(cube.folder, cube.season), bound)
 
 
@@ -299,7 +302,7 @@ def _jobs(work: _Work, searches: Searches) -> Iterator[SlabJob]:
     run, cube, ledger = work.run, work.cube, work.ledger
     if not work.left.slabs and ledger.cube_objects and not ledger.is_growing:
         return
-    ledger.acquire(work.bound.binding)
+    ledger.acquire(work.bound.binding, more_sources=bool(work.bound.added))
     if not ledger.cube_objects or ledger.is_growing:
         ledger.record_cube(creation.create(cube, run.store, work.bound.pixels))
     workers = cluster.workers(run.client)
@@ -317,7 +320,7 @@ def _jobs(work: _Work, searches: Searches) -> Iterator[SlabJob]:
             store=run.store,
             per_host=per_host,
             searches=searches.name,
-            prior=ledger.slabs.get(slab),
+            prior=ledger.slabs.get(slab) or ledger.before.get(slab),
             unsearched=cause,
         )
 
@@ -381,13 +384,21 @@ def _record(run: Run, job: SlabJob, result: SlabReceipt | BaseException) -> Slab
     failed = {s.name: SourceOutcome(Status.FAILED, Code.UPSTREAM) for s in job.dataset.sources(job.season)}
     failed[SLAB] = SourceOutcome(Status.FAILED, code_of(result), cause=cause)
     settled = {o.id: o for o in job.prior.patches} if job.prior else {}
-    fresh = {i: PatchOutcome(i, Status.FAILED, failed) for i in job.todo}
+    fresh = {i: _failed(i, failed, settled.get(i)) for i in job.todo}
     return SlabRecord(
         job.slab,
         tuple(o for p in job.locations if (o := (settled | fresh).get(p.id)) is not None),
         job.prior.objects if job.prior else (),
         job.prior.excluded if job.prior else (),
     )
+
+
+def _failed(location: str, sources: Mapping[str, SourceOutcome], before: PatchOutcome | None) -> PatchOutcome:
+    """What becomes of a patch whose slab failed; pixels that it has stay, since it was tried for sources that are added."""
+    if before is None or not before.chunks:
+        return PatchOutcome(location, Status.FAILED, dict(sources))
+    stands = {name: o for name, o in before.sources.items() if o.status in SETTLED}
+    return replace(before, status=Status.FAILED, sources={**sources, **stands})
 
 
 def _check_stored(store: Store, receipt: SlabReceipt) -> None:

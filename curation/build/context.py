@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, Protocol, TypeGuard, TypeVar, cast
 
@@ -14,7 +14,7 @@ from curation.errors import CurationError, PassingError, ReadError, SettingsErro
 from curation.errors.causes import one_line
 from curation.errors.codes import Code
 from curation.model import Location, Scene
-from curation.outcomes import Reject, SourceOutcome, Status
+from curation.outcomes import SETTLED, PatchOutcome, Reject, SourceOutcome, Status
 from curation.read.reader import Read, Reader
 from curation.read.swath import Swaths
 from curation.recipe.access import Accesses
@@ -170,6 +170,22 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class StandingPatch:
+    """What is recorded of a patch that is built again since its cube is given more sources; all of it is proven."""
+
+    outcome: PatchOutcome
+    facts: Mapping[str, Mapping[str, Any]]
+    """Source → fact → value."""
+    chunks: Mapping[str, Mapping[str, list[bytes]]]
+    """Source → array → its chunk, or that of each step; none of a source without pixels."""
+
+    def has(self, source: str) -> bool:
+        """Whether it is known what a source came to: where the patch is ok, or would be but for one that failed."""
+        its = self.outcome.sources.get(source)
+        return bool(self.outcome.chunks) and its is not None and its.status in SETTLED
+
+
+@dataclass(frozen=True, slots=True)
 class Slab:
     """All that the patches of a slab are built from, resolved once: they ask no recipe, no catalog and no search."""
 
@@ -189,6 +205,10 @@ class Slab:
     """(band, y, x) of an array of the cube as its chunk: of a time axis steps are, as they are read."""
     judges: tuple[Source, ...] = ()
     """Sources of heights that others are judged by."""
+    standing: Mapping[str, StandingPatch] = field(default_factory=dict)
+    """Location id → what stands of its patch."""
+    decode: Callable[[str, bytes], NDArray[Any]] | None = None
+    """(band, y, x) of a chunk of an array of the cube."""
 
     def following(self, source: Source) -> list[Source]:
         """Those that go with a source; first what is looked for with each of its candidates."""

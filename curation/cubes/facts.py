@@ -5,6 +5,7 @@ What all sources have is said here, the rest by the file of the source's pick an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from curation.outcomes import SLAB, PatchOutcome
@@ -48,7 +49,7 @@ def outcome_facts(outcome: PatchOutcome) -> dict[str, Any]:
     return out
 
 
-def schema(dataset: Dataset, season: str) -> list[Fact]:
-    """All measured coordinates of a season's cube."""
+def schema(dataset: Dataset, sources: Sequence[SourceSpec]) -> list[Fact]:
+    """All measured coordinates of a cube of sources."""
     own = [Fact("status", "uint8", "what became of the patch"), Fact("reason", "string", "ok, or code:source")]
-    return own + [f for spec in dataset.sources(season) for f in facts_of(dataset, spec)]
+    return own + [f for spec in sources for f in facts_of(dataset, spec)]

@@ -18,12 +18,13 @@ import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
 
+from curation.cubes.arrays import has_pixels
 from curation.cubes.chunks import UNDECODED, decode_chunk, each_hash
-from curation.cubes.contents import has_pixels, identity
+from curation.cubes.contents import identity
 from curation.cubes.cube import stored_chunks
 from curation.errors import ConfigError, DamageError
 from curation.errors.words import did_you_mean
-from curation.outcomes import PatchOutcome
+from curation.outcomes import PatchOutcome, Status
 from curation.store import paths
 from curation.store.ledger import Ledger, cube_names
 from curation.store.objects import Store
@@ -269,6 +270,6 @@ def _outcome(ledger: Ledger, location: str, patch: str, store: Store) -> PatchOu
             f"{len(outcomes)} patches of that cube are decided, the others are pending"
         )
     outcome = outcomes[location]
-    if not outcome.chunks:
+    if outcome.status is not Status.OK:
         raise ConfigError(f"patch {patch!r}: has no pixels: it is {outcome.status.name.lower()} ({outcome.label})")
     return outcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -323,10 +323,19 @@ class Dataset:
         """Digest of `pixels_parts`."""
         return digest(self.pixels_parts(catalogs, forms))
 
-    def of_cube(self, parts: Mapping[str, Any], season: str) -> dict[str, Any]:
-        """What of `pixels_parts`, this recipe's or those that a cube was built by, a cube of a season follows from."""
-        sources = {s.name: s.pick.one_way for s in self.sources(season)}
-        return digests.of_cube(parts, season, sources, [s.name for s in self.judges(season)])
+    def of_cube(
+        self, parts: Mapping[str, Any], season: str, specs: Sequence[SourceSpec] | None = None
+    ) -> dict[str, Any]:
+        """What of `pixels_parts`, this recipe's or those that a cube was built by, a cube of a season follows from.
+
+        Args:
+            parts: all that changes a cube.
+            season: the cube's.
+            specs: those of its sources that are looked at; all where None.
+        """
+        specs = self.sources(season) if specs is None else specs
+        sources = {s.name: s.pick.one_way for s in specs}
+        return digests.of_cube(parts, season, sources, [s.kind.judged_by for s in specs if s.kind.judged_by])
 
     def release_digest(self) -> str:
         """Digest of all that changes shards on top of cubes: labels, split, packing, annotations, what is excluded, seed."""

@@ -918,7 +918,7 @@ def test_the_unit_of_a_shift_is_the_pixel_of_the_array_that_is_measured(beside: 
         if res == 20:  # 24 pixels are too few
             text.write_text(text.read_text().replace(f"size_m = {tiny.SIZE_M}", "size_m = 960"))
         dataset = load_dataset(str(text))
-        told = {f.name: f.meaning for f in facts.schema(dataset, "summer")}
+        told = {f.name: f.meaning for f in facts.schema(dataset, dataset.sources("summer"))}
         assert f"pixels of s1rtc_{res}m ({res} m)" in told["s1rtc_shift_x_px"]
 
 

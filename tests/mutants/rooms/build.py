@@ -4,6 +4,40 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "what is added and will not do with the scene that stands has the patch built anew",
+        "curation/build/patch.py",
+        "    if any(patch.sources[name].status is not Status.OK for name in required):\n        raise BuiltAnew\n",
+        "",
+        (
+            "tests/cubes/test_bound.py::"
+            "test_sources_that_are_added_come_to_what_is_built_at_once_and_what_stands_is_not_read_again",
+        ),
+    ),
+    Mutant(
+        "what stands is proven by its facts, too",
+        "curation/build/before.py",
+        "        stands = {i: p for i, p in stands.items() if proven[slots[i]] == p.facts}\n",
+        "",
+        ("tests/cubes/test_bound.py::test_a_source_that_fails_or_is_stopped_while_it_is_added_leaves_what_stands",),
+    ),
+    Mutant(
+        "a patch keeps what stands where what is added fails",
+        "curation/build/patch.py",
+        "    if standing is not None and outcome.status is Status.FAILED:",
+        "    if False:",
+        ("tests/cubes/test_bound.py::test_a_source_that_fails_or_is_stopped_while_it_is_added_leaves_what_stands",),
+    ),
+    Mutant(
+        "a shard that no patch has a chunk in any more is emptied",
+        "curation/build/slab.py",
+        " | _emptied(job, cube, chunks)",
+        "",
+        (
+            "tests/cubes/test_bound.py::"
+            "test_sources_that_are_added_come_to_what_is_built_at_once_and_what_stands_is_not_read_again",
+        ),
+    ),
+    Mutant(
         "an image that was enlarged is told",
         "curation/build/sourcecheck.py",
         "if array.is_data and its.repeats > 1:",
@@ -49,16 +83,16 @@ ROWS = (
     ),
     Mutant(
         "kept pixels are those recorded",
-        "curation/build/slab.py",
-        "            if slot not in stored or chunk_hash(stored[slot]) != expected:",
-        "            if slot not in stored:",
+        "curation/build/before.py",
+        "                if place not in chunks or chunk_hash(chunks[place]) != expected:",
+        "                if place not in chunks:",
         ("tests/cubes/test_row_hashes.py::test_pixels_that_decode_and_are_others_are_damage",),
     ),
     Mutant(
         "kept facts are those recorded",
-        "curation/build/slab.py",
-        "cube.proven_facts(job.store, job.prior, ids)",
-        "cube.read_facts(job.store, job.slab, len(ids))",
+        "curation/build/before.py",
+        "stored.proven_facts(job.store, job.prior, [p.id for p in job.locations], tried=job.todo)",
+        "stored.read_facts(job.store, job.slab, len(job.locations))",
         ("tests/cubes/test_row_hashes.py::test_facts_that_decode_and_are_others_are_damage",),
     ),
     Mutant(

@@ -4,6 +4,23 @@ from tests.mutants.row import Mutant
 
 ROWS = (
     Mutant(
+        "a source is added where nothing else of the cube changes",
+        "curation/cubes/bound.py",
+        "    alike = before == now and stated",
+        "    alike = stated",
+        (
+            "tests/cubes/test_bound.py::"
+            "test_sources_that_are_added_come_to_what_is_built_at_once_and_what_stands_is_not_read_again",
+        ),
+    ),
+    Mutant(
+        "slabs keep their size",
+        "curation/cubes/bound.py",
+        "    if slab_patches not in (None, cube.slab_patches):",
+        "    if False:",
+        ("tests/cubes/test_bound.py::test_what_its_pixels_follow_from_is_refused_as_before",),
+    ),
+    Mutant(
         "a cube that follows from something else by now is refused",
         "curation/cubes/bound.py",
         "    return before == now and _sources",
@@ -20,8 +37,8 @@ ROWS = (
     Mutant(
         "a cube's places begin with those that it has",
         "curation/cubes/bound.py",
-        '    is_grown = ledger.binding.get("locations") in cube.stood_digests\n',
-        "    is_grown = True\n",
+        '["locations"] * (ledger.binding.get("locations") in cube.stood_digests)',
+        '["locations"]',
         ("tests/cubes/test_bound.py::test_places_that_stand_stay_and_what_takes_them_away_is_refused",),
     ),
     Mutant(

@@ -4,9 +4,19 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "what was recorded before a cube was given sources lacks these",
+        "curation/store/ledger.py",
+        '                if self.cube_objects and self.cube_binding.get("pixels") != self.binding.get("pixels"):\n',
+        "                if False:\n",
+        (
+            "tests/cubes/test_bound.py::"
+            "test_sources_that_are_added_come_to_what_is_built_at_once_and_what_stands_is_not_read_again",
+        ),
+    ),
+    Mutant(
         "a cube that is being given places is not taken for whole",
         "curation/store/ledger.py",
-        '        return bool(self.cube_objects) and self.cube_locations != self.binding.get("locations")',
+        "        return bool(self.cube_objects) and self.cube_binding != self.binding",
         "        return False",
         ("tests/cubes/test_bound.py::test_killed_while_a_cube_takes_places_up_the_same_command_goes_on",),
     ),
