@@ -175,6 +175,7 @@ def publish(
     places, and the new index comes.
     """
     store, data = run.store.child(paths.SHARDS), index.to_bytes()
+    release.keep_previous(run.store, data)
     if any(_waits(p) for p in parts) or not all(_stands(store, k, content) for k, content in files.items()):
         store.delete(INDEX)  # from here until it is back, the dataset is not complete
     with Doing("pack: putting the new shards into their places", often_short=True):

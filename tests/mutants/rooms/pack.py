@@ -4,6 +4,13 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "a release that comes out the same does not take the place of the one before",
+        "curation/pack/release.py",
+        "        if before == data:\n            return\n",
+        "",
+        ("tests/verify/test_diff.py::test_the_release_before_is_kept_and_compared_with",),
+    ),
+    Mutant(
         "what is excluded is in no shard",
         "curation/pack/plan.py",
         "        reason = Code.TAKEN_OUT if note else reason\n",
