@@ -76,7 +76,7 @@ def _split(dataset: Dataset, store: Store, cube: CubeContents, location: str) ->
 
     def places() -> Locations:
         """Those of all regions that are built: what is of one may lie near to what is of another."""
-        first = dict(reversed(cube_names(store)))
+        first = dict(reversed(contents.named(dataset, store)[0]))
         every = (contents.opened(dataset, store, *key).cube.locations for key in sorted(first.items()))
         return Locations.of({p.id: p for its in every for p in its}.values())
 

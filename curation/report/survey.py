@@ -6,6 +6,7 @@ Damage is kept beside what was read: whoever draws must name it.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,9 +34,10 @@ from curation.places import parquet
 from curation.places.locations import Locations
 from curation.recipe.dataset import Dataset
 from curation.store import paths
-from curation.store.ledger import cube_names
 from curation.store.objects import Store
 from curation.work.progress import Counting
+
+log = logging.getLogger(__name__)
 
 MAX_SLABS = 256
 """Slabs per cube whose facts are read: on an object store each is some forty objects."""
@@ -61,6 +63,8 @@ class Survey:
     """(region, season) → cube, those that could be opened."""
     damage: dict[str, None] = field(default_factory=dict)
     """What is not as recorded, one line each, in the order found."""
+    left_out: tuple[str, ...] = ()
+    """Of cubes of seasons that the recipe has not, which are not among them: a line each."""
     slabs_read: int = 0
     slabs_in_ledgers: int = 0
     facts: dict[tuple[str, str, int], list[dict[str, Any]] | None] = field(default_factory=dict)
@@ -218,13 +222,15 @@ def survey(dataset: Dataset, store: Store) -> Survey:
     Raises:
         ConfigError: nothing is built there, or it was built by another recipe.
     """
-    names = cube_names(store)
+    names, others = contents.named(dataset, store)
     if not names:
         raise ConfigError(
             f"{store.where('')}: nothing of {dataset.name!r} is built there; build it with "
             f"`curate --dataset {dataset.path} --root …`, or give the --root it was built into"
         )
-    found = Survey(dataset, store, {})
+    for line in others:
+        log.warning("left out: %s", line)
+    found = Survey(dataset, store, {}, left_out=tuple(others))
     for region, season in names:
         try:
             found.cubes[region, season] = contents.opened(dataset, store, region, season)

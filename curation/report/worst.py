@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import logging
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -25,9 +26,10 @@ from curation.recipe.facts import FILL, Fact
 from curation.report import contact_sheet, page, panels
 from curation.report.contact_sheet import SheetColumn
 from curation.store import paths
-from curation.store.ledger import cube_names
 from curation.store.objects import Store
 from curation.work.progress import Counting
+
+log = logging.getLogger(__name__)
 
 ALL = "all"
 
@@ -125,7 +127,9 @@ def write(dataset: Dataset, store: Store, by: str, count: int, region: str, seas
 
 
 def _opened(dataset: Dataset, store: Store, region: str, season: str, damage: dict[str, None]) -> list[CubeContents]:
-    names = cube_names(store)
+    names, others = contents.named(dataset, store)
+    for line in others:
+        log.warning("left out: %s", line)
     if not names:
         raise ConfigError(
             f"{store.where('')}: nothing of {dataset.name!r} is built there; build it, or give its --root"

@@ -4,6 +4,13 @@ from tests.mutants.row import Mutant
 
 ROWS = (
     Mutant(
+        "what a page leaves out is told",
+        "curation/report/survey.py",
+        "left_out=tuple(others)",
+        "left_out=()",
+        ("tests/report/test_page.py::test_a_cube_whose_season_left_the_recipe_is_told_and_the_others_are_drawn",),
+    ),
+    Mutant(
         "the worst are those with the least that is good",
         "curation/report/worst.py",
         "key=lambda b: (b.value if less else -abs(b.value), b.name)",
