@@ -23,8 +23,8 @@ _CONTAINERS = ("abfs", "abfss")
 _URL = re.compile(r"""[A-Za-z][A-Za-z0-9+.-]*:(?:\\?/){2}(?:[^\s"'<>]|'(?=[\w%&=+./-]))*""")
 """A URL within a text, its slashes as JSON may write them. An apostrophe ends it, unless more of the URL follows."""
 
-_QUERY = re.compile(r"""\?(?=\S*[\w%])(?:[^\s"'<>]|'(?=[\w%&=+./-]))+""")
-"""A query whose URL begins elsewhere, or nowhere: libraries tell the path alone."""
+_QUERY = re.compile(r"""\?(?!(?<=\(\?)(?:P<|[:=!<]))(?=\S*[\w%])(?:[^\s"'<>]|'(?=[\w%&=+./-]))+""")
+"""A query whose URL begins elsewhere, or nowhere: libraries tell the path alone. A group of a regular expression is none."""
 
 _SECRET = r"[\w.-]* (?: token|secret|passw(?:or)?d|credential|signature|api[-_]?key|access[-_]?key(?:[-_]?id)? ) s?"
 """How a secret may be called; `sig`, too, but by that name alone."""

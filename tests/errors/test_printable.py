@@ -74,6 +74,8 @@ def test_a_url_is_told_without_what_lets_anybody_in(url):
         ("at 12:30 to me@host.example", "at 12:30 to me@host.example"),
         ("did you mean grid? known: a, b", "did you mean grid? known: a, b"),
         ("3 of 4 patches (75 %?)", "3 of 4 patches (75 %?)"),
+        (r"time = '(?P<date>\d+)_(?:a|b)'", r"time = '(?P<date>\d+)_(?:a|b)'"),
+        ("failed (?sig=S3CRET)", "failed ()"),
     ],
 )
 def test_a_text_is_told_without_what_lets_anybody_in(text, told):
