@@ -368,7 +368,10 @@ def _layer(
     """(band, y, x) of an array of a scene, on the one scale of its source, and whether it was warped."""
     try:
         found, warped = source.files.pixels(slab, source, patch.location, name, observation.scenes)
-        return offset.harmonised(found, source.arrays[name], observation.scene, observation.clear), warped
+        return (
+            offset.harmonised(source, patch.location, name, found, observation.scene, observation.clear),
+            warped,
+        )
     except Reject as why:
         seen.refused.append(why)
         raise _LeftOutError(observation) from why

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from curation.build.context import Patch, Pixels, Slab, Source
 from curation.build.pixels import assets_of
-from curation.model import Scene
+from curation.model import Location, Scene
 from curation.read import radiometry
 from curation.read.reader import Asset, Read
 from curation.recipe.facts import Fact
@@ -72,22 +72,28 @@ def check(slab: Slab, patch: Patch, source: Source, scene: Scene, judge: Judge |
     radiometry.check_offset(found, scene.offset_dn, is_believed=believed)
 
 
-def harmonised(read: NDArray[Any], array: ArraySpec, scene: Scene, clear: NDArray[np.bool_]) -> NDArray[Any]:
+def harmonised(
+    source: Source, place: Location, name: str, read: NDArray[Any], scene: Scene, clear: NDArray[np.bool_]
+) -> NDArray[Any]:
     """(band, y, x) of a scene without its offset; of reflectance saturated pixels are missing.
 
     Args:
+        source: whose it is.
+        place: where.
+        name: of its array.
         read: (band, y, x) as read.
-        array: what that is.
         scene: that it is of.
-        clear: (rows, columns) True where the ground is seen, of any size over the same ground.
+        clear: (rows, columns) True where the ground is seen, in pixels of the source's mask; (1, 1) of one without.
 
     Raises:
         Reject: `impossible`, where more clear pixels are brighter than any surface than may be.
     """
+    array, mask, size = source.arrays[name], source.spec.mask, place.size_m
     found = radiometry.harmonised(read, scene.offset_dn, array.nodata)
     if array.unit != radiometry.UNIT:
         return found
-    radiometry.check_possible(found, clear, array.nodata)
+    per_px = None if mask is None else array.step(size) / mask.step(size)
+    radiometry.check_possible(found, clear, array.nodata, per_px)
     return radiometry.measured(found, array.nodata)
 
 

@@ -329,7 +329,7 @@ def read_bands(slab: Slab, patch: Patch, source: Source, scene: Scene) -> None:
         if array.is_mask:
             continue
         read, was_warped = source.files.pixels(slab, source, patch.location, name, [scene])
-        pixels[name] = offset.harmonised(read, array, scene, clear)
+        pixels[name] = offset.harmonised(source, patch.location, name, read, scene, clear)
         valid = min(valid, valid_fraction(pixels[name], array))
         warped |= was_warped
     patch.note(source, valid_fraction=valid, warped=int(warped))

@@ -111,7 +111,7 @@ class ArraySpec(FileNumbers):
 
     @model_validator(mode="after")
     def _nodata_fits(self) -> Self:
-        self.check_numbers(self.bands, self.role, self.dtype, self.nodata)
+        self.check_numbers(self.bands, self.role, self.dtype, self.nodata, self.unit)
         with np.errstate(over="ignore", invalid="ignore"):
             held = float(np.float64(self.nodata).astype(self.dtype))
         if not np.isfinite(held) or (self.dtype != "float32" and held != self.nodata):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,13 +21,11 @@ from curation.outcomes import PatchOutcome, Status
 from curation.places import grid
 from curation.recipe.facts import FILL, step_axis
 from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.values import stored_times
 from curation.store.objects import Store
 
 STATUS, REASON = "status", "reason"
 """Of a source that has pixels: nothing to be told."""
-
-_TIMES = re.compile(r"\s*×\s*([0-9]+(?:\.[0-9]+)?)$")
-"""How units end of what is stored a number of times: `reflectance × 10000`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +184,11 @@ def _text(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def scale_of(unit: str) -> float:
-    """What stored numbers of a unit are to be multiplied by: 0.0001 of `reflectance × 10000`, else 1."""
-    found = _TIMES.search(unit)
-    return 1 / float(found[1]) if found else 1.0
+def scale_of(array: ArraySpec) -> float:
+    """What an array's stored numbers are to be multiplied by: 0.0001 of `reflectance × 10000`."""
+    return 1 / stored_times(array, array.unit)[0]
 
 
-def quantity(unit: str) -> str:
-    """The unit of stored numbers once they are scaled: `reflectance` of `reflectance × 10000`."""
-    return _TIMES.sub("", unit)
+def quantity(array: ArraySpec) -> str:
+    """The unit of an array's stored numbers once they are scaled: `reflectance` of `reflectance × 10000`."""
+    return stored_times(array, array.unit)[1]

@@ -122,7 +122,7 @@ ROWS = (
     Mutant(
         "what cannot be reflectance is refused",
         "curation/build/offset.py",
-        "    radiometry.check_possible(found, clear, array.nodata)",
+        "    radiometry.check_possible(found, clear, array.nodata, per_px)",
         "    pass",
         ("tests/build/test_offset.py::test_what_cannot_be_reflectance_is_refused_and_the_next_scene_is_used",),
     ),

@@ -55,7 +55,7 @@ class Geotiff(OfPatches):
             ) as out:
                 out.write(pixels)
                 out.descriptions = tuple(array.bands)
-                out.scales = (scale_of(array.unit),) * count
+                out.scales = (scale_of(array),) * count
                 out.units = (array.unit,) * count
                 codes = layer.codes()
                 tags = layer.tags()

@@ -35,13 +35,13 @@ def _file(layer: Layer) -> bytes:
     pixels, spec, array, place = layer.pixels(), layer.spec, layer.array, layer.patch.place
     where, crs = layer.transform, pyproj.CRS.from_epsg(place.epsg)
     height, width = pixels.shape[1:]
-    scale = scale_of(array.unit)
+    scale = scale_of(array)
     codes = layer.codes()
     variables: dict[str, Any] = {}
     for band, plane in zip(array.bands, pixels, strict=True):
         its = spec.band(band).model_dump(exclude_none=True)
         attributes: dict[str, Any] = {"long_name": f"{spec.title}, {band}", "canonical": its.pop("name"), **its}
-        attributes |= {"grid_mapping": "spatial_ref", "units": quantity(array.unit)}
+        attributes |= {"grid_mapping": "spatial_ref", "units": quantity(array)}
         attributes["_FillValue"] = plane.dtype.type(array.nodata)
         if scale != 1:
             attributes["scale_factor"] = scale

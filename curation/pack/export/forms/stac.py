@@ -190,12 +190,12 @@ def _tell(patch: ExportPatch, name: str, asset: pystac.Asset) -> None:
         asset.extra_fields["datetime"] = times[0]
     projection = ProjectionExtension.ext(asset)
     projection.shape, projection.transform = [px, px], list(patch.transform(name)[:6])
-    scale = scale_of(array.unit)
+    scale = scale_of(array)
     one = RasterBand.create(
         nodata=array.nodata,
         data_type=DataType(array.dtype),
         spatial_resolution=array.step(patch.place.size_m),
-        unit=quantity(array.unit),
+        unit=quantity(array),
         scale=scale if scale != 1 else None,
     )
     RasterExtension.ext(asset, add_if_missing=True).apply([one] * len(array.bands))
