@@ -4,6 +4,13 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "a file that is dropped is gone with its bytes",
+        "curation/read/raster.py",
+        "        for handle in self._handles:\n            handle.close()\n",
+        "",
+        ("tests/read/test_reader.py::test_a_file_that_is_dropped_is_gone_with_its_bytes_at_once",),
+    ),
+    Mutant(
         "what says neither yes nor no of the offset is not taken for no",
         "curation/read/radiometry.py",
         '    if said not in ("true", "false", "1", "0", "none"):',
