@@ -84,7 +84,7 @@ def read(job: SlabJob, cube: Cube) -> Before:
                 chunks_of[i][spec.name][name] = [chunks[place] for place in wanted]
     for i, outcome in stands.items():
         row = rows[slots[i]]
-        measured = {s.name: {f.name: row[f.name] for f in facts.facts_of(cube.dataset, s)} for s in stored.sources}
+        measured = {s.name: {f.name: row[f.name] for f in stored.facts_of(s)} for s in stored.sources}
         found.standing[i] = StandingPatch(outcome, measured, chunks_of[i])
     return found
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from curation.cubes import windows, zarrshard
 from curation.cubes.arrays import has_pixels, python
 from curation.cubes.chunks import UNDECODED, chunk_hash, decode_chunk, each_hash, encode_chunk
-from curation.cubes.facts import schema
+from curation.cubes.facts import facts_of, schema
 from curation.errors import ConfigError, DamageError
 from curation.model import STATIC, Location, Season
 from curation.outcomes import SETTLED
@@ -103,6 +103,10 @@ class Cube:
     def facts(self) -> list[Fact]:
         """Its measured coordinates."""
         return schema(self.dataset, self.sources)
+
+    def facts_of(self, source: SourceSpec) -> list[Fact]:
+        """Its measured coordinates of one of its sources."""
+        return facts_of(self.dataset, source)
 
     @functools.cached_property
     def its(self) -> Season:
@@ -196,10 +200,7 @@ class Cube:
         return pixels if isinstance(pixels, dict) else None
 
     def stated(self, store: Store) -> tuple[Mapping[str, Any], int | None]:
-        """What the cube says of itself: its attributes, and how many patches its slabs have.
-
-        Nothing where it is not there, or cannot be read.
-        """
+        """What the cube says of itself, where it can be read: its attributes, and how many patches its slabs have."""
         try:
             value = json.loads(store.get(paths.metadata(self.prefix)))
             arrays = value["consolidated_metadata"]["metadata"].values()
