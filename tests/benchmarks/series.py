@@ -2,7 +2,7 @@
 
 Takes the real archive of a field in Belgium (118 dates of Sentinel-2; FOLDER, default the shared one), lays each image
 16 × 16 times beside itself, in blocks of 512 px as scenes have them, and builds a patch of 256 px in a process of its own:
-of the first 20 dates, of 60, of 118, and of these twice, a second time two years later. Prints the highest resident memory
+of the first 20 dates, of 118, and of these twice, a second time two years later. Prints the highest resident memory
 of each, what it had before it began, and what of that the reader keeps, within its limits.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 import rasterio
 
 ARCHIVE = Path(os.environ.get("CURATION_SHARED", Path(__file__).parents[3] / "shared")) / "data/real-archive-belgium"
-TIMES, DATES, TWICE = 16, (20, 60, 118), 236
+TIMES, DATES, TWICE = 16, (20, 118), 236
 
 RECIPE = """
 name = "series"
