@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
-from curation.build import sourcecheck
+from curation.build import masks, sourcecheck
 from curation.build.context import SlabJob
 from curation.build.counted import Cost as Cost
 from curation.build.counted import build_counted
-from curation.build.slab import SlabReceipt, build_slab
+from curation.build.slab import SlabReceipt, build_slab, prepare
 from curation.cubes import creation
 from curation.cubes.bound import Bound, check_bound, check_sizes
 from curation.cubes.cube import Cube
@@ -124,6 +124,7 @@ def build(
     seasons: Sequence[str],
     work: Callable[[SlabJob], SlabReceipt] | None = None,
     *,
+    run_code: bool = False,
     keep: Callable[[], None] = lambda: None,
     searches: Searches | None = None,
 ) -> list[Built]:
@@ -134,20 +135,25 @@ def build(
         asked: the regions.
         seasons: the seasons.
         work: what a worker does with a slab: `build_slab`, unless something else is to be measured.
+        run_code: whether models that the recipe names for masks may be executed.
         keep: is called once nothing refuses the build any more, before anything else is written or searched.
         searches: of the dataset, by which its catalogs may have been asked something already; new ones where None.
 
     Raises:
+        UnaskedCodeError: it names some, and that is not said.
         ConfigError: a ledger is bound to another recipe or catalog, or the catalog cannot be reached.
         StorageError: nothing more can be kept; what was finished by then is recorded where that is possible.
         CurationError: everything fails.
     """
+    masks.check(run.dataset, run_code=run_code)
     with Doing("build: reading what is recorded", often_short=True):
         works = _works(run, asked, seasons)
     keep()
     by_cube = {(w.cube.folder, w.cube.season): w for w in works}
     total = sum(w.left.patches for w in works)
     _say_settled(works, total)
+    if total:
+        prepare(run.dataset, run.store)
     if searches is None:
         searches = Searches(run.dataset, run.catalogs, run.store)
     _sweep(run, works, searches)
@@ -188,7 +194,9 @@ Costs = dict[tuple[str, str], Cost]
 """Level and season → what patches of it took."""
 
 
-def calibrate(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> tuple[Costs, list[Built]]:
+def calibrate(
+    run: Run, asked: Sequence[Region], seasons: Sequence[str], *, run_code: bool = False
+) -> tuple[Costs, list[Built]]:
     """What the first patches took, `run.limit` of each cube; and what became of them.
 
     They are built in this process, one slab after the other, into `run.store`. Raises as `build` does.
@@ -198,7 +206,7 @@ def calibrate(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> tupl
     def work(job: SlabJob) -> SlabReceipt:
         return build_counted(job, found.setdefault((job.dataset.level, job.season), Cost()))
 
-    return found, build(replace(run, client=None), asked, seasons, work)
+    return found, build(replace(run, client=None), asked, seasons, work, run_code=run_code)
 
 
 def pack(

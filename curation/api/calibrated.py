@@ -32,15 +32,18 @@ def lines(
     estimates: Estimates,
     scheduler: str,
     workers: int | None,
+    *,
+    run_code: bool = False,
 ) -> list[str]:
     """Builds the first patches of each season of some regions into a temporary folder, and tells what all will take.
 
     Raises:
+        UnaskedCodeError: the recipe names a model for a mask, and `run_code` is not said.
         CurationError: each of them failed.
     """
     with tempfile.TemporaryDirectory(prefix="curation-calibrate-") as folder:
         run = Run(dataset, catalogs, Store(folder).child(dataset.name), None, PATCHES)
-        costs, built = pipeline.calibrate(run, asked, seasons)
+        costs, built = pipeline.calibrate(run, asked, seasons, run_code=run_code)
     tried, failed = sum(c.patches for c in costs.values()), sum(b.failed for b in built)
     causes = ", ".join(cause for b in built for cause in b.causes)
     if tried and failed == tried:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from curation import pipeline
 from curation.api.results import CheckResult
-from curation.errors import ConfigError
+from curation.errors import ConfigError, extras
 from curation.errors.words import did_you_mean
 from curation.recipe import catalogs, sourcefiles
 from curation.recipe.catalogs import EMBEDDED, Catalog
 from curation.recipe.sources import SourceSpec
-from curation.work import extras, telling
+from curation.work import telling
 
 
 @telling.shown()

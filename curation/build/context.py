@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, Protocol, TypeGuard, TypeVar, cast
 
+import numpy as np
 from numpy.typing import NDArray
 
 from curation.errors import CurationError, PassingError, ReadError, SettingsError
@@ -135,6 +136,8 @@ class Source:
     """What its shift against the one it goes with is measured on."""
     corrects_relief: bool = False
     """Whether the recipe wants pixels from where relief has displaced them, and no refusal."""
+    model: Callable[[NDArray[np.float32]], Any] | None = None
+    """What says its mask, of one whose mask is made: from (px, px, band) to (px, px, class)."""
     memo: dict[Any, Any] = field(default_factory=dict)
     """What its kind keeps from one step of a patch to the next."""
 

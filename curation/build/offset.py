@@ -10,6 +10,7 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
+from curation.build import masks
 from curation.build.context import Patch, Pixels, Slab, Source
 from curation.build.pixels import assets_of
 from curation.model import Scene
@@ -101,7 +102,7 @@ def _evidence(slab: Slab, source: Source, scene: Scene, judge: Judge | None) -> 
         if key in _looked:
             return _looked[key]
     pixels: Pixels = {}
-    clear, codes = 0.0, (source if judge is None else judge[0]).spec.clear
+    clear, codes = 0.0, masks.own_clear((source if judge is None else judge[0]).spec)
     for band, asset, array in asked:
         values = slab.reader.coarse(asset, array)
         if array.is_mask:
@@ -120,7 +121,7 @@ def _asked(source: Source, scene: Scene, judge: Judge | None) -> list[tuple[str,
         return []
     measured = [(source, scene, a) for a in source.arrays.values() if a.unit == radiometry.UNIT]
     by, its = judge or (source, scene)
-    masks = [(by, its, a) for a in by.arrays.values() if a.is_mask]
+    masks = [(by, its, a) for a in by.spec.read_first() if a.is_mask]
     return [(b, asset, a) for of, at, a in [*measured, *masks] for b in a.bands for asset in assets_of(of, b, [at])]
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from curation.build import masks
 from curation.build.context import Reading, Slab, SlabJob, Source
 from curation.build.patch import build_patch
 from curation.cubes import facts, zarrshard
@@ -25,10 +26,13 @@ from curation.outcomes import SETTLED, PatchOutcome, Status
 from curation.places.locations import Locations
 from curation.read.reader import Read, Reader
 from curation.read.swath import Swaths
+from curation.recipe.dataset import Dataset
+from curation.recipe.masked import MaskedSource
 from curation.recipe.sources import SourceSpec
 from curation.scenes import candidates
 from curation.scenes.candidates import Candidates
 from curation.scenes.saved import Searches
+from curation.store.objects import Store
 from curation.store.records import SlabRecord, StoredObject, again
 from curation.store.stat import Receipt
 
@@ -92,6 +96,13 @@ def build_slab(job: SlabJob) -> SlabReceipt:
     return SlabReceipt(record, _etags(receipts), time.perf_counter() - started, peak_bytes())
 
 
+def prepare(dataset: Dataset, store: Store) -> None:
+    """Lays what slabs need beside scenes where workers find it: models that say masks. Raises as `masks.publish` does."""
+    for level in dataset.levels:
+        for spec in level.specs.values():
+            masks.publish(store, spec, level.recipe.grid.size)
+
+
 def _slab(job: SlabJob, reader: Reader, swaths: Swaths, cube: Cube) -> Slab:
     """All that the slab's patches are built from: the one place that climbs to recipe, catalog and searches."""
     dataset, recipe = job.dataset, job.dataset.recipe
@@ -124,6 +135,7 @@ def candidates_of(job: SlabJob) -> dict[str, dict[str, Candidates]]:
 
 def _source(job: SlabJob, spec: SourceSpec, found: dict[str, Candidates]) -> Source:
     dataset, use = job.dataset, job.dataset.recipe.sources[spec.name]
+    model = masks.model_of(job.store, spec, dataset.recipe.grid.size) if isinstance(spec, MaskedSource) else None
     return Source(
         spec,
         dataset.read[spec.name],
@@ -135,6 +147,7 @@ def _source(job: SlabJob, spec: SourceSpec, found: dict[str, Candidates]) -> Sou
         use.required,
         dataset.shift_of(spec.name),
         use.relief == "correct",
+        model,
     )
 
 

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from curation.build import clouds, offset
+from curation.build import clouds, masks, offset
 from curation.build.choice import OF_MASK, Refusal, Stage, furthest
 from curation.build.context import (
     Patch,
@@ -95,6 +95,7 @@ def facts_of_mask(source: SourceSpec) -> list[Fact]:
         Fact(f"{s}_doubtful_fraction", "float32", f"{share} of which the mask is unsure, 0 to 1"),
         Fact(f"{s}_snow_fraction", "float32", f"{share} that the mask calls snow, 0 to 1"),
         Fact(f"{s}_cloud_pct", "float32", "cloud cover of the whole scene, percent"),
+        *masks.facts(source),
         *offset.facts(s),
     ]
 
@@ -185,7 +186,7 @@ class _Walk:
             batch, left = left[: most - self.masks], left[most - self.masks :]
             wanted = [s for s in batch if s.id not in self.slab.excluded]
             self.masks += len(batch) - len(wanted)
-            yield [r for s in wanted for r in self.anchor.files.reads(self.anchor, self.patch.location, [s], "mask")]
+            yield [r for s in wanted for r in masks.reads(self.anchor, self.patch.location, [s])]
             for scene in wanted:
                 trial = Patch(self.patch.location)
                 try:
@@ -299,9 +300,8 @@ def read_mask(slab: Slab, patch: Patch, source: Source, scene: Scene) -> clouds.
     if source.spec.mask is None:
         patch.note(source, valid_fraction=1.0, time=scene.time.timestamp())
         return clouds.UNMASKED
-    name = source.mask
-    pixels, _ = source.files.pixels(slab, source, patch.location, name, [scene])
-    shares = clouds.shares(pixels, source.spec, scene.id)
+    made = masks.read(slab, source, patch.location, [scene])
+    shares = clouds.shares(made.pixels, source.spec, scene.id)
     patch.note(
         source,
         clear_fraction=shares.clear,
@@ -312,9 +312,10 @@ def read_mask(slab: Slab, patch: Patch, source: Source, scene: Scene) -> clouds.
         time=scene.time.timestamp(),
         baseline=scene.baseline or "",
         offset_dn=scene.offset_dn,
+        **made.compared,
     )
     shares.check(slab.quality, source.min_valid)
-    patch.pixels[name] = pixels
+    patch.pixels[source.mask] = made.pixels
     return shares
 
 

@@ -133,7 +133,7 @@ CODE_HELP: dict[Code, str] = {
     Code.REPEATED: "a row of given places with the id and grid of an earlier one",
     Code.TAKEN_OUT: "a location that the recipe excludes by its id, for a reason of its own",
     Code.ANNOTATION_FAILED: "an annotation could not be made of a sample; its shard is not written",
-    Code.CODE_UNASKED: "the recipe names Python code, and nobody said that it may be executed",
+    Code.CODE_UNASKED: "the recipe names Python code or a model, and nobody said that it may be executed",
     Code.UNMASKED_MAP: "a class map whose missing pixels cannot be told from a class: declare its nodata, 255",
     Code.UNKNOWN_LOCATION: "a row of imported labels of no location that was asked for",
     Code.OUTSIDE_SEASONS: "a row of imported labels whose image was taken in no season",

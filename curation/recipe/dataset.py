@@ -19,11 +19,12 @@ from curation.recipe.bounds import LEAST_PX
 from curation.recipe.digests import digest
 from curation.recipe.footprint import GridSpec, divides, nearest_sizes
 from curation.recipe.forms import CatalogForm
+from curation.recipe.masked import used
 from curation.recipe.schema import Recipe
 from curation.recipe.seasons import MOST_DAYS
 from curation.recipe.sources import ArraySpec, Shift, SourceSpec
 from curation.recipe.toml import read_toml
-from curation.recipe.uses import arrays_of, check_followed, picked, stored
+from curation.recipe.uses import arrays_of, check_followed, stored
 from curation.store import local, paths
 
 _NOT_PIXELS: Any = {
@@ -51,7 +52,7 @@ class Dataset:
 
     def __init__(self, recipe: Recipe, specs: dict[str, SourceSpec], path: Path, level: str = "") -> None:
         self.recipe = recipe
-        self.specs = {name: picked(specs[name], use, path) for name, use in recipe.sources.items()}
+        self.specs = {n: used(specs[n], use, path) for n, use in recipe.sources.items()}
         self.path = path
         self.level = level
         """`children`, or empty: of roots, of a single level, and of all levels together."""

@@ -21,6 +21,7 @@ from curation.recipe.bounds import FLOOR_DB, MAX_SHIFT_PX
 from curation.recipe.columns import FORM, called, is_ours
 from curation.recipe.exclude import ExcludeSpec
 from curation.recipe.footprint import MOST_M, GridSpec, SideSpec
+from curation.recipe.maskmodel import MaskModelSpec
 from curation.recipe.places import CELL_SAMPLER, PlacesSpec
 from curation.recipe.refine import RefineSpec
 from curation.recipe.season_rules import listed
@@ -96,6 +97,8 @@ class UseSpec(StrictTable):
     pick: str | dict[str, Any] | None = Field(default=None, exclude=True)
     """How its scenes become a patch's pixels, where that is otherwise than its file says: the name of a pick, or a table of
     its `name` and keys. In digests stands what is picked in the end, as for `catalog`."""
+    mask: MaskModelSpec | None = Field(default=None, exclude=True)
+    """A model that says what is cloud, instead of its mask or with it. In digests stand the model's bytes."""
 
     @model_validator(mode="after")
     def _one_grid(self) -> Self:

@@ -23,7 +23,7 @@ from curation.recipe.bands import BandSpec
 from curation.recipe.facts import Fact, Number
 from curation.recipe.footprint import pixels_across
 from curation.recipe.forms import CatalogForm
-from curation.recipe.pictures import ClassSpec, Codes, Picture
+from curation.recipe.pictures import ClassSpec, Codes, MaskLegend, Picture
 from curation.recipe.schema import PackSpec, QualitySpec
 from curation.recipe.strict import Name, StrictTable
 from curation.recipe.tagged import KINDS, PICKS, tagged
@@ -119,13 +119,6 @@ class ArraySpec(FileNumbers):
         if len(set(self.bands)) != len(self.bands):
             raise ValueError(f"bands named twice: {self.bands}")
         return self
-
-
-class MaskLegend(StrictTable):
-    """What a mask's codes are called, for people."""
-
-    title: str
-    codes: list[ClassSpec] = Field(min_length=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,7 +356,7 @@ class SourceSpec(StrictTable):
             raise ValueError(f"bands named twice: {sorted({b for b in bands if bands.count(b) > 1})}")
         self._check_codes()
         for form in self.catalogs.values():
-            form.check_bands(bands)
+            form.check_bands(self.files_of(self.arrays))
         self.pick.check(self)
         self.kind.check(self)
         codes = [c.code for c in self.legend.codes] if self.legend else self.mask_codes
@@ -397,6 +390,14 @@ class SourceSpec(StrictTable):
     def band(self, band: str) -> BandSpec:
         """What one of its bands is."""
         return self.bands.get(band) or BandSpec(name=f"{self.name}.{band.lower()}")
+
+    def read_first(self) -> list[ArraySpec]:
+        """What is read of all candidates, before any is chosen: its mask."""
+        return [a for a in self.arrays if a.is_mask]
+
+    def files_of(self, arrays: Sequence[ArraySpec]) -> list[str]:
+        """Bands of which files are read where some of its arrays are wanted."""
+        return [b for a in arrays for b in a.bands]
 
     def values(self, band: str) -> Values:
         """What the numbers in files of one of its bands mean; of what else is read beside bands what they are."""

@@ -29,7 +29,7 @@ def called(spec: SourceSpec, name: str, known: Sequence[str], path: Path) -> Sou
         return spec
     if name in known:
         raise ConfigError(f"{path}: [sources.{name}] of = {spec.name!r}: {name!r} is another source; call it otherwise")
-    return _varied(spec, {"name": name}, path)
+    return varied(spec, {"name": name}, path)
 
 
 def picked(spec: SourceSpec, use: UseSpec, path: Path) -> SourceSpec:
@@ -45,14 +45,18 @@ def picked(spec: SourceSpec, use: UseSpec, path: Path) -> SourceSpec:
     """
     if use.pick is None:
         return spec
-    return _varied(spec, {"pick": use.pick}, path)
+    return varied(spec, {"pick": use.pick}, path)
 
 
-def _varied(spec: SourceSpec, changes: dict[str, Any], path: Path) -> SourceSpec:
-    """The source with other keys, checked as its file is."""
+def varied(spec: SourceSpec, changes: dict[str, Any], path: Path, made: type[SourceSpec] | None = None) -> SourceSpec:
+    """The source with other keys, of a class of its own where `made` is said, checked as its file is.
+
+    Raises:
+        ConfigError: it cannot be such a source; the recipe's `path` is told.
+    """
     own = {name: getattr(spec, name) for name in type(spec).model_fields}
     try:
-        return type(spec).model_validate(own | changes)
+        return (made or type(spec)).model_validate(own | changes)
     except ValidationError as err:
         raise ConfigError("; ".join(f"{path}: {_where(spec.name, e)}" for e in err.errors())) from err
 

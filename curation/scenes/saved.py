@@ -309,7 +309,7 @@ class Searches:
 
     def _query(self, spec: SourceSpec, window: Window, cell: SearchCell) -> Query:
         arrays = self.dataset.read[spec.name].values()
-        bands = spec.kind.sought([b for a in arrays for b in a.bands])
+        bands = spec.kind.sought(spec.files_of(list(arrays)))
         return Query(spec, bands, window, cell, self.dataset.recipe.quality.max_scene_cloud_pct)
 
     def _request(self, query: Query) -> dict[str, Any]:

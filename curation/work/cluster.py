@@ -22,9 +22,9 @@ from distributed.client import ClosedClientError, FutureCancelledError
 from distributed.comm.addressing import parse_host_port
 from distributed.versions import VersionMismatchWarning
 
-from curation.errors import ConfigError, CurationError, causes
+from curation.errors import ConfigError, CurationError, causes, extras
 from curation.store.objects import Store
-from curation.work import extras, stopping
+from curation.work import stopping
 from curation.work.dealing import Work
 from curation.work.roster import Roster, SchedulerLostError, ask, check
 

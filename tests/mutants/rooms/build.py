@@ -4,6 +4,54 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "a model that says masks is executed by who asks for it alone",
+        "curation/build/masks.py",
+        "if isinstance(spec, MaskedSource) and not run_code:",
+        "if False:",
+        ("tests/build/test_masks.py::test_a_model_is_executed_by_who_asks_for_it_alone",),
+    ),
+    Mutant(
+        "a model is given numbers without the offset of their baseline",
+        "curation/build/masks.py",
+        "radiometry.harmonised(found, scenes[0].offset_dn, nodata)[0]",
+        "found[0]",
+        (
+            "tests/build/test_masks.py::"
+            "test_a_mask_is_what_the_model_says_of_bands_on_its_grid_alone_or_with_the_source_s_own[True]",
+        ),
+    ),
+    Mutant(
+        "what a model is not given is no pixel of its mask",
+        "curation/build/masks.py",
+        'return np.where(there, codes, np.uint8(CODE_OF["invalid"]))',
+        "return codes",
+        (
+            "tests/build/test_masks.py::"
+            "test_a_composite_is_of_what_the_model_calls_clear_and_a_patch_s_side_may_be_mirrored_for_it",
+        ),
+    ),
+    Mutant(
+        "of two masks that are joined the worse is believed",
+        "curation/recipe/masked.py",
+        "np.where(order[one] <= order[other], one, other)",
+        "one",
+        ("tests/build/test_masks.py::test_of_two_masks_the_worse_is_believed_and_codes_of_no_set_are_an_error",),
+    ),
+    Mutant(
+        "a mask is of the runtime that its cube says",
+        "curation/build/masks.py",
+        "    if here != its.runtime:\n",
+        "    if False:\n",
+        ("tests/build/test_masks.py::test_a_cube_follows_from_the_model_s_bytes_and_from_what_executes_them",),
+    ),
+    Mutant(
+        "a number of a class that a model does not have is told",
+        "curation/read/runtimes.py",
+        "if not 0 <= found.min() <= found.max() < classes:",
+        "if False:",
+        ("tests/build/test_masks.py::test_a_model_may_answer_with_numbers_of_classes_and_no_others",),
+    ),
+    Mutant(
         "an image that was enlarged is told",
         "curation/build/sourcecheck.py",
         "if array.is_data and its.repeats > 1:",

@@ -549,7 +549,7 @@ ROWS = (
     ),
     Mutant(
         "other bytes than were named are not executed",
-        "curation/pack/labels/model.py",
+        "curation/read/runtimes.py",
         "            if (found := hashlib.sha256(data).hexdigest()) != sha256:",
         "            if False and (found := hashlib.sha256(data).hexdigest()):",
         ("tests/pack/labels/test_model.py::test_a_model_that_was_replaced_where_workers_find_it_is_not_executed",),
@@ -589,14 +589,14 @@ ROWS = (
     ),
     Mutant(
         "a model has no weights that were not hashed",
-        "curation/pack/labels/runtimes.py",
+        "curation/read/runtimes.py",
         '    how.add_session_config_entry("session.model_external_initializers_file_folder_path", _NO_FOLDER)\n',
         "",
         ("tests/pack/labels/test_model.py::test_weights_in_another_file_which_the_hash_says_nothing_of_are_refused",),
     ),
     Mutant(
         "a model of torch runs on one core",
-        "curation/pack/labels/runtimes.py",
+        "curation/read/runtimes.py",
         "torch.set_num_threads(1)",
         "torch.set_num_threads(before)",
         (
