@@ -107,7 +107,8 @@ def load_grown(store: Store, key: str, dataset: Dataset) -> tuple[Locations, tup
     if about is None:
         raise DamageError(f"{where}: not written by `curate`: columns {table.schema.names}, expected {SCHEMA.names} …")
     user_columns = dataset.recipe.places.columns
-    names = SCHEMA.names + (about.get("columns", []) if user_columns is None else user_columns)
+    made = dataset.recipe.places.made_columns
+    names = SCHEMA.names + (about.get("columns", []) if user_columns is None else [*user_columns, *made])
     for what, want in (("dataset", dataset.name), ("places_digest", dataset.places_digest())):
         if about[what] != want:
             changed = "; ".join(changes(about["places"], dataset.places_parts())) if "places" in about else ""

@@ -358,6 +358,7 @@ class Dataset:
             **({"children": r.children.model_dump(mode="json", exclude={"sources"})} if r.children else {}),
             "seed": r.seed,
             "file": hashlib.sha256(content).hexdigest(),
+            **({"balance": files.sha256_of(r.places.balance.path(self.path))} if r.places.balance else {}),
             **({"atlas": tables} if (tables := self._atlas()) else {}),
         }
 

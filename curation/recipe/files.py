@@ -3,6 +3,8 @@
 In a checkout (and an editable install) they stand at the top level beside the package; a wheel carries them inside it.
 """
 
+import functools
+import hashlib
 from pathlib import Path
 
 from curation.errors import ConfigError
@@ -24,6 +26,18 @@ def folder(name: str) -> Path:
     raise FileNotFoundError(
         f"{name}/: found neither {in_wheel} nor {in_checkout}; the installation is incomplete, reinstall curation"
     )
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's bytes, which may be many: it is read again only where it looks another."""
+    stat = path.stat()
+    return _sha256(path, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.lru_cache(maxsize=8)
+def _sha256(path: Path, _mtime_ns: int, _size: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def beside(recipe: Path, file: str, where: str, most_bytes: int = local.MOST_BYTES) -> Path:

@@ -276,7 +276,7 @@ class Recipe(StrictTable):
             raise ValueError(
                 f"split.unshared: {unknown} are none of the recipe's sources, nor {UNSHARED_CELL!r}: {known}"
             )
-        named = self.places.columns or []
+        named = [*(self.places.columns or []), *self.places.made_columns]
         for where, name in [("annotations", n) for n in self.annotations] + [("places.columns", n) for n in named]:
             if not self._fits(name):
                 its = called(name)
@@ -317,6 +317,8 @@ class Recipe(StrictTable):
 
     def column_fault(self, name: str) -> str:
         """Why no column of a file of places can be called so; empty where one can."""
+        if name in self.places.made_columns:
+            return "[places] has one of that name made"
         if not FORM.fullmatch(name):
             return "its name has no or too many characters of a-z, 0-9, '_' and '-' (1 to 60)"
         if is_ours(name) or not self._fits(name):

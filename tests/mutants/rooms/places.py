@@ -6,6 +6,46 @@ COLUMNS = "tests/places/test_user_columns.py"
 
 ROWS = (
     Mutant(
+        "a balanced draw is never short of a class",
+        "curation/places/sampling.py",
+        "        if not short:\n            break\n        if tried",
+        "        if not short or tried > MOST_TRIED:\n            break\n        if tried",
+        ("tests/places/test_strata.py::test_classes_of_which_there_is_too_little_land_are_told_and_no_draw_is_short",),
+    ),
+    Mutant(
+        "a shorter balanced draw is the beginning of a longer one",
+        "curation/places/sampling.py",
+        "        yield candidates.take(placed.admit(candidates))\n",
+        "        yield candidates.take(placed.admit(candidates)).take(slice(0, 7))\n",
+        (
+            "tests/places/test_strata.py::"
+            "test_a_shorter_draw_is_the_beginning_of_a_longer_however_many_points_are_drawn_at_once",
+        ),
+    ),
+    Mutant(
+        "the bytes of what balances a draw are in its digest",
+        "curation/recipe/dataset.py",
+        '            **({"balance": files.sha256_of(r.places.balance.path(self.path))} if r.places.balance else {}),\n',
+        "",
+        ("tests/places/test_strata.py::test_the_draw_follows_from_the_raster_s_bytes_and_tables_have_what_is_made",),
+    ),
+    Mutant(
+        "beyond a raster no point has a class",
+        "curation/places/strata.py",
+        "inside = (column >= 0) & (row >= 0) & ",
+        "inside = ",
+        (
+            "tests/places/test_strata.py::test_a_class_is_that_of_the_pixel_in_which_a_point_lies_whatever_the_raster_s_crs",
+        ),
+    ),
+    Mutant(
+        "a row with an odd number of columns goes on across the antimeridian",
+        "curation/places/majortom.py",
+        "    column = (column + columns // 2) % columns - columns // 2\n",
+        "",
+        ("tests/places/test_majortom.py::test_cells_are_called_as_the_published_values_say",),
+    ),
+    Mutant(
         "places that are added move none that stand",
         "curation/places/order.py",
         '    return np.searchsorted(np.asarray(sizes, np.int64), rank, side="right")',
