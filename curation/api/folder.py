@@ -219,8 +219,8 @@ class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
             with made._served() as served:
                 made._check_access(served)
                 how = (made.scheduler, made.workers)
-                told = calibrated.lines(made.dataset, served, asked[:1], seasons, found, *how, run_code=run_code)
-                notes = (*notes, *told)
+                reckoned = calibrated.lines(made.dataset, served, asked[:1], seasons, found, *how, run_code=run_code)
+                notes = (*notes, *reckoned)
         notes = (*notes, *([] if file == labels else [foreseen.unknown(made.dataset, every)]))
         return EstimateResult(found, (f"Catalogs: {every.label}.", *notes, *wants, *_special(asked, rows_of_file)))
 

@@ -47,7 +47,7 @@ class Mask:
 
 def facts(source: SourceSpec) -> list[Fact]:
     """What is measured of a mask that a model says, where the source has one of its own, too."""
-    if not isinstance(source, MaskedSource) or source.given is None:
+    if not isinstance(source, MaskedSource) or source.own_mask is None:
         return []
     s, share = source.name, "share of the patch's pixels that are neither cloud, shadow nor invalid by the"
     both = (
@@ -55,7 +55,7 @@ def facts(source: SourceSpec) -> list[Fact]:
     )
     of = "; of several acquisitions their mean" if not source.pick.has_one_scene and not source.pick.most_steps else ""
     return [
-        Fact(f"{s}_given_clear_fraction", "float32", f"{share} source's own mask, 0 to 1{of}"),
+        Fact(f"{s}_own_clear_fraction", "float32", f"{share} source's own mask, 0 to 1{of}"),
         Fact(f"{s}_model_clear_fraction", "float32", f"{share} model alone, 0 to 1{of}"),
         Fact(f"{s}_mask_agreement", "float32", f"{both}, 0 to 1{of}"),
     ]
@@ -64,7 +64,7 @@ def facts(source: SourceSpec) -> list[Fact]:
 def own_clear(source: SourceSpec) -> list[int]:
     """Codes of the source's own mask that are ground, for sure, whoever says what its patches' mask is."""
     if isinstance(source, MaskedSource):
-        return source.given.clear if source.given else []
+        return source.own_mask.clear if source.own_mask else []
     return source.clear
 
 
@@ -92,27 +92,27 @@ def read(slab: Slab, source: Source, place: Location, scenes: Sequence[Scene]) -
     if not isinstance(spec, MaskedSource):
         return Mask(source.files.pixels(slab, source, place, source.mask, scenes)[0])
     said = _said(slab, source, spec, place, scenes)
-    if spec.given is None:
+    if spec.own_mask is None:
         return Mask(said[None])
     of = dataclasses.replace(source, arrays=_arrays(spec))
-    own, _ = source.files.pixels(slab, of, place, _GIVEN, scenes)
-    given = spec.given.codes(own[0], scenes[0].id)
-    one, other = np.isin(given, SEEN), np.isin(said, SEEN)
-    both = (given != CODE_OF["invalid"]) & (said != CODE_OF["invalid"])
+    found, _ = source.files.pixels(slab, of, place, _OWN, scenes)
+    own = spec.own_mask.codes(found[0], scenes[0].id)
+    one, other = np.isin(own, SEEN), np.isin(said, SEEN)
+    both = (own != CODE_OF["invalid"]) & (said != CODE_OF["invalid"])
     compared = {
-        "given_clear_fraction": float(one.mean()),
+        "own_clear_fraction": float(one.mean()),
         "model_clear_fraction": float(other.mean()),
         "mask_agreement": float((one == other)[both].mean()) if both.any() else None,
     }
-    return Mask((worse(given, said) if spec.by_model.joined else said)[None], compared)
+    return Mask((worse(own, said) if spec.by_model.joined else said)[None], compared)
 
 
-_GIVEN = "given"
+_OWN = "own mask"
 
 
 def _arrays(spec: MaskedSource) -> dict[str, ArraySpec]:
     """What is read for a mask that is made: its input by band, and the source's own mask."""
-    own = {_GIVEN: spec.given.array} if spec.given else {}
+    own = {_OWN: spec.own_mask.array} if spec.own_mask else {}
     return {**{_input(b): a for b, a in spec.input_arrays().items()}, **own}
 
 
@@ -163,9 +163,9 @@ def model_of(store: Store, spec: MaskedSource, size: float) -> Run:
     its, mask = spec.by_model, spec.mask
     assert mask is not None
     where = f"model {its.name} of {spec.name}'s mask"
-    here = modelfiles.version_of(modelfiles.runtime_of(its.name, where), where)
-    if here != its.runtime:
-        raise ConfigError(f"{where}: here is {here}, and cubes are made with {its.runtime}: install that")
+    installed = modelfiles.version_of(modelfiles.runtime_of(its.name, where), where)
+    if installed != its.runtime:
+        raise ConfigError(f"{where}: {installed} is installed, and cubes are made with {its.runtime}: install that")
     px, key = _padded(mask.px(size), its.multiple_px), paths.model(its.sha256)
     return runtimes.loaded(store, key, its.sha256, its.name, px, len(its.bands), len(its.output))
 

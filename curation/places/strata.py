@@ -77,9 +77,10 @@ def read(path: Path, spec: BalanceSpec, where: str) -> Strata:
     """
     try:
         with rasterio.open(path) as file:
-            if file.count != 1 or file.crs is None or np.dtype(file.dtypes[0]).kind not in "iu":
+            dtype = np.dtype(file.dtypes[0])
+            if file.count != 1 or file.crs is None or dtype.kind not in "iu":
                 raise ConfigError(
-                    f"{where}: {file.count} bands of {file.dtypes[0]}, CRS {file.crs}; expected a raster of classes: one "
+                    f"{where}: {file.count} bands of {dtype}, CRS {file.crs}; expected a raster of classes: one "
                     "band of whole numbers, with a CRS"
                 )
             if file.width * file.height > MOST_PX:

@@ -48,7 +48,7 @@ class MaskModel(StrictTable):
     """Where that lies on the client."""
 
 
-class GivenMask(StrictTable):
+class OwnMask(StrictTable):
     """The source's own mask, on the grid of the one that is made."""
 
     array: ArraySpec
@@ -78,25 +78,25 @@ class MaskedSource(SourceSpec):
     """A source whose mask is made where it is read: its array is no file's, its codes are those of `CODE_OF`."""
 
     by_model: MaskModel
-    given: GivenMask | None = None
+    own_mask: OwnMask | None = None
     """Its own mask, where it has one: read beside, so that both can be compared."""
 
     def files_of(self, arrays: Sequence[ArraySpec]) -> list[str]:
         """Those of the arrays that are no made mask, then its own mask's, and those that the model is given."""
         bands = super().files_of([a for a in arrays if not a.is_mask])
-        own = self.given.array.bands if self.given else []
+        own = self.own_mask.array.bands if self.own_mask else []
         return list(dict.fromkeys([*bands, *own, *self.by_model.bands]))
 
     def values(self, band: str) -> Values:
         """Of its own mask, too, which is none of its arrays."""
-        if self.given is not None and band in self.given.array.bands:
-            return self.given.array.values(band)
+        if self.own_mask is not None and band in self.own_mask.array.bands:
+            return self.own_mask.array.values(band)
         return super().values(band)
 
     def read_first(self) -> list[ArraySpec]:
         """Its own mask, and the bands that the model is given, as they lie in files."""
         of = [(b, a) for a in self.arrays if not a.is_mask for b in a.bands if b in self.by_model.bands]
-        own = [self.given.array] if self.given else []
+        own = [self.own_mask.array] if self.own_mask else []
         return [*own, *(a.model_copy(update={"bands": [b]}) for b, a in of)]
 
     def input_arrays(self) -> dict[str, ArraySpec]:
@@ -124,17 +124,17 @@ def used(spec: SourceSpec, use: UseSpec, path: Path) -> SourceSpec:
         return picked(spec, use, path)
     where = f"{path}: [sources.{spec.name}.mask]"
     file = files.beside(path, use.mask.model, f"{where} model = {use.mask.model!r}", modelfiles.MOST_BYTES)
-    given, made = spec.mask, _array(spec, use.mask, where)
-    if use.mask.joined and given is None:
+    own, made = spec.mask, _array(spec, use.mask, where)
+    if use.mask.joined and own is None:
         raise ConfigError(f"{where} joined: {spec.title} has no mask of its own to join; leave it out")
-    own = {name: getattr(spec, name) for name in CODE_SETS}
+    sets = {name: getattr(spec, name) for name in CODE_SETS}
     changes: dict[str, Any] = {
         "arrays": [*(a for a in spec.arrays if not a.is_mask), made],
-        "bands": {b: v for b, v in spec.bands.items() if given is None or b not in given.bands},
+        "bands": {b: v for b, v in spec.bands.items() if own is None or b not in own.bands},
         **{name: [code] for name, code in CODE_OF.items()},
         "legend": None,
         "by_model": _model(spec, use.mask, file, where),
-        "given": None if given is None else GivenMask(array=given.model_copy(update=_pixels(made)), **own),
+        "own_mask": None if own is None else OwnMask(array=own.model_copy(update=_pixels(made)), **sets),
     }
     found = varied(spec, changes | ({} if use.pick is None else {"pick": use.pick}), path, MaskedSource)
     if not found.kind.composes or found.pick.follows is not None or found.timeless:
@@ -170,12 +170,12 @@ def _model(spec: SourceSpec, its: MaskModelSpec, file: Path, where: str) -> Mask
 
 def _array(spec: SourceSpec, its: MaskModelSpec, where: str) -> ArraySpec:
     """The mask that is made."""
-    given = spec.mask
-    if given is None and its.res_m is None:
+    own = spec.mask
+    if own is None and its.res_m is None:
         raise ConfigError(f"{where}: {spec.title} has no mask, whose pixels it would have: say res_m")
-    pixels = {"res_m": its.res_m} if its.res_m is not None or given is None else _pixels(given)
-    own = {"bands": [MASK], "suffix": MASK, "role": "mask", "dtype": "uint8", "nodata": CODE_OF["invalid"]}
-    return ArraySpec.model_validate({**pixels, **own, "unit": "code", "up": "nearest", "down": "mode"})
+    pixels = {"res_m": its.res_m} if its.res_m is not None or own is None else _pixels(own)
+    rest = {"bands": [MASK], "suffix": MASK, "role": "mask", "dtype": "uint8", "nodata": CODE_OF["invalid"]}
+    return ArraySpec.model_validate({**pixels, **rest, "unit": "code", "up": "nearest", "down": "mode"})
 
 
 def _pixels(array: ArraySpec) -> dict[str, Any]:

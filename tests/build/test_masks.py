@@ -17,7 +17,7 @@ from curation.errors import ConfigError, DamageError, ReadError
 from curation.read import runtimes
 from curation.recipe import modelfiles
 from curation.recipe.dataset import load_dataset
-from curation.recipe.masked import GivenMask, MaskedSource, worse
+from curation.recipe.masked import MaskedSource, OwnMask, worse
 from curation.recipe.values import CODE_OF
 from curation.report import estimate
 from curation.store import paths
@@ -86,7 +86,7 @@ def test_a_mask_is_what_the_model_says_of_bands_on_its_grid_alone_or_with_the_so
         facts = found.facts_of(name)
         is_clear = said != CODE_OF["cloudy"]
         assert facts["s2l2a_model_clear_fraction"] == pytest.approx(is_clear.mean())
-        assert facts["s2l2a_given_clear_fraction"] == (own == 1).mean()
+        assert facts["s2l2a_own_clear_fraction"] == (own == 1).mean()
         assert facts["s2l2a_mask_agreement"] == pytest.approx((is_clear == (own == 1)).mean())
         np.testing.assert_array_equal(found.pixels("s2l2a_10m", name)[0], tiny.crop(tiny.dn("B02", 10), 10, row, col))
     # By SCL the scene of the 16th is cloudy at the first place; by the model it is as clear as the other, and nearer.
@@ -113,7 +113,7 @@ def test_a_composite_is_of_what_the_model_calls_clear_and_a_patch_s_side_may_be_
         facts = found.facts_of(name)
         assert facts["s2l2a_model_clear_fraction"] == pytest.approx(is_clear.mean())
         assert (
-            facts["s2l2a_given_clear_fraction"] == {(0, 0): 0.5, (0, 3): 0, (2, 3): 1, (1, 4): 0.5}[row, col]
+            facts["s2l2a_own_clear_fraction"] == {(0, 0): 0.5, (0, 3): 0, (2, 3): 1, (1, 4): 0.5}[row, col]
         )  # of both
     assert found.pixels("s2l2a_count_20m", tiny.name(0, 3)).max() == 2  # though SCL calls both cloudy
 
@@ -190,7 +190,12 @@ def test_a_source_without_a_mask_gets_one_and_one_that_goes_with_another_none(wo
     curate.world.recipe.write_text(text.replace("[sources]\n", f"[sources]\n{bare}"))
     spec = load_dataset(str(curate.world.recipe)).specs["s2l1c"]
     assert isinstance(spec, MaskedSource)
-    assert (spec.given, spec.mask and spec.mask.res_m, masks.facts(spec), masks.own_clear(spec)) == (None, 20, [], [])
+    assert (spec.own_mask, spec.mask and spec.mask.res_m, masks.facts(spec), masks.own_clear(spec)) == (
+        None,
+        20,
+        [],
+        [],
+    )
     assert "mask" not in spec.files_of(spec.arrays)
     for changed, said in [
         (bare.replace(", res_m = 20", ""), "has no mask, whose pixels it would have: say res_m"),
@@ -210,7 +215,7 @@ def test_of_two_masks_the_worse_is_believed_and_codes_of_no_set_are_an_error(wor
     np.testing.assert_array_equal(worse(one, other), np.vectorize(lambda a, b: min(a, b, key=rank.get))(one, other))
     s2l2a = load_dataset("ssl4eo-s").specs["s2l2a"]
     sets = {n: getattr(s2l2a, n) for n in CODE_OF}
-    given = GivenMask(array=s2l2a.mask, **sets)
+    given = OwnMask(array=s2l2a.mask, **sets)
     found = given.codes(np.arange(12), "scene")
     assert all(found[c] == CODE_OF[n] for n, its in sets.items() for c in its)
     with pytest.raises(ReadError, match=r"holds codes \[99\]"):

@@ -548,13 +548,6 @@ ROWS = (
         ("tests/pack/labels/test_model.py::test_input_is_torch_s_bilinear_and_the_notebook_s_formula",),
     ),
     Mutant(
-        "other bytes than were named are not executed",
-        "curation/read/runtimes.py",
-        "            if (found := hashlib.sha256(data).hexdigest()) != sha256:",
-        "            if False and (found := hashlib.sha256(data).hexdigest()):",
-        ("tests/pack/labels/test_model.py::test_a_model_that_was_replaced_where_workers_find_it_is_not_executed",),
-    ),
-    Mutant(
         "requests to Earth Engine bring its own token, over what this project trusts",
         "curation/pack/labels/earthengine.py",
         "ExplicitSession(Retry(0, read=False), pool_maxsize=at_once, pool_block=True)",
@@ -586,22 +579,6 @@ ROWS = (
         "                _forget(opened)\n",
         "                pass\n",
         ("tests/pack/labels/test_earthengine.py::test_who_was_refused_is_let_in_with_another_account_by_the_next_run",),
-    ),
-    Mutant(
-        "a model has no weights that were not hashed",
-        "curation/read/runtimes.py",
-        '    how.add_session_config_entry("session.model_external_initializers_file_folder_path", _NO_FOLDER)\n',
-        "",
-        ("tests/pack/labels/test_model.py::test_weights_in_another_file_which_the_hash_says_nothing_of_are_refused",),
-    ),
-    Mutant(
-        "a model of torch runs on one core",
-        "curation/read/runtimes.py",
-        "torch.set_num_threads(1)",
-        "torch.set_num_threads(before)",
-        (
-            "tests/pack/labels/test_model.py::test_a_model_of_torch_runs_on_one_core_and_the_process_has_its_own_afterwards",
-        ),
     ),
     Mutant(
         "a dry run executes no model",

@@ -23,13 +23,6 @@ ROWS = (
         ),
     ),
     Mutant(
-        "the bytes of what balances a draw are in its digest",
-        "curation/recipe/dataset.py",
-        '            **({"balance": files.sha256_of(r.places.balance.path(self.path))} if r.places.balance else {}),\n',
-        "",
-        ("tests/places/test_strata.py::test_the_draw_follows_from_the_raster_s_bytes_and_tables_have_what_is_made",),
-    ),
-    Mutant(
         "beyond a raster no point has a class",
         "curation/places/strata.py",
         "inside = (column >= 0) & (row >= 0) & ",

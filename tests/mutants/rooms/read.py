@@ -4,6 +4,36 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "a number of a class that a model does not have is told",
+        "curation/read/runtimes.py",
+        "if not 0 <= found.min() <= found.max() < classes:",
+        "if False:",
+        ("tests/build/test_masks.py::test_a_model_may_answer_with_numbers_of_classes_and_no_others",),
+    ),
+    Mutant(
+        "a model has no weights that were not hashed",
+        "curation/read/runtimes.py",
+        '    how.add_session_config_entry("session.model_external_initializers_file_folder_path", _NO_FOLDER)\n',
+        "",
+        ("tests/pack/labels/test_model.py::test_weights_in_another_file_which_the_hash_says_nothing_of_are_refused",),
+    ),
+    Mutant(
+        "a model of torch runs on one core",
+        "curation/read/runtimes.py",
+        "torch.set_num_threads(1)",
+        "torch.set_num_threads(before)",
+        (
+            "tests/pack/labels/test_model.py::test_a_model_of_torch_runs_on_one_core_and_the_process_has_its_own_afterwards",
+        ),
+    ),
+    Mutant(
+        "other bytes than were named are not executed",
+        "curation/read/runtimes.py",
+        "            if (found := hashlib.sha256(data).hexdigest()) != sha256:",
+        "            if False and (found := hashlib.sha256(data).hexdigest()):",
+        ("tests/pack/labels/test_model.py::test_a_model_that_was_replaced_where_workers_find_it_is_not_executed",),
+    ),
+    Mutant(
         "what says neither yes nor no of the offset is not taken for no",
         "curation/read/radiometry.py",
         '    if said not in ("true", "false", "1", "0", "none"):',

@@ -4,6 +4,20 @@ from tests.mutants.row import Mutant
 
 ROWS = (
     Mutant(
+        "the bytes of what balances a draw are in its digest",
+        "curation/recipe/dataset.py",
+        '            **({"balance": files.sha256_of(r.places.balance.path(self.path))} if r.places.balance else {}),\n',
+        "",
+        ("tests/places/test_strata.py::test_the_draw_follows_from_the_raster_s_bytes_and_tables_have_what_is_made",),
+    ),
+    Mutant(
+        "of two masks that are joined the worse is believed",
+        "curation/recipe/masked.py",
+        "np.where(order[one] <= order[other], one, other)",
+        "one",
+        ("tests/build/test_masks.py::test_of_two_masks_the_worse_is_believed_and_codes_of_no_set_are_an_error",),
+    ),
+    Mutant(
         "pixels cover the whole footprint",
         "curation/recipe/footprint.py",
         "return math.ceil(size / step - _WHOLE)",
@@ -175,7 +189,7 @@ ROWS = (
     ),
     Mutant(
         "code lies in the folder of its recipe",
-        "curation/recipe/annotations.py",
+        "curation/recipe/files.py",
         "    if not path.is_relative_to(folder):\n",
         "    if False:\n",
         ("tests/pack/test_annotate.py::test_a_function_that_is_not_there_is_told_before_anything_is_read",),
