@@ -13,6 +13,7 @@ from pydantic import Field
 
 from curation.errors import ConfigError, ReadError
 from curation.recipe import files, modelfiles
+from curation.recipe.facts import Number
 from curation.recipe.maskmodel import MaskModelSpec, SetName
 from curation.recipe.schema import UseSpec
 from curation.recipe.sources import CODE_SETS, ArraySpec, SourceSpec
@@ -86,6 +87,16 @@ class MaskedSource(SourceSpec):
         bands = super().files_of([a for a in arrays if not a.is_mask])
         own = self.own_mask.array.bands if self.own_mask else []
         return list(dict.fromkeys([*bands, *own, *self.by_model.bands]))
+
+    def compared(self) -> list[Number]:
+        """What is told of a dataset of both masks, where it has one of its own, too."""
+        if self.own_mask is None:
+            return []
+        return [
+            Number("clear % by its own mask", f"{self.name}_own_clear_fraction", 100),
+            Number("clear % by the model", f"{self.name}_model_clear_fraction", 100),
+            Number("% of which both masks say the same", f"{self.name}_mask_agreement", 100),
+        ]
 
     def values(self, band: str) -> Values:
         """Of its own mask, too, which is none of its arrays."""

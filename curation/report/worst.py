@@ -31,7 +31,7 @@ from curation.work.progress import Counting
 
 ALL = "all"
 
-MORE_IS_BETTER = ("clear_fraction", "valid_fraction", "fraction_valid", "shift_peak")
+MORE_IS_BETTER = ("clear_fraction", "valid_fraction", "fraction_valid", "shift_peak", "mask_agreement")
 """Facts of which the lowest are the worst, by what their names end in; of all others those that are furthest from zero."""
 
 

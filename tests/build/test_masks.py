@@ -19,7 +19,8 @@ from curation.recipe import modelfiles
 from curation.recipe.dataset import load_dataset
 from curation.recipe.masked import MaskedSource, OwnMask, worse
 from curation.recipe.values import CODE_OF
-from curation.report import estimate
+from curation.report import estimate, measurements
+from curation.report.survey import survey
 from curation.store import paths
 from tests import world as tiny
 from tests.pack.labels import stand_in
@@ -89,6 +90,10 @@ def test_a_mask_is_what_the_model_says_of_bands_on_its_grid_alone_or_with_the_so
         assert facts["s2l2a_own_clear_fraction"] == (own == 1).mean()
         assert facts["s2l2a_mask_agreement"] == pytest.approx((is_clear == (own == 1)).mean())
         np.testing.assert_array_equal(found.pixels("s2l2a_10m", name)[0], tiny.crop(tiny.dn("B02", 10), 10, row, col))
+    of = survey(curate.dataset, curate.store)
+    said_of = {m.name: m.cells[0].split(" ")[0] for m in measurements.quality(of)}
+    each = [found.facts_of(tiny.name(*place))["s2l2a_mask_agreement"] for place in PLACES]
+    assert said_of["% of which both masks say the same"] == f"{100 * np.median(each):.3g}"
     # By SCL the scene of the 16th is cloudy at the first place; by the model it is as clear as the other, and nearer.
     assert {*np.unique([rule(*place) for place in PLACES])} == {CODE_OF[name] for name in CLASSES}
     assert chosen[2, 3] == "2021-07-16"
