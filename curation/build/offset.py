@@ -17,6 +17,7 @@ from curation.model import Scene
 from curation.read import radiometry
 from curation.read.reader import Asset, Read
 from curation.recipe.facts import Fact
+from curation.recipe.masked import read_first
 from curation.recipe.sources import ArraySpec
 
 _MOST_LOOKS = 4096
@@ -121,7 +122,7 @@ def _asked(source: Source, scene: Scene, judge: Judge | None) -> list[tuple[str,
         return []
     measured = [(source, scene, a) for a in source.arrays.values() if a.unit == radiometry.UNIT]
     by, its = judge or (source, scene)
-    masks = [(by, its, a) for a in by.spec.read_first() if a.is_mask]
+    masks = [(by, its, a) for a in read_first(by.spec) if a.is_mask]
     return [(b, asset, a) for of, at, a in [*measured, *masks] for b in a.bands for asset in assets_of(of, b, [at])]
 
 

@@ -104,12 +104,6 @@ class MaskedSource(SourceSpec):
             return self.own_mask.array.values(band)
         return super().values(band)
 
-    def read_first(self) -> list[ArraySpec]:
-        """Its own mask, and the bands that the model is given, as they lie in files."""
-        of = [(b, a) for a in self.arrays if not a.is_mask for b in a.bands if b in self.by_model.bands]
-        own = [self.own_mask.array] if self.own_mask else []
-        return [*own, *(a.model_copy(update={"bands": [b]}) for b, a in of)]
-
     def input_arrays(self) -> dict[str, ArraySpec]:
         """Band → the array that it is read as for the model: on the mask's grid, resampled as its own array is."""
         mask = self.mask
@@ -117,6 +111,18 @@ class MaskedSource(SourceSpec):
         grid = {"res_m": mask.res_m, "size_px": mask.size_px}
         of = {b: a for a in self.arrays if not a.is_mask for b in a.bands}
         return {b: of[b].model_copy(update={"bands": [b], **grid}) for b in self.by_model.bands}
+
+
+def read_first(spec: SourceSpec) -> list[ArraySpec]:
+    """What is read of all candidates, before any is chosen, as it lies in files.
+
+    The source's mask; where a model says that, its own, where it has one, and the bands that the model is given.
+    """
+    if not isinstance(spec, MaskedSource):
+        return [a for a in spec.arrays if a.is_mask]
+    of = [(b, a) for a in spec.arrays if not a.is_mask for b in a.bands if b in spec.by_model.bands]
+    own = [spec.own_mask.array] if spec.own_mask else []
+    return [*own, *(a.model_copy(update={"bands": [b]}) for b, a in of)]
 
 
 def used(spec: SourceSpec, use: UseSpec, path: Path) -> SourceSpec:

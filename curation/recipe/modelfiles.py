@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -29,7 +30,7 @@ def runtime_of(name: str, where: str) -> Runtime:
 
 def version_of(runtime: Runtime, where: str) -> str:
     """A runtime with its version, `onnxruntime 1.20.1`. Raises ConfigError where it is not installed."""
-    try:
-        return f"{runtime} {metadata.version(runtime)}"
-    except metadata.PackageNotFoundError:
-        raise ConfigError(f"{where}: wants {runtime}, which is not installed: pip install {runtime}") from None
+    for package in (runtime, f"{runtime}-gpu"):  # which has the same modules
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return f"{runtime} {metadata.version(package)}"
+    raise ConfigError(f"{where}: wants {runtime}, which is not installed: pip install {runtime}")

@@ -391,10 +391,6 @@ class SourceSpec(StrictTable):
         """What one of its bands is."""
         return self.bands.get(band) or BandSpec(name=f"{self.name}.{band.lower()}")
 
-    def read_first(self) -> list[ArraySpec]:
-        """What is read of all candidates, before any is chosen: its mask."""
-        return [a for a in self.arrays if a.is_mask]
-
     def files_of(self, arrays: Sequence[ArraySpec]) -> list[str]:
         """Bands of which files are read where some of its arrays are wanted."""
         return [b for a in arrays for b in a.bands]

@@ -19,6 +19,7 @@ from curation.places.regions import Region
 from curation.read.image import COARSE_BLOCKS
 from curation.recipe import sourcefiles
 from curation.recipe.forms import CatalogForm
+from curation.recipe.masked import read_first
 from curation.recipe.sources import ArraySpec
 from curation.scenes import candidates
 from curation.store.ledger import Ledger, cube_names
@@ -68,7 +69,7 @@ def of_cube(run: Run, cube: Cube) -> Estimate:
         most = spec.pick.most_scenes(cube.dataset.recipe.quality)
         scenes += todo * max(most, MASKS_PER_PATCH if spec.mask else 1)
         # What says masks is read of all candidates; whatever that is, the coarse look has the source's own bands and mask.
-        first = [(a, max(most, MASKS_PER_PATCH), a.is_mask) for a in spec.read_first()]
+        first = [(a, max(most, MASKS_PER_PATCH), a.is_mask) for a in read_first(spec)]
         then = [(a, most, True) for a in cube.dataset.read[spec.name].values() if not a.is_mask]
         for array, times, is_looked_at in [*first, *then]:
             windows = todo * len(array.bands) * times

@@ -22,6 +22,7 @@ from curation.recipe.values import CODE_OF
 from curation.report import estimate, measurements
 from curation.report.survey import survey
 from curation.store import paths
+from curation.verify.unreferred import unreferred
 from tests import world as tiny
 from tests.pack.labels import stand_in
 from tests.run import Curate
@@ -153,10 +154,12 @@ def test_a_cube_follows_from_the_model_s_bytes_and_from_what_executes_them(world
     stand_in.written(file, WEIGHTS, BIAS + 0.1, "NCHW")
     assert curate("build", "--season", "summer", "--run-code") == 2
     assert "by_model.sha256 was" in capsys.readouterr().err
+    key = paths.model(hashlib.sha256(stood).hexdigest())
+    assert [its.keys for its in unreferred(curate.dataset, curate.store)] == [(key,)]
     file.write_bytes(stood)
-    sha256, runtimes_models = hashlib.sha256(stood).hexdigest(), runtimes._models
-    runtimes_models.clear()
-    stored = curate.folder / paths.model(sha256)
+    assert unreferred(curate.dataset, curate.store) == []
+    runtimes._models.clear()
+    stored = curate.folder / key
     assert stored.read_bytes() == stood
     stored.write_bytes(stood[:-1] + b"\0")
     with pytest.raises(DamageError, match="it is not executed"):
