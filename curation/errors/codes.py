@@ -14,6 +14,8 @@ class Code(StrEnum):
     """The season lies around a date of the location, which has none."""
     PARTIAL_COVERAGE = "partial_coverage"
     """Scenes touch the patch, none covers it wholly."""
+    TOO_FEW = "too_few"
+    """The pick takes the nth of the scenes that are good enough, and there are fewer."""
     WRONG_SIDE = "wrong_side"
     """Scenes cover the patch in the season, all before (after) its anchor where the pick wants one after (before)."""
     CLOUDY = "cloudy"
@@ -76,6 +78,8 @@ class Code(StrEnum):
     """Of a row of a file of places: an earlier row has the very grid, so that both would be the same sample."""
     REPEATED = "repeated"
     """Of a row of a file of places: an earlier row has the same id and grid."""
+    LITTLE_COVERED = "little_covered"
+    """Of a square of an area in a file of places: the area covers less of it than the recipe wants."""
     TAKEN_OUT = "taken_out"
     """Of a location that is packed: `[exclude]` of the recipe names it, with a reason in words."""
     ANNOTATION_FAILED = "annotation_failed"
@@ -101,6 +105,7 @@ CODE_HELP: dict[Code, str] = {
     Code.NO_DATE: "the season lies around a date of the location, and the file of places has none for it",
     Code.PARTIAL_COVERAGE: "scenes touch the patch, none covers it wholly",
     Code.WRONG_SIDE: "scenes cover the patch in the season, none on the side of its anchor that the pick wants",
+    Code.TOO_FEW: "fewer scenes are good enough than the pick counts to",
     Code.CLOUDY: "no covering scene is clear enough on the patch",
     Code.DOUBTFUL: "the mask is unsure of too much of the patch (unclassified)",
     Code.SNOWY: "the mask calls more of the patch snow than the recipe allows",
@@ -131,6 +136,7 @@ CODE_HELP: dict[Code, str] = {
     Code.OUTSIDE_REGIONS: "a given place whose centre lies in none of the regions",
     Code.SAME_GRID: "a given place on the very grid of an earlier one: both would be the same sample",
     Code.REPEATED: "a row of given places with the id and grid of an earlier one",
+    Code.LITTLE_COVERED: "a square of which the area of its row covers less than the recipe wants",
     Code.TAKEN_OUT: "a location that the recipe excludes by its id, for a reason of its own",
     Code.ANNOTATION_FAILED: "an annotation could not be made of a sample; its shard is not written",
     Code.CODE_UNASKED: "the recipe names Python code, and nobody said that it may be executed",
@@ -145,6 +151,7 @@ CODE_HELP: dict[Code, str] = {
 
 VALUE_HELP: dict[Code, str] = {
     Code.PARTIAL_COVERAGE: "covered fraction {:.3g}",
+    Code.TOO_FEW: "good enough: {:.0f}",
     Code.CLOUDY: "clear fraction {:.3g}",
     Code.DOUBTFUL: "doubtful fraction {:.3g}",
     Code.SNOWY: "snow fraction {:.3g}",

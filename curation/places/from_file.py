@@ -21,8 +21,11 @@ from curation.errors.codes import Code
 from curation.model import LOCATION_ID
 from curation.places import grid, grids, shapes, tablefile, user_columns
 from curation.places.grids import Floats, Ints, Places
+from curation.places.tablefile import PlacesTable
 from curation.places.user_columns import Carried
+from curation.recipe.columns import called
 from curation.recipe.schema import Recipe
+from curation.recipe.seasons import DatedSeasonSpec
 
 ID_COLUMNS = ("id", "location_id", "sample_id")
 """Where ids are looked for, in order."""
@@ -41,7 +44,10 @@ _READ = {*ID_COLUMNS, *CRS_COLUMNS, *(c for pair in POINT_COLUMNS for c in pair)
 TOLERANCE_M = 0.05
 """A footprint is a square on a grid where its outline strays from one by no more."""
 
-_OTHER_SHAPES = "where they are no footprints say [places] shapes = 'centre' (a patch around each) or 'cover'"
+_OTHER_SHAPES = "where they are no footprints say [places] shapes = 'centre' (a patch around each), 'cover' or 'tile'"
+
+COVERED_PCT = "covered_pct"
+"""The column of squares of areas: the per cent of the square that its area covers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,7 @@ class PlacesFile:
     places: Places
     """Their grids."""
     reasons: list[Code | None]
-    """Why a place is none of its own: `same_grid` or `repeated`; None of the others."""
+    """Why a place is none of its own: `same_grid`, `repeated` or `little_covered`; None of the others."""
     rows: Ints
     """Which row each is of, counted from 0."""
     count: int
@@ -76,7 +82,7 @@ def read(path: Path, size_m: float, recipe: Recipe | None = None) -> PlacesFile:
     - points (geometry, or columns `lon` and `lat`, `longitude` and `latitude`, …): snapped as draws are.
 
     Where the recipe says `shapes`, a geometry is none of these: a patch lies around the centre of each, or squares of the
-    lattice cover it (`shapes`); with a given id their ids are it and a number.
+    lattice cover it, or lie side by side on it (`shapes`); with a given id their ids are it and a number.
 
     Ids are kept from `id`, `location_id` or `sample_id`, else they follow from the grid. Of rows with the same grid the
     first is a place: another under the same id `repeated` it (tables with a row per image), one under another id, or under
@@ -95,6 +101,8 @@ def read(path: Path, size_m: float, recipe: Recipe | None = None) -> PlacesFile:
     if not len(table):
         raise ConfigError(f"{path}: no rows; expected one per place")
     how = recipe.places.shapes if recipe else None
+    if recipe and how == "tile":
+        return _tiled(read_file, size_m, recipe)
     covering = how == "cover"
     found, rows = _spread(table, how, size_m, path)
     ids = _ids(table, found, rows, size_m, path, covering=covering)
@@ -110,12 +118,55 @@ def _spread(table: pd.DataFrame, how: str | None, size_m: float, path: Path) -> 
     every = np.arange(len(table))
     if how is None:
         return _grids(table, size_m, path), every
+    its = _with_shapes(table, how, path)
+    if how == "cover":
+        return shapes.covering(its, size_m, str(path))
+    return _from_points(*shapes.centres(its, str(path)), size_m, path), every
+
+
+def _with_shapes(table: pd.DataFrame, how: str, path: Path) -> gpd.GeoDataFrame:
+    """The table, of which each row has a shape. Raises ConfigError otherwise."""
     if not isinstance(table, gpd.GeoDataFrame):
         raise ConfigError(f"{path}: [places] shapes = {how!r}: the file has no geometry, expected shapes; leave it out")
     _check_geometry(table, path)
-    if how == "cover":
-        return shapes.covering(table, size_m, str(path))
-    return _from_points(*shapes.centres(table, str(path)), size_m, path), every
+    return table
+
+
+def _tiled(read_file: PlacesTable, size_m: float, recipe: Recipe) -> PlacesFile:
+    """Squares side by side on each area: each is a place, once for each date that seasons lie around.
+
+    So one event after another may be at a place, each with images of its own; of rows of one date, such as two maps of one
+    flood that overlap, the first has the square.
+    """
+    path, frame = read_file.path, read_file.frame
+    table = _with_shapes(frame, "tile", path)
+    if _raw_ids(table) is None:
+        raise ConfigError(
+            f"{path}: [places] shapes = 'tile' wants the id of each area, since one place may lie in several; give it in a "
+            f"column, one of {', '.join(ID_COLUMNS)}"
+        )
+    if taken := [str(c) for c in table if called(str(c)) == COVERED_PCT]:
+        raise ConfigError(f"{path}: column {taken[0]!r}: squares of areas have one of that name; rename it in the file")
+    found, rows, pct = shapes.side_by_side(table, size_m, str(path))
+    ids = _ids(table, found, rows, size_m, path, covering=True)
+    by_place = PlacesTable(
+        table.take(rows).reset_index(drop=True).assign(**{COVERED_PCT: pct}), path, read_file.left_out
+    )
+    its = user_columns.carried(by_place, _used(table), recipe)
+    least = recipe.places.least_covered_pct or 0.0
+    dates = {s.around for s in recipe.seasons.values() if isinstance(s, DatedSeasonSpec)}
+    keys = zip(
+        *(column.tolist() for column in (found.epsg, found.x0_m, found.y0_m)),
+        *(its.columns[name].to_pylist() for name in sorted(dates)),
+        strict=True,
+    )
+    taken_keys: set[tuple[object, ...]] = set()
+    reasons: list[Code | None] = []
+    for key, share in zip(keys, pct.tolist(), strict=True):
+        reasons.append(Code.LITTLE_COVERED if share < least else Code.SAME_GRID if key in taken_keys else None)
+        if reasons[-1] is None:
+            taken_keys.add(key)
+    return PlacesFile(ids, found, reasons, rows, len(table), its)
 
 
 def _used(table: pd.DataFrame) -> set[str]:

@@ -36,9 +36,12 @@ class PlacesSpec(StrictTable):
     """A table or vector file of points, footprints or shapes, relative to the recipe."""
     layer: str | None = Field(default=None, min_length=1, exclude_if=lambda value: value is None)
     """Which layer of the file, where it has several (GeoPackage)."""
-    shapes: Literal["centre", "cover"] | None = Field(default=None, exclude_if=lambda value: value is None)
-    """What patches of shapes are that are no footprints (fields, lines): one around the centre of each, or as many squares
-    of the lattice as cover it. Where left out, polygons are footprints, and have to be squares."""
+    shapes: Literal["centre", "cover", "tile"] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """What patches of shapes are that are no footprints (fields, lines, areas of events): one around the centre of each, as
+    many squares of the lattice as cover it, or a complete grid of squares side by side, in one zone. Where left out,
+    polygons are footprints, and have to be squares."""
+    least_covered_pct: float | None = Field(default=None, ge=0, le=100, exclude_if=lambda value: value is None)
+    """Of `tile`: the least per cent of a square that its area covers; those with less are dropped. Any where left out."""
     columns: list[str] | None = None
     """Columns of the file that locations carry: into the tables of locations and samples, into samples and batches, for
     seasons, labels and a rule of the split. All that can where left out; none where empty."""
@@ -67,6 +70,8 @@ class PlacesSpec(StrictTable):
         for key in ("layer", "shapes"):
             if getattr(self, key) is not None and self.file is None:
                 raise ValueError(f"{key!r} is of a file of places: it goes with 'file', and only with it")
+        if self.least_covered_pct is not None and self.shapes != "tile":
+            raise ValueError("'least_covered_pct' goes with shapes = 'tile', and only with it")
         named = self.columns or []
         if taken := [c for c in named if is_ours(c) or named.count(c) > 1]:
             raise ValueError(

@@ -251,6 +251,26 @@ def test_a_scene_is_taken_by_time_alone_where_the_pick_says_so(dates: Dates, pic
     assert built(with_picks(dates, s2=pick)).scenes == (f"S2A_2021{day}",)
 
 
+def test_the_second_before_is_the_next_good_one_of_another_acquisition_however_the_first_was_found(dates: Dates):
+    # Before the 15th: the 14th has no pixels, the 12th is the first; the 11th is another slice of that very pass.
+    dates.radar("2021-07-14", zeros_m=6_000)
+    first = dates.radar("2021-07-12")
+    dates.radar("2021-07-11")
+    dates.items[-1]["properties"]["s1:datatake_id"] = dates.items[-2]["properties"]["s1:datatake_id"] = "318421"
+    dates.items[-1]["properties"]["datetime"] = "2021-07-12T05:49:35Z"
+    second = dates.radar("2021-07-06")
+    curate = with_picks(dates, s2="", s1="'latest-before'")
+    assert built(curate, "s1rtc").scenes == (first,)
+    counted = "{ name = 'latest-before', nth = 2 }"
+    again = Curate(dates, dates.folder / "again")
+    with_picks(dates, s2="", s1=counted)
+    assert built(again, "s1rtc").scenes == (second,)
+    dates.items = [item for item in dates.items if item["id"] != second]
+    few = Curate(dates, dates.folder / "few")
+    with_picks(dates, s2="", s1=counted)
+    assert (reason(few), built(few, "s1rtc").value) == ("too_few:s1rtc", 1.0)
+
+
 def test_where_no_scene_is_on_the_side_that_is_asked_for_that_is_told(dates: Dates):
     dates.mask("2021-07-10", {})
     curate = with_picks(dates, s2="'first-after'")

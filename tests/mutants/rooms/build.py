@@ -2,6 +2,8 @@
 
 from tests.mutants.row import STORAGE, Mutant
 
+WALK = "tests/build/test_walk.py"
+
 ROWS = (
     Mutant(
         "an image that was enlarged is told",
@@ -140,6 +142,20 @@ ROWS = (
         "return self.snow > MOSTLY_SNOW",
         "return False",
         ("tests/build/test_walk.py::test_a_mask_that_calls_nearly_all_snow_is_believed_only_where_no_other_passes",),
+    ),
+    Mutant(
+        "the second before is not the first again",
+        "curation/build/walk.py",
+        "        if len(self.before) + 1 < self.nth:\n",
+        "        if False:\n",
+        (f"{WALK}::test_the_second_before_is_the_next_good_one_of_another_acquisition_however_the_first_was_found",),
+    ),
+    Mutant(
+        "another slice of a pass is no other acquisition",
+        "curation/build/walk.py",
+        "        if any(rank.at_once(scene, other) for other in self.before):\n",
+        "        if False:\n",
+        (f"{WALK}::test_the_second_before_is_the_next_good_one_of_another_acquisition_however_the_first_was_found",),
     ),
     Mutant(
         "of equal rank the clearest is taken",

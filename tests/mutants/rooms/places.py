@@ -2,6 +2,7 @@
 
 from tests.mutants.row import Mutant
 
+TILED = "tests/places/test_shapes.py"
 COLUMNS = "tests/places/test_user_columns.py"
 
 ROWS = (
@@ -150,6 +151,27 @@ ROWS = (
         "    pitch_m = float(size_m // grid.STEP_M * grid.STEP_M)",
         "    pitch_m = size_m",
         ("tests/places/test_draw.py::test_the_grid_sampler_leaves_no_point_out",),
+    ),
+    Mutant(
+        "squares of an area lie side by side, on the lattice of their own side",
+        "curation/places/tiling.py",
+        "    cells = _cells(shape, size_m, base)\n    cells = cells[np.lexsort",
+        "    cells = _cells(shape, size_m - 20, base)\n    cells = cells[np.lexsort",
+        (f"{TILED}::test_squares_tile_an_area_without_gap_or_overlap_each_on_the_lattice_of_one_zone",),
+    ),
+    Mutant(
+        "a square of which an area covers too little is no place",
+        "curation/places/from_file.py",
+        "Code.LITTLE_COVERED if share < least else",
+        "Code.LITTLE_COVERED if share < 0 else",
+        (f"{TILED}::test_squares_of_an_event_have_its_columns_and_the_covered_share_and_small_shares_are_dropped",),
+    ),
+    Mutant(
+        "two events of one place have its squares both",
+        "curation/places/from_file.py",
+        "        *(its.columns[name].to_pylist() for name in sorted(dates)),\n",
+        "",
+        (f"{TILED}::test_squares_of_an_event_have_its_columns_and_the_covered_share_and_small_shares_are_dropped",),
     ),
     Mutant(
         "no column goes along under a name that two would have",
