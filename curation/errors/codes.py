@@ -70,6 +70,16 @@ class Code(StrEnum):
     """The geoid that heights are told from is not among PROJ's grids on the machine that reads: failed."""
     NO_TILE = "no_tile"
     """A scene's id names no tile, or no time of it is known, so that its image cannot be asked for elsewhere: failed."""
+    BAD_SHAPES = "bad_shapes"
+    """A vector file cannot be read: it is damaged, lacks parts, is not UTF-8, or has no such layer: failed."""
+    NO_CRS = "no_crs"
+    """A vector file does not state where on Earth its coordinates are: failed."""
+    NO_COLUMN = "no_column"
+    """A vector file, or the file of places, has not the column that a source asks shapes by: failed."""
+    NO_SHAPES = "no_shapes"
+    """A layer of a vector file is empty, and its source does not say that it may be: failed."""
+    UNKNOWN_VALUE = "unknown_value"
+    """A shape's column holds what its source says no class of: failed."""
     UPSTREAM = "upstream"
     """Not looked at, because the source it goes with was rejected."""
     OUTSIDE_REGIONS = "outside_regions"
@@ -132,6 +142,11 @@ CODE_HELP: dict[Code, str] = {
     Code.NO_ACCESS: "what lets one in where files lie is not set, or is refused: see what `curate catalogs` prints",
     Code.NO_GEOID: "the geoid that heights are told from is not on the machine that reads: `pyproj sync --file GRID`",
     Code.NO_TILE: "a scene's id tells no tile, or nothing a time, so that its image was not asked for elsewhere",
+    Code.BAD_SHAPES: "a vector file cannot be read: damaged, in parts, not UTF-8, or without the layer that is asked for",
+    Code.NO_CRS: "a vector file states no CRS",
+    Code.NO_COLUMN: "a vector file, or the file of places, has not the column that a source asks shapes by",
+    Code.NO_SHAPES: "a layer of a vector file is empty: say `may_be_empty = true` where that is right",
+    Code.UNKNOWN_VALUE: "a column of a vector file holds a value that its source says no class of",
     Code.UPSTREAM: "not looked at: the source it goes with was rejected",
     Code.OUTSIDE_REGIONS: "a given place whose centre lies in none of the regions",
     Code.SAME_GRID: "a given place on the very grid of an earlier one: both would be the same sample",

@@ -22,8 +22,11 @@ def _one_group(value: str) -> str:
 
 
 class FileForm(StrictTable):
-    """How files of a source are called, in a folder of GeoTIFFs that has no STAC."""
+    """How files of a source are called, in a folder of GeoTIFFs or of vector files that has no STAC."""
 
+    folder: str | None = Field(default=None, min_length=1, exclude=True)
+    """Where they lie, relative to the recipe: the source then asks that folder, unless `--catalog` names another for it.
+    Left out, the catalog that is asked is the folder. What is in it is in digests, and not where it is."""
     pattern: str
     """Regular expression that is looked for in the path of each file, from the folder on, with `/`. Files that have it are
     the source's. Its groups: `band` is the asset (where there is none, each file holds all bands), `time` when it was taken
@@ -53,7 +56,7 @@ class CatalogForm(StrictTable):
     collection: str = ""
     """Its id there; must be there, but with `file`."""
     file: FileForm | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Of a catalog that is a folder of GeoTIFFs: how the source's are called."""
+    """Of a catalog that is a folder of GeoTIFFs or vector files: how the source's are called."""
     query: dict[str, dict[str, float | str | list[str]]] = Field(default_factory=dict)
     """STAC `query` conditions; applied again on our side, since servers have been seen to ignore them."""
     assets: dict[str, str] = Field(default_factory=dict)

@@ -265,6 +265,8 @@ class Kind(StrictTable, ABC):
     """Whether it can take pixels from where relief has displaced them."""
     composes: ClassVar[bool] = False
     """Whether its pixels are measured values on a grid, which those of other scenes may be put together with."""
+    holds_shapes: ClassVar[bool] = False
+    """Whether its files hold shapes, of which pixels are made."""
     keeps_gaps: ClassVar[bool] = False
     """Whether gaps are in its nature: a patch with few valid pixels, or none, is told and not refused."""
 

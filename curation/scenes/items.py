@@ -364,6 +364,8 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
         tile=_spelt("tile", named.get("tile"), spelling.tile),
         datatake=_spelt("datatake", named.get("datatake"), spelling.datatake),
         version=_spelt("version", named.get("version"), versions.dotted),
+        event=_text("event", named.get("event")),
+        image=_text("image", named.get("image")),
         orbit=_whole("orbit", named.get("orbit"), LAST_ORBIT),
         mode=_spelt("mode", named.get("mode"), spelling.mode),
     )

@@ -369,7 +369,7 @@ def _batches(
     if not isinstance(part, GeoTiffs):
         yield from part.batches(form.collection, keys, window, whole)
     elif form.file is not None:
-        yield from part.batches(form.file, keys, timeless=spec.timeless)
+        yield from part.batches(form.file, keys, timeless=spec.timeless, of_shapes=spec.kind.holds_shapes)
 
 
 def _shape(geometry: Any) -> shapely.Geometry | None:
