@@ -265,6 +265,8 @@ class Kind(StrictTable, ABC):
     """Whether it can take pixels from where relief has displaced them."""
     composes: ClassVar[bool] = False
     """Whether its pixels are measured values on a grid, which those of other scenes may be put together with."""
+    has_heights: ClassVar[bool] = False
+    """Whether its first band is heights, metres."""
     keeps_gaps: ClassVar[bool] = False
     """Whether gaps are in its nature: a patch with few valid pixels, or none, is told and not refused."""
 
