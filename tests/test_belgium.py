@@ -1,6 +1,7 @@
 """One real site: 118 Sentinel-2 dates with real cloud, 159 of Sentinel-1. Pixels are compared one by one."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,21 @@ def test_labels_that_no_catalog_has_are_unknown_not_zeros(root: Path):
     assert sample["season_ok"].all() if "dynamicworld_10m" not in sample else True
 
 
+def test_an_index_of_real_pixels_is_numpy_s_of_the_files(root: Path, items, shared: Path, tmp_path: Path):
+    shutil.copytree(root.parent, tmp_path / "root")
+    (tmp_path / "places.csv").write_bytes((RECIPE.parent / "places.csv").read_bytes())
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(f'{RECIPE.read_text()}\n[derived]\nndvi = "(s2.b08 - s2.b04) / (s2.b08 + s2.b04)"\n')
+    flags = ["--dataset", str(recipe), "--root", str(tmp_path / "root"), "--scheduler", "none"]
+    assert main.main(["pack", *flags, "--catalog", str(shared / "data" / "real-archive-belgium" / "items.json")]) == 0
+    sample = next(iter(open_shards(str(tmp_path / "root" / "belgium" / "shards"), "train", fields=["ndvi"])))
+    for found, season in zip(sample["ndvi"].numpy(), SEASONS, strict=True):
+        cube = xr.open_zarr(root / "cubes" / "europe" / f"{season}.zarr").isel(patch=0)
+        red, nir = (source(shared, items[str(cube.s2l2a_scenes.values)], b).astype(float) for b in ("B04", "B08"))
+        np.testing.assert_allclose(found[0], (nir - red) / (nir + red), rtol=1e-6)
+        assert -1 <= found.min() < found.max() <= 1
+
+
 SERIES = """
 [grid]
 size_m = 640
@@ -126,6 +142,9 @@ max_scene_cloud_pct = 100
 
 [split]
 val_fraction = 0.0
+
+[derived]
+ndvi = "(s2.b08 - s2.b04) / (s2.b08 + s2.b04)"
 """
 
 
@@ -163,6 +182,10 @@ def test_a_series_is_all_dates_pixel_for_pixel_in_cube_and_batch(items, shared: 
         np.testing.assert_array_equal(sample[array].numpy()[0, :118], expected)
         assert (cube[array].values[118:] == 0).all()
         assert (sample[array].numpy()[0, 118:] == 0).all()
+    red, nir = (np.stack([source(shared, i, b) for i in dates]).astype(float) for b in ("B04", "B08"))
+    np.testing.assert_allclose(sample["ndvi"].numpy()[0, :118, 0], (nir - red) / (nir + red), rtol=1e-6)
+    assert (sample["ndvi"].numpy()[0, 118:] == -32768).all()
+    assert sample["ndvi_time"].tolist() == sample["s2l2a_time"].tolist()
     assert sample["s2l2a_time"][0].tolist() == [*times.astype("datetime64[s]").astype(int).tolist(), *[-1] * 12]
     clear = [np.isin(source(shared, i, "SCL"), CLEAR).mean() for i in dates]
     np.testing.assert_allclose(cube.s2l2a_clear_fraction.values[:118], clear, atol=1e-7)

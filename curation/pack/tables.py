@@ -29,7 +29,7 @@ from curation.format.index import (
 from curation.format.table import members_to_arrow
 from curation.model import STATIC, Location
 from curation.outcomes import PatchOutcome
-from curation.pack import targets
+from curation.pack import derive, targets
 from curation.pack.annotate import add_up
 from curation.pack.labels import imported as imported_labels
 from curation.pack.labels.imported import Imported
@@ -127,7 +127,7 @@ def index_of(
         arrays=entries,
         splits=splits,
         statistics=statistics(entries, [p for j, p in zip(jobs, parts, strict=True) if j.split == "train"]),
-        sources={s.name: SourceEntry(s.title, s.licence) for s in dataset.specs.values()},
+        sources={s.name: SourceEntry(s.title, s.licence) for s in dataset.specs.values()} | derive.sources(dataset),
         counts={
             "patches": patches,
             "dropped": dict(sorted(Counter(d.reason for d in made.dropped).items())),

@@ -16,6 +16,7 @@ from curation.recipe import annotations as recipe_annotations
 from curation.recipe import atlas, digests, exclude, files, sourcefiles, steps
 from curation.recipe.annotations import Annotation
 from curation.recipe.bounds import LEAST_PX
+from curation.recipe.derived import Derived, resolved
 from curation.recipe.digests import digest
 from curation.recipe.footprint import GridSpec, divides, nearest_sizes
 from curation.recipe.forms import CatalogForm
@@ -23,7 +24,7 @@ from curation.recipe.schema import Recipe
 from curation.recipe.seasons import MOST_DAYS
 from curation.recipe.sources import ArraySpec, Shift, SourceSpec
 from curation.recipe.toml import read_toml
-from curation.recipe.uses import arrays_of, check_followed, picked, stored
+from curation.recipe.uses import arrays_of, check_followed, inputs, picked, stored
 from curation.store import local, paths
 
 _NOT_PIXELS: Any = {
@@ -63,11 +64,14 @@ class Dataset:
         """Likewise, as they are stored: what its pick makes of those that are read."""
         self.levels: tuple[Dataset, ...] = (self,)
         """Its levels, the roots first."""
+        self.derived: dict[str, Derived] = {}
+        """Arrays that are calculated when samples are packed, by name: of all levels together; a level has none itself."""
         if not level:
             self._check_buffer()
         if recipe.children is not None:
             self.levels = tuple(Dataset(r, specs, path, name) for name, r in _levels(recipe).items())
             self._check_shift()
+            self.derived = self._derived()
             return
         for name, spec in self.specs.items():
             check_followed(spec, self.specs, f"{path}: [sources.{name}]", level)
@@ -95,6 +99,12 @@ class Dataset:
         self._check_facts()
         if not level:
             self._check_shift()
+            self.derived = self._derived()
+
+    def _derived(self) -> dict[str, Derived]:
+        sides = ((one, one.recipe.grid.size) for one in self.levels)
+        known = [i for one, size in sides for i in inputs(one.specs, one.arrays, size, one.seasons_of, one.level)]
+        return resolved(self.recipe.derived, known, self.path)
 
     def _check_size(self) -> None:
         """Passes where the finest pixels cover the footprint and no more; coarser ones may reach beyond it."""
@@ -329,12 +339,13 @@ class Dataset:
         return digests.of_cube(parts, season, sources, [s.name for s in self.judges(season)])
 
     def release_digest(self) -> str:
-        """Digest of all that changes shards on top of cubes: labels, split, packing, annotations, what is excluded, seed."""
+        """Digest of all that changes shards on top of cubes: labels, split, packing, annotations, what is derived, seed."""
         r = self.recipe
         return digest(
             {k: getattr(r, k).model_dump(mode="json") for k in ("labels", "split", "pack")}
             | {"annotations": {n: [a.spec.model_dump(mode="json"), a.sha256] for n, a in self.annotations.items()}}
             | ({"exclude": exclude.read(r.exclude, self.path)} if r.exclude else {})
+            | ({"derived": {n: its.follows_from for n, its in self.derived.items()}} if self.derived else {})
             | {"seed": r.seed, "classes": {n: [c.model_dump() for c in s.kind.legend] for n, s in self.specs.items()}}
         )
 
@@ -400,6 +411,7 @@ def _levels(recipe: Recipe) -> dict[str, Recipe]:
         labels = {k: source for k in ("annual", "seasonal") if (source := getattr(recipe.labels, k)) in uses}
         mine = {"annual": None, "seasonal": None} | labels
         own = {"sources": uses, "grid": grid, "children": None, "labels": recipe.labels.model_copy(update=mine)}
+        own["derived"] = {}  # which is of all levels together
         out[level] = recipe.model_copy(update=own)
     return out
 

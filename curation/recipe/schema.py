@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -19,6 +20,7 @@ from curation.outcomes import SLAB
 from curation.recipe.annotations import AnnotationSpec
 from curation.recipe.bounds import FLOOR_DB, MAX_SHIFT_PX
 from curation.recipe.columns import FORM, called, is_ours
+from curation.recipe.derived import AnyDerivedSpec
 from curation.recipe.exclude import ExcludeSpec
 from curation.recipe.footprint import MOST_M, GridSpec, SideSpec
 from curation.recipe.places import CELL_SAMPLER, PlacesSpec
@@ -241,6 +243,8 @@ class Recipe(StrictTable):
     """Places that no release has, by id."""
     annotations: dict[str, AnnotationSpec] = Field(default_factory=dict)
     """What samples carry beside pixels, by name."""
+    derived: dict[str, AnyDerivedSpec] = Field(default_factory=dict, exclude_if=lambda value: not value)
+    """Arrays that are calculated of others when samples are packed, by name."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -274,11 +278,18 @@ class Recipe(StrictTable):
                 f"split.unshared: {unknown} are none of the recipe's sources, nor {UNSHARED_CELL!r}: {known}"
             )
         named = self.places.columns or []
-        for where, name in [("annotations", n) for n in self.annotations] + [("places.columns", n) for n in named]:
+        tables: dict[str, Iterable[str]] = {
+            "annotations": self.annotations,
+            "derived": self.derived,
+            "places.columns": named,
+        }
+        for where, name in [(where, name) for where, of in tables.items() for name in of]:
             if not self._fits(name):
                 its = called(name)
                 hint = (
-                    f"; say {its!r}, which the column is called here" if where != "annotations" and its != name else ""
+                    f"; say {its!r}, which the column is called here"
+                    if where == "places.columns" and its != name
+                    else ""
                 )
                 raise ValueError(
                     f"{where}: {name!r}: expected a-z, 0-9, '_' and '-', and not the name of a source or of another "
@@ -286,6 +297,10 @@ class Recipe(StrictTable):
                 )
         if twice := sorted(set(self.annotations) & set(named)):
             raise ValueError(f"{twice}: an annotation and one of [places] columns: call one of them otherwise")
+        if twice := sorted(set(self.derived) & {*self.annotations, *named}):
+            raise ValueError(
+                f"{twice}: a derived array, and an annotation or one of [places] columns: call one otherwise"
+            )
         self._check_target(named)
         self.split.check(self)
         self._check_levels()
@@ -302,7 +317,7 @@ class Recipe(StrictTable):
             )
         if FORM.fullmatch(target) is None:
             raise ValueError(f"labels.column = {target!r}: expected a-z, 0-9, '_' and '-': say {called(target)!r}")
-        if target != LABEL and LABEL in {*self.sources, *self.annotations, *named}:
+        if target != LABEL and LABEL in {*self.sources, *self.annotations, *self.derived, *named}:
             raise ValueError(
                 f"labels.column = {target!r}: batches call the target {LABEL!r}, as a source, an annotation or another of "
                 "[places] columns is called here: call that otherwise"
@@ -320,6 +335,8 @@ class Recipe(StrictTable):
             return "a table or sample has an entry of that name itself"
         if name == LABEL and self.labels.column not in (None, LABEL):
             return "batches call the target so"
+        if name in self.derived:
+            return "a derived array is called so"
         return "an annotation is called so" if name in self.annotations else ""
 
     @property

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from curation.errors import ConfigError
+from curation.recipe.derived import Input
 from curation.recipe.schema import UseSpec
 from curation.recipe.sources import ArraySpec, SourceSpec
 
@@ -136,3 +137,43 @@ def arrays_of(spec: SourceSpec, use: UseSpec, path: Path) -> dict[str, ArraySpec
 def _kind(array: ArraySpec) -> dict[str, Any]:
     """All that bands of one array have in common."""
     return array.model_dump(exclude={"bands", "res_m", "size_px"})
+
+
+def inputs(
+    specs: Mapping[str, SourceSpec],
+    arrays: Mapping[str, Mapping[str, ArraySpec]],
+    size: float,
+    seasons_of: Callable[[str], Sequence[str]],
+    level: str,
+) -> list[Input]:
+    """All bands of measured values that samples have of a level's sources, from which others may be calculated.
+
+    Args:
+        specs: its sources.
+        arrays: source → name → array, as cubes have it.
+        size: side of its footprints, in units of their CRS.
+        seasons_of: the seasons of a source.
+        level: what it is called.
+    """
+    return [
+        Input(
+            band=spec.band(band).name,
+            source=spec.name,
+            array=name,
+            number=number,
+            level=level,
+            seasons=() if spec.timeless else tuple(seasons_of(spec.name)),
+            pixel=array.pixel,
+            res_m=array.res_m,
+            px=array.px(size),
+            unit=array.unit,
+            nodata=array.nodata,
+            steps=spec.pick.most_steps,
+            has_heights=spec.kind.has_heights,
+            licence=spec.licence,
+        )
+        for spec in specs.values()
+        for name, array in arrays[spec.name].items()
+        if array.is_data
+        for number, band in enumerate(array.bands)
+    ]

@@ -4,6 +4,44 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "nodata of a band is no number of a formula",
+        "curation/pack/derive.py",
+        "np.where(plane == its.nodata, np.nan, ",
+        "np.where(False, np.nan, ",
+        ("tests/pack/test_derive.py::test_what_has_no_data_or_no_number_is_nodata_and_no_value_is_taken_for_it",),
+    ),
+    Mutant(
+        "what cannot be calculated is nodata",
+        "curation/pack/derive.py",
+        "    out[~np.isfinite(out)] = NODATA\n",
+        "",
+        ("tests/pack/test_derive.py::test_batches_have_what_numpy_makes_of_the_same_pixels",),
+    ),
+    Mutant(
+        "formulas are over power, not over what shards have of it",
+        "curation/pack/shard.py",
+        "static | read, place.location",
+        "static | found, place.location",
+        ("tests/pack/test_derive.py::test_batches_have_what_numpy_makes_of_the_same_pixels",),
+    ),
+    Mutant(
+        "a height that is missing is in no slope",
+        "curation/pack/terrain.py",
+        "np.where(np.isnan(after), heights, after)",
+        "np.where(np.isnan(after), 0, after)",
+        ("tests/pack/test_terrain.py::test_what_has_no_height_changes_nothing_beside_it",),
+    ),
+    Mutant(
+        "slope is on the ground, not in the CRS",
+        "curation/places/grid.py",
+        "* metres[:, None]",
+        "* step",
+        (
+            "tests/pack/test_terrain.py::test_a_plane_of_ten_percent_is_one_wherever_it_lies[in_degrees-60.0]",
+            "tests/pack/test_terrain.py::test_a_plane_of_ten_percent_is_one_wherever_it_lies[in_mercator-60.0]",
+        ),
+    ),
+    Mutant(
         "what is excluded is in no shard",
         "curation/pack/plan.py",
         "        reason = Code.TAKEN_OUT if note else reason\n",

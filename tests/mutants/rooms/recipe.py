@@ -4,6 +4,34 @@ from tests.mutants.row import Mutant
 
 ROWS = (
     Mutant(
+        "a pixel without data has no value, whatever arithmetic says",
+        "curation/recipe/formula.py",
+        "missing | ~np.isfinite(found)",
+        "~np.isfinite(found)",
+        ("tests/recipe/test_formula.py::test_a_formula_is_arithmetic_where_there_is_data_and_a_number",),
+    ),
+    Mutant(
+        "a formula is not nested for ever",
+        "curation/recipe/formula.py",
+        "    if depth == 0:\n",
+        "    if False:\n",
+        ("tests/recipe/test_formula.py::test_what_is_no_formula_is_refused_and_never_executed",),
+    ),
+    Mutant(
+        "nothing is resampled where arrays are derived",
+        "curation/recipe/derived.py",
+        "(other.pixel, other.px) != (first.pixel, first.px)",
+        "False",
+        ("tests/recipe/test_derived.py::test_what_cannot_be_derived_is_refused_with_what_to_do",),
+    ),
+    Mutant(
+        "another formula is another release",
+        "curation/recipe/dataset.py",
+        "for n, its in self.derived.items()}} if self.derived else {})",
+        "for n, its in self.derived.items()}} if False else {})",
+        ("tests/recipe/test_derived.py::test_the_release_follows_from_formulas_and_nothing_does_where_none_is",),
+    ),
+    Mutant(
         "pixels cover the whole footprint",
         "curation/recipe/footprint.py",
         "return math.ceil(size / step - _WHOLE)",

@@ -11,8 +11,9 @@ import numpy as np
 import pyproj
 import xarray as xr
 
-from curation.pack.export.patch import Layer, quantity, scale_of
+from curation.pack.export.patch import Layer
 from curation.pack.export.pieces import OfPatches
+from curation.recipe.units import quantity, scale_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from curation.pack.export.patch import Layer, scale_of
+from curation.pack.export.patch import Layer
 from curation.pack.export.pieces import OfPatches
+from curation.recipe.units import scale_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,13 +30,14 @@ from curation.errors import ConfigError
 from curation.format.index import INDEX
 from curation.model import STATIC, iso
 from curation.pack.export import of_shards
-from curation.pack.export.patch import ExportPatch, quantity, scale_of
+from curation.pack.export.patch import ExportPatch
 from curation.pack.export.pieces import ExportScope, Form, SlabPiece
 from curation.pack.export.target import relative
 from curation.places import grid
 from curation.recipe.bands import BandSpec
 from curation.recipe.dataset import Dataset
 from curation.recipe.sources import ArraySpec
+from curation.recipe.units import quantity, scale_of
 from curation.store import paths
 from curation.store.objects import Store
 
