@@ -6,6 +6,15 @@ WALK = "tests/build/test_walk.py"
 
 ROWS = (
     Mutant(
+        "what lies outside the area of shapes is nodata, not 0",
+        "curation/build/kinds/vectors.py",
+        "burning.burnt(ground, layers, array.nodata, array.dtype",
+        "burning.burnt(ground, layers, 0, array.dtype",
+        (
+            "tests/test_kuro_siwo.py::test_labels_are_nodata_outside_of_their_area_and_nowhere_inside_and_images_lack_nothing",
+        ),
+    ),
+    Mutant(
         "an image that was enlarged is told",
         "curation/build/sourcecheck.py",
         "if array.is_data and its.repeats > 1:",

@@ -7,6 +7,13 @@ COLUMNS = "tests/places/test_user_columns.py"
 
 ROWS = (
     Mutant(
+        "images lie on labels to the pixel",
+        "curation/places/grid.py",
+        "    return round(col), round(row)",
+        "    return round(col) + 1, round(row)",
+        ("tests/test_kuro_siwo.py::test_images_lie_on_their_labels_to_the_pixel",),
+    ),
+    Mutant(
         "places that are added move none that stand",
         "curation/places/order.py",
         '    return np.searchsorted(np.asarray(sizes, np.int64), rank, side="right")',

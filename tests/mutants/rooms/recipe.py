@@ -2,7 +2,37 @@
 
 from tests.mutants.row import Mutant
 
+FLOODS = "tests/test_kuro_siwo.py"
+
 ROWS = (
+    Mutant(
+        "of two images before a flood the one that is called the second is the earlier",
+        "manifests/kuro-siwo/recipe.toml",
+        """pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
+direction_from = ["pre2", "pre1", "post"]
+[sources.s1pre1]
+of = "s1rtc"
+min_valid = 1.0
+seasons = ["pre1"]
+pick = { name = "latest-before", one_relative_orbit = true }
+""",
+        """pick = { name = "latest-before", one_relative_orbit = true }
+direction_from = ["pre2", "pre1", "post"]
+[sources.s1pre1]
+of = "s1rtc"
+min_valid = 1.0
+seasons = ["pre1"]
+pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
+""",
+        (f"{FLOODS}::test_every_triplet_is_after_and_twice_before_its_event_of_one_orbit_and_of_three_scenes",),
+    ),
+    Mutant(
+        "all images of a flood are of one relative orbit",
+        "manifests/kuro-siwo/recipe.toml",
+        'pick = { name = "first-after", one_relative_orbit = true }',
+        'pick = { name = "first-after" }',
+        (f"{FLOODS}::test_every_triplet_is_after_and_twice_before_its_event_of_one_orbit_and_of_three_scenes",),
+    ),
     Mutant(
         "a pixel without data has no value, whatever arithmetic says",
         "curation/recipe/formula.py",
