@@ -118,7 +118,7 @@ class ShapeLayer:
             found = np.unique(np.concatenate([held.tree.query(shapely.box(*box)) for box in boxes]))
             _check_columns(self, list(held.frame.columns), columns)
             frame, its = held.frame.iloc[found], held.shapes
-            return Shapes(its[found], held.mended[found], {c: _values(frame, c) for c in columns})
+            return Shapes(its[found], held.mended[found], {c: _values(self, frame, c) for c in columns})
         parts = [_read(self, box, columns) for box in boxes]
         return Shapes(
             np.concatenate([p.geometry for p in parts]),
@@ -260,7 +260,7 @@ def _read(layer: ShapeLayer, box: Box, columns: Sequence[str]) -> Shapes:
     _check_columns(layer, known, columns)
     frame = _frame(layer, bbox=box, columns=list(columns))
     shapes, mended = _mended(frame, layer)
-    return Shapes(shapes, mended, {c: _values(frame, c) for c in columns})
+    return Shapes(shapes, mended, {c: _values(layer, frame, c) for c in columns})
 
 
 def _frame(layer: ShapeLayer, **how: Any) -> gpd.GeoDataFrame:
@@ -277,10 +277,15 @@ def _frame(layer: ShapeLayer, **how: Any) -> gpd.GeoDataFrame:
         raise BadShapesError(f"{layer.path}: not readable: {one_line(err)}") from err
 
 
-def _values(frame: gpd.GeoDataFrame, column: str) -> list[Any]:
-    column_ = frame[column]
-    there = column_.notna().tolist()
-    return [value if is_there else None for value, is_there in zip(column_.tolist(), there, strict=True)]
+def _values(layer: ShapeLayer, frame: gpd.GeoDataFrame, column: str) -> list[Any]:
+    its = frame[column]
+    try:
+        return [value if there else None for value, there in zip(its.tolist(), its.notna().tolist(), strict=True)]
+    except UnicodeDecodeError as err:
+        raise BadShapesError(
+            f"{layer.path}: column {column!r} is not UTF-8 ({err.object!r}): save it as UTF-8; of a Shapefile its .cpg says "
+            "what it is in"
+        ) from None
 
 
 def _check_columns(layer: ShapeLayer, known: Sequence[str], columns: Sequence[str]) -> None:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import json
+import re
+import shutil
+import tomllib
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -11,8 +18,22 @@ import pytest
 import shapely
 import xarray as xr
 
+from curation.build.picks.drawn_on import DrawnOn
+from curation.errors import ConfigError
+from curation.errors.codes import Code
+from curation.model import Scene
+from curation.outcomes import Reject
+from curation.read import burning
+from curation.recipe.catalogs import Catalog, pixels_digest, resolve_all
+from curation.recipe.schema import QualitySpec
+from curation.recipe.sources import SourceSpec
+from curation.scenes.candidates import Candidates
+from curation.scenes.cells import SearchCell
+from curation.scenes.items import Query
+from curation.scenes.saved import opened
 from tests import world as tiny
 from tests.run import Curate
+from tests.scenes.catalog import EVER
 
 FLOOD = """
 name = "flood"
@@ -199,3 +220,138 @@ def test_an_events_shapes_are_burnt_in_order_within_their_area(floods: Curate):
     crops = stored(floods, "static", 0, 0).fields_10m.values[0]
     assert set(crops[:, :24].ravel()) == {2}
     assert set(crops[:, 24:].ravel()) == {1}
+
+
+@pytest.mark.slow
+def test_a_build_that_was_killed_goes_on_and_all_of_it_is_proven_packed_and_drawn(floods: Curate, monkeypatch, capsys):
+    calls = 0
+    burnt = burning.burnt
+
+    def killed(*args: object, **how: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return burnt(*args, **how)
+
+    monkeypatch.setattr(burning, "burnt", killed)
+    assert floods() == 130
+    monkeypatch.setattr(burning, "burnt", burnt)
+    assert floods() == 0
+    assert floods("verify") == 0
+    assert floods("pack") == 0
+    assert floods("verify") == 0
+    index = json.loads((floods.folder / "shards/index.json").read_text())
+    assert {"flood_10m", "fields_10m"} <= set(index["arrays"])
+    assert floods("report") == 0
+    page = next(floods.folder.rglob("report*.html")).read_text()
+    assert "Delineations of a flood" in page
+
+
+def test_a_value_of_no_class_fails_with_its_code_and_a_changed_file_is_another_dataset(floods: Curate, capsys):
+    path = floods.world.folder / "sources/fields.toml"
+    path.write_text(FIELDS.replace(', MAI = "maize"', ""))
+    assert floods("build", "--season", "static") == 1
+    failed = stored(floods, "static", 0, 0)
+    assert str(failed.fields_reason.values) == "unknown_value"
+    said = capsys.readouterr().out
+    assert "2021.parquet: burn 1: column 'crop' holds 'MAI', which is no class" in said
+    assert "expected one of WHE: add it to 'values'" in said
+    # Shapes are all in the digest: one that moved makes another dataset, a folder that moved does not.
+    before = pixels_digest(floods.dataset, resolve_all(floods.dataset))
+    fields = floods.world.folder / "lpis/2021.parquet"
+    fields.parent.rename(floods.world.folder / "elsewhere")
+    path.write_text(path.read_text().replace('"lpis"', '"elsewhere"'))
+    assert pixels_digest(floods.dataset, resolve_all(floods.dataset)) == before
+    moved = gpd.read_parquet(floods.world.folder / "elsewhere/2021.parquet")
+    moved.geometry = moved.geometry.translate(1e-4)
+    moved.to_parquet(floods.world.folder / "elsewhere/2021.parquet")
+    assert pixels_digest(floods.dataset, resolve_all(floods.dataset)) != before
+    path.write_text(path.read_text().replace('"elsewhere"', '"nowhere"'))
+    with pytest.raises(
+        ConfigError, match=r"source 'fields': \[catalogs.folder\] file: folder '.*nowhere': no such folder"
+    ):
+        resolve_all(floods.dataset)
+
+
+EMS = r"(?P<id>EMSR332_\d+[A-Z]+_(?P<product>\w+)_v(?P<version>\d))_(?P<band>observed_event_a)\.shp$"
+
+
+def ems(folder: Path, shared: Path) -> dict[str, Scene]:
+    """Both delineations of Verona and the one of Pordenone as scenes, each with a time beside it."""
+    source = tomllib.loads(FLOOD)
+    source["kind"] |= {"burn": [{"file": "observed_event_a", "class": "flood"}]}
+    del source["kind"]["area"]
+    source["catalogs"]["folder"] = {
+        "file": {"folder": str(folder), "pattern": EMS},
+        "properties": {"version": "version", "image": "image"},
+    }
+    for file in shared.glob("data/cems-emsr332/*_v1_observed_event_a.*"):
+        shutil.copy(file, folder)
+    times = {"01VERONA_DEL": "2018-10-31T05:26:00Z", "01VERONA_DEL_MONIT01": "2018-11-02T17:06:00Z"}
+    for name, time in (times | {"08PORDENONE_DEL": times["01VERONA_DEL"]}).items():
+        (folder / f"EMSR332_{name}_v1.json").write_text(json.dumps({"datetime": time}))
+    spec = SourceSpec.model_validate(source)
+    catalog = Catalog("folder-ems", "folder", str(folder), is_file=True, own=True)
+    found = {}
+    for cell in (SearchCell(135, 191), SearchCell(135, 192), SearchCell(136, 192)):
+        answer = opened(catalog).search(Query(spec, spec.kind.sought(("class",)), EVER, cell, 100))
+        found |= {s.id: s for s in answer.scenes}
+        lost = {u.id: u.reason for u in answer.unreadable}
+        assert set(lost) <= {"EMSR332_09VENEZIA_DEL_v1"}
+        assert all("nothing says when it was taken" in reason for reason in lost.values())
+    return found
+
+
+def test_a_monitoring_product_is_of_its_own_image(tmp_path, shared: Path):
+    scenes = ems(tmp_path, shared)
+    first, later = (scenes[f"EMSR332_01VERONA_{p}_v1"] for p in ("DEL", "DEL_MONIT01"))
+    assert later.time == dt.datetime(2018, 11, 2, 17, 6, tzinfo=dt.UTC)
+    assert set(first.hrefs) == {"observed_event_a"}
+    west, south, east, north = gpd.read_file(tmp_path / "EMSR332_01VERONA_DEL_v1_observed_event_a.shp").total_bounds
+    assert first.geometry.bounds == pytest.approx((west, south, east, north), abs=1e-4)
+    pick = DrawnOn(name="drawn-on", goes_with="s1rtc", max_gap_hours=24)
+
+    def drawn(*its: Scene, on: dt.datetime, image: str = "s1") -> list[str]:
+        source: Any = SimpleNamespace(found={"a": Candidates((tuple(its),))})
+        slab: Any = SimpleNamespace(excluded=frozenset(), quality=QualitySpec())
+        place: Any = SimpleNamespace(id="a")
+        return [s.id for s in pick.partners(slab, source, place, dataclasses.replace(first, id=image, time=on))]
+
+    assert drawn(first, later, on=later.time) == [later.id]
+    assert drawn(later, first, on=first.time + dt.timedelta(hours=3)) == [first.id]
+    with pytest.raises(Reject) as gap:
+        drawn(first, later, on=later.time + dt.timedelta(hours=25))
+    assert (gap.value.code, gap.value.value) == (Code.TIME_GAP, pytest.approx(25 / 24, abs=1e-3))
+    # One that names its image goes with no other, however near in time.
+    named = dataclasses.replace(later, image="S1A_7")
+    assert drawn(first, named, on=first.time, image="S1A_7") == [later.id]
+    with pytest.raises(Reject) as other:
+        drawn(named, on=later.time, image="S1A_8")
+    assert other.value.code is Code.NO_MATCH
+    # Of one image the newest version comes first: 10 is newer than 9.
+    old, new = (dataclasses.replace(first, id=f"v{v}", version=v) for v in ("9", "10"))
+    assert drawn(old, new, on=first.time) == ["v10", "v9"]
+
+
+def test_what_a_source_of_shapes_cannot_mean_is_refused():
+    def source(**changes: Any) -> SourceSpec:
+        value = tomllib.loads(FLOOD)
+        for key, its in changes.items():
+            value[key] = value[key] | its if isinstance(value[key], dict) else its
+        return SourceSpec.model_validate(value)
+
+    assert source().kind.sought(("class",)) == ("shapes",)
+    array = tomllib.loads(FLOOD)["arrays"][0]
+    for said, changes in {
+        "no class 'floods'; did you mean flood?": {"kind": {"burn": [{"class": "floods"}]}},
+        "expected either 'class', which all shapes are, or 'column'": {
+            "kind": {"burn": [{"class": "flood", "column": "x"}]}
+        },
+        "'values' are those of a 'column'": {"kind": {"burn": [{"class": "flood", "values": {"a": "flood"}}]}},
+        "nodata 2 is the code of a class": {"arrays": [array | {"nodata": 2}]},
+        "with role = 'classes'": {"arrays": [array | {"role": "data"}]},
+        "are no values of dtype uint8": {"kind": {"classes": [{"code": 300, "name": n} for n in ("no water",)]}},
+    }.items():
+        with pytest.raises(ValueError, match=re.escape(said)):
+            source(**changes)
