@@ -21,15 +21,12 @@ from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
 from curation.model import parse_time
 from curation.places.tablefile import PlacesTable
-from curation.recipe.columns import called
+from curation.recipe.columns import ROW, called
 from curation.recipe.schema import Recipe
 
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
 TIME = pa.timestamp("us", "UTC")
 """Of columns that hold instants."""
-
-ROW = "row_of_file"
-"""The column of locations of which several are of a row, where all columns go along: its number, from 1."""
 
 _INFINITE, _MEND = "holds infinite numbers", "mend it in the file, or leave the column out"
 

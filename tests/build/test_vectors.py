@@ -15,16 +15,20 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pytest
+import rasterio
 import shapely
 import xarray as xr
 
+from curation.build.context import Source
 from curation.build.picks.drawn_on import DrawnOn
 from curation.errors import ConfigError
 from curation.errors.codes import Code
-from curation.model import Scene
+from curation.model import Location, Scene
 from curation.outcomes import Reject
-from curation.read import burning
+from curation.places import grid
+from curation.read import burning, shapes
 from curation.recipe.catalogs import Catalog, pixels_digest, resolve_all
+from curation.recipe.files import folder
 from curation.recipe.schema import QualitySpec
 from curation.recipe.sources import SourceSpec
 from curation.scenes.candidates import Candidates
@@ -355,3 +359,113 @@ def test_what_a_source_of_shapes_cannot_mean_is_refused():
     }.items():
         with pytest.raises(ValueError, match=re.escape(said)):
             source(**changes)
+
+
+PLACES = """
+name = "tiny"
+title = "Fields of the tiny world"
+seed = 7
+[grid]
+size_m = 480
+[places]
+sampler = "file"
+file = "places.gpkg"
+layer = "fields"
+shapes = "cover"
+columns = ["crop"]
+[seasons]
+summer = { start = 2021-06-01, end = 2021-09-01 }
+[sources]
+s1rtc = { pick = "nearest" }
+place-mask = {}
+[split]
+val_fraction = 0.0
+"""
+
+
+@pytest.mark.torch
+def test_the_shape_of_a_place_is_a_mask_in_cubes_shards_and_batches(world: tiny.World, tmp_path: Path):
+    mine = world.from_afar(tmp_path / "world")
+    local = mine.recipe.read_text().partition("[search]")[2]
+    mine.recipe.write_text(f"{PLACES}\n[search]{local}")
+    x, y = tiny.corner(1, 1)
+    triangle = shapely.Polygon([(x, y), (x + 900, y), (x, y - 900)])
+    far, bend = square(3, 3, 40, 400, 400, 40), shapely.LineString([(x, y - 2_000), (x + 400, y - 2_000)])
+    fields = frame(triangle, far, bend, epsg=4326, crop=["rye", "oats", None], id=["tri", "far", "line"])
+    layers(mine.folder / "places.gpkg", fields=fields, others=frame(far, other=["a"]))
+    curate = Curate(mine, tmp_path / "root")
+    assert curate() == 0
+    cube = xr.open_zarr(curate.folder / "cubes/world/static.zarr").load()
+    seen = {}
+    for k, name in enumerate(cube.id.values.tolist()):
+        west, north = float(cube.x0_m[k]), float(cube.y0_m[k])
+        centres = np.mgrid[5:480:10, 5:480:10]
+        points = shapely.points(west + centres[1], north - centres[0])
+        mask = cube["place-mask_10m"].values[k, 0]
+        shape = {"tri": triangle, "far": far, "line": bend}[name.partition("-")[0]]
+        if shape is bend:  # each pixel that it passes
+            assert 0 < mask.sum() <= 48
+        else:
+            edge = shapely.distance(shape.boundary, points) < 1e-3
+            np.testing.assert_array_equal(mask[~edge], shapely.contains(shape, points)[~edge])
+            area = float(cube["place-mask_area_m2"][k, 1])
+            assert area == pytest.approx(
+                shape.intersection(shapely.box(west, north - 480, west + 480, north)).area, rel=1e-3
+            )
+        seen[name] = int(mask.sum())
+    # The square in the triangle's middle holds a part of it, its neighbours others; together they hold all of it.
+    assert sum(n for name, n in seen.items() if name.startswith("tri-")) * 100 == pytest.approx(triangle.area, rel=0.02)
+    assert curate("pack") == 0
+    assert curate("verify") == 0
+    from curation.stream import open_shards
+
+    by_id = {name: cube["place-mask_10m"].values[k] for k, name in enumerate(cube.id.values.tolist())}
+    for sample in open_shards(curate.folder / "shards"):
+        np.testing.assert_array_equal(sample["place-mask_10m"], by_id[sample["key"]])
+        assert sample["row_of_file"] == {"tri": 1, "far": 2, "line": 3}[sample["key"].partition("-")[0]]
+    assert curate("export", "--scheduler", "none", "--to", str(tmp_path / "out"), "--format", "geotiff") == 0
+    for path in (tmp_path / "out").rglob("*place-mask*.tif"):
+        with rasterio.open(path) as file:
+            assert (file.read() == next(its for name, its in by_id.items() if name in str(path))).all()
+    assert len(list((tmp_path / "out").rglob("*place-mask*.tif"))) == len(by_id)
+
+
+def documented(name: str) -> SourceSpec:
+    """A source as the page on vector files has it."""
+    page = (folder("stac_queries") / "README.md").read_text()
+    its = [toml for toml in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if f'name = "{name}"\n' in toml]
+    return SourceSpec.model_validate(tomllib.loads(its[0]))
+
+
+def test_the_page_has_the_source_that_is_built_here():
+    assert documented("flood").kind == SourceSpec.model_validate(tomllib.loads(FLOOD)).kind
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_extract_in_overtures_form_is_burnt(tmp_path: Path, monkeypatch, whole: bool):
+    monkeypatch.setattr(shapes, "WHOLE_BYTES", 2**30 if whole else 0)
+    houses = frame(
+        square(0, 0, 0, 480, 100, 0), square(0, 0, 50, 480, 200, 0), square(4, 4, 0, 100, 100, 0), epsg=4326,
+        id=["a", "b", "c"], subtype=["residential", None, "medical"], names=[{"primary": "A"}, None, None],
+        sources=[[{"dataset": "OpenStreetMap", "record_id": "w1"}]] * 3,
+    )  # fmt: skip
+    houses.to_parquet(tmp_path / "buildings.parquet", write_covering_bbox=True, row_group_size=1)
+    spec = documented("buildings")
+    (name,) = arrays = {spec.array_name(a): a for a in spec.arrays}
+    source = Source(
+        spec, arrays, spec.catalogs["folder"], str(tmp_path), {}, {}, 0.0, is_required=True, shift=None
+    )  # fmt: skip
+    x, y = tiny.corner(0, 0)
+    lon, lat = grid.transformer(tiny.EPSG, 4326).transform(x + 240, y - 240)
+    place = Location("a", lon, lat, tiny.EPSG, x, y, tiny.SIZE_M, "europe")
+    scene = Scene("buildings", "buildings", dt.datetime(2021, 1, 1, tzinfo=dt.UTC), shapely.box(0, 0, 1, 1), {})
+    scene.hrefs["shapes"] = "buildings.parquet"
+    nobody: Any = None
+    pixels, _ = source.files.pixels(nobody, source, place, name, [scene])
+    want = np.zeros((48, 48), "uint8")
+    want[:, :20], want[:, :10] = 1, 2
+    np.testing.assert_array_equal(pixels, want[np.newaxis])
+    facts = source.files.scene_facts(source, place, [scene])
+    # Both lie over the ground of the first burn; the second burn has one of them.
+    assert (facts["buildings_shapes"], facts["buildings_mended"]) == (3, 0)
+    np.testing.assert_allclose(facts["buildings_area_m2"], [280 * 480, 100 * 480, 100 * 480], rtol=1e-3)
