@@ -108,8 +108,8 @@ def read(path: Path, size_m: float, recipe: Recipe | None = None) -> PlacesFile:
     ids = _ids(table, found, rows, size_m, path, covering=covering)
     reasons = _reasons(ids, found, rows, path, has_ids=_raw_ids(table) is not None)
     its = user_columns.carried(read_file, _used(table), recipe) if recipe else Carried()
-    if recipe and covering:
-        its = its.of_rows(rows, numbered=recipe.places.columns is None)
+    if recipe and (covering or recipe.places.numbered):
+        its = its.of_rows(rows, numbered=recipe.places.numbered or recipe.places.columns is None)
     return PlacesFile(ids, found, reasons, rows, len(table), its)
 
 
@@ -153,6 +153,8 @@ def _tiled(read_file: PlacesTable, size_m: float, recipe: Recipe) -> PlacesFile:
         table.take(rows).reset_index(drop=True).assign(**{COVERED_PCT: pct}), path, read_file.left_out
     )
     its = user_columns.carried(by_place, _used(table), recipe)
+    if recipe.places.numbered:
+        its = its.numbered(rows)
     least = recipe.places.least_covered_pct or 0.0
     dates = {s.around for s in recipe.seasons.values() if isinstance(s, DatedSeasonSpec)}
     keys = zip(

@@ -118,13 +118,26 @@ class ShapeLayer:
             found = np.unique(np.concatenate([held.tree.query(shapely.box(*box)) for box in boxes]))
             _check_columns(self, list(held.frame.columns), columns)
             frame, its = held.frame.iloc[found], held.shapes
-            return Shapes(its[found], held.mended[found], {c: _values(frame, c) for c in columns})
-        parts = [_read(self, box, columns) for box in boxes]
+            return Shapes(its[found], held.mended[found], {c: _values(self, frame, c) for c in columns})
+        parts = [_read(self, columns, bbox=box) for box in boxes]
         return Shapes(
             np.concatenate([p.geometry for p in parts]),
             np.concatenate([p.mended for p in parts]),
             {c: [v for p in parts for v in p.columns[c]] for c in columns},
         )
+
+    def of_row(self, row: int, columns: Sequence[str]) -> Shapes:
+        """The shape of one row, counted from 0, with some columns. Raises as `near` does, and where there is no such row."""
+        if row >= self.count:
+            raise BadShapesError(
+                f"{self.path}: has {self.count} rows, and row {row + 1} is asked for: it is another file"
+            )
+        if self.is_held:
+            held = _held(self)
+            _check_columns(self, list(held.frame.columns), columns)
+            frame, one = held.frame.iloc[row : row + 1], slice(row, row + 1)
+            return Shapes(held.shapes[one], held.mended[one], {c: _values(self, frame, c) for c in columns})
+        return _read(self, columns, rows=slice(row, row + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,22 +264,24 @@ def _whole(layer: ShapeLayer) -> _Held:
     return _Held(frame, shapes, mended, shapely.STRtree(shapes))
 
 
-def _read(layer: ShapeLayer, box: Box, columns: Sequence[str]) -> Shapes:
+def _read(layer: ShapeLayer, columns: Sequence[str], **which: Any) -> Shapes:
     known = (
         pq.read_schema(layer.path).names
         if layer.path.suffix.lower() in PARQUET
         else list(pyogrio.read_info(layer.path, layer=layer.name)["fields"])
     )
     _check_columns(layer, known, columns)
-    frame = _frame(layer, bbox=box, columns=list(columns))
+    frame = _frame(layer, columns=list(columns), **which)
     shapes, mended = _mended(frame, layer)
-    return Shapes(shapes, mended, {c: _values(frame, c) for c in columns})
+    return Shapes(shapes, mended, {c: _values(layer, frame, c) for c in columns})
 
 
 def _frame(layer: ShapeLayer, **how: Any) -> gpd.GeoDataFrame:
     try:
         if layer.path.suffix.lower() not in PARQUET:
             return tablefile.vector(layer.path, layer.name, **how)
+        if "rows" in how:  # what is not held has no number of its rows
+            return _frame(layer).iloc[how["rows"]]
         if "columns" in how:
             said = json.loads(pq.read_metadata(layer.path).metadata[b"geo"])
             how["columns"] = [*how["columns"], said["primary_column"]]
@@ -277,10 +292,15 @@ def _frame(layer: ShapeLayer, **how: Any) -> gpd.GeoDataFrame:
         raise BadShapesError(f"{layer.path}: not readable: {one_line(err)}") from err
 
 
-def _values(frame: gpd.GeoDataFrame, column: str) -> list[Any]:
-    column_ = frame[column]
-    there = column_.notna().tolist()
-    return [value if is_there else None for value, is_there in zip(column_.tolist(), there, strict=True)]
+def _values(layer: ShapeLayer, frame: gpd.GeoDataFrame, column: str) -> list[Any]:
+    its = frame[column]
+    try:
+        return [value if there else None for value, there in zip(its.tolist(), its.notna().tolist(), strict=True)]
+    except UnicodeDecodeError as err:
+        raise BadShapesError(
+            f"{layer.path}: column {column!r} is not UTF-8 ({err.object!r}): save it as UTF-8; of a Shapefile its .cpg says "
+            "what it is in"
+        ) from None
 
 
 def _check_columns(layer: ShapeLayer, known: Sequence[str], columns: Sequence[str]) -> None:

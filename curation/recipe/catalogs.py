@@ -371,7 +371,7 @@ def _of_files(spec: SourceSpec, folder: str) -> Catalog:
         ConfigError: it is none, or has no file that is called as the source says.
     """
     path, form, where = Path(folder), spec.catalogs[FOLDER].file, f"source {spec.name!r}: [catalogs.folder] file"
-    if not path.is_dir():
+    if not path.is_dir() and (form is None or not form.of_places):
         raise ConfigError(f"{where}: folder {folder!r}: no such folder; expected one, relative to the recipe")
     if not spec.kind.holds_shapes or form is None:
         return resolve(folder)

@@ -24,7 +24,7 @@ from curation.recipe.schema import Recipe
 from curation.recipe.seasons import MOST_DAYS
 from curation.recipe.sources import ArraySpec, Shift, SourceSpec
 from curation.recipe.toml import read_toml
-from curation.recipe.uses import arrays_of, check_followed, inputs, picked, stored
+from curation.recipe.uses import arrays_of, check_followed, inputs, picked, placed, stored
 from curation.store import local, paths
 
 _NOT_PIXELS: Any = {
@@ -424,7 +424,11 @@ def load_dataset(name_or_path: str) -> Dataset:
     """
     path = _recipe_path(name_or_path)
     recipe = read_toml(path, Recipe)
-    return Dataset(recipe, sourcefiles.read_used(recipe.sources, path), path)
+    read = sourcefiles.read_used(recipe.sources, path)
+    specs = {name: placed(spec, recipe.places, path) for name, spec in read.items()}
+    if specs != read:  # their shapes are found by their rows
+        recipe = recipe.model_copy(update={"places": recipe.places.model_copy(update={"numbered": True})})
+    return Dataset(recipe, specs, path)
 
 
 def _recipe_path(name_or_path: str) -> Path:

@@ -50,7 +50,7 @@ def heads(path: Path, tiffs: list[Path]) -> str:
 
 
 def contents(path: Path, pattern: str, where: str) -> str:
-    """Digest of the vector files of a folder that are called so: of their names, of all of their bytes and of all JSON.
+    """Digest of the vector files of a folder that are called so, or of one file: of names, all bytes, and JSON beside them.
 
     Args:
         path: the folder.
@@ -60,6 +60,8 @@ def contents(path: Path, pattern: str, where: str) -> str:
     Raises:
         ConfigError: no file is called so.
     """
+    if path.is_file():
+        return _digest(path.parent, local.parts(path))
     every = vectors(path)
     mine = [p for p in every if re.search(pattern, p.relative_to(path).as_posix())]
     if not mine:
@@ -68,9 +70,14 @@ def contents(path: Path, pattern: str, where: str) -> str:
             f"{where}: none of the vector files ({', '.join(SHAPES)}) in {path}, {seen}, is called as {pattern!r} says: "
             "mend the pattern, or the folder"
         )
+    return _digest(path, sorted({*(part for p in mine for part in local.parts(p)), *path.rglob("*.json")}))
+
+
+def _digest(folder: Path, parts: Iterable[Path]) -> str:
+    """Digest of the names of files, from a folder on, and of all of their bytes."""
     found = hashlib.sha256()
-    for part in sorted({*(part for p in mine for part in local.parts(p)), *path.rglob("*.json")}):
-        found.update(f"{part.relative_to(path).as_posix()} {part.stat().st_size} ".encode())
+    for part in parts:
+        found.update(f"{part.relative_to(folder).as_posix()} {part.stat().st_size} ".encode())
         with part.open("rb") as file:
             found.update(hashlib.file_digest(file, "sha256").digest())
     return found.hexdigest()

@@ -45,6 +45,9 @@ class PlacesSpec(StrictTable):
     columns: list[str] | None = None
     """Columns of the file that locations carry: into the tables of locations and samples, into samples and batches, for
     seasons, labels and a rule of the split. All that can where left out; none where empty."""
+    numbered: bool = Field(default=False, exclude_if=lambda value: not value)
+    """Whether locations carry the number of their row, from 1, as `row_of_file`, where columns are named, too. They do
+    where several are of one row, and where a source is made of the shapes of places."""
     regions: list[str] = Field(min_length=1)
     """What `--region all` means: names from regions.toml, or vector files relative to the recipe, in order; a location
     belongs to the first that holds it. With sampler `file` they may be left out: `world`, so that every place counts."""
@@ -72,6 +75,8 @@ class PlacesSpec(StrictTable):
                 raise ValueError(f"{key!r} is of a file of places: it goes with 'file', and only with it")
         if self.least_covered_pct is not None and self.shapes != "tile":
             raise ValueError("'least_covered_pct' goes with shapes = 'tile', and only with it")
+        if self.numbered and self.file is None:
+            raise ValueError("'numbered' is of rows of a file of places: it goes with 'file', and only with it")
         named = self.columns or []
         if taken := [c for c in named if is_ours(c) or named.count(c) > 1]:
             raise ValueError(

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from curation.errors import ConfigError
 from curation.recipe.derived import Input
+from curation.recipe.places import PlacesSpec
 from curation.recipe.schema import UseSpec
 from curation.recipe.sources import ArraySpec, SourceSpec
 
@@ -47,6 +48,28 @@ def picked(spec: SourceSpec, use: UseSpec, path: Path) -> SourceSpec:
     if use.pick is None:
         return spec
     return _varied(spec, {"pick": use.pick}, path)
+
+
+def placed(spec: SourceSpec, places: PlacesSpec, path: Path) -> SourceSpec:
+    """The source with the file of places as its own, where it is made of that; as it is otherwise.
+
+    Raises:
+        ConfigError: the recipe has no file of places whose shapes are no footprints.
+    """
+    forms = {name: form for name, form in spec.catalogs.items() if form.file is not None and form.file.of_places}
+    if not forms:
+        return spec
+    if places.file is None or places.shapes is None:
+        raise ConfigError(
+            f"{path}: [sources.{spec.name}] is made of the shapes of places: expected [places] file, with shapes = 'centre' "
+            "or 'cover'; footprints have no other shape, and points have none: leave it out"
+        )
+    made = {}
+    for name, form in forms.items():
+        assert form.file is not None
+        its = {"folder": places.file, "layer": places.layer}
+        made[name] = form.model_copy(update={"file": form.file.model_copy(update=its)})
+    return spec.model_copy(update={"catalogs": spec.catalogs | made})
 
 
 def _varied(spec: SourceSpec, changes: dict[str, Any], path: Path) -> SourceSpec:

@@ -56,7 +56,8 @@ class GeoTiffs:
     """A folder of such files, opened: items of whatever source its form says how files are called of."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._folder = folder.parent if folder.is_file() else folder
+        self._only = [folder] if folder.is_file() else None
 
     def batches(
         self, form: FileForm, keys: Sequence[str], *, timeless: bool, of_shapes: bool = False
@@ -69,7 +70,8 @@ class GeoTiffs:
             timeless: whether nothing is asked of its time.
             of_shapes: whether the source's are vector files.
         """
-        names = [p.relative_to(self._folder).as_posix() for p in (vectors if of_shapes else geotiffs)(self._folder)]
+        files_ = self._only or (vectors if of_shapes else geotiffs)(self._folder)
+        names = [p.relative_to(self._folder).as_posix() for p in files_]
         look = _shapes if of_shapes else _header
         scenes: dict[str, list[tuple[str, re.Match[str]]]] = {}
         others = []

@@ -46,6 +46,8 @@ class ShapesOf(StrictTable):
     """Column → the values that count; a shape with another is passed over."""
     of_place: dict[str, str] = Field(default_factory=dict)
     """Column → the column of places whose value it must have: shapes so belong to some places only."""
+    row: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The column of places that says which one shape of the file is theirs, by its row from 1."""
     may_be_empty: bool = False
     """Whether the layer may have no shape at all: nothing was found there."""
 
@@ -226,27 +228,46 @@ def _near(
 ) -> tuple[NDArray[np.object_], Shapes]:
     """The shapes that lie on a place and count there, in its CRS, and as the file has them."""
     path = _path(its, source, scene)
-    layer = shapes.opened(path, its.layer, f"{key}.layer")
+    of_all = source.form.file.layer if source.form and source.form.file else None
+    layer = shapes.opened(path, its.layer or of_all, f"{key}.layer")
     if not layer.count and not its.may_be_empty:
         raise NoShapesError(
             f"{path}: layer {layer.name!r} is empty, expected shapes; say may_be_empty = true of [kind] {key} where nothing "
             "was found, or leave the file out"
         )
-    found = layer.near(ground.boxes(layer.crs), columns)
+    if its.row is None:
+        found = layer.near(ground.boxes(layer.crs), columns)
+    else:
+        found = layer.of_row(_row(ground.place, its.row, key), columns)
     keep = np.ones(len(found.geometry), bool)
     for column, wanted in its.where.items():
         texts = {_text(w) for w in wanted}
         keep &= np.array([_text(v) in texts for v in found.columns[column]], bool)
     for column, of_place in its.of_place.items():
-        if of_place not in ground.place.columns:
-            raise NoColumnError(
-                f"{ground.place.id}: places have no column {of_place!r}, which [kind] {key}.of_place names; their columns: "
-                f"{', '.join(ground.place.columns) or 'none'}: add it to the file of places"
-            )
-        own = ground.place.columns[of_place]
+        own = _column(ground.place, of_place, key)
         alike = [own is not None and _text(v) == _text(own) for v in found.columns[column]]
         keep &= np.array(alike, bool)
     found = found.taken(keep)
     moved = ground.moved(found.geometry, layer.crs)
     on_it = burning.touching(ground, moved)
     return moved[on_it], found.taken(on_it)
+
+
+def _column(place: Location, column: str, key: str) -> Any:
+    """What a place has in a column."""
+    if column not in place.columns:
+        raise NoColumnError(
+            f"{place.id}: places have no column {column!r}, which [kind] {key} names; their columns: "
+            f"{', '.join(place.columns) or 'none'}: add it to the file of places"
+        )
+    return place.columns[column]
+
+
+def _row(place: Location, column: str, key: str) -> int:
+    """The row that a place says, counted from 0."""
+    row = _column(place, column, key)
+    if not isinstance(row, int) or row < 1:
+        raise NoColumnError(
+            f"{place.id}: {column} = {row!r}, expected the number of a row, from 1, which [kind] {key} asks"
+        )
+    return row - 1

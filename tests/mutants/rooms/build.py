@@ -602,4 +602,48 @@ ROWS = (
         "if True",
         ("tests/build/test_walk.py::test_where_no_scene_is_on_the_side_that_is_asked_for_that_is_told",),
     ),
+    Mutant(
+        "a value of no class is told",
+        "curation/build/kinds/vectors.py",
+        "if unknown := sorted({str(v) for v in values if _text(v) not in known}):",
+        "known = dict.fromkeys(map(_text, values), self.legend[0].name) | known\n        if unknown := []:",
+        (
+            "tests/build/test_vectors.py::test_a_value_of_no_class_fails_with_its_code_and_a_changed_file_is_another_dataset",
+        ),
+    ),
+    Mutant(
+        "a shape of a value that does not count is passed over",
+        "curation/build/kinds/vectors.py",
+        "        keep &= np.array([_text(v) in texts for v in found.columns[column]], bool)\n",
+        "",
+        ("tests/build/test_vectors.py::test_an_events_shapes_are_burnt_in_order_within_their_area",),
+    ),
+    Mutant(
+        "a place's own shape is its mask",
+        "curation/build/kinds/vectors.py",
+        "    return row - 1\n",
+        "    return max(row - 2, 0)\n",
+        ("tests/build/test_vectors.py::test_the_shape_of_a_place_is_a_mask_in_cubes_shards_and_batches",),
+    ),
+    Mutant(
+        "of what was drawn on one image the newest version is taken",
+        "curation/build/picks/drawn_on.py",
+        "    newest = sorted(sorted(scenes, key=lambda s: s.id), key=lambda s: versions.order(s.version), reverse=True)",
+        "    newest = sorted(scenes, key=lambda s: s.id)",
+        ("tests/build/test_vectors.py::test_a_monitoring_product_is_of_its_own_image",),
+    ),
+    Mutant(
+        "what names its image goes with no other",
+        "curation/build/picks/drawn_on.py",
+        "free = [s for s in mine.scenes if s.image is None]",
+        "free = list(mine.scenes)",
+        ("tests/build/test_vectors.py::test_a_monitoring_product_is_of_its_own_image",),
+    ),
+    Mutant(
+        "an event's shapes are of its places alone",
+        "curation/build/picks/drawn_on.py",
+        "if wanted is not None and s.event == str(wanted)]",
+        "if wanted is not None]",
+        ("tests/build/test_vectors.py::test_an_events_shapes_are_burnt_in_order_within_their_area",),
+    ),
 )

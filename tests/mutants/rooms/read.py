@@ -772,4 +772,50 @@ ROWS = (
         "    side_m = location.size_m",
         ("tests/read/test_groundrange.py::test_pixels_that_reach_beyond_a_place_are_those_of_a_larger_one",),
     ),
+    Mutant(
+        "outside the area of interest nothing is burnt",
+        "curation/read/burning.py",
+        "            mine &= _mask(ground, layer.within, all_touched=False)\n",
+        "            pass\n",
+        (
+            "tests/read/test_burning.py::test_the_later_lies_over_the_earlier_and_outside_the_area_is_nodata_whatever_is_touched",
+        ),
+    ),
+    Mutant(
+        "the area of interest is by the centres of pixels",
+        "curation/read/burning.py",
+        "mine &= _mask(ground, layer.within, all_touched=False)",
+        "mine &= _mask(ground, layer.within, all_touched=all_touched)",
+        (
+            "tests/read/test_burning.py::test_the_later_lies_over_the_earlier_and_outside_the_area_is_nodata_whatever_is_touched",
+        ),
+    ),
+    Mutant(
+        "edges run as they do in the CRS of their file",
+        "curation/read/burning.py",
+        "        dense = shapely.segmentize(cut, max(east - west, north - south) / _PARTS)\n",
+        "        dense = cut\n",
+        ("tests/read/test_burning.py::test_a_straight_edge_of_degrees_runs_as_it_does_there",),
+    ),
+    Mutant(
+        "shapes on the other side of the antimeridian are near",
+        "curation/read/burning.py",
+        "        turns = (-360, 0, 360) if crs.is_geographic else (0,)\n",
+        "        turns = (0,)\n",
+        ("tests/read/test_burning.py::test_shapes_on_either_side_of_the_antimeridian_are_burnt",),
+    ),
+    Mutant(
+        "invalid shapes are mended and counted",
+        "curation/read/shapes.py",
+        "    bad = ~shapely.is_valid(shapes)\n",
+        "    bad = np.zeros(len(shapes), bool)\n",
+        ("tests/read/test_shapes.py::test_each_format_has_the_same_shapes_near_a_place[gpkg-True]",),
+    ),
+    Mutant(
+        "a vector file without a CRS is refused",
+        "curation/read/shapes.py",
+        '    if said["crs"] is None:\n',
+        '    said["crs"] = said["crs"] or "EPSG:4326"\n    if said["crs"] is None:\n',
+        ("tests/read/test_shapes.py::test_what_is_wrong_with_a_file_has_a_code_and_says_what_to_do",),
+    ),
 )

@@ -450,4 +450,13 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
         "        if False:",
         ("tests/recipe/test_season_rules.py::test_one_line_says_what_is_wrong_and_names_the_forms",),
     ),
+    Mutant(
+        "all bytes of shapes are in the digest",
+        "curation/recipe/folders.py",
+        '            found.update(hashlib.file_digest(file, "sha256").digest())\n',
+        "            pass\n",
+        (
+            "tests/build/test_vectors.py::test_a_value_of_no_class_fails_with_its_code_and_a_changed_file_is_another_dataset",
+        ),
+    ),
 )
