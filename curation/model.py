@@ -200,6 +200,8 @@ class Scene:
     """Version of the product."""
     orbit: int | None = None
     """Number of the orbit since launch."""
+    angles: Mapping[str, float | str] | None = field(default=None, compare=False)
+    """Where sun and satellite stood, as `recipe/angles.py` reads it; None where nobody asked."""
     mode: str | None = None
     """Processing mode: `RPRO` (reprocessed), `OFFL` (offline) or `NRTI` (near real time)."""
 

@@ -125,4 +125,8 @@ def test_what_has_no_data_or_no_number_is_nodata_and_no_value_is_taken_for_it(bu
     steep = derive.calculated(dataset.derived["slope"], {"dem_30m": heights}, place)
     assert steep is not None
     assert set(np.unique(steep).tolist()) == {derive.NODATA, 0.0}  # nothing of the void's number
+    heights[0, 0, 0] = 123
+    gone = derive.calculated(dataset.derived["gone"], {"dem_30m": heights}, place)
+    assert gone is not None
+    assert gone[0, 0, 0] == derive.NODATA  # divided by zero
     assert derive.calculated(dataset.derived["ratio"], {"dem_30m": heights}, place) is None
