@@ -169,6 +169,7 @@ def inputs(
             nodata=array.nodata,
             steps=spec.pick.most_steps,
             has_heights=spec.kind.has_heights,
+            tells_sun=spec.angles,
             licence=spec.licence,
         )
         for spec in specs.values()

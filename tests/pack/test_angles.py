@@ -14,6 +14,7 @@ import xarray as xr
 from curation.cli import main
 from curation.format.index import Index
 from curation.model import Location
+from curation.pack import derive
 from curation.pack.splits.platform import Platform
 from curation.places.locations import Locations
 from curation.recipe.dataset import load_dataset
@@ -46,6 +47,10 @@ rule = "platform"
 source = "s2l2a"
 val = ["sentinel-2b", "sentinel-2z"]
 buffer_km = 0.1
+
+[derived]
+light = { terrain = "cos-incidence" }
+shade = { terrain = "shadow", sun = "s2l2a" }
 """
 
 SAID = {
@@ -100,6 +105,31 @@ def test_samples_have_them_by_season_in_their_table_and_in_what_they_tell(told: 
         metas = [json.load(tar.extractfile(m)) for m in tar if m.name.endswith("meta.json")]
     its = next(m for m in metas if m["id"] == tiny.name(1, 0))["seasons"]["autumn"]["sources"]["s2l2a"]
     assert (its["sun_zenith_deg"], its["sun_azimuth_deg"], its["platform"]) == (62, 171, "sentinel-2a")
+
+
+@pytest.mark.torch
+def test_light_on_level_ground_is_the_cosine_of_the_sun_s_zenith(told: Curate):
+    from curation.stream.open import open_shards
+
+    samples = {s["key"]: s for s in open_shards(str(told.folder / "shards"), "train")}
+    light, shade = (samples[tiny.name(1, 0)][name].numpy() for name in ("light", "shade"))
+    assert light.shape == shade.shape == (2, 1, 48, 48)
+    for season, zenith in enumerate((29.5, 62.0)):
+        assert np.abs(light[season] - np.cos(np.radians(zenith))).max() < 1e-5
+    assert (shade == 0).all()
+    assert samples[tiny.name(1, 0)]["light_time"].tolist() == samples[tiny.name(1, 0)]["s2l2a_time"].tolist()
+    assert samples[tiny.name(1, 0)]["shade_ok"].tolist() == [True, True]
+
+
+def test_without_the_sun_nothing_is_known_of_light_and_shadow(told: Curate):
+    its = told.dataset.derived
+    place = next(iter(Locations(pq.read_table(told.folder / "manifest/locations.parquet")).roots()))
+    heights = {"dem_10m": np.zeros((1, 48, 48), "float32")}
+    for facts in ({}, {"s2l2a_sun_zenith_deg": 30.0}, {"s2l2a_sun_azimuth_deg": 30.0, "s2l2a_sun_zenith_deg": None}):
+        for name, nodata in (("light", derive.NODATA), ("shade", derive.NO_CODE)):
+            found = derive.calculated(its[name], heights, place, facts)
+            assert found is not None
+            assert (found == nodata).all()
 
 
 def test_samples_of_satellites_of_both_sides_are_used_for_neither(told: Curate, capsys):

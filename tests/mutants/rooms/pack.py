@@ -4,6 +4,23 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "terrain throws shadow on other ground",
+        "curation/pack/terrain.py",
+        "& (out == LIT)] = BEHIND",
+        "& (out == LIT)] = LIT",
+        ("tests/pack/test_terrain.py::test_a_wall_throws_a_shadow_as_long_as_the_sun_is_low",),
+    ),
+    Mutant(
+        "shadow falls away from the sun",
+        "curation/pack/terrain.py",
+        "_towards(heights, n * row, n * column)",
+        "_towards(heights, -n * row, -n * column)",
+        (
+            "tests/pack/test_terrain.py::test_a_wall_throws_a_shadow_as_long_as_the_sun_is_low",
+            "tests/pack/test_terrain.py::test_shadows_are_those_of_rays_followed_in_fine_steps",
+        ),
+    ),
+    Mutant(
         "what has scenes of satellites of both sides is of neither",
         "curation/pack/splits/platform.py",
         '        out[~is_val & ~is_train & (out != "")] = BUFFER\n',
@@ -30,8 +47,8 @@ ROWS = (
     Mutant(
         "formulas are over power, not over what shards have of it",
         "curation/pack/shard.py",
-        "static | read, place.location",
-        "static | found, place.location",
+        "static | read, place",
+        "static | found, place",
         ("tests/pack/test_derive.py::test_batches_have_what_numpy_makes_of_the_same_pixels",),
     ),
     Mutant(
