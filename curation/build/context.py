@@ -17,6 +17,7 @@ from curation.model import Location, Scene
 from curation.outcomes import Reject, SourceOutcome, Status
 from curation.read.reader import Read, Reader
 from curation.read.swath import Swaths
+from curation.recipe import angles
 from curation.recipe.access import Accesses
 from curation.recipe.catalogs import Catalogs
 from curation.recipe.dataset import Dataset
@@ -220,6 +221,7 @@ class Patch:
         used = tuple(scenes)
         self.facts |= source.files.measured_of(source, self.location, pixels)
         self.facts |= source.files.scene_facts(source, self.location, used)
+        self.facts |= angles.of_scenes(source.name, used) if source.spec.angles else {}
         self.sources[source.name] = SourceOutcome(Status.OK, scenes=tuple(s.id for s in used))
 
 

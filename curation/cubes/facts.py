@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from curation.outcomes import SLAB, PatchOutcome
+from curation.recipe import angles
 from curation.recipe.dataset import Dataset
 from curation.recipe.facts import Fact, step_axis
 from curation.recipe.sources import SourceSpec
@@ -29,6 +30,9 @@ def facts_of(dataset: Dataset, spec: SourceSpec) -> list[Fact]:
     if spec.pick.time:
         measured.append(Fact(f"{s}_time", "time", spec.pick.time))
     measured += spec.kind.facts(s)
+    if spec.angles:
+        there = {f.name for f in measured}  # radar tells the satellite anyway
+        measured += [f for f in angles.facts(s) if f.name not in there]
     if steps is not None:
         measured = [f.at_steps(step_axis(s), steps) for f in measured]
     return outcomes + measured + spec.pick.facts(spec, dataset.shift_of(s))

@@ -14,19 +14,22 @@ from curation.format.names import split_member
 from curation.model import Location
 from curation.pack import terrain
 from curation.pack.meta import plain
+from curation.pack.terrain import Sun
 from curation.places import grid
-from curation.recipe import formula
+from curation.recipe import angles, formula
 from curation.recipe.dataset import Dataset
 from curation.recipe.derived import Derived, Input
 from curation.recipe.units import scale_of
 
-NODATA = -32768.0
-"""Of each derived array, float32, as of heights and backscatter."""
+NODATA, NO_CODE = -32768.0, 255
+"""Of derived arrays of float32, as of heights and backscatter; and of those of codes, uint8."""
 
 Floats = NDArray[np.float64]
 
 
-def calculated(its: Derived, stored: Mapping[str, NDArray[Any]], place: Location) -> NDArray[np.float32] | None:
+def calculated(
+    its: Derived, stored: Mapping[str, NDArray[Any]], place: Location, facts: Mapping[str, Any]
+) -> NDArray[Any] | None:
     """A derived array of a place in a season.
 
     Args:
@@ -34,10 +37,11 @@ def calculated(its: Derived, stored: Mapping[str, NDArray[Any]], place: Location
         stored: array → pixels as cubes hold them, (band, y, x), or (step, band, y, x): those of the season and those
             without time.
         place: whose grid it is.
+        facts: what was measured of the patch in the season, by the names of the cube's coordinates.
 
     Returns:
-        (1, y, x), or (step, 1, y, x), `NODATA` where an input has none or nothing can be calculated; None where an input
-        is not there.
+        (1, y, x), or (step, 1, y, x), float32, or uint8 of codes: `NODATA`, or `NO_CODE`, where an input has none or nothing
+        can be calculated. None where an input is not there.
     """
     if any(i.array not in stored for i in its.inputs):
         return None
@@ -47,7 +51,10 @@ def calculated(its: Derived, stored: Mapping[str, NDArray[Any]], place: Location
     else:
         heights = values[its.first.band]
         step = place.size_m / its.first.px if its.first.res_m is None else its.first.res_m
-        found = terrain.WAYS[str(its.spec.terrain)](heights, grid.ground_axes(place, step))
+        ground = grid.ground_axes(place, step)
+        found = terrain.WAYS[str(its.spec.terrain)](heights, ground, _sun(its, facts))
+    if its.has_codes:
+        return np.where(np.isnan(found), NO_CODE, found).astype(np.uint8)[None]
     with np.errstate(over="ignore"):
         out = found.astype(np.float32)
     out[out == NODATA] = np.nextafter(np.float32(NODATA), np.float32(0))  # a value that happens to be that
@@ -61,6 +68,12 @@ def _physical(its: Input, pixels: NDArray[Any]) -> Floats:
     return np.where(plane == its.nodata, np.nan, plane.astype(np.float64) * scale_of(its.unit))
 
 
+def _sun(its: Derived, facts: Mapping[str, Any]) -> Sun:
+    """Where the sun stood; NaN where that is not known."""
+    found = (facts.get(f"{its.sun}_{name}") for name in angles.SUN)
+    return Sun(*(np.nan if value is None else float(value) for value in found))
+
+
 def entry_of(its: Derived, encoding: payload.Encoding) -> ArrayEntry:
     """What the index says of a derived array; it counts as a source of its own name."""
     return ArrayEntry(
@@ -68,11 +81,11 @@ def entry_of(its: Derived, encoding: payload.Encoding) -> ArrayEntry:
         seasons=its.seasons,
         bands=(its.name,),
         shape=(1, its.first.px, its.first.px),
-        dtype="float32",
+        dtype="uint8" if its.has_codes else "float32",
         unit=its.unit,
-        nodata=NODATA,
+        nodata=NO_CODE if its.has_codes else NODATA,
         res_m=its.first.res_m,
-        role="data",
+        role="classes" if its.has_codes else "data",
         encoding=encoding,
         of_children=bool(its.first.level),
         steps=its.steps,
@@ -94,9 +107,9 @@ def add_facts(meta: dict[str, Any], arrays: Mapping[str, NDArray[Any]], encoding
             continue
         place = meta if at.child is None else meta["children"][at.child]
         static, season = place["static"]["sources"], {} if at.season is None else place["seasons"][at.season]["sources"]
-        known = {i.source: (season if i.seasons else static)[i.source] for i in its.inputs}
+        known = {source: (season if timed else static)[source] for source, timed in its.sources.items()}
         stated: dict[str, Any] = {
-            "valid_fraction": plain(float((pixels != NODATA).mean())),
+            "valid_fraction": plain(float((pixels != (NO_CODE if its.has_codes else NODATA)).mean())),
             "scenes": list(dict.fromkeys(s for of in known.values() for s in of["scenes"])),
         }
         if its.timed is not None:

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,7 +140,7 @@ def write_shard(job: ShardJob) -> ShardPart:
 
     def samples() -> Iterable[Sample]:
         for member, facts in zip(job.members, job.facts, strict=True):
-            arrays = dict(_arrays(job, member, entries))
+            arrays = dict(_arrays(job, member, facts, entries))
             meta = meta_of_sample(job.dataset, member, facts)
             derive.add_facts(meta, arrays, encoding, job.dataset)
             floored.append(_add_floored(meta, arrays, entries, floor))
@@ -176,7 +176,10 @@ def write_shard(job: ShardJob) -> ShardPart:
 
 
 def _arrays(
-    job: ShardJob, member: PlannedSample, entries: Mapping[str, ArrayEntry]
+    job: ShardJob,
+    member: PlannedSample,
+    facts: Sequence[Mapping[str, Mapping[str, Any]]],
+    entries: Mapping[str, ArrayEntry],
 ) -> Iterable[tuple[str, NDArray[Any]]]:
     """(suffix without its encoding, array) in the order of the format, each chunk checked against the ledger's hash."""
     for number, place in enumerate(member.places):
@@ -194,7 +197,7 @@ def _arrays(
                 found[name] = packed.of(read[name]) if packed else read[name]
             static = static if season else read  # it comes first
             for its in (d for d in derived if (season in d.seasons if season else not d.seasons)):
-                made = derive.calculated(its, static | read, place.location)
+                made = derive.calculated(its, static | read, place.location, facts[number][part.season])
                 found |= {} if made is None else {its.name: made}
             for name in sorted(found):
                 suffix = MemberName(number - 1 if number else None, name, season, entries[name].encoding).suffix

@@ -49,7 +49,7 @@ class Split:
     @property
     def about(self) -> str:
         """Where it is from, and how many places there are of each side, for a person."""
-        numbers = counts(Counter(self.sides.values()))
+        numbers = counts(Counter(filter(None, self.sides.values())))
         return f"{'as packed' if self.packed else 'planned by the recipe, not packed yet'}: {numbers}"
 
 

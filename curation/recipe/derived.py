@@ -17,13 +17,18 @@ from curation.errors.words import did_you_mean
 from curation.recipe import formula
 from curation.recipe.strict import StrictTable
 
-Terrain = Literal["slope", "aspect"]
+Terrain = Literal["slope", "aspect", "cos-incidence", "shadow"]
 
 UNITS: Mapping[str, str] = {
     "slope": "m per m",
     "aspect": "degrees clockwise from true north",
+    "cos-incidence": "1",
+    "shadow": "terrain shadow code",
 }
 """Of what is derived of heights."""
+
+OF_SUN = ("cos-incidence", "shadow")
+"""What follows from where the sun stood, too."""
 
 
 class DerivedSpec(StrictTable):
@@ -32,7 +37,11 @@ class DerivedSpec(StrictTable):
     formula: str | None = Field(default=None, max_length=formula.MOST_CHARACTERS)
     """Over physical values of bands, by canonical names: `(s2.b08 - s2.b04) / (s2.b08 + s2.b04)`."""
     terrain: Terrain | None = None
-    """Of heights: `slope`, rise over run on the ground, or `aspect`, where it falls to, degrees from true north."""
+    """Of heights: `slope`, rise over run on the ground, `aspect`, where it falls to, degrees from true north. With the sun:
+    `cos-incidence`, the cosine of the angle between it and the ground's normal, and `shadow`, 0 lit, 1 turned away from it,
+    2 behind other ground of the patch."""
+    sun: str | None = None
+    """The source whose scenes tell where the sun stood; the one with `angles = true` where left out."""
     sources: list[str] | None = Field(default=None, min_length=1)
     """Where bands, or heights, are looked for; in all sources where left out. To be said where two have the same."""
     unit: str = Field(default="1", min_length=1)
@@ -44,6 +53,8 @@ class DerivedSpec(StrictTable):
     def _one_way(self) -> DerivedSpec:
         if (self.formula is None) == (self.terrain is None):
             raise ValueError("expected either 'formula', over bands, or 'terrain', of heights")
+        if self.sun is not None and self.terrain not in OF_SUN:
+            raise ValueError(f"'sun' goes with terrain = {' or '.join(map(repr, OF_SUN))}; leave it out")
         if self.formula is not None:
             formula.bands(self.formula)
         elif self.unit != "1":
@@ -89,6 +100,8 @@ class Input:
     """Most steps of its time axis; None where it has none."""
     has_heights: bool
     """Whether it is heights, metres."""
+    tells_sun: bool
+    """Whether patches of its source tell where the sun stood."""
     licence: str
 
     @property
@@ -108,6 +121,8 @@ class Derived:
     """In the order that the formula names them."""
     seasons: tuple[str, ...]
     """Those that all inputs with time may be there in; none where none has time."""
+    sun: str | None = None
+    """The source whose scenes tell where the sun stood, where it follows from that."""
 
     @property
     def first(self) -> Input:
@@ -127,8 +142,20 @@ class Derived:
     @property
     def timed(self) -> str | None:
         """The source whose time is its own: the one with a time axis, else the first that has a time; None: of no time."""
+        if self.sun is not None:
+            return self.sun
         timed = sorted((i for i in self.inputs if i.seasons), key=lambda i: i.steps is None)
         return timed[0].source if timed else None
+
+    @property
+    def sources(self) -> dict[str, bool]:
+        """The sources that it follows from → whether it is by season."""
+        return {i.source: bool(i.seasons) for i in self.inputs} | ({self.sun: True} if self.sun else {})
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether it holds codes, which nobody may average."""
+        return self.spec.terrain == "shadow"
 
     @property
     def licence(self) -> str:
@@ -138,7 +165,7 @@ class Derived:
     @property
     def follows_from(self) -> list[Any]:
         """JSON values of what it is: how it is calculated, and of which bands."""
-        return [self.spec.model_dump(mode="json"), [[i.band, i.array, i.number] for i in self.inputs]]
+        return [self.spec.model_dump(mode="json"), [[i.band, i.array, i.number] for i in self.inputs], self.sun]
 
 
 def resolved(wanted: Mapping[str, DerivedSpec], known: Sequence[Input], path: Path) -> dict[str, Derived]:
@@ -172,7 +199,29 @@ def _resolved(name: str, spec: DerivedSpec, known: Sequence[Input], where: str) 
         raise ConfigError(
             f"{where}: {_named(inputs)} each have times of their own in a season: calculate with one source of a time axis"
         )
+    if spec.terrain in OF_SUN:
+        sun = _sun(spec.sun, inputs[0], known, where)
+        return Derived(name, spec, tuple(inputs), sun.seasons, sun.source)
     return Derived(name, spec, tuple(inputs), seasons)
+
+
+def _sun(said: str | None, heights: Input, known: Sequence[Input], where: str) -> Input:
+    """A band of the source whose scenes tell where the sun stood."""
+    telling = {i.source: i for i in known if i.tells_sun and i.seasons}
+    if said is not None and said not in telling:
+        raise ConfigError(
+            f"{where}: sun = {said!r} does not tell where the sun stood: say angles = true in [sources.{said}], which has "
+            "to be a source of the recipe that is by season"
+        )
+    if said is None and len(telling) != 1:
+        some = f"one of {', '.join(telling)} with 'sun'" if telling else "angles = true in its [sources] table"
+        raise ConfigError(f"{where}: which source tells where the sun stood? Say {some}")
+    found = telling[said] if said is not None else next(iter(telling.values()))
+    if found.steps is not None:
+        raise ConfigError(f"{where}: {found.source!r} has several times in a season: expected one, with another pick")
+    if found.level != heights.level:
+        raise ConfigError(f"{where}: {found.source!r} and the heights of {heights.source!r} are not of the same places")
+    return found
 
 
 def _named(inputs: Iterable[Input]) -> str:

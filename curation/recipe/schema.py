@@ -89,6 +89,9 @@ class UseSpec(StrictTable):
     relief: Literal["refuse", "correct"] | None = Field(default=None, exclude_if=lambda value: value != "correct")
     """Of images in ground range, where relief displaces pixels by more than half a pixel: refuse the patch, which is the
     default and the same as leaving it out, or take each pixel from where its height puts it."""
+    angles: bool | None = Field(default=None, exclude=True)
+    """Whether where sun and satellite stood, and which satellite it was, are facts of its patches; as its file says where
+    left out. In digests stands what that comes to, as for `pick`."""
     catalog: str | None = Field(default=None, min_length=1, exclude=True)
     """The catalog asked for this source, where it is another than the recipe's. In digests stands who was asked in the end,
     not who says so: it is in no dump."""

@@ -346,6 +346,8 @@ class SourceSpec(StrictTable):
     """Codes that are no valid pixel; the mask's nodata is among them."""
     legend: MaskLegend | None = Field(default=None, exclude=True)
     """What its mask and the codes in it are called and how they are drawn; by the five sets where left out. In no dump."""
+    angles: bool = Field(default=False, exclude_if=lambda value: not value)
+    """Whether where sun and satellite stood, and which satellite it was, are facts of its patches (`recipe/angles.py`)."""
     licence: str
     comment: str = ""
     """What who uses its pixels must know, in a sentence or two: it stands beside them in cubes."""

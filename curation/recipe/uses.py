@@ -35,7 +35,7 @@ def called(spec: SourceSpec, name: str, known: Sequence[str], path: Path) -> Sou
 
 
 def picked(spec: SourceSpec, use: UseSpec, path: Path) -> SourceSpec:
-    """The source with the pick that the recipe says, checked as that of its file is; as it is where the recipe says none.
+    """The source with the pick and the facts that the recipe says, checked as its file is; as it is where that says none.
 
     Args:
         spec: the source, as its file says it or as this gave it.
@@ -45,9 +45,8 @@ def picked(spec: SourceSpec, use: UseSpec, path: Path) -> SourceSpec:
     Raises:
         ConfigError: there is no such pick, it has no such key, or it wants what the source has not.
     """
-    if use.pick is None:
-        return spec
-    return _varied(spec, {"pick": use.pick}, path)
+    said = {key: value for key in ("pick", "angles") if (value := getattr(use, key)) is not None}
+    return _varied(spec, said, path) if said else spec
 
 
 def placed(spec: SourceSpec, places: PlacesSpec, path: Path) -> SourceSpec:
@@ -193,6 +192,7 @@ def inputs(
             nodata=array.nodata,
             steps=spec.pick.most_steps,
             has_heights=spec.kind.has_heights,
+            tells_sun=spec.angles,
             licence=spec.licence,
         )
         for spec in specs.values()

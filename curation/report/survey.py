@@ -22,8 +22,9 @@ from curation.format.index import Index
 from curation.format.target import TargetEntry
 from curation.model import STATIC, Location
 from curation.outcomes import PENDING, PatchOutcome, Status
-from curation.pack import meta, pack, targets
+from curation.pack import meta, targets
 from curation.pack import split as splits
+from curation.pack.facts import READ_THREADS
 from curation.pack.labels import imported as imported_labels
 from curation.pack.labels import known
 from curation.pack.labels.imported import Imported
@@ -243,7 +244,7 @@ def survey(dataset: Dataset, store: Store) -> Survey:
             for i in np.unique(np.linspace(0, len(slabs) - 1, min(len(slabs), MAX_SLABS)).astype(int))
         ]
     found.slabs_read = len(todo)
-    with ThreadPoolExecutor(pack.READ_THREADS) as pool, Counting("report: facts", len(todo), "slab") as count:
+    with ThreadPoolExecutor(READ_THREADS) as pool, Counting("report: facts", len(todo), "slab") as count:
         for (cube, slab), rows in zip(todo, pool.map(lambda job: found._read(*job), todo), strict=True):
             found.facts[cube.cube.folder, cube.cube.season, slab] = rows
             count.step()

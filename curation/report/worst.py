@@ -18,7 +18,7 @@ from curation.errors import ConfigError, DamageError
 from curation.errors.words import did_you_mean
 from curation.model import Location
 from curation.outcomes import Status
-from curation.pack import pack
+from curation.pack.facts import READ_THREADS
 from curation.recipe import exclude
 from curation.recipe.dataset import Dataset
 from curation.recipe.facts import FILL, Fact
@@ -183,7 +183,7 @@ def _values(cubes: Sequence[CubeContents], fact: Fact, damage: dict[str, None], 
         except DamageError as err:
             return err
 
-    with ThreadPoolExecutor(pack.READ_THREADS) as pool, Counting("worst: facts", len(todo), "slab") as count:
+    with ThreadPoolExecutor(READ_THREADS) as pool, Counting("worst: facts", len(todo), "slab") as count:
         for (its, slab), rows in zip(todo, pool.map(read, todo), strict=True):
             count.step()
             if isinstance(rows, DamageError):

@@ -322,6 +322,7 @@ class Searches:
             "boxes": [list(b) for b in query.cell.boxes],
             "interval": query.interval,
             "max_scene_cloud_pct": query.max_cloud_pct if query.spec.limits_cloud else None,
+            **({"angles": True} if query.spec.angles else {}),
         }
 
     def _is_saved(self, spec: SourceSpec, window: Window, cell: SearchCell) -> bool:

@@ -110,7 +110,7 @@ def test_what_has_no_data_or_no_number_is_nodata_and_no_value_is_taken_for_it(bu
     optical = np.zeros((4, 48, 48), "uint16")
     optical[2:, 1:] = np.array([[1000], [3000]])[..., None]
     optical[3, 5, 5] = 0  # nodata of one band
-    found = derive.calculated(dataset.derived["ndvi"], {"s2l2a_10m": optical}, place)
+    found = derive.calculated(dataset.derived["ndvi"], {"s2l2a_10m": optical}, place, {})
     assert found is not None
     assert found.dtype == np.float32
     want = np.full((1, 48, 48), np.float32(0.5))
@@ -118,11 +118,15 @@ def test_what_has_no_data_or_no_number_is_nodata_and_no_value_is_taken_for_it(bu
     np.testing.assert_array_equal(found, want)
     heights = np.full((1, 16, 16), 32768.0, "float32")
     heights[0, :, 3] = -32768
-    same = derive.calculated(dataset.derived["same"], {"dem_30m": heights}, place)
+    same = derive.calculated(dataset.derived["same"], {"dem_30m": heights}, place, {})
     assert same is not None
     assert (same != derive.NODATA).sum() == 15 * 16
     assert math.isclose(same.max(), -32768, rel_tol=1e-6)
-    steep = derive.calculated(dataset.derived["slope"], {"dem_30m": heights}, place)
+    steep = derive.calculated(dataset.derived["slope"], {"dem_30m": heights}, place, {})
     assert steep is not None
     assert set(np.unique(steep).tolist()) == {derive.NODATA, 0.0}  # nothing of the void's number
-    assert derive.calculated(dataset.derived["ratio"], {"dem_30m": heights}, place) is None
+    heights[0, 0, 0] = 123
+    gone = derive.calculated(dataset.derived["gone"], {"dem_30m": heights}, place, {})
+    assert gone is not None
+    assert gone[0, 0, 0] == derive.NODATA  # divided by zero
+    assert derive.calculated(dataset.derived["ratio"], {"dem_30m": heights}, place, {}) is None

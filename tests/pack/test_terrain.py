@@ -97,3 +97,64 @@ def test_what_has_nobody_beside_it_and_what_is_level_is_not_known():
     assert known[12:15, 12:15].all()
     assert np.isnan(terrain.aspect(heights, ground(its))).all()
     assert (terrain.slope(np.zeros((PX, PX)), ground(its)) == 0).all()
+
+
+def test_the_sun_falls_on_a_plane_by_its_slope_and_aspect():
+    its = in_utm(45.0)
+    heights = plane(its, towards_deg=20.0, rise=0.5)  # it falls to 200 degrees
+    tilt = np.arctan(0.5)
+    for zenith, azimuth in ((30.0, 200.0), (60.0, 20.0), (70.0, 100.0), (np.degrees(tilt), 200.0)):
+        want = np.cos(np.radians(zenith)) * np.cos(tilt)
+        want += np.sin(np.radians(zenith)) * np.sin(tilt) * np.cos(np.radians(azimuth - 200))
+        found = terrain.cos_incidence(heights, ground(its), terrain.Sun(zenith, azimuth))
+        assert np.abs(found - want).max() < 1e-3
+    assert found.max() == pytest.approx(1, abs=1e-5)  # straight from above the plane
+    away = terrain.shadow(heights, ground(its), terrain.Sun(75.0, 20.0))
+    assert (away == terrain.AWAY).all()
+    for unknown in (terrain.Sun(np.nan, 20.0), terrain.Sun(30.0, np.nan)):
+        assert np.isnan(terrain.shadow(heights, ground(its), unknown)).all()
+    assert (terrain.shadow(heights, ground(its), terrain.Sun(91.0, 200.0)) == terrain.AWAY).all()
+
+
+@pytest.mark.parametrize("made", [in_utm, in_degrees], ids=["utm", "degrees"])
+def test_a_wall_throws_a_shadow_as_long_as_the_sun_is_low(made):
+    its = made(0.01)
+    east_m = np.hypot(*grid.ground_axes(its, its.size_m / PX)[PX // 2, 0])
+    heights = np.zeros((PX, PX))
+    heights[:, 15] = 5.2 * east_m
+    for azimuth, behind in ((90.0, slice(10, 14)), (270.0, slice(17, 21))):  # the pixels beside the wall are its slope
+        found = terrain.shadow(heights, ground(its), terrain.Sun(45.0, azimuth))
+        want = np.zeros(PX, bool)
+        want[behind] = True
+        np.testing.assert_array_equal(found[12] == terrain.BEHIND, want)
+    heights[:, 12] = np.nan  # what has no height hides nothing, and is not known itself
+    found = terrain.shadow(heights, ground(its), terrain.Sun(45.0, 90.0))
+    assert np.isnan(found[:, 12]).all()
+    assert (found[:, [10, 13]] == terrain.BEHIND).all()
+
+
+def test_shadows_are_those_of_rays_followed_in_fine_steps():
+    its = in_utm(45.0)
+    y, x = np.mgrid[:PX, :PX] * 10.0
+    rng = np.random.default_rng(5)
+    heights = sum(
+        (20 + 60 * rng.random()) * np.exp(-((x - 240 * a) ** 2 + (y - 240 * b) ** 2) / 500)
+        for a, b in rng.random((7, 2))
+    )
+    alike = []
+    for zenith, azimuth in ((75.0, 33.0), (82.0, 160.0), (80.0, 290.0)):
+        found = terrain.shadow(heights, ground(its), terrain.Sun(zenith, azimuth))
+        lit = np.ones((PX, PX), bool)
+        for metres in np.arange(1.0, 340.0):  # a metre at a time, bilinear: another way through the same heights
+            at_x = x / 10 + metres * np.sin(np.radians(azimuth)) / 10
+            at_y = y / 10 - metres * np.cos(np.radians(azimuth)) / 10
+            inside = (at_x >= 0) & (at_x <= PX - 1) & (at_y >= 0) & (at_y <= PX - 1)
+            c, r = (np.clip(np.floor(v).astype(int), 0, PX - 2) for v in (at_x, at_y))
+            p, q = at_x - c, at_y - r
+            top = heights[r, c] * (1 - p) + heights[r, c + 1] * p
+            low = heights[r + 1, c] * (1 - p) + heights[r + 1, c + 1] * p
+            ray = heights + metres / np.tan(np.radians(zenith))
+            lit &= ~(inside & (top * (1 - q) + low * q > ray + 1e-9))
+        alike.append(((found == terrain.LIT) == lit).mean())
+        assert 0.05 < (found == terrain.BEHIND).mean() < 0.7
+    assert min(alike) > 0.95

@@ -61,6 +61,8 @@ def test_the_release_follows_from_formulas_and_nothing_does_where_none_is():
         ({"x": {"formula": NDVI, "sources": ["s1rtc"]}}, "no band 's2.b08'"),
         ({"x": {"formula": NDVI, "sources": ["s3"]}}, "have no bands of measured values"),
         ({"x": {"terrain": "slope", "sources": ["s2l2a"]}}, "no source has them: add one"),
+        ({"x": {"terrain": "shadow"}}, "which source tells where the sun stood"),
+        ({"x": {"terrain": "shadow", "sun": "s2l2a"}}, r"say angles = true in \[sources.s2l2a\]"),
     ],
 )
 def test_what_cannot_be_derived_is_refused_with_what_to_do(derived, said: str):
@@ -74,6 +76,7 @@ def test_what_cannot_be_derived_is_refused_with_what_to_do(derived, said: str):
         ({"x": {}}, "expected either 'formula', over bands, or 'terrain', of heights"),
         ({"x": {"formula": NDVI, "terrain": "slope"}}, "expected either"),
         ({"x": {"terrain": "slope", "unit": "m"}}, "'unit' is of a formula"),
+        ({"x": {"terrain": "slope", "sun": "s2l2a"}}, "'sun' goes with terrain = 'cos-incidence' or 'shadow'"),
         ({"x": "open('a')"}, "is nothing that a formula may have"),
         ({"x": 3}, "derived"),
         ({"s2l2a": NDVI}, "not the name of a source"),
@@ -84,6 +87,17 @@ def test_what_cannot_be_derived_is_refused_with_what_to_do(derived, said: str):
 def test_what_is_no_derived_array_is_refused_by_its_key(derived, said: str):
     with pytest.raises(ValidationError, match=said):
         deriving(derived)
+
+
+def test_the_sun_is_of_the_source_that_tells_it():
+    uses = EXAMPLE.recipe.model_dump()["sources"]
+    uses["s2l2a"] |= {"angles": True}
+    found = deriving({"shade": {"terrain": "shadow"}}, sources=uses).derived["shade"]
+    assert (found.sun, found.timed, found.first.source) == ("s2l2a", "s2l2a", "dem")
+    assert found.seasons == tuple(EXAMPLE.season_names())
+    uses["s1rtc"] |= {"angles": True}
+    with pytest.raises(ConfigError, match="Say one of s2l2a, s1rtc with 'sun'"):
+        deriving({"shade": {"terrain": "shadow"}}, sources=uses)
 
 
 def test_a_band_of_two_sources_wants_to_be_told_of_which():

@@ -304,7 +304,7 @@ def test_each_file_of_a_pick_and_of_a_kind_is_one_of_them():
 
 
 def test_each_file_of_a_rule_is_one():
-    assert set(RULES) == {"blocks", "column"}
+    assert set(RULES) == {"blocks", "column", "platform"}
     assert all(issubclass(c, Rule) for c in RULES.values())
 
 

@@ -4,6 +4,33 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "terrain throws shadow on other ground",
+        "curation/pack/terrain.py",
+        "& (out == LIT)] = BEHIND",
+        "& (out == LIT)] = LIT",
+        ("tests/pack/test_terrain.py::test_a_wall_throws_a_shadow_as_long_as_the_sun_is_low",),
+    ),
+    Mutant(
+        "shadow falls away from the sun",
+        "curation/pack/terrain.py",
+        "_towards(heights, n * row, n * column)",
+        "_towards(heights, -n * row, -n * column)",
+        (
+            "tests/pack/test_terrain.py::test_a_wall_throws_a_shadow_as_long_as_the_sun_is_low",
+            "tests/pack/test_terrain.py::test_shadows_are_those_of_rays_followed_in_fine_steps",
+        ),
+    ),
+    Mutant(
+        "what has scenes of satellites of both sides is of neither",
+        "curation/pack/splits/platform.py",
+        '        out[~is_val & ~is_train & (out != "")] = BUFFER\n',
+        "",
+        (
+            "tests/pack/test_angles.py::test_each_combination_of_satellites_has_its_side",
+            "tests/pack/test_angles.py::test_samples_of_satellites_of_both_sides_are_used_for_neither",
+        ),
+    ),
+    Mutant(
         "nodata of a band is no number of a formula",
         "curation/pack/derive.py",
         "np.where(plane == its.nodata, np.nan, ",
@@ -15,13 +42,13 @@ ROWS = (
         "curation/pack/derive.py",
         "    out[~np.isfinite(out)] = NODATA\n",
         "",
-        ("tests/pack/test_derive.py::test_batches_have_what_numpy_makes_of_the_same_pixels",),
+        ("tests/pack/test_derive.py::test_what_has_no_data_or_no_number_is_nodata_and_no_value_is_taken_for_it",),
     ),
     Mutant(
         "formulas are over power, not over what shards have of it",
         "curation/pack/shard.py",
-        "static | read, place.location",
-        "static | found, place.location",
+        "static | read, place",
+        "static | found, place",
         ("tests/pack/test_derive.py::test_batches_have_what_numpy_makes_of_the_same_pixels",),
     ),
     Mutant(
@@ -30,16 +57,6 @@ ROWS = (
         "np.where(np.isnan(after), heights, after)",
         "np.where(np.isnan(after), 0, after)",
         ("tests/pack/test_terrain.py::test_what_has_no_height_changes_nothing_beside_it",),
-    ),
-    Mutant(
-        "slope is on the ground, not in the CRS",
-        "curation/places/grid.py",
-        "* metres[:, None]",
-        "* step",
-        (
-            "tests/pack/test_terrain.py::test_a_plane_of_ten_percent_is_one_wherever_it_lies[in_degrees-60.0]",
-            "tests/pack/test_terrain.py::test_a_plane_of_ten_percent_is_one_wherever_it_lies[in_mercator-60.0]",
-        ),
     ),
     Mutant(
         "what is excluded is in no shard",

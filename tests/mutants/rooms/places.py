@@ -14,6 +14,16 @@ ROWS = (
         ("tests/test_kuro_siwo.py::test_images_lie_on_their_labels_to_the_pixel",),
     ),
     Mutant(
+        "slope is on the ground, not in the CRS",
+        "curation/places/grid.py",
+        "* metres[:, None]",
+        "* step",
+        (
+            "tests/pack/test_terrain.py::test_a_plane_of_ten_percent_is_one_wherever_it_lies[in_degrees-60.0]",
+            "tests/pack/test_terrain.py::test_a_plane_of_ten_percent_is_one_wherever_it_lies[in_mercator-60.0]",
+        ),
+    ),
+    Mutant(
         "places that are added move none that stand",
         "curation/places/order.py",
         '    return np.searchsorted(np.asarray(sizes, np.int64), rank, side="right")',

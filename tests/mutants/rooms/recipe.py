@@ -41,6 +41,20 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
         ("tests/recipe/test_formula.py::test_a_formula_is_arithmetic_where_there_is_data_and_a_number",),
     ),
     Mutant(
+        "an angle that no sun can stand at is none",
+        "curation/recipe/angles.py",
+        " and by.least <= value <= by.most:",
+        ":",
+        ("tests/recipe/test_angles.py::test_what_can_be_no_angle_is_told_and_is_none",),
+    ),
+    Mutant(
+        "angles of several scenes that differ are no angle of the patch",
+        "curation/recipe/angles.py",
+        "known[0] if known and alike else None",
+        "known[0] if known else None",
+        ("tests/recipe/test_angles.py::test_of_several_scenes_an_angle_is_known_where_they_agree",),
+    ),
+    Mutant(
         "a formula is not nested for ever",
         "curation/recipe/formula.py",
         "    if depth == 0:\n",
@@ -176,8 +190,8 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
     Mutant(
         "a pick of the recipe goes before that of the source",
         "curation/recipe/uses.py",
-        '{"pick": use.pick}',
-        "{}",
+        '("pick", "angles")',
+        '("angles",)',
         ("tests/recipe/test_recipe.py::test_a_pick_of_the_recipe_goes_before_that_of_the_source_on_each_level",),
     ),
     Mutant(

@@ -4,6 +4,13 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "a search that read no angles does not answer who wants them",
+        "curation/scenes/saved.py",
+        '            **({"angles": True} if query.spec.angles else {}),\n',
+        "",
+        ("tests/scenes/test_saved.py::test_another_query_is_not_answered_from_what_is_saved",),
+    ),
+    Mutant(
         "two files of one band are told apart, or are no scene",
         "curation/scenes/geotiffs.py",
         "            if key in out:\n",
