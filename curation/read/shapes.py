@@ -9,11 +9,13 @@ from __future__ import annotations
 import functools
 import json
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cachetools
 import geopandas as gpd
 import numpy as np
 import pyarrow.parquet as pq
@@ -35,8 +37,8 @@ Box = tuple[float, float, float, float]
 WHOLE_BYTES = 32 * 2**20
 """Of a file that is held whole; in memory it takes ten times as much."""
 
-_HELD = 4
-"""Files that a process holds."""
+_HELD_BYTES = 256 * 2**20
+"""Of the files whose layers a process holds, those used last; and one at least."""
 
 PARQUET = (".parquet", ".geoparquet")
 
@@ -146,6 +148,8 @@ class _Held:
     shapes: NDArray[np.object_]
     mended: NDArray[np.bool_]
     tree: shapely.STRtree
+    bytes: int
+    """Of its file."""
 
 
 def opened(path: Path, layer: str | None, key: str) -> ShapeLayer:
@@ -252,16 +256,23 @@ def _check_size(layer: ShapeLayer) -> None:
         tables.check(layer.path, str(layer.path))
 
 
+def _weight(held: _Held) -> int:
+    return min(held.bytes, _HELD_BYTES)
+
+
+_cache: cachetools.LRUCache[Any, _Held] = cachetools.LRUCache(_HELD_BYTES, _weight)
+
+
 def _held(layer: ShapeLayer) -> _Held:
     _check_size(layer)
     return _whole(layer)
 
 
-@functools.lru_cache(maxsize=_HELD)
+@cachetools.cached(_cache, lock=threading.Lock())
 def _whole(layer: ShapeLayer) -> _Held:
     frame = _frame(layer)
     shapes, mended = _mended(frame, layer)
-    return _Held(frame, shapes, mended, shapely.STRtree(shapes))
+    return _Held(frame, shapes, mended, shapely.STRtree(shapes), layer.size)
 
 
 def _read(layer: ShapeLayer, columns: Sequence[str], **which: Any) -> Shapes:

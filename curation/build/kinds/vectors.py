@@ -130,7 +130,7 @@ class Vectors(Coded):
     def pixels(
         self, slab: Slab, source: Source, place: Location, name: str, scenes: Sequence[Scene]
     ) -> tuple[NDArray[Any], bool]:
-        """(1, y, x) codes. Of several scenes the first lies on top.
+        """(1, y, x) codes. Of several scenes the first lies on top: all that it says of its area, or else its shapes.
 
         Raises:
             BadShapesError, NoCrsError, NoColumnError, NoShapesError: a file is not as the source says.
@@ -140,6 +140,10 @@ class Vectors(Coded):
         ground = Ground(place, array.step(place.size_m))
         found = [self._layers(ground, source, scene) for scene in reversed(scenes)]
         layers = [layer for its, _, _ in found for layer in its]
+        if (
+            self.area is None and self.background is not None
+        ):  # below all: no file says where it ends, and another begins
+            layers.insert(0, self._all(ground, None))
         pixels = burning.burnt(ground, layers, array.nodata, array.dtype, all_touched=self.all_touched)
         codes = [c.code for c in self.legend]
         true = burning.areas_m2(ground, layers, codes)
@@ -164,7 +168,7 @@ class Vectors(Coded):
         if self.area is not None:
             within, its = _near(self.area, list(_asked(self.area)), ground, source, scene, "area")
             mended += int(its.mended.sum())
-        out = [] if self.background is None else [self._all(ground, within)]
+        out = [self._all(ground, within)] if self.background is not None and self.area is not None else []
         for number, burn in enumerate(self.burn, start=1):
             key = f"burn {number}"
             moved, its = _near(burn, burn.asked, ground, source, scene, key)

@@ -646,4 +646,11 @@ ROWS = (
         "if wanted is not None]",
         ("tests/build/test_vectors.py::test_an_events_shapes_are_burnt_in_order_within_their_area",),
     ),
+    Mutant(
+        "one file of shapes does not wipe out another's",
+        "curation/build/kinds/vectors.py",
+        "        out = [self._all(ground, within)] if self.background is not None and self.area is not None else []\n",
+        "        out = [self._all(ground, within)] if self.background is not None else []\n",
+        ("tests/build/test_vectors.py::test_an_extract_in_overtures_form_is_burnt[True]",),
+    ),
 )
