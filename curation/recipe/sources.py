@@ -87,10 +87,7 @@ class ArraySpec(FileNumbers):
         return f"{self.size_px} px" if self.res_m is None else f"{self.res_m:g} m"
 
     def px(self, size: float) -> int:
-        """Pixels along a side that cover a footprint of that size, in units of its CRS (metres, where pixels have a size).
-
-        They may reach beyond it in the south and in the east (`footprint.pixels_across`).
-        """
+        """Pixels along a side that cover a footprint of that size, in its CRS's units, as `footprint.pixels_across` does."""
         return pixels_across(size, self.res_m) if self.res_m is not None else self.size_px or 0
 
     def step(self, size: float) -> float:
