@@ -79,7 +79,7 @@ ROWS = (
     ),
     Mutant(
         "a folder of other headers is another catalog",
-        "curation/recipe/catalogs.py",
+        "curation/recipe/folders.py",
         '} {size} ".encode() + head + file.read(HEAD_BYTES))',
         '} {size} ".encode())',
         ("tests/scenes/test_geotiffs.py::test_a_folder_is_known_by_what_it_holds_wherever_it_lies",),
