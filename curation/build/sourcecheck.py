@@ -19,6 +19,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
+from curation.build import shapecheck
 from curation.build.context import Slab, Source
 from curation.build.pixels import assets_of
 from curation.errors import CurationError
@@ -142,6 +143,9 @@ def check(spec: SourceSpec, file: str, catalog: Catalog) -> Checked:
     with Reader(catalog.base, folders=()) as reader, Swaths(catalog.base, folders=()) as swaths:
         source = Source(spec, arrays, form, catalog.base, access, {}, 0.0, is_required=True, shift=None)
         slab = Slab("check", "check", (source,), QualitySpec(), frozenset(), reader, swaths, "check", _plain)
+        if spec.kind.holds_shapes:
+            found, wrong = shapecheck.burnt(slab, source, place, scene)
+            return Checked(out.found + found, out.wrong + wrong)
         if not source.files.reads(source, place, [scene]):
             out.wrong.append(
                 "what is read of a file of this kind is known only in a build: try `--limit 1` with a recipe"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -226,7 +225,9 @@ def resolve(text: str, served_at: str | None = None) -> Catalog:
         )
     if path.is_file() and path.suffix not in PARQUET:
         local.check(path, f"catalog {text!r}", MOST_JSON_BYTES)
-    return _with_access(Catalog(f"file-{_content(path)[:16]}", form, str(path), is_file=True, own=True), row)
+    return _with_access(
+        Catalog(f"file-{folders.content(path, parquet_parts(path))[:16]}", form, str(path), is_file=True, own=True), row
+    )
 
 
 def _with_access(catalog: Catalog, row: CatalogSpec | None) -> Catalog:
@@ -299,25 +300,6 @@ def parquet_parts(path: Path) -> list[Path]:
     return sorted(p for p in found if p.is_file())
 
 
-def _content(path: Path) -> str:
-    """Digest of a file's content; of a folder's files, whose gigabytes are not read, of their names, sizes and footers.
-
-    A Parquet footer holds the sizes, places and extremes of all its columns.
-    """
-    found = hashlib.sha256()
-    if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    for part in parquet_parts(path):
-        size = part.stat().st_size
-        with part.open("rb") as file:
-            file.seek(max(size - 8, 0))
-            length = int.from_bytes(file.read(4), "little")
-            file.seek(max(size - 8 - length, 0))
-            found.update(f"{part.relative_to(path).as_posix()} {size} ".encode() + file.read())
-    return found.hexdigest()
-
-
 def named(dataset: Dataset, catalog: str | None = None, apart: Mapping[str, str] | None = None) -> dict[str, str]:
     """Source → the catalog asked for it, as it was told; by an empty name the default.
 
@@ -364,16 +346,17 @@ def _with_files(dataset: Dataset) -> dict[str, str]:
     return {n: str(dataset.path.parent / form.folder) for n, form in forms.items() if form and form.folder}
 
 
-def _of_files(spec: SourceSpec, folder: str) -> Catalog:
+def of_files(spec: SourceSpec, folder: str) -> Catalog:
     """The catalog that is the folder of a source's own files.
 
     Raises:
         ConfigError: it is none, or has no file that is called as the source says.
     """
-    path, form, where = Path(folder), spec.catalogs[FOLDER].file, f"source {spec.name!r}: [catalogs.folder] file"
+    its, where = spec.catalogs.get(FOLDER), f"source {spec.name!r}: [catalogs.folder] file"
+    path, form = Path(folder), its.file if its else None
     if not path.is_dir() and (form is None or not form.of_places):
         raise ConfigError(f"{where}: folder {folder!r}: no such folder; expected one, relative to the recipe")
-    if not spec.kind.holds_shapes or form is None:
+    if form is None or not spec.kind.holds_shapes:
         return resolve(folder)
     found = folders.contents(path, form.pattern, where)
     return Catalog(f"folder-{found[:16]}", FOLDER, folder, is_file=True, own=True)
@@ -397,12 +380,15 @@ def resolve_all(
         ConfigError: one is no catalog, or of no source.
     """
     texts = named(dataset, catalog, apart)
-    with_files = {n: folder for n, folder in _with_files(dataset).items() if texts[n] == folder}
+    own, specs = _with_files(dataset), dataset.specs
+    with_files = {
+        n: t for n, t in texts.items() if n and (t == own.get(n) or (specs[n].kind.holds_shapes and Path(t).is_dir()))
+    }
     rest = dict.fromkeys(text for name, text in texts.items() if name not in with_files)
     found = {text: resolve(text, served_at) for text in rest}
     default = found[texts[""]]
     its = {name: found[text] for name, text in texts.items() if name and name not in with_files}
-    its |= {name: _of_files(dataset.specs[name], folder) for name, folder in with_files.items()}
+    its |= {name: of_files(specs[name], folder) for name, folder in with_files.items()}
     return Catalogs(default, tuple((name, one) for name, one in its.items() if one != default))
 
 

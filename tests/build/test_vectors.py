@@ -19,6 +19,7 @@ import rasterio
 import shapely
 import xarray as xr
 
+import curation
 from curation.build.context import Source
 from curation.build.picks.drawn_on import DrawnOn
 from curation.errors import ConfigError
@@ -279,6 +280,18 @@ def test_a_value_of_no_class_fails_with_its_code_and_a_changed_file_is_another_d
         resolve_all(floods.dataset)
 
 
+def test_a_source_of_shapes_is_looked_at_by_itself_and_told_another_folder(floods: Curate):
+    path = floods.world.folder / "sources/fields.toml"
+    seen = curation.check_source(path).found
+    assert "item: 2021, no time" in seen[2]
+    assert seen[-1] == "fields_10m (10 m): pixels: wheat 648, maize 648; of 2 shapes, 0 of them mended"
+    path.write_text(FIELDS.replace(', MAI = "maize"', "").replace('"lpis"', '"gone"'))
+    wrong = curation.check_source(path, str(floods.world.folder / "lpis"), check=False).wrong
+    assert wrong[0].endswith("or leave such shapes out by 'where'")
+    said = resolve_all(floods.dataset, apart={"fields": str(floods.world.folder / "lpis")})
+    assert said.of("fields").location == str(floods.world.folder / "lpis")
+
+
 EMS = r"(?P<id>EMSR332_\d+[A-Z]+_(?P<product>\w+)_v(?P<version>\d))_(?P<band>observed_event_a)\.shp$"
 
 
@@ -384,6 +397,7 @@ val_fraction = 0.0
 """
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_the_shape_of_a_place_is_a_mask_in_cubes_shards_and_batches(world: tiny.World, tmp_path: Path):
     mine = world.from_afar(tmp_path / "world")

@@ -221,8 +221,8 @@ ROWS = (
     Mutant(
         "of several layers none is taken that nobody named",
         "curation/places/tablefile.py",
-        "        if layer is None and len(known) != 1:",
-        "        if not known:",
+        "    if layer is None and len(known) != 1:",
+        "    if not known:",
         ("tests/places/test_tablefile.py::test_of_several_layers_one_is_named",),
     ),
     Mutant(

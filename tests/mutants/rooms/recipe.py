@@ -151,7 +151,7 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
     ),
     Mutant(
         "a folder of other headers is another catalog",
-        "curation/recipe/catalogs.py",
+        "curation/recipe/folders.py",
         '} {size} ".encode() + head + file.read(HEAD_BYTES))',
         '} {size} ".encode())',
         ("tests/scenes/test_geotiffs.py::test_a_folder_is_known_by_what_it_holds_wherever_it_lies",),
