@@ -14,7 +14,7 @@ import xarray as xr
 from curation.cli import main
 from curation.format.index import Index
 from curation.model import Location
-from curation.pack import derive
+from curation.pack import derive, split
 from curation.pack.splits.platform import Platform
 from curation.places.locations import Locations
 from curation.recipe.dataset import load_dataset
@@ -81,6 +81,7 @@ def table_of(curate: Curate, split: str) -> dict[str, dict]:
     return {row["id"]: row for row in rows}
 
 
+@pytest.mark.slow
 def test_facts_of_a_patch_are_what_its_scene_s_item_says(told: Curate):
     cube = xr.open_zarr(told.folder / "cubes/europe/summer.zarr").set_index(patch="id")
     west = cube.sel(patch=tiny.name(1, 0))
@@ -95,6 +96,7 @@ def test_facts_of_a_patch_are_what_its_scene_s_item_says(told: Curate):
     assert str(east.s2l2a_angles_unknown.values) == ("view:sun_azimuth is 'south', expected a number from -180 to 360")
 
 
+@pytest.mark.slow
 def test_samples_have_them_by_season_in_their_table_and_in_what_they_tell(told: Curate):
     rows = table_of(told, "train")
     row = rows[tiny.name(1, 0)]
@@ -108,6 +110,7 @@ def test_samples_have_them_by_season_in_their_table_and_in_what_they_tell(told: 
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 def test_light_on_level_ground_is_the_cosine_of_the_sun_s_zenith(told: Curate):
     from curation.stream.open import open_shards
 
@@ -121,6 +124,7 @@ def test_light_on_level_ground_is_the_cosine_of_the_sun_s_zenith(told: Curate):
     assert samples[tiny.name(1, 0)]["shade_ok"].tolist() == [True, True]
 
 
+@pytest.mark.slow
 def test_without_the_sun_nothing_is_known_of_light_and_shadow(told: Curate):
     its = told.dataset.derived
     place = next(iter(Locations(pq.read_table(told.folder / "manifest/locations.parquet")).roots()))
@@ -132,6 +136,7 @@ def test_without_the_sun_nothing_is_known_of_light_and_shadow(told: Curate):
             assert (found == nodata).all()
 
 
+@pytest.mark.slow
 def test_samples_of_satellites_of_both_sides_are_used_for_neither(told: Curate, capsys):
     index = Index.from_bytes((told.folder / "shards/index.json").read_bytes())
     # Summer is of 2B in the east, autumn of 2A everywhere.
@@ -169,6 +174,7 @@ def test_each_combination_of_satellites_has_its_side():
     sides = rule.sides(Locations(table), recipe).tolist()
     assert sides == ["val", "train", "buffer", "buffer", "buffer", "buffer", "val"]
     assert Counter(rule.sides(places, recipe).tolist()) == {"": len(combinations)}  # not known yet
+    assert split.planned(recipe, places).about == "planned by the recipe, known once shards are packed"
     with pytest.raises(ValueError, match=r"split.source = 's' is not in \[sources\]"):
         rule.check(recipe)
     assert len(rule.unmatched(Locations(table))) == 2
