@@ -4,6 +4,7 @@ import json
 import shutil
 import tarfile
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +15,11 @@ import xarray as xr
 from curation.cli import main
 from curation.format.index import Index
 from curation.model import Location
+from curation.outcomes import PatchOutcome, SourceOutcome, Status
 from curation.pack import derive, split
 from curation.pack.splits.platform import Platform
 from curation.places.locations import Locations
-from curation.recipe.dataset import load_dataset
+from curation.recipe.dataset import Dataset, load_dataset
 from tests import world as tiny
 from tests.run import Curate
 
@@ -124,16 +126,30 @@ def test_light_on_level_ground_is_the_cosine_of_the_sun_s_zenith(told: Curate):
     assert samples[tiny.name(1, 0)]["shade_ok"].tolist() == [True, True]
 
 
-@pytest.mark.slow
-def test_without_the_sun_nothing_is_known_of_light_and_shadow(told: Curate):
-    its = told.dataset.derived
-    place = next(iter(Locations(pq.read_table(told.folder / "manifest/locations.parquet")).roots()))
+def asking(folder: Path) -> Dataset:
+    (folder / "recipe.toml").write_text(RECIPE)
+    return load_dataset(str(folder / "recipe.toml"))
+
+
+def test_without_the_sun_nothing_is_known_of_light_and_shadow(tmp_path):
+    its = asking(tmp_path).derived
+    x, y = tiny.corner(0, 0)
+    place = Location("p", 6.8, 54.4, tiny.EPSG, x, y, tiny.SIZE_M, "europe")
     heights = {"dem_10m": np.zeros((1, 48, 48), "float32")}
     for facts in ({}, {"s2l2a_sun_zenith_deg": 30.0}, {"s2l2a_sun_azimuth_deg": 30.0, "s2l2a_sun_zenith_deg": None}):
         for name, nodata in (("light", derive.NODATA), ("shade", derive.NO_CODE)):
             found = derive.calculated(its[name], heights, place, facts)
             assert found is not None
             assert (found == nodata).all()
+
+
+def test_where_the_source_that_tells_the_sun_is_not_there_nothing_is_derived_of_it(tmp_path):
+    light = asking(tmp_path).derived["light"]
+    for status, may in ((Status.OK, True), (Status.REJECTED, False)):
+        outcome = PatchOutcome("p", Status.OK, {"s2l2a": SourceOutcome(status)})
+        assert derive.may_have(light, "summer", outcome) is may
+        assert not derive.may_have(light, None, outcome)
+    assert not derive.may_have(light, "summer", PatchOutcome("p", Status.OK, {}))
 
 
 @pytest.mark.slow
