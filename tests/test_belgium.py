@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import rasterio
 import xarray as xr
@@ -99,6 +100,7 @@ def test_labels_that_no_catalog_has_are_unknown_not_zeros(root: Path):
     assert sample["season_ok"].all() if "dynamicworld_10m" not in sample else True
 
 
+@pytest.mark.slow
 def test_an_index_of_real_pixels_is_numpy_s_of_the_files(root: Path, items, shared: Path, tmp_path: Path):
     shutil.copytree(root.parent, tmp_path / "root")
     (tmp_path / "places.csv").write_bytes((RECIPE.parent / "places.csv").read_bytes())
@@ -129,6 +131,7 @@ all = { start = 2017-08-01, end = 2018-12-01 }
 [sources.s2l2a]
 bands = ["B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"]
 pick = { name = "all", steps = STEPS, min_clear = 0 }
+angles = true
 
 [sources.s1rtc]
 res_m = 20
@@ -186,6 +189,11 @@ def test_a_series_is_all_dates_pixel_for_pixel_in_cube_and_batch(items, shared: 
     np.testing.assert_allclose(sample["ndvi"].numpy()[0, :118, 0], (nir - red) / (nir + red), rtol=1e-6)
     assert (sample["ndvi"].numpy()[0, 118:] == -32768).all()
     assert sample["ndvi_time"].tolist() == sample["s2l2a_time"].tolist()
+    platforms = [i["properties"]["platform"].lower() for i in dates]
+    assert [str(p) for p in cube.s2l2a_platform.values] == [*platforms, *[""] * 12]
+    row = pq.read_table(folder / "shards" / "train" / "samples.parquet").to_pylist()[0]
+    assert row["s2l2a_platform_all"] == platforms
+    assert row["s2l2a_sun_zenith_deg_all"] is None  # no item states it
     assert sample["s2l2a_time"][0].tolist() == [*times.astype("datetime64[s]").astype(int).tolist(), *[-1] * 12]
     clear = [np.isin(source(shared, i, "SCL"), CLEAR).mean() for i in dates]
     np.testing.assert_allclose(cube.s2l2a_clear_fraction.values[:118], clear, atol=1e-7)

@@ -185,18 +185,20 @@ def _arrays(
     for number, place in enumerate(member.places):
         level = level_of(job.dataset, place)
         derived = [its for its in job.dataset.derived.values() if its.first.level == level.level]
+        inputs = {i.array for its in derived for i in its.inputs}
         static: dict[str, NDArray[Any]] = {}
         for part in place.parts:
             cube = Cube(level, place.location.region, part.season)
             season = None if part.season == STATIC else part.season
             read, found = dict[str, NDArray[Any]](), dict[str, NDArray[Any]]()
             for name in (n for n in cube.arrays if n in part.outcome.chunks):
-                read[name] = cube.read_chunk(job.store, name, part.patch, part.outcome.chunks[name])
+                pixels = cube.read_chunk(job.store, name, part.patch, part.outcome.chunks[name])
                 spec, array = cube.arrays[name]
                 packed = spec.kind.packed(array, job.dataset.recipe.pack)
-                found[name] = packed.of(read[name]) if packed else read[name]
+                found[name] = packed.of(pixels) if packed else pixels
+                read |= {name: pixels} if name in inputs else {}
             static = static if season else read  # it comes first
-            for its in (d for d in derived if (season in d.seasons if season else not d.seasons)):
+            for its in (d for d in derived if derive.may_have(d, season, part.outcome)):
                 made = derive.calculated(its, static | read, place.location, facts[number][part.season])
                 found |= {} if made is None else {its.name: made}
             for name in sorted(found):

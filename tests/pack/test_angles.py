@@ -4,6 +4,7 @@ import json
 import shutil
 import tarfile
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +15,11 @@ import xarray as xr
 from curation.cli import main
 from curation.format.index import Index
 from curation.model import Location
-from curation.pack import derive
+from curation.outcomes import PatchOutcome, SourceOutcome, Status
+from curation.pack import derive, split
 from curation.pack.splits.platform import Platform
 from curation.places.locations import Locations
-from curation.recipe.dataset import load_dataset
+from curation.recipe.dataset import Dataset, load_dataset
 from tests import world as tiny
 from tests.run import Curate
 
@@ -81,6 +83,7 @@ def table_of(curate: Curate, split: str) -> dict[str, dict]:
     return {row["id"]: row for row in rows}
 
 
+@pytest.mark.slow
 def test_facts_of_a_patch_are_what_its_scene_s_item_says(told: Curate):
     cube = xr.open_zarr(told.folder / "cubes/europe/summer.zarr").set_index(patch="id")
     west = cube.sel(patch=tiny.name(1, 0))
@@ -95,6 +98,7 @@ def test_facts_of_a_patch_are_what_its_scene_s_item_says(told: Curate):
     assert str(east.s2l2a_angles_unknown.values) == ("view:sun_azimuth is 'south', expected a number from -180 to 360")
 
 
+@pytest.mark.slow
 def test_samples_have_them_by_season_in_their_table_and_in_what_they_tell(told: Curate):
     rows = table_of(told, "train")
     row = rows[tiny.name(1, 0)]
@@ -108,6 +112,7 @@ def test_samples_have_them_by_season_in_their_table_and_in_what_they_tell(told: 
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 def test_light_on_level_ground_is_the_cosine_of_the_sun_s_zenith(told: Curate):
     from curation.stream.open import open_shards
 
@@ -121,9 +126,15 @@ def test_light_on_level_ground_is_the_cosine_of_the_sun_s_zenith(told: Curate):
     assert samples[tiny.name(1, 0)]["shade_ok"].tolist() == [True, True]
 
 
-def test_without_the_sun_nothing_is_known_of_light_and_shadow(told: Curate):
-    its = told.dataset.derived
-    place = next(iter(Locations(pq.read_table(told.folder / "manifest/locations.parquet")).roots()))
+def asking(folder: Path) -> Dataset:
+    (folder / "recipe.toml").write_text(RECIPE)
+    return load_dataset(str(folder / "recipe.toml"))
+
+
+def test_without_the_sun_nothing_is_known_of_light_and_shadow(tmp_path):
+    its = asking(tmp_path).derived
+    x, y = tiny.corner(0, 0)
+    place = Location("p", 6.8, 54.4, tiny.EPSG, x, y, tiny.SIZE_M, "europe")
     heights = {"dem_10m": np.zeros((1, 48, 48), "float32")}
     for facts in ({}, {"s2l2a_sun_zenith_deg": 30.0}, {"s2l2a_sun_azimuth_deg": 30.0, "s2l2a_sun_zenith_deg": None}):
         for name, nodata in (("light", derive.NODATA), ("shade", derive.NO_CODE)):
@@ -132,6 +143,16 @@ def test_without_the_sun_nothing_is_known_of_light_and_shadow(told: Curate):
             assert (found == nodata).all()
 
 
+def test_where_the_source_that_tells_the_sun_is_not_there_nothing_is_derived_of_it(tmp_path):
+    light = asking(tmp_path).derived["light"]
+    for status, may in ((Status.OK, True), (Status.REJECTED, False)):
+        outcome = PatchOutcome("p", Status.OK, {"s2l2a": SourceOutcome(status)})
+        assert derive.may_have(light, "summer", outcome) is may
+        assert not derive.may_have(light, None, outcome)
+    assert not derive.may_have(light, "summer", PatchOutcome("p", Status.OK, {}))
+
+
+@pytest.mark.slow
 def test_samples_of_satellites_of_both_sides_are_used_for_neither(told: Curate, capsys):
     index = Index.from_bytes((told.folder / "shards/index.json").read_bytes())
     # Summer is of 2B in the east, autumn of 2A everywhere.
@@ -169,6 +190,7 @@ def test_each_combination_of_satellites_has_its_side():
     sides = rule.sides(Locations(table), recipe).tolist()
     assert sides == ["val", "train", "buffer", "buffer", "buffer", "buffer", "val"]
     assert Counter(rule.sides(places, recipe).tolist()) == {"": len(combinations)}  # not known yet
+    assert split.planned(recipe, places).about == "planned by the recipe, known once shards are packed"
     with pytest.raises(ValueError, match=r"split.source = 's' is not in \[sources\]"):
         rule.check(recipe)
     assert len(rule.unmatched(Locations(table))) == 2

@@ -12,9 +12,10 @@ import pytest
 from curation.cli import main
 from curation.format.index import Index
 from curation.model import Location
-from curation.pack import derive
+from curation.pack import derive, shard
 from curation.places import grid
-from curation.recipe.dataset import load_dataset
+from curation.recipe.dataset import Dataset, load_dataset
+from curation.recipe.schema import Recipe
 from tests import world as tiny
 from tests.run import Curate
 
@@ -96,6 +97,25 @@ def test_a_sample_tells_scenes_and_time_of_what_it_was_derived_of(derived: Curat
         "valid_fraction": 0,
         "scenes": meta["static"]["sources"]["dem"]["scenes"],
     }
+
+
+def test_what_is_derived_of_children_is_told_of_each_child():
+    cells = load_dataset("ssl4eo-s")
+    raw = cells.recipe.model_dump() | {"derived": {"ndvi": "(s2.b08 - s2.b04) / (s2.b08 + s2.b04)"}}
+    dataset = Dataset(Recipe.model_validate(raw), cells.specs, Path("recipe.toml"))
+    assert shard.array_entries(dataset)["ndvi"].of_children
+
+    def place(sources: dict) -> dict:
+        return {"static": {"sources": {}}, "seasons": {"summer": {"sources": sources}}}
+
+    first, second = ({"s2l2a": {"scenes": [name], "time": "2021-07-10T10:30:00Z"}} for name in "ab")
+    meta = place({}) | {"children": [place(first), place(second)]}
+    pixels = np.full((1, 2, 2), np.float32(0.5))
+    pixels[0, 0, 0] = derive.NODATA
+    derive.add_facts(meta, {"child1.ndvi.summer": pixels}, "npy", dataset)
+    assert second["ndvi"] == {"valid_fraction": 0.75, "scenes": ["b"], "time": "2021-07-10T10:30:00Z"}
+    assert "ndvi" not in first
+    assert not meta["seasons"]["summer"]["sources"]
 
 
 def test_what_has_no_data_or_no_number_is_nodata_and_no_value_is_taken_for_it(built: Curate, tmp_path):

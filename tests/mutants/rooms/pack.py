@@ -4,6 +4,13 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "without the source that tells the sun nothing is derived of it",
+        "curation/pack/derive.py",
+        "    return sun and (season",
+        "    return (season",
+        ("tests/pack/test_angles.py::test_where_the_source_that_tells_the_sun_is_not_there_nothing_is_derived_of_it",),
+    ),
+    Mutant(
         "terrain throws shadow on other ground",
         "curation/pack/terrain.py",
         "& (out == LIT)] = BEHIND",
