@@ -38,6 +38,13 @@ TOLD = {
     "http://[::1]:80/a?S3CRET": "http://[::1]:80/a",
     "abfss://box@account.dfs.core.windows.net/a?S3CRET": "abfss://box@account.dfs.core.windows.net/a",
     "a/b.tif?sig=S3CRET": "a/b.tif",
+    "//S3CRET@host/a?sig=S3CRET": "//host/a",
+    "//me:S3CRET@host/a": "//host/a",
+    "/vsicurl/https://me:S3CRET@host/a": "/vsicurl/https://host/a",
+    "https://proxy/b/https://S3CRET@host/a?sig=S3CRET": "https://proxy/b/https://host/a",
+    "https://proxy/https%3A%2F%2Fme%3AS3CRET%40host%2Fa%20b%3Fsig%3DS3CRET/0": "https://proxy/https%3A%2F%2Fhost%2Fa%20b/0",
+    "https://proxy/https%3a%2f%2Fhost%2Fa%20b/0": "https://proxy/https%3a%2f%2Fhost%2Fa%20b/0",
+    "/data//a@b/c": "/data//a@b/c",
     "no URL at all": "no URL at all",
 }
 
@@ -65,6 +72,9 @@ def test_a_url_is_told_without_what_lets_anybody_in(url):
         ("bad token=S3CRET, sig=S3CRET", "bad token=…, sig=…"),
         ("{'Authorization': 'Basic UzNDUkVU', 'Accept': '*/*'}", "{'Authorization': '…', 'Accept': '*/*'}"),
         ("('Authorization', 'Bearer UzNDUkVU')", "('Authorization', '…')"),
+        ("Ocp-Apim-Subscription-Key: S3CRET", "Ocp-Apim-Subscription-Key: …"),
+        ("AccountName=me;AccountKey=S3CRET==;EndpointSuffix=x", "AccountName=me;AccountKey=…;EndpointSuffix=x"),
+        ("PC_SDK_SUBSCRIPTION_KEY=S3CRET", "PC_SDK_SUBSCRIPTION_KEY=…"),
         ("""{'token': 'S3C RET', "api_key" : "it's S3CRET"}""", """{'token': '…', "api_key" : "…"}"""),
         ("no such file: https:/me:S3CRET@host/x", "no such file: https:/host/x"),
         ("catalog 'me:S3CRET@host:80/x'", "catalog 'host:80/x'"),
@@ -85,6 +95,11 @@ def test_a_text_is_told_without_what_lets_anybody_in(text, told):
 def test_what_is_printable_stays_as_it_is(text):
     assert printable(printable(text)) == printable(text)
     assert printable(printable(f"https://{text}")) == printable(f"https://{text}")
+
+
+@pytest.mark.parametrize("before", [" ", "\t\n"])
+def test_space_before_an_href_keeps_no_secret(before):
+    assert unsigned(f"{before}https://me:S3CRET@host/a?S3CRET") == "https://host/a"
 
 
 @pytest.mark.parametrize("url", ["https://me:S3CRETS3CRET@host/a?S3CRET", "https://S3CRETS3CRET@host/a"])

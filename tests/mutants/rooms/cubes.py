@@ -152,4 +152,11 @@ ROWS = (
         "first = slot",
         ("tests/test_series.py::test_each_clear_acquisition_is_a_step_and_beyond_there_is_nothing",),
     ),
+    Mutant(
+        "rows that were added to a file of places are accounted for",
+        "curation/cubes/selection.py",
+        "    if keep:\n        _account(dataset, store)\n",
+        "    if keep:\n",
+        ("tests/places/test_rows.py::test_rows_that_are_added_to_the_file_are_accounted_for_where_it_has_grown",),
+    ),
 )
