@@ -172,7 +172,7 @@ def _grown(
 
 
 def _account(dataset: Dataset, store: Store) -> None:
-    """Publishes which rows of a file of places are no location of the recipe's; packing tells it with what else is dropped."""
+    """Publishes which rows of a file of places are no location of the recipe's; packing adds what else is dropped."""
     if found := rows.of(dataset, regions.of_recipe(dataset.path, dataset.recipe.places.regions)):
         store.publish(paths.DROPPED, rows.table(found.dropped))
 

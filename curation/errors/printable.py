@@ -35,7 +35,10 @@ _PACKED = re.compile(r"""[A-Za-z][A-Za-z0-9+.-]*%3A%2F%2F[^\s"'<>/?#]*""", re.IG
 _QUERY = re.compile(r"""\?(?=\S*[\w%])(?:[^\s"'<>]|'(?=[\w%&=+./-]))+""")
 """A query whose URL begins elsewhere, or nowhere: libraries tell the path alone."""
 
-_SECRET = r"[\w.-]* (?: token|secret|passw(?:or)?d|credential|signature|(?:api|account|subscription)[-_]?key|access[-_]?key(?:[-_]?id)? ) s?"
+_SECRET = (
+    r"[\w.-]* (?: token|secret|passw(?:or)?d|credential|signature"
+    r"|(?:api|account|subscription)[-_]?key|access[-_]?key(?:[-_]?id)? ) s?"
+)
 """How a secret may be called; `sig`, too, but by that name alone."""
 
 _NAMED = re.compile(rf"""(?ix) \b ({_SECRET} | sig) = (?! [\s"'] ) [^\s&"',;)<>]+""")
@@ -44,7 +47,10 @@ _NAMED = re.compile(rf"""(?ix) \b ({_SECRET} | sig) = (?! [\s"'] ) [^\s&"',;)<>]
 _QUOTED = re.compile(rf"""(?ix) ( (["']) {_SECRET} \2 | (["']) sig \3 ) (\s*:\s*) (["']) (?: (?!\5) [^\n] )+ \5""")
 """Likewise, as JSON and Python write it."""
 
-_USER = re.compile(r"""[^\s/@:"'<>]*:[^\s/@"'<>]+@(?=[\w\[])|(?<=//)(?<![\w.:\\/-]//)[^\s/@"'<>]+@(?=[\w\[])""")
+_USER = re.compile(
+    r"""[^\s/@:"'<>]*:[^\s/@"'<>]+@(?=[\w\[])"""
+    r"""|(?<=//)(?<![\w.:\\/-]//)[^\s/@"'<>]+@(?=[\w\[])"""
+)
 """User and password before a host, where no `//` is: who types a URL may forget it, and who tells of one may cut it off.
 Before `//` a scheme may be missing."""
 

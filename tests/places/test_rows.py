@@ -141,7 +141,11 @@ def test_rows_that_are_added_to_the_file_are_accounted_for_where_it_has_grown(tm
     recipe(tmp_path, f"{MIXED}again,5.9,51.2\nmore,6.1,51.2\n", regions=["lower-rhine"])
     assert main.main(["locate", *flags]) == 0
     manifest = tmp_path / "root" / "given" / "manifest"
-    assert sorted(pd.read_parquet(manifest / "locations.parquet").query("region != ''").id) == ["meuse", "more", "rhine"]
+    assert sorted(pd.read_parquet(manifest / "locations.parquet").query("region != ''").id) == [
+        "meuse",
+        "more",
+        "rhine",
+    ]
     dropped = gpd.read_parquet(manifest / "dropped.parquet")
     told = {i: (row, reason) for i, row, reason in zip(dropped.id, dropped.row, dropped.reason, strict=True)}
     assert told == WHY | {"again": (7, "same_grid")}

@@ -216,4 +216,25 @@ ROWS = (
         "values.take(pa.array(0 * rows))",
         ("tests/places/test_shapes.py::test_each_square_knows_its_row_and_what_stands_in_it",),
     ),
+    Mutant(
+        "a footprint is in metres, as its side is",
+        "curation/places/from_file.py",
+        'if crs.is_projected and {axis.unit_name for axis in crs.axis_info} == {"metre"}:',
+        "if True:",
+        ("tests/places/test_draw.py::test_files_that_say_something_impossible",),
+    ),
+    Mutant(
+        "a given place is somewhere",
+        "curation/places/from_file.py",
+        "    _check_somewhere(found, rows, path)\n",
+        "",
+        ("tests/places/test_draw.py::test_files_that_say_something_impossible",),
+    ),
+    Mutant(
+        "a region file of a recipe lies beside it",
+        "curation/places/regions.py",
+        "        return [find(text, path.parent) for text in texts]",
+        "        return [find(text) for text in texts]",
+        ("tests/places/test_regions.py::test_a_file_that_a_recipe_names_lies_beside_it",),
+    ),
 )

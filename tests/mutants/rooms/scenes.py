@@ -581,4 +581,32 @@ ROWS = (
             "tests/scenes/test_rank.py::test_a_piece_that_only_the_pixels_beyond_the_footprint_touch_is_one_of_the_mosaic",
         ),
     ),
+    Mutant(
+        "what is packed as nobody asked is not unpacked",
+        "curation/scenes/paging.py",
+        'if packed.strip().lower() not in ("", "identity", "x-gzip", *PACKINGS):',
+        "if False:",
+        ("tests/scenes/test_paging.py::test_an_answer_packed_as_nobody_asked_is_refused_before_it_is_unpacked",),
+    ),
+    Mutant(
+        "a CRS is read however it is written",
+        "curation/scenes/spelling.py",
+        "if found := _EPSG.fullmatch(text):",
+        'if found := re.fullmatch(r"(\\d{4,6})", text):',
+        ("tests/scenes/test_spelling.py::test_a_crs_is_read_however_it_is_written",),
+    ),
+    Mutant(
+        "an orbit state in capitals is that direction",
+        "curation/scenes/spelling.py",
+        "found = value.strip().lower() if isinstance(value, str) else value",
+        "found = value",
+        ("tests/scenes/test_spelling.py::test_an_orbit_state_in_capitals_is_that_direction",),
+    ),
+    Mutant(
+        "a processing mode is one however it is written",
+        "curation/scenes/spelling.py",
+        '    return _MODES.get(re.sub(r"[^A-Z]", "", name), name)',
+        "    return text",
+        ("tests/scenes/test_spelling.py::test_an_orbit_is_used_in_one_processing_mode_however_it_is_written",),
+    ),
 )

@@ -265,4 +265,11 @@ ROWS = (
         "endings = (",
         ("tests/places/test_tablefile.py::test_a_shapefile_is_all_of_its_files",),
     ),
+    Mutant(
+        "a relative href with an escaped space leads to the file with a space",
+        "curation/store/hrefs.py",
+        "dict.fromkeys([named, unquote(named)])",
+        "[named]",
+        ("tests/scenes/test_spelling.py::test_a_relative_href_with_a_space_is_read_from_the_catalogs_folder",),
+    ),
 )
