@@ -24,6 +24,8 @@ from curation.errors import ConfigError, PassingError
 from curation.outcomes import PatchOutcome, SourceOutcome, Status
 from curation.read.reader import Asset, Reader
 from curation.recipe.dataset import load_dataset
+from curation.report import measurements
+from curation.report.survey import survey
 from curation.store.ledger import Ledger
 from tests import world as tiny
 from tests.run import Curate
@@ -874,6 +876,12 @@ def beside(tmp_path: Path) -> Beside:
     return Beside(tmp_path)
 
 
+def told_shifts(curate: Curate) -> dict[str, str]:
+    """What the report says of shifts in the only season."""
+    found = measurements.quality(survey(curate.dataset, curate.store))
+    return {m.name: m.cells[0] for m in found if m.name.startswith("shift")}
+
+
 @pytest.mark.parametrize(("limit", "ok"), [(None, True), (3.5, True), (2.5, False)])
 def test_a_source_beside_the_one_it_goes_with_is_refused_by_the_recipe_s_limit(beside: Beside, limit, ok):
     beside.pair("2021-07-15", 3)
@@ -884,6 +892,9 @@ def test_a_source_beside_the_one_it_goes_with_is_refused_by_the_recipe_s_limit(b
     assert "pixels of s1rtc_10m (10 m)" in stored.s1rtc_shift_x_px.attrs["long_name"]
     if ok:
         assert found.status is Status.OK
+        east, south, whole = told_shifts(curate).items()
+        assert (float(east[1].split()[0]), float(south[1].split()[0])) == pytest.approx((3, 0), abs=0.3)
+        assert whole[0].startswith("shift, pixels of s1rtc_10m from s2l2a, 1 of 1 measurements: those with a peak of ")
         return
     assert (found.code, round(found.value)) == ("shifted", 3)
     assert reason(curate) == "shifted:s1rtc"
@@ -912,7 +923,9 @@ def test_a_shift_that_says_nothing_refuses_nothing(beside: Beside):
     for band in ("vv", "vh"):
         href = beside.raster(f"noise/{band}.tif", noise, tiny._at(10), f"EPSG:{tiny.EPSG}", nodata=-32768)
         beside.items[-1]["assets"][band]["href"] = href
-    assert built(beside.ready(sources="s1rtc = {}", max_shift_px=0.1), "s1rtc").status is Status.OK
+    curate = beside.ready(sources="s1rtc = {}", max_shift_px=0.1)
+    assert built(curate, "s1rtc").status is Status.OK
+    assert told_shifts(curate) == {}
 
 
 def test_the_unit_of_a_shift_is_the_pixel_of_the_array_that_is_measured(beside: Beside):

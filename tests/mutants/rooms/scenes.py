@@ -609,4 +609,11 @@ ROWS = (
         "    return text",
         ("tests/scenes/test_spelling.py::test_an_orbit_is_used_in_one_processing_mode_however_it_is_written",),
     ),
+    Mutant(
+        "who changes what items come to is told to raise the number that saved searches are known by",
+        "curation/scenes/spelling.py",
+        "    return found[1].zfill(5) if found else",
+        "    return found[1].zfill(6) if found else",
+        ("tests/scenes/test_recorded.py::test_no_search_is_believed_that_was_saved_when_items_came_to_other_scenes",),
+    ),
 )
