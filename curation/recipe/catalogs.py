@@ -316,7 +316,7 @@ HEAD_BYTES = 2**14
 def _heads(path: Path, tiffs: list[Path]) -> str:
     """Digest of a folder of GeoTIFFs: of their names, sizes and both ends, and of what lies beside them in JSON."""
     found = hashlib.sha256()
-    for part in sorted([*tiffs, *path.rglob("*.json")]):
+    for part in sorted([*tiffs, *(p for p in path.rglob("*.json") if p.is_file())]):
         size = part.stat().st_size
         with part.open("rb") as file:
             head = file.read(HEAD_BYTES if part.suffix.lower() in GEOTIFF else MOST_JSON_BYTES)

@@ -392,4 +392,11 @@ ROWS = (
         "        if False:",
         ("tests/recipe/test_season_rules.py::test_one_line_says_what_is_wrong_and_names_the_forms",),
     ),
+    Mutant(
+        "a pipe beside GeoTIFFs is not waited for",
+        "curation/recipe/catalogs.py",
+        '(p for p in path.rglob("*.json") if p.is_file())',
+        'path.rglob("*.json")',
+        ("tests/store/test_local.py::test_beside_geotiffs_what_is_no_file_says_nothing_of_them",),
+    ),
 )
