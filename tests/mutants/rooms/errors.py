@@ -75,4 +75,11 @@ ROWS = (
         "    return found[0]",
         ("tests/errors/test_printable.py::test_a_url_is_told_without_what_lets_anybody_in",),
     ),
+    Mutant(
+        "space before an href hides no user",
+        "curation/errors/printable.py",
+        'r"\\s*(?:([A-Za-z]',
+        'r"(?:([A-Za-z]',
+        ("tests/errors/test_printable.py::test_space_before_an_href_keeps_no_secret",),
+    ),
 )
