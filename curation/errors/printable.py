@@ -98,8 +98,8 @@ def _without_inner(path: str) -> str:
 
 def _unsigned_packed(found: re.Match[str]) -> str:
     url = unquote(found[0])
-    kept = unsigned(url)
-    return found[0] if kept == url else quote(kept, safe="")
+    without = unsigned(url)
+    return found[0] if without == url else quote(without, safe="")
 
 
 def _without_user(rest: str) -> str:

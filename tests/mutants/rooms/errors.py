@@ -71,7 +71,7 @@ ROWS = (
     Mutant(
         "nor are they where its characters are escaped",
         "curation/errors/printable.py",
-        '    return found[0] if kept == url else quote(kept, safe="")',
+        '    return found[0] if without == url else quote(without, safe="")',
         "    return found[0]",
         ("tests/errors/test_printable.py::test_a_url_is_told_without_what_lets_anybody_in",),
     ),
