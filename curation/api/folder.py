@@ -39,7 +39,7 @@ from curation.places.regions import ALL, Region
 from curation.recipe import catalogs as recipes
 from curation.recipe.catalogs import EMBEDDED, Catalog, Catalogs
 from curation.recipe.dataset import Dataset, load_dataset
-from curation.store import paths
+from curation.store import full, paths
 from curation.store.objects import Store
 from curation.verify import verify
 from curation.work import cluster, extras, telling
@@ -345,7 +345,7 @@ class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
         from curation import embedded  # not where another catalog is asked
 
         with contextlib.ExitStack() as stack:
-            with Doing("embedded Earth: starting its server", often_short=True):
+            with Doing("embedded Earth: starting its server", often_short=True), full.temporary():
                 url = stack.enter_context(embedded.serve())
             log.info("embedded Earth: %s", url)
             yield self._catalogs(url)

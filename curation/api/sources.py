@@ -13,6 +13,7 @@ from curation.errors.words import did_you_mean
 from curation.recipe import catalogs, sourcefiles
 from curation.recipe.catalogs import EMBEDDED, Catalog
 from curation.recipe.sources import SourceSpec
+from curation.store import full
 from curation.work import extras, telling
 
 
@@ -68,5 +69,7 @@ def _served(text: str) -> Iterator[Catalog]:
     extras.check("earth", f"catalog {EMBEDDED}")
     from curation import embedded  # not where another catalog is asked
 
-    with embedded.serve() as url:
+    with contextlib.ExitStack() as stack:
+        with full.temporary():
+            url = stack.enter_context(embedded.serve())
         yield catalogs.resolve(text, url)

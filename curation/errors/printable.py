@@ -100,6 +100,15 @@ def printable(what: object) -> str:
     return _HEADER.sub(r"\1…", _NAMED.sub(r"\1=…", text))
 
 
+def lets_in(text: str) -> bool:
+    """Whether a URL within a text has a user, or a query or fragment with what its name calls a secret."""
+    for url in _URL.findall(text):
+        scheme, _, rest = url.partition("://")
+        if (scheme.lower() not in _CONTAINERS and _without_user(rest) != rest) or _NAMED.search(rest):
+            return True
+    return False
+
+
 def shown(value: object, limit: int = 60) -> str:
     """What somebody said that cannot be, in ASCII: printable before it is cut, which may be in the midst of a URL."""
     return shortened(printable(ascii(value)), limit)

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curation.errors import ConfigError
+from curation.errors.printable import lets_in
 from curation.errors.words import did_you_mean
 from curation.model import parse_time
 from curation.places.tablefile import PlacesTable
@@ -32,6 +33,11 @@ ROW = "row_of_file"
 """The column of locations of which several are of a row, where all columns go along: its number, from 1."""
 
 _INFINITE, _MEND = "holds infinite numbers", "mend it in the file, or leave the column out"
+
+_SECRET = (
+    "holds URLs with what lets somebody in (a user, a token, a signature), which tables and samples would hand on; take it "
+    "out of them, or leave the column out"
+)
 
 _LISTED = 20
 """Columns that a summary names."""
@@ -191,6 +197,8 @@ def _typed(there: Sequence[Any], values: Sequence[Any], where: str) -> pa.Array:
     if kinds == {"int", "float"}:
         kinds = {"float"}
     kind = kinds.pop() if len(kinds) == 1 else "str" if not there else ""
+    if kind == "str" and any("://" in v and lets_in(v) for v in there):
+        raise ConfigError(f"{where}: {_SECRET}")
     if not kind:
         odd = sorted({type(v).__name__ for v in there})
         raise ConfigError(

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from curation.cli import main
 from curation.errors import printable as printable_module
-from curation.errors.printable import Printable, printable, remember, shown, storable, unsigned
+from curation.errors.printable import Printable, lets_in, printable, remember, shown, storable, unsigned
 from curation.outcomes import Status
+from curation.pack.export.export import FORMS
 from curation.read import ranges
 from curation.recipe.catalogs import resolve
 from curation.scenes import api
@@ -94,6 +95,24 @@ def test_what_is_shown_in_part_is_printable_before_it_is_cut(limit, url):
     assert "S3C" not in printable(shown([url], limit))
 
 
+@pytest.mark.parametrize(
+    ("text", "does"),
+    [
+        ("https://me:S3CRET@host/a", True),
+        ("see https://S3CRET@host", True),
+        ("https://host/a?x=1&X-Amz-Signature=S3CRET", True),
+        ("https://host/a?sig=S3CRET", True),
+        ("https://host/a#access_token=S3CRET", True),
+        ("https://host/photo?id=5&signed=1", False),
+        ("https://host/a@b.jpg", False),
+        ("abfss://box@account.dfs.core.windows.net/a", False),
+        ("12:30 me@host", False),
+    ],
+)
+def test_a_text_lets_in_whose_url_has_a_user_or_what_is_called_a_secret(text: str, does: bool):
+    assert lets_in(text) is does
+
+
 def test_what_is_stored_is_printable_wherever_it_stands():
     value = {"a": ["https://me:S3CRET@host", 1, None], "https://host?S3CRET": {"b": "what?isthis"}}
     assert storable(value) == {"a": ["https://host", 1, None], "https://host": {"b": "what?isthis"}}
@@ -132,7 +151,9 @@ def test_a_catalog_is_called_and_kept_without_its_secrets_which_no_worker_gets()
 # ---- a whole job -----------------------------------------------------------------------------------------------------
 
 SECRETS = [
-    f"{who}{what}" for who in ("CATALOG", "HREF", "ROOT", "MOVED", "ECHO") for what in ("PASS1", "TOKEN1", "FRAG1")
+    f"{who}{what}"
+    for who in ("CATALOG", "HREF", "ROOT", "MOVED", "ECHO", "COLUMN")
+    for what in ("PASS1", "TOKEN1", "FRAG1")
 ]
 
 
@@ -205,7 +226,9 @@ def test_of_a_whole_job_nothing_secret_is_told_logged_or_written(
         catalog = f"{url.replace('//', '//me:CATALOGPASS1@')}/?token=CATALOGTOKEN1#CATALOGFRAG1"
         recipe = tmp_path / "recipe" / "recipe.toml"
         recipe.parent.mkdir()
-        (recipe.parent / "places.csv").write_bytes((world.folder / "places.csv").read_bytes())
+        first, *rows = (world.folder / "places.csv").read_text().split()
+        rows = [f"{row},http://me:COLUMNPASS1@host/a.jpg?sig=COLUMNTOKEN1#COLUMNFRAG1" for row in rows]
+        (recipe.parent / "places.csv").write_text("\n".join([f"{first},seen_at", *rows, ""]))
         recipe.write_text(f"catalog = {json.dumps(catalog)}\n{world.recipe.read_text()}")
 
         def curate(verb: str, *flags: str) -> int:
@@ -231,6 +254,28 @@ def test_of_a_whole_job_nothing_secret_is_told_logged_or_written(
         assert curate("show", f"europe/summer/{name}", "--out", str(tmp_path / "shown.png")) == 0
         assert curate("build", "--catalog", f"ftp://me:CATALOGPASS1@{url[7:]}?CATALOGTOKEN1") == 2
         assert curate("build", "--catalog", "http://me:CATALOGPASS1@127.0.0.1:9/?token=CATALOGTOKEN1") == 2
+        kept = str(tmp_path / "exports") if where == "folder" else root.replace("datasets", "exports")
+        for form in FORMS:
+            to = kept.replace("exports", f"exports/{form}")
+            how = ["--scheduler", "none", "--season", "summer", "--limit", "1"]
+            assert (
+                curate("export", "--format", form, "--to", to, *(how[:2] if form in ("stac", "parquet") else how)) == 0
+            )
+        with pytest.raises(SystemExit):
+            curate("export", "--format", "http://me:ROOTPASS1@h/?sig=ROOTTOKEN1", "--to", "x")
+        assert curate("show", f"europe/summer/{name}", "--tif", str(tmp_path / "tifs")) == 0
+        assert curate("worst", "--by", "s1rtc_gap_days", "--n", "2", "--out", str(tmp_path / "worst.html")) == 0
+        assert curate("gc") == 0
+        assert curate("catalogs", "--catalog", catalog) == 0
+        assert main.main(["diff", root, root, "--dataset", "tiny", "--json"]) == 0
+        assert main.main(["source", "check", "s2l2a", "--catalog", catalog, "-v"]) in (0, 1)
+        archive.is_broken = True
+        assert main.main(["source", "check", "s2l2a", "--catalog", catalog]) == 2
+        archive.is_broken = False
+        for labels in (catalog, f"{catalog}/labels.json", "ftp://me:CATALOGPASS1@h/l.csv?sig=CATALOGTOKEN1"):
+            assert curate("labels", "import", labels) == 2
+        assert curate("labels", "earthengine", "--endpoint", "http://me:ROOTPASS1@h/?sig=ROOTTOKEN1#ROOTFRAG1") == 2
+        assert curate("labels", "model", "http://me:ROOTPASS1@h/m.onnx?sig=ROOTTOKEN1#ROOTFRAG1") == 2
         if where == "bucket":
             assert curate("verify", "--root", "s3://KEY:ROOTPASS1@none/x?ROOTTOKEN1#ROOTFRAG1") == 1  # no such bucket
             assert curate("verify", "--root", "http://me:ROOTPASS1@127.0.0.1:9/x?ROOTTOKEN1#ROOTFRAG1") == 2
@@ -240,10 +285,14 @@ def test_of_a_whole_job_nothing_secret_is_told_logged_or_written(
         assert {a for _, a in archive.asked} == {"Basic bWU6Q0FUQUxPR1BBU1Mx"}, "the catalog is asked with them"
         assert all("token=CATALOGTOKEN1" in p for p, _ in archive.asked)
         objects = {s.key: store.get(s.key) for s in store.list()}
+        if where == "bucket":
+            exports = Store(kept)
+            objects |= {f"exports/{s.key}": exports.get(s.key) for s in exports.list()}
     out, err = capfd.readouterr()
     (tmp_path / "out.txt").write_text(out + err)
     assert [s for s in SECRETS if s in out + err] == []
     assert [(r.name, r.getMessage()) for r in caplog.records if any(s in r.getMessage() for s in SECRETS)] == []
     assert len(objects) > 50
-    files = {str(p): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file() and p != recipe}
+    given_by_hand = {recipe, recipe.parent / "places.csv"}
+    files = {str(p): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file() and p not in given_by_hand}
     assert {key for key, data in (objects | files).items() if found_in(data) or found_in(key.encode())} == set()

@@ -1,6 +1,6 @@
 """Guards of `cubes`."""
 
-from tests.mutants.row import Mutant
+from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
@@ -151,5 +151,12 @@ ROWS = (
         "first = slot * self.chunks_per_patch(name)",
         "first = slot",
         ("tests/test_series.py::test_each_clear_acquisition_is_a_step_and_beyond_there_is_nothing",),
+    ),
+    Mutant(
+        "a GeoTIFF of a patch is cut by no folder of temporary files that is full",
+        "curation/cubes/open_patch.py",
+        'with MemoryFile(ext=".tif") as memory:',
+        'with __import__("tempfile").NamedTemporaryFile(suffix=".tif") as memory:',
+        (f"{STORAGE}what_is_written_of_patches_takes_no_temporary_files",),
     ),
 )

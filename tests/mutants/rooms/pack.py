@@ -809,4 +809,11 @@ ROWS = (
         "targets.of(dataset, Locations.of(m.location for s in made.shards.values() for x in s for m in x))",
         ("tests/pack/test_targets.py::test_a_batch_has_the_number_of_the_class_and_all_columns",),
     ),
+    Mutant(
+        "a netCDF of a patch ends no process where a folder of temporary files is full",
+        "curation/pack/export/forms/netcdf.py",
+        "file = io.BytesIO()",
+        'file = __import__("tempfile").TemporaryFile()',
+        (f"{STORAGE}what_is_written_of_patches_takes_no_temporary_files",),
+    ),
 )

@@ -216,4 +216,11 @@ ROWS = (
         "values.take(pa.array(0 * rows))",
         ("tests/places/test_shapes.py::test_each_square_knows_its_row_and_what_stands_in_it",),
     ),
+    Mutant(
+        "a column with what lets somebody in stays behind",
+        "curation/places/user_columns.py",
+        '    if kind == "str" and any("://" in v and lets_in(v) for v in there):\n',
+        "    if False:\n",
+        ("tests/places/test_user_columns.py::test_what_is_of_no_one_type_is_refused",),
+    ),
 )

@@ -265,4 +265,18 @@ ROWS = (
         "endings = (",
         ("tests/places/test_tablefile.py::test_a_shapefile_is_all_of_its_files",),
     ),
+    Mutant(
+        "where no folder takes temporary files that is one line",
+        "curation/store/full.py",
+        "    except FileNotFoundError as err:\n        said",
+        "    except ZeroDivisionError as err:\n        said",
+        (f"{STORAGE}where_no_folder_takes_temporary_files_that_is_told",),
+    ),
+    Mutant(
+        "no room for the certificates that an object store's client reads is one line",
+        "curation/store/trust.py",
+        "        with full.temporary():\n",
+        "        if True:\n",
+        (f"{STORAGE}who_is_trusted_is_told_to_an_object_store_by_a_temporary_file_which_may_find_no_room",),
+    ),
 )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
+import io
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -62,8 +61,7 @@ def _file(layer: Layer) -> bytes:
     dataset = xr.Dataset(variables, coords, {"Conventions": "CF-1.11", **layer.tags()})
     packed = {band: {"zlib": True, "complevel": 6, "shuffle": True} for band in array.bands}
     own = packed | {axis: {"_FillValue": None} for axis in ("x", "y")}
-    with tempfile.TemporaryDirectory(prefix="curation-export-") as made:
-        file = Path(made) / "patch.nc"
-        # What is scaled is written as it is stored: xarray would scale it once more.
-        dataset.to_netcdf(file, engine="h5netcdf", encoding=own)
-        return file.read_bytes()
+    file = io.BytesIO()  # on a disk that is full HDF5 ends the process
+    # What is scaled is written as it is stored: xarray would scale it once more.
+    dataset.to_netcdf(file, engine="h5netcdf", encoding=own)
+    return file.getvalue()
