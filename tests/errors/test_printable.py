@@ -233,7 +233,7 @@ def test_of_a_whole_job_nothing_secret_is_told_logged_or_written(
 
         def curate(verb: str, *flags: str) -> int:
             works = ["--scheduler", scheduler, "--workers", "1"] if verb in ("build", "pack") else []
-            return main.main([verb, "--dataset", str(recipe), "--root", root, "-v", *works, *flags])
+            return main.main([*verb.split(), "--dataset", str(recipe), "--root", root, "-v", *works, *flags])
 
         assert curate("build", "--dry-run") == 0
         archive.is_broken = True
@@ -261,8 +261,7 @@ def test_of_a_whole_job_nothing_secret_is_told_logged_or_written(
             assert (
                 curate("export", "--format", form, "--to", to, *(how[:2] if form in ("stac", "parquet") else how)) == 0
             )
-        with pytest.raises(SystemExit):
-            curate("export", "--format", "http://me:ROOTPASS1@h/?sig=ROOTTOKEN1", "--to", "x")
+        assert curate("export", "--format", "http://me:ROOTPASS1@h/?sig=ROOTTOKEN1", "--to", str(tmp_path / "x")) == 2
         assert curate("show", f"europe/summer/{name}", "--tif", str(tmp_path / "tifs")) == 0
         assert curate("worst", "--by", "s1rtc_gap_days", "--n", "2", "--out", str(tmp_path / "worst.html")) == 0
         assert curate("gc") == 0
@@ -270,12 +269,12 @@ def test_of_a_whole_job_nothing_secret_is_told_logged_or_written(
         assert main.main(["diff", root, root, "--dataset", "tiny", "--json"]) == 0
         assert main.main(["source", "check", "s2l2a", "--catalog", catalog, "-v"]) in (0, 1)
         archive.is_broken = True
-        assert main.main(["source", "check", "s2l2a", "--catalog", catalog]) == 2
+        assert main.main(["source", "check", "s2l2a", "--catalog", catalog]) == 1
         archive.is_broken = False
         for labels in (catalog, f"{catalog}/labels.json", "ftp://me:CATALOGPASS1@h/l.csv?sig=CATALOGTOKEN1"):
-            assert curate("labels", "import", labels) == 2
-        assert curate("labels", "earthengine", "--endpoint", "http://me:ROOTPASS1@h/?sig=ROOTTOKEN1#ROOTFRAG1") == 2
-        assert curate("labels", "model", "http://me:ROOTPASS1@h/m.onnx?sig=ROOTTOKEN1#ROOTFRAG1") == 2
+            assert curate("labels import", labels) == 2
+        assert curate("labels earthengine", "--endpoint", "http://me:ROOTPASS1@h/?sig=ROOTTOKEN1#ROOTFRAG1") == 2
+        assert curate("labels model", "http://me:ROOTPASS1@h/m.onnx?sig=ROOTTOKEN1#ROOTFRAG1") == 2
         if where == "bucket":
             assert curate("verify", "--root", "s3://KEY:ROOTPASS1@none/x?ROOTTOKEN1#ROOTFRAG1") == 1  # no such bucket
             assert curate("verify", "--root", "http://me:ROOTPASS1@127.0.0.1:9/x?ROOTTOKEN1#ROOTFRAG1") == 2
