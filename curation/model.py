@@ -200,6 +200,12 @@ class Scene:
     """Version of the product."""
     orbit: int | None = None
     """Number of the orbit since launch."""
+    event: str | None = None
+    """What happened that it shows, of an annotation: the activation of a service, as the catalog calls it."""
+    image: str | None = None
+    """Id of the scene that it was drawn on, of an annotation."""
+    angles: Mapping[str, float | str] | None = field(default=None, compare=False)
+    """Where sun and satellite stood, as `recipe/angles.py` reads it; None where nobody asked."""
     mode: str | None = None
     """Processing mode: `RPRO` (reprocessed), `OFFL` (offline) or `NRTI` (near real time)."""
 

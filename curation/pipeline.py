@@ -8,15 +8,15 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
-from curation.build import sourcecheck
+from curation.build import masks, sourcecheck
 from curation.build.context import SlabJob
 from curation.build.counted import Cost as Cost
 from curation.build.counted import build_counted
-from curation.build.slab import SlabReceipt, build_slab
+from curation.build.slab import SlabReceipt, build_slab, prepare
 from curation.cubes import creation
 from curation.cubes.bound import Bound, check_bound, check_sizes
 from curation.cubes.cube import Cube
@@ -26,7 +26,7 @@ from curation.errors import CurationError, DamageError, StorageError, causes, co
 from curation.errors.codes import Code
 from curation.errors.words import counted
 from curation.model import Location, Window
-from curation.outcomes import SLAB, PatchOutcome, SourceOutcome, Status
+from curation.outcomes import SETTLED, SLAB, PatchOutcome, SourceOutcome, Status
 from curation.pack import annotate, sharing
 from curation.pack import pack as packing
 from curation.pack.labels import imported as imported_labels
@@ -124,6 +124,7 @@ def build(
     seasons: Sequence[str],
     work: Callable[[SlabJob], SlabReceipt] | None = None,
     *,
+    run_code: bool = False,
     keep: Callable[[], None] = lambda: None,
     searches: Searches | None = None,
 ) -> list[Built]:
@@ -134,20 +135,25 @@ def build(
         asked: the regions.
         seasons: the seasons.
         work: what a worker does with a slab: `build_slab`, unless something else is to be measured.
+        run_code: whether models that the recipe names for masks may be executed.
         keep: is called once nothing refuses the build any more, before anything else is written or searched.
         searches: of the dataset, by which its catalogs may have been asked something already; new ones where None.
 
     Raises:
+        UnaskedCodeError: it names some, and that is not said.
         ConfigError: a ledger is bound to another recipe or catalog, or the catalog cannot be reached.
         StorageError: nothing more can be kept; what was finished by then is recorded where that is possible.
         CurationError: everything fails.
     """
+    masks.check(run.dataset, run_code=run_code)
     with Doing("build: reading what is recorded", often_short=True):
         works = _works(run, asked, seasons)
     keep()
     by_cube = {(w.cube.folder, w.cube.season): w for w in works}
     total = sum(w.left.patches for w in works)
     _say_settled(works, total)
+    if total:
+        prepare(run.dataset, run.store)
     if searches is None:
         searches = Searches(run.dataset, run.catalogs, run.store)
     _sweep(run, works, searches)
@@ -188,7 +194,9 @@ Costs = dict[tuple[str, str], Cost]
 """Level and season → what patches of it took."""
 
 
-def calibrate(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> tuple[Costs, list[Built]]:
+def calibrate(
+    run: Run, asked: Sequence[Region], seasons: Sequence[str], *, run_code: bool = False
+) -> tuple[Costs, list[Built]]:
     """What the first patches took, `run.limit` of each cube; and what became of them.
 
     They are built in this process, one slab after the other, into `run.store`. Raises as `build` does.
@@ -198,7 +206,7 @@ def calibrate(run: Run, asked: Sequence[Region], seasons: Sequence[str]) -> tupl
     def work(job: SlabJob) -> SlabReceipt:
         return build_counted(job, found.setdefault((job.dataset.level, job.season), Cost()))
 
-    return found, build(replace(run, client=None), asked, seasons, work)
+    return found, build(replace(run, client=None), asked, seasons, work, run_code=run_code)
 
 
 def pack(
@@ -239,7 +247,7 @@ def pack(
 def _say_settled(works: Sequence[_Work], total: int) -> None:
     """Logs what earlier runs have done of what is asked for."""
     asked = sum(w.left.asked for w in works)
-    if asked == total:
+    if asked <= total:  # patches that lack sources are built with the rest of their slabs, asked for or not
         return
     failed = sum(n for w in works for reason, n in w.left.counts().items() if reason.startswith("failed"))
     again = f" ({failed} of them failed before)" if failed else ""
@@ -291,6 +299,9 @@ def _work(run: Run, cube: Cube) -> _Work:
     ledger = Ledger.replay(run.store, cube.folder, cube.season)
     bound = check_bound(run, ledger, cube)
     check_sizes(run.store, ledger, cube)
+    if bound.added:
+        what = counted(sum(len(cube.slab(n)) for n in ledger.outgrown), "patch")
+        log.info("build: %s is given %s: %s that stood, or were tried", cube.name, ", ".join(bound.added), what)
     return _Work(run, Unsettled(cube, ledger, run.limit), Built(cube.folder, cube.season), bound)
 
 
@@ -299,7 +310,7 @@ def _jobs(work: _Work, searches: Searches) -> Iterator[SlabJob]:
     run, cube, ledger = work.run, work.cube, work.ledger
     if not work.left.slabs and ledger.cube_objects and not ledger.is_growing:
         return
-    ledger.acquire(work.bound.binding)
+    ledger.acquire(work.bound.binding, more_sources=bool(work.bound.added))
     if not ledger.cube_objects or ledger.is_growing:
         ledger.record_cube(creation.create(cube, run.store, work.bound.pixels))
     workers = cluster.workers(run.client)
@@ -317,7 +328,7 @@ def _jobs(work: _Work, searches: Searches) -> Iterator[SlabJob]:
             store=run.store,
             per_host=per_host,
             searches=searches.name,
-            prior=ledger.slabs.get(slab),
+            prior=ledger.slabs.get(slab) or ledger.before.get(slab),
             unsearched=cause,
         )
 
@@ -381,13 +392,21 @@ def _record(run: Run, job: SlabJob, result: SlabReceipt | BaseException) -> Slab
     failed = {s.name: SourceOutcome(Status.FAILED, Code.UPSTREAM) for s in job.dataset.sources(job.season)}
     failed[SLAB] = SourceOutcome(Status.FAILED, code_of(result), cause=cause)
     settled = {o.id: o for o in job.prior.patches} if job.prior else {}
-    fresh = {i: PatchOutcome(i, Status.FAILED, failed) for i in job.todo}
+    fresh = {i: _failed(i, failed, settled.get(i)) for i in job.todo}
     return SlabRecord(
         job.slab,
         tuple(o for p in job.locations if (o := (settled | fresh).get(p.id)) is not None),
         job.prior.objects if job.prior else (),
         job.prior.excluded if job.prior else (),
     )
+
+
+def _failed(location: str, sources: Mapping[str, SourceOutcome], before: PatchOutcome | None) -> PatchOutcome:
+    """What becomes of a patch whose slab failed; pixels that it has stay, since it was tried for sources that are added."""
+    if before is None or not before.chunks:
+        return PatchOutcome(location, Status.FAILED, dict(sources))
+    stands = {name: o for name, o in before.sources.items() if o.status in SETTLED}
+    return replace(before, status=Status.FAILED, sources={**sources, **stands})
 
 
 def _check_stored(store: Store, receipt: SlabReceipt) -> None:

@@ -1,9 +1,11 @@
 """One real site: 118 Sentinel-2 dates with real cloud, 159 of Sentinel-1. Pixels are compared one by one."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import rasterio
 import xarray as xr
@@ -98,6 +100,22 @@ def test_labels_that_no_catalog_has_are_unknown_not_zeros(root: Path):
     assert sample["season_ok"].all() if "dynamicworld_10m" not in sample else True
 
 
+@pytest.mark.slow
+def test_an_index_of_real_pixels_is_numpy_s_of_the_files(root: Path, items, shared: Path, tmp_path: Path):
+    shutil.copytree(root.parent, tmp_path / "root")
+    (tmp_path / "places.csv").write_bytes((RECIPE.parent / "places.csv").read_bytes())
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(f'{RECIPE.read_text()}\n[derived]\nndvi = "(s2.b08 - s2.b04) / (s2.b08 + s2.b04)"\n')
+    flags = ["--dataset", str(recipe), "--root", str(tmp_path / "root"), "--scheduler", "none"]
+    assert main.main(["pack", *flags, "--catalog", str(shared / "data" / "real-archive-belgium" / "items.json")]) == 0
+    sample = next(iter(open_shards(str(tmp_path / "root" / "belgium" / "shards"), "train", fields=["ndvi"])))
+    for found, season in zip(sample["ndvi"].numpy(), SEASONS, strict=True):
+        cube = xr.open_zarr(root / "cubes" / "europe" / f"{season}.zarr").isel(patch=0)
+        red, nir = (source(shared, items[str(cube.s2l2a_scenes.values)], b).astype(float) for b in ("B04", "B08"))
+        np.testing.assert_allclose(found[0], (nir - red) / (nir + red), rtol=1e-6)
+        assert -1 <= found.min() < found.max() <= 1
+
+
 SERIES = """
 [grid]
 size_m = 640
@@ -113,6 +131,7 @@ all = { start = 2017-08-01, end = 2018-12-01 }
 [sources.s2l2a]
 bands = ["B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"]
 pick = { name = "all", steps = STEPS, min_clear = 0 }
+angles = true
 
 [sources.s1rtc]
 res_m = 20
@@ -126,6 +145,9 @@ max_scene_cloud_pct = 100
 
 [split]
 val_fraction = 0.0
+
+[derived]
+ndvi = "(s2.b08 - s2.b04) / (s2.b08 + s2.b04)"
 """
 
 
@@ -163,6 +185,15 @@ def test_a_series_is_all_dates_pixel_for_pixel_in_cube_and_batch(items, shared: 
         np.testing.assert_array_equal(sample[array].numpy()[0, :118], expected)
         assert (cube[array].values[118:] == 0).all()
         assert (sample[array].numpy()[0, 118:] == 0).all()
+    red, nir = (np.stack([source(shared, i, b) for i in dates]).astype(float) for b in ("B04", "B08"))
+    np.testing.assert_allclose(sample["ndvi"].numpy()[0, :118, 0], (nir - red) / (nir + red), rtol=1e-6)
+    assert (sample["ndvi"].numpy()[0, 118:] == -32768).all()
+    assert sample["ndvi_time"].tolist() == sample["s2l2a_time"].tolist()
+    platforms = [i["properties"]["platform"].lower() for i in dates]
+    assert [str(p) for p in cube.s2l2a_platform.values] == [*platforms, *[""] * 12]
+    row = pq.read_table(folder / "shards" / "train" / "samples.parquet").to_pylist()[0]
+    assert row["s2l2a_platform_all"] == platforms
+    assert row["s2l2a_sun_zenith_deg_all"] is None  # no item states it
     assert sample["s2l2a_time"][0].tolist() == [*times.astype("datetime64[s]").astype(int).tolist(), *[-1] * 12]
     clear = [np.isin(source(shared, i, "SCL"), CLEAR).mean() for i in dates]
     np.testing.assert_allclose(cube.s2l2a_clear_fraction.values[:118], clear, atol=1e-7)

@@ -17,8 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import curation
-from curation.errors import ConfigError
-from curation.work import extras
+from curation.errors import ConfigError, extras
 from tests.benchmarks import environments
 from tests.run import Curate
 
@@ -77,7 +76,7 @@ def _declared(extra: str | None = None) -> set[str]:
 OF_EXTRA = {
     "earth": set((PACKAGE / "embedded").rglob("*.py")),
     "earthengine": {PACKAGE / "pack" / "labels" / "earthengine.py"},
-    "onnx": {PACKAGE / "pack" / "labels" / "runtimes.py"},
+    "onnx": {PACKAGE / "read" / "runtimes.py"},
 }
 """Who imports what an extra brings along, and nobody else."""
 

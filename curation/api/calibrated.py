@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections import defaultdict
@@ -15,7 +16,7 @@ from curation.places.regions import Region
 from curation.recipe.catalogs import Catalogs
 from curation.recipe.dataset import Dataset
 from curation.report.estimate import Estimate, Estimates, size
-from curation.store import paths
+from curation.store import full, paths
 from curation.store.objects import Store
 from curation.work.cluster import THREADS_PER_WORKER
 from curation.work.run import Run
@@ -32,15 +33,20 @@ def lines(
     estimates: Estimates,
     scheduler: str,
     workers: int | None,
+    *,
+    run_code: bool = False,
 ) -> list[str]:
     """Builds the first patches of each season of some regions into a temporary folder, and tells what all will take.
 
     Raises:
+        UnaskedCodeError: the recipe names a model for a mask, and `run_code` is not said.
         CurationError: each of them failed.
     """
-    with tempfile.TemporaryDirectory(prefix="curation-calibrate-") as folder:
+    with contextlib.ExitStack() as stack:
+        with full.temporary():
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="curation-calibrate-"))
         run = Run(dataset, catalogs, Store(folder).child(dataset.name), None, PATCHES)
-        costs, built = pipeline.calibrate(run, asked, seasons)
+        costs, built = pipeline.calibrate(run, asked, seasons, run_code=run_code)
     tried, failed = sum(c.patches for c in costs.values()), sum(b.failed for b in built)
     causes = ", ".join(cause for b in built for cause in b.causes)
     if tried and failed == tried:

@@ -28,7 +28,7 @@ from curation.api.results import (
 )
 from curation.api.steps import naming, path_of
 from curation.cubes import open_cube, open_patch, selection
-from curation.errors import NoAccessError
+from curation.errors import NoAccessError, extras
 from curation.pack import annotate
 from curation.pack import split as splits
 from curation.pack.labels import foreseen
@@ -39,10 +39,10 @@ from curation.places.regions import ALL, Region
 from curation.recipe import catalogs as recipes
 from curation.recipe.catalogs import EMBEDDED, Catalog, Catalogs
 from curation.recipe.dataset import Dataset, load_dataset
-from curation.store import paths
+from curation.store import full, paths
 from curation.store.objects import Store
 from curation.verify import verify
-from curation.work import cluster, extras, telling
+from curation.work import cluster, telling
 from curation.work.progress import Doing
 from curation.work.run import Run
 
@@ -136,6 +136,7 @@ class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
         refresh_search: bool = False,
         allow_unknown_labels: bool = False,
         labels: str | Path | None = None,
+        run_code: bool = False,
         check: bool = True,
     ) -> BuildResult:
         """Searches scenes and builds the cubes of regions and seasons; what is settled is not built again.
@@ -147,6 +148,7 @@ class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
             refresh_search: ask the catalog again.
             allow_unknown_labels: go on where the catalog lacks a source of labels, or imported ones are of other places.
             labels: import these first, as `import_labels` does; or the catalog whose maps labels by season are measured on.
+            run_code: execute the models that the recipe names for masks.
             check: raise where a patch failed, rather than return it.
         """
         seasons, store = selection.asked_seasons(self.dataset, season), self.store
@@ -171,7 +173,7 @@ class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
 
             with cluster.connect(made.scheduler, made.workers, store, every.served_url) as client:
                 run = Run(made.dataset, every, store, client, limit, refresh_search)
-                built = pipeline.build(run, asked, seasons, keep=keep, searches=searches)
+                built = pipeline.build(run, asked, seasons, run_code=run_code, keep=keep, searches=searches)
         special = (*notes, *_special(asked, rows_of_file))
         result = BuildResult(tuple(built), store.where(paths.LEDGERS), every.label, special)
         if check:
@@ -188,11 +190,12 @@ class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
         allow_unknown_labels: bool = False,
         labels: str | Path | None = None,
         calibrate: bool = False,
+        run_code: bool = False,
     ) -> EstimateResult:
         """What `build` would search, read and write: `--dry-run`. Asks the catalog what it has, and writes nothing.
 
         With `calibrate` the first ten patches of each season of the first region are built, in this process and into a
-        temporary folder, and all are reckoned by what these took.
+        temporary folder, and all are reckoned by what these took; `run_code` as of `build`.
         """
         from curation.report import estimate
 
@@ -215,10 +218,9 @@ class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
         if calibrate:
             with made._served() as served:
                 made._check_access(served)
-                notes = (
-                    *notes,
-                    *calibrated.lines(made.dataset, served, asked[:1], seasons, found, made.scheduler, made.workers),
-                )
+                how = (made.scheduler, made.workers)
+                reckoned = calibrated.lines(made.dataset, served, asked[:1], seasons, found, *how, run_code=run_code)
+                notes = (*notes, *reckoned)
         notes = (*notes, *([] if file == labels else [foreseen.unknown(made.dataset, every)]))
         return EstimateResult(found, (f"Catalogs: {every.label}.", *notes, *wants, *_special(asked, rows_of_file)))
 
@@ -345,7 +347,7 @@ class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
         from curation import embedded  # not where another catalog is asked
 
         with contextlib.ExitStack() as stack:
-            with Doing("embedded Earth: starting its server", often_short=True):
+            with Doing("embedded Earth: starting its server", often_short=True), full.temporary():
                 url = stack.enter_context(embedded.serve())
             log.info("embedded Earth: %s", url)
             yield self._catalogs(url)

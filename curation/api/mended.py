@@ -26,21 +26,23 @@ MOST_IDS = 20
 """So many samples of a kind are told; the JSON has all."""
 
 
-def diff(a: str, b: str, dataset: str = "") -> DiffResult:
+def diff(a: str, b: str | None = None, dataset: str = "") -> DiffResult:
     """What release B has other than A: samples, and what of them, by the indices and tables alone.
 
         curation.diff("shards/my-set/shards", "s3://bucket/datasets/my-set")
+        curation.diff("shards/my-set")       # the release that stands, and the one before it
 
     Args:
         a: a folder of shards, a dataset's folder, or a root; a path, or the URL of a bucket.
-        b: the same.
+        b: the same; where left out it is the release of `a`, and the one before that, which `pack` keeps, is A.
         dataset: name of the dataset below them, where they are roots.
 
     Raises:
         ConfigError: there is no index.
         DamageError: index or tables are not what they say of themselves.
     """
-    return DiffResult(diffs.difference(*(diffs.release_at(str(place), dataset) for place in (a, b))))
+    before = diffs.release_at(str(a), dataset) if b is not None else diffs.previous_at(str(a), dataset)
+    return DiffResult(diffs.difference(before, diffs.release_at(str(a if b is None else b), dataset)))
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from curation import pipeline
 from curation.api.results import CheckResult
-from curation.errors import ConfigError
+from curation.errors import ConfigError, extras
 from curation.errors.words import did_you_mean
 from curation.recipe import catalogs, sourcefiles
 from curation.recipe.catalogs import EMBEDDED, Catalog
 from curation.recipe.sources import SourceSpec
-from curation.work import extras, telling
+from curation.store import full
+from curation.work import telling
 
 
 @telling.shown()
@@ -22,7 +23,8 @@ def check_source(file: str | Path, catalog: str | None = None, *, check: bool = 
 
     Args:
         file: path of a source's TOML, or the name of one of `stac_queries/`.
-        catalog: who is asked for an item, as `--catalog` has it; the first that the file names a form of where left out.
+        catalog: who is asked for an item, as `--catalog` has it; where left out the folder of its own files, told from the
+            folder above the file's, or else the first that the file names a form of.
         check: raise where something is wrong, rather than return it.
 
     Raises:
@@ -31,7 +33,7 @@ def check_source(file: str | Path, catalog: str | None = None, *, check: bool = 
     """
     path = _path(str(file))
     spec = sourcefiles.read(path)
-    with _served(_named(spec, path) if catalog is None else catalog) as asked:
+    with _served(spec, _named(spec, path) if catalog is None else catalog) as asked:
         result = CheckResult(*map(tuple, pipeline.check_source(spec, str(path), asked)))
     if check:
         result.raise_for_error()
@@ -52,6 +54,9 @@ def _path(text: str) -> Path:
 
 def _named(spec: SourceSpec, path: Path) -> str:
     """The catalog that is asked where nobody says which."""
+    form = spec.catalogs[catalogs.FOLDER].file if catalogs.FOLDER in spec.catalogs else None
+    if form is not None and form.folder:
+        return str(path.parent.parent / form.folder)  # told from the recipe, beside which `sources/` lies
     known = catalogs.table()
     named = [name for name in known if name in spec.catalogs and known[name].url is not None]
     if not named:
@@ -60,13 +65,16 @@ def _named(spec: SourceSpec, path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _served(text: str) -> Iterator[Catalog]:
+def _served(spec: SourceSpec, text: str) -> Iterator[Catalog]:
     """The catalog; the embedded Earth is served meanwhile."""
     if text != EMBEDDED:
-        yield catalogs.resolve(text)
+        is_its_own = spec.kind.holds_shapes and Path(text).is_dir()
+        yield catalogs.of_files(spec, text) if is_its_own else catalogs.resolve(text)
         return
     extras.check("earth", f"catalog {EMBEDDED}")
     from curation import embedded  # not where another catalog is asked
 
-    with embedded.serve() as url:
+    with contextlib.ExitStack() as stack:
+        with full.temporary():
+            url = stack.enter_context(embedded.serve())
         yield catalogs.resolve(text, url)

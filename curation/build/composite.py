@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.build import clouds, offset
+from curation.build import clouds, masks, offset
 from curation.build.context import Patch, Pixels, Reading, Slab, Source, is_lasting, note_passed_over, usable
 from curation.build.orbits import ByOrbit
 from curation.build.pixels import valid_fraction
@@ -104,6 +104,9 @@ class _Seen:
     valid: NDArray[np.bool_] | None = None
     """(y, x) of the mask, where any of them has a pixel; None of a source without one."""
 
+    compared: list[Mapping[str, float | None]] = field(default_factory=list)
+    """What each mask comes to beside the source's own, of one that a model says."""
+
     def clear_fraction(self) -> float:
         """Share of the mask's pixels that are clear in any that is usable."""
         return float(np.any([o.clear for o in self.usable], axis=0).mean()) if self.usable else 0.0
@@ -187,6 +190,7 @@ class CompositePick(ByOrbit):
                     "share of the patch's pixels clear in any of them, 0 to 1",
                 ),
                 Fact(f"{source.name}_baselines", "string", "their processing baselines, separated by spaces"),
+                *masks.facts(source),
             ]
         if source.kind.states_orbit:
             out.append(Fact(f"{source.name}_orbits", "string", "their orbits, as `ascending-37`, separated by spaces"))
@@ -212,7 +216,7 @@ class CompositePick(ByOrbit):
         """The masks of all candidates."""
         groups = source.found[place.id].groups[: slab.quality.max_candidates]
         scenes = [s for group in groups for s in group if s.id not in slab.excluded]
-        return source.files.reads(source, place, scenes, "mask")
+        return masks.reads(source, place, scenes)
 
     def read(self, slab: Slab, patch: Patch, source: Source) -> Reading[Scene | None]:
         """The composite of what is clear; pixels that no scene sees clearly are nodata."""
@@ -243,6 +247,7 @@ class CompositePick(ByOrbit):
         if seen.valid is not None:
             baselines = " ".join(sorted({o.scene.baseline for o in used if o.scene.baseline}))
             patch.note(source, clear_fraction=seen.clear_fraction(), baselines=baselines)
+            patch.note(source, **masks.mean(seen.compared))
         if source.spec.kind.states_orbit:
             orbits = sorted({(o.scene.orbit_state or "", o.scene.relative_orbit or 0) for o in used})
             patch.note(source, orbits=" ".join(f"{state}-{number}" for state, number in orbits))
@@ -333,7 +338,9 @@ def _seen(slab: Slab, patch: Patch, source: Source) -> _Seen:
             seen.usable.append(Observation(scenes, np.ones((1, 1), bool)))
             continue
         try:
-            mask, _ = source.files.pixels(slab, source, patch.location, source.mask, scenes)
+            made = masks.read(slab, source, patch.location, scenes)
+            mask = made.pixels
+            seen.compared.append(made.compared)
             shares = clouds.shares(mask, source.spec, scenes[0].id)
             valid = ~np.isin(mask[0], source.spec.invalid)
             seen.valid = valid if seen.valid is None else seen.valid | valid
@@ -368,7 +375,10 @@ def _layer(
     """(band, y, x) of an array of a scene, on the one scale of its source, and whether it was warped."""
     try:
         found, warped = source.files.pixels(slab, source, patch.location, name, observation.scenes)
-        return offset.harmonised(found, source.arrays[name], observation.scene, observation.clear), warped
+        return (
+            offset.harmonised(source, patch.location, name, found, observation.scene, observation.clear),
+            warped,
+        )
     except Reject as why:
         seen.refused.append(why)
         raise _LeftOutError(observation) from why

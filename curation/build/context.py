@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, Protocol, TypeGuard, TypeVar, cast
 
+import numpy as np
 from numpy.typing import NDArray
 
 from curation.errors import CurationError, PassingError, ReadError, SettingsError
 from curation.errors.causes import one_line
 from curation.errors.codes import Code
 from curation.model import Location, Scene
-from curation.outcomes import Reject, SourceOutcome, Status
+from curation.outcomes import SETTLED, PatchOutcome, Reject, SourceOutcome, Status
 from curation.read.reader import Read, Reader
 from curation.read.swath import Swaths
+from curation.recipe import angles
 from curation.recipe.access import Accesses
 from curation.recipe.catalogs import Catalogs
 from curation.recipe.dataset import Dataset
@@ -135,6 +137,8 @@ class Source:
     """What its shift against the one it goes with is measured on."""
     corrects_relief: bool = False
     """Whether the recipe wants pixels from where relief has displaced them, and no refusal."""
+    model: Callable[[NDArray[np.float32]], Any] | None = None
+    """What says its mask, of one whose mask is made: from (px, px, band) to (px, px, class)."""
     memo: dict[Any, Any] = field(default_factory=dict)
     """What its kind keeps from one step of a patch to the next."""
 
@@ -170,6 +174,22 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class StandingPatch:
+    """What is recorded of a patch that is built again since its cube is given more sources; all of it is proven."""
+
+    outcome: PatchOutcome
+    facts: Mapping[str, Mapping[str, Any]]
+    """Source → fact → value."""
+    chunks: Mapping[str, Mapping[str, list[bytes]]]
+    """Source → array → its chunk, or that of each step; none of a source without pixels."""
+
+    def has(self, source: str) -> bool:
+        """Whether it is known what a source came to: where the patch is ok, or would be but for one that failed."""
+        its = self.outcome.sources.get(source)
+        return bool(self.outcome.chunks) and its is not None and its.status in SETTLED
+
+
+@dataclass(frozen=True, slots=True)
 class Slab:
     """All that the patches of a slab are built from, resolved once: they ask no recipe, no catalog and no search."""
 
@@ -189,6 +209,10 @@ class Slab:
     """(band, y, x) of an array of the cube as its chunk: of a time axis steps are, as they are read."""
     judges: tuple[Source, ...] = ()
     """Sources of heights that others are judged by."""
+    standing: Mapping[str, StandingPatch] = field(default_factory=dict)
+    """Location id → what stands of its patch."""
+    decode: Callable[[str, bytes], NDArray[Any]] | None = None
+    """(band, y, x) of a chunk of an array of the cube."""
 
     def following(self, source: Source) -> list[Source]:
         """Those that go with a source; first what is looked for with each of its candidates."""
@@ -220,6 +244,7 @@ class Patch:
         used = tuple(scenes)
         self.facts |= source.files.measured_of(source, self.location, pixels)
         self.facts |= source.files.scene_facts(source, self.location, used)
+        self.facts |= angles.of_scenes(source.name, used) if source.spec.angles else {}
         self.sources[source.name] = SourceOutcome(Status.OK, scenes=tuple(s.id for s in used))
 
 

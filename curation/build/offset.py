@@ -10,12 +10,14 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
+from curation.build import masks
 from curation.build.context import Patch, Pixels, Slab, Source
 from curation.build.pixels import assets_of
-from curation.model import Scene
+from curation.model import Location, Scene
 from curation.read import radiometry
 from curation.read.reader import Asset, Read
 from curation.recipe.facts import Fact
+from curation.recipe.masked import read_first
 from curation.recipe.sources import ArraySpec
 
 _MOST_LOOKS = 4096
@@ -72,22 +74,28 @@ def check(slab: Slab, patch: Patch, source: Source, scene: Scene, judge: Judge |
     radiometry.check_offset(found, scene.offset_dn, is_believed=believed)
 
 
-def harmonised(read: NDArray[Any], array: ArraySpec, scene: Scene, clear: NDArray[np.bool_]) -> NDArray[Any]:
+def harmonised(
+    source: Source, place: Location, name: str, read: NDArray[Any], scene: Scene, clear: NDArray[np.bool_]
+) -> NDArray[Any]:
     """(band, y, x) of a scene without its offset; of reflectance saturated pixels are missing.
 
     Args:
+        source: whose it is.
+        place: where.
+        name: of its array.
         read: (band, y, x) as read.
-        array: what that is.
         scene: that it is of.
-        clear: (rows, columns) True where the ground is seen, of any size over the same ground.
+        clear: (rows, columns) True where the ground is seen, in pixels of the source's mask; (1, 1) of one without.
 
     Raises:
         Reject: `impossible`, where more clear pixels are brighter than any surface than may be.
     """
+    array, mask, size = source.arrays[name], source.spec.mask, place.size_m
     found = radiometry.harmonised(read, scene.offset_dn, array.nodata)
     if array.unit != radiometry.UNIT:
         return found
-    radiometry.check_possible(found, clear, array.nodata)
+    per_px = None if mask is None else array.step(size) / mask.step(size)
+    radiometry.check_possible(found, clear, array.nodata, per_px)
     return radiometry.measured(found, array.nodata)
 
 
@@ -101,7 +109,7 @@ def _evidence(slab: Slab, source: Source, scene: Scene, judge: Judge | None) -> 
         if key in _looked:
             return _looked[key]
     pixels: Pixels = {}
-    clear, codes = 0.0, (source if judge is None else judge[0]).spec.clear
+    clear, codes = 0.0, masks.own_clear((source if judge is None else judge[0]).spec)
     for band, asset, array in asked:
         values = slab.reader.coarse(asset, array)
         if array.is_mask:
@@ -120,7 +128,7 @@ def _asked(source: Source, scene: Scene, judge: Judge | None) -> list[tuple[str,
         return []
     measured = [(source, scene, a) for a in source.arrays.values() if a.unit == radiometry.UNIT]
     by, its = judge or (source, scene)
-    masks = [(by, its, a) for a in by.arrays.values() if a.is_mask]
+    masks = [(by, its, a) for a in read_first(by.spec) if a.is_mask]
     return [(b, asset, a) for of, at, a in [*measured, *masks] for b in a.bands for asset in assets_of(of, b, [at])]
 
 

@@ -6,7 +6,8 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 
-from curation.build.context import Patch, Reading, Slab, Source, SourceError, is_lasting, outcome_of
+from curation.build.context import Patch, Reading, Slab, Source, SourceError, StandingPatch, is_lasting, outcome_of
+from curation.build.standing import BuiltAnew, closed, left_standing, taken
 from curation.errors import ReadError, StorageError, code_of
 from curation.errors.causes import one_line
 from curation.errors.codes import Code
@@ -18,10 +19,27 @@ log = logging.getLogger(__name__)
 
 
 def build_patch(slab: Slab, location: Location) -> Reading[tuple[Patch, PatchOutcome]]:
-    """A patch's pixels, facts and outcome. Pixels are kept only where the patch is ok."""
+    """A patch's pixels, facts and outcome. Pixels are kept only where the patch is ok, or stood before."""
+    standing = slab.standing.get(location.id)
+    if standing is not None and not standing.outcome.chunks:
+        if (outcome := closed(slab, standing)) is not None:
+            return Patch(location, facts={k: v for of in standing.facts.values() for k, v in of.items()}), outcome
+        standing = None
+    try:
+        patch, outcome = yield from _built(slab, location, standing)
+    except BuiltAnew:
+        log.info("%s/%s/%s: is built anew, for what was added to it", slab.folder, slab.season, location.id)
+        patch, outcome = yield from _built(slab, location, None)
+    if standing is not None and outcome.status is Status.FAILED:
+        outcome = left_standing(patch, outcome, standing)
+    return patch, outcome
+
+
+def _built(slab: Slab, location: Location, standing: StandingPatch | None) -> Reading[tuple[Patch, PatchOutcome]]:
+    """As `build_patch`; what stands is not read again. Raises BuiltAnew where it must be."""
     patch = Patch(location)
     try:
-        yield from _read(slab, patch)
+        yield from _read(slab, patch, standing)
     except SourceError as err:
         cause = err.__cause__ or err
         if isinstance(cause, StorageError):  # no fault of the scene, nor of its server
@@ -32,6 +50,8 @@ def build_patch(slab: Slab, location: Location) -> Reading[tuple[Patch, PatchOut
     for name, causes in patch.passed_over.items():
         passed_over = tuple(causes.items())
         patch.sources[name] = dataclasses.replace(patch.sources[name], passed_over=passed_over)
+    if status is not Status.OK:
+        patch.pixels, patch.packed = {}, {}
     return patch, PatchOutcome(location.id, status, patch.sources)
 
 
@@ -53,25 +73,47 @@ def _patch_status(patch: Patch, required: set[str], names: Sequence[str]) -> Sta
     return status
 
 
-def _read(slab: Slab, patch: Patch) -> Reading[None]:
+def _read(slab: Slab, patch: Patch, standing: StandingPatch | None) -> Reading[None]:
     """Reads the sources that choose for themselves, each with those that go with it; a required one refused ends it."""
     choosing = [s for s in slab.sources if s.spec.pick.follows is None]
+    stands = {s.name for s in choosing if standing is not None and standing.has(s.name)}
     ahead: list[Read] = []
-    for source in choosing:
+    for source in (s for s in choosing if s.name not in stands):
         with outcome_of(slab, patch, source):
             ahead += source.chooser.reads(slab, source, patch.location)
     if ahead:
         yield ahead
     for source in choosing:
         chosen: Scene | None = None
-        with outcome_of(slab, patch, source):
-            chosen = yield from source.chooser.read(slab, patch, source)
+        if standing is not None and source.name in stands:
+            if (scene := taken(slab, patch, standing, source)) is not None:
+                _read_added(slab, patch, source, scene)
+        else:
+            with outcome_of(slab, patch, source):
+                chosen = yield from source.chooser.read(slab, patch, source)
         if chosen is not None:
             _read_following(slab, patch, source, chosen)
         outcome = patch.sources.get(source.name)
         refused = outcome is None or outcome.status is not Status.OK
         if refused and source.is_required and slab.season != STATIC:  # of what is static all is told
             return
+
+
+def _read_added(slab: Slab, patch: Patch, anchor: Source, scene: Scene) -> None:
+    """Reads what was added to go with a source's scene, which stands.
+
+    Raises:
+        BuiltAnew: one that is required will not do with that scene, and perhaps with another.
+    """
+    required = [s.name for s in slab.following(anchor) if s.is_required]
+    try:
+        _read_following(slab, patch, anchor, scene)
+    except SourceError as err:
+        if err.source in required and is_lasting(err.__cause__ or err, slab):
+            raise BuiltAnew from err
+        raise
+    if any(patch.sources[name].status is not Status.OK for name in required):
+        raise BuiltAnew
 
 
 def _read_following(slab: Slab, patch: Patch, anchor: Source, chosen: Scene) -> None:

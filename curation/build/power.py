@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +14,7 @@ from curation.build.context import Source
 from curation.build.pixels import RasterKind
 from curation.model import Location, Scene
 from curation.read import backscatter
+from curation.recipe.angles import joined
 from curation.recipe.facts import Fact
 from curation.recipe.pictures import Alone, DrawnChannel, Picture, Ranged
 from curation.recipe.schema import PackSpec
@@ -44,9 +45,9 @@ class Power(RasterKind):
     def scene_facts(self, source: Source, place: Location, scenes: Sequence[Scene]) -> dict[str, Any]:
         """That; of several scenes each once, separated by spaces."""
         return {
-            f"{source.name}_orbit_source": _each(s.orbit_source for s in scenes),
-            f"{source.name}_slice": _each(s.slice_number for s in scenes),
-            f"{source.name}_platform": _each(s.platform for s in scenes),
+            f"{source.name}_orbit_source": joined(s.orbit_source for s in scenes),
+            f"{source.name}_slice": joined(s.slice_number for s in scenes),
+            f"{source.name}_platform": joined(s.platform for s in scenes),
         }
 
     def pictures(self, source: SourceSpec, array: ArraySpec) -> list[Picture]:
@@ -80,7 +81,3 @@ class Power(RasterKind):
             int(backscatter.centidb(np.zeros(1), math.nan, rules.radar_floor_db)[0]),
             functools.partial(backscatter.centidb, nodata=array.nodata, floor_db=rules.radar_floor_db),
         )
-
-
-def _each(values: Iterable[str | int | None]) -> str:
-    return " ".join(dict.fromkeys(str(v) for v in values if v is not None))

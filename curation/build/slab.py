@@ -1,35 +1,39 @@
 """One slab: scenes in, pixels and facts out, published and hashed. Runs on a worker.
 
-Masks are read first, bands only of scenes that won. A patch stores all of its sources or none.
+Masks are read first, bands only of scenes that won. A patch stores all of its sources or none; one that stood before its
+cube was given more sources, and of which one of these failed, keeps what it had until that one is tried again.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import logging
 import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from curation.build.context import Reading, Slab, SlabJob, Source
+from curation.build import before, masks
+from curation.build.context import Reading, Slab, SlabJob, Source, StandingPatch
 from curation.build.patch import build_patch
 from curation.cubes import facts, zarrshard
 from curation.cubes.chunks import chunk_hash, joined_hashes
 from curation.cubes.cube import Cube
-from curation.errors import DamageError
-from curation.outcomes import SETTLED, PatchOutcome, Status
 from curation.places.locations import Locations
 from curation.read.reader import Read, Reader
 from curation.read.swath import Swaths
+from curation.recipe.dataset import Dataset
+from curation.recipe.masked import MaskedSource
 from curation.recipe.sources import SourceSpec
 from curation.scenes import candidates
 from curation.scenes.candidates import Candidates
 from curation.scenes.saved import Searches
-from curation.store.records import SlabRecord, StoredObject, again
+from curation.store.objects import Store
+from curation.store.records import SlabRecord, StoredObject
 from curation.store.stat import Receipt
 
 log = logging.getLogger(__name__)
@@ -60,29 +64,30 @@ def build_slab(job: SlabJob) -> SlabReceipt:
         raise job.unsearched
     # Only this slab's locations: schema and keys follow from the recipe and the slab's number.
     cube = Cube(job.dataset, job.region, job.season, Locations.of(job.locations))
-    chunks, rows, outcomes = _settled_before(job, cube)
+    found = before.read(job, cube)
+    chunks, rows, outcomes = found.chunks, found.rows, found.outcomes
     ahead_bytes, folders = job.dataset.recipe.fetch.ahead_mb * 10**6, job.dataset.local_folders()
     with (
         Reader(job.catalogs.default.base, ahead_bytes, job.per_host, folders) as reader,
         Swaths(job.catalogs.default.base, ahead_bytes, per_host=job.per_host, folders=folders) as swaths,
     ):
-        slab = _slab(job, reader, swaths, cube)
+        slab = _slab(job, reader, swaths, cube, found.standing)
         slots = {p.id: slot for slot, p in enumerate(job.locations)}
         for patch, outcome in _together(reader, [build_patch(slab, p) for p in job.locations if p.id in job.todo]):
             location, hashes = patch.location, {}
             slot = slots[location.id]
-            if outcome.status is Status.OK:
-                its = {name: [cube.encode(name, pixels)] for name, pixels in patch.pixels.items()} | patch.packed
-                for name, of in its.items():
-                    hashes[name] = joined_hashes([chunk_hash(chunk) for chunk in of])
-                    chunks[name] |= dict(zip(cube.hashes_by_place(name, slot, hashes[name]), of, strict=True))
+            fresh = {n: [cube.encode(n, pixels)] for n, pixels in patch.pixels.items() if n not in patch.packed}
+            for name, of in (fresh | patch.packed).items():
+                hashes[name] = joined_hashes([chunk_hash(chunk) for chunk in of])
+                chunks[name] |= dict(zip(cube.hashes_by_place(name, slot, hashes[name]), of, strict=True))
             outcome = dataclasses.replace(outcome, chunks=hashes)
             outcomes[location.id] = outcome
             rows[slot] = patch.facts | facts.outcome_facts(outcome)
             log.debug("%s/%s/%s: %s", job.folder, job.season, location.id, outcome.reason)
     hashed = zip(job.locations, cube.row_hashes(rows), strict=True)
     decided = [dataclasses.replace(outcomes[p.id], facts=found) for p, found in hashed if p.id in outcomes]
-    receipts = job.store.publish_all(cube.slab_objects(job.slab, chunks, rows))
+    objects = cube.slab_objects(job.slab, chunks, rows) | _emptied(job, cube, chunks)
+    receipts = _published(job.store, objects, found.objects)
     record = SlabRecord(
         job.slab,
         tuple(decided),
@@ -92,7 +97,31 @@ def build_slab(job: SlabJob) -> SlabReceipt:
     return SlabReceipt(record, _etags(receipts), time.perf_counter() - started, peak_bytes())
 
 
-def _slab(job: SlabJob, reader: Reader, swaths: Swaths, cube: Cube) -> Slab:
+def _emptied(job: SlabJob, cube: Cube, chunks: Mapping[str, Mapping[int, bytes]]) -> dict[str, bytes]:
+    """Shards without a chunk in place of those that were recorded and are wanted no more: of nothing else would they be."""
+    before_keys = {o.key for o in job.prior.objects} if job.prior else set()
+    names = {cube.array_key(name, job.slab): name for name, its in chunks.items() if not its}
+    return {key: zarrshard.assemble({}, cube.slab_chunks(name)) for key, name in names.items() if key in before_keys}
+
+
+def _published(store: Store, objects: Mapping[str, bytes], stored: Mapping[str, Receipt]) -> list[Receipt]:
+    """Publishes a slab's objects; those that are stored just so are left as they are. Receipts of all."""
+    same = {
+        k: its for k, its in stored.items() if k in objects and hashlib.sha256(objects[k]).hexdigest() == its.sha256
+    }
+    made = store.publish_all({k: data for k, data in objects.items() if k not in same})
+    receipts = {r.key: r for r in made} | same
+    return [receipts[key] for key in objects]
+
+
+def prepare(dataset: Dataset, store: Store) -> None:
+    """Lays what slabs need beside scenes where workers find it: models that say masks. Raises as `masks.publish` does."""
+    for level in dataset.levels:
+        for spec in level.specs.values():
+            masks.publish(store, spec, level.recipe.grid.size)
+
+
+def _slab(job: SlabJob, reader: Reader, swaths: Swaths, cube: Cube, standing: Mapping[str, StandingPatch]) -> Slab:
     """All that the slab's patches are built from: the one place that climbs to recipe, catalog and searches."""
     dataset, recipe = job.dataset, job.dataset.recipe
     found = candidates_of(job)
@@ -112,6 +141,8 @@ def _slab(job: SlabJob, reader: Reader, swaths: Swaths, cube: Cube) -> Slab:
         job.searches,
         cube.encode,
         tuple(judges),
+        standing,
+        cube.decode,
     )
 
 
@@ -124,6 +155,7 @@ def candidates_of(job: SlabJob) -> dict[str, dict[str, Candidates]]:
 
 def _source(job: SlabJob, spec: SourceSpec, found: dict[str, Candidates]) -> Source:
     dataset, use = job.dataset, job.dataset.recipe.sources[spec.name]
+    model = masks.model_of(job.store, spec, dataset.recipe.grid.size) if isinstance(spec, MaskedSource) else None
     return Source(
         spec,
         dataset.read[spec.name],
@@ -135,6 +167,7 @@ def _source(job: SlabJob, spec: SourceSpec, found: dict[str, Candidates]) -> Sou
         use.required,
         dataset.shift_of(spec.name),
         use.relief == "correct",
+        model,
     )
 
 
@@ -157,50 +190,6 @@ def peak_bytes() -> int:
         return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _settled_before(
-    job: SlabJob, cube: Cube
-) -> tuple[dict[str, dict[int, bytes]], list[dict[str, Any]], dict[str, PatchOutcome]]:
-    """What was committed before and is not built again: chunks, facts and outcomes, each proven by the ledger's hash of it.
-
-    What is written again is recorded again: what was damaged meanwhile would from then on be what is right.
-
-    Raises:
-        DamageError: a committed chunk or row of facts is missing or changed.
-    """
-    chunks: dict[str, dict[int, bytes]] = {name: {} for name in cube.arrays}
-    rows: list[dict[str, Any]] = [{} for _ in job.locations]
-    if job.prior is None:
-        return chunks, rows, {}
-    outcomes = {p.id: p for p in job.prior.patches if p.id not in job.todo}
-    slots = {p.id: slot for slot, p in enumerate(job.locations)}
-    ids = [p.id for p in job.locations]
-    before = cube.proven_facts(job.store, job.prior, ids) if job.prior.objects else rows
-    for outcome in outcomes.values():
-        # One that failed may have a row that a stopped build wrote since, which is not known.
-        known = {} if outcome.status in SETTLED else facts.outcome_facts(outcome)
-        rows[slots[outcome.id]] = before[slots[outcome.id]] | known
-    for name in cube.arrays:
-        mine = [p for p in outcomes.values() if name in p.chunks]
-        wanted = {n: h for p in mine for n, h in cube.hashes_by_place(name, slots[p.id], p.chunks[name]).items()}
-        if not wanted:
-            continue
-        key = cube.array_key(name, job.slab)
-        try:
-            stored = zarrshard.parse(job.store.get(key), cube.slab_chunks(name), job.store.where(key))
-        except DamageError as err:
-            raise DamageError(f"{err}: {again(key)}") from err
-        except FileNotFoundError as err:
-            raise DamageError(f"{job.store.where(key)}: is recorded but not there: {again(key)}") from err
-        for slot, expected in wanted.items():
-            if slot not in stored or chunk_hash(stored[slot]) != expected:
-                found = chunk_hash(stored[slot]) if slot in stored else "no chunk"
-                raise DamageError(
-                    f"{job.store.where(key)} slot {slot}: holds {found}, recorded was {expected}: {again(key)}"
-                )
-            chunks[name][slot] = stored[slot]
-    return chunks, rows, outcomes
 
 
 def _together(reader: Reader, works: Sequence[Reading[T]]) -> Iterator[T]:

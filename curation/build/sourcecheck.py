@@ -19,6 +19,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
+from curation.build import shapecheck
 from curation.build.context import Slab, Source
 from curation.build.pixels import assets_of
 from curation.errors import CurationError
@@ -32,8 +33,9 @@ from curation.read.reader import Asset, Reader
 from curation.read.swath import Swaths
 from curation.recipe.catalogs import Catalog
 from curation.recipe.forms import CatalogForm
+from curation.recipe.maskcodes import CODE_SETS
 from curation.recipe.schema import QualitySpec
-from curation.recipe.sources import CODE_SETS, ArraySpec, SourceSpec
+from curation.recipe.sources import ArraySpec, SourceSpec
 from curation.scenes import footprint, spelling
 from curation.scenes.geotiffs import NO_TIME, outline
 from curation.scenes.items import Unreadable, looked_at, name_of
@@ -142,6 +144,9 @@ def check(spec: SourceSpec, file: str, catalog: Catalog) -> Checked:
     with Reader(catalog.base, folders=()) as reader, Swaths(catalog.base, folders=()) as swaths:
         source = Source(spec, arrays, form, catalog.base, access, {}, 0.0, is_required=True, shift=None)
         slab = Slab("check", "check", (source,), QualitySpec(), frozenset(), reader, swaths, "check", _plain)
+        if spec.kind.holds_shapes:
+            found, wrong = shapecheck.burnt(slab, source, place, scene)
+            return Checked(out.found + found, out.wrong + wrong)
         if not source.files.reads(source, place, [scene]):
             out.wrong.append(
                 "what is read of a file of this kind is known only in a build: try `--limit 1` with a recipe"

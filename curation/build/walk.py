@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 import numpy as np
+from pydantic import Field
 
-from curation.build import clouds, offset
+from curation.build import clouds, masks, offset
 from curation.build.choice import OF_MASK, Refusal, Stage, furthest
 from curation.build.context import (
     Patch,
@@ -48,6 +49,11 @@ class OneScene(ByOrbit):
         """Where it chooses by itself."""
         return self.follows is None
 
+    @property
+    def counted(self) -> int:
+        """Which of those that are good enough it takes, counted from 1."""
+        return 1
+
     def facts(self, source: SourceSpec, shift: Shift | None) -> list[Fact]:
         """What the mask says, and what the scene says of itself."""
         return [*facts_of_mask(source), *self.orbit_facts(source.name)]
@@ -78,9 +84,25 @@ class OneScene(ByOrbit):
                 its.follower.check_any(its, patch.location)
             except Reject as why:
                 refuse(slab, patch, source, its, why, candidates.times(mine, slab.excluded))
-        scene = yield from _Walk(slab, patch, source, followers).chosen(mine.groups)
+        scene = yield from _Walk(slab, patch, source, followers, self.counted).chosen(mine.groups)
         patch.note(source, **self.orbit_noted(scene))
         return scene
+
+
+class InTime(OneScene):
+    """By time alone, in order from the season's anchor.
+
+    Of a season around dates of places the anchor is of each place's own date, by `anchor_day`.
+    """
+
+    nth: int = Field(default=1, ge=1, le=100, exclude_if=lambda value: value == 1)
+    """Which of those that are good enough, counted from the anchor: 2 is the next one after the first, of another
+    acquisition, so that it is never the scene that another use of the source, without the key, takes."""
+
+    @property
+    def counted(self) -> int:
+        """As the recipe says."""
+        return self.nth
 
 
 def facts_of_mask(source: SourceSpec) -> list[Fact]:
@@ -95,6 +117,7 @@ def facts_of_mask(source: SourceSpec) -> list[Fact]:
         Fact(f"{s}_doubtful_fraction", "float32", f"{share} of which the mask is unsure, 0 to 1"),
         Fact(f"{s}_snow_fraction", "float32", f"{share} that the mask calls snow, 0 to 1"),
         Fact(f"{s}_cloud_pct", "float32", "cloud cover of the whole scene, percent"),
+        *masks.facts(source),
         *offset.facts(s),
     ]
 
@@ -132,6 +155,10 @@ class _Walk:
     patch: Patch
     anchor: Source
     followers: Sequence[Source]
+    nth: int
+    """Which of those that pass is wanted, counted from 1."""
+    before: list[Scene] = field(default_factory=list)
+    """Those that pass and come before it, each of another acquisition."""
     masks: int = 0
     """Read so far; one that the recipe excludes counts as if it were."""
     refusals: list[Refusal] = field(default_factory=list)
@@ -185,7 +212,7 @@ class _Walk:
             batch, left = left[: most - self.masks], left[most - self.masks :]
             wanted = [s for s in batch if s.id not in self.slab.excluded]
             self.masks += len(batch) - len(wanted)
-            yield [r for s in wanted for r in self.anchor.files.reads(self.anchor, self.patch.location, [s], "mask")]
+            yield [r for s in wanted for r in masks.reads(self.anchor, self.patch.location, [s])]
             for scene in wanted:
                 trial = Patch(self.patch.location)
                 try:
@@ -203,9 +230,11 @@ class _Walk:
         return found
 
     def _passes(self, found: _Measured) -> Reading[bool]:
-        """Whether the candidate passes by its followers and bands, too; the patch then has them."""
+        """Whether the candidate passes by its followers and bands, too, and is the one wanted; the patch then has them."""
         slab, location, anchor = self.slab, self.patch.location, self.anchor
         scene, trial = found.scene, found.trial
+        if any(rank.at_once(scene, other) for other in self.before):
+            return False
         yield [
             *offset.looks(slab, anchor, scene),
             *anchor.files.reads(anchor, location, [scene], "bands"),
@@ -234,6 +263,9 @@ class _Walk:
         finally:
             for source, scenes in trial.passed_over.items():
                 self.patch.passed_over.setdefault(source, {}).update(scenes)
+        if len(self.before) + 1 < self.nth:
+            self.before.append(scene)
+            return False
         self.patch.pixels |= trial.pixels
         self.patch.facts = trial.facts
         self.patch.sources |= trial.sources
@@ -280,12 +312,14 @@ class _Walk:
         self.patch.facts = nearest.facts if nearest else {}
         if self.unread:
             raise Reject(Code.EXHAUSTED, self.unread)
-        if nearest is None:
+        if nearest is None and not self.before:
             raise Reject(Code.EXCLUDED)
         slab, anchor, place = self.slab, self.anchor, self.patch.location
         unread = lost(slab, anchor, place)
         if unread is not None:
             raise unread
+        if nearest is None or self.before:
+            raise Reject(Code.TOO_FEW, len(self.before))
         near = candidates.times(anchor.found[place.id], slab.excluded | self.hopeless)
         blamed = next(s for s in (anchor, *self.followers) if s.name == nearest.source)
         refuse(slab, self.patch, anchor, blamed, nearest.why, near)
@@ -299,9 +333,8 @@ def read_mask(slab: Slab, patch: Patch, source: Source, scene: Scene) -> clouds.
     if source.spec.mask is None:
         patch.note(source, valid_fraction=1.0, time=scene.time.timestamp())
         return clouds.UNMASKED
-    name = source.mask
-    pixels, _ = source.files.pixels(slab, source, patch.location, name, [scene])
-    shares = clouds.shares(pixels, source.spec, scene.id)
+    made = masks.read(slab, source, patch.location, [scene])
+    shares = clouds.shares(made.pixels, source.spec, scene.id)
     patch.note(
         source,
         clear_fraction=shares.clear,
@@ -312,9 +345,10 @@ def read_mask(slab: Slab, patch: Patch, source: Source, scene: Scene) -> clouds.
         time=scene.time.timestamp(),
         baseline=scene.baseline or "",
         offset_dn=scene.offset_dn,
+        **made.compared,
     )
     shares.check(slab.quality, source.min_valid)
-    patch.pixels[name] = pixels
+    patch.pixels[source.mask] = made.pixels
     return shares
 
 
@@ -329,7 +363,7 @@ def read_bands(slab: Slab, patch: Patch, source: Source, scene: Scene) -> None:
         if array.is_mask:
             continue
         read, was_warped = source.files.pixels(slab, source, patch.location, name, [scene])
-        pixels[name] = offset.harmonised(read, array, scene, clear)
+        pixels[name] = offset.harmonised(source, patch.location, name, read, scene, clear)
         valid = min(valid, valid_fraction(pixels[name], array))
         warped |= was_warped
     patch.note(source, valid_fraction=valid, warped=int(warped))

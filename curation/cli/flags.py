@@ -156,6 +156,11 @@ def make_parser() -> _Parser:
     build.add_argument(
         "--allow-unknown-labels", action="store_true", help="go on where the catalog lacks a source of labels"
     )
+    build.add_argument(
+        "--run-code",
+        action="store_true",
+        help="execute the models that the recipe's sources name for masks; without it such a recipe is refused",
+    )
     _add_labels(build)
     build.set_defaults(run=do_build)
 

@@ -35,13 +35,13 @@ def add_mended(verbs: argparse._SubParsersAction[Any], common: argparse.Argument
         "diff",
         help="say what two releases differ in",
         description="Says which samples two releases have, one of them, or both with something else in them, and what: "
-        "the split, arrays by the hashes of their members, labels, columns. Reads indices and tables alone. Exit code 0: "
-        "the same; 1: they differ.",
+        "the split, arrays by the hashes of their members, labels, columns. Reads indices and tables alone. Of a dataset's "
+        "folder alone: the release before the one that stands, and that. Exit code 0: the same; 1: they differ.",
     )
-    for name in ("a", "b"):
-        diff.add_argument(
-            name, metavar=name.upper(), help="a folder of shards, a dataset's folder, or a root; a bucket's URL, too"
-        )
+    diff.add_argument("a", metavar="A", help="a folder of shards, a dataset's folder, or a root; a bucket's URL, too")
+    diff.add_argument(
+        "b", metavar="B", nargs="?", help="the same; where left out it is A, after the last `curate pack`"
+    )
     diff.add_argument(
         "--dataset", default="", metavar="NAME", help="the dataset's folder below A and B, which are roots"
     )

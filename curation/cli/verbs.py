@@ -66,7 +66,7 @@ def do_build(args: argparse.Namespace) -> int:
     if args.calibrate and not args.dry_run:
         raise ConfigError("--calibrate is of --dry-run: give both")
     if args.dry_run:
-        how = {"limit": args.limit, "allow_unknown_labels": allowed, "labels": args.labels}
+        how = {"limit": args.limit, "allow_unknown_labels": allowed, "labels": args.labels, "run_code": args.run_code}
         return _printed(made.estimate(args.region, args.season, calibrate=args.calibrate, **how))
     built = made.build(
         args.region,
@@ -75,6 +75,7 @@ def do_build(args: argparse.Namespace) -> int:
         refresh_search=args.refresh_search,
         allow_unknown_labels=allowed,
         labels=args.labels,
+        run_code=args.run_code,
         check=False,
     )
     return _printed(built, built.unreadable)

@@ -28,6 +28,11 @@ def coordinate(root: zarr.Group, name: str, values: Sequence[str], attributes: M
     array[:] = np.array(values, dtype=object)
 
 
+def has_pixels(metadata: Mapping[str, Any]) -> bool:
+    """Whether Zarr's metadata are of a pixel array: (patch, band, y, x), with a time axis or without."""
+    return len(metadata.get("shape", ())) >= 4
+
+
 def of_bands(bands: Sequence[BandSpec]) -> dict[str, list[str] | list[float]]:
     """What a cube says of an array's bands: canonical names, and centres and widths where each band has them."""
     out: dict[str, list[str] | list[float]] = {"canonical": [b.name for b in bands]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -28,30 +28,35 @@ class Bound:
     binding: dict[str, Any]
     """Of its ledger: with the locations that it has by now, which may be more than the ledger says."""
     pixels: Mapping[str, Any]
-    """What its pixels are built by, as the cube states it: as the recipe was when it was begun."""
+    """What its pixels are built by, as the cube states it: as the recipe was when it was begun, or last given sources."""
+    added: tuple[str, ...] = ()
+    """Sources that it is to be given."""
 
 
 def check_bound(run: Run, ledger: Ledger, cube: Cube) -> Bound:
     """Passes where a cube's ledger is bound to this recipe and catalog, or to nothing yet; gives what it is bound to.
 
     A recipe may have grown since: by seasons and sources that are not of this cube, and by locations after those that it
-    has. It stays bound to what it was begun with, which comes to the same pixels.
+    has. It stays bound to what it was begun with, which comes to the same pixels. By sources that are of this cube, too:
+    it is bound to those then, and its ledger is told that what is recorded lacks them.
 
     Raises:
-        ConfigError: it is bound to others; what changed is told by its key where the cube says what it was made by.
+        ConfigError: it is bound to others (what changed is told by its key where the cube says what it was made by), or its
+            slabs would have another size.
     """
     pixels: Mapping[str, Any] = catalogs.pixels_parts(run.dataset, run.catalogs)
     binding = cube.binding(digest(pixels))
     if not ledger.segments:
         return Bound(binding, pixels)
-    stated = cube.stated(run.store)
+    stated, slab_patches = cube.stated(run.store)
     before: Any = stated.get("pixels")
     known = isinstance(before, dict) and digest(before) == ledger.binding.get("pixels")
     if known and ledger.binding.get("pixels") != binding["pixels"] and _same_pixels(cube, stated, pixels):
         binding, pixels = binding | {"pixels": ledger.binding["pixels"]}, before
-    is_grown = ledger.binding.get("locations") in cube.stood_digests
+    added = _added(cube, stated, pixels) if known else ()
+    stands = ["locations"] * (ledger.binding.get("locations") in cube.stood_digests) + ["pixels"] * bool(added)
     try:
-        ledger.check(binding | {"locations": ledger.binding["locations"]} if is_grown else binding)
+        ledger.check(binding | {key: ledger.binding[key] for key in stands})
     except ConfigError as err:
         changed = "; ".join(changes(before, pixels)) if before else ""
         if not changed:
@@ -60,13 +65,34 @@ def check_bound(run: Run, ledger: Ledger, cube: Cube) -> Bound:
             if its.is_file:
                 changed = changed.replace(f'is "{its.identity}"', f'is {its.label} ("{its.identity}")')
         raise ConfigError(f"{err}. What changed: {changed}{_instead(cube, stated)}") from err
-    return Bound(binding, pixels)
+    if slab_patches not in (None, cube.slab_patches):
+        raise ConfigError(
+            f"{run.store.where(cube.prefix)}: has slabs of {slab_patches} patches, and by the recipe they have "
+            f"{cube.slab_patches}: sources with a time axis (pick = 'all') decide that, and one was added or changed. Give "
+            "it fewer steps or bands, or a dataset of its own"
+        )
+    if ledger.cube_objects and ledger.cube_binding["pixels"] != binding["pixels"]:
+        ledger.outgrow()
+    return Bound(binding, pixels, added)
 
 
 def _same_pixels(cube: Cube, stated: Mapping[str, Any], pixels: Mapping[str, Any]) -> bool:
     """Whether a cube's pixels come to the same by what it states as by what a recipe says by now."""
-    before, now = (cube.dataset.of_cube(parts, cube.season) for parts in (stated["pixels"], pixels))
+    before, now = (cube.dataset.of_cube(parts, cube.season, cube.sources) for parts in (stated["pixels"], pixels))
     return before == now and _sources(stated) == {s.name for s in cube.sources}
+
+
+def _added(cube: Cube, stated: Mapping[str, Any], pixels: Mapping[str, Any]) -> tuple[str, ...]:
+    """The sources that a cube lacks, where that is all by which a recipe says otherwise than the cube itself.
+
+    None where more differs: what pixels of the others follow from, what is measured of them, or in which order.
+    """
+    stood = replace(cube, only=frozenset(_sources(stated)))
+    new = tuple(s.name for s in cube.sources if s.name not in _sources(stated))
+    before, now = (cube.dataset.of_cube(parts, cube.season, stood.sources) for parts in (stated["pixels"], pixels))
+    facts = " ".join([*stood.identity, *(f.name for f in stood.facts)])
+    alike = before == now and stated.get("coordinates") == facts
+    return new if alike and len(stood.sources) == len(_sources(stated)) else ()
 
 
 def _sources(stated: Mapping[str, Any]) -> set[str]:
@@ -82,8 +108,9 @@ def _instead(cube: Cube, stated: Mapping[str, Any]) -> str:
     if new := sorted(own.keys() - _sources(stated)):
         own_seasons = f"give it to new seasons alone ([sources.{new[0]}] seasons), or " * (cube.season != STATIC)
         return (
-            f". A cube has all sources of its season, so that {', '.join(new)} cannot be added to it: {own_seasons}"
-            f"{paths.again(cube.prefix)}; other seasons stand"
+            f". A source can be added to a cube where nothing else of it changes, its places' dates "
+            f"among that: undo the rest; or leave {', '.join(new)} out; or {own_seasons}{paths.again(cube.prefix)}; other "
+            "seasons stand"
         )
     directed = [n for n, spec in own.items() if spec.pick.one_way]
     added = cube.dataset.recipe.seasons.keys() - before.get("seasons", {}).keys()
@@ -105,7 +132,7 @@ def check_sizes(store: Store, ledger: Ledger, cube: Cube) -> None:
     Raises:
         DamageError: an object is missing, or has another size.
     """
-    whole = [r for n, r in ledger.lines.items() if r.settled == cube.patches_of(n)]
+    whole = [r for n, r in ledger.lines.items() if r.settled == cube.patches_of(n)]  # of those that are not outgrown
     own = () if ledger.is_growing else ledger.cube_objects  # which may be those of before, or what comes instead
     marks = b"".join([*(size_mark(o.key, o.size) for o in own), *(r.marks for r in whole)])
     if not marks:

@@ -19,14 +19,16 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from curation.cubes import windows
+from curation.cubes.arrays import has_pixels
 from curation.cubes.cube import IDENTITY, Cube
 from curation.errors import ConfigError, DamageError
 from curation.outcomes import PatchOutcome
 from curation.places import era5_cells
 from curation.places.locations import Locations
-from curation.recipe.dataset import CHILDREN, Dataset
+from curation.recipe.dataset import Dataset
+from curation.recipe.levels import CHILDREN
 from curation.store import paths
-from curation.store.ledger import Ledger
+from curation.store.ledger import Ledger, cube_names
 from curation.store.objects import Store
 from curation.store.records import StoredObject, read_checked
 
@@ -83,6 +85,19 @@ class CubeContents:
         """
         number = self.numbers[location]
         return self.cube.read_chunk(self.store, name, number, self.outcomes[location].chunks[name], step)
+
+
+def named(dataset: Dataset, store: Store) -> tuple[list[tuple[str, str]], list[str]]:
+    """(folder, season) of every cube that a recipe has the season of; and of each other one what is to be told."""
+    there = cube_names(store)
+    found = [(folder, season) for folder, season in there if season in dataset.level_of(folder).cube_seasons()]
+    others = [
+        f"{store.where(paths.cube(*name))}: the recipe has no season {name[1]} with a source, so that it is left out; "
+        "`curate gc` says what nothing refers to"
+        for name in there
+        if name not in found
+    ]
+    return found, others
 
 
 def opened(dataset: Dataset, store: Store, folder: str, season: str) -> CubeContents:
@@ -164,11 +179,6 @@ def _check_schema(cube: Cube, store: Store, root: bytes) -> None:
             f"{'' if found != expected else ' with other facts'}: the recipe, a source or this release has changed "
             "since this cube was built. Restore it, or choose another --root"
         )
-
-
-def has_pixels(metadata: Mapping[str, Any]) -> bool:
-    """Whether Zarr's metadata are of a pixel array: (patch, band, y, x), with a time axis or without."""
-    return len(metadata.get("shape", ())) >= 4
 
 
 def _listed(arrays: Mapping[str, Any]) -> str:

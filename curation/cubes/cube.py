@@ -8,8 +8,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,9 @@ import xxhash
 from numpy.typing import NDArray
 
 from curation.cubes import windows, zarrshard
-from curation.cubes.arrays import python
+from curation.cubes.arrays import has_pixels, python
 from curation.cubes.chunks import UNDECODED, chunk_hash, decode_chunk, each_hash, encode_chunk
-from curation.cubes.facts import schema
+from curation.cubes.facts import facts_of, schema
 from curation.errors import ConfigError, DamageError
 from curation.model import STATIC, Location, Season
 from curation.outcomes import SETTLED
@@ -57,6 +57,8 @@ class Cube:
     """In the order of the cube; slab n holds those from n × slab_patches on. None where only its keys matter."""
     stood: tuple[int, ...] = ()
     """How many of them there were each time before more were added, which come after those; ascending."""
+    only: frozenset[str] | None = None
+    """Names of the sources that it has, where it has not been given all of its season's yet."""
 
     @property
     def folder(self) -> str:
@@ -90,7 +92,7 @@ class Cube:
     @functools.cached_property
     def sources(self) -> list[SourceSpec]:
         """Its sources, the deciding ones first."""
-        return self.dataset.sources(self.season)
+        return [s for s in self.dataset.sources(self.season) if self.only is None or s.name in self.only]
 
     @functools.cached_property
     def arrays(self) -> dict[str, tuple[SourceSpec, ArraySpec]]:
@@ -100,7 +102,11 @@ class Cube:
     @functools.cached_property
     def facts(self) -> list[Fact]:
         """Its measured coordinates."""
-        return schema(self.dataset, self.season)
+        return schema(self.dataset, self.sources)
+
+    def facts_of(self, source: SourceSpec) -> list[Fact]:
+        """Its measured coordinates of one of its sources."""
+        return facts_of(self.dataset, source)
 
     @functools.cached_property
     def its(self) -> Season:
@@ -181,18 +187,28 @@ class Cube:
             "locations": self.locations_digest,
         }
 
+    def of_record(self, record: SlabRecord) -> Cube:
+        """The cube as it was when a slab was recorded: without sources that it was given since."""
+        keys = {o.key for o in record.objects}
+        status = {f.name: f for f in self.facts}
+        names = {s.name for s in self.sources if self.fact_key(status[f"{s.name}_status"], record.slab) in keys}
+        return self if len(names) in (0, len(self.sources)) else replace(self, only=frozenset(names))
+
     def made_by(self, store: Store) -> Mapping[str, Any] | None:
         """What `creation.create` was told as `pixels`; None where the cube is not there or does not say."""
-        pixels = self.stated(store).get("pixels")
+        pixels = self.stated(store)[0].get("pixels")
         return pixels if isinstance(pixels, dict) else None
 
-    def stated(self, store: Store) -> Mapping[str, Any]:
-        """What the cube says of itself: its attributes; nothing where it is not there, or cannot be read."""
+    def stated(self, store: Store) -> tuple[Mapping[str, Any], int | None]:
+        """What the cube says of itself, where it can be read: its attributes, and how many patches its slabs have."""
         try:
-            value = json.loads(store.get(paths.metadata(self.prefix)))["attributes"]
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return {}
-        return value if isinstance(value, dict) else {}
+            value = json.loads(store.get(paths.metadata(self.prefix)))
+            arrays = value["consolidated_metadata"]["metadata"].values()
+            shapes = [a["chunk_grid"]["configuration"]["chunk_shape"] for a in arrays if has_pixels(a)]
+            attributes = value["attributes"]
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+            return {}, None
+        return (attributes if isinstance(attributes, dict) else {}), next((int(s[0]) for s in shapes), None)
 
     def encode(self, name: str, pixels: NDArray[Any]) -> bytes:
         """One patch of a pixel array, or a step of it, as its stored chunk; pixels (band, y, x)."""
@@ -279,7 +295,12 @@ class Cube:
         return rows
 
     def proven_facts(
-        self, store: Store, record: SlabRecord, ids: Sequence[str], read: Callable[[str], bytes] | None = None
+        self,
+        store: Store,
+        record: SlabRecord,
+        ids: Sequence[str],
+        read: Callable[[str], bytes] | None = None,
+        tried: Collection[str] = (),
     ) -> list[dict[str, Any]]:
         """For each patch of a slab, fact → value, its row proven by the ledger's hash of it.
 
@@ -291,27 +312,30 @@ class Cube:
             record: what its ledger says of the slab.
             ids: of the slab's locations, in order of slot.
             read: gives the bytes at a key; the store's own where left out.
+            tried: ids of patches that a build tries again, though they may be settled.
 
         Raises:
             DamageError: a chunk is not there, or the row of a settled patch is not what was recorded of it.
         """
-        rows = self.read_facts(store, record.slab, len(ids), read)
+        cube = self.of_record(record)
+        rows = cube.read_facts(store, record.slab, len(ids), read)
         known = {o.id: o for o in record.patches}
+        nothing = {f.name: python(f.column([None], 1)[0], f) for f in self.facts}
         wrong = []
-        for slot, (name, found) in enumerate(zip(ids, self.row_hashes(rows), strict=True)):
+        for slot, (name, found) in enumerate(zip(ids, cube.row_hashes(rows), strict=True)):
             outcome = known.get(name)
             if outcome is not None and outcome.facts == found:
                 continue
-            rows[slot] = {f.name: python(f.column([None], 1)[0], f) for f in self.facts}
-            if outcome is not None and outcome.status in SETTLED:
+            rows[slot] = dict(nothing)
+            if outcome is not None and outcome.status in SETTLED and name not in tried:
                 wrong.append(name)
         if wrong:
-            keys = self._changed_facts(store, record, read or store.get)
+            keys = cube._changed_facts(store, record, read or store.get)
             raise DamageError(
                 f"{', '.join(map(store.where, keys)) or store.where(self.prefix)}: the facts of {', '.join(wrong)} are not "
                 f"what was recorded of them: {again(self.prefix)}"
             )
-        return rows
+        return rows if cube is self else [nothing | row for row in rows]
 
     def _changed_facts(self, store: Store, record: SlabRecord, read: Callable[[str], bytes]) -> list[str]:
         """Keys of those objects of a slab's facts that are not the very ones recorded."""

@@ -5,9 +5,11 @@ What all sources have is said here, the rest by the file of the source's pick an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from curation.outcomes import SLAB, PatchOutcome
+from curation.recipe import angles
 from curation.recipe.dataset import Dataset
 from curation.recipe.facts import Fact, step_axis
 from curation.recipe.sources import SourceSpec
@@ -29,6 +31,9 @@ def facts_of(dataset: Dataset, spec: SourceSpec) -> list[Fact]:
     if spec.pick.time:
         measured.append(Fact(f"{s}_time", "time", spec.pick.time))
     measured += spec.kind.facts(s)
+    if spec.angles:
+        there = {f.name for f in measured}  # radar tells the satellite anyway
+        measured += [f for f in angles.facts(s) if f.name not in there]
     if steps is not None:
         measured = [f.at_steps(step_axis(s), steps) for f in measured]
     return outcomes + measured + spec.pick.facts(spec, dataset.shift_of(s))
@@ -48,7 +53,7 @@ def outcome_facts(outcome: PatchOutcome) -> dict[str, Any]:
     return out
 
 
-def schema(dataset: Dataset, season: str) -> list[Fact]:
-    """All measured coordinates of a season's cube."""
+def schema(dataset: Dataset, sources: Sequence[SourceSpec]) -> list[Fact]:
+    """All measured coordinates of a cube of sources."""
     own = [Fact("status", "uint8", "what became of the patch"), Fact("reason", "string", "ok, or code:source")]
-    return own + [f for spec in dataset.sources(season) for f in facts_of(dataset, spec)]
+    return own + [f for spec in sources for f in facts_of(dataset, spec)]

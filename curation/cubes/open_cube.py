@@ -18,15 +18,15 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from curation.cubes import windows
+from curation.cubes.arrays import has_pixels
 from curation.cubes.chunks import each_hash
-from curation.cubes.contents import has_pixels
 from curation.cubes.cube import IDENTITY
 from curation.cubes.facts import outcome_facts
 from curation.cubes.open_patch import StoredCube, ledger_of, time_of
 from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
 from curation.model import STATIC
-from curation.outcomes import PatchOutcome
+from curation.outcomes import PatchOutcome, Status
 from curation.store import paths
 from curation.store.ledger import cube_names
 from curation.store.objects import Store
@@ -300,7 +300,7 @@ class _Pixels:
                 record = cube.record(slab)
                 outcomes[slab] = {o.id: o for o in record.patches} if record else {}
             outcome = outcomes[slab].get(cube.values("id")[number])
-            if outcome is not None and self.name in outcome.chunks:
+            if outcome is not None and outcome.status is Status.OK and self.name in outcome.chunks:
                 chunk_hashes = outcome.chunks[self.name]
                 if not cube.steps(self.name):
                     out[row] = cube.pixels(self.name, number, chunk_hashes)[inner]

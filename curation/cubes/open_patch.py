@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -17,13 +16,15 @@ import rioxarray  # noqa: F401 - gives arrays their `.rio`
 import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio.io import MemoryFile
 
+from curation.cubes.arrays import has_pixels
 from curation.cubes.chunks import UNDECODED, decode_chunk, each_hash
-from curation.cubes.contents import has_pixels, identity
+from curation.cubes.contents import identity
 from curation.cubes.cube import stored_chunks
 from curation.errors import ConfigError, DamageError
 from curation.errors.words import did_you_mean
-from curation.outcomes import PatchOutcome
+from curation.outcomes import PatchOutcome, Status
 from curation.store import paths
 from curation.store.ledger import Ledger, cube_names
 from curation.store.objects import Store
@@ -81,15 +82,15 @@ def write_tifs(folder: str | Path | Store, patch: str, into: Path) -> list[str]:
         raise ConfigError(f"--tif {into}: is a file, expected the name of a folder")
     _, season, location = paths.patch_of(patch)
     target, written = Store(into.absolute()), []
-    with tempfile.TemporaryDirectory(prefix="curation-tif-") as made:
-        for name, array in open_patch(folder, patch).items():
-            for when, image in _images(array):
-                file = Path(made) / f"{location}-{season}-{name}{when}.tif"
+    for name, array in open_patch(folder, patch).items():
+        for when, image in _images(array):
+            file = f"{location}-{season}-{name}{when}.tif"
+            with MemoryFile(ext=".tif") as memory:  # on a disk that is full GDAL writes half a file, and raises nothing
                 image.rio.to_raster(
-                    file, driver="GTiff", compress="deflate", tags={"patch": patch, "units": image.units}
+                    memory.name, driver="GTiff", compress="deflate", tags={"patch": patch, "units": image.units}
                 )
-                target.publish(file.name, file.read_bytes())
-                written.append(target.where(file.name))
+                target.publish(file, memory.read())
+            written.append(target.where(file))
     return written
 
 
@@ -269,6 +270,6 @@ def _outcome(ledger: Ledger, location: str, patch: str, store: Store) -> PatchOu
             f"{len(outcomes)} patches of that cube are decided, the others are pending"
         )
     outcome = outcomes[location]
-    if not outcome.chunks:
+    if outcome.status is not Status.OK:
         raise ConfigError(f"patch {patch!r}: has no pixels: it is {outcome.status.name.lower()} ({outcome.label})")
     return outcome

@@ -129,8 +129,7 @@ def _drawn(
         dates.check(dataset, made)
         if not keep:
             return made, ()
-        if found := rows.of(dataset, regions.of_recipe(dataset.path, dataset.recipe.places.regions)):
-            store.publish(paths.DROPPED, rows.table(found.dropped))  # until packing knows of the others
+        _account(dataset, store)
         parquet.save(made, store, key, dataset)
     try:
         places, grown = parquet.load_grown(store, key, dataset)
@@ -167,8 +166,15 @@ def _grown(
     what = f"{counted(now - before, 'place')} added to {before:,}" if now > before else "the same places"
     log.info("%s: %s, with what the recipe and its file say of them by now", store.where(key), what)
     if keep:
+        _account(dataset, store)
         parquet.save(made, store, key, dataset, grown=grown)
     return made, grown
+
+
+def _account(dataset: Dataset, store: Store) -> None:
+    """Publishes which rows of a file of places are no location of the recipe's; packing adds what else is dropped."""
+    if found := rows.of(dataset, regions.of_recipe(dataset.path, dataset.recipe.places.regions)):
+        store.publish(paths.DROPPED, rows.table(found.dropped))
 
 
 def cubes(run: Run, asked: Sequence[Region], seasons: Sequence[str], *, keep: bool = True) -> list[Cube]:

@@ -43,11 +43,14 @@ class Unsettled:
         settled = self.ledger.settled(slab)
         if settled == self.cube.patches_of(slab):
             return 0
-        return len(self.places(slab)) if settled else self._asked_of(slab)
+        return len(self.places(slab)) if settled or slab in self.ledger.outgrown else self._asked_of(slab)
 
     def places(self, slab: int) -> Sequence[Location]:
-        """The locations of a slab whose patches are to be built."""
+        """The locations of a slab whose patches are to be built; of one that lacks sources also all that stand."""
         asked = self.cube.slab(slab)[: self._asked_of(slab)]
+        if slab in self.ledger.outgrown:  # its line is written once for all of them
+            stand = {o.id for o in self.ledger.before[slab].patches}
+            return [p for n, p in enumerate(self.cube.slab(slab)) if n < len(asked) or p.id in stand]
         if not self.ledger.settled(slab):
             return asked
         settled = {o.id for o in self.ledger.slabs[slab].patches if o.status in SETTLED}

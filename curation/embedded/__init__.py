@@ -1,6 +1,7 @@
 """The embedded Earth, made on this machine behind a real STAC API and real range requests on loopback.
 
-It has two small regions, rendered scene by scene, and a world of ERA5 cells, rendered block by block.
+It has small regions, over some of which floods come, rendered scene by scene, and a world of ERA5 cells, rendered block by
+block.
 """
 
 from __future__ import annotations

@@ -47,6 +47,12 @@ class NoTileError(ReadError):
     code = Code.NO_TILE
 
 
+class UnaskedCodeError(ConfigError):
+    """A recipe names a program, Python code or a model, and nobody said that it may be executed."""
+
+    code = Code.CODE_UNASKED
+
+
 class StorageError(CurationError):
     """Nothing more can be written, or be read back, where results are kept: the run ends, and a rerun goes on."""
 

@@ -14,6 +14,8 @@ class Code(StrEnum):
     """The season lies around a date of the location, which has none."""
     PARTIAL_COVERAGE = "partial_coverage"
     """Scenes touch the patch, none covers it wholly."""
+    TOO_FEW = "too_few"
+    """The pick takes the nth of the scenes that are good enough, and there are fewer."""
     WRONG_SIDE = "wrong_side"
     """Scenes cover the patch in the season, all before (after) its anchor where the pick wants one after (before)."""
     CLOUDY = "cloudy"
@@ -68,6 +70,16 @@ class Code(StrEnum):
     """The geoid that heights are told from is not among PROJ's grids on the machine that reads: failed."""
     NO_TILE = "no_tile"
     """A scene's id names no tile, or no time of it is known, so that its image cannot be asked for elsewhere: failed."""
+    BAD_SHAPES = "bad_shapes"
+    """A vector file cannot be read: it is damaged, lacks parts, is not UTF-8, or has no such layer: failed."""
+    NO_CRS = "no_crs"
+    """A vector file does not state where on Earth its coordinates are: failed."""
+    NO_COLUMN = "no_column"
+    """A vector file, or the file of places, has not the column that a source asks shapes by: failed."""
+    NO_SHAPES = "no_shapes"
+    """A layer of a vector file is empty, and its source does not say that it may be: failed."""
+    UNKNOWN_VALUE = "unknown_value"
+    """A shape's column holds what its source says no class of: failed."""
     UPSTREAM = "upstream"
     """Not looked at, because the source it goes with was rejected."""
     OUTSIDE_REGIONS = "outside_regions"
@@ -76,6 +88,8 @@ class Code(StrEnum):
     """Of a row of a file of places: an earlier row has the very grid, so that both would be the same sample."""
     REPEATED = "repeated"
     """Of a row of a file of places: an earlier row has the same id and grid."""
+    LITTLE_COVERED = "little_covered"
+    """Of a square of an area in a file of places: the area covers less of it than the recipe wants."""
     TAKEN_OUT = "taken_out"
     """Of a location that is packed: `[exclude]` of the recipe names it, with a reason in words."""
     ANNOTATION_FAILED = "annotation_failed"
@@ -101,6 +115,7 @@ CODE_HELP: dict[Code, str] = {
     Code.NO_DATE: "the season lies around a date of the location, and the file of places has none for it",
     Code.PARTIAL_COVERAGE: "scenes touch the patch, none covers it wholly",
     Code.WRONG_SIDE: "scenes cover the patch in the season, none on the side of its anchor that the pick wants",
+    Code.TOO_FEW: "fewer scenes are good enough than the pick counts to",
     Code.CLOUDY: "no covering scene is clear enough on the patch",
     Code.DOUBTFUL: "the mask is unsure of too much of the patch (unclassified)",
     Code.SNOWY: "the mask calls more of the patch snow than the recipe allows",
@@ -127,13 +142,19 @@ CODE_HELP: dict[Code, str] = {
     Code.NO_ACCESS: "what lets one in where files lie is not set, or is refused: see what `curate catalogs` prints",
     Code.NO_GEOID: "the geoid that heights are told from is not on the machine that reads: `pyproj sync --file GRID`",
     Code.NO_TILE: "a scene's id tells no tile, or nothing a time, so that its image was not asked for elsewhere",
+    Code.BAD_SHAPES: "a vector file cannot be read: damaged, in parts, not UTF-8, or without the layer that is asked for",
+    Code.NO_CRS: "a vector file states no CRS",
+    Code.NO_COLUMN: "a vector file, or the file of places, has not the column that a source asks shapes by",
+    Code.NO_SHAPES: "a layer of a vector file is empty: say `may_be_empty = true` where that is right",
+    Code.UNKNOWN_VALUE: "a column of a vector file holds a value that its source says no class of",
     Code.UPSTREAM: "not looked at: the source it goes with was rejected",
     Code.OUTSIDE_REGIONS: "a given place whose centre lies in none of the regions",
     Code.SAME_GRID: "a given place on the very grid of an earlier one: both would be the same sample",
     Code.REPEATED: "a row of given places with the id and grid of an earlier one",
+    Code.LITTLE_COVERED: "a square of which the area of its row covers less than the recipe wants",
     Code.TAKEN_OUT: "a location that the recipe excludes by its id, for a reason of its own",
     Code.ANNOTATION_FAILED: "an annotation could not be made of a sample; its shard is not written",
-    Code.CODE_UNASKED: "the recipe names Python code, and nobody said that it may be executed",
+    Code.CODE_UNASKED: "the recipe names Python code or a model, and nobody said that it may be executed",
     Code.UNMASKED_MAP: "a class map whose missing pixels cannot be told from a class: declare its nodata, 255",
     Code.UNKNOWN_LOCATION: "a row of imported labels of no location that was asked for",
     Code.OUTSIDE_SEASONS: "a row of imported labels whose image was taken in no season",
@@ -145,6 +166,7 @@ CODE_HELP: dict[Code, str] = {
 
 VALUE_HELP: dict[Code, str] = {
     Code.PARTIAL_COVERAGE: "covered fraction {:.3g}",
+    Code.TOO_FEW: "good enough: {:.0f}",
     Code.CLOUDY: "clear fraction {:.3g}",
     Code.DOUBTFUL: "doubtful fraction {:.3g}",
     Code.SNOWY: "snow fraction {:.3g}",

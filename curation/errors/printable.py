@@ -13,7 +13,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from curation.errors.words import shortened
 
@@ -23,10 +23,22 @@ _CONTAINERS = ("abfs", "abfss")
 _URL = re.compile(r"""[A-Za-z][A-Za-z0-9+.-]*:(?:\\?/){2}(?:[^\s"'<>]|'(?=[\w%&=+./-]))*""")
 """A URL within a text, its slashes as JSON may write them. An apostrophe ends it, unless more of the URL follows."""
 
-_QUERY = re.compile(r"""\?(?=\S*[\w%])(?:[^\s"'<>]|'(?=[\w%&=+./-]))+""")
-"""A query whose URL begins elsewhere, or nowhere: libraries tell the path alone."""
+_BEGIN = re.compile(r"\s*(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?:\\?/){2}")
+"""What a URL begins with; without a scheme where that is to be the same as of whoever refers to it."""
 
-_SECRET = r"[\w.-]* (?: token|secret|passw(?:or)?d|credential|signature|api[-_]?key|access[-_]?key(?:[-_]?id)? ) s?"
+_INNER = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?:\\?/){2}")
+"""Where a URL begins that stands in the path of another, or in one: `/vsicurl/https://…`, and what proxies are asked for."""
+
+_PACKED = re.compile(r"""[A-Za-z][A-Za-z0-9+.-]*%3A%2F%2F[^\s"'<>/?#]*""", re.IGNORECASE)
+"""The same, as it is written where its own slashes would be those of the path."""
+
+_QUERY = re.compile(r"""\?(?!(?<=\(\?)(?:P<|[:=!<]))(?=\S*[\w%])(?:[^\s"'<>]|'(?=[\w%&=+./-]))+""")
+"""A query whose URL begins elsewhere, or nowhere: libraries tell the path alone. A group of a regular expression is none."""
+
+_SECRET = (
+    r"[\w.-]* (?: token|secret|passw(?:or)?d|credential|signature"
+    r"|(?:api|account|subscription)[-_]?key|access[-_]?key(?:[-_]?id)? ) s?"
+)
 """How a secret may be called; `sig`, too, but by that name alone."""
 
 _NAMED = re.compile(rf"""(?ix) \b ({_SECRET} | sig) = (?! [\s"'] ) [^\s&"',;)<>]+""")
@@ -35,10 +47,17 @@ _NAMED = re.compile(rf"""(?ix) \b ({_SECRET} | sig) = (?! [\s"'] ) [^\s&"',;)<>]
 _QUOTED = re.compile(rf"""(?ix) ( (["']) {_SECRET} \2 | (["']) sig \3 ) (\s*:\s*) (["']) (?: (?!\5) [^\n] )+ \5""")
 """Likewise, as JSON and Python write it."""
 
-_USER = re.compile(r"""[^\s/@:"'<>]*:[^\s/@"'<>]+@(?=[\w\[])""")
-"""User and password before a host, where no `//` is: who types a URL may forget it, and who tells of one may cut it off."""
+_USER = re.compile(
+    r"""[^\s/@:"'<>]*:[^\s/@"'<>]+@(?=[\w\[])"""
+    r"""|(?<=//)(?<![\w.:\\/-]//)[^\s/@"'<>]+@(?=[\w\[])"""
+)
+"""User and password before a host, where no `//` is: who types a URL may forget it, and who tells of one may cut it off.
+Before `//` a scheme may be missing."""
 
-_HEADER = re.compile(r"""(?i)(authorization["']?\s*[:=,]\s*["']?)(?:(?:basic|bearer|digest)\s+)?[^\s"',}]+""")
+_HEADER = re.compile(
+    r"""(?i)((?:authorization|(?:x-api|subscription)-key|x-amz-security-token|cookie)["']?\s*[:=,]\s*["']?)"""
+    r"""(?:(?:basic|bearer|digest)\s+)?[^\s"',}]+"""
+)
 
 _LEAST_CHARACTERS = 8
 """A secret that is shorter, or of letters alone, is not looked for by itself: it may be an ordinary word, or a path's."""
@@ -59,15 +78,28 @@ if hasattr(os, "register_at_fork"):
 
 def unsigned(url: str) -> str:
     """A URL or path without user, password, query and fragment: what a scene's href is kept as."""
-    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):(?:\\?/){2}", url)
+    found = _BEGIN.match(url)
     if found is None:
-        return re.split("[?#]", url, maxsplit=1)[0]
-    scheme, rest = found[1], url[found.end() :].replace("\\/", "/")
+        return _without_inner(re.split("[?#]", url, maxsplit=1)[0])
+    scheme, rest = found[1] or "", url[found.end() :].replace("\\/", "/")
     if scheme.lower() not in _CONTAINERS:
         rest = _without_user(rest)
         if scheme.lower() in ("http", "https") and not _has_host(rest):
             rest = "…"  # cut off in the password, before the host
-    return f"{scheme}://{re.split('[?#]', rest, maxsplit=1)[0]}"
+    return f"{f'{scheme}:' if scheme else ''}//{_without_inner(re.split('[?#]', rest, maxsplit=1)[0])}"
+
+
+def _without_inner(path: str) -> str:
+    """A path whose URLs are `unsigned`."""
+    path = _PACKED.sub(_unsigned_packed, path)
+    found = _INNER.search(path)
+    return path if found is None else path[: found.start()] + unsigned(path[found.start() :])
+
+
+def _unsigned_packed(found: re.Match[str]) -> str:
+    url = unquote(found[0])
+    without = unsigned(url)
+    return found[0] if without == url else quote(without, safe="")
 
 
 def _without_user(rest: str) -> str:
@@ -94,10 +126,20 @@ def printable(what: object) -> str:
         known = sorted(_known, key=len, reverse=True)
     for secret in known:
         text = re.sub(rf"(?<![\w-]){re.escape(secret)}(?![\w-])", "…", text)
+    text = _PACKED.sub(_unsigned_packed, text)
     text = _URL.sub(lambda found: _ended(found[0], unsigned), text)
     text = _QUERY.sub(lambda found: _ended(found[0], lambda query: ""), text)
     text = _QUOTED.sub(r"\1\4\5…\5", _USER.sub("", text))
     return _HEADER.sub(r"\1…", _NAMED.sub(r"\1=…", text))
+
+
+def lets_in(text: str) -> bool:
+    """Whether a URL within a text has a user, or a query or fragment with what its name calls a secret."""
+    for url in _URL.findall(text):
+        scheme, _, rest = url.partition("://")
+        if (scheme.lower() not in _CONTAINERS and _without_user(rest) != rest) or _NAMED.search(rest):
+            return True
+    return False
 
 
 def shown(value: object, limit: int = 60) -> str:

@@ -23,7 +23,8 @@ RECORD = tarfile.RECORDSIZE
 
 _TAKEN = re.compile(
     r"key|id|lon|lat|region|split|shard|geometry|meta|static|season|is_pad|crop_yx|child[0-9]*|child_(lon|lat)|"
-    r"(annual_)?label(s|_fractions)|(annual_)?labels_known|(labels|fractions)_.*|.*_floored_fraction_.*|.*_(ok|time|offset_m)"
+    r"(annual_)?label(s|_fractions)|(annual_)?labels_known|(labels|fractions)_.*|.*_floored_fraction_.*|.*_(ok|time|offset_m)|"
+    r".*_(platform|(sun|view)_(zenith|azimuth)_deg|off_nadir_deg)_.*"
 )
 """What entries of a sample, columns of the samples table and the first member are called: nothing of the user's is."""
 

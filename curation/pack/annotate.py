@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.errors import ConfigError, CurationError
+from curation.errors import ConfigError, CurationError, UnaskedCodeError
 from curation.errors.causes import one_line
 from curation.errors.codes import Code
 from curation.errors.words import did_you_mean
@@ -48,12 +48,6 @@ ANYTHING = (Exception, SystemExit)
 
 _ABOUT = ("id", "lon", "lat", "epsg", "x0_m", "y0_m", "size_m", "region", "split", "parent", "columns")
 """Keys of `meta.json` that tell of the location."""
-
-
-class UnaskedCodeError(ConfigError):
-    """A recipe names Python code, and nobody said that it may be executed."""
-
-    code = Code.CODE_UNASKED
 
 
 @dataclass(frozen=True, slots=True)

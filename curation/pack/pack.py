@@ -8,7 +8,6 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +19,11 @@ from curation.errors.codes import Code
 from curation.errors.words import counted, did_you_mean
 from curation.format.index import INDEX, Index
 from curation.format.tar import MemberRow
-from curation.outcomes import PENDING, PatchOutcome
+from curation.outcomes import PENDING
 from curation.pack import release, sharing, targets
 from curation.pack import split as splits
 from curation.pack.annotate import AnnotationError, Failure
+from curation.pack.facts import Cubes, read_facts, split_facts
 from curation.pack.labels import coverage
 from curation.pack.labels.imported import Imported
 from curation.pack.plan import Plan, PlannedSample, SeasonCounts, plan, season_counts
@@ -46,9 +46,6 @@ log = logging.getLogger(__name__)
 
 MOST_UNKNOWN, MOST_HINTS = 5, 20_000
 """Ids that exclude nothing that are told, and ids among which one that was meant is looked for."""
-
-READ_THREADS = 8
-"""Facts are many small objects: so many are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +82,6 @@ class PackedShards:
         return "\n".join(lines)
 
 
-@dataclass(frozen=True, slots=True)
-class Cubes:
-    """What is built of the regions: folder → season → each."""
-
-    cubes: dict[str, dict[str, Cube]]
-    ledgers: dict[str, dict[str, Ledger]]
-    outcomes: dict[str, dict[str, dict[str, PatchOutcome]]]
-    """By location id."""
-
-
 def planned(run: Run, asked: Sequence[Region], built: Cubes) -> Plan:
     """Which samples there will be and what is dropped, rows of a file of places among it.
 
@@ -109,7 +96,7 @@ def planned(run: Run, asked: Sequence[Region], built: Cubes) -> Plan:
     """
     dataset = run.dataset
     excluded = exclude.read(dataset.recipe.exclude, dataset.path)
-    made = plan(dataset, built.cubes, built.outcomes, excluded)
+    made = plan(dataset, built.cubes, built.outcomes, excluded, split_facts(run, built))
     if dataset.recipe.labels.column is not None:
         made = dataclasses.replace(made, target=targets.of(dataset, selection.everywhere(dataset, run.store)))
     if not any(made.shards.values()):
@@ -175,6 +162,7 @@ def publish(
     places, and the new index comes.
     """
     store, data = run.store.child(paths.SHARDS), index.to_bytes()
+    release.keep_previous(run.store, data)
     if any(_waits(p) for p in parts) or not all(_stands(store, k, content) for k, content in files.items()):
         store.delete(INDEX)  # from here until it is back, the dataset is not complete
     with Doing("pack: putting the new shards into their places", often_short=True):
@@ -274,7 +262,7 @@ def jobs(run: Run, built: Cubes, made: Plan, imported: Imported | None) -> Itera
                 folder = folder_of(run.dataset, place)
                 slab = part.patch // built.cubes[folder][part.season].slab_patches
                 wanted.setdefault((folder, part.season), set()).add(slab)
-    facts = _facts(run, built, wanted)
+    facts = read_facts(run, built, wanted)
 
     def known(place: PlannedSample) -> dict[str, dict[str, Any]]:
         out = {p.season: facts[folder_of(run.dataset, place), p.season, p.patch] for p in place.parts}
@@ -289,27 +277,6 @@ def jobs(run: Run, built: Cubes, made: Plan, imported: Imported | None) -> Itera
         for number, members in enumerate(shards):
             of = tuple(tuple(known(p) for p in m.places) for m in members)
             yield ShardJob(run.dataset, run.store, split, number, tuple(members), of, pixels)
-
-
-def _facts(
-    run: Run, built: Cubes, wanted: Mapping[tuple[str, str], set[int]]
-) -> dict[tuple[str, str, int], dict[str, Any]]:
-    """(folder, season, patch) → facts, of the slabs wanted; each row is what its ledger says."""
-    todo = [(region, season, slab) for (region, season), slabs in wanted.items() for slab in sorted(slabs)]
-
-    def read(job: tuple[str, str, int]) -> list[dict[str, Any]]:
-        region, season, slab = job
-        cube = built.cubes[region][season]
-        record = built.ledgers[region][season].slabs[slab]
-        return cube.proven_facts(run.store, record, [p.id for p in cube.slab(slab)])
-
-    out = {}
-    with ThreadPoolExecutor(READ_THREADS) as pool, Counting("pack: facts", len(todo), "slab") as count:
-        for (region, season, slab), rows in zip(todo, pool.map(read, todo), strict=True):
-            first = slab * built.cubes[region][season].slab_patches
-            out.update({(region, season, first + i): row for i, row in enumerate(rows)})
-            count.step()
-    return out
 
 
 def written(run: Run, jobs: Sequence[ShardJob]) -> tuple[list[ShardPart], int]:

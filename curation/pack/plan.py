@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -80,6 +80,7 @@ def plan(
     cubes: Mapping[str, Mapping[str, Cube]],
     outcomes: Mapping[str, Mapping[str, Mapping[str, PatchOutcome]]],
     excluded: Mapping[str, str] | None = None,
+    facts: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
 ) -> Plan:
     """Which samples go into which shard. Pure: follows from recipe and ledgers, whatever order they were written in.
 
@@ -92,6 +93,7 @@ def plan(
         cubes: folder → season → cube.
         outcomes: folder → season → location id → outcome.
         excluded: location id → why the recipe excludes it; the next of the draw takes its place where there is a target.
+        facts: fact that the split's rule looks at → location id → what its patches have of it.
     """
     excluded = excluded or {}
     recipe = dataset.recipe
@@ -101,6 +103,9 @@ def plan(
     tables = [its.locations.table for by in cubes.values() for its in by.values() if its.locations.user_columns]
     columns = {f.name: f.type for f in list(tables[0].schema)[len(SCHEMA) :]} if tables else {}
     roots = Locations.of(its.location for its in found)
+    for name, of in (facts or {}).items():
+        values = pa.array([of.get(its.location.id, ()) for its in found], pa.list_(pa.string()))
+        roots = Locations(roots.table.append_column(name, values))
     sides = splits.planned(recipe, roots).sides
     for its in found:
         reason, side = its.verdict.reason, sides[its.location.id]

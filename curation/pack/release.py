@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 
+from curation.errors import CurationError
 from curation.errors.printable import storable
 from curation.format.index import INDEX, Index
 from curation.recipe.dataset import Dataset
@@ -30,6 +31,35 @@ def content(dataset: Dataset, index: Index, data: bytes) -> bytes:
         "recipe": storable(dataset.recipe.model_dump(mode="json", exclude={"fetch"})),
     }
     return (json.dumps(release, sort_keys=True, indent=1) + "\n").encode()
+
+
+def keep_previous(store: Store, data: bytes) -> None:
+    """Keeps index and tables of the release that stands, where another comes in its place: what `curate diff` compares.
+
+    One alone is kept, its index last. Of one that cannot be read nothing is.
+
+    Args:
+        store: the dataset's folder.
+        data: the index that comes.
+    """
+    shards, previous = store.child(paths.SHARDS), store.child(paths.PREVIOUS)
+    try:
+        before = shards.get(INDEX)
+        if before == data:
+            return
+        entries = Index.from_bytes(before, shards.where(INDEX)).splits.values()
+        tables = {e.name: shards.get(e.name) for split in entries for e in (split.members, split.samples_table)}
+    except FileNotFoundError:
+        return  # there is none, or packing goes on with one that was stopped
+    except CurationError as err:
+        log.warning("pack: nothing is kept of the release before: %s", err)
+        return
+    previous.delete(INDEX)
+    for stat in [s for s in previous.list() if s.key not in tables]:
+        previous.delete(stat.key)
+    for name, table in tables.items():
+        previous.publish(name, table)
+    previous.publish(INDEX, before)
 
 
 def forget_others(store: Store, index: Index) -> None:

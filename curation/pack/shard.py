@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from curation.format.index import ArrayEntry, BandEntry
 from curation.format.names import META, MemberName
 from curation.format.tar import MemberRow, Sample
 from curation.model import STATIC, Location
+from curation.pack import derive
 from curation.pack.annotate import AnnotationError, Failure, add_up, annotate
 from curation.pack.meta import column_value, label_names, meta_of_sample, plain
 from curation.pack.plan import PlannedSample
@@ -139,8 +140,9 @@ def write_shard(job: ShardJob) -> ShardPart:
 
     def samples() -> Iterable[Sample]:
         for member, facts in zip(job.members, job.facts, strict=True):
-            arrays = dict(_arrays(job, member, entries))
+            arrays = dict(_arrays(job, member, facts, entries))
             meta = meta_of_sample(job.dataset, member, facts)
+            derive.add_facts(meta, arrays, encoding, job.dataset)
             floored.append(_add_floored(meta, arrays, entries, floor))
             made = annotate(job.dataset, meta, arrays, entries, label_names(job.dataset))
             failures.extend(made.failures)
@@ -174,21 +176,34 @@ def write_shard(job: ShardJob) -> ShardPart:
 
 
 def _arrays(
-    job: ShardJob, member: PlannedSample, entries: Mapping[str, ArrayEntry]
+    job: ShardJob,
+    member: PlannedSample,
+    facts: Sequence[Mapping[str, Mapping[str, Any]]],
+    entries: Mapping[str, ArrayEntry],
 ) -> Iterable[tuple[str, NDArray[Any]]]:
     """(suffix without its encoding, array) in the order of the format, each chunk checked against the ledger's hash."""
     for number, place in enumerate(member.places):
         level = level_of(job.dataset, place)
+        derived = [its for its in job.dataset.derived.values() if its.first.level == level.level]
+        inputs = {i.array for its in derived for i in its.inputs}
+        static: dict[str, NDArray[Any]] = {}
         for part in place.parts:
             cube = Cube(level, place.location.region, part.season)
             season = None if part.season == STATIC else part.season
-            for name in sorted(n for n in cube.arrays if n in part.outcome.chunks):
+            read, found = dict[str, NDArray[Any]](), dict[str, NDArray[Any]]()
+            for name in (n for n in cube.arrays if n in part.outcome.chunks):
                 pixels = cube.read_chunk(job.store, name, part.patch, part.outcome.chunks[name])
                 spec, array = cube.arrays[name]
-                suffix = MemberName(number - 1 if number else None, name, season, entries[name].encoding).suffix
                 packed = spec.kind.packed(array, job.dataset.recipe.pack)
-                stored = packed.of(pixels) if packed else pixels
-                yield suffix.removesuffix(f".{entries[name].encoding}"), stored
+                found[name] = packed.of(pixels) if packed else pixels
+                read |= {name: pixels} if name in inputs else {}
+            static = static if season else read  # it comes first
+            for its in (d for d in derived if derive.may_have(d, season, part.outcome)):
+                made = derive.calculated(its, static | read, place.location, facts[number][part.season])
+                found |= {} if made is None else {its.name: made}
+            for name in sorted(found):
+                suffix = MemberName(number - 1 if number else None, name, season, entries[name].encoding).suffix
+                yield suffix.removesuffix(f".{entries[name].encoding}"), found[name]
 
 
 def floor_of(dataset: Dataset) -> dict[str, int]:
@@ -253,6 +268,10 @@ def array_entries(dataset: Dataset) -> dict[str, ArrayEntry]:
                 steps=spec.pick.most_steps,
                 canonical=tuple(BandEntry(**spec.band(b).model_dump()) for b in array.bands),
             )
+    out |= {
+        name: derive.entry_of(its, payload.encoding_of(dataset.recipe.pack.codec))
+        for name, its in dataset.derived.items()
+    }
     return {name: out[name] for name in sorted(out)}
 
 

@@ -50,6 +50,8 @@ class Split:
     def about(self) -> str:
         """Where it is from, and how many places there are of each side, for a person."""
         numbers = counts(Counter(self.sides.values()))
+        if self.sides and not any(self.sides.values()):
+            return "planned by the recipe, known once shards are packed"
         return f"{'as packed' if self.packed else 'planned by the recipe, not packed yet'}: {numbers}"
 
 
@@ -135,5 +137,5 @@ def record(split: Mapping[str, str]) -> bytes:
 
 
 def counts(found: Mapping[str, int]) -> str:
-    """How many there are of each side, for a person: `buffer 3, train 90, val 7`."""
-    return ", ".join(f"{k} {v}" for k, v in sorted(found.items())) or "none"
+    """How many there are of each side, for a person: `buffer 3, train 90, val 7`; also of those that are not known yet."""
+    return ", ".join(f"{k or 'not known yet'} {v}" for k, v in sorted(found.items())) or "none"

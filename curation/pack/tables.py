@@ -29,7 +29,7 @@ from curation.format.index import (
 from curation.format.table import members_to_arrow
 from curation.model import STATIC, Location
 from curation.outcomes import PatchOutcome
-from curation.pack import targets
+from curation.pack import angles, derive, targets
 from curation.pack.annotate import add_up
 from curation.pack.labels import imported as imported_labels
 from curation.pack.labels.imported import Imported
@@ -127,7 +127,7 @@ def index_of(
         arrays=entries,
         splits=splits,
         statistics=statistics(entries, [p for j, p in zip(jobs, parts, strict=True) if j.split == "train"]),
-        sources={s.name: SourceEntry(s.title, s.licence) for s in dataset.specs.values()},
+        sources={s.name: SourceEntry(s.title, s.licence) for s in dataset.specs.values()} | derive.sources(dataset),
         counts={
             "patches": patches,
             "dropped": dict(sorted(Counter(d.reason for d in made.dropped).items())),
@@ -170,7 +170,7 @@ def _samples_table(
     """One row per sample with its labels, and what the file of places says of it, as GeoParquet of footprints."""
     names = label_names(dataset)
     rows = []
-    radar = sorted(floor_of(dataset.levels[0]))
+    radar, seen_from = sorted(floor_of(dataset.levels[0])), angles.columns(dataset)
     for shard, (job, part) in enumerate(made):
         for member, facts, floored, own in zip(job.members, job.facts, part.floored, part.columns, strict=True):
             place, meta = member.location, meta_of_sample(dataset, member, facts)
@@ -182,10 +182,12 @@ def _samples_table(
                 row[f"fractions_{season}"] = (vectors.get(season) or {}).get("fractions")
                 for name in radar:
                     row[f"{name}_floored_fraction_{season}"] = floored.get(season, {}).get(name)
+            row |= {column: angles.value(facts[0], *its) for column, *its in seen_from}
             rows.append(row | own)
     per_season = [f"{what}_{s}" for s in [STATIC, *dataset.season_names()] for what in ("labels", "fractions")]
     entries = array_entries(dataset)
     per_season += [f"{name}_floored_fraction_{s}" for name in radar for s in entries[name].seasons or (STATIC,)]
+    per_season += [column for column, *_ in seen_from]
     domains = [n for n, a in dataset.annotations.items() if a.spec.column]
     columns = ["id", "lon", "lat", "region", "shard", *domains, *per_season]
     places = [m.location for j, _ in made for m in j.members]

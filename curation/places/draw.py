@@ -15,10 +15,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curation.errors import ConfigError
-from curation.places import children, era5_cells, from_file, grids, reach, regions, sampling, tiling
+from curation.places import children, era5_cells, from_file, grids, made_columns, reach, regions, sampling, tiling
 from curation.places.grids import Floats, Ints, Places
 from curation.places.locations import Locations
 from curation.places.regions import Region
+from curation.places.strata import Strata
 from curation.recipe.dataset import Dataset
 from curation.recipe.places import CELL_SAMPLER
 
@@ -43,9 +44,16 @@ def draw(dataset: Dataset, asked: Sequence[Region] | None = None) -> Locations:
     `[children]` these follow, by the rank of their cell and then their own, which is their place among its children; their
     region is that of their cell, since a cell and its children are one sample (`children.of_cells`).
 
+    Columns that the recipe wants made (`made_columns`) come last.
+
     Raises:
         ConfigError: the sampler is `grid` and no region is asked for; or as the samplers say.
     """
+    by = made_columns.strata_of(dataset)
+    return made_columns.added(dataset, _drawn(dataset, asked, by), by)
+
+
+def _drawn(dataset: Dataset, asked: Sequence[Region] | None, by: Strata | None) -> Locations:
     recipe = dataset.recipe
     if recipe.places.sampler == "grid":
         return _cover(dataset, asked)
@@ -54,7 +62,7 @@ def draw(dataset: Dataset, asked: Sequence[Region] | None = None) -> Locations:
         ids, found = era5_cells.ids(cells), era5_cells.grids(cells)
         user_columns: dict[str, pa.Array] = {}
     else:
-        ids, found, user_columns = _everywhere(dataset)
+        ids, found, user_columns = _everywhere(dataset, by)
     own = regions.of_recipe(dataset.path, recipe.places.regions) if asked is None else asked
     names = held_by(found.lon, found.lat, own)
     rank = np.arange(len(ids)) if asked is None else np.flatnonzero(names != NOWHERE)
@@ -125,7 +133,7 @@ def _children(dataset: Dataset, roots: Locations, cells: Ints) -> Locations:
     return _columns(ids, made.places, spec.size_m, region=names, rank=made.rank, parent=parents)
 
 
-def _everywhere(dataset: Dataset) -> tuple[list[str], Places, dict[str, pa.Array]]:
+def _everywhere(dataset: Dataset, by: Strata | None) -> tuple[list[str], Places, dict[str, pa.Array]]:
     """Ids, places and columns of a draw that does not depend on regions."""
     recipe, size_m = dataset.recipe, dataset.recipe.grid.size
     if recipe.places.sampler == "file":
@@ -133,7 +141,7 @@ def _everywhere(dataset: Dataset) -> tuple[list[str], Places, dict[str, pa.Array
         usable = found.usable()
         columns = {name: values.take(pa.array(usable)) for name, values in found.carried.columns.items()}
         return [found.ids[k] for k in usable], found.places.take(usable), columns
-    drawn = sampling.drawn(recipe.places, recipe.seed, size_m)
+    drawn = sampling.drawn(recipe.places, recipe.seed, size_m, by=by)
     return from_file.ids_of(drawn, size_m), drawn, {}
 
 

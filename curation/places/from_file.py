@@ -15,14 +15,18 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
+from pyproj.exceptions import CRSError
 
 from curation.errors import ConfigError
 from curation.errors.codes import Code
 from curation.model import LOCATION_ID
 from curation.places import grid, grids, shapes, tablefile, user_columns
 from curation.places.grids import Floats, Ints, Places
+from curation.places.tablefile import PlacesTable
 from curation.places.user_columns import Carried
+from curation.recipe.columns import called
 from curation.recipe.schema import Recipe
+from curation.recipe.seasons import DatedSeasonSpec
 
 ID_COLUMNS = ("id", "location_id", "sample_id")
 """Where ids are looked for, in order."""
@@ -41,7 +45,10 @@ _READ = {*ID_COLUMNS, *CRS_COLUMNS, *(c for pair in POINT_COLUMNS for c in pair)
 TOLERANCE_M = 0.05
 """A footprint is a square on a grid where its outline strays from one by no more."""
 
-_OTHER_SHAPES = "where they are no footprints say [places] shapes = 'centre' (a patch around each) or 'cover'"
+_OTHER_SHAPES = "where they are no footprints say [places] shapes = 'centre' (a patch around each), 'cover' or 'tile'"
+
+COVERED_PCT = "covered_pct"
+"""The column of squares of areas: the per cent of the square that its area covers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,7 @@ class PlacesFile:
     places: Places
     """Their grids."""
     reasons: list[Code | None]
-    """Why a place is none of its own: `same_grid` or `repeated`; None of the others."""
+    """Why a place is none of its own: `same_grid`, `repeated` or `little_covered`; None of the others."""
     rows: Ints
     """Which row each is of, counted from 0."""
     count: int
@@ -76,7 +83,7 @@ def read(path: Path, size_m: float, recipe: Recipe | None = None) -> PlacesFile:
     - points (geometry, or columns `lon` and `lat`, `longitude` and `latitude`, …): snapped as draws are.
 
     Where the recipe says `shapes`, a geometry is none of these: a patch lies around the centre of each, or squares of the
-    lattice cover it (`shapes`); with a given id their ids are it and a number.
+    lattice cover it, or lie side by side on it (`shapes`); with a given id their ids are it and a number.
 
     Ids are kept from `id`, `location_id` or `sample_id`, else they follow from the grid. Of rows with the same grid the
     first is a place: another under the same id `repeated` it (tables with a row per image), one under another id, or under
@@ -95,13 +102,16 @@ def read(path: Path, size_m: float, recipe: Recipe | None = None) -> PlacesFile:
     if not len(table):
         raise ConfigError(f"{path}: no rows; expected one per place")
     how = recipe.places.shapes if recipe else None
+    if recipe and how == "tile":
+        return _tiled(read_file, size_m, recipe)
     covering = how == "cover"
     found, rows = _spread(table, how, size_m, path)
+    _check_somewhere(found, rows, path)
     ids = _ids(table, found, rows, size_m, path, covering=covering)
     reasons = _reasons(ids, found, rows, path, has_ids=_raw_ids(table) is not None)
     its = user_columns.carried(read_file, _used(table), recipe) if recipe else Carried()
-    if recipe and covering:
-        its = its.of_rows(rows, numbered=recipe.places.columns is None)
+    if recipe and (covering or recipe.places.numbered):
+        its = its.of_rows(rows, numbered=recipe.places.numbered or recipe.places.columns is None)
     return PlacesFile(ids, found, reasons, rows, len(table), its)
 
 
@@ -110,12 +120,57 @@ def _spread(table: pd.DataFrame, how: str | None, size_m: float, path: Path) -> 
     every = np.arange(len(table))
     if how is None:
         return _grids(table, size_m, path), every
+    its = _with_shapes(table, how, path)
+    if how == "cover":
+        return shapes.covering(its, size_m, str(path))
+    return _from_points(*shapes.centres(its, str(path)), size_m, path), every
+
+
+def _with_shapes(table: pd.DataFrame, how: str, path: Path) -> gpd.GeoDataFrame:
+    """The table, of which each row has a shape. Raises ConfigError otherwise."""
     if not isinstance(table, gpd.GeoDataFrame):
         raise ConfigError(f"{path}: [places] shapes = {how!r}: the file has no geometry, expected shapes; leave it out")
     _check_geometry(table, path)
-    if how == "cover":
-        return shapes.covering(table, size_m, str(path))
-    return _from_points(*shapes.centres(table, str(path)), size_m, path), every
+    return table
+
+
+def _tiled(read_file: PlacesTable, size_m: float, recipe: Recipe) -> PlacesFile:
+    """Squares side by side on each area: each is a place, once for each date that seasons lie around.
+
+    So one event after another may be at a place, each with images of its own; of rows of one date, such as two maps of one
+    flood that overlap, the first has the square.
+    """
+    path, frame = read_file.path, read_file.frame
+    table = _with_shapes(frame, "tile", path)
+    if _raw_ids(table) is None:
+        raise ConfigError(
+            f"{path}: [places] shapes = 'tile' wants the id of each area, since one place may lie in several; give it in a "
+            f"column, one of {', '.join(ID_COLUMNS)}"
+        )
+    if taken := [str(c) for c in table if called(str(c)) == COVERED_PCT]:
+        raise ConfigError(f"{path}: column {taken[0]!r}: squares of areas have one of that name; rename it in the file")
+    found, rows, pct = shapes.side_by_side(table, size_m, str(path))
+    ids = _ids(table, found, rows, size_m, path, covering=True)
+    by_place = PlacesTable(
+        table.take(rows).reset_index(drop=True).assign(**{COVERED_PCT: pct}), path, read_file.left_out
+    )
+    its = user_columns.carried(by_place, _used(table), recipe)
+    if recipe.places.numbered:
+        its = its.numbered(rows)
+    least = recipe.places.least_covered_pct or 0.0
+    dates = {s.around for s in recipe.seasons.values() if isinstance(s, DatedSeasonSpec)}
+    keys = zip(
+        *(column.tolist() for column in (found.epsg, found.x0_m, found.y0_m)),
+        *(its.columns[name].to_pylist() for name in sorted(dates)),
+        strict=True,
+    )
+    taken_keys: set[tuple[object, ...]] = set()
+    reasons: list[Code | None] = []
+    for key, share in zip(keys, pct.tolist(), strict=True):
+        reasons.append(Code.LITTLE_COVERED if share < least else Code.SAME_GRID if key in taken_keys else None)
+        if reasons[-1] is None:
+            taken_keys.add(key)
+    return PlacesFile(ids, found, reasons, rows, len(table), its)
 
 
 def _used(table: pd.DataFrame) -> set[str]:
@@ -212,7 +267,9 @@ def _candidates(table: gpd.GeoDataFrame, crs_column: str | None, path: Path) -> 
     if crs_column:
         return [_codes(table, crs_column, path)]
     if table.crs.is_projected and table.crs.to_epsg():
-        return [np.full(len(table), table.crs.to_epsg(), dtype=np.int64)]
+        own = np.full(len(table), table.crs.to_epsg(), dtype=np.int64)
+        _check_metres(own, path)
+        return [own]
     centres = shapely.get_coordinates(shapely.centroid(table.geometry.to_crs(4326).to_numpy()))
     home = grids.utm_epsgs(centres[:, 0], centres[:, 1])
     zone, hemisphere = home % 100 - 1, home // 100 * 100 + 1
@@ -297,7 +354,37 @@ def _codes(table: pd.DataFrame, column: str, path: Path) -> Ints:
     if bad.any():
         k = int(np.argmax(bad))
         raise ConfigError(f"{path}: row {k + 1}: {column} = {texts.iloc[k]!r}: expected an EPSG code such as 32632")
-    return codes.to_numpy().astype(np.int64)
+    found = codes.to_numpy().astype(np.int64)
+    _check_metres(found, path)
+    return found
+
+
+def _check_metres(codes: Ints, path: Path) -> None:
+    """Passes where each is of a CRS whose coordinates are metres, as sides of footprints are."""
+    for code, rows in grids.by_value(codes):
+        try:
+            crs = CRS.from_epsg(code)
+        except CRSError:
+            why = "names no CRS"
+        else:
+            if crs.is_projected and {axis.unit_name for axis in crs.axis_info} == {"metre"}:
+                continue
+            why = f"is {crs.name}, in {' and '.join(dict.fromkeys(axis.unit_name for axis in crs.axis_info))}"
+        raise ConfigError(
+            f"{path}: row {rows[0] + 1}: EPSG:{code} {why} ({len(rows)} such rows): expected a projected CRS in metres, "
+            "such as 32632"
+        )
+
+
+def _check_somewhere(found: Places, rows: Ints, path: Path) -> None:
+    """Passes where each place has a longitude and a latitude: far outside of a CRS there are none."""
+    bad = np.flatnonzero(~(np.isfinite(found.lon) & (np.abs(found.lat) <= 90)))
+    if len(bad):
+        k = int(bad[0])
+        raise ConfigError(
+            f"{path}: row {rows[k] + 1}: west {found.x0_m[k]:.10g} and north {found.y0_m[k]:.10g} in EPSG:{found.epsg[k]} "
+            f"are nowhere on Earth ({len(bad)} such rows); check columns and CRS"
+        )
 
 
 def _raw_ids(table: pd.DataFrame) -> pd.Series | None:

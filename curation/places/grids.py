@@ -91,7 +91,8 @@ def has_utm(lat: Floats) -> NDArray[np.bool_]:
 
 def wrap(lon: Floats) -> Floats:
     """Longitudes as -180 <= lon < 180."""
-    east = (lon + 180.0) % 360.0
+    with np.errstate(invalid="ignore"):  # far outside a CRS coordinates are infinite, and so is what is made of them
+        east = (lon + 180.0) % 360.0
     return np.where(east < 360.0, east, 0.0) - 180.0  # the remainder of a tiny negative number rounds to 360
 
 

@@ -15,6 +15,7 @@ from pyproj import CRS
 from curation.errors import ConfigError, DamageError
 from curation.places import overlap, regions
 from curation.places.locations import SCHEMA, Locations
+from curation.recipe.columns import ROW
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import changes
 from curation.store.objects import Store
@@ -107,7 +108,13 @@ def load_grown(store: Store, key: str, dataset: Dataset) -> tuple[Locations, tup
     if about is None:
         raise DamageError(f"{where}: not written by `curate`: columns {table.schema.names}, expected {SCHEMA.names} …")
     user_columns = dataset.recipe.places.columns
-    names = SCHEMA.names + (about.get("columns", []) if user_columns is None else user_columns)
+    own = dataset.recipe.places
+    if user_columns is None:
+        user_columns = about.get("columns", [])
+    else:
+        row = [ROW] if own.numbered and ROW not in user_columns else []
+        user_columns = [*user_columns, *row, *own.made_columns]
+    names = SCHEMA.names + user_columns
     for what, want in (("dataset", dataset.name), ("places_digest", dataset.places_digest())):
         if about[what] != want:
             changed = "; ".join(changes(about["places"], dataset.places_parts())) if "places" in about else ""

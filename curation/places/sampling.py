@@ -10,7 +10,7 @@ step of 60 m, of a cell of the mask or of another footprint.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from statistics import NormalDist
 
 import numpy as np
@@ -21,12 +21,16 @@ from curation.places.grids import Floats, Ints, Places
 from curation.places.land import is_land
 from curation.places.nearby import EARTH_RADIUS_KM
 from curation.places.overlap import Placed
+from curation.places.strata import Strata
 from curation.recipe import atlas
 from curation.recipe.places import PlacesSpec
 from curation.recipe.schema import ChildrenSpec
 
 BATCH = 65_536
 """Points drawn at once; no result depends on it."""
+
+MOST_TRIED = 500_000
+"""Points that a balanced draw tries, however few places it is of, before a class has too few."""
 
 _WORDS = 3
 """Numbers per point of the stream."""
@@ -35,32 +39,82 @@ _NORMAL = np.frompyfunc(NormalDist().inv_cdf, 1, 1)
 """What a share of a normal distribution lies below, in standard deviations (Wichura 1988, exact to a part in 10¹⁵)."""
 
 
-def drawn(spec: PlacesSpec | ChildrenSpec, seed: int, size_m: float, batch: int = BATCH) -> Places:
+def drawn(
+    spec: PlacesSpec | ChildrenSpec, seed: int, size_m: float, batch: int = BATCH, by: Strata | None = None
+) -> Places:
     """Exactly `spec.count` places in order of the draw: on land, within UTM's limits, in their own zone, none overlapping.
 
     A point is passed over where its snapped grid's centre is not on land (1 km mask), has no UTM zone or lies in another
     zone than its grid (a few metres beside a border), or where its footprint overlaps that of an earlier place.
 
+    With `by` those of no class that is wanted are passed over, and of the others each class has its own stream: they take
+    turns (`Strata.turns`), so that what a place is follows from the seed and its number here, too.
+
     Raises:
-        ConfigError: there are fewer cities than asked for, or the places are too crowded.
+        ConfigError: there are fewer cities than asked for, the places are too crowded, or there are too few of a class.
     """
     assert spec.count is not None
-    point = _around_cities(spec) if spec.sampler == "gaussian-cities" else _uniform
-    stream, placed, found = np.random.PCG64(seed), Placed(size_m), list[Places]()
-    accepted = tried = 0
-    while accepted < spec.count:
+    if by is not None:
+        return _balanced(spec, seed, size_m, batch, by)
+    found, accepted, tried = list[Places](), 0, 0
+    for batch_of in _accepted(spec, seed, size_m, batch):
+        found.append(batch_of)
+        accepted, tried = accepted + len(batch_of), tried + batch
+        if accepted >= spec.count:
+            break
         if tried > 100 * spec.count + 10_000:
             raise ConfigError(
                 f"{spec.table} count = {spec.count:,}: {tried:,} draws gave only {accepted:,} places that do not overlap; "
                 "ask for fewer, or raise 'cities' or 'std_km'"
             )
+    return grids.joined(found).take(slice(0, spec.count))
+
+
+def _accepted(
+    spec: PlacesSpec | ChildrenSpec, seed: int, size_m: float, batch: int, by: Strata | None = None
+) -> Iterator[Places]:
+    """The places of the endless stream, a batch of points at a time; with `by` only those of a class that is wanted."""
+    point = _around_cities(spec) if spec.sampler == "gaussian-cities" else _uniform
+    stream, placed = np.random.PCG64(seed), Placed(size_m)
+    while True:
         # Raw words are the one stream that numpy promises never to change (NEP 19).
         words = stream.random_raw(_WORDS * batch).reshape(batch, _WORDS)
         _, candidates = possible(*point(open_unit(words)), size_m)
         candidates = candidates.take(is_land(candidates.lon, candidates.lat))
-        found.append(candidates.take(placed.admit(candidates)))
-        accepted, tried = accepted + len(found[-1]), tried + batch
-    return grids.joined(found).take(slice(0, spec.count))
+        if by is not None:
+            candidates = candidates.take(by.of(candidates.lon, candidates.lat) >= 0)
+        yield candidates.take(placed.admit(candidates))
+
+
+def _balanced(spec: PlacesSpec | ChildrenSpec, seed: int, size_m: float, batch: int, by: Strata) -> Places:
+    """Of each class the first of the stream, as many as its turns; in the order of turns.
+
+    A place that is not wanted yet, since its class has enough, keeps its ground: a longer draw has it.
+    """
+    assert spec.count is not None
+    turns = by.turns(spec.count)
+    wanted = {code: int((turns == code).sum()) for code in by.weights}
+    found, tried, have = list[Places](), 0, dict.fromkeys(wanted, 0)
+    for places in _accepted(spec, seed, size_m, batch, by):
+        codes = by.of(places.lon, places.lat)
+        found.append(places)
+        have = {code: n + int((codes == code).sum()) for code, n in have.items()}
+        tried += batch
+        short = {code: n for code, n in wanted.items() if have[code] < n}
+        if not short:
+            break
+        if tried > 100 * spec.count + MOST_TRIED:
+            lacking = ", ".join(f"{have[code]:,} of {n:,} of class {code}" for code, n in short.items())
+            raise ConfigError(
+                f"{by.where}: {tried:,} draws gave too few places of some classes: {lacking}. Ask for fewer (count), or "
+                "for other parts of them (strata), or leave them out (without)"
+            )
+    every = grids.joined(found)
+    codes = by.of(every.lon, every.lat)
+    rows = np.empty(spec.count, np.int64)
+    for code, n in wanted.items():
+        rows[turns == code] = np.flatnonzero(codes == code)[:n]
+    return every.take(rows)
 
 
 def open_unit(words: np.ndarray[tuple[int, ...], np.dtype[np.uint64]]) -> Floats:

@@ -24,6 +24,9 @@ KINDS = ("Point", "LineString", "MultiLineString", "Polygon", "MultiPolygon")
 _THICK_DEG = 1e-7
 """Half the width that points and lines are given to be covered, a centimetre: cells are taken that touch an area."""
 
+_ZONE_DEG = 6
+"""Width of a UTM zone: of a wider area squares in one zone would be off by per cents at its edges."""
+
 
 def single_points(series: gpd.GeoSeries) -> gpd.GeoSeries:
     """The shapes, of each that is several points the one that it has, where it has one: many writers know no other."""
@@ -66,6 +69,34 @@ def covering(table: gpd.GeoDataFrame, size_m: float, where: str) -> tuple[Places
         polygons = [p for p in shapely.get_parts(regions.wrapped(shape)) if p.geom_type == "Polygon"]
         parts.append(tiling.covering(Region(f"row-{row}", shapely.MultiPolygon(polygons)), size_m))
     return grids.joined(parts), np.repeat(np.arange(len(parts)), [len(p) for p in parts])
+
+
+def side_by_side(table: gpd.GeoDataFrame, size_m: float, where: str) -> tuple[Places, Ints, Floats]:
+    """Squares that lie side by side on each area, which row each is of, and the per cent of it that the area covers.
+
+    All squares of an area lie in one UTM zone, that of the middle of its bounds, also where it reaches into another: so its
+    grid is complete, and no ground is in two of its squares. Those of a row come as `tiling.side_by_side` has them.
+    Raises as `centres` and `tiling.side_by_side` do, and of what is no area, or wider than a zone.
+    """
+    shapes = _unfolded(table, where)
+    thin = np.flatnonzero(shapely.area(shapes) == 0)
+    if len(thin):
+        raise ConfigError(
+            f"{where}: row {thin[0] + 1}: {table.geometry.iloc[thin[0]].geom_type} without an area, expected areas "
+            f"({len(thin)} such rows); say [places] shapes = 'centre' or 'cover', or remove the row"
+        )
+    wide = np.flatnonzero(_width(shapes) > _ZONE_DEG)
+    if len(wide):
+        raise ConfigError(
+            f"{where}: row {wide[0] + 1}: {_width(shapes)[wide[0]]:.3g}° wide, expected at most {_ZONE_DEG}°, since all "
+            f"squares of an area lie in one UTM zone ({len(wide)} such rows); take it apart into rows of their own"
+        )
+    parts = [
+        tiling.side_by_side(shape, int(epsg), size_m, f"{where}: row {row}")
+        for row, (shape, epsg) in enumerate(zip(shapes, _zones(shapes, where), strict=True), start=1)
+    ]
+    rows = np.repeat(np.arange(len(parts)), [len(p) for p, _ in parts])
+    return grids.joined([p for p, _ in parts]), rows, 100 * np.concatenate([share for _, share in parts])
 
 
 def _unfolded(table: gpd.GeoDataFrame, where: str) -> Shapes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import pandas as pd
@@ -116,30 +117,60 @@ def _csv(path: Path, texts: Collection[str], once: Collection[str]) -> PlacesTab
 
 def _vector(path: Path, layer: str | None) -> gpd.GeoDataFrame:
     """The layer of a file that GDAL reads."""
+    for part in local.parts(path):
+        local.check(part, str(part))
+    return vector(path, layer_of(path, layer))
+
+
+def layer_of(path: Path, layer: str | None, key: str = "[places] layer") -> str:
+    """Which layer of a vector file that GDAL reads is meant, once the file is whole: the only one with shapes where None.
+
+    Args:
+        path: of it.
+        layer: what says so.
+        key: where that is said, which errors name.
+
+    Raises:
+        ConfigError: parts of it are not there, it has changes that are not in it, it cannot be read, or which
+            layer is meant is not known.
+    """
     beside = {part.suffix.lower() for part in local.parts(path)}
     if path.suffix.lower() == ".shp" and (lacks := sorted({".dbf", ".shx"} - beside)):
         raise ConfigError(
             f"{path}: a Shapefile is several files, and {', '.join(path.stem + end for end in lacks)} "
             "does not lie beside it: copy all of them"
         )
-    for part in local.parts(path):
-        local.check(part, str(part))
     unsaved = path.with_name(f"{path.name}-wal")
     if unsaved.exists() and unsaved.stat().st_size:
         raise ConfigError(f"{path}: {unsaved.name} beside it has changes that are not in it: close what has it open")
     try:
         found = gpd.list_layers(path)
-        known = found["name"][found["geometry_type"].notna()].tolist()
-        if layer is not None and layer not in known:
-            raise ConfigError(
-                f"{path}: [places] layer = {layer!r}: no such layer with shapes; {did_you_mean(layer, known)}"
-                f"it has: {', '.join(known) or 'none'}"
-            )
-        if layer is None and len(known) != 1:
-            which = f": {', '.join(known)}; say which with [places] layer" if known else ""
-            raise ConfigError(f"{path}: {len(known)} layers with shapes, expected one{which}")
-        return gpd.read_file(path, layer=layer or known[0], use_arrow=True, arrow_to_pandas_kwargs=_TYPED)
-    except ConfigError:
-        raise
+    except Exception as err:  # each of the readers' libraries has error classes of its own
+        raise ConfigError(f"{path}: not readable as a vector file: {err}") from err
+    known = found["name"][found["geometry_type"].notna()].tolist()
+    if layer is not None and layer not in known:
+        raise ConfigError(
+            f"{path}: {key} = {layer!r}: no such layer with shapes; {did_you_mean(layer, known)}"
+            f"it has: {', '.join(known) or 'none'}"
+        )
+    if layer is None and len(known) != 1:
+        which = f": {', '.join(known)}; say which with {key}" if known else ""
+        raise ConfigError(f"{path}: {len(known)} layers with shapes, expected one{which}")
+    return layer or str(known[0])
+
+
+def vector(path: Path, layer: str, **how: Any) -> gpd.GeoDataFrame:
+    """A layer of a vector file that GDAL reads, columns typed as Arrow has them.
+
+    Args:
+        path: of it.
+        layer: as `layer_of` has it.
+        how: what `geopandas.read_file` takes beside: `bbox`, `columns`.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return gpd.read_file(path, layer=layer, use_arrow=True, arrow_to_pandas_kwargs=_TYPED, **how)
     except Exception as err:  # each of the readers' libraries has error classes of its own
         raise ConfigError(f"{path}: not readable as a vector file: {err}") from err

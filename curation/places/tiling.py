@@ -1,4 +1,4 @@
-"""The grid sampler: all cells of the regular lattice of each UTM zone that are needed to cover a region. Pure."""
+"""Cells of regular lattices in UTM: those that cover a region, zone by zone; those side by side on an area. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shapely.geometry.base import BaseGeometry
 
 from curation.errors import ConfigError
 from curation.places import grid, grids
-from curation.places.grids import Ints, Places
+from curation.places.grids import Floats, Ints, Places
 from curation.places.regions import Region
 
 MOST = 5_000_000
@@ -46,8 +46,9 @@ def covering(region: Region, size_m: float) -> Places:
             f"grid of {size_m:g} m: cells lie on multiples of {grid.STEP_M} m, expected a side of {grid.STEP_M} m or more"
         )
     pitch_m = float(size_m // grid.STEP_M * grid.STEP_M)
-    shapes = [(epsg, _projected(part, epsg)) for epsg, part in _zones(region.geometry)]
-    _refuse_beyond(region, size_m, sum(shape.area for _, shape in shapes) / pitch_m**2)
+    zones = ((epsg, _projected(part, epsg)) for epsg, part in _zones(region.geometry))
+    shapes = [(epsg, shapely.buffer(part, _MARGIN_M, quad_segs=2)) for epsg, part in zones]
+    _refuse_beyond(f"region {region.name}", size_m, sum(shape.area for _, shape in shapes) / pitch_m**2)
     found = []
     for epsg, shape in shapes:
         base = 10_000_000.0 if epsg >= 32700 else 0.0
@@ -59,14 +60,41 @@ def covering(region: Region, size_m: float) -> Places:
         x0, y0 = column * pitch_m, (row + 1) * pitch_m + base
         found.append(grids.of_grids(np.full(len(cells), epsg), x0, y0, size_m))
     out = grids.joined(found)
-    _refuse_beyond(region, size_m, len(out))
+    _refuse_beyond(f"region {region.name}", size_m, len(out))
     return out
 
 
-def _refuse_beyond(region: Region, size_m: float, count: float) -> None:
+def side_by_side(area: BaseGeometry, epsg: int, size_m: float, where: str) -> tuple[Places, Floats]:
+    """The squares that an area lies on, without gap or overlap, and the share of each that it covers (above 0 to 1).
+
+    All lie in one CRS, so that the grid is complete wherever the area does. Edges lie on multiples of `size_m`, north ones
+    counted from the equator (10,000,000 m in the south). From north to south, then from west to east.
+
+    Args:
+        area: valid, in lon/lat; longitudes may run on beyond 180.
+        epsg: a UTM zone.
+        size_m: side of the squares.
+        where: what errors call the area.
+
+    Raises:
+        ConfigError: there would be more than 5,000,000 squares.
+    """
+    shape = _projected(area, epsg)
+    _refuse_beyond(where, size_m, shape.area / size_m**2)
+    base = 10_000_000.0 if epsg >= 32700 else 0.0
+    cells = _cells(shape, size_m, base)
+    cells = cells[np.lexsort([cells[:, 0], -cells[:, 1]])]
+    share = np.asarray(shapely.area(shapely.intersection(shape, _squares(cells, size_m, base))) / size_m**2)
+    cells, share = cells[share > 0], share[share > 0]  # not those that it touches along an edge alone
+    column, row = cells.astype(np.float64).T
+    x0, y0 = column * size_m, (row + 1) * size_m + base
+    return grids.of_grids(np.full(len(cells), epsg), x0, y0, size_m), np.minimum(share, 1.0)
+
+
+def _refuse_beyond(where: str, size_m: float, count: float) -> None:
     if count > MOST:
         raise ConfigError(
-            f"region {region.name}: about {count:,.0f} cells of {size_m:g} m, expected at most {MOST:,}; "
+            f"{where}: about {count:,.0f} cells of {size_m:g} m, expected at most {MOST:,}; "
             "choose a smaller region or a larger grid"
         )
 
@@ -104,7 +132,7 @@ def _projected(part: BaseGeometry, epsg: int) -> BaseGeometry:
     fine = shapely.segmentize(part, _EDGE_STEP_DEG)
     xy = np.column_stack(grid.transformer(4326, epsg).transform(*shapely.get_coordinates(fine).T))
     shape = shapely.set_coordinates(fine, xy)
-    return shapely.buffer(shapely.make_valid(shape), _MARGIN_M, quad_segs=2)
+    return shapely.make_valid(shape)
 
 
 def _cells(shape: BaseGeometry, pitch_m: float, base: float) -> Ints:

@@ -18,20 +18,23 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curation.errors import ConfigError
+from curation.errors.printable import lets_in
 from curation.errors.words import did_you_mean
 from curation.model import parse_time
 from curation.places.tablefile import PlacesTable
-from curation.recipe.columns import called
+from curation.recipe.columns import ROW, called
 from curation.recipe.schema import Recipe
 
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
 TIME = pa.timestamp("us", "UTC")
 """Of columns that hold instants."""
 
-ROW = "row_of_file"
-"""The column of locations of which several are of a row, where all columns go along: its number, from 1."""
-
 _INFINITE, _MEND = "holds infinite numbers", "mend it in the file, or leave the column out"
+
+_SECRET = (
+    "holds URLs with what lets somebody in (a user, a token, a signature), which tables and samples would hand on; take it "
+    "out of them, or leave the column out"
+)
 
 _LISTED = 20
 """Columns that a summary names."""
@@ -80,10 +83,14 @@ class Carried:
 
     def of_rows(self, rows: NDArray[np.int64], *, numbered: bool) -> Carried:
         """The same by place, of which each is of a row; `numbered`, that row's number, from 1, goes along as `ROW`."""
-        out = {name: values.take(pa.array(rows)) for name, values in self.columns.items()}
-        if numbered and ROW not in out:
-            out[ROW] = pa.array(rows + 1, pa.int64())
-        return replace(self, columns=out)
+        out = replace(self, columns={n: values.take(pa.array(rows)) for n, values in self.columns.items()})
+        return out.numbered(rows) if numbered else out
+
+    def numbered(self, rows: NDArray[np.int64]) -> Carried:
+        """The same with the number of each one's row, from 1, as `ROW`, unless a column of the file is called so."""
+        if ROW in self.columns:
+            return self
+        return replace(self, columns=self.columns | {ROW: pa.array(rows + 1, pa.int64())})
 
     @property
     def summary(self) -> str:
@@ -191,6 +198,8 @@ def _typed(there: Sequence[Any], values: Sequence[Any], where: str) -> pa.Array:
     if kinds == {"int", "float"}:
         kinds = {"float"}
     kind = kinds.pop() if len(kinds) == 1 else "str" if not there else ""
+    if kind == "str" and any("://" in v and lets_in(v) for v in there):
+        raise ConfigError(f"{where}: {_SECRET}")
     if not kind:
         odd = sorted({type(v).__name__ for v in there})
         raise ConfigError(

@@ -229,27 +229,34 @@ def check_offset(found: Evidence, offset: int, *, is_believed: bool = True) -> N
         raise Reject(Code.OFFSET_UNPROVEN, float(offset))
 
 
-def impossible_fraction(dn: NDArray[Any], clear: NDArray[np.bool_], nodata: float) -> float:
+def impossible_fraction(
+    dn: NDArray[Any], clear: NDArray[np.bool_], nodata: float, per_px: float | None = None
+) -> float:
     """The greatest share, of the bands, of clear pixels that are brighter than any surface; 0 where none is clear.
 
     Args:
         dn: (band, y, x) harmonised.
-        clear: (rows, columns) of the mask, which may be of another resolution over the same ground.
+        clear: (rows, columns) of the mask, from the same corner, which may be of another resolution.
         nodata: of `dn`.
+        per_px: pixels of the mask along the side of one of `dn`; where left out both reach over the same ground. Coarser
+            pixels may reach beyond finer ones, to cover the footprint: what does is judged by the last that lies on it.
     """
-    rows, cols = (np.arange(n) * m // n for n, m in zip(dn.shape[1:], clear.shape, strict=True))
+    rows, cols = (
+        np.minimum(np.floor(np.arange(n) * (m / n if per_px is None else per_px) + 1e-6).astype(int), m - 1)
+        for n, m in zip(dn.shape[1:], clear.shape, strict=True)
+    )
     seen = (dn != nodata) & clear[np.ix_(rows, cols)]
     bright = seen & (dn > MAX_REFLECTANCE * QUANTIFICATION)
     shares = bright.sum(axis=(1, 2)) / np.maximum(seen.sum(axis=(1, 2)), 1)
     return float(shares.max())
 
 
-def check_possible(dn: NDArray[Any], clear: NDArray[np.bool_], nodata: float) -> None:
+def check_possible(dn: NDArray[Any], clear: NDArray[np.bool_], nodata: float, per_px: float | None = None) -> None:
     """Passes where the pixels may be reflectance: bright ones may, as of snow and of the sun's glint. Arguments as above.
 
     Raises:
         Reject: `impossible`, with the share of clear pixels that are brighter than any surface.
     """
-    share = impossible_fraction(dn, clear, nodata)
+    share = impossible_fraction(dn, clear, nodata, per_px)
     if share > MAX_IMPOSSIBLE_FRACTION:
         raise Reject(Code.IMPOSSIBLE, share)

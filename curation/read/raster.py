@@ -59,6 +59,7 @@ class _Chain:
         """
         self.file = file
         self._decoded = decoded
+        self._handles: list[Opened] = []
         head = file.head()
         if (other := what_it_is(head.data)) is not None:
             raise OtherFormatError(f"{other}, expected a TIFF")
@@ -77,7 +78,8 @@ class _Chain:
         self._images: dict[int, TiffImage] = {}
 
     def _tiff(self) -> tifffile.TiffFile:
-        return tifffile.TiffFile(cast(IO[bytes], Opened(self.file)), name="x.tif", size=self.file.head().size)
+        self._handles.append(Opened(self.file))
+        return tifffile.TiffFile(cast(IO[bytes], self._handles[-1]), name="x.tif", size=self.file.head().size)
 
     def place(self) -> tuple[rasterio.crs.CRS | None, Affine, float | None]:
         """CRS, transform and nodata of the first image.
@@ -98,9 +100,11 @@ class _Chain:
             raise BrokenError(f"its header is not a TIFF's: {type(err).__name__}: {err}") from err
 
     def forget(self) -> None:
-        """Drops the blocks that were decoded."""
+        """Drops the blocks that were decoded, and the file: nothing more is read of it."""
         for image in (self.image, *self._images.values()):
             self._decoded.forget(image)
+        for handle in self._handles:
+            handle.close()
 
     def _at(self, ifd: Ifd, what: str) -> Image:
         if ifd.at not in self._images:

@@ -385,6 +385,11 @@ class Opened(io.RawIOBase):
         """As a file's."""
         return self._at
 
+    def close(self) -> None:
+        """Lets go of the file: what tifffile made of a header refers to itself, and would hold its bytes for long."""
+        super().close()
+        self.__dict__.pop("_file", None)
+
     def read(self, size: int = -1) -> bytes:
         """Bytes from where it stands; fewer only where the file ends. Raises ReadError."""
         data = self._file.read(self._at, size if size >= 0 else self._file.head().size)

@@ -11,10 +11,9 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from curation.errors import ConfigError
 from curation.format.annotations import AnnotationEntry, Kind
+from curation.recipe import files
 from curation.recipe.strict import StrictTable
-from curation.store import local
 
 _FUNCTION = re.compile(r"(?:([^:]+\.py):)?([A-Za-z_][A-Za-z0-9_]*)")
 
@@ -90,11 +89,5 @@ def _read(name: str, spec: AnnotationSpec, recipe: Path) -> Annotation:
     if file is None:
         return Annotation(name, spec, called)
     where = f"{recipe}: [annotations.{name}] function = {spec.function!r}"
-    folder = recipe.parent.resolve()
-    path = (folder / file).resolve()
-    if not path.is_relative_to(folder):
-        raise ConfigError(f"{where}: {path} lies outside the folder of the recipe: code lies beside it; copy it there")
-    if not path.exists():
-        raise ConfigError(f"{where}: no such file {path}")
-    local.check(path, f"{where}: {path}")
+    path = files.beside(recipe, file, where)
     return Annotation(name, spec, called, str(path), path.read_bytes())

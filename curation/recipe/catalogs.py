@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,26 +15,21 @@ from pydantic import Field, RootModel
 from curation.errors import ConfigError
 from curation.errors.printable import printable, remember, unsigned
 from curation.errors.words import did_you_mean
-from curation.recipe import files
+from curation.recipe import files, folders
 from curation.recipe.access import Accesses, AccessTable
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import digest
+from curation.recipe.folders import MOST_JSON_BYTES, geotiffs
 from curation.recipe.forms import CatalogForm
 from curation.recipe.sources import SourceSpec
 from curation.recipe.strict import StrictTable
 from curation.recipe.toml import read_toml
 from curation.store import hrefs, local
 
-MOST_JSON_BYTES = 512 * 2**20
-"""Of a catalog in one JSON file, which is held whole: some 200,000 items. STAC-GeoParquet is read in batches."""
-
 PARQUET = (".parquet", ".geoparquet")
 
-GEOTIFF = (".tif", ".tiff")
-"""What files of a folder are called that is a catalog without any STAC."""
-
 FOLDER = "folder"
-"""The form of such a folder: `[catalogs.folder]` of a source, or `[catalogs."*"]`, with `file`."""
+"""The form of a folder of files without any STAC: `[catalogs.folder]` of a source, or `[catalogs."*"]`, with `file`."""
 
 EMBEDDED = "embedded"
 """The small Earth that is served by the command itself."""
@@ -95,7 +89,7 @@ class Catalog:
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is a folder of GeoTIFFs, of which items are made."""
+        """Whether it is a folder of GeoTIFFs or vector files, of which items are made."""
         return self.form == FOLDER
 
     @property
@@ -222,7 +216,7 @@ def resolve(text: str, served_at: str | None = None) -> Catalog:
     if not path.is_dir() and (kind := local.other(path)) is not None:
         raise ConfigError(f"catalog {text!r}: is {kind}, expected a file, or a folder with .parquet files or GeoTIFFs")
     if path.is_dir() and not parquet_parts(path) and (tiffs := geotiffs(path)):
-        return Catalog(f"folder-{_heads(path, tiffs)[:16]}", FOLDER, str(path), is_file=True, own=True)
+        return Catalog(f"folder-{folders.heads(path, tiffs)[:16]}", FOLDER, str(path), is_file=True, own=True)
     if not path.is_file() and not (path.is_dir() and parquet_parts(path)):
         raise ConfigError(
             f"catalog {printable(text)!r}: neither a known catalog ({', '.join(sorted(known))}), nor a URL, "
@@ -231,7 +225,9 @@ def resolve(text: str, served_at: str | None = None) -> Catalog:
         )
     if path.is_file() and path.suffix not in PARQUET:
         local.check(path, f"catalog {text!r}", MOST_JSON_BYTES)
-    return _with_access(Catalog(f"file-{_content(path)[:16]}", form, str(path), is_file=True, own=True), row)
+    return _with_access(
+        Catalog(f"file-{folders.content(path, parquet_parts(path))[:16]}", form, str(path), is_file=True, own=True), row
+    )
 
 
 def _with_access(catalog: Catalog, row: CatalogSpec | None) -> Catalog:
@@ -304,53 +300,14 @@ def parquet_parts(path: Path) -> list[Path]:
     return sorted(p for p in found if p.is_file())
 
 
-def geotiffs(path: Path) -> list[Path]:
-    """The GeoTIFFs in a folder and below it, in order."""
-    return sorted(p for p in path.rglob("*") if p.suffix.lower() in GEOTIFF and p.is_file())
-
-
-HEAD_BYTES = 2**14
-"""Of a GeoTIFF, and as much of its end: where its header is, with what it says of itself."""
-
-
-def _heads(path: Path, tiffs: list[Path]) -> str:
-    """Digest of a folder of GeoTIFFs: of their names, sizes and both ends, and of what lies beside them in JSON."""
-    found = hashlib.sha256()
-    for part in sorted([*tiffs, *path.rglob("*.json")]):
-        size = part.stat().st_size
-        with part.open("rb") as file:
-            head = file.read(HEAD_BYTES if part.suffix.lower() in GEOTIFF else MOST_JSON_BYTES)
-            file.seek(max(size - HEAD_BYTES, 0))
-            found.update(f"{part.relative_to(path).as_posix()} {size} ".encode() + head + file.read(HEAD_BYTES))
-    return found.hexdigest()
-
-
-def _content(path: Path) -> str:
-    """Digest of a file's content; of a folder's files, whose gigabytes are not read, of their names, sizes and footers.
-
-    A Parquet footer holds the sizes, places and extremes of all its columns.
-    """
-    found = hashlib.sha256()
-    if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    for part in parquet_parts(path):
-        size = part.stat().st_size
-        with part.open("rb") as file:
-            file.seek(max(size - 8, 0))
-            length = int.from_bytes(file.read(4), "little")
-            file.seek(max(size - 8 - length, 0))
-            found.update(f"{part.relative_to(path).as_posix()} {size} ".encode() + file.read())
-    return found.hexdigest()
-
-
 def named(dataset: Dataset, catalog: str | None = None, apart: Mapping[str, str] | None = None) -> dict[str, str]:
     """Source → the catalog asked for it, as it was told; by an empty name the default.
 
     What is said of one source goes before what is said of all, and of either what is told when a step is called before what
     the recipe says: so `--catalog X` alone asks X for all of which the recipe names nobody. The embedded Earth is a world of
     its own, of which all is: told so, it is asked for what the recipe says of one source, too. A catalog that a flag names
-    (`unnamed`) is nobody until it does: the default stands in for it, in digests, too.
+    (`unnamed`) is nobody until it does: the default stands in for it, in digests, too. A source that says where its files
+    lie (`FileForm.folder`) asks these, unless it is told otherwise by its name.
 
     Args:
         dataset: the recipe.
@@ -364,7 +321,7 @@ def named(dataset: Dataset, catalog: str | None = None, apart: Mapping[str, str]
     rest = catalog or recipe.catalog
     nobody = unnamed()
     its = {n: use.catalog for n, use in recipe.sources.items() if catalog != EMBEDDED and use.catalog not in nobody}
-    found = {"": rest} | {n: its.get(n) or rest for n in recipe.sources}
+    found = {"": rest} | {n: its.get(n) or rest for n in recipe.sources} | _with_files(dataset)
     said: dict[str, str] = {}
     for pattern, text in (apart or {}).items():
         names = fnmatch.filter(recipe.sources, pattern)
@@ -381,6 +338,28 @@ def named(dataset: Dataset, catalog: str | None = None, apart: Mapping[str, str]
                 )
             said[name], found[name] = pattern, text
     return found
+
+
+def _with_files(dataset: Dataset) -> dict[str, str]:
+    """Source → the folder that its file says its files lie in, of those that say so."""
+    forms = {name: spec.catalogs[FOLDER].file for name, spec in dataset.specs.items() if FOLDER in spec.catalogs}
+    return {n: str(dataset.path.parent / form.folder) for n, form in forms.items() if form and form.folder}
+
+
+def of_files(spec: SourceSpec, folder: str) -> Catalog:
+    """The catalog that is the folder of a source's own files.
+
+    Raises:
+        ConfigError: it is none, or has no file that is called as the source says.
+    """
+    its, where = spec.catalogs.get(FOLDER), f"source {spec.name!r}: [catalogs.folder] file"
+    path, form = Path(folder), its.file if its else None
+    if not path.is_dir() and (form is None or not form.of_places):
+        raise ConfigError(f"{where}: folder {folder!r}: no such folder; expected one, relative to the recipe")
+    if form is None or not spec.kind.holds_shapes:
+        return resolve(folder)
+    found = folders.contents(path, form.pattern, where)
+    return Catalog(f"folder-{found[:16]}", FOLDER, folder, is_file=True, own=True)
 
 
 def resolve_all(
@@ -401,9 +380,15 @@ def resolve_all(
         ConfigError: one is no catalog, or of no source.
     """
     texts = named(dataset, catalog, apart)
-    found = {text: resolve(text, served_at) for text in dict.fromkeys(texts.values())}
+    own, specs = _with_files(dataset), dataset.specs
+    with_files = {
+        n: t for n, t in texts.items() if n and (t == own.get(n) or (specs[n].kind.holds_shapes and Path(t).is_dir()))
+    }
+    rest = dict.fromkeys(text for name, text in texts.items() if name not in with_files)
+    found = {text: resolve(text, served_at) for text in rest}
     default = found[texts[""]]
-    its = {name: found[text] for name, text in texts.items() if name}
+    its = {name: found[text] for name, text in texts.items() if name and name not in with_files}
+    its |= {name: of_files(specs[name], folder) for name, folder in with_files.items()}
     return Catalogs(default, tuple((name, one) for name, one in its.items() if one != default))
 
 

@@ -21,6 +21,9 @@ def called(name: str) -> str:
     return re.sub(r"[^a-z0-9_-]+", "_", bare).strip("_")
 
 
+ROW = "row_of_file"
+"""The column of locations that says which row of the file of places they are of, from 1."""
+
 OUR_COLUMNS = (
     *("id", "lon", "lat", "epsg", "x0_m", "y0_m", "size_m", "region", "rank", "parent"),
     *("split", "shard", "geometry"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,17 @@ from curation.recipe import annotations as recipe_annotations
 from curation.recipe import atlas, digests, exclude, files, sourcefiles, steps
 from curation.recipe.annotations import Annotation
 from curation.recipe.bounds import LEAST_PX
+from curation.recipe.derived import Derived, resolved
 from curation.recipe.digests import digest
-from curation.recipe.footprint import GridSpec, divides, nearest_sizes
+from curation.recipe.footprint import divides, nearest_sizes
 from curation.recipe.forms import CatalogForm
+from curation.recipe.levels import levels
+from curation.recipe.masked import used
 from curation.recipe.schema import Recipe
 from curation.recipe.seasons import MOST_DAYS
 from curation.recipe.sources import ArraySpec, Shift, SourceSpec
 from curation.recipe.toml import read_toml
-from curation.recipe.uses import arrays_of, check_followed, picked, stored
+from curation.recipe.uses import arrays_of, check_followed, inputs, placed, stored
 from curation.store import local, paths
 
 _NOT_PIXELS: Any = {
@@ -32,14 +35,11 @@ _NOT_PIXELS: Any = {
     "comment": True,
     "catalogs": True,
     "bands": True,
+    "arrays": {"__all__": {"times"}},
     "kind": {"footprint_km": True, "classes": {"__all__": {"label"}}, "min_quality": {"__all__": {"source"}}},
 }
-"""Keys of a source that change no pixel: words for people, forms in other catalogs, what bands are and classes count as, and
-how far train and val lie apart."""
-
-
-CHILDREN = "children"
-"""The level of locations that have a parent."""
+"""Keys of a source that change no pixel: words for people, forms in other catalogs, what bands are and classes count as, how
+many times numbers are stored, and how far train and val lie apart."""
 
 
 class Dataset:
@@ -51,7 +51,7 @@ class Dataset:
 
     def __init__(self, recipe: Recipe, specs: dict[str, SourceSpec], path: Path, level: str = "") -> None:
         self.recipe = recipe
-        self.specs = {name: picked(specs[name], use, path) for name, use in recipe.sources.items()}
+        self.specs = {n: used(specs[n], use, path) for n, use in recipe.sources.items()}
         self.path = path
         self.level = level
         """`children`, or empty: of roots, of a single level, and of all levels together."""
@@ -63,11 +63,14 @@ class Dataset:
         """Likewise, as they are stored: what its pick makes of those that are read."""
         self.levels: tuple[Dataset, ...] = (self,)
         """Its levels, the roots first."""
+        self.derived: dict[str, Derived] = {}
+        """Arrays that are calculated when samples are packed, by name: of all levels together; a level has none itself."""
         if not level:
             self._check_buffer()
         if recipe.children is not None:
-            self.levels = tuple(Dataset(r, specs, path, name) for name, r in _levels(recipe).items())
+            self.levels = tuple(Dataset(r, specs, path, name) for name, r in levels(recipe).items())
             self._check_shift()
+            self.derived = self._derived()
             return
         for name, spec in self.specs.items():
             check_followed(spec, self.specs, f"{path}: [sources.{name}]", level)
@@ -95,6 +98,12 @@ class Dataset:
         self._check_facts()
         if not level:
             self._check_shift()
+            self.derived = self._derived()
+
+    def _derived(self) -> dict[str, Derived]:
+        sides = ((one, one.recipe.grid.size) for one in self.levels)
+        known = [i for one, size in sides for i in inputs(one.specs, one.arrays, size, one.seasons_of, one.level)]
+        return resolved(self.recipe.derived, known, self.path)
 
     def _check_size(self) -> None:
         """Passes where the finest pixels cover the footprint and no more; coarser ones may reach beyond it."""
@@ -323,18 +332,28 @@ class Dataset:
         """Digest of `pixels_parts`."""
         return digest(self.pixels_parts(catalogs, forms))
 
-    def of_cube(self, parts: Mapping[str, Any], season: str) -> dict[str, Any]:
-        """What of `pixels_parts`, this recipe's or those that a cube was built by, a cube of a season follows from."""
-        sources = {s.name: s.pick.one_way for s in self.sources(season)}
-        return digests.of_cube(parts, season, sources, [s.name for s in self.judges(season)])
+    def of_cube(
+        self, parts: Mapping[str, Any], season: str, specs: Sequence[SourceSpec] | None = None
+    ) -> dict[str, Any]:
+        """What of `pixels_parts`, this recipe's or those that a cube was built by, a cube of a season follows from.
+
+        Args:
+            parts: all that changes a cube.
+            season: the cube's.
+            specs: those of its sources that are looked at; all where None.
+        """
+        specs = self.sources(season) if specs is None else specs
+        sources = {s.name: s.pick.one_way for s in specs}
+        return digests.of_cube(parts, season, sources, [s.kind.judged_by for s in specs if s.kind.judged_by])
 
     def release_digest(self) -> str:
-        """Digest of all that changes shards on top of cubes: labels, split, packing, annotations, what is excluded, seed."""
+        """Digest of all that changes shards on top of cubes: labels, split, packing, annotations, what is derived, seed."""
         r = self.recipe
         return digest(
             {k: getattr(r, k).model_dump(mode="json") for k in ("labels", "split", "pack")}
             | {"annotations": {n: [a.spec.model_dump(mode="json"), a.sha256] for n, a in self.annotations.items()}}
             | ({"exclude": exclude.read(r.exclude, self.path)} if r.exclude else {})
+            | ({"derived": {n: its.follows_from for n, its in self.derived.items()}} if self.derived else {})
             | {"seed": r.seed, "classes": {n: [c.model_dump() for c in s.kind.legend] for n, s in self.specs.items()}}
         )
 
@@ -357,6 +376,7 @@ class Dataset:
             **({"children": r.children.model_dump(mode="json", exclude={"sources"})} if r.children else {}),
             "seed": r.seed,
             "file": hashlib.sha256(content).hexdigest(),
+            **({"balance": files.sha256_of(r.places.balance.path(self.path))} if r.places.balance else {}),
             **({"atlas": tables} if (tables := self._atlas()) else {}),
         }
 
@@ -390,20 +410,6 @@ class Dataset:
         return path
 
 
-def _levels(recipe: Recipe) -> dict[str, Recipe]:
-    """The recipe of roots (by an empty name) and that of children, each as if it were alone."""
-    assert recipe.children is not None
-    below = set(recipe.children.sources)
-    out = {}
-    for level, grid in (("", recipe.grid), (CHILDREN, GridSpec(size_m=recipe.children.size_m))):
-        uses = {n: use for n, use in recipe.sources.items() if (n in below) == (level == CHILDREN)}
-        labels = {k: source for k in ("annual", "seasonal") if (source := getattr(recipe.labels, k)) in uses}
-        mine = {"annual": None, "seasonal": None} | labels
-        own = {"sources": uses, "grid": grid, "children": None, "labels": recipe.labels.model_copy(update=mine)}
-        out[level] = recipe.model_copy(update=own)
-    return out
-
-
 def load_dataset(name_or_path: str) -> Dataset:
     """The dataset of a recipe: a name under `manifests/`, or a path to a `recipe.toml` (or to its folder).
 
@@ -412,7 +418,11 @@ def load_dataset(name_or_path: str) -> Dataset:
     """
     path = _recipe_path(name_or_path)
     recipe = read_toml(path, Recipe)
-    return Dataset(recipe, sourcefiles.read_used(recipe.sources, path), path)
+    read = sourcefiles.read_used(recipe.sources, path)
+    specs = {name: placed(spec, recipe.places, path) for name, spec in read.items()}
+    if specs != read:  # their shapes are found by their rows
+        recipe = recipe.model_copy(update={"places": recipe.places.model_copy(update={"numbered": True})})
+    return Dataset(recipe, specs, path)
 
 
 def _recipe_path(name_or_path: str) -> Path:

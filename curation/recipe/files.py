@@ -1,9 +1,14 @@
-"""Where `stac_queries/` and `manifests/` lie: the one place that finds them.
+"""Where `stac_queries/` and `manifests/` lie, and what comes beside a recipe: the one place that finds them.
 
 In a checkout (and an editable install) they stand at the top level beside the package; a wheel carries them inside it.
 """
 
+import functools
+import hashlib
 from pathlib import Path
+
+from curation.errors import ConfigError
+from curation.store import local
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -21,3 +26,37 @@ def folder(name: str) -> Path:
     raise FileNotFoundError(
         f"{name}/: found neither {in_wheel} nor {in_checkout}; the installation is incomplete, reinstall curation"
     )
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's bytes, which may be many: it is read again only where it looks another."""
+    stat = path.stat()
+    return _sha256(path, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.lru_cache(maxsize=8)
+def _sha256(path: Path, _mtime_ns: int, _size: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def beside(recipe: Path, file: str, where: str, most_bytes: int = local.MOST_BYTES) -> Path:
+    """A file that a recipe names and that is executed one day: it lies in the recipe's folder, so that it comes with it.
+
+    Args:
+        recipe: the recipe.
+        file: what it says.
+        where: the key that says so, for errors.
+        most_bytes: that it may have.
+
+    Raises:
+        ConfigError: it lies elsewhere, is not there, or is too large.
+    """
+    folder = recipe.parent.resolve()
+    path = (folder / file).resolve()
+    if not path.is_relative_to(folder):
+        raise ConfigError(f"{where}: {path} lies outside the folder of the recipe: code lies beside it; copy it there")
+    if not path.exists():
+        raise ConfigError(f"{where}: no such file {path}")
+    local.check(path, f"{where}: {path}", most_bytes)
+    return path

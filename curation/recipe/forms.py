@@ -22,9 +22,16 @@ def _one_group(value: str) -> str:
 
 
 class FileForm(StrictTable):
-    """How files of a source are called, in a folder of GeoTIFFs that has no STAC."""
+    """How files of a source are called, in a folder of GeoTIFFs or of vector files that has no STAC."""
 
-    pattern: str
+    folder: str | None = Field(default=None, min_length=1, exclude=True)
+    """Where they lie, relative to the recipe: the source then asks that folder, unless `--catalog` names another for it.
+    Left out, the catalog that is asked is the folder. What is in it is in digests, and not where it is."""
+    layer: str | None = Field(default=None, min_length=1, exclude_if=lambda value: value is None)
+    """Which layer of vector files is meant, where their source says none."""
+    of_places: bool = Field(default=False, exclude_if=lambda value: not value)
+    """Whether its one file is the recipe's file of places, whose shapes are burnt; it has no pattern then, and no folder."""
+    pattern: str = ""
     """Regular expression that is looked for in the path of each file, from the folder on, with `/`. Files that have it are
     the source's. Its groups: `band` is the asset (where there is none, each file holds all bands), `time` when it was taken
     (digits, whatever stands between them), `id` what the scene is called; any other is a property of its item."""
@@ -37,6 +44,8 @@ class FileForm(StrictTable):
             groups = re.compile(self.pattern).groupindex
         except re.error as err:
             raise ValueError(f"pattern {self.pattern!r}: no regular expression ({err})") from None
+        if self.of_places == bool(self.pattern) or (self.of_places and self.folder is not None):
+            raise ValueError("expected 'pattern', which says how files are called, or else 'of_places'")
         if self.time_format is not None and "time" not in groups:
             raise ValueError("'time_format' is of the pattern's group 'time', which it has not")
         return self
@@ -53,7 +62,7 @@ class CatalogForm(StrictTable):
     collection: str = ""
     """Its id there; must be there, but with `file`."""
     file: FileForm | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Of a catalog that is a folder of GeoTIFFs: how the source's are called."""
+    """Of a catalog that is a folder of GeoTIFFs or vector files: how the source's are called."""
     query: dict[str, dict[str, float | str | list[str]]] = Field(default_factory=dict)
     """STAC `query` conditions; applied again on our side, since servers have been seen to ignore them."""
     assets: dict[str, str] = Field(default_factory=dict)

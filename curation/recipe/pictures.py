@@ -36,6 +36,13 @@ class ClassSpec(StrictTable):
     """How its makers draw it; one that no other class has where left out. It is in no dump: no digest follows from it."""
 
 
+class MaskLegend(StrictTable):
+    """What a mask's codes are called, for people."""
+
+    title: str
+    codes: list[ClassSpec] = Field(min_length=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Composite:
     """Three bands as red, green and blue, each stretched by its own values."""

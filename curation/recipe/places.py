@@ -2,17 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from curation.recipe.columns import is_ours
 from curation.recipe.strict import StrictTable
+from curation.store import local
 
 CELL_SAMPLER = "era5-cells"
 
 WORLD = "world"
 """The region of regions.toml that has all places with a UTM grid."""
+
+
+MAJORTOM, STRATUM = "majortom_id", "stratum"
+"""Columns of locations that follow from where they are: the cell of Major TOM's grid, the class that balances a draw."""
+
+
+MOST_RASTER_BYTES = 2**32
+"""Of a raster that a draw is balanced by."""
+
+
+class BalanceSpec(StrictTable):
+    """So many places of each class of a raster, of a draw."""
+
+    file: str = Field(min_length=1)
+    """A raster of classes (GeoTIFF, one band of whole numbers), relative to the recipe."""
+    strata: list[int] | dict[str, int] | None = None
+    """Which classes: as many places of each; or of each so many parts, `{ 10 = 2, 40 = 1 }`. Each that the raster has, as
+    many, where left out."""
+    without: list[int] = Field(default_factory=list)
+    """Classes that get no place, where `strata` is left out."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.strata is not None and not self.strata:
+            raise ValueError("strata: none is named; name classes, or leave it out")
+        if self.strata is not None and self.without:
+            raise ValueError(
+                "'without' goes with every class of the raster: leave 'strata' out, or name its classes alone"
+            )
+        if isinstance(self.strata, list) and (twice := [c for c in self.strata if self.strata.count(c) > 1]):
+            raise ValueError(
+                f"strata: {twice[0]} stands there twice; name each once, or its part: {{ {twice[0]} = 2 }}"
+            )
+        if isinstance(self.strata, dict):
+            for code, part in self.strata.items():
+                if not code.removeprefix("-").isdecimal() or not 1 <= part <= 1_000_000:
+                    raise ValueError(
+                        f"strata: {code} = {part}: expected the number of a class, and 1 to 1,000,000 parts"
+                    )
+        return self
+
+    def path(self, recipe: Path) -> Path:
+        """The raster, beside the recipe. Raises ConfigError where it is not there."""
+        path = (recipe.parent / self.file).resolve()
+        local.check(path, f"{recipe}: [places.balance] file = {self.file!r}: {path}", MOST_RASTER_BYTES)
+        return path
+
+    def weights(self, known: Sequence[int]) -> dict[int, int]:
+        """Class → its part, by ascending class, of a raster that has these."""
+        if isinstance(self.strata, dict):
+            return dict(sorted((int(c), part) for c, part in self.strata.items()))
+        return dict.fromkeys(sorted(self.strata or [c for c in known if c not in self.without]), 1)
 
 
 class PlacesSpec(StrictTable):
@@ -36,12 +91,22 @@ class PlacesSpec(StrictTable):
     """A table or vector file of points, footprints or shapes, relative to the recipe."""
     layer: str | None = Field(default=None, min_length=1, exclude_if=lambda value: value is None)
     """Which layer of the file, where it has several (GeoPackage)."""
-    shapes: Literal["centre", "cover"] | None = Field(default=None, exclude_if=lambda value: value is None)
-    """What patches of shapes are that are no footprints (fields, lines): one around the centre of each, or as many squares
-    of the lattice as cover it. Where left out, polygons are footprints, and have to be squares."""
+    shapes: Literal["centre", "cover", "tile"] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """What patches of shapes are that are no footprints (fields, lines, areas of events): one around the centre of each, as
+    many squares of the lattice as cover it, or a complete grid of squares side by side, in one zone. Where left out,
+    polygons are footprints, and have to be squares."""
+    least_covered_pct: float | None = Field(default=None, ge=0, le=100, exclude_if=lambda value: value is None)
+    """Of `tile`: the least per cent of a square that its area covers; those with less are dropped. Any where left out."""
     columns: list[str] | None = None
     """Columns of the file that locations carry: into the tables of locations and samples, into samples and batches, for
     seasons, labels and a rule of the split. All that can where left out; none where empty."""
+    balance: BalanceSpec | None = Field(default=None, exclude_if=lambda value: value is None)
+    """So many places of each class of a raster, of `gaussian-cities` and `uniform`."""
+    majortom_id: bool = Field(default=False, exclude_if=lambda value: not value)
+    """Whether locations carry the cell of the Major TOM grid that their centre lies in, as column `majortom_id`."""
+    numbered: bool = Field(default=False, exclude_if=lambda value: not value)
+    """Whether locations carry the number of their row, from 1, as `row_of_file`, where columns are named, too. They do
+    where several are of one row, and where a source is made of the shapes of places."""
     regions: list[str] = Field(min_length=1)
     """What `--region all` means: names from regions.toml, or vector files relative to the recipe, in order; a location
     belongs to the first that holds it. With sampler `file` they may be left out: `world`, so that every place counts."""
@@ -67,7 +132,15 @@ class PlacesSpec(StrictTable):
         for key in ("layer", "shapes"):
             if getattr(self, key) is not None and self.file is None:
                 raise ValueError(f"{key!r} is of a file of places: it goes with 'file', and only with it")
+        if self.balance is not None and self.sampler not in ("gaussian-cities", "uniform"):
+            raise ValueError(f"'balance' is of a draw, gaussian-cities or uniform: not of sampler {self.sampler!r}")
+        if self.least_covered_pct is not None and self.shapes != "tile":
+            raise ValueError("'least_covered_pct' goes with shapes = 'tile', and only with it")
+        if self.numbered and self.file is None:
+            raise ValueError("'numbered' is of rows of a file of places: it goes with 'file', and only with it")
         named = self.columns or []
+        if made := [c for c in named if c in self.made_columns]:
+            raise ValueError(f"columns {made}: made here, as [places] says; leave them out, or rename the file's")
         if taken := [c for c in named if is_ours(c) or named.count(c) > 1]:
             raise ValueError(
                 f"columns {taken}: tables of locations or samples have such a column already; name each once, and rename "
@@ -77,11 +150,19 @@ class PlacesSpec(StrictTable):
             raise ValueError(f"'land_buffer_deg' goes with sampler {CELL_SAMPLER!r}, not with {self.sampler!r}")
         return self
 
+    @property
+    def made_columns(self) -> list[str]:
+        """Columns of locations that follow from where they are, in order."""
+        return [MAJORTOM] * self.majortom_id + [STRATUM] * (self.balance is not None)
+
     def may_carry(self, column: str) -> bool:
-        """Whether locations may have a column: one of those named, or any where all of the file's are meant."""
+        """Whether locations may have a column: one of those named or made, or any where all of the file's are meant."""
+        if column in self.made_columns:
+            return True
         return column in self.columns if self.columns is not None else self.file is not None
 
     @property
     def carried(self) -> str:
         """What they may have, for a person."""
-        return "all of the file" if self.columns is None else str(self.columns)
+        made = f", and {', '.join(self.made_columns)}" if self.made_columns else ""
+        return ("all of the file" if self.columns is None else str(self.columns)) + made

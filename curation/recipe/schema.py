@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -19,8 +20,10 @@ from curation.outcomes import SLAB
 from curation.recipe.annotations import AnnotationSpec
 from curation.recipe.bounds import FLOOR_DB, MAX_SHIFT_PX
 from curation.recipe.columns import FORM, called, is_ours
+from curation.recipe.derived import AnyDerivedSpec
 from curation.recipe.exclude import ExcludeSpec
 from curation.recipe.footprint import MOST_M, GridSpec, SideSpec
+from curation.recipe.maskmodel import MaskModelSpec
 from curation.recipe.places import CELL_SAMPLER, PlacesSpec
 from curation.recipe.refine import RefineSpec
 from curation.recipe.season_rules import listed
@@ -87,6 +90,9 @@ class UseSpec(StrictTable):
     relief: Literal["refuse", "correct"] | None = Field(default=None, exclude_if=lambda value: value != "correct")
     """Of images in ground range, where relief displaces pixels by more than half a pixel: refuse the patch, which is the
     default and the same as leaving it out, or take each pixel from where its height puts it."""
+    angles: bool | None = Field(default=None, exclude=True)
+    """Whether where sun and satellite stood, and which satellite it was, are facts of its patches; as its file says where
+    left out. In digests stands what that comes to, as for `pick`."""
     catalog: str | None = Field(default=None, min_length=1, exclude=True)
     """The catalog asked for this source, where it is another than the recipe's. In digests stands who was asked in the end,
     not who says so: it is in no dump."""
@@ -96,6 +102,8 @@ class UseSpec(StrictTable):
     pick: str | dict[str, Any] | None = Field(default=None, exclude=True)
     """How its scenes become a patch's pixels, where that is otherwise than its file says: the name of a pick, or a table of
     its `name` and keys. In digests stands what is picked in the end, as for `catalog`."""
+    mask: MaskModelSpec | None = Field(default=None, exclude=True)
+    """A model that says what is cloud, instead of its mask or with it. In digests stand the model's bytes."""
 
     @model_validator(mode="after")
     def _one_grid(self) -> Self:
@@ -241,6 +249,8 @@ class Recipe(StrictTable):
     """Places that no release has, by id."""
     annotations: dict[str, AnnotationSpec] = Field(default_factory=dict)
     """What samples carry beside pixels, by name."""
+    derived: dict[str, AnyDerivedSpec] = Field(default_factory=dict, exclude_if=lambda value: not value)
+    """Arrays that are calculated of others when samples are packed, by name."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -273,12 +283,19 @@ class Recipe(StrictTable):
             raise ValueError(
                 f"split.unshared: {unknown} are none of the recipe's sources, nor {UNSHARED_CELL!r}: {known}"
             )
-        named = self.places.columns or []
-        for where, name in [("annotations", n) for n in self.annotations] + [("places.columns", n) for n in named]:
+        named = [*(self.places.columns or []), *self.places.made_columns]
+        tables: dict[str, Iterable[str]] = {
+            "annotations": self.annotations,
+            "derived": self.derived,
+            "places.columns": named,
+        }
+        for where, name in [(where, name) for where, of in tables.items() for name in of]:
             if not self._fits(name):
                 its = called(name)
                 hint = (
-                    f"; say {its!r}, which the column is called here" if where != "annotations" and its != name else ""
+                    f"; say {its!r}, which the column is called here"
+                    if where == "places.columns" and its != name
+                    else ""
                 )
                 raise ValueError(
                     f"{where}: {name!r}: expected a-z, 0-9, '_' and '-', and not the name of a source or of another "
@@ -286,6 +303,10 @@ class Recipe(StrictTable):
                 )
         if twice := sorted(set(self.annotations) & set(named)):
             raise ValueError(f"{twice}: an annotation and one of [places] columns: call one of them otherwise")
+        if twice := sorted(set(self.derived) & {*self.annotations, *named}):
+            raise ValueError(
+                f"{twice}: a derived array, and an annotation or one of [places] columns: call one otherwise"
+            )
         self._check_target(named)
         self.split.check(self)
         self._check_levels()
@@ -302,7 +323,7 @@ class Recipe(StrictTable):
             )
         if FORM.fullmatch(target) is None:
             raise ValueError(f"labels.column = {target!r}: expected a-z, 0-9, '_' and '-': say {called(target)!r}")
-        if target != LABEL and LABEL in {*self.sources, *self.annotations, *named}:
+        if target != LABEL and LABEL in {*self.sources, *self.annotations, *self.derived, *named}:
             raise ValueError(
                 f"labels.column = {target!r}: batches call the target {LABEL!r}, as a source, an annotation or another of "
                 "[places] columns is called here: call that otherwise"
@@ -314,12 +335,16 @@ class Recipe(StrictTable):
 
     def column_fault(self, name: str) -> str:
         """Why no column of a file of places can be called so; empty where one can."""
+        if name in self.places.made_columns:
+            return "[places] has one of that name made"
         if not FORM.fullmatch(name):
             return "its name has no or too many characters of a-z, 0-9, '_' and '-' (1 to 60)"
         if is_ours(name) or not self._fits(name):
             return "a table or sample has an entry of that name itself"
         if name == LABEL and self.labels.column not in (None, LABEL):
             return "batches call the target so"
+        if name in self.derived:
+            return "a derived array is called so"
         return "an annotation is called so" if name in self.annotations else ""
 
     @property

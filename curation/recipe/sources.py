@@ -23,7 +23,8 @@ from curation.recipe.bands import BandSpec
 from curation.recipe.facts import Fact, Number
 from curation.recipe.footprint import pixels_across
 from curation.recipe.forms import CatalogForm
-from curation.recipe.pictures import ClassSpec, Codes, Picture
+from curation.recipe.maskcodes import CODE_SETS, check_codes
+from curation.recipe.pictures import ClassSpec, Codes, MaskLegend, Picture
 from curation.recipe.schema import PackSpec, QualitySpec
 from curation.recipe.strict import Name, StrictTable
 from curation.recipe.tagged import KINDS, PICKS, tagged
@@ -87,10 +88,7 @@ class ArraySpec(FileNumbers):
         return f"{self.size_px} px" if self.res_m is None else f"{self.res_m:g} m"
 
     def px(self, size: float) -> int:
-        """Pixels along a side that cover a footprint of that size, in units of its CRS (metres, where pixels have a size).
-
-        They may reach beyond it in the south and in the east (`footprint.pixels_across`).
-        """
+        """Pixels along a side that cover a footprint of that size, in its CRS's units, as `footprint.pixels_across` does."""
         return pixels_across(size, self.res_m) if self.res_m is not None else self.size_px or 0
 
     def step(self, size: float) -> float:
@@ -111,7 +109,7 @@ class ArraySpec(FileNumbers):
 
     @model_validator(mode="after")
     def _nodata_fits(self) -> Self:
-        self.check_numbers(self.bands, self.role, self.dtype, self.nodata)
+        self.check_numbers(self.bands, self.role, self.dtype, self.nodata, self.unit)
         with np.errstate(over="ignore", invalid="ignore"):
             held = float(np.float64(self.nodata).astype(self.dtype))
         if not np.isfinite(held) or (self.dtype != "float32" and held != self.nodata):
@@ -119,13 +117,6 @@ class ArraySpec(FileNumbers):
         if len(set(self.bands)) != len(self.bands):
             raise ValueError(f"bands named twice: {self.bands}")
         return self
-
-
-class MaskLegend(StrictTable):
-    """What a mask's codes are called, for people."""
-
-    title: str
-    codes: list[ClassSpec] = Field(min_length=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +256,10 @@ class Kind(StrictTable, ABC):
     """Whether it can take pixels from where relief has displaced them."""
     composes: ClassVar[bool] = False
     """Whether its pixels are measured values on a grid, which those of other scenes may be put together with."""
+    holds_shapes: ClassVar[bool] = False
+    """Whether its files hold shapes, of which pixels are made."""
+    has_heights: ClassVar[bool] = False
+    """Whether its first band is heights, metres."""
     keeps_gaps: ClassVar[bool] = False
     """Whether gaps are in its nature: a patch with few valid pixels, or none, is told and not refused."""
 
@@ -314,10 +309,6 @@ class Kind(StrictTable, ABC):
         return None
 
 
-CODE_SETS = ("clear", "doubtful", "snow", "cloudy", "invalid")
-"""Keys of a source that say what the codes of its mask are."""
-
-
 class SourceSpec(StrictTable):
     """One kind of pixels."""
 
@@ -342,6 +333,8 @@ class SourceSpec(StrictTable):
     """Codes that are no valid pixel; the mask's nodata is among them."""
     legend: MaskLegend | None = Field(default=None, exclude=True)
     """What its mask and the codes in it are called and how they are drawn; by the five sets where left out. In no dump."""
+    angles: bool = Field(default=False, exclude_if=lambda value: not value)
+    """Whether where sun and satellite stood, and which satellite it was, are facts of its patches (`recipe/angles.py`)."""
     licence: str
     comment: str = ""
     """What who uses its pixels must know, in a sentence or two: it stands beside them in cubes."""
@@ -361,28 +354,15 @@ class SourceSpec(StrictTable):
         bands = [b for a in self.arrays for b in a.bands]
         if len(set(bands)) != len(bands):
             raise ValueError(f"bands named twice: {sorted({b for b in bands if bands.count(b) > 1})}")
-        self._check_codes()
+        check_codes(self.mask_codes, None if self.mask is None else self.mask.nodata, self.invalid)
         for form in self.catalogs.values():
-            form.check_bands(bands)
+            form.check_bands(self.files_of(self.arrays))
         self.pick.check(self)
         self.kind.check(self)
         codes = [c.code for c in self.legend.codes] if self.legend else self.mask_codes
         if sorted(codes) != sorted(self.mask_codes):
             raise ValueError(f"[legend] names the codes {sorted(codes)}; the mask's are {sorted(self.mask_codes)}")
         return self
-
-    def _check_codes(self) -> None:
-        """Passes where each code that the mask may hold is in one set."""
-        if twice := sorted({c for c in self.mask_codes if self.mask_codes.count(c) > 1}):
-            raise ValueError(
-                f"codes {twice} are in two of {', '.join(CODE_SETS)}, or twice in one: each belongs to one"
-            )
-        if self.mask is None:
-            if self.mask_codes:
-                raise ValueError(f"{', '.join(CODE_SETS)} are codes of an array with role 'mask', which is not there")
-            return
-        if self.mask.nodata not in self.invalid:
-            raise ValueError(f"the mask's nodata {self.mask.nodata:g} is not among the 'invalid' codes {self.invalid}")
 
     @model_validator(mode="after")
     def _bands_are_named_once(self) -> Self:
@@ -397,6 +377,10 @@ class SourceSpec(StrictTable):
     def band(self, band: str) -> BandSpec:
         """What one of its bands is."""
         return self.bands.get(band) or BandSpec(name=f"{self.name}.{band.lower()}")
+
+    def files_of(self, arrays: Sequence[ArraySpec]) -> list[str]:
+        """Bands of which files are read where some of its arrays are wanted."""
+        return [b for a in arrays for b in a.bands]
 
     def values(self, band: str) -> Values:
         """What the numbers in files of one of its bands mean; of what else is read beside bands what they are."""

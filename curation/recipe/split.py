@@ -35,6 +35,11 @@ class SplitRule(StrictTable, ABC):
         """What of a location it looks at that not every location has: its region, or columns of the file of places."""
         return ()
 
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What of a location's patches it looks at, source and fact, which is text: they are known once these are built."""
+        return ()
+
     @abstractmethod
     def check(self, recipe: Any) -> None:
         """Passes where a `Recipe`, whose file imports this one, has what the rule wants. Raises ValueError otherwise."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from curation.errors import ConfigError
+from curation.recipe.derived import Input
+from curation.recipe.places import PlacesSpec
 from curation.recipe.schema import UseSpec
 from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.units import scale_of
 
 
 def called(spec: SourceSpec, name: str, known: Sequence[str], path: Path) -> SourceSpec:
@@ -29,11 +32,11 @@ def called(spec: SourceSpec, name: str, known: Sequence[str], path: Path) -> Sou
         return spec
     if name in known:
         raise ConfigError(f"{path}: [sources.{name}] of = {spec.name!r}: {name!r} is another source; call it otherwise")
-    return _varied(spec, {"name": name}, path)
+    return varied(spec, {"name": name}, path)
 
 
 def picked(spec: SourceSpec, use: UseSpec, path: Path) -> SourceSpec:
-    """The source with the pick that the recipe says, checked as that of its file is; as it is where the recipe says none.
+    """The source with the pick and the facts that the recipe says, checked as its file is; as it is where that says none.
 
     Args:
         spec: the source, as its file says it or as this gave it.
@@ -43,16 +46,46 @@ def picked(spec: SourceSpec, use: UseSpec, path: Path) -> SourceSpec:
     Raises:
         ConfigError: there is no such pick, it has no such key, or it wants what the source has not.
     """
-    if use.pick is None:
+    said = own_keys(use)
+    return varied(spec, said, path) if said else spec
+
+
+def own_keys(use: UseSpec) -> dict[str, Any]:
+    """Keys of the source's own that a recipe says otherwise."""
+    return {key: value for key in ("pick", "angles") if (value := getattr(use, key)) is not None}
+
+
+def placed(spec: SourceSpec, places: PlacesSpec, path: Path) -> SourceSpec:
+    """The source with the file of places as its own, where it is made of that; as it is otherwise.
+
+    Raises:
+        ConfigError: the recipe has no file of places whose shapes are no footprints.
+    """
+    forms = {name: form for name, form in spec.catalogs.items() if form.file is not None and form.file.of_places}
+    if not forms:
         return spec
-    return _varied(spec, {"pick": use.pick}, path)
+    if places.file is None or places.shapes is None:
+        raise ConfigError(
+            f"{path}: [sources.{spec.name}] is made of the shapes of places: expected [places] file, with shapes = 'centre' "
+            "or 'cover'; footprints have no other shape, and points have none: leave it out"
+        )
+    made = {}
+    for name, form in forms.items():
+        assert form.file is not None
+        its = {"folder": places.file, "layer": places.layer}
+        made[name] = form.model_copy(update={"file": form.file.model_copy(update=its)})
+    return spec.model_copy(update={"catalogs": spec.catalogs | made})
 
 
-def _varied(spec: SourceSpec, changes: dict[str, Any], path: Path) -> SourceSpec:
-    """The source with other keys, checked as its file is."""
+def varied(spec: SourceSpec, changes: dict[str, Any], path: Path, made: type[SourceSpec] | None = None) -> SourceSpec:
+    """The source with other keys, of a class of its own where `made` is said, checked as its file is.
+
+    Raises:
+        ConfigError: it cannot be such a source; the recipe's `path` is told.
+    """
     own = {name: getattr(spec, name) for name in type(spec).model_fields}
     try:
-        return type(spec).model_validate(own | changes)
+        return (made or type(spec)).model_validate(own | changes)
     except ValidationError as err:
         raise ConfigError("; ".join(f"{path}: {_where(spec.name, e)}" for e in err.errors())) from err
 
@@ -136,3 +169,44 @@ def arrays_of(spec: SourceSpec, use: UseSpec, path: Path) -> dict[str, ArraySpec
 def _kind(array: ArraySpec) -> dict[str, Any]:
     """All that bands of one array have in common."""
     return array.model_dump(exclude={"bands", "res_m", "size_px"})
+
+
+def inputs(
+    specs: Mapping[str, SourceSpec],
+    arrays: Mapping[str, Mapping[str, ArraySpec]],
+    size: float,
+    seasons_of: Callable[[str], Sequence[str]],
+    level: str,
+) -> list[Input]:
+    """All bands of measured values that samples have of a level's sources, from which others may be calculated.
+
+    Args:
+        specs: its sources.
+        arrays: source → name → array, as cubes have it.
+        size: side of its footprints, in units of their CRS.
+        seasons_of: the seasons of a source.
+        level: what it is called.
+    """
+    return [
+        Input(
+            band=spec.band(band).name,
+            source=spec.name,
+            array=name,
+            number=number,
+            level=level,
+            seasons=() if spec.timeless else tuple(seasons_of(spec.name)),
+            pixel=array.pixel,
+            res_m=array.res_m,
+            px=array.px(size),
+            scale=scale_of(array),
+            nodata=array.nodata,
+            steps=spec.pick.most_steps,
+            has_heights=spec.kind.has_heights,
+            tells_sun=spec.angles,
+            licence=spec.licence,
+        )
+        for spec in specs.values()
+        for name, array in arrays[spec.name].items()
+        if array.is_data
+        for number, band in enumerate(array.bands)
+    ]

@@ -6,6 +6,7 @@ sets a pixel is of. From then on it is a mask like any other.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -24,6 +25,9 @@ PRECEDENCE = ("invalid", "cloudy", "snow", "doubtful", "clear")
 """A pixel that rules of several sets hold of is of the first of these."""
 
 MOST_BITS = 32
+
+_TIMES = re.compile(r"\s*×\s*([0-9]+(?:\.[0-9]+)?)$")
+"""How units end of what is stored a number of times: `reflectance × 10000`."""
 
 
 class BitRule(StrictTable):
@@ -224,6 +228,9 @@ class FileNumbers(StrictTable):
     limits: LimitSets | None = _of_files()
     """Of a mask that holds a probability and no codes, likewise."""
 
+    times: float | None = Field(default=None, gt=0, exclude_if=lambda value: value is None)
+    """How many times what was measured is stored, where `unit` does not end with it."""
+
     @property
     def says_of_files(self) -> bool:
         """Whether it says any of this."""
@@ -235,8 +242,10 @@ class FileNumbers(StrictTable):
         missing = tuple(map(float, self.file_nodata or ()))
         return Values(1.0 if scale is None else scale, offset or 0.0, missing, self.bits or self.limits)
 
-    def check_numbers(self, bands: Sequence[str], role: str, dtype: str, nodata: float) -> None:
+    def check_numbers(self, bands: Sequence[str], role: str, dtype: str, nodata: float, unit: str) -> None:
         """Passes where it goes with the rest of the array. Raises ValueError otherwise."""
+        if self.times is not None and _TIMES.search(unit):
+            raise ValueError(f"times: unit {unit!r} says it; leave one of them out")
         for name, value in (("scale", self.scale), ("offset", self.offset)):
             if isinstance(value, dict) and (unknown := sorted(set(value) - set(bands))):
                 raise ValueError(f"{name}: no band {unknown} in the array; it has {list(bands)}")
@@ -253,6 +262,19 @@ class FileNumbers(StrictTable):
                 "'bits' and 'limits' are of an array of one band with role 'mask', dtype 'uint8' and nodata 0: it holds "
                 f"{', '.join(f'{code} {name}' for name, code in CODE_OF.items())}"
             )
+
+
+def stored_times(array: FileNumbers, unit: str) -> tuple[float, str]:
+    """How many times what was measured is stored in an array, and its own unit: 10000 and `reflectance`; 1 where not said.
+
+    Args:
+        array: which says so by `times`.
+        unit: the array's, which may end with it instead: `reflectance × 10000`.
+    """
+    found = _TIMES.search(unit)
+    if array.times is not None or found is None:
+        return array.times or 1.0, unit
+    return float(found[1]), unit[: found.start()]
 
 
 def with_codes(source: Any) -> Any:

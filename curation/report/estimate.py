@@ -19,6 +19,7 @@ from curation.places.regions import Region
 from curation.read.image import COARSE_BLOCKS
 from curation.recipe import sourcefiles
 from curation.recipe.forms import CatalogForm
+from curation.recipe.masked import read_first
 from curation.recipe.sources import ArraySpec
 from curation.scenes import candidates
 from curation.store.ledger import Ledger, cube_names
@@ -67,13 +68,15 @@ def of_cube(run: Run, cube: Cube) -> Estimate:
         looked_at = sum(its.name == spec.name for its, _, _ in wanted) if todo and form and spec.pick.wants_clear else 0
         most = spec.pick.most_scenes(cube.dataset.recipe.quality)
         scenes += todo * max(most, MASKS_PER_PATCH if spec.mask else 1)
-        for array in cube.dataset.read[spec.name].values():
-            times = max(most, MASKS_PER_PATCH if array.is_mask else 1)
+        # What says masks is read of all candidates; whatever that is, the coarse look has the source's own bands and mask.
+        first = [(a, max(most, MASKS_PER_PATCH), a.is_mask) for a in read_first(spec)]
+        then = [(a, most, True) for a in cube.dataset.read[spec.name].values() if not a.is_mask]
+        for array, times, is_looked_at in [*first, *then]:
             windows = todo * len(array.bands) * times
             requests += windows * REQUESTS_PER_WINDOW
             block = _block_px(form, array)
             read += windows * _window_bytes(cube.dataset.recipe.grid.size, array, block)
-            if form and form.tiles_px and form.offset != "none":
+            if form and form.tiles_px and form.offset != "none" and is_looked_at:
                 # The coarse look at a scene, once: of JPEG 2000 there are no overviews, but whole tiles. A scene a search.
                 looks = looked_at * len(array.bands) * COARSE_BLOCKS
                 requests += looks

@@ -21,6 +21,7 @@ from curation.pack import meta
 from curation.pack.sides import TRAIN
 from curation.read import shift
 from curation.recipe.facts import FILL
+from curation.recipe.masked import MaskedSource
 from curation.recipe.sources import ArraySpec, SourceSpec
 from curation.report import charts, palette
 from curation.report.survey import Measured, Survey
@@ -228,7 +229,8 @@ def quality(survey: Survey) -> list[Measure]:
     rules = survey.dataset.recipe.quality
     out: list[Measure] = []
     for spec in survey.dataset.specs.values():
-        for number in spec.pick.measured(spec.name, rules):
+        masks = spec.compared() if isinstance(spec, MaskedSource) else []
+        for number in [*spec.pick.measured(spec.name, rules), *masks]:
             out += _measure(survey, spec, number.title, _fact(number.fact, number.times))
         out += _shift(survey, spec)
     return out

@@ -109,6 +109,7 @@ def _drawn(dataset: Dataset, survey: Survey, index: Index | None, dropped: list[
         "sources": _sources(dataset),
         "slabs": (survey.slabs_read, survey.slabs_in_ledgers),
         "help": _help,
+        "left_out": survey.left_out,
         "damage": list(survey.damage),  # last: all that was read above has found what is damaged
     }
     for line in survey.damage:

@@ -264,11 +264,13 @@ def _plain(spec: SourceSpec, band: str, array: ArraySpec, plane: NDArray[Any], b
     values = _shrunk(plane, array.nodata, by)
     valid = values[np.isfinite(values)]
     low, high = np.percentile(valid, [2, 98]).tolist() if valid.size else (0.0, 1.0)
+    span = f"{low:.4g}" if low == high else f"{low:.4g}…{high:.4g}"
     high = max(high, low + max(1e-3 * abs(low), 1e-9))
     colours = images.FIELD if array.res_m is None else images.GREY
     image = images.shaded(values, (low, high), colours)
-    detail = f"{low:.4g}…{high:.4g} {array.unit}{_reduced(by)}"
-    return Panel(spec.title, f"{spec.name} {band}", detail, array.label, image, scale=(colours, low, high, array.unit))
+    unit = "" if array.unit == "1" else array.unit  # of counts and ratios; CF has it so
+    detail = f"{span} {unit}".rstrip() + _reduced(by)
+    return Panel(spec.title, f"{spec.name} {band}", detail, array.label, image, scale=(colours, low, high, unit))
 
 
 def _span(limits: tuple[float, float]) -> str:

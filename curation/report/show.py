@@ -76,7 +76,7 @@ def _split(dataset: Dataset, store: Store, cube: CubeContents, location: str) ->
 
     def places() -> Locations:
         """Those of all regions that are built: what is of one may lie near to what is of another."""
-        first = dict(reversed(cube_names(store)))
+        first = dict(reversed(contents.named(dataset, store)[0]))
         every = (contents.opened(dataset, store, *key).cube.locations for key in sorted(first.items()))
         return Locations.of({p.id: p for its in every for p in its}.values())
 
@@ -200,6 +200,16 @@ def _span(short: str, values: NDArray[Any]) -> str:
     return " to ".join(dict.fromkeys(lines))
 
 
+def _of_class(name: str, short: str, value: float) -> tuple[str, str]:
+    """What is measured of one class: its share, or else what the fact's own name says."""
+    name = name.replace("_", " ")
+    return (
+        (name, f"{100 * value:.1f} %")
+        if short == "fraction"
+        else (f"{name}, {short.replace('_', ' ')}", f"{value:.4g}")
+    )
+
+
 def _class_rows(spec: SourceSpec, facts: dict[str, Any]) -> list[tuple[str, str]]:
     out, classes = [], [c.name for c in spec.kind.legend]
     steps = None if spec.pick.most_steps is None else facts.get(f"{spec.name}_steps")
@@ -212,9 +222,7 @@ def _class_rows(spec: SourceSpec, facts: dict[str, Any]) -> list[tuple[str, str]
         if isinstance(value, np.ndarray) and steps is not None:
             out += [(short.replace("_", " "), _span(short, value[:steps]))] if steps > 0 else []
         elif isinstance(value, np.ndarray):
-            out += [
-                (n.replace("_", " "), f"{100 * v:.1f} %") for n, v in zip(classes, value.tolist(), strict=True) if v
-            ]
+            out += [_of_class(n, short, v) for n, v in zip(classes, value.tolist(), strict=True) if v]
         elif short == "time":
             out.append(("time", iso(dt.datetime.fromtimestamp(value, dt.UTC).replace(microsecond=0))))
         else:

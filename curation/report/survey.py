@@ -6,6 +6,7 @@ Damage is kept beside what was read: whoever draws must name it.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +23,9 @@ from curation.format.index import Index
 from curation.format.target import TargetEntry
 from curation.model import STATIC, Location
 from curation.outcomes import PENDING, PatchOutcome, Status
-from curation.pack import meta, pack, targets
+from curation.pack import meta, targets
 from curation.pack import split as splits
+from curation.pack.facts import READ_THREADS
 from curation.pack.labels import imported as imported_labels
 from curation.pack.labels import known
 from curation.pack.labels.imported import Imported
@@ -33,9 +35,10 @@ from curation.places import parquet
 from curation.places.locations import Locations
 from curation.recipe.dataset import Dataset
 from curation.store import paths
-from curation.store.ledger import cube_names
 from curation.store.objects import Store
 from curation.work.progress import Counting
+
+log = logging.getLogger(__name__)
 
 MAX_SLABS = 256
 """Slabs per cube whose facts are read: on an object store each is some forty objects."""
@@ -61,6 +64,8 @@ class Survey:
     """(region, season) → cube, those that could be opened."""
     damage: dict[str, None] = field(default_factory=dict)
     """What is not as recorded, one line each, in the order found."""
+    left_out: tuple[str, ...] = ()
+    """Of cubes of seasons that the recipe has not, which are not among them: a line each."""
     slabs_read: int = 0
     slabs_in_ledgers: int = 0
     facts: dict[tuple[str, str, int], list[dict[str, Any]] | None] = field(default_factory=dict)
@@ -218,13 +223,15 @@ def survey(dataset: Dataset, store: Store) -> Survey:
     Raises:
         ConfigError: nothing is built there, or it was built by another recipe.
     """
-    names = cube_names(store)
+    names, others = contents.named(dataset, store)
     if not names:
         raise ConfigError(
             f"{store.where('')}: nothing of {dataset.name!r} is built there; build it with "
             f"`curate --dataset {dataset.path} --root …`, or give the --root it was built into"
         )
-    found = Survey(dataset, store, {})
+    for line in others:
+        log.warning("left out: %s", line)
+    found = Survey(dataset, store, {}, left_out=tuple(others))
     for region, season in names:
         try:
             found.cubes[region, season] = contents.opened(dataset, store, region, season)
@@ -243,7 +250,7 @@ def survey(dataset: Dataset, store: Store) -> Survey:
             for i in np.unique(np.linspace(0, len(slabs) - 1, min(len(slabs), MAX_SLABS)).astype(int))
         ]
     found.slabs_read = len(todo)
-    with ThreadPoolExecutor(pack.READ_THREADS) as pool, Counting("report: facts", len(todo), "slab") as count:
+    with ThreadPoolExecutor(READ_THREADS) as pool, Counting("report: facts", len(todo), "slab") as count:
         for (cube, slab), rows in zip(todo, pool.map(lambda job: found._read(*job), todo), strict=True):
             found.facts[cube.cube.folder, cube.cube.season, slab] = rows
             count.step()

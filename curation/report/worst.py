@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import logging
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,20 +19,21 @@ from curation.errors import ConfigError, DamageError
 from curation.errors.words import did_you_mean
 from curation.model import Location
 from curation.outcomes import Status
-from curation.pack import pack
+from curation.pack.facts import READ_THREADS
 from curation.recipe import exclude
 from curation.recipe.dataset import Dataset
 from curation.recipe.facts import FILL, Fact
 from curation.report import contact_sheet, page, panels
 from curation.report.contact_sheet import SheetColumn
 from curation.store import paths
-from curation.store.ledger import cube_names
 from curation.store.objects import Store
 from curation.work.progress import Counting
 
+log = logging.getLogger(__name__)
+
 ALL = "all"
 
-MORE_IS_BETTER = ("clear_fraction", "valid_fraction", "fraction_valid", "shift_peak")
+MORE_IS_BETTER = ("clear_fraction", "valid_fraction", "fraction_valid", "shift_peak", "mask_agreement")
 """Facts of which the lowest are the worst, by what their names end in; of all others those that are furthest from zero."""
 
 
@@ -125,7 +127,9 @@ def write(dataset: Dataset, store: Store, by: str, count: int, region: str, seas
 
 
 def _opened(dataset: Dataset, store: Store, region: str, season: str, damage: dict[str, None]) -> list[CubeContents]:
-    names = cube_names(store)
+    names, others = contents.named(dataset, store)
+    for line in others:
+        log.warning("left out: %s", line)
     if not names:
         raise ConfigError(
             f"{store.where('')}: nothing of {dataset.name!r} is built there; build it, or give its --root"
@@ -183,7 +187,7 @@ def _values(cubes: Sequence[CubeContents], fact: Fact, damage: dict[str, None], 
         except DamageError as err:
             return err
 
-    with ThreadPoolExecutor(pack.READ_THREADS) as pool, Counting("worst: facts", len(todo), "slab") as count:
+    with ThreadPoolExecutor(READ_THREADS) as pool, Counting("worst: facts", len(todo), "slab") as count:
         for (its, slab), rows in zip(todo, pool.map(read, todo), strict=True):
             count.step()
             if isinstance(rows, DamageError):

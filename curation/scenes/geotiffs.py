@@ -1,7 +1,7 @@
-"""A catalog that is a folder of GeoTIFFs without any STAC: each scene's item is made from what its files say.
+"""A catalog that is a folder of GeoTIFFs, or of vector files, without any STAC: items are made from what files say.
 
 Which files are a scene, and of which band and time each is, the source's form says by the names of files (`FileForm`). Where
-its pixels are the file itself says, and when it was taken: its name, a file of JSON beside it, or its tag DateTime.
+its pixels or shapes are the file itself says; and when it was taken its name, a file of JSON beside it, or its tag DateTime.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import datetime as dt
 import json
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,15 +19,17 @@ import numpy as np
 import shapely
 from affine import Affine
 from pyproj.exceptions import ProjError
+from shapely.geometry.base import BaseGeometry
 
 from curation.errors import ReadError
 from curation.errors.causes import one_line
 from curation.errors.words import counted
 from curation.model import iso, parse_time
 from curation.places import grid
+from curation.read import shapes
 from curation.read.raster import Raster
 from curation.read.reader import Asset, Reader
-from curation.recipe.catalogs import geotiffs
+from curation.recipe.folders import geotiffs, vectors
 from curation.recipe.forms import FileForm
 from curation.scenes.items import Unreadable
 from curation.scenes.itemtable import Item
@@ -51,23 +53,29 @@ MOST_SIDECAR_BYTES = 2**24
 
 
 class GeoTiffs:
-    """A folder of GeoTIFFs, opened: items of whatever source its form says how files are called of."""
+    """A folder of such files, opened: items of whatever source its form says how files are called of."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._names = [p.relative_to(folder).as_posix() for p in geotiffs(folder)]
+        self._folder = folder.parent if folder.is_file() else folder
+        self._only = [folder] if folder.is_file() else None
 
-    def batches(self, form: FileForm, keys: Sequence[str], *, timeless: bool) -> Iterator[Sequence[Item | Unreadable]]:
+    def batches(
+        self, form: FileForm, keys: Sequence[str], *, timeless: bool, of_shapes: bool = False
+    ) -> Iterator[Sequence[Item | Unreadable]]:
         """The item of each scene, or why it is none, in order of id.
 
         Args:
             form: how the source's files are called.
             keys: assets that are asked for: of scenes in one file each is that file.
             timeless: whether nothing is asked of its time.
+            of_shapes: whether the source's are vector files.
         """
+        files_ = self._only or (vectors if of_shapes else geotiffs)(self._folder)
+        names = [p.relative_to(self._folder).as_posix() for p in files_]
+        look = _shapes if of_shapes else _header
         scenes: dict[str, list[tuple[str, re.Match[str]]]] = {}
         others = []
-        for name in self._names:
+        for name in names:
             if (match := re.search(form.pattern, name)) is None:
                 others.append(name)
             else:
@@ -76,7 +84,7 @@ class GeoTiffs:
             log.warning("catalog %s: none of its %s is called as %r says (such as %s): no scene of the source is found",
                         self._folder, counted(len(others), "file"), form.pattern, others[0])  # fmt: skip
         for name, files in sorted(scenes.items()):
-            yield [self._item(name, files, form, keys, timeless=timeless)]
+            yield [self._item(name, files, form, keys, look, timeless=timeless)]
 
     def _item(
         self,
@@ -84,6 +92,7 @@ class GeoTiffs:
         files: Sequence[tuple[str, re.Match[str]]],
         form: FileForm,
         keys: Sequence[str],
+        look: Callable[[Path, Sequence[str]], _Said],
         *,
         timeless: bool,
     ) -> Item | Unreadable:
@@ -93,8 +102,7 @@ class GeoTiffs:
             assets = _assets(files, keys)
             stated = self._beside(name, first)
             named = {k: v for k, v in match.groupdict().items() if v is not None and k not in ("id", "band", "time")}
-            with Reader(str(self._folder), folders=()) as reader:
-                tagged, epsg, covers = reader.opened(Asset(quote(first), "none"), _header)
+            tagged, epsg, covers = look(self._folder, [file for file, _ in files])
             time = _time(match, form, stated.get("properties", {}), tagged)
             if time is None and not timeless:
                 raise ReadError(
@@ -152,11 +160,33 @@ def outline(transform: Affine, width: int, height: int, crs: Any) -> shapely.Pol
     return shapely.Polygon(np.column_stack([lon, lat]))
 
 
-def _header(raster: Raster) -> tuple[str, int | None, shapely.Polygon]:
-    """Its tag DateTime, its EPSG code and its outline."""
-    if raster.crs is None:
-        raise ReadError(f"{raster.href}: states no CRS, so where its pixels are is not known")
-    return raster.tagged_time, raster.epsg, outline(raster.transform, raster.width, raster.height, raster.crs)
+_Said = tuple[str, int | None, BaseGeometry]
+"""Of a scene's files: the tag DateTime, the EPSG code and the outline."""
+
+
+def _header(folder: Path, names: Sequence[str]) -> _Said:
+    """What the first of some GeoTIFFs says."""
+
+    def said(raster: Raster) -> _Said:
+        if raster.crs is None:
+            raise ReadError(f"{raster.href}: states no CRS, so where its pixels are is not known")
+        return raster.tagged_time, raster.epsg, outline(raster.transform, raster.width, raster.height, raster.crs)
+
+    with Reader(str(folder), folders=()) as reader:
+        return reader.opened(Asset(quote(names[0]), "none"), said)
+
+
+def _shapes(folder: Path, names: Sequence[str]) -> _Said:
+    """What vector files say together, of all of their layers that have shapes."""
+    layers = [layer for name in names for layer in shapes.every(folder / name)]
+    boxes = [
+        outline(Affine(east - west, 0, west, 0, south - north, north), 1, 1, layer.crs)
+        for layer in layers
+        for west, south, east, north in shapes.extent(layer)
+    ]
+    if not boxes:
+        raise ReadError(f"{', '.join(names)}: no shapes at all, so where it lies is not known; leave the file out")
+    return "", None, shapely.MultiPolygon(boxes)
 
 
 def _id(match: re.Match[str]) -> str:

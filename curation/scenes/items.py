@@ -18,6 +18,7 @@ from curation.errors.causes import one_line
 from curation.errors.printable import shown, unsigned
 from curation.model import Scene, Window, iso, parse_time
 from curation.read import media, radiometry, versions
+from curation.recipe import angles
 from curation.recipe.catalogs import Catalog
 from curation.recipe.forms import CatalogForm
 from curation.recipe.sources import SourceSpec
@@ -364,8 +365,11 @@ def _scene(item: dict[str, Any], spec: SourceSpec, bands: Sequence[str], form: C
         tile=_spelt("tile", named.get("tile"), spelling.tile),
         datatake=_spelt("datatake", named.get("datatake"), spelling.datatake),
         version=_spelt("version", named.get("version"), versions.dotted),
+        event=_text("event", named.get("event")),
+        image=_text("image", named.get("image")),
         orbit=_whole("orbit", named.get("orbit"), LAST_ORBIT),
         mode=_spelt("mode", named.get("mode"), spelling.mode),
+        angles=angles.read(properties) if spec.angles else None,
     )
 
 

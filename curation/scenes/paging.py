@@ -15,6 +15,7 @@ from curation.errors import CurationError
 from curation.errors.printable import shown
 from curation.model import Window
 from curation.scenes.items import name_of
+from curation.scenes.session import PACKINGS
 
 log = logging.getLogger(__name__)
 
@@ -169,12 +170,17 @@ def body_of(response: requests.Response) -> bytes:
     """The decoded body of an answer that is read as it comes.
 
     Raises:
-        EndlessError: it is larger than any that was asked for, or packed several times over.
+        EndlessError: it is larger than any that was asked for, packed several times over, or otherwise than asked for.
     """
     packed = response.headers.get("Content-Encoding", "")
     if "," in packed:
         response.close()
         raise EndlessError(f"the answer is packed several times over ({shown(packed)}), expected once")
+    if packed.strip().lower() not in ("", "identity", "x-gzip", *PACKINGS):
+        response.close()
+        raise EndlessError(
+            f"the answer is packed as {shown(packed)}, expected {' or '.join(PACKINGS)}, as was asked for"
+        )
     pieces, size = [], 0
     for piece in response.iter_content(_PIECE):
         size += len(piece)

@@ -244,7 +244,7 @@ def in_acquisitions(scenes: Iterable[Scene], location: Location) -> list[list[Sc
     """
     groups: list[list[Scene]] = []
     for scene in sorted(scenes, key=lambda s: (s.time, s.id)):
-        its = next((group for group in reversed(groups) if _at_once(group[0], scene)), None)
+        its = next((group for group in reversed(groups) if at_once(group[0], scene)), None)
         if its is None:
             groups.append([scene])
         else:
@@ -252,7 +252,7 @@ def in_acquisitions(scenes: Iterable[Scene], location: Location) -> list[list[Sc
     return [sorted(group, key=lambda s: (s.epsg != location.epsg, s.time, s.id)) for group in groups]
 
 
-def _at_once(one: Scene, other: Scene) -> bool:
+def at_once(one: Scene, other: Scene) -> bool:
     """Whether two scenes, whose times are near, are of one acquisition."""
     if one.platform != other.platform or gap_days(one, other.time) > DATATAKE_DAYS:
         return False
@@ -277,7 +277,7 @@ def by_acquisition(scenes: Sequence[Scene], location: Location, window: Window) 
     groups = []
     while left:
         first = left[0]
-        pieces = [s for s in left if s is first or _at_once(first, s)]
+        pieces = [s for s in left if s is first or at_once(first, s)]
         left = [s for s in left if not any(s is p for p in pieces)]
         groups.append([first] if covers[first] else [s for s in pieces if s.offset_dn == first.offset_dn])
     return groups
@@ -362,6 +362,12 @@ def same_acquisition(scenes: Sequence[Scene], of: Scene) -> list[Scene]:
 
 
 def _is_of(scene: Scene, its: Acquisition, of: Scene, image: Acquisition) -> bool:
+    """Whether a scene of one source is of the image of another's.
+
+    Not the rule of `_at_once`, which compares scenes of one source: these name their acquisition and platform alike, so that
+    what one lacks its time decides, and any two tiles are of one. Here one may be a map that states no platform, a time
+    minutes from the image's, or the start of the datatake alone; and where it names a tile, it must be the image's.
+    """
     if scene.datatake is not None and of.datatake is not None:
         return scene.datatake == of.datatake
     if its.start is None and image.start is None:

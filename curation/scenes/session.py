@@ -22,6 +22,9 @@ from curation.store import trust
 REACH_S = 5.0
 """Within so much a name is looked up, and a connection is made, before a catalog is asked for the first time."""
 
+PACKINGS = ("gzip", "deflate")
+"""How an answer may be packed: of others (Brotli, Zstandard) older versions of urllib3 unpack a piece to any size."""
+
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -44,6 +47,7 @@ class ExplicitSession(requests.Session):
 
     def __init__(self, retry: Retry, auth: requests.auth.AuthBase | None = None, **pool: Any) -> None:
         super().__init__()
+        self.headers["Accept-Encoding"] = ", ".join(PACKINGS)
         self.auth = auth or _as_it_is  # where there is none, requests looks for a netrc file
         for scheme in _PORTS:
             self.mount(f"{scheme}://", _Adapter(max_retries=_NoRetryOfDistrust.of(retry), **pool))

@@ -260,17 +260,12 @@ class _Cells:
         return [int(n) for n in numbers if n >= 0]
 
 
-def _on_disk() -> contextlib.AbstractContextManager[None]:
-    """Tells a want of room for temporary files as what it is. Raises StorageError."""
-    return full.needed(f"folder of temporary files {tempfile.gettempdir()} (TMPDIR)")
-
-
 class _Sorted:
     """What many queries found, on disk: each scene once, and which queries it answers. Gone when it is left."""
 
     def __enter__(self) -> _Sorted:
         with contextlib.ExitStack() as stack:
-            with _on_disk():
+            with full.temporary():
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="curation-search-"))
                 self._db = stack.enter_context(contextlib.closing(sqlite3.connect(Path(folder) / "found.sqlite")))
                 # It is thrown away: nothing need be safe from a crash.
@@ -291,7 +286,7 @@ class _Sorted:
             return
         scene = zlib.compress(json.dumps(made.to_json()).encode(), 1)
         reason = made.reason if isinstance(made, Unreadable) else None
-        with _on_disk():
+        with full.temporary():
             self._db.execute("INSERT INTO items VALUES (?, ?, ?, ?)", (self._count, name, reason, scene))
             self._db.executemany("INSERT INTO hits VALUES (?, ?)", [(q, self._count) for q in queries])
         self._count += 1
@@ -299,7 +294,7 @@ class _Sorted:
     def of_each(self, queries: int) -> Iterator[tuple[int, Found]]:
         """Each query's number, with what it found."""
         nothing = iter(range(queries))
-        with _on_disk():
+        with full.temporary():
             hits = self._db.execute("SELECT query, n FROM hits ORDER BY query, n")  # sorted on disk, too
         for query, rows in groupby(hits, key=lambda row: int(row[0])):
             for n in nothing:
@@ -369,7 +364,7 @@ def _batches(
     if not isinstance(part, GeoTiffs):
         yield from part.batches(form.collection, keys, window, whole)
     elif form.file is not None:
-        yield from part.batches(form.file, keys, timeless=spec.timeless)
+        yield from part.batches(form.file, keys, timeless=spec.timeless, of_shapes=spec.kind.holds_shapes)
 
 
 def _shape(geometry: Any) -> shapely.Geometry | None:

@@ -19,7 +19,9 @@ SQUARE = r"[0-9]{1,2}[C-HJ-NP-X][A-HJ-NP-Z]{2}"
 _TILE = re.compile(rf"(?:MGRS-)?T?({SQUARE})")
 """`32ULC`, `T32ULC` (as products are named), `MGRS-5VML` (STAC extension `grid`)."""
 
-_EPSG = re.compile(r"(?:.*\bEPSG[:/]+(?:[^:/]*[:/]+)?)?(\d{4,6})(?:\.0+)?(?:\+\d+)?/?", re.ASCII | re.IGNORECASE)
+_EPSG = re.compile(
+    r"(?:.*\bEPSG(?:\.xml)?[:/# ]+(?:[^:/]*[:/]+)?)?(\d{4,6})(?:\.0+)?(?:\+\d+)?/?", re.ASCII | re.IGNORECASE
+)
 """`32632`, `EPSG:32632`, `urn:ogc:def:crs:EPSG::32632`, `http://www.opengis.net/def/crs/EPSG/0/32632`; of a compound CRS
 (`EPSG:32632+5773`) its horizontal part."""
 

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,24 @@ def needed(where: str | Path, then: str = AGAIN) -> Iterator[None]:
         if (err.sqlite_errorcode & 0xFF) not in _FULL:
             raise
         raise StorageError(f"{where}: {err}: make room there, or choose another folder, {then}") from err
+
+
+@contextlib.contextmanager
+def temporary(then: str = AGAIN) -> Iterator[None]:
+    """As `needed`, of the folder that temporary files go to.
+
+    Raises:
+        StorageError: it cannot be written, or there is none that can (a container whose root is read-only).
+    """
+    try:
+        folder = tempfile.gettempdir()
+    except FileNotFoundError as err:
+        said = str(err.strerror).removeprefix("No usable temporary directory found in ")
+        raise StorageError(
+            f"no folder for temporary files can be written (of {said}): name one that can in TMPDIR, {then}"
+        ) from err
+    with needed(f"folder of temporary files {folder} (TMPDIR)", then):
+        yield
 
 
 @dataclass(frozen=True, slots=True)

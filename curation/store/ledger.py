@@ -57,19 +57,19 @@ class _Line:
 class _Records(Mapping[int, SlabRecord]):
     """Slab → its last record, read again from the ledger when it is asked for."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, ledger: Ledger, lines: Mapping[int, _Line]) -> None:
+        self._ledger, self._lines = ledger, lines
 
     def __getitem__(self, slab: int) -> SlabRecord:
-        line = self._ledger.lines[slab]
+        line = self._lines[slab]
         with self._ledger.as_damage(line.segment):
             return decoded(json.loads(self._ledger.segment(line.segment)[1 + line.number]))
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._ledger.lines)
+        return iter(self._lines)
 
     def __len__(self) -> int:
-        return len(self._ledger.lines)
+        return len(self._lines)
 
 
 AT_ONCE = 32
@@ -86,11 +86,13 @@ class Ledger:
     binding: dict[str, Any] = field(default_factory=dict)
     """What the cube is: dataset, region, season and digests. Fixed by the first segment."""
     cube_objects: tuple[StoredObject, ...] = ()
-    """The cube's own objects, written at its creation, and again when it was given more locations."""
-    cube_locations: Any = None
-    """The locations that it had then, as `binding` has them."""
+    """The cube's own objects, written at its creation, and again when it was given more locations or sources."""
+    cube_binding: dict[str, Any] = field(default_factory=dict)
+    """What `binding` was then."""
     lines: dict[int, _Line] = field(default_factory=dict)
     """Slab → where its last record stands."""
+    outgrown: dict[int, _Line] = field(default_factory=dict)
+    """Likewise, of slabs that were recorded before the cube was given more sources, and not since: they lack these."""
     heads: list[bytes] = field(default_factory=list)
     """sha256 of each segment."""
     writer: Writer | None = None
@@ -128,7 +130,12 @@ class Ledger:
         Raises:
             DamageError: on access, where the segment is not what it was at replay.
         """
-        return _Records(self)
+        return _Records(self, self.lines)
+
+    @property
+    def before(self) -> Mapping[int, SlabRecord]:
+        """Slab → its last record, of those that are outgrown. Raises as `slabs` does."""
+        return _Records(self, self.outgrown)
 
     @property
     def segments(self) -> int:
@@ -142,28 +149,37 @@ class Ledger:
 
     @property
     def is_growing(self) -> bool:
-        """Whether the cube is given more locations, and what says so in it is not recorded yet.
+        """Whether the cube is given more locations or sources, and what says so in it is not recorded yet.
 
         Its own objects may be those of before, those to be, or some of both.
         """
-        return bool(self.cube_objects) and self.cube_locations != self.binding.get("locations")
+        return bool(self.cube_objects) and self.cube_binding != self.binding
 
     def check_whole(self) -> None:
         """Passes where the cube's own objects are those recorded, unless they are damaged.
 
         Raises:
-            DamageError: it was being given more locations when that was stopped.
+            DamageError: it was being given more locations or sources when that was stopped.
         """
         if self.is_growing:
             name, season = paths.cube_of(self.prefix)
             raise DamageError(
-                f"{self.store.where(paths.cube(name, season))}: is being given more locations: build it again with the same "
-                "command, which goes on with that"
+                f"{self.store.where(paths.cube(name, season))}: is being given more locations or sources: build it again "
+                "with the same command, which goes on with that"
             )
+
+    def outgrow(self) -> None:
+        """Takes the cube as one that has more sources from here on: what is recorded of its slabs lacks them."""
+        self.outgrown |= self.lines
+        self.lines = {}
 
     def settled(self, slab: int) -> int:
         """Patches of a slab that no build looks at again."""
         return self.lines[slab].settled if slab in self.lines else 0
+
+    def decided(self) -> int:
+        """Patches that something is recorded of, of outgrown slabs, too."""
+        return sum(sum(line.counts.values()) for line in (*self.lines.values(), *self.outgrown.values()))
 
     def counts(self, slabs: Iterable[int]) -> Counter[str]:
         """`PatchOutcome.label` → decided patches of some slabs."""
@@ -223,15 +239,20 @@ class Ledger:
                 "restore the segment"
             ) from err
 
-    def acquire(self, binding: dict[str, Any]) -> None:
+    def acquire(self, binding: dict[str, Any], *, more_sources: bool = False) -> None:
         """Makes this process the one that writes; from here on every other one is fenced.
 
         A cube may be given more locations: who says that these begin with those it has is `cubes.bound`.
 
+        Args:
+            binding: what the cube is from here on.
+            more_sources: whether that says so, too, of what pixels are built by: it was found to have more sources.
+
         Raises:
             ConfigError: the ledger is bound to something else (both values are told), or its writer is at work.
         """
-        known = {k: v for k, v in self.binding.items() if k == "locations" and self.segments}
+        may_be_others = ("locations", "pixels") if more_sources else ("locations",)
+        known = {k: v for k, v in self.binding.items() if k in may_be_others and self.segments}
         self.check(binding | known)
         if self.writer is not None and self.writer.alive():
             raise ConfigError(f"{self.store.where(self.prefix)}: is being written by {self.writer}; wait, or stop it")
@@ -254,8 +275,7 @@ class Ledger:
 
     def record_cube(self, objects: Sequence[Receipt]) -> None:
         """Records the objects made at the cube's creation."""
-        self.cube_objects, self.cube_locations = tuple(map(StoredObject.of, objects)), self.binding.get("locations")
-        self._publish([{"cube": [dataclasses.asdict(o) for o in self.cube_objects]}])
+        self._publish([{"cube": [dataclasses.asdict(StoredObject.of(o)) for o in objects]}])
 
     def append(self, records: Sequence[SlabRecord]) -> None:
         """Records slabs, durably, in one segment.
@@ -297,10 +317,14 @@ class Ledger:
         """Takes up a segment: where its records stand, and what they come to."""
         for n, record in enumerate(records):
             if "cube" in record:
+                if self.cube_objects and self.cube_binding.get("pixels") != self.binding.get("pixels"):
+                    self.outgrow()
                 self.cube_objects = tuple(StoredObject(**o) for o in record["cube"])
-                self.cube_locations = self.binding.get("locations")
+                self.cube_binding = self.binding
             else:
-                self.lines[slab_of(record)] = _summary(record, self.segments, n)
+                slab = slab_of(record)
+                self.lines[slab] = _summary(record, self.segments, n)
+                self.outgrown.pop(slab, None)
         self._keep(self.segments, data)
         self.heads.append(hashlib.sha256(data).digest())
 

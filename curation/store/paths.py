@@ -16,6 +16,8 @@ STAGE = f"{PARTS}/new"
 """Where new shards wait, with their receipts, while shards of an earlier packing stand: those stay readable meanwhile."""
 MANIFEST = "manifest"
 RELEASE = f"{MANIFEST}/release.json"
+PREVIOUS = f"{MANIFEST}/previous"
+"""Where index and tables lie of the release before the one that stands, named as they were among its shards."""
 DROPPED = f"{MANIFEST}/dropped.parquet"
 FAILURES = f"{MANIFEST}/annotations-failed.json"
 """Which annotations could not be made; there is none where all were."""
@@ -27,6 +29,8 @@ UNMATCHED = f"{MANIFEST}/labels-unmatched.parquet"
 """Rows of imported labels that are of no patch; there is none without such an import."""
 MAPS = "maps"
 """Where class maps lie that were made here, of images and places: asked of Earth Engine, or by a model."""
+MODELS = "models"
+"""Where models lie that say masks, for workers to read."""
 REPORT = "report.html"
 EXPORT = "export.json"
 """Of a folder that a dataset is exported to: what was, published last."""
@@ -168,6 +172,11 @@ def maps_record(way: str, name: str, season: str, slab: int) -> str:
 def maps_model(way: str) -> str:
     """The model that made maps, for workers to read."""
     return f"{MAPS}/{way}.model"
+
+
+def model(sha256: str) -> str:
+    """A model that says masks."""
+    return f"{MODELS}/{sha256}"
 
 
 def is_maps_record(key: str) -> bool:

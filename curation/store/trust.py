@@ -19,6 +19,7 @@ from pathlib import Path
 import certifi
 
 from curation.errors import ConfigError
+from curation.store import full
 
 VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "AWS_CA_BUNDLE")
 """Environment variables that name trusted authorities: PEM files, or folders of them by hash (`openssl rehash`)."""
@@ -84,6 +85,7 @@ def for_rustls() -> Iterator[None]:
 
     Raises:
         ConfigError: as `context` does.
+        StorageError: there is no room for a temporary file.
     """
     found = named()
     if found:
@@ -91,12 +93,14 @@ def for_rustls() -> Iterator[None]:
     if found.keys() <= {_FILE, _FOLDER} and (found or _system_has_any()):
         yield
         return
-    with _environment, tempfile.NamedTemporaryFile(suffix=".pem") as file:
-        paths = [p for each in found.values() for p in each] or [Path(certifi.where())]
-        for path in dict.fromkeys(q for p in paths for q in (sorted(p.iterdir()) if p.is_dir() else [p])):
-            if path.is_file():
-                file.write(path.read_bytes() + b"\n")
-        file.flush()
+    paths = [p for each in found.values() for p in each] or [Path(certifi.where())]
+    files = dict.fromkeys(q for p in paths for q in (sorted(p.iterdir()) if p.is_dir() else [p]))
+    certificates = b"".join(p.read_bytes() + b"\n" for p in files if p.is_file())
+    with _environment, contextlib.ExitStack() as stack:
+        with full.temporary():
+            file = stack.enter_context(tempfile.NamedTemporaryFile(suffix=".pem"))
+            file.write(certificates)
+            file.flush()
         before = {n: os.environ.pop(n, None) for n in (_FILE, _FOLDER)}
         os.environ[_FILE] = file.name
         try:

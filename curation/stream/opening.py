@@ -125,7 +125,7 @@ def open_split(path_or_url: str | Path, split: str, remote: Remote | None = None
     if store.is_local:
         table, owned = Path(store.where(entry.members.name)), False
     else:
-        with full.needed(f"folder of temporary files {tempfile.gettempdir()} (TMPDIR)", "then open the split again"):
+        with full.temporary("then open the split again"):
             handle, name = tempfile.mkstemp(prefix="curation-members-", suffix=".arrow")
             with os.fdopen(handle, "wb") as file:
                 file.write(data)

@@ -45,7 +45,7 @@ class CubeCheck:
 
         It does where the object belongs to a slab that is open, or to a cube whose creation was not recorded.
         """
-        if not self.ledger.cube_objects:
+        if not self.ledger.cube_objects or self.ledger.is_growing:
             return True
         its = paths.slab_of(self.cube.prefix, key)
         if its is None or not self.open(its[1]):
@@ -60,8 +60,8 @@ class CubeCheck:
         what = f"`curate --region {name} --season {season}`" if name in regions.named() else f"`--season {season}`"
         if self.ledger.is_growing:
             return (
-                f"cube {self.cube.name} is being given more locations, so nothing of it was looked at: a build was stopped. "
-                f"The same command goes on with that ({what}, with the flags as before)"
+                f"cube {self.cube.name} is being given more locations or sources, so nothing of it was looked at: a build "
+                f"was stopped. The same command goes on with that ({what}, with the flags as before)"
             )
         return (
             f"{counted(self.left, 'object')} of cube {self.cube.name} not recorded: a build was stopped. The same command "
@@ -73,9 +73,10 @@ def check_cube(store: Store, its: CubeCheck, found: Verified) -> set[str]:
     """Checks one cube; gives the keys its ledger records."""
     ledger, cube = its.ledger, its.cube
     ledger_keys: set[str] = set()
+    records = [*ledger.slabs.values(), *ledger.before.values()]
     if ledger.is_growing:  # which places its slabs hold, its own objects may not say now
         its.left = len(ledger.cube_objects)
-        return {o.key for o in ledger.cube_objects} | {o.key for r in ledger.slabs.values() for o in r.objects}
+        return {o.key for o in ledger.cube_objects} | {o.key for r in records for o in r.objects}
     for item in ledger.cube_objects:
         ledger_keys.add(item.key)
         check_object(store, item, found)
@@ -85,9 +86,9 @@ def check_cube(store: Store, its: CubeCheck, found: Verified) -> set[str]:
         its.ids = cube.read_ids(store)
     except DamageError as err:
         found.faults.append(str(err))
-        return ledger_keys | {o.key for r in ledger.slabs.values() for o in r.objects}
-    with Counting(f"verify {cube.name}", len(ledger.slabs), "slab", "read") as count:
-        for _, record in sorted(ledger.slabs.items()):
+        return ledger_keys | {o.key for r in records for o in r.objects}
+    with Counting(f"verify {cube.name}", len(records), "slab", "read") as count:
+        for record in sorted(records, key=lambda r: r.slab):
             before = found.size
             ledger_keys |= {o.key for o in record.objects}
             _slab(store, its, record, found)
@@ -99,9 +100,11 @@ def _slab(store: Store, its: CubeCheck, record: SlabRecord, found: Verified) -> 
     """Checks a slab's objects, and each chunk and row of facts in them.
 
     A build that was stopped may have written an open slab once more. That is no fault where the chunks and facts of the
-    patches that are settled are those recorded: the next build keeps these, and makes the rest again.
+    patches that are settled are those recorded: the next build keeps these, and makes the rest again. Of a slab that lacks
+    sources none is settled: the next build keeps what it can prove.
     """
-    cube, is_open = its.cube, its.open(record.slab)
+    cube, is_open = its.cube.of_record(record), its.open(record.slab)
+    lacks = record.slab in its.ledger.outgrown
     slots = {name: slot for slot, name in enumerate(its.slab_ids(record.slab))}
     names = {cube.array_key(n, record.slab) for n in cube.arrays} | {cube.fact_key(f, record.slab) for f in cube.facts}
     objects: dict[str, bytes | None] = {}
@@ -115,7 +118,7 @@ def _slab(store: Store, its: CubeCheck, record: SlabRecord, found: Verified) -> 
                 found.faults.append(other(store, item, data))
                 data = None
         objects[item.key] = data
-    wrong = _unproven(store, its, record, objects, found)
+    wrong = set() if lacks and rewritten else _unproven(store, its, record, objects, found)
     for name, (spec, _) in cube.arrays.items():
         key = cube.array_key(name, record.slab)
         expected = {
@@ -154,6 +157,8 @@ def _slab(store: Store, its: CubeCheck, record: SlabRecord, found: Verified) -> 
                 continue
             outcome, its_hash = expected[slot]
             if slot not in chunks or chunk_hash(chunks[slot]) != its_hash:
+                if key in rewritten and (lacks or outcome.status not in SETTLED):
+                    continue
                 wrong.add(outcome.id)
                 found.faults.append(f"{store.where(key)}: slot {slot} is not the chunk recorded of {outcome.id}")
     its.left += len(rewritten)
@@ -164,7 +169,7 @@ def _unproven(
     store: Store, its: CubeCheck, record: SlabRecord, objects: Mapping[str, bytes | None], found: Verified
 ) -> set[str]:
     """Ids of a slab's settled patches whose facts are not those recorded, or cannot be read; which is a fault."""
-    cube, settled = its.cube, {o.id for o in record.patches if o.status in SETTLED}
+    cube, settled = its.cube.of_record(record), {o.id for o in record.patches if o.status in SETTLED}
     keys = {cube.fact_key(f, record.slab) for f in cube.facts}
     if not settled:
         return set()

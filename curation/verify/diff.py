@@ -111,6 +111,22 @@ def release_at(place: str, dataset: str = "") -> Release:
     return _read(shards)
 
 
+def previous_at(place: str, dataset: str = "") -> Release:
+    """The release before the one that stands, of a dataset's folder, or of that of `dataset` below a root.
+
+    Raises as `release_at` does.
+    """
+    try:
+        return release_at(f"{place.rstrip('/')}/{paths.PREVIOUS}")
+    except ConfigError as err:
+        if dataset:
+            return previous_at(f"{place.rstrip('/')}/{dataset}")
+        raise ConfigError(
+            f"{err}. The release before the one that stands is kept by `curate pack` when it makes another; to compare with "
+            "one that lies elsewhere, name both"
+        ) from err
+
+
 def _read(shards: Store) -> Release:
     index = Index.from_bytes(shards.get(INDEX), shards.where(INDEX))
     names, splits, tables = index.members, dict[str, str](), list[pa.Table]()

@@ -92,7 +92,7 @@ def _counts(store: Store, index: Index, ledgers: Mapping[tuple[str, str], Ledger
         return
     for (region, season), counts in sorted(by_cube.items()):
         ledger = ledgers.get((region, season))
-        now, then = ledger.counts(ledger.lines).total() if ledger else 0, sum(counts.values())
+        now, then = ledger.decided() if ledger else 0, sum(counts.values())
         if now < then:
             found.faults.append(
                 f"{store.where(paths.ledger(region, season))}: tells of {now} patches, the shards were packed when it "

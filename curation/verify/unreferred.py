@@ -9,6 +9,7 @@ from curation.errors import ConfigError, CurationError, DamageError
 from curation.format.index import INDEX, Index
 from curation.places import regions
 from curation.recipe.dataset import Dataset
+from curation.recipe.masked import MaskedSource
 from curation.store import paths
 from curation.store.ledger import Ledger, cube_names
 from curation.store.objects import Store
@@ -22,7 +23,7 @@ class Unreferred:
     """Objects that nothing refers to."""
 
     sort: str
-    """`temporary`, `shard`, `receipt`, `search` or `cube`."""
+    """`temporary`, `shard`, `receipt`, `search`, `model` or `cube`."""
     what: str
     """Key, or what the keys begin with."""
     why: str
@@ -44,7 +45,7 @@ def unreferred(dataset: Dataset, store: Store) -> list[Unreferred]:
         for s in store.list()
         if paths.is_probe(s.key)
     ]
-    return [*left, *_packed(store), *_searches(dataset, store), *_cubes(dataset, store)]
+    return [*left, *_packed(store), *_searches(dataset, store), *_models(dataset, store), *_cubes(dataset, store)]
 
 
 def delete(store: Store, found: Sequence[Unreferred], *, cubes: bool = False) -> list[Unreferred]:
@@ -109,6 +110,15 @@ def _searches(dataset: Dataset, store: Store) -> Iterator[Unreferred]:
         found[folder] = (why, [*keys, stat.key], size + stat.size)
     for folder, (why, keys, size) in found.items():
         yield Unreferred("search", folder, why, tuple(keys), size)
+
+
+def _models(dataset: Dataset, store: Store) -> Iterator[Unreferred]:
+    """Models that say no mask of the recipe's."""
+    specs = [s for level in dataset.levels for s in level.specs.values() if isinstance(s, MaskedSource)]
+    named = {paths.model(s.by_model.sha256) for s in specs}
+    for stat in store.list(paths.MODELS):
+        if stat.key not in named:
+            yield Unreferred("model", stat.key, "no mask of the recipe is said by it", (stat.key,), stat.size)
 
 
 def _cubes(dataset: Dataset, store: Store) -> Iterator[Unreferred]:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import socket
+import tempfile
 import threading
 import time
 import warnings
@@ -22,9 +23,10 @@ from distributed.client import ClosedClientError, FutureCancelledError
 from distributed.comm.addressing import parse_host_port
 from distributed.versions import VersionMismatchWarning
 
-from curation.errors import ConfigError, CurationError, causes
+from curation.errors import ConfigError, CurationError, causes, extras
+from curation.store import full
 from curation.store.objects import Store
-from curation.work import extras, stopping
+from curation.work import stopping
 from curation.work.dealing import Work
 from curation.work.roster import Roster, SchedulerLostError, ask, check
 
@@ -100,7 +102,7 @@ def _dashboard(client: Client, *, own: bool) -> str:
 @contextlib.contextmanager
 def _local(workers: int | None) -> Iterator[LocalCluster]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with _interrupts_are_ours():
+    with _interrupts_are_ours(), _scratch():
         made = LocalCluster(
             n_workers=workers or cores,
             threads_per_worker=THREADS_PER_WORKER,
@@ -113,6 +115,19 @@ def _local(workers: int | None) -> Iterator[LocalCluster]:
         )
     with made:
         yield made
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[None]:
+    """Tells a want of room for what workers keep on disk as what it is. Raises StorageError."""
+    with full.temporary():
+        try:
+            yield
+        except RuntimeError as err:
+            if not isinstance(err.__cause__, OSError):
+                raise
+            where = dask.config.get("temporary-directory", None) or tempfile.gettempdir()
+            raise full.error(err.__cause__, f"{where} (TMPDIR, or Dask's temporary-directory)") from err
 
 
 @contextlib.contextmanager

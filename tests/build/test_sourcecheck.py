@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-from affine import Affine
 
 import curation
 from curation.api.results import CheckResult
 from curation.cli import main
 from curation.errors import ConfigError, CurationError
 from curation.recipe import sourcefiles
+from tests import geotiff
 from tests import world as tiny
 from tests.loopback import serving
 from tests.scenes.catalog import Served
@@ -155,16 +155,7 @@ file = { pattern = '(?P<time>\\d{8})_(?P<band>\\w+)\\.tif' }
 
 
 def raster(path: Path, pixels: np.ndarray, res_m: float = 30, crs: str = "EPSG:32632", **how: Any) -> None:
-    transform = Affine(res_m, 0, WEST, 0, -res_m, NORTH)
-    profile = {
-        "driver": "GTiff",
-        "width": pixels.shape[1],
-        "height": pixels.shape[0],
-        "count": 1,
-        "dtype": pixels.dtype,
-    }
-    with rasterio.open(path, "w", **profile, transform=transform, crs=crs, **how) as file:
-        file.write(pixels, 1)
+    geotiff.write(path, pixels, west=WEST, north=NORTH, res_m=res_m, crs=crs, **how)
 
 
 def numbers(side: int = 100) -> np.ndarray:

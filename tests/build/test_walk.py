@@ -24,6 +24,8 @@ from curation.errors import ConfigError, PassingError
 from curation.outcomes import PatchOutcome, SourceOutcome, Status
 from curation.read.reader import Asset, Reader
 from curation.recipe.dataset import load_dataset
+from curation.report import measurements
+from curation.report.survey import survey
 from curation.store.ledger import Ledger
 from tests import world as tiny
 from tests.run import Curate
@@ -250,6 +252,26 @@ def test_a_scene_is_taken_by_time_alone_where_the_pick_says_so(dates: Dates, pic
     for when, cloud in (("0601", 0), ("0709", 0.05), ("0714", 0.5), ("0716", 0.5), ("0720", 0.08), ("0722", 0)):
         dates.mask(f"2021-{when[:2]}-{when[2:]}", {CLOUD: cloud})
     assert built(with_picks(dates, s2=pick)).scenes == (f"S2A_2021{day}",)
+
+
+def test_the_second_before_is_the_next_good_one_of_another_acquisition_however_the_first_was_found(dates: Dates):
+    # Before the 15th: the 14th has no pixels, the 12th is the first; the 11th is another slice of that very pass.
+    dates.radar("2021-07-14", zeros_m=6_000)
+    first = dates.radar("2021-07-12")
+    dates.radar("2021-07-11")
+    dates.items[-1]["properties"]["s1:datatake_id"] = dates.items[-2]["properties"]["s1:datatake_id"] = "318421"
+    dates.items[-1]["properties"]["datetime"] = "2021-07-12T05:49:35Z"
+    second = dates.radar("2021-07-06")
+    curate = with_picks(dates, s2="", s1="'latest-before'")
+    assert built(curate, "s1rtc").scenes == (first,)
+    counted = "{ name = 'latest-before', nth = 2 }"
+    again = Curate(dates, dates.folder / "again")
+    with_picks(dates, s2="", s1=counted)
+    assert built(again, "s1rtc").scenes == (second,)
+    dates.items = [item for item in dates.items if item["id"] != second]
+    few = Curate(dates, dates.folder / "few")
+    with_picks(dates, s2="", s1=counted)
+    assert (reason(few), built(few, "s1rtc").value) == ("too_few:s1rtc", 1.0)
 
 
 def test_where_no_scene_is_on_the_side_that_is_asked_for_that_is_told(dates: Dates):
@@ -874,6 +896,12 @@ def beside(tmp_path: Path) -> Beside:
     return Beside(tmp_path)
 
 
+def told_shifts(curate: Curate) -> dict[str, str]:
+    """What the report says of shifts in the only season."""
+    found = measurements.quality(survey(curate.dataset, curate.store))
+    return {m.name: m.cells[0] for m in found if m.name.startswith("shift")}
+
+
 @pytest.mark.parametrize(("limit", "ok"), [(None, True), (3.5, True), (2.5, False)])
 def test_a_source_beside_the_one_it_goes_with_is_refused_by_the_recipe_s_limit(beside: Beside, limit, ok):
     beside.pair("2021-07-15", 3)
@@ -884,6 +912,9 @@ def test_a_source_beside_the_one_it_goes_with_is_refused_by_the_recipe_s_limit(b
     assert "pixels of s1rtc_10m (10 m)" in stored.s1rtc_shift_x_px.attrs["long_name"]
     if ok:
         assert found.status is Status.OK
+        east, south, whole = told_shifts(curate).items()
+        assert (float(east[1].split()[0]), float(south[1].split()[0])) == pytest.approx((3, 0), abs=0.3)
+        assert whole[0].startswith("shift, pixels of s1rtc_10m from s2l2a, 1 of 1 measurements: those with a peak of ")
         return
     assert (found.code, round(found.value)) == ("shifted", 3)
     assert reason(curate) == "shifted:s1rtc"
@@ -912,7 +943,9 @@ def test_a_shift_that_says_nothing_refuses_nothing(beside: Beside):
     for band in ("vv", "vh"):
         href = beside.raster(f"noise/{band}.tif", noise, tiny._at(10), f"EPSG:{tiny.EPSG}", nodata=-32768)
         beside.items[-1]["assets"][band]["href"] = href
-    assert built(beside.ready(sources="s1rtc = {}", max_shift_px=0.1), "s1rtc").status is Status.OK
+    curate = beside.ready(sources="s1rtc = {}", max_shift_px=0.1)
+    assert built(curate, "s1rtc").status is Status.OK
+    assert told_shifts(curate) == {}
 
 
 def test_the_unit_of_a_shift_is_the_pixel_of_the_array_that_is_measured(beside: Beside):
@@ -924,7 +957,7 @@ def test_the_unit_of_a_shift_is_the_pixel_of_the_array_that_is_measured(beside: 
         if res == 20:  # 24 pixels are too few
             text.write_text(text.read_text().replace(f"size_m = {tiny.SIZE_M}", "size_m = 960"))
         dataset = load_dataset(str(text))
-        told = {f.name: f.meaning for f in facts.schema(dataset, "summer")}
+        told = {f.name: f.meaning for f in facts.schema(dataset, dataset.sources("summer"))}
         assert f"pixels of s1rtc_{res}m ({res} m)" in told["s1rtc_shift_x_px"]
 
 

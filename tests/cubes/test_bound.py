@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
 from curation import pipeline
-from curation.build import slab
-from curation.cubes import creation, open_cube
-from curation.errors import DamageError, StorageError
+from curation.build import slab, walk
+from curation.cubes import creation, open_cube, open_patch
+from curation.cubes.cube import Cube
+from curation.errors import ConfigError, DamageError, StorageError
 from curation.format.index import Index
+from curation.outcomes import Status
 from curation.store.ledger import Ledger
+from curation.store.objects import Store
 from curation.store.paths import within
 from tests import world as tiny
 from tests.properties import fast
@@ -135,6 +141,18 @@ def test_another_region_is_taken_up(small: Curate, tried: list[str]):
     assert {k.split("/")[1] for k in after} == {"europe", "world"}
 
 
+def stopped_after(published: int) -> Callable[[Cube, Store, Mapping[str, Any]], NoReturn]:
+    """Creates a cube's own objects up to some, and then there is no room."""
+
+    def stopped(cube, store, pixels):
+        made = creation._objects(cube, pixels)
+        for key in sorted(made)[:published]:
+            store.publish(within(cube.prefix, key), made[key])
+        raise StorageError("no room")
+
+    return stopped
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("published", fast([20], [0, 1, 20, 60]))
 def test_killed_while_a_cube_takes_places_up_the_same_command_goes_on(
@@ -143,14 +161,8 @@ def test_killed_while_a_cube_takes_places_up_the_same_command_goes_on(
     assert small("build", "--season", "static") == 0
     placed(small, slice(0, 25))
 
-    def stopped(cube, store, pixels):
-        made = creation._objects(cube, pixels)
-        for key in sorted(made)[:published]:
-            store.publish(within(cube.prefix, key), made[key])
-        raise StorageError("no room")
-
     with monkeypatch.context() as only_now:
-        only_now.setattr(pipeline.creation, "create", stopped)
+        only_now.setattr(pipeline.creation, "create", stopped_after(published))
         assert small("build", "--season", "static") == 1
     capsys.readouterr()
     assert small("verify") == 1
@@ -178,36 +190,156 @@ def test_places_that_stand_stay_and_what_takes_them_away_is_refused(small: Curat
     assert "locations is" in capsys.readouterr().err
 
 
-@pytest.mark.slow
-def test_a_source_is_for_new_seasons_or_its_season_is_built_again(
-    small: Curate, tried: list[str], capsys: pytest.CaptureFixture[str]
+LATER = ("s1rtc = {}\n", "dem = {}\n", "dynamicworld = { required = false }\n", 'seasonal = "dynamicworld"\n')
+"""What a recipe lacks at first, and is given later."""
+
+
+def lacking(curate: Curate, *lines: str) -> str:
+    """The recipe as it was, before these lines were taken out of it."""
+    whole = curate.world.recipe.read_text()
+    for line in lines:
+        changed(curate, lambda text, line=line: text.replace(line, ""))
+    return whole
+
+
+@pytest.fixture
+def bands_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Id of every patch of which bands of the scene that others go with are read."""
+    seen: list[str] = []
+    real = walk.read_bands
+
+    def spy(slab, patch, source, scene):
+        seen.append(patch.location.id)
+        return real(slab, patch, source, scene)
+
+    monkeypatch.setattr(walk, "read_bands", spy)
+    return seen
+
+
+def test_sources_that_are_added_come_to_what_is_built_at_once_and_what_stands_is_not_read_again(
+    built: Curate, world: tiny.World, tmp_path: Path, bands_read: list[str], capsys: pytest.CaptureFixture[str]
 ):
-    changed(small, lambda text: text.replace("dynamicworld = { required = false }\n", ""))
-    changed(small, lambda text: text.replace('seasonal = "dynamicworld"\n', ""))
-    placed(small, slice(0, 2))
-    assert small() == 0
-    standing = objects(small, "cubes")
-    text = small.world.recipe.read_text()
-    changed(small, lambda text: text.replace("dem = {}", "dem = {}\ndynamicworld = { required = false }"))
-    assert small() == 2
+    mine = Curate(world.from_afar(tmp_path / "own"), tmp_path / "root")
+    whole = lacking(mine, *LATER)
+    assert mine() == 0
+    before, standing = outcomes(mine), objects(mine, "cubes")
+    bands_read.clear()
+    mine.world.recipe.write_text(whole.replace("max_gap_days = 12", "max_gap_days = 11"))
+    assert mine() == 2
     said = capsys.readouterr().err
-    assert "[sources.dynamicworld] seasons" in said
-    assert "delete both cubes/europe/summer.zarr and ledger/europe/summer" in said
-    small.world.recipe.write_text(text)
-    changed(small, lambda text: text.replace("[sources]", f"{AUTUMN}\n[sources]").replace("s1rtc = {}", KEEPS))
-    changed(
-        small,
-        lambda text: text.replace("dem = {}", 'dem = {}\ndynamicworld = { seasons = ["autumn"], required = false }'),
-    )
-    tried.clear()
+    assert "What changed: quality.max_gap_days was 12" in said
+    assert "A source can be added to a cube where nothing else of it changes" in said
+    assert objects(mine, "cubes") == standing
+    mine.world.recipe.write_text(whole)
+    assert mine("build", "--limit", "3") == 0  # the rest of what has begun to grow is pending, and told so
+    assert mine("verify") == 0
+    assert mine("pack") == 1
+    assert "(pending)" in capsys.readouterr().err
+    assert mine() == 0
+    assert outcomes(mine) == outcomes(built)
+    assert mine("verify") == 0
+    assert mine("pack") == 0
+    assert content(mine) == content(built)
+
+    # Bands are read of patches alone that were not ok, or take another scene for what is added.
+    ok = {i for (_, i), o in before.items() if o.status is Status.OK}
+    other = {
+        i
+        for (s, i), o in before.items()
+        if s != "static" and o.sources["s2l2a"].scenes != outcomes(built)[s, i].sources["s2l2a"].scenes
+    }
+    assert {i for i in bands_read if i in ok} <= other
+    after = objects(mine, "cubes")
+    kept = [k for k in standing if "/s2l2a_10m/c/" in k and after[k] == standing[k]]
+    assert kept
+
+
+@pytest.fixture
+def breakable(small: Curate, world: tiny.World) -> Curate:
+    """As `small`, with radar images and heights of its own."""
+    for item in small.world.items:
+        for asset in item["assets"].values():
+            for folder in ("s1", "dem"):
+                asset["href"] = asset["href"].replace(f"{world.folder}/{folder}/", f"{small.world.folder}/{folder}/")
+    for folder in ("s1", "dem"):
+        shutil.copytree(world.folder / folder, small.world.folder / folder)
+    small.world.catalog.write_text(json.dumps({"type": "FeatureCollection", "features": small.world.items}))
+    return small
+
+
+@pytest.mark.slow
+def test_a_source_that_fails_or_is_stopped_while_it_is_added_leaves_what_stands(
+    breakable: Curate,
+    bands_read: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+):
+    small = breakable
+    whole = lacking(small, *LATER[:2])
     assert small() == 0
-    assert {t.split("/")[0] for t in tried} == {"autumn"}
-    assert {k: v for k, v in objects(small, "cubes").items() if k in standing} == standing
+    standing = outcomes(small)
+    ok = {i for (s, i), o in standing.items() if s == "summer" and o.status is Status.OK}
+    small.world.recipe.write_text(whole)
+    for folder in ("s1", "dem"):
+        (small.world.folder / folder).rename(tmp_path / folder)
+
+    # Stopped while the cubes' own objects are written anew; then nothing that is added can be read.
+    with monkeypatch.context() as only_now:
+        only_now.setattr(pipeline.creation, "create", stopped_after(20))
+        assert small() == 1
+    assert small("verify") == 1
+    assert "FAULT" not in capsys.readouterr().out
+    bands_read.clear()
+    assert small() == 1
+    found = outcomes(small)
+    for key, its in standing.items():
+        if its.status is Status.OK:
+            assert found[key].chunks.items() >= its.chunks.items()
+            assert found[key].label in (
+                "failed ReadError:s1rtc",
+                "failed ReadError:dem",
+                "ok",
+            )  # of sea there is no DEM
+    assert {found["summer", i].status for i in ok} == {Status.FAILED}
+    assert small("verify") == 0
+    with pytest.raises(ConfigError, match="has no pixels: it is failed"):
+        open_patch.open_patch(small.folder, f"europe/summer/{min(ok)}")
+
+    # They can be, and a build is stopped between the objects and the line that records them; then it goes on.
+    for folder in ("s1", "dem"):
+        (tmp_path / folder).rename(small.world.folder / folder)
+    bands_read.clear()
+    with monkeypatch.context() as only_now:
+        only_now.setattr(Ledger, "append", no_room)
+        assert small() == 1
+    assert ok.isdisjoint(bands_read)
+    capsys.readouterr()
+    assert small("verify") == 1
+    assert "FAULT" not in capsys.readouterr().out
+    assert small() == 0
+    assert small("verify") == 0
+    at_once = Curate(small.world, tmp_path / "at once")
+    assert at_once() == 0
+    assert outcomes(small) == outcomes(at_once)
+
+
+def no_room(*_: object) -> None:
+    raise StorageError("no room")
 
 
 def test_what_its_pixels_follow_from_is_refused_as_before(small: Curate, capsys: pytest.CaptureFixture[str]):
     placed(small, slice(0, 1))
     assert small("build", "--season", "summer") == 0
+    recipe = small.world.recipe.read_text()
+    series = 'series = { of = "s2l2a", seasons = ["autumn"], pick = { name = "all", steps = 4096 } }'
+    changed(
+        small,
+        lambda text: text.replace("s1rtc = {}", f"{KEEPS}\n{series}").replace("[sources]", f"{AUTUMN}\n[sources]"),
+    )
+    assert small("build", "--season", "summer") == 2
+    assert "has slabs of 4 patches, and by the recipe they have 2" in capsys.readouterr().err
+    small.world.recipe.write_text(recipe)
     changed(small, lambda text: text.replace("2021-06-01, end", "2021-06-02, end"))
     assert small("build", "--season", "summer") == 2
     assert "What changed: seasons.summer.start was" in capsys.readouterr().err

@@ -15,9 +15,9 @@ import webdataset as wds
 from torch.utils.data import DataLoader
 
 from curation.cubes.open_patch import open_patch
-from curation.errors import ConfigError
+from curation.errors import ConfigError, UnaskedCodeError
 from curation.errors.codes import Code
-from curation.pack.annotate import AnnotationError, Failure, UnaskedCodeError, check
+from curation.pack.annotate import AnnotationError, Failure, check
 from curation.recipe.dataset import load_dataset
 from curation.stream.open import open_shards
 from tests import world as tiny

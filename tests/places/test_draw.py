@@ -488,6 +488,16 @@ BOX = shapely.box(301000, 5_700_000, 303640, 5_702_640)
             gpd.GeoDataFrame({"epsg": [32633]}, geometry=gpd.GeoSeries([BOX], crs=32632).to_crs(4326)),
             "strays .* EPSG:32633",
         ),
+        *(
+            (pd.DataFrame({"x0_m": [3e5, x0], "y0_m": [57e5] * 2, "epsg": [32632, epsg]}), rf"row 2: {why}")
+            for x0, epsg, why in (
+                (3e5, 99999, "EPSG:99999 names no CRS .*such as 32632"),
+                (3e5, 4326, "EPSG:4326 is WGS 84, in degree"),
+                (3e5, 2227, "EPSG:2227 is .*in US survey foot"),
+                (3e9, 32632, "west 3000000000 and north 5700000 in EPSG:32632 are nowhere on Earth"),
+            )
+        ),
+        (gpd.GeoDataFrame(geometry=[shapely.box(6e6, 2e6, 6e6 + 2640, 2e6 + 2640)], crs=2227), "in US survey foot"),
     ],
 )
 def test_files_that_say_something_impossible(example, tmp_path, table, message):

@@ -134,6 +134,23 @@ def test_the_command_counts_rows_and_writes_those_that_are_dropped(tmp_path, cap
     assert told in capsys.readouterr().out
 
 
+def test_rows_that_are_added_to_the_file_are_accounted_for_where_it_has_grown(tmp_path):
+    recipe(tmp_path, MIXED, regions=["lower-rhine"])
+    flags = ["--dataset", str(tmp_path), "--catalog", "embedded", "--root", str(tmp_path / "root")]
+    assert main.main(["locate", *flags]) == 0
+    recipe(tmp_path, f"{MIXED}again,5.9,51.2\nmore,6.1,51.2\n", regions=["lower-rhine"])
+    assert main.main(["locate", *flags]) == 0
+    manifest = tmp_path / "root" / "given" / "manifest"
+    assert sorted(pd.read_parquet(manifest / "locations.parquet").query("region != ''").id) == [
+        "meuse",
+        "more",
+        "rhine",
+    ]
+    dropped = gpd.read_parquet(manifest / "dropped.parquet")
+    told = {i: (row, reason) for i, row, reason in zip(dropped.id, dropped.row, dropped.reason, strict=True)}
+    assert told == WHY | {"again": (7, "same_grid")}
+
+
 def test_where_every_row_is_outside_the_build_says_why(tmp_path, capsys):
     recipe(tmp_path, "lon,lat\n51.3,6.0\n51.4,5.9\n", regions=["lower-rhine"])
     flags = ["--dataset", str(tmp_path), "--catalog", "embedded", "--root", str(tmp_path / "root")]

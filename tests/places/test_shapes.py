@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from curation.errors import ConfigError
 from curation.places import draw, grid, rows, shapes
 from curation.places.regions import find
+from curation.recipe.dataset import load_dataset
 from tests.places.test_tablefile import recipe
 from tests.properties import examples
 
@@ -131,3 +132,85 @@ def test_a_table_without_shapes_has_none(tmp_path):
     (tmp_path / "a.csv").write_text("lon,lat\n8,50\n")
     with pytest.raises(ConfigError, match="the file has no geometry, expected shapes; leave it out"):
         draw.draw(recipe(tmp_path, "a.csv", shapes="cover"))
+
+
+TILE_M = 2240.0
+"""Of 224 pixels of 10 m."""
+
+
+def squares(places) -> np.ndarray:
+    return shapely.box(places.x0_m, places.y0_m - TILE_M, places.x0_m + TILE_M, places.y0_m)
+
+
+@settings(max_examples=examples(20), deadline=None)
+@given(
+    st.sampled_from([(11.98, 44.6), (34.4, -19.9), (67.9, 27.4), (179.97, -16.98), (-0.02, 0.01)]),
+    st.lists(st.tuples(st.floats(-0.08, 0.08), st.floats(-0.08, 0.08)), min_size=3, max_size=6, unique=True),
+)
+def test_squares_tile_an_area_without_gap_or_overlap_each_on_the_lattice_of_one_zone(at, corners):
+    area = shapely.make_valid(shapely.Polygon([(at[0] + x, at[1] + y) for x, y in corners]))
+    if area.area < 1e-6 or area.geom_type not in ("Polygon", "MultiPolygon"):
+        return
+    places, of, pct = shapes.side_by_side(frame([area], 4326), TILE_M, "x")
+    (epsg,) = set(places.epsg.tolist())
+    middle = shapely.box(*area.bounds).centroid
+    assert epsg == grid.utm_epsg(middle.x, middle.y)
+    base = 10_000_000 if epsg >= 32700 else 0
+    np.testing.assert_array_equal(places.x0_m % TILE_M, 0)
+    np.testing.assert_array_equal((places.y0_m - base) % TILE_M, 0)
+    assert len({*zip(places.x0_m.tolist(), places.y0_m.tolist(), strict=True)}) == len(places) == len(of)
+    # The lattice without two of a square has no overlap. No gap: what squares cover of the area comes to all of it.
+    fine = shapely.segmentize(area, 0.001)
+    there = shapely.make_valid(
+        shapely.transform(fine, lambda xy: np.column_stack(grid.transformer(4326, epsg).transform(*xy.T)))
+    )
+    np.testing.assert_allclose(pct.sum() / 100 * TILE_M**2, there.area, rtol=1e-4)
+    assert there.difference(shapely.union_all(squares(places)).buffer(0.5)).is_empty
+    assert (pct > 0).all()
+    assert (pct <= 100).all()
+
+
+EAST_OF_6 = shapely.box(5.95, 51.2, 6.10, 51.3)
+"""Across the edge of zones 31 and 32, more of it in 32."""
+
+
+def test_squares_of_an_event_have_its_columns_and_the_covered_share_and_small_shares_are_dropped(tmp_path):
+    table = frame([EAST_OF_6, EAST_OF_6, EAST_OF_6], 4326, id=["a", "b", "c"], event=["e1", "e2", "e2"])
+    table["date"] = ["2021-07-15", "2021-08-20T06:00:00Z", "2021-08-20T06:00:00Z"]
+    table.to_file(tmp_path / "events.gpkg")
+    recipe(tmp_path, "events.gpkg", shapes="tile", least_covered_pct=40)
+    text = (tmp_path / "recipe.toml").read_text().replace("2640", "2240")
+    around = '[seasons]\npost = { around = "date", days = [0, 12] }\n'
+    (tmp_path / "recipe.toml").write_text(text.replace("[seasons]\n", around))
+    dataset = load_dataset(str(tmp_path))
+    found = rows.of(dataset, [find("world")])
+    reasons = {(d.row, d.reason) for d in found.dropped}
+    assert reasons == {(1, "little_covered"), (2, "little_covered"), (3, "little_covered"), (3, "same_grid")}
+    kept = list(draw.draw(dataset))
+    assert found.locations == len(kept)
+    assert {p.columns["event"] for p in kept} == {"e1", "e2"}
+    assert {p.id.rpartition("-")[0] for p in kept} == {"a", "b"}
+    assert {p.epsg for p in kept} == {32632}
+    shares = np.array([p.columns["covered_pct"] for p in kept])
+    assert (shares >= 40).all()
+    assert (shares == 100).any()
+    assert (shares < 100).any()
+    # Two events of one place have its squares both, each with a date of its own; two maps of one date once.
+    grids_of = {e: {(p.x0_m, p.y0_m) for p in kept if p.columns["event"] == e} for e in ("e1", "e2")}
+    assert grids_of["e1"] == grids_of["e2"]
+    assert len(kept) == 2 * len(grids_of["e1"])
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (frame([FIELD], event=["e"]), r"wants the id of each area"),
+        (frame([FIELD, BENT], id=["a", "b"]), r"row 2: LineString without an area"),
+        (frame([shapely.box(5, 50, 12, 51)], 4326, id=["a"]), r"row 1: 7° wide, expected at most 6°"),
+        (frame([FIELD], id=["a"], covered_pct=[1.0]), r"column 'covered_pct': squares of areas have one"),
+    ],
+)
+def test_areas_that_cannot_be_tiled_are_told(tmp_path, table, said):
+    table.to_file(tmp_path / "a.gpkg")
+    with pytest.raises(ConfigError, match=said):
+        rows.of(recipe(tmp_path, "a.gpkg", shapes="tile"), [find("world")])

@@ -38,7 +38,7 @@ WANT = {
 }
 
 
-def recipe(folder, file: str, **places: str) -> Dataset:
+def recipe(folder, file: str, **places: str | float) -> Dataset:
     more = "".join(f"{key} = {value!r}\n" for key, value in places.items())
     (folder / "recipe.toml").write_text(
         f'name = "x"\ntitle = "X"\nseed = 1\n[grid]\nsize_m = 2640\n[places]\nsampler = "file"\nfile = "{file}"\n{more}'

@@ -100,6 +100,7 @@ def test_a_value_is_what_the_file_says_and_nothing_is_null(of):
         ([float("inf"), 1.0], "holds infinite numbers"),
         ([2**63], "mend it in the file"),
         (["2021-02-30", "2021-02-01"], "mend it in the file"),
+        (["https://host/a?id=5", "https://me:S3CRET@host"], "holds URLs with what lets somebody in"),
     ],
 )
 def test_what_is_of_no_one_type_is_refused(values, said):

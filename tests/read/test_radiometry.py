@@ -307,6 +307,18 @@ def test_what_is_brighter_than_any_surface_is_refused_with_its_share(dn, share):
     assert (caught.value.code, caught.value.value) == (Code.IMPOSSIBLE, pytest.approx(share))
 
 
+def test_a_coarse_pixel_is_judged_by_the_mask_where_it_lies_though_it_reaches_beyond_it():
+    # 250 m: 13 pixels of 20 m, of which the first nine are cloud, and 5 of 60 m, which reach to 300 m.
+    pixels = np.full((1, 5, 5), 3000, "u2")
+    clear = np.ones((13, 13), bool)
+    clear[:9] = False
+    pixels[0, 3] = 65_000  # from 180 m on: the first row that is seen
+    assert radiometry.impossible_fraction(pixels, clear, 0, 60 / 20) == 0.5
+    clear[:12] = False
+    assert radiometry.impossible_fraction(pixels, clear, 0, 60 / 20) == 0
+    assert radiometry.impossible_fraction(np.full((1, 5, 5), 65_000, "u2"), clear, 0, 60 / 20) == 1
+
+
 @pytest.mark.parametrize("dn", [65535, 64535])
 def test_a_saturated_pixel_is_no_number_of_reflectance(dn):
     pixels = np.array([[[0, 1, 30_000, 64_534, dn]]], "u2")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -65,6 +67,27 @@ def write(path: Path, pixels: np.ndarray, transform: Affine, crs: int | str, **h
     ) as file:
         file.write(pixels, 1)
     return Asset(str(path), "none")
+
+
+def test_a_file_that_is_dropped_is_gone_with_its_bytes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # What tifffile makes of a header refers to itself: without a collection it would hold the file's first bytes.
+    monkeypatch.setattr(reader_module, "MOST_OPEN", 1)
+    place = location(9, 50)
+    transform = north_up(place.x0_m, place.y0_m, 10)
+    assets = [write(tmp_path / f"{n}.tif", np.ones((66, 66), "float32"), transform, place.epsg) for n in range(3)]
+    gc.disable()
+    try:
+        with Reader("") as reader:
+            for asset in assets:
+                assert reader.read([asset], spec(10), place)[0].all()
+            files = [weakref.ref(file) for file in reader._files.values()]
+            assert len(files) == 3
+            reader.prefetch([])
+            assert [file() is not None for file in files] == [False, False, True]
+            assert reader.read(assets[:1], spec(10), place)[0].all()
+        assert [file() for file in files] == [None] * 3
+    finally:
+        gc.enable()
 
 
 def north_up(west: float, north: float, res: float) -> Affine:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from curation.errors import ConfigError
+from curation.model import Location
 from curation.pack.splits.column import Column
 from curation.recipe import files
 from curation.recipe.catalogs import Catalogs, pixels_digest, pixels_parts, resolve
@@ -40,8 +41,12 @@ def test_every_committed_recipe_loads_under_its_own_name(name):
     assert dataset.name == name
     assert load_dataset(str(dataset.path)).recipe == dataset.recipe
     assert load_dataset(str(dataset.path.parent)).recipe == dataset.recipe
-    for season in dataset.season_names():
-        window = dataset.recipe.season(season).always
+    date = dt.datetime(2021, 7, 15, tzinfo=dt.UTC)
+    seasons = [dataset.recipe.season(name) for name in dataset.season_names()]
+    columns = {season.column: date for season in seasons if season.column}
+    place = Location("a", 9.0, 50.0, 32632, 0.0, 0.0, 2640.0, "europe", columns=columns)
+    for season in seasons:
+        window = season.window(place)
         assert window.start <= window.anchor < window.end
 
 
@@ -193,7 +198,7 @@ def test_several_mistakes_are_all_told(tmp_path):
 @pytest.mark.parametrize(
     ("name", "want"),
     [
-        ("nosuch", "no such dataset; known: ssl4eo-s, ssl4eo-s12-ml, starter"),
+        ("nosuch", "no such dataset; known: kuro-siwo, ssl4eo-s, ssl4eo-s12-ml, starter"),
         ("no/such/recipe.toml", "no file no/such/recipe.toml"),
     ],
 )

@@ -20,11 +20,16 @@ from curation.recipe.strict import StrictTable
 PACKAGE = Path(curation.__file__).parent
 
 OWN = {
-    "goes_with": {"build/picks/nearest.py", "build/picks/same_acquisition.py"},
+    "goes_with": {"build/picks/drawn_on.py", "build/picks/nearest.py", "build/picks/same_acquisition.py"},
     "one_orbit_direction": {"build/orbits.py"},
     "hole_value": {"build/picks/mosaic.py"},
     "zero_is_nodata": {"build/pixels.py"},  # of all rasters
-    "classes": {"build/kinds/classes.py", "pack/targets.py", "recipe/schema.py"},  # a target has such, too
+    "classes": {
+        "build/coded.py",
+        "build/kinds/classes.py",
+        "pack/targets.py",
+        "recipe/schema.py",
+    },  # a target has such, too
     "radar": {"build/power.py"},
     "elevation": set(),
     "swath": set(),
@@ -217,6 +222,7 @@ CLASSES = {c.__name__ for c in itertools.chain(PICKS.values(), KINDS.values(), R
     *BASES,
     "Rule",
     "Power",
+    "Coded",
     "RasterKind",
     "ByOrbit",
     "CompositePick",
@@ -290,15 +296,15 @@ def test_each_file_of_a_pick_and_of_a_kind_is_one_of_them():
             "medoid",
             "mosaic",
         ),
-        *("nearest", "same-acquisition"),
+        *("drawn-on", "nearest", "same-acquisition"),
     }
-    assert set(KINDS) == {"classes", "elevation", "ground-range", "optical", "radar", "swath"}
+    assert set(KINDS) == {"classes", "elevation", "ground-range", "optical", "radar", "swath", "vectors"}
     assert all(issubclass(c, Pick) for c in PICKS.values())
     assert all(issubclass(c, Kind) for c in KINDS.values())
 
 
 def test_each_file_of_a_rule_is_one():
-    assert set(RULES) == {"blocks", "column"}
+    assert set(RULES) == {"blocks", "column", "platform"}
     assert all(issubclass(c, Rule) for c in RULES.values())
 
 

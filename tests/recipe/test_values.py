@@ -13,7 +13,9 @@ from pydantic import ValidationError
 
 from curation.errors import ReadError
 from curation.recipe import sourcefiles
+from curation.recipe.dataset import load_dataset
 from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.units import quantity, scale_of
 from curation.recipe.values import CODE_OF, BitSets, LimitSets, Values
 from tests.properties import examples
 
@@ -151,8 +153,11 @@ def test_nodata_is_a_number_of_the_file_or_not_a_number_and_the_files_own_is_kep
     assert np.isnan(raw[1])  # what was given is not changed
 
 
+PLAIN = ArraySpec(res_m=10, bands=["a"], dtype="uint8", nodata=0, unit="x")
+
+
 def test_an_array_that_says_nothing_of_files_is_told_as_before():
-    plain = ArraySpec(res_m=10, bands=["a"], dtype="uint8", nodata=0, unit="x")
+    plain = PLAIN
     assert set(plain.model_dump()) == {
         "res_m", "size_px", "bands", "dtype", "nodata", "unit", "up", "down", "role", "suffix",
     }  # fmt: skip
@@ -160,6 +165,34 @@ def test_an_array_that_says_nothing_of_files_is_told_as_before():
     raw, valid = np.array([3, 4], np.uint8), np.array([True, False])
     assert Values().made(raw, valid, "uint16", 9, "a").tolist() == [3, 9]
     assert raw.tolist() == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("unit", "more", "scale", "its"),
+    [
+        ("reflectance × 10000", {}, 1e-4, "reflectance"),
+        ("kelvin×100", {}, 0.01, "kelvin"),
+        ("degC", {"times": 10}, 0.1, "degC"),
+        ("degC", {}, 1, "degC"),
+        ("3 × 10 m", {}, 1, "3 × 10 m"),
+    ],
+)
+def test_how_many_times_a_number_is_stored_an_array_says_or_its_unit(unit, more, scale, its):
+    array = ArraySpec(res_m=10, bands=["a"], dtype="int16", nodata=0, unit=unit, **more)
+    assert (scale_of(array), quantity(array)) == (pytest.approx(scale), its)
+    assert set(array.model_dump()) - set(PLAIN.model_dump()) == set(more)
+
+
+def test_it_is_said_once_and_changes_no_pixel():
+    with pytest.raises(ValidationError, match="unit 'K × 10' says it"):
+        ArraySpec(res_m=10, bands=["a"], dtype="int16", nodata=0, unit="K × 10", times=10)
+    dataset = load_dataset("starter")
+    before = dataset.pixels_digest(dict.fromkeys(dataset.specs, "c"), {})
+    spec = dataset.specs["dem"]
+    dataset.specs["dem"] = spec.model_copy(
+        update={"arrays": [a.model_copy(update={"times": 10.0}) for a in spec.arrays]}
+    )
+    assert dataset.pixels_digest(dict.fromkeys(dataset.specs, "c"), {}) == before
 
 
 QA = """

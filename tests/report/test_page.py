@@ -298,11 +298,13 @@ def test_a_torn_ledger_and_a_lost_identity_are_named_and_the_other_cubes_are_dra
     last = sorted((mine.folder / "ledger/europe/autumn").glob("*.jsonl"))[-1]
     last.write_bytes(last.read_bytes()[:-20])
     shutil.rmtree(mine.folder / "cubes/europe/static.zarr/lon")
+    shutil.copytree(mine.folder / "ledger/europe/summer", mine.folder / "ledger/europe/spring")  # a season it never had
     page = _page(render(mine.dataset, mine.store))
     alert = next(d for d in page.iter(f"{HTML}div") if d.get("id") == "damage")
     assert str(last) in _text(alert)
     assert "static.zarr/lon/zarr.json" in _text(alert)
     assert {r[1] for r in _rows(_section(page, "outcomes"))} == {"summer"}
+    assert "spring.zarr: the recipe has no season spring" in _text(page)
     assert list(_images(page))
 
 
@@ -317,6 +319,19 @@ def test_the_same_dataset_gives_the_same_page_and_it_is_published_in_its_folder(
     out = tmp_path / "elsewhere" / "page.html"
     assert write(mine.dataset, mine.store, out) == (str(out), page)
     assert out.read_bytes() == first
+
+
+def test_a_cube_whose_season_left_the_recipe_is_told_and_the_others_are_drawn(
+    built: Curate, world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    mine = Curate(world.from_afar(tmp_path / "own"), built.root)
+    text = mine.world.recipe.read_text()
+    mine.world.recipe.write_text(text.replace("autumn = { start = 2021-09-01, end = 2021-12-01 }\n", ""))
+    found = survey(mine.dataset, mine.store)
+    assert set(found.cubes) == {("europe", "static"), ("europe", "summer")}
+    (said,) = found.left_out
+    assert said in caplog.text
+    assert f"{mine.folder}/cubes/europe/autumn.zarr: the recipe has no season autumn" in said
 
 
 def test_nothing_built_is_refused_with_what_to_run(built: Curate, tmp_path: Path):

@@ -72,6 +72,16 @@ def test_of_one_polarisation_nothing_is_said_or_drawn_of_another(bands, said, ti
         assert found[0].image[0, 0, :3].tolist() == [128, 128, round(255 * 5 / 12)]
 
 
+def test_a_number_of_something_is_told_without_a_unit_and_one_that_is_the_same_everywhere_once():
+    spec = shipped("s5p-no2")
+    array = next(a for a in spec.arrays if a.unit == "1")
+    array = array.model_copy(update={"bands": array.bands[:1]})
+    (same,), (other,) = (drawn(spec, array, np.array([[[3, last]]], array.dtype)) for last in (3, 5))
+    assert same.detail == "3"
+    assert other.detail == "3.04…4.96"
+    assert (same.scale[-1], other.scale[-1]) == ("", "")
+
+
 def test_nothing_is_said_of_ranges_where_none_is_fixed():
     specs = [shipped(n) for n in SOURCES]
     without = [(s, s.arrays) for s in specs if not panels.said([(s, s.arrays)])]

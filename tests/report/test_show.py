@@ -11,6 +11,7 @@ from PIL import Image
 from curation.cubes import contents
 from curation.errors import ConfigError
 from curation.outcomes import Status
+from curation.recipe.dataset import load_dataset
 from curation.report import picture, show
 from curation.report import picture as picture_module
 from curation.store.ledger import Ledger
@@ -169,3 +170,11 @@ def tiny_dataset(folder: Path):
     from curation.recipe.dataset import load_dataset
 
     return load_dataset(str(folder))
+
+
+def test_what_is_measured_of_a_class_is_told_in_its_own_unit():
+    spec = load_dataset("kuro-siwo").specs["water"]
+    first, *others = (c.name for c in spec.kind.legend)
+    measured = {"water_fraction": [0.25, *(0.0 for _ in others)], "water_area_m2": [1254400.0, *(0.0 for _ in others)]}
+    rows = show._class_rows(spec, {name: np.array(values, "float32") for name, values in measured.items()})
+    assert rows == [(first, "25.0 %"), (f"{first}, area m2", "1.254e+06")]

@@ -13,7 +13,6 @@ import pytest
 import rasterio
 import rasterio.warp
 import shapely
-from affine import Affine
 
 import curation
 from curation.errors import ConfigError
@@ -23,6 +22,7 @@ from curation.recipe.sources import SourceSpec
 from curation.scenes.cells import SearchCell
 from curation.scenes.items import Query, Unreadable
 from curation.scenes.saved import opened
+from tests import geotiff
 from tests.run import Curate
 from tests.scenes.catalog import EVER
 from tests.world import World
@@ -54,12 +54,8 @@ def source(pattern: str = NAMED, more: str = "", pick: str = "'mosaic'") -> Sour
 def write(
     path: Path, *, west: float = 500_000, north: float = 5_600_000, epsg: int = 32632, bands: int = 1, **tags: Any
 ) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    transform = Affine(10, 0, west, 0, -10, north)
-    profile = {"driver": "GTiff", "width": 30, "height": 20, "count": bands, "dtype": "uint16", "transform": transform}
-    with rasterio.open(path, "w", **profile, crs=f"EPSG:{epsg}" if epsg else None) as file:
-        file.write(np.ones((bands, 20, 30), "uint16"))
-        file.update_tags(**tags)
+    crs, pixels = f"EPSG:{epsg}" if epsg else None, np.ones((bands, 20, 30), "uint16")
+    geotiff.write(path, pixels, west=west, north=north, res_m=10, crs=crs, tags=tags)
 
 
 def found(folder: Path, spec: SourceSpec) -> tuple[list[Scene], list[Unreadable]]:

@@ -245,10 +245,25 @@ def test_an_answer_packed_twice_is_refused(monkeypatch):
         ask(url)
 
 
+@pytest.mark.parametrize("packing", ["br", "zstd", "compress"])
+def test_an_answer_packed_as_nobody_asked_is_refused_before_it_is_unpacked(packing):
+    made, packed = Served(TEN), bytes(40)
+
+    def answer(request):
+        if request.command == "POST":
+            request.send(200, packed, Content_Encoding=packing)
+        else:
+            made.answer(request)
+
+    with serving(answer) as url, pytest.raises(CurationError, match=f"packed as '{packing}', expected gzip or deflate"):
+        ask(url)
+
+
 def test_a_packed_answer_of_what_was_asked_for_is_read():
     made = Served(TEN)
 
     def answer(request):
+        assert request.headers["Accept-Encoding"] == "gzip, deflate"
         if request.command == "POST":
             body = json.dumps(made._body(request, "")).encode()
             request.send(200, gzip.compress(body), Content_Encoding="gzip")

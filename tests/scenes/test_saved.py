@@ -139,6 +139,7 @@ def test_a_refresh_tells_what_has_changed(api, dataset, tmp_path):
     [
         {"quality": {"max_scene_cloud_pct": 50.0}},
         {"sources": {"s2l2a": {"bands": ["B02"]}}},
+        {"sources": {"s2l2a": {"angles": True}}},
         {"seasons": {"summer": {"end": dt.date(2021, 8, 1)}}},
     ],
 )

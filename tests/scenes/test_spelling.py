@@ -32,6 +32,7 @@ def scene(source="s2l2a", collection=None, **properties):
         (32632, 32632), (32632.0, 32632), ("32632", 32632), ("EPSG:32632", 32632), (" epsg:32632 ", 32632),
         ("urn:ogc:def:crs:EPSG::32632", 32632), ("urn:ogc:def:crs:EPSG:9.8:32632", 32632),
         ("http://www.opengis.net/def/crs/EPSG/0/32632", 32632), ("https://spatialreference.org/ref/epsg/32632/", 32632),
+        ("EPSG: 32632", 32632), ("http://www.opengis.net/gml/srs/epsg.xml#32632", 32632),
         ("EPSG:32632+5773", 32632), ("OGC:CRS84", 4326), ("urn:ogc:def:crs:OGC:1.3:CRS84", 4326),
         ("IAU_2015:30100", None), (None, None), ("", None),
     ],

@@ -9,12 +9,16 @@ import resource
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import certifi
+import dask
 import pytest
+import rasterio
 
 from curation import pipeline
 from curation.build import slab
@@ -23,11 +27,12 @@ from curation.errors import CurationError, PassingError, StorageError
 from curation.pack import pack, shard
 from curation.scenes import saved
 from curation.scenes.cells import SearchCell
-from curation.store import full
+from curation.store import full, trust
 from curation.store.bucket import Client
 from curation.store.objects import Store
 from curation.stream.cache import DiskCache
 from curation.work import cluster
+from tests import world as tiny
 from tests.loopback import Request, serving
 from tests.properties import fast
 from tests.run import Curate
@@ -381,6 +386,56 @@ def test_a_want_of_room_for_temporary_files_is_told():
     with pytest.raises(sqlite3.OperationalError), full.needed("TMPDIR"):
         db.execute("nonsense")  # no fault of a disk
     db.close()
+
+
+@pytest.fixture
+def no_temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of temporary files in which none can be made."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    return tmp_path / "gone"
+
+
+def test_where_no_folder_takes_temporary_files_that_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # As in a container whose root is read-only.
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
+    with (
+        pytest.raises(StorageError, match=rf"\(of \['{tmp_path}/gone'\]\): name one that can in TMPDIR"),
+        full.temporary(),
+    ):
+        pass
+
+
+def test_what_is_written_of_patches_takes_no_temporary_files(
+    built: Curate, no_temporary: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    # On a disk that was full GDAL left half a file without a word, and HDF5 ended the process.
+    patch = f"europe/summer/{tiny.name(1, 1)}"
+    assert built("show", patch, "--tif", str(tmp_path / "tif")) == 0
+    to = ["--to", str(tmp_path / "nc"), "--scheduler", "none", "--limit", "1"]
+    assert built("export", "--format", "netcdf", "--season", "static", *to) == 0
+    for file in (tmp_path / "tif").iterdir():
+        with rasterio.open(file) as tif:
+            tif.read()
+
+
+def test_who_is_trusted_is_told_to_an_object_store_by_a_temporary_file_which_may_find_no_room(
+    no_temporary: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
+    with pytest.raises(StorageError, match=f"temporary files {no_temporary} \\(TMPDIR\\)"), trust.for_rustls():
+        pass
+
+
+def test_a_local_cluster_without_room_for_what_its_workers_keep_on_disk_is_one_line(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    where = str(tmp_path / "file/scratch")
+    with (
+        dask.config.set({"temporary-directory": where}),
+        pytest.raises(StorageError, match=rf"^{where} \(TMPDIR, or Dask's temporary-directory\): Not a directory: "),
+        cluster.connect("local", 1),
+    ):
+        pass
 
 
 def test_a_cache_whose_disk_is_full_says_so_and_keeps_no_half_shard(disk: Disk):

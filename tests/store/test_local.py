@@ -118,6 +118,15 @@ def test_what_a_person_names_and_is_no_file_is_told(place, use: str):
         assert told in str(err)
 
 
+def test_beside_geotiffs_what_is_no_file_says_nothing_of_them(place, tmp_path):
+    (tmp_path / "a.tif").write_bytes(bytes(40))
+    before = catalogs.resolve(str(tmp_path)).identity
+    with_suffix(place[0], ".json")
+    found: list[str] = []
+    assert in_time(lambda: found.append(catalogs.resolve(str(tmp_path)).identity)) is None
+    assert found == [before]
+
+
 def test_a_store_has_no_object_where_there_is_no_file(place):
     path, _ = place
     assert Store(path.parent).head(path.name) is None

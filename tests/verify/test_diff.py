@@ -48,6 +48,24 @@ def test_a_release_does_not_differ_from_its_copy(built: Curate, tmp_path: Path, 
     assert diff(str(built.folder), str(copy.folder)).ok
 
 
+def test_the_release_before_is_kept_and_compared_with(built: Curate, again, capsys):
+    other = again(lambda text: f'{text}[exclude.ids]\n"{COMPLETE[0]}" = "a ship"\n')
+    capsys.readouterr()
+    for where in ([str(other.folder)], [str(other.root), "--dataset", "tiny"]):
+        assert main.main(["diff", *where, "--json"]) == 1
+        found = json.loads(capsys.readouterr().out)
+        assert (found["gone"], found["new"], found["same"]) == ([COMPLETE[0]], [], len(COMPLETE) - 1)
+    assert diff(str(built.folder), str(other.folder / "manifest" / "previous")).ok
+    assert other("pack") == 0  # the same once more: no release of its own
+    assert not diff(str(other.folder)).ok
+    other.world.recipe.write_text(tiny.RECIPE)
+    assert other("pack") == 0
+    assert diff(str(other.folder)).found.new == (COMPLETE[0],)
+    assert other("verify") == 0
+    with pytest.raises(ConfigError, match="is kept by `curate pack` when it makes another"):
+        diff(str(built.folder))
+
+
 def test_another_codec_is_no_other_content(built: Curate, again):
     found = diff(str(built.folder), str(again(lambda text: text + 'codec = "zstd"\n').folder)).found
     assert found.is_none

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from curation.recipe.sources import ArraySpec, SourceSpec
 
 class Elevation(RasterKind):
     """A raster of heights."""
+
+    has_heights: ClassVar[bool] = True
 
     def pictures(self, source: SourceSpec, array: ArraySpec) -> list[Picture]:
         """A relief."""

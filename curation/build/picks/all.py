@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 from pydantic import Field
 
-from curation.build import offset
+from curation.build import masks, offset
 from curation.build.choice import OF_MASK, Refusal, Stage, furthest
 from curation.build.context import Patch, Reading, Slab, Source, SourceError, is_lasting, note_passed_over
 from curation.build.orbits import ByOrbit
@@ -191,7 +191,7 @@ class _Series:
     def _passing(self, groups: Sequence[list[Scene]]) -> Reading[tuple[list[_Passing], list[list[Scene]]]]:
         """The first scenes of groups, as far as they are good enough by their masks, and what is left of the others."""
         slab, source, place = self.slab, self.source, self.patch.location
-        yield [r for group in groups for r in source.files.reads(source, place, group[:1], "mask")]
+        yield [r for group in groups for r in masks.reads(source, place, group[:1])]
         passing, left = [], []
         for scene, *others in groups:
             trial = Patch(place)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from curation.build.walk import OneScene
+from curation.build.walk import InTime
 from curation.model import Location, Scene, Window
 from curation.scenes import rank
 
 
-class FirstAfter(OneScene):
-    """The first that is good enough, not before the anchor.
-
-    Of a season around dates of places the anchor is of each place's own date, by `anchor_day`.
-    """
+class FirstAfter(InTime):
+    """The first that is good enough, not before the anchor; or the `nth`."""
 
     def ranked(self, scenes: Sequence[Scene], place: Location, window: Window) -> list[list[Scene]]:
         """By nearness to the anchor, from it on."""

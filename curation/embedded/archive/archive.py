@@ -24,7 +24,7 @@ from curation.embedded.archive.cellscenes import CellScenes
 from curation.embedded.archive.published import published
 from curation.embedded.archive.scenes import Scene1, Scene2, dynamicworld_scenes, s1_scenes, s2_scenes
 from curation.embedded.sensors import columns, labels, level2, olci, optics, orbits, radar, static
-from curation.embedded.world import cells, ground, terrain, view
+from curation.embedded.world import cells, floods, ground, terrain, view
 from curation.embedded.world.cover import BANDS
 from curation.embedded.world.grids import Grid
 from curation.embedded.world.once import OnceCache
@@ -204,8 +204,17 @@ class Archive:
         return ground.Ground(*(np.load(paths[name], mmap_mode="r") for name in ("code", "height")))
 
     def _view(self, scene: Scene1 | Scene2) -> view.View:
-        grid = scene.grid
-        return self._views.get(grid, lambda: view.make(self._ground(scene.region), scene.region, grid))
+        grid, level_m = scene.grid, floods.level_m(scene.region, scene.time)
+        return self._views.get(
+            (grid, level_m), lambda: view.make(self._seen(scene.region, level_m), scene.region, grid)
+        )
+
+    def _seen(self, region: Region, level_m: float | None) -> ground.Ground:
+        """The region's ground, under water where a flood has come over it."""
+        dry = self._ground(region)
+        if level_m is None:
+            return dry
+        return self._grounds.get((region.name, level_m), lambda: floods.under_water(dry, region, level_m))
 
     def _light(self, scene: Scene2, seen: view.View) -> optics.Light:
         # Products of one acquisition and tile share it.

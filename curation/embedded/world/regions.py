@@ -1,4 +1,4 @@
-"""Where the embedded Earth is: its two regions, their frames, and the Sentinel-2 tiles that cover them.
+"""Where the embedded Earth is: its regions, their frames, and the Sentinel-2 tiles that cover them.
 
 The cells of its world are regions of the same form, made by rule in `cells`.
 
@@ -65,6 +65,8 @@ class Region:
     """0: vegetation follows the seasons; 1: it is green all year."""
     step_px: int = 4
     """Sides of its Sentinel-1 scenes are multiples of so many 10 m pixels."""
+    zones: tuple[int, ...] = ()
+    """UTM zones (EPSG) of its scenes, where it has no tiles."""
 
     @property
     def south(self) -> bool:
@@ -96,7 +98,8 @@ def _region(row: dict[str, Any]) -> Region:
         for t in row["tiles"]
     )
     towns = tuple(tuple(town) for town in row["towns"])
-    return Region(**row | {"bbox": tuple(row["bbox"]), "tiles": tiles, "towns": towns})
+    plain = {"bbox": tuple(row["bbox"]), "zones": tuple(row.get("zones", ()))}
+    return Region(**row | plain | {"tiles": tiles, "towns": towns})
 
 
 REGIONS = tuple(map(_region, tables.beside(__file__)["regions"]))
@@ -153,7 +156,7 @@ def frame(region: Region) -> Frame:
     crs = f"+proj=tmerc +lat_0={(s + n) / 2} +lon_0={(w + e) / 2} +k=1 +x_0=0 +y_0=0 +datum=WGS84 +units=m"
     far_x, far_y = 0.0, 0.0
     whole = wider(region.bbox)
-    for epsg in {t.epsg for t in region.tiles}:
+    for epsg in {*(t.epsg for t in region.tiles), *region.zones}:
         # The whole region's rectangle in each zone (as Sentinel-1 scenes have it), turned against the frame.
         x, y = transformer(f"EPSG:{epsg}", crs).transform(*_corners(utm_box(whole, epsg)))
         far_x, far_y = max(far_x, *np.abs(x)), max(far_y, *np.abs(y))

@@ -39,7 +39,6 @@ from curation.places.locations import Locations
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import digest
 from curation.store import full, paths
-from curation.store.ledger import cube_names
 from curation.store.objects import Store
 from curation.work import cluster
 from curation.work.progress import Counting
@@ -146,7 +145,9 @@ def planned(dataset: Dataset, store: Store, form: Form, wish: Wish, to: Store) -
 
 def _slabs(dataset: Dataset, store: Store, wish: Wish) -> Iterator[SlabPiece]:
     """The slabs of cubes with patches that are asked for."""
-    there = cube_names(store)
+    there, others = contents.named(dataset, store)
+    for line in others:
+        log.warning("left out: %s", line)
     regions, seasons = {paths.region_of(f) for f, _ in there}, {s for _, s in there}
     for what, asked, known in (("region", wish.regions, regions), ("season", wish.seasons, seasons)):
         if wrong := [n for n in asked or () if n not in known]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,9 +25,6 @@ from curation.store.objects import Store
 
 STATUS, REASON = "status", "reason"
 """Of a source that has pixels: nothing to be told."""
-
-_TIMES = re.compile(r"\s*×\s*([0-9]+(?:\.[0-9]+)?)$")
-"""How units end of what is stored a number of times: `reflectance × 10000`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,14 +181,3 @@ def _text(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return " ".join(f"{v:.6g}" for v in value.tolist())
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def scale_of(unit: str) -> float:
-    """What stored numbers of a unit are to be multiplied by: 0.0001 of `reflectance × 10000`, else 1."""
-    found = _TIMES.search(unit)
-    return 1 / float(found[1]) if found else 1.0
-
-
-def quantity(unit: str) -> str:
-    """The unit of stored numbers once they are scaled: `reflectance` of `reflectance × 10000`."""
-    return _TIMES.sub("", unit)

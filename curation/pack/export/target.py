@@ -27,7 +27,17 @@ from curation.store.records import StoredObject
 FORMAT = 1
 """Of what is recorded."""
 
-_NOT_INTO = (paths.CUBES, paths.LEDGERS, paths.SHARDS, paths.PARTS, paths.MANIFEST, paths.LABELS, paths.MAPS, "scenes")
+_NOT_INTO = (
+    paths.CUBES,
+    paths.LEDGERS,
+    paths.SHARDS,
+    paths.PARTS,
+    paths.MANIFEST,
+    paths.LABELS,
+    paths.MAPS,
+    paths.MODELS,
+    "scenes",
+)
 """Folders of a dataset that nobody else writes into."""
 
 

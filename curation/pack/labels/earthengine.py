@@ -40,6 +40,7 @@ from curation.errors import (
     PassingError,
     ReadError,
     TrustError,
+    extras,
 )
 from curation.errors.causes import first_line, one_line
 from curation.errors.codes import Code
@@ -57,7 +58,6 @@ from curation.recipe.digests import digest
 from curation.scenes import acquisition
 from curation.scenes.session import ExplicitSession
 from curation.store import trust
-from curation.work import extras
 from curation.work.progress import shown_bytes
 
 if TYPE_CHECKING:

@@ -15,35 +15,29 @@ image, and bilinear interpolation repeats the outermost coarse pixel.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from curation.cubes.cube import Cube
-from curation.errors import ConfigError, DamageError, ReadError
-from curation.errors.causes import one_line
+from curation.errors import ConfigError, ReadError
 from curation.errors.codes import Code
 from curation.errors.printable import printable
 from curation.outcomes import Reject, Status
-from curation.pack.labels import runtimes
 from curation.pack.labels.making import MapsJob, MapsPlan, Wanted
 from curation.pack.labels.mapfile import file_name
-from curation.pack.labels.runtimes import Run
-from curation.read import radiometry
+from curation.read import radiometry, runtimes
+from curation.recipe import modelfiles
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import digest
 from curation.recipe.sources import ArraySpec, SourceSpec
 from curation.store import local, paths
-from curation.store.objects import Store
 from curation.work.progress import shown_bytes
 
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B11", "B12")
@@ -68,12 +62,6 @@ SCALE = 0.005
 
 RES_M = 10.0
 """Of the model's pixels."""
-
-MOST_BYTES = 2**31
-"""Of a model file, which is held whole."""
-
-TRIED = ("NHWC", "NCHW")
-"""Layouts that a model is asked with, the published one's first."""
 
 PREPARED = 1
 """Of how the input is made: other numbers make other maps."""
@@ -204,7 +192,8 @@ class ByModel:
             cube.read_chunk(job.store, name, wanted.number, wanted.chunks[name])[0], array.res_m or RES_M, px
         )
         there &= np.isin(codes, [*spec.clear, *spec.doubtful, *spec.snow])
-        made = loaded(job.store, paths.maps_model(self.key), self.sha256, self.name, px, len(job.spec.kind.legend))
+        key, classes = paths.maps_model(self.key), len(job.spec.kind.legend)
+        made = runtimes.loaded(job.store, key, self.sha256, self.name, px, len(BANDS), classes)
         logits = made(prepared(np.stack([bands[b] for b in BANDS]), self.constants))
         if not np.isfinite(logits[there]).all():
             raise ReadError(f"{self.title}: gives NaN or infinity for pixels that are there")
@@ -231,8 +220,8 @@ def of(
         ConfigError: it is no such model, or the recipe makes no such source.
     """
     where = f"model {printable(str(path))}"
-    runtimes.check(path.name, where)
-    local.check(path, where, MOST_BYTES)
+    modelfiles.runtime_of(path.name, where)
+    local.check(path, where, modelfiles.MOST_BYTES)
     follows = dataset.specs[labels].pick.follows or ""
     source = source or _usual(dataset, follows)
     check_source(dataset, source, follows)
@@ -242,9 +231,10 @@ def of(
     if array.res_m != RES_M:
         raise ConfigError(f"source {labels!r}: has pixels of {array.label}, expected {RES_M:g} m: the model's are")
     if not dry:
-        answering(
+        runtimes.answering(
             runtimes.run_of(data, path.name, where),
             array.px(dataset.recipe.grid.size),
+            len(BANDS),
             _classes(dataset, labels),
             where,
         )
@@ -334,63 +324,3 @@ def constants_of(path: Path | None) -> tuple[tuple[float, float], ...]:
 
 def _classes(dataset: Dataset, labels: str) -> int:
     return len(dataset.specs[labels].kind.legend)
-
-
-_loading = threading.Lock()
-
-
-_models: LRUCache[tuple[str, int, int], Run] = LRUCache(2)
-"""Those that this process has loaded, by hash and by what they are asked for."""
-
-
-def loaded(store: Store, key: str, sha256: str, name: str, px: int, classes: int) -> Run:
-    """The model that lies at a key, loaded once per process: from (px, px, band) to (px, px, class) float32.
-
-    Raises:
-        DamageError: what lies there has another hash; it is not executed.
-    """
-    with _loading:
-        run = _models.get((sha256, px, classes))
-        if run is None:
-            data = store.get(key)
-            if (found := hashlib.sha256(data).hexdigest()) != sha256:
-                raise DamageError(
-                    f"{store.where(key)}: has sha256 {found[:12]}…, expected {sha256[:12]}…: it is not executed"
-                )
-            where = f"model {name}"
-            run = _models[sha256, px, classes] = answering(runtimes.run_of(data, name, where), px, classes, where)
-        return run
-
-
-def answering(run: Run, px: int, classes: int, where: str) -> Run:
-    """The same from (px, px, band) to (px, px, class) float32, whichever layout the model has: it is asked.
-
-    Raises:
-        ConfigError: it answers in none; what it said to each is told.
-    """
-    said = []
-    for layout in TRIED:
-        shape = _laid((px, px, len(BANDS)), layout)
-        try:
-            found = np.asarray(run(np.zeros(shape, np.float32)))
-        except Exception as err:  # noqa: BLE001 - a runtime's own errors, of a layout that is not the model's
-            said.append(f"{layout} {shape}: {one_line(err)}")
-            continue
-        if found.shape == _laid((px, px, classes), layout) and found.dtype.kind == "f":
-            return functools.partial(_answer, run, layout)
-        said.append(f"{layout} {shape}: gives {found.dtype} {found.shape}")
-    raise ConfigError(
-        f"{where}: expected a model from (1, {px}, {px}, {len(BANDS)}) to (1, {px}, {px}, {classes}), float, or both with "
-        f"the second axis for the last; asked with {'; with '.join(said)}"
-    )
-
-
-def _laid(shape: tuple[int, int, int], layout: str) -> tuple[int, ...]:
-    y, x, of = shape
-    return (1, y, x, of) if layout == "NHWC" else (1, of, y, x)
-
-
-def _answer(run: Run, layout: str, image: NDArray[np.float32]) -> NDArray[np.float32]:
-    asked = image if layout == "NHWC" else np.ascontiguousarray(np.moveaxis(image, -1, 0))
-    found = np.asarray(run(asked[None]))[0]
-    return found if layout == "NHWC" else np.moveaxis(found, 0, -1)

@@ -2,7 +2,86 @@
 
 from tests.mutants.row import STORAGE, Mutant
 
+WALK = "tests/build/test_walk.py"
+
 ROWS = (
+    Mutant(
+        "what is added and will not do with the scene that stands has the patch built anew",
+        "curation/build/patch.py",
+        "    if any(patch.sources[name].status is not Status.OK for name in required):\n        raise BuiltAnew\n",
+        "",
+        (
+            "tests/cubes/test_bound.py::"
+            "test_sources_that_are_added_come_to_what_is_built_at_once_and_what_stands_is_not_read_again",
+        ),
+    ),
+    Mutant(
+        "what stands is proven by its facts, too",
+        "curation/build/before.py",
+        "        stands = {i: p for i, p in stands.items() if proven[slots[i]] == p.facts}\n",
+        "",
+        ("tests/cubes/test_bound.py::test_a_source_that_fails_or_is_stopped_while_it_is_added_leaves_what_stands",),
+    ),
+    Mutant(
+        "a patch keeps what stands where what is added fails",
+        "curation/build/patch.py",
+        "    if standing is not None and outcome.status is Status.FAILED:",
+        "    if False:",
+        ("tests/cubes/test_bound.py::test_a_source_that_fails_or_is_stopped_while_it_is_added_leaves_what_stands",),
+    ),
+    Mutant(
+        "a shard that no patch has a chunk in any more is emptied",
+        "curation/build/slab.py",
+        " | _emptied(job, cube, chunks)",
+        "",
+        (
+            "tests/cubes/test_bound.py::"
+            "test_sources_that_are_added_come_to_what_is_built_at_once_and_what_stands_is_not_read_again",
+        ),
+    ),
+    Mutant(
+        "a model that says masks is executed by who asks for it alone",
+        "curation/build/masks.py",
+        "if isinstance(spec, MaskedSource) and not run_code:",
+        "if False:",
+        ("tests/build/test_masks.py::test_a_model_is_executed_by_who_asks_for_it_alone",),
+    ),
+    Mutant(
+        "a model is given numbers without the offset of their baseline",
+        "curation/build/masks.py",
+        "radiometry.harmonised(found, scenes[0].offset_dn, nodata)[0]",
+        "found[0]",
+        (
+            "tests/build/test_masks.py::"
+            "test_a_mask_is_what_the_model_says_of_bands_on_its_grid_alone_or_with_the_source_s_own[True]",
+        ),
+    ),
+    Mutant(
+        "what a model is not given is no pixel of its mask",
+        "curation/build/masks.py",
+        'return np.where(there, codes, np.uint8(CODE_OF["invalid"]))',
+        "return codes",
+        (
+            "tests/build/test_masks.py::"
+            "test_a_composite_is_of_what_the_model_calls_clear_and_a_patch_s_side_may_be_mirrored_for_it",
+        ),
+    ),
+    Mutant(
+        "a mask is of the runtime that its cube says",
+        "curation/build/masks.py",
+        "    if installed != its.runtime:\n",
+        "    if False:\n",
+        ("tests/build/test_masks.py::test_a_cube_follows_from_the_model_s_bytes_and_from_what_executes_them",),
+    ),
+    Mutant(
+        "what lies outside the area of shapes is nodata, not 0",
+        "curation/build/kinds/vectors.py",
+        "burning.burnt(ground, layers, array.nodata, array.dtype",
+        "burning.burnt(ground, layers, 0, array.dtype",
+        (
+            "tests/test_kuro_siwo.py::test_labels_are_nodata_outside_of_their_area_and_nowhere_inside_and_images_lack_nothing",
+        ),
+    ),
     Mutant(
         "an image that was enlarged is told",
         "curation/build/sourcecheck.py",
@@ -49,16 +128,16 @@ ROWS = (
     ),
     Mutant(
         "kept pixels are those recorded",
-        "curation/build/slab.py",
-        "            if slot not in stored or chunk_hash(stored[slot]) != expected:",
-        "            if slot not in stored:",
+        "curation/build/before.py",
+        "                if place not in chunks or chunk_hash(chunks[place]) != expected:",
+        "                if place not in chunks:",
         ("tests/cubes/test_row_hashes.py::test_pixels_that_decode_and_are_others_are_damage",),
     ),
     Mutant(
         "kept facts are those recorded",
-        "curation/build/slab.py",
-        "cube.proven_facts(job.store, job.prior, ids)",
-        "cube.read_facts(job.store, job.slab, len(ids))",
+        "curation/build/before.py",
+        "stored.proven_facts(job.store, job.prior, [p.id for p in job.locations], tried=job.todo)",
+        "stored.read_facts(job.store, job.slab, len(job.locations))",
         ("tests/cubes/test_row_hashes.py::test_facts_that_decode_and_are_others_are_damage",),
     ),
     Mutant(
@@ -88,7 +167,7 @@ ROWS = (
     Mutant(
         "what cannot be reflectance is refused",
         "curation/build/offset.py",
-        "    radiometry.check_possible(found, clear, array.nodata)",
+        "    radiometry.check_possible(found, clear, array.nodata, per_px)",
         "    pass",
         ("tests/build/test_offset.py::test_what_cannot_be_reflectance_is_refused_and_the_next_scene_is_used",),
     ),
@@ -140,6 +219,20 @@ ROWS = (
         "return self.snow > MOSTLY_SNOW",
         "return False",
         ("tests/build/test_walk.py::test_a_mask_that_calls_nearly_all_snow_is_believed_only_where_no_other_passes",),
+    ),
+    Mutant(
+        "the second before is not the first again",
+        "curation/build/walk.py",
+        "        if len(self.before) + 1 < self.nth:\n",
+        "        if False:\n",
+        (f"{WALK}::test_the_second_before_is_the_next_good_one_of_another_acquisition_however_the_first_was_found",),
+    ),
+    Mutant(
+        "another slice of a pass is no other acquisition",
+        "curation/build/walk.py",
+        "        if any(rank.at_once(scene, other) for other in self.before):\n",
+        "        if False:\n",
+        (f"{WALK}::test_the_second_before_is_the_next_good_one_of_another_acquisition_however_the_first_was_found",),
     ),
     Mutant(
         "of equal rank the clearest is taken",
@@ -576,5 +669,56 @@ ROWS = (
         "if s.time >= window.anchor",
         "if True",
         ("tests/build/test_walk.py::test_where_no_scene_is_on_the_side_that_is_asked_for_that_is_told",),
+    ),
+    Mutant(
+        "a value of no class is told",
+        "curation/build/kinds/vectors.py",
+        "if unknown := sorted({str(v) for v in values if _text(v) not in known}):",
+        "known = dict.fromkeys(map(_text, values), self.legend[0].name) | known\n        if unknown := []:",
+        (
+            "tests/build/test_vectors.py::test_a_value_of_no_class_fails_with_its_code_and_a_changed_file_is_another_dataset",
+        ),
+    ),
+    Mutant(
+        "a shape of a value that does not count is passed over",
+        "curation/build/kinds/vectors.py",
+        "        keep &= np.array([_text(v) in texts for v in found.columns[column]], bool)\n",
+        "",
+        ("tests/build/test_vectors.py::test_an_events_shapes_are_burnt_in_order_within_their_area",),
+    ),
+    Mutant(
+        "a place's own shape is its mask",
+        "curation/build/kinds/vectors.py",
+        "    return row - 1\n",
+        "    return max(row - 2, 0)\n",
+        ("tests/build/test_vectors.py::test_the_shape_of_a_place_is_a_mask_in_cubes_shards_and_batches",),
+    ),
+    Mutant(
+        "of what was drawn on one image the newest version is taken",
+        "curation/build/picks/drawn_on.py",
+        "    newest = sorted(sorted(scenes, key=lambda s: s.id), key=lambda s: versions.order(s.version), reverse=True)",
+        "    newest = sorted(scenes, key=lambda s: s.id)",
+        ("tests/build/test_vectors.py::test_a_monitoring_product_is_of_its_own_image",),
+    ),
+    Mutant(
+        "what names its image goes with no other",
+        "curation/build/picks/drawn_on.py",
+        "free = [s for s in mine.scenes if s.image is None]",
+        "free = list(mine.scenes)",
+        ("tests/build/test_vectors.py::test_a_monitoring_product_is_of_its_own_image",),
+    ),
+    Mutant(
+        "an event's shapes are of its places alone",
+        "curation/build/picks/drawn_on.py",
+        "if wanted is not None and s.event == str(wanted)]",
+        "if wanted is not None]",
+        ("tests/build/test_vectors.py::test_an_events_shapes_are_burnt_in_order_within_their_area",),
+    ),
+    Mutant(
+        "one file of shapes does not wipe out another's",
+        "curation/build/kinds/vectors.py",
+        "        out = [self._all(ground, within)] if self.background is not None and self.area is not None else []\n",
+        "        out = [self._all(ground, within)] if self.background is not None else []\n",
+        ("tests/build/test_vectors.py::test_an_extract_in_overtures_form_is_burnt[True]",),
     ),
 )

@@ -1,8 +1,25 @@
 """Guards of `cubes`."""
 
-from tests.mutants.row import Mutant
+from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
+    Mutant(
+        "a source is added where nothing else of the cube changes",
+        "curation/cubes/bound.py",
+        "    alike = before == now and stated",
+        "    alike = stated",
+        (
+            "tests/cubes/test_bound.py::"
+            "test_sources_that_are_added_come_to_what_is_built_at_once_and_what_stands_is_not_read_again",
+        ),
+    ),
+    Mutant(
+        "slabs keep their size",
+        "curation/cubes/bound.py",
+        "    if slab_patches not in (None, cube.slab_patches):",
+        "    if False:",
+        ("tests/cubes/test_bound.py::test_what_its_pixels_follow_from_is_refused_as_before",),
+    ),
     Mutant(
         "a cube that follows from something else by now is refused",
         "curation/cubes/bound.py",
@@ -20,8 +37,8 @@ ROWS = (
     Mutant(
         "a cube's places begin with those that it has",
         "curation/cubes/bound.py",
-        '    is_grown = ledger.binding.get("locations") in cube.stood_digests\n',
-        "    is_grown = True\n",
+        '["locations"] * (ledger.binding.get("locations") in cube.stood_digests)',
+        '["locations"]',
         ("tests/cubes/test_bound.py::test_places_that_stand_stay_and_what_takes_them_away_is_refused",),
     ),
     Mutant(
@@ -151,5 +168,19 @@ ROWS = (
         "first = slot * self.chunks_per_patch(name)",
         "first = slot",
         ("tests/test_series.py::test_each_clear_acquisition_is_a_step_and_beyond_there_is_nothing",),
+    ),
+    Mutant(
+        "rows that were added to a file of places are accounted for",
+        "curation/cubes/selection.py",
+        "    if keep:\n        _account(dataset, store)\n",
+        "    if keep:\n",
+        ("tests/places/test_rows.py::test_rows_that_are_added_to_the_file_are_accounted_for_where_it_has_grown",),
+    ),
+    Mutant(
+        "a GeoTIFF of a patch is cut by no folder of temporary files that is full",
+        "curation/cubes/open_patch.py",
+        'with MemoryFile(ext=".tif") as memory:',
+        'with __import__("tempfile").NamedTemporaryFile(suffix=".tif") as memory:',
+        (f"{STORAGE}what_is_written_of_patches_takes_no_temporary_files",),
     ),
 )

@@ -2,7 +2,30 @@
 
 from tests.mutants.row import Mutant
 
+FLOODS = "tests/embedded/world/test_floods.py"
+
 ROWS = (
+    Mutant(
+        "no water stands in a hollow that nothing leads to",
+        "curation/embedded/world/floods.py",
+        "under & reached & ~permanent",
+        "under & ~permanent",
+        (f"{FLOODS}::test_water_spreads_over_low_ground_from_rivers_on_and_falls",),
+    ),
+    Mutant(
+        "radar sees a flood",
+        "curation/embedded/archive/archive.py",
+        "        if level_m is None:\n            return dry",
+        "        if True:\n            return dry",
+        (f"{FLOODS}::test_radar_sees_water_where_it_stands",),
+    ),
+    Mutant(
+        "a map shows the water of its own image",
+        "curation/embedded/archive/floodmaps.py",
+        "        level = flood.level_m(each.image)",
+        "        level = flood.high_m",
+        (f"{FLOODS}::test_maps_show_the_water_of_their_own_image_and_some_polygons_are_no_valid_ones",),
+    ),
     Mutant(
         "the two maps' errors go together as much as is said",
         "curation/embedded/sensors/mistakes.py",

@@ -54,4 +54,32 @@ ROWS = (
         "text",
         ("tests/errors/test_printable.py::test_a_text_is_told_without_what_lets_anybody_in",),
     ),
+    Mutant(
+        "a URL without a scheme has a user, too",
+        "curation/errors/printable.py",
+        "(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?:",
+        "(?:([A-Za-z][A-Za-z0-9+.-]*):)(?:",
+        ("tests/errors/test_printable.py::test_a_url_is_told_without_what_lets_anybody_in",),
+    ),
+    Mutant(
+        "user and password of a URL in the path of another are not told",
+        "curation/errors/printable.py",
+        "    found = _INNER.search(path)\n",
+        "    found = None\n",
+        ("tests/errors/test_printable.py::test_a_url_is_told_without_what_lets_anybody_in",),
+    ),
+    Mutant(
+        "nor are they where its characters are escaped",
+        "curation/errors/printable.py",
+        '    return found[0] if without == url else quote(without, safe="")',
+        "    return found[0]",
+        ("tests/errors/test_printable.py::test_a_url_is_told_without_what_lets_anybody_in",),
+    ),
+    Mutant(
+        "space before an href hides no user",
+        "curation/errors/printable.py",
+        'r"\\s*(?:([A-Za-z]',
+        'r"(?:([A-Za-z]',
+        ("tests/errors/test_printable.py::test_space_before_an_href_keeps_no_secret",),
+    ),
 )

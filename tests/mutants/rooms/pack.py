@@ -4,6 +4,75 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "a release that comes out the same does not take the place of the one before",
+        "curation/pack/release.py",
+        "        if before == data:\n            return\n",
+        "",
+        ("tests/verify/test_diff.py::test_the_release_before_is_kept_and_compared_with",),
+    ),
+    Mutant(
+        "without the source that tells the sun nothing is derived of it",
+        "curation/pack/derive.py",
+        "    return sun and (season",
+        "    return (season",
+        ("tests/pack/test_angles.py::test_where_the_source_that_tells_the_sun_is_not_there_nothing_is_derived_of_it",),
+    ),
+    Mutant(
+        "terrain throws shadow on other ground",
+        "curation/pack/terrain.py",
+        "& (out == LIT)] = BEHIND",
+        "& (out == LIT)] = LIT",
+        ("tests/pack/test_terrain.py::test_a_wall_throws_a_shadow_as_long_as_the_sun_is_low",),
+    ),
+    Mutant(
+        "shadow falls away from the sun",
+        "curation/pack/terrain.py",
+        "_towards(heights, n * row, n * column)",
+        "_towards(heights, -n * row, -n * column)",
+        (
+            "tests/pack/test_terrain.py::test_a_wall_throws_a_shadow_as_long_as_the_sun_is_low",
+            "tests/pack/test_terrain.py::test_shadows_are_those_of_rays_followed_in_fine_steps",
+        ),
+    ),
+    Mutant(
+        "what has scenes of satellites of both sides is of neither",
+        "curation/pack/splits/platform.py",
+        '        out[~is_val & ~is_train & (out != "")] = BUFFER\n',
+        "",
+        (
+            "tests/pack/test_angles.py::test_each_combination_of_satellites_has_its_side",
+            "tests/pack/test_angles.py::test_samples_of_satellites_of_both_sides_are_used_for_neither",
+        ),
+    ),
+    Mutant(
+        "nodata of a band is no number of a formula",
+        "curation/pack/derive.py",
+        "np.where(plane == its.nodata, np.nan, ",
+        "np.where(False, np.nan, ",
+        ("tests/pack/test_derive.py::test_what_has_no_data_or_no_number_is_nodata_and_no_value_is_taken_for_it",),
+    ),
+    Mutant(
+        "what cannot be calculated is nodata",
+        "curation/pack/derive.py",
+        "    out[~np.isfinite(out)] = NODATA\n",
+        "",
+        ("tests/pack/test_derive.py::test_what_has_no_data_or_no_number_is_nodata_and_no_value_is_taken_for_it",),
+    ),
+    Mutant(
+        "formulas are over power, not over what shards have of it",
+        "curation/pack/shard.py",
+        "static | read, place",
+        "static | found, place",
+        ("tests/pack/test_derive.py::test_batches_have_what_numpy_makes_of_the_same_pixels",),
+    ),
+    Mutant(
+        "a height that is missing is in no slope",
+        "curation/pack/terrain.py",
+        "np.where(np.isnan(after), heights, after)",
+        "np.where(np.isnan(after), 0, after)",
+        ("tests/pack/test_terrain.py::test_what_has_no_height_changes_nothing_beside_it",),
+    ),
+    Mutant(
         "what is excluded is in no shard",
         "curation/pack/plan.py",
         "        reason = Code.TAKEN_OUT if note else reason\n",
@@ -548,13 +617,6 @@ ROWS = (
         ("tests/pack/labels/test_model.py::test_input_is_torch_s_bilinear_and_the_notebook_s_formula",),
     ),
     Mutant(
-        "other bytes than were named are not executed",
-        "curation/pack/labels/model.py",
-        "            if (found := hashlib.sha256(data).hexdigest()) != sha256:",
-        "            if False and (found := hashlib.sha256(data).hexdigest()):",
-        ("tests/pack/labels/test_model.py::test_a_model_that_was_replaced_where_workers_find_it_is_not_executed",),
-    ),
-    Mutant(
         "requests to Earth Engine bring its own token, over what this project trusts",
         "curation/pack/labels/earthengine.py",
         "ExplicitSession(Retry(0, read=False), pool_maxsize=at_once, pool_block=True)",
@@ -586,22 +648,6 @@ ROWS = (
         "                _forget(opened)\n",
         "                pass\n",
         ("tests/pack/labels/test_earthengine.py::test_who_was_refused_is_let_in_with_another_account_by_the_next_run",),
-    ),
-    Mutant(
-        "a model has no weights that were not hashed",
-        "curation/pack/labels/runtimes.py",
-        '    how.add_session_config_entry("session.model_external_initializers_file_folder_path", _NO_FOLDER)\n',
-        "",
-        ("tests/pack/labels/test_model.py::test_weights_in_another_file_which_the_hash_says_nothing_of_are_refused",),
-    ),
-    Mutant(
-        "a model of torch runs on one core",
-        "curation/pack/labels/runtimes.py",
-        "torch.set_num_threads(1)",
-        "torch.set_num_threads(before)",
-        (
-            "tests/pack/labels/test_model.py::test_a_model_of_torch_runs_on_one_core_and_the_process_has_its_own_afterwards",
-        ),
     ),
     Mutant(
         "a dry run executes no model",
@@ -808,5 +854,12 @@ ROWS = (
         "targets.of(dataset, selection.everywhere(dataset, run.store))",
         "targets.of(dataset, Locations.of(m.location for s in made.shards.values() for x in s for m in x))",
         ("tests/pack/test_targets.py::test_a_batch_has_the_number_of_the_class_and_all_columns",),
+    ),
+    Mutant(
+        "a netCDF of a patch ends no process where a folder of temporary files is full",
+        "curation/pack/export/forms/netcdf.py",
+        "file = io.BytesIO()",
+        'file = __import__("tempfile").TemporaryFile()',
+        (f"{STORAGE}what_is_written_of_patches_takes_no_temporary_files",),
     ),
 )

@@ -2,9 +2,60 @@
 
 from tests.mutants.row import Mutant
 
+TILED = "tests/places/test_shapes.py"
 COLUMNS = "tests/places/test_user_columns.py"
 
 ROWS = (
+    Mutant(
+        "a balanced draw is never short of a class",
+        "curation/places/sampling.py",
+        "        if not short:\n            break\n        if tried",
+        "        if not short or tried > MOST_TRIED:\n            break\n        if tried",
+        ("tests/places/test_strata.py::test_classes_of_which_there_is_too_little_land_are_told_and_no_draw_is_short",),
+    ),
+    Mutant(
+        "a shorter balanced draw is the beginning of a longer one",
+        "curation/places/sampling.py",
+        "        yield candidates.take(placed.admit(candidates))\n",
+        "        yield candidates.take(placed.admit(candidates)).take(slice(0, 7))\n",
+        (
+            "tests/places/test_strata.py::"
+            "test_a_shorter_draw_is_the_beginning_of_a_longer_however_many_points_are_drawn_at_once",
+        ),
+    ),
+    Mutant(
+        "beyond a raster no point has a class",
+        "curation/places/strata.py",
+        "inside = (column >= 0) & (row >= 0) & ",
+        "inside = ",
+        (
+            "tests/places/test_strata.py::test_a_class_is_that_of_the_pixel_in_which_a_point_lies_whatever_the_raster_s_crs",
+        ),
+    ),
+    Mutant(
+        "a row with an odd number of columns goes on across the antimeridian",
+        "curation/places/majortom.py",
+        "    column = (column + columns // 2) % columns - columns // 2\n",
+        "",
+        ("tests/places/test_majortom.py::test_cells_are_called_as_the_published_values_say",),
+    ),
+    Mutant(
+        "images lie on labels to the pixel",
+        "curation/places/grid.py",
+        "    return round(col), round(row)",
+        "    return round(col) + 1, round(row)",
+        ("tests/test_kuro_siwo.py::test_images_lie_on_their_labels_to_the_pixel",),
+    ),
+    Mutant(
+        "slope is on the ground, not in the CRS",
+        "curation/places/grid.py",
+        "* metres[:, None]",
+        "* step",
+        (
+            "tests/pack/test_terrain.py::test_a_plane_of_ten_percent_is_one_wherever_it_lies[in_degrees-60.0]",
+            "tests/pack/test_terrain.py::test_a_plane_of_ten_percent_is_one_wherever_it_lies[in_mercator-60.0]",
+        ),
+    ),
     Mutant(
         "places that are added move none that stand",
         "curation/places/order.py",
@@ -152,6 +203,27 @@ ROWS = (
         ("tests/places/test_draw.py::test_the_grid_sampler_leaves_no_point_out",),
     ),
     Mutant(
+        "squares of an area lie side by side, on the lattice of their own side",
+        "curation/places/tiling.py",
+        "    cells = _cells(shape, size_m, base)\n    cells = cells[np.lexsort",
+        "    cells = _cells(shape, size_m - 20, base)\n    cells = cells[np.lexsort",
+        (f"{TILED}::test_squares_tile_an_area_without_gap_or_overlap_each_on_the_lattice_of_one_zone",),
+    ),
+    Mutant(
+        "a square of which an area covers too little is no place",
+        "curation/places/from_file.py",
+        "Code.LITTLE_COVERED if share < least else",
+        "Code.LITTLE_COVERED if share < 0 else",
+        (f"{TILED}::test_squares_of_an_event_have_its_columns_and_the_covered_share_and_small_shares_are_dropped",),
+    ),
+    Mutant(
+        "two events of one place have its squares both",
+        "curation/places/from_file.py",
+        "        *(its.columns[name].to_pylist() for name in sorted(dates)),\n",
+        "",
+        (f"{TILED}::test_squares_of_an_event_have_its_columns_and_the_covered_share_and_small_shares_are_dropped",),
+    ),
+    Mutant(
         "no column goes along under a name that two would have",
         "curation/places/user_columns.py",
         "and ours[its] > 1:",
@@ -182,8 +254,8 @@ ROWS = (
     Mutant(
         "of several layers none is taken that nobody named",
         "curation/places/tablefile.py",
-        "        if layer is None and len(known) != 1:",
-        "        if not known:",
+        "    if layer is None and len(known) != 1:",
+        "    if not known:",
         ("tests/places/test_tablefile.py::test_of_several_layers_one_is_named",),
     ),
     Mutant(
@@ -215,5 +287,33 @@ ROWS = (
         "values.take(pa.array(rows))",
         "values.take(pa.array(0 * rows))",
         ("tests/places/test_shapes.py::test_each_square_knows_its_row_and_what_stands_in_it",),
+    ),
+    Mutant(
+        "a footprint is in metres, as its side is",
+        "curation/places/from_file.py",
+        'if crs.is_projected and {axis.unit_name for axis in crs.axis_info} == {"metre"}:',
+        "if True:",
+        ("tests/places/test_draw.py::test_files_that_say_something_impossible",),
+    ),
+    Mutant(
+        "a given place is somewhere",
+        "curation/places/from_file.py",
+        "    _check_somewhere(found, rows, path)\n",
+        "",
+        ("tests/places/test_draw.py::test_files_that_say_something_impossible",),
+    ),
+    Mutant(
+        "a region file of a recipe lies beside it",
+        "curation/places/regions.py",
+        "        return [find(text, path.parent) for text in texts]",
+        "        return [find(text) for text in texts]",
+        ("tests/places/test_regions.py::test_a_file_that_a_recipe_names_lies_beside_it",),
+    ),
+    Mutant(
+        "a column with what lets somebody in stays behind",
+        "curation/places/user_columns.py",
+        '    if kind == "str" and any("://" in v and lets_in(v) for v in there):\n',
+        "    if False:\n",
+        ("tests/places/test_user_columns.py::test_what_is_of_no_one_type_is_refused",),
     ),
 )

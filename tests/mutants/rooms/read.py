@@ -4,6 +4,43 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "a number of a class that a model does not have is told",
+        "curation/read/runtimes.py",
+        "if not 0 <= found.min() <= found.max() < classes:",
+        "if False:",
+        ("tests/build/test_masks.py::test_a_model_may_answer_with_numbers_of_classes_and_no_others",),
+    ),
+    Mutant(
+        "a model has no weights that were not hashed",
+        "curation/read/runtimes.py",
+        '    how.add_session_config_entry("session.model_external_initializers_file_folder_path", _NO_FOLDER)\n',
+        "",
+        ("tests/pack/labels/test_model.py::test_weights_in_another_file_which_the_hash_says_nothing_of_are_refused",),
+    ),
+    Mutant(
+        "a model of torch runs on one core",
+        "curation/read/runtimes.py",
+        "torch.set_num_threads(1)",
+        "torch.set_num_threads(before)",
+        (
+            "tests/pack/labels/test_model.py::test_a_model_of_torch_runs_on_one_core_and_the_process_has_its_own_afterwards",
+        ),
+    ),
+    Mutant(
+        "other bytes than were named are not executed",
+        "curation/read/runtimes.py",
+        "            if (found := hashlib.sha256(data).hexdigest()) != sha256:",
+        "            if False and (found := hashlib.sha256(data).hexdigest()):",
+        ("tests/pack/labels/test_model.py::test_a_model_that_was_replaced_where_workers_find_it_is_not_executed",),
+    ),
+    Mutant(
+        "a file that is dropped is gone with its bytes",
+        "curation/read/raster.py",
+        "        for handle in self._handles:\n            handle.close()\n",
+        "",
+        ("tests/read/test_reader.py::test_a_file_that_is_dropped_is_gone_with_its_bytes_at_once",),
+    ),
+    Mutant(
         "what says neither yes nor no of the offset is not taken for no",
         "curation/read/radiometry.py",
         '    if said not in ("true", "false", "1", "0", "none"):',
@@ -771,5 +808,51 @@ ROWS = (
         "    side_m = grid.covered_m(location.size_m, step_m)",
         "    side_m = location.size_m",
         ("tests/read/test_groundrange.py::test_pixels_that_reach_beyond_a_place_are_those_of_a_larger_one",),
+    ),
+    Mutant(
+        "outside the area of interest nothing is burnt",
+        "curation/read/burning.py",
+        "            mine &= _mask(ground, layer.within, all_touched=False)\n",
+        "            pass\n",
+        (
+            "tests/read/test_burning.py::test_the_later_lies_over_the_earlier_and_outside_the_area_is_nodata_whatever_is_touched",
+        ),
+    ),
+    Mutant(
+        "the area of interest is by the centres of pixels",
+        "curation/read/burning.py",
+        "mine &= _mask(ground, layer.within, all_touched=False)",
+        "mine &= _mask(ground, layer.within, all_touched=all_touched)",
+        (
+            "tests/read/test_burning.py::test_the_later_lies_over_the_earlier_and_outside_the_area_is_nodata_whatever_is_touched",
+        ),
+    ),
+    Mutant(
+        "edges run as they do in the CRS of their file",
+        "curation/read/burning.py",
+        "        dense = shapely.segmentize(cut, max(east - west, north - south) / _PARTS)\n",
+        "        dense = cut\n",
+        ("tests/read/test_burning.py::test_a_straight_edge_of_degrees_runs_as_it_does_there",),
+    ),
+    Mutant(
+        "shapes on the other side of the antimeridian are near",
+        "curation/read/burning.py",
+        "        turns = (-360, 0, 360) if crs.is_geographic else (0,)\n",
+        "        turns = (0,)\n",
+        ("tests/read/test_burning.py::test_shapes_on_either_side_of_the_antimeridian_are_burnt",),
+    ),
+    Mutant(
+        "invalid shapes are mended and counted",
+        "curation/read/shapes.py",
+        "    bad = ~shapely.is_valid(shapes)\n",
+        "    bad = np.zeros(len(shapes), bool)\n",
+        ("tests/read/test_shapes.py::test_each_format_has_the_same_shapes_near_a_place[gpkg-True]",),
+    ),
+    Mutant(
+        "a vector file without a CRS is refused",
+        "curation/read/shapes.py",
+        '    if said["crs"] is None:\n',
+        '    said["crs"] = said["crs"] or "EPSG:4326"\n    if said["crs"] is None:\n',
+        ("tests/read/test_shapes.py::test_what_is_wrong_with_a_file_has_a_code_and_says_what_to_do",),
     ),
 )

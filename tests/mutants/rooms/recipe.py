@@ -2,7 +2,93 @@
 
 from tests.mutants.row import Mutant
 
+FLOODS = "tests/test_kuro_siwo.py"
+
 ROWS = (
+    Mutant(
+        "the bytes of what balances a draw are in its digest",
+        "curation/recipe/dataset.py",
+        '            **({"balance": files.sha256_of(r.places.balance.path(self.path))} if r.places.balance else {}),\n',
+        "",
+        ("tests/places/test_strata.py::test_the_draw_follows_from_the_raster_s_bytes_and_tables_have_what_is_made",),
+    ),
+    Mutant(
+        "of two masks that are joined the worse is believed",
+        "curation/recipe/masked.py",
+        "np.where(order[one] <= order[other], one, other)",
+        "one",
+        ("tests/build/test_masks.py::test_of_two_masks_the_worse_is_believed_and_codes_of_no_set_are_an_error",),
+    ),
+    Mutant(
+        "of two images before a flood the one that is called the second is the earlier",
+        "manifests/kuro-siwo/recipe.toml",
+        """pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
+direction_from = ["pre2", "pre1", "post"]
+[sources.s1pre1]
+of = "s1rtc"
+min_valid = 1.0
+seasons = ["pre1"]
+pick = { name = "latest-before", one_relative_orbit = true }
+""",
+        """pick = { name = "latest-before", one_relative_orbit = true }
+direction_from = ["pre2", "pre1", "post"]
+[sources.s1pre1]
+of = "s1rtc"
+min_valid = 1.0
+seasons = ["pre1"]
+pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
+""",
+        (f"{FLOODS}::test_every_triplet_is_after_and_twice_before_its_event_of_one_orbit_and_of_three_scenes",),
+    ),
+    Mutant(
+        "all images of a flood are of one relative orbit",
+        "manifests/kuro-siwo/recipe.toml",
+        'pick = { name = "first-after", one_relative_orbit = true }',
+        'pick = { name = "first-after" }',
+        (f"{FLOODS}::test_every_triplet_is_after_and_twice_before_its_event_of_one_orbit_and_of_three_scenes",),
+    ),
+    Mutant(
+        "a pixel without data has no value, whatever arithmetic says",
+        "curation/recipe/formula.py",
+        "missing | ~np.isfinite(found)",
+        "~np.isfinite(found)",
+        ("tests/recipe/test_formula.py::test_a_formula_is_arithmetic_where_there_is_data_and_a_number",),
+    ),
+    Mutant(
+        "an angle that no sun can stand at is none",
+        "curation/recipe/angles.py",
+        " and by.least <= value <= by.most:",
+        ":",
+        ("tests/recipe/test_angles.py::test_what_can_be_no_angle_is_told_and_is_none",),
+    ),
+    Mutant(
+        "angles of several scenes that differ are no angle of the patch",
+        "curation/recipe/angles.py",
+        "known[0] if known and alike else None",
+        "known[0] if known else None",
+        ("tests/recipe/test_angles.py::test_of_several_scenes_an_angle_is_known_where_they_agree",),
+    ),
+    Mutant(
+        "a formula is not nested for ever",
+        "curation/recipe/formula.py",
+        "    if depth == 0:\n",
+        "    if False:\n",
+        ("tests/recipe/test_formula.py::test_what_is_no_formula_is_refused_and_never_executed",),
+    ),
+    Mutant(
+        "nothing is resampled where arrays are derived",
+        "curation/recipe/derived.py",
+        "(other.pixel, other.px) != (first.pixel, first.px)",
+        "False",
+        ("tests/recipe/test_derived.py::test_what_cannot_be_derived_is_refused_with_what_to_do",),
+    ),
+    Mutant(
+        "another formula is another release",
+        "curation/recipe/dataset.py",
+        "for n, its in self.derived.items()}} if self.derived else {})",
+        "for n, its in self.derived.items()}} if False else {})",
+        ("tests/recipe/test_derived.py::test_the_release_follows_from_formulas_and_nothing_does_where_none_is",),
+    ),
     Mutant(
         "pixels cover the whole footprint",
         "curation/recipe/footprint.py",
@@ -79,7 +165,7 @@ ROWS = (
     ),
     Mutant(
         "a folder of other headers is another catalog",
-        "curation/recipe/catalogs.py",
+        "curation/recipe/folders.py",
         '} {size} ".encode() + head + file.read(HEAD_BYTES))',
         '} {size} ".encode())',
         ("tests/scenes/test_geotiffs.py::test_a_folder_is_known_by_what_it_holds_wherever_it_lies",),
@@ -118,8 +204,8 @@ ROWS = (
     Mutant(
         "a pick of the recipe goes before that of the source",
         "curation/recipe/uses.py",
-        '{"pick": use.pick}',
-        "{}",
+        '("pick", "angles")',
+        '("angles",)',
         ("tests/recipe/test_recipe.py::test_a_pick_of_the_recipe_goes_before_that_of_the_source_on_each_level",),
     ),
     Mutant(
@@ -175,7 +261,7 @@ ROWS = (
     ),
     Mutant(
         "code lies in the folder of its recipe",
-        "curation/recipe/annotations.py",
+        "curation/recipe/files.py",
         "    if not path.is_relative_to(folder):\n",
         "    if False:\n",
         ("tests/pack/test_annotate.py::test_a_function_that_is_not_there_is_told_before_anything_is_read",),
@@ -391,5 +477,21 @@ ROWS = (
         "        if day.day > 1 or (day.month - 1) % months:",
         "        if False:",
         ("tests/recipe/test_season_rules.py::test_one_line_says_what_is_wrong_and_names_the_forms",),
+    ),
+    Mutant(
+        "all bytes of shapes are in the digest",
+        "curation/recipe/folders.py",
+        '            found.update(hashlib.file_digest(file, "sha256").digest())\n',
+        "            pass\n",
+        (
+            "tests/build/test_vectors.py::test_a_value_of_no_class_fails_with_its_code_and_a_changed_file_is_another_dataset",
+        ),
+    ),
+    Mutant(
+        "a pipe beside GeoTIFFs is not waited for",
+        "curation/recipe/folders.py",
+        "in endings and p.is_file())",
+        "in endings)",
+        ("tests/store/test_local.py::test_beside_geotiffs_what_is_no_file_says_nothing_of_them",),
     ),
 )

@@ -4,6 +4,13 @@ from tests.mutants.row import Mutant
 
 ROWS = (
     Mutant(
+        "what a page leaves out is told",
+        "curation/report/survey.py",
+        "left_out=tuple(others)",
+        "left_out=()",
+        ("tests/report/test_page.py::test_a_cube_whose_season_left_the_recipe_is_told_and_the_others_are_drawn",),
+    ),
+    Mutant(
         "the worst are those with the least that is good",
         "curation/report/worst.py",
         "key=lambda b: (b.value if less else -abs(b.value), b.name)",
@@ -54,5 +61,19 @@ ROWS = (
         "            block = _block_px(form, array)\n",
         "            block = BLOCK_PX\n",
         ("tests/report/test_estimate.py::test_tiles_of_jpeg_2000_are_counted_and_the_look_at_each_scene_too",),
+    ),
+    Mutant(
+        "the report's unit of a shift is the measured array's pixel",
+        "curation/report/measurements.py",
+        'f"pixels of {on.own} from',
+        'f"pixels of 10 m from',
+        ("tests/build/test_walk.py::test_a_source_beside_the_one_it_goes_with_is_refused_by_the_recipe_s_limit",),
+    ),
+    Mutant(
+        "the report tells no shift that says nothing",
+        "curation/report/measurements.py",
+        "    least = shift.least_peak(on.px)\n",
+        "    least = 0.0\n",
+        ("tests/build/test_walk.py::test_a_shift_that_says_nothing_refuses_nothing",),
     ),
 )

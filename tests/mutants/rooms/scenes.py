@@ -4,6 +4,13 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "a search that read no angles does not answer who wants them",
+        "curation/scenes/saved.py",
+        '            **({"angles": True} if query.spec.angles else {}),\n',
+        "",
+        ("tests/scenes/test_saved.py::test_another_query_is_not_answered_from_what_is_saved",),
+    ),
+    Mutant(
         "two files of one band are told apart, or are no scene",
         "curation/scenes/geotiffs.py",
         "            if key in out:\n",
@@ -580,5 +587,40 @@ ROWS = (
         (
             "tests/scenes/test_rank.py::test_a_piece_that_only_the_pixels_beyond_the_footprint_touch_is_one_of_the_mosaic",
         ),
+    ),
+    Mutant(
+        "what is packed as nobody asked is not unpacked",
+        "curation/scenes/paging.py",
+        'if packed.strip().lower() not in ("", "identity", "x-gzip", *PACKINGS):',
+        "if False:",
+        ("tests/scenes/test_paging.py::test_an_answer_packed_as_nobody_asked_is_refused_before_it_is_unpacked",),
+    ),
+    Mutant(
+        "a CRS is read however it is written",
+        "curation/scenes/spelling.py",
+        "if found := _EPSG.fullmatch(text):",
+        'if found := re.fullmatch(r"(\\d{4,6})", text):',
+        ("tests/scenes/test_spelling.py::test_a_crs_is_read_however_it_is_written",),
+    ),
+    Mutant(
+        "an orbit state in capitals is that direction",
+        "curation/scenes/spelling.py",
+        "found = value.strip().lower() if isinstance(value, str) else value",
+        "found = value",
+        ("tests/scenes/test_spelling.py::test_an_orbit_state_in_capitals_is_that_direction",),
+    ),
+    Mutant(
+        "a processing mode is one however it is written",
+        "curation/scenes/spelling.py",
+        '    return _MODES.get(re.sub(r"[^A-Z]", "", name), name)',
+        "    return text",
+        ("tests/scenes/test_spelling.py::test_an_orbit_is_used_in_one_processing_mode_however_it_is_written",),
+    ),
+    Mutant(
+        "who changes what items come to is told to raise the number that saved searches are known by",
+        "curation/scenes/spelling.py",
+        "    return found[1].zfill(5) if found else",
+        "    return found[1].zfill(6) if found else",
+        ("tests/scenes/test_recorded.py::test_no_search_is_believed_that_was_saved_when_items_came_to_other_scenes",),
     ),
 )

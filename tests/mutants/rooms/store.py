@@ -4,9 +4,19 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "what was recorded before a cube was given sources lacks these",
+        "curation/store/ledger.py",
+        '                if self.cube_objects and self.cube_binding.get("pixels") != self.binding.get("pixels"):\n',
+        "                if False:\n",
+        (
+            "tests/cubes/test_bound.py::"
+            "test_sources_that_are_added_come_to_what_is_built_at_once_and_what_stands_is_not_read_again",
+        ),
+    ),
+    Mutant(
         "a cube that is being given places is not taken for whole",
         "curation/store/ledger.py",
-        '        return bool(self.cube_objects) and self.cube_locations != self.binding.get("locations")',
+        "        return bool(self.cube_objects) and self.cube_binding != self.binding",
         "        return False",
         ("tests/cubes/test_bound.py::test_killed_while_a_cube_takes_places_up_the_same_command_goes_on",),
     ),
@@ -264,5 +274,26 @@ ROWS = (
         'endings = (".dbf", ',
         "endings = (",
         ("tests/places/test_tablefile.py::test_a_shapefile_is_all_of_its_files",),
+    ),
+    Mutant(
+        "a relative href with an escaped space leads to the file with a space",
+        "curation/store/hrefs.py",
+        "dict.fromkeys([named, unquote(named)])",
+        "[named]",
+        ("tests/scenes/test_spelling.py::test_a_relative_href_with_a_space_is_read_from_the_catalogs_folder",),
+    ),
+    Mutant(
+        "where no folder takes temporary files that is one line",
+        "curation/store/full.py",
+        "    except FileNotFoundError as err:\n        said",
+        "    except ZeroDivisionError as err:\n        said",
+        (f"{STORAGE}where_no_folder_takes_temporary_files_that_is_told",),
+    ),
+    Mutant(
+        "no room for the certificates that an object store's client reads is one line",
+        "curation/store/trust.py",
+        "        with full.temporary():\n",
+        "        if True:\n",
+        (f"{STORAGE}who_is_trusted_is_told_to_an_object_store_by_a_temporary_file_which_may_find_no_room",),
     ),
 )

@@ -1,6 +1,6 @@
 """Guards of `work`."""
 
-from tests.mutants.row import STOPPING, Mutant
+from tests.mutants.row import STOPPING, STORAGE, Mutant
 
 ROWS = (
     Mutant(
@@ -196,5 +196,12 @@ ROWS = (
         '("SIGINT", "SIGTERM", "SIGHUP")',
         '("SIGINT", "SIGHUP")',
         (f"{STOPPING}sigterm_ends_a_build_as_ctrl_c_does_and_the_same_command_goes_on[False-none]",),
+    ),
+    Mutant(
+        "a local cluster without room for what its workers keep on disk is one line",
+        "curation/work/cluster.py",
+        "            if not isinstance(err.__cause__, OSError):\n",
+        "            if True:\n",
+        (f"{STORAGE}a_local_cluster_without_room_for_what_its_workers_keep_on_disk_is_one_line",),
     ),
 )

@@ -4,6 +4,9 @@ import hashlib
 import json
 import logging
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,8 +18,10 @@ from curation.pack.export import selecting, target
 from curation.pack.export.forms.npz import Npz
 from curation.store.objects import Store
 from curation.work.run import Run
+from tests import buckets
 from tests import world as tiny
-from tests.run import Curate
+from tests.processes import started
+from tests.run import Curate, ended
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +37,7 @@ def made_of(run: Curate) -> curation.DatasetFolder:
     return curation.load(run.world.recipe, run.root, catalog=str(run.world.catalog), scheduler="none")
 
 
-def export(run: Curate, form: str, to: Path, *flags: str) -> int:
+def export(run: Curate, form: str, to: Path | str, *flags: str) -> int:
     return run("export", "--format", form, "--to", str(to), "--scheduler", "none", *flags)
 
 
@@ -88,6 +93,65 @@ def test_killed_between_two_files_the_same_command_ends_where_an_undisturbed_run
     assert not (tmp_path / "killed" / "export.json").exists()
     assert export(built, "npz", tmp_path / "killed", *FEW) == 0
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+KILLED = """
+import os, signal, sys
+from curation.cli.main import main
+from curation.store import folder
+real, left = os.replace, [int(sys.argv[1])]
+def replace(one, other):
+    if str(other).endswith(".npz"):
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)  # its bytes are there, by another name
+    real(one, other)
+os.replace = replace
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.slow
+def test_killed_in_the_midst_of_a_file_the_same_command_ends_where_an_undisturbed_run_does(
+    built: Curate, tmp_path: Path
+):
+    assert export(built, "npz", tmp_path / "whole", *FEW) == 0
+    to = tmp_path / "killed"
+    flags = ["--format", "npz", "--to", str(to), "--scheduler", "none", *FEW]
+    command = [sys.executable, "-c", KILLED, "4", *built.arguments("export", *flags)]
+    with started(command, stderr=subprocess.PIPE) as process:
+        said = ended(process)
+    assert process.returncode == -signal.SIGKILL, said[-2000:]
+    assert not (to / "export.json").exists()
+    before = {f: f.stat().st_mtime_ns for f in to.rglob("*.npz")}
+    assert len(before) == 3
+    assert export(built, "npz", to, *FEW) == 0
+    store = Store(to)
+    assert {s.key for s in store.list()} == contents(tmp_path / "whole").keys()
+    assert {s.key: hashlib.sha256(store.get(s.key)).hexdigest() for s in store.list()} == contents(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["npz", "parquet"])
+def test_an_export_into_a_bucket_is_that_into_a_folder(
+    built: Curate, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    few = FEW if form == "npz" else ()
+    assert export(built, form, tmp_path / "whole", *few) == 0
+    with buckets.bucket() as server:
+        buckets.reached_at(server, monkeypatch)
+        to = "s3://bucket/out/of it"
+        assert export(built, form, to, *few) == 0
+        store = Store(to)
+        assert {s.key: hashlib.sha256(store.get(s.key)).hexdigest() for s in store.list()} == contents(
+            tmp_path / "whole"
+        )
+        capsys.readouterr()
+        assert export(built, form, to, *few) == 0
+        assert "there already" in capsys.readouterr().out
+        # Items of STAC lead from where they lie to cubes and shards: from a bucket not to a folder.
+        assert export(built, "stac", to.replace("of it", "stac")) == 2
+        assert "no relative href leads from there" in capsys.readouterr().err
 
 
 def test_a_file_that_was_changed_or_removed_is_made_again(built: Curate, tmp_path: Path):

@@ -1,4 +1,4 @@
-"""Models of Dynamic World's form that tests make: from nine bands to nine logits, a linear map of each pixel."""
+"""Models that tests make, of Dynamic World's form or another: from bands to logits, a linear map of each pixel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 
 def written(path: Path, weights: np.ndarray, bias: np.ndarray, layout: str = "NHWC") -> Path:
-    """A model file, ONNX or TorchScript by its name: `weights` (9 bands, 9 classes), `bias` (9 classes)."""
+    """A model file, ONNX or TorchScript by its name: `weights` (bands, classes), `bias` (classes)."""
     weights, bias = weights.astype(np.float32), bias.astype(np.float32)
     return (_onnx if path.suffix == ".onnx" else _torch)(path, weights, bias, layout)
 
@@ -31,8 +31,11 @@ def with_weights_in(data: bytes, where: str, is_constant: bool) -> bytes:
 
 
 def _onnx(path: Path, weights: np.ndarray, bias: np.ndarray, layout: str) -> Path:
-    shape = ["n", "y", "x", 9] if layout == "NHWC" else ["n", 9, "y", "x"]
-    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("bands", "logits"))
+    shapes = [["n", "y", "x", n] if layout == "NHWC" else ["n", n, "y", "x"] for n in weights.shape]
+    x, y = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in zip(("bands", "logits"), shapes, strict=True)
+    )
     turn, back = [0, 2, 3, 1], [0, 3, 1, 2]
     inner = [
         helper.make_node("MatMul", ["b" if layout == "NCHW" else "bands", "weights"], ["m"]),
@@ -55,7 +58,7 @@ def _torch(path: Path, weights: np.ndarray, bias: np.ndarray, layout: str) -> Pa
     class StandIn(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.conv = torch.nn.Conv2d(9, 9, 1)
+            self.conv = torch.nn.Conv2d(*weights.shape, 1)
             self.conv.weight.data = torch.from_numpy(weights.T[:, :, None, None].copy())
             self.conv.bias.data = torch.from_numpy(bias)
 
@@ -66,6 +69,7 @@ def _torch(path: Path, weights: np.ndarray, bias: np.ndarray, layout: str) -> Pa
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that TorchScript is old
-        shape = (1, 48, 40, 9) if layout == "NHWC" else (1, 9, 48, 40)
+        bands = len(weights)
+        shape = (1, 48, 40, bands) if layout == "NHWC" else (1, bands, 48, 40)
         torch.jit.trace(StandIn().eval(), torch.zeros(shape)).save(str(path))
     return path

@@ -17,7 +17,8 @@ import rasterio
 from curation.cli import main
 from curation.cubes.contents import opened
 from curation.errors import ConfigError, DamageError
-from curation.pack.labels import making, model, runtimes
+from curation.pack.labels import making, model
+from curation.read import runtimes
 from curation.recipe.dataset import load_dataset
 from curation.store.objects import Store
 from tests import world as tiny
@@ -272,7 +273,7 @@ def test_a_model_that_was_replaced_where_workers_find_it_is_not_executed(mine: C
     store.publish("maps/x.model", other)
     sha256 = model.hashlib.sha256(file.read_bytes()).hexdigest()
     with pytest.raises(DamageError, match="it is not executed"):
-        model.loaded(store, "maps/x.model", sha256, "m.onnx", 48, 9)
+        runtimes.loaded(store, "maps/x.model", sha256, "m.onnx", 48, 9, 9)
 
 
 @pytest.mark.parametrize("where", ["weights.bin", "../cwd/weights.bin", "../weights.bin", "{tmp_path}/cwd/weights.bin"])

@@ -9,8 +9,9 @@ from typing import ClassVar
 import numpy as np
 from rasterio.io import MemoryFile
 
-from curation.pack.export.patch import Layer, scale_of
+from curation.pack.export.patch import Layer
 from curation.pack.export.pieces import OfPatches
+from curation.recipe.units import scale_of
 
 BLOCK_PX = 256
 """Side of a tile; what is no larger has none."""
@@ -55,7 +56,7 @@ class Geotiff(OfPatches):
             ) as out:
                 out.write(pixels)
                 out.descriptions = tuple(array.bands)
-                out.scales = (scale_of(array.unit),) * count
+                out.scales = (scale_of(array),) * count
                 out.units = (array.unit,) * count
                 codes = layer.codes()
                 tags = layer.tags()

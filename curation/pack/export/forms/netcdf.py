@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
+import io
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pyproj
 import xarray as xr
 
-from curation.pack.export.patch import Layer, quantity, scale_of
+from curation.pack.export.patch import Layer
 from curation.pack.export.pieces import OfPatches
+from curation.recipe.units import quantity, scale_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,13 @@ def _file(layer: Layer) -> bytes:
     pixels, spec, array, place = layer.pixels(), layer.spec, layer.array, layer.patch.place
     where, crs = layer.transform, pyproj.CRS.from_epsg(place.epsg)
     height, width = pixels.shape[1:]
-    scale = scale_of(array.unit)
+    scale = scale_of(array)
     codes = layer.codes()
     variables: dict[str, Any] = {}
     for band, plane in zip(array.bands, pixels, strict=True):
         its = spec.band(band).model_dump(exclude_none=True)
         attributes: dict[str, Any] = {"long_name": f"{spec.title}, {band}", "canonical": its.pop("name"), **its}
-        attributes |= {"grid_mapping": "spatial_ref", "units": quantity(array.unit)}
+        attributes |= {"grid_mapping": "spatial_ref", "units": quantity(array)}
         attributes["_FillValue"] = plane.dtype.type(array.nodata)
         if scale != 1:
             attributes["scale_factor"] = scale
@@ -62,8 +62,7 @@ def _file(layer: Layer) -> bytes:
     dataset = xr.Dataset(variables, coords, {"Conventions": "CF-1.11", **layer.tags()})
     packed = {band: {"zlib": True, "complevel": 6, "shuffle": True} for band in array.bands}
     own = packed | {axis: {"_FillValue": None} for axis in ("x", "y")}
-    with tempfile.TemporaryDirectory(prefix="curation-export-") as made:
-        file = Path(made) / "patch.nc"
-        # What is scaled is written as it is stored: xarray would scale it once more.
-        dataset.to_netcdf(file, engine="h5netcdf", encoding=own)
-        return file.read_bytes()
+    file = io.BytesIO()  # on a disk that is full HDF5 ends the process
+    # What is scaled is written as it is stored: xarray would scale it once more.
+    dataset.to_netcdf(file, engine="h5netcdf", encoding=own)
+    return file.getvalue()

@@ -9,8 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from curation.pack.export.patch import Layer, scale_of
+from curation.pack.export.patch import Layer
 from curation.pack.export.pieces import OfPatches
+from curation.recipe.units import scale_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def _file(layer: Layer) -> bytes:
         epsg=np.int32(layer.patch.place.epsg),
         transform=np.array(where[:6]),
         nodata=np.array(array.nodata, pixels.dtype),
-        scale=np.float64(scale_of(array.unit)),
+        scale=np.float64(scale_of(array)),
         x=where.c + where.a * (np.arange(pixels.shape[2]) + 0.5),
         y=where.f + where.e * (np.arange(pixels.shape[1]) + 0.5),
         tags=np.array(json.dumps(layer.tags(), sort_keys=True, ensure_ascii=False)),

@@ -30,13 +30,14 @@ from curation.errors import ConfigError
 from curation.format.index import INDEX
 from curation.model import STATIC, iso
 from curation.pack.export import of_shards
-from curation.pack.export.patch import ExportPatch, quantity, scale_of
+from curation.pack.export.patch import ExportPatch
 from curation.pack.export.pieces import ExportScope, Form, SlabPiece
 from curation.pack.export.target import relative
 from curation.places import grid
 from curation.recipe.bands import BandSpec
 from curation.recipe.dataset import Dataset
 from curation.recipe.sources import ArraySpec
+from curation.recipe.units import quantity, scale_of
 from curation.store import paths
 from curation.store.objects import Store
 
@@ -190,12 +191,12 @@ def _tell(patch: ExportPatch, name: str, asset: pystac.Asset) -> None:
         asset.extra_fields["datetime"] = times[0]
     projection = ProjectionExtension.ext(asset)
     projection.shape, projection.transform = [px, px], list(patch.transform(name)[:6])
-    scale = scale_of(array.unit)
+    scale = scale_of(array)
     one = RasterBand.create(
         nodata=array.nodata,
         data_type=DataType(array.dtype),
         spatial_resolution=array.step(patch.place.size_m),
-        unit=quantity(array.unit),
+        unit=quantity(array),
         scale=scale if scale != 1 else None,
     )
     RasterExtension.ext(asset, add_if_missing=True).apply([one] * len(array.bands))

@@ -1,0 +1,50 @@
+"""Pixels that are codes with a legend, whatever they are read from: how these are drawn, and the share of each class."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from curation.build.context import Pixels, Source
+from curation.cubes import labels
+from curation.model import Location
+from curation.recipe.facts import Fact
+from curation.recipe.pictures import ClassSpec, Codes, Picture
+from curation.recipe.sources import ArraySpec, Kind, SourceSpec
+
+
+class Coded(Kind):
+    """Codes of classes, of which labels are made."""
+
+    keeps_gaps: ClassVar[bool] = True
+    classes: list[ClassSpec] = Field(min_length=1)
+    """The legend; a code outside it is an error."""
+
+    @property
+    def legend(self) -> list[ClassSpec]:
+        """Its classes."""
+        return self.classes
+
+    def check(self, source: SourceSpec) -> None:
+        """Passes where each code is told once."""
+        super().check(source)
+        if len({c.code for c in self.classes}) != len(self.classes):
+            raise ValueError("classes share a code")
+
+    def pictures(self, source: SourceSpec, array: ArraySpec) -> list[Picture]:
+        """The map."""
+        return [Codes(source.title, tuple(self.classes))]
+
+    def facts(self, source: str) -> list[Fact]:
+        """The share of each class."""
+        along = tuple(c.name for c in self.classes)
+        return [
+            Fact(f"{source}_fraction", "float32", "share of each class among labelled pixels", f"{source}_class", along)
+        ]
+
+    def measured_of(self, source: Source, place: Location, pixels: Pixels) -> dict[str, Any]:
+        """The share of each class, and of the pixels that have one."""
+        name, array = next(iter(source.arrays.items()))
+        shares, valid = labels.class_fractions(pixels[name], self.classes, array.nodata)
+        return {f"{source.name}_fraction": shares, f"{source.name}_valid_fraction": valid}

@@ -1,0 +1,95 @@
+"""What stands of a patch whose cube is given more sources is not read again: the patch comes to what it would have at once.
+
+A source that chooses by itself does so whatever others chose. One that goes with another's scene is read with the scene that
+stands: where it passes, that other would have chosen the same scene with it, since whatever came before was refused without
+it. Where it is required and does not pass, the next scene might have: such a patch is built anew.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from curation.build.context import Patch, Slab, Source, StandingPatch
+from curation.errors.codes import Code
+from curation.model import STATIC, Scene
+from curation.outcomes import PatchOutcome, SourceOutcome, Status
+
+
+class BuiltAnew(Exception):  # noqa: N818 - it is no error
+    """What stands of a patch may be otherwise with a source that was added."""
+
+
+def taken(slab: Slab, patch: Patch, standing: StandingPatch, source: Source) -> Scene | None:
+    """Takes up a source that stands, with those that go with it and stand, too; gives its scene where others go with it.
+
+    Raises:
+        BuiltAnew: that scene is not among its candidates any more.
+    """
+    following = slab.following(source)
+    added = [f for f in following if not standing.has(f.name)]
+    for its in (source, *(f for f in following if f not in added)):
+        _take(patch, standing, its)
+    if not added or patch.sources[source.name].status is not Status.OK:
+        return None
+    for its in added:
+        if its.shift is not None:  # is measured against pixels that stand
+            assert slab.decode is not None
+            (chunk,) = standing.chunks[source.name][its.shift.other]
+            patch.pixels[its.shift.other] = slab.decode(its.shift.other, chunk)
+    (name,) = patch.sources[source.name].scenes
+    for scene in source.found[patch.location.id].scenes:
+        if scene.id == name:
+            return scene
+    raise BuiltAnew
+
+
+def _take(patch: Patch, standing: StandingPatch, source: Source) -> None:
+    """Takes up a source as if it were read."""
+    its = standing.outcome.sources[source.name]
+    patch.sources[source.name] = its
+    patch.facts |= standing.facts[source.name]
+    patch.packed |= standing.chunks[source.name]
+    if its.passed_over:
+        patch.passed_over[source.name] = dict(its.passed_over)
+
+
+def left_standing(patch: Patch, outcome: PatchOutcome, standing: StandingPatch) -> PatchOutcome:
+    """What becomes of a patch that stood and failed: it keeps what stands, and only what failed is tried again.
+
+    Nothing stays where what failed is what stands: with what was added, another scene was to be read of it.
+    """
+    stands = {n: o for n, o in standing.outcome.sources.items() if standing.has(n)}
+    failed = [n for n, o in outcome.sources.items() if o.status is Status.FAILED and o.code != Code.UPSTREAM]
+    if not stands.keys().isdisjoint(failed):
+        return outcome
+    for name in stands:
+        patch.facts |= standing.facts[name]
+        patch.packed |= standing.chunks[name]
+    return dataclasses.replace(outcome, sources=outcome.sources | stands)
+
+
+def closed(slab: Slab, standing: StandingPatch) -> PatchOutcome | None:
+    """What becomes of a patch that is not ok and was given up before any source that was added had its turn; else None.
+
+    It was given up by a source that is required and chooses for itself, or that is required and tried with each of its
+    candidates. What is static is never given up: all of it is told.
+    """
+    known = standing.outcome.sources
+    for source in [s for s in slab.sources if s.spec.pick.follows is None and slab.season != STATIC]:
+        following = slab.following(source)
+        required = [source, *(f for f in following if f.is_required)]
+        if any(s.name not in known for s in required):
+            return None  # it might have been refused before, or for another reason
+        deciding = [s for s in required if s is source or s.spec.pick.tried]
+        if source.is_required and any(_refuses(known[s.name]) for s in deciding):
+            upstream = SourceOutcome(Status.REJECTED, Code.UPSTREAM)
+            sources = {s.name: known.get(s.name, upstream) for s in slab.sources}
+            return PatchOutcome(standing.outcome.id, standing.outcome.status, sources)
+        if any(f.name not in known for f in following):
+            return None
+    return None
+
+
+def _refuses(outcome: SourceOutcome) -> bool:
+    """Whether it was this source, and not another, that has no pixels."""
+    return outcome.status is not Status.OK and outcome.code != Code.UPSTREAM

@@ -1,0 +1,101 @@
+"""Classes of a raster by which a draw is balanced: what each point is of, and in which order classes take turns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+from rasterio.errors import RasterioError
+
+from curation.errors import ConfigError
+from curation.errors.causes import one_line
+from curation.recipe.places import BalanceSpec
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+MOST_PX = 2**30
+"""Of a raster, which is held whole: a global one of 30 arc seconds has 0.9 · 2³⁰."""
+
+
+@dataclass(frozen=True, slots=True)
+class Strata:
+    """What a draw is balanced by."""
+
+    codes: NDArray[np.integer]
+    """(y, x)."""
+    to_pixel: Affine
+    """From coordinates of its CRS to column and row."""
+    crs: CRS
+    weights: Mapping[int, int]
+    """Class → its part of a round, ascending."""
+    where: str
+    """What errors begin with."""
+
+    def of(self, lon: Floats, lat: Floats) -> Ints:
+        """The class of each point in degrees, -1 of one that is wanted of none: in no class of `weights`, or beyond it."""
+        x, y = Transformer.from_crs(4326, self.crs, always_xy=True).transform(lon, lat)
+        a, b, c, d, e, f = self.to_pixel[:6]
+        with np.errstate(invalid="ignore"):  # what has no place in the CRS is infinite there
+            column, row = a * x + b * y + c, d * x + e * y + f
+            inside = (column >= 0) & (row >= 0) & (column < self.codes.shape[1]) & (row < self.codes.shape[0])
+        found = np.full(len(lon), -1, np.int64)
+        found[inside] = self.codes[row[inside].astype(np.int64), column[inside].astype(np.int64)]
+        found[~np.isin(found, [*self.weights])] = -1
+        return found
+
+    def turns(self, count: int) -> Ints:
+        """The class of each of so many places: at each the one that is furthest behind its part; of equals the least code.
+
+        So a shorter draw is the beginning of a longer one, and each beginning is as balanced as whole numbers let it be.
+        """
+        codes, parts = np.array([*self.weights]), np.array([*self.weights.values()])
+        total, taken, period = int(parts.sum()), np.zeros(len(parts), np.int64), []
+        for k in range(min(total, count)):
+            turn = int(np.argmax(parts * (k + 1) - taken * total))
+            taken[turn] += 1
+            period.append(codes[turn])
+        return np.resize(np.array(period, np.int64), count)
+
+
+def read(path: Path, spec: BalanceSpec, where: str) -> Strata:
+    """The raster of a recipe, whole.
+
+    Args:
+        path: of the file.
+        spec: what the recipe says of it.
+        where: what errors begin with.
+
+    Raises:
+        ConfigError: it is no raster of one band of whole numbers with a CRS, is too large, or lacks a class that is wanted.
+    """
+    try:
+        with rasterio.open(path) as file:
+            dtype = np.dtype(file.dtypes[0])
+            if file.count != 1 or file.crs is None or dtype.kind not in "iu":
+                raise ConfigError(
+                    f"{where}: {file.count} bands of {dtype}, CRS {file.crs}; expected a raster of classes: one "
+                    "band of whole numbers, with a CRS"
+                )
+            if file.width * file.height > MOST_PX:
+                raise ConfigError(
+                    f"{where}: {file.width} × {file.height} pixels, expected {MOST_PX:,} at most, which are held whole: "
+                    "make a coarser one (gdalwarp -r mode)"
+                )
+            codes, nodata, crs = file.read(1), file.nodata, CRS.from_user_input(file.crs)
+            to_pixel = ~file.transform
+    except (RasterioError, OSError) as err:
+        raise ConfigError(f"{where}: cannot be read as a raster: {one_line(err)}") from err
+    known = [int(c) for c in np.unique(codes) if c != nodata]
+    weights = spec.weights(known)
+    if lacking := [c for c in weights if c not in known]:
+        raise ConfigError(f"{where}: has no class {lacking}, which strata name; it has {known[:40]}")
+    if any(c < 0 for c in weights):
+        raise ConfigError(f"{where}: class {min(weights)} is below 0: number classes from 0, or name others in strata")
+    return Strata(codes, to_pixel, crs, weights, where)
