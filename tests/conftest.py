@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import functools
 import gc
 import importlib.util
 import ipaddress
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -53,6 +55,23 @@ PROCESSES_A_CORE, FEWEST_PROCESSES, MOST_PROCESSES = 1.5, 2, 16
 def pytest_xdist_auto_num_workers() -> int:
     """How many processes run tests at the same time."""
     return min(max(int(PROCESSES_A_CORE * len(os.sched_getaffinity(0))), FEWEST_PROCESSES), MOST_PROCESSES)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Deals files to processes, those that wait for one another's scenes to the same one: else each process would wait."""
+    from xdist.scheduler import LoadFileScheduling
+
+    @functools.cache
+    def renders(file: str) -> bool:
+        return re.search(r"\brendering: Path\b", (config.rootpath / file).read_text(encoding="utf-8")) is not None
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return "rendering" if renders(file) else file
+
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(wrapper=True)
