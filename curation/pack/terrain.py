@@ -39,7 +39,7 @@ def _difference(heights: Floats) -> Floats:
     there = (~np.isnan(before)).astype(np.float64) + ~np.isnan(after)
     rise = np.where(np.isnan(after), heights, after) - np.where(np.isnan(before), heights, before)
     out: Floats = np.full(heights.shape, np.nan)
-    np.divide(rise, there, out=out, where=there > 0)
+    np.divide(rise, there, out=out, where=(there > 0) & ~np.isnan(heights))
     return out
 
 

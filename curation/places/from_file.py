@@ -142,7 +142,7 @@ def _tiled(read_file: PlacesTable, size_m: float, recipe: Recipe) -> PlacesFile:
     """
     path, frame = read_file.path, read_file.frame
     table = _with_shapes(frame, "tile", path)
-    if _raw_ids(table) is None:
+    if (raw := _raw_ids(table)) is None:
         raise ConfigError(
             f"{path}: [places] shapes = 'tile' wants the id of each area, since one place may lie in several; give it in a "
             f"column, one of {', '.join(ID_COLUMNS)}"
@@ -151,6 +151,13 @@ def _tiled(read_file: PlacesTable, size_m: float, recipe: Recipe) -> PlacesFile:
         raise ConfigError(f"{path}: column {taken[0]!r}: squares of areas have one of that name; rename it in the file")
     found, rows, pct = shapes.side_by_side(table, size_m, str(path))
     ids = _ids(table, found, rows, size_m, path, covering=True)
+    if (again := np.flatnonzero(raw.duplicated())).size:
+        name = raw.iloc[again[0]]
+        rows_of = " and ".join(str(k + 1) for k in np.flatnonzero(raw == name)[:2])
+        raise ConfigError(
+            f"{path}: rows {rows_of}: the same id {name!r}, which their squares would share; give each area an id of its "
+            "own, and what they have in common another column"
+        )
     by_place = PlacesTable(
         table.take(rows).reset_index(drop=True).assign(**{COVERED_PCT: pct}), path, read_file.left_out
     )

@@ -80,7 +80,7 @@ def test_what_has_no_height_changes_nothing_beside_it():
     heights = plane(its, 130.0)
     before = terrain.slope(heights, ground(its))
     holes = np.zeros(heights.shape, bool)
-    holes[5:9, 7:12] = holes[15, :] = holes[:, 20] = True  # a lake, and lines one pixel wide
+    holes[5:9, 7:12] = holes[15, :] = holes[:, 20] = holes[3, 3] = True  # a lake, lines one pixel wide, and one pixel
     heights[holes] = np.nan
     after = terrain.slope(heights, ground(its))
     assert np.isnan(after[holes]).all()

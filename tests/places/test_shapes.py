@@ -205,6 +205,7 @@ def test_squares_of_an_event_have_its_columns_and_the_covered_share_and_small_sh
     ("table", "said"),
     [
         (frame([FIELD], event=["e"]), r"wants the id of each area"),
+        (frame([FIELD, FIELD.buffer(1)], id=["e", "e"]), r"rows 1 and 2: the same id 'e'"),
         (frame([FIELD, BENT], id=["a", "b"]), r"row 2: LineString without an area"),
         (frame([shapely.box(5, 50, 12, 51)], 4326, id=["a"]), r"row 1: 7° wide, expected at most 6°"),
         (frame([FIELD], id=["a"], covered_pct=[1.0]), r"column 'covered_pct': squares of areas have one"),

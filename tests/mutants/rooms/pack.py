@@ -4,6 +4,13 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "what has no height has no slope, whatever is around it",
+        "curation/pack/terrain.py",
+        "where=(there > 0) & ~np.isnan(heights))",
+        "where=there > 0)",
+        ("tests/pack/test_terrain.py::test_what_has_no_height_changes_nothing_beside_it",),
+    ),
+    Mutant(
         "a release that comes out the same does not take the place of the one before",
         "curation/pack/release.py",
         "        if before == data:\n            return\n",

@@ -7,6 +7,13 @@ COLUMNS = "tests/places/test_user_columns.py"
 
 ROWS = (
     Mutant(
+        "two areas have no squares of one id",
+        "curation/places/from_file.py",
+        "    if (again := np.flatnonzero(raw.duplicated())).size:",
+        "    if not (again := np.flatnonzero(raw.duplicated())).size < 9:",
+        ("tests/places/test_shapes.py::test_areas_that_cannot_be_tiled_are_told",),
+    ),
+    Mutant(
         "a balanced draw is never short of a class",
         "curation/places/sampling.py",
         "        if not short:\n            break\n        if tried",
