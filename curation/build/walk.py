@@ -49,11 +49,6 @@ class OneScene(ByOrbit):
         """Where it chooses by itself."""
         return self.follows is None
 
-    @property
-    def counted(self) -> int:
-        """Which of those that are good enough it takes, counted from 1."""
-        return 1
-
     def facts(self, source: SourceSpec, shift: Shift | None) -> list[Fact]:
         """What the mask says, and what the scene says of itself."""
         return [*facts_of_mask(source), *self.orbit_facts(source.name)]

@@ -274,6 +274,38 @@ def test_the_second_before_is_the_next_good_one_of_another_acquisition_however_t
     assert (reason(few), built(few, "s1rtc").value) == ("too_few:s1rtc", 1.0)
 
 
+def grown_and_at_once(dates: Dates, before: dict[str, Any], after: dict[str, Any]) -> list[PatchOutcome]:
+    """What becomes of the first place by a recipe that was another before, and by that recipe at once."""
+    grown, at_once = with_picks(dates, **before), Curate(dates, dates.folder / "at once")
+    assert reason(grown) == "ok"
+    with_picks(dates, **after)
+    for curate in (grown, at_once):
+        curate()
+    return [outcomes(curate)[tiny.name(*HERE)] for curate in (grown, at_once)]
+
+
+def test_the_second_is_counted_anew_with_a_source_that_is_added_and_that_the_first_lacks(dates: Dates):
+    # The 14th is the first and the 10th stands; with radar, which the 14th lacks, that is the first.
+    third, *_ = (dates.mask(f"2021-07-{day}", {}) for day in ("05", "10", "14"))
+    for day in ("2021-07-10", "2021-07-05"):
+        dates.radar(day)
+    before = {"s2": "{ name = 'latest-before', nth = 2 }", "max_gap_days": 2}
+    after = before | {"s1": "{ name = 'nearest', goes_with = 's2l2a' }"}
+    grown, at_once = grown_and_at_once(dates, before, after)
+    assert at_once.sources["s2l2a"].scenes == (third,)
+    assert grown == at_once
+
+
+def test_a_source_that_is_added_to_one_that_was_refused_and_not_required_says_why_itself(dates: Dates):
+    dates.mask("2021-07-15", {CLOUD: 0.5})
+    dates.radar("2021-07-14")
+    before = {"s2": "'clearest', required = false }\nradar = { of = 's1rtc', pick = 'latest-before'"}
+    after = before | {"s1": "{ name = 'nearest', goes_with = 's2l2a', orbit = 'descending' }"}
+    grown, at_once = grown_and_at_once(dates, before, after)
+    assert (at_once.status, at_once.sources["s2l2a"].code) == (Status.REJECTED, "upstream")
+    assert grown == at_once
+
+
 def test_where_no_scene_is_on_the_side_that_is_asked_for_that_is_told(dates: Dates):
     dates.mask("2021-07-10", {})
     curate = with_picks(dates, s2="'first-after'")

@@ -16,6 +16,20 @@ ROWS = (
         ),
     ),
     Mutant(
+        "which is the second is counted anew with what is added",
+        "curation/build/standing.py",
+        " or source.spec.pick.counted > 1)",
+        ")",
+        (f"{WALK}::test_the_second_is_counted_anew_with_a_source_that_is_added_and_that_the_first_lacks",),
+    ),
+    Mutant(
+        "what is added to go with what was refused has an outcome of its own",
+        "curation/build/standing.py",
+        "if (not is_ok or source",
+        "if (source",
+        (f"{WALK}::test_a_source_that_is_added_to_one_that_was_refused_and_not_required_says_why_itself",),
+    ),
+    Mutant(
         "what stands is proven by its facts, too",
         "curation/build/before.py",
         "        stands = {i: p for i, p in stands.items() if proven[slots[i]] == p.facts}\n",
