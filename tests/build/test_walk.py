@@ -28,6 +28,7 @@ from curation.report import measurements
 from curation.report.survey import survey
 from curation.store.ledger import Ledger
 from tests import world as tiny
+from tests.pack.labels import stand_in
 from tests.run import Curate
 
 RECIPE = """
@@ -450,6 +451,22 @@ def test_radar_of_which_too_much_is_brighter_than_anything_is_impossible_and_the
     good = dates.radar("2021-07-17")
     dates.ready(sources=RADAR)
     assert built(Curate(dates, dates.folder / "more"), "s1rtc").scenes == (good,)
+
+
+@pytest.mark.parametrize("pick", ["'latest-before'", "{ name = 'all', steps = 4 }"])
+def test_radar_that_a_model_says_the_mask_of_and_that_is_impossible_is_refused_as_any(dates: Dates, pick: str):
+    good, faulty = dates.radar("2021-07-12"), dates.radar("2021-07-14")
+    too_bright(dates, faulty, 1e6, every=50)
+    stand_in.written(dates.folder / "rain.onnx", np.zeros((2, 2)), np.array([1, 0]), "NCHW")
+    mask = '{ model = "rain.onnx", bands = ["VV", "VH"], res_m = 20, output = ["clear", "cloudy"] }'
+    curate = with_picks(dates, s2="", s1=f"{pick}, mask = {mask}")
+    assert curate("build", "--run-code") == 0
+    assert outcomes(curate)[tiny.name(*HERE)].sources["s1rtc"].scenes == (good,)
+    dates.items = [item for item in dates.items if item["id"] != good]
+    with_picks(dates, s2="", s1=f"{pick}, mask = {mask}")
+    alone = Curate(dates, dates.folder / "alone")
+    assert alone("build", "--run-code") == 0
+    assert outcomes(alone)[tiny.name(*HERE)].reason == "impossible:s1rtc"
 
 
 @pytest.mark.slow

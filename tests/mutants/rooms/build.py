@@ -30,6 +30,13 @@ ROWS = (
         (f"{WALK}::test_a_source_that_is_added_to_one_that_was_refused_and_not_required_says_why_itself",),
     ),
     Mutant(
+        "a mask may be refused for the bands that its model is given",
+        "curation/build/choice.py",
+        "OF_MASK.get(why.code, Stage.BANDS)",
+        "OF_MASK[why.code]",
+        (f"{WALK}::test_radar_that_a_model_says_the_mask_of_and_that_is_impossible_is_refused_as_any",),
+    ),
+    Mutant(
         "what stands is proven by its facts, too",
         "curation/build/before.py",
         "        stands = {i: p for i, p in stands.items() if proven[slots[i]] == p.facts}\n",
