@@ -317,6 +317,8 @@ def test_a_source_that_fails_or_is_stopped_while_it_is_added_leaves_what_stands(
     capsys.readouterr()
     assert small("verify") == 1
     assert "FAULT" not in capsys.readouterr().out
+    assert small("build", "--limit", "1") == 0  # of what failed the rest of the slab is not tried, nor known any more
+    assert small("verify") == 0
     assert small() == 0
     assert small("verify") == 0
     at_once = Curate(small.world, tmp_path / "at once")

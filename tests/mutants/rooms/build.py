@@ -44,6 +44,13 @@ ROWS = (
         ("tests/cubes/test_bound.py::test_a_source_that_fails_or_is_stopped_while_it_is_added_leaves_what_stands",),
     ),
     Mutant(
+        "a patch that failed keeps nothing that cannot be proven, though it is not tried again now",
+        "curation/build/before.py",
+        "dataclasses.replace(outcome, chunks={})",
+        "outcome",
+        ("tests/cubes/test_bound.py::test_a_source_that_fails_or_is_stopped_while_it_is_added_leaves_what_stands",),
+    ),
+    Mutant(
         "a patch keeps what stands where what is added fails",
         "curation/build/patch.py",
         "    if standing is not None and outcome.status is Status.FAILED:",
