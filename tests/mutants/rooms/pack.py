@@ -16,9 +16,16 @@ ROWS = (
     Mutant(
         "a release that comes out the same does not take the place of the one before",
         "curation/pack/release.py",
-        "        if before == data:\n            return\n",
+        "    if before == data:\n        return\n",
         "",
         ("tests/verify/test_diff.py::test_the_release_before_is_kept_and_compared_with",),
+    ),
+    Mutant(
+        "a release is not compared with one that is not the one before it",
+        "curation/pack/release.py",
+        "        previous.delete(INDEX)  # of one",
+        "        # of one",
+        ("tests/verify/test_diff.py::test_where_the_release_before_cannot_be_read_none_before_it_is_compared_with",),
     ),
     Mutant(
         "without the source that tells the sun nothing is derived of it",
