@@ -74,6 +74,11 @@ class PatchOutcome:
     facts: str = ""
     """xxh3-128 of its row of measured coordinates (`Cube.row_hashes`); empty where a slab failed before it had one."""
 
+    def has(self, source: str) -> bool:
+        """Whether it has pixels of a source: a source that is ok may be one of a patch that failed for another."""
+        its = self.sources.get(source)
+        return self.status is Status.OK and its is not None and its.status is Status.OK
+
     @property
     def reason(self) -> str:
         """`code:source` of the source that keeps the patch from being ok, the first by name of several; `ok` where none."""

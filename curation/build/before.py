@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 from collections.abc import Mapping
@@ -39,10 +40,11 @@ class Before:
 def read(job: SlabJob, cube: Cube) -> Before:
     """What was committed before, proven; what is written again is recorded again, so that damage would be what is right.
 
-    Of a patch that is to be built and cannot be proven nothing stands: a build that was stopped may have written it.
+    Of a patch that is to be built, or that failed, and cannot be proven nothing stands: a build that was stopped may have
+    written it.
 
     Raises:
-        DamageError: a committed chunk or row of facts of a patch that is not to be built is missing or changed.
+        DamageError: a committed chunk or row of facts of a patch that is settled and not to be built is missing or changed.
     """
     found = Before({name: {} for name in cube.arrays}, [{} for _ in job.locations])
     if job.prior is None:
@@ -51,7 +53,8 @@ def read(job: SlabJob, cube: Cube) -> Before:
     slots = {p.id: slot for slot, p in enumerate(job.locations)}
     every = {p.id: p for p in job.prior.patches}
     found.outcomes = {i: p for i, p in every.items() if i not in job.todo}
-    stands = {i: p for i, p in every.items() if i in job.todo and (p.status in SETTLED or p.chunks)}
+    settled = {i: p for i, p in found.outcomes.items() if p.status in SETTLED}
+    stands = {i: p for i, p in every.items() if i not in settled and (p.status in SETTLED or p.chunks)}
     if job.prior.objects:
         rows = stored.proven_facts(job.store, job.prior, [p.id for p in job.locations], tried=job.todo)
         proven = stored.row_hashes(rows)
@@ -60,12 +63,13 @@ def read(job: SlabJob, cube: Cube) -> Before:
         rows, stands = found.rows, {}
     for outcome in found.outcomes.values():
         # One that failed may have a row that a stopped build wrote since, which is not known.
-        known = {} if outcome.status in SETTLED else facts.outcome_facts(outcome)
+        known = {} if outcome.id in settled else facts.outcome_facts(outcome)
         found.rows[slots[outcome.id]] = rows[slots[outcome.id]] | known
     chunks_of: dict[str, dict[str, dict[str, list[bytes]]]] = {i: {s.name: {} for s in stored.sources} for i in stands}
     for name, (spec, _) in stored.arrays.items():
-        chunks = _chunks(job, stored, name, {i: slots[i] for i, p in every.items() if name in p.chunks}, found)
-        for outcome in found.outcomes.values():
+        holders = {i for i, p in every.items() if name in p.chunks}
+        chunks = _chunks(job, stored, name, found, must=not holders.isdisjoint(settled)) if holders else {}
+        for outcome in settled.values():
             for place, expected in _places(stored, name, slots, outcome).items():
                 if place not in chunks or chunk_hash(chunks[place]) != expected:
                     its = chunk_hash(chunks[place]) if place in chunks else "no chunk"
@@ -82,7 +86,14 @@ def read(job: SlabJob, cube: Cube) -> Before:
                 del stands[i]
             elif wanted:
                 chunks_of[i][spec.name][name] = [chunks[place] for place in wanted]
-    for i, outcome in stands.items():
+    for i, outcome in list(found.outcomes.items()):
+        if i in stands:
+            for of in chunks_of[i].values():
+                for name, held in of.items():
+                    found.chunks[name] |= dict(zip(_places(stored, name, slots, outcome), held, strict=True))
+        elif i not in settled:  # it is tried again another time, and then all of it
+            found.outcomes[i] = dataclasses.replace(outcome, chunks={})
+    for i, outcome in [(i, p) for i, p in stands.items() if i in job.todo]:
         row = rows[slots[i]]
         measured = {s.name: {f.name: row[f.name] for f in stored.facts_of(s)} for s in stored.sources}
         found.standing[i] = StandingPatch(outcome, measured, chunks_of[i])
@@ -98,21 +109,19 @@ def _places(cube: Cube, name: str, slots: Mapping[str, int], outcome: PatchOutco
     return cube.hashes_by_place(name, slots[outcome.id], outcome.chunks[name]) if name in outcome.chunks else {}
 
 
-def _chunks(job: SlabJob, cube: Cube, name: str, holders: Mapping[str, int], found: Before) -> dict[int, bytes]:
-    """Place → chunk of an array's object, nothing of it proven; none where no patch has any.
+def _chunks(job: SlabJob, cube: Cube, name: str, found: Before, *, must: bool) -> dict[int, bytes]:
+    """Place → chunk of an array's object, nothing of it proven.
 
     Raises:
-        DamageError: it is missing or torn, and a patch that is not built now has a chunk in it.
+        DamageError: it is missing or torn, where it must be there.
     """
-    if not holders:
-        return {}
     key = cube.array_key(name, job.slab)
     try:
         stat = job.store.head(key)  # before it is read: who writes it meanwhile is noticed by its mark
         data = job.store.get(key)
         chunks = zarrshard.parse(data, cube.slab_chunks(name), job.store.where(key))
     except (DamageError, FileNotFoundError) as err:
-        if holders.keys() <= set(job.todo):
+        if not must:
             return {}
         if isinstance(err, FileNotFoundError):
             raise DamageError(f"{job.store.where(key)}: is recorded but not there: {again(key)}") from err

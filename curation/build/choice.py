@@ -39,6 +39,12 @@ OF_MASK = {
 }
 """The stages that a mask decides, in the order in which it is judged (`clouds.Shares.check`)."""
 
+
+def stage_of(why: Reject) -> Stage:
+    """What was not passed where a mask was read: of one that a model makes these may be the bands that it is given."""
+    return OF_MASK.get(why.code, Stage.BANDS)
+
+
 LESS_IS_BETTER = (Code.SNOWY, Code.DOUBTFUL, Code.TIME_GAP, Code.SHIFTED)
 """Codes of whose values the least came nearest to passing; of the others it is the greatest."""
 

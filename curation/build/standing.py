@@ -2,7 +2,9 @@
 
 A source that chooses by itself does so whatever others chose. One that goes with another's scene is read with the scene that
 stands: where it passes, that other would have chosen the same scene with it, since whatever came before was refused without
-it. Where it is required and does not pass, the next scene might have: such a patch is built anew.
+it. Where one that is required is added such a patch is built anew all the same if it does not pass, since the next scene
+might have; if there is no scene, since it may say why; or if that other takes the second of those that are good enough, or
+a later one, since the first may be none with it.
 """
 
 from __future__ import annotations
@@ -23,13 +25,17 @@ def taken(slab: Slab, patch: Patch, standing: StandingPatch, source: Source) -> 
     """Takes up a source that stands, with those that go with it and stand, too; gives its scene where others go with it.
 
     Raises:
-        BuiltAnew: that scene is not among its candidates any more.
+        BuiltAnew: that scene is not among its candidates any more; or one that goes with it, is required and does not stand
+            may have it choose another, or none for another reason.
     """
     following = slab.following(source)
     added = [f for f in following if not standing.has(f.name)]
     for its in (source, *(f for f in following if f not in added)):
         _take(patch, standing, its)
-    if not added or patch.sources[source.name].status is not Status.OK:
+    is_ok = patch.sources[source.name].status is Status.OK
+    if (not is_ok or source.spec.pick.counted > 1) and any(f.is_required for f in added):
+        raise BuiltAnew
+    if not added or not is_ok:
         return None
     for its in added:
         if its.shift is not None:  # is measured against pixels that stand

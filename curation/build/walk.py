@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from curation.build import clouds, masks, offset
-from curation.build.choice import OF_MASK, Refusal, Stage, furthest
+from curation.build.choice import Refusal, Stage, furthest, stage_of
 from curation.build.context import (
     Patch,
     Pixels,
@@ -48,11 +48,6 @@ class OneScene(ByOrbit):
     def wants_clear(self) -> bool:
         """Where it chooses by itself."""
         return self.follows is None
-
-    @property
-    def counted(self) -> int:
-        """Which of those that are good enough it takes, counted from 1."""
-        return 1
 
     def facts(self, source: SourceSpec, shift: Shift | None) -> list[Fact]:
         """What the mask says, and what the scene says of itself."""
@@ -218,7 +213,7 @@ class _Walk:
                 try:
                     shares = read_mask(self.slab, trial, self.anchor, scene)
                 except Reject as why:
-                    self.refusals.append(Refusal(OF_MASK[why.code], self.anchor.name, why, trial.facts))
+                    self.refusals.append(Refusal(stage_of(why), self.anchor.name, why, trial.facts))
                     self.hopeless.add(scene.id)
                 except Exception as err:  # noqa: BLE001 - raised again unless it is the scene's
                     self._pass_over(scene, self.anchor, err)

@@ -38,7 +38,8 @@ def check_bound(run: Run, ledger: Ledger, cube: Cube) -> Bound:
 
     A recipe may have grown since: by seasons and sources that are not of this cube, and by locations after those that it
     has. It stays bound to what it was begun with, which comes to the same pixels. By sources that are of this cube, too:
-    it is bound to those then, and its ledger is told that what is recorded lacks them.
+    it is bound to those then, and its ledger is told that what is recorded lacks them. Until something of them is recorded
+    it may as well stay what it was.
 
     Raises:
         ConfigError: it is bound to others (what changed is told by its key where the cube says what it was made by), or its
@@ -50,11 +51,15 @@ def check_bound(run: Run, ledger: Ledger, cube: Cube) -> Bound:
         return Bound(binding, pixels)
     stated, slab_patches = cube.stated(run.store)
     before: Any = stated.get("pixels")
-    known = isinstance(before, dict) and digest(before) == ledger.binding.get("pixels")
-    if known and ledger.binding.get("pixels") != binding["pixels"] and _same_pixels(cube, stated, pixels):
-        binding, pixels = binding | {"pixels": ledger.binding["pixels"]}, before
+    says, stood = digest(before) if isinstance(before, dict) else None, ledger.binding.get("pixels")
+    if ledger.is_growing and ledger.cube_binding["pixels"] in (says, binding["pixels"]):
+        stood = ledger.cube_binding["pixels"]
+    known = says is not None and says == stood
+    if known and stood != binding["pixels"] and _same_pixels(cube, stated, pixels):
+        binding, pixels = binding | {"pixels": stood}, before
     added = _added(cube, stated, pixels) if known else ()
-    stands = ["locations"] * (ledger.binding.get("locations") in cube.stood_digests) + ["pixels"] * bool(added)
+    stands = ["locations"] * (ledger.binding.get("locations") in cube.stood_digests)
+    stands += ["pixels"] * (bool(added) or binding["pixels"] == stood)
     try:
         ledger.check(binding | {key: ledger.binding[key] for key in stands})
     except ConfigError as err:

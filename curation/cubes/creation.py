@@ -25,9 +25,15 @@ def create(cube: Cube, store: Store, pixels: Mapping[str, Any]) -> list[Receipt]
     """Publishes schema and identity; the root's metadata last, so that a cube that opens is whole.
 
     Safe to repeat: the bytes follow from the recipe and the locations. `pixels` is all that changes the cube
-    (`catalogs.pixels_parts`); it stands in the root's attributes, so that a change can be told by its key.
+    (`catalogs.pixels_parts`); it stands in the root's attributes, so that a change can be told by its key. What another
+    creation that was stopped left of sources that the cube is not given after all is removed.
     """
     objects = _objects(cube, pixels)
+    own = {*cube.arrays, *(f.name for f in cube.facts)}
+    for stat in list(store.list(cube.prefix)):
+        slab = paths.slab_of(cube.prefix, stat.key)
+        if (slab is None or slab[0] not in own) and stat.key.removeprefix(f"{cube.prefix}/") not in objects:
+            store.delete(stat.key)
     last = "zarr.json"
     keys = sorted(k for k in objects if k != last)
     return [store.publish(paths.within(cube.prefix, k), objects[k]) for k in [*keys, last]]

@@ -12,7 +12,7 @@ from curation.format import payload
 from curation.format.index import ArrayEntry, BandEntry, SourceEntry
 from curation.format.names import split_member
 from curation.model import Location
-from curation.outcomes import PatchOutcome, Status
+from curation.outcomes import PatchOutcome
 from curation.pack import terrain
 from curation.pack.meta import plain
 from curation.pack.terrain import Sun
@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 
 def may_have(its: Derived, season: str | None, outcome: PatchOutcome) -> bool:
     """Whether a patch may have a derived array: of its season (None: static), with the source that tells the sun."""
-    sun = its.sun is None or (its.sun in outcome.sources and outcome.sources[its.sun].status is Status.OK)
+    sun = its.sun is None or outcome.has(its.sun)
     return sun and (season in its.seasons if season else not its.seasons)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from curation.cubes.cube import Cube
 from curation.errors import ConfigError
-from curation.outcomes import PatchOutcome, Status
+from curation.outcomes import PatchOutcome
 from curation.pack import angles
 from curation.store.ledger import Ledger
 from curation.work.progress import Counting
@@ -50,7 +50,7 @@ def split_facts(run: Run, built: Cubes) -> dict[str, dict[str, list[str]]]:
         for cube in having:
             for number, place in enumerate(cube.locations):
                 of = built.outcomes[cube.folder][cube.season].get(place.id)
-                if of is None or source not in of.sources or of.sources[source].status is not Status.OK:
+                if of is None or not of.has(source):
                     continue
                 row = {cube.season: rows[cube.folder, cube.season, number]}
                 value = angles.value(row, cube.season, source, name)

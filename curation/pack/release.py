@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 
-from curation.errors import CurationError
+from curation.errors import ConfigError, DamageError
 from curation.errors.printable import storable
 from curation.format.index import INDEX, Index
 from curation.recipe.dataset import Dataset
@@ -36,7 +36,7 @@ def content(dataset: Dataset, index: Index, data: bytes) -> bytes:
 def keep_previous(store: Store, data: bytes) -> None:
     """Keeps index and tables of the release that stands, where another comes in its place: what `curate diff` compares.
 
-    One alone is kept, its index last. Of one that cannot be read nothing is.
+    One alone is kept, its index last. Of one that cannot be read nothing is, nor of any before it.
 
     Args:
         store: the dataset's folder.
@@ -45,14 +45,16 @@ def keep_previous(store: Store, data: bytes) -> None:
     shards, previous = store.child(paths.SHARDS), store.child(paths.PREVIOUS)
     try:
         before = shards.get(INDEX)
-        if before == data:
-            return
-        entries = Index.from_bytes(before, shards.where(INDEX)).splits.values()
-        tables = {e.name: shards.get(e.name) for split in entries for e in (split.members, split.samples_table)}
     except FileNotFoundError:
         return  # there is none, or packing goes on with one that was stopped
-    except CurationError as err:
+    if before == data:
+        return
+    try:
+        entries = Index.from_bytes(before, shards.where(INDEX)).splits.values()
+        tables = {e.name: shards.get(e.name) for split in entries for e in (split.members, split.samples_table)}
+    except (ConfigError, DamageError, FileNotFoundError) as err:
         log.warning("pack: nothing is kept of the release before: %s", err)
+        previous.delete(INDEX)  # of one before that: what comes would be compared with it
         return
     previous.delete(INDEX)
     for stat in [s for s in previous.list() if s.key not in tables]:

@@ -174,6 +174,11 @@ class Pick(StrictTable, ABC):
         return None
 
     @property
+    def counted(self) -> int:
+        """Which of the scenes that are good enough it takes, counted from 1."""
+        return 1
+
+    @property
     def wants_clear(self) -> bool:
         """Whether scenes cloudier than the recipe's `max_scene_cloud_pct` are not even looked at."""
         return False

@@ -89,6 +89,9 @@ class Ledger:
     """The cube's own objects, written at its creation, and again when it was given more locations or sources."""
     cube_binding: dict[str, Any] = field(default_factory=dict)
     """What `binding` was then."""
+    is_growing: bool = False
+    """Whether it was bound to something else since: the cube is given more locations or sources, and what says so in it is
+    not recorded yet. Its own objects may be those of before, those to be, or some of both."""
     lines: dict[int, _Line] = field(default_factory=dict)
     """Slab → where its last record stands."""
     outgrown: dict[int, _Line] = field(default_factory=dict)
@@ -146,14 +149,6 @@ class Ledger:
     def head(self) -> str | None:
         """sha256 of the last segment."""
         return self.heads[-1].hex() if self.heads else None
-
-    @property
-    def is_growing(self) -> bool:
-        """Whether the cube is given more locations or sources, and what says so in it is not recorded yet.
-
-        Its own objects may be those of before, those to be, or some of both.
-        """
-        return bool(self.cube_objects) and self.cube_binding != self.binding
 
     def check_whole(self) -> None:
         """Passes where the cube's own objects are those recorded, unless they are damaged.
@@ -242,7 +237,8 @@ class Ledger:
     def acquire(self, binding: dict[str, Any], *, more_sources: bool = False) -> None:
         """Makes this process the one that writes; from here on every other one is fenced.
 
-        A cube may be given more locations: who says that these begin with those it has is `cubes.bound`.
+        A cube may be given more locations: who says that these begin with those it has is `cubes.bound`. One that was being
+        given sources when that was stopped may go back to what it is without them, as long as nothing of them is recorded.
 
         Args:
             binding: what the cube is from here on.
@@ -251,7 +247,8 @@ class Ledger:
         Raises:
             ConfigError: the ledger is bound to something else (both values are told), or its writer is at work.
         """
-        may_be_others = ("locations", "pixels") if more_sources else ("locations",)
+        goes_back = self.is_growing and binding.get("pixels") == self.cube_binding.get("pixels")
+        may_be_others = ("locations", "pixels") if more_sources or goes_back else ("locations",)
         known = {k: v for k, v in self.binding.items() if k in may_be_others and self.segments}
         self.check(binding | known)
         if self.writer is not None and self.writer.alive():
@@ -315,12 +312,13 @@ class Ledger:
 
     def _take(self, records: Sequence[dict[str, Any]], data: bytes) -> None:
         """Takes up a segment: where its records stand, and what they come to."""
+        self.is_growing |= bool(self.cube_objects) and self.cube_binding != self.binding
         for n, record in enumerate(records):
             if "cube" in record:
                 if self.cube_objects and self.cube_binding.get("pixels") != self.binding.get("pixels"):
                     self.outgrow()
                 self.cube_objects = tuple(StoredObject(**o) for o in record["cube"])
-                self.cube_binding = self.binding
+                self.cube_binding, self.is_growing = self.binding, False
             else:
                 slab = slab_of(record)
                 self.lines[slab] = _summary(record, self.segments, n)

@@ -127,11 +127,7 @@ def _slab(store: Store, its: CubeCheck, record: SlabRecord, found: Verified) -> 
             if name in o.chunks
             for slot, its in cube.hashes_by_place(name, slots[o.id], o.chunks[name]).items()
         }
-        lacking = [
-            o.id
-            for o in record.patches
-            if o.status is Status.OK and o.sources[spec.name].status is Status.OK and name not in o.chunks
-        ]
+        lacking = [o.id for o in record.patches if o.has(spec.name) and name not in o.chunks]
         for patch in lacking:
             wrong.add(patch)
             found.faults.append(f"{store.where(key)}: {patch} is ok, but no chunk of {name} is recorded of it")

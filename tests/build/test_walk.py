@@ -28,6 +28,7 @@ from curation.report import measurements
 from curation.report.survey import survey
 from curation.store.ledger import Ledger
 from tests import world as tiny
+from tests.pack.labels import stand_in
 from tests.run import Curate
 
 RECIPE = """
@@ -274,6 +275,38 @@ def test_the_second_before_is_the_next_good_one_of_another_acquisition_however_t
     assert (reason(few), built(few, "s1rtc").value) == ("too_few:s1rtc", 1.0)
 
 
+def grown_and_at_once(dates: Dates, before: dict[str, Any], after: dict[str, Any]) -> list[PatchOutcome]:
+    """What becomes of the first place by a recipe that was another before, and by that recipe at once."""
+    grown, at_once = with_picks(dates, **before), Curate(dates, dates.folder / "at once")
+    assert reason(grown) == "ok"
+    with_picks(dates, **after)
+    for curate in (grown, at_once):
+        curate()
+    return [outcomes(curate)[tiny.name(*HERE)] for curate in (grown, at_once)]
+
+
+def test_the_second_is_counted_anew_with_a_source_that_is_added_and_that_the_first_lacks(dates: Dates):
+    # The 14th is the first and the 10th stands; with radar, which the 14th lacks, that is the first.
+    third, *_ = (dates.mask(f"2021-07-{day}", {}) for day in ("05", "10", "14"))
+    for day in ("2021-07-10", "2021-07-05"):
+        dates.radar(day)
+    before = {"s2": "{ name = 'latest-before', nth = 2 }", "max_gap_days": 2}
+    after = before | {"s1": "{ name = 'nearest', goes_with = 's2l2a' }"}
+    grown, at_once = grown_and_at_once(dates, before, after)
+    assert at_once.sources["s2l2a"].scenes == (third,)
+    assert grown == at_once
+
+
+def test_a_source_that_is_added_to_one_that_was_refused_and_not_required_says_why_itself(dates: Dates):
+    dates.mask("2021-07-15", {CLOUD: 0.5})
+    dates.radar("2021-07-14")
+    before = {"s2": "'clearest', required = false }\nradar = { of = 's1rtc', pick = 'latest-before'"}
+    after = before | {"s1": "{ name = 'nearest', goes_with = 's2l2a', orbit = 'descending' }"}
+    grown, at_once = grown_and_at_once(dates, before, after)
+    assert (at_once.status, at_once.sources["s2l2a"].code) == (Status.REJECTED, "upstream")
+    assert grown == at_once
+
+
 def test_where_no_scene_is_on_the_side_that_is_asked_for_that_is_told(dates: Dates):
     dates.mask("2021-07-10", {})
     curate = with_picks(dates, s2="'first-after'")
@@ -418,6 +451,22 @@ def test_radar_of_which_too_much_is_brighter_than_anything_is_impossible_and_the
     good = dates.radar("2021-07-17")
     dates.ready(sources=RADAR)
     assert built(Curate(dates, dates.folder / "more"), "s1rtc").scenes == (good,)
+
+
+@pytest.mark.parametrize("pick", ["'latest-before'", "{ name = 'all', steps = 4 }"])
+def test_radar_that_a_model_says_the_mask_of_and_that_is_impossible_is_refused_as_any(dates: Dates, pick: str):
+    good, faulty = dates.radar("2021-07-12"), dates.radar("2021-07-14")
+    too_bright(dates, faulty, 1e6, every=50)
+    stand_in.written(dates.folder / "rain.onnx", np.zeros((2, 2)), np.array([1, 0]), "NCHW")
+    mask = '{ model = "rain.onnx", bands = ["VV", "VH"], res_m = 20, output = ["clear", "cloudy"] }'
+    curate = with_picks(dates, s2="", s1=f"{pick}, mask = {mask}")
+    assert curate("build", "--run-code") == 0
+    assert outcomes(curate)[tiny.name(*HERE)].sources["s1rtc"].scenes == (good,)
+    dates.items = [item for item in dates.items if item["id"] != good]
+    with_picks(dates, s2="", s1=f"{pick}, mask = {mask}")
+    alone = Curate(dates, dates.folder / "alone")
+    assert alone("build", "--run-code") == 0
+    assert outcomes(alone)[tiny.name(*HERE)].reason == "impossible:s1rtc"
 
 
 @pytest.mark.slow

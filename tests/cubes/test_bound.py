@@ -317,11 +317,49 @@ def test_a_source_that_fails_or_is_stopped_while_it_is_added_leaves_what_stands(
     capsys.readouterr()
     assert small("verify") == 1
     assert "FAULT" not in capsys.readouterr().out
+    assert small("build", "--limit", "1") == 0  # of what failed the rest of the slab is not tried, nor known any more
+    assert small("verify") == 0
     assert small() == 0
     assert small("verify") == 0
     at_once = Curate(small.world, tmp_path / "at once")
     assert at_once() == 0
     assert outcomes(small) == outcomes(at_once)
+
+
+def test_stopped_before_any_of_a_source_is_recorded_a_cube_may_stay_without_it(
+    small: Curate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    placed(small, slice(0, 2))
+    given = lacking(small, *LATER)
+    without = small.world.recipe.read_text()
+    assert small("build", "--season", "summer") == 0
+    before, stood = objects(small, "cubes"), outcomes(small)
+
+    def stopped(recipe: str, published: int) -> None:
+        small.world.recipe.write_text(recipe)
+        with monkeypatch.context() as only_now:
+            only_now.setattr(pipeline.creation, "create", stopped_after(published))
+            assert small("build", "--season", "summer") == 1
+        assert "no room" in capsys.readouterr().err
+
+    # Stopped once while it is given sources, and once more while it goes back.
+    stopped(given, 20)
+    stopped(without, 0)
+    with pytest.raises(DamageError, match="being given more locations or sources"):
+        open_cube.open_cube(small.folder, "europe")
+    small.world.recipe.write_text(without)
+    assert small("build", "--season", "summer") == 0
+    assert (objects(small, "cubes"), outcomes(small)) == (before, stood)
+    assert small("verify") == 0
+
+    # By what it was given it goes on as well, and then it has that.
+    stopped(given, 20)
+    small.world.recipe.write_text(given)
+    assert small("build", "--season", "summer") == 0
+    assert {s for o in outcomes(small).values() for s in o.sources} > {s for o in stood.values() for s in o.sources}
+    small.world.recipe.write_text(without)
+    assert small("build", "--season", "summer") == 2
+    assert "What changed: " in capsys.readouterr().err
 
 
 def no_room(*_: object) -> None:

@@ -150,6 +150,8 @@ def test_where_the_source_that_tells_the_sun_is_not_there_nothing_is_derived_of_
         assert derive.may_have(light, "summer", outcome) is may
         assert not derive.may_have(light, None, outcome)
     assert not derive.may_have(light, "summer", PatchOutcome("p", Status.OK, {}))
+    failed = {"s2l2a": SourceOutcome(Status.OK), "s1rtc": SourceOutcome(Status.FAILED, "ReadError")}
+    assert not derive.may_have(light, "summer", PatchOutcome("p", Status.FAILED, failed))  # though s2l2a is ok
 
 
 @pytest.mark.slow

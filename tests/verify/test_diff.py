@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from curation.api.mended import diff
 from curation.cli import main
 from curation.errors import ConfigError, DamageError
+from curation.pack import release
 from tests import world as tiny
 from tests.run import Curate
 
@@ -64,6 +66,18 @@ def test_the_release_before_is_kept_and_compared_with(built: Curate, again, caps
     assert other("verify") == 0
     with pytest.raises(ConfigError, match="is kept by `curate pack` when it makes another"):
         diff(str(built.folder))
+
+
+@pytest.mark.parametrize(("lost", "said"), [("index.json", "not JSON"), ("train/samples.parquet", "samples.parquet")])
+def test_where_the_release_before_cannot_be_read_none_before_it_is_compared_with(built, tmp_path, caplog, lost, said):
+    copy = built.copy(tmp_path)
+    release.keep_previous(copy.store, b"another")
+    assert diff(str(copy.folder)).ok
+    file = copy.folder / "shards" / lost
+    file.write_text("") if lost == "index.json" else file.unlink()
+    release.keep_previous(copy.store, b"yet another")
+    assert re.search(rf"nothing is kept of the release before: .*{said}", caplog.text)
+    assert not (copy.folder / "manifest" / "previous" / "index.json").exists()
 
 
 def test_another_codec_is_no_other_content(built: Curate, again):

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from curation.build import masks, offset
-from curation.build.choice import OF_MASK, Refusal, Stage, furthest
+from curation.build.choice import Refusal, Stage, furthest, stage_of
 from curation.build.context import Patch, Reading, Slab, Source, SourceError, is_lasting, note_passed_over
 from curation.build.orbits import ByOrbit
 from curation.build.walk import facts_of_mask, numbers_of_mask, read_bands, read_mask
@@ -198,7 +198,7 @@ class _Series:
             try:
                 clearness = read_mask(slab, trial, source, scene).clearness
             except Reject as why:
-                self.refusals.append(Refusal(OF_MASK[why.code], source.name, why))
+                self.refusals.append(Refusal(stage_of(why), source.name, why))
             except Exception as err:  # noqa: BLE001 - raised again unless it is the scene's
                 self._pass_over(scene, err)
             else:

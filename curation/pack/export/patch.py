@@ -17,7 +17,7 @@ from curation.cubes.chunks import each_hash
 from curation.cubes.cube import Cube
 from curation.errors.printable import storable
 from curation.model import STATIC, Location, iso
-from curation.outcomes import PatchOutcome, Status
+from curation.outcomes import PatchOutcome
 from curation.places import grid
 from curation.recipe.facts import FILL, step_axis
 from curation.recipe.sources import ArraySpec, SourceSpec
@@ -71,9 +71,8 @@ class ExportPatch:
 
     def scenes(self, source: str) -> tuple[str, ...]:
         """Ids of the scenes that a source's pixels come from; in order of steps, of one with a time axis."""
-        its = self.outcome.sources.get(source)
         # Whatever a catalog calls its items: no URL that may be signed goes on from here.
-        return tuple(map(storable, its.scenes)) if its is not None and its.status is Status.OK else ()
+        return tuple(map(storable, self.outcome.sources[source].scenes)) if self.outcome.has(source) else ()
 
     def span(self) -> tuple[dt.datetime, dt.datetime]:
         """From when until when its pixels are: as its sources were sensed, else its season; of `static` all seasons."""

@@ -23,7 +23,7 @@ from msgspec import to_builtins
 from curation.errors import ConfigError, DamageError
 from curation.format.target import TargetEntry
 from curation.model import STATIC
-from curation.outcomes import PatchOutcome, Status
+from curation.outcomes import PatchOutcome
 from curation.pack import meta
 from curation.pack.labels import known
 from curation.pack.labels.known import LISTED
@@ -228,12 +228,12 @@ class Imported:
         if not self.record.seasonal or not rows:
             return rows
         other = dataset.specs[self.record.source].pick.follows or ""
-        its = outcome.sources.get(other)
-        if its is None or its.status is not Status.OK or not its.scenes:
+        scenes = outcome.sources[other].scenes if outcome.has(other) else ()
+        if not scenes:
             return []
         seconds = facts.get(f"{other}_time")
         sensed = None if seconds is None else dt.datetime.fromtimestamp(float(seconds), dt.UTC)
-        scene = acquisition.of_scene(its.scenes[0], sensed)
+        scene = acquisition.of_scene(scenes[0], sensed)
         return [n for n in rows if acquisition.same(self._images[n], scene)]
 
     def said(self, row: int) -> dict[str, Any]:

@@ -16,7 +16,6 @@ import pyarrow as pa
 from curation.cubes import contents
 from curation.errors import ConfigError, CurationError, DamageError, StorageError
 from curation.errors.causes import one_line
-from curation.outcomes import Status
 from curation.pack.labels.listed import LabelRow, table
 from curation.pack.labels.making import MapOutcome, MapsJob, MapsPlan, Wanted, Way, failed, make_maps, read, read_record
 from curation.places.regions import Region
@@ -80,11 +79,10 @@ def _job(
     job = MapsJob(run.dataset, run.store, way, source, cube.folder, cube.season, slab, ())
     for slot, place in enumerate(cube.slab(slab)):
         outcome = its.outcomes.get(place.id)
-        of = None if outcome is None else outcome.sources.get(follows)
-        if outcome is not None and of is not None and of.status is Status.OK and of.scenes:
+        if outcome is not None and outcome.has(follows) and (scenes := outcome.sources[follows].scenes):
             number, px = slab * cube.slab_patches + slot, job.array.px(place.size_m)
             input_digest = way.input_digest(cube.dataset, outcome.chunks)
-            wanted.append(Wanted(number, place, of.scenes[0], None, outcome.chunks, px, input_digest))
+            wanted.append(Wanted(number, place, scenes[0], None, outcome.chunks, px, input_digest))
     before = read_record(job.store, job.key) if wanted else {}
     stays = MapOutcome.settles if is_asked else MapOutcome.is_of
     known = [o for w in wanted if (o := before.get(w.place.id)) is not None and stays(o, w)]

@@ -16,10 +16,38 @@ ROWS = (
         ),
     ),
     Mutant(
+        "which is the second is counted anew with what is added",
+        "curation/build/standing.py",
+        " or source.spec.pick.counted > 1)",
+        ")",
+        (f"{WALK}::test_the_second_is_counted_anew_with_a_source_that_is_added_and_that_the_first_lacks",),
+    ),
+    Mutant(
+        "what is added to go with what was refused has an outcome of its own",
+        "curation/build/standing.py",
+        "if (not is_ok or source",
+        "if (source",
+        (f"{WALK}::test_a_source_that_is_added_to_one_that_was_refused_and_not_required_says_why_itself",),
+    ),
+    Mutant(
+        "a mask may be refused for the bands that its model is given",
+        "curation/build/choice.py",
+        "OF_MASK.get(why.code, Stage.BANDS)",
+        "OF_MASK[why.code]",
+        (f"{WALK}::test_radar_that_a_model_says_the_mask_of_and_that_is_impossible_is_refused_as_any",),
+    ),
+    Mutant(
         "what stands is proven by its facts, too",
         "curation/build/before.py",
         "        stands = {i: p for i, p in stands.items() if proven[slots[i]] == p.facts}\n",
         "",
+        ("tests/cubes/test_bound.py::test_a_source_that_fails_or_is_stopped_while_it_is_added_leaves_what_stands",),
+    ),
+    Mutant(
+        "a patch that failed keeps nothing that cannot be proven, though it is not tried again now",
+        "curation/build/before.py",
+        "dataclasses.replace(outcome, chunks={})",
+        "outcome",
         ("tests/cubes/test_bound.py::test_a_source_that_fails_or_is_stopped_while_it_is_added_leaves_what_stands",),
     ),
     Mutant(

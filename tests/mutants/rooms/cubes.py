@@ -4,6 +4,13 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "nothing is left of a source that a cube was given in part and is not given",
+        "curation/cubes/creation.py",
+        "            store.delete(stat.key)\n",
+        "            pass\n",
+        ("tests/cubes/test_bound.py::test_stopped_before_any_of_a_source_is_recorded_a_cube_may_stay_without_it",),
+    ),
+    Mutant(
         "a source is added where nothing else of the cube changes",
         "curation/cubes/bound.py",
         "    alike = before == now and stated",

@@ -11,11 +11,28 @@ ROWS = (
         ("tests/pack/test_terrain.py::test_what_has_no_height_changes_nothing_beside_it",),
     ),
     Mutant(
+        "a source that is ok is none of a patch that failed for another",
+        "curation/outcomes.py",
+        "return self.status is Status.OK and its is not None and",
+        "return its is not None and",
+        (
+            "tests/pack/labels/test_coverage.py::"
+            "test_a_patch_that_failed_has_no_labels_though_the_source_that_they_go_with_is_ok",
+        ),
+    ),
+    Mutant(
         "a release that comes out the same does not take the place of the one before",
         "curation/pack/release.py",
-        "        if before == data:\n            return\n",
+        "    if before == data:\n        return\n",
         "",
         ("tests/verify/test_diff.py::test_the_release_before_is_kept_and_compared_with",),
+    ),
+    Mutant(
+        "a release is not compared with one that is not the one before it",
+        "curation/pack/release.py",
+        "        previous.delete(INDEX)  # of one",
+        "        # of one",
+        ("tests/verify/test_diff.py::test_where_the_release_before_cannot_be_read_none_before_it_is_compared_with",),
     ),
     Mutant(
         "without the source that tells the sun nothing is derived of it",

@@ -16,9 +16,16 @@ ROWS = (
     Mutant(
         "a cube that is being given places is not taken for whole",
         "curation/store/ledger.py",
-        "        return bool(self.cube_objects) and self.cube_binding != self.binding",
-        "        return False",
+        "        self.is_growing |= bool(self.cube_objects) and self.cube_binding != self.binding\n",
+        "",
         ("tests/cubes/test_bound.py::test_killed_while_a_cube_takes_places_up_the_same_command_goes_on",),
+    ),
+    Mutant(
+        "a cube that goes back to what it was before it was given sources is whole once that is recorded",
+        "curation/store/ledger.py",
+        "self.is_growing |= bool(",
+        "self.is_growing = bool(",
+        ("tests/cubes/test_bound.py::test_stopped_before_any_of_a_source_is_recorded_a_cube_may_stay_without_it",),
     ),
     Mutant(
         "an href leads to no file outside of where such may lie",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from curation.errors import ConfigError
 from curation.errors.codes import Code
 from curation.model import STATIC, Location
+from curation.outcomes import PatchOutcome, SourceOutcome, Status
 from curation.pack.labels import coverage, imported
 from curation.pack.labels.imported import Imported
 from curation.pack.labels.listed import SCHEMA, key_of
@@ -99,6 +100,14 @@ def by_rule(
             can |= {(key_of(place.id), s) for s in held if s in counted}
     empty = sum(row["labels"] is None and row["shares"] is None for row in rows)
     return can, len(there) * len(counted), empty, lost
+
+
+def test_a_patch_that_failed_has_no_labels_though_the_source_that_they_go_with_is_ok(dataset):
+    its = labels(dataset, [{"location": "a", "day": dt.date(2021, 7, 10), "labels": ["water"]}], seasonal=True)
+    sources = {"s2l2a": SourceOutcome(Status.OK, scenes=("S2A_MSIL2A_20210710T103021_R108_T32UQA",))}
+    facts = {"s2l2a_time": dt.datetime(2021, 7, 10, 10, 30, tzinfo=dt.UTC).timestamp()}
+    for status, rows in ((Status.OK, [0]), (Status.FAILED, [])):
+        assert its.matching(dataset, "summer", "a", PatchOutcome("a", status, sources), facts) == rows
 
 
 @given(ROWS, PLACES, st.lists(st.sampled_from(["static", "pre", "summer", "post"]), max_size=3), st.booleans())
