@@ -90,6 +90,13 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
         ("tests/recipe/test_derived.py::test_the_release_follows_from_formulas_and_nothing_does_where_none_is",),
     ),
     Mutant(
+        "another scale of what is derived of is another release",
+        "curation/recipe/derived.py",
+        "[i.band, i.array, i.number, i.scale]",
+        "[i.band, i.array, i.number]",
+        ("tests/recipe/test_derived.py::test_the_release_follows_from_how_many_times_inputs_are_stored",),
+    ),
+    Mutant(
         "pixels cover the whole footprint",
         "curation/recipe/footprint.py",
         "return math.ceil(size / step - _WHOLE)",
