@@ -164,7 +164,7 @@ class Derived:
 
     @property
     def follows_from(self) -> list[Any]:
-        """JSON values of what it is: how it is calculated, and of which bands, whose cubes do not follow from their scale."""
+        """JSON values of what it is: how it is calculated, of which bands, and their scale, which changes no cube."""
         of = [[i.band, i.array, i.number, i.scale] for i in self.inputs]
         return [self.spec.model_dump(mode="json"), of, self.sun]
 
