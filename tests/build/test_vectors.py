@@ -352,6 +352,21 @@ def test_a_monitoring_product_is_of_its_own_image(tmp_path, shared: Path):
     assert drawn(old, new, on=first.time) == ["b", "a"]
 
 
+def test_an_event_is_told_by_a_number_whatever_type_its_column_has(tmp_path, shared: Path):
+    scene = next(iter(ems(tmp_path, shared).values()))
+    scenes = [dataclasses.replace(scene, event=name) for name in ("101", "102", "")]
+    pick = DrawnOn(name="drawn-on", event="event")
+    middle = scene.geometry.centroid
+    epsg, x, y = grid.snapped(middle.x, middle.y, 1_200)
+    place = Location("a", middle.x, middle.y, epsg, x, y, 1_200, "italy")
+    for said, want in ((101, "101"), (101.0, "101"), ("102", "102")):
+        found = pick.of_place(scenes, dataclasses.replace(place, columns={"event": said}))
+        assert [s.event for s in found] == [want]
+    for said in (101.5, None, ""):
+        with pytest.raises(Reject, match="no_scene"):
+            pick.of_place(scenes, dataclasses.replace(place, columns={"event": said}))
+
+
 def test_what_a_source_of_shapes_cannot_mean_is_refused():
     def source(**changes: Any) -> SourceSpec:
         value = tomllib.loads(FLOOD)

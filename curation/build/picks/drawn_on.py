@@ -84,8 +84,8 @@ class DrawnOn(Pick):
         """Those that touch it, of its event."""
         mine = scenes
         if self.event is not None:
-            wanted = place.columns.get(self.event)
-            mine = [s for s in scenes if wanted is not None and s.event == str(wanted)]
+            wanted = place.text(self.event)
+            mine = [s for s in scenes if wanted and s.event == wanted]
         return rank.touching(mine, place)
 
     def ranked(self, scenes: Sequence[Scene], place: Location, window: Window) -> list[list[Scene]]:
