@@ -54,7 +54,11 @@ def check_bound(run: Run, ledger: Ledger, cube: Cube) -> Bound:
     if known and ledger.binding.get("pixels") != binding["pixels"] and _same_pixels(cube, stated, pixels):
         binding, pixels = binding | {"pixels": ledger.binding["pixels"]}, before
     added = _added(cube, stated, pixels) if known else ()
-    stands = ["locations"] * (ledger.binding.get("locations") in cube.stood_digests) + ["pixels"] * bool(added)
+    had = (
+        replace(cube, only=frozenset(_sources(stated))) if added else cube
+    )  # columns may decide pixels of what is added
+    stood = cube.stood_digests | ({had.locations_digest, *had.stood_digests} if added else set())
+    stands = ["locations"] * (ledger.binding.get("locations") in stood) + ["pixels"] * bool(added)
     try:
         ledger.check(binding | {key: ledger.binding[key] for key in stands})
     except ConfigError as err:

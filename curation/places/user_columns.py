@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -153,13 +153,13 @@ def carried(table: PlacesTable, used: Collection[str], recipe: Recipe) -> Carrie
     return Carried(out, renamed, left_out)
 
 
-def check_there(recipe: Recipe, there: Sequence[str], where: str) -> None:
-    """Passes where locations have each column that something in the recipe looks at.
+def check_there(looked_at: Mapping[str, str], there: Sequence[str], where: str) -> None:
+    """Passes where locations have each column that something looks at (`Dataset.looked_at`).
 
     Raises:
         ConfigError: one is not there; errors begin with `where`.
     """
-    for column, who in recipe.looked_at.items():
+    for column, who in looked_at.items():
         if column not in there:
             raise ConfigError(f"{where}: {_missing(column, there, who, Path())}")
 

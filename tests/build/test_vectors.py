@@ -227,6 +227,36 @@ def test_an_events_shapes_are_burnt_in_order_within_their_area(floods: Curate):
     assert set(crops[:, 24:].ravel()) == {1}
 
 
+def test_a_cube_is_bound_to_what_places_say_that_decides_pixels(floods: Curate, capsys):
+    recipe, places = floods.world.recipe, floods.world.folder / "places.csv"
+    whole, rows = recipe.read_text(), places.read_text()
+    recipe.write_text(whole.replace("flood = { required = false }\n", ""))
+    assert floods() == 0
+    places.write_text(rows.replace("EMSR8", "EMSR7"))  # which decides nothing yet
+    assert floods() == 0
+    places.write_text(rows)
+    recipe.write_text(whole)
+    assert floods() == 0  # a cube that stands is given the source, and what it looks at
+    assert floods("verify") == 0
+    patch = stored(floods, "summer", 0, 1)
+    assert (str(patch.flood_scenes.values), str(patch.of_place_event.values)) == ("EMSR8_DEL_v1", "EMSR8")
+    opened_cube = curation.open_cube(floods.folder, "europe")
+    assert str(opened_cube.sel(location=tiny.name(0, 0), season="summer").of_place_event.values) == "EMSR9"
+    capsys.readouterr()
+    places.write_text(rows.replace("EMSR8", "EMSR7"))
+    for verb in ("build", "pack"):
+        assert floods(verb) != 0
+        said = capsys.readouterr().err
+        assert "europe/summer" in said
+        assert "locations is" in said
+    assert floods("build", "--season", "static") == 0  # fields are nobody's
+    places.write_text(rows)
+    assert floods() == 0
+    places.write_text(rows.replace(",event\n", ",events\n"))
+    assert floods() != 0
+    assert "no column 'event', which [sources.flood] names; did you mean events?" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_build_that_was_killed_goes_on_and_all_of_it_is_proven_packed_and_drawn(floods: Curate, monkeypatch, capsys):
     calls = 0

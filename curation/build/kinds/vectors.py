@@ -107,6 +107,12 @@ class Vectors(Coded):
         if unknown := [n for n in asked if n is not None and n not in names]:
             raise ValueError(f"no class {unknown[0]!r}; {did_you_mean(unknown[0], names)}classes: {', '.join(names)}")
 
+    @property
+    def place_columns(self) -> list[str]:
+        """Those that say which shapes are theirs."""
+        every = [*([self.area] if self.area else []), *self.burn]
+        return [c for its in every for c in (*its.of_place.values(), *([its.row] if its.row else []))]
+
     def sought(self, bands: Sequence[str]) -> tuple[str, ...]:
         """Each file."""
         return tuple(dict.fromkeys(its.file for its in [*([self.area] if self.area else []), *self.burn]))

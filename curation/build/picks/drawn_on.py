@@ -43,6 +43,11 @@ class DrawnOn(Pick):
         return self.goes_with
 
     @property
+    def place_columns(self) -> list[str]:
+        """The one that says their event."""
+        return [] if self.event is None else [self.event]
+
+    @property
     def reach_days(self) -> float | None:
         """As far as it says."""
         return None if self.max_gap_hours is None else self.max_gap_hours / _HOURS
