@@ -307,7 +307,7 @@ def named(dataset: Dataset, catalog: str | None = None, apart: Mapping[str, str]
     the recipe says: so `--catalog X` alone asks X for all of which the recipe names nobody. The embedded Earth is a world of
     its own, of which all is: told so, it is asked for what the recipe says of one source, too. A catalog that a flag names
     (`unnamed`) is nobody until it does: the default stands in for it, in digests, too. A source that says where its files
-    lie (`FileForm.folder`) asks these, unless it is told otherwise by its name.
+    lie (`FileForm.folder`) asks these where nobody names another for it.
 
     Args:
         dataset: the recipe.
@@ -321,7 +321,8 @@ def named(dataset: Dataset, catalog: str | None = None, apart: Mapping[str, str]
     rest = catalog or recipe.catalog
     nobody = unnamed()
     its = {n: use.catalog for n, use in recipe.sources.items() if catalog != EMBEDDED and use.catalog not in nobody}
-    found = {"": rest} | {n: its.get(n) or rest for n in recipe.sources} | _with_files(dataset)
+    own = _with_files(dataset)
+    found = {"": rest} | {n: its.get(n) or own.get(n) or rest for n in recipe.sources}
     said: dict[str, str] = {}
     for pattern, text in (apart or {}).items():
         names = fnmatch.filter(recipe.sources, pattern)

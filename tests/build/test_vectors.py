@@ -28,7 +28,7 @@ from curation.model import Location, Scene
 from curation.outcomes import Reject
 from curation.places import grid
 from curation.read import burning, shapes
-from curation.recipe.catalogs import Catalog, pixels_digest, resolve_all
+from curation.recipe.catalogs import Catalog, named, pixels_digest, resolve_all
 from curation.recipe.files import folder
 from curation.recipe.schema import QualitySpec
 from curation.recipe.sources import SourceSpec
@@ -320,6 +320,15 @@ def test_a_source_of_shapes_is_looked_at_by_itself_and_told_another_folder(flood
     assert wrong[0].endswith("or leave such shapes out by 'where'")
     said = resolve_all(floods.dataset, apart={"fields": str(floods.world.folder / "lpis")})
     assert said.of("fields").location == str(floods.world.folder / "lpis")
+    # So does the recipe, which the command goes before; what is said of all sources is not said of this one.
+    shutil.copytree(floods.world.folder / "lpis", floods.world.folder / "other")
+    recipe = floods.world.recipe
+    other = f'fields = {{ required = false, catalog = "{floods.world.folder}/other" }}'
+    recipe.write_text(recipe.read_text().replace("fields = { required = false }", other))
+    assert resolve_all(floods.dataset).of("fields").location == str(floods.world.folder / "other")
+    assert named(floods.dataset, "cdse")["fields"] == str(floods.world.folder / "other")
+    assert named(floods.dataset, apart={"fields": "lpis"})["fields"] == "lpis"
+    assert named(floods.dataset, "embedded")["fields"] == str(floods.world.folder / "gone")  # as the source's file says
 
 
 EMS = r"(?P<id>EMSR332_\d+[A-Z]+_(?P<product>\w+)_v(?P<version>\d))_(?P<band>observed_event_a)\.shp$"
