@@ -22,6 +22,7 @@ import xarray as xr
 import curation
 from curation.build.context import Source
 from curation.build.picks.drawn_on import DrawnOn
+from curation.cubes import contents
 from curation.errors import ConfigError
 from curation.errors.codes import Code
 from curation.model import Location, Scene
@@ -240,6 +241,8 @@ def test_a_cube_is_bound_to_what_places_say_that_decides_pixels(floods: Curate, 
     assert floods("verify") == 0
     patch = stored(floods, "summer", 0, 1)
     assert (str(patch.flood_scenes.values), str(patch.of_place_event.values)) == ("EMSR8_DEL_v1", "EMSR8")
+    read = contents.opened(floods.dataset, floods.store, "europe", "summer").cube  # without the draw
+    assert {p.text("event") for p in read.locations} == {"EMSR8", "EMSR9"}
     opened_cube = curation.open_cube(floods.folder, "europe")
     assert str(opened_cube.sel(location=tiny.name(0, 0), season="summer").of_place_event.values) == "EMSR9"
     capsys.readouterr()
