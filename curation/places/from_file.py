@@ -24,7 +24,7 @@ from curation.places import grid, grids, shapes, tablefile, user_columns
 from curation.places.grids import Floats, Ints, Places
 from curation.places.tablefile import PlacesTable
 from curation.places.user_columns import Carried
-from curation.recipe.columns import called
+from curation.recipe.columns import ROW, called
 from curation.recipe.schema import Recipe
 from curation.recipe.seasons import DatedSeasonSpec
 
@@ -101,6 +101,8 @@ def read(path: Path, size_m: float, recipe: Recipe | None = None) -> PlacesFile:
         table[table.geometry.name] = shapes.single_points(table.geometry)
     if not len(table):
         raise ConfigError(f"{path}: no rows; expected one per place")
+    if recipe and recipe.places.numbered:
+        _check_free(table, ROW, "the number of each row, by which its shape is found, is called so", path)
     how = recipe.places.shapes if recipe else None
     if recipe and how == "tile":
         return _tiled(read_file, size_m, recipe)
@@ -147,8 +149,7 @@ def _tiled(read_file: PlacesTable, size_m: float, recipe: Recipe) -> PlacesFile:
             f"{path}: [places] shapes = 'tile' wants the id of each area, since one place may lie in several; give it in a "
             f"column, one of {', '.join(ID_COLUMNS)}"
         )
-    if taken := [str(c) for c in table if called(str(c)) == COVERED_PCT]:
-        raise ConfigError(f"{path}: column {taken[0]!r}: squares of areas have one of that name; rename it in the file")
+    _check_free(table, COVERED_PCT, "squares of areas have one of that name", path)
     found, rows, pct = shapes.side_by_side(table, size_m, str(path))
     ids = _ids(table, found, rows, size_m, path, covering=True)
     by_place = PlacesTable(
@@ -171,6 +172,12 @@ def _tiled(read_file: PlacesTable, size_m: float, recipe: Recipe) -> PlacesFile:
         if reasons[-1] is None:
             taken_keys.add(key)
     return PlacesFile(ids, found, reasons, rows, len(table), its)
+
+
+def _check_free(table: pd.DataFrame, name: str, why: str, path: Path) -> None:
+    """Passes where no column of a file is called as one that is made here."""
+    if taken := [str(c) for c in table if called(str(c)) == name]:
+        raise ConfigError(f"{path}: column {taken[0]!r}: {why}; rename it in the file")
 
 
 def _used(table: pd.DataFrame) -> set[str]:

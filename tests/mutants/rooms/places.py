@@ -7,6 +7,13 @@ COLUMNS = "tests/places/test_user_columns.py"
 
 ROWS = (
     Mutant(
+        "a file's own number of a row says no shape",
+        "curation/places/from_file.py",
+        "    if recipe and recipe.places.numbered:\n        _check_free",
+        "    if False:\n        _check_free",
+        ("tests/places/test_shapes.py::test_where_shapes_are_found_by_their_row_no_column_of_the_file_says_another",),
+    ),
+    Mutant(
         "a balanced draw is never short of a class",
         "curation/places/sampling.py",
         "        if not short:\n            break\n        if tried",
