@@ -24,7 +24,7 @@ from curation.places import grid, grids, shapes, tablefile, user_columns
 from curation.places.grids import Floats, Ints, Places
 from curation.places.tablefile import PlacesTable
 from curation.places.user_columns import Carried
-from curation.recipe.columns import ROW, called
+from curation.recipe.columns import SHAPE, called
 from curation.recipe.schema import Recipe
 from curation.recipe.seasons import DatedSeasonSpec
 
@@ -101,8 +101,8 @@ def read(path: Path, size_m: float, recipe: Recipe | None = None) -> PlacesFile:
         table[table.geometry.name] = shapes.single_points(table.geometry)
     if not len(table):
         raise ConfigError(f"{path}: no rows; expected one per place")
-    if recipe and recipe.places.numbered:
-        _check_free(table, ROW, "the number of each row, by which its shape is found, is called so", path)
+    for name in recipe.places.row_columns if recipe else ():
+        _check_free(table, name, "what tells of which row, and shape, a place is has that name", path)
     how = recipe.places.shapes if recipe else None
     if recipe and how == "tile":
         return _tiled(read_file, size_m, recipe)
@@ -114,6 +114,7 @@ def read(path: Path, size_m: float, recipe: Recipe | None = None) -> PlacesFile:
     its = user_columns.carried(read_file, _used(table), recipe) if recipe else Carried()
     if recipe and (covering or recipe.places.numbered):
         its = its.of_rows(rows, numbered=recipe.places.numbered or recipe.places.columns is None)
+        its = _with_shapes_of(its, table, rows, recipe)
     return PlacesFile(ids, found, reasons, rows, len(table), its)
 
 
@@ -157,7 +158,7 @@ def _tiled(read_file: PlacesTable, size_m: float, recipe: Recipe) -> PlacesFile:
     )
     its = user_columns.carried(by_place, _used(table), recipe)
     if recipe.places.numbered:
-        its = its.numbered(rows)
+        its = _with_shapes_of(its.numbered(rows), table, rows, recipe)
     least = recipe.places.least_covered_pct or 0.0
     dates = {s.around for s in recipe.seasons.values() if isinstance(s, DatedSeasonSpec)}
     keys = zip(
@@ -172,6 +173,10 @@ def _tiled(read_file: PlacesTable, size_m: float, recipe: Recipe) -> PlacesFile:
         if reasons[-1] is None:
             taken_keys.add(key)
     return PlacesFile(ids, found, reasons, rows, len(table), its)
+
+
+def _with_shapes_of(its: Carried, table: pd.DataFrame, rows: Ints, recipe: Recipe) -> Carried:
+    return its.with_shapes(shapes.digests(table)[rows]) if SHAPE in recipe.places.row_columns else its
 
 
 def _check_free(table: pd.DataFrame, name: str, why: str, path: Path) -> None:

@@ -22,7 +22,7 @@ from curation.errors.printable import lets_in
 from curation.errors.words import did_you_mean
 from curation.model import parse_time
 from curation.places.tablefile import PlacesTable
-from curation.recipe.columns import ROW, called
+from curation.recipe.columns import ROW, SHAPE, called
 from curation.recipe.schema import Recipe
 
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
@@ -91,6 +91,10 @@ class Carried:
         if ROW in self.columns:
             return self
         return replace(self, columns=self.columns | {ROW: pa.array(rows + 1, pa.int64())})
+
+    def with_shapes(self, digests: NDArray[np.object_]) -> Carried:
+        """The same with the digest of each one's shape, as `SHAPE`."""
+        return replace(self, columns=self.columns | {SHAPE: pa.array(digests, pa.string())})
 
     @property
     def summary(self) -> str:

@@ -31,6 +31,9 @@ PARQUET = (".parquet", ".geoparquet")
 FOLDER = "folder"
 """The form of a folder of files without any STAC: `[catalogs.folder]` of a source, or `[catalogs."*"]`, with `file`."""
 
+OF_PLACES = "places"
+"""What the recipe's file of places is to digests, of which a shape at a time is in those that bind cubes to places."""
+
 EMBEDDED = "embedded"
 """The small Earth that is served by the command itself."""
 
@@ -394,9 +397,21 @@ def resolve_all(
 
 
 def pixels_parts(dataset: Dataset, catalogs: Catalogs) -> dict[str, Any]:
-    """All that changes a cube made from catalogs, as plain JSON values."""
+    """All that changes a cube made from catalogs, as plain JSON values.
+
+    What is made of the file of places is not known by all of that, where places tell what of it is theirs.
+    """
     identities = {name: catalogs.of(name).identity for name in dataset.specs}
+    identities |= {name: OF_PLACES for name in _with_files(dataset) if _is_of_places(dataset, name, catalogs)}
     return dataset.pixels_parts(identities, {name: catalogs.form_of(spec) for name, spec in dataset.specs.items()})
+
+
+def _is_of_places(dataset: Dataset, name: str, catalogs: Catalogs) -> bool:
+    """Whether a source is made of the recipe's file of places, whose columns tell all that is theirs."""
+    spec = dataset.specs[name]
+    form = catalogs.form_of(spec)
+    asked = catalogs.of(name).location == _with_files(dataset)[name]
+    return bool(form and form.file and form.file.of_places and asked and spec.kind.told_by_places)
 
 
 def pixels_digest(dataset: Dataset, catalogs: Catalogs) -> str:

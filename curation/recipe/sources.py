@@ -279,6 +279,11 @@ class Kind(StrictTable, ABC):
         return []
 
     @property
+    def told_by_places(self) -> bool:
+        """Whether columns of places tell all that of its files is theirs: what else these hold changes nothing."""
+        return False
+
+    @property
     def judged_by(self) -> str | None:
         """The source of heights that its pixels' places are judged by; None where they need none."""
         return None

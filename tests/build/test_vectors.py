@@ -27,9 +27,10 @@ from curation.errors import ConfigError
 from curation.errors.codes import Code
 from curation.model import Location, Scene
 from curation.outcomes import Reject
-from curation.places import grid
+from curation.places import draw, grid
 from curation.read import burning, shapes
 from curation.recipe.catalogs import Catalog, named, pixels_digest, resolve_all
+from curation.recipe.dataset import load_dataset
 from curation.recipe.files import folder
 from curation.recipe.schema import QualitySpec
 from curation.recipe.sources import SourceSpec
@@ -454,17 +455,48 @@ val_fraction = 0.0
 """
 
 
+@pytest.mark.parametrize(
+    ("change", "stays"),
+    [
+        (("", ""), True),
+        (('shape = "shape_of_file"', ""), False),
+        (("[[arrays]]", 'where = { crop = ["rye"] }\n[[arrays]]'), False),
+    ],
+)
+def test_a_file_of_places_is_known_by_its_bytes_unless_places_tell_all_of_their_shapes(
+    world: tiny.World, tmp_path: Path, change: tuple[str, str], stays: bool
+):
+    mine = world.from_afar(tmp_path / "world")
+    mine.recipe.write_text(f"{PLACES}\n[search]{mine.recipe.read_text().partition('[search]')[2]}")
+    (mine.folder / "sources").mkdir()
+    text = (folder("stac_queries") / "place-mask.toml").read_text().replace(*change)
+    (mine.folder / "sources/place-mask.toml").write_text(text)
+    its, found = [square(1, 1, 0, 400, 400, 0), square(2, 2, 0, 400, 400, 0)], []
+    for n in (1, 2):
+        layers(mine.folder / "places.gpkg", fields=frame(*its[:n], crop=["rye", "oats"][:n], id=["a", "b"][:n]))
+        dataset = load_dataset(str(mine.recipe))
+        found.append((pixels_digest(dataset, resolve_all(dataset)), draw.draw(dataset)[0].columns["shape_of_file"]))
+    assert (found[0][0] == found[1][0]) is stays
+    assert found[0][1] == found[1][1]
+
+
 @pytest.mark.slow
 @pytest.mark.torch
-def test_the_shape_of_a_place_is_a_mask_in_cubes_shards_and_batches(world: tiny.World, tmp_path: Path):
+def test_the_shape_of_a_place_is_a_mask_in_cubes_shards_and_batches(world: tiny.World, tmp_path: Path, capsys):
     mine = world.from_afar(tmp_path / "world")
     local = mine.recipe.read_text().partition("[search]")[2]
     mine.recipe.write_text(f"{PLACES}\n[search]{local}")
     x, y = tiny.corner(1, 1)
     triangle = shapely.Polygon([(x, y), (x + 900, y), (x, y - 900)])
     far, bend = square(3, 3, 40, 400, 400, 40), shapely.LineString([(x, y - 2_000), (x + 400, y - 2_000)])
-    fields = frame(triangle, far, bend, epsg=4326, crop=["rye", "oats", None], id=["tri", "far", "line"])
-    layers(mine.folder / "places.gpkg", fields=fields, others=frame(far, other=["a"]))
+
+    def write(*its: shapely.Geometry) -> None:
+        (mine.folder / "places.gpkg").unlink(missing_ok=True)
+        crops, ids = ["rye", "oats", None, "rye"], ["tri", "far", "line", "more"]
+        fields = frame(*its, epsg=4326, crop=crops[: len(its)], id=ids[: len(its)])
+        layers(mine.folder / "places.gpkg", fields=fields, others=frame(far, other=["a"]))
+
+    write(triangle, far, bend)
     curate = Curate(mine, tmp_path / "root")
     assert curate() == 0
     cube = xr.open_zarr(curate.folder / "cubes/world/static.zarr").load()
@@ -500,6 +532,22 @@ def test_the_shape_of_a_place_is_a_mask_in_cubes_shards_and_batches(world: tiny.
         with rasterio.open(path) as file:
             assert (file.read() == next(its for name, its in by_id.items() if name in str(path))).all()
     assert len(list((tmp_path / "out").rglob("*place-mask*.tif"))) == len(by_id)
+    # Rows at the end of the file are more places, beside which those that stand stay; another shape of these is refused.
+    more = square(3, 0, 40, 400, 400, 40)
+    write(triangle, far, bend, more)
+    assert curate() == 0
+    grown = xr.open_zarr(curate.folder / "cubes/world/static.zarr").load()
+    assert grown.id.values.tolist()[: len(by_id)] == cube.id.values.tolist()
+    np.testing.assert_array_equal(grown["place-mask_10m"].values[: len(by_id)], cube["place-mask_10m"].values)
+    assert all(name.startswith("more-") for name in grown.id.values.tolist()[len(by_id) :])
+    assert int(grown["place-mask_10m"].values[len(by_id) :].sum()) == 36 * 36
+    assert curate("verify") == 0
+    capsys.readouterr()
+    write(shapely.Polygon([(x, y), (x + 880, y), (x, y - 900)]), far, bend, more)
+    assert curate() != 0
+    assert "world/static: locations is" in capsys.readouterr().err
+    write(triangle, far, bend, more)
+    assert curate() == 0
 
 
 def documented(name: str) -> SourceSpec:

@@ -48,6 +48,9 @@ class ShapesOf(StrictTable):
     """Column → the column of places whose value it must have: shapes so belong to some places only."""
     row: str | None = Field(default=None, exclude_if=lambda value: value is None)
     """The column of places that says which one shape of the file is theirs, by its row from 1."""
+    shape: str | None = Field(default=None, min_length=1, exclude_if=lambda value: value is None)
+    """The column of places that has the digest of that shape (`shape_of_file`, of the file of places): with all of them
+    told so, the file may have more rows by now."""
     may_be_empty: bool = False
     """Whether the layer may have no shape at all: nothing was found there."""
 
@@ -111,7 +114,13 @@ class Vectors(Coded):
     def place_columns(self) -> list[str]:
         """Those that say which shapes are theirs."""
         every = [*([self.area] if self.area else []), *self.burn]
-        return [c for its in every for c in (*its.of_place.values(), *([its.row] if its.row else []))]
+        return [c for its in every for c in (*its.of_place.values(), its.row, its.shape) if c]
+
+    @property
+    def told_by_places(self) -> bool:
+        """Whether each shape is one row's, whose digest places have, and no other column of the file is looked at."""
+        every = [*([self.area] if self.area else []), *self.burn]
+        return all(its.row and its.shape and not _asked(its) for its in every) and not any(b.column for b in self.burn)
 
     def sought(self, bands: Sequence[str]) -> tuple[str, ...]:
         """Each file."""

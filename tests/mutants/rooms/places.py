@@ -9,8 +9,8 @@ ROWS = (
     Mutant(
         "a file's own number of a row says no shape",
         "curation/places/from_file.py",
-        "    if recipe and recipe.places.numbered:\n        _check_free",
-        "    if False:\n        _check_free",
+        "    for name in recipe.places.row_columns if recipe else ():",
+        "    for name in ():",
         ("tests/places/test_shapes.py::test_where_shapes_are_found_by_their_row_no_column_of_the_file_says_another",),
     ),
     Mutant(
