@@ -28,6 +28,11 @@ Value = str | int | float | bool | dt.datetime | None
 """What a column of a location may hold: text, a number, whether, or an instant (UTC)."""
 
 
+def text_of(value: Any) -> str:
+    """A value of a column as text, as it is compared: whole numbers as such, whatever type a file gives them."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
     """A place, fixed for ever."""
@@ -62,6 +67,11 @@ class Location:
                 f"location id {self.id!r}: expected only a-z, 0-9, '_' and '-' (it becomes a key in a tar, "
                 "which WebDataset cuts at the first dot and reads in lower case); rename it"
             )
+
+    def text(self, column: str) -> str:
+        """What it says in a column as `text_of` has it; empty where it says nothing, or has no such column."""
+        value = self.columns.get(column)
+        return "" if value is None else text_of(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,10 @@ def check_bound(run: Run, ledger: Ledger, cube: Cube) -> Bound:
     if known and stood != binding["pixels"] and _same_pixels(cube, stated, pixels):
         binding, pixels = binding | {"pixels": stood}, before
     added = _added(cube, stated, pixels) if known else ()
-    stands = ["locations"] * (ledger.binding.get("locations") in cube.stood_digests)
+    # Columns of places may decide pixels of what is added.
+    had = replace(cube, only=frozenset(_sources(stated))) if added else cube
+    located = cube.stood_digests | ({had.locations_digest, *had.stood_digests} if added else set())
+    stands = ["locations"] * (ledger.binding.get("locations") in located)
     stands += ["pixels"] * (bool(added) or binding["pixels"] == stood)
     try:
         ledger.check(binding | {key: ledger.binding[key] for key in stands})

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import zarr
 from numpy.typing import NDArray
 from zarr.core.buffer import default_buffer_prototype
@@ -38,8 +39,8 @@ class CubeContents:
     """One cube as it stands: where its patches are, what became of them, and how to read them."""
 
     cube: Cube
-    """With its locations, in order; their rank is not recorded and is 0. Children have their parent, and all have the
-    dates that pixels follow from; other columns are not recorded."""
+    """With its locations, in order; their rank is not recorded and is 0. Children have their parent, and all have what of
+    their columns pixels follow from, what is no date as text; others are not recorded."""
     ledger: Ledger
     store: Store
 
@@ -136,7 +137,11 @@ def _locations(dataset: Dataset, store: Store, region: str, season: str, ledger:
     date_columns = {
         column: windows.column(identity(store, objects, cube.prefix, name)) for column, name in held.items()
     }
-    locations = Locations.of_columns({**columns, **same}, date_columns)
+    texts = {
+        column: pa.array(identity(store, objects, cube.prefix, name), pa.string())
+        for column, name in windows.text_names(cube.columns).items()
+    }
+    locations = Locations.of_columns({**columns, **same}, date_columns | texts)
     found = Cube(dataset, region, season, locations).locations_digest
     if found != ledger.binding.get("locations"):
         raise DamageError(

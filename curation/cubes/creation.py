@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import zarr
 from zarr.core.buffer import Buffer
 from zarr.storage import MemoryStore
@@ -112,6 +113,12 @@ def _objects(cube: Cube, pixels: Mapping[str, Any]) -> dict[str, bytes]:
             dimension_names=("patch",), attributes=(windows.attributes(name) or {}) | TIME_ATTRIBUTES,
         )  # fmt: skip
         array_[:] = seconds
+    for column, name in windows.text_names(cube.columns).items():
+        array_ = create_array(
+            root, name, shape=(n,), chunks=(n,), dtype="str", dimension_names=("patch",),
+            attributes=windows.attributes(name) or {},
+        )  # fmt: skip
+        array_[:] = np.array([place.text(column) for place in cube.locations], object)
     with warnings.catch_warnings():
         # Consolidated metadata is not in the Zarr v3 core yet; without it `xr.open_zarr` warns and reads 60 objects.
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")

@@ -116,7 +116,7 @@ class Cube:
     @property
     def identity(self) -> list[str]:
         """Names of its coordinates that are known before a pixel is read."""
-        return [*IDENTITY, *windows.listed(self.its, self.dates)]
+        return [*IDENTITY, *windows.listed(self.its, self.dates), *windows.text_names(self.columns).values()]
 
     @functools.cached_property
     def dates(self) -> dict[str, str]:
@@ -124,8 +124,13 @@ class Cube:
         return self.dataset.dates_of(self.season)
 
     @functools.cached_property
+    def columns(self) -> list[str]:
+        """Other columns of locations that its pixels follow from (`SourceSpec.place_columns`), each once."""
+        return list(dict.fromkeys(c for s in self.sources for c in s.place_columns if c not in self.dates))
+
+    @functools.cached_property
     def locations_digest(self) -> str:
-        """Digest of the ordered list of grids, and of the dates that pixels follow from: what binds slabs to places."""
+        """Digest of the ordered locations, with what of their columns pixels follow from: what binds slabs to places."""
         return self._digests[len(self.locations)]
 
     @property
@@ -135,15 +140,7 @@ class Cube:
 
     @functools.cached_property
     def _digests(self) -> dict[int, str]:
-        """How many of the locations, from the first on → digest of them, of all and of those that `stood`."""
-        out, found = {}, hashlib.sha256(b"[")
-        for n, p in enumerate(self.locations):
-            if n in self.stood:
-                out[n] = _ended(found)
-            grid = [p.id, p.epsg, p.x0_m, p.y0_m, p.size_m]
-            found.update(f"{', ' if n else ''}{json.dumps([*grid, *windows.marks(self.dates, p)])}".encode())
-        out[len(self.locations)] = _ended(found)
-        return out
+        return windows.digests(self.locations, self.stood, self.dates, self.columns)
 
     def slab(self, number: int) -> tuple[Location, ...]:
         """The locations of a slab."""
@@ -421,13 +418,6 @@ def stored_chunks(store: Store, key: str, wanted: Mapping[int, str], slots: int)
                     f"{where} slot {slot}: chunk has hash {found}, recorded was {wanted[slot]}: {again(key)}"
                 )
             yield chunk
-
-
-def _ended(found: hashlib._Hash) -> str:
-    """The digest of a list that has begun, as if it ended here."""
-    whole = found.copy()
-    whole.update(b"]")
-    return whole.hexdigest()
 
 
 def cube_of(dataset: Dataset, region: str, season: str, ordered: Locations, stood: tuple[int, ...] = ()) -> Cube:

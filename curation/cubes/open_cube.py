@@ -27,6 +27,7 @@ from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
 from curation.model import STATIC
 from curation.outcomes import PatchOutcome, Status
+from curation.recipe.schema import OF_PLACE
 from curation.store import paths
 from curation.store.ledger import cube_names
 from curation.store.objects import Store
@@ -195,16 +196,18 @@ def _variables(cubes: Mapping[str, StoredCube]) -> dict[str, xr.Variable]:
     for name, meta in arrays.items():
         of = meta["attributes"]
         stored = [c if name in c.arrays else None for c in cubes.values()]
-        label = f"{STATIC}_{name}" if static and name in ("status", "reason") else name
+        is_shared = name in ("status", "reason") or name.startswith(OF_PLACE)
+        label = f"{STATIC}_{name}" if static and is_shared else name
         if has_pixels(meta):
             at_once = 1 if len(meta["shape"]) > 4 else first.slots  # with a time axis a patch is as much as a slab else
             out[name] = lazy(_Pixels(name, meta, stored), meta, meta["data_type"], of, at_once)
         elif name in IDENTITY:
             continue
-        elif (of_dates := windows.attributes(name)) is not None:
-            none = [np.nan] * count
-            values = time_of(np.array([c.values(name) if c else none for c in stored], np.float64))
-            out[name] = xr.Variable(dims(meta), values, of_dates)
+        elif (known := windows.attributes(name)) is not None:
+            is_text = name.startswith(OF_PLACE)
+            told = [c.values(name) if c else ["" if is_text else np.nan] * count for c in stored]
+            values = _fixed(told) if is_text else time_of(np.array(told, np.float64))
+            out[label] = xr.Variable(dims(meta), values[0] if static else values, known)
         elif name in outcomes or name.endswith(("status", "reason", "_scenes")):
             values = outcomes.get(name, np.zeros((len(cubes), count), "uint8" if name.endswith("status") else "U1"))
             out[label] = xr.Variable(dims(meta), values[0] if static else values, _flat(of))

@@ -1,9 +1,12 @@
-"""What a cube says of dates of its locations: of those that its season lies around, and of others' that decide pixels."""
+"""What a cube says of its locations beside their grids: dates that its season lies around, and what else decides pixels."""
 
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ from numpy.typing import NDArray
 from curation.model import Location, Season, iso
 from curation.places.locations import Locations
 from curation.places.user_columns import TIME
-from curation.recipe.schema import DATE_OF
+from curation.recipe.schema import DATE_OF, OF_PLACE
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -47,18 +50,44 @@ def listed(season: Season, dates: Mapping[str, str]) -> list[str]:
     return list(dict.fromkeys([*(DATED if season.column else ()), *names(season, dates).values()]))
 
 
+def text_names(columns: Sequence[str]) -> dict[str, str]:
+    """Column → coordinate that holds its text, of those of `Cube.columns`."""
+    return {column: f"{OF_PLACE}{column}" for column in columns}
+
+
 def attributes(name: str) -> dict[str, str] | None:
-    """Zarr attributes of a coordinate of dates or windows; None where it is none of these."""
+    """Zarr attributes of a coordinate of dates, windows or columns; None where it is none of these."""
+    if name.startswith(OF_PLACE):
+        return {"long_name": f"{name.removeprefix(OF_PLACE)} of the location, which pixels follow from"}
     if name.startswith(DATE_OF):
         other = name.removeprefix(DATE_OF)
         return {"long_name": f"date of the location that season {other} lies around, whose scenes decide pixels here"}
     return DATED.get(name)
 
 
-def marks(dates: Mapping[str, str], place: Location) -> list[str | None]:
-    """What a digest takes of a location beside its grid: its dates that pixels follow from."""
+def marks(dates: Mapping[str, str], columns: Sequence[str], place: Location) -> list[str | None]:
+    """What a digest takes of a location beside its grid: dates, and text of columns, that pixels follow from."""
     found = [date_of(column, place) for column in dates]
-    return [None if date is None else iso(date) for date in found]
+    return [*(None if date is None else iso(date) for date in found), *(place.text(column) for column in columns)]
+
+
+def digests(
+    locations: Locations, stood: Sequence[int], dates: Mapping[str, str], columns: Sequence[str]
+) -> dict[int, str]:
+    """How many of the locations, from the first on → digest of them: of all, and of those that `stood`.
+
+    Of their grids and `marks`: what binds slabs to places.
+    """
+    out, found = {}, hashlib.sha256(b"[")
+    for n, p in enumerate(chain(locations, [None])):
+        if p is None or n in stood:
+            ended = found.copy()
+            ended.update(b"]")
+            out[n] = ended.hexdigest()
+        if p is not None:
+            value = [p.id, p.epsg, p.x0_m, p.y0_m, p.size_m, *marks(dates, columns, p)]
+            found.update(f"{', ' if n else ''}{json.dumps(value)}".encode())
+    return out
 
 
 def coordinates(season: Season, dates: Mapping[str, str], locations: Locations) -> dict[str, NDArray[np.float64]]:

@@ -14,12 +14,14 @@ from curation.recipe.seasons import EARLIEST, LATEST
 
 
 def check(dataset: Dataset, locations: Locations) -> None:
-    """Passes where each column that a season lies around holds dates. A location may have none; not each of them.
+    """Passes where each column that is looked at is there, and each that a season lies around holds dates.
+
+    A location may have none; not each of them.
 
     Raises:
         ConfigError: a column that the recipe looks at is not there, holds something else, or a date that is a slip.
     """
-    user_columns.check_there(dataset.recipe, locations.user_columns, f"{dataset.path}: {_file(dataset)}")
+    user_columns.check_there(dataset.looked_at, locations.user_columns, f"{dataset.path}: {_file(dataset)}")
     for name in dataset.recipe.seasons:
         column = dataset.recipe.season(name).column
         if column is not None:
@@ -51,4 +53,4 @@ def _check(locations: Locations, column: str, where: str) -> None:
 
 
 def _file(dataset: Dataset) -> str:
-    return str(dataset.recipe.places.file)
+    return dataset.recipe.places.file or "[places]"

@@ -24,7 +24,7 @@ from curation.places import grid, grids, shapes, tablefile, user_columns
 from curation.places.grids import Floats, Ints, Places
 from curation.places.tablefile import PlacesTable
 from curation.places.user_columns import Carried
-from curation.recipe.columns import called
+from curation.recipe.columns import SHAPE, called
 from curation.recipe.schema import Recipe
 from curation.recipe.seasons import DatedSeasonSpec
 
@@ -101,6 +101,8 @@ def read(path: Path, size_m: float, recipe: Recipe | None = None) -> PlacesFile:
         table[table.geometry.name] = shapes.single_points(table.geometry)
     if not len(table):
         raise ConfigError(f"{path}: no rows; expected one per place")
+    for name in recipe.places.row_columns if recipe else ():
+        _check_free(table, name, "what tells of which row, and shape, a place is has that name", path)
     how = recipe.places.shapes if recipe else None
     if recipe and how == "tile":
         return _tiled(read_file, size_m, recipe)
@@ -112,6 +114,7 @@ def read(path: Path, size_m: float, recipe: Recipe | None = None) -> PlacesFile:
     its = user_columns.carried(read_file, _used(table), recipe) if recipe else Carried()
     if recipe and (covering or recipe.places.numbered):
         its = its.of_rows(rows, numbered=recipe.places.numbered or recipe.places.columns is None)
+        its = _with_shapes_of(its, table, rows, recipe)
     return PlacesFile(ids, found, reasons, rows, len(table), its)
 
 
@@ -147,8 +150,7 @@ def _tiled(read_file: PlacesTable, size_m: float, recipe: Recipe) -> PlacesFile:
             f"{path}: [places] shapes = 'tile' wants the id of each area, since one place may lie in several; give it in a "
             f"column, one of {', '.join(ID_COLUMNS)}"
         )
-    if taken := [str(c) for c in table if called(str(c)) == COVERED_PCT]:
-        raise ConfigError(f"{path}: column {taken[0]!r}: squares of areas have one of that name; rename it in the file")
+    _check_free(table, COVERED_PCT, "squares of areas have one of that name", path)
     found, rows, pct = shapes.side_by_side(table, size_m, str(path))
     ids = _ids(table, found, rows, size_m, path, covering=True)
     if (again := np.flatnonzero(raw.duplicated())).size:
@@ -163,7 +165,7 @@ def _tiled(read_file: PlacesTable, size_m: float, recipe: Recipe) -> PlacesFile:
     )
     its = user_columns.carried(by_place, _used(table), recipe)
     if recipe.places.numbered:
-        its = its.numbered(rows)
+        its = _with_shapes_of(its.numbered(rows), table, rows, recipe)
     least = recipe.places.least_covered_pct or 0.0
     dates = {s.around for s in recipe.seasons.values() if isinstance(s, DatedSeasonSpec)}
     keys = zip(
@@ -178,6 +180,16 @@ def _tiled(read_file: PlacesTable, size_m: float, recipe: Recipe) -> PlacesFile:
         if reasons[-1] is None:
             taken_keys.add(key)
     return PlacesFile(ids, found, reasons, rows, len(table), its)
+
+
+def _with_shapes_of(its: Carried, table: pd.DataFrame, rows: Ints, recipe: Recipe) -> Carried:
+    return its.with_shapes(shapes.digests(table)[rows]) if SHAPE in recipe.places.row_columns else its
+
+
+def _check_free(table: pd.DataFrame, name: str, why: str, path: Path) -> None:
+    """Passes where no column of a file is called as one that is made here."""
+    if taken := [str(c) for c in table if called(str(c)) == name]:
+        raise ConfigError(f"{path}: column {taken[0]!r}: {why}; rename it in the file")
 
 
 def _used(table: pd.DataFrame) -> set[str]:

@@ -15,7 +15,6 @@ from pyproj import CRS
 from curation.errors import ConfigError, DamageError
 from curation.places import overlap, regions
 from curation.places.locations import SCHEMA, Locations
-from curation.recipe.columns import ROW
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import changes
 from curation.store.objects import Store
@@ -107,14 +106,9 @@ def load_grown(store: Store, key: str, dataset: Dataset) -> tuple[Locations, tup
     about = json.loads((table.schema.metadata or {}).get(_ABOUT, b"null"))
     if about is None:
         raise DamageError(f"{where}: not written by `curate`: columns {table.schema.names}, expected {SCHEMA.names} …")
-    user_columns = dataset.recipe.places.columns
     own = dataset.recipe.places
-    if user_columns is None:
-        user_columns = about.get("columns", [])
-    else:
-        row = [ROW] if own.numbered and ROW not in user_columns else []
-        user_columns = [*user_columns, *row, *own.made_columns]
-    names = SCHEMA.names + user_columns
+    named = None if own.columns is None else [*own.columns, *own.row_columns, *own.made_columns]
+    names = SCHEMA.names + (about.get("columns", []) if named is None else named)
     for what, want in (("dataset", dataset.name), ("places_digest", dataset.places_digest())):
         if about[what] != want:
             changed = "; ".join(changes(about["places"], dataset.places_parts())) if "places" in about else ""

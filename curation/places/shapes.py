@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -154,3 +155,10 @@ def _centre(shape: BaseGeometry) -> BaseGeometry:
         return longest.interpolate(0.5, normalized=True)
     middle = shapely.centroid(shape)
     return middle if shapely.intersects(shape, middle) else shapely.point_on_surface(shape)
+
+
+def digests(table: gpd.GeoDataFrame) -> NDArray[np.object_]:
+    """Of each row a digest of its shape, and of the CRS that it is in."""
+    crs = "" if table.crs is None else table.crs.to_string()
+    shapes = shapely.to_wkb(table.geometry.to_numpy(), byte_order=1, output_dimension=4)
+    return np.array([hashlib.sha256(crs.encode() + (its or b"")).hexdigest()[:16] for its in shapes], object)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from curation.errors.printable import lets_in
 from curation.errors.words import did_you_mean
 from curation.model import parse_time
 from curation.places.tablefile import PlacesTable
-from curation.recipe.columns import ROW, called
+from curation.recipe.columns import ROW, SHAPE, called
 from curation.recipe.schema import Recipe
 
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
@@ -92,6 +92,10 @@ class Carried:
             return self
         return replace(self, columns=self.columns | {ROW: pa.array(rows + 1, pa.int64())})
 
+    def with_shapes(self, digests: NDArray[np.object_]) -> Carried:
+        """The same with the digest of each one's shape, as `SHAPE`."""
+        return replace(self, columns=self.columns | {SHAPE: pa.array(digests, pa.string())})
+
     @property
     def summary(self) -> str:
         """What a person should know of them; empty where there are none."""
@@ -153,13 +157,13 @@ def carried(table: PlacesTable, used: Collection[str], recipe: Recipe) -> Carrie
     return Carried(out, renamed, left_out)
 
 
-def check_there(recipe: Recipe, there: Sequence[str], where: str) -> None:
-    """Passes where locations have each column that something in the recipe looks at.
+def check_there(looked_at: Mapping[str, str], there: Sequence[str], where: str) -> None:
+    """Passes where locations have each column that something looks at (`Dataset.looked_at`).
 
     Raises:
         ConfigError: one is not there; errors begin with `where`.
     """
-    for column, who in recipe.looked_at.items():
+    for column, who in looked_at.items():
         if column not in there:
             raise ConfigError(f"{where}: {_missing(column, there, who, Path())}")
 

@@ -31,6 +31,9 @@ PARQUET = (".parquet", ".geoparquet")
 FOLDER = "folder"
 """The form of a folder of files without any STAC: `[catalogs.folder]` of a source, or `[catalogs."*"]`, with `file`."""
 
+OF_PLACES = "places"
+"""What the recipe's file of places is to digests, of which a shape at a time is in those that bind cubes to places."""
+
 EMBEDDED = "embedded"
 """The small Earth that is served by the command itself."""
 
@@ -307,7 +310,7 @@ def named(dataset: Dataset, catalog: str | None = None, apart: Mapping[str, str]
     the recipe says: so `--catalog X` alone asks X for all of which the recipe names nobody. The embedded Earth is a world of
     its own, of which all is: told so, it is asked for what the recipe says of one source, too. A catalog that a flag names
     (`unnamed`) is nobody until it does: the default stands in for it, in digests, too. A source that says where its files
-    lie (`FileForm.folder`) asks these, unless it is told otherwise by its name.
+    lie (`FileForm.folder`) asks these where nobody names another for it.
 
     Args:
         dataset: the recipe.
@@ -321,7 +324,8 @@ def named(dataset: Dataset, catalog: str | None = None, apart: Mapping[str, str]
     rest = catalog or recipe.catalog
     nobody = unnamed()
     its = {n: use.catalog for n, use in recipe.sources.items() if catalog != EMBEDDED and use.catalog not in nobody}
-    found = {"": rest} | {n: its.get(n) or rest for n in recipe.sources} | _with_files(dataset)
+    own = _with_files(dataset)
+    found = {"": rest} | {n: its.get(n) or own.get(n) or rest for n in recipe.sources}
     said: dict[str, str] = {}
     for pattern, text in (apart or {}).items():
         names = fnmatch.filter(recipe.sources, pattern)
@@ -393,9 +397,21 @@ def resolve_all(
 
 
 def pixels_parts(dataset: Dataset, catalogs: Catalogs) -> dict[str, Any]:
-    """All that changes a cube made from catalogs, as plain JSON values."""
+    """All that changes a cube made from catalogs, as plain JSON values.
+
+    What is made of the file of places is not known by all of that, where places tell what of it is theirs.
+    """
     identities = {name: catalogs.of(name).identity for name in dataset.specs}
+    identities |= {name: OF_PLACES for name in _with_files(dataset) if _is_of_places(dataset, name, catalogs)}
     return dataset.pixels_parts(identities, {name: catalogs.form_of(spec) for name, spec in dataset.specs.items()})
+
+
+def _is_of_places(dataset: Dataset, name: str, catalogs: Catalogs) -> bool:
+    """Whether a source is made of the recipe's file of places, whose columns tell all that is theirs."""
+    spec = dataset.specs[name]
+    form = catalogs.form_of(spec)
+    asked = catalogs.of(name).location == _with_files(dataset)[name]
+    return bool(form and form.file and form.file.of_places and asked and spec.kind.told_by_places)
 
 
 def pixels_digest(dataset: Dataset, catalogs: Catalogs) -> str:

@@ -24,6 +24,9 @@ def called(name: str) -> str:
 ROW = "row_of_file"
 """The column of locations that says which row of the file of places they are of, from 1."""
 
+SHAPE = "shape_of_file"
+"""The column of locations that has the digest of the shape of that row."""
+
 OUR_COLUMNS = (
     *("id", "lon", "lat", "epsg", "x0_m", "y0_m", "size_m", "region", "rank", "parent"),
     *("split", "shard", "geometry"),

@@ -234,6 +234,11 @@ class Dataset:
                 out.setdefault(column, name)
         return out
 
+    @property
+    def looked_at(self) -> dict[str, str]:
+        """Column of places → what looks at it, as of the recipe; those that pixels of its sources follow from, too."""
+        return {c: f"[sources.{n}]" for n, s in self.specs.items() for c in s.place_columns} | self.recipe.looked_at
+
     def min_valid(self, source: str) -> float:
         """Least fraction of pixels with data that a source of a patch may have; more than none anyway."""
         own = self.recipe.sources[source].min_valid

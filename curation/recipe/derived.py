@@ -164,8 +164,9 @@ class Derived:
 
     @property
     def follows_from(self) -> list[Any]:
-        """JSON values of what it is: how it is calculated, and of which bands."""
-        return [self.spec.model_dump(mode="json"), [[i.band, i.array, i.number] for i in self.inputs], self.sun]
+        """JSON values of what it is: how it is calculated, of which bands, and their scale, which changes no cube."""
+        of = [[i.band, i.array, i.number, i.scale] for i in self.inputs]
+        return [self.spec.model_dump(mode="json"), of, self.sun]
 
 
 def resolved(wanted: Mapping[str, DerivedSpec], known: Sequence[Input], path: Path) -> dict[str, Derived]:

@@ -25,7 +25,7 @@ class FileForm(StrictTable):
     """How files of a source are called, in a folder of GeoTIFFs or of vector files that has no STAC."""
 
     folder: str | None = Field(default=None, min_length=1, exclude=True)
-    """Where they lie, relative to the recipe: the source then asks that folder, unless `--catalog` names another for it.
+    """Where they lie, relative to the recipe: the source then asks that folder, unless another is named for it.
     Left out, the catalog that is asked is the folder. What is in it is in digests, and not where it is."""
     layer: str | None = Field(default=None, min_length=1, exclude_if=lambda value: value is None)
     """Which layer of vector files is meant, where their source says none."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from curation.recipe.columns import is_ours
+from curation.recipe.columns import ROW, SHAPE, is_ours
 from curation.recipe.strict import StrictTable
 from curation.store import local
 
@@ -106,7 +106,8 @@ class PlacesSpec(StrictTable):
     """Whether locations carry the cell of the Major TOM grid that their centre lies in, as column `majortom_id`."""
     numbered: bool = Field(default=False, exclude_if=lambda value: not value)
     """Whether locations carry the number of their row, from 1, as `row_of_file`, where columns are named, too. They do
-    where several are of one row, and where a source is made of the shapes of places."""
+    where several are of one row, and where a source is made of the shapes of places. With `shapes` a digest of each one's
+    shape goes along, as `shape_of_file`."""
     regions: list[str] = Field(min_length=1)
     """What `--region all` means: names from regions.toml, or vector files relative to the recipe, in order; a location
     belongs to the first that holds it. With sampler `file` they may be left out: `world`, so that every place counts."""
@@ -149,6 +150,11 @@ class PlacesSpec(StrictTable):
         if self.land_buffer_deg is not None and self.sampler != CELL_SAMPLER:
             raise ValueError(f"'land_buffer_deg' goes with sampler {CELL_SAMPLER!r}, not with {self.sampler!r}")
         return self
+
+    @property
+    def row_columns(self) -> list[str]:
+        """Columns that tell which row of the file a place is of, where the recipe says that they are wanted."""
+        return [ROW, *([SHAPE] if self.shapes else [])] if self.numbered else []
 
     @property
     def made_columns(self) -> list[str]:

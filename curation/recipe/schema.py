@@ -32,6 +32,7 @@ from curation.recipe.split import UNSHARED_CELL, SplitSpec
 from curation.recipe.strict import Fraction, Name, StrictTable
 
 DATE_OF = "date_of_"
+OF_PLACE = "of_place_"
 """What coordinates of cubes begin with that hold dates of seasons; what is measured of a source begins with its name."""
 
 
@@ -267,7 +268,7 @@ class Recipe(StrictTable):
             if name not in self.sources:
                 raise ValueError(f"children.sources: {name!r} is not in [sources]: {sorted(self.sources)}")
         for name in self.sources:  # what else may stand where sources, and what is measured of them, do
-            if name in (SLAB, UNSHARED_CELL) or f"{name}_".startswith(DATE_OF):
+            if name in (SLAB, UNSHARED_CELL) or f"{name}_".startswith((DATE_OF, OF_PLACE)):
                 raise ValueError(
                     f"sources: {name!r} means something else here; call the source, and its file, otherwise"
                 )

@@ -188,6 +188,11 @@ class Pick(StrictTable, ABC):
         """Whether a place keeps to one orbit direction or relative orbit, fixed from the counts over all seasons."""
         return False
 
+    @property
+    def place_columns(self) -> list[str]:
+        """Columns of places whose values decide which scenes are a place's."""
+        return []
+
     def orbit_of(self, seasons: Sequence[Sequence[Scene]], place: Location) -> tuple[str | None, int | None]:
         """The orbit direction and the relative orbit that a place keeps to, from the scenes of all seasons; None: any."""
         return None, None
@@ -272,6 +277,16 @@ class Kind(StrictTable, ABC):
     def legend(self) -> list[ClassSpec]:
         """Its classes, where it is a class map."""
         return []
+
+    @property
+    def place_columns(self) -> list[str]:
+        """Columns of places whose values decide what of a scene is a place's."""
+        return []
+
+    @property
+    def told_by_places(self) -> bool:
+        """Whether columns of places tell all that of its files is theirs: what else these hold changes nothing."""
+        return False
 
     @property
     def judged_by(self) -> str | None:
@@ -398,6 +413,11 @@ class SourceSpec(StrictTable):
     def widest_km(self, bands: Sequence[str] | None = None) -> float:
         """The widest native pixel or footprint on the ground of some of its bands (all where left out), km."""
         return self.kind.widest_km([a for a in self.arrays if bands is None or a.is_mask or set(bands) & set(a.bands)])
+
+    @property
+    def place_columns(self) -> list[str]:
+        """Columns of places that its pixels follow from."""
+        return [*self.pick.place_columns, *self.kind.place_columns]
 
     @property
     def timeless(self) -> bool:

@@ -22,13 +22,15 @@ import xarray as xr
 import curation
 from curation.build.context import Source
 from curation.build.picks.drawn_on import DrawnOn
+from curation.cubes import contents
 from curation.errors import ConfigError
 from curation.errors.codes import Code
 from curation.model import Location, Scene
 from curation.outcomes import Reject
-from curation.places import grid
+from curation.places import draw, grid
 from curation.read import burning, shapes
-from curation.recipe.catalogs import Catalog, pixels_digest, resolve_all
+from curation.recipe.catalogs import Catalog, named, pixels_digest, resolve_all
+from curation.recipe.dataset import load_dataset
 from curation.recipe.files import folder
 from curation.recipe.schema import QualitySpec
 from curation.recipe.sources import SourceSpec
@@ -227,6 +229,38 @@ def test_an_events_shapes_are_burnt_in_order_within_their_area(floods: Curate):
     assert set(crops[:, 24:].ravel()) == {1}
 
 
+def test_a_cube_is_bound_to_what_places_say_that_decides_pixels(floods: Curate, capsys):
+    recipe, places = floods.world.recipe, floods.world.folder / "places.csv"
+    whole, rows = recipe.read_text(), places.read_text()
+    recipe.write_text(whole.replace("flood = { required = false }\n", ""))
+    assert floods() == 0
+    places.write_text(rows.replace("EMSR8", "EMSR7"))  # which decides nothing yet
+    assert floods() == 0
+    places.write_text(rows)
+    recipe.write_text(whole)
+    assert floods() == 0  # a cube that stands is given the source, and what it looks at
+    assert floods("verify") == 0
+    patch = stored(floods, "summer", 0, 1)
+    assert (str(patch.flood_scenes.values), str(patch.of_place_event.values)) == ("EMSR8_DEL_v1", "EMSR8")
+    read = contents.opened(floods.dataset, floods.store, "europe", "summer").cube  # without the draw
+    assert {p.text("event") for p in read.locations} == {"EMSR8", "EMSR9"}
+    opened_cube = curation.open_cube(floods.folder, "europe")
+    assert str(opened_cube.sel(location=tiny.name(0, 0), season="summer").of_place_event.values) == "EMSR9"
+    capsys.readouterr()
+    places.write_text(rows.replace("EMSR8", "EMSR7"))
+    for verb in ("build", "pack"):
+        assert floods(verb) != 0
+        said = capsys.readouterr().err
+        assert "europe/summer" in said
+        assert "locations is" in said
+    assert floods("build", "--season", "static") == 0  # fields are nobody's
+    places.write_text(rows)
+    assert floods() == 0
+    places.write_text(rows.replace(",event\n", ",events\n"))
+    assert floods() != 0
+    assert "no column 'event', which [sources.flood] names; did you mean events?" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_build_that_was_killed_goes_on_and_all_of_it_is_proven_packed_and_drawn(floods: Curate, monkeypatch, capsys):
     calls = 0
@@ -290,6 +324,15 @@ def test_a_source_of_shapes_is_looked_at_by_itself_and_told_another_folder(flood
     assert wrong[0].endswith("or leave such shapes out by 'where'")
     said = resolve_all(floods.dataset, apart={"fields": str(floods.world.folder / "lpis")})
     assert said.of("fields").location == str(floods.world.folder / "lpis")
+    # So does the recipe, which the command goes before; what is said of all sources is not said of this one.
+    shutil.copytree(floods.world.folder / "lpis", floods.world.folder / "other")
+    recipe = floods.world.recipe
+    other = f'fields = {{ required = false, catalog = "{floods.world.folder}/other" }}'
+    recipe.write_text(recipe.read_text().replace("fields = { required = false }", other))
+    assert resolve_all(floods.dataset).of("fields").location == str(floods.world.folder / "other")
+    assert named(floods.dataset, "cdse")["fields"] == str(floods.world.folder / "other")
+    assert named(floods.dataset, apart={"fields": "lpis"})["fields"] == "lpis"
+    assert named(floods.dataset, "embedded")["fields"] == str(floods.world.folder / "gone")  # as the source's file says
 
 
 EMS = r"(?P<id>EMSR332_\d+[A-Z]+_(?P<product>\w+)_v(?P<version>\d))_(?P<band>observed_event_a)\.shp$"
@@ -352,6 +395,21 @@ def test_a_monitoring_product_is_of_its_own_image(tmp_path, shared: Path):
     assert drawn(old, new, on=first.time) == ["b", "a"]
 
 
+def test_an_event_is_told_by_a_number_whatever_type_its_column_has(tmp_path, shared: Path):
+    scene = next(iter(ems(tmp_path, shared).values()))
+    scenes = [dataclasses.replace(scene, event=name) for name in ("101", "102", "")]
+    pick = DrawnOn(name="drawn-on", event="event")
+    middle = scene.geometry.centroid
+    epsg, x, y = grid.snapped(middle.x, middle.y, 1_200)
+    place = Location("a", middle.x, middle.y, epsg, x, y, 1_200, "italy")
+    for said, want in ((101, "101"), (101.0, "101"), ("102", "102")):
+        found = pick.of_place(scenes, dataclasses.replace(place, columns={"event": said}))
+        assert [s.event for s in found] == [want]
+    for said in (101.5, None, ""):
+        with pytest.raises(Reject, match="no_scene"):
+            pick.of_place(scenes, dataclasses.replace(place, columns={"event": said}))
+
+
 def test_what_a_source_of_shapes_cannot_mean_is_refused():
     def source(**changes: Any) -> SourceSpec:
         value = tomllib.loads(FLOOD)
@@ -397,17 +455,48 @@ val_fraction = 0.0
 """
 
 
+@pytest.mark.parametrize(
+    ("change", "stays"),
+    [
+        (("", ""), True),
+        (('shape = "shape_of_file"', ""), False),
+        (("[[arrays]]", 'where = { crop = ["rye"] }\n[[arrays]]'), False),
+    ],
+)
+def test_a_file_of_places_is_known_by_its_bytes_unless_places_tell_all_of_their_shapes(
+    world: tiny.World, tmp_path: Path, change: tuple[str, str], stays: bool
+):
+    mine = world.from_afar(tmp_path / "world")
+    mine.recipe.write_text(f"{PLACES}\n[search]{mine.recipe.read_text().partition('[search]')[2]}")
+    (mine.folder / "sources").mkdir()
+    text = (folder("stac_queries") / "place-mask.toml").read_text().replace(*change)
+    (mine.folder / "sources/place-mask.toml").write_text(text)
+    its, found = [square(1, 1, 0, 400, 400, 0), square(2, 2, 0, 400, 400, 0)], []
+    for n in (1, 2):
+        layers(mine.folder / "places.gpkg", fields=frame(*its[:n], crop=["rye", "oats"][:n], id=["a", "b"][:n]))
+        dataset = load_dataset(str(mine.recipe))
+        found.append((pixels_digest(dataset, resolve_all(dataset)), draw.draw(dataset)[0].columns["shape_of_file"]))
+    assert (found[0][0] == found[1][0]) is stays
+    assert found[0][1] == found[1][1]
+
+
 @pytest.mark.slow
 @pytest.mark.torch
-def test_the_shape_of_a_place_is_a_mask_in_cubes_shards_and_batches(world: tiny.World, tmp_path: Path):
+def test_the_shape_of_a_place_is_a_mask_in_cubes_shards_and_batches(world: tiny.World, tmp_path: Path, capsys):
     mine = world.from_afar(tmp_path / "world")
     local = mine.recipe.read_text().partition("[search]")[2]
     mine.recipe.write_text(f"{PLACES}\n[search]{local}")
     x, y = tiny.corner(1, 1)
     triangle = shapely.Polygon([(x, y), (x + 900, y), (x, y - 900)])
     far, bend = square(3, 3, 40, 400, 400, 40), shapely.LineString([(x, y - 2_000), (x + 400, y - 2_000)])
-    fields = frame(triangle, far, bend, epsg=4326, crop=["rye", "oats", None], id=["tri", "far", "line"])
-    layers(mine.folder / "places.gpkg", fields=fields, others=frame(far, other=["a"]))
+
+    def write(*its: shapely.Geometry) -> None:
+        (mine.folder / "places.gpkg").unlink(missing_ok=True)
+        crops, ids = ["rye", "oats", None, "rye"], ["tri", "far", "line", "more"]
+        fields = frame(*its, epsg=4326, crop=crops[: len(its)], id=ids[: len(its)])
+        layers(mine.folder / "places.gpkg", fields=fields, others=frame(far, other=["a"]))
+
+    write(triangle, far, bend)
     curate = Curate(mine, tmp_path / "root")
     assert curate() == 0
     cube = xr.open_zarr(curate.folder / "cubes/world/static.zarr").load()
@@ -443,6 +532,22 @@ def test_the_shape_of_a_place_is_a_mask_in_cubes_shards_and_batches(world: tiny.
         with rasterio.open(path) as file:
             assert (file.read() == next(its for name, its in by_id.items() if name in str(path))).all()
     assert len(list((tmp_path / "out").rglob("*place-mask*.tif"))) == len(by_id)
+    # Rows at the end of the file are more places, beside which those that stand stay; another shape of these is refused.
+    more = square(3, 0, 40, 400, 400, 40)
+    write(triangle, far, bend, more)
+    assert curate() == 0
+    grown = xr.open_zarr(curate.folder / "cubes/world/static.zarr").load()
+    assert grown.id.values.tolist()[: len(by_id)] == cube.id.values.tolist()
+    np.testing.assert_array_equal(grown["place-mask_10m"].values[: len(by_id)], cube["place-mask_10m"].values)
+    assert all(name.startswith("more-") for name in grown.id.values.tolist()[len(by_id) :])
+    assert int(grown["place-mask_10m"].values[len(by_id) :].sum()) == 36 * 36
+    assert curate("verify") == 0
+    capsys.readouterr()
+    write(shapely.Polygon([(x, y), (x + 880, y), (x, y - 900)]), far, bend, more)
+    assert curate() != 0
+    assert "world/static: locations is" in capsys.readouterr().err
+    write(triangle, far, bend, more)
+    assert curate() == 0
 
 
 def documented(name: str) -> SourceSpec:

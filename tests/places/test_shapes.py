@@ -201,6 +201,17 @@ def test_squares_of_an_event_have_its_columns_and_the_covered_share_and_small_sh
     assert len(kept) == 2 * len(grids_of["e1"])
 
 
+@pytest.mark.parametrize("how", ["centre", "cover", "tile"])
+def test_where_shapes_are_found_by_their_row_no_column_of_the_file_says_another(tmp_path, how):
+    frame([FIELD, FIELD], id=["a", "b"], row_of_file=[2, 1]).to_file(tmp_path / "a.gpkg")
+    with pytest.raises(
+        ConfigError, match=r"a.gpkg: column 'row_of_file': what tells of which row.*rename it in the file"
+    ):
+        draw.draw(recipe(tmp_path, "a.gpkg", shapes=how, numbered=True))
+    its = {p.columns.get("row_of_file") for p in draw.draw(recipe(tmp_path, "a.gpkg", shapes=how))}
+    assert its <= {1, 2}  # it is the file's own then
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [

@@ -1,6 +1,7 @@
 """Files of places in each of their formats say the same, and what is no such file is told with what to do."""
 
 import datetime as dt
+import json
 import shutil
 
 import geopandas as gpd
@@ -39,7 +40,7 @@ WANT = {
 
 
 def recipe(folder, file: str, **places: str | float) -> Dataset:
-    more = "".join(f"{key} = {value!r}\n" for key, value in places.items())
+    more = "".join(f"{key} = {json.dumps(value)}\n" for key, value in places.items())
     (folder / "recipe.toml").write_text(
         f'name = "x"\ntitle = "X"\nseed = 1\n[grid]\nsize_m = 2640\n[places]\nsampler = "file"\nfile = "{file}"\n{more}'
         "[seasons]\nsummer = { start = 2021-06-01, end = 2021-09-01 }\n[sources]\ns2l2a = {}\n"

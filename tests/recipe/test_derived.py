@@ -48,6 +48,18 @@ def test_the_release_follows_from_formulas_and_nothing_does_where_none_is():
     assert "derived" not in EXAMPLE.recipe.model_dump()
 
 
+def test_the_release_follows_from_how_many_times_inputs_are_stored():
+    def digest(times: float, derived) -> str:
+        spec = EXAMPLE.specs["dem"]
+        its = spec.arrays[0].model_copy(update={"times": times})
+        specs = EXAMPLE.specs | {"dem": spec.model_copy(update={"arrays": [its, *spec.arrays[1:]]})}
+        return deriving(derived, Dataset(EXAMPLE.recipe, specs, EXAMPLE.path)).release_digest()
+
+    assert digest(10, {"slope": {"terrain": "slope"}}) != digest(100, {"slope": {"terrain": "slope"}})
+    assert digest(10, {"ndvi": NDVI}) == digest(100, {"ndvi": NDVI}) != digest(10, {})
+    assert digest(10, {}) == EXAMPLE.release_digest()
+
+
 @pytest.mark.parametrize(
     ("derived", "said"),
     [

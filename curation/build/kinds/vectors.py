@@ -15,7 +15,7 @@ from curation.build.context import Part, Slab, Source
 from curation.errors import ReadError
 from curation.errors.codes import Code
 from curation.errors.words import did_you_mean
-from curation.model import Location, Scene
+from curation.model import Location, Scene, text_of
 from curation.read import burning, shapes
 from curation.read.burning import Ground, Painted
 from curation.read.reader import Read
@@ -48,6 +48,9 @@ class ShapesOf(StrictTable):
     """Column → the column of places whose value it must have: shapes so belong to some places only."""
     row: str | None = Field(default=None, exclude_if=lambda value: value is None)
     """The column of places that says which one shape of the file is theirs, by its row from 1."""
+    shape: str | None = Field(default=None, min_length=1, exclude_if=lambda value: value is None)
+    """The column of places that has the digest of that shape (`shape_of_file`, of the file of places): with all of them
+    told so, the file may have more rows by now."""
     may_be_empty: bool = False
     """Whether the layer may have no shape at all: nothing was found there."""
 
@@ -106,6 +109,18 @@ class Vectors(Coded):
         asked = [n for b in self.burn for n in (b.as_class, *b.values.values())] + [self.background]
         if unknown := [n for n in asked if n is not None and n not in names]:
             raise ValueError(f"no class {unknown[0]!r}; {did_you_mean(unknown[0], names)}classes: {', '.join(names)}")
+
+    @property
+    def place_columns(self) -> list[str]:
+        """Those that say which shapes are theirs."""
+        every = [*([self.area] if self.area else []), *self.burn]
+        return [c for its in every for c in (*its.of_place.values(), its.row, its.shape) if c]
+
+    @property
+    def told_by_places(self) -> bool:
+        """Whether each shape is one row's, whose digest places have, and no other column of the file is looked at."""
+        every = [*([self.area] if self.area else []), *self.burn]
+        return all(its.row and its.shape and not _asked(its) for its in every) and not any(b.column for b in self.burn)
 
     def sought(self, bands: Sequence[str]) -> tuple[str, ...]:
         """Each file."""
@@ -197,22 +212,17 @@ class Vectors(Coded):
         known = burn.values or {its: c.name for c in self.legend for its in (str(c.code), c.name)}
         assert burn.column is not None
         values = found.columns[burn.column]
-        if unknown := sorted({str(v) for v in values if _text(v) not in known}):
+        if unknown := sorted({str(v) for v in values if text_of(v) not in known}):
             raise UnknownValueError(
                 f"{where}: column {burn.column!r} holds {unknown[0]!r}, which is no class; {did_you_mean(unknown[0], known)}"
                 f"expected one of {', '.join(known)}: add it to 'values', or leave such shapes out by 'where'"
             )
-        return np.array([self._code(known[_text(v)]) for v in values], np.int64)
+        return np.array([self._code(known[text_of(v)]) for v in values], np.int64)
 
 
 def _fits(code: int, dtype: str) -> bool:
     info = np.iinfo(dtype)
     return bool(info.min <= code <= info.max)
-
-
-def _text(value: Any) -> str:
-    """A value of a column as text: whole numbers as such, whatever type a file gives them."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _asked(its: ShapesOf) -> list[str]:
@@ -245,11 +255,12 @@ def _near(
         found = layer.of_row(_row(ground.place, its.row, key), columns)
     keep = np.ones(len(found.geometry), bool)
     for column, wanted in its.where.items():
-        texts = {_text(w) for w in wanted}
-        keep &= np.array([_text(v) in texts for v in found.columns[column]], bool)
+        texts = {text_of(w) for w in wanted}
+        keep &= np.array([text_of(v) in texts for v in found.columns[column]], bool)
     for column, of_place in its.of_place.items():
-        own = _column(ground.place, of_place, key)
-        alike = [own is not None and _text(v) == _text(own) for v in found.columns[column]]
+        _check_column(ground.place, of_place, key)
+        own = ground.place.text(of_place)
+        alike = [own != "" and text_of(v) == own for v in found.columns[column]]
         keep &= np.array(alike, bool)
     found = found.taken(keep)
     moved = ground.moved(found.geometry, layer.crs)
@@ -257,19 +268,19 @@ def _near(
     return moved[on_it], found.taken(on_it)
 
 
-def _column(place: Location, column: str, key: str) -> Any:
-    """What a place has in a column."""
+def _check_column(place: Location, column: str, key: str) -> None:
+    """Passes where a place has a column."""
     if column not in place.columns:
         raise NoColumnError(
             f"{place.id}: places have no column {column!r}, which [kind] {key} names; their columns: "
             f"{', '.join(place.columns) or 'none'}: add it to the file of places"
         )
-    return place.columns[column]
 
 
 def _row(place: Location, column: str, key: str) -> int:
     """The row that a place says, counted from 0."""
-    row = _column(place, column, key)
+    _check_column(place, column, key)
+    row = place.columns[column]
     if not isinstance(row, int) or row < 1:
         raise NoColumnError(
             f"{place.id}: {column} = {row!r}, expected the number of a row, from 1, which [kind] {key} asks"

@@ -43,6 +43,11 @@ class DrawnOn(Pick):
         return self.goes_with
 
     @property
+    def place_columns(self) -> list[str]:
+        """The one that says their event."""
+        return [] if self.event is None else [self.event]
+
+    @property
     def reach_days(self) -> float | None:
         """As far as it says."""
         return None if self.max_gap_hours is None else self.max_gap_hours / _HOURS
@@ -84,8 +89,8 @@ class DrawnOn(Pick):
         """Those that touch it, of its event."""
         mine = scenes
         if self.event is not None:
-            wanted = place.columns.get(self.event)
-            mine = [s for s in scenes if wanted is not None and s.event == str(wanted)]
+            wanted = place.text(self.event)
+            mine = [s for s in scenes if wanted and s.event == wanted]
         return rank.touching(mine, place)
 
     def ranked(self, scenes: Sequence[Scene], place: Location, window: Window) -> list[list[Scene]]:

@@ -6,6 +6,23 @@ WALK = "tests/build/test_walk.py"
 
 ROWS = (
     Mutant(
+        "a cube is bound to the shapes of its places",
+        "curation/build/kinds/vectors.py",
+        "(*its.of_place.values(), its.row, its.shape) if c",
+        "(*its.of_place.values(), its.row) if c",
+        ("tests/build/test_vectors.py::test_the_shape_of_a_place_is_a_mask_in_cubes_shards_and_batches",),
+    ),
+    Mutant(
+        "a file of which more than a place's own shape is looked at is known by its bytes",
+        "curation/build/kinds/vectors.py",
+        "all(its.row and its.shape and not _asked(its) for its in every)",
+        "all(its.row for its in every)",
+        (
+            "tests/build/test_vectors.py"
+            "::test_a_file_of_places_is_known_by_its_bytes_unless_places_tell_all_of_their_shapes",
+        ),
+    ),
+    Mutant(
         "what is added and will not do with the scene that stands has the patch built anew",
         "curation/build/patch.py",
         "    if any(patch.sources[name].status is not Status.OK for name in required):\n        raise BuiltAnew\n",

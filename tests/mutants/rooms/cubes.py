@@ -44,7 +44,7 @@ ROWS = (
     Mutant(
         "a cube's places begin with those that it has",
         "curation/cubes/bound.py",
-        '["locations"] * (ledger.binding.get("locations") in cube.stood_digests)',
+        '["locations"] * (ledger.binding.get("locations") in stood)',
         '["locations"]',
         ("tests/cubes/test_bound.py::test_places_that_stand_stay_and_what_takes_them_away_is_refused",),
     ),
@@ -143,10 +143,31 @@ ROWS = (
     ),
     Mutant(
         "a cube is bound to the dates of its locations",
-        "curation/cubes/cube.py",
-        "*windows.marks(self.dates, p)",
+        "curation/cubes/windows.py",
+        "*(None if date is None else iso(date) for date in found)",
         "*[]",
         ("tests/cubes/test_windows.py::test_another_date_of_a_location_is_refused_wherever_the_old_one_was_used",),
+    ),
+    Mutant(
+        "a cube is bound to columns of its locations that decide pixels",
+        "curation/cubes/windows.py",
+        "*(place.text(column) for column in columns)",
+        "*[]",
+        ("tests/build/test_vectors.py::test_a_cube_is_bound_to_what_places_say_that_decides_pixels",),
+    ),
+    Mutant(
+        "a cube gives columns of its locations back",
+        "curation/cubes/contents.py",
+        "        for column, name in windows.text_names(cube.columns).items()\n",
+        "        for column, name in dict[str, str]().items()\n",
+        ("tests/build/test_vectors.py::test_a_cube_is_bound_to_what_places_say_that_decides_pixels",),
+    ),
+    Mutant(
+        "a cube may be given a source whose pixels follow from a column",
+        "curation/cubes/bound.py",
+        "({had.locations_digest, *had.stood_digests} if added else set())",
+        "set()",
+        ("tests/build/test_vectors.py::test_a_cube_is_bound_to_what_places_say_that_decides_pixels",),
     ),
     Mutant(
         "a cube gives its dates back",

@@ -4,6 +4,13 @@ from tests.mutants.row import Mutant
 
 ROWS = (
     Mutant(
+        "a whole number is the same text whatever type a column has",
+        "curation/model.py",
+        "str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)",
+        "str(value)",
+        ("tests/build/test_vectors.py::test_an_event_is_told_by_a_number_whatever_type_its_column_has",),
+    ),
+    Mutant(
         "the last day of a season around a date belongs to it",
         "curation/model.py",
         "        end = last + dt.timedelta(days=1)\n",

@@ -14,6 +14,13 @@ ROWS = (
         ("tests/places/test_shapes.py::test_areas_that_cannot_be_tiled_are_told",),
     ),
     Mutant(
+        "a file's own number of a row says no shape",
+        "curation/places/from_file.py",
+        "    for name in recipe.places.row_columns if recipe else ():",
+        "    for name in ():",
+        ("tests/places/test_shapes.py::test_where_shapes_are_found_by_their_row_no_column_of_the_file_says_another",),
+    ),
+    Mutant(
         "a balanced draw is never short of a class",
         "curation/places/sampling.py",
         "        if not short:\n            break\n        if tried",

@@ -90,6 +90,20 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
         ("tests/recipe/test_derived.py::test_the_release_follows_from_formulas_and_nothing_does_where_none_is",),
     ),
     Mutant(
+        "another scale of what is derived of is another release",
+        "curation/recipe/derived.py",
+        "[i.band, i.array, i.number, i.scale]",
+        "[i.band, i.array, i.number]",
+        ("tests/recipe/test_derived.py::test_the_release_follows_from_how_many_times_inputs_are_stored",),
+    ),
+    Mutant(
+        "a catalog that is named for a source goes before the folder of its file",
+        "curation/recipe/catalogs.py",
+        "its.get(n) or own.get(n) or rest",
+        "own.get(n) or its.get(n) or rest",
+        ("tests/build/test_vectors.py::test_a_source_of_shapes_is_looked_at_by_itself_and_told_another_folder",),
+    ),
+    Mutant(
         "pixels cover the whole footprint",
         "curation/recipe/footprint.py",
         "return math.ceil(size / step - _WHOLE)",
