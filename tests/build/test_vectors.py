@@ -280,6 +280,12 @@ def test_a_value_of_no_class_fails_with_its_code_and_a_changed_file_is_another_d
         resolve_all(floods.dataset)
 
 
+def test_a_file_that_cannot_be_read_is_not_left_out_though_others_lie_around_the_place(floods: Curate):
+    (floods.world.folder / "lpis/2022.parquet").write_bytes(b"PAR1 cut off")
+    assert floods("build", "--season", "static") == 1
+    assert str(stored(floods, "static", 0, 0).fields_reason.values) == "unreadable_item"
+
+
 def test_a_source_of_shapes_is_looked_at_by_itself_and_told_another_folder(floods: Curate):
     path = floods.world.folder / "sources/fields.toml"
     seen = curation.check_source(path).found

@@ -141,6 +141,16 @@ ROWS = (
         ("tests/cubes/test_row_hashes.py::test_facts_that_decode_and_are_others_are_damage",),
     ),
     Mutant(
+        "a file of shapes that cannot be read is missed, whatever lies around a place",
+        "curation/build/picks/mosaic.py",
+        "source.kind.holds_shapes or not rank.filled",
+        "not rank.filled",
+        (
+            "tests/build/test_vectors.py::"
+            "test_a_file_that_cannot_be_read_is_not_left_out_though_others_lie_around_the_place",
+        ),
+    ),
+    Mutant(
         "a DEM that cannot be read is not sea",
         "curation/build/picks/mosaic.py",
         "if not self.fills or mine.code is not Code.NO_SCENE:",
