@@ -356,6 +356,11 @@ def test_a_monitoring_product_is_of_its_own_image(tmp_path, shared: Path):
     # Of one image the newest version comes first: 10 is newer than 9.
     old, new = (dataclasses.replace(first, id=name, version=v) for name, v in (("a", "9"), ("b", "10")))
     assert drawn(old, new, on=first.time) == ["b", "a"]
+    # Seconds that one version leaves out make it no other time; and a corrected map may state when that was made.
+    exact = dataclasses.replace(old, time=first.time + dt.timedelta(seconds=24))
+    assert drawn(exact, new, on=exact.time) == ["b", "a"]
+    made = dataclasses.replace(new, image="S1A_7", time=first.time + dt.timedelta(days=3))
+    assert drawn(dataclasses.replace(old, image="S1A_7"), made, on=first.time, image="S1A_7") == ["b", "a"]
 
 
 def test_what_a_source_of_shapes_cannot_mean_is_refused():

@@ -706,8 +706,22 @@ ROWS = (
     Mutant(
         "of what was drawn on one image the newest version is taken",
         "curation/build/picks/drawn_on.py",
-        "    newest = sorted(sorted(scenes, key=lambda s: s.id), key=lambda s: versions.order(s.version), reverse=True)",
-        "    newest = sorted(scenes, key=lambda s: s.id)",
+        "return sorted(sorted(scenes, key=lambda s: s.id), key=lambda s: versions.order(s.version), reverse=True)",
+        "return sorted(scenes, key=lambda s: s.id)",
+        ("tests/build/test_vectors.py::test_a_monitoring_product_is_of_its_own_image",),
+    ),
+    Mutant(
+        "of what names its image the newest version is taken, whatever time it states",
+        "curation/build/picks/drawn_on.py",
+        "usable(slab, _newest(named))",
+        "usable(slab, _nearest(named, to.time))",
+        ("tests/build/test_vectors.py::test_a_monitoring_product_is_of_its_own_image",),
+    ),
+    Mutant(
+        "of one minute the newest version is taken",
+        "curation/build/picks/drawn_on.py",
+        "s.time.replace(second=0, microsecond=0)",
+        "s.time",
         ("tests/build/test_vectors.py::test_a_monitoring_product_is_of_its_own_image",),
     ),
     Mutant(
