@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from curation.errors import ConfigError
-from curation.places import grid, grids, regions, tiling
+from curation.places import antimeridian, grid, grids, regions, tiling
 from curation.places.grids import Floats, Ints, Places
 from curation.places.regions import Region
 
@@ -86,10 +86,11 @@ def side_by_side(table: gpd.GeoDataFrame, size_m: float, where: str) -> tuple[Pl
             f"{where}: row {thin[0] + 1}: {table.geometry.iloc[thin[0]].geom_type} without an area, expected areas "
             f"({len(thin)} such rows); say [places] shapes = 'centre' or 'cover', or remove the row"
         )
-    wide = np.flatnonzero(_width(shapes) > _ZONE_DEG)
+    width = antimeridian.width_deg(shapes)
+    wide = np.flatnonzero(width > _ZONE_DEG)
     if len(wide):
         raise ConfigError(
-            f"{where}: row {wide[0] + 1}: {_width(shapes)[wide[0]]:.3g}° wide, expected at most {_ZONE_DEG}°, since all "
+            f"{where}: row {wide[0] + 1}: {width[wide[0]]:.3g}° wide, expected at most {_ZONE_DEG}°, since all "
             f"squares of an area lie in one UTM zone ({len(wide)} such rows); take it apart into rows of their own"
         )
     parts = [
@@ -102,30 +103,22 @@ def side_by_side(table: gpd.GeoDataFrame, size_m: float, where: str) -> tuple[Pl
 
 def _unfolded(table: gpd.GeoDataFrame, where: str) -> Shapes:
     """Shapes in lon/lat, valid; longitudes of those across the antimeridian run on beyond 180."""
-    shapes: Shapes = table.geometry.to_crs(4326).to_numpy().copy()
+    shapes: Shapes = table.geometry.to_crs(4326).to_numpy()
     odd = np.flatnonzero(~np.isin([s.geom_type for s in shapes], KINDS))
     if len(odd):
         raise ConfigError(
             f"{where}: row {odd[0] + 1}: {shapes[odd[0]].geom_type}: expected one of {', '.join(KINDS)} ({len(odd)} such "
             "rows); take it apart into rows of their own"
         )
-    far = _width(shapes) > 180
-    shapes[far] = _moved(shapes[far], lambda lon, lat: (np.where(lon < 0, lon + 360, lon), lat))
+    shapes = antimeridian.unfolded(shapes)
     west, _, east, _ = shapely.bounds(shapes).T
-    wide = np.flatnonzero(~(_width(shapes) <= 180))  # of what has no lon/lat, too
+    wide = np.flatnonzero(~(antimeridian.width_deg(shapes) <= 180))  # of what has no lon/lat, too
     if len(wide):
         raise ConfigError(
             f"{where}: row {wide[0] + 1}: longitudes {west[wide[0]]:g}° to {east[wide[0]]:g}°, expected no more than 180° "
             "between them; check the file's CRS"
         )
     return np.asarray(shapely.make_valid(shapes), dtype=object)
-
-
-def _width(shapes: Shapes) -> Floats:
-    """Degrees of longitude; NaN of what has none."""
-    west, _, east, _ = shapely.bounds(shapes).T
-    with np.errstate(invalid="ignore"):  # far outside a CRS coordinates are infinite
-        return np.asarray(east - west)
 
 
 def _zones(shapes: Shapes, where: str) -> Ints:

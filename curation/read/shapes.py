@@ -28,7 +28,7 @@ from curation.errors import ConfigError, ReadError
 from curation.errors.causes import one_line
 from curation.errors.codes import Code
 from curation.errors.words import did_you_mean
-from curation.places import tablefile
+from curation.places import antimeridian, tablefile
 from curation.store import local, tables
 
 Box = tuple[float, float, float, float]
@@ -330,6 +330,8 @@ def _mended(frame: gpd.GeoDataFrame, layer: ShapeLayer) -> tuple[NDArray[np.obje
     shapes[shapely.is_missing(raw)] = shapely.GeometryCollection()
     if not np.isfinite(shapely.get_coordinates(shapes)).all():
         raise BadShapesError(f"{layer.path}: a shape's coordinates are not finite; mend it in the file")
+    if layer.crs.is_geographic:
+        shapes = antimeridian.by_parts(shapes)
     bad = ~shapely.is_valid(shapes)
     if bad.any():
         shapes[bad] = [_valid(shape) for shape in shapes[bad]]

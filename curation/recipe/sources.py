@@ -247,7 +247,7 @@ class Pick(StrictTable, ABC):
         """Those best first, in groups of equal rank."""
         return [list(scenes)]
 
-    def wants_all(self, scenes: Sequence[Scene], place: Location) -> bool:
+    def wants_all(self, source: SourceSpec, scenes: Sequence[Scene], place: Location) -> bool:
         """Whether one more scene that touches the place would change its pixels."""
         return False
 

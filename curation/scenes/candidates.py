@@ -133,7 +133,7 @@ def of_source(
         lost = _lost(unread, place, excluded)
         # What is excluded is left out; but what it covers would be told as what lies where no scene is: sea.
         matters = lost is not None and (lost.status is Status.FAILED or pick.fills)
-        if lost is not None and matters and pick.wants_all(scenes, place):
+        if lost is not None and matters and pick.wants_all(spec, scenes, place):
             out[place.id] = Candidates(code=lost.code, cause=lost.cause, status=lost.status)
             continue
         try:

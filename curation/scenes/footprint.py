@@ -9,6 +9,8 @@ import shapely
 import shapely.affinity
 from shapely.geometry.base import BaseGeometry
 
+from curation.places import antimeridian
+
 
 def read(geometry: Any, *, may_hold_a_pole: bool = False) -> BaseGeometry:
     """A valid shape within 180°W to 180°E, in two parts where it runs across the antimeridian.
@@ -24,13 +26,13 @@ def read(geometry: Any, *, may_hold_a_pole: bool = False) -> BaseGeometry:
     whole = geometry if isinstance(geometry, shapely.Geometry) else shapely.geometry.shape(geometry)
     if shapely.is_empty(whole) or not np.isfinite(shapely.get_coordinates(whole)).all():
         raise ValueError("its geometry is empty or not finite")
-    for part in shapely.get_parts(whole):
-        west, _, east, _ = part.bounds
-        if east - west > 180:
-            if may_hold_a_pole:
-                drawn = part if part.is_valid else shapely.make_valid(part)
-                parts.append(drawn.intersection(shapely.box(-180, -90, 180, 90)))
-            part = shapely.transform(part, lambda xy: xy + np.column_stack([360.0 * (xy[:, 0] < 0), 0 * xy[:, 1]]))
+    stated = shapely.get_parts(whole)
+    if may_hold_a_pole:
+        wide = antimeridian.width_deg(stated) > 180
+        drawn = shapely.intersection(shapely.make_valid(stated[wide]), shapely.box(-180, -90, 180, 90))
+        parts += drawn.tolist()
+        stated[wide] = antimeridian.run_on(stated[wide])
+    for part in antimeridian.unfolded(stated):
         part = part if part.is_valid else shapely.make_valid(part)
         if _within(part):
             parts.append(part)

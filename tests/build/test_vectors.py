@@ -314,6 +314,12 @@ def test_a_value_of_no_class_fails_with_its_code_and_a_changed_file_is_another_d
         resolve_all(floods.dataset)
 
 
+def test_a_file_that_cannot_be_read_is_not_left_out_though_others_lie_around_the_place(floods: Curate):
+    (floods.world.folder / "lpis/2022.parquet").write_bytes(b"PAR1 cut off")
+    assert floods("build", "--season", "static") == 1
+    assert str(stored(floods, "static", 0, 0).fields_reason.values) == "unreadable_item"
+
+
 def test_a_source_of_shapes_is_looked_at_by_itself_and_told_another_folder(floods: Curate):
     path = floods.world.folder / "sources/fields.toml"
     seen = curation.check_source(path).found
@@ -393,6 +399,11 @@ def test_a_monitoring_product_is_of_its_own_image(tmp_path, shared: Path):
     # Of one image the newest version comes first: 10 is newer than 9.
     old, new = (dataclasses.replace(first, id=name, version=v) for name, v in (("a", "9"), ("b", "10")))
     assert drawn(old, new, on=first.time) == ["b", "a"]
+    # Seconds that one version leaves out make it no other time; and a corrected map may state when that was made.
+    exact = dataclasses.replace(old, time=first.time + dt.timedelta(seconds=24))
+    assert drawn(exact, new, on=exact.time) == ["b", "a"]
+    made = dataclasses.replace(new, image="S1A_7", time=first.time + dt.timedelta(days=3))
+    assert drawn(dataclasses.replace(old, image="S1A_7"), made, on=first.time, image="S1A_7") == ["b", "a"]
 
 
 def test_an_event_is_told_by_a_number_whatever_type_its_column_has(tmp_path, shared: Path):

@@ -118,6 +118,22 @@ def test_shapes_on_either_side_of_the_antimeridian_are_burnt():
     assert (codes[480] == 1).all()
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_ring_that_is_folded_at_the_antimeridian_is_burnt_there_and_nowhere_else(tmp_path, monkeypatch, whole: bool):
+    monkeypatch.setattr(shapes, "WHOLE_BYTES", 2**30 if whole else 0)
+    ring = shapely.Polygon([(179.995, -17.01), (-179.995, -17.01), (-179.995, -16.99), (179.995, -16.99)])
+    gpd.GeoDataFrame(geometry=[ring], crs=4326).to_file(tmp_path / "a.gpkg")
+    layer = shapes.opened(tmp_path / "a.gpkg", None, "layer")
+    for lon, apart_deg in ((180.0, 0.01), (3.0, 0.0)):
+        epsg, x0, y0 = grid.snapped(lon, -17.0, 9_600)
+        ground = Ground(Location("a", lon, -17.0, epsg, x0, y0, 9_600, "world"), 10)
+        found = layer.near(ground.boxes(layer.crs), [])
+        codes = burning.burnt(ground, [Painted(1, ground.moved(found.geometry, layer.crs))], 0, "uint8")
+        ground_m2 = apart_deg * 0.02 * 111_320**2 * np.cos(np.radians(17))
+        assert np.count_nonzero(codes) * 100 == pytest.approx(ground_m2, rel=0.03)
+        assert not found.mended.any()
+
+
 def test_a_crs_that_does_not_reach_a_place_is_told():
     with pytest.raises(ReadError, match="beyond where the CRS"):
         Ground(place(), 10).boxes(CRS.from_proj4("+proj=gnom +lat_0=-45 +lon_0=-171"))

@@ -29,6 +29,11 @@ def test_a_footprint_in_two_parts_stays_as_it_is():
     assert footprint.read(shapely.geometry.mapping(two)).equals(two)
 
 
+def test_a_footprint_of_all_the_globe_is_that():
+    globe = shapely.box(-180, -90, 180, 90)
+    assert footprint.read(shapely.geometry.mapping(globe)).equals(globe)
+
+
 def test_an_orbit_that_holds_the_pole_is_as_wide_as_it_is_drawn():
     cap = [[-180, 90], [-180, 60], [10, -60], [30, -60], [180, 60], [180, 90], [-180, 90]]
     orbit = {"type": "Polygon", "coordinates": [cap]}

@@ -24,7 +24,7 @@ _HOURS = 24
 
 
 class DrawnOn(Pick):
-    """The newest version of what was drawn nearest in time; where it names its image, for that image alone.
+    """The newest version of what was drawn nearest in time; where it names its image, for that image alone, of any time.
 
     It need not cover a place: what it does not speak of is nodata. How much it must speak of is the recipe's `min_valid`.
     """
@@ -94,7 +94,7 @@ class DrawnOn(Pick):
         return rank.touching(mine, place)
 
     def ranked(self, scenes: Sequence[Scene], place: Location, window: Window) -> list[list[Scene]]:
-        """By nearness to the anchor, of one that stands alone; of one time the newest version first."""
+        """By nearness to the anchor, of one that stands alone; of one minute the newest version first."""
         if self.goes_with is not None:
             return [list(scenes)]
         return [[s] for s in _nearest(scenes, window.anchor)]
@@ -115,20 +115,23 @@ class DrawnOn(Pick):
         source.found[place.id].check()
 
     def partners(self, slab: Slab, source: Source, place: Location, to: Scene) -> list[Scene]:
-        """What was drawn on the other's scene; else what names no image and lies near enough in time, the nearest first."""
+        """What was drawn on the other's scene, the newest first; else what names none and is near, the nearest first.
+
+        What names the scene may state any time, its own or that of its making: of two that do, their versions decide.
+        """
         mine = source.found[place.id]
         mine.check()
         named = [s for s in mine.scenes if s.image == to.id]
         if named:
-            return usable(slab, _nearest(named, to.time))
+            return usable(slab, _newest(named))
         free = [s for s in mine.scenes if s.image is None]
         if not free:
             raise Reject(Code.NO_MATCH, status=Status.ABSENT)
         most = slab.quality.max_gap_days if self.reach_days is None else self.reach_days
-        ranked = _nearest(free, to.time)
-        if rank.gap_days(ranked[0], to.time) > most:
-            raise Reject(Code.TIME_GAP, round(rank.gap_days(ranked[0], to.time), 3))
-        return usable(slab, [s for s in ranked if rank.gap_days(s, to.time) <= most])
+        near = [s for s in free if rank.gap_days(s, to.time) <= most]
+        if not near:
+            raise Reject(Code.TIME_GAP, round(min(rank.gap_days(s, to.time) for s in free), 3))
+        return usable(slab, _nearest(near, to.time))
 
     def read_with(self, slab: Slab, patch: Patch, source: Source, to: Scene) -> None:
         """The first that says enough of the patch. Raises Reject where none does."""
@@ -173,7 +176,11 @@ class DrawnOn(Pick):
         patch.take(source, pixels, [scene])
 
 
+def _newest(scenes: Sequence[Scene]) -> list[Scene]:
+    """The newest version first; of one by id."""
+    return sorted(sorted(scenes, key=lambda s: s.id), key=lambda s: versions.order(s.version), reverse=True)
+
+
 def _nearest(scenes: Sequence[Scene], to: dt.datetime) -> list[Scene]:
-    """Nearest in time first; of one time the newest version."""
-    newest = sorted(sorted(scenes, key=lambda s: s.id), key=lambda s: versions.order(s.version), reverse=True)
-    return sorted(newest, key=lambda s: rank.gap_days(s, to))
+    """Nearest in time first; of one minute the newest version: seconds are stated by one, and left out by the next."""
+    return sorted(_newest(scenes), key=lambda s: abs(s.time.replace(second=0, microsecond=0) - to))

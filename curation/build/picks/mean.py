@@ -67,7 +67,7 @@ class Mean(Pick):
         """By version of the processor; of each in order of time: the sum is the same then, to the last bit."""
         return rank.by_version(scenes)
 
-    def wants_all(self, scenes: Sequence[Scene], place: Location) -> bool:
+    def wants_all(self, source: SourceSpec, scenes: Sequence[Scene], place: Location) -> bool:
         """Always."""
         return True
 

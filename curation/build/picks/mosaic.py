@@ -59,9 +59,9 @@ class Mosaic(Pick):
         """Those that touch it, the newest version first."""
         return rank.touching(scenes, place)
 
-    def wants_all(self, scenes: Sequence[Scene], place: Location) -> bool:
-        """While there is room: of a mosaic that is filled, nothing more is wanted."""
-        return not rank.filled(scenes, place)
+    def wants_all(self, source: SourceSpec, scenes: Sequence[Scene], place: Location) -> bool:
+        """While there is room: of a mosaic that is filled nothing more is wanted. Shapes do not fill what is around them."""
+        return source.kind.holds_shapes or not rank.filled(scenes, place)
 
     def reads(self, slab: Slab, source: Source, place: Location) -> list[Read]:
         """All of it."""

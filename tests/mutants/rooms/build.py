@@ -186,6 +186,16 @@ ROWS = (
         ("tests/cubes/test_row_hashes.py::test_facts_that_decode_and_are_others_are_damage",),
     ),
     Mutant(
+        "a file of shapes that cannot be read is missed, whatever lies around a place",
+        "curation/build/picks/mosaic.py",
+        "source.kind.holds_shapes or not rank.filled",
+        "not rank.filled",
+        (
+            "tests/build/test_vectors.py::"
+            "test_a_file_that_cannot_be_read_is_not_left_out_though_others_lie_around_the_place",
+        ),
+    ),
+    Mutant(
         "a DEM that cannot be read is not sea",
         "curation/build/picks/mosaic.py",
         "if not self.fills or mine.code is not Code.NO_SCENE:",
@@ -741,8 +751,22 @@ ROWS = (
     Mutant(
         "of what was drawn on one image the newest version is taken",
         "curation/build/picks/drawn_on.py",
-        "    newest = sorted(sorted(scenes, key=lambda s: s.id), key=lambda s: versions.order(s.version), reverse=True)",
-        "    newest = sorted(scenes, key=lambda s: s.id)",
+        "return sorted(sorted(scenes, key=lambda s: s.id), key=lambda s: versions.order(s.version), reverse=True)",
+        "return sorted(scenes, key=lambda s: s.id)",
+        ("tests/build/test_vectors.py::test_a_monitoring_product_is_of_its_own_image",),
+    ),
+    Mutant(
+        "of what names its image the newest version is taken, whatever time it states",
+        "curation/build/picks/drawn_on.py",
+        "usable(slab, _newest(named))",
+        "usable(slab, _nearest(named, to.time))",
+        ("tests/build/test_vectors.py::test_a_monitoring_product_is_of_its_own_image",),
+    ),
+    Mutant(
+        "of one minute the newest version is taken",
+        "curation/build/picks/drawn_on.py",
+        "s.time.replace(second=0, microsecond=0)",
+        "s.time",
         ("tests/build/test_vectors.py::test_a_monitoring_product_is_of_its_own_image",),
     ),
     Mutant(

@@ -291,9 +291,16 @@ ROWS = (
     Mutant(
         "a field across the antimeridian is not on the other side of the globe",
         "curation/places/shapes.py",
-        "np.where(lon < 0, lon + 360, lon)",
-        "lon",
+        "antimeridian.unfolded(shapes)",
+        "shapes",
         ("tests/places/test_shapes.py::test_a_field_across_the_antimeridian_lies_there",),
+    ),
+    Mutant(
+        "what is wide either way is not unfolded",
+        "curation/places/antimeridian.py",
+        "(other < width[wide]) & (other > 0)",
+        "other >= 0",
+        ("tests/places/test_antimeridian.py::test_what_is_wider_than_half_the_globe_either_way_stays_as_it_is",),
     ),
     Mutant(
         "what stands in a row goes with each square that covers it",

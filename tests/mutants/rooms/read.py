@@ -842,6 +842,13 @@ ROWS = (
         ("tests/read/test_burning.py::test_shapes_on_either_side_of_the_antimeridian_are_burnt",),
     ),
     Mutant(
+        "a shape that is folded at the antimeridian is not burnt inside out",
+        "curation/read/shapes.py",
+        "        shapes = antimeridian.by_parts(shapes)\n",
+        "        pass\n",
+        ("tests/read/test_burning.py::test_a_ring_that_is_folded_at_the_antimeridian_is_burnt_there_and_nowhere_else",),
+    ),
+    Mutant(
         "invalid shapes are mended and counted",
         "curation/read/shapes.py",
         "    bad = ~shapely.is_valid(shapes)\n",
