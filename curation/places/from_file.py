@@ -15,13 +15,13 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
-from pyproj.exceptions import CRSError
 
 from curation.errors import ConfigError
 from curation.errors.codes import Code
 from curation.model import LOCATION_ID
 from curation.places import grid, grids, shapes, tablefile, user_columns
 from curation.places.grids import Floats, Ints, Places
+from curation.places.somewhere import check_metres, check_somewhere
 from curation.places.tablefile import PlacesTable
 from curation.places.user_columns import Carried
 from curation.recipe.columns import SHAPE, called
@@ -108,7 +108,7 @@ def read(path: Path, size_m: float, recipe: Recipe | None = None) -> PlacesFile:
         return _tiled(read_file, size_m, recipe)
     covering = how == "cover"
     found, rows = _spread(table, how, size_m, path)
-    _check_somewhere(found, rows, path)
+    check_somewhere(found, rows, path)
     ids = _ids(table, found, rows, size_m, path, covering=covering)
     reasons = _reasons(ids, found, rows, path, has_ids=_raw_ids(table) is not None)
     its = user_columns.carried(read_file, _used(table), recipe) if recipe else Carried()
@@ -287,7 +287,7 @@ def _candidates(table: gpd.GeoDataFrame, crs_column: str | None, path: Path) -> 
         return [_codes(table, crs_column, path)]
     if table.crs.is_projected and table.crs.to_epsg():
         own = np.full(len(table), table.crs.to_epsg(), dtype=np.int64)
-        _check_metres(own, path)
+        check_metres(own, path)
         return [own]
     centres = shapely.get_coordinates(shapely.centroid(table.geometry.to_crs(4326).to_numpy()))
     home = grids.utm_epsgs(centres[:, 0], centres[:, 1])
@@ -374,36 +374,8 @@ def _codes(table: pd.DataFrame, column: str, path: Path) -> Ints:
         k = int(np.argmax(bad))
         raise ConfigError(f"{path}: row {k + 1}: {column} = {texts.iloc[k]!r}: expected an EPSG code such as 32632")
     found = codes.to_numpy().astype(np.int64)
-    _check_metres(found, path)
+    check_metres(found, path)
     return found
-
-
-def _check_metres(codes: Ints, path: Path) -> None:
-    """Passes where each is of a CRS whose coordinates are metres, as sides of footprints are."""
-    for code, rows in grids.by_value(codes):
-        try:
-            crs = CRS.from_epsg(code)
-        except CRSError:
-            why = "names no CRS"
-        else:
-            if crs.is_projected and {axis.unit_name for axis in crs.axis_info} == {"metre"}:
-                continue
-            why = f"is {crs.name}, in {' and '.join(dict.fromkeys(axis.unit_name for axis in crs.axis_info))}"
-        raise ConfigError(
-            f"{path}: row {rows[0] + 1}: EPSG:{code} {why} ({len(rows)} such rows): expected a projected CRS in metres, "
-            "such as 32632"
-        )
-
-
-def _check_somewhere(found: Places, rows: Ints, path: Path) -> None:
-    """Passes where each place has a longitude and a latitude: far outside of a CRS there are none."""
-    bad = np.flatnonzero(~(np.isfinite(found.lon) & (np.abs(found.lat) <= 90)))
-    if len(bad):
-        k = int(bad[0])
-        raise ConfigError(
-            f"{path}: row {rows[k] + 1}: west {found.x0_m[k]:.10g} and north {found.y0_m[k]:.10g} in EPSG:{found.epsg[k]} "
-            f"are nowhere on Earth ({len(bad)} such rows); check columns and CRS"
-        )
 
 
 def _raw_ids(table: pd.DataFrame) -> pd.Series | None:

@@ -9,7 +9,7 @@ anyone may ask of a pick or a kind stands here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -24,13 +24,13 @@ from curation.recipe.facts import Fact, Number
 from curation.recipe.footprint import pixels_across
 from curation.recipe.forms import CatalogForm
 from curation.recipe.maskcodes import CODE_SETS, check_codes
+from curation.recipe.packed import Dtype, Packed
 from curation.recipe.pictures import ClassSpec, Codes, MaskLegend, Picture
 from curation.recipe.schema import PackSpec, QualitySpec
 from curation.recipe.strict import Name, StrictTable
 from curation.recipe.tagged import KINDS, PICKS, tagged
 from curation.recipe.values import FileNumbers, Values, with_codes
 
-Dtype = Literal["uint8", "uint16", "int16", "float32"]
 Resampling = Literal["nearest", "bilinear", "average", "mode"]
 
 
@@ -131,19 +131,6 @@ class Shift:
     """What that is, whose pixel is the unit."""
     px: int
     """Of both, along a side."""
-
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """How an array stands in shards, where that is not as in cubes."""
-
-    dtype: Dtype
-    unit: str
-    nodata: float
-    floor: int
-    """Stands for all values that are too low to be told."""
-    of: Callable[[NDArray[Any]], NDArray[Any]]
-    """The array of a cube's, in the same shape."""
 
 
 class Pick(StrictTable, ABC):

@@ -311,7 +311,7 @@ ROWS = (
     ),
     Mutant(
         "a footprint is in metres, as its side is",
-        "curation/places/from_file.py",
+        "curation/places/somewhere.py",
         'if crs.is_projected and {axis.unit_name for axis in crs.axis_info} == {"metre"}:',
         "if True:",
         ("tests/places/test_draw.py::test_files_that_say_something_impossible",),
@@ -319,7 +319,7 @@ ROWS = (
     Mutant(
         "a given place is somewhere",
         "curation/places/from_file.py",
-        "    _check_somewhere(found, rows, path)\n",
+        "    check_somewhere(found, rows, path)\n",
         "",
         ("tests/places/test_draw.py::test_files_that_say_something_impossible",),
     ),
