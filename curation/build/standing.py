@@ -3,14 +3,16 @@
 A source that chooses by itself does so whatever others chose. One that goes with another's scene is read with the scene that
 stands: where it passes, that other would have chosen the same scene with it, since whatever came before was refused without
 it. Where one that is required is added such a patch is built anew all the same if it does not pass, since the next scene
-might have; if there is no scene, since it may say why; or if that other takes the second of those that are good enough, or
-a later one, since the first may be none with it.
+might have; if there is no scene, since it may say why; if that other takes the second of those that are good enough, or a
+later one, since the first may be none with it; or if masks were left unread of scenes that may be better, since fewer
+candidates leave room for them.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
+from curation.build import clouds
 from curation.build.context import Patch, Slab, Source, StandingPatch
 from curation.errors.codes import Code
 from curation.model import STATIC, Scene
@@ -33,7 +35,7 @@ def taken(slab: Slab, patch: Patch, standing: StandingPatch, source: Source) -> 
     for its in (source, *(f for f in following if f not in added)):
         _take(patch, standing, its)
     is_ok = patch.sources[source.name].status is Status.OK
-    if (not is_ok or source.spec.pick.counted > 1) and any(f.is_required for f in added):
+    if any(f.is_required for f in added) and (not is_ok or not _is_best(slab, patch, source)):
         raise BuiltAnew
     if not added or not is_ok:
         return None
@@ -47,6 +49,24 @@ def taken(slab: Slab, patch: Patch, standing: StandingPatch, source: Source) -> 
         if scene.id == name:
             return scene
     raise BuiltAnew
+
+
+def _is_best(slab: Slab, patch: Patch, source: Source) -> bool:
+    """Whether the scene of a source stays the one that is taken where fewer are candidates: of those that pass the first.
+
+    Not where it is counted; nor where masks were left unread, since they were too many, of scenes that may be preferred:
+    those that rank as it does, or, where it is mostly snow, any.
+    """
+    if source.spec.pick.counted > 1:
+        return False
+    groups, masks = source.found[patch.location.id].groups, 0
+    is_snowy = (patch.facts.get(f"{source.name}_snow_fraction") or 0.0) > clouds.MOSTLY_SNOW
+    (name,) = patch.sources[source.name].scenes
+    for group in groups:
+        masks += len(group)
+        if any(scene.id == name for scene in group) and not is_snowy:
+            return len(group) == 1 or masks <= slab.quality.max_candidates
+    return masks <= slab.quality.max_candidates
 
 
 def _take(patch: Patch, standing: StandingPatch, source: Source) -> None:

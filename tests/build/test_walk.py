@@ -297,6 +297,21 @@ def test_the_second_is_counted_anew_with_a_source_that_is_added_and_that_the_fir
     assert grown == at_once
 
 
+@pytest.mark.parametrize("snow", [0.0, 0.6])
+def test_with_a_source_that_is_added_masks_are_read_that_were_too_many_before(dates: Dates, snow: float):
+    # Two masks are read: of the 14th and the 16th, until radar, which the 14th lacks, leaves one for the clearer 17th.
+    dates.mask("2021-07-14", {CLOUD: 0.06} if not snow else {CLOUD: 0.5})
+    dates.mask("2021-07-16", {CLOUD: 0.02, SNOW: snow})
+    clear = dates.mask("2021-07-17" if not snow else "2021-08-20", {})
+    for day in ("16", "17"):
+        dates.radar(f"2021-07-{day}")
+    dates.radar("2021-08-20")
+    before = {"max_candidates": 2, "max_gap_days": 1}
+    grown, at_once = grown_and_at_once(dates, before, before | {"s1": "{ name = 'nearest', goes_with = 's2l2a' }"})
+    assert at_once.sources["s2l2a"].scenes == (clear,)
+    assert grown == at_once
+
+
 def test_a_source_that_is_added_to_one_that_was_refused_and_not_required_says_why_itself(dates: Dates):
     dates.mask("2021-07-15", {CLOUD: 0.5})
     dates.radar("2021-07-14")

@@ -35,15 +35,29 @@ ROWS = (
     Mutant(
         "which is the second is counted anew with what is added",
         "curation/build/standing.py",
-        " or source.spec.pick.counted > 1)",
-        ")",
+        "    if source.spec.pick.counted > 1:\n        return False\n",
+        "",
         (f"{WALK}::test_the_second_is_counted_anew_with_a_source_that_is_added_and_that_the_first_lacks",),
+    ),
+    Mutant(
+        "masks that were too many before may be read with what is added",
+        "curation/build/standing.py",
+        "return len(group) == 1 or masks <= slab.quality.max_candidates",
+        "return True",
+        (f"{WALK}::test_with_a_source_that_is_added_masks_are_read_that_were_too_many_before[0.0]",),
+    ),
+    Mutant(
+        "a scene that is mostly snow is the best only where all masks were read",
+        "curation/build/standing.py",
+        " and not is_snowy:",
+        ":",
+        (f"{WALK}::test_with_a_source_that_is_added_masks_are_read_that_were_too_many_before[0.6]",),
     ),
     Mutant(
         "what is added to go with what was refused has an outcome of its own",
         "curation/build/standing.py",
-        "if (not is_ok or source",
-        "if (source",
+        "(not is_ok or not _is_best(",
+        "(is_ok and not _is_best(",
         (f"{WALK}::test_a_source_that_is_added_to_one_that_was_refused_and_not_required_says_why_itself",),
     ),
     Mutant(
