@@ -205,8 +205,8 @@ def _variables(cubes: Mapping[str, StoredCube]) -> dict[str, xr.Variable]:
             continue
         elif (known := windows.attributes(name)) is not None:
             is_text = name.startswith(OF_PLACE)
-            told = [c.values(name) if c else ["" if is_text else np.nan] * count for c in stored]
-            values = _fixed(told) if is_text else time_of(np.array(told, np.float64))
+            whole = [c.values(name) if c else ["" if is_text else np.nan] * count for c in stored]
+            values = _fixed(whole) if is_text else time_of(np.array(whole, np.float64))
             out[label] = xr.Variable(dims(meta), values[0] if static else values, known)
         elif name in outcomes or name.endswith(("status", "reason", "_scenes")):
             values = outcomes.get(name, np.zeros((len(cubes), count), "uint8" if name.endswith("status") else "U1"))

@@ -411,7 +411,7 @@ def _is_of_places(dataset: Dataset, name: str, catalogs: Catalogs) -> bool:
     spec = dataset.specs[name]
     form = catalogs.form_of(spec)
     asked = catalogs.of(name).location == _with_files(dataset)[name]
-    return bool(form and form.file and form.file.of_places and asked and spec.kind.told_by_places)
+    return bool(form and form.file and form.file.of_places and asked and spec.kind.known_by_places)
 
 
 def pixels_digest(dataset: Dataset, catalogs: Catalogs) -> str:

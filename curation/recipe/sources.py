@@ -271,7 +271,7 @@ class Kind(StrictTable, ABC):
         return []
 
     @property
-    def told_by_places(self) -> bool:
+    def known_by_places(self) -> bool:
         """Whether columns of places tell all that of its files is theirs: what else these hold changes nothing."""
         return False
 

@@ -117,7 +117,7 @@ class Vectors(Coded):
         return [c for its in every for c in (*its.of_place.values(), its.row, its.shape) if c]
 
     @property
-    def told_by_places(self) -> bool:
+    def known_by_places(self) -> bool:
         """Whether each shape is one row's, whose digest places have, and no other column of the file is looked at."""
         every = [*([self.area] if self.area else []), *self.burn]
         return all(its.row and its.shape and not _asked(its) for its in every) and not any(b.column for b in self.burn)

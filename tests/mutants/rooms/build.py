@@ -742,8 +742,8 @@ ROWS = (
     Mutant(
         "a value of no class is told",
         "curation/build/kinds/vectors.py",
-        "if unknown := sorted({str(v) for v in values if _text(v) not in known}):",
-        "known = dict.fromkeys(map(_text, values), self.legend[0].name) | known\n        if unknown := []:",
+        "if unknown := sorted({str(v) for v in values if text_of(v) not in known}):",
+        "known = dict.fromkeys(map(text_of, values), self.legend[0].name) | known\n        if unknown := []:",
         (
             "tests/build/test_vectors.py::test_a_value_of_no_class_fails_with_its_code_and_a_changed_file_is_another_dataset",
         ),
@@ -751,7 +751,7 @@ ROWS = (
     Mutant(
         "a shape of a value that does not count is passed over",
         "curation/build/kinds/vectors.py",
-        "        keep &= np.array([_text(v) in texts for v in found.columns[column]], bool)\n",
+        "        keep &= np.array([text_of(v) in texts for v in found.columns[column]], bool)\n",
         "",
         ("tests/build/test_vectors.py::test_an_events_shapes_are_burnt_in_order_within_their_area",),
     ),
@@ -793,8 +793,8 @@ ROWS = (
     Mutant(
         "an event's shapes are of its places alone",
         "curation/build/picks/drawn_on.py",
-        "if wanted is not None and s.event == str(wanted)]",
-        "if wanted is not None]",
+        "if wanted and s.event == wanted]",
+        "if wanted]",
         ("tests/build/test_vectors.py::test_an_events_shapes_are_burnt_in_order_within_their_area",),
     ),
     Mutant(

@@ -373,8 +373,8 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
     Mutant(
         "what a recipe says of a source is not undone by who is asked for the rest",
         "curation/recipe/catalogs.py",
-        "its.get(n) or rest for",
-        "catalog or its.get(n) or rest for",
+        "its.get(n) or own.get(n) or rest for",
+        "catalog or its.get(n) or own.get(n) or rest for",
         (
             "tests/recipe/test_catalogs.py"
             "::test_what_is_said_of_a_source_goes_before_what_is_said_of_all_and_of_either_the_command_before_the_recipe",
