@@ -42,11 +42,12 @@ class Strata:
         """The class of each point in degrees, -1 of one that is wanted of none: in no class of `weights`, or beyond it."""
         x, y = Transformer.from_crs(4326, self.crs, always_xy=True).transform(lon, lat)
         a, b, c, d, e, f = self.to_pixel[:6]
-        with np.errstate(invalid="ignore"):  # what has no place in the CRS is infinite there
-            column, row = a * x + b * y + c, d * x + e * y + f
-            inside = (column >= 0) & (row >= 0) & (column < self.codes.shape[1]) & (row < self.codes.shape[0])
         found = np.full(len(lon), -1, np.int64)
-        found[inside] = self.codes[row[inside].astype(np.int64), column[inside].astype(np.int64)]
+        for turn in (-360, 360, 0) if self.crs.is_geographic else (0,):  # a raster of degrees may be of 0 to 360
+            with np.errstate(invalid="ignore"):  # what has no place in the CRS is infinite there
+                column, row = a * (x + turn) + b * y + c, d * (x + turn) + e * y + f
+                inside = (column >= 0) & (row >= 0) & (column < self.codes.shape[1]) & (row < self.codes.shape[0])
+            found[inside] = self.codes[row[inside].astype(np.int64), column[inside].astype(np.int64)]
         found[~np.isin(found, [*self.weights])] = -1
         return found
 

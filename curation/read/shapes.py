@@ -10,6 +10,7 @@ import functools
 import json
 import math
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,12 +81,14 @@ class Shapes:
     """Which of them were not valid as they stood there."""
     columns: dict[str, list[Any]]
     """Column → its value for each; None where it has none."""
+    rows: list[Any]
+    """What tells the row of each from all others: its file, layer and row."""
 
     def taken(self, keep: NDArray[Any]) -> Shapes:
         """Those of them that are kept."""
-        rows = np.arange(len(self.geometry))[keep]
-        columns = {name: [values[k] for k in rows] for name, values in self.columns.items()}
-        return Shapes(self.geometry[rows], self.mended[rows], columns)
+        kept = np.arange(len(self.geometry))[keep]
+        columns = {name: [values[k] for k in kept] for name, values in self.columns.items()}
+        return Shapes(self.geometry[kept], self.mended[kept], columns, [self.rows[k] for k in kept])
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,9 @@ class ShapeLayer:
         return self.size <= WHOLE_BYTES or self.path.suffix.lower() in _ALL_AT_ONCE or not _has_index(self)
 
     def near(self, boxes: Sequence[Box], columns: Sequence[str]) -> Shapes:
-        """Shapes whose bounds touch any of some boxes, each once, in the order of the file, with some columns.
+        """Shapes whose bounds touch any of some boxes, each once, with some columns, in the order of the file.
+
+        Of a file that is not held those of one box come after those of another.
 
         Raises:
             NoColumnError: a column is not there.
@@ -120,13 +125,22 @@ class ShapeLayer:
             found = np.unique(np.concatenate([held.tree.query(shapely.box(*box)) for box in boxes]))
             _check_columns(self, list(held.frame.columns), columns)
             frame, its = held.frame.iloc[found], held.shapes
-            return Shapes(its[found], held.mended[found], {c: _values(self, frame, c) for c in columns})
+            return Shapes(
+                its[found],
+                held.mended[found],
+                {c: _values(self, frame, c) for c in columns},
+                self._rows(found.tolist()),
+            )
         parts = [_read(self, columns, bbox=box) for box in boxes]
-        return Shapes(
+        rows = [row for p in parts for row in p.rows]
+        every = Shapes(
             np.concatenate([p.geometry for p in parts]),
             np.concatenate([p.mended for p in parts]),
             {c: [v for p in parts for v in p.columns[c]] for c in columns},
+            rows,
         )
+        first = {row: k for k, row in reversed([*enumerate(rows)])}  # two boxes may touch one shape
+        return every.taken(np.array(sorted(first.values()), np.int64))
 
     def of_row(self, row: int, columns: Sequence[str]) -> Shapes:
         """The shape of one row, counted from 0, with some columns. Raises as `near` does, and where there is no such row."""
@@ -138,8 +152,13 @@ class ShapeLayer:
             held = _held(self)
             _check_columns(self, list(held.frame.columns), columns)
             frame, one = held.frame.iloc[row : row + 1], slice(row, row + 1)
-            return Shapes(held.shapes[one], held.mended[one], {c: _values(self, frame, c) for c in columns})
+            return Shapes(
+                held.shapes[one], held.mended[one], {c: _values(self, frame, c) for c in columns}, self._rows([row])
+            )
         return _read(self, columns, rows=slice(row, row + 1))
+
+    def _rows(self, numbers: Sequence[int]) -> list[Any]:
+        return [(self.path, self.name, number) for number in numbers]
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +303,17 @@ def _read(layer: ShapeLayer, columns: Sequence[str], **which: Any) -> Shapes:
     _check_columns(layer, known, columns)
     frame = _frame(layer, columns=list(columns), **which)
     shapes, mended = _mended(frame, layer)
-    return Shapes(shapes, mended, {c: _values(layer, frame, c) for c in columns})
+    return Shapes(shapes, mended, {c: _values(layer, frame, c) for c in columns}, _rows(frame, layer))
+
+
+def _rows(frame: gpd.GeoDataFrame, layer: ShapeLayer) -> list[Any]:
+    """What tells rows apart where a reader does not number them: the shape as it stands there, and which of such it is."""
+    seen: Counter[bytes | None] = Counter()
+    out = []
+    for text in shapely.to_wkb(frame.geometry.to_numpy()):
+        out.append((layer.path, layer.name, text, seen[text]))
+        seen[text] += 1
+    return out
 
 
 def _frame(layer: ShapeLayer, **how: Any) -> gpd.GeoDataFrame:

@@ -66,8 +66,8 @@ def placed(spec: SourceSpec, places: PlacesSpec, path: Path) -> SourceSpec:
         return spec
     if places.file is None or places.shapes is None:
         raise ConfigError(
-            f"{path}: [sources.{spec.name}] is made of the shapes of places: expected [places] file, with shapes = 'centre' "
-            "or 'cover'; footprints have no other shape, and points have none: leave it out"
+            f"{path}: [sources.{spec.name}] is made of the shapes of places: expected [places] file, with shapes = "
+            "'centre', 'cover' or 'tile'; footprints have no other shape, and points have none: leave it out"
         )
     made = {}
     for name, form in forms.items():

@@ -364,7 +364,7 @@ def same_acquisition(scenes: Sequence[Scene], of: Scene) -> list[Scene]:
 def _is_of(scene: Scene, its: Acquisition, of: Scene, image: Acquisition) -> bool:
     """Whether a scene of one source is of the image of another's.
 
-    Not the rule of `_at_once`, which compares scenes of one source: these name their acquisition and platform alike, so that
+    Not the rule of `at_once`, which compares scenes of one source: these name their acquisition and platform alike, so that
     what one lacks its time decides, and any two tiles are of one. Here one may be a map that states no platform, a time
     minutes from the image's, or the start of the datatake alone; and where it names a tile, it must be the image's.
     """

@@ -121,6 +121,17 @@ def test_a_class_is_that_of_the_pixel_in_which_a_point_lies_whatever_the_raster_
     assert by.of(np.array([9.0]), np.array([90.0])).tolist() == [-1]
 
 
+@pytest.mark.parametrize("west", [-180, 0, -360])
+def test_wherever_longitudes_of_a_raster_begin_its_classes_lie_where_they_lie(west):
+    codes = classes()
+    turned = np.roll(codes, (-180 - west) // STEP_DEG, axis=1)
+    by = Strata(turned, ~Affine(STEP_DEG, 0, west, 0, -STEP_DEG, 90), _WGS84, {1: 1, 2: 1, 3: 1, 7: 1}, "here")
+    rng = np.random.default_rng(2)
+    lon, lat = np.append(rng.uniform(-180, 180, 500), [-180, 180]), np.append(rng.uniform(-60, 60, 500), [5, 5])
+    want = codes[((90 - lat) // STEP_DEG).astype(int), ((lon + 180) // STEP_DEG).astype(int) % 36]
+    np.testing.assert_array_equal(by.of(lon, lat), want)
+
+
 def test_climates_of_places_that_are_known_and_a_few_places_of_each(tmp_path):
     folder = recorded.folder()
     if folder is None:

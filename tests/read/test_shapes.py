@@ -55,9 +55,16 @@ def test_each_format_has_the_same_shapes_near_a_place(tmp_path, monkeypatch, for
     assert layer.near([(100, 0, 101, 1)], ["crop"]).columns == {"crop": []}
 
 
-def test_a_box_that_is_touched_twice_gives_a_shape_once_where_a_file_is_held(tmp_path):
-    layer = shapes.opened(written(tmp_path, "gpkg"), None, "layer")
-    assert layer.near([NEAR, NEAR], ["n"]).columns == {"n": [5, 6, 7, 20]}
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("form", ["gpkg", "parquet+bbox"])
+def test_a_shape_that_two_boxes_touch_comes_once_and_two_alike_twice(tmp_path, monkeypatch, form: str, whole: bool):
+    monkeypatch.setattr(shapes, "WHOLE_BYTES", 2**30 if whole else 0)
+    cut = shapely.MultiPolygon([shapely.box(179, 0, 180, 1), shapely.box(-180, 0, -179, 1)])
+    some = gpd.GeoDataFrame({"n": range(3)}, geometry=[cut, cut, shapely.box(178, 0, 179.5, 1)], crs=4326)
+    layer = shapes.opened(written(tmp_path, form, some), None, "layer")
+    found = layer.near([(179.9, 0.4, 180.1, 0.5), (-180.1, 0.4, -179.9, 0.5), (179, 0.4, 180.1, 0.5)], ["n"])
+    assert found.columns == {"n": [0, 1, 2]}
+    assert len({*found.rows}) == 3
 
 
 def test_what_is_wrong_with_a_file_has_a_code_and_says_what_to_do(tmp_path):

@@ -134,7 +134,9 @@ class Vectors(Coded):
             *super().facts(source),
             Fact(f"{source}_area_m2", "float32", f"of each class: {true}", axis, along),
             Fact(f"{source}_area_error_m2", "float32", "area of its pixels, m², less that", axis, along),
-            Fact(f"{source}_shapes", "float32", "how many shapes lie on the patch"),
+            Fact(
+                f"{source}_shapes", "float32", "how many shapes lie on the patch, the area of interest's not among them"
+            ),
             Fact(f"{source}_mended", "float32", "how many of them were no valid geometries, and were mended"),
         ]
 
@@ -154,7 +156,8 @@ class Vectors(Coded):
         array = source.arrays[name]
         ground = Ground(place, array.step(place.size_m))
         found = [self._layers(ground, source, scene) for scene in reversed(scenes)]
-        layers = [layer for its, _, _ in found for layer in its]
+        layers = [layer for its, _ in found for layer in its]
+        rows = {row: mended for _, its in found for row, mended in its.items()}
         if (
             self.area is None and self.background is not None
         ):  # below all: no file says where it ends, and another begins
@@ -165,8 +168,8 @@ class Vectors(Coded):
         noted = {
             "area_m2": true,
             "area_error_m2": burning.burnt_m2(ground, pixels, codes) - true,
-            "shapes": sum(count for _, count, _ in found),
-            "mended": sum(mended for _, _, mended in found),
+            "shapes": len(rows),
+            "mended": sum(rows.values()),
         }
         source.memo["facts"] = {f"{source.name}_{k}": v for k, v in noted.items()}
         return pixels[np.newaxis], False
@@ -176,21 +179,20 @@ class Vectors(Coded):
         found: dict[str, Any] = source.memo["facts"]
         return found
 
-    def _layers(self, ground: Ground, source: Source, scene: Scene) -> tuple[list[Painted], int, int]:
-        """What is burnt of a scene, in order; how many shapes that is, and how many of them were mended."""
+    def _layers(self, ground: Ground, source: Source, scene: Scene) -> tuple[list[Painted], dict[Any, bool]]:
+        """What is burnt of a scene, in order; of each row of a file that this is of, whether its shape was mended."""
         within: NDArray[np.object_] | None = None
-        mended = count = 0
+        rows: dict[Any, bool] = {}
         if self.area is not None:
-            within, its = _near(self.area, list(_asked(self.area)), ground, source, scene, "area")
-            mended += int(its.mended.sum())
+            within, _ = _near(self.area, list(_asked(self.area)), ground, source, scene, "area")
         out = [self._all(ground, within)] if self.background is not None and self.area is not None else []
         for number, burn in enumerate(self.burn, start=1):
             key = f"burn {number}"
             moved, its = _near(burn, burn.asked, ground, source, scene, key)
-            count, mended = count + len(moved), mended + int(its.mended.sum())
+            rows |= dict(zip(its.rows, its.mended.tolist(), strict=True))  # a later burn may have a row again
             codes = self._codes(burn, its, f"{_path(burn, source, scene)}: {key}")
             out += [Painted(code, moved[codes == code], within) for code in self._in_order(codes)]
-        return out, count, mended
+        return out, rows
 
     def _all(self, ground: Ground, within: NDArray[np.object_] | None) -> Painted:
         square = np.empty(1, object)

@@ -749,6 +749,21 @@ ROWS = (
         ),
     ),
     Mutant(
+        "a shape that two burns have is counted once",
+        "curation/build/kinds/vectors.py",
+        "dict(zip(its.rows, its.mended.tolist(), strict=True))",
+        "{(number, row): bad for row, bad in zip(its.rows, its.mended.tolist(), strict=True)}",
+        ("tests/build/test_vectors.py::test_an_extract_in_overtures_form_is_burnt[True]",),
+    ),
+    Mutant(
+        "the area of interest's shapes are not counted with what is burnt",
+        "curation/build/kinds/vectors.py",
+        '            within, _ = _near(self.area, list(_asked(self.area)), ground, source, scene, "area")\n',
+        '            within, its = _near(self.area, list(_asked(self.area)), ground, source, scene, "area")\n'
+        "            rows |= dict(zip(its.rows, its.mended.tolist(), strict=True))\n",
+        ("tests/build/test_vectors.py::test_an_events_shapes_are_burnt_in_order_within_their_area",),
+    ),
+    Mutant(
         "a shape of a value that does not count is passed over",
         "curation/build/kinds/vectors.py",
         "        keep &= np.array([text_of(v) in texts for v in found.columns[column]], bool)\n",

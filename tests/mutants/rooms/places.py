@@ -47,6 +47,13 @@ ROWS = (
         ),
     ),
     Mutant(
+        "the western half of a raster of 0 to 360 degrees has classes, too",
+        "curation/places/strata.py",
+        "(-360, 360, 0) if self.crs.is_geographic",
+        "(0,) if self.crs.is_geographic",
+        ("tests/places/test_strata.py::test_wherever_longitudes_of_a_raster_begin_its_classes_lie_where_they_lie[0]",),
+    ),
+    Mutant(
         "a row with an odd number of columns goes on across the antimeridian",
         "curation/places/majortom.py",
         "    column = (column + columns // 2) % columns - columns // 2\n",

@@ -849,6 +849,13 @@ ROWS = (
         ("tests/read/test_burning.py::test_a_ring_that_is_folded_at_the_antimeridian_is_burnt_there_and_nowhere_else",),
     ),
     Mutant(
+        "a shape that two boxes touch comes once",
+        "curation/read/shapes.py",
+        "np.array(sorted(first.values()), np.int64)",
+        "np.arange(len(rows))",
+        ("tests/read/test_shapes.py::test_a_shape_that_two_boxes_touch_comes_once_and_two_alike_twice[gpkg-False]",),
+    ),
+    Mutant(
         "invalid shapes are mended and counted",
         "curation/read/shapes.py",
         "    bad = ~shapely.is_valid(shapes)\n",
