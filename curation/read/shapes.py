@@ -85,7 +85,7 @@ class Shapes:
     """What tells the row of each from all others: its file, layer and row."""
 
     def taken(self, keep: NDArray[Any]) -> Shapes:
-        """Those of them that are chosen."""
+        """Those of them that are kept."""
         chosen = np.arange(len(self.geometry))[keep]
         columns = {name: [values[k] for k in chosen] for name, values in self.columns.items()}
         return Shapes(self.geometry[chosen], self.mended[chosen], columns, [self.rows[k] for k in chosen])
