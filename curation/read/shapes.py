@@ -86,9 +86,9 @@ class Shapes:
 
     def taken(self, keep: NDArray[Any]) -> Shapes:
         """Those of them that are kept."""
-        kept = np.arange(len(self.geometry))[keep]
-        columns = {name: [values[k] for k in kept] for name, values in self.columns.items()}
-        return Shapes(self.geometry[kept], self.mended[kept], columns, [self.rows[k] for k in kept])
+        chosen = np.arange(len(self.geometry))[keep]
+        columns = {name: [values[k] for k in chosen] for name, values in self.columns.items()}
+        return Shapes(self.geometry[chosen], self.mended[chosen], columns, [self.rows[k] for k in chosen])
 
 
 @dataclass(frozen=True, slots=True)
