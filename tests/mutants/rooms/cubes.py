@@ -44,7 +44,7 @@ ROWS = (
     Mutant(
         "a cube's places begin with those that it has",
         "curation/cubes/bound.py",
-        '["locations"] * (ledger.binding.get("locations") in stood)',
+        '["locations"] * (ledger.binding.get("locations") in located)',
         '["locations"]',
         ("tests/cubes/test_bound.py::test_places_that_stand_stay_and_what_takes_them_away_is_refused",),
     ),
