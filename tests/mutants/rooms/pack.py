@@ -11,6 +11,16 @@ ROWS = (
         ("tests/pack/test_terrain.py::test_what_has_no_height_changes_nothing_beside_it",),
     ),
     Mutant(
+        "a source that is ok is none of a patch that failed for another",
+        "curation/pack/labels/imported.py",
+        "if outcome.has(other) else ()",
+        "if other in outcome.sources else ()",
+        (
+            "tests/pack/labels/test_coverage.py::"
+            "test_a_patch_that_failed_has_no_labels_though_the_source_that_they_go_with_is_ok",
+        ),
+    ),
+    Mutant(
         "a release that comes out the same does not take the place of the one before",
         "curation/pack/release.py",
         "    if before == data:\n        return\n",
