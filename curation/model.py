@@ -29,7 +29,14 @@ Value = str | int | float | bool | dt.datetime | None
 
 
 def text_of(value: Any) -> str:
-    """A value of a column as text, as it is compared: whole numbers as such, whatever type a file gives them."""
+    """A value of a column as text, as it is compared: the same whatever type a file gives it.
+
+    Whole numbers as such; a day, or an instant at its beginning in UTC, as `2021-11-09`, other instants as `iso` has them
+    (of one without an offset UTC's).
+    """
+    if isinstance(value, dt.datetime):
+        time = (value if value.tzinfo else value.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+        return f"{time:%Y-%m-%d}" if time.time() == dt.time() else iso(time)
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 

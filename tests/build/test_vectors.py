@@ -14,6 +14,7 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 import shapely
@@ -25,7 +26,7 @@ from curation.build.picks.drawn_on import DrawnOn
 from curation.cubes import contents
 from curation.errors import ConfigError
 from curation.errors.codes import Code
-from curation.model import Location, Scene
+from curation.model import Location, Scene, text_of
 from curation.outcomes import Reject
 from curation.places import draw, grid
 from curation.read import burning, shapes
@@ -414,6 +415,23 @@ def test_a_monitoring_product_is_of_its_own_image(tmp_path, shared: Path):
     assert drawn(exact, new, on=exact.time) == ["b", "a"]
     made = dataclasses.replace(new, image="S1A_7", time=first.time + dt.timedelta(days=3))
     assert drawn(dataclasses.replace(old, image="S1A_7"), made, on=first.time, image="S1A_7") == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (562.0, "562"),
+        (562.5, "562.5"),
+        (dt.date(2021, 11, 9), "2021-11-09"),
+        (dt.datetime(2021, 11, 9), "2021-11-09"),
+        (dt.datetime(2021, 11, 9, tzinfo=dt.UTC), "2021-11-09"),
+        (dt.datetime(2021, 11, 9, 1, tzinfo=dt.timezone(dt.timedelta(hours=1))), "2021-11-09"),
+        (dt.datetime(2021, 11, 9, 5, 30), "2021-11-09T05:30:00Z"),
+        (pd.Timestamp("2021-11-09T05:30Z"), "2021-11-09T05:30:00Z"),
+    ],
+)
+def test_a_value_is_the_same_text_whatever_type_its_column_has(value: Any, text: str):
+    assert text_of(value) == text
 
 
 def test_an_event_is_told_by_a_number_whatever_type_its_column_has(tmp_path, shared: Path):

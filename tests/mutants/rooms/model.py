@@ -4,6 +4,13 @@ from tests.mutants.row import Mutant
 
 ROWS = (
     Mutant(
+        "a day is the same text whether a file has it as a day or as an instant",
+        "curation/model.py",
+        'return f"{time:%Y-%m-%d}" if time.time() == dt.time() else iso(time)',
+        "return iso(time)",
+        ("tests/build/test_vectors.py::test_a_value_is_the_same_text_whatever_type_its_column_has",),
+    ),
+    Mutant(
         "a whole number is the same text whatever type a column has",
         "curation/model.py",
         "str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)",
