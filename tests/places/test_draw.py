@@ -300,11 +300,11 @@ def whole(example: Dataset) -> tuple[Locations, int]:
     """All locations of the example, drawn once, and how many bytes their places took at most while they were drawn."""
     real, peaks = sampling.drawn, []
 
-    def measured(*args) -> Places:
+    def measured(*args, **how) -> Places:
         land._bits()
         tracemalloc.start()
         try:
-            return real(*args)
+            return real(*args, **how)
         finally:
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
