@@ -229,6 +229,7 @@ def found_in(data: bytes) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # some twenty commands, half of them with a cluster of their own
 @pytest.mark.parametrize(("scheduler", "where"), [("none", "folder"), ("local", "bucket")])
 def test_of_a_whole_job_nothing_secret_is_told_logged_or_written(
     world, tmp_path, monkeypatch, capfd, caplog, where, scheduler
