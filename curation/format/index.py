@@ -374,7 +374,8 @@ class Index(StrictObject, frozen=True):
         for name, bands in self.statistics.items():
             if name not in self.arrays:
                 raise DamageError(f"{where}: statistics.{name}: expected an array of the index; pack the dataset again")
-            check_aligned(f"{where}: arrays.{name}", self.arrays[name].bands, statistics=bands)
+            of_array = f"{where}: arrays.{name}"
+            check_aligned(of_array, self.arrays[name].bands, {"statistics": bands}, "pack the dataset again")
 
     def to_bytes(self) -> bytes:
         """The file's bytes: UTF-8, keys sorted, indent 1, one newline at the end."""

@@ -73,16 +73,16 @@ def test_planes_that_are_of_two_bands_or_of_none_are_refused(positions):
 )
 def test_what_goes_with_bands_is_one_for_each_or_refused_by_name(bands, lists, match):
     with pytest.raises(DamageError, match=match):
-        check_aligned("x", bands, **lists)
+        check_aligned("x", bands, lists)
 
 
 def test_what_is_one_for_each_band_passes():
-    check_aligned("x", ("a", "b"), mean=[1.0, 2.0], planes=2, statistics={"b": 0, "a": 0})
+    check_aligned("x", ("a", "b"), {"mean": [1.0, 2.0], "planes": 2, "statistics": {"b": 0, "a": 0}})
 
 
 def refused(bands, lists) -> str:
     try:
-        check_aligned("x", bands, **lists)
+        check_aligned("x", bands, lists)
     except DamageError as err:
         return str(err)
     return ""
