@@ -66,7 +66,8 @@ class BandEntry(StrictObject, frozen=True):
         """Raises ValueError where there is no such band."""
         centres = {"nm": (self.centre_nm, self.width_nm), "mhz": (self.centre_mhz, self.width_mhz)}
         for unit, (centre, width) in centres.items():
-            if (centre is None) != (width is None) or (centre is not None and not (centre > 0 and width and width > 0)):
+            is_possible = centre is None if width is None else centre is not None and centre > 0 and width > 0
+            if not is_possible:
                 raise ValueError(
                     f"centre_{unit}, width_{unit}: got {centre}, {width}, expected both above 0, or neither"
                 )

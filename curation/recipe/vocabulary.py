@@ -29,7 +29,7 @@ class Family(BandFacts):
     bands: dict[str, Member]
 
 
-class Vocabulary(StrictTable):
+class BandList(StrictTable):
     """The list."""
 
     sensors: dict[str, Family]
@@ -78,7 +78,7 @@ def vocabulary() -> Mapping[str, BandSpec]:
 
 @functools.lru_cache(maxsize=4)
 def _read(path: Path, _mtime_ns: int) -> Mapping[str, BandSpec]:
-    return read_toml(path, Vocabulary).bands
+    return read_toml(path, BandList).bands
 
 
 def named(value: Any) -> Any:

@@ -139,7 +139,7 @@ ROWS = (
     Mutant(
         "a centre goes with a width",
         "curation/format/bands.py",
-        "            if (centre is None) != (width is None) or (centre is not None and not (centre > 0 and width and width > 0)):\n",
+        "            if not is_possible:\n",
         "            if False:\n",
         ("tests/format/test_bands.py::test_a_band_that_there_cannot_be_is_not_written",),
     ),
@@ -170,6 +170,13 @@ ROWS = (
         "            if lacks or more:\n",
         "            if False:\n",
         ("tests/format/test_signature.py::test_statistics_of_other_bands_than_the_array_has_are_refused_by_name",),
+    ),
+    Mutant(
+        "no index is written that nobody would read",
+        "curation/format/index.py",
+        "        self._check(INDEX, len(self.members))\n",
+        "",
+        ("tests/format/test_signature.py::test_statistics_of_other_bands_are_not_even_written",),
     ),
     Mutant(
         "wavelengths go with the bands that are chosen",
