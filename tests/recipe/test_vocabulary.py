@@ -162,6 +162,15 @@ def test_a_band_that_is_not_listed_so_is_refused(value, match):
         named(value)
 
 
+def test_a_key_of_a_band_that_is_misspelt_is_told_with_what_is_meant(tmp_path):
+    text = (QUERIES / "s2l2a.toml").read_text()
+    assert text.count('B04 = "s2.b04"') == 1
+    own = 'B04 = { name = "my.b04", centre_nm = 650, widht_nm = 30 }'
+    (tmp_path / "s2l2a.toml").write_text(text.replace('B04 = "s2.b04"', own))
+    with pytest.raises(ConfigError, match=r"\[bands.B04\] widht_nm: no such key; did you mean width_nm\?"):
+        sourcefiles.read(tmp_path / "s2l2a.toml")
+
+
 def test_a_new_band_of_the_list_is_one_line_of_it(listed):
     listed("[sensors.s5p.bands]\n", "[sensors.s5p.bands]\nchocho = {}\n")
     band = vocabulary.vocabulary()["s5p.chocho"]
