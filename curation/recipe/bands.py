@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,11 @@ from curation.format.bands import BandEntry, Kind, ResponseEntry
 from curation.recipe.strict import StrictTable
 
 Above0 = Annotated[float, Field(gt=0)]
+CommonName = Literal[
+    "pan", "coastal", "blue", "green", "yellow", "red", "rededge", "nir", "nir08", "nir09", "cirrus", "swir16", "swir22",
+    "lwir", "lwir11", "lwir12",
+]  # fmt: skip
+"""Those of STAC's extension `eo` that all its versions have (https://github.com/stac-extensions/eo)."""
 NAME = r"^[a-z0-9_-]+(\.[a-z0-9_-]+)+$"
 """Of a band: the sensor's, or a product's of it, and the band's."""
 
@@ -35,7 +40,7 @@ class BandFacts(StrictTable):
     """Of a radar: sent, received."""
     native_m: Above0 | None = None
     """Side of a pixel as the sensor sees it, metres."""
-    common_name: str | None = None
+    common_name: CommonName | None = None
     """What STAC's extension `eo` calls it."""
     fomo: int | None = Field(default=None, ge=0, le=36)
     """Its number in FoMo's list of channels."""

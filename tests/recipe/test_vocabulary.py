@@ -122,6 +122,7 @@ def test_dofa_is_told_what_it_was_trained_with():
             'no2 = { of = "naip.red" }',
             "s5p.no2: of = 'naip.red': expected a band that is listed, and is of no",
         ),
+        ("no2 = {}", 'no2 = { common_name = "violet" }', "common_name = 'violet': Input should be 'pan', 'coastal'"),
         ("no2 = {}", "no2 = { colour = 1 }", "colour: no such key"),
         ("no2 = {}", "NO2 = {}", "s5p.NO2: .*match pattern"),
         (
