@@ -311,6 +311,27 @@ ROWS = (
         ("tests/pack/test_pack.py::test_centidb_keeps_nodata_and_writes_what_has_no_logarithm_as_the_floor",),
     ),
     Mutant(
+        "what an image lacks is nodata, and no power of 0",
+        "curation/read/reader.py",
+        "pixels[pixels == 0] = array.nodata",
+        "pixels[pixels == array.nodata] = 0",
+        ("tests/test_kuro_siwo_faults.py::test_where_an_image_lacks_a_pixel_another_stands_in_or_there_is_no_sample",),
+    ),
+    Mutant(
+        "tiles of one pixel grid are joined before they are warped, so that their seam does not show in slope",
+        "curation/read/warp.py",
+        "            if (at := _same_grid(other, crop)) is not None:\n",
+        "            if False and (at := _same_grid(other, crop)) is not None:\n",
+        ("tests/test_kuro_siwo_faults.py::test_a_seam_of_tiles_and_of_their_latitude_bands_does_not_show_in_slope",),
+    ),
+    Mutant(
+        "tiles of two latitude bands are interpolated up to their edges, so that their seam does not show in slope",
+        "curation/read/warp.py",
+        "        crop = _rimmed(crop, [other for other, _ in groups if other is not crop], array.nodata)\n",
+        "        _ = _rimmed(crop, [other for other, _ in groups if other is not crop], array.nodata)\n",
+        ("tests/test_kuro_siwo_faults.py::test_a_seam_of_tiles_and_of_their_latitude_bands_does_not_show_in_slope",),
+    ),
+    Mutant(
         "exact zeros of radar's borders are nodata",
         "curation/read/reader.py",
         "            if zero_is_nodata:\n",
