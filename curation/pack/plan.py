@@ -136,8 +136,8 @@ def plan(
         shards[split] = [mine[i : i + n] for i in range(0, len(mine), n)]
     shared = sharing.shared(uses[m.location.id] for m in whole)
     dropped.sort(key=lambda d: d.location.rank)
-    told = splits.without_samples(recipe, roots, {d.location.id: d.reason for d in dropped})
-    return Plan(shards, dropped, shared, dict(sides), columns, [*splits.unmatched(recipe, roots), *told])
+    without = splits.without_samples(recipe, roots, {d.location.id: d.reason for d in dropped})
+    return Plan(shards, dropped, shared, dict(sides), columns, [*splits.unmatched(recipe, roots), *without])
 
 
 @dataclass(frozen=True, slots=True)

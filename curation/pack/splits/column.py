@@ -77,5 +77,5 @@ class Column(Rule):
             if v not in there
         ]
         become = "train" if self.train is None else "used for neither"
-        told = [f"{unsaid} locations have nothing in column {self.column!r}: they are {become}"] if unsaid else []
-        return lines + told
+        empty = [f"{unsaid} locations have nothing in column {self.column!r}: they are {become}"] if unsaid else []
+        return lines + empty

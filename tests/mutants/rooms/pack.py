@@ -259,8 +259,8 @@ ROWS = (
     Mutant(
         "a flood without a sample is told by name",
         "curation/pack/plan.py",
-        "[*splits.unmatched(recipe, roots), *told]",
-        "[*splits.unmatched(recipe, roots), *told[:0]]",
+        "[*splits.unmatched(recipe, roots), *without]",
+        "[*splits.unmatched(recipe, roots), *without[:0]]",
         ("tests/test_kuro_siwo_faults.py::test_an_event_that_has_no_sample_is_told_by_name",),
     ),
     Mutant(
