@@ -65,6 +65,10 @@ class Floods(Curate):
         return self.root / "kuro-siwo"
 
 
+VOID = 327
+"""The square in whose middle the DEM has one pixel without data."""
+
+
 def power(image: str, band: int) -> NDArray[np.float32]:
     """A whole image: beside one another in no two rows or columns alike, and in no two images."""
     col, row = np.meshgrid(np.arange(SCENE_PX[0]), np.arange(SCENE_PX[1]))
@@ -188,7 +192,11 @@ def _dem(world: World, box: tuple[float, float, float, float]) -> None:
         place, height, width = tile(west, 44, 1 / 3600, box)
         pixels = heights(place, height, width, (12.0, 44.66))
         name = f"Copernicus_DSM_COG_10_N44_00_E{west:03d}_00_DEM"
-        href = world.raster(f"dem/{name}.tif", pixels, place, "EPSG:4326")
+        lon, lat = grid.transformer(EPSG, 4326).transform((VOID + 0.5) * SIDE, NORTH - SIDE / 2)
+        col, row = (int(v) for v in ~place * (lon, lat))
+        if 0 <= col < width:
+            pixels[row, col] = -32768
+        href = world.raster(f"dem/{name}.tif", pixels, place, "EPSG:4326", nodata=-32768)
         east, south = place.c + width * place.a, place.f + height * place.e
         when = dt.datetime(2021, 4, 22, tzinfo=dt.UTC)
         world.item("cop-dem-glo-30", name, when, shapely.box(place.c, south, east, place.f), {"data": href})

@@ -121,10 +121,16 @@ def test_where_an_image_lacks_a_pixel_another_stands_in_or_there_is_no_sample(ma
     assert all(band["min"] > 0 for name, its in stated.items() if name.startswith("s1") for band in its.values())
 
 
-def test_a_plane_has_one_slope_where_tiles_of_the_dem_meet(pixels):
+def test_a_plane_has_one_slope_where_tiles_of_the_dem_meet_and_beside_a_void_of_it(made, pixels):
     assert "far-2" in pixels  # which 12° east runs through
-    for arrays in pixels.values():
-        assert np.abs(arrays["slope"] - floods.RISE).max() < 1e-3
+    for name, arrays in pixels.items():
+        known = arrays["slope"] != -32768
+        assert known.all() == (SQUARES[name] != floods.VOID)
+        assert known.mean() > 0.998
+        assert np.abs(arrays["slope"][known] - floods.RISE).max() < 1e-3
+    stated = json.loads((made.folder / "shards/index.json").read_text())["statistics"]
+    assert stated["dem_10m"]["height"]["min"] > 2_000
+    assert abs(stated["slope"]["slope"]["max"] - floods.RISE) < 1e-3
 
 
 STEP = {0: 1.0, 44: 1.0, 45: 1.0, 49: 1.0, 50: 1.5, 59: 1.5, 60: 2.0, -1: 1.0}

@@ -182,7 +182,7 @@ def _column(
 
 
 def in_order(shown: Sequence[Panel]) -> list[Panel]:
-    """The pictures of a column, those that stand widest first; where none is big the small ones stand two beside each other."""
+    """The pictures of a column, the widest first; where none is big the small ones stand two beside each other."""
     if not any(p.width == "big" for p in shown):
         shown = [replace(p, width="half") if p.width == "third" else p for p in shown]
         return sorted(shown, key=lambda p: bool(p.scale))

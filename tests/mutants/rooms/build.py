@@ -6,6 +6,15 @@ WALK = "tests/build/test_walk.py"
 
 ROWS = (
     Mutant(
+        "heights have voids where they are not known",
+        "curation/build/kinds/elevation.py",
+        "    between_known: ClassVar[bool] = True\n",
+        "",
+        (
+            "tests/test_kuro_siwo_faults.py::test_a_plane_has_one_slope_where_tiles_of_the_dem_meet_and_beside_a_void_of_it",
+        ),
+    ),
+    Mutant(
         "no image lies a pixel beside the others",
         "curation/build/pixels.py",
         "            bands.append(pixels)\n",

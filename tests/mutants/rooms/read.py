@@ -318,6 +318,23 @@ ROWS = (
         ("tests/test_kuro_siwo_faults.py::test_where_an_image_lacks_a_pixel_another_stands_in_or_there_is_no_sample",),
     ),
     Mutant(
+        "beside a void no height is made of what is left",
+        "curation/read/warp.py",
+        "    if between_known and own.void is not None and",
+        "    if False and own.void is not None and",
+        (
+            "tests/read/test_reader.py::test_beside_a_void_heights_are_those_between_known_pixels_or_there_are_none",
+            "tests/test_kuro_siwo_faults.py::test_a_plane_has_one_slope_where_tiles_of_the_dem_meet_and_beside_a_void_of_it",
+        ),
+    ),
+    Mutant(
+        "voids of tiles that are joined stay voids",
+        "curation/read/warp.py",
+        "            void[row - top : row - top + h, col - left : col - left + w] |= crop.void\n",
+        "            pass\n",
+        ("tests/read/test_reader.py::test_beside_a_void_heights_are_those_between_known_pixels_or_there_are_none",),
+    ),
+    Mutant(
         "tiles of one pixel grid are joined before they are warped, so that their seam does not show in slope",
         "curation/read/warp.py",
         "            if (at := _same_grid(other, crop)) is not None:\n",
