@@ -1,19 +1,21 @@
-"""What a location says of itself decides: of these values it is val, of any other train. Pure."""
+"""What a location says of itself decides: of these values it is val, of those, or of any other, train. Pure."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from curation.errors import ConfigError
-from curation.pack.sides import Rule, buffered_sides
+from curation.pack.sides import BUFFER, Rule, buffered_sides
 from curation.places.locations import Locations
 from curation.recipe.schema import Recipe
+
+Value = str | int | bool
 
 
 class Column(Rule):
@@ -22,8 +24,16 @@ class Column(Rule):
     rule: Literal["column"] = "column"
     column: str = "region"
     """What is looked at: the region, or one of `[places] columns`."""
-    val: list[str | int | bool] = Field(min_length=1)
-    """Locations of these values are val, all others train."""
+    val: list[Value] = Field(min_length=1)
+    """Locations of these values are val."""
+    train: list[Value] | None = Field(default=None, min_length=1, exclude_if=lambda value: value is None)
+    """Those of these are train, and what has none of either is used for neither; all others are train where left out."""
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if both := [v for v in self.val if v in (self.train or [])]:
+            raise ValueError(f"{both[0]!r} is in 'val' and in 'train', expected in one of them")
+        return self
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -32,10 +42,15 @@ class Column(Rule):
 
     def sides(self, places: Locations, recipe: Recipe) -> NDArray[np.str_]:
         """As any rule's. Raises ConfigError where the values are none that the column can have."""
-        return buffered_sides(places, self._is_val(places), recipe)
+        is_val = self._is_of(places, "val", self.val)
+        out = buffered_sides(places, is_val, recipe)
+        if self.train is not None:
+            listed = (is_val | self._is_of(places, "train", self.train))[places.root_rows()]
+            out[~listed & (out != "")] = BUFFER
+        return out
 
-    def _is_val(self, places: Locations) -> NDArray[np.bool_]:
-        """Whether the column of each has one of the values; what has none is not."""
+    def _is_of(self, places: Locations, key: str, listed: list[Value]) -> NDArray[np.bool_]:
+        """Whether the column of each has one of the values; what has none has not."""
         if self.column not in places.table.schema.names:  # of no place
             return np.zeros(len(places.table), bool)
         column = places.table[self.column].combine_chunks()
@@ -44,18 +59,23 @@ class Column(Rule):
         try:
             if pa.types.is_timestamp(column.type):
                 raise ValueError("times have no values that could be listed")
-            values = pa.array(self.val, column.type)
+            values = pa.array(listed, column.type)
         except (pa.ArrowException, ValueError, TypeError) as err:
             raise ConfigError(
-                f"[split] val = {self.val}: column {self.column!r} is of {column.type}, which has no such values ({err})"
+                f"[split] {key} = {listed}: column {self.column!r} is of {column.type}, which has no such values ({err})"
             ) from err
         return np.asarray(pc.is_in(column, values), dtype=bool)
 
     def unmatched(self, places: Locations) -> list[str]:
-        """Values that no place has."""
-        there = set(places.table[self.column].to_pylist()) if self.column in places.table.schema.names else set()
-        return [
-            f"val: no location here has {v!r} in column {self.column!r}: it makes none val; a typo?"
-            for v in self.val
+        """Values that no place has, and how many places have none of them."""
+        values = places.table[self.column].to_pylist() if self.column in places.table.schema.names else []
+        there, unsaid = set(values), values.count(None)
+        named = [("val", v) for v in self.val] + [("train", v) for v in self.train or []]
+        lines = [
+            f"{key}: no location here has {v!r} in column {self.column!r}: it makes none {key}; a typo?"
+            for key, v in named
             if v not in there
         ]
+        become = "train" if self.train is None else "used for neither"
+        empty = [f"{unsaid} locations have nothing in column {self.column!r}: they are {become}"] if unsaid else []
+        return lines + empty

@@ -6,6 +6,22 @@ WALK = "tests/build/test_walk.py"
 
 ROWS = (
     Mutant(
+        "heights have voids where they are not known",
+        "curation/build/kinds/elevation.py",
+        "    between_known: ClassVar[bool] = True\n",
+        "",
+        (
+            "tests/test_kuro_siwo_faults.py::test_a_plane_has_one_slope_where_tiles_of_the_dem_meet_and_beside_a_void_of_it",
+        ),
+    ),
+    Mutant(
+        "no image lies a pixel beside the others",
+        "curation/build/pixels.py",
+        "            bands.append(pixels)\n",
+        '            bands.append(np.roll(pixels, 1, axis=1) if source.name == "s1pre1" else pixels)\n',
+        ("tests/test_kuro_siwo_faults.py::test_each_image_is_the_one_it_is_called_after_to_the_pixel",),
+    ),
+    Mutant(
         "a cube is bound to the shapes of its places",
         "curation/build/kinds/vectors.py",
         "(*its.of_place.values(), its.row, its.shape) if c",
@@ -138,7 +154,7 @@ ROWS = (
         "burning.burnt(ground, layers, array.nodata, array.dtype",
         "burning.burnt(ground, layers, 0, array.dtype",
         (
-            "tests/test_kuro_siwo.py::test_labels_are_nodata_outside_of_their_area_and_nowhere_inside_and_images_lack_nothing",
+            "tests/test_kuro_siwo_faults.py::test_labels_are_the_pixels_within_their_edges_and_nodata_outside_of_what_was_mapped",
         ),
     ),
     Mutant(

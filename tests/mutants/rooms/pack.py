@@ -271,6 +271,30 @@ ROWS = (
         ("tests/cubes/test_complete.py::test_a_recorded_child_is_of_the_cell_that_the_draw_says_and_of_its_side",),
     ),
     Mutant(
+        "a flood without a sample is told by name",
+        "curation/pack/plan.py",
+        "[*splits.unmatched(recipe, roots), *without]",
+        "[*splits.unmatched(recipe, roots), *without[:0]]",
+        ("tests/test_kuro_siwo_faults.py::test_an_event_that_has_no_sample_is_told_by_name",),
+    ),
+    Mutant(
+        "places that say nothing in the column of the split are told",
+        "curation/pack/splits/column.py",
+        'they are {become}"] if unsaid else []',
+        'they are {become}"] if False else []',
+        ("tests/pack/splits/test_column.py::test_what_says_nothing_is_told_and_is_of_neither_where_both_are_listed",),
+    ),
+    Mutant(
+        "where both sides are listed, what is on neither list is used for neither",
+        "curation/pack/splits/column.py",
+        '            out[~listed & (out != "")] = BUFFER\n',
+        "            _ = listed\n",
+        (
+            "tests/pack/splits/test_column.py::test_an_event_on_neither_list_is_used_for_neither_and_told_by_name",
+            "tests/pack/splits/test_column.py::test_what_says_nothing_is_told_and_is_of_neither_where_both_are_listed",
+        ),
+    ),
+    Mutant(
         "by a column, too, train keeps away from val",
         "curation/pack/sides.py",
         "    out[train[_near(lon[train], lat[train], lon[val], lat[val], apart)]] = BUFFER\n",
