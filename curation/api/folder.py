@@ -358,7 +358,7 @@ class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
         Raises:
             NoAccessError: what lets one in where a catalog's files lie is not set here.
         """
-        if self.scheduler not in ("local", "none"):
+        if self.scheduler not in cluster.HERE:
             return
         if missing := recipes.missing_access(self.dataset, every):
             lacking = "; ".join(f"catalog {label}: {', '.join(names)}" for label, names in missing.items())

@@ -83,4 +83,13 @@ ROWS = (
             "::test_a_catalog_that_is_asked_for_labels_is_opened_once_for_that_and_its_searches",
         ),
     ),
+    Mutant(
+        "who makes maps is looked for before anybody waits for it",
+        "curation/api/labelled.py",
+        "            way.check_there()\n",
+        "            pass\n",
+        (
+            "tests/pack/labels/test_earthengine.py::test_where_nobody_is_there_it_is_said_what_is_asked_and_it_ends_within_seconds_with_one_line",
+        ),
+    ),
 )
