@@ -92,4 +92,11 @@ ROWS = (
             "tests/pack/labels/test_earthengine.py::test_where_nobody_is_there_it_is_said_what_is_asked_and_it_ends_within_seconds_with_one_line",
         ),
     ),
+    Mutant(
+        "a server that ends before it answers is no traceback",
+        "curation/api/earth.py",
+        "        except embedded.ServerError as err:",
+        "        except ZeroDivisionError as err:",
+        ("tests/api/test_earth.py::test_a_server_that_ends_before_it_answers_is_told_as_any_other_error",),
+    ),
 )
