@@ -138,11 +138,4 @@ ROWS = (
         'if its.key and (wrong := ""):',
         ("tests/pack/labels/test_earthengine.py::test_a_map_that_is_damaged_is_named_by_verify",),
     ),
-    Mutant(
-        "what is no model of maps is no leftover",
-        "curation/store/paths.py",
-        ' and key.count("/") == 1',
-        "",
-        ("tests/verify/test_unreferred.py::test_a_model_that_maps_were_made_by_goes_and_the_maps_stay",),
-    ),
 )
