@@ -355,7 +355,7 @@ class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
         Raises:
             NoAccessError: what lets one in where a catalog's files lie is not set here.
         """
-        if self.scheduler not in cluster.HERE:
+        if self.scheduler not in cluster.LOCAL:
             return
         if missing := recipes.missing_access(self.dataset, every):
             lacking = "; ".join(f"catalog {label}: {', '.join(names)}" for label, names in missing.items())

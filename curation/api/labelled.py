@@ -184,7 +184,7 @@ def make_maps(
         return MapsResult(Counter(), (summary, *way.costs(plan)), "", "")
     outcomes = list(plan.known)
     if plan.jobs:
-        if work[0] in cluster.HERE:
+        if work[0] in cluster.LOCAL:
             way.check_there()
         if file:
             run.store.publish(paths.maps_model(way.key), file)

@@ -65,7 +65,7 @@ class LabelSteps(Steps):
             ConfigError: there is no account here, where it is this machine that asks; the extra `earthengine` is not
                 installed; or nothing is built.
         """
-        on_this_machine = not dry_run and self.scheduler in cluster.HERE
+        on_this_machine = not dry_run and self.scheduler in cluster.LOCAL
         way = labelled.by_earthengine(self.dataset, project, endpoint, on_this_machine=on_this_machine)
         return self._labels_made(way, region, b"", dry_run, check)
 

@@ -50,7 +50,7 @@ CONFIG = {
 LOST = (ClosedClientError, FutureCancelledError, SchedulerLostError)
 """What is raised when a scheduler is gone."""
 
-HERE = ("local", "none")
+LOCAL = ("local", "none")
 """Schedulers whose workers are on this machine: what it cannot reach, they cannot."""
 
 ANSWER_S = 20
