@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -122,6 +122,11 @@ class Season(ABC):
     def window(self, location: Location) -> Window | None:
         """The season at a location; None where the location has no date for it to lie around."""
 
+    @property
+    @abstractmethod
+    def anchored(self) -> Hashable:
+        """What its anchors follow from: alike of seasons whose anchors are the same everywhere."""
+
     @abstractmethod
     def widened(self, margin: dt.timedelta) -> Season:
         """The same season with so much more each way, wherever it is."""
@@ -138,6 +143,11 @@ class FixedSeason(Season):
     def window(self, location: Location) -> Window:
         """The one that all have."""
         return self.always
+
+    @property
+    def anchored(self) -> Hashable:
+        """The instant."""
+        return self.always.anchor
 
     def widened(self, margin: dt.timedelta) -> FixedSeason:
         """With another window for all."""
@@ -157,6 +167,12 @@ class DatedSeason(Season):
     """The day that scenes should lie near to, by its beginning; the middle of the window where None."""
     margin: dt.timedelta = dt.timedelta()
     """How much more each way."""
+
+    @property
+    def anchored(self) -> Hashable:
+        """The column, and days from its date."""
+        middle = (self.first_day + self.last_day + 1) / 2
+        return self.column, float(middle if self.anchor_day is None else self.anchor_day)
 
     def window(self, location: Location) -> Window | None:
         """Around the location's date."""

@@ -1,7 +1,9 @@
 """One real site: 118 Sentinel-2 dates with real cloud, 159 of Sentinel-1. Pixels are compared one by one."""
 
+import gc
 import json
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,11 @@ import rasterio
 import xarray as xr
 
 from curation.cli import main
+from curation.read import reader
 from curation.store.ledger import Ledger
 from curation.store.objects import Store
 from curation.stream.open import open_shards
+from tests.benchmarks import series as tiled_series
 
 RECIPE = Path(__file__).parent / "belgium" / "recipe.toml"
 SEASONS = ("autumn", "winter", "spring", "summer")
@@ -197,6 +201,48 @@ def test_a_series_is_all_dates_pixel_for_pixel_in_cube_and_batch(items, shared: 
     assert sample["s2l2a_time"][0].tolist() == [*times.astype("datetime64[s]").astype(int).tolist(), *[-1] * 12]
     clear = [np.isin(source(shared, i, "SCL"), CLEAR).mean() for i in dates]
     np.testing.assert_allclose(cube.s2l2a_clear_fraction.values[:118], clear, atol=1e-7)
+
+
+def traced_peak(folder: Path, catalog: Path) -> int:
+    """Highest bytes that this process had allocated at a time while it built a patch of all dates of a catalog."""
+    folder.mkdir()
+    recipe = tiled_series.RECIPE.replace("size_m = 2560", f"size_m = {10 * SERIES_PX}")
+    (folder / "recipe.toml").write_text(recipe)
+    (folder / "places.csv").write_text("x0_m,y0_m,epsg\n501360,5629680,32631\n")
+    flags = ["--dataset", str(folder / "recipe.toml"), "--root", str(folder), "--scheduler", "none"]
+    gc.collect()
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    assert main.main([*flags, "--catalog", str(catalog)]) == 0
+    return tracemalloc.get_traced_memory()[1] - before
+
+
+SERIES_PX = 120
+"""Of a patch; its images have 128."""
+
+
+@pytest.mark.slow
+def test_a_date_more_takes_no_more_of_a_worker_than_its_packed_pixels(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # What a reader keeps for the patches beside is full with the fewer dates, too.
+    monkeypatch.setattr(reader, "MOST_OPEN", 11)
+    monkeypatch.setattr(reader, "DECODED_BYTES", 2**20)
+    archive, dates = shared / "data" / "real-archive-belgium", (8, 32)
+    few, many = (tiled_series.tiled(archive, tmp_path / f"archive-{n}", n, times=2) for n in dates)
+    traced_peak(tmp_path / "first", few)  # what is loaded and remembered once
+    tracemalloc.start(1)
+    try:
+        peaks = traced_peak(tmp_path / "few", few), traced_peak(tmp_path / "many", many)
+    finally:
+        tracemalloc.stop()
+    cube = tmp_path / "many/series/cubes"
+    packed = sum(f.stat().st_size for f in cube.rglob("*/c/*/**/*") if f.is_file()) / dates[1]
+    decoded = 4 * SERIES_PX**2 * 2 + 6 * (SERIES_PX // 2) ** 2 * 2 + (SERIES_PX // 2) ** 2
+    # Once as chunks and once as the objects that are published, and what its item says.
+    most = 2 * packed + 32 * 2**10
+    assert most < decoded
+    assert (peaks[1] - peaks[0]) / (dates[1] - dates[0]) < most
 
 
 @pytest.mark.slow

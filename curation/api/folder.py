@@ -12,7 +12,7 @@ from pathlib import Path
 import xarray as xr
 
 from curation import pipeline
-from curation.api import calibrated, labelled
+from curation.api import calibrated, earth, labelled
 from curation.api.exported import ExportSteps
 from curation.api.labelsteps import LabelSteps
 from curation.api.mended import MendSteps
@@ -28,7 +28,7 @@ from curation.api.results import (
 )
 from curation.api.steps import naming, path_of
 from curation.cubes import open_cube, open_patch, selection
-from curation.errors import NoAccessError, extras
+from curation.errors import NoAccessError
 from curation.pack import annotate
 from curation.pack import split as splits
 from curation.pack.labels import foreseen
@@ -39,7 +39,7 @@ from curation.places.regions import ALL, Region
 from curation.recipe import catalogs as recipes
 from curation.recipe.catalogs import EMBEDDED, Catalog, Catalogs
 from curation.recipe.dataset import Dataset, load_dataset
-from curation.store import full, paths
+from curation.store import paths
 from curation.store.objects import Store
 from curation.verify import verify
 from curation.work import cluster, telling
@@ -343,12 +343,9 @@ class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
         if EMBEDDED not in recipes.named(self.dataset, self.catalog, self.catalogs).values():
             yield self._catalogs(None)
             return
-        extras.check("earth", f"catalog {EMBEDDED}")
-        from curation import embedded  # not where another catalog is asked
-
         with contextlib.ExitStack() as stack:
-            with Doing("embedded Earth: starting its server", often_short=True), full.temporary():
-                url = stack.enter_context(embedded.serve())
+            with Doing("embedded Earth: starting its server", often_short=True):
+                url = stack.enter_context(earth.served())
             log.info("embedded Earth: %s", url)
             yield self._catalogs(url)
 
@@ -358,7 +355,7 @@ class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
         Raises:
             NoAccessError: what lets one in where a catalog's files lie is not set here.
         """
-        if self.scheduler not in ("local", "none"):
+        if self.scheduler not in cluster.LOCAL:
             return
         if missing := recipes.missing_access(self.dataset, every):
             lacking = "; ".join(f"catalog {label}: {', '.join(names)}" for label, names in missing.items())

@@ -171,7 +171,7 @@ def make_maps(
         dry: only say what would be done.
 
     Raises:
-        ConfigError: nothing is built there.
+        ConfigError: nothing is built there; or who makes them cannot be reached from this machine, where its workers are.
         CurationError: everything fails.
     """
     plan = made.planned(run, asked, way, importing.source_of_images(run.dataset, way.title))
@@ -184,6 +184,8 @@ def make_maps(
         return MapsResult(Counter(), (summary, *way.costs(plan)), "", "")
     outcomes = list(plan.known)
     if plan.jobs:
+        if work[0] in cluster.LOCAL:
+            way.check_there()
         if file:
             run.store.publish(paths.maps_model(way.key), file)
         with cluster.connect(*work, run.store) as client:

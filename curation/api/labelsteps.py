@@ -12,7 +12,7 @@ from curation.pack.labels.earthengine import ENDPOINT as ENDPOINT
 from curation.pack.labels.making import Way
 from curation.places.regions import ALL
 from curation.store import paths
-from curation.work import telling
+from curation.work import cluster, telling
 from curation.work.run import Run
 
 
@@ -65,7 +65,7 @@ class LabelSteps(Steps):
             ConfigError: there is no account here, where it is this machine that asks; the extra `earthengine` is not
                 installed; or nothing is built.
         """
-        on_this_machine = not dry_run and self.scheduler in ("local", "none")
+        on_this_machine = not dry_run and self.scheduler in cluster.LOCAL
         way = labelled.by_earthengine(self.dataset, project, endpoint, on_this_machine=on_this_machine)
         return self._labels_made(way, region, b"", dry_run, check)
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from curation import pipeline
+from curation.api import earth
 from curation.api.results import CheckResult
-from curation.errors import ConfigError, extras
+from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
 from curation.recipe import catalogs, sourcefiles
 from curation.recipe.catalogs import EMBEDDED, Catalog
 from curation.recipe.sources import SourceSpec
-from curation.store import full
 from curation.work import telling
 
 
@@ -71,10 +71,5 @@ def _served(spec: SourceSpec, text: str) -> Iterator[Catalog]:
         is_its_own = spec.kind.holds_shapes and Path(text).is_dir()
         yield catalogs.of_files(spec, text) if is_its_own else catalogs.resolve(text)
         return
-    extras.check("earth", f"catalog {EMBEDDED}")
-    from curation import embedded  # not where another catalog is asked
-
-    with contextlib.ExitStack() as stack:
-        with full.temporary():
-            url = stack.enter_context(embedded.serve())
+    with earth.served() as url:
         yield catalogs.resolve(text, url)

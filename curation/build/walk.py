@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from pydantic import Field
@@ -92,12 +92,18 @@ class InTime(OneScene):
 
     nth: int = Field(default=1, ge=1, le=100, exclude_if=lambda value: value == 1)
     """Which of those that are good enough, counted from the anchor: 2 is the next one after the first, of another
-    acquisition, so that it is never the scene that another use of the source, without the key, takes."""
+    acquisition, so that it is never the scene that another use of the source, without the key, takes: a recipe where it
+    might be, since that one asks for more, is refused (`recipe/counting.py`)."""
 
     @property
     def counted(self) -> int:
         """As the recipe says."""
         return self.nth
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """All its keys but that."""
+        return self.model_dump(exclude={"nth"})
 
 
 def facts_of_mask(source: SourceSpec) -> list[Fact]:

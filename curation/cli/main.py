@@ -51,10 +51,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         except OSError as err:
             if err.filename is not None or err.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO):
                 raise
-            _forget_output()
-            print(f"curate: standard output: {os.strerror(err.errno)}", file=sys.stderr)
+            where = _NAMELESS
+            if _holds_output():
+                where = "standard output"
+                _forget_output()
+            print(f"curate: {where}: {os.strerror(err.errno)}", file=sys.stderr)
             return FAILED
     return code
+
+
+_NAMELESS = "standard output, or a file or connection that the system does not name"
+
+
+def _holds_output() -> bool:
+    """Whether standard output has not taken what was written to it: what failed otherwise is not to be blamed on it."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        return True
+    return False
 
 
 def _forget_output() -> None:

@@ -116,9 +116,9 @@ def _instead(cube: Cube, stated: Mapping[str, Any]) -> str:
     if new := sorted(own.keys() - _sources(stated)):
         own_seasons = f"give it to new seasons alone ([sources.{new[0]}] seasons), or " * (cube.season != STATIC)
         return (
-            f". A source can be added to a cube where nothing else of it changes, its places' dates "
-            f"among that: undo the rest; or leave {', '.join(new)} out; or {own_seasons}{paths.again(cube.prefix)}; other "
-            "seasons stand"
+            ". A source can be added to a cube where nothing else of it changes, its places' dates and other columns that "
+            f"decide pixels among that: undo the rest; or leave {', '.join(new)} out; or {own_seasons}"
+            f"{paths.again(cube.prefix)}; other seasons stand"
         )
     directed = [n for n, spec in own.items() if spec.pick.one_way]
     added = cube.dataset.recipe.seasons.keys() - before.get("seasons", {}).keys()

@@ -19,6 +19,10 @@ STOP_S = 5
 """How long a server is given to end."""
 
 
+class ServerError(RuntimeError):
+    """A server that ended before it answered."""
+
+
 @contextlib.contextmanager
 def serve(cache: Path | None = None, port: int = 0, log: Path | None = None) -> Iterator[str]:
     """The URL of the embedded Earth's STAC API, served by a process of its own for as long as the context lasts.
@@ -29,7 +33,7 @@ def serve(cache: Path | None = None, port: int = 0, log: Path | None = None) -> 
         log: file to append one JSON line per request of an archive file to.
 
     Raises:
-        RuntimeError: the server ended before it answered; what it wrote to standard error is in the message.
+        ServerError: the server ended before it answered: its last line of standard error says why, all of it is a note.
     """
     command = [sys.executable, "-m", "curation.embedded", "--until-eof", "--port", str(port)]
     command += ["--cache", str(cache)] if cache else []
@@ -50,9 +54,13 @@ def serve(cache: Path | None = None, port: int = 0, log: Path | None = None) -> 
                 process.wait()
                 errors.seek(0)
                 said = errors.read().decode(errors="replace").strip()
-                raise RuntimeError(
-                    f"embedded Earth: the server ended with {process.returncode} before it answered:\n{said}"
+                why = said.splitlines()[-1] if said else "it said nothing"
+                ended = ServerError(
+                    f"embedded Earth: the server ended with {process.returncode} before it answered: {why}"
                 )
+                if said:
+                    ended.add_note(said)
+                raise ended
             yield json.loads(line)["url"]
         finally:
             process.stdin.close()  # its sign to end

@@ -16,6 +16,7 @@ from curation.recipe import annotations as recipe_annotations
 from curation.recipe import atlas, digests, exclude, files, sourcefiles, steps
 from curation.recipe.annotations import Annotation
 from curation.recipe.bounds import LEAST_PX
+from curation.recipe.counting import check_counted
 from curation.recipe.derived import Derived, resolved
 from curation.recipe.digests import digest
 from curation.recipe.footprint import divides, nearest_sizes
@@ -74,6 +75,7 @@ class Dataset:
             return
         for name, spec in self.specs.items():
             check_followed(spec, self.specs, f"{path}: [sources.{name}]", level)
+        check_counted(self)
         for key, source in (("annual", recipe.labels.annual), ("seasonal", recipe.labels.seasonal)):
             want = STATIC if key == "annual" else "seasonal"
             if source and (not self.specs[source].kind.legend or self.specs[source].timeless != (want == STATIC)):

@@ -167,6 +167,11 @@ class Pick(StrictTable, ABC):
         return 1
 
     @property
+    def conditions(self) -> dict[str, Any]:
+        """What it asks of a scene, by key; what is left out asks nothing."""
+        return self.model_dump()
+
+    @property
     def wants_clear(self) -> bool:
         """Whether scenes cloudier than the recipe's `max_scene_cloud_pct` are not even looked at."""
         return False

@@ -1,4 +1,4 @@
-"""How a catalog is reached: what it is asked with, over what it is trusted, and how soon it is told that nobody is there."""
+"""How a catalog is reached: what it is asked with, whom that trusts, and how soon it is told that nobody is there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from curation.recipe.catalogs import Catalog
 from curation.store import trust
 
 REACH_S = 5.0
-"""Within so much a name is looked up, and a connection is made, before a catalog is asked for the first time."""
+"""Within so much a name is looked up, and a connection is made, before a service is asked for the first time."""
 
 PACKINGS = ("gzip", "deflate")
 """How an answer may be packed: of others (Brotli, Zstandard) older versions of urllib3 unpack a piece to any size."""
@@ -139,12 +139,22 @@ class _Adapter(HTTPAdapter):
 
 
 def check_reached(catalog: Catalog) -> None:
-    """Passes where a connection to a catalog's host, or to the proxy before it, can be made: tells at once where not.
+    """Passes where a catalog's host, or the proxy before it, takes a connection. Raises as `check_there` does."""
+    check_there(catalog.location, f"catalog {catalog.label}", "does not answer as a STAC API")
+
+
+def check_there(url: str, what: str, fault: str = "does not answer") -> None:
+    """Passes where a connection to a URL's host, or to the proxy before it, can be made: tells at once where not.
+
+    Args:
+        url: that is to be asked.
+        what: it is, for errors.
+        fault: what is to be said of it where nobody is there.
 
     Raises:
         ConfigError: there is no such host, or it takes no connection.
     """
-    parts = urlsplit(catalog.location)
+    parts = urlsplit(url)
     scheme, host = parts.scheme.lower(), parts.hostname or ""
     proxies = {} if urllib.request.proxy_bypass(host) else urllib.request.getproxies()
     proxy = proxies.get(scheme) or proxies.get("all")
@@ -153,7 +163,7 @@ def check_reached(catalog: Catalog) -> None:
         if parts.scheme.startswith("socks"):
             return
     through = f" through the proxy {printable(proxy)}" if proxy else ""
-    where = f"catalog {catalog.label}{through}"
+    where = f"{what}{through}"
     try:
         address = (parts.hostname or "", parts.port or _PORTS[parts.scheme.lower()])
     except (ValueError, KeyError) as err:
@@ -171,7 +181,7 @@ def check_reached(catalog: Catalog) -> None:
         if scheme == "https":
             trust.context()  # what is wrong with that is told by itself
         return
-    raise ConfigError(f"{where}: does not answer as a STAC API ({said}); check the address and the network")
+    raise ConfigError(f"{where}: {fault} ({said}); check the address and the network")
 
 
 def _within(seconds: float, address: tuple[str, int]) -> None:

@@ -174,6 +174,11 @@ def maps_model(way: str) -> str:
     return f"{MAPS}/{way}.model"
 
 
+def is_maps_model(key: str) -> bool:
+    """Whether a key is such a model's."""
+    return key.startswith(f"{MAPS}/") and key.endswith(".model") and key.count("/") == 1
+
+
 def model(sha256: str) -> str:
     """A model that says masks."""
     return f"{MODELS}/{sha256}"

@@ -321,6 +321,7 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
     def _begun(self) -> tuple[Rank, int, int, int]:
         """(rank, epoch, position at which it begins, steps to leave out) of an iteration that begins now."""
         info, rank = torch.utils.data.get_worker_info(), self._ranks.now()
+        self._ranks.tell_stray()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         batch = self.batch_size or 1
         return (rank, *self._progress.begin(worker, workers, ranks=rank.world_size, batch=batch))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import sys
@@ -11,6 +12,8 @@ import torch.distributed
 import torch.utils.data
 
 from curation.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 _SHARDERS = {
     "IterableDatasetShard": "gives each process a part of what it iterates",
@@ -56,10 +59,12 @@ class Ranks:
             raise ConfigError(f"rank = {rank}: expected 0 ≤ rank < world_size = {world_size}")
         self._argument = _Claim("given", rank, world_size)
         self._handed_over: tuple[int, Rank | str] | None = None
+        self._is_told = False
 
     def __getstate__(self) -> dict[str, Any]:
         """A worker that shares no memory knows of no process group: it is told when it is made."""
         try:
+            self.tell_stray()
             found: Rank | str = self.now()
         except ConfigError as err:  # for who needs it there
             found = str(err)
@@ -79,9 +84,7 @@ class Ranks:
                     raise ConfigError(found)
                 return found
         # A forked worker has its parent's memory, and so what torch.distributed said there.
-        claims = [self._argument, _environment()]
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            claims.append(_Claim("torch.distributed", torch.distributed.get_rank(), torch.distributed.get_world_size()))
+        claims = [self._argument, _environment(), *_of_group()]
         claims = [t for t in claims if t.rank is not None or t.world_size is not None]
         ranks = {t.rank for t in claims if t.rank is not None}
         sizes = {t.world_size for t in claims if t.world_size is not None}
@@ -97,6 +100,31 @@ class Ranks:
                 "after init_process_group, start with torchrun, or give rank and world_size"
             )
         return Rank(rank, size)
+
+    def tell_stray(self) -> None:
+        """Says once that nothing but the environment makes this process, which iterates, one of several.
+
+        So it is with torchrun, too, where the process group is made later or never; but also in a shell whose variables are
+        left from another job, and then most samples would be missed in silence.
+        """
+        info = torch.utils.data.get_worker_info()
+        if self._is_told or (info is not None and (info.id > 0 or self._handed_over is not None)):
+            return
+        size = _environment().world_size
+        if size is not None and size > 1 and self._argument.rank is None and not _of_group():
+            self._is_told = True
+            log.warning(
+                "%s by the environment alone, while torch.distributed is not initialised: this process is given its share "
+                "of the samples and no more; unset RANK and WORLD_SIZE where they are left from another job",
+                _environment(),
+            )
+
+
+def _of_group() -> list[_Claim]:
+    """What torch.distributed says, where it is initialised."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return []
+    return [_Claim("torch.distributed", torch.distributed.get_rank(), torch.distributed.get_world_size())]
 
 
 def _environment() -> _Claim:

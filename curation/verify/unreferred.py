@@ -113,12 +113,16 @@ def _searches(dataset: Dataset, store: Store) -> Iterator[Unreferred]:
 
 
 def _models(dataset: Dataset, store: Store) -> Iterator[Unreferred]:
-    """Models that say no mask of the recipe's."""
+    """Models that say no mask of the recipe's, and those that lie there for workers that made maps of labels by them."""
     specs = [s for level in dataset.levels for s in level.specs.values() if isinstance(s, MaskedSource)]
     named = {paths.model(s.by_model.sha256) for s in specs}
     for stat in store.list(paths.MODELS):
         if stat.key not in named:
             yield Unreferred("model", stat.key, "no mask of the recipe is said by it", (stat.key,), stat.size)
+    for stat in store.list(paths.MAPS):
+        if paths.is_maps_model(stat.key):
+            why = "its maps are made, and who makes more brings it along"
+            yield Unreferred("model", stat.key, why, (stat.key,), stat.size)
 
 
 def _cubes(dataset: Dataset, store: Store) -> Iterator[Unreferred]:

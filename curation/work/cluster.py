@@ -50,6 +50,9 @@ CONFIG = {
 LOST = (ClosedClientError, FutureCancelledError, SchedulerLostError)
 """What is raised when a scheduler is gone."""
 
+LOCAL = ("local", "none")
+"""Schedulers whose workers are on this machine: what it cannot reach, they cannot."""
+
 ANSWER_S = 20
 """How long a scheduler is given to answer."""
 

@@ -326,6 +326,48 @@ def test_a_source_that_fails_or_is_stopped_while_it_is_added_leaves_what_stands(
     assert outcomes(small) == outcomes(at_once)
 
 
+@pytest.mark.slow
+def test_a_slab_that_fails_as_a_whole_while_it_is_given_a_source_keeps_what_stands(
+    small: Curate,
+    bands_read: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+):
+    placed(small, slice(0, 4))  # of which the last is refused
+    whole = lacking(small, *LATER[:2])
+    assert small() == 0
+    standing, before = outcomes(small), objects(small, "cubes")
+    ok = {i for (s, i), o in standing.items() if s == "summer" and o.status is Status.OK}
+    assert 0 < len(ok) < 4
+    small.world.recipe.write_text(whole)
+
+    def lost(job: object) -> NoReturn:
+        raise RuntimeError("its worker was lost")
+
+    with monkeypatch.context() as only_now:
+        only_now.setattr(pipeline, "build_slab", lost)
+        assert small() == 1
+    found = outcomes(small)
+    assert {o.label for o in found.values()} == {"failed RuntimeError:slab"}
+    for key, its in standing.items():  # no pixel is lost, and none is of the source that nobody has read
+        assert (found[key].chunks, found[key].facts) == (its.chunks, its.facts if its.chunks else "")
+    slabs = {k: v for k, v in before.items() if "/c/" in k}
+    assert {k: v for k, v in objects(small, "cubes").items() if k in slabs} == slabs
+    capsys.readouterr()
+    assert small("verify") == 0
+    with pytest.raises(ConfigError, match="has no pixels: it is failed"):
+        open_patch.open_patch(small.folder, f"europe/summer/{min(ok)}")
+    assert small("report") == 0
+    bands_read.clear()
+    assert small() == 0
+    assert ok.isdisjoint(bands_read)
+    assert small("verify") == 0
+    at_once = Curate(small.world, tmp_path / "at once")
+    assert at_once() == 0
+    assert outcomes(small) == outcomes(at_once)
+
+
 def test_stopped_before_any_of_a_source_is_recorded_a_cube_may_stay_without_it(
     small: Curate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

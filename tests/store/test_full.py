@@ -21,6 +21,7 @@ import pytest
 import rasterio
 
 from curation import pipeline
+from curation.api.folder import DatasetFolder
 from curation.build import slab
 from curation.cli import main
 from curation.errors import CurationError, PassingError, StorageError
@@ -299,6 +300,18 @@ def test_standard_output_that_is_full_is_told(world: World, tmp_path: Path):
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1] == "curate: standard output: No space left on device"
     assert "Exception" not in ended.stderr
+
+
+def test_what_failed_elsewhere_is_not_blamed_on_standard_output(world: World, tmp_path: Path, monkeypatch, capsys):
+    def fails(*args: object, **how: object) -> None:
+        with open("/dev/full", "wb", buffering=0) as full:  # noqa: PTH123 - a device
+            full.write(b"x")  # which the system gives no name with
+
+    monkeypatch.setattr(DatasetFolder, "locate", fails)
+    assert Curate(world, tmp_path)("locate") == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    what = "standard output, or a file or connection that the system does not name"
+    assert said == f"curate: {what}: No space left on device"
 
 
 # ---- object stores ---------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Which rank a process is, asked when it iterates; and who deals samples to ranks a second time is refused."""
 
+import logging
 import multiprocessing
 import os
 import pickle
@@ -67,6 +68,32 @@ def test_rank_and_world_size_come_from_the_environment_of_torchrun(packed, monke
     torchrun(monkeypatch, 1, 2)
     assert (dataset.rank, dataset.world_size) == (1, 2)
     assert keys(dataset) == SECOND
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_that_the_environment_alone_makes_it_a_rank_is_told_once_by_who_iterates(packed, monkeypatch, capfd, workers):
+    logging.getLogger("curation.stream.ranks").addHandler(handler := logging.StreamHandler())
+    torchrun(monkeypatch, 1, 2)
+    dataset = opened(packed)
+    loader = DataLoader(
+        dataset, batch_size=None, num_workers=workers, multiprocessing_context="fork" if workers else None
+    )
+    assert (dataset.rank, len(dataset)) == (1, 7)
+    assert "environment alone" not in capfd.readouterr().err  # the process group may be yet to come
+    try:
+        assert keys(loader) == SECOND
+    finally:
+        logging.getLogger("curation.stream.ranks").removeHandler(handler)
+    (line,) = [x for x in capfd.readouterr().err.splitlines() if "environment alone" in x]
+    assert line.startswith("RANK, WORLD_SIZE rank 1 of 2 by the environment alone, while torch.distributed is not init")
+
+
+def test_nothing_is_told_of_a_rank_that_is_given_or_of_a_process_group(packed, group, monkeypatch, caplog):
+    torchrun(monkeypatch, 1, 2)
+    assert keys(opened(packed, **GIVEN)) == SECOND
+    group()
+    assert keys(opened(packed)) == SECOND
+    assert not caplog.records
 
 
 @pytest.mark.slow

@@ -29,6 +29,17 @@ def test_a_whole_dataset_has_nothing_such(mine: Curate, capsys: pytest.CaptureFi
     assert files(mine) == before
 
 
+def test_a_model_that_maps_were_made_by_goes_and_the_maps_stay(mine: Curate, capsys: pytest.CaptureFixture[str]):
+    before = files(mine)
+    (mine.folder / "maps" / "model-0f" / "summer").mkdir(parents=True)
+    (mine.folder / "maps" / "model-0f.model").write_bytes(b"a model")
+    for own in ("model-0f/summer/a.tif", "model-0f/notes.model"):
+        (mine.folder / "maps" / own).write_bytes(b"a map")
+    assert mine("gc", "--delete") == 0
+    assert "model maps/model-0f.model: 1 object" in capsys.readouterr().out
+    assert files(mine).keys() - before.keys() == {"maps/model-0f/summer/a.tif", "maps/model-0f/notes.model"}
+
+
 @pytest.mark.slow
 def test_what_nothing_refers_to_is_listed_and_goes_when_asked_for(mine: Curate, capsys: pytest.CaptureFixture[str]):
     whole = files(mine)

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -14,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from curation.cli import main
 from curation.work import stopping
 from curation.work.stopping import Stopped
+from tests.pack.labels.files import label_file
 from tests.processes import started, stopped
 from tests.properties import fast
 from tests.run import Curate, scheduler_by_hand
@@ -97,6 +100,67 @@ def test_sigterm_ends_pack_and_the_same_command_goes_on(built: Curate, tmp_path:
     assert lines[-1] == "curate: stopped; the same command goes on from here\n"
     assert run("pack") == 0
     assert run.hashes() == built.hashes()
+
+
+HELD = """
+import sys, time
+from curation.__main__ import main
+from curation.store.objects import Store
+from curation.verify import cubes
+def held(work, number, calls=[]):
+    def slowly(*args, **how):
+        calls.append(work)
+        if calls.count(work) == number:
+            print("at work", file=sys.stderr, flush=True)
+            time.sleep(2)
+        return work(*args, **how)
+    return slowly
+if __name__ == "__main__":
+    number = int(sys.argv.pop(1))
+    if sys.argv[1] == "verify":
+        cubes._slab = held(cubes._slab, number)
+    else:
+        Store.publish = held(Store.publish, number)
+    sys.exit(main())
+"""
+"""The command, held up where it publishes the n-th object, or verifies the n-th slab."""
+
+MIDWAY = {
+    "export": (4, ["--format", "npz", "--season", "summer", "--scheduler", "none"]),
+    "labels": (2, ["import"]),  # between the table and the record that makes it count
+    "verify": (2, []),
+    "report": (1, []),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", MIDWAY)
+def test_sigterm_ends_every_other_step_as_it_ends_a_build_and_the_same_command_goes_on(
+    built: Curate, tmp_path: Path, verb: str
+):
+    number, flags = MIDWAY[verb]
+    script, (run, whole) = tmp_path / "held.py", (built.copy(tmp_path / name) for name in ("stopped", "whole"))
+    script.write_text(HELD)
+    (tmp_path / "labels.json").write_text(json.dumps(label_file(built.folder / "shards")))
+
+    def words(its: Curate) -> list[str]:
+        where = ["--dataset", str(its.world.recipe), "--root", str(its.root)]
+        more = {"labels": [str(tmp_path / "labels.json")], "export": ["--to", str(its.root / "exported")]}
+        return [verb, *flags, *more.get(verb, []), *where]
+
+    command = [sys.executable, str(script), str(number), *words(run)]
+    code, lines = stopped(command, "at work", [signal.SIGTERM], group=True)
+    assert code == 143, "".join(lines)
+    assert lines[-1] == "curate: stopped; the same command goes on from here\n"
+    assert not [p for p in run.root.rglob("*") if p.suffix == ".part"]
+    assert main.main(words(run)) == main.main(words(whole)) == 0
+    assert _files(run) == _files(whole)
+
+
+def _files(its: Curate) -> dict[str, bytes]:
+    """What is below a root; of the page of a report, which tells when it was made, that it is there."""
+    found = {p.relative_to(its.root): p for p in its.root.rglob("*") if p.is_file()}
+    return {str(k): b"" if k.suffix == ".html" else p.read_bytes() for k, p in found.items()}
 
 
 @pytest.mark.slow

@@ -190,7 +190,12 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.with_parent and sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    listener = socket.create_server(("127.0.0.1", args.port))
+    try:
+        listener = socket.create_server(("127.0.0.1", args.port))
+    except (OSError, OverflowError) as err:
+        why = os.strerror(err.errno) if isinstance(err, OSError) and err.errno else str(err)
+        print(f"port {args.port}: {why}: say another (--port), or 0 for a free one", file=sys.stderr)
+        return 1
     port = listener.getsockname()[1]
 
     def announce() -> None:

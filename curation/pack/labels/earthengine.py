@@ -55,8 +55,7 @@ from curation.read.http import retry_after_s
 from curation.recipe.access import is_private
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import digest
-from curation.scenes import acquisition
-from curation.scenes.session import ExplicitSession
+from curation.scenes import acquisition, session
 from curation.store import trust
 from curation.work.progress import shown_bytes
 
@@ -103,6 +102,16 @@ class EarthEngine:
     """Requests that a worker may have under way."""
     legend: str
     """Digest of the classes that codes are read by."""
+
+    def check_there(self) -> None:
+        """Passes where a connection can be made to it from this machine.
+
+        Raises:
+            ConfigError: not so. Its library would be asked for minutes, map by map.
+        """
+        where = printable(self.endpoint)
+        log.info("labels: %s: asking %s", self.title, where)
+        session.check_there(self.endpoint, f"{self.title} at {where}")
 
     def shared(self, workers: int) -> EarthEngine:
         """The same, for each of so many workers: of more than `AT_ONCE` each may have one request under way."""
@@ -266,6 +275,7 @@ def check_account(project: str) -> None:
     Raises:
         NoAccessError: not so.
     """
+    log.info("labels: looking for an account of Earth Engine")
     try:
         _project(_credentials(), project)
     except AccessError as err:
@@ -363,7 +373,7 @@ class _Transport:
     """
 
     def __init__(self, at_once: int) -> None:
-        self._session = ExplicitSession(Retry(0, read=False), pool_maxsize=at_once, pool_block=True)
+        self._session = session.ExplicitSession(Retry(0, read=False), pool_maxsize=at_once, pool_block=True)
 
     def request(
         self,

@@ -91,6 +91,9 @@ class Way(Protocol):
     def at_once(self) -> int:
         """Maps of one task made at a time."""
 
+    def check_there(self) -> None:
+        """Passes where what makes the maps can be asked from this machine; says first what is tried. Raises ConfigError."""
+
     def shared(self, workers: int) -> Way:
         """The same for each of so many workers."""
 

@@ -126,6 +126,9 @@ class ByModel:
     """Digest of the classes that codes are read by."""
     at_once: int = 1
 
+    def check_there(self) -> None:
+        """It is: nobody else is asked."""
+
     def shared(self, workers: int) -> ByModel:
         """The same, for each of so many workers."""
         return self

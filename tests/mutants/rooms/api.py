@@ -83,4 +83,20 @@ ROWS = (
             "::test_a_catalog_that_is_asked_for_labels_is_opened_once_for_that_and_its_searches",
         ),
     ),
+    Mutant(
+        "who makes maps is looked for before anybody waits for it",
+        "curation/api/labelled.py",
+        "            way.check_there()\n",
+        "            pass\n",
+        (
+            "tests/pack/labels/test_earthengine.py::test_where_nobody_is_there_it_is_said_what_is_asked_and_it_ends_within_seconds_with_one_line",
+        ),
+    ),
+    Mutant(
+        "a server that ends before it answers is no traceback",
+        "curation/api/earth.py",
+        "        except embedded.ServerError as err:",
+        "        except ZeroDivisionError as err:",
+        ("tests/api/test_earth.py::test_a_server_that_ends_before_it_answers_is_told_as_any_other_error",),
+    ),
 )

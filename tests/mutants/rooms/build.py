@@ -693,6 +693,13 @@ ROWS = (
         ("tests/test_series.py::test_no_more_than_wanted_the_clearest_first",),
     ),
     Mutant(
+        "of a series no more than one date is held decoded",
+        "curation/build/picks/all.py",
+        "trial.pixels.pop(name)",
+        "trial.pixels[name]",
+        ("tests/test_belgium.py::test_a_date_more_takes_no_more_of_a_worker_than_its_packed_pixels",),
+    ),
+    Mutant(
         "a series has a limit of clear pixels of its own",
         "curation/build/picks/all.py",
         'return limits if self.min_clear is None else limits.model_copy(update={"min_clear": self.min_clear})',

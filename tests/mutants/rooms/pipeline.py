@@ -47,4 +47,11 @@ ROWS = (
         "        keep()\n        works = _works(run, asked, seasons)\n",
         ("tests/api/test_labelled.py::test_what_is_refused_has_replaced_no_labels_and_what_goes_on_has",),
     ),
+    Mutant(
+        "a slab that fails as a whole keeps what stands of it",
+        "curation/pipeline.py",
+        "    if before is None or not before.chunks:\n",
+        "    if before is None or before.chunks is not None:\n",
+        ("tests/cubes/test_bound.py::test_a_slab_that_fails_as_a_whole_while_it_is_given_a_source_keeps_what_stands",),
+    ),
 )

@@ -550,4 +550,20 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
         "in endings)",
         ("tests/store/test_local.py::test_beside_geotiffs_what_is_no_file_says_nothing_of_them",),
     ),
+    Mutant(
+        "the second is never the first of another use that asks for more",
+        "curation/recipe/dataset.py",
+        "        check_counted(self)\n",
+        "",
+        ("tests/recipe/test_counting.py::test_the_second_may_not_be_the_first_of_a_use_that_asks_for_more",),
+    ),
+    Mutant(
+        "a use may ask for less than another by what goes with it",
+        "curation/recipe/counting.py",
+        '    if any(f not in mine["what goes with it"]',
+        '    if any(False and f not in mine["what goes with it"]',
+        (
+            "tests/recipe/test_counting.py::test_what_goes_with_the_first_and_not_with_the_second_makes_it_the_one_that_asks_for_more",
+        ),
+    ),
 )

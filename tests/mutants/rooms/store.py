@@ -303,4 +303,11 @@ ROWS = (
         "        if True:\n",
         (f"{STORAGE}who_is_trusted_is_told_to_an_object_store_by_a_temporary_file_which_may_find_no_room",),
     ),
+    Mutant(
+        "what is no model of maps is no leftover",
+        "curation/store/paths.py",
+        ' and key.count("/") == 1',
+        "",
+        ("tests/verify/test_unreferred.py::test_a_model_that_maps_were_made_by_goes_and_the_maps_stay",),
+    ),
 )

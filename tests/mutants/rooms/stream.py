@@ -418,4 +418,11 @@ ROWS = (
         "        if False:\n",
         ("tests/stream/test_beside.py::test_a_class_that_the_index_does_not_have_is_damage",),
     ),
+    Mutant(
+        "a rank that the environment alone makes is told",
+        "curation/stream/dataset.py",
+        "        self._ranks.tell_stray()\n",
+        "",
+        ("tests/stream/test_ranks.py::test_that_the_environment_alone_makes_it_a_rank_is_told_once_by_who_iterates",),
+    ),
 )

@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import itertools
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ from curation.outcomes import Reject
 from curation.pack.labels import earthengine, imported, making
 from curation.pack.labels.earthengine import EarthEngine
 from curation.pack.labels.making import Wanted
+from curation.scenes import session
 from curation.store import paths, trust
 from curation.verify.found import Verified
 from curation.verify.labels import check_labels
@@ -361,6 +363,34 @@ def test_without_an_account_it_is_told_how_to_get_one_before_anything_is_asked(
     assert "earthengine authenticate" in said
     assert "GOOGLE_APPLICATION_CREDENTIALS" in said
     assert engine.counts == {}
+
+
+def unknown(*address: object) -> None:
+    raise socket.gaierror(-2, "Name or service not known")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "why"),
+    [("http://127.0.0.1:9", "port 9: Connection refused"), ("https://ee.example", "no host ee.example is known")],
+)
+def test_where_nobody_is_there_it_is_said_what_is_asked_and_it_ends_within_seconds_with_one_line(
+    mine: Curate, engine: Engine, monkeypatch, capsys, endpoint: str, why: str
+):
+    monkeypatch.setattr(earthengine, "FIRST_WAIT_S", 60.0)  # which nobody waits for
+    monkeypatch.setattr(earthengine, "MOST_WAIT_S", 60.0)
+    monkeypatch.setenv("no_proxy", "*")
+    if endpoint.startswith("https:"):
+        monkeypatch.setattr(session.socket, "create_connection", unknown)
+    began, before = time.monotonic(), sorted(mine.folder.rglob("*"))
+    assert ask(mine, engine, "--endpoint", endpoint) == 2
+    assert time.monotonic() - began < 10
+    said = capsys.readouterr().err.splitlines()
+    assert f"Earth Engine GOOGLE/DYNAMICWORLD/V1: asking {endpoint}" in said[-2]
+    assert said[-1].startswith(f"curate: Earth Engine GOOGLE/DYNAMICWORLD/V1 at {endpoint}: does not answer (")
+    assert why in said[-1]
+    assert said[-1].endswith("; check the address and the network")
+    assert sorted(mine.folder.rglob("*")) == before
+    assert ask(mine, engine, "--endpoint", endpoint, "--dry-run") == 0  # which asks nobody
 
 
 @pytest.mark.slow
