@@ -270,8 +270,8 @@ def tell(found: Found) -> None:
         for score, codes in SCORES.items():
             its = [macro(found, who, codes) for who in everyone if who[0] == name]
             means.setdefault(name, sum(its) / len(its))
-            is_told = score != "permanent" or name.startswith("U-Net")
-            cells.append(spread(its) if is_told else f"{'-':17}")
+            is_scored = score != "permanent" or name.startswith("U-Net")
+            cells.append(spread(its) if is_scored else f"{'-':17}")
         say(f"  {name:11}" + "".join(f"{cell:>24}" for cell in cells))
     if {"U-Net pre", "U-Net all"} <= means.keys():
         say(leak(*(means[name] for name in ("everywhere", "U-Net pre", "U-Net all"))))
