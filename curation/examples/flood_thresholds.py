@@ -87,6 +87,11 @@ def linear(pixels: Tensor, entry: ArrayEntry) -> Tensor:
     raise ConfigError(f"{entry.source}: unit {entry.unit!r}: expected linear power, or hundredths of a dB")
 
 
+def names(column: list[str] | Tensor) -> list[str]:
+    """Which flood each sample of a batch is of: some tables have numbers."""
+    return [f"{number:.15g}" for number in column.tolist()] if isinstance(column, Tensor) else column
+
+
 def pixels_of(batch: dict[str, Any], index: Index, args: argparse.Namespace) -> Pixels:
     """What a batch of the reader holds, without the repeats that fill it up, on the device."""
     real = ~batch["is_pad"]
@@ -102,7 +107,7 @@ def pixels_of(batch: dict[str, Any], index: Index, args: argparse.Namespace) -> 
     if labels.max() > UNKNOWN:
         raise ConfigError(f"{LABELS}: code {labels.max()}: expected 0 none, 1 permanent, 2 flood, 3 unknown")
     labels = labels.masked_fill(power.isnan().any(2).any(1), UNKNOWN)
-    floods = tuple(name for name, is_real in zip(batch[args.column], real.tolist(), strict=True) if is_real)
+    floods = tuple(name for name, is_real in zip(names(batch[args.column]), real.tolist(), strict=True) if is_real)
     return Pixels(power, torch.cat([power[:, 0, :0], *terrain], 1), labels, floods)
 
 
@@ -136,7 +141,7 @@ def held_out(args: argparse.Namespace, folder: str) -> set[str]:
     for split in ("train", "val"):
         open_side(args, folder, split)  # tells what is missing
         data = open_shards(folder, split, fields=[args.column], batch_size=64)
-        found.append({str(flood) for batch in data for flood in batch[args.column]})
+        found.append({flood for batch in data for flood in names(batch[args.column])})
     if both := found[0] & found[1]:
         raise ConfigError(
             f"{folder}: {', '.join(sorted(map(repr, both)))} in train and in val: expected each {args.column} on one side; "

@@ -41,6 +41,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from curation.errors import ConfigError, DamageError
+from curation.errors.printable import printable
 from curation.examples.flood_thresholds import (
     BANDS,
     CLASSES,
@@ -296,8 +297,8 @@ def leak(everywhere: float, pre: float, best: float) -> str:
 
 
 def say(line: str) -> None:
-    """Prints a line."""
-    print(line, flush=True)
+    """Prints a line, without what lets anybody into a URL."""
+    print(printable(line), flush=True)
 
 
 def positive(text: str) -> int:
@@ -322,11 +323,11 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--inputs", nargs="+", choices=INPUTS, default=["pre", "all"], help="train a U-Net with each (%(default)s)")
     add("--terrain", action="store_true", help="let each U-Net see heights and slope, too")
     add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="train once with each (%(default)s)")
-    add("--steps", type=positive, default=300, help="batches of a training (%(default)s)")
+    add("--steps", type=positive, default=250, help="batches of a training (%(default)s)")
     add("--batch-size", type=positive, default=8, help="crops per step (%(default)s)")
-    add("--crop", type=positive, default=128, help="side of a crop, in pixels (%(default)s)")
-    add("--width", type=positive, default=16, help="channels on the finest grid, a multiple of 4 (%(default)s)")
-    add("--lr", type=float, default=3e-3, help="highest learning rate (%(default)s)")
+    add("--crop", type=positive, default=96, help="side of a crop, in pixels (%(default)s)")
+    add("--width", type=positive, default=8, help="channels on the finest grid, a multiple of 4 (%(default)s)")
+    add("--lr", type=float, default=1e-2, help="highest learning rate (%(default)s)")
     add("--column", default="flood", help="the column that says which flood a sample is of (%(default)s)")
     add("--workers", type=int, default=0, help="processes that read, beside threads of this one (%(default)s)")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (%(default)s)")
@@ -394,7 +395,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         run(args)
     except (ConfigError, DamageError) as err:
-        print(f"error: {str(err).splitlines()[-1]}", file=sys.stderr)  # a worker's comes with a traceback
+        print(f"error: {printable(str(err).splitlines()[-1])}", file=sys.stderr)  # a worker's comes with a traceback
         return 2
     return 0
 

@@ -217,7 +217,14 @@ def test_two_images_after_are_refused(tmp_path):
 
 
 def test_a_column_that_is_not_there_is_told_with_those_that_are(folder):
-    assert "columns country, flood: expected 'event'" in refused(folder, "--column", "event")
+    assert "columns flood, number: expected 'event'" in refused(folder, "--column", "event")
+
+
+def test_floods_may_have_numbers(folder, tmp_path):
+    args = arguments(folder, "--column", "number")
+    assert flood_thresholds.held_out(args, str(folder)) == {"1111012"}
+    found = next(flood_thresholds.footprints(args, str(folder), "train"))
+    assert found.floods == ("562", "562")
 
 
 def test_a_missing_val_is_told(tmp_path):
