@@ -8,12 +8,15 @@ from numpy.typing import NDArray
 
 from curation.embedded.archive.scenes import Scene1, inner_swath, swath
 from curation.embedded.world import noise
-from curation.embedded.world.cover import backscatter
+from curation.embedded.world.cover import STEPS, backscatter
 from curation.embedded.world.view import STRIP, View
 
 NODATA = -32768.0
 LOOKS = 4.4
 """Equivalent number of looks of the products."""
+
+ROLLED_DAYS = 24
+"""How long a field stays as it was rolled."""
 
 POLARISATIONS = ("vv", "vh")
 
@@ -21,11 +24,31 @@ _MANTISSA_BITS = np.uint32(0xFFFFF000)
 """Speckle needs no 23 bits of mantissa; with 11 the files are a third smaller."""
 
 
+def wind_db(scene: Scene1) -> float:
+    """By how much the wind of that hour brightens open water in VV."""
+    strength: float = np.random.default_rng(noise.seed_of("wind", scene.seed)).uniform()
+    return scene.region.wind_db * strength**2
+
+
+def rolled(scene: Scene1) -> NDArray[np.bool_]:
+    """Which parcel states of fields lie rolled, (STEPS,): the same ones for some weeks, on all orbits."""
+    weeks = scene.time.toordinal() // ROLLED_DAYS
+    draw = np.random.default_rng(noise.seed_of("rolled", scene.region.seed, weeks))
+    return np.asarray(draw.random(STEPS) < scene.region.smooth)
+
+
 def gamma0(scene: Scene1, view: View, polarisation: str) -> NDArray[np.float32]:
     """Linear gamma0 on the scene's grid: float32, -32768 outside the swath, exact zeros along its edge where it has them."""
     look = 0 if scene.direction == "ascending" else 1
-    table = backscatter(scene.doy, south=scene.region.south, evergreen=scene.region.evergreen, look=look)
-    table = table[POLARISATIONS.index(polarisation)]
+    region = scene.region
+    table = backscatter(
+        scene.doy,
+        south=region.south,
+        evergreen=region.evergreen,
+        look=look,
+        wind_db=wind_db(scene),
+        smooth=rolled(scene),
+    )[POLARISATIONS.index(polarisation)]
     # Ascending scenes look to the east, descending ones to the west. Correction leaves some of what slopes do.
     towards = view.east if look == 0 else -view.east
     slope = np.clip(1 + 1.3 * towards + 3 * np.maximum(towards - 0.12, 0), 0.5, 2.2).astype(np.float32)

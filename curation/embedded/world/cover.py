@@ -20,6 +20,15 @@ _TABLE = tables.beside(__file__)
 SPECTRA: dict[str, tuple[float, ...]] = {name: tuple(values) for name, values in _TABLE["spectra"].items()}
 """Reflectance of pure materials in the order of `BANDS`."""
 
+_WATER, _FIELDS = 80, 40
+"""WorldCover codes."""
+
+_CROSS = 0.35
+"""How much of what wind adds in dB to vv it adds to vh."""
+
+_SMOOTH_DB = 7.0
+"""By how much a field is darker that was rolled: a seedbed is smooth to a wave of 5.5 cm."""
+
 Phenology = tuple[tuple[int, float], ...]
 
 _PHENOLOGIES: dict[str, Phenology] = {
@@ -115,8 +124,25 @@ def reflectance(doy: float, *, south: bool, evergreen: float) -> NDArray[np.floa
     return out.reshape(len(BANDS), -1).astype(np.float32)
 
 
-def backscatter(doy: float, *, south: bool, evergreen: float, look: int) -> NDArray[np.float32]:
-    """Linear gamma0 of vv and vh by code: float32 (2, kinds × STEPS); walls shine to one look (0 or 1), not the other."""
+def backscatter(
+    doy: float,
+    *,
+    south: bool,
+    evergreen: float,
+    look: int,
+    wind_db: float = 0.0,
+    smooth: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float32]:
+    """Linear gamma0 of vv and vh by code: float32 (2, kinds × STEPS); walls shine to one look (0 or 1), not the other.
+
+    Args:
+        doy: day of the year.
+        south: whether seasons are half a year off.
+        evergreen: as of a region.
+        look: to which side the sensor looks.
+        wind_db: by how much wind brightens open water in vv; ripples turn little of it into vh.
+        smooth: which parcel states of fields were rolled, (STEPS,): as long as they are bare they are dark.
+    """
     state = _state()
     out = np.empty((2, len(COVERS), STEPS))
     for k, c in enumerate(COVERS):
@@ -124,6 +150,10 @@ def backscatter(doy: float, *, south: bool, evergreen: float, look: int) -> NDAr
         spread = c.vary_db * state[1 + look % 2]
         out[0, k] = c.vv + c.green_vv * green + spread
         out[1, k] = c.vh + c.green_vh * green + 0.8 * spread
+        if c.wc == _WATER:
+            out[:, k] += [[wind_db], [_CROSS * wind_db]]
+        if c.wc == _FIELDS and smooth is not None:
+            out[:, k] -= _SMOOTH_DB * smooth * (1 - green)
     return (10 ** (out.reshape(2, -1) / 10)).astype(np.float32)
 
 

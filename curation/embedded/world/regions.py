@@ -63,6 +63,10 @@ class Region:
     """Width of the main river."""
     evergreen: float
     """0: vegetation follows the seasons; 1: it is green all year."""
+    wind_db: float = 0.0
+    """By how much the strongest wind brightens open water in VV; most days are calm."""
+    smooth: float = 0.0
+    """Share of the fields that lie rolled, which ones changes: bare they are as dark as wind-roughened water."""
     step_px: int = 4
     """Sides of its Sentinel-1 scenes are multiples of so many 10 m pixels."""
     zones: tuple[int, ...] = ()

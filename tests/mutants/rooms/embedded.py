@@ -27,6 +27,13 @@ ROWS = (
         (f"{FLOODS}::test_radar_sees_water_where_it_stands",),
     ),
     Mutant(
+        "wind roughens water as much as a region has of it, and no other's",
+        "curation/embedded/sensors/radar.py",
+        "return scene.region.wind_db * strength**2",
+        "return 8.0 * strength**2",
+        ("tests/embedded/sensors/test_radar.py::test_weather_is_where_floods_come_and_each_scene_has_its_own_wind",),
+    ),
+    Mutant(
         "a map shows the water of its own image",
         "curation/embedded/archive/floodmaps.py",
         "        level = flood.level_m(each.image)",
