@@ -8,17 +8,33 @@ for more, its first may be the other's second.
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
 
 from curation.errors import ConfigError
-
-if TYPE_CHECKING:
-    from curation.recipe.dataset import Dataset
+from curation.recipe.schema import Recipe
+from curation.recipe.sources import ArraySpec, SourceSpec
 
 ORBIT = "orbit"
 
 
-def check_counted(dataset: Dataset) -> None:
+class CountedUses(Protocol):
+    """What is asked of a level of a recipe."""
+
+    path: Path
+    recipe: Recipe
+    specs: dict[str, SourceSpec]
+    read: dict[str, dict[str, ArraySpec]]
+
+    def min_valid(self, source: str) -> float:
+        """As of `Dataset`."""
+
+    def seasons_of(self, source: str) -> Sequence[str]:
+        """As of `Dataset`."""
+
+
+def check_counted(dataset: CountedUses) -> None:
     """Passes where no two uses of a source that are counted apart can be of the same scene.
 
     Of such as count from different anchors nothing is promised, and nothing looked at.
@@ -38,7 +54,7 @@ def check_counted(dataset: Dataset) -> None:
             )
 
 
-def _are_apart(dataset: Dataset, high: str, low: str) -> bool:
+def _are_apart(dataset: CountedUses, high: str, low: str) -> bool:
     """Whether one is meant to be of a later scene than the other, counted in the same way from the same anchor."""
     uses, first, second = dataset.recipe.sources, dataset.specs[high].pick, dataset.specs[low].pick
     if (uses[high].of or high) != (uses[low].of or low) or first.counted <= second.counted:
@@ -50,7 +66,7 @@ def _are_apart(dataset: Dataset, high: str, low: str) -> bool:
     return not anchors[0].isdisjoint(anchors[1])
 
 
-def _asks_less(dataset: Dataset, high: str, low: str) -> str | None:
+def _asks_less(dataset: CountedUses, high: str, low: str) -> str | None:
     """The key by which a scene may be good enough for `high` and not for `low`; None where there is none."""
     mine, its = _asked(dataset, high), _asked(dataset, low)
     if dataset.min_valid(high) < dataset.min_valid(low):
@@ -65,7 +81,7 @@ def _asks_less(dataset: Dataset, high: str, low: str) -> str | None:
     )
 
 
-def _asked(dataset: Dataset, name: str) -> dict[str, Any]:
+def _asked(dataset: CountedUses, name: str) -> dict[str, Any]:
     """What a use of a source asks of a scene, by key of the recipe."""
     use, followers = dataset.recipe.sources[name], []
     for other, spec in dataset.specs.items():

@@ -71,7 +71,7 @@ def of_cube(run: Run, cube: Cube) -> Estimate:
         # What says masks is read of all candidates; whatever that is, the coarse look has the source's own bands and mask.
         first = [(a, max(most, MASKS_PER_PATCH), a.is_mask) for a in read_first(spec)]
         then = [(a, most, True) for a in cube.dataset.read[spec.name].values() if not a.is_mask]
-        for array, times, is_looked_at in [*first, *then]:
+        for array, times, is_looked_at in [] if spec.kind.holds_shapes else [*first, *then]:
             windows = todo * len(array.bands) * times
             requests += windows * REQUESTS_PER_WINDOW
             block = _block_px(form, array)
@@ -136,6 +136,8 @@ def _special(run: Run) -> list[str]:
         out.append(own)
     if names := [name for name in recipe.sources if run.dataset.wants_precise(name)]:
         out.append(f"Of {', '.join(names)} only scenes of precise orbits are used (POEORB).")
+    if names := [s.name for level in run.dataset.levels for s in level.specs.values() if s.kind.holds_shapes]:
+        out.append(f"Of {', '.join(names)} no request and no byte that is read is counted: shapes lie in no blocks.")
     for name, use in recipe.sources.items():
         if run.dataset.specs[name].kind.judged_by and use.relief != "correct":
             out.append(

@@ -59,7 +59,7 @@ class Ranks:
             raise ConfigError(f"rank = {rank}: expected 0 ≤ rank < world_size = {world_size}")
         self._argument = _Claim("given", rank, world_size)
         self._handed_over: tuple[int, Rank | str] | None = None
-        self._is_told = False
+        self._has_warned = False
 
     def __getstate__(self) -> dict[str, Any]:
         """A worker that shares no memory knows of no process group: it is told when it is made."""
@@ -108,11 +108,11 @@ class Ranks:
         left from another job, and then most samples would be missed in silence.
         """
         info = torch.utils.data.get_worker_info()
-        if self._is_told or (info is not None and (info.id > 0 or self._handed_over is not None)):
+        if self._has_warned or (info is not None and (info.id > 0 or self._handed_over is not None)):
             return
         size = _environment().world_size
         if size is not None and size > 1 and self._argument.rank is None and not _of_group():
-            self._is_told = True
+            self._has_warned = True
             log.warning(
                 "%s by the environment alone, while torch.distributed is not initialised: this process is given its share "
                 "of the samples and no more; unset RANK and WORLD_SIZE where they are left from another job",

@@ -23,10 +23,10 @@ import xarray as xr
 import curation
 from curation.build.context import Source
 from curation.build.picks.drawn_on import DrawnOn
-from curation.cubes import contents
+from curation.cubes import contents, selection
 from curation.errors import ConfigError
 from curation.errors.codes import Code
-from curation.model import Location, Scene, text_of
+from curation.model import STATIC, Location, Scene, text_of
 from curation.outcomes import Reject
 from curation.places import draw, grid
 from curation.read import burning, shapes
@@ -35,10 +35,12 @@ from curation.recipe.dataset import load_dataset
 from curation.recipe.files import folder
 from curation.recipe.schema import QualitySpec
 from curation.recipe.sources import SourceSpec
+from curation.report import estimate
 from curation.scenes.candidates import Candidates
 from curation.scenes.cells import SearchCell
 from curation.scenes.items import Query
 from curation.scenes.saved import opened
+from curation.work.run import Run
 from tests import world as tiny
 from tests.run import Curate
 from tests.scenes.catalog import EVER
@@ -238,6 +240,15 @@ def test_an_events_shapes_are_burnt_in_order_within_their_area(floods: Curate):
     crops = stored(floods, "static", 0, 0).fields_10m.values[0]
     assert set(crops[:, :24].ravel()) == {2}
     assert set(crops[:, 24:].ravel()) == {1}
+
+
+def test_a_dry_run_counts_no_blocks_of_shapes_and_says_so(floods: Curate, capsys):
+    run = Run(floods.dataset, floods.catalogs, floods.store)
+    (static,) = estimate.estimates(run, selection.asked_regions(run.dataset, run.catalogs, "all"), [STATIC]).cubes
+    assert (static.todo, static.requests, static.read_bytes) == (25, 0, 0)
+    assert static.disk_bytes > 0
+    assert floods("build", "--dry-run") == 0
+    assert "Of flood, fields no request and no byte that is read is counted: shapes" in capsys.readouterr().out
 
 
 def test_a_cube_is_bound_to_what_places_say_that_decides_pixels(floods: Curate, capsys):

@@ -9,6 +9,7 @@ import xarray as xr
 
 import curation
 from curation.errors import ConfigError, DamageError
+from curation.store.ledger import Ledger
 from tests import world as tiny
 from tests.run import Curate
 
@@ -142,3 +143,14 @@ def test_cubes_of_two_draws_are_not_joined(built: Curate, tmp_path: Path):
         shutil.copytree(other.folder / kind, run.folder / kind)
     with pytest.raises(ConfigError, match="differ in id"):
         curation.open_cube(run.folder, "europe")
+
+
+def test_a_cube_that_was_begun_and_never_made_is_none_to_open(built: Curate, tmp_path: Path):
+    mine = built.copy(tmp_path / "root")
+    autumn = Ledger.replay(mine.store, "europe", "autumn")
+    for path in sorted((mine.folder / "ledger/europe/autumn").iterdir())[1:]:
+        path.unlink()  # of the ledger its first segment is left: it was taken, and stopped
+    assert autumn.cube_objects
+    assert not Ledger.replay(mine.store, "europe", "autumn").cube_objects
+    cube = curation.open_cube(mine.folder, "europe")
+    assert cube.season.values.tolist() == ["summer"]

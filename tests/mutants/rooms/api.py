@@ -28,8 +28,8 @@ ROWS = (
     ),
     Mutant(
         "the embedded Earth without its packages is said before it is started",
-        "curation/api/folder.py",
-        '        extras.check("earth", f"catalog {EMBEDDED}")\n',
+        "curation/api/earth.py",
+        '    extras.check("earth", f"catalog {EMBEDDED}")\n',
         "",
         ("tests/test_dependencies.py::test_the_embedded_earth_without_its_extra_is_one_line_and_code_2",),
     ),

@@ -211,4 +211,11 @@ ROWS = (
         'with __import__("tempfile").NamedTemporaryFile(suffix=".tif") as memory:',
         (f"{STORAGE}what_is_written_of_patches_takes_no_temporary_files",),
     ),
+    Mutant(
+        "a cube that was begun and never made is none to open",
+        "curation/cubes/open_patch.py",
+        "return bool(self.ledger.cube_objects)",
+        "return True",
+        ("tests/cubes/test_open_cube.py::test_a_cube_that_was_begun_and_never_made_is_none_to_open",),
+    ),
 )

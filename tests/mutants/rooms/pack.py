@@ -924,4 +924,11 @@ ROWS = (
         'file = __import__("tempfile").TemporaryFile()',
         (f"{STORAGE}what_is_written_of_patches_takes_no_temporary_files",),
     ),
+    Mutant(
+        "what the split looks at is of patches that have the source",
+        "curation/pack/facts.py",
+        "if of is None or not of.has(source):",
+        "if of is None:",
+        ("tests/pack/test_facts.py::test_each_place_has_the_satellites_of_its_patches_that_have_the_source",),
+    ),
 )

@@ -76,4 +76,11 @@ ROWS = (
         "    least = 0.0\n",
         ("tests/build/test_walk.py::test_a_shift_that_says_nothing_refuses_nothing",),
     ),
+    Mutant(
+        "of shapes no blocks are reckoned",
+        "curation/report/estimate.py",
+        "[] if spec.kind.holds_shapes else [*first, *then]",
+        "[*first, *then]",
+        ("tests/build/test_vectors.py::test_a_dry_run_counts_no_blocks_of_shapes_and_says_so",),
+    ),
 )

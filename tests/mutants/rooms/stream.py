@@ -48,8 +48,8 @@ ROWS = (
     Mutant(
         "the environment says ranks",
         "curation/stream/ranks.py",
-        "claims = [self._argument, _environment()]",
-        "claims = [self._argument]",
+        "claims = [self._argument, _environment(), *_of_group()]",
+        "claims = [self._argument, *_of_group()]",
         ("tests/stream/test_ranks.py::test_rank_and_world_size_come_from_the_environment_of_torchrun",),
     ),
     Mutant(
