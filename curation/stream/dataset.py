@@ -187,7 +187,7 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
 
         After `load_state_dict`, until the next iteration begins, those that are left of that epoch.
         """
-        return self._steps(self._progress.start)
+        return self._steps(self._progress.start[0])
 
     def _steps(self, start: int, world_size: int | None = None) -> int:
         return plan.steps(
@@ -214,7 +214,7 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         """Ids of the samples that `remainder = "drop"` leaves out in the epoch that `rows` tells of."""
         if self.remainder != "drop":
             return []
-        epoch, start = self._progress.begun
+        epoch, (start,) = self._progress.begun
         world_size = self.world_size
         together = (self.batch_size or 1) * world_size
         rows = self._rows(epoch)[start + self._steps(start, world_size) * together :]
@@ -308,7 +308,8 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         info, rank = torch.utils.data.get_worker_info(), self._ranks.now()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         batch = self.batch_size or 1
-        return (rank, *self._progress.begin(worker, workers, ranks=rank.world_size, batch=batch))
+        begun = self._progress.begin(worker, workers, ranks=rank.world_size, batch=batch)
+        return rank, begun.epoch, begun.start[0], begun.steps
 
     def _iterate(self, begun: tuple[Rank, int, int, int] | None) -> Iterator[Any]:
         info = torch.utils.data.get_worker_info()

@@ -26,6 +26,11 @@ DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 """What arrays of role `data` can be converted to."""
 
 
+def memory_dtype(dtype: torch.dtype) -> np.dtype:
+    """What it is in numpy, which has no bfloat16: its bits."""
+    return np.dtype("u2") if dtype is torch.bfloat16 else np.dtype(str(dtype).removeprefix("torch."))
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What of a sample is wanted, and how."""
@@ -114,8 +119,8 @@ class ArrayLayout:
 
     @property
     def memory_dtype(self) -> np.dtype:
-        """What it is in numpy, which has no bfloat16: its bits."""
-        return np.dtype("u2") if self.dtype is torch.bfloat16 else np.dtype(str(self.dtype).removeprefix("torch."))
+        """What it is in numpy."""
+        return memory_dtype(self.dtype)
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,8 +76,8 @@ ROWS = (
     Mutant(
         "an iteration is followed by the next epoch",
         "curation/stream/state.py",
-        "numbers[[_EPOCH, _START, _IS_SET]] = epoch + 1, 0, 0",
-        "numbers[[_EPOCH, _START, _IS_SET]] = epoch, 0, 0",
+        "self._set(epoch + 1, (0,) * len(start))",
+        "self._set(epoch, (0,) * len(start))",
         ("tests/stream/test_epochs.py::test_an_iteration_is_followed_by_the_next_epoch_without_set_epoch",),
     ),
     Mutant(
@@ -90,7 +90,7 @@ ROWS = (
     Mutant(
         "a worker's state goes on with the same workers alone",
         "curation/stream/state.py",
-        "if loaded is not None and loaded[3] != dealt:",
+        "if loaded is not None and loaded[1] != dealt:",
         "if False:",
         ("tests/stream/test_state.py::test_torchdatas_state_of_workers_is_refused_on_other_ranks_and_batch_sizes",),
     ),
@@ -302,28 +302,28 @@ ROWS = (
     Mutant(
         "the epoch of a state is one",
         "curation/stream/state.py",
-        '    _whole("epoch", state.get("epoch"), 0, _MOST)\n',
+        '    whole("epoch", state.get("epoch"), 0, MOST)\n',
         "",
         (f"{HOSTILE}each_field_of_a_state_is_refused_with_any_value_that_no_state_has",),
     ),
     Mutant(
         "a worker is one of its workers",
         "curation/stream/state.py",
-        '    _whole("worker", state.get("worker"), 0, workers - 1)\n',
+        '    whole("worker", state.get("worker"), 0, workers - 1)\n',
         "",
         (f"{HOSTILE}each_field_of_a_state_is_refused_with_any_value_that_no_state_has",),
     ),
     Mutant(
         "a worker's steps lie within the epoch",
         "curation/stream/state.py",
-        '    _whole("steps", state.get("steps"), 0, -(-(samples - start) // (ranks * batch)))\n',
+        '    whole("steps", state.get("steps"), 0, -(-(samples - start) // (ranks * batch)))\n',
         "",
         (f"{HOSTILE}each_field_of_a_state_is_refused_with_any_value_that_no_state_has",),
     ),
     Mutant(
         "steps that are told are a whole number",
         "curation/stream/state.py",
-        '        _whole("steps", steps, 0, _MOST)\n',
+        '        whole("steps", steps, 0, MOST)\n',
         "",
         (f"{HOSTILE}each_field_of_a_state_is_refused_with_any_value_that_no_state_has",),
     ),
@@ -337,7 +337,7 @@ ROWS = (
     Mutant(
         "what a state has consumed lies within the epoch",
         "curation/stream/state.py",
-        '        _whole("consumed", state.get("consumed"), 0, samples + together - 1)\n',
+        '        whole("consumed", state.get("consumed"), 0, samples + together - 1)\n',
         "",
         (f"{HOSTILE}a_state_of_an_epochs_end_is_taken_and_what_lies_beyond_is_refused",),
     ),
