@@ -18,11 +18,11 @@ from msgspec.structs import force_setattr
 
 from curation.errors import ConfigError, DamageError
 from curation.format.annotations import AnnotationEntry, ColumnEntry
+from curation.format.bands import LATER, BandEntry, check_aligned
 from curation.format.names import BLOCK, META, MemberName, is_free, split_member
 from curation.format.payload import DTYPES, MOST_BYTES, Encoding
 from curation.format.strict import (
     NAME,
-    BandName,
     Count,
     Name,
     Nodata,
@@ -53,6 +53,8 @@ _MOST_MEMBERS = 1 << 15
 _SINCE_3: dict[str, Any] = {"annotations": {}, "columns": {}, "target": None}
 _SINCE_3_OF_ARRAYS: dict[str, Any] = {"canonical": [], "steps": None, "has_offsets": False}
 """Keys that version 2 does not have, and what it means by that."""
+_MAYBE_OF_ARRAYS: dict[str, Any] = {"level": None, "convention": None}
+"""Keys that are left out where nothing is known."""
 
 
 class FileEntry(StrictObject, frozen=True):
@@ -110,30 +112,6 @@ class SplitEntry(StrictObject, frozen=True):
             raise ValueError("shards: a name twice, expected each once")
 
 
-class BandEntry(StrictObject, frozen=True):
-    """What a band is, whatever its source calls it: what makes bands of several datasets comparable."""
-
-    name: BandName
-    """The sensor's and the band's, such as `s2.b04` or `s1.vv`; the same in whatever product it comes."""
-    centre_nm: Number | None = None
-    """Centre wavelength, nanometres; null where it has none."""
-    width_nm: Number | None = None
-    """Full width at half maximum, nanometres."""
-    centre_mhz: Number | None = None
-    """Centre frequency of a radar, MHz; null where it has none."""
-    width_mhz: Number | None = None
-    """Bandwidth of a radar, MHz."""
-
-    def __post_init__(self) -> None:
-        """Raises ValueError where there is no such band."""
-        for unit in ("nm", "mhz"):
-            centre, width = getattr(self, f"centre_{unit}"), getattr(self, f"width_{unit}")
-            if (centre is None) != (width is None) or (centre is not None and not (centre > 0 and width > 0)):
-                raise ValueError(
-                    f"centre_{unit}, width_{unit}: got {centre}, {width}, expected both above 0, or neither"
-                )
-
-
 class ArrayEntry(StrictObject, frozen=True):
     """One array of a sample: what every member of that name holds."""
 
@@ -163,6 +141,10 @@ class ArrayEntry(StrictObject, frozen=True):
     """Where the time axis is ragged: members are (time, band, y, x), with 1 to so many times; null: one time, no axis."""
     has_offsets: bool = False
     """Whether `meta.json` says of each place how far the array begins from its corner (`offsets_m`); else at the corner."""
+    level: Text | None = None
+    """Of reflectance and radiance: `TOA`, at the top of the atmosphere, or `BOA`, at its bottom."""
+    convention: Text | None = None
+    """What else must be known of the numbers: of backscatter `gamma0, dB`."""
 
     def __post_init__(self) -> None:
         """Raises ValueError where there is no such array."""
@@ -295,6 +277,9 @@ class Index(StrictObject, frozen=True):
         value["digests"] = {name: value.pop(f"{name}_digest") for name in _Digests.__struct_fields__}
         for entry in value["arrays"].values():
             entry["nodata"] = "nan" if math.isnan(entry["nodata"]) else entry["nodata"]
+            for of, keys in ((entry, _MAYBE_OF_ARRAYS), *((band, LATER) for band in entry["canonical"])):
+                for key in [key for key in keys if of[key] in (None, (), [])]:
+                    del of[key]
         if self.target is None:
             del value["target"]
         return value
@@ -331,7 +316,7 @@ class Index(StrictObject, frozen=True):
         members = read(tuple[Text, ...], rest.pop("members"), f"{where}: members")
         kinds = {"arrays": ArrayEntry, "splits": SplitEntry, "sources": SourceEntry}
         for key, kind in (kinds | {"annotations": AnnotationEntry, "columns": ColumnEntry}).items():
-            rest[key] = each(kind, rest[key], f"{where}: {key}")
+            rest[key] = each(kind, rest[key], f"{where}: {key}", _MAYBE_OF_ARRAYS if key == "arrays" else {})
         bands = read(dict[Text, Any], rest["statistics"], f"{where}: statistics")
         rest["statistics"] = {a: each(BandStatistics, of, f"{where}: statistics.{a}") for a, of in bands.items()}
         index = read(cls, rest, where)
@@ -387,11 +372,9 @@ class Index(StrictObject, frozen=True):
                     "steps: expected all of a source alike; pack the dataset again"
                 )
         for name, bands in self.statistics.items():
-            if name not in self.arrays or not set(bands) <= set(self.arrays[name].bands):
-                raise DamageError(
-                    f"{where}: statistics.{name}: of {reprlib.repr(sorted(bands))}, expected an array of the index and "
-                    "bands of it; pack the dataset again"
-                )
+            if name not in self.arrays:
+                raise DamageError(f"{where}: statistics.{name}: expected an array of the index; pack the dataset again")
+            check_aligned(f"{where}: arrays.{name}", self.arrays[name].bands, statistics=bands)
 
     def to_bytes(self) -> bytes:
         """The file's bytes: UTF-8, keys sorted, indent 1, one newline at the end."""

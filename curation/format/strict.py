@@ -85,11 +85,12 @@ def read(kind: type[K], value: Any, where: str) -> K:
         raise DamageError(f"{where}: got {reprlib.repr(err.object)}, expected UTF-8; pack the dataset again") from err
 
 
-def each(kind: type[S], value: Any, where: str) -> dict[str, S]:
-    """A JSON object's values, each of a kind, by name."""
+def each(kind: type[S], value: Any, where: str, maybe: Mapping[str, Any] | None = None) -> dict[str, S]:
+    """A JSON object's values, each of a kind, by name; of keys that may be left out `maybe` says what that means."""
     out = {}
     for name, of in read(dict[Text, Any], value, where).items():
         if isinstance(of, dict):
+            of = {**(maybe or {}), **of}
             check_keys(of, kind.__struct_fields__, f"{where}.{name}")
         out[name] = read(kind, of, f"{where}.{name}")
     return out

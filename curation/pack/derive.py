@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.format import payload
-from curation.format.index import ArrayEntry, BandEntry, SourceEntry
+from curation.format.bands import BandEntry
+from curation.format.index import ArrayEntry, SourceEntry
 from curation.format.names import split_member
 from curation.model import Location
 from curation.outcomes import PatchOutcome

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from curation.cubes.cube import Cube
 from curation.format import content, index, names, payload, tar
-from curation.format.index import ArrayEntry, BandEntry
+from curation.format.bands import BandEntry
+from curation.format.index import ArrayEntry
 from curation.format.names import META, MemberName
 from curation.format.tar import MemberRow, Sample
 from curation.model import STATIC, Location

@@ -27,7 +27,8 @@ from curation.cubes import selection, zarrshard
 from curation.cubes.complete import judged
 from curation.cubes.cube import Cube
 from curation.errors import CurationError
-from curation.format.index import BandEntry, Index
+from curation.format.bands import BandEntry
+from curation.format.index import Index
 from curation.model import Location
 from curation.outcomes import PatchOutcome, SourceOutcome, Status
 from curation.pack import pack, plan, shard, writers

@@ -21,10 +21,10 @@ from torch.utils.data import DataLoader
 from curation.errors import ConfigError, DamageError
 from curation.format import payload
 from curation.format.annotations import AnnotationEntry, ColumnEntry, encoded
+from curation.format.bands import BandEntry
 from curation.format.content import ContentHash, iter_arrays, sample_digest
 from curation.format.index import (
     ArrayEntry,
-    BandEntry,
     BandStatistics,
     FileEntry,
     Index,
