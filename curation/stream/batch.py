@@ -175,7 +175,7 @@ def _tensor(array: NDArray[Any], place: ArrayLayout) -> torch.Tensor:
 
 
 def _typed(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """numpy has no bfloat16, and holds its bits."""
+    """Of its own type: numpy has no bfloat16, and holds its bits."""
     return tensor.view(torch.bfloat16) if dtype is torch.bfloat16 else tensor
 
 

@@ -156,7 +156,7 @@ def layout(index: Index, selection: Selection, where: str) -> Layout:
     for name, entry in entries.items():
         fine = selection.upsample is not None
         size = selection.crop_px or (side if fine else entry.shape[1] * factors[name])
-        scale, shift = _normal(index, name, where) if selection.normalize and entry.role == "data" else (None, None)
+        scale, shift = normal(index, name, where) if selection.normalize and entry.role == "data" else (None, None)
         dtype = selection.dtype or (torch.float32 if scale is not None else None)
         dtype = dtype if dtype is not None and entry.role == "data" else STORED[entry.dtype]
         size = size if fine else size // factors[name]
@@ -305,8 +305,13 @@ def _drawing(
     )
 
 
-def _normal(index: Index, name: str, where: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(scale, shift), each (band, 1, 1)."""
+def normal(index: Index, name: str, where: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(scale, shift) that normalise an array by the statistics of the index, each float32 (band, 1, 1).
+
+    Raises:
+        ConfigError: there are none of a band.
+        DamageError: they are no float32.
+    """
     entry, known = index.arrays[name], index.statistics.get(name, {})
     scale, shift = [], []
     for band in entry.bands:

@@ -1,8 +1,8 @@
 """In which order the steps of a mix come, and what of each part: pure functions of (samples, weights, seed, epoch). No I/O.
 
 Each step of a part has a moment: the position in the part's own order that it begins at, moved on by chance within the
-step, divided by the part's rate. Steps come by their moments. So parts are spread over the epoch by their rates, as evenly as
-chance within a step allows; nothing depends on ranks' speed; and what is left of an epoch follows from where each part
+step, divided by the part's rate. Steps come by their moments. So parts are spread over the epoch by their rates, as evenly
+as chance within a step allows; nothing depends on ranks' speed; and what is left of an epoch follows from where each part
 stands, so that it may be gone on with by other ranks and batches.
 """
 
@@ -56,7 +56,9 @@ def shares(
     if weights is not None and (wrong := {n: w for n, w in weights.items() if not _is_above_0(w) or w == math.inf}):
         raise ConfigError(f"weights: {wrong}: expected numbers above 0; leave out what is not to be read")
     if temperature is not None and not _is_above_0(temperature):
-        raise ConfigError(f"temperature = {temperature!r}: expected a number above 0; 1 draws by size, math.inf all alike")
+        raise ConfigError(
+            f"temperature = {temperature!r}: expected a number above 0; 1 draws by size, math.inf all alike"
+        )
     if weights is None:
         # Of the largest, so that no power is more than a number can be.
         most, power = max(samples.values()), 1 / (temperature or 1)
@@ -91,9 +93,7 @@ def quotas(of: Mapping[str, float], total: int) -> dict[str, int]:
     return found
 
 
-def lasting(
-    samples: int, first: int, count: int, order: Callable[[int], NDArray[np.int64]]
-) -> NDArray[np.int64]:
+def lasting(samples: int, first: int, count: int, order: Callable[[int], NDArray[np.int64]]) -> NDArray[np.int64]:
     """Rows of a part that is drawn from without end, each as often as any other: int64, (count,).
 
     It is gone through again and again, each time in another order.
@@ -125,9 +125,7 @@ def interleaved(
     """
     parts, moments = [], []
     for number, (course, begin) in enumerate(zip(courses, start, strict=True)):
-        count = plan.steps(
-            course.samples, world_size=1, batch=course.together, start=begin, remainder=remainder
-        )
+        count = plan.steps(course.samples, world_size=1, batch=course.together, start=begin, remainder=remainder)
         at = begin + np.arange(count, dtype=np.int64) * course.together
         within = plan.chances(at, "moments", course.seed, epoch) * course.together
         parts.append(np.full(count, number, np.int64))

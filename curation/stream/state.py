@@ -188,10 +188,16 @@ class Progress:
         return _Begun.of(self._memory.iterations[number % _ITERATIONS].tolist())
 
     def set_epoch(self, epoch: int) -> None:
-        """Says which epoch the next iteration delivers; where that is the one, it goes on where it was told to."""
+        """Says which epoch the next iteration delivers; where that is the one, it goes on where it was told to.
+
+        Raises:
+            ConfigError: there is no such epoch.
+        """
+        if isinstance(epoch, bool) or not isinstance(epoch, int | np.integer) or not 0 <= epoch < 2**63 - 1:
+            raise ConfigError(f"epoch {epoch!r}: expected a whole number ≥ 0 and below 2**63 - 1")
         with self._shared.locked():
             if epoch != self.epoch:
-                self._set(epoch, (0,) * self._memory.parts)
+                self._set(int(epoch), (0,) * self._memory.parts)
             self._memory.numbers[_IS_SET] = 1
         self._steps, self._loaded, self._has_ended = 0, None, False
 
@@ -269,7 +275,9 @@ class Progress:
         """
         if torch.utils.data.get_worker_info() is not None:
             of = self._current[0] if self._current else None
-            return Reached(self.epoch, self.start, self._steps) if of is None else Reached(of.epoch, of.start, self._steps)
+            return (
+                Reached(self.epoch, self.start, self._steps) if of is None else Reached(of.epoch, of.start, self._steps)
+            )
         with self._shared.locked():
             last = self._last()
         if steps is None:
@@ -288,7 +296,7 @@ class Progress:
         """The state; a step delivers `batch` positions on each rank."""
         value = {"version": VERSION, **identity}
         epoch, (start,), steps = self.reached(steps)
-        if (dealt := dealt_here(ranks, batch)) is not None:
+        if (dealt := dealing(ranks, batch)) is not None:
             return value | {"epoch": epoch, "consumed": start, "steps": steps, **dealt}
         together, samples = ranks * batch, int(identity["samples"])
         if steps and start + (steps - 1) * together >= samples:
@@ -312,7 +320,7 @@ class Progress:
                 self._memory.numbers[_IS_SET] = 1
 
 
-def dealt_here(ranks: int, batch: Any) -> dict[str, Any] | None:
+def dealing(ranks: int, batch: Any) -> dict[str, Any] | None:
     """How steps are dealt, in a worker: what is counted there are its own; None in the process that iterates."""
     info = torch.utils.data.get_worker_info()
     return None if info is None else {"worker": info.id, "workers": info.num_workers, "ranks": ranks, "batch": batch}
@@ -345,22 +353,8 @@ def check_state(state: Mapping[str, Any], identity: Mapping[str, Any]) -> Mappin
     Raises:
         ConfigError: it is not, both values are given; or it says what no state of the dataset does.
     """
-    if not isinstance(state, Mapping):
-        raise ConfigError(f"state of {type(state).__name__}, expected what state_dict() gave")
-    if not same(state.get("version"), VERSION):
-        raise ConfigError(
-            f"state of version {reprlib.repr(state.get('version'))}, expected {VERSION}: begin the epoch again"
-        )
-    for name, expected in identity.items():
-        if not same(state.get(name), expected):
-            raise ConfigError(
-                f"state of {name} = {shown(state.get(name))}, but this dataset has {expected!r}: it can only go on with "
-                "the same dataset, split, seed and order; open it as before, or begin the epoch again"
-            )
-    of_worker = any(name in state for name in ("worker", "steps"))
-    known = {"version", *identity, "epoch", "consumed", *(DEALT if of_worker else ("together",))}
-    if unknown := [name for name in state if name not in known]:
-        raise ConfigError(f"state with {reprlib.repr(unknown)}, which this dataset's has not: open it as before")
+    of_worker = isinstance(state, Mapping) and any(name in state for name in ("worker", "steps"))
+    check_known(state, identity, ("epoch", "consumed", *(DEALT if of_worker else ("together",))), "dataset")
     samples = int(identity["samples"])
     whole("epoch", state.get("epoch"), 0, MOST)
     if not of_worker:
@@ -373,6 +367,29 @@ def check_state(state: Mapping[str, Any], identity: Mapping[str, Any]) -> Mappin
     ranks, batch = (whole(name, state.get(name), 1, MOST_TOGETHER) for name in ("ranks", "batch"))
     whole("steps", state.get("steps"), 0, -(-(samples - start) // (ranks * batch)))
     return state
+
+
+def check_known(state: Any, identity: Mapping[str, Any], own: Sequence[str], what: str) -> None:
+    """Passes where a state is of the same identity, and has no keys but those and its own.
+
+    Raises:
+        ConfigError: it is not, both values are given.
+    """
+    if not isinstance(state, Mapping):
+        raise ConfigError(f"state of {type(state).__name__}, expected what state_dict() gave")
+    if not same(state.get("version"), VERSION):
+        raise ConfigError(
+            f"state of version {reprlib.repr(state.get('version'))}, expected {VERSION}: begin the epoch again"
+        )
+    for name, expected in identity.items():
+        if not same(state.get(name), expected):
+            raise ConfigError(
+                f"state of {name} = {shown(state.get(name))}, but this {what} has {expected!r}: it can only go on with "
+                "the same dataset, split, seed and order; open it as before, or begin the epoch again"
+            )
+    known = {"version", *identity, *own}
+    if unknown := [name for name in state if name not in known]:
+        raise ConfigError(f"state with {reprlib.repr(unknown)}, which this {what}'s has not: open it as before")
 
 
 def whole(name: str, value: Any, least: int, most: int) -> int:

@@ -17,7 +17,8 @@ SIZES = st.lists(st.integers(1, 400), min_size=1, max_size=5)
 def courses(sizes, together=4, rates=None):
     rates = rates or sizes
     return [
-        Course(plan.own_seed(7, str(i)), n, rate, together) for i, (n, rate) in enumerate(zip(sizes, rates, strict=True))
+        Course(plan.own_seed(7, str(i)), n, rate, together)
+        for i, (n, rate) in enumerate(zip(sizes, rates, strict=True))
     ]
 
 

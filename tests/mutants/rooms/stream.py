@@ -343,14 +343,14 @@ ROWS = (
     ),
     Mutant(
         "an epoch is no flag",
-        "curation/stream/dataset.py",
+        "curation/stream/state.py",
         "if isinstance(epoch, bool) or not",
         "if not",
         (f"{HOSTILE}set_epoch_takes_whole_numbers_alone",),
     ),
     Mutant(
         "an epoch is a number that chance can follow from",
-        "curation/stream/dataset.py",
+        "curation/stream/state.py",
         " or not 0 <= epoch < 2**63 - 1:",
         ":",
         (f"{HOSTILE}set_epoch_takes_whole_numbers_alone",),
