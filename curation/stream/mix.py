@@ -22,7 +22,7 @@ from curation.stream.dataset import Transform, batches_ahead
 from curation.stream.filling import Filling, Work, default_threads, filled
 from curation.stream.mixing import Course
 from curation.stream.mixstate import MixIdentity
-from curation.stream.open import one_of, remote_of
+from curation.stream.open import check_seed, one_of, remote_of
 from curation.stream.opening import OpenSplit, open_split
 from curation.stream.parts import OpenPart, Part, Unshared, opened
 from curation.stream.plan import Remainder
@@ -127,6 +127,7 @@ def open_mix(
     """
     whole = {name: part if isinstance(part, Part) else Part(part) for name, part in sorted(_named(parts).items())}
     one_of("remainder", remainder, get_args(Remainder))
+    check_seed(seed)
     if epoch_samples is not None and not (resampled and type(epoch_samples) is int and epoch_samples >= 1):
         raise ConfigError(f"epoch_samples = {epoch_samples!r}: expected ≥ 1, a whole number, with resampled=True")
     ranks, remote = Ranks(rank, world_size), remote_of(cache_dir, cache_gb, retries, timeout_s)
@@ -136,12 +137,17 @@ def open_mix(
         which = (str(part.dataset), part.split or split)
         if which not in splits:  # several parts may be of one
             splits[which] = open_split(part.dataset, which[1], remote)
+        size = batch_size if part.batch_size is None else part.batch_size
+        if size is None:
+            raise ConfigError(
+                "batch_size = None: expected ≥ 1: samples of several signatures make no batches by themselves"
+            )
         how = {"shuffle": shuffle, "mix_shards": mix_shards, "check": check, "threads": threads}
         found[name] = opened(
             name,
             part,
             splits[which],
-            batch_size=batch_size,
+            batch_size=size,
             seed=seed,
             dtype=dtype,
             normalize=normalize,
@@ -151,10 +157,7 @@ def open_mix(
     shares = mixing.shares(sizes, weights, temperature)
     quotas = mixing.quotas(shares, epoch_samples or sum(sizes.values())) if resampled else {}
     return MixDataset(
-        [
-            OpenPart(n, o.dataset, o.image, whole[n].batch_size or batch_size, shares[n], quotas.get(n))
-            for n, o in found.items()
-        ],
+        [OpenPart(n, o.dataset, o.image, shares[n], quotas.get(n)) for n, o in found.items()],
         drawn={
             "weights": None if weights is None else {name: float(weights[name]) for name in whole},
             "temperature": None if temperature is None else float(temperature),

@@ -190,8 +190,7 @@ def open_shards(
     one_of("remainder", remainder, get_args(Remainder))
     if dtype not in (None, *DTYPES):
         raise ConfigError(f"dtype = {dtype}: expected one of {', '.join(map(str, DTYPES))}, or None")
-    if not -(2**63) <= seed < 2**63:
-        raise ConfigError(f"seed = {seed}: expected a whole number of 64 bits, signed")
+    check_seed(seed)
     for name, value in (("mix_shards", mix_shards), ("batch_size", batch_size), ("threads", threads)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
             raise ConfigError(f"{name} = {value!r}: expected ≥ 1, or None, and a whole number")
@@ -284,6 +283,12 @@ def _check_memory(opened: OpenSplit, selection: Selection, batch_size: int) -> N
             f"batch_size = {batch_size}: such a batch takes {needed / 1e9:.4g} GB, this machine has {there / 1e9:.4g} GB: "
             "read fewer samples at a time, fewer fields, or crops"
         )
+
+
+def check_seed(seed: int) -> None:
+    """Passes where orders can follow from it. Raises ConfigError where not."""
+    if not -(2**63) <= seed < 2**63:
+        raise ConfigError(f"seed = {seed}: expected a whole number of 64 bits, signed")
 
 
 def one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:

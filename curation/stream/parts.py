@@ -59,7 +59,6 @@ class OpenPart:
     dataset: ShardDataset
     """Reads its samples, as they are stored: `dataset.by_id()` is any of them, `dataset.index` says what they are."""
     image: Image
-    batch_size: int
     share: float
     """Of what is drawn, over all parts."""
     quota: int | None
@@ -79,6 +78,11 @@ class OpenPart:
     def rate(self) -> float:
         """How fast its samples go by: as many as an epoch has where these were chosen by their share."""
         return self.share if self.quota is None else float(self.quota)
+
+    @property
+    def batch_size(self) -> int:
+        """Samples per batch and rank."""
+        return self.dataset.batch_size or 1
 
     @property
     def shape(self) -> Shape:
@@ -119,7 +123,7 @@ def opened(
         name: of the part: what is random in it follows from that and the seed.
         part: what of it is wanted.
         split: it.
-        batch_size: where the part says none.
+        batch_size: samples per batch and rank.
         seed: of the mix.
         dtype: of images.
         normalize: whether they are normalised.
@@ -133,7 +137,7 @@ def opened(
     try:
         dataset = open_shards(
             split,
-            batch_size=part.batch_size or batch_size,
+            batch_size=batch_size,
             fields=[*arrays, *part.beside],
             seasons=_seasons(split.index, arrays, part.seasons, where),
             draw_seasons=None if all(split.index.arrays[a].is_static for a in arrays) else 1,
