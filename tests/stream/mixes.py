@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.format import payload
+from curation.format.annotations import ColumnEntry
 from curation.format.bands import BandEntry
 from curation.format.index import ArrayEntry, BandStatistics, FileEntry, Index, ShardEntry, SplitEntry, member_names
 from curation.format.names import META
@@ -107,7 +108,9 @@ def key_of(dataset: str, number: int) -> str:
     return f"{dataset}-{number:04d}"
 
 
-def _sample(dataset: str, number: int, entries: Mapping[str, ArrayEntry], pixels: Pixels) -> Sample:
+def _sample(
+    dataset: str, number: int, entries: Mapping[str, ArrayEntry], pixels: Pixels, columns: Sequence[str]
+) -> Sample:
     def encoded(name: str, season: int) -> bytes:
         codec = {"npy": "none", "npy.blosc": "lz4"}[entries[name].encoding]
         return payload.encode(pixels(name, number, season), codec)
@@ -115,7 +118,7 @@ def _sample(dataset: str, number: int, entries: Mapping[str, ArrayEntry], pixels
     sources = {e.source: e for e in entries.values()}
     of_season: dict[int, dict[str, dict]] = {}
     for source, of in sources.items():
-        for season in there(source, number) if of.seasons else []:
+        for season in [s for s in there(source, number) if SEASONS[s] in of.seasons]:
             times = {"scenes": [f"{source}-{number}"], "time": f"2021-0{1 + 6 * season}-15T10:00:00Z"}
             of_season.setdefault(season, {})[source] = times
     static = {source: {"scenes": ["one"]} for source, of in sources.items() if not of.seasons}
@@ -132,19 +135,26 @@ def _sample(dataset: str, number: int, entries: Mapping[str, ArrayEntry], pixels
         "static": {"sources": static, "labels": None},
         "seasons": {SEASONS[s]: {"sources": of, "labels": None} for s, of in sorted(of_season.items())},
     }
+    if columns:
+        meta["columns"] = {name: f"{name} {number}" for name in columns}
     members = {META: meta_bytes(meta)}
     for name in sorted(n for n, e in entries.items() if not e.seasons):
         members[f"{name}.{entries[name].encoding}"] = encoded(name, -1)
     for season in sorted(of_season):
-        for name in sorted(n for n, e in entries.items() if e.seasons):
+        for name in sorted(n for n, e in entries.items() if SEASONS[season] in e.seasons):
             members[f"{name}.{SEASONS[season]}.{entries[name].encoding}"] = encoded(name, season)
     return Sample(key_of(dataset, number), members)
 
 
 def pack(
-    folder: Path, dataset: str, samples: int, entries: Mapping[str, ArrayEntry] | None = None, shard: int = 120
+    folder: Path,
+    dataset: str,
+    samples: int,
+    entries: Mapping[str, ArrayEntry] | None = None,
+    shard: int = 120,
+    columns: Sequence[str] = (),
 ) -> Index:
-    """Packs a dataset of so many samples into `folder`; pixels are those of `truth`."""
+    """Packs a dataset of so many samples into `folder`; pixels are those of `truth`, columns `<name> <number>`."""
     entries = dict(entries or ENTRIES[dataset])
 
     def pixels(name: str, number: int, season: int) -> np.ndarray:
@@ -158,7 +168,7 @@ def pack(
     seasons = SEASONS if any(e.seasons for e in entries.values()) else ()
     shards, rows, content = [], [], hashlib.sha256()
     for begin in range(0, samples, shard):
-        made = [_sample(dataset, n, entries, pixels) for n in range(begin, min(begin + shard, samples))]
+        made = [_sample(dataset, n, entries, pixels, columns) for n in range(begin, min(begin + shard, samples))]
         data, shard_rows = write_tar(made)
         file = put(f"train/{dataset}-{begin:06d}.tar", data)
         content.update(data)
@@ -166,7 +176,9 @@ def pack(
         rows.append(shard_rows)
     parquet = io.BytesIO()
     shard_of = pa.array(np.repeat(np.arange(len(shards)), [s.samples for s in shards]), pa.int32())
-    pq.write_table(pa.table({"id": [key_of(dataset, n) for n in range(samples)], "shard": shard_of}), parquet)
+    table = {"id": [key_of(dataset, n) for n in range(samples)], "shard": shard_of}
+    table |= {name: [f"{name} {n}" for n in range(samples)] for name in columns}
+    pq.write_table(pa.table(table), parquet)
     split = SplitEntry(
         samples,
         tuple(shards),
@@ -192,6 +204,7 @@ def pack(
         sources={},
         counts={},
         written_by={},
+        columns={name: ColumnEntry(name, "text") for name in columns},
     )
     put("index.json", index.to_bytes())
     return index

@@ -14,11 +14,14 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from scipy.stats import binom
 from torch.utils.data import DataLoader
 
 from curation.errors import ConfigError, DamageError
 from curation.stream import Part, open_mix, select_bands
+from curation.stream.image import image_of
+from curation.stream.layout import Selection, layout
 from tests.processes import started
 from tests.properties import fast
 from tests.stream.mixes import (
@@ -384,12 +387,13 @@ def test_workers_deliver_the_same_batches_in_the_same_order(folders, epochs, how
     assert len(loader) == len(epochs[0])
 
 
-def test_batches_that_are_kept_are_what_they_were_whichever_process_read_them(folders):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_that_are_kept_are_what_they_were_whichever_process_read_them(folders, workers):
     def told(loader):
         return {(b["dataset"], k): b["image"][i].clone() for b in loader for i, k in enumerate(b["key"])}
 
     expected = told(opened(folders))
-    held = list(DataLoader(opened(folders), batch_size=None, num_workers=2))
+    held = list(DataLoader(opened(folders), batch_size=None, num_workers=workers))
     assert len(held) > 16  # more than there are slots
     for batch in held:
         for i, key in enumerate(batch["key"]):
@@ -473,13 +477,12 @@ def test_torchdatas_loader_goes_on_within_an_epoch_and_then_with_the_next(folder
 RANK = """
 import json, os, sys
 import torch.distributed
-from torch.utils.data import DataLoader
-from curation.stream import Part, open_mix
-from tests.stream.test_mix import named, opened
 from pathlib import Path
+from torch.utils.data import DataLoader
+from tests.stream.test_mix import named, opened
 torch.distributed.init_process_group("gloo")
 mix = opened(Path(sys.argv[1]))
-loader = DataLoader(mix, batch_size=None, num_workers=int(sys.argv[3]))
+loader = DataLoader(mix, batch_size=None, num_workers=1)
 steps = []
 for step in named(loader):
     torch.distributed.barrier()  # a rank with more steps than another would wait for ever
@@ -490,13 +493,12 @@ torch.distributed.destroy_process_group()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", fast(["1"], ["0", "1"]))
-def test_ranks_of_torchrun_take_equal_steps_and_share_out_every_sample(folders, tmp_path, workers):
+def test_ranks_of_torchrun_take_equal_steps_and_share_out_every_sample(folders, tmp_path):
     script = tmp_path / "rank.py"
     script.write_text(RANK)
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     with started(
-        [sys.executable, *launcher, script, folders, tmp_path, workers],
+        [sys.executable, *launcher, script, folders, tmp_path],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
@@ -507,6 +509,29 @@ def test_ranks_of_torchrun_take_equal_steps_and_share_out_every_sample(folders, 
     assert [size for size, _ in found] == [2, 2]
     assert [d for d, _ in found[0][1]] == [d for d, _ in found[1][1]]
     assert sorted((d, k) for _, steps in found for d, keys in steps for k in keys) == sorted(ALL)
+
+
+# ---- from elsewhere
+
+
+@pytest.mark.parametrize("how", [{}, {"cache_gb": 1.0}])
+def test_parts_of_one_dataset_elsewhere_share_its_tables_and_a_cache_its_shards(server, packed, tmp_path, how):
+    url, log = server
+    arrays = {"s2": "s2l2a_10m", "s1": "s1rtc_10m", "wc": "worldcover_10m"}
+    how = {**how, "cache_dir": tmp_path / "cache"} if how else {}
+
+    def batches(where, **more):
+        mix = open_mix({n: Part(where, [a]) for n, a in arrays.items()}, batch_size=5, **more)
+        return list(DataLoader(mix, batch_size=None, num_workers=1))
+
+    before = len(log.read_text().splitlines()) if log.exists() else 0
+    for one, other in zip(batches(f"{url}/shards", **how), batches(packed), strict=True):
+        assert (one["dataset"], one["key"]) == (other["dataset"], other["key"])
+        assert torch.equal(one["image"], other["image"])
+    asked = [json.loads(line)[:2] for line in log.read_text().splitlines()[before:]]
+    assert asked.count(["GET", "/shards/train/members.arrow"]) == 1
+    if how:
+        assert max(asked.count(a) for a in asked if a[0] == "GET" and a[1].endswith(".tar")) == 1
 
 
 # ---- what is refused
@@ -639,6 +664,43 @@ def test_parts_share_what_is_read_ahead(folders):
     mix, alone = opened(folders), open_mix({"s2": Part(folders / "s2", ["s2l2a_10m"])}, batch_size=16)
     for workers in (0, 2):
         assert mix.ahead_bytes(workers) < 1.6 * alone.ahead_bytes(workers)
+
+
+def test_columns_come_along_and_none_is_called_as_an_entry_of_a_mix(tmp_path):
+    pack(tmp_path, "s2", 6, {"dem_10m": ENTRIES["s2"]["dem_10m"]}, columns=["forest", "dataset"])
+    batch = next(iter(open_mix({"a": Part(tmp_path, beside=["forest"])}, batch_size=6, shuffle=False)))
+    assert batch["forest"] == [f"forest {n}" for n in range(6)]
+    with pytest.raises(ConfigError, match=r"\['dataset'\] are called as entries of a mix"):
+        open_mix({"a": Part(tmp_path, beside=["dataset"])}, batch_size=6)
+
+
+def test_where_nodata_is_not_a_number_there_is_data_where_there_is_one(tmp_path):
+    heights = entry("dem", ENTRIES["s2"]["dem_10m"].canonical, 8, 10.0, seasons=(), dtype="float32", nodata=math.nan)
+    pack(tmp_path, "s2", 6, {"dem_10m": heights})
+    batch = next(iter(open_mix({"a": tmp_path}, batch_size=6, shuffle=False)))
+    for number in range(6):
+        assert np.array_equal(batch["valid"][number].numpy(), ~is_hole(heights.shape, number))
+    assert torch.equal(batch["image"].isnan(), ~batch["valid"])
+
+
+@pytest.mark.parametrize(
+    ("more", "match"),
+    [
+        ({"of_children": True}, "are of children"),
+        ({"steps": 3}, "have several times"),
+        ({"has_offsets": True}, "begin beside the corner"),
+        ({"res_m": None}, "8 px of 10 m; aerial_10m: 8 px of degrees"),
+        ({"res_m": 20.0}, "8 px of 20 m"),
+    ],
+)
+def test_arrays_that_do_not_lie_pixel_on_pixel_make_no_image(tmp_path, more, match):
+    arrays = {"s2l2a_10m": entry("s2l2a", S2, 8, 10.0), "aerial_10m": entry("naip", AERIAL, 8, 10.0)}
+    index = pack(tmp_path, "s2", 1, arrays)
+    arrays["aerial_10m"] = replace(arrays["aerial_10m"], **more)
+    index = replace(index, arrays=arrays, children=int("of_children" in more))
+    made = layout(index, Selection(tuple(arrays), SEASONS, drawn=1), "here")
+    with pytest.raises(ConfigError, match=f"here: .*{match}"):
+        image_of(index, made, None, dtype=None, normalize=False, where="here")
 
 
 def test_seasons_are_those_that_all_arrays_of_an_image_may_have(tmp_path):
