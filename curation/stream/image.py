@@ -19,6 +19,8 @@ from curation.stream.decode import bfloat16
 from curation.stream.layout import DTYPES, STORED, ArrayLayout, Layout, normal
 
 IMAGE, VALID = "image", "valid"
+_IMAGE, _VALID = ".image", ".valid"
+"""What these are called among a batch's arrays, one of which may be called `image`: with a dot none is."""
 PER_BAND = ("bands", "wavelength_nm", "unit")
 """Entries of a batch that have one of each band."""
 OWN = (IMAGE, VALID, *PER_BAND, "ground_m", "time", "dataset")
@@ -62,8 +64,8 @@ class Image:
     def made(self) -> tuple[Made, ...]:
         """Arrays of a batch that are filled by `finish`."""
         shape = (len(self.channels), self.size_px, self.size_px)
-        valid = Made(VALID, shape, torch.bool)
-        return (valid,) if self.whole is not None else (Made(IMAGE, shape, self.dtype), valid)
+        valid = Made(_VALID, shape, torch.bool)
+        return (valid,) if self.whole is not None else (Made(_IMAGE, shape, self.dtype), valid)
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -72,8 +74,8 @@ class Image:
 
     def finish(self, batch: Batch, number: int) -> None:
         """Makes the image of one sample, and where it is valid, of arrays that have been filled; many threads may."""
-        valid = batch.arrays[VALID][number]
-        image = None if self.whole is not None else batch.arrays[IMAGE][number]
+        valid = batch.arrays[_VALID][number]
+        image = None if self.whole is not None else batch.arrays[_IMAGE][number]
         for run in self.runs:
             stored = batch.arrays[run.array][number]
             pixels = stored.reshape(stored.shape[-3:])[run.planes]
@@ -103,12 +105,12 @@ class Image:
             name: of the part.
         """
         size = len(batch["key"])
-        whole = batch[IMAGE if self.whole is None else self.whole]
-        rest = {k: v for k, v in batch.items() if k not in (IMAGE, VALID, *(place.name for place in arrays))}
+        whole = batch[_IMAGE if self.whole is None else self.whole]
+        rest = {k: v for k, v in batch.items() if k not in (_IMAGE, _VALID, *(place.name for place in arrays))}
         none = torch.full((size,), -1, dtype=torch.int64)
         return {
             IMAGE: whole.reshape(size, len(self.channels), self.size_px, self.size_px),
-            VALID: batch[VALID],
+            VALID: batch[_VALID],
             "bands": list(self.bands),
             "wavelength_nm": torch.from_numpy(np.concatenate([one.wavelength_nm for one in self.channels])),
             "unit": [one.signature.unit for one in self.channels],

@@ -70,7 +70,7 @@ def open_mix(
     `valid`           bool        (B, C, y, x)     whether there is data; where not, the image has the array's
                                                    nodata (0 where normalised)
     `bands`           list[str]   C                canonical names: the same in every dataset
-    `wavelength_nm`   float32     (C,)             centres; NaN, never 0, of what has none (radar, heights, codes)
+    `wavelength_nm`   float32     (C,)             centres; NaN, never 0, of what has none (heights, codes)
     `unit`            list[str]   C                of what is stored
     `ground_m`        float                        side of a pixel, metres; NaN where footprints are in degrees
     `time`            int64       (B,)             seconds since 1970 UTC, of the first array with a time; -1 where
@@ -182,7 +182,19 @@ def _named(parts: Any) -> dict[str, Any]:
 class MixDataset(torch.utils.data.IterableDataset[Any]):
     """Batches of several datasets, as `open_mix` gives it: each batch of one part, and of one signature.
 
-    >>> mix = open_mix({"a": "tiny/ssl4eo-s12-ml"}, batch_size=2)
+    >>> arrays = {"light": "s2l2a_10m", "radar": "s1rtc_10m"}
+    >>> parts = {name: Part("tiny/ssl4eo-s12-ml", arrays=[array]) for name, array in arrays.items()}
+    >>> mix = open_mix(parts, batch_size=2)
+    >>> for step, batch in enumerate(DataLoader(mix, batch_size=None, num_workers=2), 1):
+    ...     image = batch["image"].float()  # (sample, channel, y, x), of one part
+    ...     first = select_bands(batch, batch["bands"][:1])  # with its wavelength, and where it is valid
+    ...     state = mix.state_dict(step)
+    ...     break
+    >>> batch["dataset"] in mix.parts, len(first["wavelength_nm"])
+    (True, 1)
+    >>> mix.load_state_dict(state)  # the next iteration delivers what is left of the epoch, on any ranks
+    >>> len(mix) == len(list(mix))
+    True
     """
 
     def __init__(
