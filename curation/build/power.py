@@ -79,6 +79,7 @@ class Power(RasterKind):
             "int16",
             f"{array.unit.partition(',')[0]}, hundredths of a dB",  # gamma0, or sigma0
             float(backscatter.CENTIDB_NODATA),
+            array.convention and f"{array.convention.partition(',')[0]}, dB",
             int(backscatter.centidb(np.zeros(1), math.nan, rules.radar_floor_db)[0]),
             functools.partial(backscatter.centidb, nodata=array.nodata, floor_db=rules.radar_floor_db),
         )

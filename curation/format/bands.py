@@ -11,31 +11,11 @@ from curation.format.strict import BandName, Count, Number, StrictObject, Text
 
 Kind = Literal["optical", "radar", "elevation", "gas", "aerosol", "climate", "classes"]
 
-WITH_CENTRE: dict[str, str] = {"optical": "nm", "radar": "mhz"}
+_WITH_CENTRE: dict[str, str] = {"optical": "nm", "radar": "mhz"}
 """Kinds of bands that lie in the spectrum, and the unit in which it is told where. Others have no place in it: not 0."""
 
 _LIGHT = 299_792_458.0
 """Speed of light, m/s (exact, by the definition of the metre)."""
-
-
-def fault(kind: str | None, centres: Mapping[str, Any]) -> str:
-    """Why no band has such centres and widths; empty where one may.
-
-    Args:
-        kind: `Kind`; None where it is not known.
-        centres: `nm` and `mhz` → (centre, width), each None where it has none.
-    """
-    for unit, (centre, width) in centres.items():
-        if (centre is None) != (width is None) or (centre is not None and not (centre > 0 and width > 0)):
-            return f"centre_{unit}, width_{unit}: got {centre}, {width}, expected both above 0, or neither"
-    there = [unit for unit, (centre, _) in centres.items() if centre is not None]
-    if len(there) > 1:
-        return "expected 'centre_nm' of light or 'centre_mhz' of a radar: not both"
-    if kind is not None and there and there[0] != WITH_CENTRE.get(kind):
-        return (
-            f"centre_{there[0]}: got {centres[there[0]][0]}, expected none: a band of kind {kind!r} has no such place"
-        )
-    return ""
 
 
 class ResponseEntry(StrictObject, frozen=True):
@@ -84,8 +64,21 @@ class BandEntry(StrictObject, frozen=True):
 
     def __post_init__(self) -> None:
         """Raises ValueError where there is no such band."""
-        if said := fault(self.kind, {"nm": (self.centre_nm, self.width_nm), "mhz": (self.centre_mhz, self.width_mhz)}):
-            raise ValueError(said)
+        centres = {"nm": (self.centre_nm, self.width_nm), "mhz": (self.centre_mhz, self.width_mhz)}
+        for unit, (centre, width) in centres.items():
+            is_possible = centre is None if width is None else centre is not None and centre > 0 and width > 0
+            if not is_possible:
+                raise ValueError(
+                    f"centre_{unit}, width_{unit}: got {centre}, {width}, expected both above 0, or neither"
+                )
+        there = [unit for unit, (centre, _) in centres.items() if centre is not None]
+        if len(there) > 1:
+            raise ValueError("expected 'centre_nm' of light or 'centre_mhz' of a radar: not both")
+        if there and self.kind is not None and there[0] != _WITH_CENTRE.get(self.kind):
+            raise ValueError(
+                f"centre_{there[0]}: got {centres[there[0]][0]}, expected none: a band of kind {self.kind!r} has no such "
+                "place in the spectrum"
+            )
         for key in ("native_m", "dofa_um"):
             if (value := getattr(self, key)) is not None and not value > 0:
                 raise ValueError(f"{key}: got {value}, expected above 0, or null")
@@ -128,29 +121,35 @@ def in_order(where: str, positions: Mapping[str, int]) -> tuple[str, ...]:
     return bands
 
 
-def check_aligned(where: str, bands: Sequence[str], **lists: Sequence[Any] | Mapping[str, Any] | int) -> None:
+def check_aligned(
+    where: str,
+    bands: Sequence[str],
+    lists: Mapping[str, Sequence[Any] | Mapping[str, Any] | int],
+    do: str = "say of each which band it is of",
+) -> None:
     """Passes where whatever goes with bands has one entry for each of them.
 
     Args:
         where: whose bands they are, for errors.
         bands: their names, in the order of the axis.
         lists: what it is called → a list in that order, a mapping by their names, or how many planes an array has.
+        do: what is to be done where it is not so.
 
     Raises:
         DamageError: a band is named twice, or one of the lists has another length, or is of other bands. Both are told.
     """
     if twice := sorted({band for band in bands if list(bands).count(band) > 1}):
-        raise DamageError(f"{where}: bands {reprlib.repr(twice)} twice, expected each once")
+        raise DamageError(f"{where}: bands {reprlib.repr(twice)} twice, expected each once: {do}")
     for name, its in lists.items():
         if isinstance(its, Mapping):
             lacks, more = [b for b in bands if b not in its], sorted(its.keys() - set(bands))
             if lacks or more:
                 raise DamageError(
                     f"{where}: {name} without {reprlib.repr(lacks)} and of {reprlib.repr(more)} besides, expected one for "
-                    f"each band: {reprlib.repr(list(bands))}"
+                    f"each band, {reprlib.repr(list(bands))}: {do}"
                 )
         elif (count := its if isinstance(its, int) else len(its)) != len(bands):
             raise DamageError(
-                f"{where}: {len(bands)} bands, {name} of {count}: expected as many, in the same order: which of them is "
-                f"which cannot be known of {reprlib.repr(list(bands))}"
+                f"{where}: {len(bands)} bands, {name} of {count}: expected as many, in the order of "
+                f"{reprlib.repr(list(bands))}: {do}"
             )

@@ -374,10 +374,16 @@ class Index(StrictObject, frozen=True):
         for name, bands in self.statistics.items():
             if name not in self.arrays:
                 raise DamageError(f"{where}: statistics.{name}: expected an array of the index; pack the dataset again")
-            check_aligned(f"{where}: arrays.{name}", self.arrays[name].bands, statistics=bands)
+            of_array = f"{where}: arrays.{name}"
+            check_aligned(of_array, self.arrays[name].bands, {"statistics": bands}, "pack the dataset again")
 
     def to_bytes(self) -> bytes:
-        """The file's bytes: UTF-8, keys sorted, indent 1, one newline at the end."""
+        """The file's bytes: UTF-8, keys sorted, indent 1, one newline at the end.
+
+        Raises:
+            DamageError: it would be refused when it is read.
+        """
+        self._check(INDEX, len(self.members))
         text = json.dumps(self.to_json(), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
         return text.encode() + b"\n"
 

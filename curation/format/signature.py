@@ -164,5 +164,5 @@ def channels_of(index: Index, array: str, platform: str | None = None) -> Channe
     entry, known = index.arrays[array], index.statistics.get(array, {})
     found = tuple(known.get(band) for band in entry.bands)
     bands, count = bands_of(entry), len(entry.bands)
-    check_aligned(array, entry.bands, canonical=bands, planes=entry.shape[0], statistics=found)
+    check_aligned(array, entry.bands, {"canonical": bands, "planes": entry.shape[0], "statistics": found})
     return Channels(signature_of(entry, platform), bands, found, tuple(range(count)), tuple(entry.bands))

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from curation.cubes.cube import Cube
 from curation.format import content, index, names, payload, tar
-from curation.format.bands import BandEntry
 from curation.format.index import ArrayEntry
 from curation.format.names import META, MemberName
 from curation.format.tar import MemberRow, Sample
@@ -64,7 +63,7 @@ class ShardJob:
             written_by(),
             self.pixels_digest,
             self.dataset.release_digest(),
-            {name: to_builtins(entry) for name, entry in array_entries(self.dataset).items()},
+            {n: _of_bytes(e, bool(self.dataset.annotations)) for n, e in array_entries(self.dataset).items()},
             [
                 [
                     m.split,
@@ -247,6 +246,21 @@ def _add_floored(
     return out
 
 
+def _of_bytes(entry: ArrayEntry, is_looked_at: bool) -> dict[str, Any]:
+    """What of an array's entry a tar's bytes follow from: what its bands are besides their names, where anybody looks at it.
+
+    Args:
+        entry: what the index says of it.
+        is_looked_at: whether functions see it that say what stands beside pixels, and may make what they want of it.
+    """
+    value: dict[str, Any] = to_builtins(entry)
+    if is_looked_at:
+        return value
+    return {k: v for k, v in value.items() if k not in ("level", "convention")} | {
+        "canonical": [band.name for band in entry.canonical]
+    }
+
+
 def array_entries(dataset: Dataset) -> dict[str, ArrayEntry]:
     """What the index says of each array."""
     out = {}
@@ -267,7 +281,9 @@ def array_entries(dataset: Dataset) -> dict[str, ArrayEntry]:
                 encoding=payload.encoding_of(dataset.recipe.pack.codec),
                 of_children=bool(level.level),
                 steps=spec.pick.most_steps,
-                canonical=tuple(BandEntry(**spec.band(b).model_dump()) for b in array.bands),
+                level=array.level,
+                convention=packed.convention,
+                canonical=tuple(spec.band(b).entry for b in array.bands),
             )
     out |= {
         name: derive.entry_of(its, payload.encoding_of(dataset.recipe.pack.codec))

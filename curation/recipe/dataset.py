@@ -35,11 +35,11 @@ _NOT_PIXELS: Any = {
     "comment": True,
     "catalogs": True,
     "bands": True,
-    "arrays": {"__all__": {"times"}},
+    "arrays": {"__all__": {"times", "level", "convention"}},
     "kind": {"footprint_km": True, "classes": {"__all__": {"label"}}, "min_quality": {"__all__": {"source"}}},
 }
-"""Keys of a source that change no pixel: words for people, forms in other catalogs, what bands are and classes count as, how
-many times numbers are stored, and how far train and val lie apart."""
+"""Keys of a source that change no pixel: words for people, forms in other catalogs, what bands and numbers are and classes
+count as, how many times numbers are stored, and how far train and val lie apart."""
 
 
 class Dataset:

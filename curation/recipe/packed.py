@@ -18,6 +18,8 @@ class Packed:
     dtype: Dtype
     unit: str
     nodata: float
+    convention: str | None
+    """What else must be known of the numbers."""
     floor: int
     """Stands for all values that are too low to be told."""
     of: Callable[[NDArray[Any]], NDArray[Any]]

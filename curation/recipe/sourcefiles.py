@@ -19,13 +19,13 @@ from curation.recipe.uses import called
 OWN = "sources"
 """Folder beside a recipe whose `<source>.toml` come before those of `stac_queries/`, or add to them."""
 
-_NO_SOURCES = ("regions", "catalogs")
+NO_SOURCES = ("bands", "regions", "catalogs")
 """Files of `stac_queries/` that say something else."""
 
 
 def shipped() -> dict[str, Path]:
     """Source → its file in `stac_queries/`."""
-    return {p.stem: p for p in sorted(files.folder("stac_queries").glob("*.toml")) if p.stem not in _NO_SOURCES}
+    return {p.stem: p for p in sorted(files.folder("stac_queries").glob("*.toml")) if p.stem not in NO_SOURCES}
 
 
 def own(recipe: Path) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""What a source is, as `stac_queries/<source>.toml` states it. No I/O but finding the files of picks and kinds.
+"""What a source is, as `stac_queries/<source>.toml` states it. No I/O but finding the files of picks, kinds and bands.
 
 One file per source says what its pixels are (arrays, bands, units, nodata, resampling) and, per catalog, how to find them.
 Two of its keys are tagged: `pick`, how its scenes become a patch's pixels, and `kind`, what its pixels are. Each tag is the
@@ -30,6 +30,7 @@ from curation.recipe.schema import PackSpec, QualitySpec
 from curation.recipe.strict import Name, StrictTable
 from curation.recipe.tagged import KINDS, PICKS, tagged
 from curation.recipe.values import FileNumbers, Values, with_codes
+from curation.recipe.vocabulary import named, vocabulary
 
 Resampling = Literal["nearest", "bilinear", "average", "mode"]
 
@@ -326,8 +327,8 @@ class SourceSpec(StrictTable):
     pick: Annotated[SerializeAsAny[Pick], BeforeValidator(lambda value: tagged(value, PICKS))]
     """How its scenes become a patch's pixels: a file of `build/picks/`, with its keys."""
     arrays: list[ArraySpec] = Field(min_length=1)
-    bands: dict[str, BandSpec] = Field(default_factory=dict)
-    """Band of the arrays → what it is; one that is left out is `<source>.<band>`, without a place in the spectrum."""
+    bands: dict[str, Annotated[BandSpec, BeforeValidator(named)]] = Field(default_factory=dict)
+    """Band of the arrays → what it is, by its canonical name or in a table; one that is left out is `<source>.<band>`."""
     clear: list[int] = Field(default_factory=list)
     """Codes of the mask that are ground, for sure. Each code that a mask may hold is in one of these five sets."""
     doubtful: list[int] = Field(default_factory=list)
@@ -383,7 +384,8 @@ class SourceSpec(StrictTable):
 
     def band(self, band: str) -> BandSpec:
         """What one of its bands is."""
-        return self.bands.get(band) or BandSpec(name=f"{self.name}.{band.lower()}")
+        name = f"{self.name}.{band.lower()}"
+        return self.bands.get(band) or vocabulary().get(name) or BandSpec(name=name)
 
     def files_of(self, arrays: Sequence[ArraySpec]) -> list[str]:
         """Bands of which files are read where some of its arrays are wanted."""

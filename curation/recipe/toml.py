@@ -95,10 +95,16 @@ def _walked(kind: type[BaseModel], path: list[str]) -> tuple[type[BaseModel] | N
             field = model.model_fields.get(key)
             model = field.annotation if field else None
         else:  # dict[str, Model] or list[Model]: step over the key
-            model = next((a for a in get_args(model)[::-1] if isinstance(a, type) or _tagged(a)), None)
+            inner = [a if _tagged(a) else _bare(a) for a in get_args(model)[::-1]]
+            model = next((a for a in inner if isinstance(a, type) or _tagged(a)), None)
         if isinstance(model, UnionType):  # of a table that may be left out
             model = next((a for a in get_args(model) if isinstance(a, type) and issubclass(a, BaseModel)), None)
     return (model if isinstance(model, type) and issubclass(model, BaseModel) else None), keys
+
+
+def _bare(model: Any) -> Any:
+    """A type without what is annotated beside it."""
+    return get_args(model)[0] if get_origin(model) is Annotated else model
 
 
 def _tagged(model: Any) -> dict[str, Any]:

@@ -230,6 +230,10 @@ class FileNumbers(StrictTable):
 
     times: float | None = Field(default=None, gt=0, exclude_if=lambda value: value is None)
     """How many times what was measured is stored, where `unit` does not end with it."""
+    level: Literal["TOA", "BOA"] | None = None
+    """Of reflectance and radiance: at the top of the atmosphere, or at its bottom."""
+    convention: str | None = Field(default=None, min_length=1)
+    """What else must be known of the numbers: of backscatter `gamma0, linear`, or `sigma0, linear`."""
 
     @property
     def says_of_files(self) -> bool:

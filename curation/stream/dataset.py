@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from curation.errors import ConfigError
 from curation.errors.words import counted, shortened
 from curation.format.index import Index
+from curation.format.signature import Channels, channels_of
 from curation.stream import batch, plan
 from curation.stream.batch import Shape
 from curation.stream.filling import Filling, default_threads
@@ -52,6 +53,8 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
     ...     image = batch["s2l2a_10m"][~batch["is_pad"]]  # (sample, season, band, y, x), without what fills it up
     ...     state = dataset.state_dict(step)  # small: saved with the model
     ...     break
+    >>> red_and_nir = dataset.channels("s2l2a_10m").select(bands=["s2.b04", "s2.b08"])
+    >>> image, wavelength_nm = red_and_nir.of(batch["s2l2a_10m"]), red_and_nir.wavelength_nm  # of these, in this order
     >>> dataset.load_state_dict(state)  # the next iteration delivers what is left of the epoch, on any ranks
     >>> len(batch["key"]) + sum(len(more["key"]) for more in loader) >= dataset.index.splits["train"].samples
     True
@@ -147,6 +150,18 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
     def index(self) -> Index:
         """The index: arrays with bands, units and nodata, label names, statistics, licences."""
         return self._opened.index
+
+    def channels(self, array: str, platform: str | None = None) -> Channels:
+        """What the band axis of an array of this dataset is: names, wavelengths, statistics, and a choice of them.
+
+        Args:
+            array: its name.
+            platform: the satellite whose wavelengths are meant, as STAC calls it; those of the first of its kind where None.
+
+        Raises:
+            ConfigError: there is no such array.
+        """
+        return channels_of(self.index, array, platform)
 
     @property
     def samples(self) -> int:

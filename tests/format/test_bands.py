@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,16 +74,16 @@ def test_planes_that_are_of_two_bands_or_of_none_are_refused(positions):
 )
 def test_what_goes_with_bands_is_one_for_each_or_refused_by_name(bands, lists, match):
     with pytest.raises(DamageError, match=match):
-        check_aligned("x", bands, **lists)
+        check_aligned("x", bands, lists)
 
 
 def test_what_is_one_for_each_band_passes():
-    check_aligned("x", ("a", "b"), mean=[1.0, 2.0], planes=2, statistics={"b": 0, "a": 0})
+    check_aligned("x", ("a", "b"), {"mean": [1.0, 2.0], "planes": 2, "statistics": {"b": 0, "a": 0}})
 
 
 def refused(bands, lists) -> str:
     try:
-        check_aligned("x", bands, **lists)
+        check_aligned("x", bands, lists)
     except DamageError as err:
         return str(err)
     return ""
@@ -109,3 +110,21 @@ def test_files_of_fomo_that_disagree_are_refused_by_name_and_no_other(shared):
         "uav",
         "fivebillionpixels",
     }
+
+
+S2 = [f"s2.b{number:02d}" for number in range(1, 9)] + ["s2.b8a"] + [f"s2.b{number:02d}" for number in range(9, 13)]
+
+
+def test_files_of_others_that_name_no_band_are_of_the_bands_that_one_says_or_refused(shared):
+    """Which plane is which the pixels say: next to nothing of the sunlight at B10 comes back from the ground."""
+    with rasterio.open(next((shared / "data/copernicus-fm").glob("*.tif"))) as tif:
+        assert set(tif.descriptions) == {None}
+        check_aligned(tif.name, S2, {"planes": tif.count})
+        means = dict(zip(S2, tif.read().mean((1, 2)), strict=True))
+    assert min(means, key=lambda band: means[band]) == "s2.b10"
+    for product, bands in (("S2L1C", S2), ("S2L2A", [b for b in S2 if b != "s2.b10"])):
+        for path in (shared / f"data/terramind/{product}").glob("*.tif"):
+            with rasterio.open(path) as tif:
+                check_aligned(path.name, bands, {"planes": tif.count})
+                with pytest.raises(DamageError, match=rf"{path.name}: 2 bands, planes of {tif.count}"):
+                    check_aligned(path.name, ["s1.vv", "s1.vh"], {"planes": tif.count})

@@ -150,6 +150,12 @@ def test_an_index_keeps_what_is_known_of_bands_and_leaves_out_what_is_not():
     }  # fmt: skip
 
 
+def test_statistics_of_other_bands_are_not_even_written():
+    few = {band: STATISTICS[band] for band in STACK.bands[1:]}
+    with pytest.raises(DamageError, match=r"arrays.stack_10m: statistics without \['B02'\]"):
+        structs.replace(STACKED, statistics={"stack_10m": few}).to_bytes()
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [

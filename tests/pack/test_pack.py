@@ -27,8 +27,8 @@ from curation.cubes import selection, zarrshard
 from curation.cubes.complete import judged
 from curation.cubes.cube import Cube
 from curation.errors import CurationError
-from curation.format.bands import BandEntry
 from curation.format.index import Index
+from curation.format.signature import channels_of
 from curation.model import Location
 from curation.outcomes import PatchOutcome, SourceOutcome, Status
 from curation.pack import pack, plan, shard, writers
@@ -36,12 +36,14 @@ from curation.pack.plan import Plan
 from curation.pack.splits.column import Column
 from curation.places.locations import Locations
 from curation.read import backscatter
+from curation.recipe import catalogs
 from curation.store.ledger import Ledger
 from curation.stream.decode import decoder
 from curation.stream.open import open_shards
 from curation.work.run import Run
 from tests import world as tiny
 from tests.properties import fast
+from tests.queries import changed
 from tests.run import Curate
 
 COMPLETE = {tiny.name(r, c) for r in (0, 1) for c in range(4)} - {tiny.name(0, 3)}
@@ -108,10 +110,24 @@ def test_band_statistics_are_those_of_the_train_pixels(built: Curate):
 
 def test_the_index_says_what_bands_are(built: Curate):
     arrays = Index.from_bytes((built.folder / "shards" / "index.json").read_bytes()).arrays
-    assert arrays["s2l2a_10m"].canonical[2] == BandEntry("s2.b04", centre_nm=664.6, width_nm=31)
-    assert arrays["s1rtc_10m"].canonical[1] == BandEntry("s1.vh", centre_mhz=5405, width_mhz=100)
-    assert [b.name for b in arrays["dem_30m"].canonical] == ["dem.height"]
-    assert all(len(a.canonical) == len(a.bands) for a in arrays.values())
+    red, vh, height = (arrays[n].canonical[i] for n, i in (("s2l2a_10m", 2), ("s1rtc_10m", 1), ("dem_30m", 0)))
+    assert (red.name, red.centre_nm, red.width_nm, red.kind) == ("s2.b04", 664.6, 31, "optical")
+    assert (vh.name, vh.centre_mhz, vh.width_mhz, vh.polarisation) == ("s1.vh", 5405, 100, "VH")
+    assert (height.name, height.kind, height.centre_nm, height.unit) == ("dem.height", "elevation", None, "m")
+    assert (arrays["s2l2a_10m"].level, arrays["s1rtc_10m"].level, arrays["dem_30m"].convention) == ("BOA", None, None)
+    assert arrays["s1rtc_10m"].convention == "gamma0, dB"  # as it is packed: in cubes it is linear
+
+
+def test_bands_arrays_and_statistics_are_of_one_length_and_one_order(built: Curate):
+    index = Index.from_bytes((built.folder / "shards" / "index.json").read_bytes())
+    for name, entry in index.arrays.items():
+        mine = channels_of(index, name)
+        assert len(mine.bands) == len(mine.wavelength_nm) == len(mine.mean) == entry.shape[0]
+        assert [b.name for b in mine.entries] == list(mine.bands) == [b.name for b in entry.canonical]
+        assert (entry.role == "data") is (name in index.statistics)
+        if entry.role == "data":
+            assert mine.mean.tolist() == np.float32([index.statistics[name][b].mean for b in entry.bands]).tolist()
+            assert np.isnan(mine.wavelength_nm).tolist() == [b.kind not in ("optical", "radar") for b in mine.entries]
 
 
 def test_packing_again_makes_nothing_again_and_changes_nothing(built: Curate, tmp_path, capsys):
@@ -182,6 +198,31 @@ def test_a_shard_is_made_again_for_whatever_a_sample_tells_and_for_nothing_else(
     )  # windows of seasons, and all that sources are
     assert len(set(found)) == len(found)
     assert of(rank=99) == job.digest
+
+
+def test_a_list_of_bands_that_grows_changes_no_digest(built: Curate, tmp_path, monkeypatch):
+    """Neither do its corrections, but where a function of an annotation sees them, which may make of them what it wants."""
+    shutil.copytree(built.world.folder, tmp_path / "own")
+    told = Curate(tiny.World(tmp_path / "own"), built.root)
+    told.world.recipe.write_text(tiny.RECIPE + '\n[annotations]\nsaid = { function = "caption", type = "text" }\n')
+
+    def digests() -> tuple[list[str], list[str]]:
+        run = Run(built.dataset, built.catalogs, built.store, None, None)
+        asked = selection.asked_regions(run.dataset, run.catalogs, "europe")
+        cubes = pack.opened(run, asked)
+        jobs = list(pack.jobs(run, cubes, pack.planned(run, asked, cubes), None))
+        mine = [catalogs.pixels_digest(run.dataset, run.catalogs), run.dataset.release_digest()]
+        return [*mine, *(j.digest for j in jobs)], [dataclasses.replace(j, dataset=told.dataset).digest for j in jobs]
+
+    before = digests()
+    change = changed(tmp_path, monkeypatch)
+    change("[sensors.s5p.bands]\n", "[sensors.s5p.bands]\nchocho = {}\n")
+    assert digests() == before
+    change("b04 = { centre_nm = 664.6, width_nm = 31,", "b04 = { centre_nm = 664.7, width_nm = 31,")  # of one in use
+    assert shard.array_entries(built.dataset)["s2l2a_10m"].canonical[2].centre_nm == 664.7
+    plain, looked_at = digests()
+    assert plain == before[0]
+    assert set(looked_at).isdisjoint(before[1])
 
 
 def relabelled(built: Curate, folder: Path, min_fraction: float = 0.5) -> Curate:

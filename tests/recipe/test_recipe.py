@@ -15,11 +15,12 @@ from curation.recipe.catalogs import Catalogs, pixels_digest, pixels_parts, reso
 from curation.recipe.dataset import Dataset, load_dataset
 from curation.recipe.digests import changes
 from curation.recipe.schema import QualitySpec, Recipe
+from curation.recipe.sourcefiles import NO_SOURCES
 from curation.recipe.sources import SourceSpec
 from curation.recipe.toml import read_toml
 
 QUERIES, MANIFESTS = files.folder("stac_queries"), files.folder("manifests")
-SOURCES = sorted(p.stem for p in QUERIES.glob("*.toml") if p.stem not in ("regions", "catalogs"))
+SOURCES = sorted(p.stem for p in QUERIES.glob("*.toml") if p.stem not in NO_SOURCES)
 RECIPES = sorted(p.parent.name for p in MANIFESTS.glob("*/recipe.toml"))
 STARTER = (MANIFESTS / "starter/recipe.toml").read_text()
 

@@ -167,14 +167,15 @@ def test_olci_has_21_bands_of_96_pixels_a_side():
 
 def test_bands_have_a_name_of_their_own_whatever_their_source_and_optical_and_radar_bands_their_place_in_the_spectrum():
     s2, s1, olci = (SourceSpec.model_validate(raw(name)) for name in ("s2l2a", "s1rtc", "s3olci"))
-    assert s2.band("B04") == BandSpec(name="s2.b04", centre_nm=664.6, width_nm=31)
-    assert s1.band("VV") == BandSpec(name="s1.vv", centre_mhz=5405, width_mhz=100)
+    assert (s2.band("B04").name, s2.band("B04").centre_nm, s2.band("B04").width_nm) == ("s2.b04", 664.6, 31)
+    assert (s1.band("VV").name, s1.band("VV").centre_mhz, s1.band("VV").width_mhz) == ("s1.vv", 5405, 100)
     light = [s2.band(b) for a in s2.arrays if a.role == "data" for b in a.bands]
     light += [olci.band(b) for b in olci.arrays[0].bands]
     assert all(b.centre_nm and b.width_nm and 390 < b.centre_nm < 2300 and b.width_nm <= 175 for b in light)
     assert [b.centre_nm for b in light[12:]] == sorted(b.centre_nm or 0 for b in light[12:])
     assert SourceSpec.model_validate(raw("s5p-aer-ai")).band("ai_340_380").name == "s5p.ai-340-380"
-    assert SourceSpec.model_validate(raw("dem")).band("height") == BandSpec(name="dem.height")
+    assert SourceSpec.model_validate(raw("dem")).band("height").name == "dem.height"
+    assert SourceSpec.model_validate({**raw("dem"), "name": "mine"}).band("height") == BandSpec(name="mine.height")
 
 
 def test_bands_lie_where_recorded_items_say(shared):
@@ -206,9 +207,9 @@ def test_bands_lie_where_recorded_items_say(shared):
         ({"B99": {"name": "s2.b99"}}, r"\[bands\] \['B99'\]: in no array"),
         ({"B02": {"name": "s2.b02"}, "B03": {"name": "s2.b02"}}, r"name \['s2.b02'\] twice"),
         ({"B02": {"name": "b02"}}, "match pattern"),
-        ({"B02": {"name": "s2.b02", "centre_nm": 490}}, "expected both 'centre_nm' and 'width_nm'"),
+        ({"B02": {"name": "my.b02", "centre_nm": 490}}, "centre_nm, width_nm: got 490.*None, expected both above 0"),
         (
-            {"B02": {"name": "s2.b02", "centre_nm": 490, "width_nm": 66, "centre_mhz": 1, "width_mhz": 1}},
+            {"B02": {"name": "my.b02", "centre_nm": 490, "width_nm": 66, "centre_mhz": 1, "width_mhz": 1}},
             "expected 'centre_nm' of light or 'centre_mhz'",
         ),
     ],

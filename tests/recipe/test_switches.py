@@ -13,6 +13,7 @@ import curation
 from curation.pack.sides import Rule
 from curation.recipe import tagged
 from curation.recipe.files import folder
+from curation.recipe.sourcefiles import NO_SOURCES
 from curation.recipe.sources import ArraySpec, Kind, Pick, SourceSpec
 from curation.recipe.split import SplitRule
 from curation.recipe.strict import StrictTable
@@ -63,7 +64,7 @@ BASES = {"Pick", "Kind", "SplitRule"}
 
 MAY = answers(Pick) | answers(Kind) | answers(SplitRule)
 
-SOURCES = {p.stem for p in folder("stac_queries").glob("*.toml")} - {"regions", "catalogs"}
+SOURCES = {p.stem for p in folder("stac_queries").glob("*.toml")} - set(NO_SOURCES)
 """Names that code knows nothing of."""
 
 

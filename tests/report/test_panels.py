@@ -10,13 +10,14 @@ from curation.model import Location
 from curation.outcomes import SourceOutcome, Status
 from curation.recipe import files
 from curation.recipe.pictures import ClassSpec
+from curation.recipe.sourcefiles import NO_SOURCES
 from curation.recipe.sources import SourceSpec
 from curation.recipe.toml import read_toml
 from curation.report import contact_sheet, palette, panels
 
 PLACE = Location("p", 9.0, 50.0, 32632, 500_000.0, 5_540_000.0, 480.0, "here")
 QUERIES = files.folder("stac_queries")
-SOURCES = sorted(p.stem for p in QUERIES.glob("*.toml") if p.stem not in ("regions", "catalogs"))
+SOURCES = sorted(p.stem for p in QUERIES.glob("*.toml") if p.stem not in NO_SOURCES)
 
 
 def shipped(name: str) -> SourceSpec:

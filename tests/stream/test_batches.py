@@ -580,3 +580,22 @@ def test_stock_webdataset_reads_the_shards_with_our_decoder(packed):
         expected = truth("train", i, "worldcover_10m", "static", arrays()["worldcover_10m"])
         assert np.array_equal(sample["worldcover_10m.npy.blosc"], expected)
         assert sample["dem_30m.npy"].dtype == np.float32
+
+
+def test_a_choice_of_bands_of_a_batch_is_these_bands_in_this_order(packed):
+    dataset = open_shards(packed, batch_size=2, fields=["s2l2a_10m"])
+    batch = next(iter(dataset))
+    chosen = dataset.channels("s2l2a_10m").select(bands=["B08", "B02"])
+    assert chosen.bands == ("s2l2a.b08", "s2l2a.b02")
+    got = chosen.of(batch["s2l2a_10m"])
+    assert got.dtype is torch.uint16
+    entry = arrays()["s2l2a_10m"]
+    for i, key in enumerate(batch["key"]):
+        number = next(n for n in range(13) if key_of(n) == key)
+        for at, season in enumerate(SEASONS):
+            expected = truth("train", number, "s2l2a_10m", season, entry)[
+                [entry.bands.index(b) for b in ("B08", "B02")]
+            ]
+            assert np.array_equal(got[i, at].numpy(), expected)
+    with pytest.raises(ConfigError, match="no array 's2l2a'; expected one of: dem_30m"):
+        dataset.channels("s2l2a")

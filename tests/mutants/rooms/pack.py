@@ -173,6 +173,20 @@ ROWS = (
         ("tests/pack/test_pack.py::test_rows_of_a_places_file_that_are_no_locations_are_listed_and_counted",),
     ),
     Mutant(
+        "what bands are besides their names makes no shard again",
+        "curation/pack/shard.py",
+        "    if is_looked_at:\n",
+        "    if True:\n",
+        ("tests/pack/test_pack.py::test_a_list_of_bands_that_grows_changes_no_digest",),
+    ),
+    Mutant(
+        "what functions see of bands makes shards again",
+        "curation/pack/shard.py",
+        "    if is_looked_at:\n",
+        "    if False:\n",
+        ("tests/pack/test_pack.py::test_a_list_of_bands_that_grows_changes_no_digest",),
+    ),
+    Mutant(
         "radar's floor is no measurement",
         "curation/pack/shard.py",
         "valid = valid[valid != floor[name]]",

@@ -64,8 +64,8 @@ class Geotiff(OfPatches):
                     tags["codes"] = json.dumps({str(c): n for c, (n, _) in codes.items()}, ensure_ascii=False)
                 out.update_tags(**tags)
                 for number, band in enumerate(array.bands, 1):
-                    its = spec.band(band).model_dump(exclude_none=True)
-                    out.update_tags(number, **{("canonical" if k == "name" else k): str(v) for k, v in its.items()})
+                    its = spec.band(band)
+                    out.update_tags(number, canonical=its.name, **{k: str(v) for k, v in its.attributes.items()})
                 colours = {c: _rgba(colour) for c, (_, colour) in codes.items() if colour and 0 <= c < 256}
                 if colours and count == 1 and pixels.dtype == np.uint8:
                     out.write_colormap(1, colours)

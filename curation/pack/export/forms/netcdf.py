@@ -39,8 +39,8 @@ def _file(layer: Layer) -> bytes:
     codes = layer.codes()
     variables: dict[str, Any] = {}
     for band, plane in zip(array.bands, pixels, strict=True):
-        its = spec.band(band).model_dump(exclude_none=True)
-        attributes: dict[str, Any] = {"long_name": f"{spec.title}, {band}", "canonical": its.pop("name"), **its}
+        its = spec.band(band)
+        attributes: dict[str, Any] = {"long_name": f"{spec.title}, {band}", "canonical": its.name, **its.attributes}
         attributes |= {"grid_mapping": "spatial_ref", "units": quantity(array)}
         attributes["_FillValue"] = plane.dtype.type(array.nodata)
         if scale != 1:

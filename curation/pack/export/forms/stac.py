@@ -210,9 +210,10 @@ def _tell(patch: ExportPatch, name: str, asset: pystac.Asset) -> None:
 def _band(name: str, its: BandSpec) -> Band:
     """A band of light; wavelengths in micrometres."""
     if its.centre_nm is None or its.width_nm is None:
-        return Band.create(name, description=its.name)
+        return Band.create(name, common_name=its.common_name, description=its.name)
     return Band.create(
         name,
+        common_name=its.common_name,
         description=its.name,
         center_wavelength=round(its.centre_nm / 1000, 6),
         full_width_half_max=round(its.width_nm / 1000, 6),
@@ -229,7 +230,7 @@ def _sar(patch: ExportPatch, item: pystac.Item) -> None:
     bands = [s.band(b) for s, a in arrays for b in a.bands]
     ghz = {b.centre_mhz / 1000 for b in bands if b.centre_mhz is not None}
     known = {p.value for p in Polarization}
-    ends = dict.fromkeys(b.name.rpartition(".")[2].upper() for b in bands)
+    ends = dict.fromkeys(b.polarisation or b.name.rpartition(".")[2].upper() for b in bands)
     if len(ghz) != 1 or not set(ends) <= known:
         return
     (mode, product), centre = kinds.pop(), ghz.pop()

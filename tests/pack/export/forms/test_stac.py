@@ -94,6 +94,7 @@ def test_an_asset_of_pixels_is_the_array_in_the_cube_and_says_where_it_lies(item
     eo = EOExtension.ext(asset).bands
     assert [b.name for b in eo] == ["B02", "B03", "B04", "B08"]
     assert (eo[0].center_wavelength, eo[0].full_width_half_max) == (0.4924, 0.066)
+    assert [b.common_name for b in eo] == ["blue", "green", "red", "nir"]
     assert EOExtension.ext(item).cloud_cover == 0
     assert asset.extra_fields["curation:scenes"][0].startswith("S2A_MSIL2A_20210710")
     assert item.datetime.isoformat() == "2021-07-10T10:30:00+00:00"
