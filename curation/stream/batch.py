@@ -37,7 +37,7 @@ class _Extent(NamedTuple):
     """In all, the lead included."""
 
 
-class Made(NamedTuple):
+class MadeArray(NamedTuple):
     """An array of a batch that is made here, of those that are read."""
 
     name: str
@@ -62,10 +62,10 @@ class Shape:
     """Of the layout's arrays, in order, and of those made."""
     size: int
     """Bytes in all."""
-    made: tuple[Made, ...] = ()
+    made: tuple[MadeArray, ...] = ()
 
     @classmethod
-    def of(cls, layout: Layout, count: int, made: tuple[Made, ...] = ()) -> Shape:
+    def of(cls, layout: Layout, count: int, made: tuple[MadeArray, ...] = ()) -> Shape:
         """The shape of a batch of `count` samples."""
         extents, end = [], 0
         for place in layout.arrays:

@@ -24,7 +24,7 @@ from curation.stream.ring import Ring
 _MOST_THREADS = 8
 
 
-class Work(NamedTuple):
+class Step(NamedTuple):
     """A batch to be filled."""
 
     filling: Filling
@@ -97,7 +97,7 @@ def default_threads(*, is_local: bool, in_worker: bool) -> int:
     return 1 if in_worker else min(cores, _MOST_THREADS)
 
 
-def filled(work: Iterator[Work], *, threads: int, ahead: int) -> Iterator[Batch]:
+def filled(work: Iterator[Step], *, threads: int, ahead: int) -> Iterator[Batch]:
     """Filled batches, in order; who takes one delivers it or drops it. It may be left at any time, by anybody.
 
     Args:
@@ -132,8 +132,8 @@ def filled(work: Iterator[Work], *, threads: int, ahead: int) -> Iterator[Batch]
         raise
 
 
-def _begun(work: Work, *, is_alone: bool) -> _Job:
-    """Work with memory of its own, of which nothing is filled yet."""
+def _begun(work: Step, *, is_alone: bool) -> _Job:
+    """Step with memory of its own, of which nothing is filled yet."""
     job = _Job(work.filling, Batch(work.shape, work.ring), deque(), work.seed, work.epoch, is_alone, [])
     job.batch.facts["is_pad"][...] = work.pads
     job.left.extendleft(zip(range(work.shape.count), work.rows.tolist(), work.positions.tolist(), strict=True))
@@ -186,7 +186,7 @@ class Filling:
             ahead: how many more are being filled while one is taken.
         """
         shape = Shape.of(self._layout, rows.shape[1])
-        work = (Work(self, shape, ring, *step, seed, epoch) for step in zip(rows, positions, pads, strict=True))
+        work = (Step(self, shape, ring, *step, seed, epoch) for step in zip(rows, positions, pads, strict=True))
         return filled(work, threads=threads, ahead=ahead)
 
     @contextlib.contextmanager

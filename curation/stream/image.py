@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from curation.errors import ConfigError
 from curation.format.index import Index
 from curation.format.signature import Channels, Signature, channels_of
-from curation.stream.batch import Batch, Made
+from curation.stream.batch import Batch, MadeArray
 from curation.stream.decode import bfloat16
 from curation.stream.layout import DTYPES, STORED, ArrayLayout, Layout, normal
 
@@ -43,7 +43,7 @@ class _Run(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class Stack:
     """How the images of one part of a mix are made."""
 
     channels: tuple[Channels, ...]
@@ -61,11 +61,11 @@ class Image:
     """The source whose time is that of the image: of its first array that has one."""
 
     @property
-    def made(self) -> tuple[Made, ...]:
+    def made(self) -> tuple[MadeArray, ...]:
         """Arrays of a batch that are filled by `finish`."""
         shape = (len(self.channels), self.size_px, self.size_px)
-        valid = Made(_VALID, shape, torch.bool)
-        return (valid,) if self.whole is not None else (Made(_IMAGE, shape, self.dtype), valid)
+        valid = MadeArray(_VALID, shape, torch.bool)
+        return (valid,) if self.whole is not None else (MadeArray(_IMAGE, shape, self.dtype), valid)
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -136,7 +136,7 @@ def image_of(
     dtype: torch.dtype | None,
     normalize: bool,
     where: str,
-) -> Image:
+) -> Stack:
     """How images are made of the arrays of a layout, which are read as they are stored.
 
     Args:
@@ -168,7 +168,7 @@ def image_of(
         names = tuple(one.bands[0] for _, one in of[run.to])
         signature = of[run.to.start][1].signature
         signatures.append(replace(signature, bands=names, size_px=(size, size), ground_m=metres))
-    return Image(
+    return Stack(
         channels=tuple(one for _, one in of),
         signatures=tuple(signatures),
         size_px=size,

@@ -15,7 +15,7 @@ from curation.format.signature import Signature
 from curation.stream.batch import Shape
 from curation.stream.dataset import ShardDataset
 from curation.stream.filling import Filling
-from curation.stream.image import OWN, Image, image_of
+from curation.stream.image import OWN, Stack, image_of
 from curation.stream.layout import Crop
 from curation.stream.open import open_shards
 from curation.stream.opening import OpenSplit
@@ -58,7 +58,7 @@ class OpenPart:
     name: str
     dataset: ShardDataset
     """Reads its samples, as they are stored: `dataset.by_id()` is any of them, `dataset.index` says what they are."""
-    image: Image
+    image: Stack
     share: float
     """Of what is drawn, over all parts."""
     quota: int | None
@@ -103,7 +103,7 @@ class Unshared:
     """A part that was opened, before anybody knows how much of the mix it is."""
 
     dataset: ShardDataset
-    image: Image
+    image: Stack
 
 
 def opened(
