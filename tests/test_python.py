@@ -56,13 +56,13 @@ def of_the_tiny_world(text: str, world: tiny.World) -> str:
 def test_examples_of_the_public_classes_come_to_what_they_say(built: Curate, tmp_path: Path, monkeypatch):
     from torch.utils.data import DataLoader
 
-    from curation.stream.dataset import ShardDataset
-    from curation.stream.open import open_shards
+    from curation.stream import MixDataset, Part, ShardDataset, open_mix, open_shards, select_bands
 
     monkeypatch.chdir(tmp_path)
     built.copy(tmp_path / "tiny")
     names = {"curation": curation, "open_shards": open_shards, "DataLoader": DataLoader}
-    for of in (DatasetFolder, ShardDataset):
+    names |= {"open_mix": open_mix, "Part": Part, "select_bands": select_bands}
+    for of in (DatasetFolder, ShardDataset, MixDataset):
         text = of_the_tiny_world(inspect.getdoc(of), built.world)
         example = doctest.DocTestParser().get_doctest(text, names, of.__name__, None, None)
         assert len(example.examples) >= 6

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from curation.stream.layout import ArrayLayout, Layout
+from curation.stream.layout import ArrayLayout, Layout, memory_dtype
 from curation.stream.ring import Ring
 
 _ALIGN = 64
@@ -37,6 +37,20 @@ class _Extent(NamedTuple):
     """In all, the lead included."""
 
 
+class MadeArray(NamedTuple):
+    """An array of a batch that is made here, of those that are read."""
+
+    name: str
+    shape: tuple[int, ...]
+    """Of one sample's."""
+    dtype: torch.dtype
+
+    @property
+    def memory_dtype(self) -> np.dtype:
+        """What it is in numpy."""
+        return memory_dtype(self.dtype)
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """Where each array of a batch lies in its memory."""
@@ -45,12 +59,13 @@ class Shape:
     count: int
     """Samples."""
     extents: tuple[_Extent, ...]
-    """Of the layout's arrays, in order."""
+    """Of the layout's arrays, in order, and of those made."""
     size: int
     """Bytes in all."""
+    made: tuple[MadeArray, ...] = ()
 
     @classmethod
-    def of(cls, layout: Layout, count: int) -> Shape:
+    def of(cls, layout: Layout, count: int, made: tuple[MadeArray, ...] = ()) -> Shape:
         """The shape of a batch of `count` samples."""
         extents, end = [], 0
         for place in layout.arrays:
@@ -59,12 +74,20 @@ class Shape:
             step = sample // (place.axis or 1)
             extents.append(_Extent(end, lead, sample, step, lead + count * sample))
             end = -(-(end + lead + count * sample) // _ALIGN) * _ALIGN
-        return cls(layout, count, tuple(extents), max(end, 1))
+        for one in made:
+            sample = math.prod(one.shape) * one.memory_dtype.itemsize
+            extents.append(_Extent(end, 0, sample, sample, count * sample))
+            end = -(-(end + count * sample) // _ALIGN) * _ALIGN
+        return cls(layout, count, tuple(extents), max(end, 1), made)
 
-    def view(self, memory: NDArray[np.uint8], number: int) -> NDArray[Any]:
-        """An array of the layout in memory of its extent: (samples, …), with one axis for all members of a sample."""
-        place, lead = self.layout.arrays[number], self.extents[number].lead
-        return memory[lead:].view(place.memory_dtype).reshape(self.count, *place.flat)
+    def views(self, memories: Sequence[NDArray[np.uint8]]) -> dict[str, NDArray[Any]]:
+        """Each array in memory of its extent: (samples, …), with one axis for all members of a sample."""
+        forms = [(p.name, p.memory_dtype, p.flat) for p in self.layout.arrays]
+        forms += [(m.name, m.memory_dtype, m.shape) for m in self.made]
+        return {
+            name: memory[extent.lead :].view(dtype).reshape(self.count, *shape)
+            for (name, dtype, shape), extent, memory in zip(forms, self.extents, memories, strict=True)
+        }
 
 
 class Batch:
@@ -82,9 +105,7 @@ class Batch:
         else:  # each of its own, so that keeping one does not keep all
             extents = [np.empty(e.size, np.uint8) for e in shape.extents]
         self._bytes = [e.data for e in extents]
-        self.arrays: dict[str, NDArray[Any]] = {
-            p.name: shape.view(extent, i) for i, (p, extent) in enumerate(zip(layout.arrays, extents, strict=True))
-        }
+        self.arrays: dict[str, NDArray[Any]] = shape.views(extents)
         self.facts: dict[str, NDArray[Any]] = {
             name: np.zeros((shape.count, *of), dtype) for name, (of, dtype) in layout.facts.items()
         }
@@ -125,17 +146,11 @@ class Batch:
             return self.tensors()
         self._freed.detach()
         memory, self._slot = self._ring.lease(self._slot), None
-        extents = [memory[e.start : e.start + e.size] for e in self._shape.extents]
-        return self._tensors(
-            {p.name: self._shape.view(x, i) for i, (p, x) in enumerate(zip(self._places, extents, strict=True))}
-        )
-
-    @property
-    def _places(self) -> Sequence[ArrayLayout]:
-        return self._shape.layout.arrays
+        return self._tensors(self._shape.views([memory[e.start : e.start + e.size] for e in self._shape.extents]))
 
     def _tensors(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-        out: dict[str, Any] = {p.name: _tensor(arrays[p.name], p) for p in self._places}
+        out: dict[str, Any] = {p.name: _tensor(arrays[p.name], p) for p in self._shape.layout.arrays}
+        out |= {m.name: _typed(torch.from_numpy(arrays[m.name]), m.dtype) for m in self._shape.made}
         out |= {name: torch.from_numpy(a) for name, a in self.facts.items()}
         return out | self.values | {"key": self.keys}  # last: accelerate takes the size of a batch from the first
 
@@ -156,7 +171,12 @@ class Batch:
 def _tensor(array: NDArray[Any], place: ArrayLayout) -> torch.Tensor:
     """The tensor of one sample's array, or of a batch's: what was filled along one axis is seen as it is delivered."""
     tensor = torch.from_numpy(array.reshape(*array.shape[: array.ndim - len(place.flat)], *place.shape))
-    return tensor.view(torch.bfloat16) if place.dtype is torch.bfloat16 else tensor
+    return _typed(tensor, place.dtype)
+
+
+def _typed(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Of its own type: numpy has no bfloat16, and holds its bits."""
+    return tensor.view(torch.bfloat16) if dtype is torch.bfloat16 else tensor
 
 
 # ---- to another process ----------------------------------------------------------------------------------------------

@@ -39,6 +39,11 @@ _AHEAD = 2
 """Batches being filled while one is used, in the consumer's own process. DataLoader keeps as many per worker."""
 
 
+def batches_ahead(*, in_worker: bool) -> int:
+    """Batches being filled while one is used."""
+    return 1 if in_worker else _AHEAD
+
+
 class ShardDataset(torch.utils.data.IterableDataset[Any]):
     """One split of a dataset of shards, as `open_shards` gives it: each sample once per epoch over ranks × workers.
 
@@ -87,7 +92,8 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         self._holding = holding(opened, self.wanted)
         if not self._holding.rows.size:
             raise ConfigError(f"{opened.url}: no sample of {opened.split!r} has at least {self.wanted}: ask for less")
-        self._layout: Layout = layout(opened.index, selection, opened.url)
+        self.layout: Layout = layout(opened.index, selection, opened.url)
+        """What a sample looks like."""
         self._progress = Progress()
         self._filler: _Filler | None = None
         self._token = uuid.uuid4().hex
@@ -105,7 +111,7 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
 
         Shapes are those of a sample; a batch has an axis more in front.
         """
-        held, all_of = self._holding.rows.size, self._opened.entry.samples
+        held, all_of = self.samples, self._opened.entry.samples
         of = counted(held, "sample") if held == all_of else f"{held} of {counted(all_of, 'sample')}"
         lines = [
             f"{self.index.dataset} {self._opened.split}: {of}, "
@@ -114,7 +120,7 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         ]
         drawn = "two views of" if self.selection.views else f"{self.selection.drawn} of" if self.selection.drawn else ""
         lines += [" ".join(f"seasons: {drawn} {', '.join(self.seasons)}".split())] if self.seasons else []
-        for place in self._layout.arrays:
+        for place in self.layout.arrays:
             children = ("child",) if place.entry.of_children else ()
             views = self.selection.views is not None or not place.entry.is_static
             seasons = ("view" if self.selection.views else "season",) if views else ()
@@ -158,6 +164,11 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         return channels_of(self.index, array, platform)
 
     @property
+    def samples(self) -> int:
+        """How many there are, over all ranks."""
+        return int(self._holding.rows.size)
+
+    @property
     def seasons(self) -> tuple[str, ...]:
         """Those selected; `season` counts in them."""
         return self.selection.seasons
@@ -193,20 +204,18 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
             ConfigError: below 0, or by who deals samples to processes a second time (see `open_shards`).
         """
         refuse_sharder()
-        if isinstance(epoch, bool) or not isinstance(epoch, int | np.integer) or not 0 <= epoch < 2**63 - 1:
-            raise ConfigError(f"epoch {epoch!r}: expected a whole number ≥ 0 and below 2**63 - 1")
-        self._progress.set_epoch(int(epoch))
+        self._progress.set_epoch(epoch)
 
     def __len__(self) -> int:
         """Batches that this rank gets in an epoch (samples, where it yields those), the same number on every rank.
 
         After `load_state_dict`, until the next iteration begins, those that are left of that epoch.
         """
-        return self._steps(self._progress.start)
+        return self._steps(self._progress.start[0])
 
     def _steps(self, start: int, world_size: int | None = None) -> int:
         return plan.steps(
-            self._holding.rows.size,
+            self.samples,
             world_size=world_size or self.world_size,
             batch=self.batch_size or 1,
             start=start,
@@ -219,9 +228,10 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         The epoch is that of the iteration that was begun last, or of the next one where `set_epoch` or `load_state_dict`
         was called since.
         """
-        return self._rows(self._progress.begun[0])
+        return self.rows_of(self._progress.begun[0])
 
-    def _rows(self, epoch: int) -> NDArray[np.int64]:
+    def rows_of(self, epoch: int) -> NDArray[np.int64]:
+        """`rows` of any epoch."""
         held, opened = self._holding, self._opened
         return held.rows[self.order.rows(held.per_shard, epoch, lambda: opened.weights[held.rows])]
 
@@ -229,11 +239,25 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         """Ids of the samples that `remainder = "drop"` leaves out in the epoch that `rows` tells of."""
         if self.remainder != "drop":
             return []
-        epoch, start = self._progress.begun
+        epoch, (start,) = self._progress.begun
         world_size = self.world_size
         together = (self.batch_size or 1) * world_size
-        rows = self._rows(epoch)[start + self._steps(start, world_size) * together :]
+        return self.ids(self.rows_of(epoch)[start + self._steps(start, world_size) * together :])
+
+    def ids(self, rows: NDArray[np.int64]) -> list[str]:
+        """Location ids of rows of the samples table."""
         return [str(self._opened.ids[int(row)].as_py()) for row in rows]
+
+    def filling(self, finish: Callable[[batch.Batch, int], None] | None = None) -> Filling:
+        """What fills batches of it in this process; `finish` is called with each sample's place in its batch."""
+        return Filling(self._opened, self.layout, self.check, finish)
+
+    @property
+    def most_packed_bytes(self) -> int:
+        """Of the members of one sample, at most."""
+        members, first = self._opened.members, self._opened.first
+        packed = members.offset[first[1:] - 1] + members.size[first[1:] - 1] - members.offset[first[:-1]]
+        return int(packed.max(initial=0))
 
     def ahead_bytes(self, workers: int = 0, prefetch_factor: int = 2) -> int:
         """The most bytes that are read, packed or decoded, before who iterates wants them, over this rank's processes.
@@ -248,19 +272,17 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         fetcher = self._filler_of_process().filling.fetcher
         threads = self.threads or default_threads(is_local=fetcher.is_local, in_worker=workers > 0)
         ahead = self._ahead(threads, in_worker=workers > 0) + (prefetch_factor if workers else 1)
-        members, first = self._opened.members, self._opened.first
-        packed = members.offset[first[1:] - 1] + members.size[first[1:] - 1] - members.offset[first[:-1]]
         copies = 1 if fetcher.is_local else 2  # as received, and where a helper put it
-        one = Shape.of(self._layout, self.batch_size or 1).size
-        return max(workers, 1) * (ahead * one + threads * copies * int(packed.max(initial=0)))
+        one = Shape.of(self.layout, self.batch_size or 1).size
+        return max(workers, 1) * (ahead * one + threads * copies * self.most_packed_bytes)
 
     def _ahead(self, threads: int, *, in_worker: bool) -> int:
         """Batches (samples) being filled while one is used."""
-        return (1 if in_worker else _AHEAD) if self.batch_size else 2 * threads
+        return batches_ahead(in_worker=in_worker) if self.batch_size else 2 * threads
 
     def by_id(self) -> SampleMap:
         """The same samples by location id or row, for `DataLoader` with a sampler, evaluation, and looking at one."""
-        return SampleMap(self._opened, self._layout, self.order.seed, self.check)
+        return SampleMap(self._opened, self.layout, self.order.seed, self.check)
 
     def state_dict(self, steps: int | None = None) -> dict[str, Any]:
         """Where the epoch stands: small, plain values; any number of ranks and workers goes on from it.
@@ -280,7 +302,7 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         Raises:
             ConfigError: `steps` is needed and was not given.
         """
-        return self._progress.state(self._identity(), steps, ranks=self.world_size, batch=self.batch_size or 1)
+        return self._progress.state(self.identity(), steps, ranks=self.world_size, batch=self.batch_size or 1)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on where `state_dict` was: the next iteration delivers what is left of that epoch, in the same order.
@@ -293,13 +315,14 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         Raises:
             ConfigError: it is of another dataset, split, seed or order; both values are given.
         """
-        self._progress.load(check_state(state, self._identity()))
+        self._progress.load(check_state(state, self.identity()))
 
-    def _identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for an epoch to be gone on with."""
         return {
             "content_sha256": self.index.content_sha256,
             "split": self._opened.split,
-            "samples": self._holding.rows.size,
+            "samples": self.samples,
             **({"wanted": self.wanted} if self.wanted else {}),
             **self.order.identity(),
         }
@@ -324,17 +347,18 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
         self._ranks.tell_stray()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         batch = self.batch_size or 1
-        return (rank, *self._progress.begin(worker, workers, ranks=rank.world_size, batch=batch))
+        begun = self._progress.begin(worker, workers, ranks=rank.world_size, batch=batch)
+        return rank, begun.epoch, begun.start[0], begun.steps
 
     def _iterate(self, begun: tuple[Rank, int, int, int] | None) -> Iterator[Any]:
         info = torch.utils.data.get_worker_info()
         rank, epoch, start, skip = begun or self._begun()
         if not self._steps(0, rank.world_size):
             raise ConfigError(
-                f"remainder = 'drop' leaves nothing of {self._holding.rows.size} samples in steps of "
+                f"remainder = 'drop' leaves nothing of {self.samples} samples in steps of "
                 f"{rank.world_size} ranks × {self.batch_size or 1}: ask for smaller batches, or remainder = 'mask'"
             )
-        rows = self._rows(epoch)
+        rows = self.rows_of(epoch)
         positions, pads = plan.deal(
             rows.size,
             rank=rank.rank,
@@ -379,8 +403,8 @@ class ShardDataset(torch.utils.data.IterableDataset[Any]):
     def _filler_of_process(self) -> _Filler:
         """What this process keeps from one epoch to the next: what a fork inherited is its parent's."""
         if self._filler is None or self._filler.pid != os.getpid():
-            ring = Ring(Shape.of(self._layout, self.batch_size).size) if self.batch_size else None
-            self._filler = _Filler(os.getpid(), Filling(self._opened, self._layout, self.check), ring)
+            ring = Ring(Shape.of(self.layout, self.batch_size).size) if self.batch_size else None
+            self._filler = _Filler(os.getpid(), self.filling(), ring)
         return self._filler
 
 

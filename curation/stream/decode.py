@@ -407,7 +407,7 @@ def _put(
     pixels = pixels[..., row : row + size, column : column + size]
     if place.scale is None or place.shift is None:
         if place.dtype is torch.bfloat16:
-            out[...] = _bfloat16(pixels.astype(np.float32))
+            out[...] = bfloat16(pixels.astype(np.float32))
         else:
             np.copyto(out, pixels, casting="unsafe")
         return
@@ -418,14 +418,14 @@ def _put(
     if missing.any():
         target[missing] = 0.0
     if target is not out:
-        out[...] = _bfloat16(target)
+        out[...] = bfloat16(target)
 
 
-def _bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
+def bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
     """The bits of bfloat16, which numpy does not have."""
     return torch.from_numpy(values).to(torch.bfloat16).view(torch.uint16).numpy()
 
 
 def _nodata_as_stored(place: ArrayLayout) -> Any:
     """What a pixel without data is, in the dtype that memory of a batch has in numpy."""
-    return _bfloat16(np.array([place.nodata], np.float32))[0] if place.dtype is torch.bfloat16 else place.nodata
+    return bfloat16(np.array([place.nodata], np.float32))[0] if place.dtype is torch.bfloat16 else place.nodata

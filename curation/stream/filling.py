@@ -24,9 +24,29 @@ from curation.stream.ring import Ring
 _MOST_THREADS = 8
 
 
+class Step(NamedTuple):
+    """A batch to be filled."""
+
+    filling: Filling
+    shape: Shape
+    ring: Ring | None
+    """Where its memory comes from; its own where None."""
+    rows: NDArray[np.int64]
+    """Of the samples table, (batch,)."""
+    positions: NDArray[np.int64]
+    """Of those in the epoch's order."""
+    pads: NDArray[np.bool_]
+    """Whether each is a repeat."""
+    seed: int
+    """Of what is drawn of each."""
+    epoch: int
+    """Likewise."""
+
+
 class _Job(NamedTuple):
     """A batch that is being filled."""
 
+    filling: Filling
     batch: Batch
     left: deque[tuple[int, int, int]]
     """(place in the batch, row, position in the order) of those not begun; the last in the batch first."""
@@ -77,10 +97,61 @@ def default_threads(*, is_local: bool, in_worker: bool) -> int:
     return 1 if in_worker else min(cores, _MOST_THREADS)
 
 
+def filled(work: Iterator[Step], *, threads: int, ahead: int) -> Iterator[Batch]:
+    """Filled batches, in order; who takes one delivers it or drops it. It may be left at any time, by anybody.
+
+    Args:
+        work: what to fill, which is asked for when its turn comes.
+        threads: that fill.
+        ahead: how many more are being filled while one is taken.
+    """
+    todo: deque[_Job] = deque()
+    run, is_left = _Run(), True
+    is_wanted = run.asked()
+    # No `with`: leaving it would wait. Threads end by themselves when nobody holds their pool.
+    pool = ThreadPoolExecutor(threads, "curation-stream")
+    try:
+        while is_left or todo:
+            while is_left and len(todo) <= ahead:
+                if (next_one := next(work, None)) is None:
+                    is_left = False
+                    break
+                todo.append(_begun(next_one, is_alone=threads == 1))
+                for _ in range(min(threads, next_one.shape.count)):
+                    todo[-1].fills.append(pool.submit(todo[-1].filling.fill_some, todo[-1], is_wanted))
+            if not todo:
+                break
+            for fill in todo[0].fills:
+                fill.result()
+            yield todo.popleft().batch  # nothing here holds what it gave
+        pool.shutdown()
+    except Exception:
+        run.is_over = True  # whoever keeps the error keeps all that is here
+        todo.clear()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+
+
+def _begun(work: Step, *, is_alone: bool) -> _Job:
+    """Step with memory of its own, of which nothing is filled yet."""
+    job = _Job(work.filling, Batch(work.shape, work.ring), deque(), work.seed, work.epoch, is_alone, [])
+    job.batch.facts["is_pad"][...] = work.pads
+    job.left.extendleft(zip(range(work.shape.count), work.rows.tolist(), work.positions.tolist(), strict=True))
+    return job
+
+
 class Filling:
     """Fills batches with samples, epoch after epoch. Each thread borrows tools; nothing else changes."""
 
-    def __init__(self, opened: OpenSplit, layout: Layout, check: Check) -> None:
+    def __init__(
+        self,
+        opened: OpenSplit,
+        layout: Layout,
+        check: Check,
+        finish: Callable[[Batch, int], None] | None = None,
+    ) -> None:
+        """What fills batches of a split; `finish` is called with each sample's place in its batch, once it is filled."""
+        self._finish = finish
         self._opened = opened
         self._layout = layout
         self._check: Check = check
@@ -102,7 +173,7 @@ class Filling:
         threads: int,
         ahead: int,
     ) -> Iterator[Batch]:
-        """Filled batches, in order; who takes one delivers it or drops it. It may be left at any time, by anybody.
+        """`filled`, with the steps of one dataset.
 
         Args:
             rows: of the samples table, (steps, batch).
@@ -115,31 +186,8 @@ class Filling:
             ahead: how many more are being filled while one is taken.
         """
         shape = Shape.of(self._layout, rows.shape[1])
-        todo: deque[_Job] = deque()
-        step, run = 0, _Run()
-        is_wanted = run.asked()
-        # No `with`: leaving it would wait. Threads end by themselves when nobody holds their pool.
-        pool = ThreadPoolExecutor(threads, "curation-stream")
-        try:
-            while step < len(rows) or todo:
-                while step < len(rows) and len(todo) <= ahead:
-                    todo.append(_Job(Batch(shape, ring), deque(), seed, epoch, threads == 1, []))
-                    todo[-1].batch.facts["is_pad"][...] = pads[step]
-                    todo[-1].left.extendleft(
-                        zip(range(shape.count), rows[step].tolist(), positions[step].tolist(), strict=True)
-                    )
-                    for _ in range(min(threads, shape.count)):
-                        todo[-1].fills.append(pool.submit(self._fill_some, todo[-1], is_wanted))
-                    step += 1
-                for fill in todo[0].fills:
-                    fill.result()
-                yield todo.popleft().batch  # nothing here holds what it gave
-            pool.shutdown()
-        except Exception:
-            run.is_over = True  # whoever keeps the error keeps all that is here
-            todo.clear()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        work = (Step(self, shape, ring, *step, seed, epoch) for step in zip(rows, positions, pads, strict=True))
+        return filled(work, threads=threads, ahead=ahead)
 
     @contextlib.contextmanager
     def _borrowed(self, is_wanted: Callable[[], bool] | None = None) -> Iterator[_Tools]:
@@ -154,7 +202,7 @@ class Filling:
         finally:
             self._spare.append(tools)
 
-    def _fill_some(self, job: _Job, is_wanted: Callable[[], bool]) -> None:
+    def fill_some(self, job: _Job, is_wanted: Callable[[], bool]) -> None:
         """Fills what no other thread has begun, until nothing is left: a task per sample would cost more than a crop."""
         with self._borrowed(is_wanted) as tools:
             while job.left and is_wanted():
@@ -210,3 +258,5 @@ class Filling:
         key = str(opened.ids[row].as_py())
         decoder.fill(batch, number, key, payloads, draw, assembly, tools.scratch, placed, before_is_free=before_is_free)
         batch.keys[number] = key
+        if self._finish is not None:
+            self._finish(batch, number)

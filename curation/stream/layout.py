@@ -26,6 +26,11 @@ DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 """What arrays of role `data` can be converted to."""
 
 
+def memory_dtype(dtype: torch.dtype) -> np.dtype:
+    """What it is in numpy, which has no bfloat16: its bits."""
+    return np.dtype("u2") if dtype is torch.bfloat16 else np.dtype(str(dtype).removeprefix("torch."))
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What of a sample is wanted, and how."""
@@ -114,8 +119,8 @@ class ArrayLayout:
 
     @property
     def memory_dtype(self) -> np.dtype:
-        """What it is in numpy, which has no bfloat16: its bits."""
-        return np.dtype("u2") if self.dtype is torch.bfloat16 else np.dtype(str(self.dtype).removeprefix("torch."))
+        """What it is in numpy."""
+        return memory_dtype(self.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +156,7 @@ def layout(index: Index, selection: Selection, where: str) -> Layout:
     for name, entry in entries.items():
         fine = selection.upsample is not None
         size = selection.crop_px or (side if fine else entry.shape[1] * factors[name])
-        scale, shift = _normal(index, name, where) if selection.normalize and entry.role == "data" else (None, None)
+        scale, shift = normal(index, name, where) if selection.normalize and entry.role == "data" else (None, None)
         dtype = selection.dtype or (torch.float32 if scale is not None else None)
         dtype = dtype if dtype is not None and entry.role == "data" else STORED[entry.dtype]
         size = size if fine else size // factors[name]
@@ -300,8 +305,13 @@ def _drawing(
     )
 
 
-def _normal(index: Index, name: str, where: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(scale, shift), each (band, 1, 1)."""
+def normal(index: Index, name: str, where: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(scale, shift) that normalise an array by the statistics of the index, each float32 (band, 1, 1).
+
+    Raises:
+        ConfigError: there are none of a band.
+        DamageError: they are no float32.
+    """
     entry, known = index.arrays[name], index.statistics.get(name, {})
     scale, shift = [], []
     for band in entry.bands:

@@ -30,7 +30,7 @@ from curation.stream.resample import Upsample
 
 
 def open_shards(
-    path_or_url: str | Path,
+    path_or_url: str | Path | OpenSplit,
     split: str = "train",
     *,
     batch_size: int | None = None,
@@ -127,7 +127,7 @@ def open_shards(
 
     Args:
         path_or_url: folder of the shards, the dataset's folder above it, or `index.json`: a path, or a URL (s3, gs, az,
-            http, https), whose credentials come from the environment.
+            http, https), whose credentials come from the environment. Or a split that is open.
         split: name of the split.
         batch_size: samples per batch and rank; samples come one by one where None.
         fields: names of arrays, annotations and columns to read; all where None. Others are neither read nor decoded.
@@ -179,18 +179,18 @@ def open_shards(
             does.
         ReadError: it could not be read from elsewhere, in as many tries as allowed.
     """
-    opened = open_split(path_or_url, split, _remote(cache_dir, cache_gb, retries, timeout_s))
+    remote = remote_of(cache_dir, cache_gb, retries, timeout_s)
+    opened = path_or_url if isinstance(path_or_url, OpenSplit) else open_split(path_or_url, split, remote)
     _check_room(opened)
     ranks = Ranks(rank, world_size)
-    _one_of("check", check, get_args(Check))
-    _one_of("views", views, (None, *get_args(Views)))
-    _one_of("crop", crop, get_args(Crop))
-    _one_of("upsample", upsample, (None, *get_args(Upsample)))
-    _one_of("remainder", remainder, get_args(Remainder))
+    one_of("check", check, get_args(Check))
+    one_of("views", views, (None, *get_args(Views)))
+    one_of("crop", crop, get_args(Crop))
+    one_of("upsample", upsample, (None, *get_args(Upsample)))
+    one_of("remainder", remainder, get_args(Remainder))
     if dtype not in (None, *DTYPES):
         raise ConfigError(f"dtype = {dtype}: expected one of {', '.join(map(str, DTYPES))}, or None")
-    if not -(2**63) <= seed < 2**63:
-        raise ConfigError(f"seed = {seed}: expected a whole number of 64 bits, signed")
+    check_seed(seed)
     for name, value in (("mix_shards", mix_shards), ("batch_size", batch_size), ("threads", threads)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
             raise ConfigError(f"{name} = {value!r}: expected ≥ 1, or None, and a whole number")
@@ -251,7 +251,8 @@ def _wanted(opened: OpenSplit, require: Collection[str], at_least: Mapping[str, 
     return wanted
 
 
-def _remote(cache_dir: str | Path | None, cache_gb: float | None, retries: int, timeout_s: float) -> Remote:
+def remote_of(cache_dir: str | Path | None, cache_gb: float | None, retries: int, timeout_s: float) -> Remote:
+    """How shards are read where they are not local, as `open_shards` is told. Raises ConfigError where that is no way."""
     if (cache_dir is None) != (cache_gb is None):
         raise ConfigError(f"cache_dir = {cache_dir}, cache_gb = {cache_gb}: give both, or neither to keep nothing")
     if cache_gb is not None and not cache_gb > 0:
@@ -284,7 +285,14 @@ def _check_memory(opened: OpenSplit, selection: Selection, batch_size: int) -> N
         )
 
 
-def _one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
+def check_seed(seed: int) -> None:
+    """Passes where orders can follow from it. Raises ConfigError where not."""
+    if not -(2**63) <= seed < 2**63:
+        raise ConfigError(f"seed = {seed}: expected a whole number of 64 bits, signed")
+
+
+def one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
+    """Passes where a value is one of those allowed. Raises ConfigError that lists them where it is not."""
     if value not in allowed:
         raise ConfigError(f"{name} = {value!r}: expected one of {', '.join(map(str, allowed))}")
 

@@ -222,9 +222,25 @@ def _state(salt: str, seed: int, epoch: int) -> int:
     return xxhash.xxh3_64_intdigest(salt.encode() + struct.pack("<qq", seed, epoch))
 
 
+def chances(numbers: NDArray[np.int64], salt: str, seed: int, epoch: int) -> NDArray[np.float64]:
+    """A number from 0 to below 1 for each of `numbers`, the same for ever: float64, of their shape."""
+    outputs = _outputs_at(numbers.astype(np.uint64) + np.uint64(1), _state(salt, seed, epoch))
+    return (outputs >> np.uint64(11)).astype(np.float64) / 2**53
+
+
+def own_seed(seed: int, name: str) -> int:
+    """The seed of a part of a mix that has one: 64 bits, signed."""
+    return int.from_bytes(_state(f"part {name}", seed, 0).to_bytes(8, "little"), "little", signed=True)
+
+
 def _outputs(count: int, state: int) -> NDArray[np.uint64]:
     """The first `count` outputs of SplitMix64 from a state."""
-    z = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(_GOLDEN) + np.full(count, state, dtype=np.uint64)
+    return _outputs_at(np.arange(1, count + 1, dtype=np.uint64), state)
+
+
+def _outputs_at(numbers: NDArray[np.uint64], state: int) -> NDArray[np.uint64]:
+    """Outputs by their numbers, from 1."""
+    z = numbers * np.uint64(_GOLDEN) + np.full(numbers.shape, state, dtype=np.uint64)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))

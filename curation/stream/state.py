@@ -9,7 +9,7 @@ import os
 import reprlib
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.reduction import DupFd, ForkingPickler
 from typing import Any, NamedTuple
 
@@ -21,13 +21,14 @@ from curation.errors import ConfigError
 from curation.store.afterwards import Leavings
 from curation.store.local import memory
 
-_VERSION = 1
-_MOST = 2**63 - 2
+VERSION = 1
+MOST = 2**63 - 2
 """Of an epoch: what is random follows from it, and from the one after it, as from a whole number of 64 bits, signed."""
-_MOST_TOGETHER = 2**31
+MOST_TOGETHER = 2**31
 """Of ranks, workers, batch, and samples of a step."""
-_DEALT = ("steps", "worker", "workers", "ranks", "batch")
-_EPOCH, _START, _IS_SET, _BEGUN = range(4)
+DEALT = ("steps", "worker", "workers", "ranks", "batch")
+_EPOCH, _IS_SET, _BEGUN, _START = range(4)
+"""Where these numbers stand in the shared ones; from `_START` on there is one of each part."""
 _ITERATIONS = 64
 """Iterations that are remembered: more than workers of one dataset that are still on their way to one."""
 
@@ -40,12 +41,33 @@ class _Begun(NamedTuple):
     number: int
     """Of the iteration, among those of the same workers; from 1."""
     epoch: int
-    start: int
-    """Position at which it began."""
     workers: int
     """0 where the process that iterates reads itself."""
     joined: int
     """How many of them have begun it. Once all have, whoever comes with the same seed and number begins another."""
+    start: tuple[int, ...]
+    """Position of each part at which it began."""
+
+    @classmethod
+    def of(cls, row: Sequence[int]) -> _Begun:
+        """As `row` has it."""
+        (seed, number, epoch, workers, joined), start = row[:5], row[5:]
+        return cls(seed, number, epoch, workers, joined, tuple(start))
+
+    @property
+    def row(self) -> list[int]:
+        """All of it as numbers."""
+        return [*self[:-1], *self.start]
+
+
+class Reached(NamedTuple):
+    """Where an iteration stands."""
+
+    epoch: int
+    start: tuple[int, ...]
+    """Position of each part at which it began."""
+    steps: int
+    """So many were delivered since: in a worker by that one."""
 
 
 class _Shared:
@@ -54,23 +76,25 @@ class _Shared:
     Pickled for a worker that is being made, it is the same memory there; pickled otherwise, and copied, it has its own.
     """
 
-    def __init__(self, handle: int | None = None) -> None:
+    def __init__(self, parts: int, handle: int | None = None) -> None:
         self.owner = os.getpid()
-        size = 8 * (4 + _ITERATIONS * len(_Begun._fields))
+        self.parts = parts
+        own, row = _START + parts, len(_Begun._fields) - 1 + parts
+        size = 8 * (own + _ITERATIONS * row)
         _descriptors.settle()
         self.handle = memory(size) if handle is None else handle
         self.numbers: NDArray[np.int64] = np.frombuffer(mmap.mmap(self.handle, size), np.int64)
-        self.iterations = self.numbers[4:].reshape(_ITERATIONS, -1)
+        self.iterations = self.numbers[own:].reshape(_ITERATIONS, row)
         _descriptors.when_gone(self, os.close, self.handle)
 
     def copied(self) -> _Shared:
         """The same numbers, in memory of its own."""
-        copy = _Shared()
+        copy = _Shared(self.parts)
         copy.numbers[:] = self.numbers
         return copy
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (self.numbers.tolist(),)
+        return _restored, (self.parts, self.numbers.tolist())
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -83,19 +107,19 @@ class _Shared:
                 fcntl.lockf(self.handle, fcntl.LOCK_UN)
 
 
-def _restored(numbers: list[int]) -> _Shared:
-    shared = _Shared()
+def _restored(parts: int, numbers: list[int]) -> _Shared:
+    shared = _Shared(parts)
     shared.numbers[:] = numbers
     return shared
 
 
-def _shared_by(handle: Any, owner: int) -> _Shared:
-    shared = _Shared(handle.detach())
+def _shared_by(parts: int, handle: Any, owner: int) -> _Shared:
+    shared = _Shared(parts, handle.detach())
     shared.owner = owner
     return shared
 
 
-ForkingPickler.register(_Shared, lambda shared: (_shared_by, (DupFd(shared.handle), shared.owner)))
+ForkingPickler.register(_Shared, lambda shared: (_shared_by, (shared.parts, DupFd(shared.handle), shared.owner)))
 
 _descriptors = Leavings()
 """Of the memory of progresses that are gone."""
@@ -104,23 +128,23 @@ _lock = threading.Lock()
 
 
 class Progress:
-    """Epoch and position of one dataset.
+    """Epoch and position of one dataset, or of each part of a mix.
 
     What all workers of it must see lies in shared memory, so that `set_epoch` and `load_state_dict` also reach those that
     a DataLoader keeps from epoch to epoch. The first of them that begins an iteration says which epoch it is; the next
     iteration is the next epoch. Nothing of it is shared between processes that iterate: ranks agree by counting alike.
     """
 
-    def __init__(self) -> None:
-        self._memory = _Shared()
+    def __init__(self, parts: int = 1) -> None:
+        self._memory = _Shared(parts)
         self._iterations = 0
         """So many began in this process."""
         self._steps = 0
         self._current: tuple[_Begun, int] | None = None
         """(the iteration going on in this process, its worker)."""
         self._has_ended = False
-        self._loaded: tuple[int, int, int, dict[str, Any]] | None = None
-        """Of a worker that goes on: (epoch, start, steps that this very one has delivered, how they were dealt)."""
+        self._loaded: tuple[Reached, dict[str, Any]] | None = None
+        """Of a worker that goes on: (where this very one stood, how its steps were dealt)."""
         _all.add(self)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -144,13 +168,14 @@ class Progress:
         return int(self._shared.numbers[_EPOCH])
 
     @property
-    def start(self) -> int:
-        """The position at which the next iteration begins."""
-        return int(self._shared.numbers[_START])
+    def start(self) -> tuple[int, ...]:
+        """The position of each part at which the next iteration begins."""
+        shared = self._shared
+        return tuple(shared.numbers[_START : _START + shared.parts].tolist())
 
     @property
-    def begun(self) -> tuple[int, int]:
-        """(epoch, position at which it begins) of the iteration begun last; of the next one, where that was set since."""
+    def begun(self) -> tuple[int, tuple[int, ...]]:
+        """(epoch, positions at which it begins) of the iteration begun last; of the next one, where that was set since."""
         with self._shared.locked():
             last = self._last()
         return (self.epoch, self.start) if last is None else (last.epoch, last.start)
@@ -160,18 +185,28 @@ class Progress:
         return None if numbers[_IS_SET] or not numbers[_BEGUN] else self._iteration(int(numbers[_BEGUN]) - 1)
 
     def _iteration(self, number: int) -> _Begun:
-        return _Begun(*self._memory.iterations[number % _ITERATIONS].tolist())
+        return _Begun.of(self._memory.iterations[number % _ITERATIONS].tolist())
 
     def set_epoch(self, epoch: int) -> None:
-        """Says which epoch the next iteration delivers; where that is the one, it goes on where it was told to."""
+        """Says which epoch the next iteration delivers; where that is the one, it goes on where it was told to.
+
+        Raises:
+            ConfigError: there is no such epoch.
+        """
+        if isinstance(epoch, bool) or not isinstance(epoch, int | np.integer) or not 0 <= epoch < 2**63 - 1:
+            raise ConfigError(f"epoch {epoch!r}: expected a whole number ≥ 0 and below 2**63 - 1")
         with self._shared.locked():
             if epoch != self.epoch:
-                self._memory.numbers[[_EPOCH, _START]] = epoch, 0
+                self._set(int(epoch), (0,) * self._memory.parts)
             self._memory.numbers[_IS_SET] = 1
         self._steps, self._loaded, self._has_ended = 0, None, False
 
-    def begin(self, worker: int, workers: int, *, ranks: int, batch: int) -> tuple[int, int, int]:
-        """(epoch, position at which it begins, steps of this worker to leave out), for an iteration.
+    def _set(self, epoch: int, start: tuple[int, ...]) -> None:
+        numbers = self._memory.numbers
+        numbers[_EPOCH], numbers[_START : _START + self._memory.parts] = epoch, start
+
+    def begin(self, worker: int, workers: int, *, ranks: int, batch: Any) -> Reached:
+        """Where an iteration begins: its steps are those of this worker to leave out.
 
         In workers it is called once for each iteration of the DataLoader, in all of them.
 
@@ -180,8 +215,8 @@ class Progress:
         """
         loaded, self._loaded = self._loaded, None
         dealt = {"worker": worker, "workers": workers, "ranks": ranks, "batch": batch}
-        if loaded is not None and loaded[3] != dealt:  # its steps are other samples then
-            was, now = (", ".join(f"{k} = {v}" for k, v in d.items()) for d in (loaded[3], dealt))
+        if loaded is not None and loaded[1] != dealt:  # its steps are other samples then
+            was, now = (", ".join(f"{k} = {v}" for k, v in d.items()) for d in (loaded[1], dealt))
             raise ConfigError(
                 f"state of a worker with {was}, loaded with {now}: expected the same: only the dataset's own state, "
                 "state_dict(steps=n), goes on with other workers, ranks and batch sizes: load that"
@@ -196,15 +231,16 @@ class Progress:
             if known is not None:
                 begun = self._iteration(known)
                 if begun.number == self._iterations:
-                    self._memory.iterations[known % _ITERATIONS] = begun._replace(joined=begun.joined + 1)
+                    self._memory.iterations[known % _ITERATIONS] = begun._replace(joined=begun.joined + 1).row
             else:
-                epoch, start = loaded[:2] if loaded is not None else (int(numbers[_EPOCH]), int(numbers[_START]))
-                begun = _Begun(seed, self._iterations, epoch, start, 0 if info is None else workers, 1)
-                self._memory.iterations[int(numbers[_BEGUN]) % _ITERATIONS] = begun
+                epoch, start = loaded[0][:2] if loaded is not None else (int(numbers[_EPOCH]), self.start)
+                begun = _Begun(seed, self._iterations, epoch, 0 if info is None else workers, 1, start)
+                self._memory.iterations[int(numbers[_BEGUN]) % _ITERATIONS] = begun.row
                 numbers[_BEGUN] += 1
-                numbers[[_EPOCH, _START, _IS_SET]] = epoch + 1, 0, 0
-        self._current, self._steps, self._has_ended = (begun, worker), loaded[2] if loaded else 0, False
-        return begun.epoch, begun.start, self._steps
+                numbers[_IS_SET] = 0
+                self._set(epoch + 1, (0,) * len(start))
+        self._current, self._steps, self._has_ended = (begun, worker), loaded[0].steps if loaded else 0, False
+        return Reached(begun.epoch, begun.start, self._steps)
 
     def _known(self, seed: int, workers: int) -> int | None:
         """Where this iteration stands, where another worker began it.
@@ -228,16 +264,20 @@ class Progress:
         """Says that all was delivered."""
         self._has_ended = True
 
-    def state(self, identity: Mapping[str, Any], steps: int | None, *, ranks: int, batch: int) -> dict[str, Any]:
-        """The state; a step delivers `batch` positions on each rank."""
-        value = {"version": _VERSION, **identity}
-        info = torch.utils.data.get_worker_info()
-        if info is not None:
-            dealt = {"worker": info.id, "workers": info.num_workers, "ranks": ranks, "batch": batch}
-            epoch, start = (
-                (self._current[0].epoch, self._current[0].start) if self._current else (self.epoch, self.start)
+    def reached(self, steps: int | None) -> Reached:
+        """Where the iteration stands that was begun last, in a worker its own; at its beginning the next one.
+
+        Args:
+            steps: that were used; in a worker it knows.
+
+        Raises:
+            ConfigError: `steps` is needed and was not given, or is no number of steps.
+        """
+        if torch.utils.data.get_worker_info() is not None:
+            of = self._current[0] if self._current else None
+            return (
+                Reached(self.epoch, self.start, self._steps) if of is None else Reached(of.epoch, of.start, self._steps)
             )
-            return value | {"epoch": epoch, "consumed": start, "steps": self._steps, **dealt}
         with self._shared.locked():
             last = self._last()
         if steps is None:
@@ -249,8 +289,15 @@ class Progress:
             steps = self._steps if last is not None else 0
             last = None if self._has_ended else last
             steps = 0 if last is None else steps
-        _whole("steps", steps, 0, _MOST)
-        epoch, start = (self.epoch, self.start) if last is None else (last.epoch, last.start)
+        whole("steps", steps, 0, MOST)
+        return Reached(self.epoch, self.start, steps) if last is None else Reached(last.epoch, last.start, steps)
+
+    def state(self, identity: Mapping[str, Any], steps: int | None, *, ranks: int, batch: int) -> dict[str, Any]:
+        """The state; a step delivers `batch` positions on each rank."""
+        value = {"version": VERSION, **identity}
+        epoch, (start,), steps = self.reached(steps)
+        if (dealt := dealing(ranks, batch)) is not None:
+            return value | {"epoch": epoch, "consumed": start, "steps": steps, **dealt}
         together, samples = ranks * batch, int(identity["samples"])
         if steps and start + (steps - 1) * together >= samples:
             most = -(-(samples - start) // together)
@@ -259,14 +306,24 @@ class Progress:
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Takes up a state that `check_state` let pass."""
-        self._current, self._has_ended, self._steps = None, False, 0
         start = min(state["consumed"], state["samples"])  # pads are beyond the end
-        dealt = {k: state.get(k) for k in ("worker", "workers", "ranks", "batch")}
+        self.take_up(Reached(state["epoch"], (start,), state.get("steps", 0)), state)
+
+    def take_up(self, reached: Reached, state: Mapping[str, Any]) -> None:
+        """Goes on there; `state` says how the steps of a worker were dealt, where it is that of one."""
+        self._current, self._has_ended, self._steps = None, False, 0
         if "worker" in state:
-            self._loaded = (state["epoch"], start, state["steps"], dealt)
+            self._loaded = (reached, {k: state.get(k) for k in ("worker", "workers", "ranks", "batch")})
         if torch.utils.data.get_worker_info() is None:
             with self._shared.locked():
-                self._memory.numbers[[_EPOCH, _START, _IS_SET]] = state["epoch"], start, 1
+                self._set(reached.epoch, reached.start)
+                self._memory.numbers[_IS_SET] = 1
+
+
+def dealing(ranks: int, batch: Any) -> dict[str, Any] | None:
+    """How steps are dealt, in a worker: what is counted there are its own; None in the process that iterates."""
+    info = torch.utils.data.get_worker_info()
+    return None if info is None else {"worker": info.id, "workers": info.num_workers, "ranks": ranks, "batch": batch}
 
 
 _all: weakref.WeakSet[Progress] = weakref.WeakSet()
@@ -296,55 +353,64 @@ def check_state(state: Mapping[str, Any], identity: Mapping[str, Any]) -> Mappin
     Raises:
         ConfigError: it is not, both values are given; or it says what no state of the dataset does.
     """
-    if not isinstance(state, Mapping):
-        raise ConfigError(f"state of {type(state).__name__}, expected what state_dict() gave")
-    if not _same(state.get("version"), _VERSION):
-        raise ConfigError(
-            f"state of version {reprlib.repr(state.get('version'))}, expected {_VERSION}: begin the epoch again"
-        )
-    for name, expected in identity.items():
-        if not _same(state.get(name), expected):
-            raise ConfigError(
-                f"state of {name} = {_shown(state.get(name))}, but this dataset has {expected!r}: it can only go on with "
-                "the same dataset, split, seed and order; open it as before, or begin the epoch again"
-            )
-    of_worker = any(name in state for name in ("worker", "steps"))
-    known = {"version", *identity, "epoch", "consumed", *(_DEALT if of_worker else ("together",))}
-    if unknown := [name for name in state if name not in known]:
-        raise ConfigError(f"state with {reprlib.repr(unknown)}, which this dataset's has not: open it as before")
+    of_worker = isinstance(state, Mapping) and any(name in state for name in ("worker", "steps"))
+    check_known(state, identity, ("epoch", "consumed", *(DEALT if of_worker else ("together",))), "dataset")
     samples = int(identity["samples"])
-    _whole("epoch", state.get("epoch"), 0, _MOST)
+    whole("epoch", state.get("epoch"), 0, MOST)
     if not of_worker:
-        together = _whole("together", state.get("together", 1), 1, _MOST_TOGETHER)
-        _whole("consumed", state.get("consumed"), 0, samples + together - 1)
+        together = whole("together", state.get("together", 1), 1, MOST_TOGETHER)
+        whole("consumed", state.get("consumed"), 0, samples + together - 1)
         return state
-    start = _whole("consumed", state.get("consumed"), 0, samples)
-    workers = _whole("workers", state.get("workers"), 1, _MOST_TOGETHER)
-    _whole("worker", state.get("worker"), 0, workers - 1)
-    ranks, batch = (_whole(name, state.get(name), 1, _MOST_TOGETHER) for name in ("ranks", "batch"))
-    _whole("steps", state.get("steps"), 0, -(-(samples - start) // (ranks * batch)))
+    start = whole("consumed", state.get("consumed"), 0, samples)
+    workers = whole("workers", state.get("workers"), 1, MOST_TOGETHER)
+    whole("worker", state.get("worker"), 0, workers - 1)
+    ranks, batch = (whole(name, state.get(name), 1, MOST_TOGETHER) for name in ("ranks", "batch"))
+    whole("steps", state.get("steps"), 0, -(-(samples - start) // (ranks * batch)))
     return state
 
 
-def _whole(name: str, value: Any, least: int, most: int) -> int:
+def check_known(state: Any, identity: Mapping[str, Any], own: Sequence[str], what: str) -> None:
+    """Passes where a state is of the same identity, and has no keys but those and its own.
+
+    Raises:
+        ConfigError: it is not, both values are given.
+    """
+    if not isinstance(state, Mapping):
+        raise ConfigError(f"state of {type(state).__name__}, expected what state_dict() gave")
+    if not same(state.get("version"), VERSION):
+        raise ConfigError(
+            f"state of version {reprlib.repr(state.get('version'))}, expected {VERSION}: begin the epoch again"
+        )
+    for name, expected in identity.items():
+        if not same(state.get(name), expected):
+            raise ConfigError(
+                f"state of {name} = {shown(state.get(name))}, but this {what} has {expected!r}: it can only go on with "
+                "the same dataset, split, seed and order; open it as before, or begin the epoch again"
+            )
+    known = {"version", *identity, *own}
+    if unknown := [name for name in state if name not in known]:
+        raise ConfigError(f"state with {reprlib.repr(unknown)}, which this {what}'s has not: open it as before")
+
+
+def whole(name: str, value: Any, least: int, most: int) -> int:
     """The value, where it is a whole number within these bounds; others come from a foreign or a damaged checkpoint."""
     if type(value) is not int or not least <= value <= most:
         raise ConfigError(
-            f"state with {name} = {_shown(value)}: expected a whole number from {least} to {most}: "
+            f"state with {name} = {shown(value)}: expected a whole number from {least} to {most}: "
             "load what state_dict() gave, or begin the epoch again"
         )
     return value
 
 
-def _same(value: Any, expected: Any) -> bool:
+def same(value: Any, expected: Any) -> bool:
     """Whether they are equal and of one type: a tensor's or an array's own comparison is no yes or no."""
     if type(value) is not type(expected):
         return False
     if isinstance(expected, dict):
-        return value.keys() == expected.keys() and all(_same(value[k], v) for k, v in expected.items())
+        return value.keys() == expected.keys() and all(same(value[k], v) for k, v in expected.items())
     return bool(value == expected)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """For a person: whole where it is one of a state's plain values."""
     return repr(value) if type(value) is str and len(value) < 200 else reprlib.repr(value)
