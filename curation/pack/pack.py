@@ -23,7 +23,7 @@ from curation.outcomes import PENDING
 from curation.pack import release, sharing, targets
 from curation.pack import split as splits
 from curation.pack.annotate import AnnotationError, Failure
-from curation.pack.facts import Cubes, read_facts, split_facts
+from curation.pack.facts import Cubes, read_facts, sample_shares, split_facts
 from curation.pack.labels import coverage
 from curation.pack.labels.imported import Imported
 from curation.pack.plan import Plan, PlannedSample, SeasonCounts, plan, season_counts
@@ -96,7 +96,7 @@ def planned(run: Run, asked: Sequence[Region], built: Cubes) -> Plan:
     """
     dataset = run.dataset
     excluded = exclude.read(dataset.recipe.exclude, dataset.path)
-    made = plan(dataset, built.cubes, built.outcomes, excluded, split_facts(run, built))
+    made = plan(dataset, built.cubes, built.outcomes, excluded, split_facts(run, built), sample_shares(run, built))
     if dataset.recipe.labels.column is not None:
         made = dataclasses.replace(made, target=targets.of(dataset, selection.everywhere(dataset, run.store)))
     if not any(made.shards.values()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import math
@@ -24,6 +25,7 @@ from curation.pack.sides import SPLITS
 from curation.places.locations import SCHEMA, Locations
 from curation.places.rows import Dropped
 from curation.recipe.dataset import Dataset
+from curation.recipe.shares import ShareSpec
 from curation.recipe.split import UNSHARED_CELL
 from curation.store import paths
 
@@ -81,6 +83,7 @@ def plan(
     outcomes: Mapping[str, Mapping[str, Mapping[str, PatchOutcome]]],
     excluded: Mapping[str, str] | None = None,
     facts: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
+    shares: Mapping[tuple[str, str], Mapping[str, float]] | None = None,
 ) -> Plan:
     """Which samples go into which shard. Pure: follows from recipe and ledgers, whatever order they were written in.
 
@@ -94,6 +97,7 @@ def plan(
         outcomes: folder → season → location id → outcome.
         excluded: location id → why the recipe excludes it; the next of the draw takes its place where there is a target.
         facts: fact that the split's rule looks at → location id → what its patches have of it.
+        shares: folder and location id → name of one of `[pack.shares]` → per cent; columns of samples from here on.
     """
     excluded = excluded or {}
     recipe = dataset.recipe
@@ -107,10 +111,11 @@ def plan(
         values = pa.array([of.get(its.location.id, ()) for its in found], pa.list_(pa.string()))
         roots = Locations(roots.table.append_column(name, values))
     sides = splits.planned(recipe, roots).sides
-    for its in found:
-        reason, side = its.verdict.reason, sides[its.location.id]
-        if reason is None and side not in SPLITS:
-            reason = side
+    columns |= dict.fromkeys(recipe.pack.shares, pa.float64())
+    for one in found:
+        has = (shares or {}).get((one.folder, one.location.id), {})
+        its, side = _with_shares(one, recipe.pack.shares, has), sides[one.location.id]
+        reason = its.verdict.reason or _outside(recipe.pack.shares, has) or (None if side in SPLITS else side)
         note = excluded.get(its.location.id, "")
         reason = Code.TAKEN_OUT if note else reason
         dropped += [Dropped(c.location, c.verdict.reason) for c in its.children if c.verdict.reason is not None]
@@ -186,6 +191,19 @@ def _standings(
             if its.location.id not in seen:
                 seen.add(its.location.id)
                 yield its
+
+
+def _with_shares(its: Standing, asked: Mapping[str, ShareSpec], mine: Mapping[str, float]) -> Standing:
+    """The same with its shares as columns of the location, None of a map that it has not."""
+    if not asked:
+        return its
+    columns = {**its.location.columns, **{name: mine.get(name) for name in asked}}
+    return dataclasses.replace(its, location=dataclasses.replace(its.location, columns=columns))
+
+
+def _outside(asked: Mapping[str, ShareSpec], mine: Mapping[str, float]) -> str | None:
+    """Why a location may be no sample, by its shares: the first in the recipe's order."""
+    return next((f"{Code.OUTSIDE_SHARE}:{name}" for name, s in asked.items() if not s.holds(mine.get(name))), None)
 
 
 def _planned(its: Standing, side: str) -> PlannedSample:

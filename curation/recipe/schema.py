@@ -28,6 +28,7 @@ from curation.recipe.places import CELL_SAMPLER, PlacesSpec
 from curation.recipe.refine import RefineSpec
 from curation.recipe.season_rules import listed
 from curation.recipe.seasons import EARLIEST, LATEST, AnySeasonSpec, DatedSeasonSpec, SeasonSpec
+from curation.recipe.shares import ShareSpec
 from curation.recipe.split import UNSHARED_CELL, SplitSpec
 from curation.recipe.strict import Fraction, Name, StrictTable
 
@@ -222,6 +223,8 @@ class PackSpec(StrictTable):
     counted."""
     codec: Literal["lz4", "zstd", "none"] = "lz4"
     """How arrays are compressed: lz4 is decoded fastest, zstd takes a tenth less room, none is for fast local disks."""
+    shares: dict[str, ShareSpec] = Field(default_factory=dict, exclude_if=lambda value: not value)
+    """How much of a sample is of some classes of a map, by name: a column of samples, and limits of what becomes one."""
 
 
 class Recipe(StrictTable):
@@ -288,6 +291,7 @@ class Recipe(StrictTable):
         tables: dict[str, Iterable[str]] = {
             "annotations": self.annotations,
             "derived": self.derived,
+            "pack.shares": self.pack.shares,
             "places.columns": named,
         }
         for where, name in [(where, name) for where, of in tables.items() for name in of]:
@@ -308,6 +312,8 @@ class Recipe(StrictTable):
             raise ValueError(
                 f"{twice}: a derived array, and an annotation or one of [places] columns: call one otherwise"
             )
+        if twice := sorted(set(self.pack.shares) & {*self.derived, *self.annotations, *named}):
+            raise ValueError(f"{twice}: one of [pack.shares], and another entry of a sample: call one otherwise")
         self._check_target(named)
         self.split.check(self)
         self._check_levels()
@@ -324,7 +330,7 @@ class Recipe(StrictTable):
             )
         if FORM.fullmatch(target) is None:
             raise ValueError(f"labels.column = {target!r}: expected a-z, 0-9, '_' and '-': say {called(target)!r}")
-        if target != LABEL and LABEL in {*self.sources, *self.annotations, *self.derived, *named}:
+        if target != LABEL and LABEL in {*self.sources, *self.annotations, *self.derived, *self.pack.shares, *named}:
             raise ValueError(
                 f"labels.column = {target!r}: batches call the target {LABEL!r}, as a source, an annotation or another of "
                 "[places] columns is called here: call that otherwise"
@@ -346,6 +352,8 @@ class Recipe(StrictTable):
             return "batches call the target so"
         if name in self.derived:
             return "a derived array is called so"
+        if name in self.pack.shares:
+            return "one of [pack.shares] is called so"
         return "an annotation is called so" if name in self.annotations else ""
 
     @property

@@ -67,6 +67,7 @@ where = { notation = ["Flooded area"] }
 layer = "hydrography"
 class = "permanent water"
 may_be_empty = true
+tells = { permanent_source = "source", permanent_year = "year" }
 
 [[arrays]]
 res_m = 10
@@ -182,7 +183,10 @@ def floods(world: tiny.World, tmp_path: Path) -> Curate:
         (-300, -100),
     ]
     area = frame(shapely.Polygon([(x + a, y - b) for a, b in edge]))  # to the middle of column 3, with a spike
-    water = frame(square(0, 0, 300, 400, 400, 100))
+    water = frame(
+        square(0, 0, 300, 400, 400, 100), square(0, 0, 320, 380, 380, 320), square(0, 2, 0, 100, 100, 0),
+        source=["JRC", "https://a.example/m?sig=SECRET1", "elsewhere"], year=[2021.0, 2020.0, 1999.0],
+    )  # fmt: skip
     first = frame(
         bowtie, square(0, 0, 200, 300, 350, 200), square(0, 0, 0, 480, 480, 400),
         notation=["Flooded area", "Flooded area", "Flood trace"],
@@ -225,7 +229,12 @@ def test_an_events_shapes_are_burnt_in_order_within_their_area(floods: Curate):
     np.testing.assert_array_equal(patch.flood_10m.values[0][~edge], want[~edge])
     # 30,000 m² of water; of 35,000 m² of flood 5,000 below it. UTM's metre is 0.03 % from the true one here.
     np.testing.assert_allclose(patch.flood_area_m2.values[1:], [30_000, 30_000], rtol=5e-4)
-    assert (int(patch.flood_shapes), int(patch.flood_mended)) == (3, 1)
+    assert (int(patch.flood_shapes), int(patch.flood_mended)) == (4, 1)
+    # Of those that lie here alone, each once, as text; and no signature.
+    assert str(patch.flood_permanent_year.values) == "2020, 2021"
+    assert re.fullmatch(r"JRC, https://a.example/m\S*", str(patch.flood_permanent_source.values))
+    assert "SECRET1" not in str(patch.flood_permanent_source.values)
+    assert str(stored(floods, "summer", 0, 3).flood_permanent_year.values) == ""
     errors = np.bincount(patch.flood_10m.values.ravel(), minlength=3) * 100.0 - patch.flood_area_m2.values
     np.testing.assert_allclose(patch.flood_area_error_m2.values, errors, atol=100)
     # Half of column 3 lies outside the area, and row 1 wholly; the place of column 1 is of another event.
@@ -463,6 +472,9 @@ def test_what_a_source_of_shapes_cannot_mean_is_refused():
         "expected either 'class', which all shapes are, or 'column'": {
             "kind": {"burn": [{"class": "flood", "column": "x"}]}
         },
+        "tells 'event': expected a-z": {"kind": {"burn": [{"class": "flood", "tells": {"event": "source"}}]}},
+        "tells 'area_m2': expected a-z": {"kind": {"burn": [{"class": "flood", "tells": {"area_m2": "source"}}]}},
+        "tells 'a.b': expected a-z": {"kind": {"burn": [{"class": "flood", "tells": {"a.b": "source"}}]}},
         "'values' are those of a 'column'": {"kind": {"burn": [{"class": "flood", "values": {"a": "flood"}}]}},
         "nodata 2 is the code of a class": {"arrays": [array | {"nodata": 2}]},
         "with role = 'classes'": {"arrays": [array | {"role": "data"}]},
@@ -500,6 +512,7 @@ val_fraction = 0.0
         (("", ""), True),
         (('shape = "shape_of_file"', ""), False),
         (("[[arrays]]", 'where = { crop = ["rye"] }\n[[arrays]]'), False),
+        (("[[arrays]]", 'tells = { kept = "crop" }\n[[arrays]]'), False),
     ],
 )
 def test_a_file_of_places_is_known_by_its_bytes_unless_places_tell_all_of_their_shapes(

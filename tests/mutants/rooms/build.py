@@ -6,6 +6,22 @@ WALK = "tests/build/test_walk.py"
 
 ROWS = (
     Mutant(
+        "what a file says of its shapes hands on no signature",
+        "curation/build/kinds/vectors.py",
+        "sorted(map(str, map(storable, values)))",
+        "sorted(values)",
+        ("tests/build/test_vectors.py::test_an_events_shapes_are_burnt_in_order_within_their_area",),
+    ),
+    Mutant(
+        "a file of places whose columns are told is known by its bytes",
+        "curation/build/kinds/vectors.py",
+        "any(b.column or b.tells for b in self.burn)",
+        "any(b.column for b in self.burn)",
+        (
+            "tests/build/test_vectors.py::test_a_file_of_places_is_known_by_its_bytes_unless_places_tell_all_of_their_shapes",
+        ),
+    ),
+    Mutant(
         "a cube is bound to the shapes of its places",
         "curation/build/kinds/vectors.py",
         "(*its.of_place.values(), its.row, its.shape) if c",

@@ -4,6 +4,50 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "the image nearest before a flood is SL1, and not the one before that",
+        "curation/pack/export/forms/kuro_siwo.py",
+        '"SL1": "pre1", "SL2": "pre2"}',
+        '"SL1": "pre2", "SL2": "pre1"}',
+        ("tests/pack/export/forms/test_kuro_siwo.py::test_each_product_is_found_by_its_name_and_has_its_own_pixels",),
+    ),
+    Mutant(
+        "a polarisation is told by the band's name, not by its place",
+        "curation/pack/export/forms/kuro_siwo.py",
+        "k = [b.name for b in entry.canonical].index(canonical)",
+        "k = list(BANDS.values()).index(canonical)",
+        ("tests/pack/export/forms/test_kuro_siwo.py::test_each_product_is_found_by_its_name_and_has_its_own_pixels",),
+    ),
+    Mutant(
+        "nothing is labelled where an image lacks a pixel",
+        "curation/pack/export/forms/kuro_siwo.py",
+        "pixels = np.where(valid, pixels, UNLABELLED)",
+        "pixels = np.asarray(pixels)",
+        ("tests/pack/export/forms/test_kuro_siwo.py::test_nothing_is_labelled_where_an_image_lacks_a_pixel",),
+    ),
+    Mutant(
+        "labels of other codes are not taken for floods",
+        "curation/pack/export/forms/kuro_siwo.py",
+        "if unknown := {*np.unique(pixels).tolist()} - CODES:",
+        "if unknown := set():",
+        ("tests/pack/export/forms/test_kuro_siwo.py::test_a_sample_that_cannot_be_told_so_is_refused",),
+    ),
+    Mutant(
+        "what has too little of a class is no sample",
+        "curation/pack/plan.py",
+        "its.verdict.reason or _outside(recipe.pack.shares, has) or (",
+        "its.verdict.reason or (",
+        (
+            "tests/pack/test_shares.py::test_a_limit_holds_what_is_just_so_leaves_out_what_is_beyond_and_counts_it_by_name",
+        ),
+    ),
+    Mutant(
+        "a share that is just at its limit is so, whatever float32 made of it",
+        "curation/pack/facts.py",
+        "round(100 * share, DECIMALS)",
+        "100 * share",
+        ("tests/pack/test_shares.py::test_they_are_shares_of_all_pixels_of_the_map_and_nothing_where_there_is_none",),
+    ),
+    Mutant(
         "what has no height has no slope, whatever is around it",
         "curation/pack/terrain.py",
         "where=(there > 0) & ~np.isnan(heights))",
