@@ -106,7 +106,7 @@ def planned(run: Run, asked: Sequence[Region], built: Cubes) -> Plan:
         [m.location for m in chosen], [m.split for m in chosen], reach_km(dataset.recipe.grid)
     ):
         raise CurationError(
-            f"{dataset.path}: [split]: {pairs} pairs of a train and a val sample may share ground, which its rule "
+            f"{dataset.path}: [split]: {pairs} pairs of samples of two sides may share ground, which its rule "
             "has to keep apart: it is at fault; nothing was packed, take another rule"
         )
     for name in sorted(excluded.keys() - made.sides.keys())[:MOST_UNKNOWN]:

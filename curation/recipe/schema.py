@@ -68,11 +68,17 @@ class ChildrenSpec(SideSpec):
         return self
 
 
+WHERE_ANY = "where-any"
+
+Required = bool | Literal["where-any"]
+"""Whether a source is required."""
+
+
 class UseSpec(StrictTable):
     """How a recipe uses a source."""
 
-    required: bool = True
-    """Whether a patch without it is rejected."""
+    required: Required = True
+    """Whether a patch without it is rejected; `where-any`: one of a place that has any scene of it is, others do without."""
     bands: list[str] | None = Field(default=None, min_length=1)
     """Only these bands (all where left out)."""
     res_m: float | None = Field(default=None, gt=0)
@@ -287,6 +293,7 @@ class Recipe(StrictTable):
             raise ValueError(
                 f"split.unshared: {unknown} are none of the recipe's sources, nor {UNSHARED_CELL!r}: {known}"
             )
+        self._check_unlabelled()
         named = [*(self.places.columns or []), *self.places.made_columns]
         tables: dict[str, Iterable[str]] = {
             "annotations": self.annotations,
@@ -318,6 +325,15 @@ class Recipe(StrictTable):
         self.split.check(self)
         self._check_levels()
         return self
+
+    def _check_unlabelled(self) -> None:
+        its = self.split.unlabelled
+        own = [n for n in self.sources if self.children is None or n not in self.children.sources]
+        if its is not None and (its not in own or self.sources[its].required is True):
+            raise ValueError(
+                f"split.unlabelled = {its!r}: expected a source that samples have themselves and not all of them have to: "
+                f"one of {own}, with required = false, or {WHERE_ANY!r}"
+            )
 
     def _check_target(self, named: list[str]) -> None:
         target = self.labels.column

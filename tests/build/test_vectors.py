@@ -15,6 +15,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import rasterio
 import shapely
@@ -247,6 +248,66 @@ def test_an_events_shapes_are_burnt_in_order_within_their_area(floods: Curate):
     crops = stored(floods, "static", 0, 0).fields_10m.values[0]
     assert set(crops[:, :24].ravel()) == {2}
     assert set(crops[:, 24:].ravel()) == {1}
+
+
+UNLABELLED = """
+[split]
+rule = "column"
+column = "event"
+val = ["EMSR8"]
+unlabelled = "flood"
+buffer_km = 0.06
+[pack.shares]
+mapped = { source = "flood", least_pct = 60 }
+"""
+
+
+@pytest.mark.slow
+def test_a_source_that_is_required_where_there_is_any_gives_labelled_and_unlabelled_samples(floods: Curate, capsys):
+    ems, x = floods.world.folder / "ems", ".gpkg"
+    shutil.copy(ems / f"EMSR9_DEL_v2{x}", ems / f"EMSR6_DEL_v1{x}")
+    (ems / "EMSR6_DEL_v1.json").write_text(json.dumps({"datetime": "2021-06-20T05:50:00Z"}))
+    places = floods.world.folder / "places.csv"
+    frame_of_places = pd.read_csv(places)
+    events = {tiny.name(0, 2): "EMSR6", tiny.name(1, 1): "EMSR8", tiny.name(1, 2): "EMSR5"}
+    rows = [tiny.name(n // 5, n % 5) for n in range(len(frame_of_places))]
+    frame_of_places["event"] = [events.get(i, e) for i, e in zip(rows, frame_of_places.event, strict=True)]
+    frame_of_places.to_csv(places, index=False)
+    recipe = floods.world.recipe.read_text()
+    for old, new in (
+        ("flood = { required = false }", 'flood = { required = "where-any" }'),
+        ("fields = { required = false }", "dem = {}"),
+        ('[labels]\nannual = "fields"\n', ""),
+        ("[split]\nval_fraction = 0.0\n", UNLABELLED),
+    ):
+        assert old in recipe
+        recipe = recipe.replace(old, new)
+    floods.world.recipe.write_text(recipe)
+    assert floods() == 0
+    # There are maps of its event, of no image near enough; there is no map of its event; there is none that touches it.
+    assert str(stored(floods, "summer", 0, 2).reason.values) == "time_gap:flood"
+    for row, col in ((1, 2), (1, 0)):
+        patch = stored(floods, "summer", row, col)
+        assert (str(patch.reason.values), str(patch.flood_reason.values)) == ("ok", "no_scene")
+    assert floods("pack") == 0
+    index = json.loads((floods.folder / "shards/index.json").read_text())
+    assert [*index["splits"]] == ["train", "unlabelled", "val"]
+    of = {s: {r["id"]: r for r in _samples(floods, s)} for s in index["splits"]}
+    assert of["val"].keys() == {tiny.name(0, 1)}
+    assert {tiny.name(1, 0), tiny.name(1, 2)} <= of["unlabelled"].keys()
+    assert {tiny.name(0, 0)} <= of["train"].keys()
+    assert not any(row["mapped"] is None for side in ("train", "val") for row in of[side].values())
+    assert {row["mapped"] for row in of["unlabelled"].values()} == {None}  # so no limit leaves any out
+    dropped = {d["id"]: d["reason"] for d in pq.read_table(floods.folder / "manifest/dropped.parquet").to_pylist()}
+    assert dropped[tiny.name(1, 1)] == "no_labels"  # it would be val
+    assert dropped[tiny.name(0, 2)] == "incomplete:summer (time_gap:flood)"
+    assert dropped[tiny.name(0, 3)] == "outside_share:mapped"  # half of it is
+    assert floods("verify") == 0
+    assert floods("report") == 0
+
+
+def _samples(mine: Curate, side: str) -> list[dict[str, Any]]:
+    return pq.read_table(mine.folder / "shards" / side / "samples.parquet").to_pylist()
 
 
 def test_a_cube_is_bound_to_what_places_say_that_decides_pixels(floods: Curate, capsys):
@@ -627,7 +688,7 @@ def test_an_extract_in_overtures_form_is_burnt(tmp_path: Path, monkeypatch, whol
     spec = documented("buildings")
     (name,) = arrays = {spec.array_name(a): a for a in spec.arrays}
     source = Source(
-        spec, arrays, spec.catalogs["folder"], str(tmp_path), {}, {}, 0.0, is_required=True, shift=None
+        spec, arrays, spec.catalogs["folder"], str(tmp_path), {}, {}, 0.0, required=True, shift=None
     )  # fmt: skip
     x, y = tiny.corner(0, 0)
     lon, lat = grid.transformer(tiny.EPSG, 4326).transform(x + 240, y - 240)
