@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from curation.scenes import rank
 class RasterKind(Kind):
     """Pixels on a grid that their file states, or along a side of which it is known where they lie."""
 
+    between_known: ClassVar[bool] = False
+    """Whether there is no data where interpolation would take a pixel in place of one that has none."""
     zero_is_nodata: bool = False
     """Exact zeros are a scene's border, not data."""
 
@@ -47,7 +49,9 @@ class RasterKind(Kind):
         bands, warped = [], False
         for band in array.bands:
             assets = assets_of(source, band, scenes)
-            pixels, was_warped = slab.reader.read(assets, array, place, zero_is_nodata=self.zero_is_nodata)
+            pixels, was_warped = slab.reader.read(
+                assets, array, place, zero_is_nodata=self.zero_is_nodata, between_known=self.between_known
+            )
             if np.issubdtype(pixels.dtype, np.floating) and not np.isfinite(pixels).all():
                 raise ReadError(f"{assets[0].href}: holds NaN or infinity, expected finite values or {array.nodata:g}")
             bands.append(pixels)

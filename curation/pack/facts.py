@@ -64,7 +64,7 @@ def sample_shares(run: Run, built: Cubes) -> dict[tuple[str, str], dict[str, flo
     for name, its in run.dataset.recipe.pack.shares.items():
         season = its.season_among(run.dataset.levels[0].seasons_of(its.source))
         legend = [c.name for c in run.dataset.specs[its.source].kind.legend]
-        counts = [n for n, c in enumerate(legend) if its.classes is None or c in its.classes]
+        counts = [number for number, one in enumerate(legend) if its.counts(one)]
         for cube, place, row in _each_patch(run, built, [c for c in cubes if c.season == season], its.source):
             share = labels.pixel_share(row[f"{its.source}_fraction"], row[f"{its.source}_valid_fraction"], counts)
             out.setdefault((cube.folder, place.id), {})[name] = round(100 * share, DECIMALS)

@@ -72,7 +72,7 @@ class Plan:
     columns: dict[str, pa.DataType] = field(default_factory=dict)
     """What the file of places says of each root, with its type."""
     unmatched: list[str] = field(default_factory=list)
-    """What of the split's rule no root is like, a line each."""
+    """What of the split's rule no root is like, and what it looks at that no sample has, a line each."""
     target: TargetEntry | None = None
     """What of the file of places models are to say of samples."""
 
@@ -146,7 +146,8 @@ def plan(
         shards[split] = [mine[i : i + n] for i in range(0, len(mine), n)]
     shared = sharing.shared(uses[m.location.id] for m in whole)
     dropped.sort(key=lambda d: d.location.rank)
-    return Plan(shards, dropped, shared, dict(sides), columns, splits.unmatched(recipe, roots))
+    without = splits.without_samples(recipe, roots, {d.location.id: d.reason for d in dropped})
+    return Plan(shards, dropped, shared, dict(sides), columns, [*splits.unmatched(recipe, roots), *without])
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,9 @@ from curation.places.locations import Locations
 from curation.recipe.schema import Recipe
 from curation.store import paths
 from curation.store.objects import Store
+
+MOST_VALUES = 20
+"""Values without a sample that are told one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,31 @@ def sides(recipe: Recipe, places: Locations) -> NDArray[np.str_]:
 def unmatched(recipe: Recipe, places: Locations) -> list[str]:
     """What of the recipe's rule no place is like, a line each. Pure."""
     return cast(Rule, recipe.split).unmatched(places)
+
+
+def without_samples(recipe: Recipe, places: Locations, dropped: Mapping[str, str]) -> list[str]:
+    """Values of what the recipe's rule looks at that no sample has: a flood, a region that is on neither side. Pure.
+
+    Args:
+        recipe: the recipe.
+        places: all roots.
+        dropped: id of each that became no sample → why.
+
+    Returns:
+        A line each, with how many places there are and why; no more than `MOST_VALUES`, and how many are left.
+    """
+    lines = []
+    for column in (c for c in recipe.split.columns if c in places.table.schema.names):
+        why: dict[Any, list[str | None]] = {}
+        for name, value in zip(places.table["id"].to_pylist(), places.table[column].to_pylist(), strict=True):
+            why.setdefault(value, []).append(dropped.get(name))
+        lines += [
+            f"column {column!r}: {value!r} has no sample: {counts(Counter(map(str, reasons)))}"
+            for value, reasons in why.items()
+            if value is not None and None not in reasons
+        ]
+    more = len(lines) - MOST_VALUES
+    return [*lines[:MOST_VALUES], *([f"and {more} more that have no sample"] if more > 0 else [])]
 
 
 def planned(recipe: Recipe, places: Locations) -> Split:

@@ -145,12 +145,18 @@ class Reader:
         self._files.clear()
 
     def read(
-        self, assets: Sequence[Asset], array: ArraySpec, location: Location, *, zero_is_nodata: bool = False
+        self,
+        assets: Sequence[Asset],
+        array: ArraySpec,
+        location: Location,
+        *,
+        zero_is_nodata: bool = False,
+        between_known: bool = False,
     ) -> tuple[NDArray[Any], bool]:
         """One band on the location's grid of the array's pixels, and whether it was warped.
 
         Several assets are one mosaic: where an earlier one has no data a later one fills. Assets that share a pixel grid
-        are joined before warping, so that no seam is left between them.
+        are joined before warping, so that no seam is left between them. `between_known` as `on_grid` has it.
 
         Returns:
             (y, x) in `array.dtype`, `array.nodata` where no asset has data; True where anything was resampled.
@@ -159,17 +165,17 @@ class Reader:
             ReadError: an asset cannot be read, is of another dtype, or has blocks that were never written.
         """
         with ranges.blamed(*(a.href for a in assets)):
-            return self._read(assets, array, location, zero_is_nodata)
+            return self._read(assets, array, location, zero_is_nodata, between_known)
 
     def _read(
-        self, assets: Sequence[Asset], array: ArraySpec, location: Location, zero_is_nodata: bool
+        self, assets: Sequence[Asset], array: ArraySpec, location: Location, zero_is_nodata: bool, between_known: bool
     ) -> tuple[NDArray[Any], bool]:
         crops = [p for a in assets if (p := self._cropped(a, array, location, zero_is_nodata)) is not None]
         if len(crops) == 1 and crops[0].exact:
             return crops[0].pixels, False
         out = np.full(grid.geobox(location, array.step(location.size_m)).shape, array.nodata, array.dtype)
         groups = joined(crops, array.nodata)
-        layers = [on_grid(group, groups, array, location) for group, _ in groups]
+        layers = [on_grid(group, groups, array, location, between_known=between_known) for group, _ in groups]
         if len(groups) > 1:
             # Two crops on different pixel grids both reach half a pixel into each other: each speaks for its own area.
             of = {i: layer for (_, members), layer in zip(groups, layers, strict=True) for i in members}
@@ -315,7 +321,8 @@ class Reader:
             if raster.is_geographic:
                 turn = 360 * round((location.lon - t.c) / 360)
                 t = Affine(t.a, t.b, t.c + turn, t.d, t.e, t.f)
-            return Crop(pixels, t, crs, is_exact)
+            void = pixels == array.nodata  # of a crop that is warped all lies within the file
+            return Crop(pixels, t, crs, is_exact, void if void.any() else None)
 
         return self._retried(asset, crop)
 

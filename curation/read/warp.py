@@ -46,6 +46,8 @@ class Crop:
     crs: rasterio.crs.CRS
     exact: bool
     """The pixels are the grid's own."""
+    void: NDArray[np.bool_] | None = None
+    """(y, x) True where a file has a pixel without data, not where it ends; None where that is nowhere."""
 
 
 def _pixel(transform: Affine, x: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -127,12 +129,16 @@ def _union(a: Crop, b: Crop, at: tuple[int, int], nodata: float) -> Crop:
     right = max(a.pixels.shape[1], at[0] + b.pixels.shape[1])
     bottom = max(a.pixels.shape[0], at[1] + b.pixels.shape[0])
     out = np.full((bottom - top, right - left), nodata, a.pixels.dtype)
+    void = np.zeros(out.shape, bool)
     for crop, (col, row) in ((b, at), (a, (0, 0))):
         h, w = crop.pixels.shape
         part = out[row - top : row - top + h, col - left : col - left + w]
         part[crop.pixels != nodata] = crop.pixels[crop.pixels != nodata]
+        if crop.void is not None:
+            void[row - top : row - top + h, col - left : col - left + w] |= crop.void
     transform = rasterio.windows.transform(Window(left, top, 1, 1), a.transform)
-    return Crop(out, transform, a.crs, a.exact)
+    void &= out == nodata
+    return Crop(out, transform, a.crs, a.exact, void if void.any() else None)
 
 
 def area_of(
@@ -147,15 +153,31 @@ def area_of(
     return inside.reshape(target.shape)
 
 
-def on_grid(crop: Crop, groups: Sequence[tuple[Crop, list[int]]], array: ArraySpec, location: Location) -> NDArray[Any]:
-    """The crop on the location's grid, (y, x) in `array.dtype`: as it is where exact, else resampled once."""
+def on_grid(
+    crop: Crop,
+    groups: Sequence[tuple[Crop, list[int]]],
+    array: ArraySpec,
+    location: Location,
+    *,
+    between_known: bool = False,
+) -> NDArray[Any]:
+    """The crop on the location's grid, (y, x) in `array.dtype`: as it is where exact, else resampled once.
+
+    GDAL interpolates beside a pixel without data from those that are left, as if they lay further on: `between_known` has
+    no data where it would, so that a slope beside a void is no other than elsewhere.
+    """
     if crop.exact:
         return crop.pixels
     method = resampling(array, crop.crs, crop.transform, location)
+    own = crop
     if method in (Resampling.bilinear, Resampling.average):
         crop = _rimmed(crop, [other for other, _ in groups if other is not crop], array.nodata)
     target = grid.geobox(location, array.step(location.size_m))
-    return _warped(crop, (target.height, target.width), target.affine, f"EPSG:{location.epsg}", method, array.nodata)
+    where = (target.height, target.width), target.affine, f"EPSG:{location.epsg}", method
+    out = _warped(crop, *where, array.nodata)
+    if between_known and own.void is not None and method is Resampling.bilinear:
+        out[_warped(replace(own, pixels=own.void.astype("float32")), *where, -1) > 0] = array.nodata
+    return out
 
 
 def _rimmed(crop: Crop, others: Sequence[Crop], nodata: float) -> Crop:

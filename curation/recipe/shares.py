@@ -35,6 +35,10 @@ class ShareSpec(StrictTable):
             )
         return self
 
+    def counts(self, one: str) -> bool:
+        """Whether a class is one of those that count."""
+        return self.classes is None or one in self.classes
+
     def holds(self, pct: float | None) -> bool:
         """Whether a sample with such a share may be one; so may one of which it is not known."""
         return pct is None or self.least_pct <= pct <= self.most_pct

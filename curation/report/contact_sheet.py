@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -175,10 +175,18 @@ def _column(
 
     facts = survey.facts_of(cube, place.id)
     shown = panels.of_patch(cube, place.id, small=True, read=read, stretches=stretches, facts=facts)
-    shown.sort(key=lambda p: ("big", "half", "third").index(p.width))
+    shown = in_order(shown)
     survey.damage |= dict.fromkeys(p.damage for p in shown if p.damage)
     lines = ("facts damaged",) if facts is None else tuple(lines_of(cube.cube.sources, facts))
     return SheetColumn(title, lines, tuple(tile_of(p, f"{place.id}, {title}") for p in shown))
+
+
+def in_order(shown: Sequence[Panel]) -> list[Panel]:
+    """The pictures of a column, the widest first; where none is big the small ones stand two beside each other."""
+    if not any(p.width == "big" for p in shown):
+        shown = [replace(p, width="half") if p.width == "third" else p for p in shown]
+        return sorted(shown, key=lambda p: bool(p.scale))
+    return sorted(shown, key=lambda p: ("big", "half", "third").index(p.width))
 
 
 def tile_of(panel: Panel, where: str, *, exact: bool = True) -> Tile:

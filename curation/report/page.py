@@ -283,7 +283,7 @@ def _help(reason: str) -> str:
     if reason == PENDING:
         return "not built yet"
     if reason == BUFFER:
-        return "too near to the other split"
+        return "too near to the other split, or of neither"
     if reason.startswith("shared:"):
         return "uses what a sample of val uses, which the recipe does not allow"
     if reason == "target":

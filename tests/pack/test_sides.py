@@ -24,8 +24,9 @@ SIDE_OF = {"a": "train", "b": "val", "c": "test"}
 
 
 def recipe(**rule) -> Recipe:
+    said = {k: v for k, v in (RULE | rule).items() if v is not None}
     raw = tomllib.loads((folder("manifests") / "kuro-siwo/recipe.toml").read_text())
-    return Recipe.model_validate(raw | {"split": RULE | rule})
+    return Recipe.model_validate(raw | {"split": said})
 
 
 def places(*its: tuple[str | None, float, float]) -> Locations:
@@ -64,11 +65,14 @@ def test_what_gives_way_keeps_nothing_away():
 def test_without_a_value_a_place_is_of_train_and_a_misspelt_one_is_told():
     its = places((None, 0, 0), ("b", 20, 0))
     assert sides(recipe(), its).tolist() == ["train", "val"]
-    assert unmatched(recipe(), its) == ["test: no location here has 'c' in column 'flood': it makes none test; a typo?"]
+    assert unmatched(recipe(), its) == [
+        "test: no location here has 'c' in column 'flood': it makes none test; a typo?",
+        "1 locations have nothing in column 'flood': they are train",
+    ]
 
 
 def test_a_value_of_both_sides_and_one_of_another_type_are_refused():
-    with pytest.raises(ValueError, match="'b' stands in val and in test"):
+    with pytest.raises(ValueError, match="'b' is in 'val' and in 'test', expected"):
         recipe(test=["c", "b"])
     its = Locations(places(("a", 0, 0)).table.set_column(10, "flood", pa.array([7], pa.int64())))
     with pytest.raises(ConfigError, match=r"\[split\] test = \['c'\]: column 'flood' is of int64"):
@@ -76,7 +80,7 @@ def test_a_value_of_both_sides_and_one_of_another_type_are_refused():
 
 
 def test_who_names_no_test_has_the_digest_and_the_sides_that_they_had():
-    its = recipe(test=[]).split
+    its = recipe(test=None).split
     assert its.parts == ("train", "val")
     assert not {"test", "unlabelled"} & its.model_dump().keys()
     assert recipe().split.parts == ("train", "val", "test")

@@ -87,7 +87,9 @@ def test_a_column_of_the_file_splits_and_goes_into_the_table_of_samples(built: C
     )
     ledger = under(mine.folder / "ledger")
     assert mine("pack") == 0
-    assert "[split] val: no location here has 'wod' in column 'kind'" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "[split] val: no location here has 'wod' in column 'kind'" in told
+    assert f"[split] {places['kind'].isna().sum()} locations have nothing in column 'kind': they are train" in told
     assert under(mine.folder / "ledger") == ledger  # the same places, so the same cubes
     tables = [pq.read_table(mine.folder / f"shards/{k}/samples.parquet") for k in ("train", "val")]
     assert tables[1]["id"].to_pylist() == [first]

@@ -396,6 +396,43 @@ def test_dem_tiles_of_two_latitude_bands_join_without_a_step(tmp_path, lat, belo
     assert_no_step(at, [high, low])
 
 
+def void_beside(file: Path, at: Location, res_m: float) -> np.ndarray:
+    """(y, x) True where a pixel is interpolated from one of the file that has no data; what lies beyond it is none."""
+    with rasterio.open(file) as raster:
+        void, t = raster.read(1) == NODATA, raster.transform
+    col, row = centres(at, res_m)
+    lon, lat = grid.transformer(at.epsg, 4326).transform(at.x0_m + col * res_m, at.y0_m - row * res_m)
+    x, y = (lon - t.c) / t.a - 0.5, (lat - t.f) / t.e - 0.5
+    out = np.zeros(lon.shape, bool)
+    for c, r in ((np.floor(x) + dx, np.floor(y) + dy) for dx in (0, 1) for dy in (0, 1)):
+        inside = (c >= 0) & (c < void.shape[1]) & (r >= 0) & (r < void.shape[0])
+        out |= inside & void[np.where(inside, r, 0).astype(int), np.where(inside, c, 0).astype(int)]
+    return out
+
+
+@pytest.mark.parametrize("res_m", [10, 30])
+@pytest.mark.parametrize("tiles", [1, 2])
+def test_beside_a_void_heights_are_those_between_known_pixels_or_there_are_none(tmp_path, res_m: int, tiles: int):
+    at = location(7.0, 45.5, 1320)
+    parts = [dem_tile(tmp_path, at, west, 45, 1 / 3600, f"{west}") for west in (7, 6)][:tiles]
+    for asset in (a for assets in parts for a in assets):
+        with rasterio.open(asset.href, "r+") as file:
+            pixels = file.read(1)
+            pixels[100:107, :5] = pixels[100:107, -5:] = pixels[120, 10] = NODATA  # at the seam, and one pixel
+            file.write(pixels, 1)
+    void = np.any([void_beside(Path(assets[0].href), at, res_m) for assets in parts], axis=0)
+    for axis, want in enumerate(centres(at, res_m)):
+        its = [assets[axis] for assets in parts]
+        got, as_gdal = (read(its, spec(res_m), at, between_known=strict) for strict in (True, False))
+        # Up to where one tile ends heights are told: nothing says that any are missing there.
+        np.testing.assert_array_equal(got != NODATA, (as_gdal != NODATA) & ~void)
+        assert np.array_equal(got[~void], as_gdal[~void])
+        if tiles == 2:
+            off = np.abs(got - want * res_m / 30)
+            assert off[got != NODATA].max() <= NEAR_PX
+            assert np.abs(as_gdal - want * res_m / 30)[(as_gdal != NODATA) & void].max() > NEAR_PX
+
+
 @pytest.mark.parametrize(("lon", "epsg"), [(179.99, 32760), (-179.99, 32701), (179.9999, 32760)])
 def test_dem_tiles_on_both_sides_of_the_antimeridian_leave_no_hole(tmp_path, lon, epsg):
     at = location(lon, -16.7, 2640)

@@ -1,5 +1,6 @@
 """What of a source is drawn, and how it is told; why there is nothing to draw."""
 
+import matplotlib
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from curation.recipe.pictures import ClassSpec
 from curation.recipe.sources import SourceSpec
 from curation.recipe.toml import read_toml
 from curation.report import contact_sheet, palette, panels
+from curation.report.panels import Panel
 
 PLACE = Location("p", 9.0, 50.0, 32632, 500_000.0, 5_540_000.0, 480.0, "here")
 QUERIES = files.folder("stac_queries")
@@ -188,3 +190,15 @@ def test_a_new_kind_is_one_file_that_says_how_it_is_drawn(tmp_path, monkeypatch)
     assert panels.said([(spec, [array])]).startswith(
         "Drawn between the same values everywhere: 10.8 − 12 µm −2…2 °C, TB11"
     )
+
+
+def test_where_no_picture_of_a_season_is_big_the_small_ones_stand_two_beside_each_other():
+    composite, labels = Panel("s1", "radar"), Panel("water", "water")
+    alone = [
+        Panel("s1", band, scale=(matplotlib.colormaps["gray"], 0, 1, "dB"), width="third") for band in ("VV", "VH")
+    ]
+    found = contact_sheet.in_order([composite, *alone, labels])
+    assert [(p.title, p.width) for p in found] == [(n, "half") for n in ("radar", "water", "VV", "VH")]
+    optical = Panel("s2", "true colour", width="big")
+    beside = contact_sheet.in_order([composite, *alone, labels, optical])
+    assert [p.width for p in beside] == ["big", "half", "half", "third", "third"]

@@ -21,6 +21,7 @@ class Elevation(RasterKind):
     """A raster of heights."""
 
     has_heights: ClassVar[bool] = True
+    between_known: ClassVar[bool] = True
 
     def pictures(self, source: SourceSpec, array: ArraySpec) -> list[Picture]:
         """A relief."""

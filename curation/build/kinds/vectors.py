@@ -33,7 +33,7 @@ Value = str | int | float | bool
 OF_EACH = ("status", "reason", "scenes", "warped", "valid_fraction", "time")
 """Facts that every source has (`cubes/facts.py`)."""
 
-MOST_TOLD = 8
+MOST_LISTED = 8
 """So many values of a column are told of a patch."""
 
 
@@ -116,12 +116,12 @@ class Vectors(Coded):
             raise ValueError(f"nodata {array.nodata:g} is the code of a class: what is not known is none")
         if array.dtype == "float32" or any(not _fits(c.code, array.dtype) for c in self.legend):
             raise ValueError(f"codes of classes are no values of dtype {array.dtype}: say uint8")
-        self._check_told(source)
+        self._check_tells(source)
         asked = [n for b in self.burn for n in (b.as_class, *b.values.values())] + [self.background]
         if unknown := [n for n in asked if n is not None and n not in names]:
             raise ValueError(f"no class {unknown[0]!r}; {did_you_mean(unknown[0], names)}classes: {', '.join(names)}")
 
-    def _check_told(self, source: SourceSpec) -> None:
+    def _check_tells(self, source: SourceSpec) -> None:
         """Passes where facts that burns tell can be called so. Raises ValueError otherwise."""
         named = [name for burn in self.burn for name in burn.tells]
         measured = {f.name.removeprefix(f"{source.name}_") for f in self._measured(source.name)}
@@ -155,12 +155,12 @@ class Vectors(Coded):
 
     def facts(self, source: str) -> list[Fact]:
         """Beside shares of classes their areas, how many shapes they are of, and what the recipe wants told of these."""
-        told = [
+        stated = [
             Fact(f"{source}_{name}", "string", f"{column} of shapes on the patch that burn {number} burns")
             for number, burn in enumerate(self.burn, start=1)
             for name, column in burn.tells.items()
         ]
-        return [*self._measured(source), *told]
+        return [*self._measured(source), *stated]
 
     def _measured(self, source: str) -> list[Fact]:
         axis, along = f"{source}_class", tuple(c.name for c in self.legend)
@@ -190,8 +190,8 @@ class Vectors(Coded):
         """
         array = source.arrays[name]
         ground = Ground(place, array.step(place.size_m))
-        told: dict[str, set[str]] = {name: set() for burn in self.burn for name in burn.tells}
-        found = [self._layers(ground, source, scene, told) for scene in reversed(scenes)]
+        stated: dict[str, set[str]] = {name: set() for burn in self.burn for name in burn.tells}
+        found = [self._layers(ground, source, scene, stated) for scene in reversed(scenes)]
         layers = [layer for its, _ in found for layer in its]
         rows = {row: mended for _, its in found for row, mended in its.items()}
         if (
@@ -206,7 +206,7 @@ class Vectors(Coded):
             "area_error_m2": burning.burnt_m2(ground, pixels, codes) - true,
             "shapes": len(rows),
             "mended": sum(rows.values()),
-        } | {name: _listed(values) for name, values in told.items()}
+        } | {name: _listed(values) for name, values in stated.items()}
         source.memo["facts"] = {f"{source.name}_{k}": v for k, v in noted.items()}
         return pixels[np.newaxis], False
 
@@ -216,11 +216,11 @@ class Vectors(Coded):
         return found
 
     def _layers(
-        self, ground: Ground, source: Source, scene: Scene, told: dict[str, set[str]]
+        self, ground: Ground, source: Source, scene: Scene, stated: dict[str, set[str]]
     ) -> tuple[list[Painted], dict[Any, bool]]:
         """What is burnt of a scene, in order; of each row of a file that this is of, whether its shape was mended.
 
-        Values that burns tell are added to `told`.
+        Values that burns tell are added to `stated`.
         """
         within: NDArray[np.object_] | None = None
         rows: dict[Any, bool] = {}
@@ -232,7 +232,7 @@ class Vectors(Coded):
             moved, its = _near(burn, burn.asked, ground, source, scene, key)
             rows |= dict(zip(its.rows, its.mended.tolist(), strict=True))  # a later burn may have a row again
             for name, column in burn.tells.items():
-                told[name].update(text_of(v) for v in its.columns[column] if not _is_missing(v))
+                stated[name].update(text_of(v) for v in its.columns[column] if not _is_missing(v))
             codes = self._codes(burn, its, f"{_path(burn, source, scene)}: {key}")
             out += [Painted(code, moved[codes == code], within) for code in self._in_order(codes)]
         return out, rows
@@ -268,7 +268,9 @@ class Vectors(Coded):
 def _listed(values: set[str]) -> str:
     """Some values as a text; no URL that may be signed goes on from here."""
     listed = sorted(map(str, map(storable, values)))
-    return ", ".join(listed[:MOST_TOLD]) + (f", and {len(listed) - MOST_TOLD} more" if len(listed) > MOST_TOLD else "")
+    return ", ".join(listed[:MOST_LISTED]) + (
+        f", and {len(listed) - MOST_LISTED} more" if len(listed) > MOST_LISTED else ""
+    )
 
 
 def _is_missing(value: Any) -> bool:

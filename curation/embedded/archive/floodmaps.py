@@ -30,17 +30,17 @@ EVENTS, MAPS = "events.geojson", "maps"
 
 PERMANENT_SOURCE, PERMANENT_YEAR = "embedded map of waters", 2021
 
-LEAST_M2 = 1_000.0
-"""What is smaller is not mapped."""
+LEAST_M2 = 10_000.0
+"""What is smaller is not mapped: a hectare, of which rapid mapping leaves out what is less."""
 
-_STRAY_M = 7.5
-"""How far outlines may lie from edges of pixels, so that they have no steps."""
+_STRAY_M = 15.0
+"""How far outlines may lie from edges of pixels: drawn by hand, with few points."""
 
 _EVERY = 9
 """Of so many polygons of a map one is no valid one."""
 
-_DIGITS = 6
-"""Of degrees: a tenth of a metre."""
+_DIGITS = 5
+"""Of degrees: a metre."""
 
 Json = dict[str, Any]
 
@@ -112,7 +112,7 @@ def _collection(features: list[Json]) -> Json:
     return {"type": "FeatureCollection", "features": features}
 
 
-def _text(found: Json) -> str:
+def text(found: Json) -> str:
     """GeoJSON with a feature a line."""
     lines = ",\n".join(json.dumps(feature, separators=(",", ":")) for feature in found["features"])
     return f'{{"type": "FeatureCollection", "features": [\n{lines}\n]}}\n'
@@ -124,11 +124,11 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="where to")
     folder: Path = parser.parse_args().folder
     (folder / MAPS).mkdir(parents=True, exist_ok=True)
-    (folder / EVENTS).write_text(_text(events()), encoding="utf-8")
+    (folder / EVENTS).write_text(text(events()), encoding="utf-8")
     grounds = {name: ground.make(by_name(name)) for name in {flood.region for flood in FLOODS}}
     for flood in FLOODS:
         for name, found in maps(flood, grounds[flood.region]).items():
-            (folder / MAPS / name).write_text(_text(found), encoding="utf-8")
+            (folder / MAPS / name).write_text(text(found), encoding="utf-8")
     return 0
 
 

@@ -6,6 +6,16 @@ WALK = "tests/build/test_walk.py"
 
 ROWS = (
     Mutant(
+        "a place that has maps is no sample without one",
+        "curation/build/context.py",
+        "return its.code is not Code.NO_SCENE or bool(its.unread)",
+        "return False",
+        (
+            "tests/build/test_vectors.py::"
+            "test_a_source_that_is_required_where_there_is_any_gives_labelled_and_unlabelled_samples",
+        ),
+    ),
+    Mutant(
         "what a file says of its shapes hands on no signature",
         "curation/build/kinds/vectors.py",
         "sorted(map(str, map(storable, values)))",
@@ -20,6 +30,22 @@ ROWS = (
         (
             "tests/build/test_vectors.py::test_a_file_of_places_is_known_by_its_bytes_unless_places_tell_all_of_their_shapes",
         ),
+    ),
+    Mutant(
+        "heights have voids where they are not known",
+        "curation/build/kinds/elevation.py",
+        "    between_known: ClassVar[bool] = True\n",
+        "",
+        (
+            "tests/test_kuro_siwo_faults.py::test_a_plane_has_one_slope_where_tiles_of_the_dem_meet_and_beside_a_void_of_it",
+        ),
+    ),
+    Mutant(
+        "no image lies a pixel beside the others",
+        "curation/build/pixels.py",
+        "            bands.append(pixels)\n",
+        '            bands.append(np.roll(pixels, 1, axis=1) if source.name == "s1pre1" else pixels)\n',
+        ("tests/test_kuro_siwo_faults.py::test_each_image_is_the_one_it_is_called_after_to_the_pixel",),
     ),
     Mutant(
         "a cube is bound to the shapes of its places",
@@ -154,7 +180,7 @@ ROWS = (
         "burning.burnt(ground, layers, array.nodata, array.dtype",
         "burning.burnt(ground, layers, 0, array.dtype",
         (
-            "tests/test_kuro_siwo.py::test_labels_are_nodata_outside_of_their_area_and_nowhere_inside_and_images_lack_nothing",
+            "tests/test_kuro_siwo_faults.py::test_labels_are_the_pixels_within_their_edges_and_nodata_outside_of_what_was_mapped",
         ),
     ),
     Mutant(

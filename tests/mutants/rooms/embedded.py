@@ -6,6 +6,13 @@ FLOODS = "tests/embedded/world/test_floods.py"
 
 ROWS = (
     Mutant(
+        "maps that a recipe brings along are of the floods as they are",
+        "curation/embedded/world/floods.toml",
+        "high_m = 0.7",
+        "high_m = 0.72",
+        (f"{FLOODS}::test_what_the_recipe_brings_along_is_what_is_mapped_of_these_floods",),
+    ),
+    Mutant(
         "no water stands in a hollow that nothing leads to",
         "curation/embedded/world/floods.py",
         "under & reached & ~permanent",

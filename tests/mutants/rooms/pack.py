@@ -301,11 +301,62 @@ ROWS = (
         ("tests/cubes/test_complete.py::test_a_recorded_child_is_of_the_cell_that_the_draw_says_and_of_its_side",),
     ),
     Mutant(
+        "a flood without a sample is told by name",
+        "curation/pack/plan.py",
+        "[*splits.unmatched(recipe, roots), *without]",
+        "[*splits.unmatched(recipe, roots), *without[:0]]",
+        ("tests/test_kuro_siwo_faults.py::test_an_event_that_has_no_sample_is_told_by_name",),
+    ),
+    Mutant(
+        "places that say nothing in the column of the split are told",
+        "curation/pack/splits/column.py",
+        'they are {become}"] if unsaid else []',
+        'they are {become}"] if False else []',
+        ("tests/pack/splits/test_column.py::test_what_says_nothing_is_told_and_is_of_neither_where_both_are_listed",),
+    ),
+    Mutant(
+        "where both sides are listed, what is on neither list is used for neither",
+        "curation/pack/splits/column.py",
+        '            out[~listed & (out != "")] = BUFFER\n',
+        "            _ = listed\n",
+        (
+            "tests/pack/splits/test_column.py::test_an_event_on_neither_list_is_used_for_neither_and_told_by_name",
+            "tests/pack/splits/test_column.py::test_what_says_nothing_is_told_and_is_of_neither_where_both_are_listed",
+        ),
+    ),
+    Mutant(
         "by a column, too, train keeps away from val",
         "curation/pack/sides.py",
-        "    out[train[_near(lon[train], lat[train], lon[val], lat[val], apart)]] = BUFFER\n",
-        "",
+        "        out[mine[_near(lon[mine], lat[mine], lon[others], lat[others], apart)]] = BUFFER\n",
+        "        pass\n",
         ("tests/pack/splits/test_ground.py::test_by_a_column_neither_do_they",),
+    ),
+    Mutant(
+        "val keeps away from test",
+        "curation/pack/sides.py",
+        "for side, held in ((VAL, (TEST,)), (TRAIN, HELD_OUT)):",
+        "for side, held in ((TRAIN, HELD_OUT),):",
+        ("tests/pack/test_sides.py::test_no_two_sides_are_near_and_only_what_is_near_is_given_up",),
+    ),
+    Mutant(
+        "train keeps away from test, too",
+        "curation/pack/sides.py",
+        "HELD_OUT = (VAL, TEST)",
+        "HELD_OUT = (VAL,)",
+        (
+            "tests/pack/test_sides.py::test_no_two_sides_are_near_and_only_what_is_near_is_given_up",
+            "tests/pack/test_sides.py::test_ground_that_two_sides_share_is_found",
+        ),
+    ),
+    Mutant(
+        "what has no labels is judged by nobody, and learnt from apart",
+        "curation/pack/plan.py",
+        "    if labels is None or any(of is not None",
+        "    if True or any(of is not None",
+        (
+            "tests/build/test_vectors.py::"
+            "test_a_source_that_is_required_where_there_is_any_gives_labelled_and_unlabelled_samples",
+        ),
     ),
     Mutant(
         "by a column both footprints' reach is kept",
@@ -334,8 +385,8 @@ ROWS = (
     Mutant(
         "a split is packed as what the recipe says when it is packed",
         "curation/pack/plan.py",
-        "        if reason is None and side not in SPLITS:\n",
-        "        if False:\n",
+        "None if side in recipe.split.parts else side",
+        "None",
         ("tests/pack/test_split.py::test_another_split_is_packed_from_the_same_places_and_cubes",),
     ),
     Mutant(

@@ -65,7 +65,7 @@ ROWS = (
         "curation/places/grid.py",
         "    return round(col), round(row)",
         "    return round(col) + 1, round(row)",
-        ("tests/test_kuro_siwo.py::test_images_lie_on_their_labels_to_the_pixel",),
+        ("tests/test_kuro_siwo_faults.py::test_each_image_is_the_one_it_is_called_after_to_the_pixel",),
     ),
     Mutant(
         "slope is on the ground, not in the CRS",

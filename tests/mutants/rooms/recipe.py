@@ -2,7 +2,7 @@
 
 from tests.mutants.row import Mutant
 
-FLOODS = "tests/test_kuro_siwo.py"
+FLOODS = "tests/test_kuro_siwo_faults.py"
 
 ROWS = (
     Mutant(
@@ -45,14 +45,28 @@ min_valid = 1.0
 seasons = ["pre1"]
 pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
 """,
-        (f"{FLOODS}::test_every_triplet_is_after_and_twice_before_its_event_of_one_orbit_and_of_three_scenes",),
+        (f"{FLOODS}::test_each_image_is_the_one_it_is_called_after_to_the_pixel",),
     ),
     Mutant(
         "all images of a flood are of one relative orbit",
         "manifests/kuro-siwo/recipe.toml",
         'pick = { name = "first-after", one_relative_orbit = true }',
         'pick = { name = "first-after" }',
-        (f"{FLOODS}::test_every_triplet_is_after_and_twice_before_its_event_of_one_orbit_and_of_three_scenes",),
+        (f"{FLOODS}::test_each_image_is_the_one_it_is_called_after_to_the_pixel",),
+    ),
+    Mutant(
+        "the day of a flood is neither before nor after it",
+        "manifests/kuro-siwo/recipe.toml",
+        'pre1 = { around = "date", days = [-60, -1], anchor_day = -1 }',
+        'pre1 = { around = "date", days = [-60, 1], anchor_day = 1 }',
+        (f"{FLOODS}::test_each_image_is_the_one_it_is_called_after_to_the_pixel",),
+    ),
+    Mutant(
+        "floods within the buffer of one another are not on two sides",
+        "manifests/kuro-siwo/recipe.toml",
+        "buffer_km = 5\n",
+        "buffer_km = 0.06\n",
+        (f"{FLOODS}::test_no_event_is_on_both_sides_and_none_within_the_buffer_of_the_other_side",),
     ),
     Mutant(
         "a pixel without data has no value, whatever arithmetic says",

@@ -130,7 +130,7 @@ def _check_arrays(piece: ShardPiece) -> None:
         _, entry = _image(piece, season)
         if entry.dtype != "float32":
             raise _refused(f"images are {entry.unit} ({entry.dtype}), expected power: say radar = 'float32' in [pack]")
-    for member in _having(piece, lambda e: e.role == "classes" and e.seasons):
+    for member in _having(piece, lambda entry: entry.role == "classes" and entry.seasons):
         if (entry := piece.arrays[split_member(member).array]).nodata != UNLABELLED:
             raise _refused(f"{member}: nodata is {entry.nodata:g}, expected labels 0 to 2 with nodata {UNLABELLED}")
 
@@ -164,7 +164,7 @@ def _files(piece: ShardPiece, sample: ShardSample) -> Iterator[tuple[str, bytes]
     for product, (pixels, nodata) in rasters.items():
         day = shots.get(product[:3], shots["MS1"]).time
         name = f"{product}_{its['actid']}_{aoi}_{day:%Y%m%d}"
-        datasets[name] = _told(name, product, pixels, nodata, day)
+        datasets[name] = _product_entry(name, product, pixels, nodata, day)
         yield f"{folder}/{name}.tif", _tif(pixels, nodata, meta)
     yield f"{folder}/info.json", _json(its | _zone(row) | _known(rasters, shots, meta) | {"datasets": datasets})
 
@@ -302,7 +302,7 @@ def _pct(there: NDArray[np.bool_]) -> float:
     return round(100 * float(there.mean()), 4)
 
 
-def _told(name: str, product: str, pixels: NDArray[Any], nodata: float, day: dt.datetime) -> dict[str, Any]:
+def _product_entry(name: str, product: str, pixels: NDArray[Any], nodata: float, day: dt.datetime) -> dict[str, Any]:
     kind, _, pname = product.partition("_")
     return {
         "name": name,
