@@ -256,13 +256,13 @@ def _identity(piece: ShardPiece, row: Mapping[str, Any], aoi: str) -> dict[str, 
     return {
         "actid": int(text) if text.isdigit() else text,
         "aoiid": None if aoi == "00" else int(1 if area is None else area),
-        "grid_id": str(_uuid(piece.dataset, row["id"])),
+        "grid_id": str(_uuid(piece.dataset, str(row.get("grid_id") or row["id"]))),
         "flood_date": f"{day:%Y-%m-%d %H:%M:%S}",
     }
 
 
 def _uuid(dataset: str, key: str) -> uuid.UUID:
-    """Of a sample: its id, where that is one; else one that follows from dataset and id (RFC 9562, version 5)."""
+    """Of a sample: its key where that is one, else what follows from dataset and key (RFC 9562, version 5)."""
     try:
         return uuid.UUID(key)
     except ValueError:

@@ -24,6 +24,8 @@ PX, NODATA = 8, -32768.0
 SEASONS = {"post": "2021-11-15T05:30:00Z", "pre1": "2021-11-03T05:30:00Z", "pre2": "2021-10-22T05:30:00Z"}
 DRY = "59a1f8a2-6d5e-5a6e-8f5e-0123456789ab"
 """The id of a sample of the published set: one without labels here."""
+GRID = "09dd5f42-e684-5c57-82d8-141078640c62"
+"""As its catalogue has it, in a column."""
 
 
 def entry(source: str, season: str | None, names: list[str], **more: Any) -> ArrayEntry:
@@ -103,7 +105,7 @@ def folder(tmp_path: Path) -> Path:
     lacks["s1post_10m"][0, 2, 3] = NODATA
     samples = {
         "ev101-3": FLOOD,
-        "ev7-1": {"actid": 1111002.0, "aoiid": 4.0, "date": "2020-09-14", "climate": "arid"},
+        "ev7-1": {"actid": 1111002.0, "aoiid": 4.0, "date": "2020-09-14", "climate": "arid", "grid_id": GRID},
         DRY: FLOOD | {"pixels": lacks},
     }
     return exported(shard(tmp_path / "shards", samples), tmp_path / "out")
@@ -170,7 +172,7 @@ def test_shares_are_of_all_pixels_of_the_labels(folder: Path):
 def test_numbers_of_events_and_areas_are_numbers(folder: Path):
     its = next(s for s in loaded(folder, "train").values() if s["info"]["location"] == "ev7-1")
     assert (its["info"]["actid"], its["info"]["aoiid"], its["clz"]) == (1111002, 4, 2)
-    assert its["where"].startswith("1111002/04/")
+    assert its["where"] == f"1111002/04/{uuid.UUID(GRID).hex}"
 
 
 def test_without_labels_a_sample_is_of_no_area_and_keeps_the_id_that_it_had(folder: Path):
