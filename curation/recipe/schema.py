@@ -70,7 +70,14 @@ class ChildrenSpec(SideSpec):
 
 WHERE_ANY = "where-any"
 
-Required = bool | Literal["where-any"]
+
+def _whether(value: Any) -> Any:
+    if not isinstance(value, bool) and value != WHERE_ANY:
+        raise ValueError(f"expected true, false or {WHERE_ANY!r}")
+    return value
+
+
+Required = Annotated[bool | Literal["where-any"], BeforeValidator(_whether)]
 """Whether a source is required."""
 
 
