@@ -23,7 +23,7 @@ from curation.recipe.access import Accesses
 from curation.recipe.catalogs import Catalogs
 from curation.recipe.dataset import Dataset
 from curation.recipe.forms import CatalogForm
-from curation.recipe.schema import QualitySpec
+from curation.recipe.schema import QualitySpec, Required
 from curation.recipe.sources import ArraySpec, Shift, SourceSpec
 from curation.scenes.candidates import Candidates, Times, is_near
 from curation.store import paths
@@ -132,7 +132,7 @@ class Source:
     """Location id → what its patch may use."""
     min_valid: float
     """Least fraction of pixels with data."""
-    is_required: bool
+    required: Required
     shift: Shift | None
     """What its shift against the one it goes with is measured on."""
     corrects_relief: bool = False
@@ -146,6 +146,13 @@ class Source:
     def name(self) -> str:
         """The source's."""
         return self.spec.name
+
+    def is_required_at(self, place: Location) -> bool:
+        """Whether a patch of a place is rejected without it; of one that is required where there is any: if there may be."""
+        if isinstance(self.required, bool):
+            return self.required
+        its = self.found[place.id]
+        return its.code is not Code.NO_SCENE or bool(its.unread)
 
     @property
     def mask(self) -> str:
@@ -275,7 +282,7 @@ def lost(slab: Slab, source: Source, place: Location, near: Times = None) -> Rej
     if pick.follows is not None:
         days = gap if pick.reach_days is None else pick.reach_days
         return mine.lost(lambda time: near is None or is_near(time, near, days))
-    with_it = [s.found[place.id] for s in slab.following(source) if s.is_required and s.spec.pick.tried]
+    with_it = [s.found[place.id] for s in slab.following(source) if s.is_required_at(place) and s.spec.pick.tried]
     return mine.lost(lambda time: all(its.may_lie_near(time, gap) for its in with_it))
 
 

@@ -22,7 +22,7 @@ def build_patch(slab: Slab, location: Location) -> Reading[tuple[Patch, PatchOut
     """A patch's pixels, facts and outcome. Pixels are kept only where the patch is ok, or stood before."""
     standing = slab.standing.get(location.id)
     if standing is not None and not standing.outcome.chunks:
-        if (outcome := closed(slab, standing)) is not None:
+        if (outcome := closed(slab, location, standing)) is not None:
             return Patch(location, facts={k: v for of in standing.facts.values() for k, v in of.items()}), outcome
         standing = None
     try:
@@ -46,7 +46,9 @@ def _built(slab: Slab, location: Location, standing: StandingPatch | None) -> Re
             raise cause from None
         patch.sources[err.source] = SourceOutcome(Status.FAILED, code_of(cause), cause=one_line(cause))
         log.warning("%s/%s/%s: %s failed: %s", slab.folder, slab.season, location.id, err.source, one_line(cause))
-    status = _patch_status(patch, {s.name for s in slab.sources if s.is_required}, [s.name for s in slab.sources])
+    status = _patch_status(
+        patch, {s.name for s in slab.sources if s.is_required_at(location)}, [s.name for s in slab.sources]
+    )
     for name, causes in patch.passed_over.items():
         passed_over = tuple(causes.items())
         patch.sources[name] = dataclasses.replace(patch.sources[name], passed_over=passed_over)
@@ -95,7 +97,7 @@ def _read(slab: Slab, patch: Patch, standing: StandingPatch | None) -> Reading[N
             _read_following(slab, patch, source, chosen)
         outcome = patch.sources.get(source.name)
         refused = outcome is None or outcome.status is not Status.OK
-        if refused and source.is_required and slab.season != STATIC:  # of what is static all is told
+        if refused and source.is_required_at(patch.location) and slab.season != STATIC:  # of what is static all is told
             return
 
 
@@ -105,7 +107,7 @@ def _read_added(slab: Slab, patch: Patch, anchor: Source, scene: Scene) -> None:
     Raises:
         BuiltAnew: one that is required will not do with that scene, and perhaps with another.
     """
-    required = [s.name for s in slab.following(anchor) if s.is_required]
+    required = [s.name for s in slab.following(anchor) if s.is_required_at(patch.location)]
     try:
         _read_following(slab, patch, anchor, scene)
     except SourceError as err:
@@ -125,6 +127,6 @@ def _read_following(slab: Slab, patch: Patch, anchor: Source, chosen: Scene) -> 
                     source.follower.read_with(slab, patch, source, chosen)
                     source.follower.compare(slab, patch, source)
                 except ReadError as err:
-                    if source.is_required or not is_lasting(err, slab):
+                    if source.is_required_at(patch.location) or not is_lasting(err, slab):
                         raise
                     raise Reject(Code.UNREADABLE, cause=one_line(err)) from err

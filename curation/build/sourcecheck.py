@@ -142,7 +142,7 @@ def check(spec: SourceSpec, file: str, catalog: Catalog) -> Checked:
     arrays = {spec.array_name(a): a for a in spec.arrays}
     access = catalog.access_of(spec)
     with Reader(catalog.base, folders=()) as reader, Swaths(catalog.base, folders=()) as swaths:
-        source = Source(spec, arrays, form, catalog.base, access, {}, 0.0, is_required=True, shift=None)
+        source = Source(spec, arrays, form, catalog.base, access, {}, 0.0, required=True, shift=None)
         slab = Slab("check", "check", (source,), QualitySpec(), frozenset(), reader, swaths, "check", _plain)
         if spec.kind.holds_shapes:
             found, wrong = shapecheck.burnt(slab, source, place, scene)

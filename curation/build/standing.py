@@ -15,7 +15,7 @@ import dataclasses
 from curation.build import clouds
 from curation.build.context import Patch, Slab, Source, StandingPatch
 from curation.errors.codes import Code
-from curation.model import STATIC, Scene
+from curation.model import STATIC, Location, Scene
 from curation.outcomes import PatchOutcome, SourceOutcome, Status
 
 
@@ -35,7 +35,7 @@ def taken(slab: Slab, patch: Patch, standing: StandingPatch, source: Source) -> 
     for its in (source, *(f for f in following if f not in added)):
         _take(patch, standing, its)
     is_ok = patch.sources[source.name].status is Status.OK
-    if any(f.is_required for f in added) and (not is_ok or not _is_best(slab, patch, source)):
+    if any(f.is_required_at(patch.location) for f in added) and (not is_ok or not _is_best(slab, patch, source)):
         raise BuiltAnew
     if not added or not is_ok:
         return None
@@ -94,7 +94,7 @@ def left_standing(patch: Patch, outcome: PatchOutcome, standing: StandingPatch) 
     return dataclasses.replace(outcome, sources=outcome.sources | stands)
 
 
-def closed(slab: Slab, standing: StandingPatch) -> PatchOutcome | None:
+def closed(slab: Slab, place: Location, standing: StandingPatch) -> PatchOutcome | None:
     """What becomes of a patch that is not ok and was given up before any source that was added had its turn; else None.
 
     It was given up by a source that is required and chooses for itself, or that is required and tried with each of its
@@ -103,11 +103,11 @@ def closed(slab: Slab, standing: StandingPatch) -> PatchOutcome | None:
     known = standing.outcome.sources
     for source in [s for s in slab.sources if s.spec.pick.follows is None and slab.season != STATIC]:
         following = slab.following(source)
-        required = [source, *(f for f in following if f.is_required)]
+        required = [source, *(f for f in following if f.is_required_at(place))]
         if any(s.name not in known for s in required):
             return None  # it might have been refused before, or for another reason
         deciding = [s for s in required if s is source or s.spec.pick.tried]
-        if source.is_required and any(_refuses(known[s.name]) for s in deciding):
+        if source.is_required_at(place) and any(_refuses(known[s.name]) for s in deciding):
             upstream = SourceOutcome(Status.REJECTED, Code.UPSTREAM)
             sources = {s.name: known.get(s.name, upstream) for s in slab.sources}
             return PatchOutcome(standing.outcome.id, standing.outcome.status, sources)

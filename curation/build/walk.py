@@ -73,7 +73,7 @@ class OneScene(ByOrbit):
         """The candidate that was chosen for the patch; its required followers are read with it."""
         mine = source.found[patch.location.id]
         mine.check()
-        followers = [s for s in slab.following(source) if s.is_required and s.spec.pick.tried]
+        followers = [s for s in slab.following(source) if s.is_required_at(patch.location) and s.spec.pick.tried]
         for its in followers:
             try:  # what no candidate can mend is told before a mask is read
                 its.follower.check_any(its, patch.location)
@@ -279,7 +279,7 @@ class _Walk:
             SourceError: it cannot be read; that of another candidate perhaps can.
         """
         for its in self.slab.following(self.anchor):
-            if its.is_required and not its.spec.pick.tried:
+            if its.is_required_at(self.patch.location) and not its.spec.pick.tried:
                 with outcome_of(self.slab, trial, its, [scene.time]):
                     its.follower.read_with(self.slab, trial, its, scene)
                     its.follower.compare(self.slab, trial, its)

@@ -75,6 +75,17 @@ def class_fractions(codes: NDArray[Any], classes: Sequence[ClassSpec], nodata: f
     return (shares / labelled if labelled else np.full(len(classes), np.nan, np.float32)), valid
 
 
+def pixel_share(shares: NDArray[Any], labelled: float, counts: Sequence[int]) -> float:
+    """Share of some classes among all pixels of a patch, labelled or not: 0 where nothing is labelled.
+
+    Args:
+        shares: of each class among the labelled pixels, as `class_fractions` gives them.
+        labelled: share of these.
+        counts: numbers of the classes that count.
+    """
+    return float(np.sum(shares[list(counts)], dtype=np.float64)) * labelled if labelled > 0 else 0.0
+
+
 def label_fractions(shares: NDArray[Any], classes: Sequence[ClassSpec], names: Sequence[str]) -> NDArray[Any]:
     """Class shares added up per scene label, (label,) float32 in the order of `names`; NaN where the shares are.
 

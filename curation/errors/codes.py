@@ -92,6 +92,10 @@ class Code(StrEnum):
     """Of a square of an area in a file of places: the area covers less of it than the recipe wants."""
     TAKEN_OUT = "taken_out"
     """Of a location that is packed: `[exclude]` of the recipe names it, with a reason in words."""
+    OUTSIDE_SHARE = "outside_share"
+    """Of a location that is packed: a share of it, of `[pack.shares]`, is less or more than the recipe wants."""
+    NO_LABELS = "no_labels"
+    """Of a location that is packed: it would be of val or test, and lacks the labels that `[split] unlabelled` names."""
     ANNOTATION_FAILED = "annotation_failed"
     """Of a sample that is packed: a function of `[annotations]` raised, or gave what it should not; its shard is none."""
     CODE_UNASKED = "code_unasked"
@@ -153,6 +157,8 @@ CODE_HELP: dict[Code, str] = {
     Code.REPEATED: "a row of given places with the id and grid of an earlier one",
     Code.LITTLE_COVERED: "a square of which the area of its row covers less than the recipe wants",
     Code.TAKEN_OUT: "a location that the recipe excludes by its id, for a reason of its own",
+    Code.OUTSIDE_SHARE: "a share of classes of the location, of [pack.shares], is less or more than the recipe wants",
+    Code.NO_LABELS: "a location of val or test without the labels that [split] unlabelled names",
     Code.ANNOTATION_FAILED: "an annotation could not be made of a sample; its shard is not written",
     Code.CODE_UNASKED: "the recipe names Python code or a model, and nobody said that it may be executed",
     Code.UNMASKED_MAP: "a class map whose missing pixels cannot be told from a class: declare its nodata, 255",

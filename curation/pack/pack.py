@@ -23,7 +23,7 @@ from curation.outcomes import PENDING
 from curation.pack import release, sharing, targets
 from curation.pack import split as splits
 from curation.pack.annotate import AnnotationError, Failure
-from curation.pack.facts import Cubes, read_facts, split_facts
+from curation.pack.facts import Cubes, read_facts, sample_shares, split_facts
 from curation.pack.labels import coverage
 from curation.pack.labels.imported import Imported
 from curation.pack.plan import Plan, PlannedSample, SeasonCounts, plan, season_counts
@@ -96,7 +96,7 @@ def planned(run: Run, asked: Sequence[Region], built: Cubes) -> Plan:
     """
     dataset = run.dataset
     excluded = exclude.read(dataset.recipe.exclude, dataset.path)
-    made = plan(dataset, built.cubes, built.outcomes, excluded, split_facts(run, built))
+    made = plan(dataset, built.cubes, built.outcomes, excluded, split_facts(run, built), sample_shares(run, built))
     if dataset.recipe.labels.column is not None:
         made = dataclasses.replace(made, target=targets.of(dataset, selection.everywhere(dataset, run.store)))
     if not any(made.shards.values()):
@@ -106,7 +106,7 @@ def planned(run: Run, asked: Sequence[Region], built: Cubes) -> Plan:
         [m.location for m in chosen], [m.split for m in chosen], reach_km(dataset.recipe.grid)
     ):
         raise CurationError(
-            f"{dataset.path}: [split]: {pairs} pairs of a train and a val sample may share ground, which its rule "
+            f"{dataset.path}: [split]: {pairs} pairs of samples of two sides may share ground, which its rule "
             "has to keep apart: it is at fault; nothing was packed, take another rule"
         )
     for name in sorted(excluded.keys() - made.sides.keys())[:MOST_UNKNOWN]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import math
@@ -20,10 +21,11 @@ from curation.outcomes import PatchOutcome, Status
 from curation.pack import sharing
 from curation.pack import split as splits
 from curation.pack.sharing import Shared
-from curation.pack.sides import SPLITS
+from curation.pack.sides import HELD_OUT, TRAIN, UNLABELLED
 from curation.places.locations import SCHEMA, Locations
 from curation.places.rows import Dropped
 from curation.recipe.dataset import Dataset
+from curation.recipe.shares import ShareSpec
 from curation.recipe.split import UNSHARED_CELL
 from curation.store import paths
 
@@ -44,7 +46,7 @@ class PlannedSample:
 
     location: Location
     split: str
-    """`train` or `val`; a child is of its parent's."""
+    """One of the split's parts (`[split]`); a child is of its parent's."""
     parts: tuple[SeasonPart, ...]
     """`static` first, then in the recipe's order."""
     children: tuple[PlannedSample, ...] = ()
@@ -66,7 +68,7 @@ class Plan:
     shared: dict[str, Shared] = field(default_factory=dict)
     """Source, or `era5-cell` → what train and val have in common."""
     sides: dict[str, str] = field(default_factory=dict)
-    """Id of every root, whether a sample or not → `train`, `val` or `buffer`."""
+    """Id of every root, whether a sample or not → one of the split's parts, or `buffer`."""
     columns: dict[str, pa.DataType] = field(default_factory=dict)
     """What the file of places says of each root, with its type."""
     unmatched: list[str] = field(default_factory=list)
@@ -81,6 +83,7 @@ def plan(
     outcomes: Mapping[str, Mapping[str, Mapping[str, PatchOutcome]]],
     excluded: Mapping[str, str] | None = None,
     facts: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
+    shares: Mapping[tuple[str, str], Mapping[str, float]] | None = None,
 ) -> Plan:
     """Which samples go into which shard. Pure: follows from recipe and ledgers, whatever order they were written in.
 
@@ -94,6 +97,7 @@ def plan(
         outcomes: folder → season → location id → outcome.
         excluded: location id → why the recipe excludes it; the next of the draw takes its place where there is a target.
         facts: fact that the split's rule looks at → location id → what its patches have of it.
+        shares: folder and location id → name of one of `[pack.shares]` → per cent; columns of samples from here on.
     """
     excluded = excluded or {}
     recipe = dataset.recipe
@@ -106,11 +110,17 @@ def plan(
     for name, of in (facts or {}).items():
         values = pa.array([of.get(its.location.id, ()) for its in found], pa.list_(pa.string()))
         roots = Locations(roots.table.append_column(name, values))
-    sides = splits.planned(recipe, roots).sides
-    for its in found:
-        reason, side = its.verdict.reason, sides[its.location.id]
-        if reason is None and side not in SPLITS:
-            reason = side
+    sides = dict(splits.planned(recipe, roots).sides)
+    columns |= dict.fromkeys(recipe.pack.shares, pa.float64())
+    for one in found:
+        has = (shares or {}).get((one.folder, one.location.id), {})
+        its = _with_shares(one, recipe.pack.shares, has)
+        side = _part(its, sides[its.location.id], recipe.split.unlabelled)
+        if its.verdict.reason is None and side == UNLABELLED:
+            sides[its.location.id] = side
+        reason = (
+            its.verdict.reason or _outside(recipe.pack.shares, has) or (None if side in recipe.split.parts else side)
+        )
         note = excluded.get(its.location.id, "")
         reason = Code.TAKEN_OUT if note else reason
         dropped += [Dropped(c.location, c.verdict.reason) for c in its.children if c.verdict.reason is not None]
@@ -131,7 +141,7 @@ def plan(
     whole.sort(key=lambda m: hashlib.sha256(f"{recipe.seed}:{m.location.id}".encode()).digest())
     n = dataset.samples_per_shard
     shards = {}
-    for split in SPLITS:
+    for split in recipe.split.parts:
         mine = [m for m in whole if m.split == split]
         shards[split] = [mine[i : i + n] for i in range(0, len(mine), n)]
     shared = sharing.shared(uses[m.location.id] for m in whole)
@@ -187,6 +197,29 @@ def _standings(
             if its.location.id not in seen:
                 seen.add(its.location.id)
                 yield its
+
+
+def _with_shares(its: Standing, asked: Mapping[str, ShareSpec], mine: Mapping[str, float]) -> Standing:
+    """The same with its shares as columns of the location, None of a map that it has not."""
+    if not asked:
+        return its
+    columns = {**its.location.columns, **{name: mine.get(name) for name in asked}}
+    return dataclasses.replace(its, location=dataclasses.replace(its.location, columns=columns))
+
+
+def _part(its: Standing, side: str, labels: str | None) -> str:
+    """What a sample would be of: `unlabelled` in the place of train where it lacks the source of labels.
+
+    In the place of val or test it is `no_labels`, and no sample: nothing judges by it, and it is too near to learn from.
+    """
+    if labels is None or any(of is not None and of.has(labels) for of in its.have.values()):
+        return side
+    return Code.NO_LABELS if side in HELD_OUT else UNLABELLED if side == TRAIN else side
+
+
+def _outside(asked: Mapping[str, ShareSpec], mine: Mapping[str, float]) -> str | None:
+    """Why a location may be no sample, by its shares: the first in the recipe's order."""
+    return next((f"{Code.OUTSIDE_SHARE}:{name}" for name, s in asked.items() if not s.holds(mine.get(name))), None)
 
 
 def _planned(its: Standing, side: str) -> PlannedSample:

@@ -11,7 +11,7 @@ import numpy as np
 import shapely
 
 from curation.model import Location
-from curation.pack.sides import TRAIN, VAL
+from curation.pack.sides import HELD_OUT, TEST, VAL
 from curation.places import era5_cells, overlap
 from curation.places.nearby import EARTH_RADIUS_KM, Nearby
 from curation.recipe.footprint import CELL_DEG
@@ -37,9 +37,9 @@ class Shared:
     count: int
     """Scenes or cells."""
     train: int
-    """Samples of train that use one of them."""
+    """Samples of train, and unlabelled ones, that use one of them."""
     val: int
-    """Likewise."""
+    """Samples of val and test that do."""
 
 
 def cells_of(recipe: Recipe, places: Sequence[Location]) -> list[set[str]]:
@@ -76,30 +76,34 @@ def shared(samples: Iterable[Uses]) -> dict[str, Shared]:
     out = {}
     for kind in sorted({k for s in samples for k in s.things}):
         names = both.get(kind, set())
-        users = [s.split for s in samples if not names.isdisjoint(s.things.get(kind, ()))]
-        out[kind] = Shared(len(names), users.count(TRAIN), users.count(VAL))
+        held = [s.split in HELD_OUT for s in samples if not names.isdisjoint(s.things.get(kind, ()))]
+        out[kind] = Shared(len(names), held.count(False), held.count(True))
     return out
 
 
 def left_out(samples: Iterable[Uses], kinds: Collection[str]) -> dict[str, str]:
-    """Id → `shared:<kind>` of each train sample that uses what a val sample uses, of kinds that must not be shared."""
+    """Id → `shared:<kind>` of each sample of train, or unlabelled, that uses what val or test does and may not."""
     samples = list(samples)
     both = _by_both(samples)
     return {
         s.id: f"shared:{kind}"
         for s in samples
-        if s.split == TRAIN
+        if s.split not in HELD_OUT
         for kind in reversed(list(kinds))  # of several the first stays
         if not both.get(kind, set()).isdisjoint(s.things.get(kind, ()))
     }
 
 
 def near_pairs(places: Sequence[Location], side: Sequence[str], reach_km: float) -> int:
-    """Pairs of a train and a val root that may share ground: centres are nearer than twice as far as footprints reach."""
+    """Pairs of roots of two sides that may share ground: centres are nearer than twice as far as footprints reach.
+
+    Train and what is unlabelled are one side: nothing is judged by either.
+    """
     lon, lat = (np.array([getattr(p, k) for p in places], np.float64) for k in ("lon", "lat"))
-    train, val = (np.array([s == of for s in side], np.bool_) for of in (TRAIN, VAL))
+    learnt, val, test = (np.isin(np.array(side, str), of, invert=of is HELD_OUT) for of in (HELD_OUT, [VAL], [TEST]))
     angle = min(2 * reach_km / EARTH_RADIUS_KM, math.pi) * (1 - 1e-9)
-    return len(Nearby(lon[val], lat[val]).pairs(lon[train], lat[train], angle)[0])
+    apart = ((learnt, val | test), (val, test))
+    return sum(len(Nearby(lon[b], lat[b]).pairs(lon[a], lat[a], angle)[0]) for a, b in apart)
 
 
 def summary(found: Mapping[str, Shared]) -> str:
@@ -114,8 +118,8 @@ def summary(found: Mapping[str, Shared]) -> str:
 
 
 def _by_both(samples: Sequence[Uses]) -> dict[str, set[str]]:
-    used: dict[str, dict[str, set[str]]] = {side: defaultdict(set) for side in (TRAIN, VAL)}
+    learnt, held = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
     for s in samples:
         for kind, names in s.things.items():
-            used[s.split][kind].update(names)
-    return {kind: names & used[VAL][kind] for kind, names in used[TRAIN].items() if kind in used[VAL]}
+            (held if s.split in HELD_OUT else learnt)[kind].update(names)
+    return {kind: names & held[kind] for kind, names in learnt.items() if kind in held}

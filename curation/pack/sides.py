@@ -15,10 +15,13 @@ from curation.places.reach import reach_km
 from curation.recipe.schema import Recipe
 from curation.recipe.split import SplitRule
 
-TRAIN, VAL = "train", "val"
+TRAIN, VAL, TEST = "train", "val", "test"
 
-SPLITS = (TRAIN, VAL)
-"""What samples may be of."""
+UNLABELLED = "unlabelled"
+"""What samples are of that lack the source of labels which `[split] unlabelled` names."""
+
+HELD_OUT = (VAL, TEST)
+"""What nothing is learnt from; all else keeps off their ground, and they off one another's."""
 
 BUFFER = "buffer"
 """What a place is that is too near to the other side to be used."""
@@ -51,25 +54,32 @@ class Rule(SplitRule, ABC):
                 )
 
 
-def buffered_sides(places: Locations, is_val: NDArray[np.bool_], recipe: Recipe) -> NDArray[np.str_]:
-    """Sides of places of which roots are val or train, each by itself: where both lie near, train is `buffer`.
+def buffered_sides(
+    places: Locations, is_val: NDArray[np.bool_], recipe: Recipe, is_test: NDArray[np.bool_] | None = None
+) -> NDArray[np.str_]:
+    """Sides of places of which roots are test, val or train, each by itself: where two lie near, one is `buffer`.
 
-    Every val place stays so; a train place is `buffer` where a val place is so near that there might be less than
-    `buffer_km` of ground between their footprints: where its centre is nearer to the other's than twice the farthest that a
-    footprint reaches, and `buffer_km` more. So it depends on what else is packed, where the rule of blocks does not.
+    Every test place stays so; val gives way to test, and train to both: it is `buffer` where such a place is so near that
+    there might be less than `buffer_km` of ground between their footprints: where its centre is nearer to the other's than
+    twice the farthest that a footprint reaches, and `buffer_km` more. So it depends on what else is packed, where the rule
+    of blocks does not.
 
     Args:
         places: roots, and maybe children.
         is_val: bool of each; that of a child is not looked at.
         recipe: what they are of.
+        is_test: likewise of test, which goes before val; none is where left out.
     """
     root = places.root_rows()
     is_root = root == np.arange(len(root))
     lon, lat = places.column("lon"), places.column("lat")
     out = np.where(is_val, VAL, TRAIN).astype("<U6")
-    val, train = (np.flatnonzero(is_root & (out == side)) for side in (VAL, TRAIN))
+    if is_test is not None:
+        out[is_test] = TEST
     apart = min((2 * reach_km(recipe.grid) + recipe.split.buffer_km) / EARTH_RADIUS_KM, math.pi)
-    out[train[_near(lon[train], lat[train], lon[val], lat[val], apart)]] = BUFFER
+    for side, held in ((VAL, (TEST,)), (TRAIN, HELD_OUT)):
+        mine, others = (np.flatnonzero(is_root & np.isin(out, of)) for of in ([side], held))
+        out[mine[_near(lon[mine], lat[mine], lon[others], lat[others], apart)]] = BUFFER
     return np.where(root < 0, "", out[root])
 
 

@@ -36,7 +36,6 @@ from curation.pack.labels.imported import Imported
 from curation.pack.meta import label_names, meta_of_sample
 from curation.pack.plan import Plan
 from curation.pack.shard import ShardJob, ShardPart, array_entries, floor_of
-from curation.pack.sides import SPLITS
 from curation.pack.writers import versions
 from curation.places import grid
 from curation.recipe import catalogs
@@ -94,7 +93,7 @@ def index_of(
     splits: dict[str, SplitEntry] = {}
     files: dict[str, bytes] = {}
     content = ContentHash()
-    for split in sorted(SPLITS):
+    for split in sorted(dataset.recipe.split.parts):
         mine = [(j, p) for j, p in zip(jobs, parts, strict=True) if j.split == split]
         members = members_to_arrow((p.rows for _, p in mine), names)
         table = _samples_table(dataset, mine, made.columns)
@@ -138,7 +137,7 @@ def index_of(
         }
         | ({"taken_out": said} if (said := dict(Counter(d.note for d in made.dropped if d.note))) else {})
         | ({"annotations": counted} if (counted := add_up(p.counts for p in parts)) else {})
-        | ({"target": targets.counts(made.target, _by_split(jobs))} if made.target else {}),
+        | ({"target": targets.counts(made.target, _by_split(dataset, jobs))} if made.target else {}),
         written_by=versions(),
         annotations=notes,
         columns=_domains(dataset, made.columns),
@@ -147,8 +146,10 @@ def index_of(
     return index, files
 
 
-def _by_split(jobs: Sequence[ShardJob]) -> dict[str, list[Location]]:
-    return {split: [m.location for j in jobs if j.split == split for m in j.members] for split in SPLITS}
+def _by_split(dataset: Dataset, jobs: Sequence[ShardJob]) -> dict[str, list[Location]]:
+    return {
+        split: [m.location for j in jobs if j.split == split for m in j.members] for split in dataset.recipe.split.parts
+    }
 
 
 def _domains(dataset: Dataset, of_file: Mapping[str, pa.DataType]) -> dict[str, ColumnEntry]:

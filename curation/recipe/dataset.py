@@ -13,7 +13,7 @@ from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
 from curation.model import STATIC, Season
 from curation.recipe import annotations as recipe_annotations
-from curation.recipe import atlas, digests, exclude, files, sourcefiles, steps
+from curation.recipe import atlas, digests, exclude, files, shares, sourcefiles, steps
 from curation.recipe.annotations import Annotation
 from curation.recipe.bounds import LEAST_PX
 from curation.recipe.counting import check_counted
@@ -103,6 +103,8 @@ class Dataset:
             self.derived = self._derived()
 
     def _derived(self) -> dict[str, Derived]:
+        maps = {n: [c.name for c in its.kind.legend] for n, its in self.levels[0].specs.items() if its.kind.legend}
+        shares.check(self.recipe.pack.shares, maps, self.levels[0].seasons_of, self.path)
         sides = ((one, one.recipe.grid.size) for one in self.levels)
         known = [i for one, size in sides for i in inputs(one.specs, one.arrays, size, one.seasons_of, one.level)]
         return resolved(self.recipe.derived, known, self.path)

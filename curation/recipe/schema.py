@@ -28,6 +28,7 @@ from curation.recipe.places import CELL_SAMPLER, PlacesSpec
 from curation.recipe.refine import RefineSpec
 from curation.recipe.season_rules import listed
 from curation.recipe.seasons import EARLIEST, LATEST, AnySeasonSpec, DatedSeasonSpec, SeasonSpec
+from curation.recipe.shares import ShareSpec
 from curation.recipe.split import UNSHARED_CELL, SplitSpec
 from curation.recipe.strict import Fraction, Name, StrictTable
 
@@ -67,11 +68,24 @@ class ChildrenSpec(SideSpec):
         return self
 
 
+WHERE_ANY = "where-any"
+
+
+def _whether(value: Any) -> Any:
+    if not isinstance(value, bool) and value != WHERE_ANY:
+        raise ValueError(f"expected true, false or {WHERE_ANY!r}")
+    return value
+
+
+Required = Annotated[bool | Literal["where-any"], BeforeValidator(_whether)]
+"""Whether a source is required."""
+
+
 class UseSpec(StrictTable):
     """How a recipe uses a source."""
 
-    required: bool = True
-    """Whether a patch without it is rejected."""
+    required: Required = True
+    """Whether a patch without it is rejected; `where-any`: one of a place that has any scene of it is, others do without."""
     bands: list[str] | None = Field(default=None, min_length=1)
     """Only these bands (all where left out)."""
     res_m: float | None = Field(default=None, gt=0)
@@ -222,6 +236,8 @@ class PackSpec(StrictTable):
     counted."""
     codec: Literal["lz4", "zstd", "none"] = "lz4"
     """How arrays are compressed: lz4 is decoded fastest, zstd takes a tenth less room, none is for fast local disks."""
+    shares: dict[str, ShareSpec] = Field(default_factory=dict, exclude_if=lambda value: not value)
+    """How much of a sample is of some classes of a map, by name: a column of samples, and limits of what becomes one."""
 
 
 class Recipe(StrictTable):
@@ -284,10 +300,12 @@ class Recipe(StrictTable):
             raise ValueError(
                 f"split.unshared: {unknown} are none of the recipe's sources, nor {UNSHARED_CELL!r}: {known}"
             )
+        self._check_unlabelled()
         named = [*(self.places.columns or []), *self.places.made_columns]
         tables: dict[str, Iterable[str]] = {
             "annotations": self.annotations,
             "derived": self.derived,
+            "pack.shares": self.pack.shares,
             "places.columns": named,
         }
         for where, name in [(where, name) for where, of in tables.items() for name in of]:
@@ -308,10 +326,21 @@ class Recipe(StrictTable):
             raise ValueError(
                 f"{twice}: a derived array, and an annotation or one of [places] columns: call one otherwise"
             )
+        if twice := sorted(set(self.pack.shares) & {*self.derived, *self.annotations, *named}):
+            raise ValueError(f"{twice}: one of [pack.shares], and another entry of a sample: call one otherwise")
         self._check_target(named)
         self.split.check(self)
         self._check_levels()
         return self
+
+    def _check_unlabelled(self) -> None:
+        its = self.split.unlabelled
+        own = [n for n in self.sources if self.children is None or n not in self.children.sources]
+        if its is not None and (its not in own or self.sources[its].required is True):
+            raise ValueError(
+                f"split.unlabelled = {its!r}: expected a source that samples have themselves and not all of them have to: "
+                f"one of {own}, with required = false, or {WHERE_ANY!r}"
+            )
 
     def _check_target(self, named: list[str]) -> None:
         target = self.labels.column
@@ -324,7 +353,7 @@ class Recipe(StrictTable):
             )
         if FORM.fullmatch(target) is None:
             raise ValueError(f"labels.column = {target!r}: expected a-z, 0-9, '_' and '-': say {called(target)!r}")
-        if target != LABEL and LABEL in {*self.sources, *self.annotations, *self.derived, *named}:
+        if target != LABEL and LABEL in {*self.sources, *self.annotations, *self.derived, *self.pack.shares, *named}:
             raise ValueError(
                 f"labels.column = {target!r}: batches call the target {LABEL!r}, as a source, an annotation or another of "
                 "[places] columns is called here: call that otherwise"
@@ -346,6 +375,8 @@ class Recipe(StrictTable):
             return "batches call the target so"
         if name in self.derived:
             return "a derived array is called so"
+        if name in self.pack.shares:
+            return "one of [pack.shares] is called so"
         return "an annotation is called so" if name in self.annotations else ""
 
     @property

@@ -25,6 +25,20 @@ class SplitRule(StrictTable, ABC):
     """What train and val may not share beside ground: sources, of which no scene may be in both, and `era5-cell`, of which
     no cell may be. Samples of train that do are left out of shards, as `shared:<name>`; what is shared is counted anyway."""
 
+    unlabelled: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The source of labels: samples that lack it are of no split but of a part of their own, `unlabelled`, which keeps off
+    val and test as train does; those that would be val or test are left out."""
+
+    @property
+    def has_test(self) -> bool:
+        """Whether there is a side `test` beside val."""
+        return False
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What samples may be of."""
+        return ("train", "val", *["test"] * self.has_test, *["unlabelled"] * (self.unlabelled is not None))
+
     @property
     def two_sides(self) -> bool:
         """Whether there may be both train and val."""

@@ -24,7 +24,7 @@ from curation.model import STATIC, Location
 from curation.outcomes import PENDING
 from curation.pack import meta, sharing, writers
 from curation.pack.labels.imported import release_digest
-from curation.pack.sides import BUFFER, VAL
+from curation.pack.sides import BUFFER, HELD_OUT
 from curation.pack.split import Split
 from curation.recipe.dataset import Dataset
 from curation.report import contact_sheet, maps, measurements, palette
@@ -241,7 +241,7 @@ def _maps(survey: Survey) -> list[Map]:
 def _map(
     title: str, states: dict[str, str], places: list[Location], split: Split, draw: Callable[..., str], name: str
 ) -> Map:
-    aside = {p.id for p in places if split.of(p) in (VAL, BUFFER)}
+    aside = {p.id for p in places if split.of(p) in (*HELD_OUT, BUFFER)}
     counts = Counter(states.values())
     numbers = ", ".join(f"{v} {k}" for k, v in sorted(counts.items()))
     svg = draw(states, places, aside, name, f"Map of {title}: {counted(len(states), 'location')}, {numbers}")

@@ -15,6 +15,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import rasterio
 import shapely
@@ -69,6 +70,7 @@ where = { notation = ["Flooded area"] }
 layer = "hydrography"
 class = "permanent water"
 may_be_empty = true
+tells = { permanent_source = "source", permanent_year = "year" }
 
 [[arrays]]
 res_m = 10
@@ -184,7 +186,10 @@ def floods(world: tiny.World, tmp_path: Path) -> Curate:
         (-300, -100),
     ]
     area = frame(shapely.Polygon([(x + a, y - b) for a, b in edge]))  # to the middle of column 3, with a spike
-    water = frame(square(0, 0, 300, 400, 400, 100))
+    water = frame(
+        square(0, 0, 300, 400, 400, 100), square(0, 0, 320, 380, 380, 320), square(0, 2, 0, 100, 100, 0),
+        source=["JRC", "https://a.example/m?sig=SECRET1", "elsewhere"], year=[2021.0, 2020.0, 1999.0],
+    )  # fmt: skip
     first = frame(
         bowtie, square(0, 0, 200, 300, 350, 200), square(0, 0, 0, 480, 480, 400),
         notation=["Flooded area", "Flooded area", "Flood trace"],
@@ -227,7 +232,12 @@ def test_an_events_shapes_are_burnt_in_order_within_their_area(floods: Curate):
     np.testing.assert_array_equal(patch.flood_10m.values[0][~edge], want[~edge])
     # 30,000 m² of water; of 35,000 m² of flood 5,000 below it. UTM's metre is 0.03 % from the true one here.
     np.testing.assert_allclose(patch.flood_area_m2.values[1:], [30_000, 30_000], rtol=5e-4)
-    assert (int(patch.flood_shapes), int(patch.flood_mended)) == (3, 1)
+    assert (int(patch.flood_shapes), int(patch.flood_mended)) == (4, 1)
+    # Of those that lie here alone, each once, as text; and no signature.
+    assert str(patch.flood_permanent_year.values) == "2020, 2021"
+    assert re.fullmatch(r"JRC, https://a.example/m\S*", str(patch.flood_permanent_source.values))
+    assert "SECRET1" not in str(patch.flood_permanent_source.values)
+    assert str(stored(floods, "summer", 0, 3).flood_permanent_year.values) == ""
     errors = np.bincount(patch.flood_10m.values.ravel(), minlength=3) * 100.0 - patch.flood_area_m2.values
     np.testing.assert_allclose(patch.flood_area_error_m2.values, errors, atol=100)
     # Half of column 3 lies outside the area, and row 1 wholly; the place of column 1 is of another event.
@@ -249,6 +259,66 @@ def test_a_dry_run_counts_no_blocks_of_shapes_and_says_so(floods: Curate, capsys
     assert static.disk_bytes > 0
     assert floods("build", "--dry-run") == 0
     assert "Of flood, fields no request and no byte that is read is counted: shapes" in capsys.readouterr().out
+
+
+UNLABELLED = """
+[split]
+rule = "column"
+column = "event"
+val = ["EMSR8"]
+unlabelled = "flood"
+buffer_km = 0.06
+[pack.shares]
+mapped = { source = "flood", least_pct = 60 }
+"""
+
+
+@pytest.mark.slow
+def test_a_source_that_is_required_where_there_is_any_gives_labelled_and_unlabelled_samples(floods: Curate, capsys):
+    ems, x = floods.world.folder / "ems", ".gpkg"
+    shutil.copy(ems / f"EMSR9_DEL_v2{x}", ems / f"EMSR6_DEL_v1{x}")
+    (ems / "EMSR6_DEL_v1.json").write_text(json.dumps({"datetime": "2021-06-20T05:50:00Z"}))
+    places = floods.world.folder / "places.csv"
+    frame_of_places = pd.read_csv(places)
+    events = {tiny.name(0, 2): "EMSR6", tiny.name(1, 1): "EMSR8", tiny.name(1, 2): "EMSR5"}
+    rows = [tiny.name(n // 5, n % 5) for n in range(len(frame_of_places))]
+    frame_of_places["event"] = [events.get(i, e) for i, e in zip(rows, frame_of_places.event, strict=True)]
+    frame_of_places.to_csv(places, index=False)
+    recipe = floods.world.recipe.read_text()
+    for old, new in (
+        ("flood = { required = false }", 'flood = { required = "where-any" }'),
+        ("fields = { required = false }", "dem = {}"),
+        ('[labels]\nannual = "fields"\n', ""),
+        ("[split]\nval_fraction = 0.0\n", UNLABELLED),
+    ):
+        assert old in recipe
+        recipe = recipe.replace(old, new)
+    floods.world.recipe.write_text(recipe)
+    assert floods() == 0
+    # There are maps of its event, of no image near enough; there is no map of its event; there is none that touches it.
+    assert str(stored(floods, "summer", 0, 2).reason.values) == "time_gap:flood"
+    for row, col in ((1, 2), (1, 0)):
+        patch = stored(floods, "summer", row, col)
+        assert (str(patch.reason.values), str(patch.flood_reason.values)) == ("ok", "no_scene")
+    assert floods("pack") == 0
+    index = json.loads((floods.folder / "shards/index.json").read_text())
+    assert [*index["splits"]] == ["train", "unlabelled", "val"]
+    of = {s: {r["id"]: r for r in _samples(floods, s)} for s in index["splits"]}
+    assert of["val"].keys() == {tiny.name(0, 1)}
+    assert {tiny.name(1, 0), tiny.name(1, 2)} <= of["unlabelled"].keys()
+    assert {tiny.name(0, 0)} <= of["train"].keys()
+    assert not any(row["mapped"] is None for side in ("train", "val") for row in of[side].values())
+    assert {row["mapped"] for row in of["unlabelled"].values()} == {None}  # so no limit leaves any out
+    dropped = {d["id"]: d["reason"] for d in pq.read_table(floods.folder / "manifest/dropped.parquet").to_pylist()}
+    assert dropped[tiny.name(1, 1)] == "no_labels"  # it would be val
+    assert dropped[tiny.name(0, 2)] == "incomplete:summer (time_gap:flood)"
+    assert dropped[tiny.name(0, 3)] == "outside_share:mapped"  # half of it is
+    assert floods("verify") == 0
+    assert floods("report") == 0
+
+
+def _samples(mine: Curate, side: str) -> list[dict[str, Any]]:
+    return pq.read_table(mine.folder / "shards" / side / "samples.parquet").to_pylist()
 
 
 def test_a_cube_is_bound_to_what_places_say_that_decides_pixels(floods: Curate, capsys):
@@ -474,6 +544,9 @@ def test_what_a_source_of_shapes_cannot_mean_is_refused():
         "expected either 'class', which all shapes are, or 'column'": {
             "kind": {"burn": [{"class": "flood", "column": "x"}]}
         },
+        "tells 'event': expected a-z": {"kind": {"burn": [{"class": "flood", "tells": {"event": "source"}}]}},
+        "tells 'area_m2': expected a-z": {"kind": {"burn": [{"class": "flood", "tells": {"area_m2": "source"}}]}},
+        "tells 'a.b': expected a-z": {"kind": {"burn": [{"class": "flood", "tells": {"a.b": "source"}}]}},
         "'values' are those of a 'column'": {"kind": {"burn": [{"class": "flood", "values": {"a": "flood"}}]}},
         "nodata 2 is the code of a class": {"arrays": [array | {"nodata": 2}]},
         "with role = 'classes'": {"arrays": [array | {"role": "data"}]},
@@ -511,6 +584,7 @@ val_fraction = 0.0
         (("", ""), True),
         (('shape = "shape_of_file"', ""), False),
         (("[[arrays]]", 'where = { crop = ["rye"] }\n[[arrays]]'), False),
+        (("[[arrays]]", 'tells = { kept = "crop" }\n[[arrays]]'), False),
     ],
 )
 def test_a_file_of_places_is_known_by_its_bytes_unless_places_tell_all_of_their_shapes(
@@ -625,7 +699,7 @@ def test_an_extract_in_overtures_form_is_burnt(tmp_path: Path, monkeypatch, whol
     spec = documented("buildings")
     (name,) = arrays = {spec.array_name(a): a for a in spec.arrays}
     source = Source(
-        spec, arrays, spec.catalogs["folder"], str(tmp_path), {}, {}, 0.0, is_required=True, shift=None
+        spec, arrays, spec.catalogs["folder"], str(tmp_path), {}, {}, 0.0, required=True, shift=None
     )  # fmt: skip
     x, y = tiny.corner(0, 0)
     lon, lat = grid.transformer(tiny.EPSG, 4326).transform(x + 240, y - 240)

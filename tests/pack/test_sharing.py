@@ -162,5 +162,5 @@ def test_packing_tells_what_is_shared_and_refuses_ground(built: Curate, tmp_path
     monkeypatch.setattr(pack, "plan", leaky)
     before = mine.hashes()
     assert mine("pack") == 1
-    assert "1 pairs of a train and a val sample may share ground" in capsys.readouterr().err
+    assert "1 pairs of samples of two sides may share ground" in capsys.readouterr().err
     assert mine.hashes() == before

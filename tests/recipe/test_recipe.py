@@ -138,7 +138,7 @@ KNOWN = (
         ("s2l2a = {} ", 's2l2a = { bands = ["B2"] } ', "[sources.s2l2a] bands: no band ['B2']; known bands: ['B"),
         ("s2l2a = {} ", "s2l2a = { bands = [] } ", "[sources.s2l2a] bands = []: List should have at least 1 item"),
         ("s2l2a = {} ", "s2l2a = { res = 10 } ", "[sources.s2l2a] res: no such key; did you mean res_m? known keys: "),
-        ("s2l2a = {} ", "s2l2a = { required = 1 } ", "[sources.s2l2a] required = 1: Input should be a valid boolean"),
+        ("s2l2a = {} ", "s2l2a = { required = 1 } ", "[sources.s2l2a] required = 1: expected true, false or 'where-any'"),
         ('annual = "worldcover"', 'annual = "dem"', "[labels] annual = 'dem': expected a static source with classes"),
         ('annual = "worldcover"', 'annual = "landuse"', "labels.annual = 'landuse' is not in [sources]: ['dem', "),
         ('annual = "worldcover"', 'annual = "dynamicworld"', "[labels] annual = 'dynamicworld': expected a static source"),

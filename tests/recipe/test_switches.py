@@ -30,7 +30,8 @@ OWN = {
         "build/kinds/classes.py",
         "pack/targets.py",
         "recipe/schema.py",
-    },  # a target has such, too
+        "recipe/shares.py",
+    },  # a target has such, too, and a share
     "radar": {"build/power.py"},
     "elevation": set(),
     "swath": set(),

@@ -14,12 +14,14 @@ from curation.build.coded import Coded
 from curation.build.context import Part, Slab, Source
 from curation.errors import ReadError
 from curation.errors.codes import Code
+from curation.errors.printable import storable
 from curation.errors.words import did_you_mean
 from curation.model import Location, Scene, text_of
 from curation.read import burning, shapes
 from curation.read.burning import Ground, Painted
 from curation.read.reader import Read
 from curation.read.shapes import NoColumnError, NoShapesError, Shapes
+from curation.recipe.columns import FORM
 from curation.recipe.facts import Fact
 from curation.recipe.sources import SourceSpec
 from curation.recipe.strict import StrictTable
@@ -27,6 +29,12 @@ from curation.store import hrefs
 
 Value = str | int | float | bool
 """What a column of a file may hold."""
+
+OF_EACH = ("status", "reason", "scenes", "warped", "valid_fraction", "time")
+"""Facts that every source has (`cubes/facts.py`)."""
+
+MOST_LISTED = 8
+"""So many values of a column are told of a patch."""
 
 
 class UnknownValueError(ReadError):
@@ -64,6 +72,8 @@ class BurnSpec(ShapesOf):
     """Or else the column that says of each which it is. Of shapes that overlap, the later in the legend is on top."""
     values: dict[str, str] = Field(default_factory=dict)
     """Value of that column → class; where none is said, a value is the name of a class, or its code."""
+    tells: dict[str, str] = Field(default_factory=dict, exclude_if=lambda value: not value)
+    """Fact → the column whose values it tells of those that lie on a patch: who drew them, of which year."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -76,7 +86,7 @@ class BurnSpec(ShapesOf):
     @property
     def asked(self) -> list[str]:
         """Columns that are asked."""
-        return [*self.where, *self.of_place, *([self.column] if self.column else [])]
+        return [*self.where, *self.of_place, *([self.column] if self.column else []), *self.tells.values()]
 
 
 class Vectors(Coded):
@@ -106,9 +116,25 @@ class Vectors(Coded):
             raise ValueError(f"nodata {array.nodata:g} is the code of a class: what is not known is none")
         if array.dtype == "float32" or any(not _fits(c.code, array.dtype) for c in self.legend):
             raise ValueError(f"codes of classes are no values of dtype {array.dtype}: say uint8")
+        self._check_tells(source)
         asked = [n for b in self.burn for n in (b.as_class, *b.values.values())] + [self.background]
         if unknown := [n for n in asked if n is not None and n not in names]:
             raise ValueError(f"no class {unknown[0]!r}; {did_you_mean(unknown[0], names)}classes: {', '.join(names)}")
+
+    def _check_tells(self, source: SourceSpec) -> None:
+        """Passes where facts that burns tell can be called so. Raises ValueError otherwise."""
+        named = [name for burn in self.burn for name in burn.tells]
+        measured = {f.name.removeprefix(f"{source.name}_") for f in self._measured(source.name)}
+        taken = {
+            *OF_EACH,
+            *measured,
+            *(f.name.removeprefix(f"{source.name}_") for f in source.pick.facts(source, None)),
+        }
+        for name in named:
+            if not FORM.fullmatch(name) or name in taken or named.count(name) > 1:
+                raise ValueError(
+                    f"tells {name!r}: expected a-z, 0-9, '_' and '-', each once, and none of {sorted(taken)}"
+                )
 
     @property
     def place_columns(self) -> list[str]:
@@ -120,14 +146,23 @@ class Vectors(Coded):
     def known_by_places(self) -> bool:
         """Whether each shape is one row's, whose digest places have, and no other column of the file is looked at."""
         every = [*([self.area] if self.area else []), *self.burn]
-        return all(its.row and its.shape and not _asked(its) for its in every) and not any(b.column for b in self.burn)
+        looked_at = any(b.column or b.tells for b in self.burn)
+        return all(its.row and its.shape and not _asked(its) for its in every) and not looked_at
 
     def sought(self, bands: Sequence[str]) -> tuple[str, ...]:
         """Each file."""
         return tuple(dict.fromkeys(its.file for its in [*([self.area] if self.area else []), *self.burn]))
 
     def facts(self, source: str) -> list[Fact]:
-        """Beside shares of classes their areas, and how many shapes they are of."""
+        """Beside shares of classes their areas, how many shapes they are of, and what the recipe wants told of these."""
+        stated = [
+            Fact(f"{source}_{name}", "string", f"{column} of shapes on the patch that burn {number} burns")
+            for number, burn in enumerate(self.burn, start=1)
+            for name, column in burn.tells.items()
+        ]
+        return [*self._measured(source), *stated]
+
+    def _measured(self, source: str) -> list[Fact]:
         axis, along = f"{source}_class", tuple(c.name for c in self.legend)
         true = "true area within the patch, m², by an equal-area CRS, of what no later shape lies over"
         return [
@@ -155,7 +190,8 @@ class Vectors(Coded):
         """
         array = source.arrays[name]
         ground = Ground(place, array.step(place.size_m))
-        found = [self._layers(ground, source, scene) for scene in reversed(scenes)]
+        stated: dict[str, set[str]] = {name: set() for burn in self.burn for name in burn.tells}
+        found = [self._layers(ground, source, scene, stated) for scene in reversed(scenes)]
         layers = [layer for its, _ in found for layer in its]
         rows = {row: mended for _, its in found for row, mended in its.items()}
         if (
@@ -170,7 +206,7 @@ class Vectors(Coded):
             "area_error_m2": burning.burnt_m2(ground, pixels, codes) - true,
             "shapes": len(rows),
             "mended": sum(rows.values()),
-        }
+        } | {name: _listed(values) for name, values in stated.items()}
         source.memo["facts"] = {f"{source.name}_{k}": v for k, v in noted.items()}
         return pixels[np.newaxis], False
 
@@ -179,8 +215,13 @@ class Vectors(Coded):
         found: dict[str, Any] = source.memo["facts"]
         return found
 
-    def _layers(self, ground: Ground, source: Source, scene: Scene) -> tuple[list[Painted], dict[Any, bool]]:
-        """What is burnt of a scene, in order; of each row of a file that this is of, whether its shape was mended."""
+    def _layers(
+        self, ground: Ground, source: Source, scene: Scene, stated: dict[str, set[str]]
+    ) -> tuple[list[Painted], dict[Any, bool]]:
+        """What is burnt of a scene, in order; of each row of a file that this is of, whether its shape was mended.
+
+        Values that burns tell are added to `stated`.
+        """
         within: NDArray[np.object_] | None = None
         rows: dict[Any, bool] = {}
         if self.area is not None:
@@ -190,6 +231,8 @@ class Vectors(Coded):
             key = f"burn {number}"
             moved, its = _near(burn, burn.asked, ground, source, scene, key)
             rows |= dict(zip(its.rows, its.mended.tolist(), strict=True))  # a later burn may have a row again
+            for name, column in burn.tells.items():
+                stated[name].update(text_of(v) for v in its.columns[column] if not _is_missing(v))
             codes = self._codes(burn, its, f"{_path(burn, source, scene)}: {key}")
             out += [Painted(code, moved[codes == code], within) for code in self._in_order(codes)]
         return out, rows
@@ -220,6 +263,19 @@ class Vectors(Coded):
                 f"expected one of {', '.join(known)}: add it to 'values', or leave such shapes out by 'where'"
             )
         return np.array([self._code(known[text_of(v)]) for v in values], np.int64)
+
+
+def _listed(values: set[str]) -> str:
+    """Some values as a text; no URL that may be signed goes on from here."""
+    listed = sorted(map(str, map(storable, values)))
+    return ", ".join(listed[:MOST_LISTED]) + (
+        f", and {len(listed) - MOST_LISTED} more" if len(listed) > MOST_LISTED else ""
+    )
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a file says nothing there."""
+    return value is None or value == "" or value != value
 
 
 def _fits(code: int, dtype: str) -> bool:

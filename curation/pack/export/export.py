@@ -26,6 +26,7 @@ from curation.pack import split as splits
 from curation.pack.export import of_shards, selecting, target
 from curation.pack.export.forms.cog import Cog
 from curation.pack.export.forms.geotiff import Geotiff
+from curation.pack.export.forms.kuro_siwo import KuroSiwo
 from curation.pack.export.forms.netcdf import Netcdf4
 from curation.pack.export.forms.npz import Npz
 from curation.pack.export.forms.parquet import Parquet
@@ -46,7 +47,7 @@ from curation.work.run import Run
 
 log = logging.getLogger(__name__)
 
-FORMS: dict[str, type[Form]] = {form.name: form for form in (Geotiff, Cog, Netcdf4, Npz, Stac, Parquet)}
+FORMS: dict[str, type[Form]] = {form.name: form for form in (Geotiff, Cog, Netcdf4, Npz, Stac, Parquet, KuroSiwo)}
 """Each is a file of `forms/`."""
 
 READ_THREADS = 8
@@ -93,7 +94,7 @@ class ExportPlan:
     def expected(self) -> tuple[int, int]:
         """How many files it comes to, and the bytes of their pixels before they are packed."""
         found = [self.form.expected(p) for p in self.asked.pieces]
-        return sum(f[0] for f in found) + self.form.last_files, sum(f[1] for f in found)
+        return sum(f[0] for f in found) + self.form.last_count(self.asked), sum(f[1] for f in found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +258,8 @@ def exported(plan: ExportPlan, run: Run) -> Exported:
         message = f"{counted(len(failed), 'part')} of {len(plan.asked.pieces)} could not be exported: {first_few}"
         raise (DamageError if any(isinstance(e, DamageError) for e in failed.values()) else CurationError)(message)
     _forget(to, set(done))
-    last = [to.publish(key, data) for key, data in sorted(form.last(plan.asked).items())]
+    written = [[f.key for f in done[p.name].record.files] for p in plan.asked.pieces]
+    last = [to.publish(key, data) for key, data in sorted(form.last(plan.asked, written).items())]
     records = {target.record_key(name): done[name].sha256 for name in sorted(done)}
     found = Exported(
         plan.count,

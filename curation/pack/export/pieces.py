@@ -46,8 +46,6 @@ class Form(ABC):
     """Whether it is made of shards, and not of cubes."""
     noun: ClassVar[str] = "patch"
     """What is counted."""
-    last_files: ClassVar[int] = 0
-    """How many files `last` gives."""
 
     @abstractmethod
     def files(self, piece: Any) -> Iterator[tuple[str, bytes]]:
@@ -74,9 +72,18 @@ class Form(ABC):
         """
         return asked
 
-    def last(self, asked: ExportScope) -> Mapping[str, bytes]:
-        """Key and bytes of what is written once all pieces are there."""
+    def last(self, asked: ExportScope, written: Sequence[Sequence[str]]) -> Mapping[str, bytes]:
+        """Key and bytes of what is written once all pieces are there.
+
+        Args:
+            asked: what is asked for.
+            written: of each piece the keys of its files, as `files` gave them.
+        """
         return {}
+
+    def last_count(self, asked: ExportScope) -> int:
+        """How many files `last` gives."""
+        return 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a location says of itself decides: of these values it is val, of those, or of any other, train. Pure."""
+"""What a location says of itself decides: of these values it is val, or test, of those, or of any other, train. Pure."""
 
 from __future__ import annotations
 
@@ -26,14 +26,30 @@ class Column(Rule):
     """What is looked at: the region, or one of `[places] columns`."""
     val: list[Value] = Field(min_length=1)
     """Locations of these values are val."""
+    test: list[Value] | None = Field(default=None, min_length=1, exclude_if=lambda value: value is None)
+    """Those of these are test, which is looked at last of all; none where left out."""
     train: list[Value] | None = Field(default=None, min_length=1, exclude_if=lambda value: value is None)
-    """Those of these are train, and what has none of either is used for neither; all others are train where left out."""
+    """Those of these are train, and what has none of any is used for none; all others are train where left out."""
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
-        if both := [v for v in self.val if v in (self.train or [])]:
-            raise ValueError(f"{both[0]!r} is in 'val' and in 'train', expected in one of them")
+        every = [value for _, value in self._named]
+        if both := [v for v in every if every.count(v) > 1]:
+            keys = " and in ".join(repr(key) for key, value in self._named if value == both[0])
+            raise ValueError(f"{both[0]!r} is in {keys}, expected in one of them, once")
         return self
+
+    @property
+    def _named(self) -> list[tuple[str, Value]]:
+        """Side → each of its values."""
+        return [
+            (key, v) for key, of in (("val", self.val), ("test", self.test), ("train", self.train)) for v in of or []
+        ]
+
+    @property
+    def has_test(self) -> bool:
+        """Where values of it are said."""
+        return self.test is not None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -42,16 +58,16 @@ class Column(Rule):
 
     def sides(self, places: Locations, recipe: Recipe) -> NDArray[np.str_]:
         """As any rule's. Raises ConfigError where the values are none that the column can have."""
-        is_val = self._is_of(places, "val", self.val)
-        out = buffered_sides(places, is_val, recipe)
+        is_val, is_test = self._is_of(places, "val", self.val), self._is_of(places, "test", self.test or [])
+        out = buffered_sides(places, is_val, recipe, is_test)
         if self.train is not None:
-            listed = (is_val | self._is_of(places, "train", self.train))[places.root_rows()]
+            listed = (is_val | is_test | self._is_of(places, "train", self.train))[places.root_rows()]
             out[~listed & (out != "")] = BUFFER
         return out
 
     def _is_of(self, places: Locations, key: str, listed: list[Value]) -> NDArray[np.bool_]:
         """Whether the column of each has one of the values; what has none has not."""
-        if self.column not in places.table.schema.names:  # of no place
+        if not listed or self.column not in places.table.schema.names:  # of no place
             return np.zeros(len(places.table), bool)
         column = places.table[self.column].combine_chunks()
         if pa.types.is_dictionary(column.type):
@@ -70,10 +86,9 @@ class Column(Rule):
         """Values that no place has, and how many places have none of them."""
         values = places.table[self.column].to_pylist() if self.column in places.table.schema.names else []
         there, unsaid = set(values), values.count(None)
-        named = [("val", v) for v in self.val] + [("train", v) for v in self.train or []]
         lines = [
             f"{key}: no location here has {v!r} in column {self.column!r}: it makes none {key}; a typo?"
-            for key, v in named
+            for key, v in self._named
             if v not in there
         ]
         become = "train" if self.train is None else "used for neither"

@@ -6,6 +6,32 @@ WALK = "tests/build/test_walk.py"
 
 ROWS = (
     Mutant(
+        "a place that has maps is no sample without one",
+        "curation/build/context.py",
+        "return its.code is not Code.NO_SCENE or bool(its.unread)",
+        "return False",
+        (
+            "tests/build/test_vectors.py::"
+            "test_a_source_that_is_required_where_there_is_any_gives_labelled_and_unlabelled_samples",
+        ),
+    ),
+    Mutant(
+        "what a file says of its shapes hands on no signature",
+        "curation/build/kinds/vectors.py",
+        "sorted(map(str, map(storable, values)))",
+        "sorted(values)",
+        ("tests/build/test_vectors.py::test_an_events_shapes_are_burnt_in_order_within_their_area",),
+    ),
+    Mutant(
+        "a file of places whose columns are told is known by its bytes",
+        "curation/build/kinds/vectors.py",
+        "any(b.column or b.tells for b in self.burn)",
+        "any(b.column for b in self.burn)",
+        (
+            "tests/build/test_vectors.py::test_a_file_of_places_is_known_by_its_bytes_unless_places_tell_all_of_their_shapes",
+        ),
+    ),
+    Mutant(
         "heights have voids where they are not known",
         "curation/build/kinds/elevation.py",
         "    between_known: ClassVar[bool] = True\n",

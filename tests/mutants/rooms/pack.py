@@ -4,6 +4,50 @@ from tests.mutants.row import STORAGE, Mutant
 
 ROWS = (
     Mutant(
+        "the image nearest before a flood is SL1, and not the one before that",
+        "curation/pack/export/forms/kuro_siwo.py",
+        '"SL1": "pre1", "SL2": "pre2"}',
+        '"SL1": "pre2", "SL2": "pre1"}',
+        ("tests/pack/export/forms/test_kuro_siwo.py::test_each_product_is_found_by_its_name_and_has_its_own_pixels",),
+    ),
+    Mutant(
+        "a polarisation is told by the band's name, not by its place",
+        "curation/pack/export/forms/kuro_siwo.py",
+        "k = [b.name for b in entry.canonical].index(canonical)",
+        "k = list(BANDS.values()).index(canonical)",
+        ("tests/pack/export/forms/test_kuro_siwo.py::test_each_product_is_found_by_its_name_and_has_its_own_pixels",),
+    ),
+    Mutant(
+        "nothing is labelled where an image lacks a pixel",
+        "curation/pack/export/forms/kuro_siwo.py",
+        "pixels = np.where(valid, pixels, UNLABELLED)",
+        "pixels = np.asarray(pixels)",
+        ("tests/pack/export/forms/test_kuro_siwo.py::test_nothing_is_labelled_where_an_image_lacks_a_pixel",),
+    ),
+    Mutant(
+        "labels of other codes are not taken for floods",
+        "curation/pack/export/forms/kuro_siwo.py",
+        "if unknown := {*np.unique(pixels).tolist()} - CODES:",
+        "if unknown := set():",
+        ("tests/pack/export/forms/test_kuro_siwo.py::test_a_sample_that_cannot_be_told_so_is_refused",),
+    ),
+    Mutant(
+        "what has too little of a class is no sample",
+        "curation/pack/plan.py",
+        "its.verdict.reason or _outside(recipe.pack.shares, has) or (",
+        "its.verdict.reason or (",
+        (
+            "tests/pack/test_shares.py::test_a_limit_holds_what_is_just_so_leaves_out_what_is_beyond_and_counts_it_by_name",
+        ),
+    ),
+    Mutant(
+        "a share that is just at its limit is so, whatever float32 made of it",
+        "curation/pack/facts.py",
+        "round(100 * share, DECIMALS)",
+        "100 * share",
+        ("tests/pack/test_shares.py::test_they_are_shares_of_all_pixels_of_the_map_and_nothing_where_there_is_none",),
+    ),
+    Mutant(
         "what has no height has no slope, whatever is around it",
         "curation/pack/terrain.py",
         "where=(there > 0) & ~np.isnan(heights))",
@@ -297,9 +341,36 @@ ROWS = (
     Mutant(
         "by a column, too, train keeps away from val",
         "curation/pack/sides.py",
-        "    out[train[_near(lon[train], lat[train], lon[val], lat[val], apart)]] = BUFFER\n",
-        "",
+        "        out[mine[_near(lon[mine], lat[mine], lon[others], lat[others], apart)]] = BUFFER\n",
+        "        pass\n",
         ("tests/pack/splits/test_ground.py::test_by_a_column_neither_do_they",),
+    ),
+    Mutant(
+        "val keeps away from test",
+        "curation/pack/sides.py",
+        "for side, held in ((VAL, (TEST,)), (TRAIN, HELD_OUT)):",
+        "for side, held in ((TRAIN, HELD_OUT),):",
+        ("tests/pack/test_sides.py::test_no_two_sides_are_near_and_only_what_is_near_is_given_up",),
+    ),
+    Mutant(
+        "train keeps away from test, too",
+        "curation/pack/sides.py",
+        "HELD_OUT = (VAL, TEST)",
+        "HELD_OUT = (VAL,)",
+        (
+            "tests/pack/test_sides.py::test_no_two_sides_are_near_and_only_what_is_near_is_given_up",
+            "tests/pack/test_sides.py::test_ground_that_two_sides_share_is_found",
+        ),
+    ),
+    Mutant(
+        "what has no labels is judged by nobody, and learnt from apart",
+        "curation/pack/plan.py",
+        "    if labels is None or any(of is not None",
+        "    if True or any(of is not None",
+        (
+            "tests/build/test_vectors.py::"
+            "test_a_source_that_is_required_where_there_is_any_gives_labelled_and_unlabelled_samples",
+        ),
     ),
     Mutant(
         "by a column both footprints' reach is kept",
@@ -328,8 +399,8 @@ ROWS = (
     Mutant(
         "a split is packed as what the recipe says when it is packed",
         "curation/pack/plan.py",
-        "        if reason is None and side not in SPLITS:\n",
-        "        if False:\n",
+        "None if side in recipe.split.parts else side",
+        "None",
         ("tests/pack/test_split.py::test_another_split_is_packed_from_the_same_places_and_cubes",),
     ),
     Mutant(

@@ -6,6 +6,13 @@ FLOODS = "tests/test_kuro_siwo_faults.py"
 
 ROWS = (
     Mutant(
+        "no limit leaves out a sample of which nothing is known",
+        "curation/recipe/shares.py",
+        "return pct is None or self.least_pct",
+        "return pct is not None and self.least_pct",
+        ("tests/pack/test_shares.py::test_limits_are_of_what_is_known",),
+    ),
+    Mutant(
         "the bytes of what balances a draw are in its digest",
         "curation/recipe/dataset.py",
         '            **({"balance": files.sha256_of(r.places.balance.path(self.path))} if r.places.balance else {}),\n',

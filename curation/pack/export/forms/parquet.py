@@ -54,7 +54,10 @@ class Parquet(Form):
     name: ClassVar[str] = "parquet"
     of_shards: ClassVar[bool] = True
     noun: ClassVar[str] = "sample"
-    last_files: ClassVar[int] = 1
+
+    def last_count(self, asked: ExportScope) -> int:
+        """One."""
+        return 1
 
     def prepared(self, asked: ExportScope, store: Store, to: Store) -> ExportScope:
         """As it is.
@@ -92,7 +95,7 @@ class Parquet(Form):
                 writer.write_table(table)
         yield _file(piece), sink.getvalue().to_pybytes()
 
-    def last(self, asked: ExportScope) -> Mapping[str, bytes]:
+    def last(self, asked: ExportScope, written: Sequence[Sequence[str]]) -> Mapping[str, bytes]:
         """The card."""
         return {"README.md": _card(asked.beside, asked.pieces).encode()}
 

@@ -69,7 +69,10 @@ class Stac(Form):
     """
 
     name: ClassVar[str] = "stac"
-    last_files: ClassVar[int] = 1
+
+    def last_count(self, asked: ExportScope) -> int:
+        """One."""
+        return 1
 
     def prepared(self, asked: ExportScope, store: Store, to: Store) -> ExportScope:
         """The pieces, each with its way to the dataset's folder and the shards that have its places as samples.
@@ -107,7 +110,7 @@ class Stac(Form):
         value["links"] = [_link("root", above), _link("parent", above), *links]
         yield f"{piece.name}/catalog.json", _json(value)
 
-    def last(self, asked: ExportScope) -> Mapping[str, bytes]:
+    def last(self, asked: ExportScope, written: Sequence[Sequence[str]]) -> Mapping[str, bytes]:
         """The collection."""
         return {paths.STAC_COLLECTION: _json(_collection(asked.dataset, asked.pieces))}
 
