@@ -94,6 +94,10 @@ class Code(StrEnum):
     """Of a location that is packed: `[exclude]` of the recipe names it, with a reason in words."""
     ANNOTATION_FAILED = "annotation_failed"
     """Of a sample that is packed: a function of `[annotations]` raised, or gave what it should not; its shard is none."""
+    OUTSIDE_STORE = "outside_store"
+    """Of a sample that is packed: in no cell of the Zarr store that an annotation is read from; NaN stands for it."""
+    NO_VALUE = "no_value"
+    """Of a sample that is packed: the Zarr store of an annotation has no value in its cell; NaN stands for it."""
     CODE_UNASKED = "code_unasked"
     """Of a recipe that is packed: it names Python code, and nobody said that it may be executed."""
 
@@ -154,6 +158,8 @@ CODE_HELP: dict[Code, str] = {
     Code.LITTLE_COVERED: "a square of which the area of its row covers less than the recipe wants",
     Code.TAKEN_OUT: "a location that the recipe excludes by its id, for a reason of its own",
     Code.ANNOTATION_FAILED: "an annotation could not be made of a sample; its shard is not written",
+    Code.OUTSIDE_STORE: "in no cell of the Zarr store that an annotation is read from: NaN",
+    Code.NO_VALUE: "the Zarr store that an annotation is read from has no value in the cell of the sample: NaN",
     Code.CODE_UNASKED: "the recipe names Python code or a model, and nobody said that it may be executed",
     Code.UNMASKED_MAP: "a class map whose missing pixels cannot be told from a class: declare its nodata, 255",
     Code.UNKNOWN_LOCATION: "a row of imported labels of no location that was asked for",

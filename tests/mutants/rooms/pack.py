@@ -886,4 +886,18 @@ ROWS = (
         'file = __import__("tempfile").TemporaryFile()',
         (f"{STORAGE}what_is_written_of_patches_takes_no_temporary_files",),
     ),
+    Mutant(
+        "what annotations were read from is in the release's digest",
+        "curation/pack/labels/imported.py",
+        "        own = digest([own, dict(read)])\n",
+        "        pass\n",
+        ("tests/pack/test_era5_monthly.py::test_each_sample_has_the_months_of_its_place",),
+    ),
+    Mutant(
+        "a shard whose samples were read otherwise is written anew",
+        "curation/pack/shard.py",
+        "            *([self.gathered] if self.gathered else []),\n",
+        "",
+        ("tests/pack/test_era5_monthly.py::test_each_sample_has_the_months_of_its_place",),
+    ),
 )
