@@ -26,6 +26,8 @@ class Code(StrEnum):
     """Clear by its mask, which calls more of the patch snow than the recipe allows."""
     NODATA = "nodata"
     """No covering scene reaches the recipe's valid fraction on the patch."""
+    FEW_OF_CLASS = "few_of_class"
+    """A class map has less of a class on the patch than the recipe wants."""
     HOLE = "hole"
     """Scenes of a mosaic leave open too much of the patch that is not known to be sea, or there is none."""
     TIME_GAP = "time_gap"
@@ -124,6 +126,7 @@ CODE_HELP: dict[Code, str] = {
     Code.DOUBTFUL: "the mask is unsure of too much of the patch (unclassified)",
     Code.SNOWY: "the mask calls more of the patch snow than the recipe allows",
     Code.NODATA: "no covering scene has enough valid pixels on the patch",
+    Code.FEW_OF_CLASS: "a class map has less of a class on the patch than the recipe wants (min_share)",
     Code.HOLE: "no scene of the mosaic where there is no open sea: a tile that the catalog lacks, a lake, a coast",
     Code.TIME_GAP: "the nearest scene is too far in time from the one it goes with",
     Code.EXHAUSTED: "max_candidates masks were read, none passed, and scenes are left that were not looked at",
@@ -177,6 +180,7 @@ VALUE_HELP: dict[Code, str] = {
     Code.DOUBTFUL: "doubtful fraction {:.3g}",
     Code.SNOWY: "snow fraction {:.3g}",
     Code.NODATA: "valid fraction {:.3g}",
+    Code.FEW_OF_CLASS: "share of the class {:.3g}",
     Code.HOLE: "valid fraction {:.3g}",
     Code.TIME_GAP: "{:.3g} days",
     Code.EXHAUSTED: "scenes left: {:.0f}",

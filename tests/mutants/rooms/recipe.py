@@ -508,4 +508,11 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
         "in endings)",
         ("tests/store/test_local.py::test_beside_geotiffs_what_is_no_file_says_nothing_of_them",),
     ),
+    Mutant(
+        "a share is asked of a class that the map has",
+        "curation/recipe/dataset.py",
+        "if odd := [name for name in wanted if name not in known]:",
+        "if odd := []:",
+        ("tests/build/test_min_share.py::test_what_no_map_can_have_is_told",),
+    ),
 )
