@@ -99,7 +99,7 @@ class Code(StrEnum):
     OUTSIDE_STORE = "outside_store"
     """Of a sample that is packed: in no cell of the Zarr store that an annotation is read from; NaN stands for it."""
     NO_VALUE = "no_value"
-    """Of a sample that is packed: the Zarr store of an annotation has no value in its cell; NaN stands for it."""
+    """Of a sample that is packed: a Zarr store has no value in its cell, NaN; a table no row within it, none."""
     CODE_UNASKED = "code_unasked"
     """Of a recipe that is packed: it names Python code, and nobody said that it may be executed."""
 
@@ -162,7 +162,7 @@ CODE_HELP: dict[Code, str] = {
     Code.TAKEN_OUT: "a location that the recipe excludes by its id, for a reason of its own",
     Code.ANNOTATION_FAILED: "an annotation could not be made of a sample; its shard is not written",
     Code.OUTSIDE_STORE: "in no cell of the Zarr store that an annotation is read from: NaN",
-    Code.NO_VALUE: "the Zarr store that an annotation is read from has no value in the cell of the sample: NaN",
+    Code.NO_VALUE: "what an annotation is read from has no value in the sample's cell (NaN), or no row within it (none)",
     Code.CODE_UNASKED: "the recipe names Python code or a model, and nobody said that it may be executed",
     Code.UNMASKED_MAP: "a class map whose missing pixels cannot be told from a class: declare its nodata, 255",
     Code.UNKNOWN_LOCATION: "a row of imported labels of no location that was asked for",

@@ -24,7 +24,7 @@ from curation.errors.words import did_you_mean
 from curation.format.annotations import encoded
 from curation.format.index import ArrayEntry
 from curation.model import Location
-from curation.pack.annotations import caption, era5_monthly, refined_labels, region
+from curation.pack.annotations import caption, classes_within, era5_monthly, refined_labels, region
 from curation.pack.subject import Counted, Gathered, Subject
 from curation.recipe.annotations import Annotation
 from curation.recipe.catalogs import Catalogs
@@ -34,6 +34,7 @@ Function = Callable[[Subject], Any]
 
 BUILT_IN: Mapping[str, Function] = {
     "caption": caption.caption,
+    "classes_within": classes_within.classes_within,
     "era5_monthly": era5_monthly.era5_monthly,
     "refined_labels": refined_labels.refined_labels,
     "refined_names": refined_labels.refined_names,
@@ -42,12 +43,17 @@ BUILT_IN: Mapping[str, Function] = {
 """What a recipe may name without a file."""
 
 GATHERED: Mapping[str, Callable[[Dataset, str, Catalogs, Sequence[Location]], Gathered]] = {
+    "classes_within": classes_within.gather,
     "era5_monthly": era5_monthly.gather,
 }
 """Of built-ins that are read for all samples at once: what reads them, given the recipe, the annotation's name, who is
 asked, and the samples' locations."""
 
+READS: Mapping[str, str] = {"classes_within": "points", "era5_monthly": "zarr"}
+"""Built-in that is read for all samples at once → the table of its annotation that says of what."""
+
 CHECKS: Mapping[str, Callable[[Dataset, str], None]] = {
+    "classes_within": classes_within.check,
     "era5_monthly": era5_monthly.check,
     "refined_labels": refined_labels.check,
     "refined_names": refined_labels.check,
@@ -112,10 +118,9 @@ def check(dataset: Dataset, *, run_code: bool) -> None:
         where = f"{dataset.path}: [annotations.{name}] function = {its.label!r}"
         if any(name in arrays for level in dataset.levels for arrays in level.arrays.values()):
             raise ConfigError(f"{where}: {name!r} is the name of an array: call the annotation otherwise")
-        if its.spec.zarr is not None and its.label not in GATHERED:
-            raise ConfigError(
-                f"{where}: reads no Zarr store, which {', '.join(GATHERED)} does: leave [annotations.{name}.zarr] out"
-            )
+        for function, key in READS.items():
+            if getattr(its.spec, key) is not None and its.label != function:
+                raise ConfigError(f"{where}: [annotations.{name}.{key}] is for {function!r} alone; leave it out")
         if not its.file:
             if its.called not in BUILT_IN:
                 raise ConfigError(

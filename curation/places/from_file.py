@@ -118,6 +118,29 @@ def read(path: Path, size_m: float, recipe: Recipe | None = None) -> PlacesFile:
     return PlacesFile(ids, found, reasons, rows, len(table), its)
 
 
+def points(path: Path) -> tuple[pd.DataFrame, Floats, Floats]:
+    """The rows of a file of points, and their longitudes and latitudes, degrees: of its geometry, or of columns.
+
+    Raises:
+        ConfigError: it cannot be read, has no points, or one that lies nowhere.
+    """
+    table = tablefile.read(path, None, ID_COLUMNS, _READ).frame
+    if isinstance(table, gpd.GeoDataFrame):
+        its = shapes.single_points(table.geometry)
+        if table.crs is None or set(its.geom_type) - {"Point"}:
+            raise ConfigError(
+                f"{path}: expected points, with a CRS; found {sorted(set(its.geom_type))}, CRS {table.crs}"
+            )
+        degrees = its.to_crs(4326)
+        return table, degrees.x.to_numpy(), degrees.y.to_numpy()
+    if (columns := _point_columns(table)) is None:
+        raise ConfigError(
+            f"{path}: no columns of longitude and latitude, such as lon and lat; found {list(table)[:20]}"
+        )
+    lon, lat = (_numbers(table, name, path) for name in columns)
+    return table, lon, lat
+
+
 def _spread(table: pd.DataFrame, how: str | None, size_m: float, path: Path) -> tuple[Places, Ints]:
     """The grids of all rows, and which row each is of."""
     every = np.arange(len(table))

@@ -48,6 +48,23 @@ class ZarrSpec(StrictTable):
         return self.by_catalog.get(catalog, self.url)
 
 
+class PointsSpec(StrictTable):
+    """`[annotations.<name>.points]`: a table of points with a class each, of which those within a sample are counted."""
+
+    file: str = Field(min_length=1)
+    """CSV, Parquet, or a vector file of points, relative to the recipe; its content is in the release's digest."""
+    column: str = Field(min_length=1)
+    """The one that has the class of each row."""
+    classes: list[str] | None = Field(default=None, min_length=1)
+    """In the order of the counts; those that the file has, sorted, where left out. Rows of others are of none."""
+
+    @model_validator(mode="after")
+    def _once_each(self) -> Self:
+        if twice := [c for c in self.classes or [] if (self.classes or []).count(c) > 1]:
+            raise ValueError(f"classes: {twice[0]!r} stands there twice; name each once")
+        return self
+
+
 class AnnotationSpec(StrictTable):
     """One annotation: who makes it, and what it is."""
 
@@ -65,6 +82,8 @@ class AnnotationSpec(StrictTable):
     """For a person."""
     zarr: ZarrSpec | None = Field(default=None, exclude_if=lambda value: value is None)
     """Of a built-in that reads one, for all samples at once: which store, and what of it."""
+    points: PointsSpec | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Likewise of one that reads a table of points."""
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:

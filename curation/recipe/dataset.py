@@ -26,7 +26,7 @@ from curation.recipe.schema import Recipe
 from curation.recipe.seasons import MOST_DAYS
 from curation.recipe.sources import ArraySpec, Shift, SourceSpec
 from curation.recipe.toml import read_toml
-from curation.recipe.uses import arrays_of, check_followed, inputs, placed, stored
+from curation.recipe.uses import arrays_of, check_followed, check_shares, inputs, placed, stored
 from curation.store import local, paths
 
 _NOT_PIXELS: Any = {
@@ -80,7 +80,7 @@ class Dataset:
                 raise ConfigError(f"{path}: [labels] {key} = {source!r}: expected a {want} source with classes")
         for spec in self.specs.values():
             self._check_relief(spec)
-            self._check_shares(spec)
+            check_shares(spec, recipe.sources[spec.name], f"{path}: [sources.{spec.name}] min_share")
             if self.recipe.sources[spec.name].direction_from is not None and not spec.pick.one_way:
                 raise ConfigError(
                     f"{path}: [sources.{spec.name}] direction_from: {spec.title} keeps to no one orbit direction, so that "
@@ -165,20 +165,6 @@ class Dataset:
             f"{self.path}: [quality] max_shift_px = {limit:g}: no shift is measured, since that wants a source that is the "
             f"nearest to another, both with an array of the same pixels, {LEAST_PX} along a side or more; leave it out"
         )
-
-    def _check_shares(self, spec: SourceSpec) -> None:
-        """Passes where classes that a patch must have so much of are the map's, and without it the place is refused."""
-        use = self.recipe.sources[spec.name]
-        wanted = use.min_share or {}
-        where = f"{self.path}: [sources.{spec.name}] min_share"
-        if wanted and not spec.kind.legend:
-            raise ConfigError(f"{where}: {spec.title} is no class map; leave it out, or say it of one")
-        if wanted and not use.required:
-            raise ConfigError(f"{where}: a place would be taken without the map; leave required = false out")
-        known = list(dict.fromkeys(n for c in spec.kind.legend for n in (c.name, c.label) if n))
-        if odd := [name for name in wanted if name not in known]:
-            hint = did_you_mean(odd[0], known)
-            raise ConfigError(f"{where}: {odd[0]!r}: no class of {spec.title}; {hint}it has {', '.join(known)}")
 
     def _check_relief(self, spec: SourceSpec) -> None:
         """Passes where heights are there that a source is judged by, and nothing is asked of relief that means nothing."""

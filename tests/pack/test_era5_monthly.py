@@ -127,7 +127,7 @@ def test_a_store_that_is_not_as_the_recipe_says_packs_nothing(
             r"expected 'numbers' and \[12, 2\]: months, and the variables 2m_temperature",
         ),
         ('type = "numbers"', 'type = "vectors"', "expected 'numbers'"),
-        ('function = "era5_monthly"', 'function = "caption"', "reads no Zarr store, which era5_monthly does"),
+        ('function = "era5_monthly"', 'function = "caption"', r"annotations.climate.zarr. is for 'era5_monthly' alone"),
         ("[annotations.climate.zarr]", "[annotations.other.zarr]", r"\[annotations.other\] function: missing"),
         ("years = [2021]", "years = [21]", "years: 21: expected years from 1900 to 2100, each once"),
         ("years = [2021]", "years = [2021, 2021]", "years: 2021: expected years"),

@@ -900,4 +900,18 @@ ROWS = (
         "",
         ("tests/pack/test_era5_monthly.py::test_each_sample_has_the_months_of_its_place",),
     ),
+    Mutant(
+        "a sample that no row of a table lies within has no counts, not zeros",
+        "curation/pack/annotations/classes_within.py",
+        "if len(found) else None",
+        "if True else None",
+        ("tests/pack/test_classes_within.py::test_samples_count_the_rows_within_and_those_without_have_none",),
+    ),
+    Mutant(
+        "a row lies within a place, not beside it",
+        "curation/pack/annotations/classes_within.py",
+        "[(down >= 0) & (down < place.size_m)]",
+        "[down >= 0]",
+        ("tests/pack/test_classes_within.py::test_points_within_are_those_that_lie_in_the_footprint_on_its_own_grid",),
+    ),
 )

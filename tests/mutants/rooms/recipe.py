@@ -510,7 +510,7 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
     ),
     Mutant(
         "a share is asked of a class that the map has",
-        "curation/recipe/dataset.py",
+        "curation/recipe/uses.py",
         "if odd := [name for name in wanted if name not in known]:",
         "if odd := []:",
         ("tests/build/test_min_share.py::test_what_no_map_can_have_is_told",),
