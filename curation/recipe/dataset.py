@@ -382,7 +382,7 @@ class Dataset:
             **({"children": r.children.model_dump(mode="json", exclude={"sources"})} if r.children else {}),
             "seed": r.seed,
             "file": hashlib.sha256(content).hexdigest(),
-            **({"balance": files.sha256_of(r.places.balance.path(self.path))} if r.places.balance else {}),
+            **r.places.balance_parts(self.path),
             **({"atlas": tables} if (tables := self._atlas()) else {}),
         }
 

@@ -23,7 +23,7 @@ from curation.errors.printable import printable
 from curation.errors.words import did_you_mean
 from curation.model import Location
 from curation.pack.subject import Gathered, Subject
-from curation.places import from_file, grid
+from curation.places import grid, points
 from curation.recipe import files
 from curation.recipe.annotations import PointsSpec
 from curation.recipe.catalogs import Catalogs
@@ -99,7 +99,7 @@ def _path(dataset: Dataset, name: str) -> Path:
 def _rows(dataset: Dataset, name: str) -> tuple[pd.Series, Floats, Floats]:
     """The class of each row that has one, as text, and where it lies, degrees."""
     path, spec = _path(dataset, name), dataset.annotations[name].spec.points
-    table, lon, lat = from_file.points(path)
+    table, lon, lat = points.read(path)
     assert spec is not None
     if spec.column not in table:
         known = [str(c) for c in table]

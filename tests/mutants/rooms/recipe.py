@@ -515,4 +515,11 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
         "if odd := []:",
         ("tests/build/test_min_share.py::test_what_no_map_can_have_is_told",),
     ),
+    Mutant(
+        "a draw that is balanced by regions follows from their outlines",
+        "curation/recipe/places.py",
+        "if its is not None and its.by_region:",
+        "if False:",
+        ("tests/places/test_strata.py::test_regions_alone_are_balanced_and_their_outlines_are_in_the_digest",),
+    ),
 )
