@@ -224,6 +224,7 @@ def pack(
         UnaskedCodeError: they name some, and that is not said.
         ConfigError: a cube was built by another recipe or catalog, or nothing that is built can be packed.
         StorageError: nothing more can be kept; shards that are made are not made again.
+        ReadError: what annotations are read from cannot be read, or is not what the recipe says.
         CurationError: nothing is complete since the build is unfinished; the split's rule is at fault; or a shard could not
             be written, since a cube is damaged or for another cause.
     """
@@ -233,10 +234,11 @@ def pack(
         made = packing.planned(run, asked, built)
         keep()
         imported = imported_labels.load(run.store, run.dataset)
-    jobs = list(packing.jobs(run, built, made, imported))
+    read = packing.gathered(run, made)
+    jobs = list(packing.jobs(run, built, made, imported, read))
     parts, reused = packing.written(run, jobs)
     with Doing("pack: making the index", often_short=True):
-        index, files = index_of(run.dataset, run, jobs, parts, made, built.outcomes, imported)
+        index, files = index_of(run.dataset, run, jobs, parts, made, built.outcomes, imported, read)
     labels = packing.matched(run, built, jobs, imported)
     packing.publish(run, jobs, parts, made, index, files, labels)
     dropped = Counter(d.reason for d in made.dropped)

@@ -253,15 +253,15 @@ class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
         """
         store = self.store
         made, file = self._asking(store, labels)
-        every, asked = made._catalogs(), made._asked(region)
+        asked = made._asked(region)
         annotate.check(made.dataset, run_code=run_code)
-        check_built(Run(made.dataset, every, store), asked)
+        check_built(Run(made.dataset, made._catalogs(), store), asked)
         made._check_writable(store)
         external = labelled.ExternalLabels(made.dataset, store)
         if file is not None:
             external = labelled.external(made.dataset, store, file, asked)
             external.log_coverage(made.dataset.cube_seasons(), or_else=labelled.OTHER_FILE)
-        with cluster.connect(made.scheduler, made.workers, store) as client:
+        with made._read_from() as every, cluster.connect(made.scheduler, made.workers, store) as client:
             packed = pipeline.pack(
                 Run(made.dataset, every, store, client), asked, run_code=run_code, keep=external.keep
             )
@@ -336,6 +336,12 @@ class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
     def _catalogs(self, served_at: str | None = "http://127.0.0.1") -> Catalogs:
         """Those asked for; the embedded Earth, where it is not served yet, has no true address."""
         return recipes.resolve_all(self.dataset, self.catalog, self.catalogs, served_at)
+
+    def _read_from(self) -> contextlib.AbstractContextManager[Catalogs]:
+        """Those asked for; the embedded Earth is served meanwhile where it has what annotations are read from."""
+        stores = [its.spec.zarr for its in self.dataset.annotations.values() if its.spec.zarr]
+        served = any(EMBEDDED in its.by_catalog for its in stores)
+        return self._served() if served else contextlib.nullcontext(self._catalogs())
 
     @contextlib.contextmanager
     def _served(self) -> Iterator[Catalogs]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
 from pydantic import Field
 
 from curation.build.context import Pixels, Source
 from curation.cubes import labels
+from curation.errors.codes import Code
 from curation.model import Location
+from curation.outcomes import Reject
 from curation.recipe.facts import Fact
 from curation.recipe.pictures import ClassSpec, Codes, Picture
 from curation.recipe.sources import ArraySpec, Kind, SourceSpec
@@ -44,7 +47,16 @@ class Coded(Kind):
         ]
 
     def measured_of(self, source: Source, place: Location, pixels: Pixels) -> dict[str, Any]:
-        """The share of each class, and of the pixels that have one."""
+        """The share of each class, and of the pixels that have one.
+
+        Raises:
+            Reject: `few_of_class`, a class has less of the patch than the recipe wants; pixels without a class are of none.
+        """
         name, array = next(iter(source.arrays.items()))
         shares, valid = labels.class_fractions(pixels[name], self.classes, array.nodata)
+        for wanted, least in source.min_share.items():
+            codes = [c.code for c in self.classes if wanted in (c.name, c.label)]
+            share = float(np.isin(pixels[name], codes).mean())  # of whole pixels: `shares` are rounded
+            if share < least:
+                raise Reject(Code.FEW_OF_CLASS, share)
         return {f"{source.name}_fraction": shares, f"{source.name}_valid_fraction": valid}

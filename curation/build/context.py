@@ -139,6 +139,8 @@ class Source:
     """Whether the recipe wants pixels from where relief has displaced them, and no refusal."""
     model: Callable[[NDArray[np.float32]], Any] | None = None
     """What says its mask, of one whose mask is made: from (px, px, band) to (px, px, class)."""
+    min_share: Mapping[str, float] = field(default_factory=dict)
+    """Class or label → least share of a patch that has to be of it, of a class map."""
     memo: dict[Any, Any] = field(default_factory=dict)
     """What its kind keeps from one step of a patch to the next."""
 

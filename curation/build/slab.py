@@ -168,6 +168,7 @@ def _source(job: SlabJob, spec: SourceSpec, found: dict[str, Candidates]) -> Sou
         dataset.shift_of(spec.name),
         use.relief == "correct",
         model,
+        use.min_share or {},
     )
 
 

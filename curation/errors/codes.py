@@ -26,6 +26,8 @@ class Code(StrEnum):
     """Clear by its mask, which calls more of the patch snow than the recipe allows."""
     NODATA = "nodata"
     """No covering scene reaches the recipe's valid fraction on the patch."""
+    FEW_OF_CLASS = "few_of_class"
+    """A class map has less of a class on the patch than the recipe wants."""
     HOLE = "hole"
     """Scenes of a mosaic leave open too much of the patch that is not known to be sea, or there is none."""
     TIME_GAP = "time_gap"
@@ -98,6 +100,10 @@ class Code(StrEnum):
     """Of a location that is packed: it would be of val or test, and lacks the labels that `[split] unlabelled` names."""
     ANNOTATION_FAILED = "annotation_failed"
     """Of a sample that is packed: a function of `[annotations]` raised, or gave what it should not; its shard is none."""
+    OUTSIDE_STORE = "outside_store"
+    """Of a sample that is packed: in no cell of the Zarr store that an annotation is read from; NaN stands for it."""
+    NO_VALUE = "no_value"
+    """Of a sample that is packed: a Zarr store has no value in its cell, NaN; a table no row within it, none."""
     CODE_UNASKED = "code_unasked"
     """Of a recipe that is packed: it names Python code, and nobody said that it may be executed."""
 
@@ -124,6 +130,7 @@ CODE_HELP: dict[Code, str] = {
     Code.DOUBTFUL: "the mask is unsure of too much of the patch (unclassified)",
     Code.SNOWY: "the mask calls more of the patch snow than the recipe allows",
     Code.NODATA: "no covering scene has enough valid pixels on the patch",
+    Code.FEW_OF_CLASS: "a class map has less of a class on the patch than the recipe wants (min_share)",
     Code.HOLE: "no scene of the mosaic where there is no open sea: a tile that the catalog lacks, a lake, a coast",
     Code.TIME_GAP: "the nearest scene is too far in time from the one it goes with",
     Code.EXHAUSTED: "max_candidates masks were read, none passed, and scenes are left that were not looked at",
@@ -160,6 +167,8 @@ CODE_HELP: dict[Code, str] = {
     Code.OUTSIDE_SHARE: "a share of classes of the location, of [pack.shares], is less or more than the recipe wants",
     Code.NO_LABELS: "a location of val or test without the labels that [split] unlabelled names",
     Code.ANNOTATION_FAILED: "an annotation could not be made of a sample; its shard is not written",
+    Code.OUTSIDE_STORE: "in no cell of the Zarr store that an annotation is read from: NaN",
+    Code.NO_VALUE: "what an annotation is read from has no value in the sample's cell (NaN), or no row within it (none)",
     Code.CODE_UNASKED: "the recipe names Python code or a model, and nobody said that it may be executed",
     Code.UNMASKED_MAP: "a class map whose missing pixels cannot be told from a class: declare its nodata, 255",
     Code.UNKNOWN_LOCATION: "a row of imported labels of no location that was asked for",
@@ -177,6 +186,7 @@ VALUE_HELP: dict[Code, str] = {
     Code.DOUBTFUL: "doubtful fraction {:.3g}",
     Code.SNOWY: "snow fraction {:.3g}",
     Code.NODATA: "valid fraction {:.3g}",
+    Code.FEW_OF_CLASS: "share of the class {:.3g}",
     Code.HOLE: "valid fraction {:.3g}",
     Code.TIME_GAP: "{:.3g} days",
     Code.EXHAUSTED: "scenes left: {:.0f}",

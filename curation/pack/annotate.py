@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import dataclasses
 import functools
 import math
 import sys
@@ -22,22 +23,38 @@ from curation.errors.codes import Code
 from curation.errors.words import did_you_mean
 from curation.format.annotations import encoded
 from curation.format.index import ArrayEntry
-from curation.pack.annotations import caption, refined_labels, region
-from curation.pack.subject import Counted, Subject
+from curation.model import Location
+from curation.pack.annotations import caption, classes_within, era5_monthly, refined_labels, region
+from curation.pack.subject import Counted, Gathered, Subject
 from curation.recipe.annotations import Annotation
+from curation.recipe.catalogs import Catalogs
 from curation.recipe.dataset import Dataset
 
 Function = Callable[[Subject], Any]
 
 BUILT_IN: Mapping[str, Function] = {
     "caption": caption.caption,
+    "classes_within": classes_within.classes_within,
+    "era5_monthly": era5_monthly.era5_monthly,
     "refined_labels": refined_labels.refined_labels,
     "refined_names": refined_labels.refined_names,
     "region": region.region,
 }
 """What a recipe may name without a file."""
 
+GATHERED: Mapping[str, Callable[[Dataset, str, Catalogs, Sequence[Location]], Gathered]] = {
+    "classes_within": classes_within.gather,
+    "era5_monthly": era5_monthly.gather,
+}
+"""Of built-ins that are read for all samples at once: what reads them, given the recipe, the annotation's name, who is
+asked, and the samples' locations."""
+
+READS: Mapping[str, str] = {"classes_within": "points", "era5_monthly": "zarr"}
+"""Built-in that is read for all samples at once → the table of its annotation that says of what."""
+
 CHECKS: Mapping[str, Callable[[Dataset, str], None]] = {
+    "classes_within": classes_within.check,
+    "era5_monthly": era5_monthly.check,
     "refined_labels": refined_labels.check,
     "refined_names": refined_labels.check,
 }
@@ -101,6 +118,9 @@ def check(dataset: Dataset, *, run_code: bool) -> None:
         where = f"{dataset.path}: [annotations.{name}] function = {its.label!r}"
         if any(name in arrays for level in dataset.levels for arrays in level.arrays.values()):
             raise ConfigError(f"{where}: {name!r} is the name of an array: call the annotation otherwise")
+        for function, key in READS.items():
+            if getattr(its.spec, key) is not None and its.label != function:
+                raise ConfigError(f"{where}: [annotations.{name}.{key}] is for {function!r} alone; leave it out")
         if not its.file:
             if its.called not in BUILT_IN:
                 raise ConfigError(
@@ -127,12 +147,28 @@ def check(dataset: Dataset, *, run_code: bool) -> None:
             )
 
 
+def gather(dataset: Dataset, catalogs: Catalogs, places: Sequence[Location]) -> dict[str, Gathered]:
+    """What is read for all samples at once, by annotation; the recipe has passed `check`.
+
+    Args:
+        dataset: the recipe.
+        catalogs: who is asked.
+        places: of the samples.
+
+    Raises:
+        ReadError: what it is read from cannot be read, or is not what the recipe says.
+    """
+    named = {n: its.called for n, its in dataset.annotations.items() if not its.file and its.called in GATHERED}
+    return {name: GATHERED[called](dataset, name, catalogs, places) for name, called in named.items()}
+
+
 def annotate(
     dataset: Dataset,
     meta: Mapping[str, Any],
     arrays: Mapping[str, NDArray[Any]],
     entries: Mapping[str, ArrayEntry],
     label_names: Sequence[str],
+    gathered: Mapping[str, Any] | None = None,
 ) -> Annotated:
     """What the recipe's annotations are of one sample. Whatever a function raises is a failure, and no hole.
 
@@ -142,13 +178,15 @@ def annotate(
         arrays: suffix without encoding → pixels as stored.
         entries: what the index says of arrays.
         label_names: of the labels.
+        gathered: annotation → what was read for it of this sample, of those that are read for all at once.
     """
     made = Annotated()
     for name, its in dataset.annotations.items():
         entry = its.spec.entry
         try:
             # Each has a copy of its own: what one changes in it is neither written nor seen by the next.
-            value = _function(its)(_subject(dataset, meta, arrays, entries, label_names))
+            subject = _subject(dataset, meta, arrays, entries, label_names)
+            value = _function(its)(dataclasses.replace(subject, gathered=copy.deepcopy((gathered or {}).get(name))))
             if isinstance(value, Counted):
                 made.counts[name] = {k: np.asarray(n).tolist() for k, n in value.counts.items()}
                 value = value.value

@@ -20,7 +20,7 @@ from curation.errors.words import counted, did_you_mean
 from curation.format.index import INDEX, Index
 from curation.format.tar import MemberRow
 from curation.outcomes import PENDING
-from curation.pack import release, sharing, targets
+from curation.pack import annotate, release, sharing, targets
 from curation.pack import split as splits
 from curation.pack.annotate import AnnotationError, Failure
 from curation.pack.facts import Cubes, read_facts, sample_shares, split_facts
@@ -28,6 +28,7 @@ from curation.pack.labels import coverage
 from curation.pack.labels.imported import Imported
 from curation.pack.plan import Plan, PlannedSample, SeasonCounts, plan, season_counts
 from curation.pack.shard import ShardJob, ShardPart, folder_of, keep, write_shard
+from curation.pack.subject import Gathered
 from curation.places import rows
 from curation.places.locations import Locations
 from curation.places.reach import reach_km
@@ -253,8 +254,26 @@ def opened(run: Run, asked: Sequence[Region]) -> Cubes:
     return Cubes(cubes, ledgers, outcomes)
 
 
-def jobs(run: Run, built: Cubes, made: Plan, imported: Imported | None) -> Iterator[ShardJob]:
-    """The shards that there will be, with the facts of what goes into them, imported labels among them."""
+def gathered(run: Run, made: Plan) -> dict[str, Gathered]:
+    """What annotations read for all samples at once, by annotation; what is missing is told.
+
+    Raises:
+        ReadError: it cannot be read, or is not what the recipe says.
+    """
+    places = [m.location for shards in made.shards.values() for members in shards for m in members]
+    with Doing("pack: reading what annotations are read from", often_short=True):
+        found = annotate.gather(run.dataset, run.catalogs, sorted(places, key=lambda p: p.id))
+    for name, its in found.items():
+        if missing := its.facts.get("missing"):
+            why = ", ".join(f"{code} {n}" for code, n in missing.items())
+            log.warning("pack: %s: of %s some values are missing, NaN: %s", name, counted(len(places), "sample"), why)
+    return found
+
+
+def jobs(
+    run: Run, built: Cubes, made: Plan, imported: Imported | None, read: Mapping[str, Gathered]
+) -> Iterator[ShardJob]:
+    """The shards that there will be, with the facts of what goes into them, imported labels and what was read among them."""
     wanted: dict[tuple[str, str], set[int]] = {}
     for shards in made.shards.values():
         for place in (p for members in shards for m in members for p in m.places):
@@ -276,7 +295,8 @@ def jobs(run: Run, built: Cubes, made: Plan, imported: Imported | None) -> Itera
     for split, shards in made.shards.items():
         for number, members in enumerate(shards):
             of = tuple(tuple(known(p) for p in m.places) for m in members)
-            yield ShardJob(run.dataset, run.store, split, number, tuple(members), of, pixels)
+            values = tuple({n: its.values[m.location.id] for n, its in read.items()} for m in members) if read else ()
+            yield ShardJob(run.dataset, run.store, split, number, tuple(members), of, pixels, values)
 
 
 def written(run: Run, jobs: Sequence[ShardJob]) -> tuple[list[ShardPart], int]:

@@ -44,6 +44,8 @@ class ShardJob:
     """Per sample, for itself and each of its children, season → facts."""
     pixels_digest: str = ""
     """Of all that the cubes follow from, seasons and sources among it."""
+    gathered: tuple[Mapping[str, Any], ...] = ()
+    """Per sample, annotation → what was read for it; empty where nothing is read for all samples at once."""
     staged: bool = False
     """Whether it is written aside, to be put into its place when all shards are made."""
 
@@ -71,6 +73,7 @@ class ShardJob:
                 ]
                 for m in self.members
             ],
+            *([self.gathered] if self.gathered else []),
         ]
         text = json.dumps([value, self.facts], sort_keys=True, default=plain)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -139,12 +142,13 @@ def write_shard(job: ShardJob) -> ShardPart:
     encoding = payload.encoding_of(codec)
 
     def samples() -> Iterable[Sample]:
-        for member, facts in zip(job.members, job.facts, strict=True):
+        gathered = job.gathered or ({},) * len(job.members)
+        for member, facts, read in zip(job.members, job.facts, gathered, strict=True):
             arrays = dict(_arrays(job, member, facts, entries))
             meta = meta_of_sample(job.dataset, member, facts)
             derive.add_facts(meta, arrays, encoding, job.dataset)
             floored.append(_add_floored(meta, arrays, entries, floor))
-            made = annotate(job.dataset, meta, arrays, entries, label_names(job.dataset))
+            made = annotate(job.dataset, meta, arrays, entries, label_names(job.dataset), read)
             failures.extend(made.failures)
             if failures:
                 continue  # the others are asked, so that all failures are told at once

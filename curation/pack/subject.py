@@ -22,6 +22,18 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class Gathered:
+    """What was read for an annotation, for all samples at once, before any shard is written."""
+
+    values: Mapping[str, Any]
+    """Sample's key → what the annotation is asked with (`Subject.gathered`), as JSON has it."""
+    identity: str
+    """Digest of what was read, and of what it was read from: part of the release's."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the index says of it: names and numbers, no address that differs from run to run."""
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
     """One sample. Whatever is asked of it changes nothing of what is written."""
 
@@ -49,6 +61,8 @@ class Subject:
     """Array of a class map → code → the label that it counts as."""
     rules: LabelsSpec = field(default_factory=LabelsSpec)
     """`[labels]` of the recipe."""
+    gathered: Any = None
+    """What was read for this annotation of this sample, of one that is read for all samples at once."""
 
     def fractions(self, season: str | None = None) -> dict[str, float]:
         """Share of the labelled pixels of each label, in a season, or by the annual map; empty where unknown."""

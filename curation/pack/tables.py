@@ -36,6 +36,7 @@ from curation.pack.labels.imported import Imported
 from curation.pack.meta import label_names, meta_of_sample
 from curation.pack.plan import Plan
 from curation.pack.shard import ShardJob, ShardPart, array_entries, floor_of
+from curation.pack.subject import Gathered
 from curation.pack.writers import versions
 from curation.places import grid
 from curation.recipe import catalogs
@@ -83,8 +84,10 @@ def index_of(
     made: Plan,
     outcomes: Mapping[str, Mapping[str, Mapping[str, PatchOutcome]]],
     imported: Imported | None,
+    read: Mapping[str, Gathered],
 ) -> tuple[Index, dict[str, bytes]]:
     """The index, and the tables it names: key → bytes."""
+    identities = {name: its.identity for name, its in read.items()}
     entries = array_entries(dataset)
     seasons = [s for s in dataset.recipe.seasons if any(s in e.seasons for e in entries.values())]
     children = max((len(m.children) for j in jobs for m in j.members), default=0)
@@ -118,7 +121,7 @@ def index_of(
         dataset=dataset.name,
         title=dataset.recipe.title,
         pixels_digest=catalogs.pixels_digest(dataset, run.catalogs),
-        release_digest=imported_labels.release_digest(dataset, imported, made.target),
+        release_digest=imported_labels.release_digest(dataset, imported, made.target, identities),
         content_sha256=content.hexdigest(),
         seasons=tuple(seasons),
         children=children,
@@ -137,6 +140,7 @@ def index_of(
         }
         | ({"taken_out": said} if (said := dict(Counter(d.note for d in made.dropped if d.note))) else {})
         | ({"annotations": counted} if (counted := add_up(p.counts for p in parts)) else {})
+        | ({"read": {n: {**its.facts, "identity": its.identity} for n, its in read.items()}} if read else {})
         | ({"target": targets.counts(made.target, _by_split(dataset, jobs))} if made.target else {}),
         written_by=versions(),
         annotations=notes,

@@ -19,7 +19,7 @@ from curation.places import children, era5_cells, from_file, grids, made_columns
 from curation.places.grids import Floats, Ints, Places
 from curation.places.locations import Locations
 from curation.places.regions import Region
-from curation.places.strata import Strata
+from curation.places.strata import Balance
 from curation.recipe.dataset import Dataset
 from curation.recipe.places import CELL_SAMPLER
 
@@ -49,11 +49,11 @@ def draw(dataset: Dataset, asked: Sequence[Region] | None = None) -> Locations:
     Raises:
         ConfigError: the sampler is `grid` and no region is asked for; or as the samplers say.
     """
-    by = made_columns.strata_of(dataset)
+    by = made_columns.balance_of(dataset)
     return made_columns.added(dataset, _drawn(dataset, asked, by), by)
 
 
-def _drawn(dataset: Dataset, asked: Sequence[Region] | None, by: Strata | None) -> Locations:
+def _drawn(dataset: Dataset, asked: Sequence[Region] | None, by: Balance | None) -> Locations:
     recipe = dataset.recipe
     if recipe.places.sampler == "grid":
         return _cover(dataset, asked)
@@ -133,7 +133,7 @@ def _children(dataset: Dataset, roots: Locations, cells: Ints) -> Locations:
     return _columns(ids, made.places, spec.size_m, region=names, rank=made.rank, parent=parents)
 
 
-def _everywhere(dataset: Dataset, by: Strata | None) -> tuple[list[str], Places, dict[str, pa.Array]]:
+def _everywhere(dataset: Dataset, by: Balance | None) -> tuple[list[str], Places, dict[str, pa.Array]]:
     """Ids, places and columns of a draw that does not depend on regions."""
     recipe, size_m = dataset.recipe, dataset.recipe.grid.size
     if recipe.places.sampler == "file":

@@ -39,7 +39,7 @@ POINT_COLUMNS = (
 CRS_COLUMNS = ("epsg", "crs", "tile_crs", "utm_crs")
 """Where the CRS of a footprint is looked for, in order: an EPSG code, or `EPSG:32632`."""
 
-_READ = {*ID_COLUMNS, *CRS_COLUMNS, *(c for pair in POINT_COLUMNS for c in pair), "x0_m", "y0_m", "size_m"}
+READ = {*ID_COLUMNS, *CRS_COLUMNS, *(c for pair in POINT_COLUMNS for c in pair), "x0_m", "y0_m", "size_m"}
 """Columns that places and ids are read from."""
 
 TOLERANCE_M = 0.05
@@ -95,7 +95,7 @@ def read(path: Path, size_m: float, recipe: Recipe | None = None) -> PlacesFile:
         ConfigError: the file has no places in any of these forms, an id breaks the rule or stands for two grids, a
             footprint is no square or its side is not the recipe's.
     """
-    read_file = tablefile.read(path, recipe.places.layer if recipe else None, ID_COLUMNS, _READ)
+    read_file = tablefile.read(path, recipe.places.layer if recipe else None, ID_COLUMNS, READ)
     table = read_file.frame
     if isinstance(table, gpd.GeoDataFrame):
         table[table.geometry.name] = shapes.single_points(table.geometry)
@@ -195,10 +195,10 @@ def _check_free(table: pd.DataFrame, name: str, why: str, path: Path) -> None:
 def _used(table: pd.DataFrame) -> set[str]:
     """Columns that grids and ids are read from."""
     used = {next((c for c in columns if c in table), "") for columns in (ID_COLUMNS, CRS_COLUMNS)}
-    return {*used, *(_point_columns(table) or ()), "x0_m", "y0_m", "size_m"}
+    return {*used, *(point_columns(table) or ()), "x0_m", "y0_m", "size_m"}
 
 
-def _point_columns(table: pd.DataFrame) -> tuple[str, str] | None:
+def point_columns(table: pd.DataFrame) -> tuple[str, str] | None:
     """The columns of longitudes and latitudes, as the file writes them."""
     there = {str(name).lower(): str(name) for name in reversed(list(table.columns))}
     return next(((there[lon], there[lat]) for lon, lat in POINT_COLUMNS if {lon, lat} <= set(there)), None)
@@ -211,8 +211,8 @@ def _grids(table: pd.DataFrame, size_m: float, path: Path) -> Places:
         return _from_columns(table, crs_column, size_m, path)
     if isinstance(table, gpd.GeoDataFrame):
         return _from_geometry(table, crs_column, size_m, path)
-    if points := _point_columns(table):
-        lon, lat = (_numbers(table, name, path) for name in points)
+    if points := point_columns(table):
+        lon, lat = (numbers(table, name, path) for name in points)
         return _from_points(lon, lat, size_m, path)
     raise ConfigError(
         f"{path}: columns {[str(c) for c in table]}: expected x0_m, y0_m and epsg, or a geometry, or one of "
@@ -238,8 +238,8 @@ def _likely(table: pd.DataFrame) -> str:
 
 def _from_columns(table: pd.DataFrame, crs_column: str, size_m: float, path: Path) -> Places:
     if "size_m" in table:
-        _check_sides(_numbers(table, "size_m", path), size_m, path)
-    x0, y0 = _numbers(table, "x0_m", path), _numbers(table, "y0_m", path)
+        _check_sides(numbers(table, "size_m", path), size_m, path)
+    x0, y0 = numbers(table, "x0_m", path), numbers(table, "y0_m", path)
     return grids.of_grids(_codes(table, crs_column, path), x0, y0, size_m)
 
 
@@ -357,7 +357,8 @@ def _check_sides(sides: Floats, size_m: float, path: Path) -> None:
         )
 
 
-def _numbers(table: pd.DataFrame, column: str, path: Path) -> Floats:
+def numbers(table: pd.DataFrame, column: str, path: Path) -> Floats:
+    """A column of numbers. Raises ConfigError where one is none."""
     numbers = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     bad = ~np.isfinite(numbers)
     if bad.any():

@@ -21,7 +21,7 @@ from curation.places.grids import Floats, Ints, Places
 from curation.places.land import is_land
 from curation.places.nearby import EARTH_RADIUS_KM
 from curation.places.overlap import Placed
-from curation.places.strata import Strata
+from curation.places.strata import Balance, turns
 from curation.recipe import atlas
 from curation.recipe.places import PlacesSpec
 from curation.recipe.schema import ChildrenSpec
@@ -40,7 +40,7 @@ _NORMAL = np.frompyfunc(NormalDist().inv_cdf, 1, 1)
 
 
 def drawn(
-    spec: PlacesSpec | ChildrenSpec, seed: int, size_m: float, batch: int = BATCH, by: Strata | None = None
+    spec: PlacesSpec | ChildrenSpec, seed: int, size_m: float, batch: int = BATCH, by: Balance | None = None
 ) -> Places:
     """Exactly `spec.count` places in order of the draw: on land, within UTM's limits, in their own zone, none overlapping.
 
@@ -48,7 +48,7 @@ def drawn(
     zone than its grid (a few metres beside a border), or where its footprint overlaps that of an earlier place.
 
     With `by` those of no class that is wanted are passed over, and of the others each class has its own stream: they take
-    turns (`Strata.turns`), so that what a place is follows from the seed and its number here, too.
+    turns (`strata.turns`), so that what a place is follows from the seed and its number here, too.
 
     Raises:
         ConfigError: there are fewer cities than asked for, the places are too crowded, or there are too few of a class.
@@ -71,7 +71,7 @@ def drawn(
 
 
 def _accepted(
-    spec: PlacesSpec | ChildrenSpec, seed: int, size_m: float, batch: int, by: Strata | None = None
+    spec: PlacesSpec | ChildrenSpec, seed: int, size_m: float, batch: int, by: Balance | None = None
 ) -> Iterator[Places]:
     """The places of the endless stream, a batch of points at a time; with `by` only those of a class that is wanted."""
     point = _around_cities(spec) if spec.sampler == "gaussian-cities" else _uniform
@@ -86,14 +86,14 @@ def _accepted(
         yield candidates.take(placed.admit(candidates))
 
 
-def _balanced(spec: PlacesSpec | ChildrenSpec, seed: int, size_m: float, batch: int, by: Strata) -> Places:
+def _balanced(spec: PlacesSpec | ChildrenSpec, seed: int, size_m: float, batch: int, by: Balance) -> Places:
     """Of each class the first of the stream, as many as its turns; in the order of turns.
 
     A place that is not wanted yet, since its class has enough, keeps its ground: a longer draw has it.
     """
     assert spec.count is not None
-    turns = by.turns(spec.count)
-    wanted = {code: int((turns == code).sum()) for code in by.weights}
+    order = turns(by.weights, spec.count)
+    wanted = {code: int((order == code).sum()) for code in by.weights}
     found, tried, have = list[Places](), 0, dict.fromkeys(wanted, 0)
     for places in _accepted(spec, seed, size_m, batch, by):
         codes = by.of(places.lon, places.lat)
@@ -104,16 +104,16 @@ def _balanced(spec: PlacesSpec | ChildrenSpec, seed: int, size_m: float, batch: 
         if not short:
             break
         if tried > 100 * spec.count + MOST_TRIED:
-            lacking = ", ".join(f"{have[code]:,} of {n:,} of class {code}" for code, n in short.items())
+            lacking = ", ".join(f"{have[code]:,} of {n:,} of {by.names[code]}" for code, n in short.items())
             raise ConfigError(
                 f"{by.where}: {tried:,} draws gave too few places of some classes: {lacking}. Ask for fewer (count), or "
-                "for other parts of them (strata), or leave them out (without)"
+                "for other parts of them (strata), or leave them out (without, least_km2)"
             )
     every = grids.joined(found)
     codes = by.of(every.lon, every.lat)
     rows = np.empty(spec.count, np.int64)
     for code, n in wanted.items():
-        rows[turns == code] = np.flatnonzero(codes == code)[:n]
+        rows[order == code] = np.flatnonzero(codes == code)[:n]
     return every.take(rows)
 
 

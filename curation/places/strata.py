@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,17 @@ from rasterio.errors import RasterioError
 
 from curation.errors import ConfigError
 from curation.errors.causes import one_line
+from curation.places.land import is_land
+from curation.places.regions import Region
 from curation.recipe.places import BalanceSpec
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+POINTS, GLOBE_KM2 = 2**18, 510_065_600.0
+"""How many points tell how much land there is of a class on a region, and the Earth's surface: each is of 1,946 km²."""
+
+GOLDEN = (1 + 5**0.5) / 2
 
 MOST_PX = 2**30
 """Of a raster, which is held whole: a global one of 30 arc seconds has 0.9 · 2³⁰."""
@@ -51,18 +59,93 @@ class Strata:
         found[~np.isin(found, [*self.weights])] = -1
         return found
 
-    def turns(self, count: int) -> Ints:
-        """The class of each of so many places: at each the one that is furthest behind its part; of equals the least code.
+    @property
+    def names(self) -> Mapping[int, str]:
+        """Class → how a person knows it."""
+        return {code: f"class {code}" for code in self.weights}
 
-        So a shorter draw is the beginning of a longer one, and each beginning is as balanced as whole numbers let it be.
-        """
-        codes, parts = np.array([*self.weights]), np.array([*self.weights.values()])
-        total, taken, period = int(parts.sum()), np.zeros(len(parts), np.int64), []
-        for k in range(min(total, count)):
-            turn = int(np.argmax(parts * (k + 1) - taken * total))
-            taken[turn] += 1
-            period.append(codes[turn])
-        return np.resize(np.array(period, np.int64), count)
+
+@dataclass(frozen=True, slots=True)
+class OnRegions:
+    """Classes, each on each of some regions: the same questions are asked of it as of `Strata`."""
+
+    strata: Strata | None
+    """None: regions alone."""
+    regions: tuple[Region, ...]
+    """A place is of the first that holds it."""
+    weights: Mapping[int, int]
+    """`class × regions + region`, by their numbers, → its part of a round, ascending."""
+    where: str
+
+    def of(self, lon: Floats, lat: Floats) -> Ints:
+        """The class and region of each point as one number, -1 of one that is wanted of none."""
+        found = _numbered(self.strata, self.regions, lon, lat)
+        found[~np.isin(found, [*self.weights])] = -1
+        return found
+
+    @property
+    def names(self) -> Mapping[int, str]:
+        """How a person knows each."""
+        of_class = self.strata.names if self.strata else {0: "places"}
+        return {
+            c: f"{of_class[c // len(self.regions)]} on {self.regions[c % len(self.regions)].name}" for c in self.weights
+        }
+
+
+Balance = Strata | OnRegions
+"""What a draw is balanced by."""
+
+
+def turns(weights: Mapping[int, int], count: int) -> Ints:
+    """The class of each of so many places: at each the one that is furthest behind its part; of equals the least code.
+
+    So a shorter draw is the beginning of a longer one, and each beginning is as balanced as whole numbers let it be.
+    """
+    codes, parts = np.array([*weights]), np.array([*weights.values()])
+    total, taken, period = int(parts.sum()), np.zeros(len(parts), np.int64), []
+    for k in range(min(total, count)):
+        turn = int(np.argmax(parts * (k + 1) - taken * total))
+        taken[turn] += 1
+        period.append(codes[turn])
+    return np.resize(np.array(period, np.int64), count)
+
+
+def on_regions(strata: Strata | None, regions: Sequence[Region], least_km2: float, where: str) -> OnRegions:
+    """Each class on each region that has so much land of it, by points spread evenly over the globe.
+
+    Raises:
+        ConfigError: none has.
+    """
+    found = _numbered(strata, regions, *_land_points())
+    codes, counts = np.unique(found[found >= 0], return_counts=True)
+    enough = counts * (GLOBE_KM2 / POINTS) >= least_km2
+    parts = strata.weights if strata else {0: 1}
+    weights = {int(c): parts[int(c) // len(regions)] for c in codes[enough]}
+    if not weights:
+        raise ConfigError(
+            f"{where}: no region has {least_km2:,g} km² of land of any class; say a smaller least_km2, or other regions"
+        )
+    return OnRegions(strata, tuple(regions), weights, where)
+
+
+def _numbered(strata: Strata | None, regions: Sequence[Region], lon: Floats, lat: Floats) -> Ints:
+    """`class × regions + region` of each point; -1 of one that is of no class that is wanted, or in no region."""
+    its = np.zeros(len(lon), np.int64) if strata is None else strata.of(lon, lat)
+    region = np.full(len(lon), -1, np.int64)
+    for number, one in enumerate(regions):
+        left = np.flatnonzero(region < 0)
+        region[left[one.contains(lon[left], lat[left])]] = number
+    return np.where((its < 0) | (region < 0), -1, its * len(regions) + region)
+
+
+@functools.cache
+def _land_points() -> tuple[Floats, Floats]:
+    """Longitudes and latitudes of the land among points of a Fibonacci lattice: each stands for as much ground."""
+    k = np.arange(POINTS, dtype=np.float64)
+    lat: Floats = np.degrees(np.arcsin(1 - (2 * k + 1) / POINTS))
+    lon: Floats = (k * (360 / GOLDEN)) % 360 - 180
+    there = is_land(lon, lat)
+    return lon[there], lat[there]
 
 
 def read(path: Path, spec: BalanceSpec, where: str) -> Strata:

@@ -18,6 +18,53 @@ from curation.recipe.strict import StrictTable
 _FUNCTION = re.compile(r"(?:([^:]+\.py):)?([A-Za-z_][A-Za-z0-9_]*)")
 
 
+FIRST_YEAR, LAST_YEAR = 1900, 2100
+"""Of months that are read: what is beyond is a typo."""
+
+
+class ZarrSpec(StrictTable):
+    """`[annotations.<name>.zarr]`: the Zarr store whose monthly means an annotation is.
+
+    Where the store lies is in no digest: what it says of itself, and what was read of it, is in that of the release.
+    """
+
+    url: str = Field(min_length=1, exclude=True)
+    """A URL (`https://`, `gs://`, `s3://` …), or a folder, relative to the recipe."""
+    by_catalog: dict[str, str] = Field(default_factory=dict, exclude=True)
+    """By catalog, where it lies there instead: relative to the catalog's address, or a URL."""
+    variables: dict[str, str] = Field(min_length=1)
+    """Variable → its unit, as the store has to state it; in the order of the vector's last axis."""
+    years: list[int] = Field(min_length=1)
+    """Whose months are averaged, calendar month by calendar month."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if odd := [y for y in self.years if not FIRST_YEAR <= y <= LAST_YEAR or self.years.count(y) > 1]:
+            raise ValueError(f"years: {odd[0]}: expected years from {FIRST_YEAR} to {LAST_YEAR}, each once")
+        return self
+
+    def where(self, catalog: str) -> str:
+        """Where it lies, as the recipe says for a catalog, by its identity."""
+        return self.by_catalog.get(catalog, self.url)
+
+
+class PointsSpec(StrictTable):
+    """`[annotations.<name>.points]`: a table of points with a class each, of which those within a sample are counted."""
+
+    file: str = Field(min_length=1)
+    """CSV, Parquet, or a vector file of points, relative to the recipe; its content is in the release's digest."""
+    column: str = Field(min_length=1)
+    """The one that has the class of each row."""
+    classes: list[str] | None = Field(default=None, min_length=1)
+    """In the order of the counts; those that the file has, sorted, where left out. Rows of others are of none."""
+
+    @model_validator(mode="after")
+    def _once_each(self) -> Self:
+        if twice := [c for c in self.classes or [] if (self.classes or []).count(c) > 1]:
+            raise ValueError(f"classes: {twice[0]!r} stands there twice; name each once")
+        return self
+
+
 class AnnotationSpec(StrictTable):
     """One annotation: who makes it, and what it is."""
 
@@ -33,6 +80,10 @@ class AnnotationSpec(StrictTable):
     """Whether it is a domain column, of text or a single number: in the samples table and `meta.json`, not a member."""
     title: str = ""
     """For a person."""
+    zarr: ZarrSpec | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Of a built-in that reads one, for all samples at once: which store, and what of it."""
+    points: PointsSpec | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Likewise of one that reads a table of points."""
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:

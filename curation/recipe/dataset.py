@@ -27,7 +27,7 @@ from curation.recipe.schema import Recipe
 from curation.recipe.seasons import MOST_DAYS
 from curation.recipe.sources import ArraySpec, Shift, SourceSpec
 from curation.recipe.toml import read_toml
-from curation.recipe.uses import arrays_of, check_followed, inputs, placed, stored
+from curation.recipe.uses import arrays_of, check_followed, check_shares, inputs, placed, stored
 from curation.store import local, paths
 
 _NOT_PIXELS: Any = {
@@ -82,6 +82,7 @@ class Dataset:
                 raise ConfigError(f"{path}: [labels] {key} = {source!r}: expected a {want} source with classes")
         for spec in self.specs.values():
             self._check_relief(spec)
+            check_shares(spec, recipe.sources[spec.name], f"{path}: [sources.{spec.name}] min_share")
             if self.recipe.sources[spec.name].direction_from is not None and not spec.pick.one_way:
                 raise ConfigError(
                     f"{path}: [sources.{spec.name}] direction_from: {spec.title} keeps to no one orbit direction, so that "
@@ -385,7 +386,7 @@ class Dataset:
             **({"children": r.children.model_dump(mode="json", exclude={"sources"})} if r.children else {}),
             "seed": r.seed,
             "file": hashlib.sha256(content).hexdigest(),
-            **({"balance": files.sha256_of(r.places.balance.path(self.path))} if r.places.balance else {}),
+            **r.places.balance_parts(self.path),
             **({"atlas": tables} if (tables := self._atlas()) else {}),
         }
 

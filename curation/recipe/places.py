@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from curation.recipe import files
 from curation.recipe.columns import ROW, SHAPE, is_ours
 from curation.recipe.strict import StrictTable
 from curation.store import local
@@ -22,15 +24,22 @@ MAJORTOM, STRATUM = "majortom_id", "stratum"
 """Columns of locations that follow from where they are: the cell of Major TOM's grid, the class that balances a draw."""
 
 
+LEAST_KM2 = 10_000.0
+"""Of a class on a region, in a draw that is balanced by both: of less a large draw would be short."""
+
 MOST_RASTER_BYTES = 2**32
 """Of a raster that a draw is balanced by."""
 
 
 class BalanceSpec(StrictTable):
-    """So many places of each class of a raster, of a draw."""
+    """So many places of each class of a raster, of each region, or of each class on each region, of a draw."""
 
-    file: str = Field(min_length=1)
-    """A raster of classes (GeoTIFF, one band of whole numbers), relative to the recipe."""
+    file: str | None = Field(default=None, min_length=1)
+    """A raster of classes (GeoTIFF, one band of whole numbers), relative to the recipe; none: regions alone."""
+    by_region: bool = Field(default=False, exclude_if=lambda value: not value)
+    """Whether each of the recipe's regions has as many places as the others, of each class."""
+    least_km2: float | None = Field(default=None, gt=0, exclude_if=lambda value: value is None)
+    """Of `by_region`: classes with less land on a region have no place there; `LEAST_KM2` where left out."""
     strata: list[int] | dict[str, int] | None = None
     """Which classes: as many places of each; or of each so many parts, `{ 10 = 2, 40 = 1 }`. Each that the raster has, as
     many, where left out."""
@@ -39,6 +48,12 @@ class BalanceSpec(StrictTable):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.file is None and not self.by_region:
+            raise ValueError("expected 'file', a raster of classes, or by_region = true, or both")
+        if self.file is None and (self.strata is not None or self.without):
+            raise ValueError("'strata' and 'without' are of classes: they go with 'file', and only with it")
+        if self.least_km2 is not None and not self.by_region:
+            raise ValueError("'least_km2' goes with by_region = true, and only with it")
         if self.strata is not None and not self.strata:
             raise ValueError("strata: none is named; name classes, or leave it out")
         if self.strata is not None and self.without:
@@ -58,7 +73,8 @@ class BalanceSpec(StrictTable):
         return self
 
     def path(self, recipe: Path) -> Path:
-        """The raster, beside the recipe. Raises ConfigError where it is not there."""
+        """The raster, beside the recipe, of one that names one. Raises ConfigError where it is not there."""
+        assert self.file is not None
         path = (recipe.parent / self.file).resolve()
         local.check(path, f"{recipe}: [places.balance] file = {self.file!r}: {path}", MOST_RASTER_BYTES)
         return path
@@ -159,7 +175,21 @@ class PlacesSpec(StrictTable):
     @property
     def made_columns(self) -> list[str]:
         """Columns of locations that follow from where they are, in order."""
-        return [MAJORTOM] * self.majortom_id + [STRATUM] * (self.balance is not None)
+        return [MAJORTOM] * self.majortom_id + [STRATUM] * bool(self.balance and self.balance.file)
+
+    def balance_parts(self, recipe: Path) -> dict[str, Any]:
+        """What a balanced draw follows from beside the recipe: the raster, and the outlines of regions, as digests."""
+        its, parts = self.balance, dict[str, Any]()
+        if its is not None and its.file:
+            parts["balance"] = files.sha256_of(its.path(recipe))
+        if its is not None and its.by_region:
+            named = tomllib.loads((files.folder("stac_queries") / "regions.toml").read_text(encoding="utf-8"))
+            parts["balance_regions"] = [named.get(r) or self._outline(recipe.parent / r) for r in self.regions]
+        return parts
+
+    @staticmethod
+    def _outline(path: Path) -> str | None:
+        return files.sha256_of(path) if path.is_file() else None  # of a bbox its text, which is told, says all
 
     def may_carry(self, column: str) -> bool:
         """Whether locations may have a column: one of those named or made, or any where all of the file's are meant."""

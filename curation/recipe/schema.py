@@ -95,6 +95,11 @@ class UseSpec(StrictTable):
     min_valid: Fraction | None = None
     """Least fraction of pixels with data, where it is another than that of [quality]. Of sources that are means of a
     season a single pixel is enough where it is left out: a swath has gaps."""
+    min_share: dict[str, Annotated[float, Field(gt=0, le=1)]] | None = Field(
+        default=None, min_length=1, exclude_if=lambda value: value is None
+    )
+    """Of a class map: the least share of a patch that has to be of a class, by the class's name or by the label that classes
+    count as (`{ trees = 0.3 }`); a patch with less is refused."""
     seasons: list[str] | None = Field(default=None, min_length=1)
     """Only in these seasons (all where left out; static sources have none)."""
     direction_from: list[str] | None = Field(default=None, min_length=1, exclude_if=lambda value: value is None)

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from curation.errors import ConfigError
+from curation.errors.words import did_you_mean
 from curation.recipe.derived import Input
 from curation.recipe.places import PlacesSpec
 from curation.recipe.schema import UseSpec
@@ -124,6 +125,23 @@ def check_followed(spec: SourceSpec, specs: Mapping[str, SourceSpec], where: str
             f"{where} is chosen by {other!r}, whose pixels are of several scenes, so that there is none to go with; "
             "give it a pick that stands alone, such as pick = 'nearest' without 'goes_with', or leave it out"
         )
+
+
+def check_shares(spec: SourceSpec, use: UseSpec, where: str) -> None:
+    """Passes where classes that a patch must have so much of are the map's, and a place without it is refused.
+
+    Raises:
+        ConfigError: it begins with `where`.
+    """
+    wanted = use.min_share or {}
+    if wanted and not spec.kind.legend:
+        raise ConfigError(f"{where}: {spec.title} is no class map; leave it out, or say it of one")
+    if wanted and not use.required:
+        raise ConfigError(f"{where}: a place would be taken without the map; leave required = false out")
+    known = list(dict.fromkeys(n for c in spec.kind.legend for n in (c.name, c.label) if n))
+    if odd := [name for name in wanted if name not in known]:
+        hint = did_you_mean(odd[0], known)
+        raise ConfigError(f"{where}: {odd[0]!r}: no class of {spec.title}; {hint}it has {', '.join(known)}")
 
 
 def _where(source: str, error: Any) -> str:

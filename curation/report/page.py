@@ -184,7 +184,8 @@ def _facts(survey: Survey, index: Index | None) -> list[tuple[str, str]]:
     """Name and value of what identifies the dataset."""
     recipe = survey.dataset.recipe
     pixels = sorted({str(c.ledger.binding.get("pixels")) for c in survey.cubes.values()})
-    release = release_digest(survey.dataset, survey.imported, survey.target(index))
+    read = {name: its["identity"] for name, its in (index.counts.get("read", {}) if index else {}).items()}
+    release = release_digest(survey.dataset, survey.imported, survey.target(index), read)
     out = [
         ("recipe", str(survey.dataset.path)),
         ("folder", survey.store.where("")),

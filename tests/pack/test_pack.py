@@ -179,7 +179,7 @@ def test_a_shard_is_made_again_for_whatever_a_sample_tells_and_for_nothing_else(
     run = Run(built.dataset, built.catalogs, built.store, None, None)
     asked = selection.asked_regions(run.dataset, run.catalogs, "europe")
     cubes = pack.opened(run, asked)
-    job = next(pack.jobs(run, cubes, pack.planned(run, asked, cubes), None))
+    job = next(pack.jobs(run, cubes, pack.planned(run, asked, cubes), None, {}))
     (first, *others), date = job.members, dt.datetime(2021, 7, 15, tzinfo=dt.UTC)
 
     def of(**change) -> str:

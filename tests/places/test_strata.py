@@ -16,8 +16,9 @@ from pydantic import ValidationError
 from pyproj import CRS, Transformer
 
 from curation.errors import ConfigError
-from curation.places import draw, parquet, sampling, strata
+from curation.places import draw, parquet, regions, sampling, strata
 from curation.places.strata import Strata
+from curation.recipe import files
 from curation.recipe.dataset import Dataset, load_dataset
 from curation.recipe.places import BalanceSpec, PlacesSpec
 from curation.recipe.schema import Recipe
@@ -90,9 +91,9 @@ def test_a_shorter_draw_is_the_beginning_of_a_longer_however_many_points_are_dra
 
 @given(st.dictionaries(st.integers(0, 40), st.integers(1, 9), min_size=1, max_size=9), st.integers(1, 200))
 def test_each_whole_round_of_turns_has_each_class_as_often_as_its_part(weights, count):
-    by = Strata(classes(), Affine.identity(), _WGS84, dict(sorted(weights.items())), "here")
-    turns, total = by.turns(count), sum(weights.values())
-    np.testing.assert_array_equal(by.turns(count + 50)[:count], turns)
+    weights = dict(sorted(weights.items()))
+    turns, total = strata.turns(weights, count), sum(weights.values())
+    np.testing.assert_array_equal(strata.turns(weights, count + 50)[:count], turns)
     for n in range(total, count + 1, total):
         assert {c: int((turns[:n] == c).sum()) for c in weights} == {c: p * n // total for c, p in weights.items()}
     if set(weights.values()) == {1}:
@@ -184,6 +185,9 @@ def test_what_is_no_raster_of_classes_is_told(tmp_path):
         ({"balance": {"file": "c.tif", "strata": [1, 1]}}, "1 stands there twice"),
         ({"balance": {"file": "c.tif", "strata": {"a": 1}}}, "a = 1: expected the number of a class"),
         ({"sampler": "grid", "balance": {"file": "c.tif"}}, "'balance' is of a draw"),
+        ({"balance": {}}, "expected 'file', a raster of classes, or by_region = true"),
+        ({"balance": {"by_region": True, "strata": [1]}}, "they go with 'file'"),
+        ({"balance": {"file": "c.tif", "least_km2": 5.0}}, "'least_km2' goes with by_region"),
         ({"sampler": "file", "file": "p.csv", "majortom_id": True, "columns": ["majortom_id"]}, "made here"),
     ],
 )
@@ -213,6 +217,50 @@ def test_the_draw_follows_from_the_raster_s_bytes_and_tables_have_what_is_made(r
     assert its.places_digest() != stood
     with pytest.raises(ConfigError, match=r"\(balance was "):
         parquet.load(store, "l.parquet", its)
+
+
+def test_each_class_has_as_many_places_on_each_region_that_has_land_of_it(raster):
+    known = [regions.find(n) for n in ("africa", "europe", "oceania")]
+    its = spec(1, without=[7], by_region=True)
+    assert its.balance is not None
+    by = strata.on_regions(strata.read(raster, its.balance, "here"), known, 500_000, "here")
+    assert {by.names[c] for c in by.weights} == {
+        "class 1 on africa", "class 2 on africa", "class 2 on oceania", "class 1 on europe", "class 3 on oceania"
+    }  # fmt: skip
+    found = sampling.drawn(spec(50, without=[7], by_region=True), 1, SIZE_M, 4096, by)
+    rows, columns = ((90 - found.lat) // STEP_DEG).astype(int), ((found.lon + 180) // STEP_DEG).astype(int)
+    where = draw.held_by(found.lon, found.lat, known)
+    pairs = pd.Series(zip(classes()[rows, columns].tolist(), where.tolist(), strict=True)).value_counts()
+    assert pairs.to_dict() == {
+        (1, "africa"): 10,
+        (2, "africa"): 10,
+        (2, "oceania"): 10,
+        (1, "europe"): 10,
+        (3, "oceania"): 10,
+    }
+    shorter = sampling.drawn(spec(20, without=[7], by_region=True), 1, SIZE_M, 1000, by)
+    np.testing.assert_array_equal(shorter.x0_m, found.x0_m[:20])
+
+
+def test_regions_alone_are_balanced_and_their_outlines_are_in_the_digest(tmp_path, monkeypatch):
+    example = load_dataset("ssl4eo-s12-ml")
+    names = ["africa", "asia", "europe", "north-america", "oceania", "south-america"]
+    places = {"sampler": "uniform", "count": 30, "regions": names, "balance": {"by_region": True}}
+    raw = example.recipe.model_dump() | {"places": places, "seed": 1}
+    its = Dataset(Recipe.model_validate(raw), example.specs, tmp_path / "recipe.toml")
+    found = draw.draw(its)
+    assert found.user_columns == []
+    assert pd.Series(found.column("region")).value_counts().to_dict() == dict.fromkeys(names, 5)
+    stood = its.places_digest()
+    table = (files.folder("stac_queries") / "regions.toml").read_text()
+    (tmp_path / "regions.toml").write_text(table.replace("[-95, -60, -26, 12.6]", "[-95, -60, -26, 12.5]"))
+    monkeypatch.setattr(files, "folder", lambda name: tmp_path)
+    assert its.places_digest() != stood
+
+
+def test_regions_without_so_much_land_are_told(raster):
+    with pytest.raises(ConfigError, match=r"no region has 1e.07 km² of land of any class; say a smaller least_km2"):
+        strata.on_regions(None, [regions.find("fiji")], 1e7, "here")
 
 
 def test_samples_carry_the_cell_of_major_tom(world: tiny.World, tmp_path: Path):

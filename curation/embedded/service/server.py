@@ -28,7 +28,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from curation.embedded.archive.archive import Archive, Key
 from curation.embedded.archive.mark import rendering
-from curation.embedded.service import api, items
+from curation.embedded.service import api, era5, items
 
 RENDERERS = 2
 """Scenes rendered at a time; each takes a few hundred MB while it lasts."""
@@ -75,6 +75,13 @@ def make_app(cache: Path, log: Path | None = None) -> ASGIApp:
                 return no_room(cache, err)
         return FileResponse(path, media_type=MEDIA_TYPES[key.suffix])
 
+    async def climate(request: Request) -> Response:
+        data = await asyncio.get_running_loop().run_in_executor(pool, era5.content, request.path_params["key"])
+        if data is None:
+            raise HTTPException(404, f"no {era5.PATH}/{request.path_params['key']} in the archive")
+        return Response(data, media_type="application/octet-stream")
+
+    app.add_route(f"/archive/{era5.PATH}/{{key:path}}", climate, methods=["GET", "HEAD"])
     app.add_route("/archive/{collection}/{item}/{name}", file, methods=["GET", "HEAD"])
     return app if log is None else RequestLog(app, log)
 

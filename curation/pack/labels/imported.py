@@ -257,9 +257,23 @@ class Imported:
         return {LISTED: said[0] if alike else known.unknown()}
 
 
-def release_digest(dataset: Dataset, imported: Imported | None, target: TargetEntry | None = None) -> str:
-    """The recipe's release digest, with the legend of the target, and what was imported beside it."""
+def release_digest(
+    dataset: Dataset,
+    imported: Imported | None,
+    target: TargetEntry | None = None,
+    read: Mapping[str, str] | None = None,
+) -> str:
+    """The recipe's release digest, with the legend of the target, what was imported, and what was read beside it.
+
+    Args:
+        dataset: the recipe.
+        imported: labels.
+        target: legend of the samples' target.
+        read: annotation → identity of what was read for all samples (`Gathered`).
+    """
     own = dataset.release_digest()
+    if read:
+        own = digest([own, dict(read)])
     if target is not None:
         own = digest([own, to_builtins(target)])
     if imported is None:

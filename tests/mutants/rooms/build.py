@@ -868,4 +868,11 @@ ROWS = (
         "        out = [self._all(ground, within)] if self.background is not None else []\n",
         ("tests/build/test_vectors.py::test_an_extract_in_overtures_form_is_burnt[True]",),
     ),
+    Mutant(
+        "a place of which a map has too little of a class is refused",
+        "curation/build/coded.py",
+        "            if share < least:\n",
+        "            if False:\n",
+        ("tests/build/test_min_share.py::test_places_with_less_of_a_class_are_refused_and_dropped_with_that_reason",),
+    ),
 )

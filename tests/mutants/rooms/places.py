@@ -344,4 +344,11 @@ ROWS = (
         "    if False:\n",
         ("tests/places/test_user_columns.py::test_what_is_of_no_one_type_is_refused",),
     ),
+    Mutant(
+        "classes of a balanced draw are counted on each region apart",
+        "curation/places/strata.py",
+        "-1, its * len(regions) + region)",
+        "-1, its * len(regions))",
+        ("tests/places/test_strata.py::test_each_class_has_as_many_places_on_each_region_that_has_land_of_it",),
+    ),
 )

@@ -572,5 +572,17 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
         (
             "tests/recipe/test_counting.py::test_what_goes_with_the_first_and_not_with_the_second_makes_it_the_one_that_asks_for_more",
         ),
+        "a share is asked of a class that the map has",
+        "curation/recipe/uses.py",
+        "if odd := [name for name in wanted if name not in known]:",
+        "if odd := []:",
+        ("tests/build/test_min_share.py::test_what_no_map_can_have_is_told",),
+    ),
+    Mutant(
+        "a draw that is balanced by regions follows from their outlines",
+        "curation/recipe/places.py",
+        "if its is not None and its.by_region:",
+        "if False:",
+        ("tests/places/test_strata.py::test_regions_alone_are_balanced_and_their_outlines_are_in_the_digest",),
     ),
 )

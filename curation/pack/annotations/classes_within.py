@@ -1,0 +1,137 @@
+"""How many rows of a table lie within a sample, by their class: trees by genus, say, (class,), of a table of points.
+
+Read for all samples at once, when shards are packed, of the file that `[annotations.<name>.points]` names. A sample without
+any row has none, and not zeros: nobody has looked there. Of one with rows 0 means that no row is of that class, not that
+none is there: whoever wrote the table knows whether it is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from curation.errors import ConfigError
+from curation.errors.codes import Code
+from curation.errors.printable import printable
+from curation.errors.words import did_you_mean
+from curation.model import Location
+from curation.pack.subject import Gathered, Subject
+from curation.places import grid, points
+from curation.recipe import files
+from curation.recipe.annotations import PointsSpec
+from curation.recipe.catalogs import Catalogs
+from curation.recipe.dataset import Dataset
+
+Floats = NDArray[np.float64]
+
+DEGREES = 4326
+WEST_DEG = -180.125
+"""The westernmost edge of cells in degrees: that of those on the antimeridian."""
+NEAR_DEG = 13.0
+"""How far from the first place of a UTM zone, east to west, its others may lie: a zone is 6° wide, 12° at Svalbard."""
+
+
+def check(dataset: Dataset, name: str) -> None:
+    """Passes where the annotation says which table, and has room for its classes. Reads the table.
+
+    Raises:
+        ConfigError: it does not, or the table cannot be read or has no such column; what it has to be is told.
+    """
+    spec = dataset.annotations[name].spec
+    where = f"{dataset.path}: [annotations.{name}]"
+    if spec.points is None:
+        raise ConfigError(f"{where}: names no table: say [annotations.{name}.points] file and column")
+    classes = _classes(spec.points, _rows(dataset, name)[0])
+    if spec.type != "numbers" or spec.shape != [len(classes)]:
+        raise ConfigError(
+            f"{where}: type = {spec.type!r}, shape = {spec.shape}: expected 'numbers' and [{len(classes)}]: a count of each "
+            f"class, {printable(', '.join(classes[:10]))}{' …' if len(classes) > 10 else ''}"
+        )
+
+
+def gather(dataset: Dataset, name: str, catalogs: Catalogs, places: Sequence[Location]) -> Gathered:
+    """The rows within the footprint of each place, by class; none of a place that no row lies within.
+
+    A row on a west or north edge lies within, one on an east or south edge does not: of places side by side it is of one.
+    """
+    spec = dataset.annotations[name].spec.points
+    assert spec is not None  # `check` has passed
+    column, lon, lat = _rows(dataset, name)
+    classes = _classes(spec, column)
+    number = column.map({c: k for k, c in enumerate(classes)}).fillna(-1).to_numpy(np.int64)
+    values: dict[str, list[int] | None] = {}
+    for key, rows in within(places, lon, lat).items():
+        found = number[rows]
+        values[key] = np.bincount(found[found >= 0], minlength=len(classes)).tolist() if len(found) else None
+    content = files.sha256_of(_path(dataset, name))
+    empty = sum(v is None for v in values.values())
+    facts: dict[str, Any] = {
+        "file": Path(spec.file).name,
+        "sha256": content,
+        "column": spec.column,
+        "classes": classes,
+        "rows": len(column),
+        "missing": {Code.NO_VALUE.value: empty} if empty else {},
+    }
+    identity = hashlib.sha256(json.dumps([content, spec.column, classes, sorted(values.items())]).encode())
+    return Gathered(values, identity.hexdigest(), facts)
+
+
+def classes_within(sample: Subject) -> list[int] | None:
+    """(class,); None of a sample that no row lies within."""
+    found: list[int] | None = sample.gathered
+    return found
+
+
+def _path(dataset: Dataset, name: str) -> Path:
+    spec = dataset.annotations[name].spec.points
+    assert spec is not None
+    return files.beside(dataset.path, spec.file, f"{dataset.path}: [annotations.{name}.points] file = {spec.file!r}")
+
+
+def _rows(dataset: Dataset, name: str) -> tuple[pd.Series, Floats, Floats]:
+    """The class of each row that has one, as text, and where it lies, degrees."""
+    path, spec = _path(dataset, name), dataset.annotations[name].spec.points
+    table, lon, lat = points.read(path)
+    assert spec is not None
+    if spec.column not in table:
+        known = [str(c) for c in table]
+        hint = did_you_mean(spec.column, known)
+        raise ConfigError(f"{path}: no column {spec.column!r}; {hint}it has {printable(', '.join(known[:40]))}")
+    there = table[spec.column].notna().to_numpy()
+    return table[spec.column][there].astype(str).reset_index(drop=True), lon[there], lat[there]
+
+
+def _classes(spec: PointsSpec, column: pd.Series) -> list[str]:
+    return spec.classes if spec.classes is not None else sorted({str(c) for c in column})
+
+
+def within(places: Sequence[Location], lon: Floats, lat: Floats) -> dict[str, NDArray[np.int64]]:
+    """Id of each place → numbers of the points within its footprint, on its own grid."""
+    out = {}
+    for epsg in dict.fromkeys(p.epsg for p in places):
+        mine = [p for p in places if p.epsg == epsg]
+        rows, x, y = _projected(epsg, mine[0], lon, lat)
+        order = np.argsort(x, kind="stable")
+        rows, x, y = rows[order], x[order], y[order]
+        for place in mine:
+            first, last = np.searchsorted(x, [place.x0_m, place.x0_m + place.size_m], side="left")
+            down = place.y0_m - y[first:last]
+            out[place.id] = rows[first:last][(down >= 0) & (down < place.size_m)]
+    return out
+
+
+def _projected(epsg: int, near: Location, lon: Floats, lat: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """The rows that may lie in places of a CRS, and their coordinates in it."""
+    if epsg == DEGREES:
+        return np.arange(len(lon)), (lon - WEST_DEG) % 360 + WEST_DEG, lat
+    rows = np.flatnonzero(np.abs((lon - near.lon + 180) % 360 - 180) < NEAR_DEG)
+    x, y = grid.transformer(DEGREES, epsg).transform(lon[rows], lat[rows])
+    return rows, np.asarray(x), np.asarray(y)
