@@ -22,7 +22,7 @@ from curation.errors.codes import Code
 from curation.errors.words import did_you_mean
 from curation.format.annotations import encoded
 from curation.format.index import ArrayEntry
-from curation.pack.annotations import caption, refined_labels, region
+from curation.pack.annotations import caption, class_shares, refined_labels, region
 from curation.pack.subject import Counted, Subject
 from curation.recipe.annotations import Annotation
 from curation.recipe.dataset import Dataset
@@ -31,6 +31,7 @@ Function = Callable[[Subject], Any]
 
 BUILT_IN: Mapping[str, Function] = {
     "caption": caption.caption,
+    "class_shares": class_shares.class_shares,
     "refined_labels": refined_labels.refined_labels,
     "refined_names": refined_labels.refined_names,
     "region": region.region,
