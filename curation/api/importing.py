@@ -28,7 +28,7 @@ from curation.work.progress import shown_bytes
 log = logging.getLogger(__name__)
 
 DRY, LOOK = 16, 256
-"""Samples that are read of a dry run, and before anything is built: what is wrong with a dataset is wrong with most of it."""
+"""Samples that are read of a dry run, and before anything is built: what is wrong with one is wrong with most of them."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -78,10 +78,10 @@ def import_dataset(
     dry_run: bool = False,
     check: bool = True,
 ) -> ImportResult:
-    """A foreign dataset as cubes with a ledger, and shards: what any other is, by the same steps. Safe to stop and to repeat.
+    """A foreign dataset as cubes with a ledger, and shards, by the steps of any other. Safe to stop and to repeat.
 
-    Each chip is held against what the recipe states of it; what contradicts it is refused by name, or mended where the recipe
-    says so. The recipe is then one for all other steps: `curation.load(recipe, root).verify()`.
+    Each chip is held against what the recipe states of it; what contradicts it is refused by name, or mended where the
+    recipe says so. The recipe is then one for all other steps: `curation.load(recipe, root).verify()`.
 
     Args:
         source: folder of chips, or a tar, Parquet or HDF5 file.
@@ -120,7 +120,7 @@ def _made(made: DatasetFolder, its: ForeignSet, look: ForeignLook) -> tuple[Buil
     Raises:
         CurationError: a band is odd, or nothing is as stated: nothing is built then.
     """
-    if look.odd or sum(look.refused.values()) and not look.spreads:
+    if look.odd or not look.ok:
         raise CurationError(f"{made.dataset.path}: nothing is imported: {'; '.join(look.lines())}")
     for line in look.lines():
         log.warning("%s", line)

@@ -219,9 +219,7 @@ def say_unknown(
         ConfigError: it does, and that is not allowed; or a catalog cannot be read, or lacks another source.
     """
     missing = [
-        name
-        for name in missing_labels(dataset, every, has)
-        if imported is None or name != imported.record.source
+        name for name in missing_labels(dataset, every, has) if imported is None or name != imported.record.source
     ]
     for name in missing:
         spec = dataset.specs[name]

@@ -1,4 +1,4 @@
-"""A look at a foreign dataset before it is built: some of its samples are read as a build reads them, and nothing is stored."""
+"""A look at a foreign dataset before it is built: some of its samples are read as a build does, and nothing is stored."""
 
 from __future__ import annotations
 
@@ -54,6 +54,8 @@ class ForeignLook:
 
     read: int
     """How many."""
+    ok: int = 0
+    """Of these, how many are as stated."""
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Source and code → samples."""
     examples: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -121,8 +123,9 @@ def look(dataset: Dataset, its: ForeignSet, store: Store, most: int, progress: P
     there = [s for s in its.scan.samples if s.id in its.places]
     some = evenly(there, most)
     values: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
-    out = ForeignLook(len(some))
+    out, ok = ForeignLook(len(some)), 0
     for outcome, pixels in progress(_tried(dataset, its, some, store), len(some)):
+        ok += outcome.status is Status.OK
         for source, of in outcome.sources.items():
             key = (source, str(of.code))
             if of.status is not Status.OK and of.code != Code.UPSTREAM:
@@ -132,7 +135,7 @@ def look(dataset: Dataset, its: ForeignSet, store: Store, most: int, progress: P
             values.setdefault(key, []).append(sample)
     wide = {n for n, s in its.foreign.sources.items() if s.mend.spread == "wide"}
     spreads = [_spread(*key, np.concatenate(of), is_wide=key[0] in wide) for key, of in values.items()]
-    return dataclasses.replace(out, spreads=tuple(s for s in spreads if s is not None))
+    return dataclasses.replace(out, ok=ok, spreads=tuple(s for s in spreads if s is not None))
 
 
 def _spread(source: str, band: str, values: NDArray[np.float64], *, is_wide: bool) -> BandSpread | None:

@@ -101,7 +101,7 @@ def _bytes(rules: ChipRules, base: Path, address: str, band: str) -> bytes:
 
 
 def _placed(mend: MendSpec, array: ArraySpec, chip: ChipPixels, side: int, place: Location) -> float:
-    """How far the chip lies beside its sample, metres, by its transform. Raises Reject where that contradicts what is stated."""
+    """How far the chip lies beside its sample, metres, by its transform. Raises Reject where that is not as stated."""
     if mend.georeference == "ignore" or chip.transform is None or array.res_m is None:
         return 0.0
     check_crs(chip)
@@ -151,7 +151,9 @@ def _signed(mend: MendSpec, values: NDArray[Any]) -> NDArray[Any]:
     if mend.bits is None:
         return values
     if values.dtype.name != SIGNED[mend.bits]:
-        raise Reject(Code.CHIP_DTYPE, cause=f"mend bits = {mend.bits!r} is of {SIGNED[mend.bits]}, found {values.dtype}")
+        raise Reject(
+            Code.CHIP_DTYPE, cause=f"mend bits = {mend.bits!r} is of {SIGNED[mend.bits]}, found {values.dtype}"
+        )
     return values.view(mend.bits)
 
 
@@ -186,22 +188,25 @@ def _check_values(rules: ChipRules, array: ArraySpec, values: NDArray[Any], miss
             continue
         odd = np.unique(there[(there < limits[0]) | (there > limits[1])])
         if odd.size == 1 and float(odd[0]) in FILLS:
-            raise Reject(Code.UNDECLARED_NODATA, float(odd[0]), cause=f"band {band} holds {odd[0]:.9g}, and nothing near")
+            raise Reject(
+                Code.UNDECLARED_NODATA, float(odd[0]), cause=f"band {band} holds {odd[0]:.9g}, and nothing near"
+            )
         if odd.size:
-            text = f"band {band} holds {odd[0]:.9g} to {odd[-1]:.9g}, expected {limits[0]:g} to {limits[1]:g} of {array.unit}"
+            wanted = f"{limits[0]:g} to {limits[1]:g} of {array.unit}"
+            text = f"band {band} holds {odd[0]:.9g} to {odd[-1]:.9g}, expected {wanted}"
             raise Reject(Code.UNIT_RANGE, float(odd[-1]), cause=text)
 
 
-def _stored(
-    rules: ChipRules, array: ArraySpec, values: NDArray[Any], missing: NDArray[np.bool_]
-) -> NDArray[Any]:
+def _stored(rules: ChipRules, array: ArraySpec, values: NDArray[Any], missing: NDArray[np.bool_]) -> NDArray[Any]:
     """The pixels as the array's dtype holds them. Raises Reject where it does not, or where data would be nodata."""
     made = np.where(missing, 0, values)
     made = np.power(10.0, made.astype(np.float64) / 10) if rules.decibels else made
     with np.errstate(over="ignore", invalid="ignore"):
         out = made.astype(array.dtype)
     if not rules.decibels and (lost := made[out.astype(np.float64) != made.astype(np.float64)]).size:
-        raise Reject(Code.CHIP_DTYPE, float(lost[0]), cause=f"{values.dtype} holds {lost[0]:.9g}, which no {array.dtype} is")
+        raise Reject(
+            Code.CHIP_DTYPE, float(lost[0]), cause=f"{values.dtype} holds {lost[0]:.9g}, which no {array.dtype} is"
+        )
     out[missing] = array.nodata
     if (out[~missing] == out.dtype.type(array.nodata)).any():
         raise Reject(Code.UNDECLARED_NODATA, array.nodata, cause=f"data would be {array.nodata:g}, which is nodata")
@@ -229,5 +234,5 @@ def has_odd_spread(values: NDArray[np.float64]) -> bool:
 def thinned(planes: Sequence[NDArray[Any]], nodata: float, most: int) -> NDArray[np.float64]:
     """At most so many of the pixels with data of a band of one chip, evenly."""
     there = np.concatenate([p.ravel() for p in planes])
-    there = there[there != nodata]
-    return there[:: max(-(-there.size // most), 1)].astype(np.float64)
+    there = there[there != nodata][:: max(-(-there.size // most), 1)] if there.size else there
+    return np.asarray(there, np.float64)

@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ from curation.places import grid, tablefile
 from curation.read import archive
 from curation.read.chipform import Form
 from curation.recipe.chips import BAND
-from curation.recipe.foreign import SHARES_COLUMN, ForeignLabels, ForeignRecipe, chip_column, column_name
+from curation.recipe.foreign import LABEL, SHARES_COLUMN, ForeignLabels, ForeignRecipe, chip_column, column_name
 
 THREADS = 8
 """Chips that are read at a time for where they lie."""
@@ -95,25 +95,42 @@ def scan(foreign: ForeignRecipe, source: Path, recipe: Path) -> ForeignScan:
     """
     found = _matched(foreign, source, recipe)
     if foreign.table is None:
-        names = dict.fromkeys(name for of in found.values() for name in of)
-        samples = [(name, {s: of[name] for s, of in found.items() if name in of}, {}) for name in names]
-        return _unique(samples, recipe, Counter(), 0)
-    rows = _rows(foreign, source, recipe)
-    samples, used, left = [], set(), Counter[str]()
-    for row in rows:
-        if foreign.split is not None and not _is_wanted(foreign, row, left, recipe):
-            continue
-        its = {s: (s, str(row[foreign.sources[s].join or foreign.table.id])) for s in found}
-        addresses = {s: found[s][name] for s, (_, name) in its.items() if name in found[s]}
-        used |= {key for key in its.values()}
-        samples.append((str(row[foreign.table.id]), addresses, row))
-    unlisted = sum((s, name) not in used for s, of in found.items() for name in of)
-    return _unique(samples, recipe, left, unlisted if not left else 0)
+        ids = dict.fromkeys(name for of in found.addresses.values() for name in of)
+        every = [(name, found.of(dict.fromkeys(foreign.sources, name)), found.row(name)) for name in ids]
+        return _unique(every, recipe, Counter(), 0)
+    used, left, samples = set[tuple[str, str]](), Counter[str](), list[tuple[str, dict[str, str], dict[str, Any]]]()
+    for row in _rows(foreign, source, recipe):
+        own = str(row[foreign.table.id])
+        names = {s: str(row[its.join or foreign.table.id]) for s, its in foreign.sources.items()}
+        used |= set(names.items())
+        if foreign.split is None or _is_wanted(foreign, row, left, recipe):
+            samples.append((own, found.of(names), {**row, **found.row(own)}))
+    unlisted = sum((s, name) not in used for s, of in found.addresses.items() for name in of)
+    return _unique(samples, recipe, left, unlisted)
 
 
-def _matched(foreign: ForeignRecipe, source: Path, recipe: Path) -> dict[str, dict[str, str]]:
+@dataclass(frozen=True, slots=True)
+class MatchedFiles:
+    """Files by what their names say."""
+
+    addresses: dict[str, dict[str, str]]
     """Source → id in its files → address, with `{band}` where each band has a file."""
-    out: dict[str, dict[str, str]] = {name: {} for name in foreign.sources}
+    labels: dict[str, str] = field(default_factory=dict)
+    """Id → the label that a path says."""
+
+    def of(self, names: Mapping[str, str]) -> dict[str, str]:
+        """Source → address, of those that have a file of the sample, which each calls as told."""
+        return {s: self.addresses[s][name] for s, name in names.items() if name in self.addresses[s]}
+
+    def row(self, name: str) -> dict[str, str]:
+        """What paths say of a sample beside."""
+        return {LABEL: self.labels[name]} if name in self.labels else {}
+
+
+def _matched(foreign: ForeignRecipe, source: Path, recipe: Path) -> MatchedFiles:
+    """All files that a source has. Raises ConfigError where it has none, or two of one sample."""
+    found = MatchedFiles({name: {} for name in foreign.sources})
+    out = found.addresses
     patterns = {name: re.compile(its.files) for name, its in foreign.sources.items()}
     total, example = 0, ""
     for address in archive.addresses(source):
@@ -130,16 +147,21 @@ def _matched(foreign: ForeignRecipe, source: Path, recipe: Path) -> dict[str, di
                     f"{recipe}: [sources.{name}] files: {other} and {template} are both of sample {match['id']!r}: expected "
                     "one; say more of the path"
                 )
+            if LABEL in pattern.groupindex and found.labels.setdefault(match["id"], match[LABEL]) != match[LABEL]:
+                raise ConfigError(
+                    f"{recipe}: [sources.{name}] files: sample {match['id']!r} is {found.labels[match['id']]!r} and "
+                    f"{match[LABEL]!r} by its paths: expected one label; give each an id of its own"
+                )
     if empty := [name for name, of in out.items() if not of]:
         raise ConfigError(
-            f"{recipe}: [sources.{empty[0]}] files = {foreign.sources[empty[0]].files!r}: none of {counted(total, 'file')} of "
-            f"{source} is called so{f', the first is {example}' if example else ''}"
+            f"{recipe}: [sources.{empty[0]}] files = {foreign.sources[empty[0]].files!r}: none of {counted(total, 'file')} "
+            f"of {source} is called so{f', the first is {example}' if example else ''}"
         )
-    return out
+    return found
 
 
 def _unique(
-    samples: list[tuple[str, dict[str, str], Mapping[str, Any]]], recipe: Path, left: Counter[str], unlisted: int
+    samples: Sequence[tuple[str, dict[str, str], Mapping[str, Any]]], recipe: Path, left: Counter[str], unlisted: int
 ) -> ForeignScan:
     """The samples by ids as tars have them. Raises ConfigError where two would be one, or there is none."""
     by_id: dict[str, tuple[str, ForeignSample]] = {}
@@ -180,10 +202,21 @@ def _rows(foreign: ForeignRecipe, source: Path, recipe: Path) -> list[dict[str, 
     near = [base / table.file for base in (archive.base_of(source), recipe.parent)]
     path = next((p for p in near if p.is_file()), None)
     if path is None:
-        raise ConfigError(f"{recipe}: [table] file = {table.file!r}: no such file in {near[0].parent} or {near[1].parent}")
+        raise ConfigError(
+            f"{recipe}: [table] file = {table.file!r}: no such file in {near[0].parent} or {near[1].parent}"
+        )
     rows = _records(path, table.id)
     joins = [s.join for s in foreign.sources.values()]
-    wanted = [table.id, *foreign.carried, foreign.place.lon, foreign.place.lat, foreign.labels.names, foreign.labels.shares, *joins]
+    of_table = [c for c in foreign.carried if c != LABEL or not foreign.tells_label]
+    wanted = [
+        table.id,
+        *of_table,
+        foreign.place.lon,
+        foreign.place.lat,
+        foreign.labels.names,
+        foreign.labels.shares,
+        *joins,
+    ]
     known = {key for row in rows for key in row}
     for column in (c for c in wanted if c is not None and c not in known):
         raise ConfigError(
@@ -202,7 +235,7 @@ def _records(path: Path, id_column: str) -> list[dict[str, Any]]:
             return cast(list[dict[str, Any]], rows)
     frame = tablefile.read(path, texts=[id_column]).frame
     frame = frame.drop(columns=[c for c in ("geometry",) if c in frame])
-    return pa.Table.from_pandas(frame, preserve_index=False).to_pylist()
+    return list(pa.Table.from_pandas(frame, preserve_index=False).to_pylist())
 
 
 def places(
@@ -283,7 +316,9 @@ def table(foreign: ForeignRecipe, samples: Iterable[ForeignSample], found: Mappi
     else:
         columns |= {key: [getattr(found[s.id], key) for s in mine] for key in ("epsg", "x0_m", "y0_m")}
     columns |= {chip_column(n): [s.addresses.get(n, "") for s in mine] for n in foreign.sources}
-    columns |= {column_name(c): _values([s.row[c] for s in mine], c) for c in foreign.carried}
+    columns |= {column_name(c): _values([s.row.get(c) for s in mine], c) for c in foreign.carried}
+    if foreign.split is not None:  # by whose values, as text, sides are told
+        columns[column_name(foreign.split.column)] = [str(s.row[foreign.split.column]) for s in mine]
     if foreign.labels.names is not None:
         columns[SHARES_COLUMN] = [_shares(foreign.labels, s) for s in mine]
     out = io.BytesIO()
@@ -308,7 +343,9 @@ def _shares(labels: ForeignLabels, sample: ForeignSample) -> str | None:
         return None
     values = [1.0] * len(names) if labels.shares is None else shares
     if not isinstance(values, list) or len(values) != len(names):
-        raise ConfigError(f"[labels]: sample {sample.id}: {len(names)} classes, shares {values!r}: expected one for each")
+        raise ConfigError(
+            f"[labels]: sample {sample.id}: {len(names)} classes, shares {values!r}: expected one for each"
+        )
     out = dict.fromkeys(labels.classes, 0.0)
     for name, value in zip(names, values, strict=True):
         if name not in out:

@@ -35,7 +35,7 @@ OF_PLACES = "places"
 """What the recipe's file of places is to digests, of which a shape at a time is in those that bind cubes to places."""
 
 CHIPS = "chips"
-"""What sources of a foreign dataset are asked of: nobody. Their places name the files, which is what digests have of them."""
+"""Who is asked for sources of a foreign dataset: nobody. Their places name the files, which is what digests have of them."""
 
 EMBEDDED = "embedded"
 """The small Earth that is served by the command itself."""

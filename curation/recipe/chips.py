@@ -10,7 +10,6 @@ from curation.errors.codes import Code
 from curation.recipe.strict import StrictTable
 from curation.recipe.tagged import FORMS, tagged
 
-
 BAND = "{band}"
 """What stands in an address, or in the path of an array, for each of `file_bands`: a file, or an array, for each."""
 

@@ -40,6 +40,9 @@ UNDATED = "undated"
 SHARES = "class_shares"
 """The annotation that holds the share of each class, or 1 for each that is there."""
 
+LABEL = "label"
+"""The group of `files` that is a sample's label (a folder per class), which then is a column like those of the table."""
+
 DB = "dB"
 
 
@@ -78,11 +81,13 @@ class ForeignArray(StrictTable):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.file_bands and len(self.file_bands) != len(self.bands):
-            raise ValueError(f"file_bands: {len(self.file_bands)} of them, expected one for each of {len(self.bands)} bands")
+            raise ValueError(
+                f"file_bands: {len(self.file_bands)} of them, expected one for each of {len(self.bands)} bands"
+            )
         if self.role == "data" and self.range is None and limits_of(self.unit) is None:
             raise ValueError(
-                f"unit = {self.unit!r}: what values it can have is not known, so that a wrong one would go unseen: say range = "
-                f"[least, greatest], or a unit that ends in one of {', '.join(LIMITS)}"
+                f"unit = {self.unit!r}: what values it can have is not known, so that a wrong one would go unseen: say "
+                f"range = [least, greatest], or a unit that ends in one of {', '.join(LIMITS)}"
             )
         if self.range is not None and not self.range[0] < self.range[1]:
             raise ValueError(f"range = {self.range}: expected the least value, then the greatest")
@@ -106,7 +111,8 @@ class ForeignSource(StrictTable):
     `classes` with their legend."""
     form: AnyForm
     files: str
-    """Regular expression that is looked for in each path: its group `id` is the sample, `band` one of `file_bands`."""
+    """Regular expression that is looked for in each path: its group `id` is the sample, `band` one of `file_bands`,
+    `label` the sample's label, of a folder per class."""
     join: str | None = None
     """The column of the table that has `id`, where it is another than the table's own."""
     required: bool = True
@@ -120,13 +126,19 @@ class ForeignSource(StrictTable):
             groups = re.compile(self.files).groupindex
         except re.error as err:
             raise ValueError(f"files = {self.files!r}: no regular expression ({err})") from None
-        if "id" not in groups or set(groups) - {"id", "band"}:
-            raise ValueError(f"files = {self.files!r}: has groups {sorted(groups)}, expected 'id', and 'band' or no other")
+        if "id" not in groups or set(groups) - {"id", "band", LABEL}:
+            raise ValueError(
+                f"files = {self.files!r}: has groups {sorted(groups)}, expected 'id', and 'band', {LABEL!r} or no other"
+            )
         if ("band" in groups) and not all(a.file_bands for a in self.arrays):
-            raise ValueError("files: has a group 'band', so that each array says file_bands: what its bands are called there")
+            raise ValueError(
+                "files: has a group 'band', so that each array says file_bands: what its bands are called there"
+            )
         wrong = [a.res_m for a in self.arrays if self.mend.pixel_m not in (None, a.res_m)]
         if wrong:
-            raise ValueError(f"mend pixel_m = {self.mend.pixel_m}: an array says res_m = {wrong[0]:g}: both are of a pixel")
+            raise ValueError(
+                f"mend pixel_m = {self.mend.pixel_m}: an array says res_m = {wrong[0]:g}: both are of a pixel"
+            )
         return self
 
 
@@ -153,7 +165,9 @@ class PlaceSpec(StrictTable):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.of is None) == (self.lon is None) or (self.lon is None) != (self.lat is None):
-            raise ValueError("expected 'of', the source whose georeference says it, or 'lon' and 'lat', columns of the table")
+            raise ValueError(
+                "expected 'of', the source whose georeference says it, or 'lon' and 'lat', columns of the table"
+            )
         return self
 
 
@@ -207,16 +221,22 @@ class ForeignRecipe(StrictTable):
     def _consistent(self) -> Self:
         if self.place.of is not None and self.place.of not in self.sources:
             raise ValueError(f"place.of = {self.place.of!r} is none of [sources]: {', '.join(self.sources)}")
-        wants = [self.place.lon, self.split, self.labels.column, self.labels.names, *(s.join for s in self.sources.values())]
+        column = None if self.labels.column == LABEL and self.tells_label else self.labels.column
+        wants = [self.place.lon, self.split, column, self.labels.names, *(s.join for s in self.sources.values())]
         if self.table is None and any(w is not None for w in wants):
             raise ValueError("[place] lon and lat, [split], [labels] and 'join' are of columns of a table: add [table]")
         return self
 
     @property
+    def tells_label(self) -> bool:
+        """Whether paths say labels."""
+        return any(LABEL in re.compile(s.files).groupindex for s in self.sources.values())
+
+    @property
     def carried(self) -> list[str]:
         """Columns of the table that go along, each once."""
         own = [] if self.table is None else self.table.columns
-        more = [self.labels.column, self.split.column if self.split else None]
+        more = [self.labels.column, self.split.column if self.split else None, LABEL if self.tells_label else None]
         return list(dict.fromkeys([*own, *(c for c in more if c is not None)]))
 
     @property
@@ -226,7 +246,11 @@ class ForeignRecipe(StrictTable):
 
     def recipe(self) -> dict[str, Any]:
         """The recipe that it is, as TOML would state it."""
-        columns = [*map(chip_column, self.sources), *map(column_name, self.carried), *([SHARES_COLUMN] if self.labels.names else [])]
+        columns = [
+            *map(chip_column, self.sources),
+            *map(column_name, self.carried),
+            *([SHARES_COLUMN] if self.labels.names else []),
+        ]
         return {
             "name": self.dataset.name,
             "title": self.dataset.title,
@@ -236,7 +260,9 @@ class ForeignRecipe(StrictTable):
             "seasons": {UNDATED: {"start": EARLIEST, "end": LATEST}},
             "sources": {name: {"required": its.required} for name, its in self.sources.items()},
             "labels": {} if self.labels.column is None else {"column": column_name(self.labels.column)},
-            "split": {} if self.split is None else {
+            "split": {}
+            if self.split is None
+            else {
                 "rule": "column",
                 "column": column_name(self.split.column),
                 "val": self.split.val,
@@ -257,7 +283,8 @@ class ForeignRecipe(StrictTable):
         """A source that it is, as its file would state it."""
         its, known = self.sources[name], known_bands()
         labels: dict[str, str] = {}
-        arrays, limits, file_bands, tables = [], {}, {}, {}
+        arrays: list[dict[str, Any]] = []
+        limits, file_bands, tables = dict[str, list[float]](), dict[str, str](), dict[str, Any]()
         decibels = its.kind == "radar" and any(a.unit.endswith(DB) for a in its.arrays)
         for array in its.arrays:
             short = [self._label(b, labels, known) for b in array.bands]
@@ -265,7 +292,13 @@ class ForeignRecipe(StrictTable):
             limits |= {b: array.limits for b in short if array.limits}
             file_bands |= dict(zip(short, array.file_bands, strict=False))
             tables |= {b: self._band(canonical, known) for b, canonical in zip(short, array.bands, strict=True)}
-        pick = {"name": "chip", "form": its.form, "column": chip_column(name), "limits": limits, "file_bands": file_bands}
+        pick = {
+            "name": "chip",
+            "form": its.form,
+            "column": chip_column(name),
+            "limits": limits,
+            "file_bands": file_bands,
+        }
         pick |= {"decibels": decibels, "mend": its.mend, "archive": archive}
         about = {"name": name, "title": its.title, "licence": its.licence, "comment": its.comment, "kind": its.kind}
         return {**about, "pick": pick, "arrays": arrays, "bands": tables, "catalogs": {}}
@@ -360,5 +393,7 @@ def resolved(path: Path, archive: str = "") -> tuple[Recipe, dict[str, SourceSpe
     except ConfigError as err:
         raise ConfigError(f"{path}: {err}") from err
     except ValidationError as err:
-        said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in err.errors())
+        said = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in err.errors()
+        )
         raise ConfigError(f"{path}: {said}") from err

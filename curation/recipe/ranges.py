@@ -14,10 +14,10 @@ LIMITS: dict[str, tuple[float, float]] = {
     "K": (100.0, 400.0),
     "t/ha": (0.0, 5_000.0),
 }
-"""Unit → least and greatest value that anything on Earth has. Radar: 40 dB is brighter than any target (as for scenes), and 20
-dB more are left for images without calibration; its noise is -22 dB, of which speckle makes -60. Reflectance: glint and slopes
-reach 3. Heights: Challenger Deep (-10,984 m) to Everest. Temperature: -89 °C to a fire in a pixel of hundreds of metres.
-Biomass: forests have some 2,000 t, and giants more."""
+"""Unit → least and greatest value that anything on Earth has. Radar: 40 dB is brighter than any target (as for scenes),
+and 20 dB more are left for images without calibration; its noise is -22 dB, of which speckle makes -60. Reflectance: glint
+and slopes reach 3. Heights: Challenger Deep (-10,984 m) to Everest. Temperature: -89 °C to a fire in a pixel of hundreds of
+metres. Biomass: forests have some 2,000 t, and giants more."""
 
 FILLS = (-9999.0, -32768.0, -32767.0, -999.0, -99999.0, 9999.0, 32767.0, 65535.0)
 """Numbers that files of others are filled with."""

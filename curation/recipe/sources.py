@@ -79,7 +79,7 @@ class ArraySpec(FileNumbers):
 
     @property
     def pixel(self) -> str:
-        """What names tell its pixels by: `10m` by their size, `0p6m` of 0.6 m (members have no dots), `28px` by their number."""
+        """What names tell its pixels by: `10m` by their size, `0p6m` of 0.6 m (none has a dot), `28px` by their number."""
         return f"{self.size_px}px" if self.res_m is None else f"{self.res_m:g}m".replace(".", "p")
 
     @property

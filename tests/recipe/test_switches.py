@@ -285,6 +285,7 @@ def test_the_twelve_are_keys_of_their_picks_and_kinds_or_gone():
 def test_each_file_of_a_pick_and_of_a_kind_is_one_of_them():
     assert set(PICKS) == {
         "all",
+        "chip",
         *(
             "clear-mean",
             "clearest",

@@ -61,7 +61,9 @@ class Chip(Pick):
     def check_reach(self) -> None:
         """Passes where it is known where the dataset lies."""
         if not self.archive:
-            raise ConfigError("chips are read by `curate import FOLDER --as RECIPE`, which says where they lie: say that")
+            raise ConfigError(
+                "chips are read by `curate import FOLDER --as RECIPE`, which says where they lie: say that"
+            )
         base_of(Path(self.archive))
 
     def least_valid(self, usual: float) -> float:

@@ -26,7 +26,9 @@ class Geotiff(Form):
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # which is asked for below
             with memory.open() as file:
                 if file.count * file.width * file.height > MOST_PIXELS:
-                    raise ReadError(f"{address}: says {file.count} × {file.width} × {file.height} pixels, which is no chip")
+                    raise ReadError(
+                        f"{address}: says {file.count} × {file.width} × {file.height} pixels, which is no chip"
+                    )
                 pixels = file.read()
                 transform = file.transform if is_place(file.transform) else None
                 epsg = None if file.crs is None else file.crs.to_epsg()

@@ -39,5 +39,7 @@ class Hdf5(Form):
             if self.step is None:
                 return ChipPixels(in_order(np.asarray(found), self.axes, address))
             if found.ndim != len(self.axes) + 1 or self.step >= found.shape[0]:
-                raise ReadError(f"{address}: {path} has shape {found.shape}: expected step {self.step} before {self.axes!r}")
+                raise ReadError(
+                    f"{address}: {path} has shape {found.shape}: expected step {self.step} before {self.axes!r}"
+                )
             return ChipPixels(in_order(np.asarray(found[self.step]), self.axes, address))

@@ -20,6 +20,8 @@ class Image(Form):
     def _decoded(self, data: bytes, address: str, band: str) -> ChipPixels:
         with Pillow.open(io.BytesIO(data)) as image:
             if image.mode == "P":
-                raise ReadError(f"{address}: has a palette, expected grey or colours: its numbers mean nothing by themselves")
+                raise ReadError(
+                    f"{address}: has a palette, expected grey or colours: its numbers mean nothing by themselves"
+                )
             values = np.asarray(image)
         return ChipPixels(in_order(values, "yx" if values.ndim == 2 else "yxb", address))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import zarr
@@ -31,7 +31,9 @@ class ZarrZip(Form):
     def _decoded(self, data: bytes, address: str, band: str) -> ChipPixels:
         array = zarr.open_group(_unpacked(data, address), mode="r")[self.key]
         if not isinstance(array, zarr.Array) or array.ndim != len(self.step) + len(self.axes):
-            raise ReadError(f"{address}: {self.key!r} is {array!r}: expected an array of axes {self.step} and {self.axes!r}")
+            raise ReadError(
+                f"{address}: {self.key!r} is {array!r}: expected an array of axes {self.step} and {self.axes!r}"
+            )
         _check_whole(array, address)
         return ChipPixels(in_order(np.asarray(array[tuple(self.step)]), self.axes, address))
 
@@ -41,10 +43,12 @@ def _unpacked(data: bytes, address: str) -> MemoryStore:
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
         if sum(i.file_size for i in packed.infolist()) > MOST_BYTES:
             raise ReadError(f"{address}: unpacks to more than {MOST_BYTES} bytes, which is no chip")
-        return MemoryStore({i.filename: cpu.Buffer.from_bytes(packed.read(i)) for i in packed.infolist() if not i.is_dir()})
+        return MemoryStore(
+            {i.filename: cpu.Buffer.from_bytes(packed.read(i)) for i in packed.infolist() if not i.is_dir()}
+        )
 
 
-def _check_whole(array: zarr.Array, address: str) -> None:
+def _check_whole(array: Any, address: str) -> None:
     """Passes where each chunk is stored: Zarr reads one that is gone as the fill value, which would be a pixel."""
     if array.nchunks_initialized < array.nchunks:
         missing = array.nchunks - array.nchunks_initialized
