@@ -22,7 +22,7 @@ class Geotiff(Form):
     name: Literal["geotiff"] = "geotiff"
 
     def _decoded(self, data: bytes, address: str, band: str) -> ChipPixels:
-        with warnings.catch_warnings(), MemoryFile(data) as memory:
+        with warnings.catch_warnings(), MemoryFile(data, filename="chip.tif") as memory:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # which is asked for below
             with memory.open() as file:
                 if file.count * file.width * file.height > MOST_PIXELS:
