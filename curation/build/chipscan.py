@@ -284,7 +284,7 @@ def _place(foreign: ForeignRecipe, base: Path, sample: ForeignSample) -> Foreign
     form = cast(Form, foreign.sources[by.of].form)
     bands = foreign.sources[by.of].arrays[0].file_bands or [""]
     address = sample.addresses[by.of].replace(BAND, bands[0])
-    chip = form.decoded(archive.read(base, address, form.cell), address, bands[0])
+    chip = form.placed(archive.read(base, address, form.cell), address, bands[0])
     if chip.transform is None:
         raise Reject(Code.CHIP_CRS, cause=f"{address} states no transform")
     check_crs(chip)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,6 +35,10 @@ class ChipPixels:
 class Form(ChipForm, ABC):
     """A form of files, with its keys, called as its tag is."""
 
+    def placed(self, data: bytes, address: str, band: str = "") -> ChipPixels:
+        """Where a chip lies by its own word; its pixels are left out where that spares reading them. As `decoded`."""
+        return self._guarded(self._placed, data, address, band)
+
     def decoded(self, data: bytes, address: str, band: str = "") -> ChipPixels:
         """The chip that bytes hold.
 
@@ -45,12 +50,20 @@ class Form(ChipForm, ABC):
         Raises:
             ReadError: they hold none. Nothing stands in for what cannot be read.
         """
+        return self._guarded(self._decoded, data, address, band)
+
+    def _guarded(
+        self, read: Callable[[bytes, str, str], ChipPixels], data: bytes, address: str, band: str
+    ) -> ChipPixels:
         try:
-            return self._decoded(data, address, band)
+            return read(data, address, band)
         except ReadError:
             raise
         except Exception as err:  # each library has error classes of its own
             raise ReadError(f"{address}: no chip of form {self.name!r}: {type(err).__name__}: {err}") from err
+
+    def _placed(self, data: bytes, address: str, band: str) -> ChipPixels:
+        return self._decoded(data, address, band)
 
     @abstractmethod
     def _decoded(self, data: bytes, address: str, band: str) -> ChipPixels: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Literal
 
+import numpy as np
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
@@ -22,6 +23,12 @@ class Geotiff(Form):
     name: Literal["geotiff"] = "geotiff"
 
     def _decoded(self, data: bytes, address: str, band: str) -> ChipPixels:
+        return self._opened(data, address, with_pixels=True)
+
+    def _placed(self, data: bytes, address: str, band: str) -> ChipPixels:
+        return self._opened(data, address, with_pixels=False)
+
+    def _opened(self, data: bytes, address: str, *, with_pixels: bool) -> ChipPixels:
         with warnings.catch_warnings(), MemoryFile(data, filename="chip.tif") as memory:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # which is asked for below
             with memory.open() as file:
@@ -29,7 +36,7 @@ class Geotiff(Form):
                     raise ReadError(
                         f"{address}: says {file.count} × {file.width} × {file.height} pixels, which is no chip"
                     )
-                pixels = file.read()
+                pixels = file.read() if with_pixels else np.empty((file.count, 0, 0), file.dtypes[0])
                 transform = file.transform if is_place(file.transform) else None
                 epsg = None if file.crs is None else file.crs.to_epsg()
                 return ChipPixels(pixels, transform, epsg, file.nodata)
