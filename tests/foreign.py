@@ -11,7 +11,7 @@ from curation.cli import main
 S2 = ["b01", "b02", "b03", "b04", "b05", "b06", "b07", "b08", "b8a", "b09", "b11", "b12"]
 REFLECTANCE = {"dtype": "uint16", "nodata": 0, "unit": "reflectance × 10000"}
 DB = {"dtype": "float32", "nodata": -32768, "unit": "sigma0, dB"}
-ABOUT = {"title": "Chips", "licence": "CC-BY-4.0", "form": "geotiff"}
+ABOUT = {"title": "Chips", "licence": "CC-BY-4.0", "form": "tiff"}
 
 TREES = ["Alnus", "Cleared", "Fagus", "Fraxinus", "Larix", "Picea", "Pinus", "Pseudotsuga"]
 

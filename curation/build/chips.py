@@ -21,7 +21,7 @@ from curation.model import Location
 from curation.outcomes import Reject
 from curation.places import grid
 from curation.read import archive
-from curation.read.chipform import ChipPixels, Form
+from curation.read.chipform import ChipPixels, ChipReader
 from curation.recipe.chips import BAND, SIGNED, MendSpec
 from curation.recipe.ranges import FILLS
 from curation.recipe.sources import ArraySpec
@@ -34,7 +34,7 @@ _WHOLE_PX = 0.01
 class ChipRules:
     """What is stated of the chips of a source."""
 
-    form: Form
+    form: ChipReader
     mend: MendSpec
     limits: Mapping[str, tuple[float, float]]
     """Band → least and greatest value that its unit can have."""

@@ -25,15 +25,12 @@ from curation.model import Location
 from curation.outcomes import Reject
 from curation.places import grid, tablefile
 from curation.read import archive
-from curation.read.chipform import Form
+from curation.read.chipform import ChipReader
 from curation.recipe.chips import BAND
-from curation.recipe.foreign import LABEL, SHARES_COLUMN, ForeignLabels, ForeignRecipe, chip_column, column_name
+from curation.recipe.foreign import LABEL, SHARES_COLUMN, ForeignRecipe, chip_column, column_name
 
 THREADS = 8
 """Chips that are read at a time for where they lie."""
-
-MOST_TOLD = 3
-"""Names that a message lists."""
 
 Progress = Callable[[Iterable[Any], int], Iterator[Any]]
 """Gives what it is given, and tells how much of so many there was."""
@@ -281,7 +278,7 @@ def _place(foreign: ForeignRecipe, base: Path, sample: ForeignSample) -> Foreign
         return ForeignPlace(lon=float(lon), lat=float(lat))
     if by.of not in sample.addresses:
         raise Reject(Code.NO_CHIP, cause=f"no chip of {by.of}, whose georeference says where it is")
-    form = cast(Form, foreign.sources[by.of].form)
+    form = cast(ChipReader, foreign.sources[by.of].form)
     bands = foreign.sources[by.of].arrays[0].file_bands or [""]
     address = sample.addresses[by.of].replace(BAND, bands[0])
     chip = form.placed(archive.read(base, address, form.cell), address, bands[0])
@@ -293,7 +290,7 @@ def _place(foreign: ForeignRecipe, base: Path, sample: ForeignSample) -> Foreign
 
 def location(foreign: ForeignRecipe, sample: ForeignSample, its: ForeignPlace) -> Location:
     """The sample as a location, as the table of places will make one. Raises ConfigError where it has no zone."""
-    size = foreign.dataset.footprint_m
+    size = foreign.footprint_m
     if its.lon is not None and its.lat is not None:
         epsg, x0, y0 = grid.snapped(its.lon, its.lat, size)
     else:
@@ -320,7 +317,7 @@ def table(foreign: ForeignRecipe, samples: Iterable[ForeignSample], found: Mappi
     if foreign.split is not None:  # by whose values, as text, sides are told
         columns[column_name(foreign.split.column)] = [str(s.row[foreign.split.column]) for s in mine]
     if foreign.labels.names is not None:
-        columns[SHARES_COLUMN] = [_shares(foreign.labels, s) for s in mine]
+        columns[SHARES_COLUMN] = [_shares(foreign, s) for s in mine]
     out = io.BytesIO()
     pq.write_table(pa.table(columns), out, compression="zstd")
     return out.getvalue()
@@ -336,21 +333,6 @@ def _values(values: list[Any], column: str) -> pa.Array:
     return made.cast(pa.string()) if pa.types.is_null(made.type) else made
 
 
-def _shares(labels: ForeignLabels, sample: ForeignSample) -> str | None:
-    """The share of each class, in order, as JSON; None where the table lists none."""
-    names, shares = sample.row[labels.names or ""], sample.row.get(labels.shares or "")
-    if names is None:
-        return None
-    values = [1.0] * len(names) if labels.shares is None else shares
-    if not isinstance(values, list) or len(values) != len(names):
-        raise ConfigError(
-            f"[labels]: sample {sample.id}: {len(names)} classes, shares {values!r}: expected one for each"
-        )
-    out = dict.fromkeys(labels.classes, 0.0)
-    for name, value in zip(names, values, strict=True):
-        if name not in out:
-            raise ConfigError(
-                f"[labels]: sample {sample.id}: class {name!r} is none of 'classes'; {did_you_mean(name, out)}name it there"
-            )
-        out[name] += float(value)
-    return json.dumps(list(out.values()))
+def _shares(foreign: ForeignRecipe, sample: ForeignSample) -> str | None:
+    labels = foreign.labels
+    return labels.shares_of(sample.id, sample.row[labels.names or ""], sample.row.get(labels.shares or ""))

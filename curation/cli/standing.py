@@ -122,8 +122,8 @@ def add_import(verbs: argparse._SubParsersAction[Any], work: argparse.ArgumentPa
         "rows of Parquet), holds each against what the recipe states of it, and makes cubes, a ledger and shards of it, as "
         "of any other: `--dataset RECIPE` of the other verbs is the same recipe. What contradicts it is refused with a "
         "reason, or mended where the recipe says so; a file that cannot be read stands in the ledger with its cause. Safe "
-        "to stop and to run again. manifests/README.md has the recipe's keys. Exit code 1 where samples failed, or a dry run "
-        "finds what would be refused.",
+        "to stop and to run again. manifests/README.md has the recipe's keys. Exit code 1 where samples failed, or a dry "
+        "run finds what would be refused.",
     )
     take.add_argument("source", metavar="FROM", help="folder of chips, or a tar, Parquet or HDF5 file")
     take.add_argument("--as", dest="recipe", required=True, metavar="RECIPE", help="path of a recipe for import")

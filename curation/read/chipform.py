@@ -32,7 +32,7 @@ class ChipPixels:
     """What the file declares as 'no data'; None where it declares none."""
 
 
-class Form(ChipForm, ABC):
+class ChipReader(ChipForm, ABC):
     """A form of files, with its keys, called as its tag is."""
 
     def placed(self, data: bytes, address: str, band: str = "") -> ChipPixels:

@@ -7,6 +7,7 @@ Such a recipe has a table `[dataset]`, which others have not. Its sources have t
 from __future__ import annotations
 
 import functools
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -201,6 +202,33 @@ class ForeignLabels(StrictTable):
             raise ValueError("'names' goes with 'classes', which it lists, and 'shares' with both")
         return self
 
+    def shares_of(self, sample: str, names: list[str] | None, shares: list[float] | None) -> str | None:
+        """The share of each class, in order, as JSON; None where the table lists none.
+
+        Args:
+            sample: its id, which errors name.
+            names: its classes, as the table lists them.
+            shares: the share of each, where the table has a column of them.
+
+        Raises:
+            ConfigError: they are none of the classes, or not one for each.
+        """
+        if names is None:
+            return None
+        values = [1.0] * len(names) if self.shares is None else shares
+        if not isinstance(values, list) or len(values) != len(names):
+            raise ConfigError(
+                f"[labels]: sample {sample}: {len(names)} classes, shares {values!r}: expected one for each"
+            )
+        out = dict.fromkeys(self.classes, 0.0)
+        for name, value in zip(names, values, strict=True):
+            if name not in out:
+                raise ConfigError(
+                    f"[labels]: sample {sample}: class {name!r} is none of 'classes'; {did_you_mean(name, out)}name it there"
+                )
+            out[name] += float(value)
+        return json.dumps(list(out.values()))
+
 
 class ForeignRecipe(StrictTable):
     """All of a recipe for `curate import`."""
@@ -226,6 +254,11 @@ class ForeignRecipe(StrictTable):
         if self.table is None and any(w is not None for w in wants):
             raise ValueError("[place] lon and lat, [split], [labels] and 'join' are of columns of a table: add [table]")
         return self
+
+    @property
+    def footprint_m(self) -> float:
+        """Side of the ground that a sample covers, metres."""
+        return self.dataset.footprint_m
 
     @property
     def tells_label(self) -> bool:
@@ -281,12 +314,12 @@ class ForeignRecipe(StrictTable):
 
     def source(self, name: str, archive: str) -> dict[str, Any]:
         """A source that it is, as its file would state it."""
-        its, known = self.sources[name], known_bands()
+        use, known = self.sources[name], known_bands()
         labels: dict[str, str] = {}
         arrays: list[dict[str, Any]] = []
         limits, file_bands, tables = dict[str, list[float]](), dict[str, str](), dict[str, Any]()
-        decibels = its.kind == "radar" and any(a.unit.endswith(DB) for a in its.arrays)
-        for array in its.arrays:
+        decibels = use.kind == "radar" and any(a.unit.endswith(DB) for a in use.arrays)
+        for array in use.arrays:
             short = [self._label(b, labels, known) for b in array.bands]
             arrays.append(_array(array, short, decibels=decibels))
             limits |= {b: array.limits for b in short if array.limits}
@@ -294,13 +327,13 @@ class ForeignRecipe(StrictTable):
             tables |= {b: self._band(canonical, known) for b, canonical in zip(short, array.bands, strict=True)}
         pick = {
             "name": "chip",
-            "form": its.form,
+            "form": use.form,
             "column": chip_column(name),
             "limits": limits,
             "file_bands": file_bands,
         }
-        pick |= {"decibels": decibels, "mend": its.mend, "archive": archive}
-        about = {"name": name, "title": its.title, "licence": its.licence, "comment": its.comment, "kind": its.kind}
+        pick |= {"decibels": decibels, "mend": use.mend, "archive": archive}
+        about = {"name": name, "title": use.title, "licence": use.licence, "comment": use.comment, "kind": use.kind}
         return {**about, "pick": pick, "arrays": arrays, "bands": tables, "catalogs": {}}
 
     def _label(self, canonical: str, labels: dict[str, str], known: dict[str, tuple[str, Any]]) -> str:

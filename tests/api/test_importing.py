@@ -1,4 +1,4 @@
-"""Foreign datasets made into ours: real chips refused as they are and taken with what mends them; pixels as GDAL has them."""
+"""Foreign datasets made into ours: real chips refused as they are, taken with what mends them; pixels as GDAL has them."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def test_a_file_that_cannot_be_read_stands_in_the_ledger_with_its_cause_and_a_re
     (tmp_path / "chips/c.tif").write_bytes(whole[: len(whole) // 2])
     its = imported(tmp_path / "chips", recipe, tmp_path / "out")
     assert its.code == 1
-    assert "s2: ReadError: c.tif: no chip of form 'geotiff'" in capsys.readouterr().err
+    assert "s2: ReadError: c.tif: no chip of form 'tiff'" in capsys.readouterr().err
     failed = its.outcomes()["c"]
     assert (failed.status, failed.sources["s2"].code, failed.chunks) == (Status.FAILED, "ReadError", {})
     assert "c.tif" in (failed.sources["s2"].cause or "")

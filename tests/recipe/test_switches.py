@@ -28,13 +28,15 @@ OWN = {
         "build/coded.py",
         "build/kinds/classes.py",
         "pack/targets.py",
+        "recipe/foreign.py",
         "recipe/schema.py",
-    },  # a target has such, too
+    },  # a target has such, too; and labels of a foreign dataset
     "radar": {"build/power.py"},
     "elevation": set(),
     "swath": set(),
     "reader": set(),
     "role": {
+        "recipe/foreign.py",  # which says it of its own arrays
         "recipe/sources.py",
         "build/kinds/swath.py",
         "read/swathgrid.py",

@@ -18,7 +18,7 @@ from curation.errors.codes import Code
 from curation.model import Location, Scene
 from curation.outcomes import Reject, SourceOutcome, Status
 from curation.read.archive import base_of
-from curation.read.chipform import Form
+from curation.read.chipform import ChipReader
 from curation.read.reader import Read
 from curation.recipe.chips import AnyForm, MendSpec
 from curation.recipe.facts import Fact
@@ -56,7 +56,7 @@ class Chip(Pick):
     def rules(self) -> ChipRules:
         """What is stated of its chips."""
         limits = {band: (low, high) for band, (low, high) in self.limits.items()}
-        return ChipRules(cast(Form, self.form), self.mend, limits, self.file_bands, self.decibels)
+        return ChipRules(cast(ChipReader, self.form), self.mend, limits, self.file_bands, self.decibels)
 
     def check_reach(self) -> None:
         """Passes where it is known where the dataset lies."""

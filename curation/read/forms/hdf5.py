@@ -11,11 +11,11 @@ from pydantic import Field
 
 from curation.errors import ReadError
 from curation.read.archive import INNER
-from curation.read.chipform import Axes, ChipPixels, Form, in_order
+from curation.read.chipform import Axes, ChipPixels, ChipReader, in_order
 from curation.recipe.chips import BAND
 
 
-class Hdf5(Form):
+class Hdf5(ChipReader):
     """An array by its path. Of a file with a group per sample, the path within the group."""
 
     name: Literal["hdf5"] = "hdf5"

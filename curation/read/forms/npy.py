@@ -7,10 +7,10 @@ from typing import Literal
 
 import numpy as np
 
-from curation.read.chipform import Axes, ChipPixels, Form, in_order
+from curation.read.chipform import Axes, ChipPixels, ChipReader, in_order
 
 
-class Npy(Form):
+class Npy(ChipReader):
     """One array; pickled objects are refused, since reading them executes them."""
 
     name: Literal["npy"] = "npy"

@@ -14,10 +14,10 @@ from zarr.storage import MemoryStore
 
 from curation.errors import ReadError
 from curation.read.archive import MOST_BYTES
-from curation.read.chipform import Axes, ChipPixels, Form, in_order
+from curation.read.chipform import Axes, ChipPixels, ChipReader, in_order
 
 
-class ZarrZip(Form):
+class ZarrZip(ChipReader):
     """An array of a store of Zarr 2 or 3."""
 
     name: Literal["zarr-zip"] = "zarr-zip"

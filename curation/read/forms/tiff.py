@@ -10,17 +10,17 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
 from curation.errors import ReadError
-from curation.read.chipform import ChipPixels, Form
+from curation.read.chipform import ChipPixels, ChipReader
 from curation.read.georeference import is_place
 
 MOST_PIXELS = 64 * 2**20
 """Of all bands of a file: what says that it has more is no chip, whatever it was packed to."""
 
 
-class Geotiff(Form):
+class Tiff(ChipReader):
     """A file with all bands of an array, or, where its address has `{band}`, with one."""
 
-    name: Literal["geotiff"] = "geotiff"
+    name: Literal["tiff"] = "tiff"
 
     def _decoded(self, data: bytes, address: str, band: str) -> ChipPixels:
         return self._opened(data, address, with_pixels=True)

@@ -9,13 +9,13 @@ import numpy as np
 from PIL import Image as Pillow
 
 from curation.errors import ReadError
-from curation.read.chipform import ChipPixels, Form, in_order
+from curation.read.chipform import ChipPixels, ChipReader, in_order
 
 
-class Image(Form):
+class Picture(ChipReader):
     """An image with bands side by side: red, green, blue. A palette is refused, since its numbers are no colours."""
 
-    name: Literal["image"] = "image"
+    name: Literal["picture"] = "picture"
 
     def _decoded(self, data: bytes, address: str, band: str) -> ChipPixels:
         with Pillow.open(io.BytesIO(data)) as image:
