@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from curation.store.objects import Store
 from tests import foreign
 from tests.foreign import BENV2, BENV2_MENDS, TREESATAI, TREESATAI_MENDS, curate_import, mended
 from tests.geotiff import write
+from tests.processes import started
 
 
 @dataclass(frozen=True)
@@ -363,3 +366,41 @@ def test_decibels_of_a_radar_are_stored_as_ours_are(bigearthnet: Imported):
     file = next(bigearthnet.source.glob("BigEarthNet-S1-Example/*_33UUP_87_48/*_VH.tif"))
     with rasterio.open(file) as its:
         np.testing.assert_allclose(10 * np.log10(power.sel(band="VH").values), its.read(1), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_what_was_killed_goes_on_to_the_bytes_of_an_undisturbed_import(tmp_path: Path):
+    names = "abcdefghijkl"
+    recipe = small(tmp_path / "chips", names, pack={"samples_per_shard": 4})
+    whole = imported(tmp_path / "chips", recipe, tmp_path / "whole")
+    its = Imported(tmp_path / "chips", foreign.write(tmp_path / "killed", recipe), tmp_path / "killed/root", 0)
+    command = [
+        sys.executable,
+        "-m",
+        "curation",
+        "import",
+        str(its.source),
+        "--as",
+        str(its.recipe),
+        "--scheduler",
+        "none",
+    ]
+    with started([*command, "--root", str(its.root)]) as process:
+        while process.poll() is None and len(_segments(its)) < 4:
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+    assert 4 <= len(_segments(its)) <= len(names)
+    assert curate_import(its.source, its.recipe, its.root) == 0
+    assert its.curate("verify") == 0
+    assert _bytes(its) == _bytes(whole)
+
+
+def _segments(its: Imported) -> list[Path]:
+    return list(its.folder.glob("ledger/world/static/*.jsonl"))
+
+
+def _bytes(its: Imported) -> dict[str, bytes]:
+    """Cubes and shards; ledgers and receipts tell of who wrote them, too."""
+    found = [p for of in ("cubes", "shards") for p in (its.folder / of).rglob("*") if p.is_file()]
+    return {p.relative_to(its.folder).as_posix(): p.read_bytes() for p in found}
