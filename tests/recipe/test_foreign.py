@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from curation.errors import ConfigError
+from curation.format.names import split_member
 from curation.recipe import foreign as recipes
 from curation.recipe.dataset import load_dataset
 from curation.recipe.ranges import LIMITS, limits_of
@@ -75,6 +76,13 @@ def test_bands_of_two_sensors_that_are_called_alike_are_told_apart(tmp_path: Pat
     recipe = changed(sources__s1__arrays__0__bands=["s2.b02", "s2l1c.b02"])
     bands = load_dataset(str(foreign.write(tmp_path, recipe))).specs["s1"].arrays[0].bands
     assert bands == ["B02", "s2l1c.b02"]
+
+
+def test_arrays_of_pixels_below_a_metre_have_names_that_a_tar_can_hold(tmp_path: Path):
+    arrays = load_dataset(str(foreign.write(tmp_path, foreign.TREESATAI))).arrays
+    names = [name for of in arrays.values() for name in of]
+    assert names == ["aerial_0p2m", "s2_0p2m", "s1_0p2m"]
+    assert all(split_member(f"{name}.npy").array == name for name in names)
 
 
 def test_where_the_dataset_lies_is_in_no_digest_and_what_is_mended_is(tmp_path: Path):

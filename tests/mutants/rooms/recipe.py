@@ -508,4 +508,32 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
         "in endings)",
         ("tests/store/test_local.py::test_beside_geotiffs_what_is_no_file_says_nothing_of_them",),
     ),
+    Mutant(
+        "a unit of which nothing is known says what it can have",
+        "curation/recipe/foreign.py",
+        'if self.role == "data" and self.range is None and limits_of(self.unit) is None:',
+        "if False:",
+        ("tests/recipe/test_foreign.py::test_what_is_wrong_is_told_by_its_key",),
+    ),
+    Mutant(
+        "a pixel has one size",
+        "curation/recipe/foreign.py",
+        "        if wrong:\n",
+        "        if False:\n",
+        ("tests/recipe/test_foreign.py::test_what_is_wrong_is_told_by_its_key",),
+    ),
+    Mutant(
+        "two bands of a source are not called alike",
+        "curation/recipe/foreign.py",
+        "label = canonical if labels.get(label, canonical) != canonical else label",
+        "label = str(label)",
+        ("tests/recipe/test_foreign.py::test_bands_of_two_sensors_that_are_called_alike_are_told_apart",),
+    ),
+    Mutant(
+        "names of arrays have no dot, at which a member's name is cut",
+        "curation/recipe/sources.py",
+        '.replace(".", "p")',
+        "",
+        ("tests/recipe/test_foreign.py::test_arrays_of_pixels_below_a_metre_have_names_that_a_tar_can_hold",),
+    ),
 )
