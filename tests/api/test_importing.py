@@ -99,6 +99,15 @@ def test_a_dry_run_tells_what_is_refused_and_what_would_mend_it(
     assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == [path.name]  # nothing is written
 
 
+def test_the_recipe_that_the_pages_show_is_one(shared: Path, tmp_path: Path, capsys):
+    page = (Path(__file__).parents[2] / "manifests/README.md").read_text()
+    shown = page.partition("## A dataset that others made")[2].partition("```toml\n")[2].partition("```")[0]
+    path = tmp_path / "benv2.toml"
+    path.write_text(shown)
+    assert curate_import(shared / "data/geobench2-benv2", path, tmp_path / "root", "--dry-run") == 0
+    assert "4 samples (chips: s1 4, s2 4)" in capsys.readouterr().out
+
+
 def test_as_they_are_real_chips_are_not_imported_and_nothing_is_written(shared: Path, tmp_path: Path, capsys):
     its = imported(shared / "data/geobench2-benv2", BENV2, tmp_path)
     assert its.code == 1
