@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from curation.api.folder import DatasetFolder, load
+    from curation.api.importing import import_dataset
     from curation.api.mended import diff
     from curation.api.sources import check_source
     from curation.cubes.open_cube import at, open_cube
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["DatasetFolder", "at", "check_source", "diff", "load", "open_cube", "open_patch"]
+__all__ = ["DatasetFolder", "at", "check_source", "diff", "import_dataset", "load", "open_cube", "open_patch"]
 
 _HOMES = {
     "DatasetFolder": "curation.api.folder",
     "at": "curation.cubes.open_cube",
     "check_source": "curation.api.sources",
     "diff": "curation.api.mended",
+    "import_dataset": "curation.api.importing",
     "load": "curation.api.folder",
     "open_cube": "curation.cubes.open_cube",
     "open_patch": "curation.cubes.open_patch",

@@ -8,11 +8,14 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
-from curation.build import masks, sourcecheck
+from curation.build import chiplook, masks, sourcecheck
+from curation.build.chiplook import ForeignLook as ForeignLook
+from curation.build.chiplook import ForeignSet as ForeignSet
 from curation.build.context import SlabJob
 from curation.build.counted import Cost as Cost
 from curation.build.counted import build_counted
@@ -36,6 +39,7 @@ from curation.pack.tables import index_of
 from curation.places.regions import Region
 from curation.recipe.catalogs import Catalog, Catalogs
 from curation.recipe.dataset import Dataset
+from curation.recipe.foreign import ForeignRecipe
 from curation.recipe.sources import SourceSpec
 from curation.scenes import candidates
 from curation.scenes.cells import SearchCell
@@ -363,6 +367,24 @@ def _sweep(run: Run, works: Sequence[_Work], searches: Searches) -> None:
     with Counting(f"search {', '.join(c.label for c in asked)}", None, "item") as count:
         for line in searches.run(wanted, refresh=run.refresh_search, progress=count.step):
             log.info("refreshed: %s", line)
+
+
+def foreign_set(foreign: ForeignRecipe, source: Path, recipe: Path, most: int | None = None) -> ForeignSet:
+    """A foreign dataset as `chiplook.found` finds it; with `most`, where so many of its samples are. Raises as that does."""
+
+    def counted_places(places: Iterable[Any], total: int) -> Iterator[Any]:
+        with Counting("import: where samples are", total, "sample") as count:
+            for its in places:
+                count.step()
+                yield its
+
+    return chiplook.found(foreign, source, recipe, most, counted_places)
+
+
+def look(dataset: Dataset, its: ForeignSet, store: Store, most: int) -> ForeignLook:
+    """What some samples of a foreign dataset come to, as `chiplook.look` has it."""
+    with Doing(f"import: reading {counted(min(most, len(its.places)), 'sample')}", often_short=True):
+        return chiplook.look(dataset, its, store, most, lambda samples, _: iter(samples))
 
 
 def check_source(spec: SourceSpec, file: str, catalog: Catalog) -> tuple[list[str], list[str]]:

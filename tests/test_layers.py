@@ -222,8 +222,8 @@ def test_what_is_found_by_its_name_is_a_pick_or_a_kind_or_a_rule():
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "importlib.import_module"
     }
     assert {name for name, _ in calls} - {"work.probe"} == {"recipe.tagged"}
-    folders = {"curation.build.picks", "curation.build.kinds", "curation.pack.splits"}
-    assert {tagged.PICKS, tagged.KINDS, tagged.SPLITS} == folders
+    folders = {"curation.build.picks", "curation.build.kinds", "curation.pack.splits", "curation.read.forms"}
+    assert {tagged.PICKS, tagged.KINDS, tagged.SPLITS, tagged.FORMS} == folders
 
 
 def test_examples_are_imported_by_nobody():

@@ -39,6 +39,7 @@ from curation.places.regions import ALL, Region
 from curation.recipe import catalogs as recipes
 from curation.recipe.catalogs import EMBEDDED, Catalog, Catalogs
 from curation.recipe.dataset import Dataset, load_dataset
+from curation.recipe.lacking import missing_access
 from curation.store import paths
 from curation.store.objects import Store
 from curation.verify import verify
@@ -363,7 +364,7 @@ class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
         """
         if self.scheduler not in cluster.LOCAL:
             return
-        if missing := recipes.missing_access(self.dataset, every):
+        if missing := missing_access(self.dataset, every):
             lacking = "; ".join(f"catalog {label}: {', '.join(names)}" for label, names in missing.items())
             raise NoAccessError(
                 f"{lacking}: not set here, and its files are read with it: set it, or take another catalog (`curate "

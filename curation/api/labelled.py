@@ -20,9 +20,9 @@ from curation.pack.labels.making import Way
 from curation.pack.labels.model import ByModel
 from curation.places.locations import Locations
 from curation.places.regions import Region
-from curation.recipe import catalogs as recipes
 from curation.recipe.catalogs import Catalog, Catalogs
 from curation.recipe.dataset import Dataset
+from curation.recipe.lacking import missing_labels
 from curation.store import paths
 from curation.store.objects import Store
 from curation.work import cluster
@@ -221,9 +221,7 @@ def say_unknown(
         ConfigError: it does, and that is not allowed; or a catalog cannot be read, or lacks another source.
     """
     missing = [
-        name
-        for name in recipes.missing_labels(dataset, every, has)
-        if imported is None or name != imported.record.source
+        name for name in missing_labels(dataset, every, has) if imported is None or name != imported.record.source
     ]
     for name in missing:
         spec = dataset.specs[name]

@@ -6,6 +6,7 @@ cube was given more sources, and of which one of these failed, keeps what it had
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import logging
@@ -18,11 +19,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from curation.build import before, masks
-from curation.build.context import Reading, Slab, SlabJob, Source, StandingPatch
+from curation.build.context import Patch, Reading, Slab, SlabJob, Source, StandingPatch
 from curation.build.patch import build_patch
 from curation.cubes import facts, zarrshard
 from curation.cubes.chunks import chunk_hash, joined_hashes
 from curation.cubes.cube import Cube
+from curation.outcomes import PatchOutcome
 from curation.places.locations import Locations
 from curation.read.reader import Read, Reader
 from curation.read.swath import Swaths
@@ -66,11 +68,7 @@ def build_slab(job: SlabJob) -> SlabReceipt:
     cube = Cube(job.dataset, job.region, job.season, Locations.of(job.locations))
     found = before.read(job, cube)
     chunks, rows, outcomes = found.chunks, found.rows, found.outcomes
-    ahead_bytes, folders = job.dataset.recipe.fetch.ahead_mb * 10**6, job.dataset.local_folders()
-    with (
-        Reader(job.catalogs.default.base, ahead_bytes, job.per_host, folders) as reader,
-        Swaths(job.catalogs.default.base, ahead_bytes, per_host=job.per_host, folders=folders) as swaths,
-    ):
+    with _readers(job) as (reader, swaths):
         slab = _slab(job, reader, swaths, cube, found.standing)
         slots = {p.id: slot for slot, p in enumerate(job.locations)}
         for patch, outcome in _together(reader, [build_patch(slab, p) for p in job.locations if p.id in job.todo]):
@@ -97,6 +95,25 @@ def build_slab(job: SlabJob) -> SlabReceipt:
     return SlabReceipt(record, _etags(receipts), time.perf_counter() - started, peak_bytes())
 
 
+@contextlib.contextmanager
+def _readers(job: SlabJob) -> Iterator[tuple[Reader, Swaths]]:
+    """What reads a job's files."""
+    ahead_bytes, folders = job.dataset.recipe.fetch.ahead_mb * 10**6, job.dataset.local_folders()
+    with (
+        Reader(job.catalogs.default.base, ahead_bytes, job.per_host, folders) as reader,
+        Swaths(job.catalogs.default.base, ahead_bytes, per_host=job.per_host, folders=folders) as swaths,
+    ):
+        yield reader, swaths
+
+
+def tried(job: SlabJob) -> Iterator[tuple[Patch, PatchOutcome]]:
+    """What the patches of a job come to, as a build has them; nothing is stored."""
+    cube = Cube(job.dataset, job.region, job.season, Locations.of(job.locations))
+    with _readers(job) as (reader, swaths):
+        slab = _slab(job, reader, swaths, cube, {})
+        yield from _together(reader, [build_patch(slab, p) for p in job.locations if p.id in job.todo])
+
+
 def _emptied(job: SlabJob, cube: Cube, chunks: Mapping[str, Mapping[int, bytes]]) -> dict[str, bytes]:
     """Shards without a chunk in place of those that were recorded and are wanted no more: of nothing else would they be."""
     before_keys = {o.key for o in job.prior.objects} if job.prior else set()
@@ -115,9 +132,13 @@ def _published(store: Store, objects: Mapping[str, bytes], stored: Mapping[str, 
 
 
 def prepare(dataset: Dataset, store: Store) -> None:
-    """Lays what slabs need beside scenes where workers find it: models that say masks. Raises as `masks.publish` does."""
+    """Lays what slabs need beside scenes where workers find it: models that say masks.
+
+    Raises as `masks.publish` does, and as `Pick.check_reach`.
+    """
     for level in dataset.levels:
         for spec in level.specs.values():
+            spec.pick.check_reach()
             masks.publish(store, spec, level.recipe.grid.size)
 
 

@@ -51,7 +51,7 @@ class _Parser(argparse.ArgumentParser):
 
 VERBS = (
     *("build", "locate", "labels", "pack", "verify", "report", "show", "worst", "export"),
-    *("diff", "gc", "catalogs", "source", "init"),
+    *("diff", "gc", "catalogs", "source", "import", "init"),
 )
 
 
@@ -251,6 +251,7 @@ def make_parser() -> _Parser:
 
     standing.add_mended(verbs, common)
     standing.add_export(verbs, [common, work])
+    standing.add_import(verbs, work)
 
     catalogs = verbs.add_parser(
         "catalogs",

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from curation.cli.verbs import do_diff, do_export, do_gc, do_worst
+from curation.api import folder
+from curation.cli.verbs import do_diff, do_export, do_gc, do_import, do_worst
 
 
 def add_mended(verbs: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
@@ -109,6 +110,31 @@ def add_export(verbs: argparse._SubParsersAction[Any], parents: list[Any]) -> No
     )
     export.add_argument("--dry-run", action="store_true", help="count files and bytes; write nothing")
     export.set_defaults(run=do_export)
+
+
+def add_import(verbs: argparse._SubParsersAction[Any], work: argparse.ArgumentParser) -> None:
+    """What makes a dataset of one that others made."""
+    take = verbs.add_parser(
+        "import",
+        parents=[work],
+        help="make a dataset of chips that others made",
+        description="Reads a foreign dataset of chips (GeoTIFF, npy, zarr.zip, HDF5, PNG and JPEG; in a folder, in tars, in "
+        "rows of Parquet), holds each against what the recipe states of it, and makes cubes, a ledger and shards of it, as "
+        "of any other: `--dataset RECIPE` of the other verbs is the same recipe. What contradicts it is refused with a "
+        "reason, or mended where the recipe says so; a file that cannot be read stands in the ledger with its cause. Safe "
+        "to stop and to run again. manifests/README.md has the recipe's keys. Exit code 1 where samples failed, or a dry "
+        "run finds what would be refused.",
+    )
+    take.add_argument("source", metavar="FROM", help="folder of chips, or a tar, Parquet or HDF5 file")
+    take.add_argument("--as", dest="recipe", required=True, metavar="RECIPE", help="path of a recipe for import")
+    take.add_argument(
+        "--root", default=folder.ROOT, metavar="PATH|URL", help="where everything is written (default: ./%(default)s)"
+    )
+    take.add_argument(
+        "--dry-run", action="store_true", help="find all samples, read a few, say what is refused; write nothing"
+    )
+    take.add_argument("-v", "--verbose", action="store_true", help="also a line per patch")
+    take.set_defaults(run=do_import)
 
 
 def positive(text: str) -> int:

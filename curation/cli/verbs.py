@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from curation.api.folder import DatasetFolder, load
+from curation.api.importing import import_dataset
 from curation.api.mended import diff
 from curation.api.results import Result
 from curation.api.sources import check_source
@@ -167,6 +168,13 @@ def do_export(args: argparse.Namespace) -> int:
     """Writes what is built or packed in another form."""
     how = {"select": args.select, "limit": args.limit, "dry_run": args.dry_run}
     return _printed(_loaded(args).export(args.form, args.to, args.region, args.season, **how))
+
+
+def do_import(args: argparse.Namespace) -> int:
+    """Makes a dataset of chips that others made."""
+    how = {"scheduler": args.scheduler, "workers": args.workers, "dry_run": args.dry_run}
+    result = import_dataset(args.source, args.recipe, args.root, check=False, **how)
+    return _printed(result, _why(result))
 
 
 def do_catalogs(args: argparse.Namespace) -> int:

@@ -119,6 +119,25 @@ class Code(StrEnum):
     AMBIGUOUS_LABELS = "ambiguous_labels"
     """Of a row of imported labels: another row of the same patch says otherwise; the patch's labels are unknown."""
 
+    NO_CHIP = "no_chip"
+    """A foreign dataset has no file of the source for the sample."""
+    CHIP_FOOTPRINT = "chip_footprint"
+    """Pixels of a chip times their size, by its own transform, are another footprint than the recipe states."""
+    CHIP_SHAPE = "chip_shape"
+    """A chip has other bands, or another number of pixels, than the recipe states."""
+    CHIP_PLACE = "chip_place"
+    """A corner of a chip lies, by its own transform, elsewhere than that of its sample."""
+    CHIP_CRS = "chip_crs"
+    """A chip states a transform in no CRS, or in one whose unit is no metre."""
+    CHIP_DTYPE = "chip_dtype"
+    """A chip holds numbers that the array's dtype does not hold exactly."""
+    UNIT_RANGE = "unit_range"
+    """A chip holds values that nothing in its unit can have."""
+    UNDECLARED_NODATA = "undeclared_nodata"
+    """A chip holds, or its file declares, a 'no data' that the recipe does not name."""
+    ODD_SPREAD = "odd_spread"
+    """A band's standard deviation is larger than what lies between its percentiles 1 and 99: nodata is in the statistics."""
+
 
 CODE_HELP: dict[Code, str] = {
     Code.NO_SCENE: "no scene touches the patch in the season",
@@ -175,6 +194,15 @@ CODE_HELP: dict[Code, str] = {
     Code.OUTSIDE_SEASONS: "a row of imported labels whose image was taken in no season",
     Code.OTHER_IMAGE: "a row of imported labels of whose image no sample is made",
     Code.AMBIGUOUS_LABELS: "rows of imported labels that contradict one another: the patch's labels are unknown",
+    Code.NO_CHIP: "a foreign dataset has no file of the source for the sample",
+    Code.CHIP_FOOTPRINT: "pixels times their size, by the chip's transform, are another footprint: say mend pixel_m",
+    Code.CHIP_SHAPE: "a chip has other bands, or another number of pixels, than the recipe states",
+    Code.CHIP_PLACE: "by its transform a chip lies beside its sample: say mend within_m, or georeference = 'ignore'",
+    Code.CHIP_CRS: "a chip's transform is in no CRS, or not in metres: say mend georeference = 'ignore'",
+    Code.CHIP_DTYPE: "a chip holds numbers that the array's dtype does not hold exactly",
+    Code.UNIT_RANGE: "a chip holds values that nothing in its unit can have: say mend bits, or mend unit or range",
+    Code.UNDECLARED_NODATA: "a chip holds, or declares, a 'no data' that the recipe does not name: say file_nodata",
+    Code.ODD_SPREAD: "a band's standard deviation is larger than p1 to p99: nodata is inside; or say mend spread = 'wide'",
 }
 """One line for a person on each code, for reports."""
 
@@ -195,5 +223,11 @@ VALUE_HELP: dict[Code, str] = {
     Code.IMPOSSIBLE: "share of pixels: {:.3g}",
     Code.RELIEF: "displaced by {:.3g} pixels",
     Code.SHIFTED: "{:.3g} pixels of the array measured",
+    Code.CHIP_FOOTPRINT: "{:.6g} m by its transform",
+    Code.CHIP_SHAPE: "{:.0f} of them",
+    Code.CHIP_PLACE: "{:.6g} m beside",
+    Code.CHIP_DTYPE: "such as {:.9g}",
+    Code.UNIT_RANGE: "such as {:.9g}",
+    Code.UNDECLARED_NODATA: "{:.9g}",
 }
 """What the value is that decided: `cloudy` has the clear fraction, not the cloudy one."""

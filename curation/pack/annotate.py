@@ -24,7 +24,7 @@ from curation.errors.words import did_you_mean
 from curation.format.annotations import encoded
 from curation.format.index import ArrayEntry
 from curation.model import Location
-from curation.pack.annotations import caption, classes_within, era5_monthly, refined_labels, region
+from curation.pack.annotations import caption, class_shares, classes_within, era5_monthly, refined_labels, region
 from curation.pack.subject import Counted, Gathered, Subject
 from curation.recipe.annotations import Annotation
 from curation.recipe.catalogs import Catalogs
@@ -34,6 +34,7 @@ Function = Callable[[Subject], Any]
 
 BUILT_IN: Mapping[str, Function] = {
     "caption": caption.caption,
+    "class_shares": class_shares.class_shares,
     "classes_within": classes_within.classes_within,
     "era5_monthly": era5_monthly.era5_monthly,
     "refined_labels": refined_labels.refined_labels,

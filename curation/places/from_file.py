@@ -110,7 +110,8 @@ def read(path: Path, size_m: float, recipe: Recipe | None = None) -> PlacesFile:
     found, rows = _spread(table, how, size_m, path)
     check_somewhere(found, rows, path)
     ids = _ids(table, found, rows, size_m, path, covering=covering)
-    reasons = _reasons(ids, found, rows, path, has_ids=_raw_ids(table) is not None)
+    each = recipe is not None and recipe.places.each_id
+    reasons = _reasons(ids, found, rows, path, has_ids=_raw_ids(table) is not None, each_id=each)
     its = user_columns.carried(read_file, _used(table), recipe) if recipe else Carried()
     if recipe and (covering or recipe.places.numbered):
         its = its.of_rows(rows, numbered=recipe.places.numbered or recipe.places.columns is None)
@@ -411,18 +412,21 @@ def ids_of(found: Places, size_m: float) -> list[str]:
     return [grid.location_id(epsg, x0, y0, size_m) for epsg, x0, y0 in columns]
 
 
-def _reasons(ids: list[str], found: Places, rows: Ints, path: Path, *, has_ids: bool) -> list[Code | None]:
+def _reasons(
+    ids: list[str], found: Places, rows: Ints, path: Path, *, has_ids: bool, each_id: bool
+) -> list[Code | None]:
     """Why places are none of their own; an id with two grids is an error."""
-    grids = list(zip(found.epsg.tolist(), found.x0_m.tolist(), found.y0_m.tolist(), strict=True))
+    of_each = [(name if each_id else "") for name in ids]  # then no two ids share a grid
+    grids = list(zip(found.epsg.tolist(), found.x0_m.tolist(), found.y0_m.tolist(), of_each, strict=True))
     first: dict[str, int] = {}
-    taken: set[tuple[int, float, float]] = set()
+    taken: set[tuple[int, float, float, str]] = set()
     out: list[Code | None] = []
     for k, (name, its) in enumerate(zip(ids, grids, strict=True)):
         j = first.setdefault(name, k)
         if grids[j] != its:
             raise ConfigError(
                 f"{path}: rows {rows[j] + 1} and {rows[k] + 1}: the same id {name!r} for the grids (EPSG, west, north) "
-                f"{grids[j]} and {its}; give each place an id of its own"
+                f"{grids[j][:3]} and {its[:3]}; give each place an id of its own"
             )
         again = Code.REPEATED if j < k and has_ids else Code.SAME_GRID
         out.append(again if its in taken else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,9 @@ FOLDER = "folder"
 
 OF_PLACES = "places"
 """What the recipe's file of places is to digests, of which a shape at a time is in those that bind cubes to places."""
+
+CHIPS = "chips"
+"""Who is asked for sources of a foreign dataset: nobody. Their places name the files, which is what digests have of them."""
 
 EMBEDDED = "embedded"
 """The small Earth that is served by the command itself."""
@@ -262,19 +265,6 @@ def _rows() -> dict[str, CatalogSpec]:
     return read_toml(files.folder("stac_queries") / "catalogs.toml", CatalogTable).root
 
 
-def missing_access(dataset: Dataset, catalogs: Catalogs) -> dict[str, list[str]]:
-    """Public catalog, by its label → what is not set here of what lets one in where its files lie: names of variables.
-
-    Of a catalog of one's own it is not known where its hrefs lead; whoever reads them is told.
-    """
-    found: dict[str, list[str]] = {}
-    for name, spec in dataset.specs.items():
-        catalog = catalogs.of(name)
-        for access in () if catalog.own else catalog.access_of(spec).values():
-            found.setdefault(catalog.label, []).extend(access.missing())
-    return {label: list(dict.fromkeys(names)) for label, names in found.items() if names}
-
-
 def _remote(name: str, form: str, url: str, *, own: bool, row: CatalogSpec | None, is_file: bool = False) -> Catalog:
     """The catalog at a URL; called by that where it has no name. Files there are what the URL says, whatever they hold."""
     remember(url)
@@ -388,10 +378,13 @@ def resolve_all(
     with_files = {
         n: t for n, t in texts.items() if n and (t == own.get(n) or (specs[n].kind.holds_shapes and Path(t).is_dir()))
     }
-    rest = dict.fromkeys(text for name, text in texts.items() if name not in with_files)
-    found = {text: resolve(text, served_at) for text in rest}
+    chips = {n: Catalog(CHIPS, CHIPS, CHIPS, is_file=True, own=True) for n, s in specs.items() if not s.pick.searches}
+    if len(chips) == len(specs):
+        return Catalogs(next(iter(chips.values())))
+    asked = {name: text for name, text in texts.items() if name not in {*with_files, *chips}}
+    found = {text: resolve(text, served_at) for text in dict.fromkeys(asked.values())}
     default = found[texts[""]]
-    its = {name: found[text] for name, text in texts.items() if name and name not in with_files}
+    its = {name: found[text] for name, text in asked.items() if name} | chips
     its |= {name: of_files(specs[name], folder) for name, folder in with_files.items()}
     return Catalogs(default, tuple((name, one) for name, one in its.items() if one != default))
 
@@ -417,33 +410,3 @@ def _is_of_places(dataset: Dataset, name: str, catalogs: Catalogs) -> bool:
 def pixels_digest(dataset: Dataset, catalogs: Catalogs) -> str:
     """Digest of `pixels_parts`."""
     return digest(pixels_parts(dataset, catalogs))
-
-
-def missing_labels(dataset: Dataset, catalogs: Catalogs, has: Callable[[Catalog, str], bool]) -> list[str]:
-    """The recipe's label sources that the catalogs asked for them do not have.
-
-    Args:
-        dataset: the recipe.
-        catalogs: who is asked.
-        has: whether a catalog answered to have a collection, by its id.
-
-    Raises:
-        ConfigError: one lacks a source that is no label source.
-    """
-    labels = {dataset.recipe.labels.annual, dataset.recipe.labels.seasonal} - {None}
-    missing = []
-    for name, spec in dataset.specs.items():
-        catalog = catalogs.of(name)
-        form = catalog.form_of(spec)
-        if form is not None and has(catalog, form.collection):
-            continue
-        if name in labels and not dataset.recipe.sources[name].required:
-            missing.append(name)
-            continue
-        wanted = form.what if form else "no form of it in the source's file"
-        raise ConfigError(
-            f"catalog {catalog.label}: has no {spec.title!r} (source {name!r}: {wanted}); forms exist for: "
-            f"{', '.join(sorted(spec.catalogs))}. Choose another catalog for it (--catalog {name}=…), or take the source "
-            "out of the recipe"
-        )
-    return missing

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from curation.errors import ConfigError
-from curation.errors.words import did_you_mean
 from curation.model import STATIC, Season
 from curation.recipe import annotations as recipe_annotations
-from curation.recipe import atlas, digests, exclude, files, shares, sourcefiles, steps
+from curation.recipe import atlas, digests, exclude, files, foreign, shares, sourcefiles, steps
 from curation.recipe.annotations import Annotation
 from curation.recipe.bounds import LEAST_PX
 from curation.recipe.counting import check_counted
@@ -420,33 +419,20 @@ class Dataset:
         return path
 
 
-def load_dataset(name_or_path: str) -> Dataset:
+def load_dataset(name_or_path: str, archive: str = "") -> Dataset:
     """The dataset of a recipe: a name under `manifests/`, or a path to a `recipe.toml` (or to its folder).
+
+    Of a foreign dataset `archive` is the folder or file that it lies in; only who builds wants it.
 
     Raises:
         ConfigError: there is no such recipe, or it or one of its sources says something impossible.
     """
-    path = _recipe_path(name_or_path)
+    path = files.recipe_path(name_or_path)
+    if foreign.is_foreign(path):
+        return Dataset(*foreign.resolved(path, archive), path)
     recipe = read_toml(path, Recipe)
     read = sourcefiles.read_used(recipe.sources, path)
     specs = {name: placed(spec, recipe.places, path) for name, spec in read.items()}
     if specs != read:  # their shapes are found by their rows
         recipe = recipe.model_copy(update={"places": recipe.places.model_copy(update={"numbered": True})})
     return Dataset(recipe, specs, path)
-
-
-def _recipe_path(name_or_path: str) -> Path:
-    path_or_name = Path(name_or_path)
-    if path_or_name.suffix == ".toml" or path_or_name.is_dir():
-        path = path_or_name / "recipe.toml" if path_or_name.is_dir() else path_or_name
-        if not path.exists():
-            raise ConfigError(f"--dataset {name_or_path}: no file {path}; write one with `curate init {name_or_path}`")
-        return path
-    path = files.folder("manifests") / name_or_path / "recipe.toml"
-    if not path.is_file():
-        known = sorted(p.parent.name for p in path.parent.parent.glob("*/recipe.toml"))
-        raise ConfigError(
-            f"--dataset {name_or_path}: no such dataset; {did_you_mean(name_or_path, known)}known: "
-            f"{', '.join(known)}; or give a path to a recipe.toml"
-        )
-    return path

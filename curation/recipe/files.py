@@ -8,6 +8,7 @@ import hashlib
 from pathlib import Path
 
 from curation.errors import ConfigError
+from curation.errors.words import did_you_mean
 from curation.store import local
 
 _PACKAGE = Path(__file__).parents[1]
@@ -59,4 +60,26 @@ def beside(recipe: Path, file: str, where: str, most_bytes: int = local.MOST_BYT
     if not path.exists():
         raise ConfigError(f"{where}: no such file {path}")
     local.check(path, f"{where}: {path}", most_bytes)
+    return path
+
+
+def recipe_path(name_or_path: str) -> Path:
+    """The file of a recipe: a name under `manifests/`, or a path to one, or to its folder.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    path_or_name = Path(name_or_path)
+    if path_or_name.suffix == ".toml" or path_or_name.is_dir():
+        path = path_or_name / "recipe.toml" if path_or_name.is_dir() else path_or_name
+        if not path.exists():
+            raise ConfigError(f"--dataset {name_or_path}: no file {path}; write one with `curate init {name_or_path}`")
+        return path
+    path = folder("manifests") / name_or_path / "recipe.toml"
+    if not path.is_file():
+        known = sorted(p.parent.name for p in path.parent.parent.glob("*/recipe.toml"))
+        raise ConfigError(
+            f"--dataset {name_or_path}: no such dataset; {did_you_mean(name_or_path, known)}known: "
+            f"{', '.join(known)}; or give a path to a recipe.toml"
+        )
     return path

@@ -124,6 +124,9 @@ class PlacesSpec(StrictTable):
     """Whether locations carry the number of their row, from 1, as `row_of_file`, where columns are named, too. They do
     where several are of one row, and where a source is made of the shapes of places. With `shapes` a digest of each one's
     shape goes along, as `shape_of_file`."""
+    each_id: bool = Field(default=False, exclude_if=lambda value: not value)
+    """Whether each row with an id of its own is a place, though another has the very grid: rows that say which file is
+    theirs, of another date, say."""
     regions: list[str] = Field(min_length=1)
     """What `--region all` means: names from regions.toml, or vector files relative to the recipe, in order; a location
     belongs to the first that holds it. With sampler `file` they may be left out: `world`, so that every place counts."""

@@ -80,8 +80,8 @@ class ArraySpec(FileNumbers):
 
     @property
     def pixel(self) -> str:
-        """What names tell its pixels by: `10m` by their size, `28px` by their number."""
-        return f"{self.size_px}px" if self.res_m is None else f"{self.res_m:g}m"
+        """What names tell its pixels by: `10m` by their size, `0p6m` of 0.6 m (none has a dot), `28px` by their number."""
+        return f"{self.size_px}px" if self.res_m is None else f"{self.res_m:g}m".replace(".", "p")
 
     @property
     def label(self) -> str:
@@ -155,6 +155,8 @@ class Pick(StrictTable, ABC):
     """Whether its shift against the one it goes with is measured."""
     has_one_scene: ClassVar[bool] = True
     """Whether a patch's pixels are of one scene, which others may go with."""
+    searches: ClassVar[bool] = True
+    """Whether catalogs are asked for scenes; else it reads what columns of places name (`place_columns`)."""
 
     @property
     def follows(self) -> str | None:
@@ -207,6 +209,9 @@ class Pick(StrictTable, ABC):
 
     def check(self, source: SourceSpec) -> None:
         """Passes where the source has what the pick wants. Raises ValueError otherwise."""
+
+    def check_reach(self) -> None:
+        """Passes where what it reads without a catalog can be come to. Raises ConfigError otherwise."""
 
     def stored(self, source: SourceSpec, arrays: dict[str, ArraySpec]) -> dict[str, ArraySpec]:
         """The arrays of a cube, by name, of those that are read. Raises ValueError where the pick cannot do with these."""

@@ -1,4 +1,4 @@
-"""Tables of which one key is the name of a file: picks and kinds of sources, and rules of the split."""
+"""Tables of which one key is the name of a file: picks and kinds of sources, rules of the split, and forms of chips."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from curation.errors.words import did_you_mean
 from curation.recipe.strict import StrictTable
 
 PICKS, KINDS, SPLITS = "curation.build.picks", "curation.build.kinds", "curation.pack.splits"
+FORMS = "curation.read.forms"
 """Where the files are that tags name; each has a class of the tag's name, `SameAcquisition` of `same-acquisition`."""
 
 

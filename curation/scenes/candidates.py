@@ -66,7 +66,8 @@ class Candidates:
 
 def sought(dataset: Dataset, season: str) -> list[tuple[SourceSpec, Season]]:
     """Sources and seasons to search for a season's cube, heights that others are judged by included."""
-    own = [(s, its) for s in dataset.sources(season) for its in _seasons(dataset, s, season)]
+    mine = [s for s in dataset.sources(season) if s.pick.searches]
+    own = [(s, its) for s in mine for its in _seasons(dataset, s, season)]
     return own + [(s, its) for s in dataset.judges(season) for its in _seasons(dataset, s, STATIC)]
 
 
@@ -116,6 +117,8 @@ def of_source(
         CurationError: what the places want of it was not searched.
     """
     its, pick = dataset.sought(spec.name, season), spec.pick
+    if not pick.searches:
+        return {place.id: Candidates() for place in places}
     excluded = frozenset(dataset.recipe.search.exclude)
     orbits = _orbits(dataset, searches, spec, season, places)
 

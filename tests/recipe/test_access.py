@@ -11,9 +11,10 @@ from curation.cli import main
 from curation.errors import ConfigError
 from curation.recipe import catalogs
 from curation.recipe.access import BucketAccess, NetrcAccess, TokenAccess, check_accesses
-from curation.recipe.catalogs import missing_access, resolve, resolve_all, table
+from curation.recipe.catalogs import resolve, resolve_all, table
 from curation.recipe.dataset import load_dataset
 from curation.recipe.forms import CatalogForm
+from curation.recipe.lacking import missing_access
 
 CDSE = ("CDSE_S3_ACCESS_KEY_ID", "CDSE_S3_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 

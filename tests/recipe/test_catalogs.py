@@ -5,7 +5,6 @@ from curation.recipe import files
 from curation.recipe.catalogs import (
     Catalog,
     Catalogs,
-    missing_labels,
     named,
     pixels_digest,
     pixels_parts,
@@ -14,6 +13,7 @@ from curation.recipe.catalogs import (
 )
 from curation.recipe.dataset import load_dataset
 from curation.recipe.digests import changes
+from curation.recipe.lacking import missing_labels
 from curation.recipe.sources import SourceSpec
 from curation.recipe.toml import read_toml
 

@@ -29,14 +29,16 @@ OWN = {
         "build/coded.py",
         "build/kinds/classes.py",
         "pack/targets.py",
+        "recipe/foreign.py",
         "recipe/schema.py",
         "recipe/shares.py",
-    },  # a target has such, too, and a share
+    },  # a target has such, too, and a share; and labels of a foreign dataset
     "radar": {"build/power.py"},
     "elevation": set(),
     "swath": set(),
     "reader": set(),
     "role": {
+        "recipe/foreign.py",  # which says it of its own arrays
         "recipe/sources.py",
         "build/kinds/swath.py",
         "read/swathgrid.py",
@@ -287,6 +289,7 @@ def test_the_twelve_are_keys_of_their_picks_and_kinds_or_gone():
 def test_each_file_of_a_pick_and_of_a_kind_is_one_of_them():
     assert set(PICKS) == {
         "all",
+        "chip",
         *(
             "clear-mean",
             "clearest",

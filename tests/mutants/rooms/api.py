@@ -99,4 +99,20 @@ ROWS = (
         "        except ZeroDivisionError as err:",
         ("tests/api/test_earth.py::test_a_server_that_ends_before_it_answers_is_told_as_any_other_error",),
     ),
+    Mutant(
+        "nothing is imported whose statistics are odd",
+        "curation/api/importing.py",
+        "if look.odd or not look.ok:",
+        "if not look.ok:",
+        ("tests/api/test_importing.py::test_nodata_inside_statistics_is_refused_before_anything_is_written",),
+    ),
+    Mutant(
+        "places of an import come behind those that stand",
+        "curation/api/importing.py",
+        "table = its.table(before)",
+        "table = its.table()",
+        (
+            "tests/api/test_importing.py::test_a_sample_of_which_nobody_knows_where_it_is_is_told_and_added_behind_the_others",
+        ),
+    ),
 )

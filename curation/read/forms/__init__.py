@@ -1,0 +1,1 @@
+"""Forms of files of chips: a file each, found by its name."""

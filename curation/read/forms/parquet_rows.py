@@ -1,0 +1,31 @@
+"""Rows of Parquet that hold a file each, as Hugging Face's `datasets` writes images: PNG, JPEG or GeoTIFF."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from curation.read.chipform import ChipPixels, ChipReader
+from curation.read.forms.picture import Picture
+from curation.read.forms.tiff import Tiff
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""What TIFF and BigTIFF begin with: TIFF 6.0, section 2, and its successor."""
+
+
+class ParquetRows(ChipReader):
+    """Files in a column of bytes, or of `{bytes, path}`; which they are is told by what they begin with."""
+
+    name: Literal["parquet-rows"] = "parquet-rows"
+    key: str = Field(default="image", min_length=1)
+    """The column."""
+
+    @property
+    def cell(self) -> str | None:
+        """That column."""
+        return self.key
+
+    def _decoded(self, data: bytes, address: str, band: str) -> ChipPixels:
+        form: ChipReader = Tiff() if data.startswith(_TIFF) else Picture()
+        return form.decoded(data, address)

@@ -1,0 +1,432 @@
+"""A foreign dataset of chips, as a recipe for `curate import` states it: what becomes of it is a recipe like any other.
+
+Such a recipe has a table `[dataset]`, which others have not. Its sources have the pick `chip`, its places are a table that
+`curate import` makes beside it, and all that can be done with a dataset is done with this one.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from curation.errors import ConfigError
+from curation.errors.words import did_you_mean
+from curation.recipe import sourcefiles
+from curation.recipe.chips import AnyForm, MendSpec
+from curation.recipe.columns import FORM
+from curation.recipe.footprint import MOST_M
+from curation.recipe.packed import Dtype
+from curation.recipe.ranges import LIMITS, limits_of
+from curation.recipe.schema import CubeSpec, PackSpec, Recipe
+from curation.recipe.seasons import EARLIEST, LATEST
+from curation.recipe.sources import SourceSpec
+from curation.recipe.strict import Name, StrictTable
+from curation.recipe.toml import read_toml
+
+DATASET = "dataset"
+"""The table that makes a recipe one of a foreign dataset."""
+
+IMPORTED = "imported"
+"""Folder beside the recipe with the tables of places."""
+
+UNDATED = "undated"
+"""The season of a recipe whose arrays are all without time: a recipe has one, and nothing is of it."""
+
+SHARES = "class_shares"
+"""The annotation that holds the share of each class, or 1 for each that is there."""
+
+LABEL = "label"
+"""The group of `files` that is a sample's label (a folder per class), which then is a column like those of the table."""
+
+DB = "dB"
+
+
+class ForeignSpec(StrictTable):
+    """`[dataset]`."""
+
+    name: Name
+    title: str
+    footprint_m: float = Field(gt=0, le=MOST_M)
+    """Side of the ground that a sample covers, metres: what each chip is held against."""
+    seed: int = Field(default=0, ge=0)
+    """The order of samples in shards, and a split by blocks, follow from it."""
+
+
+class ForeignArray(StrictTable):
+    """`[[sources.<name>.arrays]]`: what the chips hold, in the words of `stac_queries/`."""
+
+    res_m: float = Field(gt=0)
+    """Side of a pixel, metres."""
+    bands: list[str] = Field(min_length=1)
+    """Canonical names (`s2.b04`, `s1.vv`) in the order of the files' bands."""
+    file_bands: list[str] = Field(default_factory=list)
+    """What each is called by in `{band}` of a path, where each has a file, or an array, of its own."""
+    dtype: Dtype
+    nodata: float
+    """What stands for no data, of which a number that is no measurement is chosen."""
+    file_nodata: list[float | Literal["nan"]] = Field(default_factory=list)
+    """What means no data in files beside that."""
+    unit: str = Field(min_length=1)
+    """Of the files' numbers: `reflectance × 10000`, `sigma0, dB`, `m`."""
+    range: list[float] | None = Field(default=None, min_length=2, max_length=2)
+    """Least and greatest possible value, of a unit of which nothing is known, or where it is narrower."""
+    role: Literal["data", "classes"] = "data"
+    suffix: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.file_bands and len(self.file_bands) != len(self.bands):
+            raise ValueError(
+                f"file_bands: {len(self.file_bands)} of them, expected one for each of {len(self.bands)} bands"
+            )
+        if self.role == "data" and self.range is None and limits_of(self.unit) is None:
+            raise ValueError(
+                f"unit = {self.unit!r}: what values it can have is not known, so that a wrong one would go unseen: say "
+                f"range = [least, greatest], or a unit that ends in one of {', '.join(LIMITS)}"
+            )
+        if self.range is not None and not self.range[0] < self.range[1]:
+            raise ValueError(f"range = {self.range}: expected the least value, then the greatest")
+        return self
+
+    @property
+    def limits(self) -> list[float]:
+        """Least and greatest value; none of codes, which the legend tells."""
+        found = self.range or limits_of(self.unit)
+        return [] if self.role == "classes" or found is None else list(found)
+
+
+class ForeignSource(StrictTable):
+    """`[sources.<name>]`: one kind of chips."""
+
+    title: str
+    licence: str
+    comment: str = ""
+    kind: str | dict[str, Any] = "optical"
+    """As of `stac_queries/`: `optical` is any raster of measured values, kept as they are; `radar`, of power or decibels;
+    `classes` with their legend."""
+    form: AnyForm
+    files: str
+    """Regular expression that is looked for in each path: its group `id` is the sample, `band` one of `file_bands`,
+    `label` the sample's label, of a folder per class."""
+    join: str | None = None
+    """The column of the table that has `id`, where it is another than the table's own."""
+    required: bool = True
+    """Whether a sample without it is dropped."""
+    arrays: list[ForeignArray] = Field(min_length=1)
+    mend: MendSpec = MendSpec()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        try:
+            groups = re.compile(self.files).groupindex
+        except re.error as err:
+            raise ValueError(f"files = {self.files!r}: no regular expression ({err})") from None
+        if "id" not in groups or set(groups) - {"id", "band", LABEL}:
+            raise ValueError(
+                f"files = {self.files!r}: has groups {sorted(groups)}, expected 'id', and 'band', {LABEL!r} or no other"
+            )
+        if ("band" in groups) and not all(a.file_bands for a in self.arrays):
+            raise ValueError(
+                "files: has a group 'band', so that each array says file_bands: what its bands are called there"
+            )
+        wrong = [a.res_m for a in self.arrays if self.mend.pixel_m not in (None, a.res_m)]
+        if wrong:
+            raise ValueError(
+                f"mend pixel_m = {self.mend.pixel_m}: an array says res_m = {wrong[0]:g}: both are of a pixel"
+            )
+        return self
+
+
+class TableSpec(StrictTable):
+    """`[table]`: what is known of samples beside their files."""
+
+    file: str
+    """CSV, Parquet, GeoJSON, or JSON with a list of objects; relative to the dataset, or else to the recipe."""
+    id: str
+    """The column with the samples' ids."""
+    columns: list[str] = Field(default_factory=list)
+    """Columns that go along into tables, samples and batches."""
+
+
+class PlaceSpec(StrictTable):
+    """`[place]`: where samples are; either of both."""
+
+    of: str | None = None
+    """The source whose georeference says it."""
+    lon: str | None = None
+    lat: str | None = None
+    """Columns of the table, degrees of WGS 84: the centre; the footprint is snapped to the grid of Sentinel-2."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.of is None) == (self.lon is None) or (self.lon is None) != (self.lat is None):
+            raise ValueError(
+                "expected 'of', the source whose georeference says it, or 'lon' and 'lat', columns of the table"
+            )
+        return self
+
+
+class ForeignSplit(StrictTable):
+    """`[split]`: which side a column of the table says. Each of its values is named, or samples would be trained on."""
+
+    column: str
+    train: list[str] = Field(min_length=1)
+    val: list[str] = Field(min_length=1)
+    leave_out: list[str] = Field(default_factory=list)
+    """Values of samples that are not imported: a test set that stays one."""
+    buffer_km: float = Field(default=5.0, ge=0)
+    """As of any split: train samples nearer to one of val are used for neither."""
+
+
+class ForeignLabels(StrictTable):
+    """`[labels]`: of the table."""
+
+    column: str | None = None
+    """One class or number per sample: the target."""
+    names: str | None = None
+    """The column that lists each sample's classes."""
+    shares: str | None = None
+    """The column that lists the share of each of these; 1 where left out."""
+    classes: list[str] = Field(default_factory=list)
+    """All classes of `names`, in order."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.names is None) != (not self.classes) or (self.shares is not None and self.names is None):
+            raise ValueError("'names' goes with 'classes', which it lists, and 'shares' with both")
+        return self
+
+    def shares_of(self, sample: str, names: list[str] | None, shares: list[float] | None) -> str | None:
+        """The share of each class, in order, as JSON; None where the table lists none.
+
+        Args:
+            sample: its id, which errors name.
+            names: its classes, as the table lists them.
+            shares: the share of each, where the table has a column of them.
+
+        Raises:
+            ConfigError: they are none of the classes, or not one for each.
+        """
+        if names is None:
+            return None
+        values = [1.0] * len(names) if self.shares is None else shares
+        if not isinstance(values, list) or len(values) != len(names):
+            raise ConfigError(
+                f"[labels]: sample {sample}: {len(names)} classes, shares {values!r}: expected one for each"
+            )
+        out = dict.fromkeys(self.classes, 0.0)
+        for name, value in zip(names, values, strict=True):
+            if name not in out:
+                raise ConfigError(
+                    f"[labels]: sample {sample}: class {name!r} is none of 'classes'; {did_you_mean(name, out)}name it there"
+                )
+            out[name] += float(value)
+        return json.dumps(list(out.values()))
+
+
+class ForeignRecipe(StrictTable):
+    """All of a recipe for `curate import`."""
+
+    dataset: ForeignSpec
+    sources: dict[Name, ForeignSource] = Field(min_length=1)
+    place: PlaceSpec
+    table: TableSpec | None = None
+    bands: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Bands that `stac_queries/` has not, by canonical name: `centre_nm`, `width_nm` …"""
+    split: ForeignSplit | None = None
+    """By blocks of ground where left out, as of any recipe."""
+    labels: ForeignLabels = ForeignLabels()
+    cube: CubeSpec = CubeSpec()
+    pack: PackSpec = PackSpec()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.place.of is not None and self.place.of not in self.sources:
+            raise ValueError(f"place.of = {self.place.of!r} is none of [sources]: {', '.join(self.sources)}")
+        column = None if self.labels.column == LABEL and self.tells_label else self.labels.column
+        wants = [self.place.lon, self.split, column, self.labels.names, *(s.join for s in self.sources.values())]
+        if self.table is None and any(w is not None for w in wants):
+            raise ValueError("[place] lon and lat, [split], [labels] and 'join' are of columns of a table: add [table]")
+        return self
+
+    @property
+    def footprint_m(self) -> float:
+        """Side of the ground that a sample covers, metres."""
+        return self.dataset.footprint_m
+
+    @property
+    def tells_label(self) -> bool:
+        """Whether paths say labels."""
+        return any(LABEL in re.compile(s.files).groupindex for s in self.sources.values())
+
+    @property
+    def carried(self) -> list[str]:
+        """Columns of the table that go along, each once."""
+        own = [] if self.table is None else self.table.columns
+        more = [self.labels.column, self.split.column if self.split else None, LABEL if self.tells_label else None]
+        return list(dict.fromkeys([*own, *(c for c in more if c is not None)]))
+
+    @property
+    def places_file(self) -> str:
+        """The table of places that an import makes, relative to the recipe."""
+        return f"{IMPORTED}/{self.dataset.name}.parquet"
+
+    def recipe(self) -> dict[str, Any]:
+        """The recipe that it is, as TOML would state it."""
+        columns = [
+            *map(chip_column, self.sources),
+            *map(column_name, self.carried),
+            *([SHARES_COLUMN] if self.labels.names else []),
+        ]
+        return {
+            "name": self.dataset.name,
+            "title": self.dataset.title,
+            "seed": self.dataset.seed,
+            "grid": {"size_m": self.dataset.footprint_m},
+            "places": {"sampler": "file", "file": self.places_file, "columns": columns, "each_id": True},
+            "seasons": {UNDATED: {"start": EARLIEST, "end": LATEST}},
+            "sources": {name: {"required": its.required} for name, its in self.sources.items()},
+            "labels": {} if self.labels.column is None else {"column": column_name(self.labels.column)},
+            "split": {}
+            if self.split is None
+            else {
+                "rule": "column",
+                "column": column_name(self.split.column),
+                "val": self.split.val,
+                "buffer_km": self.split.buffer_km,
+            },
+            "annotations": self._annotations(),
+            "cube": self.cube.model_dump(),
+            "pack": self.pack.model_dump(),
+        }
+
+    def _annotations(self) -> dict[str, Any]:
+        if not self.labels.classes:
+            return {}
+        title = f"share of {', '.join(self.labels.classes)}"
+        return {SHARES: {"function": SHARES, "type": "numbers", "shape": [len(self.labels.classes)], "title": title}}
+
+    def source(self, name: str, archive: str) -> dict[str, Any]:
+        """A source that it is, as its file would state it."""
+        use, known = self.sources[name], known_bands()
+        labels: dict[str, str] = {}
+        arrays: list[dict[str, Any]] = []
+        limits, file_bands, tables = dict[str, list[float]](), dict[str, str](), dict[str, Any]()
+        decibels = use.kind == "radar" and any(a.unit.endswith(DB) for a in use.arrays)
+        for array in use.arrays:
+            short = [self._label(b, labels, known) for b in array.bands]
+            arrays.append(_array(array, short, decibels=decibels))
+            limits |= {b: array.limits for b in short if array.limits}
+            file_bands |= dict(zip(short, array.file_bands, strict=False))
+            tables |= {b: self._band(canonical, known) for b, canonical in zip(short, array.bands, strict=True)}
+        pick = {
+            "name": "chip",
+            "form": use.form,
+            "column": chip_column(name),
+            "limits": limits,
+            "file_bands": file_bands,
+        }
+        pick |= {"decibels": decibels, "mend": use.mend, "archive": archive}
+        about = {"name": name, "title": use.title, "licence": use.licence, "comment": use.comment, "kind": use.kind}
+        return {**about, "pick": pick, "arrays": arrays, "bands": tables, "catalogs": {}}
+
+    def _label(self, canonical: str, labels: dict[str, str], known: dict[str, tuple[str, Any]]) -> str:
+        """What a band is called among those of its source: as `stac_queries/` calls it, where that is free."""
+        label = known[canonical][0] if canonical in known else canonical.partition(".")[2]
+        label = canonical if labels.get(label, canonical) != canonical else label
+        labels[label] = canonical
+        return label
+
+    def _band(self, canonical: str, known: dict[str, tuple[str, Any]]) -> Any:
+        if canonical in self.bands:
+            return {"name": canonical} | self.bands[canonical]
+        if canonical in known:
+            return known[canonical][1]
+        raise ConfigError(
+            f"band {canonical!r}: no source of stac_queries/ has it; {did_you_mean(canonical, known)}else say what it is: "
+            f'[bands] "{canonical}" = {{ centre_nm = …, width_nm = … }}, or {{}} of what has no place in the spectrum'
+        )
+
+
+SHARES_COLUMN = "shares_of_classes"
+"""Column of places that holds the shares of classes, as JSON, of which the annotation is made."""
+
+
+def chip_column(source: str) -> str:
+    """The column of places that holds the address of each sample's chip."""
+    return f"chip_{source}"
+
+
+def column_name(column: str) -> str:
+    """What a column of the table is called here."""
+    if FORM.fullmatch(column):
+        return column
+    return re.sub(r"[^a-z0-9_-]+", "_", column.casefold()).strip("_")
+
+
+def _array(array: ForeignArray, bands: list[str], *, decibels: bool) -> dict[str, Any]:
+    unit = f"{array.unit.removesuffix(DB)}linear power" if decibels else array.unit
+    codes = {"up": "nearest", "down": "mode"} if array.role == "classes" else {}
+    own = {"res_m": array.res_m, "bands": bands, "dtype": "float32" if decibels else array.dtype, "unit": unit}
+    nodata = {"nodata": array.nodata} | ({"file_nodata": array.file_nodata} if array.file_nodata else {})
+    return {**own, **nodata, **codes, "role": array.role, "suffix": array.suffix}
+
+
+@functools.cache
+def known_bands() -> dict[str, tuple[str, Any]]:
+    """Canonical name → what the first source of `stac_queries/` that has it calls it, and what it says of it."""
+    out: dict[str, tuple[str, Any]] = {}
+    for path in sourcefiles.shipped().values():
+        for label, its in tomllib.loads(path.read_text(encoding="utf-8")).get("bands", {}).items():
+            out.setdefault(its if isinstance(its, str) else its["name"], (label, its))
+    return out
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether a recipe is one for `curate import`; False of a file that is no TOML, which whoever reads it tells."""
+    try:
+        return DATASET in tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
+def read(path: Path) -> ForeignRecipe:
+    """The recipe in a file.
+
+    Raises:
+        ConfigError: it is none, or says something impossible; the key is named.
+    """
+    if not path.is_file():
+        raise ConfigError(f"--as {path}: no such file; expected a recipe for `curate import`")
+    if not is_foreign(path):
+        read_toml(path, ForeignRecipe)  # raises where it is no TOML, or lacks [dataset]
+    return read_toml(path, ForeignRecipe)
+
+
+def resolved(path: Path, archive: str = "") -> tuple[Recipe, dict[str, SourceSpec]]:
+    """The recipe and the sources that a file comes to.
+
+    Args:
+        path: of the recipe.
+        archive: where the dataset lies; empty where nothing of it is to be read.
+
+    Raises:
+        ConfigError: as `read` does; or together they are none.
+    """
+    foreign = read(path)
+    try:
+        specs = {name: SourceSpec.model_validate(foreign.source(name, archive)) for name in foreign.sources}
+        return Recipe.model_validate(foreign.recipe()), specs
+    except ConfigError as err:
+        raise ConfigError(f"{path}: {err}") from err
+    except ValidationError as err:
+        said = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in err.errors()
+        )
+        raise ConfigError(f"{path}: {said}") from err
