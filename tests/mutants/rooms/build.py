@@ -6,48 +6,6 @@ WALK = "tests/build/test_walk.py"
 
 ROWS = (
     Mutant(
-        "a place that has maps is no sample without one",
-        "curation/build/context.py",
-        "return its.code is not Code.NO_SCENE or bool(its.unread)",
-        "return False",
-        (
-            "tests/build/test_vectors.py::"
-            "test_a_source_that_is_required_where_there_is_any_gives_labelled_and_unlabelled_samples",
-        ),
-    ),
-    Mutant(
-        "what a file says of its shapes hands on no signature",
-        "curation/build/kinds/vectors.py",
-        "sorted(map(str, map(storable, values)))",
-        "sorted(values)",
-        ("tests/build/test_vectors.py::test_an_events_shapes_are_burnt_in_order_within_their_area",),
-    ),
-    Mutant(
-        "a file of places whose columns are told is known by its bytes",
-        "curation/build/kinds/vectors.py",
-        "any(b.column or b.tells for b in self.burn)",
-        "any(b.column for b in self.burn)",
-        (
-            "tests/build/test_vectors.py::test_a_file_of_places_is_known_by_its_bytes_unless_places_tell_all_of_their_shapes",
-        ),
-    ),
-    Mutant(
-        "heights have voids where they are not known",
-        "curation/build/kinds/elevation.py",
-        "    between_known: ClassVar[bool] = True\n",
-        "",
-        (
-            "tests/test_kuro_siwo_faults.py::test_a_plane_has_one_slope_where_tiles_of_the_dem_meet_and_beside_a_void_of_it",
-        ),
-    ),
-    Mutant(
-        "no image lies a pixel beside the others",
-        "curation/build/pixels.py",
-        "            bands.append(pixels)\n",
-        '            bands.append(np.roll(pixels, 1, axis=1) if source.name == "s1pre1" else pixels)\n',
-        ("tests/test_kuro_siwo_faults.py::test_each_image_is_the_one_it_is_called_after_to_the_pixel",),
-    ),
-    Mutant(
         "a cube is bound to the shapes of its places",
         "curation/build/kinds/vectors.py",
         "(*its.of_place.values(), its.row, its.shape) if c",
@@ -719,13 +677,6 @@ ROWS = (
         ("tests/test_series.py::test_no_more_than_wanted_the_clearest_first",),
     ),
     Mutant(
-        "of a series no more than one date is held decoded",
-        "curation/build/picks/all.py",
-        "trial.pixels.pop(name)",
-        "trial.pixels[name]",
-        ("tests/test_belgium.py::test_a_date_more_takes_no_more_of_a_worker_than_its_packed_pixels",),
-    ),
-    Mutant(
         "a series has a limit of clear pixels of its own",
         "curation/build/picks/all.py",
         'return limits if self.min_clear is None else limits.model_copy(update={"min_clear": self.min_clear})',
@@ -869,11 +820,62 @@ ROWS = (
         ("tests/build/test_vectors.py::test_an_extract_in_overtures_form_is_burnt[True]",),
     ),
     Mutant(
+        "heights have voids where they are not known",
+        "curation/build/kinds/elevation.py",
+        "    between_known: ClassVar[bool] = True\n",
+        "",
+        (
+            "tests/test_kuro_siwo_faults.py::test_a_plane_has_one_slope_where_tiles_of_the_dem_meet_and_beside_a_void_of_it",
+        ),
+    ),
+    Mutant(
+        "no image lies a pixel beside the others",
+        "curation/build/pixels.py",
+        "            bands.append(pixels)\n",
+        '            bands.append(np.roll(pixels, 1, axis=1) if source.name == "s1pre1" else pixels)\n',
+        ("tests/test_kuro_siwo_faults.py::test_each_image_is_the_one_it_is_called_after_to_the_pixel",),
+    ),
+    Mutant(
+        "of a series no more than one date is held decoded",
+        "curation/build/picks/all.py",
+        "trial.pixels.pop(name)",
+        "trial.pixels[name]",
+        ("tests/test_belgium.py::test_a_date_more_takes_no_more_of_a_worker_than_its_packed_pixels",),
+    ),
+    Mutant(
+        "a place that has maps is no sample without one",
+        "curation/build/context.py",
+        "return its.code is not Code.NO_SCENE or bool(its.unread)",
+        "return False",
+        (
+            "tests/build/test_vectors.py::"
+            "test_a_source_that_is_required_where_there_is_any_gives_labelled_and_unlabelled_samples",
+        ),
+    ),
+    Mutant(
+        "what a file says of its shapes hands on no signature",
+        "curation/build/kinds/vectors.py",
+        "sorted(map(str, map(storable, values)))",
+        "sorted(values)",
+        ("tests/build/test_vectors.py::test_an_events_shapes_are_burnt_in_order_within_their_area",),
+    ),
+    Mutant(
+        "a file of places whose columns are told is known by its bytes",
+        "curation/build/kinds/vectors.py",
+        "any(b.column or b.tells for b in self.burn)",
+        "any(b.column for b in self.burn)",
+        (
+            "tests/build/test_vectors.py::test_a_file_of_places_is_known_by_its_bytes_unless_places_tell_all_of_their_shapes",
+        ),
+    ),
+    Mutant(
         "a place of which a map has too little of a class is refused",
         "curation/build/coded.py",
         "            if share < least:\n",
         "            if False:\n",
         ("tests/build/test_min_share.py::test_places_with_less_of_a_class_are_refused_and_dropped_with_that_reason",),
+    ),
+    Mutant(
         "a chip covers the footprint that is stated",
         "curation/build/chips.py",
         "if abs(count * width - wanted) > _WHOLE_PX * array.res_m or its.b or its.d:",

@@ -6,13 +6,6 @@ FLOODS = "tests/embedded/world/test_floods.py"
 
 ROWS = (
     Mutant(
-        "maps that a recipe brings along are of the floods as they are",
-        "curation/embedded/world/floods.toml",
-        "high_m = 0.7",
-        "high_m = 0.72",
-        (f"{FLOODS}::test_what_the_recipe_brings_along_is_what_is_mapped_of_these_floods",),
-    ),
-    Mutant(
         "no water stands in a hollow that nothing leads to",
         "curation/embedded/world/floods.py",
         "under & reached & ~permanent",
@@ -25,13 +18,6 @@ ROWS = (
         "        if level_m is None:\n            return dry",
         "        if True:\n            return dry",
         (f"{FLOODS}::test_radar_sees_water_where_it_stands",),
-    ),
-    Mutant(
-        "wind roughens water as much as a region has of it, and no other's",
-        "curation/embedded/sensors/radar.py",
-        "return scene.region.wind_db * strength**2",
-        "return 8.0 * strength**2",
-        ("tests/embedded/sensors/test_radar.py::test_weather_is_where_floods_come_and_each_scene_has_its_own_wind",),
     ),
     Mutant(
         "a map shows the water of its own image",
@@ -88,5 +74,19 @@ ROWS = (
         "        if free.f_bavail * free.f_frsize < ROOM_BYTES:",
         "        if False:",
         ("tests/embedded/archive/test_published.py::test_nothing_is_begun_where_there_is_no_room_for_it",),
+    ),
+    Mutant(
+        "maps that a recipe brings along are of the floods as they are",
+        "curation/embedded/world/floods.toml",
+        "high_m = 0.7",
+        "high_m = 0.72",
+        (f"{FLOODS}::test_what_the_recipe_brings_along_is_what_is_mapped_of_these_floods",),
+    ),
+    Mutant(
+        "wind roughens water as much as a region has of it, and no other's",
+        "curation/embedded/sensors/radar.py",
+        "return scene.region.wind_db * strength**2",
+        "return 8.0 * strength**2",
+        ("tests/embedded/sensors/test_radar.py::test_weather_is_where_floods_come_and_each_scene_has_its_own_wind",),
     ),
 )

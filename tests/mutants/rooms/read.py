@@ -311,44 +311,6 @@ ROWS = (
         ("tests/pack/test_pack.py::test_centidb_keeps_nodata_and_writes_what_has_no_logarithm_as_the_floor",),
     ),
     Mutant(
-        "what an image lacks is nodata, and no power of 0",
-        "curation/read/reader.py",
-        "pixels[pixels == 0] = array.nodata",
-        "pixels[pixels == array.nodata] = 0",
-        ("tests/test_kuro_siwo_faults.py::test_where_an_image_lacks_a_pixel_another_stands_in_or_there_is_no_sample",),
-    ),
-    Mutant(
-        "beside a void no height is made of what is left",
-        "curation/read/warp.py",
-        "    if between_known and own.void is not None and",
-        "    if False and own.void is not None and",
-        (
-            "tests/read/test_reader.py::test_beside_a_void_heights_are_those_between_known_pixels_or_there_are_none",
-            "tests/test_kuro_siwo_faults.py::test_a_plane_has_one_slope_where_tiles_of_the_dem_meet_and_beside_a_void_of_it",
-        ),
-    ),
-    Mutant(
-        "voids of tiles that are joined stay voids",
-        "curation/read/warp.py",
-        "            void[row - top : row - top + h, col - left : col - left + w] |= crop.void\n",
-        "            pass\n",
-        ("tests/read/test_reader.py::test_beside_a_void_heights_are_those_between_known_pixels_or_there_are_none",),
-    ),
-    Mutant(
-        "tiles of one pixel grid are joined before they are warped, so that their seam does not show in slope",
-        "curation/read/warp.py",
-        "            if (at := _same_grid(other, crop)) is not None:\n",
-        "            if False and (at := _same_grid(other, crop)) is not None:\n",
-        ("tests/test_kuro_siwo_faults.py::test_a_seam_of_tiles_and_of_their_latitude_bands_does_not_show_in_slope",),
-    ),
-    Mutant(
-        "tiles of two latitude bands are interpolated up to their edges, so that their seam does not show in slope",
-        "curation/read/warp.py",
-        "        crop = _rimmed(crop, [other for other, _ in groups if other is not crop], array.nodata)\n",
-        "        _ = _rimmed(crop, [other for other, _ in groups if other is not crop], array.nodata)\n",
-        ("tests/test_kuro_siwo_faults.py::test_a_seam_of_tiles_and_of_their_latitude_bands_does_not_show_in_slope",),
-    ),
-    Mutant(
         "exact zeros of radar's borders are nodata",
         "curation/read/reader.py",
         "            if zero_is_nodata:\n",
@@ -457,7 +419,7 @@ ROWS = (
         (
             "tests/read/test_backscatter.py::"
             "test_more_that_is_brighter_than_anything_is_refused_with_its_share_of_valid_pixels",
-            "tests/build/test_walk.py::"
+            "tests/build/test_refusals.py::"
             "test_radar_of_which_too_much_is_brighter_than_anything_is_impossible_and_the_next_scene_is_used",
         ),
     ),
@@ -468,7 +430,7 @@ ROWS = (
         "return power",
         (
             "tests/read/test_backscatter.py::test_less_is_no_data_and_what_is_bright_and_may_be_is_kept",
-            "tests/build/test_walk.py::test_the_few_pixels_of_radar_that_are_brighter_than_anything_are_no_data_and_counted",
+            "tests/build/test_refusals.py::test_the_few_pixels_of_radar_that_are_brighter_than_anything_are_no_data_and_counted",
         ),
     ),
     Mutant(
@@ -908,6 +870,44 @@ ROWS = (
         ("tests/read/test_shapes.py::test_what_is_wrong_with_a_file_has_a_code_and_says_what_to_do",),
     ),
     Mutant(
+        "what an image lacks is nodata, and no power of 0",
+        "curation/read/reader.py",
+        "pixels[pixels == 0] = array.nodata",
+        "pixels[pixels == array.nodata] = 0",
+        ("tests/test_kuro_siwo_faults.py::test_where_an_image_lacks_a_pixel_another_stands_in_or_there_is_no_sample",),
+    ),
+    Mutant(
+        "beside a void no height is made of what is left",
+        "curation/read/warp.py",
+        "    if between_known and own.void is not None and",
+        "    if False and own.void is not None and",
+        (
+            "tests/read/test_reader.py::test_beside_a_void_heights_are_those_between_known_pixels_or_there_are_none",
+            "tests/test_kuro_siwo_faults.py::test_a_plane_has_one_slope_where_tiles_of_the_dem_meet_and_beside_a_void_of_it",
+        ),
+    ),
+    Mutant(
+        "voids of tiles that are joined stay voids",
+        "curation/read/warp.py",
+        "            void[row - top : row - top + h, col - left : col - left + w] |= crop.void\n",
+        "            pass\n",
+        ("tests/read/test_reader.py::test_beside_a_void_heights_are_those_between_known_pixels_or_there_are_none",),
+    ),
+    Mutant(
+        "tiles of one pixel grid are joined before they are warped, so that their seam does not show in slope",
+        "curation/read/warp.py",
+        "            if (at := _same_grid(other, crop)) is not None:\n",
+        "            if False and (at := _same_grid(other, crop)) is not None:\n",
+        ("tests/test_kuro_siwo_faults.py::test_a_seam_of_tiles_and_of_their_latitude_bands_does_not_show_in_slope",),
+    ),
+    Mutant(
+        "tiles of two latitude bands are interpolated up to their edges, so that their seam does not show in slope",
+        "curation/read/warp.py",
+        "        crop = _rimmed(crop, [other for other, _ in groups if other is not crop], array.nodata)\n",
+        "        _ = _rimmed(crop, [other for other, _ in groups if other is not crop], array.nodata)\n",
+        ("tests/test_kuro_siwo_faults.py::test_a_seam_of_tiles_and_of_their_latitude_bands_does_not_show_in_slope",),
+    ),
+    Mutant(
         "a chunk that a Zarr store lacks is read as no number",
         "curation/read/monthly.py",
         'if name in variables and "_FillValue" not in found[name].encoding:',
@@ -948,6 +948,8 @@ ROWS = (
         "offset = at - (rising[0] - abs(step) / 2)",
         "offset = at - rising[0]",
         ("tests/read/test_monthly.py::test_a_point_has_the_node_of_the_era5_cell_that_it_lies_in",),
+    ),
+    Mutant(
         "a chunk of a zipped Zarr that is gone is no fill value",
         "curation/read/forms/zarr_zip.py",
         "        _check_whole(array, address)\n",

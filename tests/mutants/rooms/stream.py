@@ -424,6 +424,8 @@ ROWS = (
         "        self._ranks.tell_stray()\n",
         "",
         ("tests/stream/test_ranks.py::test_that_the_environment_alone_makes_it_a_rank_is_told_once_by_who_iterates",),
+    ),
+    Mutant(
         "steps of a mix are spread by chance within each",
         "curation/stream/mixing.py",
         "(at + within) / course.rate",
