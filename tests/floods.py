@@ -65,6 +65,9 @@ class Floods(Curate):
         return self.root / "kuro-siwo"
 
 
+SIDES = 'val = ["buzi-2021"]\ntest = ["indus-2021"]'
+"""Of the shipped recipe."""
+
 VOID = 327
 """The square in whose middle the DEM has one pixel without data."""
 
@@ -164,7 +167,7 @@ def make(folder: Path) -> Floods:
     _tables(world)
     world.catalog.write_text(json.dumps({"type": "FeatureCollection", "features": world.items}))
     text = world.recipe.read_text()
-    for old, new in (('val = ["indus-2021"]', 'val = ["flood-one"]'), ("slab_patches = 16", "slab_patches = 2")):
+    for old, new in ((SIDES, 'val = ["flood-one"]'), ("slab_patches = 16", "slab_patches = 2")):
         assert text.count(old) == 1
         text = text.replace(old, new)
     world.recipe.write_text(text)

@@ -82,7 +82,7 @@ def add_export(verbs: argparse._SubParsersAction[Any], parents: list[Any]) -> No
         metavar="F",
         help="geotiff, cog, netcdf, npz: a file per patch and array, <region>/<season>/<id>-<season>-<array>.<suffix>; "
         "stac: a collection of items over cubes and shards, no pixel copied; parquet: samples of shards, with a card, as "
-        "`datasets` of Hugging Face opens them",
+        "`datasets` of Hugging Face opens them; kuro-siwo: samples of floods, laid out and called as Kuro Siwo's are",
     )
     export.add_argument(
         "--to", required=True, metavar="PATH|URL", help="a new or an empty folder, or that of the same export"
