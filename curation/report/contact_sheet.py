@@ -233,7 +233,7 @@ def lines_of(sources: Sequence[SourceSpec], facts: dict[str, Any]) -> list[str]:
         if clear is not None:
             parts.append(_clear(clear, facts.get(f"{s}_snow_fraction"), facts.get(f"{s}_doubtful_fraction")))
         if gap is not None:
-            parts.append(f"{gap:+.1f} d")
+            parts.append(f"{round(gap, 1) + 0.0:+.1f} d")  # a few seconds before are no -0.0
         if facts.get(f"{s}_orbit_state"):
             orbit = facts.get(f"{s}_relative_orbit", -1)
             parts.append(facts[f"{s}_orbit_state"][:4] + (f". {orbit}" if orbit >= 0 else "."))

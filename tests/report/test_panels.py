@@ -151,6 +151,12 @@ def test_a_map_of_no_season_has_no_line_of_its_own_time_whatever_it_is_called():
     assert told == ["s1rtc: 2020-09-13"]
 
 
+@pytest.mark.parametrize(("days", "words"), [(-0.0001, "+0.0 d"), (0.04, "+0.0 d"), (-0.06, "-0.1 d"), (2.0, "+2.0 d")])
+def test_a_gap_of_seconds_is_none_in_either_direction(days: float, words: str):
+    told = contact_sheet.lines_of([shipped("s1rtc")], {"s1rtc_time": 1.6e9, "s1rtc_gap_days": days})
+    assert told == [f"s1rtc: 2020-09-13 · {words}"]
+
+
 BRIGHTNESS = '''
 """Brightness temperatures, stored in hundredths of a kelvin."""
 
