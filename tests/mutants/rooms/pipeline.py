@@ -38,7 +38,7 @@ ROWS = (
         "curation/pipeline.py",
         "    _say_unknown(searches)\n    for",
         "    for",
-        ("tests/build/test_walk.py::test_an_id_that_excludes_nothing_is_told_and_one_that_does_is_not",),
+        ("tests/build/test_excluded.py::test_an_id_that_excludes_nothing_is_told_and_one_that_does_is_not",),
     ),
     Mutant(
         "a build that is refused has replaced no labels",

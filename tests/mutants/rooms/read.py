@@ -419,7 +419,7 @@ ROWS = (
         (
             "tests/read/test_backscatter.py::"
             "test_more_that_is_brighter_than_anything_is_refused_with_its_share_of_valid_pixels",
-            "tests/build/test_walk.py::"
+            "tests/build/test_refusals.py::"
             "test_radar_of_which_too_much_is_brighter_than_anything_is_impossible_and_the_next_scene_is_used",
         ),
     ),
@@ -430,7 +430,7 @@ ROWS = (
         "return power",
         (
             "tests/read/test_backscatter.py::test_less_is_no_data_and_what_is_bright_and_may_be_is_kept",
-            "tests/build/test_walk.py::test_the_few_pixels_of_radar_that_are_brighter_than_anything_are_no_data_and_counted",
+            "tests/build/test_refusals.py::test_the_few_pixels_of_radar_that_are_brighter_than_anything_are_no_data_and_counted",
         ),
     ),
     Mutant(

@@ -67,14 +67,14 @@ ROWS = (
         "curation/report/measurements.py",
         'f"pixels of {on.own} from',
         'f"pixels of 10 m from',
-        ("tests/build/test_walk.py::test_a_source_beside_the_one_it_goes_with_is_refused_by_the_recipe_s_limit",),
+        ("tests/build/test_beside.py::test_a_source_beside_the_one_it_goes_with_is_refused_by_the_recipe_s_limit",),
     ),
     Mutant(
         "the report tells no shift that says nothing",
         "curation/report/measurements.py",
         "    least = shift.least_peak(on.px)\n",
         "    least = 0.0\n",
-        ("tests/build/test_walk.py::test_a_shift_that_says_nothing_refuses_nothing",),
+        ("tests/build/test_beside.py::test_a_shift_that_says_nothing_refuses_nothing",),
     ),
     Mutant(
         "of shapes no blocks are reckoned",

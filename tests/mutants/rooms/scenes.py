@@ -121,14 +121,14 @@ ROWS = (
         "curation/scenes/candidates.py",
         "[u for u in self.unread if u.time is None or may_be(u.time)]",
         "list(self.unread)",
-        ("tests/build/test_walk.py::test_a_lost_partner_too_far_in_time_to_be_chosen_leaves_a_gap_a_gap",),
+        ("tests/build/test_unreadable.py::test_a_lost_partner_too_far_in_time_to_be_chosen_leaves_a_gap_a_gap",),
     ),
     Mutant(
         "an item that was lost and may have been chosen is told",
         "curation/scenes/candidates.py",
         "[u for u in self.unread if u.time is None or may_be(u.time)]",
         "[u for u in self.unread if u.time is not None and may_be(u.time)]",
-        ("tests/build/test_walk.py::test_a_lost_partner_of_no_time_might_have_been_chosen",),
+        ("tests/build/test_unreadable.py::test_a_lost_partner_of_no_time_might_have_been_chosen",),
     ),
     Mutant(
         "what lets one into a catalog is sent to no other origin",
@@ -577,7 +577,7 @@ ROWS = (
         "curation/scenes/candidates.py",
         "                mine = rank.of_direction(mine, direction, relative)\n",
         "                pass\n",
-        ("tests/build/test_walk.py::test_radar_keeps_to_the_orbit_that_is_asked_for",),
+        ("tests/build/test_in_time.py::test_radar_keeps_to_the_orbit_that_is_asked_for",),
     ),
     Mutant(
         "a mosaic has the pieces that pixels beyond the footprint touch",
