@@ -126,6 +126,14 @@ def test_radar_that_a_model_says_the_mask_of_and_that_is_impossible_is_refused_a
     assert outcomes(alone)[tiny.name(*HERE)].reason == "impossible:s1rtc"
 
 
+def test_a_step_in_place_of_one_that_is_refused_stands_in_order_of_time_too(dates: Dates):
+    days = [dates.radar(day) for day in ("2021-07-10", "2021-07-14", "2021-07-20")]
+    too_bright(dates, days[0], 1e6, every=50)  # the outermost are taken first, and then what lies between
+    curate = with_picks(dates, s2="", s1="{ name = 'all', steps = 2 }")
+    assert curate() == 0
+    assert outcomes(curate)[tiny.name(*HERE)].sources["s1rtc"].scenes == (days[1], days[2])
+
+
 @pytest.mark.slow
 def test_the_few_pixels_of_radar_that_are_brighter_than_anything_are_no_data_and_counted(dates: Dates):
     dates.mask("2021-07-15", {})

@@ -667,7 +667,7 @@ ROWS = (
         "curation/build/picks/all.py",
         "steps = sorted(self.taken, key=lambda s: (s.scene.time, s.scene.id))",
         "steps = self.taken",
-        ("tests/test_belgium.py::test_a_series_is_all_dates_pixel_for_pixel_in_cube_and_batch",),
+        ("tests/build/test_refusals.py::test_a_step_in_place_of_one_that_is_refused_stands_in_order_of_time_too",),
     ),
     Mutant(
         "of more acquisitions than wanted the clearest are kept",
