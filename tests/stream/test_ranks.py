@@ -73,6 +73,7 @@ def test_rank_and_world_size_come_from_the_environment_of_torchrun(packed, monke
 @pytest.mark.parametrize("workers", [0, 2])
 def test_that_the_environment_alone_makes_it_a_rank_is_told_once_by_who_iterates(packed, monkeypatch, capfd, workers):
     logging.getLogger("curation.stream.ranks").addHandler(handler := logging.StreamHandler())
+    handler.setFormatter(logging.Formatter("mine: %(message)s"))  # and nobody else's
     torchrun(monkeypatch, 1, 2)
     dataset = opened(packed)
     loader = DataLoader(
@@ -84,8 +85,10 @@ def test_that_the_environment_alone_makes_it_a_rank_is_told_once_by_who_iterates
         assert keys(loader) == SECOND
     finally:
         logging.getLogger("curation.stream.ranks").removeHandler(handler)
-    (line,) = [x for x in capfd.readouterr().err.splitlines() if "environment alone" in x]
-    assert line.startswith("RANK, WORLD_SIZE rank 1 of 2 by the environment alone, while torch.distributed is not init")
+    (line,) = [x for x in capfd.readouterr().err.splitlines() if x.startswith("mine: ")]
+    assert line.startswith(
+        "mine: RANK, WORLD_SIZE rank 1 of 2 by the environment alone, while torch.distributed is not init"
+    )
 
 
 def test_nothing_is_told_of_a_rank_that_is_given_or_of_a_process_group(packed, group, monkeypatch, caplog):

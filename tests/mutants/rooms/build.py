@@ -37,35 +37,45 @@ ROWS = (
         "curation/build/standing.py",
         "    if source.spec.pick.counted > 1:\n        return False\n",
         "",
-        (f"{WALK}::test_the_second_is_counted_anew_with_a_source_that_is_added_and_that_the_first_lacks",),
+        (
+            "tests/build/test_in_time.py::test_the_second_is_counted_anew_with_a_source_that_is_added_and_that_the_first_lacks",
+        ),
     ),
     Mutant(
         "masks that were too many before may be read with what is added",
         "curation/build/standing.py",
         "return len(group) == 1 or masks <= slab.quality.max_candidates",
         "return True",
-        (f"{WALK}::test_with_a_source_that_is_added_masks_are_read_that_were_too_many_before[0.0]",),
+        (
+            "tests/build/test_in_time.py::test_with_a_source_that_is_added_masks_are_read_that_were_too_many_before[0.0]",
+        ),
     ),
     Mutant(
         "a scene that is mostly snow is the best only where all masks were read",
         "curation/build/standing.py",
         " and not is_snowy:",
         ":",
-        (f"{WALK}::test_with_a_source_that_is_added_masks_are_read_that_were_too_many_before[0.6]",),
+        (
+            "tests/build/test_in_time.py::test_with_a_source_that_is_added_masks_are_read_that_were_too_many_before[0.6]",
+        ),
     ),
     Mutant(
         "what is added to go with what was refused has an outcome of its own",
         "curation/build/standing.py",
         "(not is_ok or not _is_best(",
         "(is_ok and not _is_best(",
-        (f"{WALK}::test_a_source_that_is_added_to_one_that_was_refused_and_not_required_says_why_itself",),
+        (
+            "tests/build/test_in_time.py::test_a_source_that_is_added_to_one_that_was_refused_and_not_required_says_why_itself",
+        ),
     ),
     Mutant(
         "a mask may be refused for the bands that its model is given",
         "curation/build/choice.py",
         "OF_MASK.get(why.code, Stage.BANDS)",
         "OF_MASK[why.code]",
-        (f"{WALK}::test_radar_that_a_model_says_the_mask_of_and_that_is_impossible_is_refused_as_any",),
+        (
+            "tests/build/test_refusals.py::test_radar_that_a_model_says_the_mask_of_and_that_is_impossible_is_refused_as_any",
+        ),
     ),
     Mutant(
         "what stands is proven by its facts, too",
@@ -167,7 +177,7 @@ ROWS = (
         "curation/build/walk.py",
         "        self.unread = 0  # of those that are left none can pass\n",
         "",
-        ("tests/build/test_walk.py::test_what_a_gap_rules_out_is_no_candidate_that_more_tries_would_reach[3]",),
+        ("tests/build/test_refusals.py::test_what_a_gap_rules_out_is_no_candidate_that_more_tries_would_reach[3]",),
     ),
     Mutant(
         "what no tile reaches counts as missing where it is no sea",
@@ -294,14 +304,18 @@ ROWS = (
         "curation/build/walk.py",
         "        if len(self.before) + 1 < self.nth:\n",
         "        if False:\n",
-        (f"{WALK}::test_the_second_before_is_the_next_good_one_of_another_acquisition_however_the_first_was_found",),
+        (
+            "tests/build/test_in_time.py::test_the_second_before_is_the_next_good_one_of_another_acquisition_however_the_first_was_found",
+        ),
     ),
     Mutant(
         "another slice of a pass is no other acquisition",
         "curation/build/walk.py",
         "        if any(rank.at_once(scene, other) for other in self.before):\n",
         "        if False:\n",
-        (f"{WALK}::test_the_second_before_is_the_next_good_one_of_another_acquisition_however_the_first_was_found",),
+        (
+            "tests/build/test_in_time.py::test_the_second_before_is_the_next_good_one_of_another_acquisition_however_the_first_was_found",
+        ),
     ),
     Mutant(
         "of equal rank the clearest is taken",
@@ -315,21 +329,21 @@ ROWS = (
         "curation/build/walk.py",
         "self._pass_over(scene, self.anchor, err)\n                    continue\n",
         "self._pass_over(scene, self.anchor, err)\n",
-        ("tests/build/test_walk.py::test_a_mask_that_could_not_be_read_leaves_its_turn_to_another",),
+        ("tests/build/test_unreadable.py::test_a_mask_that_could_not_be_read_leaves_its_turn_to_another",),
     ),
     Mutant(
         "what has no partner uses up no candidate",
         "curation/build/walk.py",
         "self.ruled_out.append((scene, its, why))",
         "self.ruled_out.append((scene, its, why))\n                    self.masks += 1",
-        ("tests/build/test_walk.py::test_what_has_no_radar_near_enough_uses_up_no_mask",),
+        ("tests/build/test_refusals.py::test_what_has_no_radar_near_enough_uses_up_no_mask",),
     ),
     Mutant(
         "running out of candidates is told apart from cloud",
         "curation/build/walk.py",
         "        if self.unread:\n",
         "        if False:\n",
-        ("tests/build/test_walk.py::test_a_catalog_that_says_zero_cloud_of_all_is_told_apart_from_cloud",),
+        ("tests/build/test_refusals.py::test_a_catalog_that_says_zero_cloud_of_all_is_told_apart_from_cloud",),
     ),
     Mutant(
         "the code told is of the candidate that came furthest",
@@ -350,49 +364,49 @@ ROWS = (
         "curation/build/picks/nearest.py",
         ("                if not is_lasting(err, slab):\n                    raise\n"),
         "",
-        ("tests/build/test_walk.py::test_radar_that_may_be_read_later_fails_the_patch",),
+        ("tests/build/test_unreadable.py::test_radar_that_may_be_read_later_fails_the_patch",),
     ),
     Mutant(
         "a recipe may ask for failing instead",
         "curation/build/context.py",
         "return wants_next and err.code is None",
         "return err.code is None",
-        ("tests/build/test_walk.py::test_a_recipe_may_want_a_patch_to_fail_for_what_cannot_be_read",),
+        ("tests/build/test_unreadable.py::test_a_recipe_may_want_a_patch_to_fail_for_what_cannot_be_read",),
     ),
     Mutant(
         "what is passed over stands in the ledger",
         "curation/build/walk.py",
         ("            note_passed_over(self.slab, self.patch, self.anchor, scene, err)\n"),
         "",
-        ("tests/build/test_walk.py::test_a_mask_that_is_gone_is_passed_over_and_the_summary_says_so",),
+        ("tests/build/test_unreadable.py::test_a_mask_that_is_gone_is_passed_over_and_the_summary_says_so",),
     ),
     Mutant(
         "excluded scenes are not used",
         "curation/build/walk.py",
         "wanted = [s for s in batch if s.id not in self.slab.excluded]",
         "wanted = list(batch)",
-        ("tests/build/test_walk.py::test_what_is_excluded_is_never_used_and_changes_nothing_else",),
+        ("tests/build/test_excluded.py::test_what_is_excluded_is_never_used_and_changes_nothing_else",),
     ),
     Mutant(
         "excluding changes nothing for other patches",
         "curation/build/walk.py",
         "            self.masks += len(batch) - len(wanted)\n",
         "",
-        ("tests/build/test_walk.py::test_what_is_excluded_is_never_used_and_changes_nothing_else",),
+        ("tests/build/test_excluded.py::test_what_is_excluded_is_never_used_and_changes_nothing_else",),
     ),
     Mutant(
         "excluded partners are not used",
         "curation/build/context.py",
         "left = [s for s in every if s.id not in slab.excluded]",
         "left = every",
-        ("tests/build/test_walk.py::test_where_all_that_might_be_used_is_excluded_that_is_the_reason",),
+        ("tests/build/test_excluded.py::test_where_all_that_might_be_used_is_excluded_that_is_the_reason",),
     ),
     Mutant(
         "what an excluded scene would have is no sea",
         "curation/build/picks/mosaic.py",
         "if not all_used:",
         "if False:",
-        ("tests/build/test_walk.py::test_heights_beside_what_is_excluded_are_no_sea",),
+        ("tests/build/test_excluded.py::test_heights_beside_what_is_excluded_are_no_sea",),
     ),
     Mutant(
         "saturated pixels are no data",
@@ -451,28 +465,28 @@ ROWS = (
         "curation/build/picks/nearest.py",
         "    if limit is not None and length > limit and",
         "    if limit is not None and length > 99 and",
-        ("tests/build/test_walk.py::test_a_source_beside_the_one_it_goes_with_is_refused_by_the_recipe_s_limit",),
+        ("tests/build/test_beside.py::test_a_source_beside_the_one_it_goes_with_is_refused_by_the_recipe_s_limit",),
     ),
     Mutant(
         "a shift that says nothing refuses nothing",
         "curation/build/picks/nearest.py",
         " and peak >= shift.least_peak(patch.pixels[on.own].shape[-1]):",
         ":",
-        ("tests/build/test_walk.py::test_a_shift_that_says_nothing_refuses_nothing",),
+        ("tests/build/test_beside.py::test_a_shift_that_says_nothing_refuses_nothing",),
     ),
     Mutant(
         "a source that is refused for its shift stores nothing",
         "curation/build/picks/nearest.py",
         "            patch.pixels.pop(array, None)",
         "            pass",
-        ("tests/build/test_walk.py::test_a_source_that_is_not_required_is_refused_alone_and_stores_nothing",),
+        ("tests/build/test_beside.py::test_a_source_that_is_not_required_is_refused_alone_and_stores_nothing",),
     ),
     Mutant(
         "the unit of a shift is the measured array's pixel",
         "curation/build/picks/nearest.py",
         'f" ({on.array.label})"',
         'f" (10 m)"',
-        ("tests/build/test_walk.py::test_the_unit_of_a_shift_is_the_pixel_of_the_array_that_is_measured",),
+        ("tests/build/test_beside.py::test_the_unit_of_a_shift_is_the_pixel_of_the_array_that_is_measured",),
     ),
     Mutant(
         "a server without room fails no patch",
@@ -559,7 +573,7 @@ ROWS = (
         "return wants_next and err.code is None",
         "return wants_next",
         (
-            "tests/build/test_walk.py"
+            "tests/build/test_unreadable.py"
             "::test_what_a_person_can_mend_is_told_whether_it_is_required_or_not_and_no_other_scene_is_taken",
         ),
     ),
@@ -599,7 +613,7 @@ ROWS = (
         "            self._read_beside(trial, scene)\n",
         "",
         (
-            "tests/build/test_walk.py"
+            "tests/build/test_unreadable.py"
             "::test_where_the_map_of_a_scene_cannot_be_read_the_next_scene_is_taken_with_its_own",
         ),
     ),
@@ -609,7 +623,7 @@ ROWS = (
         "            if is_lasting(err, slab):\n                note",
         "            if False:\n                note",
         (
-            "tests/build/test_walk.py"
+            "tests/build/test_unreadable.py"
             "::test_where_the_map_of_a_scene_cannot_be_read_the_next_scene_is_taken_with_its_own",
         ),
     ),
@@ -618,14 +632,14 @@ ROWS = (
         "curation/build/patch.py",
         "                    raise Reject(Code.UNREADABLE, cause=one_line(err)) from err",
         "                    raise",
-        ("tests/build/test_walk.py::test_what_is_not_required_and_cannot_be_read_is_refused_alone",),
+        ("tests/build/test_unreadable.py::test_what_is_not_required_and_cannot_be_read_is_refused_alone",),
     ),
     Mutant(
         "what is not required and may be read later is not given up",
         "curation/build/patch.py",
         " or not is_lasting(err, slab):",
         ":",
-        ("tests/build/test_walk.py::test_what_is_not_required_and_cannot_be_read_is_refused_alone",),
+        ("tests/build/test_unreadable.py::test_what_is_not_required_and_cannot_be_read_is_refused_alone",),
     ),
     Mutant(
         "what is said of fixed ranges is of the bands that are there",
@@ -653,7 +667,7 @@ ROWS = (
         "curation/build/picks/all.py",
         "steps = sorted(self.taken, key=lambda s: (s.scene.time, s.scene.id))",
         "steps = self.taken",
-        ("tests/test_belgium.py::test_a_series_is_all_dates_pixel_for_pixel_in_cube_and_batch",),
+        ("tests/build/test_refusals.py::test_a_step_in_place_of_one_that_is_refused_stands_in_order_of_time_too",),
     ),
     Mutant(
         "of more acquisitions than wanted the clearest are kept",
@@ -737,7 +751,7 @@ ROWS = (
         "curation/build/picks/first_after.py",
         "if s.time >= window.anchor",
         "if True",
-        ("tests/build/test_walk.py::test_where_no_scene_is_on_the_side_that_is_asked_for_that_is_told",),
+        ("tests/build/test_in_time.py::test_where_no_scene_is_on_the_side_that_is_asked_for_that_is_told",),
     ),
     Mutant(
         "a value of no class is told",
