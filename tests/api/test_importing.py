@@ -261,6 +261,15 @@ def test_importing_again_makes_the_same_bytes_and_nothing_new(tmp_path: Path, ca
     assert {p: p.read_bytes() for p in its.root.rglob("*") if p.is_file()} == before
 
 
+def test_samples_of_one_ground_are_samples_of_their_own(tmp_path: Path):
+    recipe = small(tmp_path / "chips", "ab")
+    pixels = np.full((2, 8, 8), 7, "uint16")
+    write(tmp_path / "chips/c.tif", pixels, west=500_040, north=5_600_040, res_m=10)  # where a is, of another date
+    its = imported(tmp_path / "chips", recipe, tmp_path / "out")
+    assert (its.code, set(its.outcomes())) == (0, {"a", "b", "c"})
+    assert (curation.open_patch(str(its.folder), "world/static/c")["s2_10m"].values == 7).all()
+
+
 def test_where_the_chips_lie_changes_nothing(tmp_path: Path):
     its = imported(tmp_path / "chips", small(tmp_path / "chips"), tmp_path / "out")
     shutil.move(tmp_path / "chips", tmp_path / "moved")

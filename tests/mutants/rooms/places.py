@@ -344,4 +344,11 @@ ROWS = (
         "    if False:\n",
         ("tests/places/test_user_columns.py::test_what_is_of_no_one_type_is_refused",),
     ),
+    Mutant(
+        "rows that say which file is theirs are places of their own on one grid",
+        "curation/places/from_file.py",
+        '(name if each_id else "")',
+        '""',
+        ("tests/api/test_importing.py::test_samples_of_one_ground_are_samples_of_their_own",),
+    ),
 )
