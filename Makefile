@@ -21,7 +21,7 @@ LABELLED := $(if $(LABELS),--labels '$(LABELS)')
 FLAGS := $(if $(LIMIT),--limit $(LIMIT)) $(if $(UNKNOWN_LABELS),--allow-unknown-labels) $(LABELLED)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ssl4eo-s12-ml ssl4eo-s kuro-siwo test test-slow test-all test-integration lint types check mutants bench bench-read bench-scale bench-stream loops clean
+.PHONY: help setup ssl4eo-s12-ml ssl4eo-s kuro-siwo fomo test test-slow test-all test-integration lint types check mutants bench bench-read bench-scale bench-stream loops clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -41,8 +41,9 @@ $(READY): pyproject.toml .constraints.txt
 ssl4eo-s12-ml: $(READY) ## Make the SSL4EO-S12-ML dataset (CATALOG=planetary-computer LABELS=<file or catalog> for the real thing)
 ssl4eo-s: $(READY) ## Make the SSL4EO-S dataset: cells of Sentinel-3, -5P and the DEM, with places of Sentinel-1 and -2
 kuro-siwo: $(READY) ## Make the Kuro Siwo dataset: Sentinel-1 after and twice before floods, with labels of polygons
+fomo: $(READY) ## Make the FoMo dataset: forests by Sentinel-1 and -2 and the DEM, with monthly climate and genera of trees
 
-ssl4eo-s12-ml ssl4eo-s kuro-siwo:
+ssl4eo-s12-ml ssl4eo-s kuro-siwo fomo:
 	$(BIN)/curate --dataset $@ $(WHERE) --season $(SEASON) --scheduler $(SCHEDULER) $(FLAGS)
 	$(BIN)/curate pack --dataset $@ $(WHERE) --scheduler $(SCHEDULER) $(LABELLED)
 	$(BIN)/curate verify --dataset $@ --root $(ROOT)

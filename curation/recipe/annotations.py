@@ -55,13 +55,13 @@ class PointsSpec(StrictTable):
     """CSV, Parquet, or a vector file of points, relative to the recipe; its content is in the release's digest."""
     column: str = Field(min_length=1)
     """The one that has the class of each row."""
-    classes: list[str] | None = Field(default=None, min_length=1)
-    """In the order of the counts; those that the file has, sorted, where left out. Rows of others are of none."""
+    names: list[str] | None = Field(default=None, min_length=1)
+    """Classes in the order of the counts; those that the file has, sorted, where left out. Rows of others are of none."""
 
     @model_validator(mode="after")
     def _once_each(self) -> Self:
-        if twice := [c for c in self.classes or [] if (self.classes or []).count(c) > 1]:
-            raise ValueError(f"classes: {twice[0]!r} stands there twice; name each once")
+        if twice := [c for c in self.names or [] if (self.names or []).count(c) > 1]:
+            raise ValueError(f"names: {twice[0]!r} stands there twice; name each once")
         return self
 
 

@@ -122,7 +122,7 @@ def test_samples_count_the_rows_within_and_those_without_have_none(built: Curate
         (GENUS, "x,y,genus\n6,51,Acer\n", "no columns of longitude and latitude"),
         (GENUS, None, "no such file"),
         (GENUS.partition("[annotations.genus.points]")[0], "lon,lat\n", "names no table"),
-        (GENUS + 'classes = ["a", "a", "b"]\n', "lon,lat,genus\n6,51,Acer\n", "'a' stands there twice"),
+        (GENUS + 'names = ["a", "a", "b"]\n', "lon,lat,genus\n6,51,Acer\n", "'a' stands there twice"),
         (GENUS.replace("classes_within", "caption"), "lon,lat\n", "is for 'classes_within' alone"),
     ],
 )

@@ -199,7 +199,7 @@ def test_several_mistakes_are_all_told(tmp_path):
 @pytest.mark.parametrize(
     ("name", "want"),
     [
-        ("nosuch", "no such dataset; known: kuro-siwo, ssl4eo-s, ssl4eo-s12-ml, starter"),
+        ("nosuch", "no such dataset; known: fomo, kuro-siwo, ssl4eo-s, ssl4eo-s12-ml, starter"),
         ("no/such/recipe.toml", "no file no/such/recipe.toml"),
     ],
 )

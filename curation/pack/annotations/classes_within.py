@@ -110,7 +110,7 @@ def _rows(dataset: Dataset, name: str) -> tuple[pd.Series, Floats, Floats]:
 
 
 def _classes(spec: PointsSpec, column: pd.Series) -> list[str]:
-    return spec.classes if spec.classes is not None else sorted({str(c) for c in column})
+    return spec.names if spec.names is not None else sorted({str(c) for c in column})
 
 
 def within(places: Sequence[Location], lon: Floats, lat: Floats) -> dict[str, NDArray[np.int64]]:

@@ -7,9 +7,9 @@ FLOODS = "tests/test_kuro_siwo_faults.py"
 ROWS = (
     Mutant(
         "the bytes of what balances a draw are in its digest",
-        "curation/recipe/dataset.py",
-        '            **({"balance": files.sha256_of(r.places.balance.path(self.path))} if r.places.balance else {}),\n',
-        "",
+        "curation/recipe/places.py",
+        '            parts["balance"] = files.sha256_of(its.path(recipe))\n',
+        "            pass\n",
         ("tests/places/test_strata.py::test_the_draw_follows_from_the_raster_s_bytes_and_tables_have_what_is_made",),
     ),
     Mutant(
