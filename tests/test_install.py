@@ -39,6 +39,7 @@ def test_the_wheel_carries_queries_recipes_and_templates(wheel: Path):
     names = zipfile.ZipFile(wheel).namelist()
     for wanted in (
         "py.typed",
+        "_data/stac_queries/bands.toml",
         "_data/stac_queries/s2l2a.toml",
         "_data/manifests/ssl4eo-s12-ml/recipe.toml",
         "report/report.html.j2",

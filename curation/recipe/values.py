@@ -230,9 +230,9 @@ class FileNumbers(StrictTable):
 
     times: float | None = Field(default=None, gt=0, exclude_if=lambda value: value is None)
     """How many times what was measured is stored, where `unit` does not end with it."""
-    level: Literal["TOA", "BOA"] | None = None
+    level: Literal["TOA", "BOA"] | None = Field(default=None, exclude_if=lambda value: value is None)
     """Of reflectance and radiance: at the top of the atmosphere, or at its bottom."""
-    convention: str | None = Field(default=None, min_length=1)
+    convention: str | None = Field(default=None, min_length=1, exclude_if=lambda value: value is None)
     """What else must be known of the numbers: of backscatter `gamma0, linear`, or `sigma0, linear`."""
 
     @property
