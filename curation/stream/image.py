@@ -161,7 +161,7 @@ def image_of(
     dtype = dtype or (stored.pop() if len(stored) == 1 and not normalize else torch.float32)
     runs = _runs(index, places, of, normalize=normalize, where=where)
     metres, size = _ground_m(first), first.size_px
-    is_whole = len(runs) == 1 and len(of) == len(first.entry.bands) and runs[0].planes == slice(0, len(of))
+    is_whole = len(runs) == 1 and len(of) == len(first.entry.bands)
     is_stored = runs[0].scale is None and STORED[first.entry.dtype] is dtype
     signatures = []
     for run in runs:

@@ -1,6 +1,6 @@
 """What mixing costs: datasets of three signatures in one loader, beside each of them alone, and beside plain arrays.
 
-    python -m tests.benchmarks.mix [--samples 48] [--rounds 7] [--epoch 960]
+    python -m tests.benchmarks.mix [--samples 48] [--rounds 7] [--epoch 960] [--workers 0 1 2]
 
 Real pixels as `streaming` has them (`CURATION_SHARED`), shards on disk and in the page cache. Each round reads, one after
 another, as many batches of each dataset: by `open_shards`, the arrays alone; by `open_mix` of that one part; and by
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 import statistics
 import tempfile
 import time
@@ -36,10 +35,11 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--epoch", type=int, default=960, help="samples of an epoch of the mix")
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="curation-mix-") as folder:
         layouts.write_ours(Path(folder), asked.samples, "native", "lz4")
-        for workers in (0, 1, 2):
+        for workers in asked.workers:
             _compare(folder, workers, asked.rounds, asked.epoch)
 
 
@@ -101,8 +101,8 @@ def _cost() -> Iterator[list[float]]:
 
 
 def _cpu_s() -> float:
-    me = psutil.Process(os.getpid())
-    return sum(sum(p.cpu_times()[:2]) for p in (me, *me.children(recursive=True)))
+    children = psutil.Process().children(recursive=True)
+    return time.process_time() + sum(sum(p.cpu_times()[:2]) for p in children)
 
 
 if __name__ == "__main__":

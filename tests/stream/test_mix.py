@@ -8,6 +8,8 @@ import pickle
 import shutil
 import subprocess
 import sys
+import tarfile
+from dataclasses import replace as replaced
 
 import numpy as np
 import pytest
@@ -174,6 +176,14 @@ def test_a_type_that_is_asked_for_changes_no_value(folders, dtype):
     assert other["image"].dtype is dtype
     assert torch.equal(other["image"], one["image"].to(dtype))
     assert torch.equal(other["valid"], one["valid"])
+
+
+def test_some_bands_of_an_array_come_as_they_are_stored(folders):
+    some = Part(folders / "s2", ["s2l2a_10m"], ["s2.b03", "s2.b04"], seasons=["summer"])
+    batch = next(iter(open_mix({"a": some}, batch_size=4, shuffle=False)))
+    whole = next(iter(open_mix({"a": replaced(some, bands=None)}, batch_size=4, shuffle=False)))
+    assert batch["image"].dtype == whole["image"].dtype == torch.uint16
+    assert torch.equal(batch["image"], whole["image"][:, 1:3])
 
 
 def test_coarser_arrays_are_brought_to_the_finest_where_that_is_asked_for_and_crops_are_theirs(folders):
@@ -645,8 +655,10 @@ def test_a_loader_that_makes_batches_of_batches_is_refused_and_so_is_an_index(fo
 def test_damage_in_one_part_is_an_error_that_names_it_and_never_a_sample_less(folders, tmp_path):
     shutil.copytree(folders, tmp_path / "all")
     shard = sorted((tmp_path / "all/radar/train").glob("*.tar"))[1]
+    with tarfile.open(shard) as tar:
+        member = next(m for m in tar if "s1rtc" in m.name)
     data = bytearray(shard.read_bytes())
-    data[3000] ^= 255
+    data[member.offset_data + member.size // 2] ^= 255
     shard.write_bytes(data)
     with pytest.raises(DamageError, match="radar"):
         list(DataLoader(opened(tmp_path / "all"), batch_size=None, num_workers=1))
