@@ -207,5 +207,5 @@ def test_a_job_that_is_killed_goes_on_and_ends_with_the_same_bytes(made: Floods,
             said = ended(process)
         assert process.returncode == -signal.SIGKILL, said[-2000:]
         assert mine(verb) == 0
-        assert mine("verify") == 0
+    assert mine("verify") == 0
     assert mine.hashes() == made.hashes()
