@@ -88,6 +88,8 @@ def test_a_zarr_store_in_a_zip_is_read_and_a_chunk_that_is_gone_is_no_fill_value
     lost = "bands/c/0/1/1" if version == 3 else "bands/0.1.1"
     with pytest.raises(ReadError, match="1 of 4 chunks are not there"):
         read(ZarrZip(), zarr_zip(tmp_path, PIXELS, version, without=lost))
+    filled = read(ZarrZip(empty_chunks="fill"), zarr_zip(tmp_path, PIXELS, version, without=lost))
+    assert (filled[0, 4:, 4:] == 0).all()
     with pytest.raises(ReadError, match="no chip of form 'zarr-zip'"):
         read(ZarrZip(), zarr_zip(tmp_path, PIXELS, version)[:-30])
 

@@ -6,8 +6,9 @@ import warnings
 from typing import Literal
 
 import numpy as np
+from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning
-from rasterio.io import MemoryFile
+from rasterio.io import DatasetReader, MemoryFile
 
 from curation.errors import ReadError
 from curation.read.chipform import ChipPixels, ChipReader
@@ -39,4 +40,11 @@ class Tiff(ChipReader):
                 pixels = file.read() if with_pixels else np.empty((file.count, 0, 0), file.dtypes[0])
                 transform = file.transform if is_place(file.transform) else None
                 epsg = None if file.crs is None else file.crs.to_epsg()
-                return ChipPixels(pixels, transform, epsg, file.nodata)
+                masked = file.dataset_mask() == 0 if with_pixels and _has_mask(file) else None
+                return ChipPixels(pixels, transform, epsg, file.nodata, masked)
+
+
+def _has_mask(file: DatasetReader) -> bool:
+    """Whether a mask that is none of its bands says which pixels are valid."""
+    flags = file.mask_flag_enums[0]
+    return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags

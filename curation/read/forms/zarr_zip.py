@@ -28,13 +28,17 @@ class ZarrZip(ChipReader):
     step: list[int] = Field(default_factory=list)
     """Which of each axis before these (sample, time): from 0."""
 
+    empty_chunks: Literal["refuse", "fill"] = "refuse"
+    """What a chunk is that is not there: `fill`, where they were left out since all of them is the fill value."""
+
     def _decoded(self, data: bytes, address: str, band: str) -> ChipPixels:
         array = zarr.open_group(_unpacked(data, address), mode="r")[self.key]
         if not isinstance(array, zarr.Array) or array.ndim != len(self.step) + len(self.axes):
             raise ReadError(
                 f"{address}: {self.key!r} is {array!r}: expected an array of axes {self.step} and {self.axes!r}"
             )
-        _check_whole(array, address)
+        if self.empty_chunks == "refuse":
+            _check_whole(array, address)
         return ChipPixels(in_order(np.asarray(array[tuple(self.step)]), self.axes, address))
 
 
@@ -52,4 +56,7 @@ def _check_whole(array: Any, address: str) -> None:
     """Passes where each chunk is stored: Zarr reads one that is gone as the fill value, which would be a pixel."""
     if array.nchunks_initialized < array.nchunks:
         missing = array.nchunks - array.nchunks_initialized
-        raise ReadError(f"{address}: {missing} of {array.nchunks} chunks are not there, and would be read as fill")
+        raise ReadError(
+            f"{address}: {missing} of {array.nchunks} chunks are not there, and would be read as fill: say "
+            "empty_chunks = 'fill' where that is right"
+        )
