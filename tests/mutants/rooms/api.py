@@ -11,22 +11,6 @@ ROWS = (
         ("tests/api/test_calibrated.py::test_what_all_take_is_what_ten_took_as_often_as_there_are_ten",),
     ),
     Mutant(
-        "nothing is imported whose statistics are odd",
-        "curation/api/importing.py",
-        "if look.odd or not look.ok:",
-        "if not look.ok:",
-        ("tests/api/test_importing.py::test_nodata_inside_statistics_is_refused_before_anything_is_written",),
-    ),
-    Mutant(
-        "places of an import come behind those that stand",
-        "curation/api/importing.py",
-        "table = its.table(before)",
-        "table = its.table()",
-        (
-            "tests/api/test_importing.py::test_a_sample_of_which_nobody_knows_where_it_is_is_told_and_added_behind_the_others",
-        ),
-    ),
-    Mutant(
         "a root that is not there is told at once",
         "curation/api/folder.py",
         "            store.check_answers()\n",
