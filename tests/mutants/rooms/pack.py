@@ -1030,4 +1030,25 @@ ROWS = (
         "[down >= 0]",
         ("tests/pack/test_classes_within.py::test_points_within_are_those_that_lie_in_the_footprint_on_its_own_grid",),
     ),
+    Mutant(
+        "two samples of one grid do not overwrite one another",
+        "curation/pack/export/forms/kuro_siwo.py",
+        "        _check_grids(asked.pieces)\n",
+        "",
+        ("tests/pack/export/forms/test_kuro_siwo.py::test_two_samples_of_one_grid_are_refused_wherever_they_lie",),
+    ),
+    Mutant(
+        "an event with a leading zero is not another's",
+        "curation/pack/export/forms/kuro_siwo.py",
+        "text.isdigit() and str(int(text)) == text",
+        "text.isdigit()",
+        ("tests/pack/export/forms/test_kuro_siwo.py::test_events_that_differ_by_a_leading_zero_are_two",),
+    ),
+    Mutant(
+        "a piece does not write two files of one name",
+        "curation/pack/export/target.py",
+        "        if name in files:\n",
+        "        if False:\n",
+        ("tests/pack/export/forms/test_kuro_siwo.py::test_a_piece_whose_files_have_one_name_is_not_written",),
+    ),
 )

@@ -10,13 +10,14 @@ import pyarrow as pa
 import pytest
 import rasterio
 
-from curation.errors import ConfigError
+from curation.errors import ConfigError, CurationError
 from curation.format import payload, tar
 from curation.format.index import ArrayEntry, BandEntry, ShardEntry
 from curation.format.tar import Sample
 from curation.pack.export.forms.kuro_siwo import KuroSiwo
 from curation.pack.export.of_shards import ShardPiece
 from curation.pack.export.pieces import ExportScope
+from curation.pack.export.target import PieceJob, write_piece
 from curation.recipe.dataset import load_dataset
 from curation.store.objects import Store
 
@@ -205,6 +206,33 @@ def test_what_is_expected_is_what_is_written(tmp_path: Path):
     files = list(KuroSiwo().files(piece))
     assert KuroSiwo().expected(piece)[0] == len(files) == 22
     assert KuroSiwo().last_count(ExportScope(load_dataset("kuro-siwo"), (piece,))) == 1
+
+
+@pytest.mark.parametrize("events", [("470", "470"), ("470", "471"), ("0470", "470")])
+def test_two_samples_of_one_grid_are_refused_wherever_they_lie(tmp_path: Path, events):
+    pieces = [
+        shard(tmp_path / event / str(n), {f"t{n}": FLOOD | {"event": event, "grid_id": "5"}})
+        for n, event in enumerate(events)
+    ]
+    scope = ExportScope(load_dataset("kuro-siwo"), tuple(pieces))
+    with pytest.raises(
+        ConfigError, match=r"samples t0 and t1 have one grid, [0-9a-f-]{36}, of the column grid_id \('5'\)"
+    ):
+        KuroSiwo().prepared(scope, pieces[0].store, Store(tmp_path / "out"))
+
+
+def test_events_that_differ_by_a_leading_zero_are_two(tmp_path: Path):
+    piece = shard(tmp_path / "shards", {"a": FLOOD | {"event": "0470"}, "b": FLOOD | {"event": "470"}})
+    found = {s["info"]["location"]: s for s in loaded(exported(piece, tmp_path / "out"), "train").values()}
+    assert {k: s["info"]["actid"] for k, s in found.items()} == {"a": "0470", "b": 470}
+    assert [found[k]["where"].split("/")[0] for k in "ab"] == ["0470", "470"]
+
+
+def test_a_piece_whose_files_have_one_name_is_not_written(tmp_path: Path):
+    row = FLOOD | {"grid_id": "5"}
+    piece = shard(tmp_path / "shards", {"a": row, "b": row})
+    with pytest.raises(CurationError, match=r"train/00000: two of its files would be data/ev101/01/"):
+        write_piece(PieceJob(KuroSiwo(), piece, Store(tmp_path / "out"), "{}"))
 
 
 def without(*names: str) -> dict[str, ArrayEntry]:
