@@ -148,8 +148,9 @@ def _check_grids(pieces: Sequence[ShardPiece]) -> None:
             grid = _identity(piece, row, LABELLED)["grid_id"]
             if (other := first.setdefault(grid, row["id"])) != row["id"]:
                 raise _refused(
-                    f"samples {other} and {row['id']} have one grid, {grid}, of the column grid_id ({row.get('grid_id')!r}): "
-                    "one would overwrite the other. Give each place its own, or leave that column out of [places]"
+                    f"samples {other} and {row['id']} have one grid, {grid}, of the column grid_id "
+                    f"({row.get('grid_id')!r}): one would overwrite the other. Give each place its own, or leave "
+                    "that column out of [places]"
                 )
 
 
