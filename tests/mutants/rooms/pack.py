@@ -1051,4 +1051,13 @@ ROWS = (
         "        if False:\n",
         ("tests/pack/export/forms/test_kuro_siwo.py::test_a_piece_whose_files_have_one_name_is_not_written",),
     ),
+    Mutant(
+        "what nobody mapped is not told as covered",
+        "curation/pack/export/forms/kuro_siwo.py",
+        '"pcovered": None if labels is None else _pct(labels != UNLABELLED)',
+        '"pcovered": 100.0 if labels is None else _pct(labels != UNLABELLED)',
+        (
+            "tests/pack/export/forms/test_kuro_siwo.py::test_without_labels_a_sample_is_of_no_area_and_keeps_the_id_that_it_had",
+        ),
+    ),
 )

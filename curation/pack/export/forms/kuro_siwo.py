@@ -299,9 +299,11 @@ def _zone(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _known(rasters: Mapping[str, Raster], shots: Mapping[str, Shot], meta: Mapping[str, Any]) -> dict[str, Any]:
-    """What `info.json` tells of a sample beside its names: shares in per cent of all pixels, scenes, and where it lies."""
+    """What `info.json` tells of a sample beside its names: shares in per cent of all pixels, scenes, and where it lies.
+
+    Shares are those of `MLU` as it is written, None without it: no validity stands in, or what nobody mapped were covered.
+    """
     labels = rasters["MK0_MLU"][0] if "MK0_MLU" in rasters else None
-    covered = rasters["MK0_MNA"][0] == VALID if labels is None else labels != UNLABELLED
     x, y, side = meta["x0_m"], meta["y0_m"], meta["size_m"]
     return {
         "geom": shapely.box(x, y - side, x + side, y).wkt,
@@ -309,7 +311,7 @@ def _known(rasters: Mapping[str, Raster], shots: Mapping[str, Shot], meta: Mappi
         "gvalid": True,
         "mastercov": 1,
         "slavecov": len(shots) - 1,
-        "pcovered": _pct(covered),
+        "pcovered": None if labels is None else _pct(labels != UNLABELLED),
         "pwater": None if labels is None else _pct(labels == 1),
         "pflood": None if labels is None else _pct(labels == 2),
         "sources": {i: {"source_date": f"{s.time:%Y-%m-%d}", "scenes": s.scenes} for i, s in shots.items()},
