@@ -1060,4 +1060,25 @@ ROWS = (
             "tests/pack/export/forms/test_kuro_siwo.py::test_without_labels_a_sample_is_of_no_area_and_keeps_the_id_that_it_had",
         ),
     ),
+    Mutant(
+        "val keeps off the scenes of test",
+        "curation/pack/sharing.py",
+        "    out = _giving_way(val, test, kinds)\n",
+        "    out: dict[str, str] = {}\n",
+        ("tests/pack/test_sharing.py::test_a_scene_of_val_and_test_is_counted_and_val_gives_way",),
+    ),
+    Mutant(
+        "a scene that val and test have is counted",
+        "curation/pack/sharing.py",
+        " | of_val & of_test\n",
+        "\n",
+        ("tests/pack/test_sharing.py::test_a_scene_of_val_and_test_is_counted_and_val_gives_way",),
+    ),
+    Mutant(
+        "samples that share are called learnt from or held out",
+        "curation/pack/sharing.py",
+        "{its.train} learnt from, {its.val} held out",
+        "{its.train} train, {its.val} val",
+        ("tests/pack/test_sharing.py::test_what_is_shared_is_counted_by_kind",),
+    ),
 )
