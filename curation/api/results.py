@@ -358,7 +358,7 @@ class PackResult(Result):
     special: tuple[str, ...] = ()
 
     def notes(self) -> list[str]:
-        """Samples, shards, what was dropped, what train and val share."""
+        """Samples, shards, what was dropped, what the split's sides share."""
         return [*self.packed.summary().splitlines(), *self.special]
 
 

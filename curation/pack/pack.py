@@ -57,7 +57,7 @@ class PackedShards:
     where: str
     dropped: Counter[str]
     shared: str
-    """What train and val have in common."""
+    """What sides of the split have in common."""
     mixing: float | None
     reused: int
     labels: str = ""
@@ -71,7 +71,7 @@ class PackedShards:
             for split, e in self.index.splits.items()
         ]
         lines.append("dropped: " + (", ".join(f"{k} {v}" for k, v in self.dropped.most_common()) or "none"))
-        lines.append(f"train and val share: {self.shared}")
+        lines.append(f"the split's sides share: {self.shared}")
         lines += [self.labels] if self.labels else []
         lines += [targets.summary(its, self.index.counts["target"])] if (its := self.index.target) else []
         if self.mixing is not None:

@@ -66,7 +66,7 @@ class Plan:
     """Split → shards → samples in order."""
     dropped: list[Dropped]
     shared: dict[str, Shared] = field(default_factory=dict)
-    """Source, or `era5-cell` → what train and val have in common."""
+    """Source, or `era5-cell` → what sides of the split have in common."""
     sides: dict[str, str] = field(default_factory=dict)
     """Id of every root, whether a sample or not → one of the split's parts, or `buffer`."""
     columns: dict[str, pa.DataType] = field(default_factory=dict)

@@ -1,9 +1,8 @@
-"""What train and validation have in common: ground, which they must not, scenes and coarse cells, which is told. Pure."""
+"""What sides of a split have in common: ground, which they must not, scenes and coarse cells, which is told. Pure."""
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -32,14 +31,14 @@ class Uses:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What both sides use, of one kind."""
+    """What more than one side uses, of one kind: train with what is unlabelled is one, val another, test the third."""
 
     count: int
     """Scenes or cells."""
     train: int
-    """Samples of train, and unlabelled ones, that use one of them."""
+    """Samples of train, and unlabelled ones, that use one of them: those that are learnt from."""
     val: int
-    """Samples of val and test that do."""
+    """Samples of val and test that do: those that are held out."""
 
 
 def cells_of(recipe: Recipe, places: Sequence[Location]) -> list[set[str]]:
@@ -70,28 +69,38 @@ def cells_of(recipe: Recipe, places: Sequence[Location]) -> list[set[str]]:
 
 
 def shared(samples: Iterable[Uses]) -> dict[str, Shared]:
-    """Kind → what samples of both sides use."""
+    """Kind → what samples of more than one side use."""
     samples = list(samples)
-    both = _by_both(samples)
+    learnt, val, test = _sides(samples)
     out = {}
     for kind in sorted({k for s in samples for k in s.things}):
-        names = both.get(kind, set())
-        held = [s.split in HELD_OUT for s in samples if not names.isdisjoint(s.things.get(kind, ()))]
-        out[kind] = Shared(len(names), held.count(False), held.count(True))
+        of_learnt, of_val, of_test = (_used(side, kind) for side in (learnt, val, test))
+        names = of_learnt & of_val | of_learnt & of_test | of_val & of_test
+        of_each = [sum(not names.isdisjoint(s.things.get(kind, ())) for s in side) for side in (learnt, [*val, *test])]
+        out[kind] = Shared(len(names), *of_each)
     return out
 
 
 def left_out(samples: Iterable[Uses], kinds: Collection[str]) -> dict[str, str]:
-    """Id → `shared:<kind>` of each sample of train, or unlabelled, that uses what val or test does and may not."""
-    samples = list(samples)
-    both = _by_both(samples)
-    return {
-        s.id: f"shared:{kind}"
-        for s in samples
-        if s.split not in HELD_OUT
-        for kind in reversed(list(kinds))  # of several the first stays
-        if not both.get(kind, set()).isdisjoint(s.things.get(kind, ()))
-    }
+    """Id → `shared:<kind>` of each sample that uses what it may not, since another side does.
+
+    As with ground (`sides.buffered_sides`) test stays whole, val gives way to it, and train and what is unlabelled to
+    both: to that of val which is left.
+    """
+    learnt, val, test = _sides(list(samples))
+    out = _giving_way(val, test, kinds)
+    return out | _giving_way(learnt, [*(s for s in val if s.id not in out), *test], kinds)
+
+
+def _giving_way(samples: Sequence[Uses], to: Sequence[Uses], kinds: Collection[str]) -> dict[str, str]:
+    """Id → `shared:<kind>` of those samples that use what others do; of several kinds the first."""
+    out: dict[str, str] = {}
+    for kind in kinds:
+        theirs = _used(to, kind)
+        for s in samples:
+            if not theirs.isdisjoint(s.things.get(kind, ())):
+                out.setdefault(s.id, f"shared:{kind}")
+    return out
 
 
 def near_pairs(places: Sequence[Location], side: Sequence[str], reach_km: float) -> int:
@@ -107,19 +116,22 @@ def near_pairs(places: Sequence[Location], side: Sequence[str], reach_km: float)
 
 
 def summary(found: Mapping[str, Shared]) -> str:
-    """What both sides use, for a person."""
+    """What sides use in common, for a person."""
     parts = [
         f"{its.count} {'cells of 0.25°' if kind == UNSHARED_CELL else f'scenes of {kind}'}"
-        f" ({its.train} train and {its.val} val samples)"
+        f" (samples: {its.train} learnt from, {its.val} held out)"
         for kind, its in found.items()
         if its.count
     ]
     return "; ".join(["no ground", *parts])
 
 
-def _by_both(samples: Sequence[Uses]) -> dict[str, set[str]]:
-    learnt, held = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
-    for s in samples:
-        for kind, names in s.things.items():
-            (held if s.split in HELD_OUT else learnt)[kind].update(names)
-    return {kind: names & held[kind] for kind, names in learnt.items() if kind in held}
+def _sides(samples: Sequence[Uses]) -> tuple[list[Uses], list[Uses], list[Uses]]:
+    """Those that are learnt from, of val, and of test."""
+    learnt = [s for s in samples if s.split not in HELD_OUT]
+    return learnt, [s for s in samples if s.split == VAL], [s for s in samples if s.split == TEST]
+
+
+def _used(samples: Iterable[Uses], kind: str) -> set[str]:
+    """What of a kind samples use."""
+    return {name for s in samples for name in s.things.get(kind, ())}

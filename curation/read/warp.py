@@ -31,6 +31,9 @@ EXACT_PX = 1e-9
 """Transformer tolerance, source pixels: as good as none. rasterio 1.4 makes no WarpedVRT of a tolerance of 0, and its
 `reproject` takes no notice of the tolerance: it locates pixels to an eighth of a pixel only."""
 
+_LEAST_WEIGHT = 1e-6
+"""Weight from which on a pixel takes part in another: less is what float32 and the transformer round, not interpolation."""
+
 _MARGIN_PX = 3
 """Source pixels kept around a crop that will be warped: bilinear needs one, averaging its half footprint."""
 
@@ -176,7 +179,7 @@ def on_grid(
     where = (target.height, target.width), target.affine, f"EPSG:{location.epsg}", method
     out = _warped(crop, *where, array.nodata)
     if between_known and own.void is not None and method is Resampling.bilinear:
-        out[_warped(replace(own, pixels=own.void.astype("float32")), *where, -1) > 0] = array.nodata
+        out[_warped(replace(own, pixels=own.void.astype("float32")), *where, -1) > _LEAST_WEIGHT] = array.nodata
     return out
 
 

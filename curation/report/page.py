@@ -207,7 +207,7 @@ def _facts(survey: Survey, index: Index | None) -> list[tuple[str, str]]:
                 )
             )
     if index and (both := index.counts.get("shared")):
-        out.append(("train and val share", sharing.summary({k: sharing.Shared(**v) for k, v in both.items()})))
+        out.append(("the split's sides share", sharing.summary({k: sharing.Shared(**v) for k, v in both.items()})))
     versions = index.written_by if index else writers.versions()
     out.append(("packed with" if index else "versions here", ", ".join(f"{k} {v}" for k, v in versions.items())))
     return out
@@ -286,7 +286,7 @@ def _help(reason: str) -> str:
     if reason == BUFFER:
         return "too near to the other split, or of neither"
     if reason.startswith("shared:"):
-        return "uses what a sample of val uses, which the recipe does not allow"
+        return "uses what a sample of another side uses, which the recipe does not allow"
     if reason == "target":
         return "beyond the number of samples asked for"
     found = [CODE_HELP[c] for c in Code if c.value in reason.replace("(", ":").replace(" ", ":").split(":")]

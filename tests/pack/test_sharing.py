@@ -1,4 +1,4 @@
-"""What train and val share is counted by kind, and left out where the recipe asks."""
+"""What sides of a split share is counted by kind, and left out where the recipe asks."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ EXAMPLE = load_dataset("ssl4eo-s12-ml")
 SAMPLES = st.lists(
     st.builds(
         dict,
-        split=st.sampled_from(["train", "val"]),
+        split=st.sampled_from(["train", "val", "test", "unlabelled"]),
         s2=st.sets(st.integers(0, 9)),
         cell=st.sets(st.integers(0, 4), max_size=2),
     ),
@@ -43,17 +43,38 @@ def uses(samples: list[dict]) -> list[Uses]:
 
 
 @given(SAMPLES, st.lists(st.sampled_from(["s2l2a", "era5-cell"]), unique=True))
-def test_what_is_left_out_is_all_of_train_that_shares_and_then_nothing_is(samples, kinds):
+def test_what_is_left_out_is_all_that_shares_and_then_nothing_is(samples, kinds):
     every = uses(samples)
     out = sharing.left_out(every, kinds)
-    by_id = {s.id: s for s in every}
+
+    def shares(s: Uses, sides: tuple[str, ...]) -> list[str]:
+        return [
+            k for k in kinds
+            if any(o.split in sides and o.id not in out and set(o.things[k]) & set(s.things[k]) for o in every)
+        ]  # fmt: skip
+
     for s in every:
-        shares = [k for k in kinds if s.split == "train" and any(
-            o.split == "val" and set(o.things[k]) & set(s.things[k]) for o in every)]  # fmt: skip
-        assert out.get(s.id) == (f"shared:{shares[0]}" if shares else None)
+        found = shares(s, {"test": (), "val": ("test",)}.get(s.split, ("val", "test")))
+        assert out.get(s.id) == (f"shared:{found[0]}" if found else None)
     left = sharing.shared(s for s in every if s.id not in out)
     assert all(left[k].count == 0 for k in kinds if k in left)
-    assert {by_id[i].split for i in out} <= {"train"}
+
+
+@given(SAMPLES)
+def test_what_is_counted_is_what_two_sides_use(samples):
+    every = uses(samples)
+    side = {"train": "learnt", "unlabelled": "learnt"}
+    for kind, found in sharing.shared(every).items():
+        users = {n: {side.get(s.split, s.split) for s in every if n in s.things[kind]} for n in map(str, range(10))}
+        both = {n for n, of in users.items() if len(of) > 1}
+        using = [s.split in ("val", "test") for s in every if both & set(s.things[kind])]
+        assert found == Shared(len(both), using.count(False), using.count(True))
+
+
+def test_a_scene_of_val_and_test_is_counted_and_val_gives_way():
+    every = uses([{"split": "val", "s2": {1}, "cell": set()}, {"split": "test", "s2": {1}, "cell": set()}])
+    assert sharing.shared(every)["s2l2a"] == Shared(1, 0, 2)
+    assert sharing.left_out(every, ["s2l2a"]) == {"0": "shared:s2l2a"}
 
 
 def test_what_is_shared_is_counted_by_kind():
@@ -66,7 +87,7 @@ def test_what_is_shared_is_counted_by_kind():
         ]
     )
     assert sharing.shared(every) == {"s2l2a": Shared(1, 1, 2), "era5-cell": Shared(0, 0, 0)}
-    assert sharing.summary(sharing.shared(every)) == "no ground; 1 scenes of s2l2a (1 train and 2 val samples)"
+    assert sharing.summary(sharing.shared(every)) == "no ground; 1 scenes of s2l2a (samples: 1 learnt from, 2 held out)"
 
 
 @given(st.floats(-179.99, 179.99), st.floats(-79, 83))
@@ -148,7 +169,7 @@ def test_near_pairs_are_those_whose_footprints_may_touch():
 def test_packing_tells_what_is_shared_and_refuses_ground(built: Curate, tmp_path, capsys, monkeypatch):
     mine = built.copy(tmp_path)
     assert mine("pack") == 0
-    assert "train and val share: no ground" in capsys.readouterr().out
+    assert "the split's sides share: no ground" in capsys.readouterr().out
     index = json.loads((mine.folder / "shards" / "index.json").read_text())
     assert index["counts"]["shared"]["s2l2a"] == {"count": 0, "train": 0, "val": 0}  # all are train there
     rows = plan.plan

@@ -433,6 +433,19 @@ def test_beside_a_void_heights_are_those_between_known_pixels_or_there_are_none(
             assert np.abs(as_gdal - want * res_m / 30)[(as_gdal != NODATA) & void].max() > NEAR_PX
 
 
+def test_heights_that_lie_on_a_known_pixel_are_known_beside_a_void(tmp_path):
+    at = location(7.0, 45.5, 1320)
+    pixels = np.arange(64 * 64, dtype="float32").reshape(64, 64)
+    pixels[15:25, 15:25] = NODATA
+    file = write(tmp_path / "dem.tif", pixels, Affine(30, 0, at.x0_m - 300, 0, -30, at.y0_m + 300), at.epsg)
+    got, whole = read(file, spec(10), at, between_known=True), pixels[9:55, 9:55] != NODATA
+    # Of three pixels of 10 m the middle one is centred on one of 30 m, and made of it alone; the others of two each way.
+    assert np.array_equal(got[1::3, 1::3], pixels[10:54, 10:54])
+    n = np.arange(132)
+    reach = (n // 3 + 1, n // 3 + n % 3)
+    assert np.array_equal(got != NODATA, np.all([whole[np.ix_(r, c)] for r in reach for c in reach], axis=0))
+
+
 @pytest.mark.parametrize(("lon", "epsg"), [(179.99, 32760), (-179.99, 32701), (179.9999, 32760)])
 def test_dem_tiles_on_both_sides_of_the_antimeridian_leave_no_hole(tmp_path, lon, epsg):
     at = location(lon, -16.7, 2640)

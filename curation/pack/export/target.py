@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from curation.errors import ConfigError, DamageError
+from curation.errors import ConfigError, CurationError, DamageError
 from curation.errors.printable import shown
 from curation.pack.export.pieces import ExportPiece, Form, digest
 from curation.store import paths
@@ -107,6 +107,7 @@ def write_piece(job: PieceJob) -> Written:
     """Writes the files of a piece and their record, last; where an earlier run did, reads them again. Runs on a worker.
 
     Raises:
+        CurationError: two files of the piece have one name.
         DamageError: what is stored of the dataset is not what was recorded.
         StorageError: nothing more can be kept.
     """
@@ -114,12 +115,16 @@ def write_piece(job: PieceJob) -> Written:
     before = record_of(job.target, key)
     if before is not None and before.digest == mark and all(_is_there(job.target, f) for f in before.files):
         return Written(before, hashlib.sha256(before.to_bytes()).hexdigest(), reused=True)
-    files = []
+    files: dict[str, StoredObject] = {}
     for name, data in job.form.files(job.piece):
-        files.append(StoredObject.of(job.target.publish(name, data)))
-    record = PieceRecord(mark, job.piece.count, tuple(files))
+        if name in files:
+            raise CurationError(
+                f"{job.piece.name}: two of its files would be {name}; give each sample a name of its own"
+            )
+        files[name] = StoredObject.of(job.target.publish(name, data))
+    record = PieceRecord(mark, job.piece.count, tuple(files.values()))
     if before is not None:
-        remove(job.target, {f.key for f in before.files} - {f.key for f in files})
+        remove(job.target, {f.key for f in before.files} - files.keys())
     receipt = job.target.publish(key, record.to_bytes())
     return Written(record, receipt.sha256, reused=False)
 

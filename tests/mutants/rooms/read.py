@@ -977,4 +977,11 @@ ROWS = (
         'if values.dtype.kind not in "biuf":',
         ("tests/read/test_chipforms.py::test_npy_is_read_along_the_axes_that_are_told_and_never_as_pickled_objects",),
     ),
+    Mutant(
+        "a weight that is rounding alone makes no void",
+        "curation/read/warp.py",
+        "*where, -1) > _LEAST_WEIGHT]",
+        "*where, -1) > 0]",
+        ("tests/read/test_reader.py::test_heights_that_lie_on_a_known_pixel_are_known_beside_a_void",),
+    ),
 )

@@ -43,8 +43,6 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
     Mutant(
         "all images of a flood are of one relative orbit",
         "manifests/kuro-siwo/recipe.toml",
-        'pick = { name = "first-after", one_relative_orbit = true }',
-        'pick = { name = "first-after" }',
         'pick = { name = "latest-before", one_relative_orbit = true }\ndirection_from = ["pre2", "pre1", "post"]\n',
         'pick = { name = "latest-before" }\n',
         (f"{FLOODS}::test_each_image_is_the_one_it_is_called_after_to_the_pixel",),

@@ -58,6 +58,9 @@ ZONES = ("tropical", "arid", "temperate", "cold", "polar")
 ACTS, AOIS, DATES, CLIMATES = ("actid", "event"), ("aoiid",), ("flood_date", "date"), ("clz", "climate")
 """Columns of the table of events that say which event, area, date and climate zone: the first that is there."""
 
+LABELLED, NO_LABELS = "01", "00"
+"""The area that a sample is of where nothing says another, and that of one without labels."""
+
 _ACT = re.compile(r"[A-Za-z0-9-]+")
 """What an event may be called: it is part of names whose parts `_` divides."""
 
@@ -88,13 +91,14 @@ class KuroSiwo(Form):
         """As it is.
 
         Raises:
-            ConfigError: samples have no such images, or not as numbers of power, or no event or date.
+            ConfigError: samples have no such images, or not as numbers of power, or no event or date; or two have one grid.
         """
         for piece in asked.pieces[:1]:
             _check_arrays(piece)
             for what, columns in (("event", ACTS), ("date", DATES)):
                 if not set(columns) & set(piece.rows.schema.names):
                     raise _refused(f"samples have no column of the {what}, expected {' or '.join(columns)}")
+        _check_grids(asked.pieces)
         return asked
 
     def expected(self, piece: ShardPiece) -> tuple[int, int]:
@@ -135,6 +139,21 @@ def _check_arrays(piece: ShardPiece) -> None:
             raise _refused(f"{member}: nodata is {entry.nodata:g}, expected labels 0 to 2 with nodata {UNLABELLED}")
 
 
+def _check_grids(pieces: Sequence[ShardPiece]) -> None:
+    """Passes where each sample has a grid of its own: by it folders are called, and loaders list samples."""
+    first: dict[str, str] = {}
+    for piece in pieces:
+        told = [n for n in piece.rows.schema.names if n in {"id", "grid_id", *ACTS, *AOIS, *DATES}]
+        for row in piece.rows.select(told).to_pylist():
+            grid = _identity(piece, row, LABELLED)["grid_id"]
+            if (other := first.setdefault(grid, row["id"])) != row["id"]:
+                raise _refused(
+                    f"samples {other} and {row['id']} have one grid, {grid}, of the column grid_id "
+                    f"({row.get('grid_id')!r}): one would overwrite the other. Give each place its own, or leave "
+                    "that column out of [places]"
+                )
+
+
 def _having(piece: ShardPiece, wanted: Any) -> list[str]:
     """Members of arrays that are such."""
     return [m for m in piece.members if (e := piece.arrays.get(split_member(m).array)) is not None and wanted(e)]
@@ -156,7 +175,7 @@ def _files(piece: ShardPiece, sample: ShardSample) -> Iterator[tuple[str, bytes]
     row = _columns(meta)
     rasters, shots = _rasters(piece, sample, meta)
     labelled = "MK0_MLU" in rasters
-    its = _identity(piece, row | {"id": sample.key}, "01" if labelled else "00")
+    its = _identity(piece, row | {"id": sample.key}, LABELLED if labelled else NO_LABELS)
     aoi = "NA" if its["aoiid"] is None else f"{its['aoiid']:02d}"
     grid = uuid.UUID(its["grid_id"]).hex
     folder = f"data/{its['actid']}/{aoi}/{grid}" if labelled else f"data/{its['actid']}/00/{grid[:2]}/{grid}"
@@ -250,12 +269,13 @@ def _identity(piece: ShardPiece, row: Mapping[str, Any], aoi: str) -> dict[str, 
     """Which event, area and grid a sample is of; `aoi` is `00` of one without labels."""
     act, when, area = _first(row, ACTS), _first(row, DATES), _first(row, AOIS)
     text = str(int(act)) if isinstance(act, float) and act.is_integer() else str(act)
+    is_number = text.isdigit() and str(int(text)) == text  # "0470" is another event than "470"
     if not _ACT.fullmatch(text) or when is None:
         raise _refused(f"{row['id']}: event {text!r} of {when}, expected letters, digits and '-', and a date")
     day = when if isinstance(when, dt.datetime) else parse_time(when)
     return {
-        "actid": int(text) if text.isdigit() else text,
-        "aoiid": None if aoi == "00" else int(1 if area is None else area),
+        "actid": int(text) if is_number else text,
+        "aoiid": None if aoi == NO_LABELS else int(1 if area is None else area),
         "grid_id": str(_uuid(piece.dataset, str(row.get("grid_id") or row["id"]))),
         "flood_date": f"{day:%Y-%m-%d %H:%M:%S}",
     }
@@ -279,9 +299,11 @@ def _zone(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _known(rasters: Mapping[str, Raster], shots: Mapping[str, Shot], meta: Mapping[str, Any]) -> dict[str, Any]:
-    """What `info.json` tells of a sample beside its names: shares in per cent of all pixels, scenes, and where it lies."""
+    """What `info.json` tells of a sample beside its names: shares in per cent of all pixels, scenes, and where it lies.
+
+    Shares are those of `MLU` as it is written, None without it: no validity stands in, or what nobody mapped were covered.
+    """
     labels = rasters["MK0_MLU"][0] if "MK0_MLU" in rasters else None
-    covered = rasters["MK0_MNA"][0] == VALID if labels is None else labels != UNLABELLED
     x, y, side = meta["x0_m"], meta["y0_m"], meta["size_m"]
     return {
         "geom": shapely.box(x, y - side, x + side, y).wkt,
@@ -289,7 +311,7 @@ def _known(rasters: Mapping[str, Raster], shots: Mapping[str, Shot], meta: Mappi
         "gvalid": True,
         "mastercov": 1,
         "slavecov": len(shots) - 1,
-        "pcovered": _pct(covered),
+        "pcovered": None if labels is None else _pct(labels != UNLABELLED),
         "pwater": None if labels is None else _pct(labels == 1),
         "pflood": None if labels is None else _pct(labels == 2),
         "sources": {i: {"source_date": f"{s.time:%Y-%m-%d}", "scenes": s.scenes} for i, s in shots.items()},

@@ -10,13 +10,14 @@ import pyarrow as pa
 import pytest
 import rasterio
 
-from curation.errors import ConfigError
+from curation.errors import ConfigError, CurationError
 from curation.format import payload, tar
 from curation.format.index import ArrayEntry, BandEntry, ShardEntry
 from curation.format.tar import Sample
 from curation.pack.export.forms.kuro_siwo import KuroSiwo
 from curation.pack.export.of_shards import ShardPiece
 from curation.pack.export.pieces import ExportScope
+from curation.pack.export.target import PieceJob, write_piece
 from curation.recipe.dataset import load_dataset
 from curation.store.objects import Store
 
@@ -180,14 +181,14 @@ def test_without_labels_a_sample_is_of_no_area_and_keeps_the_id_that_it_had(fold
     its = loaded(folder, "train")[grid]
     assert its["where"] == f"ev101/00/59/{grid}"
     info = its["info"]
-    assert (info["grid_id"], info["aoiid"], info["pwater"], info["pflood"]) == (DRY, None, None, None)
+    assert (info["grid_id"], info["aoiid"]) == (DRY, None)
+    assert [info[k] for k in ("pcovered", "pwater", "pflood")] == [None] * 3  # nobody mapped it
     assert "MK0_MLU" not in its
     assert all("_NA_" in name for name in info["datasets"])
     # A pixel that an image lacks is 0 there, and told by the mask, whichever band and image it is of.
     assert np.argwhere(its["MK0_MNA"] == 0).tolist() == [[2, 3]]
     assert its["MS1_IVH"][2, 3] == 0
     assert its["MS1_IVV"][2, 3] == pixels_of("s1post_10m")[1, 2, 3]
-    assert info["pcovered"] == round(100 * (PX * PX - 1) / PX**2, 4)
 
 
 def test_nothing_is_labelled_where_an_image_lacks_a_pixel(tmp_path: Path):
@@ -205,6 +206,33 @@ def test_what_is_expected_is_what_is_written(tmp_path: Path):
     files = list(KuroSiwo().files(piece))
     assert KuroSiwo().expected(piece)[0] == len(files) == 22
     assert KuroSiwo().last_count(ExportScope(load_dataset("kuro-siwo"), (piece,))) == 1
+
+
+@pytest.mark.parametrize("events", [("470", "470"), ("470", "471"), ("0470", "470")])
+def test_two_samples_of_one_grid_are_refused_wherever_they_lie(tmp_path: Path, events):
+    pieces = [
+        shard(tmp_path / event / str(n), {f"t{n}": FLOOD | {"event": event, "grid_id": "5"}})
+        for n, event in enumerate(events)
+    ]
+    scope = ExportScope(load_dataset("kuro-siwo"), tuple(pieces))
+    with pytest.raises(
+        ConfigError, match=r"samples t0 and t1 have one grid, [0-9a-f-]{36}, of the column grid_id \('5'\)"
+    ):
+        KuroSiwo().prepared(scope, pieces[0].store, Store(tmp_path / "out"))
+
+
+def test_events_that_differ_by_a_leading_zero_are_two(tmp_path: Path):
+    piece = shard(tmp_path / "shards", {"a": FLOOD | {"event": "0470"}, "b": FLOOD | {"event": "470"}})
+    found = {s["info"]["location"]: s for s in loaded(exported(piece, tmp_path / "out"), "train").values()}
+    assert {k: s["info"]["actid"] for k, s in found.items()} == {"a": "0470", "b": 470}
+    assert [found[k]["where"].split("/")[0] for k in "ab"] == ["0470", "470"]
+
+
+def test_a_piece_whose_files_have_one_name_is_not_written(tmp_path: Path):
+    row = FLOOD | {"grid_id": "5"}
+    piece = shard(tmp_path / "shards", {"a": row, "b": row})
+    with pytest.raises(CurationError, match=r"train/00000: two of its files would be data/ev101/01/"):
+        write_piece(PieceJob(KuroSiwo(), piece, Store(tmp_path / "out"), "{}"))
 
 
 def without(*names: str) -> dict[str, ArrayEntry]:
