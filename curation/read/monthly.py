@@ -6,8 +6,9 @@
     cell         the nearest: a point has the values of the node whose cell it lies in, west and south edges included
     missing      NaN: what the store holds as NaN or as its fill value, and chunks that it does not have where that is NaN
 
-Zarr takes a chunk that is not there for its fill value. Where that is a number, a failed upload would be read as data: such
-a store is refused.
+Zarr takes a chunk that is not there for the array's fill value, which in format 3 need not be what its values say missing
+with (`_FillValue`). Where it is a number, a failed upload would be read as data: a store with such a hole is refused, and so is
+one of such shards, since nobody asks by name for what a shard does not have.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import asyncio
 import hashlib
 import json
 import warnings
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import xarray as xr
+import zarr
 from numpy.typing import NDArray
 from zarr.abc.store import (
     ByteRequest,
@@ -86,6 +88,7 @@ def read(store: Store, lon: Floats, lat: Floats, variables: Mapping[str, str], y
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ZarrUserWarning)  # that consolidated metadata are in no specification yet
             found = xr.open_zarr(bytes_of, chunks=None, consolidated=bytes_of.is_consolidated, decode_timedelta=False)
+            numbers = bytes_of.filled_with_numbers(found, variables)
             values, inside = _values(found, where, lon, lat, variables, years)
     except ReadError:
         raise
@@ -94,7 +97,7 @@ def read(store: Store, lon: Floats, lat: Floats, variables: Mapping[str, str], y
             f"{where}: cannot be read as a Zarr store: {one_line(err)}; expected one with consolidated metadata, or a "
             "folder: look at its address, and whether it is whole"
         ) from err
-    bytes_of.check_absent(found, variables)
+    bytes_of.check_absent(numbers)
     gaps = np.asarray(np.isnan(values).any(axis=(1, 2)))
     missing = tuple(
         None if not gap else Code.NO_VALUE if there else Code.OUTSIDE_STORE
@@ -187,6 +190,14 @@ def _steps(times: xr.DataArray, where: str, years: Sequence[int]) -> Ints:
     return out
 
 
+def _is_missing(fill: Any, encoding: Mapping[str, Any]) -> bool:
+    """Whether xarray decodes an array's fill value to NaN: it is NaN, or what its values say missing with."""
+    if fill is None:  # format 2 says so of what may hold anything
+        return False
+    said = [encoding[key] for key in ("_FillValue", "missing_value") if key in encoding]
+    return bool(np.isnan(fill) or np.isin(fill, np.array(said, encoding["dtype"])))
+
+
 class _Bytes(ZarrStore):
     """A store of ours as one of Zarr's, to be read; it remembers what Zarr asked for that is not there.
 
@@ -232,11 +243,23 @@ class _Bytes(ZarrStore):
             return data, name == ".zmetadata" or bool(json.loads(data).get("consolidated_metadata"))
         return b"", False
 
-    def check_absent(self, found: xr.Dataset, variables: Iterable[str]) -> None:
-        """Passes where what is not there was read as missing. Raises ReadError where it was read as a number."""
+    def filled_with_numbers(self, found: xr.Dataset, variables: Iterable[str]) -> set[str]:
+        """Those whose absent chunks Zarr reads as a number. Raises ReadError where a hole in such a one is not seen."""
+        group = zarr.open_group(self, mode="r")
+        arrays = {n: its for n in variables if isinstance(its := group.get(n), zarr.Array) and n in found}
+        odd = {n for n, its in arrays.items() if not _is_missing(its.fill_value, found[n].encoding)}
+        for name in sorted(odd):
+            if arrays[name].shards is not None:
+                raise ReadError(
+                    f"{self._store.where(name)}: is in shards, and fills with {printable(str(arrays[name].fill_value))}: what "
+                    "a shard does not have would be read as data; expected NaN, or its _FillValue: write the store anew so"
+                )
+        return odd
+
+    def check_absent(self, numbers: Collection[str]) -> None:
+        """Passes where what is not there was read as missing. Raises ReadError where it is of one that fills with a number."""
         for key in sorted(self._absent):
-            name = key.partition("/")[0]
-            if name in variables and "_FillValue" not in found[name].encoding:
+            if key.partition("/")[0] in numbers:
                 raise ReadError(
                     f"{self._store.where(key)}: is not there, and its array fills with a number: it would be read as "
                     "data; the store is not whole"

@@ -67,6 +67,32 @@ def test_points_within_are_those_that_lie_in_the_footprint_on_its_own_grid(centr
         assert sorted(set(found[place.id].tolist()) & set(sure)) == sorted(set(truth.tolist()) & set(sure))
 
 
+@pytest.mark.parametrize(
+    ("epsg", "centres"),
+    [
+        (3857, [(-120.0, 40.0), (-80.0, 40.0), (100.0, -10.0)]),
+        (5070, [(-120.0, 40.0), (-75.0, 42.0)]),
+        (3995, [(0.0, 90.0), (170.0, 71.0)]),
+        (32632, [(9.0, 50.0), (24.0, 50.0), (-5.0, 50.0)]),
+        (32660, [(177.0, 5.0), (-179.0, 5.0)]),
+    ],
+)
+def test_places_of_one_crs_may_lie_far_apart_and_on_a_pole(epsg: int, centres: list[tuple[float, float]]):
+    to_degrees, places, lon, lat = transformer(epsg, 4326), [], [], []
+    for number, centre in enumerate(centres):
+        x, y = transformer(4326, epsg).transform(*centre)
+        places.append(Location(id=f"p{number}", lon=centre[0], lat=centre[1], epsg=epsg, x0_m=x - 600, y0_m=y + 600,
+                               size_m=1200, region="world"))  # fmt: skip
+        for east, north in [(-500, -500), (-500, 500), (500, -500), (500, 500), (700, 0)]:  # the last one beside it
+            at = to_degrees.transform(x + east, y + north)
+            lon.append(at[0])
+            lat.append(at[1])
+    found = within(places, np.array(lon), np.array(lat))
+    assert {k: sorted(v.tolist()) for k, v in found.items()} == {
+        f"p{n}": list(range(5 * n, 5 * n + 4)) for n in range(len(centres))
+    }
+
+
 def test_a_row_on_an_edge_is_of_one_of_two_places_side_by_side_and_of_cells_across_the_antimeridian_too():
     numbers = era5_cells.numbers_at(np.array([-180.0, -179.75]), np.array([0.0, 0.0]))
     made = era5_cells.grids(numbers)

@@ -113,20 +113,63 @@ def test_a_place_beyond_a_store_and_one_without_a_value_are_nan_with_their_reaso
     assert found.values[3, 0, 0] == 12e6
 
 
-@pytest.mark.parametrize("zarr_format", [2, 3])
-def test_a_chunk_that_is_gone_is_missing_or_an_error_and_never_a_number(tmp_path: Path, zarr_format: int):
-    made = zarrs.dataset()
-    filled = zarrs.write(made, tmp_path / "nan", zarr_format, chunks=(1, 181, 360), _FillValue=np.nan)
-    plain = zarrs.write(made, tmp_path / "number", zarr_format, chunks=(1, 181, 360), _FillValue=None)
-    for path in (filled, plain):
-        gone = path / "2m_temperature" / ("15.0.0" if zarr_format == 2 else "c/15/0/0")
-        assert gone.exists()
-        gone.unlink()
-    found = read(filled)
+def without_april(path: Path, zarr_format: int) -> Path:
+    gone = path / "2m_temperature" / ("15.0.0" if zarr_format == 2 else "c/15/0/0")
+    assert gone.exists()
+    gone.unlink()
+    return path
+
+
+PACKED = {"dtype": "int32", "scale_factor": 0.5, "_FillValue": -(2**31)}
+WHOLE = (1, 181, 360)
+
+
+@pytest.mark.parametrize(
+    ("zarr_format", "encoding"),
+    [
+        (2, {"_FillValue": np.nan}),
+        (3, {"_FillValue": np.nan}),
+        (3, {"_FillValue": None}),  # xarray has it fill with NaN all the same
+        (2, PACKED),
+        (3, PACKED | {"fill_value": -(2**31)}),
+        (3, {"dtype": "float32", "_FillValue": np.float32(9.96921e36), "fill_value": np.float32(9.96921e36)}),
+    ],
+)
+def test_a_chunk_that_is_gone_is_missing_where_it_fills_so(tmp_path: Path, zarr_format: int, encoding: dict):
+    path = zarrs.write(zarrs.dataset(), tmp_path / "z", zarr_format, chunks=WHOLE, **encoding)
+    found = read(without_april(path, zarr_format))
     assert set(found.missing) == {Code.NO_VALUE}
     assert np.isnan(found.values[0, :, 0]).tolist() == [month == 3 for month in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("zarr_format", "encoding"),
+    [
+        (2, {"_FillValue": None}),
+        (3, {"_FillValue": None, "fill_value": 0.0}),
+        (3, {"_FillValue": np.nan, "fill_value": 0.0}),
+        (3, PACKED | {"fill_value": 0}),
+    ],
+)
+def test_a_chunk_that_is_gone_is_an_error_where_it_fills_with_a_number(
+    tmp_path: Path, zarr_format: int, encoding: dict
+):
+    path = zarrs.write(zarrs.dataset(), tmp_path / "z", zarr_format, chunks=WHOLE, **encoding)
+    assert read(path).missing == (None, None)
     with pytest.raises(ReadError, match="is not there, and its array fills with a number"):
-        read(plain)
+        read(without_april(path, zarr_format))
+
+
+def test_shards_may_lack_chunks_where_they_fill_with_nan_alone(tmp_path: Path):
+    made = zarrs.dataset()
+    made["2m_temperature"][15] = np.nan  # a chunk that is all fill is left out of its shard
+    shards = {"chunks": WHOLE, "shards": (24, 181, 360)}
+    found = read(zarrs.write(made, tmp_path / "nan", 3, **shards, _FillValue=np.nan))
+    assert np.isnan(found.values[0, :, 0]).tolist() == [month == 3 for month in range(12)]
+    for name, encoding in {"float": {"_FillValue": np.nan, "fill_value": 0.0}, "packed": PACKED}.items():
+        path = zarrs.write(made, tmp_path / name, 3, **shards, **encoding)
+        with pytest.raises(ReadError, match=r"2m_temperature: is in shards, and fills with 0.*or its _FillValue"):
+            read(path)
 
 
 def test_a_store_that_fills_with_zero_is_refused(tmp_path: Path):

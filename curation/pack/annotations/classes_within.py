@@ -35,7 +35,9 @@ DEGREES = 4326
 WEST_DEG = -180.125
 """The westernmost edge of cells in degrees: that of those on the antimeridian."""
 NEAR_DEG = 13.0
-"""How far from the first place of a UTM zone, east to west, its others may lie: a zone is 6° wide, 12° at Svalbard."""
+"""How far from the outermost places of a UTM zone, east to west, rows are looked at: more than any footprint reaches."""
+UTM = {*range(32601, 32661), *range(32701, 32761)}
+"""EPSG codes of its zones: of a large table most rows lie in others, and need not be projected."""
 
 
 def check(dataset: Dataset, name: str) -> None:
@@ -118,7 +120,7 @@ def within(places: Sequence[Location], lon: Floats, lat: Floats) -> dict[str, ND
     out = {}
     for epsg in dict.fromkeys(p.epsg for p in places):
         mine = [p for p in places if p.epsg == epsg]
-        rows, x, y = _projected(epsg, mine[0], lon, lat)
+        rows, x, y = _projected(epsg, np.array([p.lon for p in mine]), lon, lat)
         order = np.argsort(x, kind="stable")
         rows, x, y = rows[order], x[order], y[order]
         for place in mine:
@@ -128,10 +130,16 @@ def within(places: Sequence[Location], lon: Floats, lat: Floats) -> dict[str, ND
     return out
 
 
-def _projected(epsg: int, near: Location, lon: Floats, lat: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
-    """The rows that may lie in places of a CRS, and their coordinates in it."""
+def _projected(epsg: int, of: Floats, lon: Floats, lat: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """The rows that may lie in places of a CRS, and their coordinates in it; `of` are the places' longitudes."""
     if epsg == DEGREES:
         return np.arange(len(lon)), (lon - WEST_DEG) % 360 + WEST_DEG, lat
-    rows = np.flatnonzero(np.abs((lon - near.lon + 180) % 360 - 180) < NEAR_DEG)
+    reach = np.abs(_turned(of - of[0])).max() + NEAR_DEG if epsg in UTM else np.inf  # elsewhere a pole may lie within
+    rows = np.flatnonzero(np.abs(_turned(lon - of[0])) < reach)
     x, y = grid.transformer(DEGREES, epsg).transform(lon[rows], lat[rows])
     return rows, np.asarray(x), np.asarray(y)
+
+
+def _turned(degrees: Floats) -> Floats:
+    """Differences of longitude, from -180 to 180."""
+    return (degrees + 180) % 360 - 180
