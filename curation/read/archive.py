@@ -208,12 +208,12 @@ _Mark = tuple[int, int]
 _Columns = LRUCache[tuple[str, int, str, _Mark], pa.ChunkedArray]
 
 
-def kept_columns(limit_bytes: int) -> _Columns:
+def column_cache(limit_bytes: int) -> _Columns:
     """Columns of (file, row group, column, state of the file), of so many bytes: what was read longest ago goes first."""
     return LRUCache(limit_bytes, lambda column: column.nbytes)
 
 
-_columns = kept_columns(MOST_GROUP_BYTES)
+_columns = column_cache(MOST_GROUP_BYTES)
 _columns_lock = threading.Lock()
 
 

@@ -192,7 +192,7 @@ def test_a_row_group_is_decoded_once_and_within_a_bound(tmp_path: Path, monkeypa
 
 
 def test_columns_that_are_kept_are_bounded_by_their_bytes():
-    kept = archive.kept_columns(10_000)
+    kept = archive.column_cache(10_000)
     for n in range(5):
         kept["f", n, "image", (0, 0)] = pa.chunked_array([pa.array([bytes(4000)])])
     assert [group for _, group, _, _ in kept] == [3, 4]
