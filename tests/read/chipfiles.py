@@ -108,5 +108,7 @@ def hdf5_of(**arrays: Any) -> bytes:
     with h5py.File(out, "w") as file:
         for name, how in arrays.items():
             rows = how.pop("rows", 0)
-            file.create_dataset(name, dtype="uint16", **how)[:rows] = 1
+            made = file.create_dataset(name, dtype="uint16", **how)
+            if rows:
+                made[:rows] = 1
     return out.getvalue()

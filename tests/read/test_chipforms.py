@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import zlib
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
@@ -52,6 +55,8 @@ def test_chunks_that_zarr_left_out_are_its_fill_value_where_the_recipe_says_so(t
     with pytest.raises(ReadError, match=r"3 of 4 chunks.*as fill \(0\).*absent = 'fill'"):
         read(ZarrZip(), data)
     assert (read(ZarrZip(absent="fill"), data) == mask).all()
+    with pytest.raises(ReadError, match=r"as fill \(None\)"):
+        read(ZarrZip(absent="fill"), zarr_zip(tmp_path / "c", mask, 2, without="bands/0.0", fill_value=None))
     shards = zarr_zip(tmp_path / "b", mask, 3, shards=(1, 8, 8))
     with pytest.raises(ReadError, match="in shards, which do not tell"):
         read(ZarrZip(), shards)
@@ -91,6 +96,19 @@ def test_of_several_dates_of_hdf5_those_that_are_read_have_to_be_there():
     assert (read(Hdf5(key="s2", axes="yx", step=1), data) == 1).all()
     with pytest.raises(ReadError, match="4 of 4 chunks were never written"):
         read(Hdf5(key="s2", axes="yx", step=2), data)
+
+
+def test_a_chunk_of_hdf5_that_unpacks_to_more_than_it_says_is_refused():
+    out = io.BytesIO()
+    with h5py.File(out, "w") as file:
+        made = file.create_dataset("s2", (8, 8), "uint16", chunks=(8, 8), compression="gzip")
+        made.id.write_direct_chunk((0, 0), zlib.compress(bytes(2**20)))
+    noise = np.random.default_rng(0).integers(0, 2**16, (8, 8), "uint16")
+    for packed in ("gzip", "lzf"):
+        data = hdf5_of(s2={"data": noise, "chunks": (8, 8), "compression": packed})
+        assert (read(Hdf5(key="s2", axes="yx"), data) == noise).all()
+    with pytest.raises(ReadError, match=r"s2: its chunk would be unpacked to .* bytes or more, expected 128"):
+        read(Hdf5(key="s2", axes="yx"), out.getvalue())
 
 
 def test_an_array_of_hdf5_is_found_by_its_path_its_step_and_its_band():

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from curation.errors import ReadError
-from curation.read import archive
+from curation.read import archive, hdfchunk
 from curation.read.chipform import Axes, ChipPixels, ChipReader, check_size, in_order
 from curation.recipe.chips import BAND
 
@@ -65,16 +65,25 @@ def _array(file: h5py.File, path: str, address: str) -> h5py.Dataset:
 
 
 def _check_whole(found: h5py.Dataset, step: int | None, where: str) -> None:
-    """Passes where all of an array, or of one step, was written: HDF5 reads what was not as the fill value."""
+    """Passes where all of an array, or of one step, was written, and is unpacked to what it says.
+
+    HDF5 reads what was not written as the fill value.
+    """
     if found.chunks is None:
         layout = found.id.get_create_plist().get_layout()
         if layout == h5py.h5d.CONTIGUOUS and found.size and not found.id.get_storage_size():
             raise ReadError(f"{where}: was never written, and would be read as fill")
         return
     grid = [-(-size // side) for size, side in zip(found.shape, found.chunks, strict=True)]
-    there = list[int]()
-    found.id.chunk_iter(lambda chunk: there.append(chunk.chunk_offset[0] // found.chunks[0]))
-    first = 0 if step is None else step // found.chunks[0]
+    every = list[tuple[int, ...]]()
+    found.id.chunk_iter(lambda chunk: every.append(chunk.chunk_offset))
+    there = [at for at in every if step is None or at[0] // found.chunks[0] == step // found.chunks[0]]
     count = math.prod(grid if step is None else grid[1:])
-    if (missing := count - (len(there) if step is None else there.count(first))) > 0:
+    if (missing := count - len(there)) > 0:
         raise ReadError(f"{where}: {missing} of {count} chunks were never written, and would be read as fill")
+    plan = found.id.get_create_plist()
+    if not all(plan.get_filter(n)[0] in hdfchunk.FILTERS for n in range(plan.get_nfilters())):
+        return  # what other filters make cannot be counted beforehand
+    for at in there:
+        if (surplus := hdfchunk.surplus(found, *found.id.read_direct_chunk(at))) is not None:
+            raise ReadError(f"{where}: {surplus}")

@@ -980,7 +980,7 @@ ROWS = (
     Mutant(
         "what was never written to HDF5 is no fill value",
         "curation/read/forms/hdf5.py",
-        "if (missing := count - (len(there) if step is None else there.count(first))) > 0:",
+        "if (missing := count - len(there)) > 0:",
         "if False:",
         ("tests/read/test_chipforms.py::test_what_was_never_written_to_hdf5_is_no_fill_value",),
     ),
@@ -1165,5 +1165,19 @@ ROWS = (
         "LRUCache(limit_bytes, lambda column: column.nbytes)",
         "LRUCache(limit_bytes)",
         ("tests/read/test_archive.py::test_columns_that_are_kept_are_bounded_by_their_bytes",),
+    ),
+    Mutant(
+        "chunks of Zarr 2 without a fill value are there",
+        "curation/read/forms/zarr_zip.py",
+        " or array.fill_value is None:",
+        ":",
+        ("tests/read/test_chipforms.py::test_chunks_that_zarr_left_out_are_its_fill_value_where_the_recipe_says_so",),
+    ),
+    Mutant(
+        "a chunk of a chip in HDF5 unpacks to what it says",
+        "curation/read/forms/hdf5.py",
+        "if (surplus := hdfchunk.surplus(found, *found.id.read_direct_chunk(at))) is not None:",
+        "if surplus := '':",
+        ("tests/read/test_chipforms.py::test_a_chunk_of_hdf5_that_unpacks_to_more_than_it_says_is_refused",),
     ),
 )
