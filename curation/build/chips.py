@@ -93,7 +93,9 @@ def _read(rules: ChipRules, array: ArraySpec, base: Path, address: str) -> ChipP
         if (part.pixels.shape, part.transform, part.epsg) != (first.pixels.shape, first.transform, first.epsg):
             text = f"band {name} has another shape or place than {names[0]}: {part.pixels.shape}, {first.pixels.shape}"
             raise Reject(Code.CHIP_SHAPE, float(part.pixels.shape[2]), cause=text)
-    return ChipPixels(np.concatenate([p.pixels for p in parts]), first.transform, first.epsg, first.nodata)
+    pixels, masks = np.concatenate([p.pixels for p in parts]), [p.masked for p in parts if p.masked is not None]
+    masked = np.logical_or.reduce(masks) if masks else None
+    return ChipPixels(pixels, first.transform, first.epsg, first.nodata, masked)
 
 
 def _bytes(rules: ChipRules, base: Path, address: str, band: str) -> bytes:
@@ -163,7 +165,7 @@ def _missing(array: ArraySpec, chip: ChipPixels, values: NDArray[Any]) -> NDArra
     if chip.nodata is not None and not any(_same(chip.nodata, n) for n in stated):
         text = f"its file declares {chip.nodata:.9g}, expected {', '.join(f'{n:.9g}' for n in sorted(stated))}"
         raise Reject(Code.UNDECLARED_NODATA, _finite(chip.nodata), cause=text)
-    out = np.zeros(values.shape, bool)
+    out = np.zeros(values.shape, bool) if chip.masked is None else np.broadcast_to(chip.masked, values.shape).copy()
     for number in stated:
         out |= np.isnan(values) if math.isnan(number) else values == number
     return out

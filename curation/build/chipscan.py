@@ -27,7 +27,7 @@ from curation.places import grid, tablefile
 from curation.read import archive
 from curation.read.chipform import ChipReader
 from curation.recipe.chips import BAND
-from curation.recipe.foreign import LABEL, SHARES_COLUMN, ForeignRecipe, chip_column, column_name
+from curation.recipe.foreign import ADDRESS, LABEL, SHARES_COLUMN, ForeignRecipe, chip_column, column_name
 
 THREADS = 8
 """Chips that are read at a time for where they lie."""
@@ -196,13 +196,11 @@ def _rows(foreign: ForeignRecipe, source: Path, recipe: Path) -> list[dict[str, 
     """The table, by its own names. Raises ConfigError where it lacks a column that is asked for."""
     table = foreign.table
     assert table is not None
-    near = [base / table.file for base in (archive.base_of(source), recipe.parent)]
-    path = next((p for p in near if p.is_file()), None)
-    if path is None:
-        raise ConfigError(
-            f"{recipe}: [table] file = {table.file!r}: no such file in {near[0].parent} or {near[1].parent}"
-        )
-    rows = _records(path, table.id)
+    if table.rows is not None:
+        path, rows = archive.base_of(source) / table.rows, _rows_of_chips(archive.base_of(source), table.rows, recipe)
+    else:
+        path = _table_file(table.file or "", source, recipe)
+        rows = _records(path, table.id)
     joins = [s.join for s in foreign.sources.values()]
     of_table = [c for c in foreign.carried if c != LABEL or not foreign.tells_label]
     wanted = [
@@ -220,6 +218,28 @@ def _rows(foreign: ForeignRecipe, source: Path, recipe: Path) -> list[dict[str, 
             f"{recipe}: {path}: no column {column!r}; {did_you_mean(column, known)}columns: {', '.join(sorted(known))}"
         )
     return [dict.fromkeys(known) | row for row in rows]
+
+
+def _table_file(name: str, source: Path, recipe: Path) -> Path:
+    near = [base / name for base in (archive.base_of(source), recipe.parent)]
+    path = next((p for p in near if p.is_file()), None)
+    if path is None:
+        raise ConfigError(f"{recipe}: [table] file = {name!r}: no such file in {near[0].parent} or {near[1].parent}")
+    return path
+
+
+def _rows_of_chips(base: Path, pattern: str, recipe: Path) -> list[dict[str, Any]]:
+    """Rows of Parquet files that hold chips, without these, each with its address."""
+    out: list[dict[str, Any]] = []
+    for path in sorted(base.glob(pattern)):
+        schema = pq.read_schema(path)
+        plain = [f.name for f in schema if not pa.types.is_nested(f.type) and not pa.types.is_binary(f.type)]
+        name = path.relative_to(base).as_posix()
+        rows = pq.read_table(path, columns=plain).to_pylist() if plain else [{}] * pq.read_metadata(path).num_rows
+        out += [{**row, ADDRESS: f"{name}{archive.INNER}{n}"} for n, row in enumerate(rows)]
+    if not out:
+        raise ConfigError(f"{recipe}: [table] rows = {pattern!r}: no row of a file of {base} that is called so")
+    return out
 
 
 def _records(path: Path, id_column: str) -> list[dict[str, Any]]:

@@ -34,6 +34,8 @@ class ChipPixels:
     """That CRS; None where it states none, or one without a code."""
     nodata: float | None = None
     """What the file declares as 'no data'; None where it declares none."""
+    masked: NDArray[np.bool_] | None = None
+    """(y, x), where a mask of the file's own says that there is no data; None where it has none."""
 
 
 class ChipReader(ChipForm, ABC):

@@ -44,6 +44,9 @@ SHARES = "class_shares"
 LABEL = "label"
 """The group of `files` that is a sample's label (a folder per class), which then is a column like those of the table."""
 
+ADDRESS = "address"
+"""The column of rows of Parquet that has what `files` sees of each: `data/train-0.parquet!17`."""
+
 DB = "dB"
 
 
@@ -146,12 +149,20 @@ class ForeignSource(StrictTable):
 class TableSpec(StrictTable):
     """`[table]`: what is known of samples beside their files."""
 
-    file: str
+    file: str | None = None
     """CSV, Parquet, GeoJSON, or JSON with a list of objects; relative to the dataset, or else to the recipe."""
-    id: str
+    id: str = ADDRESS
     """The column with the samples' ids."""
+    rows: str | None = None
+    """Instead of both: Parquet files (`data/*.parquet`) whose rows are the samples, with their chips; ids are addresses."""
     columns: list[str] = Field(default_factory=list)
     """Columns that go along into tables, samples and batches."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.file is None) == (self.rows is None) or (self.rows is None) == (self.id == ADDRESS):
+            raise ValueError("expected 'file' and 'id', its column of ids, or else 'rows', Parquet files of chips")
+        return self
 
 
 class PlaceSpec(StrictTable):
@@ -249,6 +260,11 @@ class ForeignRecipe(StrictTable):
     def _consistent(self) -> Self:
         if self.place.of is not None and self.place.of not in self.sources:
             raise ValueError(f"place.of = {self.place.of!r} is none of [sources]: {', '.join(self.sources)}")
+        if self.place.of is not None and self.sources[self.place.of].mend.georeference == "ignore":
+            raise ValueError(
+                f"place.of = {self.place.of!r}: its georeference is not believed, as mend says: name another source, or lon "
+                "and lat of the table"
+            )
         column = None if self.labels.column == LABEL and self.tells_label else self.labels.column
         wants = [self.place.lon, self.split, column, self.labels.names, *(s.join for s in self.sources.values())]
         if self.table is None and any(w is not None for w in wants):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import shutil
 import sys
@@ -12,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import rasterio
+from PIL import Image as Pillow
 
 import curation
 from curation.cli import main
@@ -257,6 +261,15 @@ def test_importing_again_makes_the_same_bytes_and_nothing_new(tmp_path: Path, ca
     assert {p: p.read_bytes() for p in its.root.rglob("*") if p.is_file()} == before
 
 
+def test_samples_of_one_ground_are_samples_of_their_own(tmp_path: Path):
+    recipe = small(tmp_path / "chips", "ab")
+    pixels = np.full((2, 8, 8), 7, "uint16")
+    write(tmp_path / "chips/c.tif", pixels, west=500_040, north=5_600_040, res_m=10)  # where a is, of another date
+    its = imported(tmp_path / "chips", recipe, tmp_path / "out")
+    assert (its.code, set(its.outcomes())) == (0, {"a", "b", "c"})
+    assert (curation.open_patch(str(its.folder), "world/static/c")["s2_10m"].values == 7).all()
+
+
 def test_where_the_chips_lie_changes_nothing(tmp_path: Path):
     its = imported(tmp_path / "chips", small(tmp_path / "chips"), tmp_path / "out")
     shutil.move(tmp_path / "chips", tmp_path / "moved")
@@ -313,6 +326,49 @@ def test_a_folder_per_class_is_the_target_of_samples(tmp_path: Path):
     assert its.index.target is not None
     assert its.index.target.classes == ("Forest", "River")
     assert set(its.outcomes()) == {"forest_0", "forest_1", "river_2", "river_3"}
+
+
+def test_images_in_rows_of_parquet_are_samples_with_what_their_rows_say(tmp_path: Path):
+    # As `datasets` of Hugging Face writes them: {bytes, path}, and columns beside.
+    colours = np.random.default_rng(0).integers(0, 255, (6, 8, 8, 3), "uint8")
+    cells = []
+    for values in colours:
+        out = io.BytesIO()
+        Pillow.fromarray(values).save(out, "PNG")
+        cells.append({"bytes": out.getvalue(), "path": None})
+    more = {"label": ["a", "b"] * 3, "lon": [9.0 + n for n in range(6)], "lat": [50.0] * 6}
+    (tmp_path / "set/data").mkdir(parents=True)
+    for n in range(2):
+        part = slice(3 * n, 3 * n + 3)
+        rows = {"image": cells[part], **{k: v[part] for k, v in more.items()}}
+        pq.write_table(pa.table(rows), tmp_path / f"set/data/train-{n}.parquet", row_group_size=2)
+    recipe = small(tmp_path / "none", "")
+    array = {
+        "res_m": 10,
+        "bands": ["cam.red", "cam.green", "cam.blue"],
+        "dtype": "int16",
+        "nodata": -1,
+        "range": [0, 255],
+    }
+    recipe["sources"] = {
+        "rgb": foreign.ABOUT
+        | {
+            "form": {"name": "parquet-rows", "key": "image"},
+            "files": r"(?P<id>.*\.parquet!\d+)$",
+            "arrays": [array | {"unit": "digital number"}],
+        }
+    }
+    recipe |= {
+        "place": {"lon": "lon", "lat": "lat"},
+        "table": {"rows": "data/*.parquet"},
+        "labels": {"column": "label"},
+    }
+    its = imported(tmp_path / "set", recipe | {"bands": {b: {} for b in array["bands"]}}, tmp_path / "out")
+    assert its.code == 0
+    assert its.index.target is not None
+    assert its.index.target.classes == ("a", "b")
+    found = curation.open_patch(str(its.folder), "world/static/data-train-1-parquet-2")["rgb_10m"]
+    assert (found.values == np.moveaxis(colours[5], -1, 0)).all()
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 
 from curation.build import chips
 from curation.build.chips import CheckedChip, ChipRules
@@ -194,3 +195,14 @@ def test_a_few_values_far_from_all_others_make_the_spread_odd_and_a_rare_thing_d
     rare[:50] = 1
     assert not chips.has_odd_spread(rare)
     assert not chips.has_odd_spread(np.empty(0))
+
+
+def test_a_mask_of_the_file_says_what_is_no_data(tmp_path: Path):
+    checked(tmp_path, ramp())
+    mask = np.full((PX, PX), 255, "uint8")
+    mask[2, 3] = 0
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(tmp_path / "a.tif", "r+") as file:
+        file.write_mask(mask)
+    made = chips.checked(DB, ARRAY, tmp_path, "a.tif", PLACE).pixels
+    assert (made[:, 2, 3] == ARRAY.nodata).all()
+    assert (made[:, mask > 0] == ramp()[:, mask > 0]).all()

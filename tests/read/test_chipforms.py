@@ -44,6 +44,8 @@ def test_a_zarr_store_in_a_zip_is_read_and_a_chunk_that_is_gone_is_no_fill_value
     lost = "bands/c/0/1/1" if version == 3 else "bands/0.1.1"
     with pytest.raises(ReadError, match="1 of 4 chunks are not there"):
         read(ZarrZip(), zarr_zip(tmp_path, PIXELS, version, without=lost))
+    filled = read(ZarrZip(empty_chunks="fill"), zarr_zip(tmp_path, PIXELS, version, without=lost))
+    assert (filled[0, 4:, 4:] == 0).all()
     with pytest.raises(ReadError, match="no chip of form 'zarr-zip'"):
         read(ZarrZip(), zarr_zip(tmp_path, PIXELS, version)[:-30])
 
@@ -52,15 +54,15 @@ def test_chunks_that_zarr_left_out_are_its_fill_value_where_the_recipe_says_so(t
     mask = np.zeros((1, 8, 8), "uint8")
     mask[0, 5, 5] = 3
     data = zarr_zip(tmp_path / "a", mask, 3)
-    with pytest.raises(ReadError, match=r"3 of 4 chunks.*as fill \(0\).*absent = 'fill'"):
+    with pytest.raises(ReadError, match=r"3 of 4 chunks.*as fill \(0\).*empty_chunks = 'fill'"):
         read(ZarrZip(), data)
-    assert (read(ZarrZip(absent="fill"), data) == mask).all()
+    assert (read(ZarrZip(empty_chunks="fill"), data) == mask).all()
     with pytest.raises(ReadError, match=r"as fill \(None\)"):
-        read(ZarrZip(absent="fill"), zarr_zip(tmp_path / "c", mask, 2, without="bands/0.0", fill_value=None))
+        read(ZarrZip(empty_chunks="fill"), zarr_zip(tmp_path / "c", mask, 2, without="bands/0.0", fill_value=None))
     shards = zarr_zip(tmp_path / "b", mask, 3, shards=(1, 8, 8))
     with pytest.raises(ReadError, match="in shards, which do not tell"):
         read(ZarrZip(), shards)
-    assert (read(ZarrZip(absent="fill"), shards) == mask).all()
+    assert (read(ZarrZip(empty_chunks="fill"), shards) == mask).all()
 
 
 def test_what_an_array_says_to_have_is_bounded_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -174,16 +176,15 @@ def test_bytes_of_another_format_open_no_file(tmp_path: Path, form: ChipReader):
         read(Picture(), image(PIXELS[0].astype("uint8"), "GIF"))
 
 
-def test_scales_masks_and_holes_of_a_geotiff_are_told_and_not_passed_over():
+def test_scales_masks_and_holes_of_a_geotiff_are_not_passed_over():
     scaled, masked = tiff(PIXELS, scales=(0.1,) * 3), tiff(PIXELS, mask=np.eye(8, dtype=bool))
     with pytest.raises(ReadError, match=r"scaled, by 0.1 and \+0.*scale = 'ignore'"):
         read(Tiff(), scaled)
     assert (read(Tiff(scale="ignore"), scaled) == PIXELS).all()
-    with pytest.raises(ReadError, match=r"has a mask.*mask = 'ignore'"):
-        read(Tiff(), masked)
-    assert (read(Tiff(mask="ignore"), masked) == PIXELS).all()
+    assert (Tiff().decoded(masked, "a").masked == ~np.eye(8, dtype=bool)).all()
     four = np.concatenate([PIXELS, PIXELS[:1]]).astype("uint8")  # GDAL calls the fourth alpha
     assert (read(Tiff(), tiff(four)) == four).all()
+    assert Tiff().decoded(tiff(four), "a").masked is None
     holes = {"width": 32, "height": 32, "tiled": True, "blockxsize": 16, "blockysize": 16, "SPARSE_OK": True}
     for interleave, absent in [("pixel", 9), ("band", 9)]:
         how = {**holes, "interleave": interleave, "window": Window(0, 0, 8, 8)}

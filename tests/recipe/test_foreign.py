@@ -52,6 +52,7 @@ def changed(**changes: Any) -> dict[str, Any]:
         ({"sources__s1__arrays__0__nodata": 1.5, "sources__s1__arrays__0__dtype": "int16"}, "nodata 1.5 is no value"),
         ({"place__of": "s3"}, "place.of = 's3' is none of [sources]: s1, s2"),
         ({"place__lon": "lon"}, "expected 'of', the source whose georeference says it, or 'lon' and 'lat'"),
+        ({"sources__s1__mend": {"georeference": "ignore"}}, "place.of = 's1': its georeference is not believed"),
         ({"table": None}, "are of columns of a table: add [table]"),
         ({"labels": {"names": "labels"}}, "'names' goes with 'classes'"),
     ],

@@ -61,7 +61,7 @@ LIMIT = {"since": "01.00.00", "least": 0.75, "source": "a manual"}
         (
             "s2l2a",
             {"pick": "clear"},
-            "no such name 'clear'; did you mean clearest? known: all, clear-mean, clearest,",
+            "no such name 'clear'; did you mean clearest? known: all, chip, clear-mean, clearest,",
         ),
         ("s2l2a", {"pick": 5}, "Input should be a valid dictionary or instance of Pick"),
         ("s1rtc", {"pick__goes_with": 3}, "pick.goes_with\n  Input should be a valid string"),

@@ -23,8 +23,6 @@ class Tiff(ChipReader):
     name: Literal["tiff"] = "tiff"
     scale: Literal["ignore"] | None = None
     """A scale and an offset that files state are not applied: numbers are of the array's unit as they are."""
-    mask: Literal["ignore"] | None = None
-    """Masks within files are not believed: all pixels are data but those of a 'no data'."""
 
     def _decoded(self, data: bytes, address: str, band: str) -> ChipPixels:
         return self._opened(data, address, with_pixels=True)
@@ -39,7 +37,8 @@ class Tiff(ChipReader):
                 pixels = self._pixels(file, address) if with_pixels else np.empty((file.count, 0, 0), file.dtypes[0])
                 transform = file.transform if is_place(file.transform) else None
                 epsg = None if file.crs is None else file.crs.to_epsg()
-                return ChipPixels(pixels, transform, epsg, file.nodata)
+                masked = file.dataset_mask() == 0 if with_pixels and _has_mask(file) else None
+                return ChipPixels(pixels, transform, epsg, file.nodata, masked)
 
     def _pixels(self, file: DatasetReader, address: str) -> NDArray[Any]:
         check_size((file.count, file.height, file.width), np.dtype(file.dtypes[0]).itemsize, address)
@@ -47,12 +46,6 @@ class Tiff(ChipReader):
             raise ReadError(
                 f"{address}: its numbers are to be scaled, by {file.scales[0]:g} and {file.offsets[0]:+g}: expected those "
                 "of the array's unit; form = { name = 'tiff', scale = 'ignore' } where they are"
-            )
-        # An alpha is one of the bands, and is named as one: GDAL calls the fourth of 8 bits so, which may be infrared.
-        if self.mask is None and any(flags == [MaskFlags.per_dataset] for flags in file.mask_flag_enums):
-            raise ReadError(
-                f"{address}: has a mask, which says where there is no data: expected a number that does; write one there, "
-                "or form = { name = 'tiff', mask = 'ignore' }"
             )
         if file.nodata is None and (absent := _absent(file)):
             raise ReadError(
@@ -66,3 +59,12 @@ def _absent(file: DatasetReader) -> int:
     rows, columns = file.block_shapes[0]
     places = itertools.product(range(-(-file.width // columns)), range(-(-file.height // rows)), file.indexes)
     return sum(file.get_tag_item(f"BLOCK_OFFSET_{x}_{y}", "TIFF", bidx=band) is None for x, y, band in places)
+
+
+def _has_mask(file: DatasetReader) -> bool:
+    """Whether a mask that is none of its bands says which pixels are valid.
+
+    An alpha is a band, and is named as one: GDAL calls the fourth of 8 bits so, which may be infrared.
+    """
+    flags = file.mask_flag_enums[0]
+    return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags

@@ -28,8 +28,8 @@ class ZarrZip(ChipReader):
     """Which axis is which, once steps are taken."""
     step: list[int] = Field(default_factory=list)
     """Which of each axis before these (sample, time): from 0."""
-    absent: Literal["fill"] | None = None
-    """Chunks that are not stored are of the fill value: Zarr itself leaves out those that are nothing else."""
+    empty_chunks: Literal["refuse", "fill"] = "refuse"
+    """What a chunk is that is not there: `fill`, where they were left out since all of them is the fill value."""
 
     def _decoded(self, data: bytes, address: str, band: str) -> ChipPixels:
         array = zarr.open_group(_unpacked(data, address), mode="r")[self.key]
@@ -39,7 +39,8 @@ class ZarrZip(ChipReader):
             )
         check_size(array.shape[len(self.step) :], array.dtype.itemsize, address)
         check_size(array.shards or array.chunks, array.dtype.itemsize, address)
-        if self.absent is None or array.fill_value is None:  # of Zarr 2, whose chunks that are gone may be anything
+        # Of Zarr 2, where without a fill value what is gone may be anything.
+        if self.empty_chunks == "refuse" or array.fill_value is None:
             _check_whole(array, address)
         return ChipPixels(in_order(np.asarray(array[tuple(self.step)]), self.axes, address))
 
@@ -56,7 +57,7 @@ def _unpacked(data: bytes, address: str) -> MemoryStore:
 
 def _check_whole(array: Any, address: str) -> None:
     """Passes where each chunk is stored: Zarr reads one that is gone as the fill value, which would be a pixel."""
-    mend = "form = { name = 'zarr-zip', absent = 'fill' } where those that are not stored are fill"
+    mend = "form = { name = 'zarr-zip', empty_chunks = 'fill' } where those that are not stored are fill"
     if any(isinstance(codec, ShardingCodec) for codec in getattr(array.metadata, "codecs", ())):
         raise ReadError(f"{address}: has its chunks in shards, which do not tell whether one is gone: {mend}")
     if array.nchunks_initialized < array.nchunks:

@@ -1005,4 +1005,11 @@ ROWS = (
         "",
         ("tests/api/test_importing.py::test_a_build_without_the_chips_is_refused_before_anything_is_read",),
     ),
+    Mutant(
+        "what a chip's own mask hides is no pixel",
+        "curation/build/chips.py",
+        "if chip.masked is None else np.broadcast_to",
+        "if True else np.broadcast_to",
+        ("tests/build/test_chips.py::test_a_mask_of_the_file_says_what_is_no_data",),
+    ),
 )

@@ -14,6 +14,13 @@ ROWS = (
         ("tests/places/test_shapes.py::test_areas_that_cannot_be_tiled_are_told",),
     ),
     Mutant(
+        "rows that say which file is theirs are places of their own on one grid",
+        "curation/places/from_file.py",
+        '(name if each_id else "")',
+        '""',
+        ("tests/api/test_importing.py::test_samples_of_one_ground_are_samples_of_their_own",),
+    ),
+    Mutant(
         "a file's own number of a row says no shape",
         "curation/places/from_file.py",
         "    for name in recipe.places.row_columns if recipe else ():",

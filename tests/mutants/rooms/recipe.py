@@ -615,4 +615,11 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
         "",
         ("tests/recipe/test_foreign.py::test_arrays_of_pixels_below_a_metre_have_names_that_a_tar_can_hold",),
     ),
+    Mutant(
+        "a georeference that is not believed says no place",
+        "curation/recipe/foreign.py",
+        'if self.place.of is not None and self.sources[self.place.of].mend.georeference == "ignore":',
+        "if False:",
+        ("tests/recipe/test_foreign.py::test_what_is_wrong_is_told_by_its_key",),
+    ),
 )
