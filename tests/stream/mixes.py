@@ -169,7 +169,9 @@ def pack(
     seasons = SEASONS if any(e.seasons for e in entries.values()) else ()
     shards, rows, content = [], [], hashlib.sha256()
     for begin in range(0, samples, shard):
-        made = [_sample(dataset, n, entries, pixels or true, columns) for n in range(begin, min(begin + shard, samples))]
+        made = [
+            _sample(dataset, n, entries, pixels or true, columns) for n in range(begin, min(begin + shard, samples))
+        ]
         data, shard_rows = write_tar(made)
         file = put(f"train/{dataset}-{begin:06d}.tar", data)
         content.update(data)
