@@ -294,10 +294,10 @@ def test_a_build_without_the_chips_is_refused_before_anything_is_read(tmp_path: 
 
 def test_nodata_inside_statistics_is_refused_before_anything_is_written(tmp_path: Path, capsys):
     recipe = small(tmp_path / "chips")
-    for name in "abcd":
+    for n, name in enumerate("abcd"):
         heights = np.random.default_rng(0).normal(300, 20, (1, 64, 64)).astype("float32")
         heights[0, 0, :20] = -9000  # half a percent, and what nobody fills with
-        write(tmp_path / f"chips/{name}.tif", heights, west=500_040 + 60_000 * ord(name), north=5_600_040, res_m=10)
+        write(tmp_path / f"chips/{name}.tif", heights, west=500_040 + 60_000 * n, north=5_600_040, res_m=10)
     array = {"res_m": 10, "bands": ["dem.z"], "dtype": "float32", "nodata": -32768, "unit": "m"}
     recipe |= {"dataset": recipe["dataset"] | {"footprint_m": 640}, "bands": {"dem.z": {}}}
     recipe["sources"] = {"dem": foreign.ABOUT | {"files": r"(?P<id>[a-z])\.tif$", "arrays": [array]}}

@@ -52,11 +52,11 @@ class Chip(Pick):
         """The one with the addresses."""
         return [self.column]
 
-    @property
-    def rules(self) -> ChipRules:
+    def rules(self, source: SourceSpec) -> ChipRules:
         """What is stated of its chips."""
         limits = {band: (low, high) for band, (low, high) in self.limits.items()}
-        return ChipRules(cast(ChipReader, self.form), self.mend, limits, self.file_bands, self.decibels)
+        codes = tuple(c.code for c in source.kind.legend)
+        return ChipRules(cast(ChipReader, self.form), self.mend, limits, self.file_bands, self.decibels, codes)
 
     def check_reach(self) -> None:
         """Passes where it is known where the dataset lies."""
@@ -93,7 +93,7 @@ class Chip(Pick):
         address = patch.location.text(self.column)
         if not address:
             raise Reject(Code.NO_CHIP, status=Status.ABSENT)
-        pixels, beside_m, rules, base = {}, 0.0, self.rules, base_of(Path(self.archive))
+        pixels, beside_m, rules, base = {}, 0.0, self.rules(source.spec), base_of(Path(self.archive))
         for name, array in source.arrays.items():
             made = chips.checked(rules, array, base, address, patch.location)
             pixels[name], beside_m = made.pixels, max(beside_m, made.beside_m)
