@@ -176,6 +176,12 @@ class ForeignRecipe(StrictTable):
         wants = [self.place.lon, self.split, column, self.labels.names, *(s.join for s in self.sources.values())]
         if self.table is None and any(w is not None for w in wants):
             raise ValueError("[place] lon and lat, [split], [labels] and 'join' are of columns of a table: add [table]")
+        names: dict[str, str] = {}
+        for column in self.carried:
+            if (other := names.setdefault(called(column), column)) != column:
+                raise ValueError(
+                    f"columns {other!r} and {column!r} would both be called {called(column)!r}: leave one of them out"
+                )
         return self
 
     @property

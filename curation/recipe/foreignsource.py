@@ -47,6 +47,10 @@ class ForeignArray(StrictTable):
     """Of the files' numbers: `reflectance × 10000`, `sigma0, dB`, `m`."""
     range: list[float] | None = Field(default=None, min_length=2, max_length=2)
     """Least and greatest possible value, of a unit of which nothing is known, or where it is narrower."""
+    level: Literal["TOA", "BOA"] | None = None
+    """Of reflectance and radiance: at the top of the atmosphere, or at its bottom."""
+    convention: str | None = Field(default=None, min_length=1)
+    """What else must be known of the numbers: of backscatter `gamma0, linear`."""
     role: Literal["data", "classes"] = "data"
     suffix: str = ""
 
@@ -226,6 +230,7 @@ def _array(array: ForeignArray, bands: list[str], *, decibels: bool) -> dict[str
     codes = {"up": "nearest", "down": "mode"} if array.role == "classes" else {}
     own = {"res_m": array.res_m, "bands": bands, "dtype": "float32" if decibels else array.dtype, "unit": unit}
     nodata = {"nodata": array.nodata} | ({"file_nodata": array.file_nodata} if array.file_nodata else {})
+    own |= {k: v for k, v in (("level", array.level), ("convention", array.convention)) if v is not None}
     return {**own, **nodata, **codes, "role": array.role, "suffix": array.suffix}
 
 

@@ -12,6 +12,7 @@ from curation.errors import ConfigError
 from curation.format.names import split_member
 from curation.recipe import foreign as recipes
 from curation.recipe import foreignsource
+from curation.recipe.columns import called
 from curation.recipe.dataset import load_dataset
 from curation.recipe.ranges import LIMITS, limits_of
 from curation.recipe.vocabulary import vocabulary
@@ -94,6 +95,27 @@ def test_a_recipe_for_import_is_one_for_all_other_steps(tmp_path: Path):
 def test_decibels_of_a_radar_are_power_in_cubes_however_its_kind_is_written(kind: Any, tmp_path: Path):
     spec = load_dataset(str(foreign.write(tmp_path, changed(sources__s1__kind=kind)))).specs["s1"]
     assert (spec.pick.model_dump()["decibels"], spec.arrays[0].unit) == (True, "sigma0, linear power")
+
+
+def test_reflectance_of_the_top_of_the_atmosphere_is_told_from_that_of_the_ground(tmp_path: Path):
+    told = {"level": "TOA", "convention": "gamma0, linear"}
+    recipe = changed(**{f"sources__s2__arrays__0__{k}": v for k, v in told.items()})
+    specs = load_dataset(str(foreign.write(tmp_path, recipe))).specs
+    assert [(a.level, a.convention) for a in (specs["s2"].arrays[0], specs["s1"].arrays[0])] == [
+        ("TOA", "gamma0, linear"),
+        (None, None),
+    ]
+
+
+def test_a_column_is_called_what_a_file_of_places_calls_it(tmp_path: Path):
+    stated = recipes.read(foreign.write(tmp_path, changed(table__columns=["Größe", "Crop type", "année"])))
+    assert stated.recipe()["places"]["columns"][2:5] == [called(c) for c in stated.carried[:3]]
+    assert [called(c) for c in stated.carried[:3]] == ["grosse", "crop_type", "annee"]
+
+
+def test_columns_that_would_be_called_alike_are_told(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"columns 'Crop type' and 'crop_type' would both be called 'crop_type'"):
+        recipes.read(foreign.write(tmp_path, changed(table__columns=["Crop type", "crop_type"])))
 
 
 def test_a_band_that_the_list_of_bands_has_needs_no_words(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, cast
@@ -93,14 +94,18 @@ class Chip(Pick):
         address = patch.location.text(self.column)
         if not address:
             raise Reject(Code.NO_CHIP, status=Status.ABSENT)
+        content = (
+            hashlib.sha256()
+        )  # of pixels as cubes hold them, so that a later run sees where a chip has become another
         pixels, beside_m, rules, base = {}, 0.0, self.rules(source.spec), base_of(Path(self.archive))
         for name, array in source.arrays.items():
             made = chips.checked(rules, array, base, address, patch.location)
             pixels[name], beside_m = made.pixels, max(beside_m, made.beside_m)
+            content.update(np.ascontiguousarray(made.pixels))
         valid = min(valid_fraction(pixels[n], a) for n, a in source.arrays.items())
         patch.note(source, beside_m=beside_m, valid_fraction=valid, warped=0)
         if not any(np.any(pixels[n] != a.nodata) for n, a in source.arrays.items()):
             raise Reject(Code.NODATA, 0.0)
         patch.take(source, pixels, ())
-        patch.sources[source.name] = SourceOutcome(Status.OK, scenes=(address,))
+        patch.sources[source.name] = SourceOutcome(Status.OK, scenes=(f"{address}#sha256={content.hexdigest()}",))
         return None

@@ -664,4 +664,20 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
         'return self.kind == "radar"',
         ("tests/recipe/test_foreign.py::test_decibels_of_a_radar_are_power_in_cubes_however_its_kind_is_written",),
     ),
+    Mutant(
+        "two columns of a table are not one of a dataset",
+        "curation/recipe/foreign.py",
+        "if (other := names.setdefault(called(column), column)) != column:",
+        "if (other := column) != column:",
+        ("tests/recipe/test_foreign.py::test_columns_that_would_be_called_alike_are_told",),
+    ),
+    Mutant(
+        "level and convention of a dataset's arrays are kept",
+        "curation/recipe/foreignsource.py",
+        "    own |= {k: v for k, v in ((",
+        "    _ = {k: v for k, v in ((",
+        (
+            "tests/recipe/test_foreign.py::test_reflectance_of_the_top_of_the_atmosphere_is_told_from_that_of_the_ground",
+        ),
+    ),
 )
