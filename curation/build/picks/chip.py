@@ -101,7 +101,7 @@ class Chip(Pick):
         for name, array in source.arrays.items():
             made = chips.checked(rules, array, base, address, patch.location)
             pixels[name], beside_m = made.pixels, max(beside_m, made.beside_m)
-            content.update(np.ascontiguousarray(made.pixels))
+            content.update(made.pixels.tobytes())
         valid = min(valid_fraction(pixels[n], a) for n, a in source.arrays.items())
         patch.note(source, beside_m=beside_m, valid_fraction=valid, warped=0)
         if not any(np.any(pixels[n] != a.nodata) for n, a in source.arrays.items()):

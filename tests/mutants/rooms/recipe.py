@@ -680,4 +680,18 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
             "tests/recipe/test_foreign.py::test_reflectance_of_the_top_of_the_atmosphere_is_told_from_that_of_the_ground",
         ),
     ),
+    Mutant(
+        "a band that is listed needs no words in a dataset's recipe",
+        "curation/recipe/foreignsource.py",
+        "if canonical in (listed := vocabulary()):",
+        "if not (listed := vocabulary()):",
+        ("tests/recipe/test_foreign.py::test_a_band_that_the_list_of_bands_has_needs_no_words",),
+    ),
+    Mutant(
+        "columns of a dataset are called as those of a file of places",
+        "curation/recipe/foreign.py",
+        "*map(called, self.carried)",
+        "*map(str.lower, self.carried)",
+        ("tests/recipe/test_foreign.py::test_a_column_is_called_what_a_file_of_places_calls_it",),
+    ),
 )
