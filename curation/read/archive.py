@@ -7,13 +7,17 @@ An address names what is read of it: a path below the folder, then the member of
 from __future__ import annotations
 
 import functools
+import io
+import re
 import tarfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 import pyarrow as pa
 import pyarrow.parquet as pq
+from cachetools import LRUCache
 
 from curation.errors import ConfigError, ReadError
 from curation.store import local
@@ -23,6 +27,14 @@ MOST_BYTES = 256 * 2**20
 
 INNER = "!"
 """What stands in an address between a file and what is within it."""
+
+MOST_GROUP_BYTES = 2**30
+"""Of a column of a row group, which is decoded as a whole to read a row of it; so many bytes of such are kept, too."""
+
+_TAR, _PARQUET, _HDF5 = (".tar",), (".parquet",), (".h5", ".hdf5")
+_WITHIN = re.compile(
+    rf"(?P<file>.*?({'|'.join(map(re.escape, (*_TAR, *_PARQUET, *_HDF5)))})){INNER}(?P<member>.*)", re.I | re.S
+)
 
 _PACKED_TARS = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst")
 
@@ -59,18 +71,43 @@ def addresses(source: Path) -> Iterator[str]:
         yield from [name] if inner is None else (f"{name}{INNER}{member}" for member in inner)
 
 
+def split(address: str) -> tuple[str, str]:
+    """A file's path below the folder, and what is meant within it: empty of a file that is no container.
+
+    A `!` in a name parts nothing: the first behind a container's ending does.
+    """
+    found = _WITHIN.fullmatch(address)
+    return (address, "") if found is None else (found["file"], found["member"])
+
+
 def _listed(path: Path) -> list[str] | None:
     """Members of a container, in order; None of a file that is none."""
     ending = path.suffix.lower()
-    if ending == ".tar":
+    if ending in _TAR:
         return list(_tar(str(path), *_mark(path)))
-    if ending == ".parquet":
+    if ending in _PARQUET:
         return [str(row) for row in range(pq.read_metadata(path).num_rows)]
-    if ending in (".h5", ".hdf5"):
+    if ending in _HDF5:
         with h5py.File(path) as file:
-            groups = [name for name, of in file.items() if isinstance(of, h5py.Group)]
-        return sorted(groups) or None
+            links = [name for name in file if not is_own(file, name)]  # which are listed, and told when they are read
+            groups = [name for name in file if name not in links and file.get(name, getclass=True) is h5py.Group]
+        return sorted(groups + links) if groups else None
     return None
+
+
+def is_own(file: h5py.File, path: str) -> bool:
+    """Whether all that leads to something in a file of HDF5 is in it: a link may lead to any file, and is not followed.
+
+    Raises:
+        KeyError: there is no such thing.
+    """
+    parts = [part for part in path.split("/") if part]
+    for before in ("/".join(parts[: n + 1]).encode() for n in range(len(parts))):
+        if not file.id.links.exists(before):
+            raise KeyError(path)
+        if file.id.links.get_info(before).type != h5py.h5l.TYPE_HARD:
+            return False
+    return True
 
 
 def _mark(path: Path) -> tuple[int, int]:
@@ -78,27 +115,40 @@ def _mark(path: Path) -> tuple[int, int]:
     return found.st_mtime_ns, found.st_size
 
 
-@functools.lru_cache(maxsize=64)
+@functools.cache  # as many as the addresses that were told from them, which are kept as well
 def _tar(path: str, _mtime_ns: int, _size: int) -> dict[str, tuple[int, int]]:
-    """Member of a tar → its first byte, and how many it has."""
+    """Member of a tar → its first byte, and how many it has.
+
+    Raises:
+        tarfile.TarError: it is cut, or a member has not its bytes one after the other.
+    """
+    out: dict[str, tuple[int, int]] = {}
     with tarfile.open(path, "r:") as tar:
-        return {m.name: (m.offset_data, m.size) for m in tar if m.isreg()}
+        for m in tar:
+            if m.issparse():
+                raise tarfile.TarError(f"member {m.name!r} is sparse, its holes are left out: pack it without --sparse")
+            if m.islnk() and m.linkname not in out:
+                raise tarfile.TarError(f"member {m.name!r} is a link to {m.linkname!r}, which is not before it")
+            if m.isreg() or m.islnk():
+                out[m.name] = out[m.linkname] if m.islnk() else (m.offset_data, m.size)
+        end = tar.offset
+    with Path(path).open("rb") as file:
+        file.seek(end)
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # POSIX pax, "ustar Interchange Format": two such
+            raise tarfile.TarError(f"ends at byte {end} without the block of zeros that ends a tar: it is cut")
+    return out
 
 
 def read(base: Path, address: str, column: str | None = None) -> bytes:
-    """The bytes at an address: of a row of Parquet those in `column`, of a group of HDF5 the file's.
+    """The bytes at an address: of a row of Parquet those in `column`, of a group of HDF5 a file with it alone.
 
     Raises:
         ReadError: there is nothing, it is no file, or has too many bytes.
     """
-    name, _, member = address.partition(INNER)
+    name, member = split(address)
     path = base / name
     try:
-        reads: dict[str, Callable[[], bytes]] = {
-            ".tar": lambda: _of_tar(path, member),
-            ".parquet": lambda: _of_row(path, int(member), column or ""),
-        }
-        data = reads.get(path.suffix.lower(), lambda: _whole(path))()
+        data = _content(path, member, column or "")
     except ReadError:
         raise
     except (OSError, ValueError, LookupError, tarfile.TarError, pa.ArrowException) as err:
@@ -106,6 +156,15 @@ def read(base: Path, address: str, column: str | None = None) -> bytes:
     if len(data) > MOST_BYTES:
         raise ReadError(f"{address}: {len(data)} bytes, expected at most {MOST_BYTES} of a chip")
     return data
+
+
+def _content(path: Path, member: str, column: str) -> bytes:
+    ending = path.suffix.lower()
+    if ending in _TAR:
+        return _of_tar(path, member)
+    if ending in _PARQUET:
+        return _of_row(path, int(member), column)
+    return _of_group(path, member) if ending in _HDF5 and member else _whole(path)
 
 
 def _whole(path: Path) -> bytes:
@@ -124,23 +183,82 @@ def _of_tar(path: Path, member: str) -> bytes:
     return data
 
 
-@functools.lru_cache(maxsize=8)
-def _column(path: str, group: int, column: str, _mtime_ns: int, _size: int) -> pa.ChunkedArray:
-    """A column of a row group, as it is read for one row after the other."""
-    return pq.ParquetFile(path).read_row_group(group, columns=[column])[column]
+def _of_group(path: Path, name: str) -> bytes:
+    """A file of HDF5 with one group of another, and nothing else of it. Its links stay links."""
+    out = io.BytesIO()
+    with h5py.File(path) as file:
+        if not is_own(file, name):
+            raise ReadError(f"{path.name}{INNER}{name}: is a link: expected the group itself, in this file")
+        if (size := _stored_bytes(file[name])) > MOST_BYTES:
+            raise ReadError(f"{path.name}{INNER}{name}: {size} bytes, expected at most {MOST_BYTES} of a chip")
+        with h5py.File(out, "w") as made:
+            file.copy(file[name], made, name)
+    return out.getvalue()
+
+
+def _stored_bytes(group: h5py.Group) -> int:
+    """Of all arrays of a group, as they are packed."""
+    sizes = list[int]()
+    group.visititems(lambda _, of: sizes.append(of.id.get_storage_size()) if isinstance(of, h5py.Dataset) else None)
+    return sum(sizes)
+
+
+_Mark = tuple[int, int]
+
+_Columns = LRUCache[tuple[str, int, str, _Mark], pa.ChunkedArray]
+
+
+def column_cache(limit_bytes: int) -> _Columns:
+    """Columns of (file, row group, column, state of the file), of so many bytes: what was read longest ago goes first."""
+    return LRUCache(limit_bytes, lambda column: column.nbytes)
+
+
+_columns = column_cache(MOST_GROUP_BYTES)
+_columns_lock = threading.Lock()
+
+
+def _column(path: Path, group: int, column: str) -> pa.ChunkedArray:
+    """A column of a row group, as it is read for one row after the other: by one thread, for all."""
+    key = str(path), group, column, _mark(path)
+    with _columns_lock:
+        if (found := _columns.get(key)) is None:
+            found = pq.ParquetFile(path).read_row_group(group, columns=[column])[column]
+            if found.nbytes <= MOST_GROUP_BYTES:  # more than it said before
+                _columns[key] = found
+        return found
+
+
+@functools.lru_cache(maxsize=256)
+def _footer(path: str, _mtime_ns: int, _size: int) -> tuple[pq.FileMetaData, list[str]]:
+    """What a file of Parquet says of its row groups, and its columns."""
+    found = pq.read_metadata(path)
+    return found, found.schema.to_arrow_schema().names
 
 
 def _of_row(path: Path, row: int, column: str) -> bytes:
     """The bytes of a cell; as `datasets` of Hugging Face writes images, of its field `bytes`."""
-    if column not in (names := pq.read_schema(path).names):
+    found, names = _footer(str(path), *_mark(path))
+    if column not in names:
         raise ReadError(f"{path.name}: no column {column!r}, it has {', '.join(names)}: say key of the form")
-    found, first = pq.read_metadata(path), 0
+    first = 0
     for group in range(found.num_row_groups):
         if row < first + found.row_group(group).num_rows:
-            cell = _column(str(path), group, column, *_mark(path))[row - first].as_py()
+            _check_group(found.row_group(group), column, f"{path.name}{INNER}{row}")
+            cell = _column(path, group, column)[row - first].as_py()
             value = cell.get("bytes") if isinstance(cell, dict) else cell
             if not isinstance(value, bytes):
                 raise ReadError(f"{path.name}{INNER}{row}: column {column!r} holds no bytes there")
             return value
         first += found.row_group(group).num_rows
     raise ReadError(f"{path.name}{INNER}{row}: has {first} rows")
+
+
+def _check_group(group: pq.RowGroupMetaData, column: str, where: str) -> None:
+    """Passes where a column of a row group is small enough to be decoded. Raises ReadError otherwise."""
+    leaves = [group.column(n) for n in range(group.num_columns)]
+    own = [c.total_uncompressed_size for c in leaves if f"{c.path_in_schema}.".startswith(f"{column}.")]
+    if sum(own) > MOST_GROUP_BYTES:
+        raise ReadError(
+            f"{where}: its row group has {sum(own)} bytes of {column!r}, expected at most {MOST_GROUP_BYTES}, since they "
+            "are decoded together: write the file with smaller row groups"
+        )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +17,9 @@ from curation.recipe.chips import ChipForm
 
 Axes = Literal["byx", "yxb", "yx"]
 """Which axis of an array is which: band, row, column."""
+
+MOST_DECODED_BYTES = 512 * 2**20
+"""Of all bands of a chip: 64 million pixels of 8 bytes. What says that it has more is none, whatever it was packed to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,20 @@ class ChipReader(ChipForm, ABC):
     def per_band(self) -> bool:
         """Whether a file has an array for each band."""
         return False
+
+
+def check_size(shape: Sequence[int], itemsize: int, address: str) -> None:
+    """Passes where an array is small enough to be read, which is asked of what its file says before it is.
+
+    Raises:
+        ReadError: it is not.
+    """
+    if math.prod(shape) * itemsize > MOST_DECODED_BYTES:
+        said = " × ".join(map(str, shape))
+        raise ReadError(
+            f"{address}: says {said} numbers of {itemsize} bytes, which is no chip: expected {MOST_DECODED_BYTES} bytes at "
+            "most"
+        )
 
 
 def in_order(values: NDArray[Any], axes: Axes, address: str) -> NDArray[Any]:

@@ -161,8 +161,9 @@ def image_of(
     dtype = dtype or (stored.pop() if len(stored) == 1 and not normalize else torch.float32)
     runs = _runs(index, places, of, normalize=normalize, where=where)
     metres, size = _ground_m(first), first.size_px
-    is_whole = len(runs) == 1 and len(of) == len(first.entry.bands) and runs[0].planes == slice(0, len(of))
-    is_stored = runs[0].scale is None and STORED[first.entry.dtype] is dtype
+    only = places[runs[0].array].entry
+    is_whole = len(runs) == 1 and len(of) == len(only.bands) and runs[0].planes == slice(0, len(of))
+    is_stored = runs[0].scale is None and STORED[only.dtype] is dtype
     signatures = []
     for run in runs:
         names = tuple(one.bands[0] for _, one in of[run.to])
@@ -175,7 +176,7 @@ def image_of(
         ground_m=metres,
         dtype=dtype,
         runs=runs,
-        whole=first.name if is_whole and is_stored else None,
+        whole=runs[0].array if is_whole and is_stored else None,
         timed=next((p.entry.source for p in places.values() if not p.entry.is_static), None),
     )
 

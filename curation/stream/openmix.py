@@ -59,7 +59,8 @@ def open_mix(
     `valid`           bool        (B, C, y, x)     whether there is data; where not, the image has the array's
                                                    nodata (0 where normalised)
     `bands`           list[str]   C                canonical names: the same in every dataset
-    `wavelength_nm`   float32     (C,)             centres; NaN, never 0, of what has none (heights, codes)
+    `wavelength_nm`   float32     (C,)             centres, of a radar from its frequency; NaN, never 0, of what has
+                                                   none (heights, gases, codes)
     `unit`            list[str]   C                of what is stored
     `ground_m`        float                        side of a pixel, metres; NaN where footprints are in degrees
     `time`            int64       (B,)             seconds since 1970 UTC, of the first array with a time; -1 where

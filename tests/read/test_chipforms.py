@@ -1,24 +1,20 @@
-"""Files of chips in each form, and in each container: pixels as other libraries wrote them; what is damaged is an error."""
+"""Files of chips in each form: pixels as other libraries wrote them; what is damaged is an error."""
 
 from __future__ import annotations
 
 import io
-import tarfile
-import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import tifffile
-import zarr
-from PIL import Image as Pillow
+from rasterio.windows import Window
 
-from curation.errors import ConfigError, ReadError
-from curation.read import archive
+from curation.errors import ReadError
+from curation.read import chipform
 from curation.read.chipform import ChipReader
 from curation.read.forms.hdf5 import Hdf5
 from curation.read.forms.npy import Npy
@@ -27,47 +23,7 @@ from curation.read.forms.picture import Picture
 from curation.read.forms.tiff import Tiff
 from curation.read.forms.zarr_zip import ZarrZip
 from tests.geotiff import write
-
-PIXELS = np.arange(3 * 8 * 8, dtype="uint16").reshape(3, 8, 8)
-
-
-def npy(values: Any) -> bytes:
-    out = io.BytesIO()
-    np.save(out, values)
-    return out.getvalue()
-
-
-def hdf5(**arrays: Any) -> bytes:
-    out = io.BytesIO()
-    with h5py.File(out, "w") as file:
-        for name, values in arrays.items():
-            file[name.replace("__", "/")] = values
-    return out.getvalue()
-
-
-def zarr_zip(folder: Path, values: np.ndarray, version: int, without: str = "") -> bytes:
-    """A store as a zip; `without`, the objects of that beginning are not in it."""
-    store = zarr.storage.LocalStore(folder / f"s{version}{without}")
-    group = zarr.open_group(store, mode="w", zarr_format=version)
-    group.create_array("bands", data=values, chunks=(*values.shape[:-2], 4, 4))
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as packed:
-        for path in sorted(p for p in Path(store.root).rglob("*") if p.is_file()):
-            name = path.relative_to(store.root).as_posix()
-            if not without or not name.startswith(without):
-                packed.writestr(name, path.read_bytes())
-    return out.getvalue()
-
-
-def image(values: np.ndarray, kind: str, mode: str | None = None) -> bytes:
-    out = io.BytesIO()
-    made = Pillow.fromarray(values)
-    (made.convert(mode) if mode else made).save(out, kind)
-    return out.getvalue()
-
-
-def read(form: ChipReader, data: bytes, address: str = "a", band: str = "") -> np.ndarray:
-    return form.decoded(data, address, band).pixels
+from tests.read.chipfiles import PIXELS, hdf5, hdf5_of, image, npy, png, read, tiff, zarr_zip
 
 
 def test_npy_is_read_along_the_axes_that_are_told_and_never_as_pickled_objects():
@@ -92,6 +48,69 @@ def test_a_zarr_store_in_a_zip_is_read_and_a_chunk_that_is_gone_is_no_fill_value
     assert (filled[0, 4:, 4:] == 0).all()
     with pytest.raises(ReadError, match="no chip of form 'zarr-zip'"):
         read(ZarrZip(), zarr_zip(tmp_path, PIXELS, version)[:-30])
+
+
+def test_chunks_that_zarr_left_out_are_its_fill_value_where_the_recipe_says_so(tmp_path: Path):
+    mask = np.zeros((1, 8, 8), "uint8")
+    mask[0, 5, 5] = 3
+    data = zarr_zip(tmp_path / "a", mask, 3)
+    with pytest.raises(ReadError, match=r"3 of 4 chunks.*as fill \(0\).*empty_chunks = 'fill'"):
+        read(ZarrZip(), data)
+    assert (read(ZarrZip(empty_chunks="fill"), data) == mask).all()
+    with pytest.raises(ReadError, match=r"as fill \(None\)"):
+        read(ZarrZip(empty_chunks="fill"), zarr_zip(tmp_path / "c", mask, 2, without="bands/0.0", fill_value=None))
+    shards = zarr_zip(tmp_path / "b", mask, 3, shards=(1, 8, 8))
+    with pytest.raises(ReadError, match="in shards, which do not tell"):
+        read(ZarrZip(), shards)
+    assert (read(ZarrZip(empty_chunks="fill"), shards) == mask).all()
+
+
+def test_what_an_array_says_to_have_is_bounded_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(chipform, "MOST_DECODED_BYTES", PIXELS.nbytes - 1)
+    wide = tiff(PIXELS)
+    for form, data in [
+        (Hdf5(key="s2"), hdf5(s2=PIXELS)),
+        (ZarrZip(), zarr_zip(tmp_path, PIXELS, 3)),
+        (Tiff(), wide),
+        (Picture(), image(np.moveaxis(PIXELS.astype("uint8"), 0, -1), "PNG")),
+    ]:
+        with pytest.raises(ReadError, match="which is no chip: expected 383 bytes at most"):
+            read(form, data)
+    with pytest.raises(ReadError, match="a: s2: says 20 × 20 numbers"):  # of a chunk, which is unpacked as a whole
+        read(Hdf5(key="s2", axes="yx"), hdf5_of(s2={"shape": (8, 8), "chunks": (20, 20), "maxshape": (None, None)}))
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ({"chunks": (4, 4), "rows": 4}, "2 of 4 chunks were never written"),
+        ({}, "was never written"),
+    ],
+)
+def test_what_was_never_written_to_hdf5_is_no_fill_value(how: dict[str, Any], why: str):
+    with pytest.raises(ReadError, match=f"a: s2: {why}"):
+        read(Hdf5(key="s2", axes="yx"), hdf5_of(s2={"shape": (8, 8), **how}))
+    assert (read(Hdf5(key="s2", axes="yx"), hdf5_of(s2={"shape": (8, 8), **how, "rows": 8})) == 1).all()
+
+
+def test_of_several_dates_of_hdf5_those_that_are_read_have_to_be_there():
+    data = hdf5_of(s2={"shape": (3, 8, 8), "chunks": (1, 4, 4), "rows": 2})
+    assert (read(Hdf5(key="s2", axes="yx", step=1), data) == 1).all()
+    with pytest.raises(ReadError, match="4 of 4 chunks were never written"):
+        read(Hdf5(key="s2", axes="yx", step=2), data)
+
+
+def test_a_chunk_of_hdf5_that_unpacks_to_more_than_it_says_is_refused():
+    out = io.BytesIO()
+    with h5py.File(out, "w") as file:
+        made = file.create_dataset("s2", (8, 8), "uint16", chunks=(8, 8), compression="gzip")
+        made.id.write_direct_chunk((0, 0), zlib.compress(bytes(2**20)))
+    noise = np.random.default_rng(0).integers(0, 2**16, (8, 8), "uint16")
+    for packed in ("gzip", "lzf"):
+        data = hdf5_of(s2={"data": noise, "chunks": (8, 8), "compression": packed})
+        assert (read(Hdf5(key="s2", axes="yx"), data) == noise).all()
+    with pytest.raises(ReadError, match=r"s2: its chunk would be unpacked to .* bytes or more, expected 128"):
+        read(Hdf5(key="s2", axes="yx"), out.getvalue())
 
 
 def test_an_array_of_hdf5_is_found_by_its_path_its_step_and_its_band():
@@ -123,6 +142,58 @@ def test_images_have_bands_side_by_side_and_a_palette_is_refused():
             read(Picture(), data[: len(data) // 2])
 
 
+def test_numbers_of_a_png_are_those_of_the_file_or_it_is_refused():
+    grey, colours = PIXELS[0], np.moveaxis(PIXELS, 0, -1)
+    assert (read(Picture(), png(grey + 300, 16, 0))[0] == grey + 300).all()
+    assert (read(Picture(), png(colours, 8, 2)) == PIXELS).all()
+    for bits, kind, values in [
+        (16, 2, colours),
+        (4, 0, grey % 16),
+        (2, 0, grey % 4),
+        (1, 0, grey % 2),
+        (16, 4, colours[..., :2]),
+    ]:
+        with pytest.raises(ReadError, match=rf"a PNG of {bits} bits .*form = 'tiff'"):
+            read(Picture(), png(values, bits, kind))
+    gaps = png(grey, 8, 0, (b"tRNS", b"\0\7"))
+    assert Picture().decoded(gaps, "a").nodata == 7
+    with pytest.raises(ReadError, match="a colour that is transparent"):
+        read(Picture(), png(colours, 8, 2, (b"tRNS", b"\0\1\0\2\0\3")))
+    with pytest.raises(ReadError, match="a JPEG of CMYK"):
+        read(Picture(), image(colours.astype("uint8"), "JPEG", "CMYK"))
+
+
+@pytest.mark.parametrize("form", [Tiff(), ParquetRows(), Picture()])
+def test_bytes_of_another_format_open_no_file(tmp_path: Path, form: ChipReader):
+    (tmp_path / "secret.tif").write_bytes(tiff(PIXELS))
+    recipe = (
+        '<VRTDataset rasterXSize="8" rasterYSize="8"><VRTRasterBand dataType="UInt16" band="1"><SimpleSource>'
+        f"<SourceFilename>{tmp_path}/secret.tif</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    with pytest.raises(ReadError, match="no chip of form"):
+        read(form, recipe.encode())
+    with pytest.raises(ReadError, match=r"no chip of form 'picture'.*Unidentified"):
+        read(Picture(), image(PIXELS[0].astype("uint8"), "GIF"))
+
+
+def test_scales_masks_and_holes_of_a_geotiff_are_not_passed_over():
+    scaled, masked = tiff(PIXELS, scales=(0.1,) * 3), tiff(PIXELS, mask=np.eye(8, dtype=bool))
+    with pytest.raises(ReadError, match=r"scaled, by 0.1 and \+0.*scale = 'ignore'"):
+        read(Tiff(), scaled)
+    assert (read(Tiff(scale="ignore"), scaled) == PIXELS).all()
+    assert (Tiff().decoded(masked, "a").masked == ~np.eye(8, dtype=bool)).all()
+    four = np.concatenate([PIXELS, PIXELS[:1]]).astype("uint8")  # GDAL calls the fourth alpha
+    assert (read(Tiff(), tiff(four)) == four).all()
+    assert Tiff().decoded(tiff(four), "a").masked is None
+    holes = {"width": 32, "height": 32, "tiled": True, "blockxsize": 16, "blockysize": 16, "SPARSE_OK": True}
+    for interleave, absent in [("pixel", 9), ("band", 9)]:
+        how = {**holes, "interleave": interleave, "window": Window(0, 0, 8, 8)}
+        with pytest.raises(ReadError, match=f"{absent} blocks are not there"):
+            read(Tiff(), tiff(PIXELS, **how))
+        chip = Tiff().decoded(tiff(PIXELS, **how, nodata=9), "a")
+        assert (chip.pixels[:, 16:] == chip.nodata).all()
+
+
 def test_a_geotiff_tells_where_it_lies_and_one_without_a_transform_nothing(tmp_path: Path):
     write(tmp_path / "a.tif", PIXELS, west=500_000, north=5_600_000, res_m=10, nodata=7)
     chip = Tiff().decoded((tmp_path / "a.tif").read_bytes(), "a.tif")
@@ -132,68 +203,3 @@ def test_a_geotiff_tells_where_it_lies_and_one_without_a_transform_nothing(tmp_p
     bare = Tiff().decoded((tmp_path / "b.tif").read_bytes(), "b.tif")
     assert (bare.pixels == PIXELS).all()
     assert (bare.transform, bare.epsg, bare.nodata) == (None, None, None)
-
-
-def test_a_folder_with_containers_is_listed_as_what_is_in_them(tmp_path: Path):
-    write(tmp_path / "x/a.tif", PIXELS, west=0, north=0, res_m=10)
-    with tarfile.open(tmp_path / "t.tar", "w") as tar:
-        for name in ("k1.npy", "k2.npy"):
-            info = tarfile.TarInfo(name)
-            info.size = len(npy(PIXELS))
-            tar.addfile(info, io.BytesIO(npy(PIXELS)))
-    cells = [
-        {"bytes": image(PIXELS[0], "PNG"), "path": "a.png"},
-        {"bytes": (tmp_path / "x/a.tif").read_bytes(), "path": None},
-    ]
-    pq.write_table(pa.table({"image": cells, "label": [0, 1]}), tmp_path / "h.parquet", row_group_size=1)
-    (tmp_path / "g.h5").write_bytes(hdf5(p1__s2=PIXELS, p2__s2=PIXELS + 1))
-    (tmp_path / "one.h5").write_bytes(hdf5(s2=PIXELS))
-    found = list(archive.addresses(tmp_path))
-    assert found == [
-        "g.h5!p1",
-        "g.h5!p2",
-        "h.parquet!0",
-        "h.parquet!1",
-        "one.h5",
-        "t.tar!k1.npy",
-        "t.tar!k2.npy",
-        "x/a.tif",
-    ]
-    assert list(archive.addresses(tmp_path / "t.tar")) == ["t.tar!k1.npy", "t.tar!k2.npy"]
-    assert (read(Npy(), archive.read(tmp_path, "t.tar!k2.npy")) == PIXELS).all()
-    assert (read(Hdf5(key="s2"), archive.read(tmp_path, "g.h5!p2"), "g.h5!p2") == PIXELS + 1).all()
-    rows = [read(ParquetRows(), archive.read(tmp_path, f"h.parquet!{n}", ParquetRows().cell)) for n in (0, 1)]
-    assert (rows[0] == PIXELS[:1]).all()
-    assert (rows[1] == PIXELS).all()
-
-
-def test_what_cannot_be_had_of_a_container_is_told_by_its_name(tmp_path: Path):
-    pq.write_table(pa.table({"image": [b"x"], "label": [0]}), tmp_path / "h.parquet")
-    for address, column, why in [
-        ("h.parquet!0", "picture", "no column 'picture', it has image, label"),
-        ("h.parquet!0", "label", "holds no bytes"),
-        ("h.parquet!1", "image", "has 1 rows"),
-        ("a.tif", None, "No such file"),
-    ]:
-        with pytest.raises(ReadError, match=why):
-            archive.read(tmp_path, address, column)
-    with pytest.raises(ConfigError, match="no such folder or file"):
-        list(archive.addresses(tmp_path / "nothing"))
-    (tmp_path / "a.tar.gz").write_bytes(b"")
-    with pytest.raises(ConfigError, match="unpack it"):
-        list(archive.addresses(tmp_path))
-
-
-def test_a_tar_that_is_cut_is_told(tmp_path: Path):
-    data = npy(np.zeros(5000))
-    with tarfile.open(tmp_path / "t.tar", "w") as tar:
-        info = tarfile.TarInfo("k.npy")
-        info.size = len(data)
-        tar.addfile(info, io.BytesIO(data))
-    whole = (tmp_path / "t.tar").read_bytes()
-    archive.read(tmp_path, "t.tar!k.npy")
-    (tmp_path / "t.tar").write_bytes(whole[:2000])
-    with pytest.raises(ConfigError, match="cannot be listed"):
-        list(archive.addresses(tmp_path))
-    with pytest.raises(ReadError, match=r"t\.tar"):
-        archive.read(tmp_path, "t.tar!k.npy")

@@ -53,6 +53,7 @@ def test_what_bands_are_stands_in_no_file_of_a_source():
 def test_an_aerial_band_and_one_of_landsat_are_what_their_makers_say():
     assert BANDS["naip.nir"].centre_nm == BANDS["aerial.nir"].centre_nm == (808 + 882) / 2
     assert BANDS["landsat.b8"].common_name == "pan"
+    assert BANDS["modis.b02"].common_name == "nir"  # STAC's table of common names
     assert BANDS["s2l1c.b10"].fomo == BANDS["s2.b10"].fomo == 16
     assert BANDS["s2.b12"].entry.wavelength_nm("sentinel-2b") == 2185.7
     assert BANDS["s1grd.vh"].polarisation == "VH"

@@ -153,11 +153,12 @@ def pack(
     entries: Mapping[str, ArrayEntry] | None = None,
     shard: int = 120,
     columns: Sequence[str] = (),
+    pixels: Pixels | None = None,
 ) -> Index:
     """Packs a dataset of so many samples into `folder`; pixels are those of `truth`, columns `<name> <number>`."""
     entries = dict(entries or ENTRIES[dataset])
 
-    def pixels(name: str, number: int, season: int) -> np.ndarray:
+    def true(name: str, number: int, season: int) -> np.ndarray:
         return truth(name, entries[name], number, season)
 
     def put(name: str, data: bytes) -> FileEntry:
@@ -168,7 +169,9 @@ def pack(
     seasons = SEASONS if any(e.seasons for e in entries.values()) else ()
     shards, rows, content = [], [], hashlib.sha256()
     for begin in range(0, samples, shard):
-        made = [_sample(dataset, n, entries, pixels, columns) for n in range(begin, min(begin + shard, samples))]
+        made = [
+            _sample(dataset, n, entries, pixels or true, columns) for n in range(begin, min(begin + shard, samples))
+        ]
         data, shard_rows = write_tar(made)
         file = put(f"train/{dataset}-{begin:06d}.tar", data)
         content.update(data)

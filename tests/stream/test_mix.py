@@ -635,6 +635,17 @@ def test_bands_of_one_name_in_two_arrays_are_refused(tmp_path):
         open_mix({"a": Part(tmp_path, [*twice], ["s2.b02"])}, batch_size=2)
 
 
+def test_the_bands_of_a_second_array_alone_come_with_its_own_pixels(tmp_path):
+    like = ENTRIES["radar"]["s1rtc_10m"]
+    arrays = {"s1grd_10m": replace(like, source="s1grd", canonical=(), bands=("OLD_VV", "OLD_VH")), "s1rtc_10m": like}
+    pack(tmp_path, "radar", 6, arrays, pixels=lambda name, *at: truth(name, like, *at) + (name == "s1grd_10m"))
+    part = Part(tmp_path, [*arrays], ["s1.vv", "s1.vh"], seasons=["summer"])
+    batch = next(iter(open_mix({"a": part}, batch_size=6, shuffle=False)))
+    assert batch["bands"] == ["s1.vv", "s1.vh"]
+    for pixels, key in zip(batch["image"].numpy(), batch["key"], strict=True):
+        assert np.array_equal(pixels, truth("s1rtc_10m", like, int(key[-4:]), 1))
+
+
 def test_a_loader_that_makes_batches_of_batches_is_refused_and_so_is_an_index(folders):
     with pytest.raises(ConfigError, match="batch_size=None"):
         next(iter(DataLoader(opened(folders))))

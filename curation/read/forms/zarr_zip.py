@@ -9,12 +9,13 @@ from typing import Any, Literal
 import numpy as np
 import zarr
 from pydantic import Field
+from zarr.codecs import ShardingCodec
 from zarr.core.buffer import cpu
 from zarr.storage import MemoryStore
 
 from curation.errors import ReadError
 from curation.read.archive import MOST_BYTES
-from curation.read.chipform import Axes, ChipPixels, ChipReader, in_order
+from curation.read.chipform import Axes, ChipPixels, ChipReader, check_size, in_order
 
 
 class ZarrZip(ChipReader):
@@ -27,7 +28,6 @@ class ZarrZip(ChipReader):
     """Which axis is which, once steps are taken."""
     step: list[int] = Field(default_factory=list)
     """Which of each axis before these (sample, time): from 0."""
-
     empty_chunks: Literal["refuse", "fill"] = "refuse"
     """What a chunk is that is not there: `fill`, where they were left out since all of them is the fill value."""
 
@@ -37,7 +37,10 @@ class ZarrZip(ChipReader):
             raise ReadError(
                 f"{address}: {self.key!r} is {array!r}: expected an array of axes {self.step} and {self.axes!r}"
             )
-        if self.empty_chunks == "refuse":
+        check_size(array.shape[len(self.step) :], array.dtype.itemsize, address)
+        check_size(array.shards or array.chunks, array.dtype.itemsize, address)
+        # Of Zarr 2, where without a fill value what is gone may be anything.
+        if self.empty_chunks == "refuse" or array.fill_value is None:
             _check_whole(array, address)
         return ChipPixels(in_order(np.asarray(array[tuple(self.step)]), self.axes, address))
 
@@ -54,9 +57,12 @@ def _unpacked(data: bytes, address: str) -> MemoryStore:
 
 def _check_whole(array: Any, address: str) -> None:
     """Passes where each chunk is stored: Zarr reads one that is gone as the fill value, which would be a pixel."""
+    mend = "form = { name = 'zarr-zip', empty_chunks = 'fill' } where those that are not stored are fill"
+    if any(isinstance(codec, ShardingCodec) for codec in getattr(array.metadata, "codecs", ())):
+        raise ReadError(f"{address}: has its chunks in shards, which do not tell whether one is gone: {mend}")
     if array.nchunks_initialized < array.nchunks:
         missing = array.nchunks - array.nchunks_initialized
         raise ReadError(
-            f"{address}: {missing} of {array.nchunks} chunks are not there, and would be read as fill: say "
-            "empty_chunks = 'fill' where that is right"
+            f"{address}: {missing} of {array.nchunks} chunks are not there, and would be read as fill "
+            f"({array.fill_value}): {mend}"
         )

@@ -545,6 +545,13 @@ ROWS = (
         ("tests/stream/test_mix.py::test_normalised_is_what_the_statistics_say_and_0_where_there_is_no_data",),
     ),
     Mutant(
+        "an image that is one array as it is stored is the array of its bands",
+        "curation/stream/image.py",
+        "whole=runs[0].array if is_whole",
+        "whole=first.name if is_whole",
+        ("tests/stream/test_mix.py::test_the_bands_of_a_second_array_alone_come_with_its_own_pixels",),
+    ),
+    Mutant(
         "bands of an image in another order are not the array as it is",
         "curation/stream/image.py",
         " and runs[0].planes == slice(0, len(of))",
