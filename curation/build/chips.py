@@ -194,7 +194,8 @@ def _missing(rules: ChipRules, array: ArraySpec, chip: ChipPixels, values: NDArr
     stated = set(map(float, array.file_nodata or ())) | {array.nodata}
     declared = _as_signed(rules.mend, chip)
     if declared is not None and not any(_same(declared, n) for n in stated):
-        text = f"its file declares {declared:.9g}, expected {', '.join(f'{n:.9g}' for n in sorted(stated))}"
+        found = f"{declared:.9g}" if rules.mend.bits is None else f"{chip.nodata:.9g}, {declared:.9g} by mend bits"
+        text = f"its file declares {found}, expected {', '.join(f'{n:.9g}' for n in sorted(stated))}"
         raise Reject(Code.UNDECLARED_NODATA, _finite(declared), cause=text)
     out = np.zeros(values.shape, bool) if chip.masked is None else np.broadcast_to(chip.masked, values.shape).copy()
     for number in stated:

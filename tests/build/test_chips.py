@@ -188,7 +188,8 @@ def test_nodata_that_a_file_declares_is_one_that_the_recipe_names(tmp_path: Path
 def test_nodata_that_a_file_declares_is_read_by_the_bits_that_its_pixels_are_read_by(tmp_path: Path):
     wrapped = ramp().view("uint16").copy()
     assert (ramp()[0] == -1).any()
-    assert refused(Code.UNDECLARED_NODATA, tmp_path, wrapped, mended(bits="int16"), nodata=65535).value == -1
+    why = refused(Code.UNDECLARED_NODATA, tmp_path, wrapped, mended(bits="int16"), nodata=65535)
+    assert (why.value, "declares 65535, -1 by mend bits, expected -32768" in (why.cause or "")) == (-1, True)
     array = ARRAY.model_copy(update={"file_nodata": [-1.0]})
     made = checked(tmp_path, wrapped, mended(bits="int16"), array, nodata=65535).pixels
     assert (made == np.where(ramp() == -1, -32768, ramp())).all()
