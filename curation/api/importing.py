@@ -21,6 +21,7 @@ from curation.pipeline import ForeignLook, ForeignSet
 from curation.recipe import foreign as recipes
 from curation.recipe.dataset import Dataset, load_dataset
 from curation.store import paths
+from curation.store.ledger import Ledger, cube_names
 from curation.store.objects import Store
 from curation.work import telling
 from curation.work.progress import shown_bytes
@@ -124,6 +125,7 @@ def _made(made: DatasetFolder, its: ForeignSet, look: ForeignLook) -> tuple[Buil
         raise CurationError(f"{made.dataset.path}: nothing is imported: {'; '.join(look.lines())}")
     for line in look.lines():
         log.warning("%s", line)
+    _check_same(made, look)
     _keep_places(made.dataset, its)
     _keep_lost(made.store, its)
     built = made.build(check=False)
@@ -131,8 +133,24 @@ def _made(made: DatasetFolder, its: ForeignSet, look: ForeignLook) -> tuple[Buil
     return built, made.pack() if complete or not built.failed else None
 
 
+def _check_same(made: DatasetFolder, look: ForeignLook) -> None:
+    """Passes where chips that were looked at are those that samples were built of: a build leaves these as they are."""
+    store = made.store
+    for folder, season in cube_names(store):
+        for was, now in look.changed(Ledger.replay(store, folder, season).outcomes()):
+            raise ConfigError(
+                f"{made.dataset.path}: chips, or what the recipe says of them, have become others since they were built, "
+                f"such as {was}, by now {now}: what is built stays, and new samples would be of another release than "
+                "these. Import it under another [dataset] name, or delete what was built"
+            )
+
+
 def _keep_places(dataset: Dataset, its: ForeignSet) -> None:
-    """Writes the table of places beside the recipe, where it is another than stands there."""
+    """Writes the table of places beside the recipe, where it is another than stands there.
+
+    Raises:
+        ConfigError: it is no table, or would be without a place that stands there, which cubes may have.
+    """
     path = dataset.path.parent / its.foreign.places_file
     before: Sequence[str] = ()
     if path.is_file():
@@ -140,6 +158,12 @@ def _keep_places(dataset: Dataset, its: ForeignSet) -> None:
             before = pq.read_table(path, columns=["id"])["id"].to_pylist()
         except (pa.ArrowException, OSError, KeyError) as err:
             raise ConfigError(f"{path}: no table of places ({err}), which an import makes: delete it") from err
+    if gone := [name for name in before if name not in its.places]:
+        raise ConfigError(
+            f"{path}: no place is known now of {counted(len(gone), 'sample')} that have one there, such as {gone[0]}: "
+            f"{its.lost.get(gone[0], 'no sample of the dataset is called so')}. Places are only ever added: get its files "
+            "again, or delete this table where nothing is built by it"
+        )
     table = its.table(before)
     if not path.is_file() or path.read_bytes() != table:
         Store(path.parent.absolute()).publish(path.name, table)

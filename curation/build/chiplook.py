@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,11 +62,21 @@ class ForeignLook:
     """Likewise → the first of them, and what was found."""
     spreads: tuple[BandSpread, ...] = ()
     """Of bands of measured values, over those that are as stated."""
+    chips: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    """Sample and source → its chip, with the hash of its pixels, as a ledger has it; of those that are as stated."""
 
     @property
     def odd(self) -> list[BandSpread]:
         """Bands whose statistics would be those of something else."""
         return [s for s in self.spreads if s.is_odd]
+
+    def changed(self, standing: Iterable[PatchOutcome]) -> Iterator[tuple[str, str]]:
+        """What was built of a sample, and its chip as it was read now, of each that has become another."""
+        for outcome in standing:
+            for source, was in outcome.sources.items():
+                now = self.chips.get((outcome.id, source))
+                if now is not None and was.status is Status.OK and was.scenes != now:
+                    yield f"{source} of {outcome.id}: {' '.join(was.scenes)}", " ".join(now)
 
     def lines(self) -> list[str]:
         """For a person: what is refused, each with what would mend it, and what is odd."""
@@ -127,6 +137,8 @@ def look(dataset: Dataset, its: ForeignSet, store: Store, most: int, progress: P
     for outcome, pixels in progress(_tried(dataset, its, some, store), len(some)):
         ok += outcome.status is Status.OK
         for source, of in outcome.sources.items():
+            if of.status is Status.OK:
+                out.chips[outcome.id, source] = of.scenes
             key = (source, str(of.code))
             if of.status is not Status.OK and of.code != Code.UPSTREAM:
                 out.refused[key] += 1

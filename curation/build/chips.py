@@ -5,6 +5,7 @@ Nothing is guessed: a transform, a unit or a 'no data' that contradicts the reci
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
-from pyproj import CRS
+from pyproj import CRS, Geod
 
 from curation.errors.codes import Code
 from curation.model import Location
@@ -30,6 +31,13 @@ _WHOLE_PX = 0.01
 """Sides are those that are stated where they differ by no more than this part of a pixel: 304 of 0.2000000000015 m."""
 
 
+_TRUE_SCALE = 0.05
+"""A metre of a CRS is one of ground but for this part: UTM has 0.0004 and, a zone away, 0.01; an equal-area grid of a
+continent 0.015, polar stereographic north of 60° 0.04; web Mercator 0.05 at 18° and 0.3 at 40°."""
+
+_GROUND = Geod(ellps="WGS84")
+
+
 @dataclass(frozen=True, slots=True)
 class ChipRules:
     """What is stated of the chips of a source."""
@@ -42,6 +50,8 @@ class ChipRules:
     """Band → what its file, or its array in a file, is called by; empty where a file has all of an array's."""
     decibels: bool
     """Whether they hold decibels, of which cubes keep the power."""
+    codes: tuple[int, ...] = ()
+    """Of a class map, those of its legend; empty of what has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +78,22 @@ def checked(rules: ChipRules, array: ArraySpec, base: Path, address: str, place:
         ReadError: it cannot be read.
         Reject: it is not what is stated, by the first check that it fails; what is found is told.
     """
-    chip = _read(rules, array, base, address)
+    parts = _read(rules, array, base, address)
     side = array.px(place.size_m)
-    beside_m = _placed(rules.mend, array, chip, side, place)
-    if chip.pixels.shape[1:] != (side, side):
-        rows, columns = chip.pixels.shape[1:]
+    beside_m = _placed(rules.mend, array, parts[0], side, place)
+    rows, columns = parts[0].pixels.shape[1:]
+    if (rows, columns) != (side, side):
         text = f"{rows} × {columns} pixels, expected {side} × {side} of {array.label}"
         raise Reject(Code.CHIP_SHAPE, float(columns if columns != side else rows), cause=text)
-    values = _signed(rules.mend, chip.pixels)
-    missing = _missing(array, chip, values)
+    signed = [_signed(rules.mend, p.pixels) for p in parts]
+    missing = np.concatenate([_missing(rules, array, p, its) for p, its in zip(parts, signed, strict=True)])
+    values = np.concatenate(signed)
     _check_values(rules, array, values, missing)
     return CheckedChip(_stored(rules, array, values, missing), beside_m)
 
 
-def _read(rules: ChipRules, array: ArraySpec, base: Path, address: str) -> ChipPixels:
-    """The chip, bands of several files put together. Raises as `checked` does."""
+def _read(rules: ChipRules, array: ArraySpec, base: Path, address: str) -> list[ChipPixels]:
+    """The chip; of bands in files of their own each, since each file says of itself what is no data. Raises as `checked`."""
     names = [rules.file_bands.get(b, "") for b in array.bands] if rules.file_bands else [""]
     parts = [rules.form.decoded(_bytes(rules, base, address, n), address, n) for n in names]
     first, count = parts[0], sum(len(p.pixels) for p in parts)
@@ -93,9 +104,7 @@ def _read(rules: ChipRules, array: ArraySpec, base: Path, address: str) -> ChipP
         if (part.pixels.shape, part.transform, part.epsg) != (first.pixels.shape, first.transform, first.epsg):
             text = f"band {name} has another shape or place than {names[0]}: {part.pixels.shape}, {first.pixels.shape}"
             raise Reject(Code.CHIP_SHAPE, float(part.pixels.shape[2]), cause=text)
-    pixels, masks = np.concatenate([p.pixels for p in parts]), [p.masked for p in parts if p.masked is not None]
-    masked = np.logical_or.reduce(masks) if masks else None
-    return ChipPixels(pixels, first.transform, first.epsg, first.nodata, masked)
+    return parts
 
 
 def _bytes(rules: ChipRules, base: Path, address: str, band: str) -> bytes:
@@ -107,11 +116,12 @@ def _placed(mend: MendSpec, array: ArraySpec, chip: ChipPixels, side: int, place
     if mend.georeference == "ignore" or chip.transform is None or array.res_m is None:
         return 0.0
     check_crs(chip)
+    _check_north_up(chip.transform)
     its = chip.transform if mend.pixel_m is None else _of_pixels(chip.transform, mend.pixel_m)
     rows, columns = chip.pixels.shape[1:]
     wanted = side * array.res_m
     for count, width in ((columns, its.a), (rows, -its.e)):
-        if abs(count * width - wanted) > _WHOLE_PX * array.res_m or its.b or its.d:
+        if abs(count * width - wanted) > _WHOLE_PX * array.res_m:
             text = f"{count} pixels of {width:.6g} m are {count * width:.6g} m, expected {wanted:.6g} m"
             raise Reject(Code.CHIP_FOOTPRINT, abs(count * width), cause=text)
     beside = _beside_m(its, chip.epsg or 0, wanted, place)
@@ -122,16 +132,36 @@ def _placed(mend: MendSpec, array: ArraySpec, chip: ChipPixels, side: int, place
     return beside
 
 
+def _check_north_up(transform: Affine) -> None:
+    """Passes where rows lead south and columns east, which no `pixel_m` mends. Raises Reject otherwise."""
+    if transform.b or transform.d or transform.a <= 0 or transform.e >= 0:
+        text = f"its transform {tuple(transform)[:6]} is turned or mirrored, expected rows that lead south"
+        raise Reject(Code.CHIP_PLACE, cause=text)
+
+
 def check_crs(chip: ChipPixels) -> None:
     """Passes where a chip's transform is of metres. Raises Reject otherwise."""
     if chip.epsg is None or not _in_metres(chip.epsg):
         crs = "no CRS" if chip.epsg is None else f"EPSG:{chip.epsg}, whose unit is no metre"
         raise Reject(Code.CHIP_CRS, cause=f"its transform is in {crs}")
+    assert chip.transform is not None
+    scale = max(_scales(chip.transform, chip.epsg), key=lambda k: abs(k - 1))
+    if not abs(scale - 1) <= _TRUE_SCALE:
+        text = f"a metre of EPSG:{chip.epsg} is {scale:.4g} m of ground there, expected 1 within {_TRUE_SCALE:g}"
+        raise Reject(Code.CHIP_CRS, _finite(scale), cause=text)
 
 
 def _in_metres(epsg: int) -> bool:
     axes = CRS.from_epsg(epsg)
     return axes.is_projected and all(a.unit_name == "metre" for a in axes.axis_info)
+
+
+def _scales(transform: Affine, epsg: int) -> tuple[float, float]:
+    """How far a kilometre of the CRS, east and south of a chip's first corner, leads on the ground, kilometres."""
+    x, y = transform.c, transform.f
+    lon, lat = grid.transformer(epsg, 4326).transform([x, x + 1000, x], [y, y, y - 1000])
+    _, _, far_m = _GROUND.inv([lon[0]] * 2, [lat[0]] * 2, lon[1:], lat[1:])
+    return far_m[0] / 1000, far_m[1] / 1000
 
 
 def _of_pixels(transform: Affine, pixel_m: float) -> Affine:
@@ -159,16 +189,25 @@ def _signed(mend: MendSpec, values: NDArray[Any]) -> NDArray[Any]:
     return values.view(mend.bits)
 
 
-def _missing(array: ArraySpec, chip: ChipPixels, values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which pixels are no data, as the recipe states it. Raises Reject where the file declares another."""
-    stated = {array.nodata, *map(float, array.file_nodata or ())}
-    if chip.nodata is not None and not any(_same(chip.nodata, n) for n in stated):
-        text = f"its file declares {chip.nodata:.9g}, expected {', '.join(f'{n:.9g}' for n in sorted(stated))}"
-        raise Reject(Code.UNDECLARED_NODATA, _finite(chip.nodata), cause=text)
+def _missing(rules: ChipRules, array: ArraySpec, chip: ChipPixels, values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which pixels of a file are no data, as the recipe states it. Raises Reject where the file declares another."""
+    stated = set(map(float, array.file_nodata or ())) | {array.nodata}
+    declared = _as_signed(rules.mend, chip)
+    if declared is not None and not any(_same(declared, n) for n in stated):
+        found = f"{declared:.9g}" if rules.mend.bits is None else f"{chip.nodata:.9g}, {declared:.9g} by mend bits"
+        text = f"its file declares {found}, expected {', '.join(f'{n:.9g}' for n in sorted(stated))}"
+        raise Reject(Code.UNDECLARED_NODATA, _finite(declared), cause=text)
     out = np.zeros(values.shape, bool) if chip.masked is None else np.broadcast_to(chip.masked, values.shape).copy()
     for number in stated:
         out |= np.isnan(values) if math.isnan(number) else values == number
     return out
+
+
+def _as_signed(mend: MendSpec, chip: ChipPixels) -> float | None:
+    """What a file declares as no data, read as its pixels are: 65535 is -1 where these are int16 by their bits."""
+    if mend.bits is None or chip.nodata is None or not 0 <= chip.nodata <= np.iinfo(chip.pixels.dtype).max:
+        return chip.nodata
+    return float(np.array(int(chip.nodata), chip.pixels.dtype).view(mend.bits))
 
 
 def _same(a: float, b: float) -> bool:
@@ -186,6 +225,8 @@ def _check_values(rules: ChipRules, array: ArraySpec, values: NDArray[Any], miss
         if not np.isfinite(there).all():
             text = f"band {band} holds NaN or infinity: say file_nodata = ['nan'] where it is no data"
             raise Reject(Code.UNDECLARED_NODATA, cause=text)
+        if rules.codes:
+            _check_codes(rules.codes, band, there)
         if (limits := rules.limits.get(band)) is None:
             continue
         odd = np.unique(there[(there < limits[0]) | (there > limits[1])])
@@ -199,13 +240,24 @@ def _check_values(rules: ChipRules, array: ArraySpec, values: NDArray[Any], miss
             raise Reject(Code.UNIT_RANGE, float(odd[-1]), cause=text)
 
 
+def _check_codes(codes: Sequence[int], band: str, there: NDArray[Any]) -> None:
+    """Passes where each pixel with data is a code of the legend. Raises Reject otherwise."""
+    if (odd := np.setdiff1d(there, codes)).size:
+        found = ", ".join(f"{v:.9g}" for v in odd[:8])
+        text = f"band {band} holds {found}, expected codes of the legend: {', '.join(map(str, codes))}"
+        raise Reject(Code.UNIT_RANGE, float(odd[-1]), cause=text)
+
+
 def _stored(rules: ChipRules, array: ArraySpec, values: NDArray[Any], missing: NDArray[np.bool_]) -> NDArray[Any]:
     """The pixels as the array's dtype holds them. Raises Reject where it does not, or where data would be nodata."""
     made = np.where(missing, 0, values)
     made = np.power(10.0, made.astype(np.float64) / 10) if rules.decibels else made
     with np.errstate(over="ignore", invalid="ignore"):
         out = made.astype(array.dtype)
-    if not rules.decibels and (lost := made[out.astype(np.float64) != made.astype(np.float64)]).size:
+    exact = out.astype(np.float64) == made.astype(np.float64)
+    if made.dtype.kind == "f" and out.dtype.kind == "f":  # which is rounded, but never to infinity
+        exact = np.isfinite(out)
+    if (lost := made[~exact]).size:
         raise Reject(
             Code.CHIP_DTYPE, float(lost[0]), cause=f"{values.dtype} holds {lost[0]:.9g}, which no {array.dtype} is"
         )
@@ -234,7 +286,8 @@ def has_odd_spread(values: NDArray[np.float64]) -> bool:
 
 
 def thinned(planes: Sequence[NDArray[Any]], nodata: float, most: int) -> NDArray[np.float64]:
-    """At most so many of the pixels with data of a band of one chip, evenly."""
+    """At most so many of the pixels with data of a band of one chip, evenly: of all its columns, too."""
     there = np.concatenate([p.ravel() for p in planes])
-    there = there[there != nodata][:: max(-(-there.size // most), 1)] if there.size else there
-    return np.asarray(there, np.float64)
+    least, width = max(-(-there.size // most), 1), planes[0].shape[-1]
+    step = next(n for n in itertools.count(least) if math.gcd(n, width) == 1)
+    return np.asarray(there[there != nodata][::step], np.float64)

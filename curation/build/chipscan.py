@@ -27,7 +27,9 @@ from curation.places import grid, tablefile
 from curation.read import archive
 from curation.read.chipform import ChipReader
 from curation.recipe.chips import BAND
-from curation.recipe.foreign import ADDRESS, LABEL, SHARES_COLUMN, ForeignRecipe, chip_column, column_name
+from curation.recipe.columns import called
+from curation.recipe.foreign import ADDRESS, SHARES_COLUMN, ForeignRecipe
+from curation.recipe.foreignsource import LABEL, chip_column
 
 THREADS = 8
 """Chips that are read at a time for where they lie."""
@@ -196,12 +198,12 @@ def _rows(foreign: ForeignRecipe, source: Path, recipe: Path) -> list[dict[str, 
     """The table, by its own names. Raises ConfigError where it lacks a column that is asked for."""
     table = foreign.table
     assert table is not None
+    joins = [s.join for s in foreign.sources.values()]
     if table.rows is not None:
         path, rows = archive.base_of(source) / table.rows, _rows_of_chips(archive.base_of(source), table.rows, recipe)
     else:
         path = _table_file(table.file or "", source, recipe)
-        rows = _records(path, table.id)
-    joins = [s.join for s in foreign.sources.values()]
+        rows = _records(path, [table.id, *filter(None, joins)])
     of_table = [c for c in foreign.carried if c != LABEL or not foreign.tells_label]
     wanted = [
         table.id,
@@ -242,7 +244,7 @@ def _rows_of_chips(base: Path, pattern: str, recipe: Path) -> list[dict[str, Any
     return out
 
 
-def _records(path: Path, id_column: str) -> list[dict[str, Any]]:
+def _records(path: Path, ids: Sequence[str]) -> list[dict[str, Any]]:
     if path.suffix.lower() == ".json":
         try:
             rows = json.loads(path.read_bytes())
@@ -250,7 +252,7 @@ def _records(path: Path, id_column: str) -> list[dict[str, Any]]:
             raise ConfigError(f"{path}: not JSON: {err}") from err
         if isinstance(rows, list) and all(isinstance(r, dict) for r in rows):
             return cast(list[dict[str, Any]], rows)
-    frame = tablefile.read(path, texts=[id_column]).frame
+    frame = tablefile.read(path, texts=ids).frame
     frame = frame.drop(columns=[c for c in ("geometry",) if c in frame])
     return list(pa.Table.from_pandas(frame, preserve_index=False).to_pylist())
 
@@ -333,9 +335,9 @@ def table(foreign: ForeignRecipe, samples: Iterable[ForeignSample], found: Mappi
     else:
         columns |= {key: [getattr(found[s.id], key) for s in mine] for key in ("epsg", "x0_m", "y0_m")}
     columns |= {chip_column(n): [s.addresses.get(n, "") for s in mine] for n in foreign.sources}
-    columns |= {column_name(c): _values([s.row.get(c) for s in mine], c) for c in foreign.carried}
+    columns |= {called(c): _values([s.row.get(c) for s in mine], c) for c in foreign.carried}
     if foreign.split is not None:  # by whose values, as text, sides are told
-        columns[column_name(foreign.split.column)] = [str(s.row[foreign.split.column]) for s in mine]
+        columns[called(foreign.split.column)] = [str(s.row[foreign.split.column]) for s in mine]
     if foreign.labels.names is not None:
         columns[SHARES_COLUMN] = [_shares(foreign, s) for s in mine]
     out = io.BytesIO()

@@ -33,6 +33,7 @@ class Power(RasterKind):
 
     lists_bands: ClassVar[str] = "sar:polarizations"
     states_orbit: ClassVar[bool] = True
+    holds_power: ClassVar[bool] = True
 
     def facts(self, source: str) -> list[Fact]:
         """Where its scenes are from: slices and satellites were seen to lie beside each other."""

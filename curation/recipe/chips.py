@@ -48,7 +48,7 @@ MENDS: dict[Code, str] = {
     Code.CHIP_FOOTPRINT: "mend = { pixel_m = … }, where the transform is wrong",
     Code.CHIP_PLACE: "mend = { within_m = … }, or { georeference = 'ignore' }",
     Code.CHIP_CRS: "mend = { georeference = 'ignore' }, and [place] with lon and lat of a table",
-    Code.UNIT_RANGE: "mend = { bits = 'int16' } of signed numbers stored as unsigned; else another unit, or range",
+    Code.UNIT_RANGE: "mend = { bits = 'int16' } of signed numbers stored as unsigned; else another unit, range, or class",
     Code.UNDECLARED_NODATA: "file_nodata of the array, with that value",
     Code.ODD_SPREAD: "file_nodata of what is no data; mend = { spread = 'wide' } where the values are right",
 }

@@ -6,23 +6,20 @@ Such a recipe has a table `[dataset]`, which others have not. Its sources have t
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
-from curation.recipe import sourcefiles
-from curation.recipe.chips import AnyForm, MendSpec
-from curation.recipe.columns import FORM
+from curation.recipe import foreignsource
+from curation.recipe.columns import called
 from curation.recipe.footprint import MOST_M
-from curation.recipe.packed import Dtype
-from curation.recipe.ranges import LIMITS, limits_of
+from curation.recipe.foreignsource import LABEL, ForeignSource, chip_column
 from curation.recipe.schema import CubeSpec, PackSpec, Recipe
 from curation.recipe.seasons import EARLIEST, LATEST
 from curation.recipe.sources import SourceSpec
@@ -41,13 +38,8 @@ UNDATED = "undated"
 SHARES = "class_shares"
 """The annotation that holds the share of each class, or 1 for each that is there."""
 
-LABEL = "label"
-"""The group of `files` that is a sample's label (a folder per class), which then is a column like those of the table."""
-
 ADDRESS = "address"
 """The column of rows of Parquet that has what `files` sees of each: `data/train-0.parquet!17`."""
-
-DB = "dB"
 
 
 class ForeignSpec(StrictTable):
@@ -59,91 +51,6 @@ class ForeignSpec(StrictTable):
     """Side of the ground that a sample covers, metres: what each chip is held against."""
     seed: int = Field(default=0, ge=0)
     """The order of samples in shards, and a split by blocks, follow from it."""
-
-
-class ForeignArray(StrictTable):
-    """`[[sources.<name>.arrays]]`: what the chips hold, in the words of `stac_queries/`."""
-
-    res_m: float = Field(gt=0)
-    """Side of a pixel, metres."""
-    bands: list[str] = Field(min_length=1)
-    """Canonical names (`s2.b04`, `s1.vv`) in the order of the files' bands."""
-    file_bands: list[str] = Field(default_factory=list)
-    """What each is called by in `{band}` of a path, where each has a file, or an array, of its own."""
-    dtype: Dtype
-    nodata: float
-    """What stands for no data, of which a number that is no measurement is chosen."""
-    file_nodata: list[float | Literal["nan"]] = Field(default_factory=list)
-    """What means no data in files beside that."""
-    unit: str = Field(min_length=1)
-    """Of the files' numbers: `reflectance × 10000`, `sigma0, dB`, `m`."""
-    range: list[float] | None = Field(default=None, min_length=2, max_length=2)
-    """Least and greatest possible value, of a unit of which nothing is known, or where it is narrower."""
-    role: Literal["data", "classes"] = "data"
-    suffix: str = ""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.file_bands and len(self.file_bands) != len(self.bands):
-            raise ValueError(
-                f"file_bands: {len(self.file_bands)} of them, expected one for each of {len(self.bands)} bands"
-            )
-        if self.role == "data" and self.range is None and limits_of(self.unit) is None:
-            raise ValueError(
-                f"unit = {self.unit!r}: what values it can have is not known, so that a wrong one would go unseen: say "
-                f"range = [least, greatest], or a unit that ends in one of {', '.join(LIMITS)}"
-            )
-        if self.range is not None and not self.range[0] < self.range[1]:
-            raise ValueError(f"range = {self.range}: expected the least value, then the greatest")
-        return self
-
-    @property
-    def limits(self) -> list[float]:
-        """Least and greatest value; none of codes, which the legend tells."""
-        found = self.range or limits_of(self.unit)
-        return [] if self.role == "classes" or found is None else list(found)
-
-
-class ForeignSource(StrictTable):
-    """`[sources.<name>]`: one kind of chips."""
-
-    title: str
-    licence: str
-    comment: str = ""
-    kind: str | dict[str, Any] = "optical"
-    """As of `stac_queries/`: `optical` is any raster of measured values, kept as they are; `radar`, of power or decibels;
-    `classes` with their legend."""
-    form: AnyForm
-    files: str
-    """Regular expression that is looked for in each path: its group `id` is the sample, `band` one of `file_bands`,
-    `label` the sample's label, of a folder per class."""
-    join: str | None = None
-    """The column of the table that has `id`, where it is another than the table's own."""
-    required: bool = True
-    """Whether a sample without it is dropped."""
-    arrays: list[ForeignArray] = Field(min_length=1)
-    mend: MendSpec = MendSpec()
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        try:
-            groups = re.compile(self.files).groupindex
-        except re.error as err:
-            raise ValueError(f"files = {self.files!r}: no regular expression ({err})") from None
-        if "id" not in groups or set(groups) - {"id", "band", LABEL}:
-            raise ValueError(
-                f"files = {self.files!r}: has groups {sorted(groups)}, expected 'id', and 'band', {LABEL!r} or no other"
-            )
-        if ("band" in groups) and not all(a.file_bands for a in self.arrays):
-            raise ValueError(
-                "files: has a group 'band', so that each array says file_bands: what its bands are called there"
-            )
-        wrong = [a.res_m for a in self.arrays if self.mend.pixel_m not in (None, a.res_m)]
-        if wrong:
-            raise ValueError(
-                f"mend pixel_m = {self.mend.pixel_m}: an array says res_m = {wrong[0]:g}: both are of a pixel"
-            )
-        return self
 
 
 class TableSpec(StrictTable):
@@ -269,6 +176,12 @@ class ForeignRecipe(StrictTable):
         wants = [self.place.lon, self.split, column, self.labels.names, *(s.join for s in self.sources.values())]
         if self.table is None and any(w is not None for w in wants):
             raise ValueError("[place] lon and lat, [split], [labels] and 'join' are of columns of a table: add [table]")
+        names: dict[str, str] = {}
+        for column in self.carried:
+            if (other := names.setdefault(called(column), column)) != column:
+                raise ValueError(
+                    f"columns {other!r} and {column!r} would both be called {called(column)!r}: leave one of them out"
+                )
         return self
 
     @property
@@ -297,7 +210,7 @@ class ForeignRecipe(StrictTable):
         """The recipe that it is, as TOML would state it."""
         columns = [
             *map(chip_column, self.sources),
-            *map(column_name, self.carried),
+            *map(called, self.carried),
             *([SHARES_COLUMN] if self.labels.names else []),
         ]
         return {
@@ -308,12 +221,12 @@ class ForeignRecipe(StrictTable):
             "places": {"sampler": "file", "file": self.places_file, "columns": columns, "each_id": True},
             "seasons": {UNDATED: {"start": EARLIEST, "end": LATEST}},
             "sources": {name: {"required": its.required} for name, its in self.sources.items()},
-            "labels": {} if self.labels.column is None else {"column": column_name(self.labels.column)},
+            "labels": {} if self.labels.column is None else {"column": called(self.labels.column)},
             "split": {}
             if self.split is None
             else {
                 "rule": "column",
-                "column": column_name(self.split.column),
+                "column": called(self.split.column),
                 "val": self.split.val,
                 "buffer_km": self.split.buffer_km,
             },
@@ -330,78 +243,11 @@ class ForeignRecipe(StrictTable):
 
     def source(self, name: str, archive: str) -> dict[str, Any]:
         """A source that it is, as its file would state it."""
-        use, known = self.sources[name], known_bands()
-        labels: dict[str, str] = {}
-        arrays: list[dict[str, Any]] = []
-        limits, file_bands, tables = dict[str, list[float]](), dict[str, str](), dict[str, Any]()
-        decibels = use.kind == "radar" and any(a.unit.endswith(DB) for a in use.arrays)
-        for array in use.arrays:
-            short = [self._label(b, labels, known) for b in array.bands]
-            arrays.append(_array(array, short, decibels=decibels))
-            limits |= {b: array.limits for b in short if array.limits}
-            file_bands |= dict(zip(short, array.file_bands, strict=False))
-            tables |= {b: self._band(canonical, known) for b, canonical in zip(short, array.bands, strict=True)}
-        pick = {
-            "name": "chip",
-            "form": use.form,
-            "column": chip_column(name),
-            "limits": limits,
-            "file_bands": file_bands,
-        }
-        pick |= {"decibels": decibels, "mend": use.mend, "archive": archive}
-        about = {"name": name, "title": use.title, "licence": use.licence, "comment": use.comment, "kind": use.kind}
-        return {**about, "pick": pick, "arrays": arrays, "bands": tables, "catalogs": {}}
-
-    def _label(self, canonical: str, labels: dict[str, str], known: dict[str, tuple[str, Any]]) -> str:
-        """What a band is called among those of its source: as `stac_queries/` calls it, where that is free."""
-        label = known[canonical][0] if canonical in known else canonical.partition(".")[2]
-        label = canonical if labels.get(label, canonical) != canonical else label
-        labels[label] = canonical
-        return label
-
-    def _band(self, canonical: str, known: dict[str, tuple[str, Any]]) -> Any:
-        if canonical in self.bands:
-            return {"name": canonical} | self.bands[canonical]
-        if canonical in known:
-            return known[canonical][1]
-        raise ConfigError(
-            f"band {canonical!r}: no source of stac_queries/ has it; {did_you_mean(canonical, known)}else say what it is: "
-            f'[bands] "{canonical}" = {{ centre_nm = …, width_nm = … }}, or {{}} of what has no place in the spectrum'
-        )
+        return foreignsource.stated(name, self.sources[name], self.bands, archive)
 
 
 SHARES_COLUMN = "shares_of_classes"
 """Column of places that holds the shares of classes, as JSON, of which the annotation is made."""
-
-
-def chip_column(source: str) -> str:
-    """The column of places that holds the address of each sample's chip."""
-    return f"chip_{source}"
-
-
-def column_name(column: str) -> str:
-    """What a column of the table is called here."""
-    if FORM.fullmatch(column):
-        return column
-    return re.sub(r"[^a-z0-9_-]+", "_", column.casefold()).strip("_")
-
-
-def _array(array: ForeignArray, bands: list[str], *, decibels: bool) -> dict[str, Any]:
-    unit = f"{array.unit.removesuffix(DB)}linear power" if decibels else array.unit
-    codes = {"up": "nearest", "down": "mode"} if array.role == "classes" else {}
-    own = {"res_m": array.res_m, "bands": bands, "dtype": "float32" if decibels else array.dtype, "unit": unit}
-    nodata = {"nodata": array.nodata} | ({"file_nodata": array.file_nodata} if array.file_nodata else {})
-    return {**own, **nodata, **codes, "role": array.role, "suffix": array.suffix}
-
-
-@functools.cache
-def known_bands() -> dict[str, tuple[str, Any]]:
-    """Canonical name → what the first source of `stac_queries/` that has it calls it, and what it says of it."""
-    out: dict[str, tuple[str, Any]] = {}
-    for path in sourcefiles.shipped().values():
-        for label, its in tomllib.loads(path.read_text(encoding="utf-8")).get("bands", {}).items():
-            out.setdefault(its if isinstance(its, str) else its["name"], (label, its))
-    return out
 
 
 def is_foreign(path: Path) -> bool:

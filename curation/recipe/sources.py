@@ -266,6 +266,8 @@ class Kind(StrictTable, ABC):
     """Whether its pixels are measured values on a grid, which those of other scenes may be put together with."""
     holds_shapes: ClassVar[bool] = False
     """Whether its files hold shapes, of which pixels are made."""
+    holds_power: ClassVar[bool] = False
+    """Whether its pixels are backscatter: linear power in cubes."""
     has_heights: ClassVar[bool] = False
     """Whether its first band is heights, metres."""
     keeps_gaps: ClassVar[bool] = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 import sys
 import time
@@ -253,6 +254,36 @@ def test_a_sample_of_which_nobody_knows_where_it_is_is_told_and_added_behind_the
     assert len(its.outcomes()) == 4
 
 
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_a_sample_that_has_a_place_keeps_its_row_where_its_file_is_gone(is_cut: bool, tmp_path: Path, capsys):
+    its = imported(tmp_path / "chips", small(tmp_path / "chips"), tmp_path / "out")
+    file, table = tmp_path / "chips/b.tif", tmp_path / "out/imported/small.parquet"
+    whole, before = file.read_bytes(), table.read_bytes()
+    file.unlink()
+    if is_cut:
+        file.write_bytes(whole[:200])
+    assert curate_import(its.source, its.recipe, its.root) == 2
+    said = capsys.readouterr().err
+    assert "no place is known now of 1 sample that have one there, such as b: " in said
+    assert table.read_bytes() == before
+    file.write_bytes(whole)
+    assert curate_import(its.source, its.recipe, its.root) == 0
+    assert table.read_bytes() == before
+
+
+def test_chips_of_another_release_are_not_added_to_those_of_this_one(tmp_path: Path, capsys):
+    its = imported(tmp_path / "chips", small(tmp_path / "chips", "ab"), tmp_path / "out")
+    before = {p: p.read_bytes() for p in its.root.rglob("*") if p.is_file()}
+    small(tmp_path / "chips", "abc")  # with one more, and the others of other pixels
+    for n, name in enumerate("ab"):
+        pixels = np.full((2, 8, 8), 9, "uint16")
+        write(tmp_path / f"chips/{name}.tif", pixels, west=500_040 + 60_000 * n, north=5_600_040, res_m=10)
+    assert curate_import(its.source, its.recipe, its.root) == 2
+    said = capsys.readouterr().err
+    assert re.search("have become others since they were built, such as s2 of ([ab]): ..tif#sha256=", said)
+    assert {p: p.read_bytes() for p in its.root.rglob("*") if p.is_file()} == before
+
+
 def test_importing_again_makes_the_same_bytes_and_nothing_new(tmp_path: Path, capsys):
     its = imported(tmp_path / "chips", small(tmp_path / "chips"), tmp_path / "out")
     before = {p: p.read_bytes() for p in its.root.rglob("*") if p.is_file()}
@@ -294,10 +325,10 @@ def test_a_build_without_the_chips_is_refused_before_anything_is_read(tmp_path: 
 
 def test_nodata_inside_statistics_is_refused_before_anything_is_written(tmp_path: Path, capsys):
     recipe = small(tmp_path / "chips")
-    for name in "abcd":
+    for n, name in enumerate("abcd"):
         heights = np.random.default_rng(0).normal(300, 20, (1, 64, 64)).astype("float32")
         heights[0, 0, :20] = -9000  # half a percent, and what nobody fills with
-        write(tmp_path / f"chips/{name}.tif", heights, west=500_040 + 60_000 * ord(name), north=5_600_040, res_m=10)
+        write(tmp_path / f"chips/{name}.tif", heights, west=500_040 + 60_000 * n, north=5_600_040, res_m=10)
     array = {"res_m": 10, "bands": ["dem.z"], "dtype": "float32", "nodata": -32768, "unit": "m"}
     recipe |= {"dataset": recipe["dataset"] | {"footprint_m": 640}, "bands": {"dem.z": {}}}
     recipe["sources"] = {"dem": foreign.ABOUT | {"files": r"(?P<id>[a-z])\.tif$", "arrays": [array]}}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 
 from curation.build import chips
 from curation.build.chips import CheckedChip, ChipRules
@@ -107,6 +108,46 @@ def test_a_transform_that_is_not_in_metres_is_refused(tmp_path: Path, crs: str |
     ).all()
 
 
+@pytest.mark.parametrize(
+    "turned",
+    [Affine(10, 0, WEST, 0, 10, NORTH - 120), Affine(0, 10, WEST, -10, 0, NORTH), Affine(10, 1, WEST, 0, -10, NORTH)],
+)
+def test_a_transform_that_is_turned_is_refused_whatever_is_said_of_pixels(tmp_path: Path, turned: Affine):
+    write(tmp_path / "a.tif", ramp(), west=WEST, north=NORTH, res_m=RES_M)
+    with rasterio.open(tmp_path / "a.tif", "r+") as file:
+        file.transform = turned
+    for rules in (DB, mended(pixel_m=10.0, within_m=500.0)):
+        with pytest.raises(Reject, match="chip_place") as why:
+            chips.checked(rules, ARRAY, tmp_path, "a.tif", PLACE)
+        assert "is turned or mirrored" in (why.value.cause or "")
+
+
+@pytest.mark.parametrize(
+    ("crs", "west", "north", "is_true"),
+    [
+        ("EPSG:3857", 1_000_000, 6_500_000, False),
+        ("EPSG:3857", 1_000_000, 4_000_000, False),
+        ("EPSG:3035", 2_700_000, 1_600_000, True),
+        ("EPSG:3413", -400_000, -1_500_000, True),
+        ("EPSG:32632", 900_000, 9_000_000, True),
+    ],
+)
+def test_metres_of_a_crs_are_of_the_ground(tmp_path: Path, crs: str, west: float, north: float, is_true: bool):
+    found = chips.ChipPixels(ramp(), Affine(10, 0, west, 0, -10, north), int(crs.partition(":")[2]))
+    if is_true:
+        chips.check_crs(found)
+        return
+    with pytest.raises(Reject, match="chip_crs") as why:
+        chips.check_crs(found)
+    assert "m of ground there" in (why.value.cause or "")
+
+
+def test_thinned_pixels_are_of_all_columns():
+    plane = np.tile(np.arange(512.0), (512, 1))
+    found = chips.thinned([plane], -1, 4096)
+    assert (found.size <= 4096, len(set(found))) == (True, 512)
+
+
 def test_bands_are_as_many_as_are_stated(tmp_path: Path):
     assert refused(Code.CHIP_SHAPE, tmp_path, ramp(3)).value == 3
 
@@ -144,6 +185,53 @@ def test_nodata_that_a_file_declares_is_one_that_the_recipe_names(tmp_path: Path
     assert (checked(tmp_path, ramp(), array=array, nodata=-7).pixels == np.where(ramp() == -7, -32768, ramp())).all()
 
 
+def test_nodata_that_a_file_declares_is_read_by_the_bits_that_its_pixels_are_read_by(tmp_path: Path):
+    wrapped = ramp().view("uint16").copy()
+    assert (ramp()[0] == -1).any()
+    why = refused(Code.UNDECLARED_NODATA, tmp_path, wrapped, mended(bits="int16"), nodata=65535)
+    assert (why.value, "declares 65535, -1 by mend bits, expected -32768" in (why.cause or "")) == (-1, True)
+    array = ARRAY.model_copy(update={"file_nodata": [-1.0]})
+    made = checked(tmp_path, wrapped, mended(bits="int16"), array, nodata=65535).pixels
+    assert (made == np.where(ramp() == -1, -32768, ramp())).all()
+
+
+def test_each_file_of_a_band_says_itself_what_is_no_data(tmp_path: Path):
+    rules = dataclasses.replace(DB, file_bands={"VV": "vv", "VH": "vh"})
+    where = {"west": WEST, "north": NORTH, "res_m": RES_M}
+    write(tmp_path / "a_vv.tif", ramp()[0], nodata=-32768, **where)
+    write(tmp_path / "a_vh.tif", np.zeros((PX, PX), "int16"), nodata=0, **where)
+    with pytest.raises(Reject, match="undeclared_nodata") as why:
+        chips.checked(rules, ARRAY, tmp_path, "a_{band}.tif", PLACE)
+    assert why.value.value == 0
+    array = ARRAY.model_copy(update={"file_nodata": [0.0]})
+    assert (chips.checked(rules, array, tmp_path, "a_{band}.tif", PLACE).pixels[1] == -32768).all()
+
+
+def test_a_mask_of_a_bands_own_file_is_of_that_band_alone(tmp_path: Path):
+    rules = dataclasses.replace(DB, file_bands={"VV": "vv", "VH": "vh"})
+    for n, name in enumerate(("vv", "vh")):
+        write(tmp_path / f"a_{name}.tif", ramp()[n], west=WEST, north=NORTH, res_m=RES_M)
+    mask = np.full((PX, PX), 255, "uint8")
+    mask[2, 3] = 0
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(tmp_path / "a_vh.tif", "r+") as file:
+        file.write_mask(mask)
+    made = chips.checked(rules, ARRAY, tmp_path, "a_{band}.tif", PLACE).pixels
+    assert (made[0] == ramp()[0]).all()
+    assert (made[1] == np.where(mask > 0, ramp()[1], -32768)).all()
+
+
+def test_a_map_holds_codes_of_its_legend_and_no_data(tmp_path: Path):
+    rules = dataclasses.replace(DB, limits={}, codes=(1, 2))
+    array = ArraySpec(
+        res_m=RES_M, bands=["class"], dtype="uint8", nodata=0, unit="class", role="classes", up="nearest", down="mode"
+    )
+    codes = np.resize(np.array([0, 1, 2], "uint8"), (1, PX, PX))
+    assert (checked(tmp_path, codes, rules, array).pixels == codes).all()
+    codes[0, 5, 5] = 77
+    why = refused(Code.UNIT_RANGE, tmp_path, codes, rules, array)
+    assert (why.value, "holds 77, expected codes of the legend: 1, 2" in (why.cause or "")) == (77, True)
+
+
 def test_nan_is_refused_unless_it_is_named(tmp_path: Path):
     pixels = ramp().astype("float32")
     pixels[1, 0, 0] = np.nan
@@ -157,6 +245,17 @@ def test_numbers_that_the_dtype_does_not_hold_exactly_are_refused(tmp_path: Path
     assert (checked(tmp_path, pixels).pixels == ramp()).all()
     pixels[0, 0, 0] = -0.5
     assert refused(Code.CHIP_DTYPE, tmp_path, pixels).value == -0.5
+
+
+def test_a_double_is_rounded_to_a_float_and_never_to_infinity(tmp_path: Path):
+    array = ARRAY.model_copy(update={"dtype": "float32"})
+    pixels = ramp() / 3.0
+    made = checked(tmp_path, pixels, array=array).pixels
+    assert (pixels.dtype, (made == pixels.astype("float32")).all()) == (np.float64, True)
+    pixels[0, 0, 0] = 1e300
+    assert refused(Code.CHIP_DTYPE, tmp_path, pixels, dataclasses.replace(DB, limits={}), array).value == 1e300
+    whole = np.full((2, PX, PX), 2**24 + 1, "int32")  # which no float32 is, and nobody measured to its rounding
+    refused(Code.CHIP_DTYPE, tmp_path, whole, dataclasses.replace(DB, limits={}), array)
 
 
 def test_decibels_of_a_radar_become_power(tmp_path: Path):

@@ -29,8 +29,9 @@ def scanned(folder: Path, names: list[str], table: Any = None, **more: Any) -> F
         "sources": {"s2": foreign.ABOUT | {"files": r"(?P<id>\w+)\.tif$", "arrays": [ARRAY]}},
     }
     if table is not None:
-        (folder / "chips/t.json").write_text(json.dumps(table))
-        recipe["table"] = {"file": "t.json", "id": "id"}
+        name, text = ("t.csv", table) if isinstance(table, str) else ("t.json", json.dumps(table))
+        (folder / "chips" / name).write_text(text)
+        recipe["table"] = {"file": name, "id": "id"}
     path = foreign.write(folder, recipe | more)
     return chipscan.scan(recipes.read(path), folder / "chips", path)
 
@@ -69,6 +70,22 @@ def test_a_value_that_the_split_does_not_name_is_refused_and_one_left_out_is_cou
 def test_a_column_that_the_table_lacks_is_told_with_those_that_it_has(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"no column 'prt'; did you mean part\?"):
         scanned(tmp_path, ["a.tif"], [{"id": "a", "part": 1}], labels={"column": "prt"})
+
+
+def test_ids_of_each_source_in_a_csv_are_text_with_their_zeros(tmp_path: Path):
+    sources = {
+        name: foreign.ABOUT
+        | {"files": rf"{name}/(?P<id>\w+)\.tif$", "arrays": [ARRAY], "join": column, "required": False}
+        for name, column in (("s2", "tile"), ("s1", "pass"))
+    }
+    rows = "id,tile,pass\n01,0007,000\n02,0008,001\n"
+    names = ["s2/0007.tif", "s1/000.tif", "s2/0008.tif", "s1/001.tif"]
+    found = scanned(tmp_path, names, rows, sources=sources)
+    assert {s.id: dict(s.addresses) for s in found.samples} == {
+        "01": {"s2": "s2/0007.tif", "s1": "s1/000.tif"},
+        "02": {"s2": "s2/0008.tif", "s1": "s1/001.tif"},
+    }
+    assert found.unlisted == 0
 
 
 def test_labels_are_of_the_classes_and_a_share_for_each(tmp_path: Path):

@@ -38,7 +38,7 @@ OWN = {
     "swath": set(),
     "reader": set(),
     "role": {
-        "recipe/foreign.py",  # which says it of its own arrays
+        "recipe/foreignsource.py",  # which says it of its own arrays
         "recipe/sources.py",
         "build/kinds/swath.py",
         "read/swathgrid.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, cast
@@ -52,11 +53,11 @@ class Chip(Pick):
         """The one with the addresses."""
         return [self.column]
 
-    @property
-    def rules(self) -> ChipRules:
+    def rules(self, source: SourceSpec) -> ChipRules:
         """What is stated of its chips."""
         limits = {band: (low, high) for band, (low, high) in self.limits.items()}
-        return ChipRules(cast(ChipReader, self.form), self.mend, limits, self.file_bands, self.decibels)
+        codes = tuple(c.code for c in source.kind.legend)
+        return ChipRules(cast(ChipReader, self.form), self.mend, limits, self.file_bands, self.decibels, codes)
 
     def check_reach(self) -> None:
         """Passes where it is known where the dataset lies."""
@@ -93,14 +94,18 @@ class Chip(Pick):
         address = patch.location.text(self.column)
         if not address:
             raise Reject(Code.NO_CHIP, status=Status.ABSENT)
-        pixels, beside_m, rules, base = {}, 0.0, self.rules, base_of(Path(self.archive))
+        content = (
+            hashlib.sha256()
+        )  # of pixels as cubes hold them, so that a later run sees where a chip has become another
+        pixels, beside_m, rules, base = {}, 0.0, self.rules(source.spec), base_of(Path(self.archive))
         for name, array in source.arrays.items():
             made = chips.checked(rules, array, base, address, patch.location)
             pixels[name], beside_m = made.pixels, max(beside_m, made.beside_m)
+            content.update(made.pixels.tobytes())
         valid = min(valid_fraction(pixels[n], a) for n, a in source.arrays.items())
         patch.note(source, beside_m=beside_m, valid_fraction=valid, warped=0)
         if not any(np.any(pixels[n] != a.nodata) for n, a in source.arrays.items()):
             raise Reject(Code.NODATA, 0.0)
         patch.take(source, pixels, ())
-        patch.sources[source.name] = SourceOutcome(Status.OK, scenes=(address,))
+        patch.sources[source.name] = SourceOutcome(Status.OK, scenes=(f"{address}#sha256={content.hexdigest()}",))
         return None

@@ -115,4 +115,18 @@ ROWS = (
             "tests/api/test_importing.py::test_a_sample_of_which_nobody_knows_where_it_is_is_told_and_added_behind_the_others",
         ),
     ),
+    Mutant(
+        "a table of places loses none",
+        "curation/api/importing.py",
+        "if gone := [name for name in before if name not in its.places]:",
+        "if gone := []:",
+        ("tests/api/test_importing.py::test_a_sample_that_has_a_place_keeps_its_row_where_its_file_is_gone",),
+    ),
+    Mutant(
+        "chips of two releases are not one dataset",
+        "curation/api/importing.py",
+        "    _check_same(made, look)\n",
+        "",
+        ("tests/api/test_importing.py::test_chips_of_another_release_are_not_added_to_those_of_this_one",),
+    ),
 )
