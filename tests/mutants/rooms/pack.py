@@ -927,8 +927,8 @@ ROWS = (
     Mutant(
         "what the split looks at is of patches that have the source",
         "curation/pack/facts.py",
-        "if of is None or not of.has(source):",
-        "if of is None:",
+        "            if patch.outcome.has(source):\n                value = ",
+        "            if True:\n                value = ",
         ("tests/pack/test_facts.py::test_each_place_has_the_satellites_of_its_patches_that_have_the_source",),
     ),
     Mutant(
@@ -1080,5 +1080,12 @@ ROWS = (
         "{its.train} learnt from, {its.val} held out",
         "{its.train} train, {its.val} val",
         ("tests/pack/test_sharing.py::test_what_is_shared_is_counted_by_kind",),
+    ),
+    Mutant(
+        "facts of a slab are read once for all shares",
+        "curation/pack/facts.py",
+        "for slab in sorted(slabs)]",
+        "for slab in [*sorted(slabs), *sorted(slabs)]]",
+        ("tests/pack/test_facts.py::test_facts_of_a_slab_are_read_once_however_many_shares_are_of_it",),
     ),
 )

@@ -8,7 +8,7 @@ ROWS = (
     Mutant(
         "the bytes of what balances a draw are in its digest",
         "curation/recipe/dataset.py",
-        '            **({"balance": files.sha256_of(r.places.balance.path(self.path))} if r.places.balance else {}),\n',
+        "            **r.places.balance_parts(self.path),\n",
         "",
         ("tests/places/test_strata.py::test_the_draw_follows_from_the_raster_s_bytes_and_tables_have_what_is_made",),
     ),
