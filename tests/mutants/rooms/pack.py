@@ -1088,4 +1088,11 @@ ROWS = (
         "for slab in [*sorted(slabs), *sorted(slabs)]]",
         ("tests/pack/test_facts.py::test_facts_of_a_slab_are_read_once_however_many_shares_are_of_it",),
     ),
+    Mutant(
+        "unlabelled samples take no place of a target from labelled ones",
+        "curation/pack/plan.py",
+        "[m for m in whole if m.split != UNLABELLED]",
+        "list(whole)",
+        ("tests/pack/test_sharing.py::test_unlabelled_samples_take_no_place_of_a_target_from_those_with_labels",),
+    ),
 )
