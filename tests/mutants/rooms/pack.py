@@ -1095,4 +1095,11 @@ ROWS = (
         "list(whole)",
         ("tests/pack/test_sharing.py::test_unlabelled_samples_take_no_place_of_a_target_from_those_with_labels",),
     ),
+    Mutant(
+        "no second map or height is written over the first",
+        "curation/pack/export/forms/kuro_siwo.py",
+        "        if product and (other :=",
+        "        if False and (other :=",
+        ("tests/pack/export/forms/test_kuro_siwo.py::test_what_is_no_such_dataset_is_refused_with_what_to_do",),
+    ),
 )

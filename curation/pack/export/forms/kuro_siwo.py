@@ -134,6 +134,14 @@ def _check_arrays(piece: ShardPiece) -> None:
         _, entry = _image(piece, season)
         if entry.dtype != "float32":
             raise _refused(f"images are {entry.unit} ({entry.dtype}), expected power: say radar = 'float32' in [pack]")
+    first: dict[str, str] = {}
+    for member in piece.members:
+        its = split_member(member)
+        product = _product(piece.arrays[its.array], its.season) if its.array in piece.arrays else ""
+        if product and (other := first.setdefault(product, member)) != member:
+            raise _refused(
+                f"{other} and {member} would both be {product}, expected one: leave a source out of the recipe"
+            )
     for member in _having(piece, lambda entry: entry.role == "classes" and entry.seasons):
         if (entry := piece.arrays[split_member(member).array]).nodata != UNLABELLED:
             raise _refused(f"{member}: nodata is {entry.nodata:g}, expected labels 0 to 2 with nodata {UNLABELLED}")

@@ -82,7 +82,7 @@ def shard(folder: Path, samples: dict[str, dict[str, Any]], arrays: dict[str, Ar
     store = Store(folder)
     receipt = store.publish("train/x-000000.tar", data)
     its = ShardEntry(receipt.key, receipt.size, receipt.sha256, len(made))
-    members = tuple(sorted(member(a) for a in arrays))
+    members = tuple(sorted(".".join([a, *its.seasons, "npy"]) for a, its in arrays.items()))
     return ShardPiece(store, "floods", "train", 0, 1, its, pa.Table.from_pylist(rows), arrays, {}, members)
 
 
@@ -253,6 +253,12 @@ def without(*names: str) -> dict[str, ArrayEntry]:
             FLOOD,
             r"water_10m.post.npy: nodata is 0, expected labels 0 to 2 with nodata 3",
         ),
+        (
+            ARRAYS | {"s2map": entry("s2map", "post", ["s2map.class"], dtype="uint8", nodata=3, role="classes")},
+            FLOOD,
+            r"s2map.post.npy and water_10m.post.npy would both be MK0_MLU, expected one: leave a source out",
+        ),
+        (ARRAYS | {"lidar": entry("lidar", None, ["lidar.height"])}, FLOOD, r"would both be MK0_DEM"),
         (ARRAYS, {"date": "2021-11-09"}, r"no column of the event, expected actid or event"),
         (ARRAYS, {"event": "a"}, r"no column of the date, expected flood_date or date"),
     ],
