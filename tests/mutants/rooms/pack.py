@@ -1102,4 +1102,11 @@ ROWS = (
         "        if False and (other :=",
         ("tests/pack/export/forms/test_kuro_siwo.py::test_what_is_no_such_dataset_is_refused_with_what_to_do",),
     ),
+    Mutant(
+        "a sample that lacks an image is not exported as a whole one",
+        "curation/pack/export/forms/kuro_siwo.py",
+        "            raise _refused(\n                f\"sample {sample.key} has no image of season {season!r}; leave such out, complete = 'all' in [pack]\"\n            )\n",
+        "            continue\n",
+        ("tests/pack/export/forms/test_kuro_siwo.py::test_a_sample_that_cannot_be_told_so_is_refused",),
+    ),
 )

@@ -202,27 +202,25 @@ def _rasters(
     """Product (`MS1_IVV`) → pixels, and image (`MS1`) → what it is.
 
     Raises:
-        ConfigError: the sample has no post-event image, or its labels other codes.
+        ConfigError: the sample lacks an image, which loaders stack; or its labels have other codes.
     """
     rasters: dict[str, Raster] = {}
     shots: dict[str, Shot] = {}
-    valid: NDArray[np.bool_] | None = None
+    valid = np.ones((), bool)
     for image, season in IMAGES.items():
         member, entry = _image(piece, season)
         if member not in sample.members:
-            continue
+            raise _refused(
+                f"sample {sample.key} has no image of season {season!r}; leave such out, complete = 'all' in [pack]"
+            )
         bands = _decoded(piece, sample, member)
         there = bands != entry.nodata
-        valid = there.all(axis=0) if valid is None else valid & there.all(axis=0)
+        valid = valid & there.all(axis=0)
         its = meta["seasons"][season]["sources"][entry.source]
         shots[image] = Shot(parse_time(its["time"]), its["scenes"])
         for product, canonical in BANDS.items():
             k = [b.name for b in entry.canonical].index(canonical)
             rasters[f"{image}_{product}"] = np.where(there[k], bands[k], np.float32(NO_POWER)), NO_POWER
-    if valid is None or "MS1" not in shots:
-        raise _refused(
-            f"sample {sample.key} has no image of season {IMAGES['MS1']!r}; leave such out, complete = 'all'"
-        )
     rasters["MK0_MNA"] = np.where(valid, VALID, INVALID).astype(np.uint8), INVALID
     return rasters | _others(piece, sample, valid), shots
 

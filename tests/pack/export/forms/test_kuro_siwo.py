@@ -274,7 +274,10 @@ def test_what_is_no_such_dataset_is_refused_with_what_to_do(tmp_path: Path, arra
     [
         ({"pixels": {"water_10m": np.full((1, PX, PX), 4, np.uint8)}}, r"codes \[4\], expected 0 to 3"),
         ({"pixels": {"dem_10m": np.zeros((1, 3, 3), np.float32)}}, r"has \(3, 3\) pixels, images \(8, 8\): say res_m"),
-        ({"pixels": {"s1post_10m": None}}, r"sample a has no image of season 'post'"),
+        *(
+            ({"pixels": {f"s1{s}_10m": None}}, rf"sample a has no image of season '{s}'; leave such out, complete")
+            for s in SEASONS
+        ),
         ({"event": "a_b"}, r"event 'a_b' of 2021-11-09, expected letters"),
     ],
 )
