@@ -1012,4 +1012,11 @@ ROWS = (
         "*where, -1) > 0]",
         ("tests/read/test_reader.py::test_heights_that_lie_on_a_known_pixel_are_known_beside_a_void",),
     ),
+    Mutant(
+        "what lies outside of the area, or under another shape, tells nothing",
+        "curation/read/burning.py",
+        " & (last == number)).any()",
+        ").any()",
+        ("tests/read/test_burning.py::test_what_is_told_is_of_shapes_that_have_a_pixel_left",),
+    ),
 )
