@@ -1109,4 +1109,13 @@ ROWS = (
         "            continue\n",
         ("tests/pack/export/forms/test_kuro_siwo.py::test_a_sample_that_cannot_be_told_so_is_refused",),
     ),
+    Mutant(
+        "an area that can be none is told before anything is written",
+        "curation/pack/export/forms/kuro_siwo.py",
+        "    if number < 1 or (isinstance(said, float) and number != said):",
+        "    if False:",
+        (
+            "tests/pack/export/forms/test_kuro_siwo.py::test_an_event_area_or_date_that_can_be_none_is_refused_before_anything_is_written",
+        ),
+    ),
 )

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
 from curation.errors import ConfigError
+from curation.errors.printable import shown
 from curation.format import payload
 from curation.format.index import ArrayEntry
 from curation.format.names import split_member
@@ -91,7 +92,8 @@ class KuroSiwo(Form):
         """As it is.
 
         Raises:
-            ConfigError: samples have no such images, or not as numbers of power, or no event or date; or two have one grid.
+            ConfigError: samples have no such images, or not as numbers of power, or no event or date, or none that can be;
+                or two have one grid.
         """
         for piece in asked.pieces[:1]:
             _check_arrays(piece)
@@ -276,15 +278,35 @@ def _identity(piece: ShardPiece, row: Mapping[str, Any], aoi: str) -> dict[str, 
     act, when, area = _first(row, ACTS), _first(row, DATES), _first(row, AOIS)
     text = str(int(act)) if isinstance(act, float) and act.is_integer() else str(act)
     is_number = text.isdigit() and str(int(text)) == text  # "0470" is another event than "470"
-    if not _ACT.fullmatch(text) or when is None:
-        raise _refused(f"{row['id']}: event {text!r} of {when}, expected letters, digits and '-', and a date")
-    day = when if isinstance(when, dt.datetime) else parse_time(when)
+    if not _ACT.fullmatch(text) or act != act:  # NaN, which is letters, too
+        raise _refused(f"{row['id']}: event {shown(act)}, expected letters, digits and '-'")
     return {
         "actid": int(text) if is_number else text,
-        "aoiid": None if aoi == NO_LABELS else int(1 if area is None else area),
+        "aoiid": None if aoi == NO_LABELS else _area(row["id"], 1 if area is None else area),
         "grid_id": str(_uuid(piece.dataset, str(row.get("grid_id") or row["id"]))),
-        "flood_date": f"{day:%Y-%m-%d %H:%M:%S}",
+        "flood_date": f"{_day(row['id'], when):%Y-%m-%d %H:%M:%S}",
     }
+
+
+def _area(sample: str, said: Any) -> int:
+    """The area's number, from 1: 0 would be that of samples without labels."""
+    try:
+        number = int(said)
+    except (ValueError, TypeError, OverflowError):
+        number = 0
+    if number < 1 or (isinstance(said, float) and number != said):
+        raise _refused(f"{sample}: aoiid {shown(said)}, expected a whole number from 1, or nothing")
+    return number
+
+
+def _day(sample: str, said: Any) -> dt.date:
+    """The flood's date, of a column of dates, of times or of texts."""
+    if isinstance(said, dt.date):  # a time is one, too
+        return said
+    try:
+        return parse_time(said)
+    except (ValueError, AttributeError) as err:
+        raise _refused(f"{sample}: date {shown(said)}, expected one as 2021-11-09") from err
 
 
 def _uuid(dataset: str, key: str) -> uuid.UUID:
