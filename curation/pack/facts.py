@@ -41,18 +41,18 @@ def split_facts(run: Run, built: Cubes) -> dict[str, dict[str, list[str]]]:
         ConfigError: no cube tells it.
     """
     cubes = [c for by in built.cubes.values() for c in by.values() if not c.dataset.level]
-    told = {c.name: {f.name for f in c.facts} for c in cubes}
+    facts = {c.name: {f.name for f in c.facts} for c in cubes}
     asked = {f"{source}_{name}": (source, name) for source, name in run.dataset.recipe.split.facts}
     for fact, (source, _) in asked.items():
-        if not any(fact in its for its in told.values()):
+        if not any(fact in its for its in facts.values()):
             raise ConfigError(
                 f"{run.dataset.path}: [split] looks at {fact}, which no cube tells: say angles = true in "
                 f"[sources.{source}], and build it so (radar tells its satellite anyway)"
             )
     out: dict[str, dict[str, list[str]]] = {fact: {} for fact in asked}
-    for patch in _each_patch(run, built, [c for c in cubes if asked.keys() & told[c.name]]):
+    for patch in _each_patch(run, built, [c for c in cubes if asked.keys() & facts[c.name]]):
         season = patch.cube.season
-        for fact in asked.keys() & told[patch.cube.name]:
+        for fact in asked.keys() & facts[patch.cube.name]:
             source, name = asked[fact]
             if patch.outcome.has(source):
                 value = angles.value({season: patch.row}, season, source, name)

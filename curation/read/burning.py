@@ -113,7 +113,7 @@ class Painted:
     """In the place's CRS."""
     within: Geometries | None = None
     """The area that is spoken of; all of the place where None."""
-    told: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+    stated: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
     """By name, of each shape a text that is told where a pixel of it is seen; of an empty one nothing is."""
 
 
@@ -128,12 +128,12 @@ def burnt(
     return np.asarray(codes[_last(ground, layers, all_touched=all_touched)])
 
 
-def told(ground: Ground, layers: Sequence[Painted], *, all_touched: bool = False) -> dict[str, set[str]]:
+def stated(ground: Ground, layers: Sequence[Painted], *, all_touched: bool = False) -> dict[str, set[str]]:
     """What layers tell, by name, of shapes of which `burnt` leaves a pixel: in their area, and not under a later layer."""
     last = _last(ground, layers, all_touched=all_touched)
     out: dict[str, set[str]] = {}
     for number, layer in enumerate(layers):
-        for name, texts in layer.told.items():
+        for name, texts in layer.stated.items():
             seen = {
                 text
                 for text in {*texts.tolist()} - {""}

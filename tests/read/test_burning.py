@@ -61,9 +61,9 @@ def test_what_is_told_is_of_shapes_that_have_a_pixel_left():
         Painted(1, shapes, area, {"of": texts}),
         Painted(2, geometries(box(90, 410, 210, 290)), area, {"by": np.array(["over"])}),
     ]
-    assert burning.told(HERE, layers) == {"of": {"seen"}, "by": {"over"}}
-    assert burning.told(HERE, layers, all_touched=True) == {"of": {"seen", "narrow"}, "by": {"over"}}
-    assert burning.told(HERE, layers[:1]) == {"of": {"seen", "covered"}}
+    assert burning.stated(HERE, layers) == {"of": {"seen"}, "by": {"over"}}
+    assert burning.stated(HERE, layers, all_touched=True) == {"of": {"seen", "narrow"}, "by": {"over"}}
+    assert burning.stated(HERE, layers[:1]) == {"of": {"seen", "covered"}}
 
 
 def test_the_later_lies_over_the_earlier_and_outside_the_area_is_nodata_whatever_is_touched():

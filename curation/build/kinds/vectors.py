@@ -200,7 +200,7 @@ class Vectors(Coded):
         pixels = burning.burnt(ground, layers, array.nodata, array.dtype, all_touched=self.all_touched)
         stated = {name: set[str]() for burn in self.burn for name in burn.tells}
         if stated:
-            stated |= burning.told(ground, layers, all_touched=self.all_touched)
+            stated |= burning.stated(ground, layers, all_touched=self.all_touched)
         codes = [c.code for c in self.legend]
         true = burning.areas_m2(ground, layers, codes)
         noted = {
@@ -228,11 +228,11 @@ class Vectors(Coded):
             key = f"burn {number}"
             moved, its = _near(burn, burn.asked, ground, source, scene, key)
             rows |= dict(zip(its.rows, its.mended.tolist(), strict=True))  # a later burn may have a row again
-            told = {name: _texts(its.columns[column]) for name, column in burn.tells.items()}
+            texts = {name: _texts(its.columns[column]) for name, column in burn.tells.items()}
             codes = self._codes(burn, its, f"{_path(burn, source, scene)}: {key}")
             for code in self._in_order(codes):
                 mine = codes == code
-                out.append(Painted(code, moved[mine], within, {name: texts[mine] for name, texts in told.items()}))
+                out.append(Painted(code, moved[mine], within, {name: its_own[mine] for name, its_own in texts.items()}))
         return out, rows
 
     def _all(self, ground: Ground, within: NDArray[np.object_] | None) -> Painted:

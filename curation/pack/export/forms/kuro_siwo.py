@@ -153,8 +153,8 @@ def _check_grids(pieces: Sequence[ShardPiece]) -> None:
     """Passes where each sample has a grid of its own: by it folders are called, and loaders list samples."""
     first: dict[str, str] = {}
     for piece in pieces:
-        told = [n for n in piece.rows.schema.names if n in {"id", "grid_id", *ACTS, *AOIS, *DATES}]
-        for row in piece.rows.select(told).to_pylist():
+        columns = [n for n in piece.rows.schema.names if n in {"id", "grid_id", *ACTS, *AOIS, *DATES}]
+        for row in piece.rows.select(columns).to_pylist():
             grid = _identity(piece, row, LABELLED)["grid_id"]
             if (other := first.setdefault(grid, row["id"])) != row["id"]:
                 raise _refused(
