@@ -356,7 +356,8 @@ def run(args: argparse.Namespace) -> None:
     """Fits, trains and scores on each dataset, and tells F1 over all floods that were held out.
 
     Raises:
-        ConfigError: data that this cannot learn from, or floods that are on both sides, or held out twice.
+        ConfigError: data that this cannot learn from, or floods that are on both sides, held out twice, or no pixel of
+            which is flood: before anything is trained.
         DamageError: damaged data.
     """
     floods: dict[str, str] = {}
@@ -367,6 +368,11 @@ def run(args: argparse.Namespace) -> None:
                     f"{flood!r} is held out in {floods[flood]} and in {folder}: expected once over all folds"
                 )
             floods[flood] = folder
+    everywhere: dict[tuple[str, int], Predictor] = {
+        ("everywhere", 0): lambda pixels: torch.full_like(pixels.labels, FLOOD)
+    }
+    for folder in args.data:
+        scored(args, folder, everywhere)  # what cannot be scored is told before the first training, not after the last
     found: Found = {}
     for folder in args.data:
         sizes = ", ".join(
@@ -376,9 +382,7 @@ def run(args: argparse.Namespace) -> None:
         facts = fitted(args, folder)
         shares = (facts.classes / facts.classes.sum()).tolist()
         say("  pixels of train: " + ", ".join(f"{n} {100 * s:.1f} %" for n, s in zip(CLASSES, shares, strict=True)))
-        said: dict[tuple[str, int], Predictor] = {
-            ("everywhere", 0): lambda pixels: torch.full_like(pixels.labels, FLOOD)
-        }
+        said = dict(everywhere)
         for measure, threshold in facts.thresholds.items():
             say(f"  {threshold}")
             said[measure, 0] = threshold

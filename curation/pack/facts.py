@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from curation.cubes import labels
 from curation.cubes.cube import Cube
@@ -40,65 +40,96 @@ def split_facts(run: Run, built: Cubes) -> dict[str, dict[str, list[str]]]:
     Raises:
         ConfigError: no cube tells it.
     """
-    out: dict[str, dict[str, list[str]]] = {}
-    for source, name in run.dataset.recipe.split.facts:
-        fact = f"{source}_{name}"
-        cubes = [c for by in built.cubes.values() for c in by.values() if not c.dataset.level]
-        having = [c for c in cubes if fact in {f.name for f in c.facts}]
-        if not having:
+    cubes = [c for by in built.cubes.values() for c in by.values() if not c.dataset.level]
+    facts = {c.name: {f.name for f in c.facts} for c in cubes}
+    asked = {f"{source}_{name}": (source, name) for source, name in run.dataset.recipe.split.facts}
+    for fact, (source, _) in asked.items():
+        if not any(fact in its for its in facts.values()):
             raise ConfigError(
                 f"{run.dataset.path}: [split] looks at {fact}, which no cube tells: say angles = true in "
                 f"[sources.{source}], and build it so (radar tells its satellite anyway)"
             )
-        for cube, place, row in _each_patch(run, built, having, source):
-            value = angles.value({cube.season: row}, cube.season, source, name)
-            texts = [v or "" for v in (value if isinstance(value, list) else [value])]
-            out.setdefault(fact, {}).setdefault(place.id, []).extend(n for text in texts for n in text.split(" "))
-    return out
+    out: dict[str, dict[str, list[str]]] = {fact: {} for fact in asked}
+    for patch in _each_patch(run, built, [c for c in cubes if asked.keys() & facts[c.name]]):
+        season = patch.cube.season
+        for fact in asked.keys() & facts[patch.cube.name]:
+            source, name = asked[fact]
+            if patch.outcome.has(source):
+                value = angles.value({season: patch.row}, season, source, name)
+                texts = [v or "" for v in (value if isinstance(value, list) else [value])]
+                out[fact].setdefault(patch.place.id, []).extend(n for text in texts for n in text.split(" "))
+    return {fact: of for fact, of in out.items() if of}
 
 
 def sample_shares(run: Run, built: Cubes) -> dict[tuple[str, str], dict[str, float]]:
-    """(folder, id) of a root → shares of `[pack.shares]` by name, in per cent of its pixels; none of a map it has not."""
-    out: dict[tuple[str, str], dict[str, float]] = {}
-    cubes = [c for by in built.cubes.values() for c in by.values() if not c.dataset.level]
+    """(folder, id) of a root → shares of `[pack.shares]` by name, in per cent of its pixels; none of a map it has not.
+
+    A cube is read once, however many shares are of it.
+    """
+    asked: dict[str, dict[str, tuple[str, list[int]]]] = {}
     for name, its in run.dataset.recipe.pack.shares.items():
         season = its.season_among(run.dataset.levels[0].seasons_of(its.source))
         legend = [c.name for c in run.dataset.specs[its.source].kind.legend]
         counts = [number for number, one in enumerate(legend) if its.counts(one)]
-        for cube, place, row in _each_patch(run, built, [c for c in cubes if c.season == season], its.source):
-            share = labels.pixel_share(row[f"{its.source}_fraction"], row[f"{its.source}_valid_fraction"], counts)
-            out.setdefault((cube.folder, place.id), {})[name] = round(100 * share, DECIMALS)
+        asked.setdefault(season, {})[name] = its.source, counts
+    cubes = [c for by in built.cubes.values() for c in by.values() if not c.dataset.level and c.season in asked]
+    out: dict[tuple[str, str], dict[str, float]] = {}
+    for patch in _each_patch(run, built, cubes):
+        for name, (source, counts) in asked[patch.cube.season].items():
+            if patch.outcome.has(source):
+                row = patch.row
+                share = labels.pixel_share(row[f"{source}_fraction"], row[f"{source}_valid_fraction"], counts)
+                out.setdefault((patch.cube.folder, patch.place.id), {})[name] = round(100 * share, DECIMALS)
     return out
 
 
-def _each_patch(
-    run: Run, built: Cubes, cubes: Sequence[Cube], source: str
-) -> Iterator[tuple[Cube, Location, dict[str, Any]]]:
-    """Each patch of cubes that has pixels of a source, with its facts."""
-    rows = read_facts(run, built, {(c.folder, c.season): set(built.ledgers[c.folder][c.season].slabs) for c in cubes})
-    for cube in cubes:
-        for number, place in enumerate(cube.locations):
-            of = built.outcomes[cube.folder][cube.season].get(place.id)
-            if of is not None and of.has(source):
-                yield cube, place, rows[cube.folder, cube.season, number]
+class _Patch(NamedTuple):
+    """What is known of a patch."""
+
+    cube: Cube
+    place: Location
+    outcome: PatchOutcome
+    row: dict[str, Any]
+    """Its facts."""
+
+
+def _each_patch(run: Run, built: Cubes, cubes: Sequence[Cube]) -> Iterator[_Patch]:
+    """Each patch of cubes that has an outcome, with its facts: no more of them are held than of a few slabs."""
+    wanted = {(c.folder, c.season): set(built.ledgers[c.folder][c.season].slabs) for c in cubes}
+    for folder, season, slab, rows in _slabs(run, built, wanted):
+        cube, outcomes = built.cubes[folder][season], built.outcomes[folder][season]
+        for place, row in zip(cube.slab(slab), rows, strict=True):
+            if (outcome := outcomes.get(place.id)) is not None:
+                yield _Patch(cube, place, outcome, row)
 
 
 def read_facts(
     run: Run, built: Cubes, wanted: Mapping[tuple[str, str], set[int]]
 ) -> dict[tuple[str, str, int], dict[str, Any]]:
     """(folder, season, patch) → facts, of the slabs wanted; each row is what its ledger says."""
-    todo = [(region, season, slab) for (region, season), slabs in wanted.items() for slab in sorted(slabs)]
+    out = {}
+    for folder, season, slab, rows in _slabs(run, built, wanted):
+        first = slab * built.cubes[folder][season].slab_patches
+        out.update({(folder, season, first + i): row for i, row in enumerate(rows)})
+    return out
+
+
+def _slabs(
+    run: Run, built: Cubes, wanted: Mapping[tuple[str, str], set[int]]
+) -> Iterator[tuple[str, str, int, list[dict[str, Any]]]]:
+    """Folder, season and number of each slab wanted, in order, and the facts of its patches."""
+    todo = [(folder, season, slab) for (folder, season), slabs in wanted.items() for slab in sorted(slabs)]
 
     def read(job: tuple[str, str, int]) -> list[dict[str, Any]]:
-        region, season, slab = job
-        cube = built.cubes[region][season]
-        record = built.ledgers[region][season].slabs[slab]
+        folder, season, slab = job
+        cube = built.cubes[folder][season]
+        record = built.ledgers[folder][season].slabs[slab]
         return cube.proven_facts(run.store, record, [p.id for p in cube.slab(slab)])
 
-    out = {}
+    ahead = 4 * READ_THREADS
     with ThreadPoolExecutor(READ_THREADS) as pool, Counting("pack: facts", len(todo), "slab") as count:
-        for (region, season, slab), rows in zip(todo, pool.map(read, todo), strict=True):
-            first = slab * built.cubes[region][season].slab_patches
-            out.update({(region, season, first + i): row for i, row in enumerate(rows)})
-            count.step()
-    return out
+        for start in range(0, len(todo), ahead):
+            part = todo[start : start + ahead]
+            for job, rows in zip(part, pool.map(read, part), strict=True):
+                yield *job, rows
+                count.step()

@@ -88,8 +88,8 @@ def plan(
     """Which samples go into which shard. Pure: follows from recipe and ledgers, whatever order they were written in.
 
     Here it is decided which side of the split a location is of; one that is of none is dropped as `buffer`. Of the others
-    the first `target` complete ones of the draw are taken; then ordered by a seeded hash of their id, so that each shard
-    mixes the whole geography.
+    the first `target` complete ones of the draw are taken, of unlabelled ones as many besides; then ordered by a seeded
+    hash of their id, so that each shard mixes the whole geography.
 
     Args:
         dataset: the recipe.
@@ -134,10 +134,8 @@ def plan(
     out = sharing.left_out(uses.values(), recipe.split.unshared)
     dropped += [Dropped(m.location, out[m.location.id]) for m in whole if m.location.id in out]
     whole = [m for m in whole if m.location.id not in out]
-    target = recipe.pack.target
-    if target is not None:
-        dropped += [Dropped(m.location, "target") for m in whole[target:]]
-        whole = whole[:target]
+    whole, beyond = _targeted(whole, recipe.pack.target)
+    dropped += [Dropped(m.location, "target") for m in beyond]
     whole.sort(key=lambda m: hashlib.sha256(f"{recipe.seed}:{m.location.id}".encode()).digest())
     n = dataset.samples_per_shard
     shards = {}
@@ -220,6 +218,19 @@ def _part(its: Standing, side: str, labels: str | None) -> str:
 def _outside(asked: Mapping[str, ShareSpec], mine: Mapping[str, float]) -> str | None:
     """Why a location may be no sample, by its shares: the first in the recipe's order."""
     return next((f"{Code.OUTSIDE_SHARE}:{name}" for name, s in asked.items() if not s.holds(mine.get(name))), None)
+
+
+def _targeted(
+    whole: Sequence[PlannedSample], target: int | None
+) -> tuple[list[PlannedSample], Sequence[PlannedSample]]:
+    """The first `target` in the order of the draw, and the rest.
+
+    Unlabelled ones are counted by themselves: however many there are, none takes the place of one with labels.
+    """
+    unlabelled = [m for m in whole if m.split == UNLABELLED]
+    others = [m for m in whole if m.split != UNLABELLED]
+    end = len(whole) if target is None else target
+    return [*others[:end], *unlabelled[:end]], [*others[end:], *unlabelled[end:]]
 
 
 def _planned(its: Standing, side: str) -> PlannedSample:

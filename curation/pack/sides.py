@@ -35,7 +35,7 @@ class Rule(SplitRule, ABC):
 
     @abstractmethod
     def sides(self, places: Locations, recipe: Recipe) -> NDArray[np.str_]:
-        """`train`, `val` or `buffer` of each place; of a child that of its root, and empty where that is not known.
+        """`train`, `val`, `test` or `buffer` of each place; of a child that of its root, and empty where that is not known.
 
         Raises:
             ConfigError: the rule says what these places cannot have.

@@ -34,12 +34,12 @@ class Split:
     """What places are of."""
 
     sides: Mapping[str, str]
-    """Id of a root → `train`, `val` or `buffer`."""
+    """Id of a root → its side: `train`, `val`, `test`, `unlabelled` or `buffer`."""
     packed: bool
     """Whether shards are packed so; else it is what the recipe plans."""
 
     def of(self, place: Location) -> str:
-        """`train`, `val` or `buffer`; a child is of its parent's side. Empty where that is not known."""
+        """Its side, as `sides` has them; a child is of its parent's. Empty where that is not known."""
         return self.sides.get(place.parent or place.id, "")
 
     def side_in_words(self, place: Location) -> str:
@@ -59,7 +59,7 @@ class Split:
 
 
 def sides(recipe: Recipe, places: Locations) -> NDArray[np.str_]:
-    """`train`, `val` or `buffer` of each place by the recipe's rule. Pure.
+    """`train`, `val`, `test` or `buffer` of each place by the recipe's rule, whether it has labels or not. Pure.
 
     Raises:
         ConfigError: as the rule says.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -113,6 +113,8 @@ class Painted:
     """In the place's CRS."""
     within: Geometries | None = None
     """The area that is spoken of; all of the place where None."""
+    stated: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+    """By name, of each shape a text that is told where a pixel of it is seen; of an empty one nothing is."""
 
 
 def burnt(
@@ -122,12 +124,33 @@ def burnt(
 
     Outside the area of a layer, by pixels' centres whatever `all_touched` says, none of it is burnt.
     """
-    out = np.full((ground.px, ground.px), nodata, dtype)
-    for layer in layers:
+    codes = np.array([*(layer.code for layer in layers), nodata], dtype)
+    return np.asarray(codes[_last(ground, layers, all_touched=all_touched)])
+
+
+def stated(ground: Ground, layers: Sequence[Painted], *, all_touched: bool = False) -> dict[str, set[str]]:
+    """What layers tell, by name, of shapes of which `burnt` leaves a pixel: in their area, and not under a later layer."""
+    last = _last(ground, layers, all_touched=all_touched)
+    out: dict[str, set[str]] = {}
+    for number, layer in enumerate(layers):
+        for name, texts in layer.stated.items():
+            seen = {
+                text
+                for text in {*texts.tolist()} - {""}
+                if (_mask(ground, layer.shapes[texts == text], all_touched=all_touched) & (last == number)).any()
+            }
+            out[name] = out.get(name, set()) | seen
+    return out
+
+
+def _last(ground: Ground, layers: Sequence[Painted], *, all_touched: bool) -> NDArray[np.int64]:
+    """(y, x) number of the last layer that has each pixel, −1 where none has."""
+    out = np.full((ground.px, ground.px), -1, np.int64)
+    for number, layer in enumerate(layers):
         mine = _mask(ground, layer.shapes, all_touched=all_touched)
         if layer.within is not None:
             mine &= _mask(ground, layer.within, all_touched=False)
-        out[mine] = layer.code
+        out[mine] = number
     return out
 
 

@@ -232,7 +232,8 @@ class PackSpec(StrictTable):
     """Which locations become samples: those with every season; with what is static and at least one season; or with
     anything at all, of their own or of a child."""
     target: int | None = Field(default=None, gt=0)
-    """How many samples; the first complete locations in the order of the draw. All where left out."""
+    """How many samples; the first complete locations in the order of the draw. All where left out. Unlabelled ones are
+    counted by themselves: so many of them besides."""
     samples_per_shard: int = Field(default=64, gt=0)
     radar: Literal["centidb", "float32"] = "centidb"
     """Backscatter as int16 hundredths of a decibel, or as float32 linear power."""

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 
-from curation.errors import ConfigError
 from curation.examples import flood_thresholds, floods
 from curation.examples.flood_thresholds import FLOOD, NONE, PERMANENT, UNKNOWN, Pixels
 from curation.format import payload
@@ -291,15 +290,17 @@ def test_a_batch_larger_than_train_is_refused(folder, capsys):
     assert "4 samples of train are no batch of 5" in one_line(capsys)
 
 
-def test_val_without_flood_is_refused(tmp_path):
+def test_val_without_flood_is_refused_before_anything_is_trained(tmp_path, capsys):
     def change(split, number, found):
         found["water_10m"][(found["water_10m"] == 2) & (split == "val")] = 0
         return found
 
     floodset.make(tmp_path, {"train": TRAIN, "val": VAL}, change)
-    args = floods.arguments([str(tmp_path), *SMALL])
-    with pytest.raises(ConfigError, match="no known pixel of 'indus' is flood"):
-        floods.scored(args, str(tmp_path), {("all", 0): lambda pixels: pixels.labels})
+    assert floods.main([str(tmp_path), *SMALL, "--checkpoint", str(tmp_path / "trained")]) == 2
+    out, err = capsys.readouterr()
+    assert "no known pixel of 'indus' is flood" in err
+    assert out == ""
+    assert not (tmp_path / "trained").exists()
 
 
 def test_a_checkpoint_of_another_training_is_refused(folder, tmp_path, capsys):

@@ -105,10 +105,14 @@ def test_a_footprint_s_cells_are_those_that_its_pixels_lie_in(lon, lat):
     assert len(found) <= len(within) + 3  # those that it touches by its edge
 
 
-def plan_of(unshared: list[str], target: int | None = None) -> Plan:
-    """Six places in a row, two of val, whose scenes overlap; the middle cell is of both sides."""
+def plan_of(unshared: list[str], target: int | None = None, labelled: str = "") -> Plan:
+    """Six places in a row, two of val, whose scenes overlap; the middle cell is of both sides.
+
+    Where `labelled` says so those of these numbers alone have labels.
+    """
     raw = EXAMPLE.recipe.model_dump()
     raw["split"] = {"rule": "column", "val": ["v"], "buffer_km": 0.06, "unshared": unshared}
+    raw["split"] |= {"unlabelled": "worldcover"} if labelled else {}
     raw["pack"] |= {"target": target}
     dataset = Dataset(Recipe.model_validate(raw), EXAMPLE.specs, EXAMPLE.path)
     at = grids.snap(np.array([8.0, 8.28, 8.35, 8.42, 8.9, 9.2]), np.full(6, 50.0), 2640.0)
@@ -123,6 +127,8 @@ def plan_of(unshared: list[str], target: int | None = None) -> Plan:
             p.id: {"s2l2a": SourceOutcome(Status.OK, scenes=(f"{season}-{s}",))}
             for p, s in zip(found, scenes, strict=True)
         }
+        for number in labelled:
+            its[f"p{number}"]["worldcover"] = SourceOutcome(Status.OK, scenes=(f"map-{number}",))
         outcomes[season] = {i: PatchOutcome(i, Status.OK, o) for i, o in its.items()}
     return plan.plan(dataset, {"r": cubes}, {"r": outcomes})
 
@@ -150,6 +156,18 @@ def test_of_a_target_none_is_lost_to_what_is_left_out():
     made = plan_of(["s2l2a"], target=4)
     assert sum(len(s) for of in made.shards.values() for s in of) == 4
     assert {d.reason for d in made.dropped} == {"shared:s2l2a"}
+
+
+@pytest.mark.parametrize(
+    ("target", "labelled", "unlabelled"), [(1, {"p1"}, {"p0"}), (3, {"p1", "p2", "p3"}, {"p0", "p4"})]
+)
+def test_unlabelled_samples_take_no_place_of_a_target_from_those_with_labels(target, labelled, unlabelled):
+    made = plan_of([], target, labelled="1235")
+    of = {side: {m.location.id for shard in shards for m in shard} for side, shards in made.shards.items()}
+    assert of["train"] | of["val"] == labelled
+    assert of["unlabelled"] == unlabelled
+    assert {d.location.id for d in made.dropped} == {f"p{n}" for n in range(6)} - labelled - unlabelled
+    assert {d.reason for d in made.dropped} == {"target"}
 
 
 def test_near_pairs_are_those_whose_footprints_may_touch():

@@ -51,6 +51,21 @@ def test_an_edge_on_an_edge_of_pixels_labels_the_pixels_inside_and_no_other(corn
     np.testing.assert_allclose(true, burnt, rtol=1e-5)  # the scale of UTM differs from one side to the other
 
 
+def test_what_is_told_is_of_shapes_that_have_a_pixel_left():
+    area = geometries(box(0, 480, 250, 0))
+    shapes = geometries(
+        box(0, 100, 100, 0), box(300, 100, 400, 0), box(100, 400, 200, 300), box(52, 303, 56, 301), box(0, 200, 50, 150)
+    )
+    texts = np.array(["seen", "outside", "covered", "narrow", ""])
+    layers = [
+        Painted(1, shapes, area, {"of": texts}),
+        Painted(2, geometries(box(90, 410, 210, 290)), area, {"by": np.array(["over"])}),
+    ]
+    assert burning.stated(HERE, layers) == {"of": {"seen"}, "by": {"over"}}
+    assert burning.stated(HERE, layers, all_touched=True) == {"of": {"seen", "narrow"}, "by": {"over"}}
+    assert burning.stated(HERE, layers[:1]) == {"of": {"seen", "covered"}}
+
+
 def test_the_later_lies_over_the_earlier_and_outside_the_area_is_nodata_whatever_is_touched():
     area = geometries(box(0, 480, 253, 0))
     layers = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -73,7 +73,7 @@ class BurnSpec(ShapesOf):
     values: dict[str, str] = Field(default_factory=dict)
     """Value of that column → class; where none is said, a value is the name of a class, or its code."""
     tells: dict[str, str] = Field(default_factory=dict, exclude_if=lambda value: not value)
-    """Fact → the column whose values it tells of those that lie on a patch: who drew them, of which year."""
+    """Fact → the column whose values it tells of those that have a pixel of a patch: who drew them, of which year."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -190,8 +190,7 @@ class Vectors(Coded):
         """
         array = source.arrays[name]
         ground = Ground(place, array.step(place.size_m))
-        stated: dict[str, set[str]] = {name: set() for burn in self.burn for name in burn.tells}
-        found = [self._layers(ground, source, scene, stated) for scene in reversed(scenes)]
+        found = [self._layers(ground, source, scene) for scene in reversed(scenes)]
         layers = [layer for its, _ in found for layer in its]
         rows = {row: mended for _, its in found for row, mended in its.items()}
         if (
@@ -199,6 +198,9 @@ class Vectors(Coded):
         ):  # below all: no file says where it ends, and another begins
             layers.insert(0, self._all(ground, None))
         pixels = burning.burnt(ground, layers, array.nodata, array.dtype, all_touched=self.all_touched)
+        stated = {name: set[str]() for burn in self.burn for name in burn.tells}
+        if stated:
+            stated |= burning.stated(ground, layers, all_touched=self.all_touched)
         codes = [c.code for c in self.legend]
         true = burning.areas_m2(ground, layers, codes)
         noted = {
@@ -215,13 +217,8 @@ class Vectors(Coded):
         found: dict[str, Any] = source.memo["facts"]
         return found
 
-    def _layers(
-        self, ground: Ground, source: Source, scene: Scene, stated: dict[str, set[str]]
-    ) -> tuple[list[Painted], dict[Any, bool]]:
-        """What is burnt of a scene, in order; of each row of a file that this is of, whether its shape was mended.
-
-        Values that burns tell are added to `stated`.
-        """
+    def _layers(self, ground: Ground, source: Source, scene: Scene) -> tuple[list[Painted], dict[Any, bool]]:
+        """What is burnt of a scene, in order; of each row of a file that this is of, whether its shape was mended."""
         within: NDArray[np.object_] | None = None
         rows: dict[Any, bool] = {}
         if self.area is not None:
@@ -231,10 +228,11 @@ class Vectors(Coded):
             key = f"burn {number}"
             moved, its = _near(burn, burn.asked, ground, source, scene, key)
             rows |= dict(zip(its.rows, its.mended.tolist(), strict=True))  # a later burn may have a row again
-            for name, column in burn.tells.items():
-                stated[name].update(text_of(v) for v in its.columns[column] if not _is_missing(v))
+            texts = {name: _texts(its.columns[column]) for name, column in burn.tells.items()}
             codes = self._codes(burn, its, f"{_path(burn, source, scene)}: {key}")
-            out += [Painted(code, moved[codes == code], within) for code in self._in_order(codes)]
+            for code in self._in_order(codes):
+                mine = codes == code
+                out.append(Painted(code, moved[mine], within, {name: its_own[mine] for name, its_own in texts.items()}))
         return out, rows
 
     def _all(self, ground: Ground, within: NDArray[np.object_] | None) -> Painted:
@@ -271,6 +269,11 @@ def _listed(values: set[str]) -> str:
     return ", ".join(listed[:MOST_LISTED]) + (
         f", and {len(listed) - MOST_LISTED} more" if len(listed) > MOST_LISTED else ""
     )
+
+
+def _texts(values: Iterable[Any]) -> NDArray[np.str_]:
+    """Of each shape what a column says, as text; empty where it says nothing."""
+    return np.array(["" if _is_missing(v) else text_of(v) for v in values], np.str_)
 
 
 def _is_missing(value: Any) -> bool:

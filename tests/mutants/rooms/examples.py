@@ -52,7 +52,7 @@ ROWS = (
         "curation/examples/floods.py",
         "if not next(iter(of.values()))[FLOOD].sum():",
         "if False:",
-        (f"{FLOODS}::test_val_without_flood_is_refused",),
+        (f"{FLOODS}::test_val_without_flood_is_refused_before_anything_is_trained",),
     ),
     Mutant(
         "thresholds and statistics are of train",
@@ -95,5 +95,12 @@ ROWS = (
         "if labels.max() > UNKNOWN:",
         "if False:",
         (f"{THRESHOLDS}::test_a_code_that_no_class_has_is_refused",),
+    ),
+    Mutant(
+        "what cannot be scored is told before training",
+        "curation/examples/floods.py",
+        "        scored(args, folder, everywhere)",
+        "        pass",
+        ("tests/examples/test_floods.py::test_val_without_flood_is_refused_before_anything_is_trained",),
     ),
 )

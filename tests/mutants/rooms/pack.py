@@ -927,8 +927,8 @@ ROWS = (
     Mutant(
         "what the split looks at is of patches that have the source",
         "curation/pack/facts.py",
-        "if of is None or not of.has(source):",
-        "if of is None:",
+        "            if patch.outcome.has(source):\n                value = ",
+        "            if True:\n                value = ",
         ("tests/pack/test_facts.py::test_each_place_has_the_satellites_of_its_patches_that_have_the_source",),
     ),
     Mutant(
@@ -1080,5 +1080,42 @@ ROWS = (
         "{its.train} learnt from, {its.val} held out",
         "{its.train} train, {its.val} val",
         ("tests/pack/test_sharing.py::test_what_is_shared_is_counted_by_kind",),
+    ),
+    Mutant(
+        "facts of a slab are read once for all shares",
+        "curation/pack/facts.py",
+        "for slab in sorted(slabs)]",
+        "for slab in [*sorted(slabs), *sorted(slabs)]]",
+        ("tests/pack/test_facts.py::test_facts_of_a_slab_are_read_once_however_many_shares_are_of_it",),
+    ),
+    Mutant(
+        "unlabelled samples take no place of a target from labelled ones",
+        "curation/pack/plan.py",
+        "[m for m in whole if m.split != UNLABELLED]",
+        "list(whole)",
+        ("tests/pack/test_sharing.py::test_unlabelled_samples_take_no_place_of_a_target_from_those_with_labels",),
+    ),
+    Mutant(
+        "no second map or height is written over the first",
+        "curation/pack/export/forms/kuro_siwo.py",
+        "        if product and (other :=",
+        "        if False and (other :=",
+        ("tests/pack/export/forms/test_kuro_siwo.py::test_what_is_no_such_dataset_is_refused_with_what_to_do",),
+    ),
+    Mutant(
+        "a sample that lacks an image is not exported as a whole one",
+        "curation/pack/export/forms/kuro_siwo.py",
+        "        if member not in sample.members:\n",
+        "        if member not in sample.members:\n            continue\n        if False:\n",
+        ("tests/pack/export/forms/test_kuro_siwo.py::test_a_sample_that_cannot_be_told_so_is_refused",),
+    ),
+    Mutant(
+        "an area that can be none is told before anything is written",
+        "curation/pack/export/forms/kuro_siwo.py",
+        "    if number < 1 or (isinstance(said, float) and number != said):",
+        "    if False:",
+        (
+            "tests/pack/export/forms/test_kuro_siwo.py::test_an_event_area_or_date_that_can_be_none_is_refused_before_anything_is_written",
+        ),
     ),
 )

@@ -1185,4 +1185,11 @@ ROWS = (
         "if surplus := '':",
         ("tests/read/test_chipforms.py::test_a_chunk_of_hdf5_that_unpacks_to_more_than_it_says_is_refused",),
     ),
+    Mutant(
+        "what lies outside of the area, or under another shape, tells nothing",
+        "curation/read/burning.py",
+        " & (last == number)).any()",
+        ").any()",
+        ("tests/read/test_burning.py::test_what_is_told_is_of_shapes_that_have_a_pixel_left",),
+    ),
 )

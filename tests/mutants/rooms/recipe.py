@@ -10,6 +10,9 @@ ROWS = (
         "curation/recipe/places.py",
         '            parts["balance"] = files.sha256_of(its.path(recipe))\n',
         "            pass\n",
+        "curation/recipe/dataset.py",
+        "            **r.places.balance_parts(self.path),\n",
+        "",
         ("tests/places/test_strata.py::test_the_draw_follows_from_the_raster_s_bytes_and_tables_have_what_is_made",),
     ),
     Mutant(

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
 from curation.errors import ConfigError
+from curation.errors.printable import shown
 from curation.format import payload
 from curation.format.index import ArrayEntry
 from curation.format.names import split_member
@@ -91,7 +92,8 @@ class KuroSiwo(Form):
         """As it is.
 
         Raises:
-            ConfigError: samples have no such images, or not as numbers of power, or no event or date; or two have one grid.
+            ConfigError: samples have no such images, or not as numbers of power, or no event or date, or none that can be;
+                or two have one grid.
         """
         for piece in asked.pieces[:1]:
             _check_arrays(piece)
@@ -134,6 +136,14 @@ def _check_arrays(piece: ShardPiece) -> None:
         _, entry = _image(piece, season)
         if entry.dtype != "float32":
             raise _refused(f"images are {entry.unit} ({entry.dtype}), expected power: say radar = 'float32' in [pack]")
+    first: dict[str, str] = {}
+    for member in piece.members:
+        its = split_member(member)
+        product = _product(piece.arrays[its.array], its.season) if its.array in piece.arrays else ""
+        if product and (other := first.setdefault(product, member)) != member:
+            raise _refused(
+                f"{other} and {member} would both be {product}, expected one: leave a source out of the recipe"
+            )
     for member in _having(piece, lambda entry: entry.role == "classes" and entry.seasons):
         if (entry := piece.arrays[split_member(member).array]).nodata != UNLABELLED:
             raise _refused(f"{member}: nodata is {entry.nodata:g}, expected labels 0 to 2 with nodata {UNLABELLED}")
@@ -143,8 +153,8 @@ def _check_grids(pieces: Sequence[ShardPiece]) -> None:
     """Passes where each sample has a grid of its own: by it folders are called, and loaders list samples."""
     first: dict[str, str] = {}
     for piece in pieces:
-        told = [n for n in piece.rows.schema.names if n in {"id", "grid_id", *ACTS, *AOIS, *DATES}]
-        for row in piece.rows.select(told).to_pylist():
+        columns = [n for n in piece.rows.schema.names if n in {"id", "grid_id", *ACTS, *AOIS, *DATES}]
+        for row in piece.rows.select(columns).to_pylist():
             grid = _identity(piece, row, LABELLED)["grid_id"]
             if (other := first.setdefault(grid, row["id"])) != row["id"]:
                 raise _refused(
@@ -194,27 +204,25 @@ def _rasters(
     """Product (`MS1_IVV`) → pixels, and image (`MS1`) → what it is.
 
     Raises:
-        ConfigError: the sample has no post-event image, or its labels other codes.
+        ConfigError: the sample lacks an image, which loaders stack; or its labels have other codes.
     """
     rasters: dict[str, Raster] = {}
     shots: dict[str, Shot] = {}
-    valid: NDArray[np.bool_] | None = None
+    valid = np.ones((), bool)
     for image, season in IMAGES.items():
         member, entry = _image(piece, season)
         if member not in sample.members:
-            continue
+            raise _refused(
+                f"sample {sample.key} has no image of season {season!r}; leave such out, complete = 'all' in [pack]"
+            )
         bands = _decoded(piece, sample, member)
         there = bands != entry.nodata
-        valid = there.all(axis=0) if valid is None else valid & there.all(axis=0)
+        valid = valid & there.all(axis=0)
         its = meta["seasons"][season]["sources"][entry.source]
         shots[image] = Shot(parse_time(its["time"]), its["scenes"])
         for product, canonical in BANDS.items():
             k = [b.name for b in entry.canonical].index(canonical)
             rasters[f"{image}_{product}"] = np.where(there[k], bands[k], np.float32(NO_POWER)), NO_POWER
-    if valid is None or "MS1" not in shots:
-        raise _refused(
-            f"sample {sample.key} has no image of season {IMAGES['MS1']!r}; leave such out, complete = 'all'"
-        )
     rasters["MK0_MNA"] = np.where(valid, VALID, INVALID).astype(np.uint8), INVALID
     return rasters | _others(piece, sample, valid), shots
 
@@ -270,15 +278,35 @@ def _identity(piece: ShardPiece, row: Mapping[str, Any], aoi: str) -> dict[str, 
     act, when, area = _first(row, ACTS), _first(row, DATES), _first(row, AOIS)
     text = str(int(act)) if isinstance(act, float) and act.is_integer() else str(act)
     is_number = text.isdigit() and str(int(text)) == text  # "0470" is another event than "470"
-    if not _ACT.fullmatch(text) or when is None:
-        raise _refused(f"{row['id']}: event {text!r} of {when}, expected letters, digits and '-', and a date")
-    day = when if isinstance(when, dt.datetime) else parse_time(when)
+    if not _ACT.fullmatch(text) or act != act:  # NaN, which is letters, too
+        raise _refused(f"{row['id']}: event {shown(act)}, expected letters, digits and '-'")
     return {
         "actid": int(text) if is_number else text,
-        "aoiid": None if aoi == NO_LABELS else int(1 if area is None else area),
+        "aoiid": None if aoi == NO_LABELS else _area(row["id"], 1 if area is None else area),
         "grid_id": str(_uuid(piece.dataset, str(row.get("grid_id") or row["id"]))),
-        "flood_date": f"{day:%Y-%m-%d %H:%M:%S}",
+        "flood_date": f"{_day(row['id'], when):%Y-%m-%d %H:%M:%S}",
     }
+
+
+def _area(sample: str, said: Any) -> int:
+    """The area's number, from 1: 0 would be that of samples without labels."""
+    try:
+        number = int(said)
+    except (ValueError, TypeError, OverflowError):
+        number = 0
+    if number < 1 or (isinstance(said, float) and number != said):
+        raise _refused(f"{sample}: aoiid {shown(said)}, expected a whole number from 1, or nothing")
+    return number
+
+
+def _day(sample: str, said: Any) -> dt.date:
+    """The flood's date, of a column of dates, of times or of texts."""
+    if isinstance(said, dt.date):  # a time is one, too
+        return said
+    try:
+        return parse_time(said)
+    except (ValueError, AttributeError) as err:
+        raise _refused(f"{sample}: date {shown(said)}, expected one as 2021-11-09") from err
 
 
 def _uuid(dataset: str, key: str) -> uuid.UUID:

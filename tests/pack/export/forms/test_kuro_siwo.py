@@ -1,7 +1,9 @@
 """Floods as loaders of Kuro Siwo look for them, of samples whose pixels are known: read here as these loaders read."""
 
+import datetime as dt
 import json
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +84,7 @@ def shard(folder: Path, samples: dict[str, dict[str, Any]], arrays: dict[str, Ar
     store = Store(folder)
     receipt = store.publish("train/x-000000.tar", data)
     its = ShardEntry(receipt.key, receipt.size, receipt.sha256, len(made))
-    members = tuple(sorted(member(a) for a in arrays))
+    members = tuple(sorted(".".join([a, *its.seasons, "npy"]) for a, its in arrays.items()))
     return ShardPiece(store, "floods", "train", 0, 1, its, pa.Table.from_pylist(rows), arrays, {}, members)
 
 
@@ -235,6 +237,33 @@ def test_a_piece_whose_files_have_one_name_is_not_written(tmp_path: Path):
         write_piece(PieceJob(KuroSiwo(), piece, Store(tmp_path / "out"), "{}"))
 
 
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ({"event": float("nan")}, r"a: event nan, expected letters, digits and '-'"),
+        ({"aoiid": float("nan")}, r"a: aoiid nan, expected a whole number from 1"),
+        ({"aoiid": 4.5}, r"a: aoiid 4.5, expected a whole number"),
+        ({"aoiid": "west"}, r"a: aoiid 'west', expected a whole number"),
+        ({"aoiid": 0}, r"a: aoiid 0, expected a whole number"),
+        ({"date": "in spring"}, r"a: date 'in spring', expected one as 2021-11-09"),
+        ({"date": None, "flood_date": None}, r"a: date None, expected one as"),
+        ({"date": 2021}, r"a: date 2021, expected one as"),
+    ],
+)
+def test_an_event_area_or_date_that_can_be_none_is_refused_before_anything_is_written(tmp_path: Path, said, says):
+    piece = shard(tmp_path / "shards", {"a": FLOOD})
+    piece = replace(piece, rows=pa.Table.from_pylist([{"id": "a"} | FLOOD | said]))
+    with pytest.raises(ConfigError, match=says):
+        KuroSiwo().prepared(ExportScope(load_dataset("kuro-siwo"), (piece,)), piece.store, Store(tmp_path / "out"))
+
+
+def test_a_column_of_dates_is_as_good_as_one_of_texts(tmp_path: Path):
+    piece = shard(tmp_path / "shards", {"a": FLOOD})
+    piece = replace(piece, rows=pa.Table.from_pylist([{"id": "a"} | FLOOD | {"date": dt.date(2021, 11, 9)}]))
+    (its,) = loaded(exported(piece, tmp_path / "out"), "train").values()
+    assert its["about"]["flood_date"] == its["info"]["flood_date"] == "2021-11-09 00:00:00"
+
+
 def without(*names: str) -> dict[str, ArrayEntry]:
     return {n: e for n, e in ARRAYS.items() if n not in names}
 
@@ -253,6 +282,12 @@ def without(*names: str) -> dict[str, ArrayEntry]:
             FLOOD,
             r"water_10m.post.npy: nodata is 0, expected labels 0 to 2 with nodata 3",
         ),
+        (
+            ARRAYS | {"s2map": entry("s2map", "post", ["s2map.class"], dtype="uint8", nodata=3, role="classes")},
+            FLOOD,
+            r"s2map.post.npy and water_10m.post.npy would both be MK0_MLU, expected one: leave a source out",
+        ),
+        (ARRAYS | {"lidar": entry("lidar", None, ["lidar.height"])}, FLOOD, r"would both be MK0_DEM"),
         (ARRAYS, {"date": "2021-11-09"}, r"no column of the event, expected actid or event"),
         (ARRAYS, {"event": "a"}, r"no column of the date, expected flood_date or date"),
     ],
@@ -268,8 +303,11 @@ def test_what_is_no_such_dataset_is_refused_with_what_to_do(tmp_path: Path, arra
     [
         ({"pixels": {"water_10m": np.full((1, PX, PX), 4, np.uint8)}}, r"codes \[4\], expected 0 to 3"),
         ({"pixels": {"dem_10m": np.zeros((1, 3, 3), np.float32)}}, r"has \(3, 3\) pixels, images \(8, 8\): say res_m"),
-        ({"pixels": {"s1post_10m": None}}, r"sample a has no image of season 'post'"),
-        ({"event": "a_b"}, r"event 'a_b' of 2021-11-09, expected letters"),
+        *(
+            ({"pixels": {f"s1{s}_10m": None}}, rf"sample a has no image of season '{s}'; leave such out, complete")
+            for s in SEASONS
+        ),
+        ({"event": "a_b"}, r"a: event 'a_b', expected letters"),
     ],
 )
 def test_a_sample_that_cannot_be_told_so_is_refused(tmp_path: Path, said, says):
