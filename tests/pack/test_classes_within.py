@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,9 +18,10 @@ from curation.errors import ConfigError
 from curation.format.index import Index
 from curation.model import Location
 from curation.pack.annotate import check
-from curation.pack.annotations.classes_within import within
+from curation.pack.annotations.classes_within import gather, within
 from curation.places import era5_cells, grids
 from curation.places.grid import transformer
+from curation.recipe.catalogs import resolve_all
 from curation.recipe.dataset import load_dataset
 from curation.stream.open import open_shards
 from tests import world as tiny
@@ -35,6 +38,8 @@ shape = [3]
 file = "trees.csv"
 column = "genus"
 """
+
+NAMES = 'names = ["Pinuss", "Fagu", "Acre"]\n'
 
 
 def utm(lon: float, lat: float, size_m: float, number: int) -> Location:
@@ -105,6 +110,44 @@ def test_a_row_on_an_edge_is_of_one_of_two_places_side_by_side_and_of_cells_acro
     assert {k: v.tolist() for k, v in found.items()} == {"c0": [0, 1], "c1": [2, 3]}
 
 
+def counted(folder: Path, write: Callable[[pd.DataFrame], Path], classes: list[object], names: str) -> dict[str, list]:
+    """Of two places with a row of each class in the first, written into a file; the second has none."""
+    place, other = utm(6.2, 51.3, 1200.0, 0), utm(9.0, 48.0, 1200.0, 1)
+    file = write(pd.DataFrame({"lon": place.lon, "lat": place.lat, "genus": classes}))
+    world = tiny.World(folder)
+    world.recipe.write_text(tiny.RECIPE + GENUS.replace("trees.csv", file.name).replace("[3]", "[2]") + names)
+    dataset = load_dataset(str(world.recipe))
+    check(dataset, run_code=False)
+    return gather(dataset, "genus", resolve_all(dataset, "embedded", served_at="http://127.0.0.1"), [place, other]).values
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "gpkg"])
+def test_classes_that_are_numbers_are_the_same_whatever_type_a_file_gives_them(tmp_path: Path, ending: str):
+    def write(trees: pd.DataFrame) -> Path:
+        path = tmp_path / f"trees.{ending}"
+        match ending:
+            case "csv":
+                trees.to_csv(path, index=False)
+            case "parquet":
+                trees.to_parquet(path)
+            case "gpkg":
+                points = gpd.points_from_xy(trees.lon, trees.lat, crs=4326)
+                gpd.GeoDataFrame(trees[["genus"]], geometry=points).to_file(path)
+        return path
+
+    for names in ('names = ["1", "2"]\n', ""):
+        assert counted(tmp_path, write, [1, 2, None, 2], names) == {"p0": [1, 2], "p1": None}
+
+
+def test_a_name_that_no_row_has_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    def write(trees: pd.DataFrame) -> Path:
+        trees.to_csv(tmp_path / "trees.csv", index=False)
+        return tmp_path / "trees.csv"
+
+    assert counted(tmp_path, write, ["Acer", "Fagus"], 'names = ["Acer", "Fagu"]\n')["p0"] == [1, 0]
+    assert "[annotations.genus] names: no row of trees.csv is Fagu: 0 in each sample" in caplog.text
+
+
 @pytest.mark.slow
 def test_samples_count_the_rows_within_and_those_without_have_none(built: Curate, tmp_path: Path):
     mine = own(built, tmp_path, GENUS)
@@ -144,6 +187,9 @@ def test_samples_count_the_rows_within_and_those_without_have_none(built: Curate
     ("recipe", "table", "says"),
     [
         (GENUS, "lon,lat,genus\n6,51,Acer\n", r"expected 'numbers' and \[1\]: a count of each class, Acer"),
+        (GENUS + NAMES, "lon,lat,genus\n6,51,Acer\n", "no row is of any of Pinuss, Fagu, Acre; it has Acer"),
+        (GENUS + NAMES, "lon,lat,genus\n6,51,Pinus\n", "did you mean Pinus. it has Pinus"),
+        (GENUS + NAMES, "lon,lat,genus\n6,51,\n", "it has no rows with a class"),
         (GENUS, "lon,lat,genius\n6,51,Acer\n", "no column 'genus'; did you mean genius"),
         (GENUS, "x,y,genus\n6,51,Acer\n", "no columns of longitude and latitude"),
         (GENUS, None, "no such file"),

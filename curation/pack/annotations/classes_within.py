@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,15 @@ from curation.errors import ConfigError
 from curation.errors.codes import Code
 from curation.errors.printable import printable
 from curation.errors.words import did_you_mean
-from curation.model import Location
+from curation.model import Location, text_of
 from curation.pack.subject import Gathered, Subject
 from curation.places import grid, points
 from curation.recipe import files
 from curation.recipe.annotations import PointsSpec
 from curation.recipe.catalogs import Catalogs
 from curation.recipe.dataset import Dataset
+
+log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 
@@ -50,7 +53,9 @@ def check(dataset: Dataset, name: str) -> None:
     where = f"{dataset.path}: [annotations.{name}]"
     if spec.points is None:
         raise ConfigError(f"{where}: names no table: say [annotations.{name}.points] file and column")
-    classes = _classes(spec.points, _rows(dataset, name)[0])
+    column = _rows(dataset, name)[0]
+    classes = _classes(spec.points, column)
+    _check_names(classes, column, f"{where} names: {_path(dataset, name)}: column {spec.points.column!r}")
     if spec.type != "numbers" or spec.shape != [len(classes)]:
         raise ConfigError(
             f"{where}: type = {spec.type!r}, shape = {spec.shape}: expected 'numbers' and [{len(classes)}]: a count of each "
@@ -67,6 +72,9 @@ def gather(dataset: Dataset, name: str, catalogs: Catalogs, places: Sequence[Loc
     assert spec is not None  # `check` has passed
     column, lon, lat = _rows(dataset, name)
     classes = _classes(spec, column)
+    if unheard := sorted(set(classes) - set(column)):
+        log.warning("[annotations.%s] names: no row of %s is %s: 0 in each sample", name, spec.file,
+                    printable(", ".join(unheard[:40])))  # fmt: skip
     number = column.map({c: k for k, c in enumerate(classes)}).fillna(-1).to_numpy(np.int64)
     values: dict[str, list[int] | None] = {}
     for key, rows in within(places, lon, lat).items():
@@ -107,12 +115,25 @@ def _rows(dataset: Dataset, name: str) -> tuple[pd.Series, Floats, Floats]:
         known = [str(c) for c in table]
         hint = did_you_mean(spec.column, known)
         raise ConfigError(f"{path}: no column {spec.column!r}; {hint}it has {printable(', '.join(known[:40]))}")
-    there = table[spec.column].notna().to_numpy()
-    return table[spec.column][there].astype(str).reset_index(drop=True), lon[there], lat[there]
+    column = table[spec.column]
+    texts = np.array([text_of(v) if known else "" for v, known in zip(column, column.notna(), strict=True)], object)
+    there = texts != ""
+    return pd.Series(texts[there], dtype=object), lon[there], lat[there]
+
+
+def _check_names(classes: Sequence[str], column: pd.Series, where: str) -> None:
+    """Passes where some row is of one of the classes. Raises ConfigError, else: all counts would be 0."""
+    known = sorted(set(column))
+    if set(classes).isdisjoint(known):
+        near = "".join(did_you_mean(c, known) for c in classes[:1])
+        raise ConfigError(
+            f"{where}: no row is of any of {printable(', '.join(classes[:10])) or 'no names'}; {near}it has "
+            f"{printable(', '.join(known[:40])) or 'no rows with a class'}"
+        )
 
 
 def _classes(spec: PointsSpec, column: pd.Series) -> list[str]:
-    return spec.names if spec.names is not None else sorted({str(c) for c in column})
+    return spec.names if spec.names is not None else sorted(set(column))
 
 
 def within(places: Sequence[Location], lon: Floats, lat: Floats) -> dict[str, NDArray[np.int64]]:
