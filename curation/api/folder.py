@@ -254,7 +254,7 @@ class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
         store = self.store
         made, file = self._asking(store, labels)
         asked = made._asked(region)
-        annotate.check(made.dataset, run_code=run_code)
+        annotate.check(made.dataset, made._catalogs(), run_code=run_code)
         check_built(Run(made.dataset, made._catalogs(), store), asked)
         made._check_writable(store)
         external = labelled.ExternalLabels(made.dataset, store)

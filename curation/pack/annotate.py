@@ -52,13 +52,14 @@ asked, and the samples' locations."""
 READS: Mapping[str, str] = {"classes_within": "points", "era5_monthly": "zarr"}
 """Built-in that is read for all samples at once → the table of its annotation that says of what."""
 
-CHECKS: Mapping[str, Callable[[Dataset, str], None]] = {
+CHECKS: Mapping[str, Callable[[Dataset, str, Catalogs], None]] = {
     "classes_within": classes_within.check,
     "era5_monthly": era5_monthly.check,
     "refined_labels": refined_labels.check,
     "refined_names": refined_labels.check,
 }
-"""Of built-ins that want something of the recipe: what passes where it is so, asked with the annotation's name."""
+"""Of built-ins that want something of the recipe: what passes where it is so, asked with the annotation's name
+and who is asked."""
 
 ANYTHING = (Exception, SystemExit)
 """What code of a user may end in: one that would end the process, too, which is left to a person alone."""
@@ -107,7 +108,7 @@ class Annotated:
     failures: list[Failure] = field(default_factory=list)
 
 
-def check(dataset: Dataset, *, run_code: bool) -> None:
+def check(dataset: Dataset, catalogs: Catalogs, *, run_code: bool) -> None:
     """Passes where each annotation of the recipe may be asked for. Executes nothing.
 
     Raises:
@@ -128,7 +129,7 @@ def check(dataset: Dataset, *, run_code: bool) -> None:
                     "function of your own is named with its file, 'file.py:function'"
                 )
             if its.called in CHECKS:
-                CHECKS[its.called](dataset, name)
+                CHECKS[its.called](dataset, name, catalogs)
             continue
         try:
             tree = ast.parse(its.source)

@@ -25,7 +25,7 @@ from curation.recipe.catalogs import resolve_all
 from curation.recipe.dataset import load_dataset
 from curation.stream.open import open_shards
 from tests import world as tiny
-from tests.pack.test_annotate import own
+from tests.pack.test_annotate import checked, embedded, own
 from tests.properties import examples
 from tests.run import Curate
 
@@ -116,9 +116,8 @@ def counted(folder: Path, write: Callable[[pd.DataFrame], Path], classes: list[o
     file = write(pd.DataFrame({"lon": place.lon, "lat": place.lat, "genus": classes}))
     world = tiny.World(folder)
     world.recipe.write_text(tiny.RECIPE + GENUS.replace("trees.csv", file.name).replace("[3]", "[2]") + names)
-    dataset = load_dataset(str(world.recipe))
-    check(dataset, run_code=False)
-    return gather(dataset, "genus", resolve_all(dataset, "embedded", served_at="http://127.0.0.1"), [place, other]).values
+    dataset = checked(world.recipe)
+    return gather(dataset, "genus", embedded(dataset), [place, other]).values
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet", "gpkg"])
@@ -204,4 +203,28 @@ def test_what_cannot_be_counted_is_told(tmp_path: Path, recipe: str, table: str 
     if table is not None:
         (tmp_path / "trees.csv").write_text(table)
     with pytest.raises(ConfigError, match=says):
-        check(load_dataset(str(world.recipe)), run_code=False)
+        checked(world.recipe)
+
+
+def test_rows_of_the_embedded_earth_are_read_for_it_alone():
+    dataset = load_dataset("fomo")
+    check(dataset, embedded(dataset), run_code=False)
+    with pytest.raises(ConfigError, match=r"genus.points. file = 'trees-of-yours.csv': no such file"):
+        check(dataset, resolve_all(dataset, "planetary-computer"), run_code=False)
+
+
+def test_a_catalog_s_own_file_is_read_in_place_of_the_other(tmp_path: Path):
+    world = tiny.World(tmp_path)
+    apart = '[annotations.genus.points.by_catalog]\nembedded = "invented.csv"\n'
+    world.recipe.write_text(tiny.RECIPE + GENUS.replace("[3]", "[1]") + apart)
+    place = utm(6.2, 51.3, 1200.0, 0)
+    (tmp_path / "invented.csv").write_text(f"lon,lat,genus\n{place.lon},{place.lat},Acer\n")
+    (tmp_path / "trees.csv").write_text("lon,lat,genus\n6,51,Fagus\n")
+    dataset = load_dataset(str(world.recipe))
+    found = gather(dataset, "genus", embedded(dataset), [place])
+    assert (found.values, found.facts["file"]) == ({"p0": [1]}, "invented.csv")
+    other = gather(dataset, "genus", resolve_all(dataset, "earth-search"), [place])
+    assert (other.values, other.facts["file"]) == ({"p0": None}, "trees.csv")
+    (tmp_path / "invented.csv").unlink()
+    with pytest.raises(ConfigError, match=r"by_catalog.embedded = 'invented.csv': no such file"):
+        checked(world.recipe)

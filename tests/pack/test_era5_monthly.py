@@ -12,14 +12,13 @@ import xarray as xr
 from curation.cubes import selection
 from curation.errors import ConfigError
 from curation.format.index import Index
-from curation.pack.annotate import check
 from curation.read import monthly
 from curation.recipe.dataset import load_dataset
 from curation.store.objects import Store
 from curation.stream.open import open_shards
 from tests import world as tiny
 from tests import zarrs
-from tests.pack.test_annotate import own
+from tests.pack.test_annotate import checked, own
 from tests.run import Curate
 
 VARIABLES = {"2m_temperature": "K", "total_precipitation": "m"}
@@ -138,14 +137,14 @@ def test_a_recipe_that_cannot_mean_it_is_refused(tmp_path: Path, old: str, new: 
     world = tiny.World(tmp_path)
     world.recipe.write_text(tiny.RECIPE + CLIMATE.replace(old, new))
     with pytest.raises(ConfigError, match=says):
-        check(load_dataset(str(world.recipe)), run_code=False)
+        checked(world.recipe)
 
 
 def test_a_recipe_without_a_store_is_told_what_to_say(tmp_path: Path):
     world = tiny.World(tmp_path)
     world.recipe.write_text(tiny.RECIPE + CLIMATE.partition("[annotations.climate.zarr]")[0])
     with pytest.raises(ConfigError, match=r"names no store: say \[annotations.climate.zarr\] url, variables and years"):
-        check(load_dataset(str(world.recipe)), run_code=False)
+        checked(world.recipe)
 
 
 def test_where_the_store_lies_is_in_no_digest_and_what_is_read_of_it_is(tmp_path: Path):

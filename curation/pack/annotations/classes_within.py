@@ -43,7 +43,7 @@ UTM = {*range(32601, 32661), *range(32701, 32761)}
 """EPSG codes of its zones: of a large table most rows lie in others, and need not be projected."""
 
 
-def check(dataset: Dataset, name: str) -> None:
+def check(dataset: Dataset, name: str, catalogs: Catalogs) -> None:
     """Passes where the annotation says which table, and has room for its classes. Reads the table.
 
     Raises:
@@ -53,9 +53,10 @@ def check(dataset: Dataset, name: str) -> None:
     where = f"{dataset.path}: [annotations.{name}]"
     if spec.points is None:
         raise ConfigError(f"{where}: names no table: say [annotations.{name}.points] file and column")
-    column = _rows(dataset, name)[0]
+    path = _path(dataset, name, catalogs)
+    column = _rows(path, spec.points.column)[0]
     classes = _classes(spec.points, column)
-    _check_names(classes, column, f"{where} names: {_path(dataset, name)}: column {spec.points.column!r}")
+    _check_names(classes, column, f"{where} names: {path}: column {spec.points.column!r}")
     if spec.type != "numbers" or spec.shape != [len(classes)]:
         raise ConfigError(
             f"{where}: type = {spec.type!r}, shape = {spec.shape}: expected 'numbers' and [{len(classes)}]: a count of each "
@@ -70,20 +71,21 @@ def gather(dataset: Dataset, name: str, catalogs: Catalogs, places: Sequence[Loc
     """
     spec = dataset.annotations[name].spec.points
     assert spec is not None  # `check` has passed
-    column, lon, lat = _rows(dataset, name)
+    path = _path(dataset, name, catalogs)
+    column, lon, lat = _rows(path, spec.column)
     classes = _classes(spec, column)
     if unheard := sorted(set(classes) - set(column)):
-        log.warning("[annotations.%s] names: no row of %s is %s: 0 in each sample", name, spec.file,
+        log.warning("[annotations.%s] names: no row of %s is %s: 0 in each sample", name, path.name,
                     printable(", ".join(unheard[:40])))  # fmt: skip
     number = column.map({c: k for k, c in enumerate(classes)}).fillna(-1).to_numpy(np.int64)
     values: dict[str, list[int] | None] = {}
     for key, rows in within(places, lon, lat).items():
         found = number[rows]
         values[key] = np.bincount(found[found >= 0], minlength=len(classes)).tolist() if len(found) else None
-    content = files.sha256_of(_path(dataset, name))
+    content = files.sha256_of(path)
     empty = sum(v is None for v in values.values())
     facts: dict[str, Any] = {
-        "file": Path(spec.file).name,
+        "file": path.name,
         "sha256": content,
         "column": spec.column,
         "classes": classes,
@@ -100,22 +102,23 @@ def classes_within(sample: Subject) -> list[int] | None:
     return found
 
 
-def _path(dataset: Dataset, name: str) -> Path:
-    spec = dataset.annotations[name].spec.points
+def _path(dataset: Dataset, name: str, catalogs: Catalogs) -> Path:
+    spec, catalog = dataset.annotations[name].spec.points, catalogs.default.identity
     assert spec is not None
-    return files.beside(dataset.path, spec.file, f"{dataset.path}: [annotations.{name}.points] file = {spec.file!r}")
+    file = spec.where(catalog)
+    key = f"[annotations.{name}.points] {f'by_catalog.{catalog}' if catalog in spec.by_catalog else 'file'}"
+    return files.beside(dataset.path, file, f"{dataset.path}: {key} = {file!r}")
 
 
-def _rows(dataset: Dataset, name: str) -> tuple[pd.Series, Floats, Floats]:
-    """The class of each row that has one, as text, and where it lies, degrees."""
-    path, spec = _path(dataset, name), dataset.annotations[name].spec.points
+def _rows(path: Path, of: str) -> tuple[pd.Series, Floats, Floats]:
+    """What each row is in a column, as text, of those that are something, and where it lies, degrees."""
     table, lon, lat = points.read(path)
-    assert spec is not None
-    if spec.column not in table:
+    if of not in table:
         known = [str(c) for c in table]
-        hint = did_you_mean(spec.column, known)
-        raise ConfigError(f"{path}: no column {spec.column!r}; {hint}it has {printable(', '.join(known[:40]))}")
-    column = table[spec.column]
+        raise ConfigError(
+            f"{path}: no column {of!r}; {did_you_mean(of, known)}it has {printable(', '.join(known[:40]))}"
+        )
+    column = table[of]
     texts = np.array([text_of(v) if known else "" for v, known in zip(column, column.notna(), strict=True)], object)
     there = texts != ""
     return pd.Series(texts[there], dtype=object), lon[there], lat[there]

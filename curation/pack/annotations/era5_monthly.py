@@ -27,7 +27,7 @@ from curation.store import hrefs
 from curation.store.objects import Store
 
 
-def check(dataset: Dataset, name: str) -> None:
+def check(dataset: Dataset, name: str, catalogs: Catalogs) -> None:
     """Passes where the annotation says which store, and has room for its months. Reads nothing.
 
     Raises:

@@ -161,7 +161,7 @@ ROWS = (
     Mutant(
         "what refining wants of a recipe is asked before packing",
         "curation/pack/annotate.py",
-        "                CHECKS[its.called](dataset, name)\n",
+        "                CHECKS[its.called](dataset, name, catalogs)\n",
         "                pass\n",
         ("tests/pack/test_refined_labels.py::test_what_cannot_be_refined_is_refused_before_anything_is_read",),
     ),
