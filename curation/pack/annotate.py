@@ -61,6 +61,9 @@ CHECKS: Mapping[str, Callable[[Dataset, str, Catalogs], None]] = {
 """Of built-ins that want something of the recipe: what passes where it is so, asked with the annotation's name
 and who is asked."""
 
+LOOKS: Mapping[str, Callable[[Dataset, str, Catalogs], None]] = {"era5_monthly": era5_monthly.look}
+"""Of built-ins that are read far away: what passes where that is as the recipe says, as far as a look without samples tells."""
+
 ANYTHING = (Exception, SystemExit)
 """What code of a user may end in: one that would end the process, too, which is left to a person alone."""
 
@@ -146,6 +149,22 @@ def check(dataset: Dataset, catalogs: Catalogs, *, run_code: bool) -> None:
                 f"{where}: {Code.CODE_UNASKED}: {its.file} (sha256 {its.sha256[:12]}…) is Python code that comes with the "
                 "recipe, and packing would execute it: read it, and where you trust it say --run-code"
             )
+
+
+def foreseen(dataset: Dataset, catalogs: Catalogs) -> list[str]:
+    """Why packing would be refused, as files and stores now are, a line for each annotation. Executes nothing.
+
+    Told when a build begins, which may take days, and no reason to end it: pixels are the same without.
+    """
+    lines = []
+    for name, its in dataset.annotations.items():
+        try:
+            for asked in (CHECKS, LOOKS) if not its.file else ():
+                if its.called in asked:
+                    asked[its.called](dataset, name, catalogs)
+        except CurationError as err:
+            lines.append(f"annotation {name}: as things are, pack will refuse it: {one_line(err)}")
+    return lines
 
 
 def gather(dataset: Dataset, catalogs: Catalogs, places: Sequence[Location]) -> dict[str, Gathered]:

@@ -123,7 +123,7 @@ def _values(
         time = next(t for t in _TIMES if t in array.dims)
         steps = _steps(array[time], where, years)
         nodes, of = np.unique(np.stack([rows[inside], columns[inside]]), axis=1, return_inverse=True)
-        out[inside, :, number] = _means(array, time, steps, nodes)[of]
+        out[inside, :, number] = _means(array, time, steps, nodes)[of.ravel()]
     return out, inside
 
 

@@ -45,6 +45,17 @@ def check(dataset: Dataset, name: str, catalogs: Catalogs) -> None:
         )
 
 
+def look(dataset: Dataset, name: str, catalogs: Catalogs) -> None:
+    """Passes where the store has what the recipe says, by its metadata and axes; no value is read.
+
+    Raises:
+        ReadError: as of `gather`.
+    """
+    spec = dataset.annotations[name].spec.zarr
+    assert spec is not None  # `check` has passed
+    monthly.read(_store(dataset, spec, catalogs), np.zeros(0), np.zeros(0), spec.variables, spec.years)
+
+
 def gather(dataset: Dataset, name: str, catalogs: Catalogs, places: Sequence[Location]) -> Gathered:
     """Monthly means at the centres of places.
 
