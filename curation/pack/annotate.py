@@ -62,7 +62,7 @@ CHECKS: Mapping[str, Callable[[Dataset, str, Catalogs], None]] = {
 and who is asked."""
 
 LOOKS: Mapping[str, Callable[[Dataset, str, Catalogs], None]] = {"era5_monthly": era5_monthly.look}
-"""Of built-ins that are read far away: what passes where that is as the recipe says, as far as a look without samples tells."""
+"""Of built-ins that are read far away: what passes where it is as the recipe says, as far as is told without samples."""
 
 ANYTHING = (Exception, SystemExit)
 """What code of a user may end in: one that would end the process, too, which is left to a person alone."""
