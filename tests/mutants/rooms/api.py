@@ -83,4 +83,11 @@ ROWS = (
             "::test_a_catalog_that_is_asked_for_labels_is_opened_once_for_that_and_its_searches",
         ),
     ),
+    Mutant(
+        "a build tells what packing would refuse",
+        "curation/api/folder.py",
+        "notes = annotate.foreseen(made.dataset, every)",
+        "notes: list[str] = []",
+        ("tests/pack/test_era5_monthly.py::test_a_store_that_is_not_as_the_recipe_says_packs_nothing",),
+    ),
 )

@@ -952,25 +952,11 @@ ROWS = (
         ("tests/pack/test_classes_within.py::test_a_name_that_no_row_has_is_told",),
     ),
     Mutant(
-        "rows of the embedded Earth are read for its catalog alone",
-        "manifests/fomo/recipe.toml",
-        'file = "trees-of-yours.csv"',
-        'file = "trees.csv"         ',
-        ("tests/pack/test_classes_within.py::test_rows_of_the_embedded_earth_are_read_for_it_alone",),
-    ),
-    Mutant(
         "a table of points is that of the catalog asked",
         "curation/pack/annotations/classes_within.py",
         "file = spec.where(catalog)",
         "file = spec.file",
         ("tests/pack/test_classes_within.py::test_a_catalog_s_own_file_is_read_in_place_of_the_other",),
-    ),
-    Mutant(
-        "a build tells what packing would refuse",
-        "curation/api/folder.py",
-        "notes = annotate.foreseen(made.dataset, every)",
-        "notes: list[str] = []",
-        ("tests/pack/test_era5_monthly.py::test_a_store_that_is_not_as_the_recipe_says_packs_nothing",),
     ),
     Mutant(
         "what packing would refuse of a store is foreseen",

@@ -522,4 +522,11 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
         "if False:",
         ("tests/places/test_strata.py::test_regions_alone_are_balanced_and_their_outlines_are_in_the_digest",),
     ),
+    Mutant(
+        "rows of the embedded Earth are read for its catalog alone",
+        "manifests/fomo/recipe.toml",
+        'file = "trees-of-yours.csv"',
+        'file = "trees.csv"         ',
+        ("tests/pack/test_classes_within.py::test_rows_of_the_embedded_earth_are_read_for_it_alone",),
+    ),
 )
