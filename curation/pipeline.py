@@ -232,7 +232,7 @@ def pack(
         CurationError: nothing is complete since the build is unfinished; the split's rule is at fault; or a shard could not
             be written, since a cube is damaged or for another cause.
     """
-    annotate.check(run.dataset, run_code=run_code)
+    annotate.check(run.dataset, run.catalogs, run_code=run_code)
     with Doing("pack: reading what is built, and planning", often_short=True):
         built = packing.opened(run, asked)
         made = packing.planned(run, asked, built)

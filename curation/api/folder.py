@@ -160,7 +160,10 @@ class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
             made._check_access(every)
             made._check_writable(store)
             external = labelled.external(made.dataset, store, file, asked)
-            notes = [*external.log_coverage(seasons, limit, or_else="" if allow_unknown_labels else labelled.GO_ON)]
+            notes = annotate.foreseen(made.dataset, every)
+            for line in notes:
+                log.warning("%s", line)
+            notes += [*external.log_coverage(seasons, limit, or_else="" if allow_unknown_labels else labelled.GO_ON)]
             notes += external.log_pending_maps()
             searches = pipeline.searches(made.dataset, every, store)
             labelled.say_unknown(made.dataset, every, external.labels, searches.has, allowed=allow_unknown_labels)
@@ -255,7 +258,7 @@ class DatasetFolder(LabelSteps, MendSteps, ExportSteps):
         store = self.store
         made, file = self._asking(store, labels)
         asked = made._asked(region)
-        annotate.check(made.dataset, run_code=run_code)
+        annotate.check(made.dataset, made._catalogs(), run_code=run_code)
         check_built(Run(made.dataset, made._catalogs(), store), asked)
         made._check_writable(store)
         external = labelled.ExternalLabels(made.dataset, store)

@@ -53,13 +53,17 @@ asked, and the samples' locations."""
 READS: Mapping[str, str] = {"classes_within": "points", "era5_monthly": "zarr"}
 """Built-in that is read for all samples at once → the table of its annotation that says of what."""
 
-CHECKS: Mapping[str, Callable[[Dataset, str], None]] = {
+CHECKS: Mapping[str, Callable[[Dataset, str, Catalogs], None]] = {
     "classes_within": classes_within.check,
     "era5_monthly": era5_monthly.check,
     "refined_labels": refined_labels.check,
     "refined_names": refined_labels.check,
 }
-"""Of built-ins that want something of the recipe: what passes where it is so, asked with the annotation's name."""
+"""Of built-ins that want something of the recipe: what passes where it is so, asked with the annotation's name
+and who is asked."""
+
+LOOKS: Mapping[str, Callable[[Dataset, str, Catalogs], None]] = {"era5_monthly": era5_monthly.look}
+"""Of built-ins that are read far away: what passes where it is as the recipe says, as far as is told without samples."""
 
 ANYTHING = (Exception, SystemExit)
 """What code of a user may end in: one that would end the process, too, which is left to a person alone."""
@@ -108,7 +112,7 @@ class Annotated:
     failures: list[Failure] = field(default_factory=list)
 
 
-def check(dataset: Dataset, *, run_code: bool) -> None:
+def check(dataset: Dataset, catalogs: Catalogs, *, run_code: bool) -> None:
     """Passes where each annotation of the recipe may be asked for. Executes nothing.
 
     Raises:
@@ -129,7 +133,7 @@ def check(dataset: Dataset, *, run_code: bool) -> None:
                     "function of your own is named with its file, 'file.py:function'"
                 )
             if its.called in CHECKS:
-                CHECKS[its.called](dataset, name)
+                CHECKS[its.called](dataset, name, catalogs)
             continue
         try:
             tree = ast.parse(its.source)
@@ -146,6 +150,22 @@ def check(dataset: Dataset, *, run_code: bool) -> None:
                 f"{where}: {Code.CODE_UNASKED}: {its.file} (sha256 {its.sha256[:12]}…) is Python code that comes with the "
                 "recipe, and packing would execute it: read it, and where you trust it say --run-code"
             )
+
+
+def foreseen(dataset: Dataset, catalogs: Catalogs) -> list[str]:
+    """Why packing would be refused, as files and stores now are, a line for each annotation. Executes nothing.
+
+    Told when a build begins, which may take days, and no reason to end it: pixels are the same without.
+    """
+    lines = []
+    for name, its in dataset.annotations.items():
+        try:
+            for asked in (CHECKS, LOOKS) if not its.file else ():
+                if its.called in asked:
+                    asked[its.called](dataset, name, catalogs)
+        except CurationError as err:
+            lines.append(f"annotation {name}: as things are, pack will refuse it: {one_line(err)}")
+    return lines
 
 
 def gather(dataset: Dataset, catalogs: Catalogs, places: Sequence[Location]) -> dict[str, Gathered]:

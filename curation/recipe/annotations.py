@@ -53,6 +53,8 @@ class PointsSpec(StrictTable):
 
     file: str = Field(min_length=1)
     """CSV, Parquet, or a vector file of points, relative to the recipe; its content is in the release's digest."""
+    by_catalog: dict[str, str] = Field(default_factory=dict, exclude=True)
+    """By catalog, the file that is read instead, relative to the recipe: of the embedded Earth its own."""
     column: str = Field(min_length=1)
     """The one that has the class of each row."""
     names: list[str] | None = Field(default=None, min_length=1)
@@ -63,6 +65,10 @@ class PointsSpec(StrictTable):
         if twice := [c for c in self.names or [] if (self.names or []).count(c) > 1]:
             raise ValueError(f"names: {twice[0]!r} stands there twice; name each once")
         return self
+
+    def where(self, catalog: str) -> str:
+        """Which file, as the recipe says for a catalog, by its identity."""
+        return self.by_catalog.get(catalog, self.file)
 
 
 class AnnotationSpec(StrictTable):

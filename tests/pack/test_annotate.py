@@ -18,7 +18,8 @@ from curation.cubes.open_patch import open_patch
 from curation.errors import ConfigError, UnaskedCodeError
 from curation.errors.codes import Code
 from curation.pack.annotate import AnnotationError, Failure, check
-from curation.recipe.dataset import load_dataset
+from curation.recipe.catalogs import Catalogs, resolve_all
+from curation.recipe.dataset import Dataset, load_dataset
 from curation.stream.open import open_shards
 from tests import world as tiny
 from tests.run import Curate
@@ -39,6 +40,17 @@ def own(built: Curate, tmp_path: Path, recipe: str, code: str | None = None) -> 
     if code is not None:
         (world.folder / "mine.py").write_text(code)
     return dataclasses.replace(built.copy(tmp_path / "root"), world=world)
+
+
+def embedded(dataset: Dataset) -> Catalogs:
+    return resolve_all(dataset, "embedded", served_at="http://127.0.0.1")
+
+
+def checked(recipe: Path) -> Dataset:
+    """The recipe, whose annotations are as they have to be where the embedded Earth is asked."""
+    dataset = load_dataset(str(recipe))
+    check(dataset, embedded(dataset), run_code=False)
+    return dataset
 
 
 @pytest.mark.slow
@@ -142,7 +154,7 @@ def test_code_of_a_recipe_is_not_executed_unasked(built: Curate, tmp_path: Path,
     assert not told.exists()
     assert mine.hashes() == before
     with pytest.raises(UnaskedCodeError):
-        check(mine.dataset, run_code=False)
+        check(mine.dataset, embedded(mine.dataset), run_code=False)
     assert mine("pack", "--run-code") == 0
     assert told.exists()
 
@@ -216,7 +228,7 @@ def test_a_function_that_is_not_there_is_told_before_anything_is_read(built: Cur
     mine = own(built, tmp_path, recipe, "def caption(sample):\n    return 'a place'\n")
     (tmp_path / "mine.py").write_text("def caption(sample): ...\n")
     with pytest.raises(ConfigError, match=match):
-        check(mine.dataset, run_code=True)
+        check(mine.dataset, embedded(mine.dataset), run_code=True)
 
 
 @pytest.mark.parametrize(
@@ -232,13 +244,13 @@ def test_a_function_that_is_not_there_is_told_before_anything_is_read(built: Cur
 def test_annotations_that_cannot_be_are_refused(built: Curate, tmp_path: Path, recipe: str, match: str):
     mine = own(built, tmp_path, recipe, "def caption(sample):\n    return 'a place'\n")
     with pytest.raises(ConfigError, match=match):
-        check(mine.dataset, run_code=True)
+        check(mine.dataset, embedded(mine.dataset), run_code=True)
 
 
 def test_code_that_is_no_python_is_refused(built: Curate, tmp_path: Path):
     mine = own(built, tmp_path, CONSTANT, "def caption(sample)\n")
     with pytest.raises(ConfigError, match=r"mine\.py: not Python"):
-        check(mine.dataset, run_code=True)
+        check(mine.dataset, embedded(mine.dataset), run_code=True)
 
 
 def test_failures_come_back_from_a_worker():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,13 +18,14 @@ from curation.errors import ConfigError
 from curation.format.index import Index
 from curation.model import Location
 from curation.pack.annotate import check
-from curation.pack.annotations.classes_within import within
+from curation.pack.annotations.classes_within import gather, within
 from curation.places import era5_cells, grids
 from curation.places.grid import transformer
+from curation.recipe.catalogs import resolve_all
 from curation.recipe.dataset import load_dataset
 from curation.stream.open import open_shards
 from tests import world as tiny
-from tests.pack.test_annotate import own
+from tests.pack.test_annotate import checked, embedded, own
 from tests.properties import examples
 from tests.run import Curate
 
@@ -35,6 +38,8 @@ shape = [3]
 file = "trees.csv"
 column = "genus"
 """
+
+NAMES = 'names = ["Pinuss", "Fagu", "Acre"]\n'
 
 
 def utm(lon: float, lat: float, size_m: float, number: int) -> Location:
@@ -72,7 +77,7 @@ def test_points_within_are_those_that_lie_in_the_footprint_on_its_own_grid(centr
     [
         (3857, [(-120.0, 40.0), (-80.0, 40.0), (100.0, -10.0)]),
         (5070, [(-120.0, 40.0), (-75.0, 42.0)]),
-        (3995, [(0.0, 90.0), (170.0, 71.0)]),
+        (3995, [(0.0, 90.0)]),
         (32632, [(9.0, 50.0), (24.0, 50.0), (-5.0, 50.0)]),
         (32660, [(177.0, 5.0), (-179.0, 5.0)]),
     ],
@@ -103,6 +108,43 @@ def test_a_row_on_an_edge_is_of_one_of_two_places_side_by_side_and_of_cells_acro
     ]  # fmt: skip
     found = within(cells, np.array([179.9, -180.0, -179.875, -179.7]), np.zeros(4))
     assert {k: v.tolist() for k, v in found.items()} == {"c0": [0, 1], "c1": [2, 3]}
+
+
+def counted(folder: Path, write: Callable[[pd.DataFrame], Path], classes: list[object], names: str) -> dict[str, list]:
+    """Of two places with a row of each class in the first, written into a file; the second has none."""
+    place, other = utm(6.2, 51.3, 1200.0, 0), utm(9.0, 48.0, 1200.0, 1)
+    file = write(pd.DataFrame({"lon": place.lon, "lat": place.lat, "genus": classes}))
+    world = tiny.World(folder)
+    world.recipe.write_text(tiny.RECIPE + GENUS.replace("trees.csv", file.name).replace("[3]", "[2]") + names)
+    dataset = checked(world.recipe)
+    return gather(dataset, "genus", embedded(dataset), [place, other]).values
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "gpkg"])
+def test_classes_that_are_numbers_are_the_same_whatever_type_a_file_gives_them(tmp_path: Path, ending: str):
+    def write(trees: pd.DataFrame) -> Path:
+        path = tmp_path / f"trees.{ending}"
+        match ending:
+            case "csv":
+                trees.to_csv(path, index=False)
+            case "parquet":
+                trees.to_parquet(path)
+            case "gpkg":
+                points = gpd.points_from_xy(trees.lon, trees.lat, crs=4326)
+                gpd.GeoDataFrame(trees[["genus"]], geometry=points).to_file(path)
+        return path
+
+    for names in ('names = ["1", "2"]\n', ""):
+        assert counted(tmp_path, write, [1, 2, None, 2], names) == {"p0": [1, 2], "p1": None}
+
+
+def test_a_name_that_no_row_has_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    def write(trees: pd.DataFrame) -> Path:
+        trees.to_csv(tmp_path / "trees.csv", index=False)
+        return tmp_path / "trees.csv"
+
+    assert counted(tmp_path, write, ["Acer", "Fagus"], 'names = ["Acer", "Fagu"]\n')["p0"] == [1, 0]
+    assert "[annotations.genus] names: no row of trees.csv is Fagu: 0 in each sample" in caplog.text
 
 
 @pytest.mark.slow
@@ -144,6 +186,9 @@ def test_samples_count_the_rows_within_and_those_without_have_none(built: Curate
     ("recipe", "table", "says"),
     [
         (GENUS, "lon,lat,genus\n6,51,Acer\n", r"expected 'numbers' and \[1\]: a count of each class, Acer"),
+        (GENUS + NAMES, "lon,lat,genus\n6,51,Acer\n", "no row is of any of Pinuss, Fagu, Acre; it has Acer"),
+        (GENUS + NAMES, "lon,lat,genus\n6,51,Pinus\n", "did you mean Pinus. it has Pinus"),
+        (GENUS + NAMES, "lon,lat,genus\n6,51,\n", "it has no rows with a class"),
         (GENUS, "lon,lat,genius\n6,51,Acer\n", "no column 'genus'; did you mean genius"),
         (GENUS, "x,y,genus\n6,51,Acer\n", "no columns of longitude and latitude"),
         (GENUS, None, "no such file"),
@@ -158,4 +203,28 @@ def test_what_cannot_be_counted_is_told(tmp_path: Path, recipe: str, table: str 
     if table is not None:
         (tmp_path / "trees.csv").write_text(table)
     with pytest.raises(ConfigError, match=says):
-        check(load_dataset(str(world.recipe)), run_code=False)
+        checked(world.recipe)
+
+
+def test_rows_of_the_embedded_earth_are_read_for_it_alone():
+    dataset = load_dataset("fomo")
+    check(dataset, embedded(dataset), run_code=False)
+    with pytest.raises(ConfigError, match=r"genus.points. file = 'trees-of-yours.csv': no such file"):
+        check(dataset, resolve_all(dataset, "planetary-computer"), run_code=False)
+
+
+def test_a_catalog_s_own_file_is_read_in_place_of_the_other(tmp_path: Path):
+    world = tiny.World(tmp_path)
+    apart = '[annotations.genus.points.by_catalog]\nembedded = "invented.csv"\n'
+    world.recipe.write_text(tiny.RECIPE + GENUS.replace("[3]", "[1]") + apart)
+    place = utm(6.2, 51.3, 1200.0, 0)
+    (tmp_path / "invented.csv").write_text(f"lon,lat,genus\n{place.lon},{place.lat},Acer\n")
+    (tmp_path / "trees.csv").write_text("lon,lat,genus\n6,51,Fagus\n")
+    dataset = load_dataset(str(world.recipe))
+    found = gather(dataset, "genus", embedded(dataset), [place])
+    assert (found.values, found.facts["file"]) == ({"p0": [1]}, "invented.csv")
+    other = gather(dataset, "genus", resolve_all(dataset, "earth-search"), [place])
+    assert (other.values, other.facts["file"]) == ({"p0": None}, "trees.csv")
+    (tmp_path / "invented.csv").unlink()
+    with pytest.raises(ConfigError, match=r"by_catalog.embedded = 'invented.csv': no such file"):
+        checked(world.recipe)

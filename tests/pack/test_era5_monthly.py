@@ -12,14 +12,14 @@ import xarray as xr
 from curation.cubes import selection
 from curation.errors import ConfigError
 from curation.format.index import Index
-from curation.pack.annotate import check
+from curation.pack.annotate import foreseen
 from curation.read import monthly
 from curation.recipe.dataset import load_dataset
 from curation.store.objects import Store
 from curation.stream.open import open_shards
 from tests import world as tiny
 from tests import zarrs
-from tests.pack.test_annotate import own
+from tests.pack.test_annotate import checked, embedded, own
 from tests.run import Curate
 
 VARIABLES = {"2m_temperature": "K", "total_precipitation": "m"}
@@ -110,6 +110,8 @@ def test_a_store_that_is_not_as_the_recipe_says_packs_nothing(
 ):
     mine, zarr = with_climate(built, tmp_path, CLIMATE.replace("2021", "2024"))
     before = mine.hashes()
+    assert mine("build") == 0
+    assert "annotation climate: as things are, pack will refuse it: " in capsys.readouterr().err
     assert mine("pack") == 1
     assert "0 steps of 2024-01, expected one" in capsys.readouterr().err
     shutil.rmtree(zarr)
@@ -138,14 +140,35 @@ def test_a_recipe_that_cannot_mean_it_is_refused(tmp_path: Path, old: str, new: 
     world = tiny.World(tmp_path)
     world.recipe.write_text(tiny.RECIPE + CLIMATE.replace(old, new))
     with pytest.raises(ConfigError, match=says):
-        check(load_dataset(str(world.recipe)), run_code=False)
+        checked(world.recipe)
+
+
+def test_what_packing_would_refuse_is_foreseen_without_a_sample(tmp_path: Path):
+    world = tiny.World(tmp_path)
+    trees = '[annotations.genus]\nfunction = "classes_within"\ntype = "numbers"\nshape = [1]\n'
+    world.recipe.write_text(tiny.RECIPE + CLIMATE + trees)
+
+    def lines() -> list[str]:
+        dataset = load_dataset(str(world.recipe))
+        return foreseen(dataset, embedded(dataset))
+
+    climate, genus = lines()
+    assert climate.startswith("annotation climate: as things are, pack will refuse it: ")
+    assert "monthly.zarr: is no Zarr store" in climate
+    assert genus.startswith("annotation genus: as things are, pack will refuse it: ")
+    assert "names no table" in genus
+    zarr = zarrs.write(zarrs.dataset(first="2019-01"), tmp_path / "monthly.zarr")
+    assert "0 steps of 2021-01, expected one" in lines()[0]
+    shutil.rmtree(zarr)
+    zarrs.write(zarrs.dataset(), zarr)
+    assert lines() == [genus]
 
 
 def test_a_recipe_without_a_store_is_told_what_to_say(tmp_path: Path):
     world = tiny.World(tmp_path)
     world.recipe.write_text(tiny.RECIPE + CLIMATE.partition("[annotations.climate.zarr]")[0])
     with pytest.raises(ConfigError, match=r"names no store: say \[annotations.climate.zarr\] url, variables and years"):
-        check(load_dataset(str(world.recipe)), run_code=False)
+        checked(world.recipe)
 
 
 def test_where_the_store_lies_is_in_no_digest_and_what_is_read_of_it_is(tmp_path: Path):

@@ -16,7 +16,7 @@ from curation.pack.annotations.refined_labels import confusion, refine, without_
 from curation.recipe.refine import RefineSpec
 from curation.recipe.schema import LabelsSpec
 from curation.stream.open import open_shards
-from tests.pack.test_annotate import own
+from tests.pack.test_annotate import checked, embedded, own
 from tests.run import Curate
 
 NAMES = ("water", "trees", "crops", "snow_and_ice")
@@ -196,7 +196,7 @@ def test_refined_labels_come_with_samples_the_index_and_the_report(built: Curate
 )
 def test_what_cannot_be_refined_is_refused_before_anything_is_read(built: Curate, tmp_path, recipe: str, match: str):
     with pytest.raises(ConfigError, match=match):
-        check(own(built, tmp_path, recipe).dataset, run_code=False)
+        checked(own(built, tmp_path, recipe).world.recipe)
 
 
 def test_labels_without_a_map_are_not_refined(built: Curate, tmp_path: Path):
@@ -204,7 +204,7 @@ def test_labels_without_a_map_are_not_refined(built: Curate, tmp_path: Path):
     recipe = mine.world.recipe
     recipe.write_text(recipe.read_text().replace('annual = "worldcover"\n', ""))
     with pytest.raises(ConfigError, match=r"annual = None is no map of the year .* leave the annotation out"):
-        check(mine.dataset, run_code=False)
+        check(mine.dataset, embedded(mine.dataset), run_code=False)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -101,6 +102,25 @@ def test_a_point_has_the_node_of_the_era5_cell_that_it_lies_in(points: list[tupl
 def test_several_years_are_averaged_month_by_month(globe: Path):
     both = read(globe, years=(2021, 2020)).values
     assert np.array_equal(both, (read(globe, years=(2020,)).values + read(globe).values) / 2)
+
+
+@pytest.mark.parametrize("chunks", [(1, 60, 60), (36, 10, 10)])
+def test_many_places_and_years_are_read_in_parts_to_the_same_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunks: tuple[int, ...]
+):
+    made = zarrs.dataset(np.arange(60.0, 0.0, -1.0), np.arange(0.0, 60.0), "2020-01", 36)
+    path = zarrs.write(made, tmp_path / "z", chunks=chunks)
+    lon, lat = (found.ravel() for found in np.meshgrid(made.longitude.values, made.latitude.values))
+    monkeypatch.setattr(monthly, "MOST_VALUES", 4000)
+    tracemalloc.start()
+    try:
+        found = read(path, np.r_[lon, lon], np.r_[lat, lat], years=(2022, 2020)).values[..., 0]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    codes = made["2m_temperature"].values.reshape(3, 12, -1)
+    assert np.array_equal(found, np.tile((codes[2] + codes[0]).T / 2, (2, 1)))
+    assert peak < 10e6  # all at once would take 30
 
 
 def test_a_place_beyond_a_store_and_one_without_a_value_are_nan_with_their_reasons(tmp_path: Path):

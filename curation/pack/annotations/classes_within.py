@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,15 @@ from curation.errors import ConfigError
 from curation.errors.codes import Code
 from curation.errors.printable import printable
 from curation.errors.words import did_you_mean
-from curation.model import Location
+from curation.model import Location, text_of
 from curation.pack.subject import Gathered, Subject
 from curation.places import grid, points
 from curation.recipe import files
 from curation.recipe.annotations import PointsSpec
 from curation.recipe.catalogs import Catalogs
 from curation.recipe.dataset import Dataset
+
+log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 
@@ -40,7 +43,7 @@ UTM = {*range(32601, 32661), *range(32701, 32761)}
 """EPSG codes of its zones: of a large table most rows lie in others, and need not be projected."""
 
 
-def check(dataset: Dataset, name: str) -> None:
+def check(dataset: Dataset, name: str, catalogs: Catalogs) -> None:
     """Passes where the annotation says which table, and has room for its classes. Reads the table.
 
     Raises:
@@ -50,7 +53,10 @@ def check(dataset: Dataset, name: str) -> None:
     where = f"{dataset.path}: [annotations.{name}]"
     if spec.points is None:
         raise ConfigError(f"{where}: names no table: say [annotations.{name}.points] file and column")
-    classes = _classes(spec.points, _rows(dataset, name)[0])
+    path = _path(dataset, name, catalogs)
+    column = _rows(path, spec.points.column)[0]
+    classes = _classes(spec.points, column)
+    _check_names(classes, column, f"{where} names: {path}: column {spec.points.column!r}")
     if spec.type != "numbers" or spec.shape != [len(classes)]:
         raise ConfigError(
             f"{where}: type = {spec.type!r}, shape = {spec.shape}: expected 'numbers' and [{len(classes)}]: a count of each "
@@ -65,17 +71,21 @@ def gather(dataset: Dataset, name: str, catalogs: Catalogs, places: Sequence[Loc
     """
     spec = dataset.annotations[name].spec.points
     assert spec is not None  # `check` has passed
-    column, lon, lat = _rows(dataset, name)
+    path = _path(dataset, name, catalogs)
+    column, lon, lat = _rows(path, spec.column)
     classes = _classes(spec, column)
+    if unheard := sorted(set(classes) - set(column)):
+        log.warning("[annotations.%s] names: no row of %s is %s: 0 in each sample", name, path.name,
+                    printable(", ".join(unheard[:40])))  # fmt: skip
     number = column.map({c: k for k, c in enumerate(classes)}).fillna(-1).to_numpy(np.int64)
     values: dict[str, list[int] | None] = {}
     for key, rows in within(places, lon, lat).items():
         found = number[rows]
         values[key] = np.bincount(found[found >= 0], minlength=len(classes)).tolist() if len(found) else None
-    content = files.sha256_of(_path(dataset, name))
+    content = files.sha256_of(path)
     empty = sum(v is None for v in values.values())
     facts: dict[str, Any] = {
-        "file": Path(spec.file).name,
+        "file": path.name,
         "sha256": content,
         "column": spec.column,
         "classes": classes,
@@ -92,27 +102,41 @@ def classes_within(sample: Subject) -> list[int] | None:
     return found
 
 
-def _path(dataset: Dataset, name: str) -> Path:
-    spec = dataset.annotations[name].spec.points
+def _path(dataset: Dataset, name: str, catalogs: Catalogs) -> Path:
+    spec, catalog = dataset.annotations[name].spec.points, catalogs.default.identity
     assert spec is not None
-    return files.beside(dataset.path, spec.file, f"{dataset.path}: [annotations.{name}.points] file = {spec.file!r}")
+    file = spec.where(catalog)
+    key = f"[annotations.{name}.points] {f'by_catalog.{catalog}' if catalog in spec.by_catalog else 'file'}"
+    return files.beside(dataset.path, file, f"{dataset.path}: {key} = {file!r}")
 
 
-def _rows(dataset: Dataset, name: str) -> tuple[pd.Series, Floats, Floats]:
-    """The class of each row that has one, as text, and where it lies, degrees."""
-    path, spec = _path(dataset, name), dataset.annotations[name].spec.points
+def _rows(path: Path, of: str) -> tuple[pd.Series, Floats, Floats]:
+    """What each row is in a column, as text, of those that are something, and where it lies, degrees."""
     table, lon, lat = points.read(path)
-    assert spec is not None
-    if spec.column not in table:
+    if of not in table:
         known = [str(c) for c in table]
-        hint = did_you_mean(spec.column, known)
-        raise ConfigError(f"{path}: no column {spec.column!r}; {hint}it has {printable(', '.join(known[:40]))}")
-    there = table[spec.column].notna().to_numpy()
-    return table[spec.column][there].astype(str).reset_index(drop=True), lon[there], lat[there]
+        raise ConfigError(
+            f"{path}: no column {of!r}; {did_you_mean(of, known)}it has {printable(', '.join(known[:40]))}"
+        )
+    column = table[of]
+    texts = np.array([text_of(v) if known else "" for v, known in zip(column, column.notna(), strict=True)], object)
+    there = texts != ""
+    return pd.Series(texts[there], dtype=object), lon[there], lat[there]
+
+
+def _check_names(classes: Sequence[str], column: pd.Series, where: str) -> None:
+    """Passes where some row is of one of the classes. Raises ConfigError, else: all counts would be 0."""
+    known = sorted(set(column))
+    if set(classes).isdisjoint(known):
+        near = "".join(did_you_mean(c, known) for c in classes[:1])
+        raise ConfigError(
+            f"{where}: no row is of any of {printable(', '.join(classes[:10])) or 'no names'}; {near}it has "
+            f"{printable(', '.join(known[:40])) or 'no rows with a class'}"
+        )
 
 
 def _classes(spec: PointsSpec, column: pd.Series) -> list[str]:
-    return spec.names if spec.names is not None else sorted({str(c) for c in column})
+    return spec.names if spec.names is not None else sorted(set(column))
 
 
 def within(places: Sequence[Location], lon: Floats, lat: Floats) -> dict[str, NDArray[np.int64]]:

@@ -27,7 +27,7 @@ from curation.store import hrefs
 from curation.store.objects import Store
 
 
-def check(dataset: Dataset, name: str) -> None:
+def check(dataset: Dataset, name: str, catalogs: Catalogs) -> None:
     """Passes where the annotation says which store, and has room for its months. Reads nothing.
 
     Raises:
@@ -43,6 +43,17 @@ def check(dataset: Dataset, name: str) -> None:
             f"{where}: type = {spec.type!r}, shape = {spec.shape}: expected 'numbers' and {shape}: months, and the "
             f"variables {', '.join(spec.zarr.variables)}"
         )
+
+
+def look(dataset: Dataset, name: str, catalogs: Catalogs) -> None:
+    """Passes where the store has what the recipe says, by its metadata and axes; no value is read.
+
+    Raises:
+        ReadError: as of `gather`.
+    """
+    spec = dataset.annotations[name].spec.zarr
+    assert spec is not None  # `check` has passed
+    monthly.read(_store(dataset, spec, catalogs), np.zeros(0), np.zeros(0), spec.variables, spec.years)
 
 
 def gather(dataset: Dataset, name: str, catalogs: Catalogs, places: Sequence[Location]) -> Gathered:

@@ -25,6 +25,7 @@ from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
 from curation.pack.meta import label_names, plain
 from curation.pack.subject import Counted, Subject
+from curation.recipe.catalogs import Catalogs
 from curation.recipe.dataset import Dataset
 from curation.recipe.schema import LabelsSpec
 
@@ -156,7 +157,7 @@ def confusion(annual: Codes, day: Codes, labels: int) -> NDArray[np.int64]:
     return np.bincount(pairs, minlength=labels * labels).reshape(labels, labels)
 
 
-def check(dataset: Dataset, name: str) -> None:
+def check(dataset: Dataset, name: str, catalogs: Catalogs) -> None:
     """Passes where labels of the recipe can be refined, and the annotation has room for them.
 
     Raises:

@@ -128,5 +128,10 @@ ROWS = (
         "    _check_same(made, look)\n",
         "",
         ("tests/api/test_importing.py::test_chips_of_another_release_are_not_added_to_those_of_this_one",),
+        "a build tells what packing would refuse",
+        "curation/api/folder.py",
+        "notes = annotate.foreseen(made.dataset, every)",
+        "notes: list[str] = []",
+        ("tests/pack/test_era5_monthly.py::test_a_store_that_is_not_as_the_recipe_says_packs_nothing",),
     ),
 )

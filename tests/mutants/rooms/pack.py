@@ -161,7 +161,7 @@ ROWS = (
     Mutant(
         "what refining wants of a recipe is asked before packing",
         "curation/pack/annotate.py",
-        "                CHECKS[its.called](dataset, name)\n",
+        "                CHECKS[its.called](dataset, name, catalogs)\n",
         "                pass\n",
         ("tests/pack/test_refined_labels.py::test_what_cannot_be_refined_is_refused_before_anything_is_read",),
     ),
@@ -1117,5 +1117,54 @@ ROWS = (
         (
             "tests/pack/export/forms/test_kuro_siwo.py::test_an_event_area_or_date_that_can_be_none_is_refused_before_anything_is_written",
         ),
+        "places far apart in one CRS have all their rows",
+        "curation/pack/annotations/classes_within.py",
+        "if epsg in UTM else np.inf",
+        "if True else np.inf",
+        ("tests/pack/test_classes_within.py::test_places_of_one_crs_may_lie_far_apart_and_on_a_pole",),
+    ),
+    Mutant(
+        "rows reach as far as the outermost places of a UTM zone",
+        "curation/pack/annotations/classes_within.py",
+        "np.abs(_turned(of - of[0])).max() + NEAR_DEG",
+        "NEAR_DEG",
+        ("tests/pack/test_classes_within.py::test_places_of_one_crs_may_lie_far_apart_and_on_a_pole",),
+    ),
+    Mutant(
+        "classes that are numbers are text alike",
+        "curation/pack/annotations/classes_within.py",
+        "[text_of(v) if known",
+        "[str(v) if known",
+        (
+            "tests/pack/test_classes_within.py::test_classes_that_are_numbers_are_the_same_whatever_type_a_file_gives_them",
+        ),
+    ),
+    Mutant(
+        "names that no row has are refused",
+        "curation/pack/annotations/classes_within.py",
+        "if set(classes).isdisjoint(known):",
+        "if False:",
+        ("tests/pack/test_classes_within.py::test_what_cannot_be_counted_is_told",),
+    ),
+    Mutant(
+        "a name that no row has is told",
+        "curation/pack/annotations/classes_within.py",
+        "if unheard := sorted(set(classes) - set(column)):",
+        "if unheard := []:",
+        ("tests/pack/test_classes_within.py::test_a_name_that_no_row_has_is_told",),
+    ),
+    Mutant(
+        "a table of points is that of the catalog asked",
+        "curation/pack/annotations/classes_within.py",
+        "file = spec.where(catalog)",
+        "file = spec.file",
+        ("tests/pack/test_classes_within.py::test_a_catalog_s_own_file_is_read_in_place_of_the_other",),
+    ),
+    Mutant(
+        "what packing would refuse of a store is foreseen",
+        "curation/pack/annotate.py",
+        "for asked in (CHECKS, LOOKS) if",
+        "for asked in (CHECKS,) if",
+        ("tests/pack/test_era5_monthly.py::test_what_packing_would_refuse_is_foreseen_without_a_sample",),
     ),
 )

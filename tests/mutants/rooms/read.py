@@ -910,9 +910,30 @@ ROWS = (
     Mutant(
         "a chunk that a Zarr store lacks is read as no number",
         "curation/read/monthly.py",
-        'if name in variables and "_FillValue" not in found[name].encoding:',
+        'if key.partition("/")[0] in numbers:',
         "if False:",
-        ("tests/read/test_monthly.py::test_a_chunk_that_is_gone_is_missing_or_an_error_and_never_a_number",),
+        ("tests/read/test_monthly.py::test_a_chunk_that_is_gone_is_an_error_where_it_fills_with_a_number",),
+    ),
+    Mutant(
+        "an array fills with a number whatever its values say missing with",
+        "curation/read/monthly.py",
+        "return bool(np.isnan(fill) or np.isin(fill",
+        "return bool(len(said) or np.isin(fill",
+        ("tests/read/test_monthly.py::test_a_chunk_that_is_gone_is_an_error_where_it_fills_with_a_number",),
+    ),
+    Mutant(
+        "what shards lack is no number",
+        "curation/read/monthly.py",
+        "if arrays[name].shards is not None:",
+        "if False:",
+        ("tests/read/test_monthly.py::test_shards_may_lack_chunks_where_they_fill_with_nan_alone",),
+    ),
+    Mutant(
+        "many places and years are read in parts",
+        "curation/read/monthly.py",
+        "in np.split(order, range(MOST_VALUES // at_once + 1, len(order), MOST_VALUES // at_once + 1)):",
+        "in [order]:",
+        ("tests/read/test_monthly.py::test_many_places_and_years_are_read_in_parts_to_the_same_values",),
     ),
     Mutant(
         "a Zarr store that fills with 0 is refused",

@@ -696,5 +696,10 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
         "*map(called, self.carried)",
         "*map(str.lower, self.carried)",
         ("tests/recipe/test_foreign.py::test_a_column_is_called_what_a_file_of_places_calls_it",),
+        "rows of the embedded Earth are read for its catalog alone",
+        "manifests/fomo/recipe.toml",
+        'file = "trees-of-yours.csv"',
+        'file = "trees.csv"         ',
+        ("tests/pack/test_classes_within.py::test_rows_of_the_embedded_earth_are_read_for_it_alone",),
     ),
 )
