@@ -128,6 +128,8 @@ ROWS = (
         "    _check_same(made, look)\n",
         "",
         ("tests/api/test_importing.py::test_chips_of_another_release_are_not_added_to_those_of_this_one",),
+    ),
+    Mutant(
         "a build tells what packing would refuse",
         "curation/api/folder.py",
         "notes = annotate.foreseen(made.dataset, every)",

@@ -1117,6 +1117,8 @@ ROWS = (
         (
             "tests/pack/export/forms/test_kuro_siwo.py::test_an_event_area_or_date_that_can_be_none_is_refused_before_anything_is_written",
         ),
+    ),
+    Mutant(
         "places far apart in one CRS have all their rows",
         "curation/pack/annotations/classes_within.py",
         "if epsg in UTM else np.inf",

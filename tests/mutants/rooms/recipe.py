@@ -7,9 +7,6 @@ FLOODS = "tests/test_kuro_siwo_faults.py"
 ROWS = (
     Mutant(
         "the bytes of what balances a draw are in its digest",
-        "curation/recipe/places.py",
-        '            parts["balance"] = files.sha256_of(its.path(recipe))\n',
-        "            pass\n",
         "curation/recipe/dataset.py",
         "            **r.places.balance_parts(self.path),\n",
         "",
@@ -696,6 +693,8 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
         "*map(called, self.carried)",
         "*map(str.lower, self.carried)",
         ("tests/recipe/test_foreign.py::test_a_column_is_called_what_a_file_of_places_calls_it",),
+    ),
+    Mutant(
         "rows of the embedded Earth are read for its catalog alone",
         "manifests/fomo/recipe.toml",
         'file = "trees-of-yours.csv"',
