@@ -23,9 +23,9 @@ from curation.outcomes import Reject
 from curation.places import grid
 from curation.read import archive
 from curation.read.chipform import ChipPixels, ChipReader
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.chips import BAND, SIGNED, MendSpec
 from curation.recipe.ranges import FILLS
-from curation.recipe.sources import ArraySpec
 
 _WHOLE_PX = 0.01
 """Sides are those that are stated where they differ by no more than this part of a pixel: 304 of 0.2000000000015 m."""

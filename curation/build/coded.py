@@ -12,9 +12,10 @@ from curation.cubes import labels
 from curation.errors.codes import Code
 from curation.model import Location
 from curation.outcomes import Reject
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.facts import Fact
 from curation.recipe.pictures import ClassSpec, Codes, Picture
-from curation.recipe.sources import ArraySpec, Kind, SourceSpec
+from curation.recipe.sources import Kind, SourceSpec
 
 
 class Coded(Kind):

@@ -20,9 +20,10 @@ from curation.errors.codes import Code
 from curation.model import Location, Scene, Window
 from curation.outcomes import Reject
 from curation.read.reader import Read
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.facts import Fact, Number
 from curation.recipe.schema import QualitySpec
-from curation.recipe.sources import ArraySpec, Shift, SourceSpec
+from curation.recipe.sources import Shift, SourceSpec
 from curation.scenes import rank
 
 EPOCH = dt.date(1970, 1, 1)

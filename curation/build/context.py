@@ -20,11 +20,12 @@ from curation.read.reader import Read, Reader
 from curation.read.swath import Swaths
 from curation.recipe import angles
 from curation.recipe.access import Accesses
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.catalogs import Catalogs
 from curation.recipe.dataset import Dataset
 from curation.recipe.forms import CatalogForm
 from curation.recipe.schema import QualitySpec, Required
-from curation.recipe.sources import ArraySpec, Shift, SourceSpec
+from curation.recipe.sources import Shift, SourceSpec
 from curation.scenes.candidates import Candidates, Times, is_near
 from curation.store import paths
 from curation.store.objects import Store

@@ -23,10 +23,11 @@ from curation.read import radiometry, runtimes
 from curation.read.reader import Read
 from curation.read.runtimes import Run
 from curation.recipe import modelfiles
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.dataset import Dataset
 from curation.recipe.facts import Fact
 from curation.recipe.masked import MaskedSource, worse
-from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.sources import SourceSpec
 from curation.recipe.values import CODE_OF
 from curation.store import paths
 from curation.store.objects import Store

@@ -16,9 +16,9 @@ from curation.build.pixels import assets_of
 from curation.model import Location, Scene
 from curation.read import radiometry
 from curation.read.reader import Asset, Read
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.facts import Fact
 from curation.recipe.masked import read_first
-from curation.recipe.sources import ArraySpec
 
 _MOST_LOOKS = 4096
 """Scenes whose evidence a process keeps."""

@@ -12,7 +12,8 @@ from curation.build.context import Part, Pixels, Slab, Source
 from curation.errors import ReadError
 from curation.model import Location, Scene
 from curation.read.reader import Asset, Read
-from curation.recipe.sources import ArraySpec, Kind, SourceSpec
+from curation.recipe.arrays import ArraySpec
+from curation.recipe.sources import Kind, SourceSpec
 from curation.scenes import rank
 
 

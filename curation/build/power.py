@@ -15,11 +15,12 @@ from curation.build.pixels import RasterKind
 from curation.model import Location, Scene
 from curation.read import backscatter
 from curation.recipe.angles import joined
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.facts import Fact
 from curation.recipe.packed import Packed
 from curation.recipe.pictures import Alone, DrawnChannel, Picture, Ranged
 from curation.recipe.schema import PackSpec
-from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.sources import SourceSpec
 
 LIKE_DB, CROSS_DB, RATIO_DB = (-20.0, 0.0), (-27.0, -7.0), (2.0, 14.0)
 """What backscatter of like and of cross polarisation and their ratio are drawn between, decibels, everywhere alike."""

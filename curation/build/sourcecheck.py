@@ -31,11 +31,12 @@ from curation.read.blocks import PixelWindow
 from curation.read.raster import Raster
 from curation.read.reader import Asset, Reader
 from curation.read.swath import Swaths
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.catalogs import Catalog
 from curation.recipe.forms import CatalogForm
 from curation.recipe.maskcodes import CODE_SETS
 from curation.recipe.schema import QualitySpec
-from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.sources import SourceSpec
 from curation.scenes import footprint, spelling
 from curation.scenes.geotiffs import NO_TIME, outline
 from curation.scenes.items import Unreadable, looked_at, name_of

@@ -9,10 +9,10 @@ import numpy as np
 import zarr
 
 from curation.cubes.chunks import codecs
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.bands import BandSpec
 from curation.recipe.facts import FILL, Fact
 from curation.recipe.footprint import GridSpec
-from curation.recipe.sources import ArraySpec
 
 
 def create_array(root: zarr.Group, name: str, **kw: Any) -> zarr.Array[Any]:

@@ -24,9 +24,10 @@ from curation.errors import ConfigError, DamageError
 from curation.model import STATIC, Location, Season
 from curation.outcomes import SETTLED
 from curation.places.locations import Locations
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.dataset import Dataset
 from curation.recipe.facts import DTYPE, Fact
-from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.sources import SourceSpec
 from curation.store import paths
 from curation.store.objects import Store
 from curation.store.records import SlabRecord, again

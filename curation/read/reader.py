@@ -37,7 +37,7 @@ from curation.read.signing import PER_HOST, FileAddress
 from curation.read.sparse import BrokenError, Counts, Pieces, SparseFile
 from curation.read.warp import Crop, area_of, joined, on_grid, seen, wanted_of
 from curation.recipe.access import Accesses, scheme_of
-from curation.recipe.sources import ArraySpec
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.values import Values
 from curation.store import hrefs
 

@@ -14,7 +14,8 @@ from curation.read import versions
 from curation.read.gridding import NO_CODE, Accumulator, Gridded
 from curation.read.reader import Asset
 from curation.read.swath import Swaths
-from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.arrays import ArraySpec
+from curation.recipe.sources import SourceSpec
 from curation.recipe.swath import SwathSpec
 
 SPREAD = "_std"

@@ -25,7 +25,7 @@ from curation.places import grid
 from curation.read.blocks import PixelWindow
 from curation.read.raster import Raster
 from curation.read.sparse import BrokenError
-from curation.recipe.sources import ArraySpec
+from curation.recipe.arrays import ArraySpec
 
 EXACT_PX = 1e-9
 """Transformer tolerance, source pixels: as good as none. rasterio 1.4 makes no WarpedVRT of a tolerance of 0, and its

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from curation.errors import ConfigError
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.schema import Recipe
-from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.sources import SourceSpec
 
 ORBIT = "orbit"
 

@@ -14,6 +14,7 @@ from curation.model import STATIC, Season
 from curation.recipe import annotations as recipe_annotations
 from curation.recipe import atlas, digests, exclude, files, foreign, shares, sourcefiles, steps
 from curation.recipe.annotations import Annotation
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.bounds import LEAST_PX
 from curation.recipe.counting import check_counted
 from curation.recipe.derived import Derived, resolved
@@ -24,7 +25,7 @@ from curation.recipe.levels import levels
 from curation.recipe.masked import used
 from curation.recipe.schema import Recipe
 from curation.recipe.seasons import MOST_DAYS
-from curation.recipe.sources import ArraySpec, Shift, SourceSpec
+from curation.recipe.sources import Shift, SourceSpec
 from curation.recipe.toml import read_toml
 from curation.recipe.uses import arrays_of, check_followed, check_shares, inputs, placed, stored
 from curation.store import local, paths

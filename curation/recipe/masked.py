@@ -13,11 +13,12 @@ from pydantic import Field
 
 from curation.errors import ConfigError, ReadError
 from curation.recipe import files, modelfiles
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.facts import Number
 from curation.recipe.maskcodes import CODE_SETS
 from curation.recipe.maskmodel import MaskModelSpec, SetName
 from curation.recipe.schema import UseSpec
-from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.sources import SourceSpec
 from curation.recipe.strict import StrictTable
 from curation.recipe.uses import own_keys, picked, varied
 from curation.recipe.values import CODE_OF, PRECEDENCE, Values

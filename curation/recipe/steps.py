@@ -10,7 +10,8 @@ import numpy as np
 
 from curation.errors import ConfigError
 from curation.format.payload import MOST_BYTES
-from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.arrays import ArraySpec
+from curation.recipe.sources import SourceSpec
 
 SLAB_BYTES = 256 * 2**20
 """Decoded pixels of a slab's patches, at most, or one patch: its worker holds them packed until all are built. 16 patches of

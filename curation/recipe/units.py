@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from curation.recipe.sources import ArraySpec
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.values import stored_times
 
 

@@ -10,10 +10,11 @@ from pydantic import ValidationError
 
 from curation.errors import ConfigError
 from curation.errors.words import did_you_mean
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.derived import Input
 from curation.recipe.places import PlacesSpec
 from curation.recipe.schema import UseSpec
-from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.sources import SourceSpec
 from curation.recipe.units import scale_of
 
 

@@ -18,9 +18,9 @@ from curation.places.locations import Locations
 from curation.places.regions import Region
 from curation.read.image import COARSE_BLOCKS
 from curation.recipe import sourcefiles
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.forms import CatalogForm
 from curation.recipe.masked import read_first
-from curation.recipe.sources import ArraySpec
 from curation.scenes import candidates
 from curation.store.ledger import Ledger, cube_names
 from curation.work.run import Run

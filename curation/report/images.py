@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from curation.model import Location
 from curation.places import grid
-from curation.recipe.sources import ArraySpec
+from curation.recipe.arrays import ArraySpec
 from curation.report import palette
 
 Image = NDArray[np.uint8]

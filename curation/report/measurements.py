@@ -20,9 +20,10 @@ from curation.outcomes import PENDING
 from curation.pack import meta
 from curation.pack.sides import TRAIN
 from curation.read import shift
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.facts import FILL
 from curation.recipe.masked import MaskedSource
-from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.sources import SourceSpec
 from curation.report import charts, palette
 from curation.report.survey import Measured, Survey
 

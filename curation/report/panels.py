@@ -16,8 +16,9 @@ from curation.errors import DamageError
 from curation.errors.codes import CODE_HELP, VALUE_HELP, Code
 from curation.model import Location
 from curation.outcomes import PatchOutcome, SourceOutcome, Status
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.pictures import TRUE_COLOUR, Alone, Bands, Codes, Composite, Picture, Ranged, Relief
-from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.sources import SourceSpec
 from curation.report import images, palette
 from curation.report.images import Image, Stretch
 

@@ -32,7 +32,7 @@ from curation.model import Location
 from curation.places import grid
 from curation.read import jp2, jp2image, jp2parts, sparse
 from curation.read.reader import Asset, Read, Reader
-from curation.recipe.sources import ArraySpec
+from curation.recipe.arrays import ArraySpec
 from tests import jp2files
 from tests.read.test_reader import location, north_up
 

@@ -19,8 +19,8 @@ from curation.model import Location
 from curation.outcomes import Reject
 from curation.read.forms.npy import Npy
 from curation.read.forms.tiff import Tiff
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.chips import MendSpec
-from curation.recipe.sources import ArraySpec
 from tests.geotiff import write
 
 PX, RES_M = 12, 10.0

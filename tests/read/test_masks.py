@@ -20,7 +20,7 @@ from curation.read.blocks import PixelWindow
 from curation.read.image import COARSE_BLOCKS
 from curation.read.reader import Asset, Read, Reader
 from curation.read.sparse import BrokenError
-from curation.recipe.sources import ArraySpec
+from curation.recipe.arrays import ArraySpec
 from tests.read.test_raster import opened
 from tests.read.test_reader import CLASSES, around, location, spec
 

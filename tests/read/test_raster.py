@@ -21,7 +21,7 @@ from curation.read.raster import Raster
 from curation.read.reader import Asset, Reader
 from curation.read.signing import FileAddress
 from curation.read.sparse import BrokenError, Counts, Opened, Pieces, SparseFile
-from curation.recipe.sources import ArraySpec
+from curation.recipe.arrays import ArraySpec
 from tests.properties import examples
 
 

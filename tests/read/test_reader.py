@@ -31,7 +31,7 @@ from curation.places import grid
 from curation.read import http, ranges, sparse
 from curation.read import reader as reader_module
 from curation.read.reader import Asset, Read, Reader
-from curation.recipe.sources import ArraySpec
+from curation.recipe.arrays import ArraySpec
 from tests.archive import Archive
 from tests.loopback import Request, serving
 from tests.properties import examples

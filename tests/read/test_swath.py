@@ -24,7 +24,8 @@ from curation.read.gridding import Accumulator, Footprints, Gridded
 from curation.read.reader import Asset, Reader
 from curation.read.swath import Swaths
 from curation.recipe import files
-from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.arrays import ArraySpec
+from curation.recipe.sources import SourceSpec
 from curation.recipe.toml import read_toml
 from tests import limited, swaths
 from tests.loopback import serving

@@ -27,7 +27,7 @@ import dataclasses, json
 from curation.errors import ReadError
 from curation.model import Location
 from curation.read.reader import Asset, Read, Reader
-from curation.recipe.sources import ArraySpec
+from curation.recipe.arrays import ArraySpec
 from tests.read.test_reader import AT, spec
 array = spec(10, "uint16", 0)
 for path in sys.argv[1:]:

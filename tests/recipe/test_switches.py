@@ -12,9 +12,10 @@ import pytest
 import curation
 from curation.pack.sides import Rule
 from curation.recipe import tagged
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.files import folder
 from curation.recipe.sourcefiles import NO_SOURCES
-from curation.recipe.sources import ArraySpec, Kind, Pick, SourceSpec
+from curation.recipe.sources import Kind, Pick, SourceSpec
 from curation.recipe.split import SplitRule
 from curation.recipe.strict import StrictTable
 

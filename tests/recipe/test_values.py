@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from curation.errors import ReadError
 from curation.recipe import sourcefiles
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.dataset import load_dataset
-from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.sources import SourceSpec
 from curation.recipe.units import quantity, scale_of
 from curation.recipe.values import CODE_OF, BitSets, LimitSets, Values
 from tests.properties import examples

@@ -8,8 +8,8 @@ import pytest
 from curation.cubes import selection
 from curation.model import STATIC
 from curation.read.image import COARSE_BLOCKS
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.catalogs import Catalogs, resolve
-from curation.recipe.sources import ArraySpec
 from curation.report import estimate
 from curation.store.objects import Store
 from curation.work.run import Run

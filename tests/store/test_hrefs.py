@@ -17,8 +17,8 @@ from curation.errors import AccessError, ConfigError, ReadError, SettingsError
 from curation.outcomes import Status
 from curation.read import http, ranges, sparse, variables
 from curation.read.reader import Asset, Read, Reader
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.catalogs import resolve
-from curation.recipe.sources import ArraySpec
 from curation.scenes import api
 from curation.scenes.saved import opened
 from curation.store.hrefs import LocalHrefError, located

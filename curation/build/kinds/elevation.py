@@ -12,9 +12,10 @@ from curation.build.context import Pixels, Source
 from curation.build.pixels import RasterKind
 from curation.model import Location
 from curation.places import grid
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.facts import Fact
 from curation.recipe.pictures import Picture, Relief
-from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.sources import SourceSpec
 
 
 class Elevation(RasterKind):

@@ -27,8 +27,9 @@ from curation.read.groundrange import PlacedPixels, TiePoints
 from curation.read.raster import Raster
 from curation.read.reader import Asset, Read
 from curation.read.sparse import BrokenError
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.facts import Fact
-from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.sources import SourceSpec
 
 MOST_DISPLACED_PX = 0.5
 """Further from where it says it is no pixel may lie."""

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.build.composite import AllLayers, Composed, CompositePick, Layers
-from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.arrays import ArraySpec
+from curation.recipe.sources import SourceSpec
 
 SAME = 1e-9
 """Sums of distances that differ by less, relatively, are equal: only by the order in which they were added."""

@@ -19,8 +19,9 @@ from curation.errors.printable import storable
 from curation.model import STATIC, Location, iso
 from curation.outcomes import PatchOutcome
 from curation.places import grid
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.facts import FILL, step_axis
-from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.sources import SourceSpec
 from curation.store.objects import Store
 
 STATUS, REASON = "status", "reason"

@@ -29,9 +29,10 @@ from curation.errors.printable import printable
 from curation.model import Location
 from curation.outcomes import Reject
 from curation.pack.labels import mapfile
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import digest
-from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.sources import SourceSpec
 from curation.scenes import acquisition
 from curation.store import paths
 from curation.store.objects import Store

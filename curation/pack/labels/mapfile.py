@@ -15,7 +15,7 @@ from curation.errors import ReadError
 from curation.errors.causes import one_line
 from curation.model import Location
 from curation.places import grid
-from curation.recipe.sources import ArraySpec
+from curation.recipe.arrays import ArraySpec
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,150}")
 

@@ -34,9 +34,10 @@ from curation.pack.labels.making import MapsJob, MapsPlan, Wanted
 from curation.pack.labels.mapfile import file_name
 from curation.read import radiometry, runtimes
 from curation.recipe import modelfiles
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.dataset import Dataset
 from curation.recipe.digests import digest
-from curation.recipe.sources import ArraySpec, SourceSpec
+from curation.recipe.sources import SourceSpec
 from curation.store import local, paths
 from curation.work.progress import shown_bytes
 

@@ -610,7 +610,7 @@ pick = { name = "latest-before", nth = 2, one_relative_orbit = true }
     ),
     Mutant(
         "names of arrays have no dot, at which a member's name is cut",
-        "curation/recipe/sources.py",
+        "curation/recipe/arrays.py",
         '.replace(".", "p")',
         "",
         ("tests/recipe/test_foreign.py::test_arrays_of_pixels_below_a_metre_have_names_that_a_tar_can_hold",),

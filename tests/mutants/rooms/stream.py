@@ -554,7 +554,7 @@ ROWS = (
     Mutant(
         "some bands of an array are not the array as it is",
         "curation/stream/image.py",
-        " and len(of) == len(first.entry.bands)",
+        " and len(of) == len(only.bands)",
         "",
         ("tests/stream/test_mix.py::test_some_bands_of_an_array_come_as_they_are_stored",),
     ),

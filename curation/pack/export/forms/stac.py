@@ -34,9 +34,9 @@ from curation.pack.export.patch import ExportPatch
 from curation.pack.export.pieces import ExportScope, Form, SlabPiece
 from curation.pack.export.target import relative
 from curation.places import grid
+from curation.recipe.arrays import ArraySpec
 from curation.recipe.bands import BandSpec
 from curation.recipe.dataset import Dataset
-from curation.recipe.sources import ArraySpec
 from curation.recipe.units import quantity, scale_of
 from curation.store import paths
 from curation.store.objects import Store

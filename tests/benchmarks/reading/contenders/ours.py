@@ -11,7 +11,7 @@ from harness import Patch, Place
 
 from curation.model import Location
 from curation.read.reader import Asset, Read, Reader
-from curation.recipe.sources import ArraySpec
+from curation.recipe.arrays import ArraySpec
 
 THREADS = 4
 ARRAYS = {r: ArraySpec(res_m=r, bands=["b"], dtype="uint16", nodata=0, unit="dn") for r in (10, 20, 60)}
