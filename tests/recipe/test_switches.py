@@ -40,7 +40,7 @@ OWN = {
     "reader": set(),
     "role": {
         "recipe/foreignsource.py",  # which says it of its own arrays
-        "recipe/sources.py",
+        "recipe/arrays.py",
         "build/kinds/swath.py",
         "read/swathgrid.py",
         "pack/export/patch.py",
