@@ -65,9 +65,8 @@ def array_of(index: Index, source: str) -> str:
     found = [n for n, a in index.arrays.items() if a.source == source and a.role in ("data", "classes")]
     if len(found) != 1 or len(index.arrays[found[0]].seasons) > 1 or index.arrays[found[0]].steps:
         there = ", ".join(sorted(index.arrays))
-        wanted = ", ".join((*IMAGES, LABELS))
         raise ConfigError(
-            f"{index.dataset}: arrays {there}: expected one of {source!r} with one time. This learns from {wanted} "
+            f"{index.dataset}: arrays {there}: expected one of {source!r} with one time. This learns from {' '.join(IMAGES)} {LABELS} "
             "as `make kuro-siwo` packs them (and from dem and slope with --terrain)"
         )
     return found[0]

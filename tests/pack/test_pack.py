@@ -210,7 +210,7 @@ def test_a_list_of_bands_that_grows_changes_no_digest(built: Curate, tmp_path, m
         run = Run(built.dataset, built.catalogs, built.store, None, None)
         asked = selection.asked_regions(run.dataset, run.catalogs, "europe")
         cubes = pack.opened(run, asked)
-        jobs = list(pack.jobs(run, cubes, pack.planned(run, asked, cubes), None))
+        jobs = list(pack.jobs(run, cubes, pack.planned(run, asked, cubes), None, {}))
         mine = [catalogs.pixels_digest(run.dataset, run.catalogs), run.dataset.release_digest()]
         return [*mine, *(j.digest for j in jobs)], [dataclasses.replace(j, dataset=told.dataset).digest for j in jobs]
 
