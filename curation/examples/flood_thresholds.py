@@ -66,8 +66,8 @@ def array_of(index: Index, source: str) -> str:
     if len(found) != 1 or len(index.arrays[found[0]].seasons) > 1 or index.arrays[found[0]].steps:
         there = ", ".join(sorted(index.arrays))
         raise ConfigError(
-            f"{index.dataset}: arrays {there}: expected one of {source!r} with one time. This learns from {' '.join(IMAGES)} {LABELS} "
-            "as `make kuro-siwo` packs them (and from dem and slope with --terrain)"
+            f"{index.dataset}: arrays {there}: expected one of {source!r} with one time. This learns "
+            f"from {' '.join(IMAGES)} {LABELS} as `make kuro-siwo` packs them (and from dem and slope with --terrain)"
         )
     return found[0]
 
