@@ -9,6 +9,7 @@ from typing import Any
 from curation.cli import main
 
 S2 = ["b01", "b02", "b03", "b04", "b05", "b06", "b07", "b08", "b8a", "b09", "b11", "b12"]
+TREES_S2 = ["b02", "b03", "b04", "b08", "b05", "b06", "b07", "b8a", "b11", "b12", "b01", "b09"]
 REFLECTANCE = {"dtype": "uint16", "nodata": 0, "unit": "reflectance × 10000"}
 DB = {"dtype": "float32", "nodata": -32768, "unit": "sigma0, dB"}
 ABOUT = {"title": "Chips", "licence": "CC-BY-4.0", "form": "tiff"}
@@ -29,7 +30,7 @@ TREESATAI: dict[str, Any] = {
             "arrays": [
                 {
                     "res_m": 0.2,
-                    "bands": ["aerial.red", "aerial.green", "aerial.blue", "aerial.nir"],
+                    "bands": ["aerial.nir", "aerial.green", "aerial.blue", "aerial.red"],
                     "dtype": "int16",
                     "nodata": -1,
                     "unit": "digital number",
@@ -40,7 +41,7 @@ TREESATAI: dict[str, Any] = {
         "s2": ABOUT
         | {
             "files": r"(?P<id>sample_\d+)_s2\.tif$",
-            "arrays": [{"res_m": 0.2, "bands": [f"s2.{b}" for b in S2], **REFLECTANCE}],
+            "arrays": [{"res_m": 0.2, "bands": [f"s2.{b}" for b in TREES_S2], **REFLECTANCE}],
         },
         "s1": ABOUT
         | {
@@ -68,7 +69,7 @@ BENV2: dict[str, Any] = {
     "split": {"column": "tortilla:data_split", "train": ["train"], "val": ["validation"], "leave_out": ["test"]},
     "sources": {
         "s1": ABOUT
-        | {"files": r"(?P<id>sample_\d+)_s1\.tif$", "arrays": [{"res_m": 10, "bands": ["s1.vv", "s1.vh"], **DB}]},
+        | {"files": r"(?P<id>sample_\d+)_s1\.tif$", "arrays": [{"res_m": 10, "bands": ["s1.vh", "s1.vv"], **DB}]},
         "s2": ABOUT
         | {
             "files": r"(?P<id>sample_\d+)_s2\.tif$",
@@ -76,7 +77,7 @@ BENV2: dict[str, Any] = {
         },
     },
 }
-"""Likewise: all bands of Sentinel-2 stacked at 10 m, with the transform of a band of 60 m."""
+"""Likewise: all bands of Sentinel-2 stacked at 10 m, with the transform of a band of 60 m. VH, which is darker, comes first."""
 
 BENV2_MENDS = {"s2": {"pixel_m": 10}}
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,7 +23,7 @@ from curation.recipe.schema import CubeSpec, PackSpec, Recipe
 from curation.recipe.seasons import EARLIEST, LATEST
 from curation.recipe.sources import SourceSpec
 from curation.recipe.strict import Name, StrictTable
-from curation.recipe.toml import read_toml
+from curation.recipe.toml import read_toml, tables_of
 
 DATASET = "dataset"
 """The table that makes a recipe one of a foreign dataset."""
@@ -251,11 +250,8 @@ SHARES_COLUMN = "shares_of_classes"
 
 
 def is_foreign(path: Path) -> bool:
-    """Whether a recipe is one for `curate import`; False of a file that is no TOML, which whoever reads it tells."""
-    try:
-        return DATASET in tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
+    """Whether a recipe is one for `curate import`. Raises ConfigError of what is no TOML file."""
+    return DATASET in tables_of(path)
 
 
 def read(path: Path) -> ForeignRecipe:
@@ -267,7 +263,9 @@ def read(path: Path) -> ForeignRecipe:
     if not path.is_file():
         raise ConfigError(f"--as {path}: no such file; expected a recipe for `curate import`")
     if not is_foreign(path):
-        read_toml(path, ForeignRecipe)  # raises where it is no TOML, or lacks [dataset]
+        raise ConfigError(
+            f"{path}: has no table [{DATASET}]: a recipe for `curate build`, expected one for `curate import`"
+        )
     return read_toml(path, ForeignRecipe)
 
 

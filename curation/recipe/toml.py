@@ -29,13 +29,25 @@ def read_toml(path: Path, kind: type[T]) -> T:
     Raises:
         ConfigError: the file is not TOML, or has an unknown key or an impossible value.
     """
-    local.check(path, str(path))
     try:
-        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except tomllib.TOMLDecodeError as err:
-        raise ConfigError(f"{path}: not TOML: {err}") from err
+        return kind.model_validate(tables_of(path))
     except ValidationError as err:
         raise ConfigError("; ".join(_say(path, kind, e) for e in _misspelt_once(kind, err.errors()))) from err
+
+
+def tables_of(path: Path) -> dict[str, Any]:
+    """What a TOML file says, as it stands there.
+
+    Raises:
+        ConfigError: it is no file that can be read whole, not UTF-8, or not TOML.
+    """
+    local.check(path, str(path))
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as err:
+        raise ConfigError(f"{path}: not UTF-8 at byte {err.start}, expected a TOML file: write it in UTF-8") from err
+    except tomllib.TOMLDecodeError as err:
+        raise ConfigError(f"{path}: not TOML: {err}") from err
 
 
 def _misspelt_once(kind: type[BaseModel], errors: Sequence[Any]) -> list[Any]:

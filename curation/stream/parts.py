@@ -133,6 +133,11 @@ def opened(
         ConfigError: it has no such array, band or season, or these make no image; what to choose is said.
     """
     where = f"part {name!r} ({split.url})"
+    if pixels := [n for n in part.beside if n in split.index.arrays]:
+        raise ConfigError(
+            f"{where}: beside = {pixels}: arrays are no entries beside the image; expected annotations or columns, or put "
+            "them among 'arrays', as channels of it"
+        )
     arrays = _arrays(split.index, part.arrays, where)
     try:
         dataset = open_shards(

@@ -178,7 +178,7 @@ def test_bands_have_their_canonical_names_and_units(ben: Imported):
     arrays = ben.index.arrays
     assert [b.name for b in arrays["s2_10m"].canonical] == [f"s2.{b}" for b in foreign.S2]
     assert arrays["s2_10m"].canonical[1].centre_nm == 492.4
-    assert [b.name for b in arrays["s1_10m"].canonical] == ["s1.vv", "s1.vh"]
+    assert [b.name for b in arrays["s1_10m"].canonical] == ["s1.vh", "s1.vv"]
     assert [arrays[n].unit for n in ("s1_10m", "s2_10m")] == ["sigma0, dB", "reflectance × 10000"]
 
 

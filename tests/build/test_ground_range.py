@@ -217,7 +217,9 @@ def test_heights_that_are_missing_are_no_heights_of_the_tie_points(make, scenes,
     assert mine("build", "--season", "summer") == 0
     found = [o.sources["s1grd"] for o in outcomes(mine)]
     assert [o.code for o in found] == ["relief_unknown"] * 3
-    assert 0.8 < found[0].value < 1
+    assert (
+        0.6 < found[0].value < 1 - 1 / 9
+    )  # what has a height: less than the file has, since none is made beside a void
 
 
 @pytest.mark.usefixtures("proj")

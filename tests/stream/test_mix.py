@@ -604,6 +604,10 @@ def test_a_part_that_makes_no_image_says_what_to_choose(folders):
         (Part(s2, ["s2l2a_10m"], split="test"), "no split 'test'"),
         (Part(s2, ["s2l2a_10m"], crop_px=9), "part 's2': crop_px = 9"),
         (Part(s2, ["s2l2a_10m"], batch_size=0), "part 's2': batch_size = 0"),
+        (
+            Part(s2, ["s2l2a_10m"], beside=["dem_10m"]),
+            r"beside = \['dem_10m'\]: arrays are no entries beside the image",
+        ),
     ):
         with pytest.raises(ConfigError, match=match):
             open_mix({"s2": part}, batch_size=2)
