@@ -77,7 +77,7 @@ BENV2: dict[str, Any] = {
         },
     },
 }
-"""Likewise: all bands of Sentinel-2 stacked at 10 m, with the transform of a band of 60 m. VH, which is darker, comes first."""
+"""Likewise: all bands of Sentinel-2 stacked at 10 m, with the transform of a band of 60 m; VH before VV."""
 
 BENV2_MENDS = {"s2": {"pixel_m": 10}}
 

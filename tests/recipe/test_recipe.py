@@ -161,7 +161,7 @@ def test_one_line_says_file_key_value_and_what_is_allowed(tmp_path, old, new, wa
 def test_a_recipe_that_is_not_utf_8_is_told_in_one_line(tmp_path):
     recipe = tmp_path / "recipe.toml"
     recipe.write_bytes('title = "Wälder"\n'.encode("latin-1"))
-    with pytest.raises(ConfigError, match="recipe.toml: not UTF-8 at byte 10, expected a TOML file"):
+    with pytest.raises(ConfigError, match=r"recipe\.toml: not UTF-8 at byte 10, expected a TOML file"):
         load_dataset(str(recipe))
 
 
