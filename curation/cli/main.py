@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if err.filename is not None or err.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO):
                 raise
             where = _NAMELESS
-            if _holds_output():
+            if _is_full():
                 where = "standard output"
                 _forget_output()
             print(f"curate: {where}: {os.strerror(err.errno)}", file=sys.stderr)
@@ -63,10 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 _NAMELESS = "standard output, or a file or connection that the system does not name"
 
 
-def _holds_output() -> bool:
-    """Whether standard output has not taken what was written to it: what failed otherwise is not to be blamed on it."""
+def _is_full() -> bool:
+    """Whether standard output takes nothing: what failed otherwise is not to be blamed on it.
+
+    It is asked by an empty line: with PYTHONUNBUFFERED what was not taken is gone, and a flush alone succeeds.
+    """
     try:
-        sys.stdout.flush()
+        print(flush=True)
     except (OSError, ValueError):
         return True
     return False

@@ -291,12 +291,12 @@ def test_a_limit_of_the_shell_on_files_ends_a_build_in_one_line(world: World, tm
 
 
 @pytest.mark.slow
-def test_standard_output_that_is_full_is_told(world: World, tmp_path: Path):
-    run = Curate(world, tmp_path)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_standard_output_that_is_full_is_told(world: World, tmp_path: Path, unbuffered: str):
+    run, env = Curate(world, tmp_path), os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    command = [sys.executable, "-m", "curation", *run.arguments("locate")]
     with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
-        ended = subprocess.run(
-            [sys.executable, "-m", "curation", *run.arguments("locate")], stdout=full, stderr=subprocess.PIPE, text=True
-        )
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=env)
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1] == "curate: standard output: No space left on device"
     assert "Exception" not in ended.stderr
